@@ -1,0 +1,208 @@
+//! What can go wrong with an exchange, as a small `Copy` value: what, whose fault, and whether another try is safe.
+//!
+//! One table (`FaultKind::status`) turns a fault into a status; words for people are made where the access record
+//! is written, never here.
+
+/// Who caused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client broke a rule or went away.
+    Client,
+    /// The upstream did.
+    Upstream,
+    /// We did, or the configuration did.
+    Gateway,
+}
+
+/// Whether the same request may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// No: bytes may have been acted upon, or it would fail again.
+    No,
+    /// Yes: the request cannot have been processed.
+    Yes,
+    /// Yes, but only if it failed on a reused connection before any byte of the answer came.
+    IfReused,
+}
+
+/// What went wrong. Each kind has one status and one machine-readable name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    // Client side.
+    /// The head is not HTTP as RFC 9112 writes it.
+    BadRequest,
+    /// Head not complete in time, or body stalled.
+    RequestTimeout,
+    /// Body above the cap.
+    BodyTooLarge,
+    /// Request line above the cap.
+    TargetTooLong,
+    /// Head or field count above the cap.
+    HeadTooLarge,
+    /// `Transfer-Encoding` or method that we do not implement.
+    NotImplemented,
+    /// An HTTP version we do not speak.
+    VersionNotSupported,
+    /// An `Expect` that is not `100-continue`.
+    ExpectationFailed,
+    /// Request for a host that this connection is not for (TLS name and Host differ).
+    Misdirected,
+    /// The client closed or reset before the answer was complete.
+    ClientClosed,
+    // Routing and capacity.
+    /// No route matches.
+    NoRoute,
+    /// A route matches but not with this method.
+    MethodNotAllowed,
+    /// Every endpoint is down, ejected or unresolved.
+    NoEndpoint,
+    /// Connections, requests or queue are at their cap.
+    Overloaded,
+    /// The circuit breaker is open.
+    BreakerOpen,
+    /// Waited too long in the queue.
+    QueueTimeout,
+    // Upstream side.
+    /// TCP connect refused or unreachable.
+    ConnectFailed,
+    /// TCP connect took too long.
+    ConnectTimeout,
+    /// TLS to the upstream failed.
+    UpstreamTls,
+    /// The upstream closed or reset before a complete head.
+    UpstreamClosed,
+    /// The upstream sent something that is not HTTP.
+    UpstreamProtocol,
+    /// The upstream's head is above the cap.
+    UpstreamHeadTooLarge,
+    /// No response head in time.
+    FirstByteTimeout,
+    /// The body stalled.
+    IdleTimeout,
+    /// The whole exchange took too long.
+    TotalTimeout,
+    /// The upstream's body ended early.
+    UpstreamTruncated,
+    // Gateway.
+    /// A bug of ours; the request ended, the process did not.
+    Internal,
+}
+
+impl FaultKind {
+    /// The status that a client sees where a head can still be sent (RFC 9110 section 15).
+    pub const fn status(self) -> u16 {
+        match self {
+            FaultKind::BadRequest => 400,
+            FaultKind::RequestTimeout => 408,
+            FaultKind::BodyTooLarge => 413,
+            FaultKind::TargetTooLong => 414,
+            FaultKind::HeadTooLarge => 431,
+            FaultKind::NotImplemented => 501,
+            FaultKind::VersionNotSupported => 505,
+            FaultKind::ExpectationFailed => 417,
+            FaultKind::Misdirected => 421,
+            FaultKind::ClientClosed => 499,
+            FaultKind::NoRoute => 404,
+            FaultKind::MethodNotAllowed => 405,
+            FaultKind::NoEndpoint | FaultKind::Overloaded | FaultKind::BreakerOpen | FaultKind::QueueTimeout => 503,
+            FaultKind::ConnectFailed
+            | FaultKind::UpstreamTls
+            | FaultKind::UpstreamClosed
+            | FaultKind::UpstreamProtocol
+            | FaultKind::UpstreamHeadTooLarge
+            | FaultKind::UpstreamTruncated => 502,
+            FaultKind::ConnectTimeout
+            | FaultKind::FirstByteTimeout
+            | FaultKind::IdleTimeout
+            | FaultKind::TotalTimeout => 504,
+            FaultKind::Internal => 500,
+        }
+    }
+
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FaultKind::BadRequest => "bad_request",
+            FaultKind::RequestTimeout => "request_timeout",
+            FaultKind::BodyTooLarge => "body_too_large",
+            FaultKind::TargetTooLong => "target_too_long",
+            FaultKind::HeadTooLarge => "head_too_large",
+            FaultKind::NotImplemented => "not_implemented",
+            FaultKind::VersionNotSupported => "version_not_supported",
+            FaultKind::ExpectationFailed => "expectation_failed",
+            FaultKind::Misdirected => "misdirected",
+            FaultKind::ClientClosed => "client_closed",
+            FaultKind::NoRoute => "no_route",
+            FaultKind::MethodNotAllowed => "method_not_allowed",
+            FaultKind::NoEndpoint => "no_endpoint",
+            FaultKind::Overloaded => "overloaded",
+            FaultKind::BreakerOpen => "breaker_open",
+            FaultKind::QueueTimeout => "queue_timeout",
+            FaultKind::ConnectFailed => "connect_failed",
+            FaultKind::ConnectTimeout => "connect_timeout",
+            FaultKind::UpstreamTls => "upstream_tls",
+            FaultKind::UpstreamClosed => "upstream_closed",
+            FaultKind::UpstreamProtocol => "upstream_protocol",
+            FaultKind::UpstreamHeadTooLarge => "upstream_head_too_large",
+            FaultKind::FirstByteTimeout => "first_byte_timeout",
+            FaultKind::IdleTimeout => "idle_timeout",
+            FaultKind::TotalTimeout => "total_timeout",
+            FaultKind::UpstreamTruncated => "upstream_truncated",
+            FaultKind::Internal => "internal",
+        }
+    }
+
+    /// Who caused it.
+    pub const fn side(self) -> Side {
+        match self {
+            FaultKind::BadRequest
+            | FaultKind::RequestTimeout
+            | FaultKind::BodyTooLarge
+            | FaultKind::TargetTooLong
+            | FaultKind::HeadTooLarge
+            | FaultKind::NotImplemented
+            | FaultKind::VersionNotSupported
+            | FaultKind::ExpectationFailed
+            | FaultKind::Misdirected
+            | FaultKind::ClientClosed
+            | FaultKind::NoRoute
+            | FaultKind::MethodNotAllowed => Side::Client,
+            FaultKind::ConnectFailed
+            | FaultKind::ConnectTimeout
+            | FaultKind::UpstreamTls
+            | FaultKind::UpstreamClosed
+            | FaultKind::UpstreamProtocol
+            | FaultKind::UpstreamHeadTooLarge
+            | FaultKind::FirstByteTimeout
+            | FaultKind::IdleTimeout
+            | FaultKind::UpstreamTruncated
+            | FaultKind::NoEndpoint => Side::Upstream,
+            FaultKind::Overloaded
+            | FaultKind::BreakerOpen
+            | FaultKind::QueueTimeout
+            | FaultKind::TotalTimeout
+            | FaultKind::Internal => Side::Gateway,
+        }
+    }
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// May it be tried again?
+    pub retry: Retry,
+}
+
+impl Fault {
+    /// A fault that must not be retried.
+    pub const fn last(kind: FaultKind) -> Fault {
+        Fault { kind, retry: Retry::No }
+    }
+
+    /// A fault after which the request certainly was not processed.
+    pub const fn unsent(kind: FaultKind) -> Fault {
+        Fault { kind, retry: Retry::Yes }
+    }
+}

@@ -1,0 +1,20 @@
+//! Every fixed cap in one place, each with what happens when it is reached. Caps that a user may set have a key in
+//! the configuration; these are their defaults, and the caps on the caps.
+
+/// Largest request or response head, and the first size of an exchange's buffer: above it 431 (or 502 upstream).
+/// Must stay below 64 KiB, because spans are 16-bit.
+pub const HEAD_BYTES_MAX: usize = 48 * 1024;
+/// Default for `head_bytes_max`; above it 431.
+pub const HEAD_BYTES: usize = 16 * 1024;
+/// Default for `request_line_bytes_max`; above it 414.
+pub const REQUEST_LINE_BYTES: usize = 8 * 1024;
+/// Most fields in one head; above it 431. Also the width of the set of removed fields.
+pub const FIELDS_MAX: usize = 128;
+/// Buffer sizes a transfer grows through while full reads keep coming.
+pub const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024];
+/// Room kept in front of what is read, so that a rewritten head can be put before body bytes without moving them.
+pub const HEADROOM: usize = 2 * 1024;
+/// Free buffers of each class that a shard keeps; what comes back above that is freed.
+pub const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
+/// Path parameters in one route; `check` refuses more.
+pub const PARAMS_MAX: usize = 16;

@@ -1,0 +1,16 @@
+//! Time, numbers, names and limits: what every other folder may rely on, and what relies on nothing.
+
+pub mod address;
+pub mod buf;
+pub mod fault;
+pub mod limits;
+pub mod rng;
+pub mod span;
+pub mod tick;
+
+pub use address::Address;
+pub use buf::{Buf, BufPool};
+pub use fault::{Fault, FaultKind, Retry, Side};
+pub use rng::Rng;
+pub use span::Span;
+pub use tick::{Tick, Wall};

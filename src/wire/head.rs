@@ -1,0 +1,240 @@
+//! Hot. A parsed head: spans into bytes that the holder keeps, never strings of its own.
+//!
+//! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up. They
+//! say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for h1
+//! the bytes are the head as received, for h2 an arena that the field decoder wrote.
+
+use smallvec::SmallVec;
+
+use crate::base::Span;
+use crate::wire::field::Known;
+
+/// A method that rules may name (RFC 9110 section 9, RFC 5789, RFC 4918 by token).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Method {
+    /// `GET`
+    #[default]
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+    /// `PATCH`
+    Patch,
+    /// `OPTIONS`
+    Options,
+    /// `CONNECT`
+    Connect,
+    /// `TRACE`
+    Trace,
+    /// Any other token; its text is in `RequestHead::method_text`.
+    Other,
+}
+
+impl Method {
+    /// The method of a token. Methods are case-sensitive (RFC 9110 section 9.1).
+    pub fn of(token: &[u8]) -> Method {
+        match token {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"PATCH" => Method::Patch,
+            b"OPTIONS" => Method::Options,
+            b"CONNECT" => Method::Connect,
+            b"TRACE" => Method::Trace,
+            _ => Method::Other,
+        }
+    }
+
+    /// Idempotent by RFC 9110 section 9.2.2: may be sent again after an unclear failure.
+    pub const fn idempotent(self) -> bool {
+        match self {
+            Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace => true,
+            Method::Post | Method::Patch | Method::Connect | Method::Other => false,
+        }
+    }
+}
+
+/// The HTTP version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    H10,
+    /// HTTP/1.1
+    #[default]
+    H11,
+    /// HTTP/2
+    H2,
+}
+
+/// How long a body is, decided in one place only (`wire::h1::framing`, or h2's END_STREAM).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyLength {
+    /// No body.
+    #[default]
+    None,
+    /// Exactly this many bytes, at least one.
+    Exact(u64),
+    /// Chunked coding on h1; DATA until END_STREAM on h2 without a length.
+    Chunked,
+    /// A response that ends with its connection.
+    UntilClose,
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name as received.
+    pub name: Span,
+    /// Its value without surrounding whitespace.
+    pub value: Span,
+    /// Its name, if it is one we act upon.
+    pub known: Known,
+}
+
+/// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    /// The lines.
+    pub list: SmallVec<[Field; 24]>,
+}
+
+impl Fields {
+    /// The value of the first field of that name.
+    pub fn value<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        self.list.iter().find(|field| field.known == known).map(|field| field.value.of(bytes))
+    }
+
+    /// The values of all fields of that name.
+    pub fn values<'a>(&'a self, bytes: &'a [u8], known: Known) -> impl Iterator<Item = &'a [u8]> {
+        self.list.iter().filter(move |field| field.known == known).map(|field| field.value.of(bytes))
+    }
+
+    /// The values of all fields with the name `name` (any case).
+    pub fn named<'a>(&'a self, bytes: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let matching = move |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name);
+        self.list.iter().filter(matching).map(|field| field.value.of(bytes))
+    }
+}
+
+/// A request's head. All spans point into the bytes that came with it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// The method, if known by name.
+    pub method: Method,
+    /// Its text.
+    pub method_text: Span,
+    /// The request target as received.
+    pub target: Span,
+    /// The path part of the target, not normalised; empty for asterisk-form.
+    pub path: Span,
+    /// The query without `?`; `None` where there is no `?`.
+    pub query: Option<Span>,
+    /// Host (and port) from the target's authority or the Host field, validated. Empty only for HTTP/1.0 without Host.
+    pub authority: Span,
+    /// The scheme of an absolute-form target said `https`.
+    pub absolute_https: bool,
+    /// The message's version.
+    pub version: Version,
+    /// Field lines.
+    pub fields: Fields,
+    /// How long the body is.
+    pub body: BodyLength,
+    /// The connection may carry another request after this one.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue` was sent.
+    pub expects_continue: bool,
+    /// `Connection: upgrade` with an `Upgrade` field.
+    pub upgrade: bool,
+    /// `TE: trailers` was sent.
+    pub accepts_trailers: bool,
+    /// Length of the head in bytes, including the empty line (h1) or of the arena (h2).
+    pub len: usize,
+}
+
+/// A response's head. All spans point into the bytes that came with it.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    /// The status, `100..=999`.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: Span,
+    /// The message's version.
+    pub version: Version,
+    /// Field lines.
+    pub fields: Fields,
+    /// How long the body is, with the request's method taken into account.
+    pub body: BodyLength,
+    /// The connection may be used again after this message.
+    pub keep_alive: bool,
+    /// Length of the head in bytes, including the empty line.
+    pub len: usize,
+}
+
+/// A request head together with its bytes: what routes, policies and templates look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The bytes that the head's spans point into.
+    pub bytes: &'a [u8],
+    /// The head.
+    pub head: &'a RequestHead,
+}
+
+impl<'a> Request<'a> {
+    /// The method's text.
+    pub fn method_text(self) -> &'a [u8] {
+        self.head.method_text.of(self.bytes)
+    }
+
+    /// The path as received.
+    pub fn path(self) -> &'a [u8] {
+        self.head.path.of(self.bytes)
+    }
+
+    /// The query without `?`; empty where there is none.
+    pub fn query(self) -> &'a [u8] {
+        self.head.query.map_or(&[], |query| query.of(self.bytes))
+    }
+
+    /// Host and port as received.
+    pub fn authority(self) -> &'a [u8] {
+        self.head.authority.of(self.bytes)
+    }
+
+    /// The first value of a known field.
+    pub fn value(self, known: Known) -> Option<&'a [u8]> {
+        self.head.fields.value(self.bytes, known)
+    }
+
+    /// The first value of a field by name, any case.
+    pub fn named(self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut fields = self.head.fields.list.iter();
+        let found = fields.find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        found.map(|field| field.value.of(self.bytes))
+    }
+
+    /// The value of a cookie (RFC 6265 section 5.4), from any `Cookie` field.
+    pub fn cookie(self, name: &[u8]) -> Option<&'a [u8]> {
+        self.head.fields.list.iter().filter(|field| field.known == Known::Cookie).find_map(|field| {
+            let pairs = field.value.of(self.bytes).split(|byte| *byte == b';');
+            pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+        })
+    }
+
+    /// The raw value of a query parameter, not percent-decoded.
+    pub fn query_value(self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut pairs = self.query().split(|byte| *byte == b'&');
+        pairs.find_map(|pair| match pair.strip_prefix(name)? {
+            [] => Some(&[][..]),
+            [b'=', value @ ..] => Some(value),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! Text with `{variables}`, compiled once: for header values, rewrites, redirects and log lines.
+//!
+//! `{{` and `}}` stand for the braces themselves. What a variable is worth is asked of a `Lookup`, so this file knows no
+//! exchange. Unknown variables are an error when compiled, never at run time.
+
+/// What a template may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// `{client.ip}`: the client's address after trusted proxies were taken into account.
+    ClientIp,
+    /// `{client.port}`: the port of the connection's other end.
+    ClientPort,
+    /// `{host}`: the request's host without port, lower case.
+    Host,
+    /// `{authority}`: the request's host as sent, with its port.
+    Authority,
+    /// `{method}`
+    Method,
+    /// `{scheme}`: `http` or `https`.
+    Scheme,
+    /// `{path}`: the normalised path.
+    Path,
+    /// `{path.raw}`: the path as sent.
+    PathRaw,
+    /// `{query}`: the query without `?`; empty where there is none.
+    Query,
+    /// `{target}`: path and query as sent.
+    Target,
+    /// `{listener.port}`
+    ListenerPort,
+    /// `{route}`: the route's name.
+    Route,
+    /// `{request.id}`
+    RequestId,
+    /// `{consumer}`: the name of the identified consumer; empty where there is none.
+    Consumer,
+    /// `{tls.sni}`, `{tls.version}`, `{tls.client.subject}`
+    Tls(TlsVariable),
+    /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter.
+    Param(Box<str>),
+    /// `{header.NAME}`: a request field's first value.
+    Header(Box<str>),
+    /// `{cookie.NAME}`
+    Cookie(Box<str>),
+    /// `{query.NAME}`: a query parameter's raw value.
+    QueryValue(Box<str>),
+    /// `{status}`: the response's status; empty on the request side.
+    Status,
+    /// `{response.header.NAME}`: a response field's first value; empty on the request side.
+    ResponseHeader(Box<str>),
+    /// `{upstream}`: the name of the chosen upstream.
+    Upstream,
+    /// `{upstream.address}`: the chosen endpoint.
+    UpstreamAddress,
+}
+
+/// What of TLS a template may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVariable {
+    /// The server name that the client asked for.
+    Sni,
+    /// `TLSv1.2` or `TLSv1.3`; empty without TLS.
+    Version,
+    /// The subject of the client's certificate (RFC 4514); empty without one.
+    ClientSubject,
+}
+
+/// Who knows what variables are worth.
+pub trait Lookup {
+    /// Appends the variable's value; nothing where it has none.
+    fn append(&self, variable: &Variable, out: &mut Vec<u8>);
+}
+
+/// A compiled template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    segments: Box<[Segment]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(Box<[u8]>),
+    Variable(Variable),
+}
+
+/// Why a text is not a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateError {
+    /// A `{` without `}`, at this byte.
+    Unclosed(usize),
+    /// A `}` without `{`, at this byte.
+    Stray(usize),
+    /// No such variable; the byte and its name.
+    Unknown(usize, String),
+}
+
+impl Template {
+    /// Compiles `text`. Names in `params` may be used bare (`{id}` for `{param.id}`).
+    pub fn compile(text: &str, params: &[&str]) -> Result<Template, TemplateError> {
+        let mut segments = Vec::new();
+        let mut literal = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            if rest.starts_with("{{") || rest.starts_with("}}") {
+                literal.push(rest.as_bytes()[0]);
+                at += 2;
+            } else if let Some(inner) = rest.strip_prefix('{') {
+                let end = inner.find('}').ok_or(TemplateError::Unclosed(at))?;
+                let name = &inner[..end];
+                let variable = variable(name, params).ok_or_else(|| TemplateError::Unknown(at, name.to_owned()))?;
+                if !literal.is_empty() {
+                    segments.push(Segment::Literal(std::mem::take(&mut literal).into()));
+                }
+                segments.push(Segment::Variable(variable));
+                at += end + 2;
+            } else if rest.starts_with('}') {
+                return Err(TemplateError::Stray(at));
+            } else {
+                let end = rest.find(['{', '}']).unwrap_or(rest.len());
+                literal.extend_from_slice(&rest.as_bytes()[..end]);
+                at += end;
+            }
+        }
+        if !literal.is_empty() {
+            segments.push(Segment::Literal(literal.into()));
+        }
+        Ok(Template { segments: segments.into() })
+    }
+
+    /// Appends the text with every variable filled in.
+    pub fn render(&self, lookup: &impl Lookup, out: &mut Vec<u8>) {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => out.extend_from_slice(text),
+                Segment::Variable(variable) => lookup.append(variable, out),
+            }
+        }
+    }
+
+    /// The text itself, where it names no variable.
+    pub fn literal(&self) -> Option<&[u8]> {
+        match &*self.segments {
+            [] => Some(b""),
+            [Segment::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The variables it names, in order.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Variable(variable) => Some(variable),
+            Segment::Literal(_) => None,
+        })
+    }
+}
+
+/// Names without an argument, for help texts and "did you mean".
+pub const PLAIN: &[(&str, Variable)] = &[
+    ("client.ip", Variable::ClientIp),
+    ("client.port", Variable::ClientPort),
+    ("host", Variable::Host),
+    ("authority", Variable::Authority),
+    ("method", Variable::Method),
+    ("scheme", Variable::Scheme),
+    ("path", Variable::Path),
+    ("path.raw", Variable::PathRaw),
+    ("query", Variable::Query),
+    ("target", Variable::Target),
+    ("listener.port", Variable::ListenerPort),
+    ("route", Variable::Route),
+    ("request.id", Variable::RequestId),
+    ("consumer", Variable::Consumer),
+    ("tls.sni", Variable::Tls(TlsVariable::Sni)),
+    ("tls.version", Variable::Tls(TlsVariable::Version)),
+    ("tls.client.subject", Variable::Tls(TlsVariable::ClientSubject)),
+    ("status", Variable::Status),
+    ("upstream", Variable::Upstream),
+    ("upstream.address", Variable::UpstreamAddress),
+];
+
+fn variable(name: &str, params: &[&str]) -> Option<Variable> {
+    if params.contains(&name) {
+        return Some(Variable::Param(name.into()));
+    }
+    if let Some((_, plain)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+        return Some(plain.clone());
+    }
+    if let Some(field) = name.strip_prefix("response.header.") {
+        return argument(field).map(Variable::ResponseHeader);
+    }
+    let (family, rest) = name.split_once('.')?;
+    let rest = argument(rest)?;
+    match family {
+        "param" => params.contains(&&*rest).then_some(Variable::Param(rest)),
+        "header" => Some(Variable::Header(rest)),
+        "cookie" => Some(Variable::Cookie(rest)),
+        "query" => Some(Variable::QueryValue(rest)),
+        _ => None,
+    }
+}
+
+fn argument(text: &str) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Echo;
+    impl Lookup for Echo {
+        fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
+            out.extend_from_slice(format!("<{variable:?}>").as_bytes());
+        }
+    }
+
+    #[test]
+    fn renders_literals_braces_and_variables() {
+        let template = Template::compile("/v2/{{x}}/{id}?a={header.X-A}é", &["id"]).unwrap();
+        let mut out = Vec::new();
+        template.render(&Echo, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "/v2/{x}/<Param(\"id\")>?a=<Header(\"X-A\")>é");
+    }
+
+    #[test]
+    fn says_where_it_is_wrong() {
+        assert_eq!(Template::compile("a{b", &[]), Err(TemplateError::Unclosed(1)));
+        assert_eq!(Template::compile("a}b", &[]), Err(TemplateError::Stray(1)));
+        assert_eq!(Template::compile("{clent.ip}", &[]), Err(TemplateError::Unknown(0, "clent.ip".into())));
+        assert_eq!(Template::compile("{param.x}", &[]), Err(TemplateError::Unknown(0, "param.x".into())));
+    }
+}
