@@ -1,0 +1,470 @@
+//! What a shard runs: the configuration after it was read, checked and compiled. A `Plan` that exists is right.
+//!
+//! Everything is addressed by dense ids; names remain only for logs, metrics and carrying state over a reload. A plan
+//! is immutable and shared by `Arc`; what changes while running (buckets, pools, health) lives in `edge::bound`, in
+//! arrays that these ids index.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::balance::{ClusterPlan, Endpoint};
+use crate::base::Address;
+use crate::policy::{Phase, Policy};
+use crate::route::{Redirect, Rewrite, RouteId, Split, Table};
+use crate::wire::forwarded::ForwardedPlan;
+use crate::wire::h1::Caps;
+use crate::wire::target::PathRules;
+use crate::wire::template::Template;
+
+/// Names one upstream of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub u32);
+
+/// Names one listener of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u32);
+
+/// Names one policy instance of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyId(pub u32);
+
+/// Everything that a process needs to serve.
+#[derive(Debug)]
+pub struct Plan {
+    /// Counts up with every plan that was compiled in this process.
+    pub generation: u64,
+    /// What concerns the process as a whole.
+    pub process: ProcessPlan,
+    /// The admin listener, if any.
+    pub admin: Option<AdminPlan>,
+    /// The access log, if any.
+    pub access_log: Option<AccessLogPlan>,
+    /// Are metrics collected?
+    pub metrics: bool,
+    /// By `ListenerId`.
+    pub listeners: Vec<ListenerPlan>,
+    /// By `RouteId`.
+    pub routes: Vec<RoutePlan>,
+    /// By `UpstreamId`.
+    pub upstreams: Vec<UpstreamPlan>,
+    /// By `PolicyId`.
+    pub policies: Vec<PolicyPlan>,
+    /// Names of consumers by the ids that policies use.
+    pub consumers: Vec<Arc<str>>,
+}
+
+/// What concerns the process as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessPlan {
+    /// Data-plane threads, at least one. Changing it needs a restart or a binary upgrade.
+    pub shards: usize,
+    /// Pin each shard to a core.
+    pub pin: bool,
+    /// How long a graceful stop waits for exchanges to end.
+    pub drain: Duration,
+    /// Connections over all listeners that one shard holds; above it the newest is closed at once.
+    pub connections_max: usize,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminPlan {
+    /// Where it listens.
+    pub bind: Address,
+}
+
+/// Where and how the access log is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLogPlan {
+    /// Where to.
+    pub to: LogTarget,
+    /// One line's form.
+    pub format: LogFormat,
+}
+
+/// Where a log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, reopened on SIGUSR1.
+    File(PathBuf),
+}
+
+/// One access-log line's form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogFormat {
+    /// One JSON object a line with all fields.
+    Json,
+    /// Apache/nginx "combined".
+    Combined,
+    /// A template; see `wire::template`, plus the log-only variables listed in `docs/config.md`.
+    Template(LogTemplate),
+}
+
+/// A compiled log template: pieces of text and facts of an access record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogTemplate {
+    /// In order.
+    pub pieces: Vec<LogPiece>,
+}
+
+/// One piece of a log template.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogPiece {
+    /// Fixed text or request variables.
+    Text(Template),
+    /// Total time in seconds with millisecond digits.
+    Duration,
+    /// Time to the first byte from the upstream, seconds; `-` without one.
+    FirstByte,
+    /// Time to connect to the upstream, seconds; `-` where a connection was reused.
+    Connect,
+    /// Body bytes sent to the client.
+    BytesSent,
+    /// Body bytes received from the client.
+    BytesReceived,
+    /// The fault's name, or `-`.
+    Reason,
+    /// Time of the request's end, RFC 3339.
+    Time,
+    /// Time of the request's end, common log format.
+    TimeCommon,
+    /// Tries made.
+    Tries,
+}
+
+/// A listener: sockets with the same protocol and the same routes.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it listens; at least one.
+    pub bind: Vec<Address>,
+    /// Unix socket mode, e.g. 0o660; `None` leaves the umask's.
+    pub unix_mode: Option<u32>,
+    /// Accept queue length.
+    pub backlog: u32,
+    /// TLS, if any.
+    pub tls: Option<TlsPlan>,
+    /// Read a PROXY header (v1 or v2) first, but only from these networks; empty: never.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// A PROXY header must be there (from a trusted source); otherwise it may.
+    pub proxy_protocol_required: bool,
+    /// Its routes.
+    pub table: Table,
+    /// How the client's address is found and forwarded.
+    pub forwarded: ForwardedPlan,
+    /// How paths are normalised.
+    pub path_rules: PathRules,
+    /// Caps on heads.
+    pub caps: Caps,
+    /// Waits on the client's side.
+    pub timeouts: ClientTimeouts,
+    /// Requests on one connection before it is closed; zero is no cap.
+    pub requests_max: u32,
+    /// Connections of one client address on one shard; zero is no cap.
+    pub connections_per_address_max: u32,
+    /// Answers carry this `Server` field; `None` leaves the origin's alone and adds none.
+    pub server_field: Option<Arc<str>>,
+}
+
+/// TLS of a listener: the configuration is shared by all shards and replaced when a file changes.
+#[derive(Clone)]
+pub struct TlsPlan {
+    /// What handshakes use.
+    pub config: Arc<rustls::ServerConfig>,
+    /// The files it was made from; a change of one makes a new plan.
+    pub files: Vec<PathBuf>,
+}
+
+impl std::fmt::Debug for TlsPlan {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("TlsPlan").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// Waits on the client's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// TLS handshake and PROXY header.
+    pub handshake: Duration,
+    /// From the first byte of a head to its end.
+    pub head: Duration,
+    /// Between two reads of a body.
+    pub body_idle: Duration,
+    /// Between two requests.
+    pub keep_alive: Duration,
+    /// Between two writes that make progress.
+    pub write: Duration,
+}
+
+/// What happens to requests of one route.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it ends.
+    pub action: Action,
+    /// Policies in order of phase, then as written.
+    pub policies: Vec<(Phase, PolicyId)>,
+    /// Changes to the request's fields before it is sent on.
+    pub request_fields: Vec<FieldOp>,
+    /// Changes to the response's fields before the client gets it.
+    pub response_fields: Vec<FieldOp>,
+    /// Largest request body; `u64::MAX` is no cap.
+    pub body_bytes_max: u64,
+    /// Names of path parameters by index.
+    pub params: Vec<Arc<str>>,
+}
+
+/// Where a route ends.
+#[derive(Debug)]
+pub enum Action {
+    /// Sent to an upstream.
+    Proxy(Box<ProxyPlan>),
+    /// Answered with a `Location`.
+    Redirect(Redirect),
+    /// Answered with a fixed text.
+    Answer(FixedAnswer),
+    /// Answered with a description of the request itself.
+    Echo,
+}
+
+/// How a request is sent to an upstream.
+#[derive(Debug)]
+pub struct ProxyPlan {
+    /// Which upstream, by weight. `Split` of one is the usual case.
+    pub upstreams: Split<UpstreamId>,
+    /// How the target is rewritten.
+    pub rewrite: Option<Rewrite>,
+    /// Which Host the upstream sees.
+    pub host: HostRule,
+    /// From the first byte of the request's head to the last of the response; `None` is no cap.
+    pub total: Option<Duration>,
+    /// Request sent to response head.
+    pub first_byte: Duration,
+    /// Between two reads of the response's body, and writes of the request's.
+    pub idle: Duration,
+    /// When to try again.
+    pub retry: RetryPlan,
+    /// `Upgrade` is passed on.
+    pub upgrade: bool,
+    /// Longest silence in a tunnel.
+    pub tunnel_idle: Duration,
+}
+
+/// Which Host the upstream sees.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostRule {
+    /// The client's.
+    Keep,
+    /// The endpoint's name and port, as it stands in the configuration.
+    Endpoint,
+    /// This one.
+    Set(Template),
+}
+
+/// When a failed try is repeated on another endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPlan {
+    /// Tries in all, at least one.
+    pub tries: u32,
+    /// Deadline of one try up to its response head; `None` leaves `first_byte`.
+    pub per_try: Option<Duration>,
+    /// Repeat these statuses too, for idempotent requests.
+    pub statuses: Vec<u16>,
+    /// Repeat methods that are not idempotent too, even where the request may have been processed.
+    pub non_idempotent: bool,
+    /// Largest body kept for another try, in bytes; a longer one is sent once.
+    pub body_bytes_max: usize,
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedAnswer {
+    /// Its status; `444` closes the connection without an answer, as in nginx.
+    pub status: u16,
+    /// Its `Content-Type`; `None` where there is no body.
+    pub content_type: Option<Arc<str>>,
+    /// Its body.
+    pub body: Template,
+}
+
+/// One change to a head's fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldOp {
+    /// The field's name.
+    pub name: Arc<str>,
+    /// What to do.
+    pub change: FieldChange,
+}
+
+/// What to do with a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldChange {
+    /// Remove all of that name.
+    Remove,
+    /// Replace all of that name by one.
+    Set(Template),
+    /// Add one more.
+    Add(Template),
+    /// Add one where there is none.
+    Default(Template),
+}
+
+/// A group of endpoints that serve the same.
+#[derive(Debug)]
+pub struct UpstreamPlan {
+    /// Its name; state is carried over a reload by it.
+    pub name: Arc<str>,
+    /// Endpoints known at compile time; names are resolved later.
+    pub fixed: Vec<Endpoint>,
+    /// Names that the control plane resolves.
+    pub names: Vec<NamePlan>,
+    /// Balancing, ejection, breaker, caps.
+    pub cluster: ClusterPlan,
+    /// TLS towards endpoints.
+    pub tls: Option<UpstreamTlsPlan>,
+    /// Longest wait for a connection.
+    pub connect: Duration,
+    /// Idle connections kept by one shard.
+    pub idle_max: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Requests on one connection; zero is no cap.
+    pub requests_per_connection_max: u32,
+    /// Age after which a connection is not used again; `None` is no cap.
+    pub connection_age_max: Option<Duration>,
+    /// Requests of one shard that wait for a slot at most.
+    pub queue_max: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+    /// Send a PROXY header first: version 1 or 2.
+    pub proxy_protocol: Option<u8>,
+    /// What balancing by hash looks at.
+    pub hash_key: HashKey,
+    /// Cookie for sticky sessions.
+    pub sticky: Option<StickyPlan>,
+    /// Active health check.
+    pub health: Option<HealthPlan>,
+}
+
+/// A name that the control plane resolves and keeps resolving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePlan {
+    /// The host name, or the SRV name.
+    pub name: Arc<str>,
+    /// The port; for SRV it comes from the record.
+    pub port: u16,
+    /// Ask for SRV.
+    pub srv: bool,
+    /// Weight of each address.
+    pub weight: u32,
+    /// Backup endpoints.
+    pub backup: bool,
+}
+
+/// TLS towards endpoints.
+#[derive(Clone)]
+pub struct UpstreamTlsPlan {
+    /// What handshakes use.
+    pub config: Arc<rustls::ClientConfig>,
+    /// The name to ask for and verify; `None` takes the endpoint's.
+    pub server_name: Option<rustls::pki_types::ServerName<'static>>,
+    /// The files it was made from.
+    pub files: Vec<PathBuf>,
+}
+
+impl std::fmt::Debug for UpstreamTlsPlan {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("UpstreamTlsPlan").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// What balancing by hash looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// Nothing: the algorithm needs no key.
+    None,
+    /// The client's address.
+    Source,
+    /// The normalised path.
+    Path,
+    /// A request field.
+    Header(Arc<str>),
+    /// A cookie.
+    Cookie(Arc<str>),
+}
+
+/// Cookie for sticky sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StickyPlan {
+    /// The cookie's name.
+    pub cookie: Arc<str>,
+    /// Attributes behind the value, e.g. `; Path=/; HttpOnly`.
+    pub attributes: Arc<str>,
+}
+
+/// Active health check of every endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthPlan {
+    /// What is asked for.
+    pub path: Arc<str>,
+    /// The Host to ask with; `None` takes the endpoint's.
+    pub host: Option<Arc<str>>,
+    /// Between two probes.
+    pub interval: Duration,
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+    /// Successes in a row until it counts as up.
+    pub rise: u32,
+    /// Failures in a row until it counts as down.
+    pub fall: u32,
+    /// Statuses that count as success: ranges, both ends included.
+    pub statuses: Vec<(u16, u16)>,
+    /// The answer's first 64 KiB must hold this.
+    pub body_contains: Option<Arc<str>>,
+}
+
+/// One policy instance.
+#[derive(Debug)]
+pub struct PolicyPlan {
+    /// Its name; state is carried over a reload by it.
+    pub name: Arc<str>,
+    /// What it does.
+    pub policy: Policy,
+    /// The upstream that it asks, if it does.
+    pub upstream: Option<UpstreamId>,
+}
+
+impl Plan {
+    /// The listener of that id.
+    pub fn listener(&self, id: ListenerId) -> &ListenerPlan {
+        &self.listeners[id.0 as usize]
+    }
+
+    /// The route of that id.
+    pub fn route(&self, id: RouteId) -> &RoutePlan {
+        &self.routes[id.0 as usize]
+    }
+
+    /// The upstream of that id.
+    pub fn upstream(&self, id: UpstreamId) -> &UpstreamPlan {
+        &self.upstreams[id.0 as usize]
+    }
+
+    /// The policy of that id.
+    pub fn policy(&self, id: PolicyId) -> &PolicyPlan {
+        &self.policies[id.0 as usize]
+    }
+}
+
+/// Is `address` in one of `networks`?
+pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}

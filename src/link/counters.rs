@@ -1,0 +1,204 @@
+//! Hot. A shard's counters: written by that shard alone, read by the control plane whenever it likes.
+//!
+//! Each value is an `AtomicU64` with one writer, so adding is a plain load and store: no locked instruction, no shared
+//! cache line between shards. A set belongs to a plan; when a plan replaces another, the control plane adds the
+//! old set's last values to its totals by name.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($(#[$meta:meta])* $kind:ident { $($variant:ident $name:literal $help:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum $kind { $(#[doc = $help] $variant,)* }
+
+        impl $kind {
+            /// All of them, in order of their places.
+            pub const ALL: &'static [$kind] = &[$($kind::$variant,)*];
+
+            /// The metric's name without the prefix `turnpike_`.
+            pub const fn name(self) -> &'static str {
+                match self { $($kind::$variant => $name,)* }
+            }
+
+            /// What it says.
+            pub const fn help(self) -> &'static str {
+                match self { $($kind::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Of a shard as a whole. Names that end in `_total` only grow; the others are levels.
+    Counter {
+        Accepted "connections_accepted_total" "Connections accepted.",
+        Refused "connections_refused_total" "Connections closed at once because a cap was reached.",
+        Connections "connections" "Open client connections.",
+        IdleConnections "connections_idle" "Open client connections between two requests.",
+        Handshakes "tls_handshakes_total" "TLS handshakes completed with clients.",
+        HandshakesResumed "tls_handshakes_resumed_total" "TLS handshakes that resumed a session.",
+        HandshakesFailed "tls_handshakes_failed_total" "TLS handshakes that failed.",
+        Rejected "requests_rejected_total" "Requests refused before routing because they are not valid HTTP.",
+        TimedOutHeads "heads_timed_out_total" "Connections closed because a head did not come in time.",
+        Tunnels "tunnels" "Open upgraded connections.",
+        LogLinesDropped "log_lines_dropped_total" "Access-log lines dropped because the writer was behind.",
+        LinkDropped "link_messages_dropped_total" "Messages to the control plane dropped because its queue was full.",
+        Panics "panics_total" "Tasks that ended in a panic.",
+        Active "requests_active" "Requests being served.",
+        Unrouted "requests_unrouted_total" "Requests that no route matched.",
+    }
+}
+
+counters! {
+    /// Of one route on one shard.
+    RouteCounter {
+        Status1xx "1xx" "Upgraded exchanges (101).",
+        Status2xx "2xx" "Answers 200 to 299.",
+        Status3xx "3xx" "Answers 300 to 399.",
+        Status4xx "4xx" "Answers 400 to 499.",
+        Status5xx "5xx" "Answers 500 to 599.",
+        Aborted "aborted" "Exchanges that ended without a complete answer.",
+        BytesReceived "bytes_received" "Body bytes received from clients.",
+        BytesSent "bytes_sent" "Body bytes sent to clients.",
+        Limited "limited" "Requests refused by a rate limit.",
+        Denied "denied" "Requests refused by authentication or authorization.",
+        MicrosTotal "micros" "Microseconds spent, summed.",
+    }
+}
+
+counters! {
+    /// Of one upstream on one shard.
+    UpstreamCounter {
+        Requests "upstream_requests_total" "Tries sent.",
+        Connects "upstream_connects_total" "Connections opened.",
+        ConnectFailures "upstream_connect_failures_total" "Connections that could not be opened.",
+        Reused "upstream_reused_total" "Tries sent on a kept connection.",
+        Retries "upstream_retries_total" "Tries after the first.",
+        RetriesDenied "upstream_retries_denied_total" "Retries that the retry budget refused.",
+        Failures "upstream_failures_total" "Tries that ended in a fault.",
+        Open "upstream_connections" "Open connections.",
+        Idle "upstream_connections_idle" "Open connections without a request.",
+        Queued "upstream_queued" "Requests waiting for a slot.",
+        QueueTimeouts "upstream_queue_timeouts_total" "Requests that waited too long for a slot.",
+        BreakerOpened "upstream_breaker_opened_total" "Times the circuit breaker opened.",
+        Ejected "upstream_ejections_total" "Endpoints ejected by passive checks.",
+        MicrosConnect "upstream_connect_micros" "Microseconds spent on connecting, summed.",
+        MicrosFirstByte "upstream_first_byte_micros" "Microseconds from request to response head, summed.",
+    }
+}
+
+/// Upper bounds of the latency histogram's buckets, in microseconds; one more bucket holds the rest.
+pub const LATENCY_BOUNDS_US: [u64; 16] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000, 60_000_000,
+];
+const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
+const ROUTE_WIDTH: usize = RouteCounter::ALL.len() + BUCKETS;
+const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
+
+/// One shard's counters for one plan.
+#[derive(Debug)]
+pub struct Counters {
+    shard: Box<[AtomicU64]>,
+    routes: Box<[AtomicU64]>,
+    upstreams: Box<[AtomicU64]>,
+}
+
+impl Counters {
+    /// Zeroes for a plan with that many routes and upstreams.
+    pub fn new(routes: usize, upstreams: usize) -> Counters {
+        Counters {
+            shard: zeroes(Counter::ALL.len()),
+            routes: zeroes(routes * ROUTE_WIDTH),
+            upstreams: zeroes(upstreams * UPSTREAM_WIDTH),
+        }
+    }
+
+    /// Adds to a counter of the shard.
+    pub fn add(&self, counter: Counter, count: u64) {
+        bump(&self.shard[counter as usize], count);
+    }
+
+    /// Takes from a level of the shard.
+    pub fn sub(&self, counter: Counter, count: u64) {
+        drop_by(&self.shard[counter as usize], count);
+    }
+
+    /// Sets a level of the shard.
+    pub fn set(&self, counter: Counter, level: u64) {
+        self.shard[counter as usize].store(level, Ordering::Relaxed);
+    }
+
+    /// Reads a counter of the shard.
+    pub fn value(&self, counter: Counter) -> u64 {
+        self.shard[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Adds to a counter of a route.
+    pub fn add_route(&self, route: u32, counter: RouteCounter, count: u64) {
+        bump(&self.routes[route as usize * ROUTE_WIDTH + counter as usize], count);
+    }
+
+    /// Reads a counter of a route.
+    pub fn route_value(&self, route: u32, counter: RouteCounter) -> u64 {
+        self.routes[route as usize * ROUTE_WIDTH + counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Puts one latency into a route's histogram.
+    pub fn observe(&self, route: u32, micros: u64) {
+        let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < micros);
+        bump(&self.routes[route as usize * ROUTE_WIDTH + RouteCounter::ALL.len() + bucket], 1);
+        self.add_route(route, RouteCounter::MicrosTotal, micros);
+    }
+
+    /// A route's histogram: counts by bucket, not cumulative.
+    pub fn latencies(&self, route: u32) -> [u64; BUCKETS] {
+        let start = route as usize * ROUTE_WIDTH + RouteCounter::ALL.len();
+        std::array::from_fn(|bucket| self.routes[start + bucket].load(Ordering::Relaxed))
+    }
+
+    /// Adds to a counter of an upstream.
+    pub fn add_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
+        bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
+    }
+
+    /// Takes from a level of an upstream.
+    pub fn sub_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
+        drop_by(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
+    }
+
+    /// Reads a counter of an upstream.
+    pub fn upstream_value(&self, upstream: u32, counter: UpstreamCounter) -> u64 {
+        self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].load(Ordering::Relaxed)
+    }
+}
+
+fn zeroes(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
+
+fn bump(value: &AtomicU64, count: u64) {
+    value.store(value.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+fn drop_by(value: &AtomicU64, count: u64) {
+    value.store(value.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_fall_into_their_buckets() {
+        let counters = Counters::new(2, 1);
+        counters.observe(1, 250);
+        counters.observe(1, 251);
+        counters.observe(1, u64::MAX / 2);
+        let buckets = counters.latencies(1);
+        assert_eq!((buckets[0], buckets[1], buckets[BUCKETS - 1]), (1, 1, 1));
+        assert_eq!(counters.latencies(0).iter().sum::<u64>(), 0);
+    }
+}

@@ -1,0 +1,90 @@
+//! The messages themselves.
+
+use std::sync::Arc;
+
+use crate::balance::Endpoint;
+use crate::base::Address;
+use crate::config::plan::Plan;
+use crate::link::{Counters, ListeningSocket};
+use crate::policy::lease::{Grant, LeaseRequest, Recall};
+
+/// From the control plane to one shard.
+#[derive(Debug)]
+pub enum ToShard {
+    /// Make this plan ready, without using it. `sockets` are those that the shard does not have yet.
+    Prepare {
+        /// The plan.
+        plan: Arc<Plan>,
+        /// Where the shard counts while this plan is the current one.
+        counters: Arc<Counters>,
+        /// Listening sockets that are new with it.
+        sockets: Vec<ListeningSocket>,
+    },
+    /// Use the prepared plan of this generation from now on; close listening sockets that it does not name.
+    Commit {
+        /// The plan's generation.
+        generation: u64,
+    },
+    /// Forget the prepared plan of this generation.
+    Discard {
+        /// The plan's generation.
+        generation: u64,
+    },
+    /// An upstream's endpoints by now: fixed ones and those that its names resolve to.
+    Endpoints {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// All of them.
+        endpoints: Arc<[Endpoint]>,
+    },
+    /// What active checks say of one endpoint.
+    Health {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// The endpoint.
+        address: Address,
+        /// Up or down.
+        up: bool,
+    },
+    /// Tokens granted to this shard.
+    Grant(Grant),
+    /// Give back what you can spare.
+    Recall(Recall),
+    /// Stop accepting; answer what runs; close idle connections; report `Drained` when none is left.
+    Drain,
+    /// Stop accepting only: a new process took the sockets over. Connections go on until `Drain`.
+    StopAccepting,
+    /// End now.
+    Stop,
+}
+
+/// From one shard to the control plane.
+#[derive(Debug)]
+pub enum FromShard {
+    /// It runs; which I/O driver it got.
+    Started {
+        /// `io_uring` or `epoll`.
+        driver: &'static str,
+    },
+    /// The plan of this generation is ready here.
+    Prepared {
+        /// The plan's generation.
+        generation: u64,
+    },
+    /// The plan of this generation is in use here.
+    Committed {
+        /// The plan's generation.
+        generation: u64,
+    },
+    /// Access-log lines, whole ones.
+    LogLines(Vec<u8>),
+    /// A shard's wish for tokens, and its report of what it spent.
+    Lease(LeaseRequest),
+    /// No connection is left.
+    Drained,
+    /// The shard could not go on.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
