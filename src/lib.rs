@@ -11,7 +11,6 @@ pub mod base;
 pub mod config;
 pub mod control;
 pub mod edge;
-pub mod link;
 pub mod net;
 pub mod policy;
 pub mod route;
