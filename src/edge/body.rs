@@ -42,11 +42,6 @@ impl<S: Stream> BodyReader<S> {
         }
     }
 
-    /// Yields content only, whatever the coding.
-    pub fn decode(&mut self) {
-        self.yields = Form::Plain;
-    }
-
     /// Bytes that came behind the body: the start of the next message.
     pub fn take_leftover(&mut self) -> Buf {
         std::mem::take(&mut self.leftover)
@@ -100,6 +95,10 @@ impl<S: Stream> Source for BodyReader<S> {
 
     fn form(&self) -> Form {
         self.yields
+    }
+
+    fn decode(&mut self) {
+        self.yields = Form::Plain;
     }
 
     fn done(&self) -> bool {

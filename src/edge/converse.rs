@@ -85,12 +85,13 @@ async fn at_once<N: Net, S: Source, K: Client>(
     let shard = upload.scene.shard;
     let origin = answering.origin;
     let mut replay = std::mem::take(&mut answering.work.replay);
+    let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
     let answered_first = Cell::new(false);
     answering.sent_at = Some(&sent_at);
     let stopper = source.stopper();
     let (sent, answered) = duplex(
-        upload.run(source, origin, buf, &mut replay, &sent_at),
+        upload.run(source, origin, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
         answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
@@ -107,6 +108,7 @@ async fn at_once<N: Net, S: Source, K: Client>(
     )
     .await;
     answering.work.replay = replay;
+    answering.work.replay_whole = whole.get();
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -153,6 +155,7 @@ impl<N: Net> Upload<'_, N> {
             self.transfer().count(portion)?;
             if self.keeps() {
                 exchange.work.replay.extend_from_slice(buf.filled());
+                exchange.work.replay_whole = true;
             }
         }
         if self.encode {
@@ -169,7 +172,7 @@ impl<N: Net> Upload<'_, N> {
         source: &mut S,
         origin: &Origin<N>,
         buf: Buf,
-        replay: &mut Vec<u8>,
+        kept: &mut Kept<'_>,
         sent_at: &Cell<Option<Tick>>,
     ) -> Result<(), Fault> {
         let net = &self.scene.shard.net;
@@ -183,7 +186,7 @@ impl<N: Net> Upload<'_, N> {
             Ok(()) => {
                 let writer = BodyWriter { stream: origin.stream.clone(), side: Side::Upstream };
                 let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
-                let mut sink = Keeping { writer, replay, max };
+                let mut sink = Keeping { writer, kept, max };
                 let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
                 self.scene.shard.pool.put(buf);
                 outcome
@@ -213,18 +216,24 @@ impl<N: Net> Upload<'_, N> {
 }
 
 /// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
-struct Keeping<'a, S: Stream> {
+struct Keeping<'a, 'b, S: Stream> {
     writer: BodyWriter<S>,
-    replay: &'a mut Vec<u8>,
+    kept: &'a mut Kept<'b>,
     max: usize,
 }
 
-impl<S: Stream> Sink for Keeping<'_, S> {
+/// What is kept of a body.
+struct Kept<'a> {
+    replay: &'a mut Vec<u8>,
+    whole: &'a Cell<bool>,
+}
+
+impl<S: Stream> Sink for Keeping<'_, '_, S> {
     async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
-        if self.replay.len() + buf.len() <= self.max {
-            self.replay.extend_from_slice(buf.filled());
-        } else {
-            self.max = 0;
+        let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
+        self.kept.whole.set(whole);
+        if whole {
+            self.kept.replay.extend_from_slice(buf.filled());
         }
         self.writer.write(buf, until).await
     }

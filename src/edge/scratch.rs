@@ -1,6 +1,7 @@
 //! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates nothing.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 
 use crate::edge::record::Record;
 use crate::policy::Effects;
@@ -53,8 +54,14 @@ pub struct Work {
     pub value: Vec<u8>,
     /// Body bytes that were sent, kept for another try.
     pub replay: Vec<u8>,
+    /// All of the body that was sent so far is in `replay`.
+    pub replay_whole: bool,
     /// Body bytes that came with the head were taken in.
     pub body_begun: bool,
+    /// The client's request came over TLS, to us or to a trusted proxy before us.
+    pub https: bool,
+    /// The client's address, after trusted proxies were taken into account.
+    pub client: Option<IpAddr>,
 }
 
 impl Work {
@@ -72,6 +79,9 @@ impl Work {
             }
         }
         self.body_begun = false;
+        self.replay_whole = false;
+        self.https = false;
+        self.client = None;
     }
 }
 
