@@ -10,6 +10,8 @@
 //! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
 
 pub mod bell;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 
 use std::future::Future;
 use std::io;
