@@ -1,8 +1,8 @@
 //! The simulator's network: the seam `Net` on virtual time, with seeded faults, in one thread and without sockets.
 //!
 //! A `Simulation` owns a world of hosts; a `Sim` is one host's handle and implements `Net`. Tasks of all hosts (the
-//! gateway's shards, clients, origins) run on one executor and talk through in-memory connections of bounded size. Nothing
-//! depends on anything but the seed: equal seeds give equal runs, event for event.
+//! gateway's shards, clients, origins) run on one executor and talk through in-memory connections of bounded size.
+//! Nothing depends on anything but the seed: equal seeds give equal runs, event for event.
 //!
 //! A run fails, with its seed and its last events, when a task misuses a stream, panics, spins, when nothing can happen
 //! any more (deadlock), when it takes longer than its virtual time, or when something is left over at its end.

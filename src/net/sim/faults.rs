@@ -1,7 +1,7 @@
 //! How a simulated network misbehaves, and what of it strikes one connection.
 //!
-//! `Faults` are chances for a whole network or for everything that connects to one address; `Course` is what was drawn from them
-//! for one direction of one connection. Chances are in per mille.
+//! `Faults` are chances for a whole network or for everything that connects to one address; `Course` is what was drawn
+//! from them for one direction of one connection. Chances are in per mille.
 
 use crate::base::{Rng, Tick};
 

@@ -3,18 +3,21 @@
 //! Misuse that would lose data or memory on real completion I/O fails the run: two reads or two writes at once, and any
 //! use of a stream after one of its futures was dropped half-way.
 
+mod transfer;
+
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use crate::base::{Address, Buf, Rng, Tick};
 use crate::net::sim::faults::{Course, Faults};
 use crate::net::sim::pipe::{Pipe, Put, Take};
 use crate::net::sim::trace::Subject;
-use crate::net::sim::world::{HostId, Timer, World};
+use crate::net::sim::world::{HostId, World};
 use crate::net::{Peek, Stream};
+
+use transfer::{Reading, Want, Writing};
 
 /// One direction and who waits for it.
 struct Wire {
@@ -309,151 +312,6 @@ impl Drop for SimStream {
     }
 }
 
-/// Which of the three kinds of reading.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Bytes,
-    IdleBytes,
-    Ready,
-}
-
-impl Want {
-    fn interruptible(self) -> bool {
-        match self {
-            Want::Bytes => false,
-            Want::IdleBytes | Want::Ready => true,
-        }
-    }
-}
-
-/// A `read`, `read_idle` or `readable` on its way.
-struct Reading<'a> {
-    stream: &'a SimStream,
-    want: Want,
-    /// None where only readiness is wanted.
-    buf: Option<Buf>,
-    until: Tick,
-    timer: Timer,
-    started: bool,
-}
-
-impl<'a> Reading<'a> {
-    fn new(stream: &'a SimStream, want: Want, buf: Option<Buf>, until: Tick) -> Reading<'a> {
-        Reading { stream, want, buf, until, timer: Timer::new(stream.world.clone()), started: false }
-    }
-
-    fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let stream = self.stream;
-        if !self.started {
-            if let Err(misuse) = stream.start_read() {
-                return Poll::Ready(Err(misuse));
-            }
-            self.started = true;
-            self.until = stream.world.late(self.until);
-            stream.reading.set(true);
-        }
-        let next = match stream.try_read(self.want, self.buf.as_mut()) {
-            Ok(result) => return Poll::Ready(self.end(result)),
-            Err(next) => next,
-        };
-        if stream.world.now.get() >= self.until {
-            stream.event("timed out reading", 0);
-            stream.read_over.set(self.want == Want::Bytes);
-            return Poll::Ready(self.end(Err(io::ErrorKind::TimedOut.into())));
-        }
-        *stream.incoming.reader.borrow_mut() = Some(context.waker().clone());
-        self.timer.set(next.unwrap_or(Tick::NEVER).min(self.until), context);
-        Poll::Pending
-    }
-
-    fn end(&mut self, result: io::Result<usize>) -> io::Result<usize> {
-        self.stream.reading.set(false);
-        self.started = false;
-        result
-    }
-}
-
-impl Future for Reading<'_> {
-    type Output = (io::Result<usize>, Buf);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.step(context);
-        polled.map(|result| (result, self.buf.take().unwrap_or_default()))
-    }
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        if self.started {
-            self.stream.reading.set(false);
-            if self.want != Want::Ready {
-                self.stream.event("a pending read was dropped", 0);
-                self.stream.lost.set(true);
-            }
-        }
-    }
-}
-
-/// A `write` on its way.
-struct Writing<'a> {
-    stream: &'a SimStream,
-    buf: Buf,
-    until: Tick,
-    timer: Timer,
-    started: bool,
-}
-
-impl Writing<'_> {
-    fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stream = self.stream;
-        if !self.started {
-            if let Err(misuse) = stream.start_write() {
-                return Poll::Ready(Err(misuse));
-            }
-            self.started = true;
-            self.until = stream.world.late(self.until);
-            stream.writing.set(true);
-        }
-        let next = match stream.try_write(&mut self.buf) {
-            Ok(result) => return Poll::Ready(self.end(result)),
-            Err(next) => next,
-        };
-        if stream.world.now.get() >= self.until {
-            stream.event("timed out writing", 0);
-            stream.write_over.set(true);
-            return Poll::Ready(self.end(Err(io::ErrorKind::TimedOut.into())));
-        }
-        *stream.outgoing.writer.borrow_mut() = Some(context.waker().clone());
-        self.timer.set(next.unwrap_or(Tick::NEVER).min(self.until), context);
-        Poll::Pending
-    }
-
-    fn end(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.stream.writing.set(false);
-        self.started = false;
-        result
-    }
-}
-
-impl Future for Writing<'_> {
-    type Output = (io::Result<()>, Buf);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.step(context);
-        polled.map(|result| (result, std::mem::take(&mut self.buf)))
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        if self.started {
-            self.stream.writing.set(false);
-            self.stream.event("a pending write was dropped", 0);
-            self.stream.lost.set(true);
-        }
-    }
-}
-
 impl Stream for SimStream {
     fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
         Reading::new(self, Want::Bytes, Some(buf), until)
@@ -468,7 +326,7 @@ impl Stream for SimStream {
     }
 
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)> {
-        Writing { stream: self, buf, until, timer: Timer::new(self.world.clone()), started: false }
+        Writing::new(self, buf, until)
     }
 
     fn write_now(&self, bytes: &[u8]) -> usize {
