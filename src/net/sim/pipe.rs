@@ -167,13 +167,8 @@ impl Pipe {
     }
 
     /// Bytes inside, arrived or not.
-    pub fn len(&self) -> usize {
+    pub fn inside(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// True where nothing is inside.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// When the last byte that is inside arrives (now, where none is on its way).

@@ -293,7 +293,7 @@ impl SimStream {
             self.outgoing.pipe.borrow_mut().finish(now);
             let (coming, arrives) = {
                 let incoming = self.incoming.pipe.borrow();
-                (!incoming.is_empty(), incoming.drained_at(now))
+                (incoming.inside() > 0, incoming.drained_at(now))
             };
             if coming {
                 self.break_peer(arrives);

@@ -51,8 +51,8 @@ fn check(seed: u64, steps: &[Step]) {
                 model.finished = true;
             }
         }
-        assert!(pipe.len() <= window, "more than the window is inside");
-        assert_eq!(pipe.len(), model.queue.len());
+        assert!(pipe.inside() <= window, "more than the window is inside");
+        assert_eq!(pipe.inside(), model.queue.len());
     }
     pipe.finish(now);
     loop {
