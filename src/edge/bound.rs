@@ -32,6 +32,7 @@ impl<N: Net> Bound<N> {
         plan: Arc<Plan>,
         counters: Arc<Counters>,
         before: Option<&Bound<N>>,
+        shard: usize,
         rng: &mut Rng,
         now: Tick,
     ) -> Bound<N> {
@@ -46,7 +47,7 @@ impl<N: Net> Bound<N> {
                 let (_, own) = known.find(|(known, _)| known.name == policy.name && known.policy == policy.policy)?;
                 Some(own.clone())
             });
-            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.new_own(plan.process.shards))))
+            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.new_own(shard, plan.process.shards))))
         });
         let policies = policies.collect();
         // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a lock.

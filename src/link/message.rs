@@ -1,17 +1,17 @@
 //! The messages themselves.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::base::Address;
 use crate::config::plan::Plan;
 use crate::link::{Counters, ListeningSocket};
+use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{Grant, LeaseRequest, Recall};
 
 /// From the control plane to one shard.
 #[derive(Debug)]
-pub enum ToShard<S = OwnedFd> {
+pub enum ToShard<S = ListenSocket> {
     /// Make this plan ready, without using it. `sockets` are those that the shard does not have yet.
     Prepare {
         /// The plan.
