@@ -94,7 +94,7 @@ fn append_query(question: Option<usize>, query: Option<&[u8]>, out: &mut Vec<u8>
     match (question, query) {
         (Some(at), _) if at + 1 == out.len() => out.truncate(at),
         (_, None) => {}
-        (Some(_), Some(query)) if query.is_empty() => {}
+        (Some(_), Some([])) => {}
         (own, Some(query)) => {
             out.push(if own.is_some() { b'&' } else { b'?' });
             out.extend_from_slice(query);
