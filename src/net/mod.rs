@@ -16,6 +16,9 @@ pub mod machine;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod sockets;
+// Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
+#[allow(unsafe_code)]
+pub mod uring;
 
 use std::future::Future;
 use std::io;
