@@ -142,7 +142,7 @@ impl Comparison {
             for &peer in &self.peers {
                 check_interrupt()?;
                 let memory = bench.idle(peer, round)?;
-                eprintln!("idle               {peer:<9} {:.0} B for each connection", memory.bytes_per_connection());
+                eprintln!("idle               {peer:<9} {:.0} B for each connection", memory.bytes_with_tables());
                 recorder.write(&Record::Idle(memory))?;
             }
         }

@@ -48,9 +48,14 @@ pub fn judge(summary: &Summary) -> Vec<Verdict> {
             verdicts.push(Verdict { what, bar: 1.0, measured });
         }
     }
-    let idle = |peer| summary.idle.iter().find(|idle| idle.peer == peer).map(|idle| idle.bytes_per_connection);
-    let measured = idle(Peer::Turnpike).zip(idle(Peer::Nginx)).map(|(ours, theirs)| ours / theirs);
-    verdicts.push(Verdict { what: "idle: RSS per connection, ratio to nginx".into(), bar: IDLE_BAR, measured });
+    let idle = |peer| summary.idle.iter().find(|idle| idle.peer == peer);
+    let pair = idle(Peer::Turnpike).zip(idle(Peer::Nginx));
+    let grown = pair.map(|(ours, theirs)| ours.bytes_grown / theirs.bytes_grown);
+    let with_tables = pair.map(|(ours, theirs)| ours.bytes_with_tables / theirs.bytes_with_tables);
+    for (name, measured) in [("growth", grown), ("with tables", with_tables)] {
+        let what = format!("idle: RSS per connection, {name}, ratio to nginx");
+        verdicts.push(Verdict { what, bar: IDLE_BAR, measured });
+    }
     let two_shards = |rest: &&RestMemory| rest.peer == Peer::Turnpike && rest.shards == 2;
     let measured = summary.rest.iter().find(two_shards).map(|rest| rest.memory.rss_kib as f64 / 1024.0);
     verdicts.push(Verdict { what: "rest: RSS with two shards, MiB".into(), bar: REST_MIB_BAR, measured });

@@ -125,10 +125,10 @@ const SHARED_CORE_NS_MAX: f64 = 80.0;
 const SHARED_CACHE_NS_MAX: f64 = 230.0;
 
 /// Batches of a probe: enough that one of them is undisturbed on a machine with other work.
-const BATCHES: u32 = 12;
+const BATCHES: u32 = 80;
 
-/// Round trips of a batch, 20 to 200 µs.
-const ROUND_TRIPS: u32 = 500;
+/// Round trips of a batch, 3 to 30 µs: event streams disturb the cores every 50 µs.
+const ROUND_TRIPS: u32 = 64;
 
 /// After this the cores are so busy with other work that no figure would be worth anything.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(10);

@@ -44,17 +44,12 @@ impl Tree {
 
     /// User and system time spent so far, in nanoseconds, by all threads that still live.
     pub fn cpu_ns(&self) -> Result<u64, Failure> {
-        let mut total = 0;
-        for process in self.processes() {
-            let tasks = fs::read_dir(format!("/proc/{process}/task"))
-                .context(format_args!("reading the threads of process {process}"))?;
-            for task in tasks.flatten() {
-                // A thread may end between the listing and the reading.
-                let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-                total += first_number(&text).context("schedstat does not start with a number")?;
-            }
-        }
-        Ok(total)
+        self.processes().into_iter().map(threads_cpu_ns).sum()
+    }
+
+    /// The same of the process at the top alone.
+    pub fn cpu_ns_of_root(&self) -> Result<u64, Failure> {
+        threads_cpu_ns(self.root)
     }
 
     /// Resident memory now.
@@ -85,6 +80,18 @@ impl Tree {
         }
         strays
     }
+}
+
+fn threads_cpu_ns(process: u32) -> Result<u64, Failure> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"))
+        .context(format_args!("reading the threads of process {process}"))?;
+    let mut total = 0;
+    for task in tasks.flatten() {
+        // A thread may end between the listing and the reading.
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        total += first_number(&text).context("schedstat does not start with a number")?;
+    }
+    Ok(total)
 }
 
 /// Every process with its parent.

@@ -90,6 +90,8 @@ pub struct Slice {
     pub cpu_ns: u64,
     /// Busy time of the proxy's core, whoever used it, in steps of 10 ms.
     pub core_busy_ms: u64,
+    /// Busy time of the other core that neither the origin nor the client used.
+    pub client_core_foreign_ms: u64,
     /// Latencies.
     pub latency: Quantiles,
     /// Memory of the proxy's processes at the end.
@@ -115,7 +117,7 @@ pub struct Quantiles {
     pub max_ns: u64,
 }
 
-/// Memory of a proxy before and with idle connections.
+/// Memory of a proxy without and with idle connections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IdleMemory {
     /// The proxy.
@@ -124,7 +126,9 @@ pub struct IdleMemory {
     pub round: usize,
     /// How many connections.
     pub connections: usize,
-    /// Memory after the first few requests.
+    /// Memory after the first few requests of a proxy that is set up for few connections.
+    pub small: Memory,
+    /// Memory after the first few requests of the proxy that will hold them all.
     pub rest: Memory,
     /// Memory while the connections are held.
     pub held: Memory,
@@ -152,9 +156,10 @@ impl Slice {
         self.cpu_ns as f64 / 1e3 / self.completed.max(1) as f64
     }
 
-    /// The share of the slice in which something else than the proxy used its core.
+    /// The share of the slice in which other work used one of the two cores: the larger of both shares.
     pub fn foreign_share(&self) -> f64 {
-        let foreign_ms = self.core_busy_ms as f64 - self.cpu_ns as f64 / 1e6;
+        let on_proxy_core = self.core_busy_ms as f64 - self.cpu_ns as f64 / 1e6;
+        let foreign_ms = on_proxy_core.max(self.client_core_foreign_ms as f64);
         (foreign_ms / 1e3 / self.seconds.max(1e-3)).max(0.0)
     }
 }
@@ -174,9 +179,14 @@ impl From<&Outcome> for Quantiles {
 }
 
 impl IdleMemory {
-    /// Bytes of resident memory for each connection.
-    pub fn bytes_per_connection(&self) -> f64 {
+    /// Bytes by which the resident memory grew for each connection.
+    pub fn bytes_grown(&self) -> f64 {
         (self.held.rss_kib as f64 - self.rest.rss_kib as f64) * 1024.0 / self.connections.max(1) as f64
+    }
+
+    /// Bytes of resident memory for each connection, with what is set aside for connections at start.
+    pub fn bytes_with_tables(&self) -> f64 {
+        (self.held.rss_kib as f64 - self.small.rss_kib as f64) * 1024.0 / self.connections.max(1) as f64
     }
 }
 

@@ -10,9 +10,9 @@ use rustls::ClientConfig;
 use crate::certificate::Certificate;
 use crate::client::{Client, Outcome, Pace, Plan};
 use crate::failure::{Context, Failure};
-use crate::machine::{PROXY_CORE, core_busy_ms, now_ns};
+use crate::machine::{CLIENT_CORE, PROXY_CORE, core_busy_ms, now_ns};
 use crate::origin::Origin;
-use crate::peer::{Peer, Programs, Routes, Running, Setup, Traffic};
+use crate::peer::{Peer, Programs, Running, Setup, Traffic};
 use crate::probe::{Probe, probe};
 use crate::process::Tree;
 use crate::record::{Mode, Quantiles, Slice};
@@ -57,34 +57,57 @@ struct Reading {
     after: Probe,
     cpu_ns: u64,
     core_busy_ms: u64,
+    client_core_foreign_ms: u64,
 }
 
 /// Reads the machine before a stretch of load.
 struct Meter {
     tree: Tree,
     before: Probe,
-    cpu_ns: u64,
-    core_busy_ms: u64,
+    start: Clocks,
+}
+
+/// What the machine's clocks show at one moment.
+struct Clocks {
+    proxy_ns: u64,
+    proxy_core_ms: u64,
+    own_ns: u64,
+    client_core_ms: u64,
+}
+
+impl Clocks {
+    fn read(tree: Tree) -> Result<Clocks, Failure> {
+        Ok(Clocks {
+            proxy_ns: tree.cpu_ns()?,
+            proxy_core_ms: core_busy_ms(PROXY_CORE),
+            own_ns: Tree::of(std::process::id()).cpu_ns_of_root()?,
+            client_core_ms: core_busy_ms(CLIENT_CORE),
+        })
+    }
 }
 
 impl Meter {
     fn start(tree: Tree) -> Result<Meter, Failure> {
-        let before = probe()?;
-        Ok(Meter { tree, before, cpu_ns: tree.cpu_ns()?, core_busy_ms: core_busy_ms(PROXY_CORE) })
+        Ok(Meter { tree, before: probe()?, start: Clocks::read(tree)? })
     }
 
     /// Counts from now on; the probe stays.
     fn restart(&mut self) -> Result<(), Failure> {
-        self.cpu_ns = self.tree.cpu_ns()?;
-        self.core_busy_ms = core_busy_ms(PROXY_CORE);
+        self.start = Clocks::read(self.tree)?;
         Ok(())
     }
 
     fn stop(self) -> Result<Reading, Failure> {
-        let spent = self.tree.cpu_ns()?.checked_sub(self.cpu_ns);
-        let busy = core_busy_ms(PROXY_CORE).saturating_sub(self.core_busy_ms);
-        let cpu_ns = spent.context("a thread of the proxy ended during a slice, and its time is lost")?;
-        Ok(Reading { before: self.before, after: probe()?, cpu_ns, core_busy_ms: busy })
+        let (start, end) = (self.start, Clocks::read(self.tree)?);
+        let spent = end.proxy_ns.checked_sub(start.proxy_ns);
+        let own_ms = end.own_ns.saturating_sub(start.own_ns) / 1_000_000;
+        Ok(Reading {
+            before: self.before,
+            after: probe()?,
+            cpu_ns: spent.context("a thread of the proxy ended during a slice, and its time is lost")?,
+            core_busy_ms: end.proxy_core_ms.saturating_sub(start.proxy_core_ms),
+            client_core_foreign_ms: end.client_core_ms.saturating_sub(start.client_core_ms).saturating_sub(own_ms),
+        })
     }
 }
 
@@ -121,13 +144,7 @@ impl Bench {
             Security::Plain => None,
             Security::Tls => Some(self.certificate.clone()),
         };
-        let setup = Setup {
-            origin: self.origin.address(),
-            certificate,
-            routes: exchanges.routes(),
-            traffic: Traffic::Messages,
-            shards: 1,
-        };
+        let setup = Setup { certificate, routes: exchanges.routes(), ..Setup::plain(self.origin.address()) };
         self.programs.start(peer, &setup, &self.directory)
     }
 
@@ -169,13 +186,7 @@ impl Bench {
     }
 
     fn visit_streams(&self, visit: Visit) -> Result<Vec<Slice>, Failure> {
-        let setup = Setup {
-            origin: self.origin.address(),
-            certificate: None,
-            routes: Routes::One,
-            traffic: Traffic::Streams,
-            shards: 1,
-        };
+        let setup = Setup { traffic: Traffic::Streams, ..Setup::plain(self.origin.address()) };
         let running = self.programs.start(visit.peer, &setup, &self.directory)?;
         check_strays(&running)?;
         let mut streams = Streams::open(running.address(), get("/events/sse"), STREAMS)?;
@@ -214,6 +225,7 @@ impl Visit {
             offered_per_second: (mode == Mode::Open).then_some(self.per_second),
             cpu_ns: reading.cpu_ns,
             core_busy_ms: reading.core_busy_ms,
+            client_core_foreign_ms: reading.client_core_foreign_ms,
             latency: Quantiles::from(outcome),
             memory: Default::default(),
             log_lines: 0,

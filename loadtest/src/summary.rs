@@ -85,8 +85,10 @@ pub struct Idle {
     pub peer: Peer,
     /// How many connections.
     pub connections: usize,
-    /// Bytes of resident memory for each.
-    pub bytes_per_connection: f64,
+    /// Bytes by which the resident memory grew for each.
+    pub bytes_grown: f64,
+    /// Bytes for each with what was set aside for connections at start.
+    pub bytes_with_tables: f64,
     /// Resident memory before, in KiB.
     pub rest_kib: f64,
     /// Resident memory with them, in KiB.
@@ -137,10 +139,11 @@ impl Summary {
             push_lines(&mut text, &self.lines);
         }
         for idle in &self.idle {
-            let Idle { peer, connections, bytes_per_connection, rest_kib, held_kib } = idle;
+            let Idle { peer, connections, bytes_grown, bytes_with_tables, rest_kib, held_kib } = idle;
             let _ = writeln!(
                 text,
-                "{peer:<9} {connections} idle connections: {bytes_per_connection:.0} B each, RSS {rest_kib:.0} -> {held_kib:.0} KiB"
+                "{peer:<9} {connections} idle connections: RSS {rest_kib:.0} -> {held_kib:.0} KiB, grown by {bytes_grown:.0} B \
+                 each, {bytes_with_tables:.0} B each with what is set aside for them at start"
             );
         }
         for RestMemory { peer, shards, memory } in &self.rest {
@@ -227,7 +230,8 @@ fn idle_of(peer: Peer, rounds: &[&IdleMemory]) -> Idle {
     Idle {
         peer,
         connections: rounds.first().map_or(0, |memory| memory.connections),
-        bytes_per_connection: of(IdleMemory::bytes_per_connection),
+        bytes_grown: of(IdleMemory::bytes_grown),
+        bytes_with_tables: of(IdleMemory::bytes_with_tables),
         rest_kib: of(|memory| memory.rest.rss_kib as f64),
         held_kib: of(|memory| memory.held.rss_kib as f64),
     }
@@ -237,7 +241,7 @@ fn warnings(slices: &[&Slice], lines: &[Line]) -> Vec<String> {
     let mut warnings = Vec::new();
     let foreign = median(slices.iter().map(|slice| slice.foreign_share())).unwrap_or(0.0);
     if foreign > FOREIGN_SHARE_MAX {
-        warnings.push(format!("other work used {:.0} % of the proxy's core in the median slice", foreign * 100.0));
+        warnings.push(format!("other work used {:.0} % of one of the two cores in the median slice", foreign * 100.0));
     }
     for peer in [Peer::Turnpike, Peer::Nginx] {
         let short = slices.iter().filter(|slice| slice.peer == peer && slice.mode != Mode::Stream);

@@ -21,11 +21,12 @@ pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), 
 /// The configuration, one string to be read from top to bottom.
 pub(super) fn configuration(place: &Place<'_>) -> String {
     let mut text = format!(
-        "global\n  nbthread {shards}\n  maxconn 20000\n  no strict-limits\n  log ring@log local0 info\n\
+        "global\n  nbthread {shards}\n  maxconn {connections}\n  no strict-limits\n  log ring@log local0 info\n\
          ring log\n  format rfc5424\n  maxlen 1200\n  size 1048576\n\
          defaults\n  mode http\n  log global\n  option httplog\n  http-reuse always\n\
          \x20 timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n  timeout http-keep-alive 300s\n",
         shards = place.setup.shards,
+        connections = place.setup.connections_max,
     );
     match place.setup.traffic {
         Traffic::Messages => text.push_str("  option splice-auto\n"),

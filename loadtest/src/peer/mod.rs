@@ -49,6 +49,16 @@ pub struct Setup {
     pub traffic: Traffic,
     /// Threads that serve. One of them has core 0, two have a core each.
     pub shards: usize,
+    /// Connections for which a proxy sets something aside at start, where it does so.
+    pub connections_max: usize,
+}
+
+impl Setup {
+    /// One shard, one route, plain TCP, and room for every case.
+    pub fn plain(origin: SocketAddr) -> Setup {
+        let (routes, traffic) = (Routes::One, Traffic::Messages);
+        Setup { origin, certificate: None, routes, traffic, shards: 1, connections_max: CONNECTIONS_MAX }
+    }
 }
 
 /// The routes of a proxy.
@@ -294,6 +304,9 @@ fn signal(process: u32, signal: Signal) {
         let _ = kill_process(process, signal);
     }
 }
+
+/// Room for ten thousand connections, and for those to the origin.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// Name of the access log in a proxy's directory.
 const ACCESS_LOG: &str = "access.log";

@@ -24,7 +24,7 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root root;\n" } else { "" };
     let mut text = format!(
         "{user}daemon off;\nworker_processes {shards};\nworker_rlimit_nofile 65536;\npid {directory}/nginx.pid;\n\
-         events {{ worker_connections 16384; use epoll; }}\n\
+         events {{ worker_connections {connections}; use epoll; }}\n\
          http {{\n\
          access_log {directory}/{ACCESS_LOG} combined buffer=64k flush=1s;\n\
          sendfile on; tcp_nopush on; tcp_nodelay on;\n\
@@ -34,6 +34,7 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
          upstream origin {{ server {origin}; keepalive 256; keepalive_requests 1000000000; }}\n\
          proxy_http_version 1.1;\nproxy_set_header Connection \"\";\n",
         shards = place.setup.shards,
+        connections = place.setup.connections_max,
     );
     match place.setup.traffic {
         // Spilling to a file would compare disks; the buffers in memory stay as they are by default.

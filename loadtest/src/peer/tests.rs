@@ -5,7 +5,7 @@ use super::{Place, Routes, Setup, Traffic, haproxy, nginx, turnpike};
 use crate::certificate::Certificate;
 
 fn setup(routes: Routes, traffic: Traffic) -> Setup {
-    Setup { origin: SocketAddr::from(([127, 0, 0, 1], 9000)), certificate: None, routes, traffic, shards: 1 }
+    Setup { routes, traffic, ..Setup::plain(SocketAddr::from(([127, 0, 0, 1], 9000))) }
 }
 
 fn place(setup: &Setup) -> Place<'_> {

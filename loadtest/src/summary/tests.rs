@@ -22,6 +22,7 @@ fn slice(peer: Peer, cpu_us: u64, before: f64, after: f64) -> Slice {
         offered_per_second: None,
         cpu_ns: cpu_us * 1_000_000,
         core_busy_ms: cpu_us,
+        client_core_foreign_ms: 0,
         latency: Quantiles::default(),
         memory: Memory::default(),
         log_lines: 0,
