@@ -59,7 +59,7 @@ pub async fn pass<N: Net, S: Source, K: Client>(
 
 /// Gives a policy what it asked for.
 pub fn resume<'p, N: Net>(scene: Scene<'p, N>, work: &mut Work, id: PolicyId, reply: Reply<'_>) -> Decision<'p> {
-    consult(scene, work, id, |policy, own, facts, effects, now| policy.resume(own, facts, effects, reply, now))
+    consult(scene, work, id, |policy, own, facts, effects, now| policy.resume(own, facts, reply, effects, now))
 }
 
 /// Calls into a policy with everything that it may look at and change.
@@ -122,13 +122,9 @@ async fn refuse<N: Net, S: Source, K: Client>(
 pub fn adapt<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, work: &mut Work, bytes: &[u8]) {
     for (_, id) in &way.route.policies {
         let policy = &scene.bound.plan.policy(*id).policy;
-        if !policy.adapts() {
-            continue;
-        }
         let mut effects = std::mem::take(&mut work.effects);
         let words = Vars::with_response(scene, work, bytes);
-        let response = crate::wire::head::Response { bytes, head: &work.response };
-        policy.adapt(scene.request, response, &words, &mut effects);
+        policy.adapt(policy::Response { bytes, head: &work.response }, &words, &mut effects);
         work.effects = effects;
     }
     prepare::response_fields(scene, work, &way.route.response_fields, bytes);

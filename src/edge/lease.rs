@@ -11,7 +11,10 @@ use crate::config::plan::PolicyId;
 use crate::edge::bound::Bound;
 use crate::link::{FromShard, Outbox};
 use crate::net::Net;
-use crate::policy::lease::{Grant, Recall};
+use crate::policy::lease::LeaseReply;
+
+/// Keys of a limit that one round of housekeeping looks at.
+const SWEEP_COUNT: usize = 256;
 
 /// Requests that wait for a grant.
 #[derive(Debug, Default)]
@@ -41,12 +44,17 @@ impl Leases {
         }
     }
 
-    /// A grant arrived.
-    pub fn granted<N: Net>(&self, bound: &Bound<N>, grant: Grant, now: Tick) {
-        let Some((id, name)) = policy_of(bound, grant.limit) else { return };
-        bound.own(id).borrow_mut().grant(grant, now);
+    /// The account answered, or wants something back.
+    pub fn receive<N: Net>(&self, bound: &Bound<N>, reply: LeaseReply, outbox: &Outbox, now: Tick) {
+        let found = (0..).zip(&bound.plan.policies).find(|(_, plan)| plan.policy.limit_id() == Some(reply.limit()));
+        // A limit that a reload took away: its slots went with it, on both sides.
+        let Some((at, plan)) = found else { return };
+        let id = PolicyId(at);
+        let freed = bound.own(id).borrow_mut().receive(reply, now);
+        self.send(bound, id, outbox);
+        let Some(key) = freed else { return };
         for waiting in self.waiting.borrow_mut().iter_mut() {
-            if waiting.key == grant.key && *waiting.policy == *name {
+            if waiting.key == key && *waiting.policy == *plan.name {
                 waiting.granted = true;
                 if let Some(waker) = waiting.waker.take() {
                     waker.wake();
@@ -55,17 +63,10 @@ impl Leases {
         }
     }
 
-    /// Another shard starves.
-    pub fn recalled<N: Net>(&self, bound: &Bound<N>, recall: Recall, outbox: &Outbox, now: Tick) {
-        let Some((id, _)) = policy_of(bound, recall.limit) else { return };
-        bound.own(id).borrow_mut().recall(recall, now);
-        self.send(bound, id, outbox);
-    }
-
     /// Gives up what is idle and sends what waits.
     pub fn keep_house<N: Net>(&self, bound: &Bound<N>, outbox: &Outbox, now: Tick) {
         for id in (0..bound.plan.policies.len() as u32).map(PolicyId) {
-            bound.own(id).borrow_mut().sweep(now);
+            bound.own(id).borrow_mut().sweep(SWEEP_COUNT, now);
             self.send(bound, id, outbox);
         }
     }
@@ -93,9 +94,4 @@ impl Leases {
         self.waiting.borrow_mut().retain(|waiting| waiting.number != number);
         granted
     }
-}
-
-fn policy_of<N: Net>(bound: &Bound<N>, limit: crate::policy::lease::LimitId) -> Option<(PolicyId, Arc<str>)> {
-    let at = bound.plan.policies.iter().position(|plan| plan.policy.limit() == Some(limit))?;
-    Some((PolicyId(at as u32), bound.plan.policies[at].name.clone()))
 }

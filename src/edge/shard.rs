@@ -127,8 +127,7 @@ impl<N: Net> Shard<N> {
                 });
             }
             ToShard::Health { upstream, address, up } => self.set_health(&upstream, &address, up),
-            ToShard::Grant(grant) => self.leases.granted(&self.bound(), grant, self.net.now()),
-            ToShard::Recall(recall) => self.leases.recalled(&self.bound(), recall, &self.outbox, self.net.now()),
+            ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
                 self.close_doors();

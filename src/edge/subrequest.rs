@@ -16,7 +16,7 @@ use crate::net::{Net, Stream};
 use crate::policy::{self, Decision, Reply};
 use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
 use crate::wire::h1::{Caps, Parsed, response};
-use crate::wire::head::{BodyLength, Method, Request, RequestHead, Response, ResponseHead};
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
 
 /// A body longer than this is not read to its end; the connection is closed instead.
 const BODY_MAX: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ pub async fn ask<'p, N: Net>(
     let mut head = ResponseHead::default();
     match send(scene, work, UpstreamId(upstream.0), &mut head, until).await {
         Ok(bytes) => {
-            let reply = Reply::Subrequest(policy::facts::Response { bytes: bytes.filled(), head: &head });
+            let reply = Reply::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
             let decision = gate::resume(scene, work, id, reply);
             scene.shard.pool.put(bytes);
             decision
