@@ -26,3 +26,6 @@ pub const RING_POINTS_MAX: usize = 1 << 18;
 pub const RING_WALK_MAX: usize = 2_048;
 /// Endpoints that one request remembers having tried; with more, the oldest is forgotten and may be tried again.
 pub const TRIED_MAX: usize = 16;
+/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is given
+/// up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
+pub const LEASE_OUTBOX_MAX: usize = 4_096;
