@@ -9,6 +9,7 @@ pub mod limits;
 pub mod rng;
 pub mod span;
 pub mod tick;
+pub mod wheel;
 
 pub use address::Address;
 pub use buf::{Buf, BufPool};
@@ -16,3 +17,4 @@ pub use fault::{Fault, FaultKind, Retry, Side};
 pub use rng::Rng;
 pub use span::Span;
 pub use tick::{Tick, Wall};
+pub use wheel::{Timer, Wheel};

@@ -10,6 +10,10 @@
 //! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
 
 pub mod bell;
+// Reads clocks, sets limits, adopts descriptors: calls that the standard library does not wrap.
+#[allow(unsafe_code)]
+pub mod machine;
+pub mod sockets;
 
 use std::future::Future;
 use std::io;
