@@ -39,3 +39,11 @@ pub const FORWARDED_HOPS_MAX: usize = 32;
 pub const PROXY_BYTES_MAX: usize = 2 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
+pub const ENDPOINTS_MAX: usize = 4_096;
+/// Points on one hash ring; above it every endpoint gets proportionally fewer, at least one.
+pub const RING_POINTS_MAX: usize = 1 << 18;
+/// Points that a ring lookup passes over before it settles for the least loaded endpoint.
+pub const RING_WALK_MAX: usize = 2_048;
+/// Endpoints that one request remembers having tried; with more, the oldest is forgotten and may be tried again.
+pub const TRIED_MAX: usize = 16;
