@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
-use crate::config::spec::scalar::{Bind, FileMode, Network};
+use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar};
 use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
 use crate::config::spec::shape::{Many, table};
 
@@ -32,11 +32,11 @@ pub struct ListenerSpec {
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,
-    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded` are believed. The client's
-    /// address is the last one that is not in these networks.
+    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and the like are believed. The client's address is
+    /// the last one that is not in these networks.
     #[serde(default)]
     pub trusted_proxies: Many<Network>,
-    /// Which forwarding fields upstreams get.
+    /// What upstreams are told about the client.
     #[serde(default)]
     pub forward: ForwardSpec,
     /// How paths are made comparable before routing.
@@ -51,6 +51,14 @@ pub struct ListenerSpec {
     /// Waits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
+}
+
+impl ListenerSpec {
+    /// Its name, or its first address where it has none.
+    pub fn shown_name(&self) -> String {
+        let first = || self.bind.iter().next().map_or_else(String::new, |bind| bind.value.show());
+        self.name.as_ref().map_or_else(first, |name| name.value.clone())
+    }
 }
 
 /// PROXY protocol in front of connections.
@@ -132,17 +140,41 @@ pub enum TlsVersion {
 }
 
 table! {
-    /// Which forwarding fields upstreams get. What a client that is not trusted sent in them is dropped.
+    /// What upstreams are told about the client, and who may tell us. From peers that are not trusted nothing of this is
+    /// passed on.
     pub struct ForwardSpec {
-        /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
-        x_forwarded: bool = true,
+        /// Where a trusted proxy says who the client is: `"x-forwarded-for"`, `"forwarded"`, `"x-real-ip"`, another field with
+        /// one address such as `"cf-connecting-ip"`, or `"none"`.
+        client_from: Placed<String> = Placed::nowhere("x-forwarded-for".to_owned()),
+        /// Peers on Unix sockets are trusted.
+        trust_unix: bool = false,
+        /// `X-Forwarded-For`.
+        x_forwarded_for: Treatment = Treatment::Write,
+        /// `X-Forwarded-Proto`.
+        x_forwarded_proto: Treatment = Treatment::Write,
+        /// `X-Forwarded-Host`.
+        x_forwarded_host: Treatment = Treatment::Write,
+        /// `X-Forwarded-Port`.
+        x_forwarded_port: Treatment = Treatment::Write,
         /// `X-Real-IP`.
-        x_real_ip: bool = true,
+        x_real_ip: Treatment = Treatment::Write,
         /// `Forwarded` (RFC 7239).
-        forwarded: bool = false,
-        /// `Via`, on both sides.
-        via: bool = true,
+        forwarded: Treatment = Treatment::Keep,
     }
+}
+
+/// What happens to a forwarding field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Treatment {
+    /// Written; what a trusted proxy sent is kept or appended to.
+    #[default]
+    Write,
+    /// Passed on from a trusted proxy, removed from others.
+    Keep,
+    /// Always removed.
+    Drop,
 }
 
 table! {
@@ -150,8 +182,10 @@ table! {
     pub struct PathsSpec {
         /// `//` counts as `/`.
         merge_slashes: bool = true,
-        /// What happens to `%2F` and `%5C`, which some origins take for a separator.
+        /// What happens to `%2F`.
         encoded_slash: EncodedSlash = EncodedSlash::Keep,
+        /// What happens to `\\` and `%5C`, which browsers and some origins take for a slash.
+        backslash: Backslash = Backslash::Reject,
     }
 }
 
@@ -167,4 +201,18 @@ pub enum EncodedSlash {
     Decode,
     /// The request is refused with 400.
     Reject,
+}
+
+/// What happens to a backslash in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Backslash {
+    /// The request is refused with 400.
+    #[default]
+    Reject,
+    /// It becomes `%5C`, and separates nothing.
+    Keep,
+    /// It becomes a slash.
+    Slash,
 }

@@ -21,7 +21,7 @@ table! {
         path_prefix: Option<Placed<String>> = None,
         /// The path, letter by letter.
         path_exact: Option<Placed<String>> = None,
-        /// A regular expression for the whole path; its named groups are parameters.
+        /// A regular expression for the whole path.
         path_regex: Option<Placed<String>> = None,
         /// Methods, of which one must match.
         methods: Many<Placed<String>> = Many::default(),
@@ -37,6 +37,9 @@ table! {
         priority: i32 = 0,
         /// Send it on: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a weighted split.
         to: Option<Placed<Many<Placed<ShortOr<TargetSpec>>>>> = None,
+        /// What keeps a client at its part of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`. Without it each
+        /// request is drawn anew.
+        stick: Option<Placed<String>> = None,
         /// Send the client elsewhere.
         redirect: Option<Placed<RedirectSpec>> = None,
         /// A fixed answer.
@@ -117,14 +120,12 @@ table! {
         scheme: Option<Placed<String>> = None,
         /// The host.
         host: Option<Placed<String>> = None,
-        /// The port; without it none where scheme or host change, else the listener's.
+        /// The port; without it that of a given `scheme`, else the one that the client sent.
         port: Option<u16> = None,
-        /// The whole path.
+        /// The whole path. The client's query stays, unless this ends with `?`.
         path: Option<Placed<String>> = None,
         /// What stands in the place of the route's `path_prefix`.
         prefix: Option<Placed<String>> = None,
-        /// Keep the query.
-        keep_query: bool = true,
         /// The whole location, instead of its parts.
         to: Option<Placed<String>> = None,
     }
@@ -145,7 +146,8 @@ table! {
 table! {
     /// How the target is changed; exactly one of `path`, `prefix`, `strip_prefix`, `regex`.
     pub struct RewriteSpec {
-        /// The whole path, with the route's parameters: `"/v2/{id}"`.
+        /// The whole path, with the route's parameters: `"/v2/{id}"`. The client's query stays; where this has a query of
+        /// its own, it follows; where this ends with `?`, it is dropped.
         path: Option<Placed<String>> = None,
         /// What stands in the place of the route's `path_prefix`.
         prefix: Option<Placed<String>> = None,
