@@ -16,6 +16,8 @@ pub const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024]
 pub const HEADROOM: usize = 2 * 1024;
 /// Free buffers of each class that a shard keeps; what comes back above that is freed.
 pub const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
+/// Connections that a shard accepts before it turns to others; what is left waits in the kernel's queue.
+pub const ACCEPT_BATCH: usize = 16;
 /// Path parameters in one route; `check` refuses more.
 pub const PARAMS_MAX: usize = 16;
 
