@@ -243,4 +243,4 @@ pub(super) fn write_host(template: &Template, lookup: &impl Lookup, out: &mut Ve
 
 #[cfg(test)]
 #[path = "rewrite/tests.rs"]
-mod tests;
+pub(super) mod tests;
