@@ -4,12 +4,14 @@
 //! `Plan`. Nothing stops at the first fault: all of them come back as one `Reports`.
 
 pub mod place;
+pub mod reference;
 pub mod report;
 pub mod source;
 pub mod spec;
 
 mod read;
 mod tree;
+mod variables;
 
 pub use place::{Place, Placed};
 pub use report::{Report, Reports, Severity};

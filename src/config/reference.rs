@@ -49,8 +49,8 @@ pub fn markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
     out.push_str("\n## Sections\n\n");
     for table in &reference.tables {
-        let depth = table.path.len().saturating_sub(1);
-        let _ = writeln!(out, "{}- [`{}`](#{})", "  ".repeat(depth), table.header(), table.anchor());
+        let indent = "  ".repeat(table.depth().saturating_sub(1));
+        let _ = writeln!(out, "{indent}- [`{}`](#{})", table.header(), table.anchor());
     }
     for table in &reference.tables {
         reference.section(table, &mut out);
@@ -73,7 +73,7 @@ pub fn full_toml() -> String {
         if !table.path.is_empty() {
             let _ = writeln!(out, "#{}", table.header());
         }
-        for key in table.keys.iter().filter(|key| key.table.is_none() || key.example.is_some()) {
+        for key in table.keys.iter().filter(|key| key.table.is_none()) {
             let _ = writeln!(out);
             comment(&key.meaning, &mut out);
             let facts = match (&key.default, key.required) {
@@ -114,6 +114,11 @@ impl Table {
             (_, true) => format!("[[{}]]", self.path.join(".")),
             (_, false) => format!("[{}]", self.path.join(".")),
         }
+    }
+
+    /// How many keys lead to it.
+    fn depth(&self) -> usize {
+        self.path.iter().filter(|key| *key != NAME).count()
     }
 
     /// As forges make anchors of headings: only letters, digits, `-` and `_`.
@@ -177,18 +182,12 @@ impl Reference {
         let mut inner = Vec::new();
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let shape = self.shape(property);
-            if let Some(table) = &shape.table
-                && (shape.kind.is_empty() || !shape.short)
-            {
+            if let Some(table) = &shape.table {
                 let mut below = path.clone();
                 below.push(name.clone());
                 if shape.named {
-                    below.push("NAME".to_owned());
+                    below.push(NAME.to_owned());
                 }
-                inner.push((below, table.clone(), shape.list));
-            } else if let Some(table) = &shape.table {
-                let mut below = path.clone();
-                below.push(name.clone());
                 inner.push((below, table.clone(), shape.list));
             }
             keys.push(key_facts(name, property, &shape, required.contains(&name.as_str())));
@@ -269,7 +268,7 @@ impl Reference {
     }
 
     fn section(&self, table: &Table, out: &mut String) {
-        let level = "#".repeat((table.path.len() + 1).clamp(2, 4));
+        let level = "#".repeat((table.depth() + 1).clamp(2, 4));
         let _ = write!(out, "\n{level} `{}`\n\n{}\n\n", table.header(), table.meaning);
         out.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
         for key in &table.keys {
@@ -297,6 +296,9 @@ fn key_facts(name: &str, property: &Value, shape: &Shape, required: bool) -> Key
     };
     let is_table = shape.table.is_some() && !shape.short;
     let default = if is_table || holds_null(default) { None } else { inline(default) };
+    // Counts are declared as texts beside the other limits, and written as numbers.
+    let number = |text: &String| text.trim_matches('"').parse::<u64>().is_ok() && shape.kind.starts_with("count");
+    let default = default.map(|text| if number(&text) { text.trim_matches('"').to_owned() } else { text });
     let mut meaning = property["description"].as_str().unwrap_or("").to_owned();
     for option in property["oneOf"].as_array().into_iter().flatten() {
         if let (Some(word), Some(about)) = (option["const"].as_str(), option["description"].as_str()) {
@@ -346,6 +348,8 @@ fn example_of(kind: &str) -> &'static str {
     }
 }
 
+/// Stands for the name that a user gives.
+const NAME: &str = "NAME";
 const INTRODUCTION: &str = "# Configuration
 
 This file is made from the source (`src/config/spec/`) by `TURNPIKE_BLESS=1 cargo test config::reference`.

@@ -64,7 +64,7 @@ impl Compiler<'_> {
             bind: listener.bind.iter().map(|bind| bind.value.0.clone()).collect(),
             unix_mode: listener.unix_mode.as_ref().map(|mode| mode.0),
             backlog: listener.backlog.unwrap_or(BACKLOG),
-            tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(tls)),
+            tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(&listener.shown_name(), tls)),
             proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
             proxy_protocol_required: proxy.is_some_and(|proxy| proxy.required),
             table,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::compile::LOG_ONLY;
+const LOG_ONLY: &[(&str, u8)] = &[];
 use crate::config::report::Faults;
 use crate::config::{Environment, Source, draft};
 use crate::wire::template::Template;

@@ -184,7 +184,7 @@ table! {
         merge_slashes: bool = true,
         /// What happens to `%2F`.
         encoded_slash: EncodedSlash = EncodedSlash::Keep,
-        /// What happens to `\\` and `%5C`, which browsers and some origins take for a slash.
+        /// What happens to `\` and `%5C`, which browsers and some origins take for a slash.
         backslash: Backslash = Backslash::Reject,
     }
 }
