@@ -13,8 +13,12 @@ use ipnet::IpNet;
 
 use crate::balance::{ClusterPlan, Endpoint};
 use crate::base::Address;
+use crate::config::spec::server::LogLevel;
 use crate::policy::{Phase, Policy};
-use crate::route::{Redirect, Rewrite, RouteId, Split, Table};
+use crate::route::redirect::Redirect;
+use crate::route::rewrite::PathRewrite;
+use crate::route::split::{Split, Stick};
+use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::h1::Caps;
 use crate::wire::target::PathRules;
@@ -68,6 +72,12 @@ pub struct ProcessPlan {
     pub drain: Duration,
     /// Connections over all listeners that one shard holds; above it the newest is closed at once.
     pub connections_max: usize,
+    /// Reload when a file of the configuration changes.
+    pub watch: bool,
+    /// Where `turnpike reload` and `turnpike stop` reach the process; `None` leaves them signals.
+    pub control_socket: Option<PathBuf>,
+    /// How much the process says of itself.
+    pub log_level: LogLevel,
 }
 
 /// The admin listener.
@@ -155,7 +165,7 @@ pub struct ListenerPlan {
     pub proxy_protocol_from: Vec<IpNet>,
     /// A PROXY header must be there (from a trusted source); otherwise it may.
     pub proxy_protocol_required: bool,
-    /// Its routes.
+    /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
     pub forwarded: ForwardedPlan,
@@ -238,10 +248,10 @@ pub enum Action {
 /// How a request is sent to an upstream.
 #[derive(Debug)]
 pub struct ProxyPlan {
-    /// Which upstream, by weight. `Split` of one is the usual case.
-    pub upstreams: Split<UpstreamId>,
-    /// How the target is rewritten.
-    pub rewrite: Option<Rewrite>,
+    /// Which upstream, by weight. One is the usual case.
+    pub upstreams: Targets,
+    /// How the target is rewritten. Each shard uses a clone of its own (see `route::rewrite`).
+    pub rewrite: Option<PathRewrite>,
     /// Which Host the upstream sees.
     pub host: HostRule,
     /// From the first byte of the request's head to the last of the response; `None` is no cap.
@@ -256,6 +266,17 @@ pub struct ProxyPlan {
     pub upgrade: bool,
     /// Longest silence in a tunnel.
     pub tunnel_idle: Duration,
+}
+
+/// Weighted upstreams.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// At least one; the split names their positions.
+    pub upstreams: Vec<UpstreamId>,
+    /// Their weights, of which at least one is above zero.
+    pub split: Split,
+    /// What keeps a client at its part; `None` draws for every request.
+    pub stick: Option<Stick>,
 }
 
 /// Which Host the upstream sees.

@@ -29,7 +29,8 @@ impl Compiler<'_> {
             }
             [_] => {}
             [(first, first_place), (second, place), ..] => {
-                let report = Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
+                let report =
+                    Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
                 self.faults.push(report.other(*first_place, "the first one"));
                 return None;
             }
@@ -139,7 +140,9 @@ impl Compiler<'_> {
     fn regex_rewrite(&mut self, regex: &Placed<String>, replace: &Placed<String>) -> Option<PathRewrite> {
         let report = match RegexRewrite::new(&regex.value, &replace.value) {
             Ok(rewrite) => return Some(PathRewrite::Regex(rewrite)),
-            Err(RewriteError::Regex(fault)) => Report::error(regex.place, "not a regular expression").help(fault.to_string()),
+            Err(RewriteError::Regex(fault)) => {
+                Report::error(regex.place, "not a regular expression").help(fault.to_string())
+            }
             Err(RewriteError::Capture(name)) => {
                 Report::error(replace.place, format!("the expression has no group `{name}`"))
             }
@@ -183,7 +186,8 @@ impl Compiler<'_> {
             "keep" => Some(HostRule::Keep),
             "endpoint" => Some(HostRule::Endpoint),
             "" => {
-                self.faults.push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
+                self.faults
+                    .push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
                 None
             }
             _ => self.field_value(host, params).map(HostRule::Set),

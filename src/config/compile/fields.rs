@@ -56,7 +56,8 @@ impl Compiler<'_> {
         let lower = name.value.to_ascii_lowercase();
         let report = Report::error(name.place, format!("`{}` cannot be changed here", name.value));
         if OURS.contains(&lower.as_str()) {
-            self.faults.push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));
+            self.faults
+                .push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));
             return false;
         }
         if head == Head::Request && lower == "host" {

@@ -173,7 +173,8 @@ fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report
                 .help("`priority` decides, or a matcher that tells them apart")
         }
         route::Report::Overlap { first, second } => {
-            let title = format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
+            let title =
+                format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
             Report::warning(place(second), title)
                 .label("gets the rest")
                 .other(place(first), "gets those")
