@@ -4,6 +4,8 @@
 //! `Plan`. Nothing stops at the first fault: all of them come back as one `Reports`.
 
 pub mod compile;
+pub mod diff;
+pub mod one_line;
 pub mod place;
 pub mod plan;
 pub mod reference;
@@ -16,6 +18,7 @@ mod tree;
 mod variables;
 
 pub use compile::TicketKeys;
+pub use one_line::OneLine;
 pub use place::{Place, Placed};
 pub use report::{Report, Reports, Severity};
 pub use source::{Environment, FileAccess, Source};
@@ -46,12 +49,6 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Report
     let mut faults = Faults::default();
     let draft = draft(source, environment, &mut faults);
     finish(draft, environment, faults)
-}
-
-/// Checks and compiles a configuration that the program itself made (see `Spec::one_line`).
-pub fn load_spec(spec: Spec, environment: &Environment) -> Result<Loaded, Reports> {
-    let root = Node::empty();
-    finish(Draft { spec, root, files: Vec::new(), watched: Vec::new() }, environment, Faults::default())
 }
 
 /// Reads and compiles a text without files or variables: for fuzzing, and for editors. `None` where all is well.
