@@ -14,6 +14,7 @@ pub mod bell;
 #[allow(unsafe_code)]
 pub mod machine;
 pub mod sockets;
+pub mod tls;
 // Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
 #[allow(unsafe_code)]
 pub mod uring;
