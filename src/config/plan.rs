@@ -16,7 +16,7 @@ use crate::base::Address;
 use crate::config::spec::server::LogLevel;
 use crate::policy::{Phase, Policy};
 use crate::route::redirect::Redirect;
-use crate::route::rewrite::PathRewrite;
+use crate::route::rewrite::{HostRewrite, PathRewrite};
 use crate::route::split::{Split, Stick};
 use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
@@ -248,12 +248,16 @@ pub enum Action {
 /// How a request is sent to an upstream.
 #[derive(Debug)]
 pub struct ProxyPlan {
-    /// Which upstream, by weight. One is the usual case.
-    pub upstreams: Targets,
-    /// How the target is rewritten. Each shard uses a clone of its own (see `route::rewrite`).
+    /// The upstreams it may go to; one is the usual case.
+    pub upstreams: Vec<UpstreamId>,
+    /// Their weights.
+    pub split: Split,
+    /// What keeps a client at its upstream; `None` draws for each request.
+    pub stick: Option<Stick>,
+    /// How the target is rewritten.
     pub rewrite: Option<PathRewrite>,
     /// Which Host the upstream sees.
-    pub host: HostRule,
+    pub host: HostRewrite,
     /// From the first byte of the request's head to the last of the response; `None` is no cap.
     pub total: Option<Duration>,
     /// Request sent to response head.
@@ -266,28 +270,6 @@ pub struct ProxyPlan {
     pub upgrade: bool,
     /// Longest silence in a tunnel.
     pub tunnel_idle: Duration,
-}
-
-/// Weighted upstreams.
-#[derive(Clone, Debug)]
-pub struct Targets {
-    /// At least one; the split names their positions.
-    pub upstreams: Vec<UpstreamId>,
-    /// Their weights, of which at least one is above zero.
-    pub split: Split,
-    /// What keeps a client at its part; `None` draws for every request.
-    pub stick: Option<Stick>,
-}
-
-/// Which Host the upstream sees.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HostRule {
-    /// The client's.
-    Keep,
-    /// The endpoint's name and port, as it stands in the configuration.
-    Endpoint,
-    /// This one.
-    Set(Template),
 }
 
 /// When a failed try is repeated on another endpoint.

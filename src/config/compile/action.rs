@@ -2,12 +2,12 @@
 
 use crate::config::compile::Compiler;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{Action, FixedAnswer, HostRule, ProxyPlan, RetryPlan, Targets, UpstreamId};
+use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan, UpstreamId};
 use crate::config::report::Report;
 use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
 use crate::config::spec::server::Timeouts;
 use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
-use crate::route::rewrite::{PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
+use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
 use crate::route::split::{Split, Stick};
 
 impl Compiler<'_> {
@@ -49,6 +49,7 @@ impl Compiler<'_> {
 
     fn proxy(&mut self, route: &RouteSpec, params: &[&str]) -> Option<ProxyPlan> {
         let targets = self.targets(route);
+        let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
             Some(rewrite) => self.rewrite(rewrite, route, params).map(Some),
             None => Some(None),
@@ -56,8 +57,11 @@ impl Compiler<'_> {
         let host = self.host_rule(&route.host, params);
         let retry = self.retry(&route.retry);
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
+        let (upstreams, split) = targets?;
         Some(ProxyPlan {
-            upstreams: targets?,
+            upstreams,
+            split,
+            stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
             rewrite: rewrite?,
             host: host?,
             total: timeouts.total.some().map(|time| time.0),
@@ -69,7 +73,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn targets(&mut self, route: &RouteSpec) -> Option<Targets> {
+    fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
         let to = route.to.as_ref()?;
         if to.value.is_empty() {
             self.error(to.place, "the list of upstreams is empty");
@@ -91,12 +95,7 @@ impl Compiler<'_> {
             self.error(to.place, "all weights are 0: nothing would get the requests");
             return None;
         }
-        let stick = match &route.stick {
-            Some(stick) => Some(self.stick(stick)?),
-            None => None,
-        };
-        let upstreams = upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?;
-        Some(Targets { upstreams, split, stick })
+        Some((upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?, split))
     }
 
     fn stick(&mut self, text: &Placed<String>) -> Option<Stick> {
@@ -181,16 +180,16 @@ impl Compiler<'_> {
         false
     }
 
-    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRule> {
+    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRewrite> {
         match host.value.as_str() {
-            "keep" => Some(HostRule::Keep),
-            "endpoint" => Some(HostRule::Endpoint),
+            "keep" => Some(HostRewrite::Keep),
+            "endpoint" => Some(HostRewrite::Upstream),
             "" => {
                 self.faults
                     .push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
                 None
             }
-            _ => self.field_value(host, params).map(HostRule::Set),
+            _ => self.field_value(host, params).map(HostRewrite::Template),
         }
     }
 
