@@ -45,6 +45,8 @@ pub struct Environment {
     pub files: FileAccess,
     /// Keys of TLS session tickets; the same ones for every configuration of a process.
     pub tickets: TicketKeys,
+    /// A secret number of this process: nobody can make his key fall on another's where it goes into hashes.
+    pub seed: u64,
 }
 
 /// May a configuration read files (includes, secrets, certificates)?
@@ -64,14 +66,16 @@ impl Environment {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Without randomness hashes are only guessable, which is no reason not to start.
+        let seed = getrandom::u64().unwrap_or(cores as u64);
         let tickets = TicketKeys::default();
-        Environment { variables: variables.collect(), cores, files: FileAccess::Allowed, tickets }
+        Environment { variables: variables.collect(), cores, files: FileAccess::Allowed, tickets, seed }
     }
 
     /// Nothing: no variables, no files, one core.
     pub fn sealed() -> Environment {
         let tickets = TicketKeys::default();
-        Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied, tickets }
+        Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied, tickets, seed: 0 }
     }
 
     /// Reads a whole file of at most `bytes_max`.

@@ -49,7 +49,7 @@ impl Compiler<'_> {
     }
 
     /// Is it a field that may be changed? Those that frame messages or belong to one connection are ours.
-    fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
+    pub(super) fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
         if !self.token(name, "field") {
             return false;
         }

@@ -138,8 +138,8 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
 impl Compiler<'_> {
     fn plan(&mut self) -> Plan {
         self.named_upstreams();
-        let (consumers, keys) = self.consumers();
-        let policies = self.policies(&consumers, &keys);
+        let consumers = self.consumers();
+        let policies = self.policies(&consumers);
         let routes = self.routes(&policies);
         let listeners = self.listeners(&routes);
         self.report_unused();
@@ -163,7 +163,7 @@ impl Compiler<'_> {
             routes: routes.into_iter().map(|route| route.plan).collect(),
             upstreams: std::mem::take(&mut self.upstreams),
             policies: policies.into_iter().map(|policy| policy.plan).collect(),
-            consumers,
+            consumers: consumers.names(),
         }
     }
 

@@ -107,11 +107,9 @@ impl Compiler<'_> {
             };
             let policy = &policies[found];
             self.used.insert(policy.place);
-            let id = PolicyId(found as u32);
-            for phase in &policy.phases {
-                if !list.contains(&(*phase, id)) {
-                    list.push((*phase, id));
-                }
+            let entry = (policy.plan.policy.phase(), PolicyId(found as u32));
+            if !list.contains(&entry) {
+                list.push(entry);
             }
         }
         list.sort_by_key(|(phase, _)| *phase);
