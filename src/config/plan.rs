@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::balance::{ClusterPlan, Endpoint};
 use crate::base::Address;
+use crate::config::spec::server::LogLevel;
 use crate::policy::{Phase, Policy};
 use crate::route::redirect::Redirect;
 use crate::route::rewrite::{HostRewrite, PathRewrite};
@@ -71,6 +72,12 @@ pub struct ProcessPlan {
     pub drain: Duration,
     /// Connections over all listeners that one shard holds; above it the newest is closed at once.
     pub connections_max: usize,
+    /// Reload when a file of the configuration changes.
+    pub watch: bool,
+    /// Where `turnpike reload` and `turnpike stop` reach the process; `None` leaves them signals.
+    pub control_socket: Option<PathBuf>,
+    /// How much the process says of itself.
+    pub log_level: LogLevel,
 }
 
 /// The admin listener.
@@ -156,7 +163,7 @@ pub struct ListenerPlan {
     pub tls: Option<TlsPlan>,
     /// Connections from these networks must begin with a PROXY header (v1 or v2); others must not. Empty: none does.
     pub proxy_protocol_from: Vec<IpNet>,
-    /// Its routes.
+    /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
     pub forwarded: ForwardedPlan,
