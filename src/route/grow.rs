@@ -135,7 +135,8 @@ impl Grove {
 impl Forest {
     /// Appends one node whose children, then the targets of its edges, will stand at `first`.
     fn lay(&mut self, sprout: &Sprout, first: u32) {
-        let label_start = self.intern(&sprout.label);
+        let label = sprout.label.get(1..).unwrap_or_default();
+        let label_start = self.intern(label);
         let edge_first = self.edges.len() as u32;
         let target_first = first + sprout.children.len() as u32;
         for (offset, (suffix, _)) in sprout.edges.iter().enumerate() {
@@ -152,7 +153,7 @@ impl Forest {
             child_first: first,
             slot_first,
             edge_first,
-            label_len: sprout.label.len() as u16,
+            label_len: label.len() as u16,
             edge_count: sprout.edges.len() as u16,
             low,
             width,

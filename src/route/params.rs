@@ -1,8 +1,6 @@
 //! Hot. What a route's pattern took out of a path, and the memory that a search needs. Kept by an exchange and reused, so
 //! that finding a route allocates nothing.
 
-use smallvec::SmallVec;
-
 use crate::base::Span;
 use crate::base::limits::PARAMS_MAX;
 
@@ -27,7 +25,8 @@ pub(super) struct Spans {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trail {
     pub(super) spans: Spans,
-    pub(super) forks: SmallVec<[Fork; 16]>,
+    /// Grows to the deepest that a search was, and stays.
+    pub(super) forks: Vec<Fork>,
 }
 
 /// A node whose other ways were not tried yet.

@@ -190,11 +190,12 @@ struct Collect<'a> {
 
 impl Judge for Collect<'_> {
     fn bar(&self) -> u32 {
-        self.bar
+        // Enough is enough: many rules of one path would be compared each with each.
+        if self.ranks.len() < ROUTE_COMPARED_MAX { self.bar } else { 0 }
     }
 
     fn judge(&mut self, ranks: &[u32], _: &Spans) {
-        for rank in ranks.iter().take_while(|rank| **rank < self.bar) {
+        for rank in ranks.iter().take(ROUTE_COMPARED_MAX).take_while(|rank| **rank < self.bar) {
             let entry = &self.table.shared.entries[*rank as usize];
             let conditions = self.table.shared.conditions.get(entry.conditions as usize);
             if conditions.is_none_or(|all| all.path_holds(self.path, &self.table.regexes)) {

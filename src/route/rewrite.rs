@@ -3,6 +3,8 @@
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.
 //! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a rewrite.
 
+use std::fmt;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::limits::REGEX_PROGRAM_BYTES_MAX;
@@ -57,6 +59,18 @@ pub enum RewriteError {
     /// A `$` that begins no capture; a plain one is written `$$`.
     Dollar(usize),
 }
+
+impl fmt::Display for RewriteError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RewriteError::Regex(error) => error.fmt(out),
+            RewriteError::Capture(name) => write!(out, "the expression has no capture `{name}`"),
+            RewriteError::Dollar(_) => out.write_str("this `$` names no capture; a plain dollar is written `$$`"),
+        }
+    }
+}
+
+impl std::error::Error for RewriteError {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {

@@ -28,6 +28,7 @@ pub(super) struct Forest {
 pub(super) struct Node {
     /// The smallest rank at or below this node.
     pub(super) best: u32,
+    /// The label without its first byte, which is the slot that leads here.
     pub(super) label_start: u32,
     /// The children stand side by side.
     pub(super) child_first: u32,
@@ -96,17 +97,16 @@ impl Forest {
     }
 
     /// Goes down along literals as far as they lead, leaving forks behind where nodes have other ways.
-    fn down(&self, mut id: u32, mut at: usize, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) {
+    fn down(&self, mut id: u32, at: usize, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) {
         let bar = judge.bar();
-        loop {
-            let node = &self.nodes[id as usize];
-            if node.best >= bar {
-                return;
-            }
+        let mut node = &self.nodes[id as usize];
+        let mut rest = &path[at..];
+        while node.best < bar {
             if node.forks {
-                trail.forks.push(Fork { node: id, at: at as u16, tried: 0, spans: trail.spans.len() });
+                let at = (path.len() - rest.len()) as u16;
+                trail.forks.push(Fork { node: id, at, tried: 0, spans: trail.spans.len() });
             }
-            let Some(byte) = path.get(at) else {
+            let Some((byte, behind)) = rest.split_first() else {
                 if let Some(leaf) = self.leaves.get(node.leaf as usize) {
                     judge.judge(self.list(leaf.start, leaf.exact_end), &trail.spans);
                 }
@@ -121,15 +121,13 @@ impl Forest {
                 return;
             }
             id = node.child_first + u32::from(child);
-            let label = &self.nodes[id as usize];
-            at += 1;
-            // Its first byte is the slot's.
-            if label.label_len > 1 {
-                let rest = self.bytes(label.label_start + 1, label.label_len - 1);
-                if !path[at..].starts_with(rest) {
-                    return;
-                }
-                at += rest.len();
+            node = &self.nodes[id as usize];
+            rest = behind;
+            // The first byte of its label was the slot's; what follows is its label here.
+            if node.label_len > 0 {
+                let label = self.bytes(node.label_start, node.label_len);
+                let Some(behind) = rest.strip_prefix(label) else { return };
+                rest = behind;
             }
         }
     }
