@@ -15,7 +15,8 @@ impl Cluster {
     /// `tried` come again only where no other has room.
     ///
     /// # Errors
-    /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full.
+    /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full: such a
+    /// request may wait in the queue and try again when one ends.
     pub fn pick(
         &mut self,
         key: Option<u64>,

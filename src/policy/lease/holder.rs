@@ -332,15 +332,11 @@ impl Entry {
         half_empty || left < (self.demand.estimate(now) / LOW_WATER_PARTS).max(1)
     }
 
-    /// Cuts off what it can spare: everything where nobody wants it here; otherwise the asking shard's part of the
-    /// tokens by demand, but as many as it needs at once, if there are so many; and slots beyond the share of the
-    /// demand here.
+    /// Cuts off what it can spare: the asking shard's part of the tokens by demand, but as many as it needs at once, if
+    /// there are so many; and slots beyond the share of the demand here, which is everything where nobody wants any.
     fn spare(&mut self, rate: &Rate, recall: Recall, now: Tick) -> Meter {
         let (slots, tokens) = (self.meter.slots(), self.meter.tokens(rate, now));
         let own = self.demand.estimate(now);
-        if own == 0 {
-            return self.meter.split(rate, slots, 0, now);
-        }
         let total = u64::from(own) + u64::from(recall.others.max(recall.asking).max(1));
         let exact = u64::from(rate.burst()) * u64::from(own);
         // A share is seldom whole. What is left over is kept for a while and then passed on, so that it goes round.
