@@ -1,1 +1,32 @@
-//! (front page)
+//! Which endpoint of an upstream gets the next request, and whether any should.
+//!
+//! A `Cluster` is one shard's view of one upstream: algorithm, health, passive ejection, slow start, caps, circuit breaker and
+//! retry budget. Everything is pure: time (`Tick`) and chance (`Rng`) are arguments. `Probe` is the state machine of active
+//! health checks; the control plane runs it and tells every shard with `Cluster::set_health`.
+
+mod breaker;
+mod budget;
+mod cluster;
+mod endpoint;
+mod ewma;
+mod hash;
+mod health;
+mod outlier;
+mod pick;
+mod plan;
+mod ring;
+mod state;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use breaker::BreakerPhase;
+pub use cluster::{Admission, Cluster};
+pub use endpoint::{Endpoint, EndpointIndex, Flight, Health, Outcome, Tried};
+pub use hash::hash_key;
+pub use health::{Change, Probe, ProbePlan, ProbeResult};
+pub use plan::{
+    Algorithm, BreakerPlan, Caps, ClusterPlan, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,
+};
+pub use state::{ClusterState, EndpointState, Totals};

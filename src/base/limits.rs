@@ -18,3 +18,11 @@ pub const HEADROOM: usize = 2 * 1024;
 pub const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
 /// Path parameters in one route; `check` refuses more.
 pub const PARAMS_MAX: usize = 16;
+/// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
+pub const ENDPOINTS_MAX: usize = 4_096;
+/// Points on one hash ring; above it every endpoint gets proportionally fewer, at least one.
+pub const RING_POINTS_MAX: usize = 1 << 18;
+/// Points that a ring lookup passes over before it settles for the least loaded endpoint.
+pub const RING_WALK_MAX: usize = 2_048;
+/// Endpoints that one request remembers having tried; with more, the oldest is forgotten and may be tried again.
+pub const TRIED_MAX: usize = 16;

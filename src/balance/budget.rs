@@ -1,0 +1,87 @@
+//! Hot. The retry budget: retries are a fraction of recent requests plus a small constant, so that a dead origin gets a little
+//! more than its ordinary load and not a multiple of it.
+
+use std::time::Duration;
+
+use crate::balance::plan::RetryBudgetPlan;
+use crate::balance::window::Window;
+use crate::base::Tick;
+
+/// Tries and retries of the last ten seconds.
+#[derive(Clone, Debug)]
+pub(super) struct RetryBudget {
+    /// First count: tries of any kind; second: retries granted.
+    recent: Window,
+    granted: u64,
+    refused: u64,
+}
+
+impl RetryBudget {
+    pub fn new() -> RetryBudget {
+        RetryBudget { recent: Window::new(Duration::from_secs(WINDOW_SECONDS)), granted: 0, refused: 0 }
+    }
+
+    /// Counts a try, the first one or a further one.
+    pub fn count_try(&mut self, now: Tick) {
+        self.recent.add(1, 0, now);
+    }
+
+    /// Takes one retry out of the budget; false where there is none left.
+    pub fn take(&mut self, plan: &RetryBudgetPlan, now: Tick) -> bool {
+        let [tries, retries] = self.recent.sums(now);
+        let requests = tries.saturating_sub(retries);
+        let allowed = u64::from(plan.per_second_min) * WINDOW_SECONDS + requests * u64::from(plan.per_cent) / 100;
+        if retries >= allowed {
+            self.refused += 1;
+            return false;
+        }
+        self.recent.add(0, 1, now);
+        self.granted += 1;
+        true
+    }
+
+    /// Retries granted and refused since the start.
+    pub fn totals(&self) -> [u64; 2] {
+        [self.granted, self.refused]
+    }
+}
+
+const WINDOW_SECONDS: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_origin_gets_a_fraction_more() {
+        let plan = RetryBudgetPlan { per_cent: 20, per_second_min: 1 };
+        let mut budget = RetryBudget::new();
+        let mut tries = 0;
+        for request in 0..100_000_u64 {
+            let now = Tick::from_nanos(request * 1_000_000);
+            budget.count_try(now);
+            tries += 1;
+            for _ in 0..3 {
+                if budget.take(&plan, now) {
+                    budget.count_try(now);
+                    tries += 1;
+                }
+            }
+        }
+        // 1000 requests a second for 100 s: 20 per cent, one a second, and the first window's rounding.
+        assert!((119_000..=121_000).contains(&tries), "{tries}");
+        let [granted, refused] = budget.totals();
+        assert_eq!(granted + refused, 300_000);
+    }
+
+    #[test]
+    fn few_requests_may_still_be_retried() {
+        let plan = RetryBudgetPlan { per_cent: 0, per_second_min: 1 };
+        let mut budget = RetryBudget::new();
+        let granted = (0..100).filter(|_| budget.take(&plan, Tick::ZERO)).count();
+        assert_eq!(granted, 10);
+        assert!(budget.take(&plan, Tick::ZERO.after_ms(11_000)));
+        let none = RetryBudgetPlan { per_cent: 0, per_second_min: 0 };
+        assert!(!RetryBudget::new().take(&none, Tick::ZERO));
+    }
+}

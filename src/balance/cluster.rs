@@ -1,0 +1,406 @@
+//! Hot. One shard's view of one upstream: its endpoints, what is in flight, who may be picked now.
+//!
+//! The order of calls for a request is `admission` → `pick` → `begin` → (`observe` → `finish`, or `end`), without waiting between
+//! `pick` and `begin`. Invariant: `requests` is the number of flights begun and not finished, also across `set_endpoints`, because
+//! a slot is not given away before its last request and connection ended.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::balance::breaker::Breaker;
+use crate::balance::budget::RetryBudget;
+use crate::balance::endpoint::{Endpoint, EndpointIndex, Flight, Health, Outcome, Slot};
+use crate::balance::hash::hash_key;
+use crate::balance::plan::{Algorithm, ClusterPlan, EwmaPlan, HashPlan};
+use crate::balance::ring::{Ring, RingMember};
+use crate::base::limits::ENDPOINTS_MAX;
+use crate::base::{Address, FaultKind, Rng, Tick};
+
+/// One shard's view of one upstream.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(super) plan: ClusterPlan,
+    pub(super) slots: Vec<Slot>,
+    /// Slots that may be picked now, in slot order, with the running sum of their weights.
+    pub(super) serving: Vec<u32>,
+    pub(super) weights: Vec<u64>,
+    /// Empty unless the algorithm hashes.
+    pub(super) ring: Ring,
+    /// Sticky ids in order, with their slots.
+    sticky: Vec<(u64, u32)>,
+    pub(super) requests: u32,
+    pub(super) pending: u32,
+    pub(super) breaker: Option<Breaker>,
+    pub(super) retry_budget: RetryBudget,
+    pub(super) panicking: bool,
+    listed: u32,
+    ejected: u32,
+    available: u32,
+    /// `serving` must be built anew, at once or from then on.
+    stale: bool,
+    refresh_at: Tick,
+}
+
+/// Whether a request that just came may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// There is room.
+    Go,
+    /// No room, or others wait already: wait (`queue_enter`, `queue_leave`).
+    Wait,
+    /// Nobody may wait any more.
+    Refuse(FaultKind),
+}
+
+impl Cluster {
+    /// An upstream with these endpoints, all of unknown health.
+    pub fn new(plan: &ClusterPlan, endpoints: &[Endpoint]) -> Cluster {
+        let mut cluster = Cluster {
+            plan: plan.clone(),
+            slots: Vec::new(),
+            serving: Vec::new(),
+            weights: Vec::new(),
+            ring: Ring::default(),
+            sticky: Vec::new(),
+            requests: 0,
+            pending: 0,
+            breaker: plan.breaker.as_ref().map(Breaker::new),
+            retry_budget: RetryBudget::new(),
+            panicking: false,
+            listed: 0,
+            ejected: 0,
+            available: 0,
+            stale: true,
+            refresh_at: Tick::NEVER,
+        };
+        cluster.set_endpoints(endpoints, Tick::ZERO);
+        cluster
+    }
+
+    /// Starts at a random place of the round robin, so that shards do not all begin with the same endpoint.
+    pub fn desynchronise(&mut self, rng: &mut Rng, now: Tick) {
+        self.refresh(now);
+        let cycle = self.weights.last().copied().unwrap_or(0).min(1_000);
+        for _ in 0..rng.below(cycle) {
+            self.smooth(now, |_, _| true);
+        }
+    }
+
+    /// Takes a new plan, keeping all that is known of the endpoints. A breaker whose plan changed starts closed.
+    pub fn set_plan(&mut self, plan: &ClusterPlan) {
+        if self.plan.breaker != plan.breaker {
+            self.breaker = plan.breaker.as_ref().map(Breaker::new);
+        }
+        if let Some(outlier) = &plan.outlier
+            && self.plan.outlier.as_ref() != Some(outlier)
+        {
+            self.slots.iter_mut().for_each(|slot| slot.outlier.configure(outlier));
+        }
+        let seed_changed = self.plan.hash_seed != plan.hash_seed;
+        self.plan = plan.clone();
+        if seed_changed {
+            self.slots.iter_mut().for_each(|slot| slot.id = endpoint_id(plan.hash_seed, &slot.endpoint.address));
+        }
+        self.index();
+    }
+
+    /// Replaces the list. An endpoint whose address was known keeps its state; one that is gone gets no new requests. Returns how
+    /// many were left out: those above `ENDPOINTS_MAX`, and addresses named twice.
+    pub fn set_endpoints(&mut self, endpoints: &[Endpoint], now: Tick) -> usize {
+        let had_any = self.listed > 0;
+        let mut seen = HashSet::with_capacity(endpoints.len());
+        let mut wanted: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| seen.insert(&endpoint.address)).collect();
+        wanted.truncate(ENDPOINTS_MAX);
+        self.listed = wanted.len() as u32;
+        let left_out = endpoints.len() - wanted.len();
+
+        let mut known = HashMap::with_capacity(self.slots.len());
+        for (slot, at) in self.slots.iter_mut().zip(0..) {
+            slot.listed = false;
+            known.insert(slot.endpoint.address.clone(), at);
+        }
+        // Known ones first: only then is it certain which slots may be given to new ones.
+        wanted.retain(|endpoint| {
+            let Some(at) = known.get(&endpoint.address) else { return true };
+            let slot: &mut Slot = &mut self.slots[*at];
+            slot.listed = true;
+            slot.endpoint = (*endpoint).clone();
+            false
+        });
+        let vacant: Vec<usize> = (0..self.slots.len()).filter(|at| self.slots[*at].vacant()).collect();
+        let mut vacant = vacant.into_iter();
+        for endpoint in wanted {
+            self.place(vacant.next(), endpoint, had_any.then_some(now));
+        }
+        self.index();
+        left_out
+    }
+
+    /// What active checks found. An unknown address does nothing: the list and the checks are told separately.
+    pub fn set_health(&mut self, address: &Address, health: Health, now: Tick) {
+        let mut slots = self.slots.iter_mut();
+        let Some(slot) = slots.find(|slot| slot.listed && slot.endpoint.address == *address) else { return };
+        if slot.health == health {
+            return;
+        }
+        if slot.health == Health::Down {
+            slot.ramp_from = Some(now);
+        }
+        slot.health = health;
+        self.stale = true;
+    }
+
+    /// May a request that just came go on to `pick`? Those that wait are not overtaken.
+    pub fn admission(&self) -> Admission {
+        if self.pending == 0 && self.has_room() {
+            return Admission::Go;
+        }
+        if self.pending < self.plan.caps.pending { Admission::Wait } else { Admission::Refuse(FaultKind::Overloaded) }
+    }
+
+    /// True where the upstream as a whole may take one more request: the first that waits may `pick`.
+    pub fn has_room(&self) -> bool {
+        self.requests < self.plan.caps.requests
+    }
+
+    /// One more request waits. Call `queue_leave` exactly once when it stops, for whatever reason.
+    pub fn queue_enter(&mut self) {
+        self.pending += 1;
+    }
+
+    /// A request stopped waiting.
+    pub fn queue_leave(&mut self) {
+        debug_assert!(self.pending > 0, "left a queue that is empty");
+        self.pending = self.pending.saturating_sub(1);
+    }
+
+    /// A request, or one more try of it, goes to the endpoint that `pick` just named.
+    pub fn begin(&mut self, index: EndpointIndex, now: Tick) -> Flight {
+        self.requests += 1;
+        self.retry_budget.count_try(now);
+        let epoch = self.breaker.as_mut().map_or(0, |breaker| breaker.begin(now));
+        if let Some(slot) = self.slot_mut(index) {
+            slot.in_flight += 1;
+            slot.totals.requests += 1;
+        }
+        Flight { index, epoch }
+    }
+
+    /// What became of a request: `observe` and `finish` in one.
+    pub fn end(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
+        self.observe(flight, outcome, latency, now);
+        self.finish(flight);
+    }
+
+    /// Judges a flight, at most once: for a long stream or a tunnel as soon as its head is there. `latency` is the time to the
+    /// response's head (or to the failure).
+    pub fn observe(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
+        if let Some(breaker) = &mut self.breaker {
+            breaker.observe(flight.epoch, outcome, now);
+        }
+        let Some(at) = self.place_of(flight.index) else { return };
+        let slot = &mut self.slots[at];
+        slot.totals.count(outcome);
+        if let Algorithm::PeakEwma(ewma) = &self.plan.algorithm
+            && outcome != Outcome::Cancelled
+        {
+            let latency = if outcome.failed() { latency.max(ewma.failure) } else { latency };
+            slot.ewma.observe(latency, ewma, now);
+        }
+        if let Some(outlier) = &self.plan.outlier
+            && slot.listed
+            && !slot.outlier.ejected()
+            && slot.outlier.observe(outcome, outlier, now)
+        {
+            self.eject(at, now);
+        }
+    }
+
+    /// The request and its answer are over; the endpoint is free of it.
+    pub fn finish(&mut self, flight: Flight) {
+        debug_assert!(self.requests > 0, "more flights ended than began");
+        self.requests = self.requests.saturating_sub(1);
+        if let Some(slot) = self.slot_mut(flight.index) {
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Takes one retry out of the budget; false where it is used up. Ask before every further try.
+    pub fn may_retry(&mut self, now: Tick) -> bool {
+        self.retry_budget.take(&self.plan.retry_budget, now)
+    }
+
+    /// True where one more connection to the endpoint may be opened.
+    pub fn may_connect(&self, index: EndpointIndex) -> bool {
+        let slot = self.place_of(index).map(|at| &self.slots[at]);
+        slot.is_some_and(|slot| slot.listed && slot.connections < self.plan.caps.endpoint_connections)
+    }
+
+    /// A connection is being opened. Call `connection_closed` exactly once for it, also where it failed.
+    pub fn connection_opened(&mut self, index: EndpointIndex) {
+        if let Some(slot) = self.slot_mut(index) {
+            slot.connections += 1;
+        }
+    }
+
+    /// A connection is gone, or did not come to be.
+    pub fn connection_closed(&mut self, index: EndpointIndex) {
+        if let Some(slot) = self.slot_mut(index) {
+            slot.connections = slot.connections.saturating_sub(1);
+        }
+    }
+
+    /// The endpoint; `None` for an index from before its slot was given away.
+    pub fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
+        self.place_of(index).map(|at| &self.slots[at].endpoint)
+    }
+
+    /// False where the endpoint left the list: its idle connections should be closed.
+    pub fn is_listed(&self, index: EndpointIndex) -> bool {
+        self.place_of(index).is_some_and(|at| self.slots[at].listed)
+    }
+
+    /// The endpoint's sticky id: what a cookie carries, and what `pick` takes back. Says nothing of the address to somebody who does
+    /// not know the seed.
+    pub fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
+        self.place_of(index).map(|at| self.slots[at].id)
+    }
+
+    /// The upstream's plan.
+    pub fn plan(&self) -> &ClusterPlan {
+        &self.plan
+    }
+
+    pub(super) fn slot_of_sticky(&self, id: u64) -> Option<u32> {
+        let at = self.sticky.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.sticky[at].1)
+    }
+
+    pub(super) fn ewma_plan(&self) -> Option<&EwmaPlan> {
+        match &self.plan.algorithm {
+            Algorithm::PeakEwma(plan) => Some(plan),
+            Algorithm::RoundRobin | Algorithm::LeastRequests | Algorithm::TwoChoices | Algorithm::Hash(_) => None,
+        }
+    }
+
+    pub(super) fn hash_plan(&self) -> Option<&HashPlan> {
+        match &self.plan.algorithm {
+            Algorithm::Hash(plan) => Some(plan),
+            Algorithm::RoundRobin | Algorithm::LeastRequests | Algorithm::TwoChoices | Algorithm::PeakEwma(_) => None,
+        }
+    }
+
+    /// Brings `serving` up to date. Allocates nothing: both vectors have room for every slot.
+    pub(super) fn refresh(&mut self, now: Tick) {
+        if !self.stale && now < self.refresh_at {
+            return;
+        }
+        self.stale = false;
+        self.refresh_at = Tick::NEVER;
+        self.ejected = 0;
+        let (mut primaries, mut primaries_available, mut backups_available) = (0_u32, 0_u32, 0_u32);
+        for slot in self.slots.iter_mut().filter(|slot| slot.listed) {
+            if let Some(ended) = slot.outlier.release_due(now) {
+                slot.ramp_from = Some(ended);
+            }
+            if let Some(until) = slot.outlier.until() {
+                self.ejected += 1;
+                self.refresh_at = self.refresh_at.min(until);
+            }
+            let (weighs, available) = (slot.endpoint.weight > 0, u32::from(slot.available()));
+            match slot.endpoint.backup {
+                true => backups_available += u32::from(weighs) * available,
+                false => {
+                    primaries += u32::from(weighs);
+                    primaries_available += u32::from(weighs) * available;
+                }
+            }
+        }
+        self.available = primaries_available + backups_available;
+        let threshold = u32::from(self.plan.panic_below_per_cent);
+        self.panicking = primaries > 0 && primaries_available * 100 < primaries * threshold;
+        let backups = primaries_available == 0 && !self.panicking;
+        let panicking = self.panicking;
+        self.serve(|slot| slot.endpoint.backup == backups && (slot.available() || panicking));
+    }
+
+    fn serve(&mut self, serves: impl Fn(&Slot) -> bool) {
+        self.serving.clear();
+        self.weights.clear();
+        let mut sum = 0;
+        for (slot, number) in self.slots.iter_mut().zip(0..) {
+            let before = slot.serving;
+            slot.serving = slot.listed && slot.endpoint.weight > 0 && serves(slot);
+            if !slot.serving {
+                continue;
+            }
+            if !before {
+                // A running weight from before a rest would pay out a share that others have had long ago.
+                slot.current = 0;
+            }
+            sum += u64::from(slot.endpoint.weight);
+            self.serving.push(number);
+            self.weights.push(sum);
+        }
+    }
+
+    fn eject(&mut self, at: usize, now: Tick) {
+        self.refresh(now);
+        let Some(plan) = &self.plan.outlier else { return };
+        let within = (self.ejected + 1) * 100 <= self.listed * u32::from(plan.ejected_max_per_cent);
+        let others = self.available > u32::from(self.slots[at].available());
+        if within && others {
+            self.slots[at].outlier.eject(plan, now);
+            self.slots[at].totals.ejections += 1;
+            self.stale = true;
+        }
+    }
+
+    fn place(&mut self, vacant: Option<usize>, endpoint: &Endpoint, ramp_from: Option<Tick>) {
+        let id = endpoint_id(self.plan.hash_seed, &endpoint.address);
+        let generation = vacant.map_or(0, |at| self.slots[at].generation.wrapping_add(1));
+        let mut slot = Slot::new(endpoint.clone(), id, generation);
+        slot.ramp_from = ramp_from;
+        if let Some(outlier) = &self.plan.outlier {
+            slot.outlier.configure(outlier);
+        }
+        match vacant {
+            Some(at) => self.slots[at] = slot,
+            None => self.slots.push(slot),
+        }
+    }
+
+    /// Builds what depends on list and plan only.
+    fn index(&mut self) {
+        self.stale = true;
+        self.serving.reserve(self.slots.len());
+        self.weights.reserve(self.slots.len());
+        let listed = || self.slots.iter().zip(0..).filter(|(slot, _)| slot.listed);
+        self.sticky = listed().map(|(slot, number)| (slot.id, number)).collect();
+        self.sticky.sort_unstable();
+        self.ring = match self.hash_plan() {
+            Some(plan) => {
+                let member = |(slot, number): (&Slot, u32)| RingMember {
+                    id: slot.id,
+                    slot: number,
+                    weight: slot.endpoint.weight,
+                };
+                Ring::build(&listed().map(member).collect::<Vec<_>>(), plan.points)
+            }
+            None => Ring::default(),
+        };
+    }
+
+    fn slot_mut(&mut self, index: EndpointIndex) -> Option<&mut Slot> {
+        self.place_of(index).map(|at| &mut self.slots[at])
+    }
+
+    fn place_of(&self, index: EndpointIndex) -> Option<usize> {
+        let at = index.slot as usize;
+        (self.slots.get(at)?.generation == index.generation).then_some(at)
+    }
+}
+
+fn endpoint_id(seed: u64, address: &Address) -> u64 {
+    hash_key(seed, address.to_string().as_bytes())
+}

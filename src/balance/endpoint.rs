@@ -1,0 +1,216 @@
+//! Hot. One endpoint: what is known of it, how it is named from outside, and what a request reports of it.
+//!
+//! `EndpointIndex` is a slot and the slot's generation: an index from before the endpoint left and its slot was given to
+//! another is recognised and does nothing.
+
+use std::sync::Arc;
+
+use crate::balance::ewma::Ewma;
+use crate::balance::outlier::Outlier;
+use crate::balance::plan::SlowStartPlan;
+use crate::balance::state::Totals;
+use crate::base::limits::TRIED_MAX;
+use crate::base::{Address, Tick};
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to connect; also its identity within the upstream.
+    pub address: Address,
+    /// Its name: for TLS, for the Host field where that is replaced, and for logs.
+    pub name: Arc<str>,
+    /// Its share. Zero drains it: only requests that are stuck to it still go there.
+    pub weight: u32,
+    /// Used only while no primary is available.
+    pub backup: bool,
+}
+
+/// Names an endpoint of one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointIndex {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl EndpointIndex {
+    /// A small number that is the endpoint's alone while it is listed or has requests: for arrays beside the cluster.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// Tells apart the endpoints that had this slot one after another.
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
+/// A request under way, from `Cluster::begin` to `Cluster::end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a request that does not end counts as in flight for ever"]
+pub struct Flight {
+    /// Where it went.
+    pub index: EndpointIndex,
+    /// The breaker's state when it began: what ends under another says nothing about this one.
+    pub(super) epoch: u32,
+}
+
+/// What active checks say of an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Not checked yet, or not at all: used.
+    #[default]
+    Unknown,
+    /// Passed: used.
+    Up,
+    /// Failed: not used.
+    Down,
+}
+
+/// How a request to an endpoint went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered, with anything but a 5xx.
+    Ok,
+    /// A 5xx that the application made itself: all but 502, 503, 504.
+    ServerError,
+    /// 502, 503 or 504.
+    GatewayError,
+    /// Refused, unreachable, no TLS, or not connected in time.
+    ConnectFailed,
+    /// Closed, reset or malformed before the answer was complete.
+    Reset,
+    /// No answer in time.
+    Timeout,
+    /// We gave up for reasons of our own (the client left): says nothing of the endpoint.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The outcome that a status stands for.
+    pub const fn of_status(status: u16) -> Outcome {
+        match status {
+            502..=504 => Outcome::GatewayError,
+            500..=599 => Outcome::ServerError,
+            _ => Outcome::Ok,
+        }
+    }
+
+    /// True for everything that speaks against the endpoint.
+    pub const fn failed(self) -> bool {
+        match self {
+            Outcome::Ok | Outcome::Cancelled => false,
+            Outcome::ServerError
+            | Outcome::GatewayError
+            | Outcome::ConnectFailed
+            | Outcome::Reset
+            | Outcome::Timeout => true,
+        }
+    }
+}
+
+/// The endpoints that one request has tried already. With more than `TRIED_MAX`, the oldest is forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    slots: [u32; TRIED_MAX],
+    count: u32,
+}
+
+impl Tried {
+    /// None yet.
+    pub const NONE: Tried = Tried { slots: [0; TRIED_MAX], count: 0 };
+
+    /// Remembers one.
+    pub fn insert(&mut self, index: EndpointIndex) {
+        self.slots[self.count as usize % TRIED_MAX] = index.slot;
+        self.count = self.count.wrapping_add(1).max(1);
+    }
+
+    /// Was it tried?
+    pub fn contains(&self, index: EndpointIndex) -> bool {
+        self.has_slot(index.slot)
+    }
+
+    /// True before the first try.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn has_slot(&self, slot: u32) -> bool {
+        let held = (self.count as usize).min(TRIED_MAX);
+        self.slots[..held].contains(&slot)
+    }
+}
+
+/// What a cluster keeps of an endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub endpoint: Endpoint,
+    /// The same for the same address on every shard and machine with the same seed.
+    pub id: u64,
+    pub generation: u32,
+    /// In the current list. Without it the slot waits for its last request and connection.
+    pub listed: bool,
+    /// May be picked: in the tier that serves now.
+    pub serving: bool,
+    pub health: Health,
+    pub in_flight: u32,
+    pub connections: u32,
+    /// Smooth weighted round robin's running weight.
+    pub current: i64,
+    pub ewma: Ewma,
+    pub outlier: Outlier,
+    /// Slow start counts from here.
+    pub ramp_from: Option<Tick>,
+    pub totals: Totals,
+}
+
+impl Slot {
+    pub fn new(endpoint: Endpoint, id: u64, generation: u32) -> Slot {
+        Slot {
+            endpoint,
+            id,
+            generation,
+            listed: true,
+            serving: false,
+            health: Health::Unknown,
+            in_flight: 0,
+            connections: 0,
+            current: 0,
+            ewma: Ewma::default(),
+            outlier: Outlier::default(),
+            ramp_from: None,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Nobody lists it and nobody uses it: another endpoint may have the slot.
+    pub fn vacant(&self) -> bool {
+        !self.listed && self.in_flight == 0 && self.connections == 0
+    }
+
+    /// Listed, not down, not ejected.
+    pub fn available(&self) -> bool {
+        self.listed && self.health != Health::Down && !self.outlier.ejected()
+    }
+
+    /// The share of its weight that slow start grants now, in 1/1024, at least 1.
+    pub fn ramp(&self, plan: Option<&SlowStartPlan>, now: Tick) -> u32 {
+        let (Some(from), Some(plan)) = (self.ramp_from, plan) else { return RAMP_FULL };
+        let window = plan.window.as_nanos();
+        let elapsed = now.since(from).as_nanos();
+        if elapsed >= window {
+            return RAMP_FULL;
+        }
+        let grown = (elapsed * u128::from(RAMP_FULL) / window) as u32;
+        let least = RAMP_FULL * u32::from(plan.start_per_cent) / 100;
+        grown.max(least).clamp(1, RAMP_FULL)
+    }
+
+    /// Its weight in units of 1/1024, slow start applied.
+    pub fn weight(&self, plan: Option<&SlowStartPlan>, now: Tick) -> i64 {
+        i64::from(self.endpoint.weight) * i64::from(self.ramp(plan, now))
+    }
+}
+
+/// The whole of a weight; a power of two, so that full weights stay exact.
+pub(super) const RAMP_FULL: u32 = 1_024;
