@@ -94,16 +94,12 @@ impl Family<'_> {
     pub fn histogram(&mut self, labels: &[Label<'_>], bounds: &[f64], counts: &[u64], sum: f64) {
         debug_assert_eq!(bounds.len() + 1, counts.len());
         let bucket = format!("{}_bucket", self.name);
-        let mut with_bound = labels.to_vec();
         let mut total = 0;
         for (place, count) in counts.iter().enumerate() {
             total += count;
             let bound = bounds.get(place).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            with_bound.truncate(labels.len());
-            with_bound.push(Label("le", &bound));
-            head(self.text, &bucket, &with_bound);
+            head(self.text, &bucket, &[labels, &[Label("le", &bound)]].concat());
             let _ = writeln!(self.text, " {total}");
-            with_bound.truncate(labels.len());
         }
         line(self.text, &format!("{}_sum", self.name), labels, sum);
         line(self.text, &format!("{}_count", self.name), labels, total as f64);

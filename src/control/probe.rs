@@ -23,8 +23,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
-use crate::balance::health::{Probe, ProbePlan, ProbeResult};
-use crate::balance::{Endpoint, Health};
+use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
 use crate::base::{Address, Tick};
 use crate::config::plan::{HealthPlan, UpstreamPlan, UpstreamTlsPlan};
 
