@@ -7,6 +7,7 @@ pub mod limits;
 pub mod rng;
 pub mod span;
 pub mod tick;
+pub mod wheel;
 
 pub use address::Address;
 pub use buf::{Buf, BufPool};
@@ -14,3 +15,4 @@ pub use fault::{Fault, FaultKind, Retry, Side};
 pub use rng::Rng;
 pub use span::Span;
 pub use tick::{Tick, Wall};
+pub use wheel::{Timer, Wheel};

@@ -9,10 +9,18 @@
 //! - Futures of `read` and `write` are driven to completion; dropping one early loses the connection, never memory.
 //! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
 
+pub mod bell;
+// Reads clocks, sets limits, adopts descriptors: calls that the standard library does not wrap.
+#[allow(unsafe_code)]
+pub mod machine;
+pub mod sockets;
+
 use std::future::Future;
 use std::io;
 
 use crate::base::{Address, Buf, Tick, Wall};
+
+pub use bell::Bell;
 
 /// One shard's machine. Cloning is cheap and stays on the thread.
 pub trait Net: Clone + 'static {
@@ -20,6 +28,10 @@ pub trait Net: Clone + 'static {
     type Stream: Stream;
     /// A listening socket.
     type Listener: Listener<Stream = Self::Stream>;
+    /// A socket that the control plane opened and a shard turns into a listener.
+    type Socket: Send + 'static;
+    /// The hearing end of a bell.
+    type Ear: Ear;
 
     /// Now, monotonic.
     fn now(&self) -> Tick;
@@ -33,8 +45,18 @@ pub trait Net: Clone + 'static {
     fn sleep_until(&self, at: Tick) -> impl Future<Output = ()>;
     /// Connects, with `TCP_NODELAY`. `ErrorKind::TimedOut` at the deadline. May be dropped.
     fn connect(&self, to: &Address, until: Tick) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Starts to listen on `socket`.
+    fn listener(&self, socket: Self::Socket) -> io::Result<Self::Listener>;
+    /// Hears `bell` on this shard. A bell has one hearer.
+    fn ear(&self, bell: &Bell) -> io::Result<Self::Ear>;
     /// Tasks that ended in a panic so far.
     fn panics(&self) -> u64;
+}
+
+/// The hearing end of a bell.
+pub trait Ear: 'static {
+    /// Waits until the bell was rung since it was last heard. May be dropped without missing a ring.
+    fn hear(&self) -> impl Future<Output = ()>;
 }
 
 /// A listening socket.
@@ -76,6 +98,10 @@ pub trait Stream: 'static {
     /// Writes the whole window of `buf` and consumes it. On an error the window holds what is not known to be sent. After
     /// `TimedOut` the writing side is finished.
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)>;
+
+    /// Sends what fits at once and gives its count; zero where nothing fits or a write is in flight. Only for the last words
+    /// of a protocol (the TLS close_notify), which nobody waits for.
+    fn write_now(&self, bytes: &[u8]) -> usize;
 
     /// Makes a pending `read_idle` or `readable` (or, if none is pending, the next one) return `ErrorKind::Interrupted`.
     fn interrupt(&self);

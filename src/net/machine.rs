@@ -1,0 +1,124 @@
+//! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and `Wall`,
+//! its cores, its limit on descriptors, and three socket calls.
+//!
+//! Both planes use it; `Tick`s of all threads have the same start and may be compared.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::base::{Tick, Wall};
+
+/// Now, monotonic.
+pub fn now() -> Tick {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for one timespec. The call cannot fail for CLOCK_MONOTONIC.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    Tick::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// Now, by the calendar; 1970 where the machine's clock stands before it.
+pub fn wall() -> Wall {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Wall(since.as_micros() as u64)
+}
+
+/// The cores that this process may run on, in ascending order.
+pub fn cores() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a valid place for a cpu_set_t of the size given.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
+        // More than 1024 cores; the count is still right.
+        return (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
+    }
+    // SAFETY: every index lies below the size of the set.
+    (0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect()
+}
+
+/// Raises the soft limit on open descriptors to the hard one and gives it. Each connection through a proxy takes two.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for one rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is a valid rlimit.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// An eventfd: not blocking, closed on exec.
+pub(super) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the descriptor is new, so it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes ownership of a descriptor that the process was started with. To be called once for each number, while no other
+/// part of the process can know it.
+pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd <= libc::STDERR_FILENO {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a standard stream cannot be a listening socket"));
+    }
+    // SAFETY: the call takes no pointers.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    // SAFETY: the descriptor is open, and whoever started us left it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes the group of SO_REUSEPORT sockets that `socket` belongs to give a connection to the socket numbered as the CPU that
+/// received it, modulo `sockets`. Sockets are numbered in the order in which they began to listen.
+pub(super) fn steer_by_core(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
+    const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
+    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CURRENT_CPU),
+        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, sockets.max(1)),
+        step(libc::BPF_RET | libc::BPF_A, 0),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: `program` and the steps that it points to live until the call returns; the kernel copies them.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    check(done).map(drop)
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_move_forward() {
+        let (before, wall_before) = (now(), wall());
+        let after = now();
+        assert!(after >= before && after.since(before).as_secs() < 60);
+        assert!(wall_before.seconds() > 1_700_000_000);
+    }
+
+    #[test]
+    fn limits_and_cores_are_known() {
+        assert!(!cores().is_empty());
+        let limit = raise_descriptor_limit().unwrap();
+        assert_eq!(raise_descriptor_limit().unwrap(), limit);
+    }
+
+    #[test]
+    fn adopts_no_closed_descriptor() {
+        assert!(adopt(1_000_000).is_err());
+        assert!(adopt(0).is_err());
+    }
+}
