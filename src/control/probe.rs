@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -26,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
 use crate::base::{Address, Tick};
 use crate::config::plan::{HealthPlan, UpstreamPlan, UpstreamTlsPlan};
+use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
 const RUNNING_MAX: usize = 256;
@@ -88,7 +88,6 @@ pub struct Probes {
     running: HashMap<Target, (AbortHandle, Rc<Slot>)>,
     verdicts: mpsc::Sender<Verdict>,
     turns: Rc<Semaphore>,
-    started: Instant,
     seed: u64,
 }
 
@@ -96,7 +95,7 @@ impl Probes {
     /// Reports to `verdicts`; `seed` spreads the probes.
     pub fn new(verdicts: mpsc::Sender<Verdict>, seed: u64) -> Probes {
         let turns = Rc::new(Semaphore::new(RUNNING_MAX));
-        Probes { running: HashMap::new(), verdicts, turns, started: Instant::now(), seed }
+        Probes { running: HashMap::new(), verdicts, turns, seed }
     }
 
     /// Checks exactly these endpoints of this upstream from now on.
@@ -109,7 +108,7 @@ impl Probes {
         for endpoint in endpoints {
             let target = Target { upstream: Arc::clone(upstream), address: endpoint.address.clone() };
             match self.running.get(&target) {
-                Some((_, slot)) => slot.change(check, endpoint, self.now()),
+                Some((_, slot)) => slot.change(check, endpoint, machine::now()),
                 None => self.start(target, check, endpoint),
             }
         }
@@ -149,7 +148,7 @@ impl Probes {
         let slot = Rc::new(Slot {
             check: RefCell::new(Rc::clone(check)),
             name: RefCell::new(Arc::clone(&endpoint.name)),
-            probe: RefCell::new(Probe::new(&check.pace(), self.now(), self.seed)),
+            probe: RefCell::new(Probe::new(&check.pace(), machine::now(), self.seed)),
             seed: self.seed,
             changed: Notify::new(),
         });
@@ -158,24 +157,16 @@ impl Probes {
             slot: Rc::clone(&slot),
             verdicts: self.verdicts.clone(),
             turns: Rc::clone(&self.turns),
-            started: self.started,
         };
         self.running.insert(target, (spawn_local(run.follow()).abort_handle(), slot));
     }
 
-    fn now(&self) -> Tick {
-        tick(self.started)
-    }
 }
 
 impl Drop for Probes {
     fn drop(&mut self) {
         self.keep(|_| false);
     }
-}
-
-fn tick(started: Instant) -> Tick {
-    Tick::ZERO.after(started.elapsed())
 }
 
 /// What a task and the list of tasks share of one endpoint.
@@ -224,7 +215,6 @@ struct Run {
     slot: Rc<Slot>,
     verdicts: mpsc::Sender<Verdict>,
     turns: Rc<Semaphore>,
-    started: Instant,
 }
 
 impl Run {
@@ -232,11 +222,11 @@ impl Run {
         loop {
             let due = self.slot.probe.borrow().next_due();
             tokio::select! {
-                () = tokio::time::sleep(due.since(tick(self.started))) => {}
+                () = tokio::time::sleep(due.since(machine::now())) => {}
                 () = self.slot.changed.notified() => continue,
             }
             let Ok(turn) = self.turns.acquire().await else { return };
-            self.slot.probe.borrow_mut().start(tick(self.started));
+            self.slot.probe.borrow_mut().start(machine::now());
             let check = Rc::clone(&self.slot.check.borrow());
             let name = Arc::clone(&self.slot.name.borrow());
             let asked = ask(&check, &self.target.address, &name);
@@ -247,7 +237,7 @@ impl Run {
                 Ok(Err(reason)) => (ProbeResult::Fail, reason),
                 Err(_) => (ProbeResult::Fail, "no answer in time".to_owned()),
             };
-            let change = self.slot.probe.borrow_mut().observe(result, tick(self.started));
+            let change = self.slot.probe.borrow_mut().observe(result, machine::now());
             if let Some(change) = change {
                 let verdict = Verdict { target: self.target.clone(), up: change.to != Health::Down, reason };
                 if self.verdicts.send(verdict).await.is_err() {
