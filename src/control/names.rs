@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::base::Address;
-use crate::config::plan::{NamePlan, Plan};
+use crate::config::plan::{NamePlan, Plan, UpstreamPlan};
 
 /// What is asked for: one question, however many upstreams want the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,36 +53,55 @@ pub struct Listed {
 pub struct Book {
     upstreams: BTreeMap<Arc<str>, Entry>,
     answers: BTreeMap<Question, Vec<Found>>,
+    /// Questions of a plan that is not in use yet.
+    coming: BTreeSet<Question>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    terms: Terms,
+    endpoints: Arc<[Endpoint]>,
+}
+
+/// What a plan says of an upstream's endpoints.
+#[derive(Debug)]
+struct Terms {
     fixed: Vec<Endpoint>,
     names: Vec<NamePlan>,
-    endpoints: Arc<[Endpoint]>,
+    /// The port that goes without saying in a Host field.
+    usual_port: u16,
+}
+
+impl Terms {
+    fn of(upstream: &UpstreamPlan) -> Terms {
+        let usual_port = if upstream.tls.is_some() { 443 } else { 80 };
+        Terms { fixed: upstream.fixed.clone(), names: upstream.names.clone(), usual_port }
+    }
 }
 
 impl Entry {
     fn gather(&self, answers: &BTreeMap<Question, Vec<Found>>) -> Vec<Endpoint> {
-        let mut endpoints = self.fixed.clone();
+        let mut endpoints = self.terms.fixed.clone();
         let mut seen: BTreeSet<Address> = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
-        for name in &self.names {
+        for name in &self.terms.names {
             let found = answers.get(&Question::of(name)).map_or(&[][..], Vec::as_slice);
-            let resolved = found.iter().map(|server| endpoint(name, server));
+            let resolved = found.iter().map(|server| endpoint(name, server, self.terms.usual_port));
             endpoints.extend(resolved.filter(|endpoint| seen.insert(endpoint.address.clone())));
         }
         endpoints
     }
 }
 
-fn endpoint(name: &NamePlan, found: &Found) -> Endpoint {
+fn endpoint(name: &NamePlan, found: &Found, usual_port: u16) -> Endpoint {
     let mut address = found.address;
     if !name.srv {
         address.set_port(name.port);
     }
+    let host = &found.host;
+    let port = address.port();
     Endpoint {
         address: Address::Inet(address),
-        name: Arc::clone(&found.host),
+        name: if port == usual_port { Arc::clone(host) } else { format!("{host}:{port}").into() },
         weight: name.weight.saturating_mul(found.weight),
         backup: name.backup || found.backup,
     }
@@ -97,15 +116,13 @@ impl Book {
     /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still asked
     /// stay.
     pub fn adopt(&mut self, plan: &Plan) {
-        let upstreams = plan.upstreams.iter().map(|upstream| {
-            (Arc::clone(&upstream.name), upstream.fixed.clone(), upstream.names.clone())
-        });
-        self.take(upstreams);
+        self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
     }
 
-    fn take(&mut self, upstreams: impl Iterator<Item = (Arc<str>, Vec<Endpoint>, Vec<NamePlan>)>) {
-        let fresh = upstreams.map(|(name, fixed, names)| (name, Entry { fixed, names, endpoints: Arc::from([]) }));
+    fn take(&mut self, upstreams: impl Iterator<Item = (Arc<str>, Terms)>) {
+        let fresh = upstreams.map(|(name, terms)| (name, Entry { terms, endpoints: Arc::from([]) }));
         self.upstreams = fresh.collect();
+        self.coming.clear();
         let asked: BTreeSet<Question> = self.questions().collect();
         self.answers.retain(|question, _| asked.contains(question));
         for entry in self.upstreams.values_mut() {
@@ -113,9 +130,21 @@ impl Book {
         }
     }
 
+    /// A plan is being prepared: its names are to be asked along, until it is adopted or `expect_nothing` is called.
+    pub fn expect(&mut self, plan: &Plan) {
+        let names = plan.upstreams.iter().flat_map(|upstream| &upstream.names);
+        self.coming = names.map(Question::of).collect();
+    }
+
+    /// The plan that was being prepared will not be used.
+    pub fn expect_nothing(&mut self) {
+        self.coming.clear();
+    }
+
     /// Everything that must be asked.
     pub fn questions(&self) -> impl Iterator<Item = Question> {
-        self.upstreams.values().flat_map(|entry| entry.names.iter().map(Question::of))
+        let asked = self.upstreams.values().flat_map(|entry| entry.terms.names.iter().map(Question::of));
+        asked.chain(self.coming.iter().cloned())
     }
 
     /// Questions that were never answered.
@@ -142,7 +171,7 @@ impl Book {
 
     /// The endpoints of those upstreams that have names: what shards must be told after a plan.
     pub fn resolved(&self) -> impl Iterator<Item = Listed> {
-        let named = self.upstreams.iter().filter(|(_, entry)| !entry.names.is_empty());
+        let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
         named.map(|(name, entry)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
     }
 
@@ -176,7 +205,7 @@ mod tests {
 
     fn book(names: Vec<NamePlan>) -> Book {
         let mut book = Book::new();
-        book.take([("pool".into(), vec![fixed("10.0.0.9:80")], names)].into_iter());
+        book.take([("pool".into(), Terms { fixed: vec![fixed("10.0.0.9:80")], names, usual_port: 80 })].into_iter());
         book
     }
 
@@ -189,6 +218,7 @@ mod tests {
         let changed = book.learn(question.clone(), answer.clone());
         assert_eq!(addresses(&changed[0]), ["10.0.0.9:80", "10.0.0.1:8080", "10.0.0.2:8080"]);
         assert_eq!(changed[0].endpoints[1].weight, 2);
+        assert_eq!(&*changed[0].endpoints[1].name, "origin.test:8080");
         assert_eq!(book.open_questions(), 0);
         assert!(book.learn(question, answer.into_iter().rev().collect()).is_empty());
     }
@@ -199,9 +229,10 @@ mod tests {
         let question = book.questions().next().expect("asked");
         book.learn(question, vec![found("10.0.0.1:0")]);
         let again = vec![name("origin.test", 9090), name("other.test", 1)];
-        book.take([("new".into(), Vec::new(), again)].into_iter());
+        book.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
         let listed: Vec<Listed> = book.resolved().collect();
         assert_eq!(addresses(&listed[0]), ["10.0.0.1:9090"]);
+        assert_eq!(&*listed[0].endpoints[0].name, "origin.test");
         assert_eq!(book.open_questions(), 1);
         book.take(std::iter::empty());
         assert!(book.answers.is_empty());

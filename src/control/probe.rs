@@ -314,14 +314,10 @@ fn host_of(name: &str) -> &str {
 
 /// The Host to ask with: the check's, or the endpoint's as it stands in the configuration.
 fn host_field(check: &Check, address: &Address, name: &str) -> String {
-    if let Some(host) = &check.health.host {
-        return host.to_string();
-    }
-    match address {
-        Address::Unix(_) => "localhost".to_owned(),
-        Address::Inet(address) if host_of(name) == name && !name.is_empty() => format!("{name}:{}", address.port()),
-        Address::Inet(address) if name.is_empty() => address.to_string(),
-        Address::Inet(_) => name.to_owned(),
+    match (&check.health.host, address) {
+        (Some(host), _) => host.to_string(),
+        (None, Address::Inet(address)) if name.is_empty() => address.to_string(),
+        (None, Address::Inet(_) | Address::Unix(_)) => name.to_owned(),
     }
 }
 
