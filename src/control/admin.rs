@@ -73,22 +73,28 @@ pub enum StopMode {
 /// A running server on one socket; dropping it stops accepting and ends its connections.
 #[derive(Debug)]
 pub struct AdminServer {
-    address: Address,
+    /// A duplicate, for a successor.
+    inheritable: ListenSocket,
     task: AbortHandle,
 }
 
 impl AdminServer {
     /// Serves on this listening socket.
     pub fn start(socket: ListenSocket, asks: mpsc::Sender<Ask>) -> io::Result<AdminServer> {
-        let address = socket.address.clone();
-        let acceptor = Acceptor::of(socket.fd, &address)?;
+        let inheritable = socket.duplicate()?;
+        let acceptor = Acceptor::of(socket.fd, &socket.address)?;
         let task = spawn_local(accept(acceptor, asks)).abort_handle();
-        Ok(AdminServer { address, task })
+        Ok(AdminServer { inheritable, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> &Address {
-        &self.address
+        &self.inheritable.address
+    }
+
+    /// Its socket, for a successor.
+    pub fn inheritable(&self) -> &ListenSocket {
+        &self.inheritable
     }
 }
 

@@ -81,6 +81,12 @@ impl Sockets {
         Ok(by_shard)
     }
 
+    /// Takes a socket that the process was started with and that is at this address, for the admin listener.
+    pub fn inherited_at(&mut self, address: &Address) -> Option<ListenSocket> {
+        let place = self.inherited.iter().position(|inherited| inherited.socket.address == *address)?;
+        Some(self.inherited.remove(place).socket)
+    }
+
     /// The prepared plan is in use: closes what it does not name.
     pub fn commit(&mut self, plan: &Plan) {
         self.fresh.clear();

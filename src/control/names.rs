@@ -147,6 +147,11 @@ impl Book {
         asked.chain(self.coming.iter().cloned())
     }
 
+    /// What must be asked for one upstream.
+    pub fn questions_of(&self, upstream: &str) -> impl Iterator<Item = Question> {
+        self.upstreams.get(upstream).into_iter().flat_map(|entry| entry.terms.names.iter().map(Question::of))
+    }
+
     /// Questions that were never answered.
     pub fn open_questions(&self) -> usize {
         let asked: BTreeSet<Question> = self.questions().collect();

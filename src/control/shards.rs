@@ -41,6 +41,11 @@ impl FromShards {
         self.wake.notified().await;
     }
 
+    /// Makes the next `woken` return at once.
+    pub fn again(&self) {
+        self.wake.notify_one();
+    }
+
     /// The next message, if one is there.
     pub fn next(&self) -> Option<(usize, FromShard)> {
         self.queue.try_recv().ok()

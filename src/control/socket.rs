@@ -17,6 +17,7 @@ use crate::net::sockets::{ListenOptions, ListenSocket, listen};
 #[derive(Debug)]
 pub struct ControlSocket {
     path: PathBuf,
+    named: bool,
     file: Option<(u64, u64)>,
 }
 
@@ -32,6 +33,7 @@ pub enum TakeOver {
 impl ControlSocket {
     /// Binds at `path`, or at this process' own place.
     pub fn bind(path: Option<&Path>, take_over: TakeOver) -> io::Result<(ControlSocket, ListenSocket)> {
+        let named = path.is_some();
         let path = match path {
             Some(path) => path.to_owned(),
             None => own_folder()?.join(format!("{}.sock", std::process::id())),
@@ -47,12 +49,17 @@ impl ControlSocket {
         // Bound beside its place and moved there: whoever connects finds the old one or the new one, never none.
         let fresh = path.with_extension(format!("{}.new", std::process::id()));
         let options = ListenOptions { mode: 0o600, backlog: 64, ..ListenOptions::default() };
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut socket = listen(&Address::Unix(fresh.as_path().into()), &options).map_err(named)?;
-        fs::rename(&fresh, &path).map_err(named)?;
+        let with_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let mut socket = listen(&Address::Unix(fresh.as_path().into()), &options).map_err(with_path)?;
+        fs::rename(&fresh, &path).map_err(with_path)?;
         socket.address = Address::Unix(path.as_path().into());
         let file = device_and_number(&path);
-        Ok((ControlSocket { path, file }, socket))
+        Ok((ControlSocket { path, named, file }, socket))
+    }
+
+    /// Is it at this process' own place, because the configuration names none?
+    pub fn is_own(&self) -> bool {
+        !self.named
     }
 
     /// Where it is.

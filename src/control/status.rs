@@ -9,7 +9,7 @@ pub struct Status {
     pub version: String,
     /// The process.
     pub pid: u32,
-    /// `starting`, `running`, `replaced` or `draining`.
+    /// `starting`, `running`, `draining` or `stopping`.
     pub state: String,
     /// Seconds since the start.
     pub uptime_seconds: u64,
@@ -33,6 +33,10 @@ pub struct Status {
     pub requests: u64,
     /// Access-log lines lost since the start.
     pub log_lines_dropped: u64,
+    /// Where the admin listener is.
+    pub admin: Option<String>,
+    /// Where the control socket is.
+    pub control_socket: Option<String>,
     /// Where clients connect.
     pub listeners: Vec<ListenerStatus>,
     /// Where requests go.

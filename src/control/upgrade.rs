@@ -13,6 +13,8 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::sockets::{HandOver, ListenSocket};
@@ -54,13 +56,11 @@ fn found_in_path(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file() && path.is_absolute())
 }
 
-/// A process that was started to take over.
+/// A process that was started to take over, watched by a task of its own.
 #[derive(Debug)]
 pub struct Successor {
-    child: Child,
-    ready: tokio::net::UnixListener,
-    word: String,
-    until: Instant,
+    pid: u32,
+    outcome: oneshot::Receiver<Result<u32, String>>,
 }
 
 impl Successor {
@@ -79,37 +79,47 @@ impl Successor {
         command.args(&program.arguments).env(variable, value).env(READY, format!("{name}:{word}"));
         let child = command.spawn();
         let child = child.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.path.display())))?;
-        Ok(Successor { child, ready, word, until: Instant::now() + READY_WAIT })
+        let pid = child.id();
+        let (sender, outcome) = oneshot::channel();
+        spawn_local(async move {
+            let _ = sender.send(watch(child, ready, &word).await);
+        });
+        Ok(Successor { pid, outcome })
     }
 
     /// The successor's number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
-    /// Waits until it serves, or never will. May be dropped and called again.
+    /// Waits until it serves, or never will; ends once. May be dropped and called again: nothing is lost.
     pub async fn outcome(&mut self) -> Result<u32, String> {
-        loop {
-            tokio::select! {
-                accepted = self.ready.accept() => {
-                    if let Ok((stream, _)) = accepted
-                        && said(stream, &self.word).await
-                    {
-                        return Ok(self.child.id());
-                    }
+        (&mut self.outcome).await.unwrap_or_else(|_| Err("nobody watches the new process".to_owned()))
+    }
+}
+
+async fn watch(mut child: Child, ready: tokio::net::UnixListener, word: &str) -> Result<u32, String> {
+    let until = Instant::now() + READY_WAIT;
+    loop {
+        tokio::select! {
+            accepted = ready.accept() => {
+                if let Ok((stream, _)) = accepted
+                    && said(stream, word).await
+                {
+                    return Ok(child.id());
                 }
-                () = sleep(LOOK) => {}
             }
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Err(format!("the new process ended before it served: {status}")),
-                Ok(None) => {}
-                Err(error) => return Err(format!("the new process cannot be watched: {error}")),
-            }
-            if Instant::now() >= self.until {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return Err(format!("the new process did not serve within {} seconds", READY_WAIT.as_secs()));
-            }
+            () = sleep(LOOK) => {}
+        }
+        match child.try_wait() {
+            Ok(Some(status)) => return Err(format!("the new process ended before it served: {status}")),
+            Ok(None) => {}
+            Err(error) => return Err(format!("the new process cannot be watched: {error}")),
+        }
+        if Instant::now() >= until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("the new process did not serve within {} seconds", READY_WAIT.as_secs()));
         }
     }
 }
@@ -160,7 +170,8 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async { timeout(Duration::from_secs(30), test).await.expect("in time") });
+        let bounded = async { timeout(Duration::from_secs(30), test).await.expect("in time") };
+        tokio::task::LocalSet::new().block_on(&runtime, bounded);
     }
 
     fn shell(script: &str) -> Program {
@@ -186,7 +197,7 @@ mod tests {
             let address = Address::Inet("127.0.0.1:0".parse().expect("an address"));
             let socket = listen(&address, &ListenOptions::default()).expect("listens");
             let script = format!(
-                "echo \"$TURNPIKE_READY $TURNPIKE_SOCKETS\" > {0}.new && mv {0}.new {0} && sleep 30",
+                "echo \"$TURNPIKE_READY $TURNPIKE_SOCKETS\" > {0}.new && mv {0}.new {0} && exec sleep 30",
                 path.display()
             );
             let mut successor = Successor::start(&shell(&script), [&socket]).expect("started");
@@ -200,8 +211,8 @@ mod tests {
             Predecessor { word: "guess".into(), name: predecessor.name.clone() }.serves().expect("connected");
             predecessor.serves().expect("connected");
             assert_eq!(successor.outcome().await, Ok(successor.pid()));
-            successor.child.kill().expect("ended");
-            successor.child.wait().expect("reaped");
+            let ended = Command::new("kill").arg(successor.pid().to_string()).status().expect("kill");
+            assert!(ended.success());
         });
     }
 

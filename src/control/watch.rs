@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 /// A change is reported when nothing happened for this long.
@@ -19,21 +20,19 @@ const QUIET_TRIES: usize = 10;
 /// Without a working watcher, the files are looked at this often.
 const POLL: Duration = Duration::from_secs(5);
 
-/// A watch over some files.
+/// A watch over some files, in a task of its own; dropping it ends it.
 #[derive(Debug)]
 pub struct Watch {
     files: Vec<PathBuf>,
-    seen: Vec<Option<Fingerprint>>,
-    events: mpsc::Receiver<()>,
-    watcher: Option<RecommendedWatcher>,
+    changes: mpsc::Receiver<()>,
+    task: AbortHandle,
 }
-
-/// What tells one state of a file from another: device, number, size, time of change with its nanoseconds.
-type Fingerprint = (u64, u64, u64, i64, i64);
 
 impl Watch {
     /// Watches these files and folders. Where the system refuses, they are looked at from time to time instead.
-    pub fn over(files: Vec<PathBuf>) -> Watch {
+    ///
+    /// Files that changed after `since` count as changed already: whoever read them then may have seen the old state.
+    pub fn over(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
         let (sender, events) = mpsc::channel(1);
         let on_event = move |_| {
             // One waiting event says all that a hundred would.
@@ -48,36 +47,85 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "files cannot be watched; they are looked at every few seconds");
         }
-        let seen = fingerprints(&files);
-        Watch { files, seen, events, watcher: watcher.ok() }
+        let seen = seen(&files, since);
+        let (reports, changes) = mpsc::channel(1);
+        let look = Look { files: files.clone(), seen, events, watcher: watcher.ok(), reports };
+        Watch { files, changes, task: spawn_local(look.run()).abort_handle() }
     }
 
-    /// Waits for a change. May be dropped and called again.
+    /// Waits for a change. May be dropped and called again: nothing is lost.
     pub async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What is watched.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The task.
+struct Look {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<Fingerprint>>,
+    events: mpsc::Receiver<()>,
+    watcher: Option<RecommendedWatcher>,
+    reports: mpsc::Sender<()>,
+}
+
+/// What tells one state of a file from another: device, number, size, time of change with its nanoseconds.
+type Fingerprint = (u64, u64, u64, i64, i64);
+
+impl Look {
+    async fn run(mut self) {
+        if self.files.is_empty() {
+            return;
+        }
         loop {
+            let now = fingerprints(&self.files);
+            if now != self.seen {
+                self.seen = now;
+                if self.reports.send(()).await.is_err() {
+                    return;
+                }
+            }
             self.event().await;
             for _ in 0..QUIET_TRIES {
                 if timeout(QUIET, self.event()).await.is_err() {
                     break;
                 }
             }
-            let now = fingerprints(&self.files);
-            if now != self.seen {
-                self.seen = now;
-                return;
-            }
         }
     }
 
     async fn event(&mut self) {
-        if self.files.is_empty() {
-            std::future::pending::<()>().await;
-        }
         let told = self.watcher.is_some() && self.events.recv().await.is_some();
         if !told {
             tokio::time::sleep(POLL).await;
         }
     }
+}
+
+/// The files' states, those that changed after `since` left out.
+fn seen(files: &[PathBuf], since: Option<SystemTime>) -> Vec<Option<Fingerprint>> {
+    let mut seen = fingerprints(files);
+    // A time in the future says nothing, and would be one for ever.
+    let fresh = |file: &PathBuf| {
+        let changed = std::fs::metadata(file).and_then(|found| found.modified()).ok();
+        changed.zip(since).is_some_and(|(changed, since)| changed > since && changed <= SystemTime::now())
+    };
+    for (_, seen) in files.iter().zip(&mut seen).filter(|(file, _)| fresh(file)) {
+        *seen = None;
+    }
+    seen
 }
 
 /// The folders in which a change of these files shows: their own, and those that links lead to.
@@ -107,7 +155,8 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async { timeout(Duration::from_secs(30), test).await.expect("in time") });
+        let bounded = async { timeout(Duration::from_secs(30), test).await.expect("in time") };
+        tokio::task::LocalSet::new().block_on(&runtime, bounded);
     }
 
     fn write(path: &Path, text: &str) {
@@ -126,7 +175,7 @@ mod tests {
         std::os::unix::fs::symlink("now/key", place("key")).expect("linked");
         write(&place("conf"), "a");
         run(async {
-            let mut watch = Watch::over(vec![place("conf"), place("key")]);
+            let mut watch = Watch::over(vec![place("conf"), place("key")], None);
             write(&place("conf.new"), "b");
             std::fs::rename(place("conf.new"), place("conf")).expect("moved");
             watch.changed().await;
@@ -142,7 +191,7 @@ mod tests {
         let path = folder.path().join("conf");
         write(&path, "a");
         run(async {
-            let mut watch = Watch::over(vec![path.clone()]);
+            let mut watch = Watch::over(vec![path.clone()], None);
             write(&folder.path().join("other"), "b");
             assert!(timeout(QUIET * 3, watch.changed()).await.is_err());
             write(&path, "bb");
@@ -155,16 +204,25 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("conf");
         run(async {
-            let mut watch = Watch::over(vec![path.clone()]);
+            let mut watch = Watch::over(vec![path.clone()], None);
             write(&path, "a");
             watch.changed().await;
         });
     }
 
     #[test]
+    fn a_file_that_changed_while_it_was_read_is_a_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("conf");
+        let before = SystemTime::now() - Duration::from_secs(5);
+        write(&path, "a");
+        run(async { Watch::over(vec![path.clone()], Some(before)).changed().await });
+    }
+
+    #[test]
     fn nothing_to_watch_waits_for_ever() {
         run(async {
-            let mut watch = Watch::over(Vec::new());
+            let mut watch = Watch::over(Vec::new(), None);
             assert!(timeout(QUIET, watch.changed()).await.is_err());
         });
     }
