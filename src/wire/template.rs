@@ -36,8 +36,9 @@ pub enum Variable {
     Consumer,
     /// `{tls.sni}`, `{tls.version}`, `{tls.client.subject}`
     Tls(TlsVariable),
-    /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter.
-    Param(Box<str>),
+    /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
+    /// that the template was compiled with, so that nothing is looked up by name when it is rendered.
+    Param(u16),
     /// `{header.NAME}`: a request field's first value.
     Header(Box<str>),
     /// `{cookie.NAME}`
@@ -95,7 +96,7 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Compiles `text`. Names in `params` may be used bare (`{id}` for `{param.id}`).
+    /// Compiles `text`. Names in `params` (in the order of the route's pattern) may be used bare (`{id}` for `{param.id}`).
     pub fn compile(text: &str, params: &[&str]) -> Result<Template, TemplateError> {
         let mut segments = Vec::new();
         let mut literal = Vec::new();
@@ -181,8 +182,8 @@ pub const PLAIN: &[(&str, Variable)] = &[
 ];
 
 fn variable(name: &str, params: &[&str]) -> Option<Variable> {
-    if params.contains(&name) {
-        return Some(Variable::Param(name.into()));
+    if let Some(param) = param(name, params) {
+        return Some(param);
     }
     if let Some((_, plain)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
         return Some(plain.clone());
@@ -193,12 +194,17 @@ fn variable(name: &str, params: &[&str]) -> Option<Variable> {
     let (family, rest) = name.split_once('.')?;
     let rest = argument(rest)?;
     match family {
-        "param" => params.contains(&&*rest).then_some(Variable::Param(rest)),
+        "param" => param(&rest, params),
         "header" => Some(Variable::Header(rest)),
         "cookie" => Some(Variable::Cookie(rest)),
         "query" => Some(Variable::QueryValue(rest)),
         _ => None,
     }
+}
+
+fn param(name: &str, params: &[&str]) -> Option<Variable> {
+    let position = params.iter().position(|param| *param == name)?;
+    u16::try_from(position).ok().map(Variable::Param)
 }
 
 fn argument(text: &str) -> Option<Box<str>> {
@@ -221,7 +227,7 @@ mod tests {
         let template = Template::compile("/v2/{{x}}/{id}?a={header.X-A}é", &["id"]).unwrap();
         let mut out = Vec::new();
         template.render(&Echo, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "/v2/{x}/<Param(\"id\")>?a=<Header(\"X-A\")>é");
+        assert_eq!(String::from_utf8(out).unwrap(), "/v2/{x}/<Param(0)>?a=<Header(\"X-A\")>é");
     }
 
     #[test]
