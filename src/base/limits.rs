@@ -16,8 +16,31 @@ pub const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024]
 pub const HEADROOM: usize = 2 * 1024;
 /// Free buffers of each class that a shard keeps; what comes back above that is freed.
 pub const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
+/// Connections that a shard accepts before it turns to others; what is left waits in the kernel's queue.
+pub const ACCEPT_BATCH: usize = 16;
 /// Path parameters in one route; `check` refuses more.
 pub const PARAMS_MAX: usize = 16;
+
+// HTTP/1.1 messages (`wire::h1`).
+
+/// Longest method; above it 400, because no registered method comes near it and a cap on the request line would blame
+/// the target.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Longest host and port in a `Host` field or an absolute-form target; above it 400. A DNS name has at most 253.
+pub const AUTHORITY_BYTES_MAX: usize = 261;
+/// Bytes of chunk extensions in one chunk; above it 400.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Bytes of chunk extensions in one body, however many chunks it has; above it 400. Without it a peer could make us
+/// read kilobytes of extensions for every byte of payload.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a trailer section; above it 400.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Elements of `X-Forwarded-For` or `Forwarded` that are looked at, counted from the nearest; older ones are not asked.
+pub const FORWARDED_HOPS_MAX: usize = 32;
+/// Bytes of a PROXY protocol v2 header behind its first sixteen (addresses and TLVs); above it the connection is refused.
+pub const PROXY_BYTES_MAX: usize = 2 * 1024;
+/// Longest request id that is taken over from a client; a longer one is replaced.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
 pub const ENDPOINTS_MAX: usize = 4_096;
 /// Points on one hash ring; above it every endpoint gets proportionally fewer, at least one.

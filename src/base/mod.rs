@@ -1,7 +1,9 @@
 //! Time, numbers, names and limits: what every other folder may rely on, and what relies on nothing.
 
 pub mod address;
+pub mod ascii;
 pub mod buf;
+pub mod date;
 pub mod fault;
 pub mod limits;
 pub mod rng;

@@ -170,6 +170,11 @@ impl Counters {
         drop_by(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
     }
 
+    /// Sets a level of an upstream.
+    pub fn set_upstream(&self, upstream: u32, counter: UpstreamCounter, level: u64) {
+        self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].store(level, Ordering::Relaxed);
+    }
+
     /// Reads a counter of an upstream.
     pub fn upstream_value(&self, upstream: u32, counter: UpstreamCounter) -> u64 {
         self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].load(Ordering::Relaxed)

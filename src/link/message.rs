@@ -1,5 +1,6 @@
 //! The messages themselves.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::balance::Endpoint;
@@ -10,7 +11,7 @@ use crate::policy::lease::{Grant, LeaseRequest, Recall};
 
 /// From the control plane to one shard.
 #[derive(Debug)]
-pub enum ToShard {
+pub enum ToShard<S = OwnedFd> {
     /// Make this plan ready, without using it. `sockets` are those that the shard does not have yet.
     Prepare {
         /// The plan.
@@ -18,7 +19,7 @@ pub enum ToShard {
         /// Where the shard counts while this plan is the current one.
         counters: Arc<Counters>,
         /// Listening sockets that are new with it.
-        sockets: Vec<ListeningSocket>,
+        sockets: Vec<ListeningSocket<S>>,
     },
     /// Use the prepared plan of this generation from now on; close listening sockets that it does not name.
     Commit {

@@ -24,11 +24,11 @@ pub const FROM_SHARD_MAX: usize = 8_192;
 
 /// What a shard holds of the link.
 #[derive(Debug)]
-pub struct ShardEnd {
+pub struct ShardEnd<S = OwnedFd> {
     /// Which shard this is, from zero.
     pub shard: usize,
     /// From the control plane; the bell rings after each send.
-    pub inbox: Receiver<ToShard>,
+    pub inbox: Receiver<ToShard<S>>,
     /// To the control plane.
     pub outbox: Outbox,
 }
@@ -62,11 +62,11 @@ impl Outbox {
 
 /// A listening socket for one shard.
 #[derive(Debug)]
-pub struct ListeningSocket {
+pub struct ListeningSocket<S = OwnedFd> {
     /// The listener it belongs to, in the plan that comes with it.
     pub listener: ListenerId,
     /// Its address, for carrying it over a reload.
     pub address: Address,
-    /// The socket, listening already.
-    pub fd: OwnedFd,
+    /// The socket, listening already. On the real machine it is a descriptor, in the simulator a number.
+    pub socket: S,
 }

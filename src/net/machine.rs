@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use socket2::SockRef;
+
 use crate::base::{Tick, Wall};
 
 /// Now, monotonic.
@@ -67,6 +69,15 @@ pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
     // SAFETY: the descriptor is open, and whoever started us left it to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Resets a TCP connection now: the peer gets a RST and no FIN, and everything pending on the socket fails.
+pub(super) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
+    // SAFETY: an all-zero sockaddr is valid; its family is then AF_UNSPEC, which is what disconnects (connect(2)).
+    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: `nobody` lives until the call returns and has the size given.
+    check(unsafe { libc::connect(socket.as_raw_fd(), &nobody, size) }).map(drop)
 }
 
 /// Makes the group of SO_REUSEPORT sockets that `socket` belongs to give a connection to the socket numbered as the CPU that

@@ -14,6 +14,9 @@ pub mod bell;
 #[allow(unsafe_code)]
 pub mod machine;
 pub mod sockets;
+// Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
+#[allow(unsafe_code)]
+pub mod uring;
 
 use std::future::Future;
 use std::io;

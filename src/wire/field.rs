@@ -1,6 +1,9 @@
 //! Hot. Field names that the gateway itself acts upon, recognised once when a head is parsed.
 //!
-//! Everything else is `Known::Other` and is compared by bytes where a rule names it.
+//! Everything else is `Known::Other` and is compared by bytes where a rule names it. Recognition is one lookup in a table
+//! that is built, and proved free of collisions, when the gateway is compiled.
+
+use crate::base::ascii::is_name;
 
 macro_rules! known {
     ($($variant:ident $name:literal,)*) => {
@@ -10,33 +13,162 @@ macro_rules! known {
         pub enum Known {
             /// Any other name.
             Other,
+            /// A known name but for `_` in place of `-`. Many origins (CGI, WSGI and their kin) cannot tell the two
+            /// apart, so such a field is never forwarded in a request, and one that looks like framing is refused.
+            Underscored,
             $(#[doc = $name] $variant,)*
         }
 
         impl Known {
-            /// The name in lower case; empty for `Other`.
+            /// The name in lower case; empty for `Other` and `Underscored`.
             pub const fn name(self) -> &'static str {
                 match self {
-                    Known::Other => "",
+                    Known::Other | Known::Underscored => "",
                     $(Known::$variant => $name,)*
                 }
             }
 
-            /// All but `Other`.
+            /// All but `Other` and `Underscored`.
             pub const ALL: &'static [Known] = &[$(Known::$variant,)*];
-
-            /// Recognises `name` in any case.
-            pub fn of(name: &[u8]) -> Known {
-                // Length and first letter leave at most a few candidates; the match compiles to a jump table.
-                let Some(first) = name.first() else { return Known::Other };
-                match (name.len(), first | 0x20) {
-                    $((len, letter) if len == $name.len() && letter == $name.as_bytes()[0]
-                        && name.eq_ignore_ascii_case($name.as_bytes()) => Known::$variant,)*
-                    _ => Known::Other,
-                }
-            }
         }
     };
+}
+
+/// What a name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It is this name (or `Known::Other`).
+    Name(Known),
+    /// It is this name but for `_` in place of `-`.
+    Underscored(Known),
+}
+
+impl Known {
+    /// Recognises `name` in any case. A name with `_` for `-` is `Underscored`.
+    pub fn of(name: &[u8]) -> Known {
+        match Known::class(name) {
+            Class::Name(known) => known,
+            Class::Underscored(_) => Known::Underscored,
+        }
+    }
+
+    /// Recognises `name` in any case, and says which name an underscored one stands for.
+    pub fn class(name: &[u8]) -> Class {
+        if name.len() < 2 {
+            return Class::Name(Known::Other);
+        }
+        let candidate = SLOTS[slot(name, SEED)];
+        if candidate == Known::Other || is_name(name, candidate.name().as_bytes()) {
+            return Class::Name(candidate);
+        }
+        if is_underscored(name, candidate.name().as_bytes()) {
+            return Class::Underscored(candidate);
+        }
+        Class::Name(Known::Other)
+    }
+
+    /// This name as a bit of a set of names; see `KnownSet`.
+    pub const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
+
+/// A set of known names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSet(u64);
+
+impl KnownSet {
+    /// The set of the listed names.
+    pub const fn of(names: &[Known]) -> KnownSet {
+        let mut set = 0;
+        let mut at = 0;
+        while at < names.len() {
+            set |= names[at].bit();
+            at += 1;
+        }
+        KnownSet(set)
+    }
+
+    /// Is `known` in it?
+    pub const fn has(self, known: Known) -> bool {
+        self.0 & known.bit() != 0
+    }
+
+    /// Adds `known`.
+    pub const fn insert(&mut self, known: Known) {
+        self.0 |= known.bit();
+    }
+
+    /// The names in either set.
+    pub const fn or(self, other: KnownSet) -> KnownSet {
+        KnownSet(self.0 | other.0)
+    }
+
+    /// The names in both sets.
+    pub const fn and(self, other: KnownSet) -> KnownSet {
+        KnownSet(self.0 & other.0)
+    }
+
+    /// True where no name is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+const _: () = assert!(Known::ALL.len() + 2 <= 64, "a set of names is 64 bits");
+
+const SLOTS_LEN: usize = 256;
+const SEED: u32 = seed();
+static SLOTS: [Known; SLOTS_LEN] = slots(SEED);
+
+/// The slot of a name of at least two bytes: its length, its first and last byte and the fourth from its end tell all
+/// known names apart. `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
+const fn slot(name: &[u8], seed: u32) -> usize {
+    let len = name.len();
+    let fourth = if len < 4 { 0 } else { len - 4 };
+    let key = u32::from_le_bytes([name[0] | 0x20, name[fourth] | 0x72, name[len - 1] | 0x20, len as u8]);
+    (key.wrapping_mul(seed) >> 24) as usize
+}
+
+/// The first multiplier under which no two known names share a slot.
+const fn seed() -> u32 {
+    let mut seed: u32 = 0x9E37_79B1;
+    loop {
+        if distinct(seed) {
+            return seed;
+        }
+        seed = seed.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F) | 1;
+    }
+}
+
+const fn distinct(seed: u32) -> bool {
+    let mut taken = [false; SLOTS_LEN];
+    let mut at = 0;
+    while at < Known::ALL.len() {
+        let slot = slot(Known::ALL[at].name().as_bytes(), seed);
+        if taken[slot] {
+            return false;
+        }
+        taken[slot] = true;
+        at += 1;
+    }
+    true
+}
+
+const fn slots(seed: u32) -> [Known; SLOTS_LEN] {
+    let mut slots = [Known::Other; SLOTS_LEN];
+    let mut at = 0;
+    while at < Known::ALL.len() {
+        slots[slot(Known::ALL[at].name().as_bytes(), seed)] = Known::ALL[at];
+        at += 1;
+    }
+    slots
+}
+
+#[cold]
+fn is_underscored(name: &[u8], lower: &[u8]) -> bool {
+    let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == lower.len() && name.iter().map(dashed).eq(lower.iter().copied())
 }
 
 known! {
@@ -96,5 +228,23 @@ mod tests {
             assert_eq!(Known::of(format!("{}x", known.name()).as_bytes()), Known::Other);
         }
         assert_eq!(Known::of(b""), Known::Other);
+        assert_eq!(Known::of(b"x"), Known::Other);
+    }
+
+    #[test]
+    fn underscores_are_noticed() {
+        for known in Known::ALL.iter().filter(|known| known.name().contains('-')) {
+            let name = known.name().replace('-', "_").to_uppercase();
+            assert_eq!(Known::class(name.as_bytes()), Class::Underscored(*known));
+        }
+        assert_eq!(Known::of(b"my_name"), Known::Other);
+    }
+
+    #[test]
+    fn sets_hold_what_was_put() {
+        let mut set = KnownSet::of(&[Known::Host, Known::Range]);
+        assert!(set.has(Known::Host) && !set.has(Known::Via) && !set.has(Known::Other));
+        set.insert(Known::Via);
+        assert!(set.has(Known::Via) && !set.and(KnownSet::of(&[Known::Via])).is_empty());
     }
 }

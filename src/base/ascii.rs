@@ -1,0 +1,243 @@
+//! Hot. ASCII as HTTP sees it: character classes as tables, numbers in and out of bytes, names compared in any case.
+//!
+//! Nothing here allocates beyond the caller's buffer, and nothing here knows a protocol element larger than a token.
+
+/// `token` characters (RFC 9110 section 5.6.2).
+pub const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// What a field value may hold between its first and last character: `VCHAR`, `obs-text`, space and tab (RFC 9110
+/// section 5.5).
+pub const FIELD_VALUE: [bool; 256] = field_value();
+
+/// The value of a hexadecimal digit; 255 for every other byte.
+pub const HEX: [u8; 256] = hex();
+
+const PAIRS: [u8; 200] = pairs();
+const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
+
+/// Is `text` a `token`: at least one character, all of them token characters?
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+/// Is `text` made only of what a field value may hold?
+pub fn is_field_value(text: &[u8]) -> bool {
+    text.iter().all(|byte| FIELD_VALUE[usize::from(*byte)])
+}
+
+/// The value of a hexadecimal digit.
+pub const fn hex_digit(byte: u8) -> Option<u8> {
+    match HEX[byte as usize] {
+        255 => None,
+        value => Some(value),
+    }
+}
+
+/// Does `name` equal `lower` in any case? `lower` must hold only lower-case letters, digits and `-`.
+///
+/// Compares eight bytes a step, because it runs for every field of every head.
+pub fn is_name(name: &[u8], lower: &[u8]) -> bool {
+    if name.len() != lower.len() {
+        return false;
+    }
+    let mut names = name.chunks_exact(8);
+    let mut lowers = lower.chunks_exact(8);
+    let mut differ = 0;
+    for (name, lower) in names.by_ref().zip(lowers.by_ref()) {
+        differ |= differing(word(name), word(lower));
+    }
+    differ |= differing(word(names.remainder()), word(lowers.remainder()));
+    differ == 0
+}
+
+/// Bits in which `name` differs from `lower` other than the case bit of a letter. Of the characters allowed in `lower`
+/// only letters have bit 6, and their case bit is the one below it.
+const fn differing(name: u64, lower: u64) -> u64 {
+    (name ^ lower) & !((lower & 0x4040_4040_4040_4040) >> 1)
+}
+
+/// Up to eight bytes as a number, missing ones zero.
+fn word(bytes: &[u8]) -> u64 {
+    if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
+        return u64::from_le_bytes(eight);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let shift = 8 * (bytes.len() - 4);
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift;
+    }
+    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// Reads `1*DIGIT`. `None` for anything else (signs, spaces, nothing) and above `u64::MAX`.
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut number: u64 = 0;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(number)
+}
+
+/// Appends `number` in decimal.
+pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    while number >= 100 {
+        let pair = (number % 100) as usize * 2;
+        number /= 100;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    }
+    if number >= 10 {
+        let pair = number as usize * 2;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    } else {
+        at -= 1;
+        digits[at] = b'0' + number as u8;
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The two decimal digits of a number below 100.
+pub const fn two_digits(number: u32) -> [u8; 2] {
+    let pair = (number % 100) as usize * 2;
+    [PAIRS[pair], PAIRS[pair + 1]]
+}
+
+/// Appends `number` in hexadecimal, upper case, without leading zeros.
+pub fn push_hex(out: &mut Vec<u8>, number: u64) {
+    let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
+    for digit in (0..digits).rev() {
+        out.push(HEX_UPPER[(number >> (4 * digit)) as usize & 15]);
+    }
+}
+
+/// Writes `bytes` in lower-case hexadecimal into `out`, which is twice as long.
+pub fn hex_lower(bytes: &[u8], out: &mut [u8]) {
+    debug_assert_eq!(out.len(), 2 * bytes.len());
+    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair[0] = HEX_LOWER[usize::from(byte >> 4)];
+        pair[1] = HEX_LOWER[usize::from(byte & 15)];
+    }
+}
+
+/// Appends `%XX` for `byte`, in upper case as RFC 3986 section 2.1 prefers.
+pub fn push_percent(out: &mut Vec<u8>, byte: u8) {
+    let digits = [b'%', HEX_UPPER[usize::from(byte >> 4)], HEX_UPPER[usize::from(byte & 15)]];
+    out.extend_from_slice(&digits);
+}
+
+/// A table of letters, digits and the listed characters.
+pub const fn alphanumeric_and(listed: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < listed.len() {
+        table[listed[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+const fn field_value() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte == 0x09 || (byte >= 0x20 && byte != 0x7F);
+        byte += 1;
+    }
+    table
+}
+
+const fn hex() -> [u8; 256] {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+}
+
+const fn pairs() -> [u8; 200] {
+    let mut pairs = [0; 200];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number * 2] = b'0' + (number / 10) as u8;
+        pairs[number * 2 + 1] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn token_is_the_rfc_list() {
+        let listed = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        for byte in 0..=255_u8 {
+            assert_eq!(TOKEN[usize::from(byte)], listed.contains(&byte), "{byte}");
+        }
+        assert!(!is_token(b""));
+        assert!(is_field_value(b"a\tb \xFF"));
+        assert!(!is_field_value(b"a\x7F") && !is_field_value(b"\0"));
+    }
+
+    #[test]
+    fn decimal_refuses_what_is_not_digits() {
+        for text in [&b""[..], b"+1", b"-0", b" 1", b"1 ", b"1_0", b"0x1", b"18446744073709551616"] {
+            assert_eq!(decimal(text), None, "{text:?}");
+        }
+        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn names_compare_in_any_case_only() {
+        assert!(is_name(b"Content-Length", b"content-length"));
+        assert!(!is_name(b"Content_Length", b"content-length"));
+        assert!(!is_name(b"Content\x0DLength", b"content-length"));
+        assert!(!is_name(b"hTTp\x12-settings", b"http2-settings"));
+        assert!(is_name(b"", b"") && is_name(b"Te", b"te") && !is_name(b"t", b"te"));
+    }
+
+    proptest! {
+        #[test]
+        fn decimal_round_trips(number: u64) {
+            let mut out = Vec::new();
+            push_decimal(&mut out, number);
+            prop_assert_eq!(&out, &number.to_string().into_bytes());
+            prop_assert_eq!(decimal(&out), Some(number));
+        }
+
+        #[test]
+        fn hex_is_what_format_writes(number: u64) {
+            let mut out = Vec::new();
+            push_hex(&mut out, number);
+            prop_assert_eq!(out, format!("{number:X}").into_bytes());
+        }
+
+        #[test]
+        fn is_name_agrees_with_the_plain_way(name: Vec<u8>, lower in "[a-z0-9-]{0,20}") {
+            let lower = lower.as_bytes();
+            prop_assert_eq!(is_name(&name, lower), name.eq_ignore_ascii_case(lower));
+            prop_assert!(is_name(&lower.to_ascii_uppercase(), lower));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A plan together with one shard's own state for it, in arrays that the plan's ids index.
+//!
+//! Requests hold an `Rc<Bound>`: those that began before a reload finish on the old one. State is carried over by name:
+//! upstreams as they are, policies where their plan did not change.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::{Rng, Tick};
+use crate::config::plan::{Plan, PolicyId, UpstreamId};
+use crate::edge::upstream::Upstream;
+use crate::link::Counters;
+use crate::net::Net;
+use crate::policy::Own;
+
+/// A plan bound to a shard.
+pub struct Bound<N: Net> {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where this shard counts under it.
+    pub counters: Arc<Counters>,
+    policies: Vec<Rc<RefCell<Own>>>,
+    upstreams: Vec<Rc<Upstream<N>>>,
+}
+
+impl<N: Net> Bound<N> {
+    /// Binds `plan`, taking over what `before` has under the same names.
+    pub fn new(
+        plan: Arc<Plan>,
+        counters: Arc<Counters>,
+        before: Option<&Bound<N>>,
+        rng: &mut Rng,
+        now: Tick,
+    ) -> Bound<N> {
+        let upstreams = plan.upstreams.iter().map(|upstream| {
+            let kept = before.and_then(|before| before.upstream_named(&upstream.name));
+            kept.unwrap_or_else(|| Upstream::new(upstream, rng, now))
+        });
+        let upstreams = upstreams.collect();
+        let policies = plan.policies.iter().map(|policy| {
+            let kept = before.and_then(|before| {
+                let mut known = before.plan.policies.iter().zip(&before.policies);
+                let (_, own) = known.find(|(known, _)| known.name == policy.name && known.policy == policy.policy)?;
+                Some(own.clone())
+            });
+            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.new_own(plan.process.shards))))
+        });
+        let policies = policies.collect();
+        Bound { plan, counters, policies, upstreams }
+    }
+
+    /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this has not.
+    /// Called when the plan is committed, not when it is prepared.
+    pub fn take_effect(&self, before: &Bound<N>, now: Tick) {
+        for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
+            let known = before.plan.upstreams.iter().find(|known| known.name == plan.name);
+            let Some(known) = known else { continue };
+            let mut cluster = upstream.cluster.borrow_mut();
+            cluster.set_plan(&plan.cluster);
+            // Where names are resolved, the control plane sends the new list itself.
+            if plan.names.is_empty() && (known.fixed != plan.fixed || !known.names.is_empty()) {
+                cluster.set_endpoints(&plan.fixed, now);
+            }
+        }
+        for (plan, upstream) in before.plan.upstreams.iter().zip(&before.upstreams) {
+            if self.upstream_named(&plan.name).is_none() {
+                upstream.close_idle();
+            }
+        }
+    }
+
+    /// The state of an upstream.
+    pub fn upstream(&self, id: UpstreamId) -> &Rc<Upstream<N>> {
+        &self.upstreams[id.0 as usize]
+    }
+
+    /// The state of the upstream of that name.
+    pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream<N>>> {
+        let at = self.plan.upstreams.iter().position(|upstream| *upstream.name == *name)?;
+        Some(self.upstreams[at].clone())
+    }
+
+    /// The state of a policy.
+    pub fn own(&self, id: PolicyId) -> &RefCell<Own> {
+        &self.policies[id.0 as usize]
+    }
+
+    /// Every upstream with its id.
+    pub fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
+        (0..).map(UpstreamId).zip(&self.upstreams)
+    }
+}

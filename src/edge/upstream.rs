@@ -1,0 +1,260 @@
+//! Hot. One shard's side of one upstream: its balancing state, its kept connections, its queue.
+//!
+//! It outlives plans: a reload carries it over by name. Connections are kept by endpoint, newest first, and are given
+//! out again only after a look whether the peer has closed them or said something unasked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
+use crate::base::{Address, Fault, FaultKind, Rng, Tick};
+use crate::config::plan::UpstreamPlan;
+use crate::net::{Net, Peek, Stream, Transport};
+
+/// One shard's side of one upstream.
+pub struct Upstream<N: Net> {
+    /// Who gets the next request.
+    pub cluster: RefCell<Cluster>,
+    idle: RefCell<Vec<Vec<Origin<N>>>>,
+    idle_count: Cell<usize>,
+    open_count: Cell<usize>,
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// A connection to an endpoint. Dropping it closes it and tells the cluster.
+pub struct Origin<N: Net> {
+    upstream: Rc<Upstream<N>>,
+    /// The connection.
+    pub stream: Rc<Transport<N::Stream>>,
+    /// Which endpoint it leads to.
+    pub index: EndpointIndex,
+    /// When it was opened.
+    pub opened: Tick,
+    /// Since when it is idle.
+    pub idle_since: Tick,
+    /// Requests it has carried.
+    pub requests: u32,
+}
+
+impl<N: Net> Drop for Origin<N> {
+    fn drop(&mut self) {
+        self.upstream.connection_closed(self.index);
+    }
+}
+
+#[derive(Default)]
+struct Waiter {
+    admitted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A request in flight; ends with its drop at the latest.
+pub struct InFlight<N: Net> {
+    upstream: Rc<Upstream<N>>,
+    flight: Flight,
+    began: Tick,
+    judged: bool,
+}
+
+impl<N: Net> InFlight<N> {
+    /// Which endpoint.
+    pub fn index(&self) -> EndpointIndex {
+        self.flight.index
+    }
+
+    /// When this try began.
+    pub fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// Says how it went; only the first word counts.
+    pub fn judge(&mut self, outcome: Outcome, now: Tick) {
+        if !self.judged {
+            self.judged = true;
+            self.upstream.cluster.borrow_mut().observe(self.flight, outcome, now.since(self.began), now);
+        }
+    }
+}
+
+impl<N: Net> Drop for InFlight<N> {
+    fn drop(&mut self) {
+        let mut cluster = self.upstream.cluster.borrow_mut();
+        if !self.judged {
+            cluster.observe(self.flight, Outcome::Cancelled, Duration::ZERO, self.began);
+        }
+        cluster.finish(self.flight);
+        let room = cluster.has_room();
+        drop(cluster);
+        if room {
+            self.upstream.admit_next();
+        }
+    }
+}
+
+impl<N: Net> Upstream<N> {
+    /// The state of a new upstream.
+    pub fn new(plan: &UpstreamPlan, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
+        let mut cluster = Cluster::new(&plan.cluster, &plan.fixed);
+        cluster.desynchronise(rng, now);
+        Rc::new(Upstream {
+            cluster: RefCell::new(cluster),
+            idle: RefCell::default(),
+            idle_count: Cell::new(0),
+            open_count: Cell::new(0),
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// Idle connections.
+    pub fn idle_count(&self) -> usize {
+        self.idle_count.get()
+    }
+
+    /// Open connections, idle ones included.
+    pub fn open_count(&self) -> usize {
+        self.open_count.get()
+    }
+
+    /// Requests that wait for room.
+    pub fn queued(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// Waits for room under the upstream's caps, in order of arrival, until `until` at the latest.
+    pub async fn admit(&self, net: &N, until: Tick) -> Result<(), Fault> {
+        let admission = self.cluster.borrow().admission();
+        match admission {
+            Admission::Go => return Ok(()),
+            Admission::Refuse(kind) => return Err(Fault::unsent(kind)),
+            Admission::Wait => {}
+        }
+        let waiter = Rc::new(Waiter::default());
+        self.waiting.borrow_mut().push_back(waiter.clone());
+        self.cluster.borrow_mut().queue_enter();
+        let admitted = self.wait(&waiter, net, until).await;
+        self.cluster.borrow_mut().queue_leave();
+        if admitted {
+            return Ok(());
+        }
+        self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
+        Err(Fault::unsent(FaultKind::QueueTimeout))
+    }
+
+    async fn wait(&self, waiter: &Waiter, net: &N, until: Tick) -> bool {
+        let mut timeout = std::pin::pin!(net.sleep_until(until));
+        std::future::poll_fn(|context| {
+            if waiter.admitted.get() {
+                return Poll::Ready(true);
+            }
+            *waiter.waker.borrow_mut() = Some(context.waker().clone());
+            std::future::Future::poll(timeout.as_mut(), context).map(|()| waiter.admitted.get())
+        })
+        .await
+    }
+
+    fn admit_next(&self) {
+        let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
+        next.admitted.set(true);
+        if let Some(waker) = next.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Counts a try to `index` as begun.
+    pub fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight<N> {
+        let flight = self.cluster.borrow_mut().begin(index, now);
+        InFlight { upstream: self.clone(), flight, began: now, judged: false }
+    }
+
+    /// Where `index` is, and its name.
+    pub fn address_of(&self, index: EndpointIndex) -> Option<Address> {
+        self.cluster.borrow().endpoint(index).map(|endpoint| endpoint.address.clone())
+    }
+
+    /// A kept connection to `index` that is fit to use, if there is one.
+    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, now: Tick) -> Option<Origin<N>> {
+        loop {
+            let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
+            self.idle_count.set(self.idle_count.get() - 1);
+            let same = origin.index == index;
+            if same && !origin.is_worn(plan, now) && origin.stream.peek() == Peek::Quiet {
+                return Some(origin);
+            }
+        }
+    }
+
+    /// Keeps a connection for later, or closes it where it may not be kept.
+    pub fn keep(&self, mut origin: Origin<N>, plan: &UpstreamPlan, now: Tick) {
+        let full = self.idle_count.get() >= plan.idle_max;
+        if full || !self.cluster.borrow().is_listed(origin.index) {
+            return;
+        }
+        origin.idle_since = now;
+        if origin.is_worn(plan, now) {
+            return;
+        }
+        let slot = origin.index.slot();
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() <= slot {
+            idle.resize_with(slot + 1, Vec::new);
+        }
+        idle[slot].push(origin);
+        self.idle_count.set(self.idle_count.get() + 1);
+    }
+
+    /// A connection that was just opened. `connection_opening` must have been called before.
+    pub fn opened(self: &Rc<Self>, index: EndpointIndex, stream: Transport<N::Stream>, now: Tick) -> Origin<N> {
+        Origin { upstream: self.clone(), stream: Rc::new(stream), index, opened: now, idle_since: now, requests: 0 }
+    }
+
+    /// Counts a connection as being opened; refused at the endpoint's cap.
+    pub fn connection_opening(&self, index: EndpointIndex) -> Result<(), Fault> {
+        let mut cluster = self.cluster.borrow_mut();
+        if !cluster.may_connect(index) {
+            return Err(Fault::unsent(FaultKind::Overloaded));
+        }
+        cluster.connection_opened(index);
+        self.open_count.set(self.open_count.get() + 1);
+        Ok(())
+    }
+
+    /// Counts a connection as gone (or as never opened).
+    pub fn connection_closed(&self, index: EndpointIndex) {
+        self.cluster.borrow_mut().connection_closed(index);
+        self.open_count.set(self.open_count.get().saturating_sub(1));
+    }
+
+    /// Closes kept connections that are too old, that the peer has closed, or whose endpoint left. Called about once a second.
+    pub fn sweep(&self, plan: &UpstreamPlan, now: Tick) {
+        let mut stale = Vec::new();
+        let mut kept_count = 0;
+        for slot in self.idle.borrow_mut().iter_mut() {
+            let cluster = self.cluster.borrow();
+            let fit = |origin: &mut Origin<N>| {
+                !origin.is_worn(plan, now) && cluster.is_listed(origin.index) && origin.stream.peek() == Peek::Quiet
+            };
+            stale.extend(slot.extract_if(.., |origin| !fit(origin)));
+            kept_count += slot.len();
+        }
+        self.idle_count.set(kept_count);
+    }
+
+    /// Closes all kept connections: the upstream left the configuration, or the shard ends.
+    pub fn close_idle(&self) {
+        let all = std::mem::take(&mut *self.idle.borrow_mut());
+        self.idle_count.set(0);
+        drop(all);
+    }
+}
+
+impl<N: Net> Origin<N> {
+    /// Old, idle too long, or used up.
+    fn is_worn(&self, plan: &UpstreamPlan, now: Tick) -> bool {
+        let used_up = plan.requests_per_connection_max != 0 && self.requests >= plan.requests_per_connection_max;
+        let too_old = plan.connection_age_max.is_some_and(|age| now.since(self.opened) >= age);
+        used_up || too_old || now.since(self.idle_since) >= plan.idle_timeout
+    }
+}

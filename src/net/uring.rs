@@ -1,0 +1,253 @@
+//! Hot. The machine in production: `Net` over monoio, on io_uring or, where the kernel refuses it, on epoll.
+//!
+//! Only this file and those in its folder name monoio. What they add to it is deadlines that cost a store (`flow`, `shard`),
+//! reads that are cancelled without losing what had arrived, accepts that lose no connection, and tasks whose panics stay
+//! theirs. One thread has one `Uring`; nothing of it leaves the thread.
+
+use std::future::{Future, pending};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use monoio::net::TcpStream;
+use monoio::time::TimeDriver;
+use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+
+use crate::base::{Address, Tick, Wall};
+use crate::net::sockets::ListenSocket;
+use crate::net::{Bell, Net, machine};
+
+mod caught;
+mod ear;
+mod flow;
+mod lent;
+mod listener;
+mod shard;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use ear::UringEar;
+pub use listener::UringListener;
+pub use stream::UringStream;
+
+use caught::Caught;
+use shard::Shard;
+
+/// How to run a shard.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The core to stay on; None lets the kernel move the thread.
+    pub core: Option<usize>,
+    /// Entries of the submission ring: operations that one system call can submit. More are submitted in several calls.
+    pub ring_entries: u32,
+    /// Which driver to use.
+    pub driver: DriverChoice,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions { core: None, ring_entries: RING_ENTRIES, driver: DriverChoice::Best }
+    }
+}
+
+/// Which driver is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// The best that the kernel allows.
+    Best,
+    /// io_uring, or an error.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+impl DriverChoice {
+    /// The choice that the variable `TURNPIKE_DRIVER` (`io_uring` or `epoll`) makes; the best where it is not set.
+    pub fn from_environment() -> io::Result<DriverChoice> {
+        match std::env::var("TURNPIKE_DRIVER").as_deref() {
+            Err(_) | Ok("") => Ok(DriverChoice::Best),
+            Ok("io_uring") => Ok(DriverChoice::IoUring),
+            Ok("epoll") => Ok(DriverChoice::Epoll),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TURNPIKE_DRIVER must be `io_uring` or `epoll`")),
+        }
+    }
+}
+
+/// Which driver runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring with a single issuer and deferred task work (Linux 6.1): one system call serves many connections.
+    IoUring,
+    /// io_uring as it comes: completions interrupt the thread. Costs a quarter more for a small request.
+    IoUringPlain,
+    /// epoll and a system call for each operation.
+    Epoll,
+}
+
+impl Driver {
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Driver::IoUring => "io_uring",
+            Driver::IoUringPlain => "io_uring_plain",
+            Driver::Epoll => "epoll",
+        }
+    }
+}
+
+/// Runs a shard on the current thread until the future that `main` makes is ready. Tasks that still wait then are not run
+/// any more.
+pub fn run<F, M>(options: &RunOptions, main: M) -> io::Result<()>
+where
+    F: Future<Output = ()>,
+    M: FnOnce(Uring) -> F,
+{
+    if let Some(core) = options.core
+        && let Err(error) = monoio::utils::bind_to_cpu_set([core])
+    {
+        tracing::warn!("cannot stay on core {core}: {error}");
+    }
+    if options.driver == DriverChoice::Epoll {
+        return enter(epoll(options)?, Driver::Epoll, main);
+    }
+    if !monoio::utils::detect_uring() {
+        return match options.driver {
+            DriverChoice::IoUring => Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel refuses io_uring")),
+            DriverChoice::Best | DriverChoice::Epoll => {
+                warn_once(&WARNED_EPOLL, "the kernel refuses io_uring: using epoll, which costs more CPU");
+                enter(epoll(options)?, Driver::Epoll, main)
+            }
+        };
+    }
+    match uring(options, &tuned()) {
+        Ok(runtime) => enter(runtime, Driver::IoUring, main),
+        Err(_) => {
+            warn_once(
+                &WARNED_PLAIN,
+                "the kernel is older than 6.1: using io_uring without deferred task work, which costs more CPU",
+            );
+            enter(uring(options, &io_uring::IoUring::builder())?, Driver::IoUringPlain, main)
+        }
+    }
+}
+
+/// A shard's machine: monoio on this thread.
+#[derive(Clone)]
+pub struct Uring {
+    shard: Rc<Shard>,
+}
+
+impl Uring {
+    /// Which driver runs this shard.
+    pub fn driver(&self) -> Driver {
+        self.shard.driver
+    }
+}
+
+impl Net for Uring {
+    type Stream = UringStream;
+    type Listener = UringListener;
+    type Socket = ListenSocket;
+    type Ear = UringEar;
+
+    fn now(&self) -> Tick {
+        machine::now()
+    }
+
+    fn wall(&self) -> Wall {
+        machine::wall()
+    }
+
+    fn random(&self) -> u64 {
+        self.shard.random()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        monoio::spawn(Caught::new(task, self.shard.clone()));
+    }
+
+    async fn sleep_until(&self, at: Tick) {
+        match at {
+            Tick::NEVER => pending().await,
+            at => monoio::time::sleep_until(instant(at)).await,
+        }
+    }
+
+    async fn connect(&self, to: &Address, until: Tick) -> io::Result<UringStream> {
+        stream::connect(&self.shard, to, until).await
+    }
+
+    fn listener(&self, socket: ListenSocket) -> io::Result<UringListener> {
+        UringListener::new(&self.shard, socket)
+    }
+
+    fn ear(&self, bell: &Bell) -> io::Result<UringEar> {
+        UringEar::new(bell)
+    }
+
+    fn panics(&self) -> u64 {
+        self.shard.panics.get()
+    }
+}
+
+/// Submission entries by default; the kernel makes the completion ring twice as large and keeps what overflows it.
+const RING_ENTRIES: u32 = 1024;
+/// Further away than any sleep has to be exact: whoever sleeps longer looks again.
+const SLEEP_MAX: Duration = Duration::from_secs(24 * 3600);
+
+static WARNED_EPOLL: AtomicBool = AtomicBool::new(false);
+static WARNED_PLAIN: AtomicBool = AtomicBool::new(false);
+
+/// Says once in a process, not once for each shard.
+fn warn_once(said: &AtomicBool, what: &'static str) {
+    if !said.swap(true, Ordering::Relaxed) {
+        tracing::warn!("{what}");
+    }
+}
+
+/// The ring's flags that pay: completions wait until the thread asks for them, and one bad entry does not hold up a batch.
+fn tuned() -> io_uring::Builder {
+    let mut builder = io_uring::IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
+    builder
+}
+
+fn uring(options: &RunOptions, ring: &io_uring::Builder) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+    let builder = RuntimeBuilder::<IoUringDriver>::new();
+    builder.uring_builder(ring.clone()).with_entries(options.ring_entries).enable_timer().build()
+}
+
+fn epoll(options: &RunOptions) -> io::Result<Runtime<TimeDriver<LegacyDriver>>> {
+    RuntimeBuilder::<LegacyDriver>::new().with_entries(options.ring_entries).enable_timer().build()
+}
+
+fn enter<D, F, M>(mut runtime: Runtime<D>, driver: Driver, main: M) -> io::Result<()>
+where
+    D: monoio::Driver,
+    F: Future<Output = ()>,
+    M: FnOnce(Uring) -> F,
+{
+    let shard = Rc::new(Shard::new(driver)?);
+    runtime.block_on(async {
+        let timers = monoio::spawn(shard::watch_deadlines(shard.clone()));
+        main(Uring { shard: shard.clone() }).await;
+        shard.stop();
+        timers.await;
+    });
+    Ok(())
+}
+
+/// A tick as the runtime's own time, at most `SLEEP_MAX` away.
+fn instant(at: Tick) -> monoio::time::Instant {
+    monoio::time::Instant::now() + at.since(machine::now()).min(SLEEP_MAX)
+}
+
+/// The descriptor of a monoio stream, for calls that do not wait. Must not be used after the stream is dropped.
+fn descriptor(socket: &TcpStream) -> BorrowedFd<'static> {
+    // SAFETY: the callers keep it beside the stream (or, in a `Flow`, forget it when the stream is dropped), and the
+    // descriptor stays open as long as the stream.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}

@@ -1,0 +1,32 @@
+//! The hearing end of a bell: an eventfd that the shard waits for.
+
+use std::io;
+use std::net::TcpStream as StdStream;
+
+use monoio::net::TcpStream;
+
+use crate::net::{Bell, Ear};
+
+/// Hears one bell.
+pub struct UringEar {
+    bell: Bell,
+    /// The bell's eventfd; only ever asked for readiness.
+    event: TcpStream,
+}
+
+impl UringEar {
+    pub(super) fn new(bell: &Bell) -> io::Result<UringEar> {
+        let event = bell.event()?.try_clone_to_owned()?;
+        Ok(UringEar { bell: bell.clone(), event: TcpStream::from_std(StdStream::from(event))? })
+    }
+}
+
+impl Ear for UringEar {
+    async fn hear(&self) {
+        while !self.bell.take() {
+            // An error would be one of the driver; asking the bell again is all that can be done.
+            let _ = self.event.readable(false).await;
+            self.bell.drain();
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Hot. What a stream waits for and until when: the part of a stream that its deadlines and interruptions act upon.
+//!
+//! Setting a deadline is a store and a comparison: the flow's timer stays armed for the earliest deadline it ever had, and
+//! when it fires, moves to the one it has then. So a connection costs a wheel operation each time its oldest deadline would
+//! have passed, and not each time it reads.
+//!
+//! ```text
+//!  reading:  Nobody ──read──────> Bytes   deadline: shutdown(SHUT_RD), the read completes, the side is finished
+//!            Nobody ──read_idle─> Idle    deadline, interruption: the read is cancelled and completes; nothing is lost
+//!            Nobody ──readable──> Ready   deadline, interruption: the waiting task is woken
+//!  writing:  Nobody ──write─────> Bytes   deadline: shutdown(SHUT_WR), the write fails, the side is finished
+//!            Nobody ──connect───> Ready   deadline: the waiting task is woken
+//! ```
+
+use std::cell::Cell;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use monoio::io::{CancelHandle, Canceller};
+use socket2::SockRef;
+
+use super::shard::Shard;
+use crate::base::{Tick, Timer};
+
+/// What a side of a stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Nobody,
+    Bytes,
+    Idle,
+    Ready,
+}
+
+/// Whether a side of a stream still works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Open,
+    /// By `stop_reading`.
+    Stopped,
+    /// By a deadline.
+    TimedOut,
+    /// By `abort`, or because an operation was dropped with its bytes.
+    Broken,
+}
+
+/// One direction.
+pub(super) struct Side {
+    waits: Cell<Waits>,
+    until: Cell<Tick>,
+    pub(super) end: Cell<End>,
+    /// The deadline of the pending `Idle` or `Ready` wait has passed.
+    late: Cell<bool>,
+    /// The task in a `Ready` wait.
+    waker: Cell<Option<Waker>>,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side {
+            waits: Cell::new(Waits::Nobody),
+            until: Cell::new(Tick::NEVER),
+            end: Cell::new(End::Open),
+            late: Cell::new(false),
+            waker: Cell::new(None),
+        }
+    }
+
+    /// Keeps the waker of a `Ready` wait.
+    pub(super) fn remember(&self, context: &Context<'_>) {
+        let waker = self.waker.take().filter(|waker| waker.will_wake(context.waker()));
+        self.waker.set(Some(waker.unwrap_or_else(|| context.waker().clone())));
+    }
+
+    /// Has the deadline of the pending `Ready` or `Idle` wait passed?
+    pub(super) fn take_late(&self) -> bool {
+        self.late.replace(false)
+    }
+
+    /// Tells the pending `Ready` wait that it is late.
+    fn wake_late(&self) {
+        self.late.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+pub(super) struct Flow {
+    /// Borrowed from the stream that owns the flow, until `close`.
+    fd: BorrowedFd<'static>,
+    shard: Rc<Shard>,
+    pub(super) read: Side,
+    pub(super) write: Side,
+    /// What the timer is armed for; `NEVER` where it is not.
+    armed: Cell<Tick>,
+    pub(super) timer: Cell<Option<Timer>>,
+    /// Set by `interrupt`, until a wait returns it.
+    interrupted: Cell<bool>,
+    /// Made at the first `read_idle` and kept.
+    canceller: Cell<Option<Canceller>>,
+}
+
+impl Flow {
+    /// The flow of a socket, which must stay open until `close`.
+    pub(super) fn new(fd: BorrowedFd<'static>, shard: Rc<Shard>) -> Flow {
+        Flow {
+            fd,
+            shard,
+            read: Side::new(),
+            write: Side::new(),
+            armed: Cell::new(Tick::NEVER),
+            timer: Cell::new(None),
+            interrupted: Cell::new(false),
+            canceller: Cell::new(None),
+        }
+    }
+
+    /// The stream goes: no deadline acts on its descriptor any more.
+    pub(super) fn close(&self) {
+        if let Some(timer) = self.timer.take() {
+            self.shard.forget(timer);
+        }
+    }
+
+    pub(super) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// The socket, for calls that do not wait.
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.fd)
+    }
+
+    pub(super) fn begin_read(self: &Rc<Flow>, waits: Waits, until: Tick) -> Pending<'_> {
+        self.begin(&self.read, waits, until)
+    }
+
+    pub(super) fn begin_write(self: &Rc<Flow>, waits: Waits, until: Tick) -> Pending<'_> {
+        self.begin(&self.write, waits, until)
+    }
+
+    fn begin<'a>(self: &'a Rc<Flow>, side: &'a Side, waits: Waits, until: Tick) -> Pending<'a> {
+        debug_assert_eq!(side.waits.get(), Waits::Nobody, "two operations in one direction of a stream");
+        side.waits.set(waits);
+        side.until.set(until);
+        if until < self.armed.get() {
+            self.armed.set(until);
+            self.shard.arm(self, until);
+        }
+        Pending { flow: self, side, done: false }
+    }
+
+    /// Acts on the deadlines that have passed, and gives the next one.
+    pub(super) fn fire(&self, now: Tick) -> Tick {
+        if self.read.until.get() <= now {
+            self.read.until.set(Tick::NEVER);
+            self.read_late();
+        }
+        if self.write.until.get() <= now {
+            self.write.until.set(Tick::NEVER);
+            self.write_late();
+        }
+        let next = self.read.until.get().min(self.write.until.get());
+        self.armed.set(next);
+        next
+    }
+
+    fn read_late(&self) {
+        match self.read.waits.get() {
+            Waits::Nobody => {}
+            Waits::Bytes => {
+                self.read.end.set(End::TimedOut);
+                self.shut(Shutdown::Read);
+            }
+            Waits::Idle => {
+                self.read.late.set(true);
+                self.cancel();
+            }
+            Waits::Ready => self.read.wake_late(),
+        }
+    }
+
+    fn write_late(&self) {
+        match self.write.waits.get() {
+            Waits::Nobody => {}
+            Waits::Bytes | Waits::Idle => {
+                self.write.end.set(End::TimedOut);
+                self.shut(Shutdown::Write);
+            }
+            Waits::Ready => self.write.wake_late(),
+        }
+    }
+
+    pub(super) fn interrupt(&self) {
+        self.interrupted.set(true);
+        match self.read.waits.get() {
+            Waits::Nobody | Waits::Bytes => {}
+            Waits::Idle => self.cancel(),
+            Waits::Ready => self.read.wake(),
+        }
+    }
+
+    /// Why the pending (or coming) `Idle` or `Ready` wait of the reading side is over. Asking takes the answer away.
+    pub(super) fn take_over(&self) -> Option<io::ErrorKind> {
+        if self.interrupted.replace(false) {
+            return Some(io::ErrorKind::Interrupted);
+        }
+        self.read.take_late().then_some(io::ErrorKind::TimedOut)
+    }
+
+    /// True while nothing writes and the writing side works.
+    pub(super) fn write_is_free(&self) -> bool {
+        self.write.waits.get() == Waits::Nobody && self.write.end.get() == End::Open
+    }
+
+    /// Ends a direction. Errors mean that it has ended already.
+    pub(super) fn shut(&self, how: Shutdown) {
+        let _ = self.socket().shutdown(how);
+    }
+
+    pub(super) fn broken(&self) {
+        self.read.end.set(End::Broken);
+        self.write.end.set(End::Broken);
+    }
+
+    /// A handle that lets `cancel` end the read that it is given to.
+    pub(super) fn cancel_handle(&self) -> CancelHandle {
+        let canceller = self.canceller.take().unwrap_or_default();
+        let handle = canceller.handle();
+        self.canceller.set(Some(canceller));
+        handle
+    }
+
+    /// Asks the kernel to end the pending cancelable read. The read then completes, with bytes or without.
+    fn cancel(&self) {
+        if let Some(canceller) = self.canceller.take() {
+            self.canceller.set(Some(canceller.cancel()));
+        }
+    }
+}
+
+/// An operation in flight. Dropped before `done`, it has taken its bytes along, and the stream cannot be used any more.
+pub(super) struct Pending<'a> {
+    flow: &'a Flow,
+    side: &'a Side,
+    done: bool,
+}
+
+impl Pending<'_> {
+    /// The operation has completed.
+    pub(super) fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let waits = self.side.waits.replace(Waits::Nobody);
+        self.side.until.set(Tick::NEVER);
+        // A deadline that fired just as the operation completed must not end the next one.
+        self.side.late.set(false);
+        if !self.done && waits != Waits::Ready {
+            self.flow.broken();
+            self.flow.shut(Shutdown::Both);
+        }
+    }
+}

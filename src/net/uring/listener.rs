@@ -1,0 +1,113 @@
+//! Hot. A listening socket on a shard.
+//!
+//! Accepting is a wait for readiness, which may be dropped at any time, and then plain calls that take what is there: an
+//! accept in the ring that is cancelled just as it completes would lose the connection and its descriptor.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream as StdStream;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+use monoio::net::TcpStream;
+use socket2::{SockAddr, SockRef, Socket};
+
+use super::shard::Shard;
+use super::stream::UringStream;
+use super::{Driver, descriptor};
+use crate::base::{Address, limits};
+use crate::net::Listener;
+use crate::net::sockets::{ListenSocket, address_of};
+
+/// A listening socket.
+pub struct UringListener {
+    /// Not a stream; only ever asked for readiness.
+    socket: TcpStream,
+    /// The same socket, for calls that do not wait.
+    fd: BorrowedFd<'static>,
+    shard: Rc<Shard>,
+    address: Address,
+    /// Accepted by the kernel and not yet asked for.
+    queue: RefCell<VecDeque<(Socket, SockAddr)>>,
+}
+
+impl UringListener {
+    pub(super) fn new(shard: &Rc<Shard>, socket: ListenSocket) -> io::Result<UringListener> {
+        SockRef::from(&socket.fd).set_nonblocking(true)?;
+        let listener = TcpStream::from_std(StdStream::from(socket.fd))?;
+        Ok(UringListener {
+            fd: descriptor(&listener),
+            socket: listener,
+            shard: shard.clone(),
+            address: socket.address,
+            queue: RefCell::new(VecDeque::with_capacity(limits::ACCEPT_BATCH)),
+        })
+    }
+
+    /// Takes what waits, up to a batch. True where there is something to hand out.
+    fn fill(&self) -> io::Result<bool> {
+        let mut queue = self.queue.borrow_mut();
+        let listener = SockRef::from(&self.fd);
+        for _ in 0..limits::ACCEPT_BATCH {
+            match listener.accept() {
+                Ok(accepted) => queue.push_back(accepted),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if concerns_one_connection(&error) => {}
+                // What was accepted before it is handed out first; the error comes back if it lasts.
+                Err(_) if !queue.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(!queue.is_empty())
+    }
+
+    fn stream(&self, socket: Socket, peer: &SockAddr) -> io::Result<UringStream> {
+        if self.shard.driver == Driver::Epoll {
+            socket.set_nonblocking(true)?;
+        }
+        let peer = match peer.is_unnamed() {
+            true => self.shard.unnamed.clone(),
+            false => address_of(peer),
+        };
+        UringStream::new(&self.shard, socket, peer)
+    }
+}
+
+impl Listener for UringListener {
+    type Stream = UringStream;
+
+    async fn accept(&self) -> io::Result<UringStream> {
+        loop {
+            let next = self.queue.borrow_mut().pop_front();
+            if let Some((socket, peer)) = next {
+                return self.stream(socket, &peer);
+            }
+            if !self.fill()? {
+                self.socket.readable(false).await?;
+            }
+        }
+    }
+
+    fn local(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// Errors of a connection that died in the queue, as accept(2) lists them. The next one may be fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    const OF_ONE: [i32; 11] = [
+        libc::ECONNABORTED,
+        libc::EINTR,
+        libc::EPROTO,
+        libc::ENETDOWN,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+        libc::EPERM,
+    ];
+    error.raw_os_error().is_some_and(|code| OF_ONE.contains(&code))
+}
