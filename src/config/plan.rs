@@ -14,7 +14,10 @@ use ipnet::IpNet;
 use crate::balance::{ClusterPlan, Endpoint};
 use crate::base::Address;
 use crate::policy::{Phase, Policy};
-use crate::route::{Redirect, Rewrite, RouteId, Split, Table};
+use crate::route::redirect::Redirect;
+use crate::route::rewrite::{HostRewrite, PathRewrite};
+use crate::route::split::{Split, Stick};
+use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::h1::Caps;
 use crate::wire::target::PathRules;
@@ -238,12 +241,16 @@ pub enum Action {
 /// How a request is sent to an upstream.
 #[derive(Debug)]
 pub struct ProxyPlan {
-    /// Which upstream, by weight. `Split` of one is the usual case.
-    pub upstreams: Split<UpstreamId>,
+    /// The upstreams it may go to; one is the usual case.
+    pub upstreams: Vec<UpstreamId>,
+    /// Their weights.
+    pub split: Split,
+    /// What keeps a client at its upstream; `None` draws for each request.
+    pub stick: Option<Stick>,
     /// How the target is rewritten.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<PathRewrite>,
     /// Which Host the upstream sees.
-    pub host: HostRule,
+    pub host: HostRewrite,
     /// From the first byte of the request's head to the last of the response; `None` is no cap.
     pub total: Option<Duration>,
     /// Request sent to response head.
@@ -256,17 +263,6 @@ pub struct ProxyPlan {
     pub upgrade: bool,
     /// Longest silence in a tunnel.
     pub tunnel_idle: Duration,
-}
-
-/// Which Host the upstream sees.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HostRule {
-    /// The client's.
-    Keep,
-    /// The endpoint's name and port, as it stands in the configuration.
-    Endpoint,
-    /// This one.
-    Set(Template),
 }
 
 /// When a failed try is repeated on another endpoint.

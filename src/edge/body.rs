@@ -3,11 +3,11 @@
 //! `BodyReader` stands on either side. It lets pass exactly the bytes that belong to the body, checked, and keeps what
 //! comes after them; an end that comes too early is a fault, never a short body.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::stream::{Form, Portion, Sink, Source};
+use crate::edge::stream::{Form, Portion, Sink, Source, Stop};
 use crate::net::{Stream, Transport};
 use crate::wire::h1::Body;
 use crate::wire::head::BodyLength;
@@ -20,6 +20,7 @@ pub struct BodyReader<S: Stream> {
     length: BodyLength,
     yields: Form,
     leftover: Buf,
+    trailers: Vec<u8>,
     done: bool,
 }
 
@@ -29,27 +30,16 @@ impl<S: Stream> BodyReader<S> {
         BodyReader {
             stream,
             side,
-            body: Body::new(length),
+            body: match side {
+                Side::Client | Side::Gateway => Body::request(length),
+                Side::Upstream => Body::response(length),
+            },
+            trailers: Vec::new(),
             length,
             yields: Form::of(length),
             leftover: Buf::empty(),
             done: length == BodyLength::None,
         }
-    }
-
-    /// Yields content only, whatever the coding.
-    pub fn decode(&mut self) {
-        self.yields = Form::Plain;
-    }
-
-    /// The form of what it yields.
-    pub fn form(&self) -> Form {
-        self.yields
-    }
-
-    /// The whole body was seen.
-    pub fn done(&self) -> bool {
-        self.done
     }
 
     /// Bytes that came behind the body: the start of the next message.
@@ -62,54 +52,10 @@ impl<S: Stream> BodyReader<S> {
         !self.leftover.is_empty()
     }
 
-    /// Where the body stands, to come back to with `rewind` when the same bytes are taken in again.
-    pub fn mark(&self) -> (Body, bool) {
-        (self.body.clone(), self.done)
-    }
-
-    /// Goes back to where `mark` was taken.
-    pub fn rewind(&mut self, (body, done): (Body, bool)) {
-        self.body = body;
-        self.done = done;
-        self.leftover = Buf::empty();
-    }
-
-    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body stays in
-    /// the window; what comes behind it is kept as leftover.
-    pub fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
-        let (kept, consumed, content) = if self.done {
-            (0, 0, 0)
-        } else if self.yields == Form::of(self.length) {
-            let step = self.body.advance(&buf.filled()[from..]).map_err(|kind| self.broken(kind))?;
-            self.done = step.done;
-            (step.raw, step.raw, step.data as u64)
-        } else {
-            let step = self.body.decode_in_place(&mut buf.filled_mut()[from..]).map_err(|kind| self.broken(kind))?;
-            self.done = step.done;
-            (step.kept, step.consumed, step.kept as u64)
-        };
-        let behind = from + consumed;
-        if behind < buf.len() {
-            self.leftover = Buf::copied(&buf.filled()[behind..]);
-        }
-        buf.truncate(from + kept);
-        Ok(Portion { content, done: self.done, full: false })
-    }
-
-    /// A rule of framing was broken: the kind that the parser named, seen from our side.
-    fn broken(&self, kind: FaultKind) -> Fault {
-        Fault::last(match self.side {
-            Side::Client | Side::Gateway => kind,
-            Side::Upstream => FaultKind::UpstreamProtocol,
-        })
-    }
-
     fn ended(&mut self) -> Result<Portion, Fault> {
-        if self.length == BodyLength::UntilClose {
-            self.done = true;
-            return Ok(Portion { content: 0, done: true, full: false });
-        }
-        Err(self.cut())
+        self.body.finish().map_err(Fault::last)?;
+        self.done = true;
+        Ok(Portion { content: 0, done: true, full: false })
     }
 
     fn cut(&self) -> Fault {
@@ -130,7 +76,56 @@ impl<S: Stream> BodyReader<S> {
     }
 }
 
+/// Ends the reads of a `BodyReader`.
+pub struct StopReading<S: Stream>(Rc<Transport<S>>);
+
+impl<S: Stream> Stop for StopReading<S> {
+    fn stop(&self) {
+        self.0.interrupt();
+        self.0.stop_reading();
+    }
+}
+
 impl<S: Stream> Source for BodyReader<S> {
+    type Stopper = StopReading<S>;
+
+    fn length(&self) -> BodyLength {
+        self.length
+    }
+
+    fn form(&self) -> Form {
+        self.yields
+    }
+
+    fn decode(&mut self) {
+        self.yields = Form::Plain;
+    }
+
+    fn done(&self) -> bool {
+        self.done
+    }
+
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
+        let (kept, consumed, content) = if self.done {
+            (0, 0, 0)
+        } else if self.yields == Form::of(self.length) {
+            let step = self.body.advance(&buf.filled()[from..]).map_err(Fault::last)?;
+            self.done = step.done;
+            (step.raw, step.raw, step.data as u64)
+        } else {
+            let fresh = &mut buf.filled_mut()[from..];
+            let step = self.body.decode_in_place(fresh, &mut self.trailers).map_err(Fault::last)?;
+            self.done = step.done;
+            (step.kept, step.consumed, step.kept as u64)
+        };
+        let behind = from + consumed;
+        if behind < buf.len() {
+            self.leftover = Buf::copied(&buf.filled()[behind..]);
+        }
+        buf.truncate(from + kept);
+        Ok(Portion { content, done: self.done, full: false })
+    }
+
     async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
         let (from, room) = (buf.len(), buf.spare());
         let (result, mut buf) = self.stream.read(buf, until).await;
@@ -145,8 +140,12 @@ impl<S: Stream> Source for BodyReader<S> {
         }
     }
 
-    fn stop(&self) {
-        self.stream.stop_reading();
+    async fn read_open(&mut self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read_idle(buf, until).await
+    }
+
+    fn stopper(&self) -> StopReading<S> {
+        StopReading(self.stream.clone())
     }
 }
 
@@ -162,6 +161,14 @@ impl<S: Stream> Sink for BodyWriter<S> {
     async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(self.side, error.kind())), buf)
+    }
+
+    fn finish(&self) {
+        self.stream.finish();
+    }
+
+    fn abort(&self) {
+        self.stream.abort();
     }
 }
 

@@ -8,11 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::{Rng, Tick};
-use crate::config::plan::{Plan, PolicyId, UpstreamId};
+use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
 use crate::edge::upstream::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::Own;
+use crate::route::Table;
 
 /// A plan bound to a shard.
 pub struct Bound<N: Net> {
@@ -20,6 +21,7 @@ pub struct Bound<N: Net> {
     pub plan: Arc<Plan>,
     /// Where this shard counts under it.
     pub counters: Arc<Counters>,
+    tables: Vec<Table>,
     policies: Vec<Rc<RefCell<Own>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
 }
@@ -47,7 +49,9 @@ impl<N: Net> Bound<N> {
             kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.new_own(plan.process.shards))))
         });
         let policies = policies.collect();
-        Bound { plan, counters, policies, upstreams }
+        // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a lock.
+        let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
+        Bound { plan, counters, tables, policies, upstreams }
     }
 
     /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this has not.
@@ -68,6 +72,11 @@ impl<N: Net> Bound<N> {
                 upstream.close_idle();
             }
         }
+    }
+
+    /// The routes of a listener.
+    pub fn table(&self, id: ListenerId) -> &Table {
+        &self.tables[id.0 as usize]
     }
 
     /// The state of an upstream.

@@ -3,14 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ahash::AHashMap;
 
-use crate::net::{Net, Stream, Transport};
+use crate::base::Tick;
+use crate::net::{Net, Peek, Stream, Transport};
+
+/// A client is looked after when its exchange has waited this long.
+const WATCH_AFTER: Duration = Duration::from_millis(500);
 
 /// All open client connections of a shard.
 pub struct Registry<N: Net> {
-    entries: RefCell<Vec<Option<Rc<Transport<N::Stream>>>>>,
+    entries: RefCell<Vec<Option<Entry<N>>>>,
     vacant: RefCell<Vec<usize>>,
     by_address: RefCell<AHashMap<IpAddr, u32>>,
     open: Cell<usize>,
@@ -29,19 +34,65 @@ impl<N: Net> Default for Registry<N> {
     }
 }
 
+struct Entry<N: Net> {
+    stream: Rc<Transport<N::Stream>>,
+    watch: Rc<Watch<N>>,
+}
+
+/// What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request and our
+/// answer, so housekeeping looks for a close and then breaks off the upstream's side.
+pub struct Watch<N: Net> {
+    since: Cell<Tick>,
+    origin: RefCell<Option<Rc<Transport<N::Stream>>>>,
+    gone: Cell<bool>,
+}
+
+impl<N: Net> Default for Watch<N> {
+    fn default() -> Watch<N> {
+        Watch { since: Cell::new(Tick::ZERO), origin: RefCell::default(), gone: Cell::new(false) }
+    }
+}
+
+impl<N: Net> Watch<N> {
+    /// From `now` on the exchange depends on `origin`.
+    pub fn begin(&self, origin: &Rc<Transport<N::Stream>>, now: Tick) {
+        self.since.set(now);
+        self.gone.set(false);
+        *self.origin.borrow_mut() = Some(origin.clone());
+    }
+
+    /// It no longer does. True where the client was found to be gone meanwhile.
+    pub fn end(&self) -> bool {
+        *self.origin.borrow_mut() = None;
+        self.gone.get()
+    }
+
+    fn look(&self, client: &Transport<N::Stream>, now: Tick) {
+        let origin = self.origin.borrow();
+        let Some(origin) = &*origin else { return };
+        let due = now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
+        if due && client.peek() == Peek::Closed {
+            self.gone.set(true);
+            origin.stop_reading();
+        }
+    }
+}
+
 /// A connection's place in the registry; leaving is its drop.
 pub struct Place<N: Net> {
     registry: Rc<Registry<N>>,
     at: Option<usize>,
     address: Option<IpAddr>,
     idle: Cell<bool>,
+    /// What its exchange waits for.
+    pub watch: Rc<Watch<N>>,
 }
 
 impl<N: Net> Registry<N> {
     /// Counts one more connection.
     pub fn enter(self: &Rc<Self>) -> Place<N> {
         self.open.set(self.open.get() + 1);
-        Place { registry: self.clone(), at: None, address: None, idle: Cell::new(false) }
+        Place { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
     }
 
     /// Open connections.
@@ -56,8 +107,15 @@ impl<N: Net> Registry<N> {
 
     /// Wakes every connection that waits for a request.
     pub fn interrupt(&self) {
-        for stream in self.entries.borrow().iter().flatten() {
-            stream.interrupt();
+        for entry in self.entries.borrow().iter().flatten() {
+            entry.stream.interrupt();
+        }
+    }
+
+    /// Breaks off exchanges whose client has gone.
+    pub fn look_for_leavers(&self, now: Tick) {
+        for entry in self.entries.borrow().iter().flatten() {
+            entry.watch.look(&entry.stream, now);
         }
     }
 }
@@ -65,12 +123,13 @@ impl<N: Net> Registry<N> {
 impl<N: Net> Place<N> {
     /// Makes the connection known, so that it can be interrupted.
     pub fn attach(&mut self, stream: &Rc<Transport<N::Stream>>) {
+        let entry = Entry { stream: stream.clone(), watch: self.watch.clone() };
         let mut entries = self.registry.entries.borrow_mut();
         let at = self.registry.vacant.borrow_mut().pop().unwrap_or(entries.len());
         if at == entries.len() {
             entries.push(None);
         }
-        entries[at] = Some(stream.clone());
+        entries[at] = Some(entry);
         self.at = Some(at);
     }
 
@@ -105,7 +164,8 @@ impl<N: Net> Drop for Place<N> {
         self.set_idle(false);
         self.registry.open.set(self.registry.open.get().saturating_sub(1));
         if let Some(at) = self.at {
-            self.registry.entries.borrow_mut()[at] = None;
+            let entry = self.registry.entries.borrow_mut()[at].take();
+            drop(entry);
             self.registry.vacant.borrow_mut().push(at);
         }
         if let Some(address) = self.address {

@@ -253,6 +253,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.open_count() > 0;
         }
+        shard.registry.look_for_leavers(now);
         shard.leases.keep_house(&bound, &shard.outbox, now);
         shard.flush();
         shard.tell_drained();

@@ -1,12 +1,15 @@
 //! Hot. Bodies in motion: where portions come from and where they go, whatever the protocol version.
 //!
 //! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two
-//! ends with the same form pass bytes through untouched and only unlike ends recode.
+//! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also takes
+//! response heads: one exchange's way back.
 
 use std::future::Future;
+use std::io;
 
 use crate::base::{Buf, Fault, Tick};
-use crate::wire::head::BodyLength;
+use crate::wire::head::{BodyLength, Response};
+use crate::wire::patch::Patch;
 
 /// What the raw bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +43,30 @@ pub struct Portion {
 
 /// Yields the rest of a body.
 pub trait Source {
+    /// Ends its reads from outside.
+    type Stopper: Stop;
+    /// How long the body was said to be.
+    fn length(&self) -> BodyLength;
+    /// The form of what it yields.
+    fn form(&self) -> Form;
+    /// Yields content only from now on, whatever the coding. Before the first byte only.
+    fn decode(&mut self);
+    /// The whole body was seen.
+    fn done(&self) -> bool;
+    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body stays in
+    /// the window; what comes behind it is kept as leftover.
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
     /// Appends the next raw bytes to `buf`. After `done` it must not be called again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
-    /// Makes a pending `read` return soon, as if the body had broken off.
+    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` nothing is lost.
+    fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// What makes a pending read return soon, as if the body had broken off.
+    fn stopper(&self) -> Self::Stopper;
+}
+
+/// Ends a source's reads from outside, while the source itself is busy.
+pub trait Stop {
+    /// Makes a pending or later read return as if the body had broken off.
     fn stop(&self);
 }
 
@@ -50,4 +74,35 @@ pub trait Source {
 pub trait Sink {
     /// Sends the whole window of `buf`.
     fn write(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
+    /// Ends our side of an upgraded connection.
+    fn finish(&self);
+    /// Breaks the connection or stream, so that what was sent is not taken for complete.
+    fn abort(&self);
+}
+
+/// A response head on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The head as received, or as made by us.
+    pub response: Response<'a>,
+    /// Changes to it.
+    pub patch: &'a Patch,
+    /// How long the body will be.
+    pub length: BodyLength,
+    /// The connection leaves HTTP with it (101).
+    pub upgrades: bool,
+}
+
+/// One exchange's way back to the client.
+pub trait Client: Sink {
+    /// How a body of that length leaves, and in which form `Sink::write` wants it.
+    fn framing(&self, length: BodyLength) -> (BodyLength, Form);
+    /// May informational responses be sent (RFC 9110 section 15.2)?
+    fn takes_interim(&self) -> bool;
+    /// The connection cannot be used after this exchange. Say so in the head, if it is not sent yet.
+    fn close_after(&mut self);
+    /// Serialises a head and keeps it for `commit`.
+    fn compose(&mut self, outgoing: Outgoing<'_>);
+    /// Sends the composed head and `first`, in one write where they fit together.
+    fn commit(&mut self, first: Buf, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
 }

@@ -13,6 +13,8 @@ pub mod bell;
 // Reads clocks, sets limits, adopts descriptors: calls that the standard library does not wrap.
 #[allow(unsafe_code)]
 pub mod machine;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod sockets;
 // Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
 #[allow(unsafe_code)]

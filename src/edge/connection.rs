@@ -1,0 +1,252 @@
+//! One client connection from accept to close: PROXY header, TLS, then exchanges, and long waits at little cost.
+//!
+//! ```text
+//! accept -> establish -> busy <-> parked -> close
+//! ```
+//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives all of that
+//! back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
+
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::base::{Address, Buf, Tick};
+use crate::config::plan::{ClientTimeouts, ListenerPlan, contains};
+use crate::edge::accept::Door;
+use crate::edge::h1;
+use crate::edge::record::push_address;
+use crate::edge::registry::Place;
+use crate::edge::shard::Shard;
+use crate::link::Counter;
+use crate::net::{Net, Stream, Tls, Transport};
+use crate::wire::proxy;
+
+/// A connection this long without a byte gives its buffers back.
+const PARK_AFTER_MS: u64 = 1_000;
+/// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
+const LINGER_MS: u64 = 2_000;
+/// And how much is read from it.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// An open client connection.
+pub struct Connection<N: Net> {
+    /// Its shard.
+    pub shard: Rc<Shard<N>>,
+    /// Where it came in.
+    pub door: Rc<Door>,
+    /// The bytes.
+    pub stream: Rc<Transport<N::Stream>>,
+    /// Its place among the shard's connections.
+    pub place: Place<N>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Bytes read and not used yet; no memory while parked.
+    pub buf: Buf,
+    /// Requests so far.
+    pub requests: u32,
+    /// Size of the buffer to read a head into: grows for clients that send more at once.
+    pub first_read: usize,
+    /// Since when it waits for a request.
+    pub idle_since: Tick,
+}
+
+/// Who is at the other end, as far as the connection itself tells.
+pub struct Peer {
+    /// The client's or the last proxy's address; loopback for Unix sockets.
+    pub ip: IpAddr,
+    /// The same as text.
+    pub text: Box<[u8]>,
+    /// Its port; zero for Unix sockets.
+    pub port: u16,
+    /// The whole address, for PROXY headers to upstreams.
+    pub address: Address,
+    /// The port it came to.
+    pub local_port: u16,
+    /// The address it came to.
+    pub local: Address,
+    /// What TLS told, if there is TLS.
+    pub tls: Option<Box<PeerTls>>,
+}
+
+/// What TLS told of a client.
+#[derive(Clone, Debug, Default)]
+pub struct PeerTls {
+    /// The name it asked for, lower case.
+    pub sni: Option<Box<str>>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The subject of its certificate.
+    pub subject: Option<Box<str>>,
+}
+
+/// How a busy stretch ended.
+pub enum Next<N: Net> {
+    /// Nothing more will come of it.
+    Close,
+    /// Quiet for now.
+    Park(Connection<N>),
+}
+
+/// Runs one connection to its end.
+pub async fn run<N: Net>(shard: Rc<Shard<N>>, door: Rc<Door>, stream: N::Stream, place: Place<N>) {
+    let established = Box::pin(establish(shard.clone(), door, stream, place)).await;
+    if let Some(mut connection) = established {
+        loop {
+            match Box::pin(h1::busy(connection)).await {
+                Next::Close => break,
+                Next::Park(parked) => connection = parked,
+            }
+            if !parked(&connection).await {
+                break;
+            }
+        }
+    }
+    shard.tell_drained();
+}
+
+/// Waits without buffers. False where the connection has waited long enough, or the shard drains.
+async fn parked<N: Net>(connection: &Connection<N>) -> bool {
+    loop {
+        let Some(until) = connection.idle_until() else { return false };
+        connection.place.set_idle(true);
+        match connection.stream.readable(until).await {
+            Ok(()) => return true,
+            Err(error) if error.kind() == ErrorKind::Interrupted && !connection.shard.draining.is_raised() => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+impl<N: Net> Connection<N> {
+    /// When the wait for a request ends; `None` where its listener is gone.
+    pub fn idle_until(&self) -> Option<Tick> {
+        let listener = self.door.listener()?;
+        let bound = self.shard.bound();
+        Some(self.idle_since.after(bound.plan.listener(listener).timeouts.keep_alive))
+    }
+
+    /// When a quiet connection is parked.
+    pub fn park_at(&self) -> Tick {
+        self.shard.net.now().after_ms(PARK_AFTER_MS)
+    }
+
+    /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
+    pub async fn linger(mut self) {
+        self.stream.finish();
+        let until = self.shard.net.now().after_ms(LINGER_MS);
+        let mut buf = std::mem::take(&mut self.buf);
+        if buf.capacity() == 0 {
+            buf = self.shard.pool.take(0);
+        }
+        let mut seen = 0;
+        while seen < LINGER_BYTES_MAX {
+            buf.reset(0);
+            let (read, returned) = self.stream.read(buf, until).await;
+            buf = returned;
+            match read {
+                Ok(count) if count > 0 => seen += count,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.shard.pool.put(buf);
+    }
+}
+
+/// PROXY header and TLS. `None` where the connection did not get that far.
+async fn establish<N: Net>(
+    shard: Rc<Shard<N>>,
+    door: Rc<Door>,
+    stream: N::Stream,
+    mut place: Place<N>,
+) -> Option<Connection<N>> {
+    let bound = shard.bound();
+    let listener = bound.plan.listener(door.listener()?);
+    let until = shard.net.now().after(listener.timeouts.handshake);
+    let mut peer = Peer::of(stream.peer().clone(), stream.local().clone());
+    let mut early = Buf::empty();
+    if contains(&listener.proxy_protocol_from, peer.ip) {
+        early = read_proxy(&shard, listener, &stream, &mut peer, until).await.ok()?;
+    }
+    if !place.claim(peer.ip, listener.connections_per_address_max) {
+        bound.counters.add(Counter::Refused, 1);
+        return None;
+    }
+    let transport = match &listener.tls {
+        None => Transport::Plain(stream),
+        Some(tls) => {
+            let config = tls.config.clone();
+            match Tls::accept(stream, config, shard.pool.clone(), std::mem::take(&mut early), until).await {
+                Ok(tls) => {
+                    bound.counters.add(Counter::Handshakes, 1);
+                    bound.counters.add(Counter::HandshakesResumed, u64::from(tls.resumed()));
+                    peer.tls = Some(Box::new(tls.peer_facts()));
+                    Transport::Tls(Box::new(tls))
+                }
+                Err(_) => {
+                    bound.counters.add(Counter::HandshakesFailed, 1);
+                    return None;
+                }
+            }
+        }
+    };
+    let stream = Rc::new(transport);
+    place.attach(&stream);
+    let idle_since = shard.net.now();
+    let first_read = h1::FIRST_READ;
+    Some(Connection { shard, door, stream, place, peer, buf: early, requests: 0, first_read, idle_since })
+}
+
+/// Reads a PROXY header and makes what it says the peer. Returns what came behind it.
+async fn read_proxy<N: Net>(
+    shard: &Shard<N>,
+    listener: &ListenerPlan,
+    stream: &N::Stream,
+    peer: &mut Peer,
+    until: Tick,
+) -> io::Result<Buf> {
+    let mut buf = shard.pool.take(0);
+    loop {
+        match proxy::parse(buf.filled()) {
+            Ok(proxy::Parsed::Partial) => {}
+            Ok(proxy::Parsed::Complete { len, addresses }) => {
+                buf.consume(len);
+                if let Some((client, local)) = addresses {
+                    *peer = Peer::of(Address::Inet(client), Address::Inet(local));
+                }
+                return Ok(buf);
+            }
+            Err(_) if !listener.proxy_protocol_required && !proxy::begins_like(buf.filled()) => return Ok(buf),
+            Err(_) => return Err(ErrorKind::InvalidData.into()),
+        }
+        if buf.spare() == 0 {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let (read, returned) = stream.read(buf, until).await;
+        buf = returned;
+        if read? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+impl Peer {
+    /// A peer without TLS.
+    pub fn of(address: Address, local: Address) -> Peer {
+        let (ip, port) = match &address {
+            Address::Inet(inet) => (inet.ip().to_canonical(), inet.port()),
+            Address::Unix(_) => (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
+        };
+        let local_port = match &local {
+            Address::Inet(inet) => inet.port(),
+            Address::Unix(_) => 0,
+        };
+        let mut text = Vec::with_capacity(40);
+        push_address(&mut text, ip);
+        Peer { ip, text: text.into(), port, address, local_port, local, tls: None }
+    }
+}
+
+/// The deadline of the next wait for a request: parked first, then closed.
+pub fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {
+    idle_since.after(timeouts.keep_alive).min(park_at)
+}

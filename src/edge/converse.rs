@@ -1,0 +1,287 @@
+//! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the body is
+//! long.
+//!
+//! The answer may come before the request is through; then the rest of the request is not waited for, and neither connection
+//! is used again.
+
+use std::cell::Cell;
+
+use crate::base::{Buf, Fault, Retry, Side, Tick, limits};
+use crate::config::plan::HostRule;
+use crate::edge::body::{BodyWriter, write_fault};
+use crate::edge::duplex::duplex;
+use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::forward::Way;
+use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
+use crate::edge::respond::{Answering, Received};
+use crate::edge::scratch::Work;
+use crate::edge::stream::{Client, Form, Sink, Source, Stop};
+use crate::edge::upstream::{InFlight, Origin};
+use crate::edge::vars::Vars;
+use crate::net::{Net, Stream};
+use crate::wire::h1::write::{self, After, HostHeader};
+use crate::wire::head::BodyLength;
+
+/// How a conversation ended, where it ended in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The connection stands at a message boundary and may carry another request.
+    pub reusable: bool,
+    /// The answer was not sent to the client: its status asks for another try.
+    pub again: bool,
+}
+
+/// Sends the request over `origin` and the answer to the client.
+pub async fn converse<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    origin: &Origin<N>,
+    flight: &mut InFlight<N>,
+    reused: bool,
+) -> Result<Ended, Fault> {
+    let scene = exchange.scene;
+    let received = Cell::new(0);
+    let encode = recoding(exchange.source.form(), Form::of(scene.request.head.body)) == Recoding::Encode;
+    let upload = Upload { scene, way, received: &received, encode };
+    let buf = upload.compose(exchange)?;
+    let streams = !exchange.source.done() && scene.request.head.body != BodyLength::None;
+    let Exchange { source, client, work, .. } = exchange;
+    let ended = if streams {
+        at_once(&upload, *source, Answering::new(scene, way, origin, flight, *client, work), buf).await
+    } else {
+        let until = scene.shard.net.now().after(way.proxy.idle).min(way.deadline);
+        let (written, mut buf) = origin.stream.write(buf, until).await;
+        if let Err(error) = written {
+            scene.shard.pool.put(buf);
+            Err(stale_if(reused, write_fault(Side::Upstream, error.kind())))
+        } else {
+            buf.reset(0);
+            let mut answering = Answering::new(scene, way, origin, flight, *client, work);
+            answering.reused = reused;
+            answering.run(buf).await
+        }
+    };
+    work.record.received.set(received.get());
+    let ended = ended?;
+    if ended.upgraded {
+        crate::edge::tunnel::run(exchange, way, origin, ended.behind).await;
+        return Ok(Ended { reusable: false, again: false });
+    }
+    Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
+}
+
+/// A failure on a kept connection before any byte of an answer.
+pub fn stale_if(reused: bool, fault: Fault) -> Fault {
+    Fault { retry: if reused { Retry::IfReused } else { fault.retry }, ..fault }
+}
+
+/// Upload and answer side by side.
+async fn at_once<N: Net, S: Source, K: Client>(
+    upload: &Upload<'_, N>,
+    source: &mut S,
+    mut answering: Answering<'_, N, K>,
+    buf: Buf,
+) -> Result<Received, Fault> {
+    let shard = upload.scene.shard;
+    let origin = answering.origin;
+    let mut replay = std::mem::take(&mut answering.work.replay);
+    let whole = Cell::new(answering.work.replay_whole);
+    let sent_at = Cell::new(None);
+    let answered_first = Cell::new(false);
+    answering.sent_at = Some(&sent_at);
+    let stopper = source.stopper();
+    let (sent, answered) = duplex(
+        upload.run(source, origin, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
+        answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
+        |sent: &Result<(), Fault>| {
+            // The client broke a rule or went away: there is nothing left to answer.
+            if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
+                origin.stream.stop_reading();
+            }
+        },
+        |_| {
+            // The answer is complete, or has failed, before the request: do not wait for the rest.
+            answered_first.set(true);
+            stopper.stop();
+            origin.stream.abort();
+        },
+    )
+    .await;
+    answering.work.replay = replay;
+    answering.work.replay_whole = whole.get();
+    match (sent, answered) {
+        (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
+        (Ok(()), answered) => answered,
+        (Err(_), Ok(received)) => {
+            answering.client.close_after();
+            Ok(Received { reusable: false, ..received })
+        }
+        (Err(_), Err(fault)) => Err(fault),
+    }
+}
+
+/// The request's way out.
+struct Upload<'a, N: Net> {
+    scene: Scene<'a, N>,
+    way: &'a Way<'a, N>,
+    received: &'a Cell<u64>,
+    encode: bool,
+}
+
+impl<N: Net> Upload<'_, N> {
+    /// Head and the body bytes that are here already, in one buffer.
+    fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
+        let scene = self.scene;
+        let pool = &scene.shard.pool;
+        write_head(exchange, self.way);
+        let Work { out, replay, body_begun, .. } = &mut *exchange.work;
+        let here: &[u8] = match scene.request.head.body {
+            BodyLength::None => &[],
+            _ if *body_begun => replay,
+            _ => scene.behind,
+        };
+        let headroom = out.len() + CHUNK_HEADROOM;
+        let mut buf = pool.take((headroom + here.len() + CHUNK_HEADROOM).max(limits::BUF_CLASSES[1]));
+        if buf.capacity() < headroom + here.len() {
+            // Above the largest class there is no pooled buffer; this one is freed after use.
+            buf = Buf::with_capacity(headroom + here.len());
+        }
+        buf.reset(headroom);
+        let copied = buf.append(here);
+        debug_assert!(copied, "room was made above");
+        if !*body_begun && scene.request.head.body != BodyLength::None {
+            *body_begun = true;
+            let portion = exchange.source.accept(&mut buf, 0)?;
+            self.transfer().count(portion)?;
+            if self.keeps() {
+                exchange.work.replay.extend_from_slice(buf.filled());
+                exchange.work.replay_whole = true;
+            }
+        }
+        if self.encode {
+            encode(&mut buf, exchange.source.done(), pool);
+        }
+        let put = buf.prepend(&exchange.work.out);
+        debug_assert!(put, "headroom was made above");
+        Ok(buf)
+    }
+
+    /// Sends head and body.
+    async fn run<S: Source>(
+        &self,
+        source: &mut S,
+        origin: &Origin<N>,
+        buf: Buf,
+        kept: &mut Kept<'_>,
+        sent_at: &Cell<Option<Tick>>,
+    ) -> Result<(), Fault> {
+        let net = &self.scene.shard.net;
+        let until = net.now().after(self.way.proxy.idle).min(self.way.deadline);
+        let (written, buf) = origin.stream.write(buf, until).await;
+        let outcome = match written {
+            Err(error) => {
+                self.scene.shard.pool.put(buf);
+                Err(write_fault(Side::Upstream, error.kind()))
+            }
+            Ok(()) => {
+                let writer = BodyWriter { stream: origin.stream.clone(), side: Side::Upstream };
+                let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
+                let mut sink = Keeping { writer, kept, max };
+                let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
+                self.scene.shard.pool.put(buf);
+                outcome
+            }
+        };
+        sent_at.set(Some(net.now()));
+        outcome
+    }
+
+    /// Is the body kept for another try? Only where another try could be allowed at all.
+    fn keeps(&self) -> bool {
+        let retry = &self.way.proxy.retry;
+        retry.tries > 1 && (self.scene.request.head.method.idempotent() || retry.non_idempotent)
+    }
+
+    fn transfer(&self) -> Transfer<'_, N> {
+        Transfer {
+            net: &self.scene.shard.net,
+            pool: &self.scene.shard.pool,
+            encode: self.encode,
+            idle: self.scene.listener_plan().timeouts.body_idle,
+            deadline: self.way.deadline,
+            content: self.received,
+            content_max: self.way.route.body_bytes_max,
+        }
+    }
+}
+
+/// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
+struct Keeping<'a, 'b, S: Stream> {
+    writer: BodyWriter<S>,
+    kept: &'a mut Kept<'b>,
+    max: usize,
+}
+
+/// What is kept of a body.
+struct Kept<'a> {
+    replay: &'a mut Vec<u8>,
+    whole: &'a Cell<bool>,
+}
+
+impl<S: Stream> Sink for Keeping<'_, '_, S> {
+    async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+        let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
+        self.kept.whole.set(whole);
+        if whole {
+            self.kept.replay.extend_from_slice(buf.filled());
+        }
+        self.writer.write(buf, until).await
+    }
+
+    fn finish(&self) {
+        self.writer.finish();
+    }
+
+    fn abort(&self) {
+        self.writer.abort();
+    }
+}
+
+/// Serialises the request's head for this endpoint into `work.out`.
+fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) {
+    let scene = exchange.scene;
+    let Work { out, value, .. } = &mut *exchange.work;
+    out.clear();
+    value.clear();
+    let host = match &way.proxy.host {
+        HostRule::Keep => HostHeader::Received,
+        HostRule::Endpoint => {
+            let cluster = way.upstream.cluster.borrow();
+            let index = exchange.work.record.endpoint;
+            if let Some(endpoint) = index.and_then(|index| cluster.endpoint(index)) {
+                value.extend_from_slice(endpoint.name.as_bytes());
+            }
+            HostHeader::Is(value)
+        }
+        HostRule::Set(template) => {
+            let mut text = std::mem::take(&mut exchange.work.value);
+            template.render(&Vars::new(scene, exchange.work), &mut text);
+            exchange.work.value = text;
+            HostHeader::Is(&exchange.work.value)
+        }
+    };
+    let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
+    write::request(
+        &mut exchange.work.out,
+        &write::OutgoingRequest {
+            request: scene.request,
+            method: scene.request.method_text(),
+            target: &exchange.work.target,
+            host,
+            patch: &exchange.work.effects.to_upstream,
+            body: scene.request.head.body,
+            after: if upgrades { After::Upgrade } else { After::KeepAlive },
+            via: scene.listener_plan().forwarded.via(),
+        },
+    );
+}

@@ -1,0 +1,267 @@
+//! Hot. Sends a request to an upstream: which one, which endpoint, which connection, and whether to try again.
+//!
+//! ```text
+//! choose -> admit (queue) -> [ pick -> connect -> converse ] -> answered
+//!                               ^---- again? (unsent, or idempotent and nothing sent to the client) ----'
+//! ```
+
+use std::rc::Rc;
+
+use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
+use crate::base::{Fault, FaultKind, Retry, Tick};
+use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
+use crate::edge::converse::{self, Ended};
+use crate::edge::dial::{self, Speaker};
+use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::stream::{Client, Source};
+use crate::edge::upstream::{InFlight, Origin, Upstream};
+use crate::link::UpstreamCounter;
+use crate::net::Net;
+use crate::wire::head::BodyLength;
+
+/// One request's way to an upstream.
+pub struct Way<'a, N: Net> {
+    /// The route.
+    pub route: &'a RoutePlan,
+    /// Its proxy action.
+    pub proxy: &'a ProxyPlan,
+    /// The upstream's id.
+    pub id: UpstreamId,
+    /// Its plan.
+    pub plan: &'a UpstreamPlan,
+    /// This shard's side of it.
+    pub upstream: &'a Rc<Upstream<N>>,
+    /// When everything must be over.
+    pub deadline: Tick,
+    /// Another try is possible after this one.
+    pub more_tries: bool,
+}
+
+/// How one try ended.
+pub enum Tried1 {
+    /// The client has its answer, or the exchange is beyond repair; either way it is over.
+    Over,
+    /// The upstream answered with a status that asks for another try.
+    Again,
+}
+
+/// Sends the request on and the answer back.
+pub async fn forward<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+    proxy: &ProxyPlan,
+) -> Result<(), Fault> {
+    let scene = exchange.scene;
+    let id = choose(scene, proxy)?;
+    let plan = scene.bound.plan.upstream(id);
+    let upstream = scene.bound.upstream(id);
+    exchange.work.record.upstream = Some(id);
+    let started = exchange.work.record.started;
+    let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
+    let queue_until = scene.shard.net.now().after(plan.queue_timeout).min(deadline);
+    let admitted = upstream.admit(&scene.shard.net, queue_until).await;
+    if let Err(fault) = admitted {
+        let timed_out = fault.kind == FaultKind::QueueTimeout;
+        scene.bound.counters.add_upstream(id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
+        return Err(fault);
+    }
+    let mut way = Way { route, proxy, id, plan, upstream, deadline, more_tries: false };
+    tries(exchange, &mut way).await
+}
+
+async fn tries<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &mut Way<'_, N>,
+) -> Result<(), Fault> {
+    let scene = exchange.scene;
+    let mut tried = Tried::NONE;
+    let mut stale = 0;
+    loop {
+        let record = &mut exchange.work.record;
+        record.tries += 1;
+        let counted = record.tries.saturating_sub(stale);
+        way.more_tries = counted < way.proxy.retry.tries;
+        let fault = match once(exchange, way, &mut tried).await {
+            Ok(Tried1::Over) => return Ok(()),
+            Ok(Tried1::Again) => Fault::unsent(FaultKind::UpstreamClosed),
+            Err(fault) => fault,
+        };
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Failures, 1);
+        if exchange.work.record.committed || !replayable(exchange) {
+            return Err(fault);
+        }
+        let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        let again = match fault.retry {
+            Retry::Yes => way.more_tries,
+            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs no try.
+            Retry::IfReused if idempotent => {
+                stale += 1;
+                tried = Tried::NONE;
+                stale <= STALE_MAX
+            }
+            Retry::IfReused => false,
+            Retry::No => idempotent && way.more_tries && repeats(fault.kind),
+        };
+        if !again || scene.shard.net.now() >= way.deadline {
+            return Err(fault);
+        }
+        if fault.retry != Retry::IfReused && !within_budget(scene, way) {
+            return Err(fault);
+        }
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
+    }
+}
+
+/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of something else.
+const STALE_MAX: u32 = 3;
+
+/// Faults of one endpoint that another may not have.
+fn repeats(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::ConnectFailed
+            | FaultKind::ConnectTimeout
+            | FaultKind::UpstreamTls
+            | FaultKind::UpstreamClosed
+            | FaultKind::UpstreamProtocol
+            | FaultKind::UpstreamTruncated
+            | FaultKind::FirstByteTimeout
+    )
+}
+
+/// Can the request's body be sent once more?
+fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
+    let work = &exchange.work;
+    exchange.source.length() == BodyLength::None
+        || !work.body_begun
+        || (work.replay_whole && exchange.source.done())
+}
+
+fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
+    let allowed = way.upstream.cluster.borrow_mut().may_retry(scene.shard.net.now());
+    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
+    allowed
+}
+
+/// Which upstream: by weight, where the route names several.
+fn choose<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+    let draw = scene.shard.rng.borrow_mut().next_u64();
+    proxy.upstreams.choose(draw).copied().ok_or(Fault::last(FaultKind::NoEndpoint))
+}
+
+/// One try: an endpoint, a connection, a conversation.
+async fn once<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    tried: &mut Tried,
+) -> Result<Tried1, Fault> {
+    let scene = exchange.scene;
+    let now = scene.shard.net.now();
+    let index = pick(exchange, way, tried, now)?;
+    tried.insert(index);
+    exchange.work.record.endpoint = Some(index);
+    let mut flight = way.upstream.begin(index, now);
+    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
+    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, now) {
+        Some(origin) => {
+            scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
+            (origin, true)
+        }
+        None => (open(exchange, way, &mut flight).await?, false),
+    };
+    origin.requests = origin.requests.saturating_add(1);
+    scene.watch.begin(&origin.stream, now);
+    let ended = converse::converse(exchange, way, &origin, &mut flight, reused).await;
+    let client_gone = scene.watch.end();
+    let now = scene.shard.net.now();
+    match ended {
+        Ok(Ended { reusable, again }) => {
+            flight.judge(Outcome::of_status(exchange.work.response.status), now);
+            if reusable {
+                way.upstream.keep(origin, way.plan, now);
+            }
+            Ok(if again { Tried1::Again } else { Tried1::Over })
+        }
+        Err(fault) => {
+            let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
+            flight.judge(outcome_of(fault.kind), now);
+            // A reset tells the endpoint that nobody waits for the rest.
+            crate::net::Stream::abort(&*origin.stream);
+            Err(fault)
+        }
+    }
+}
+
+async fn open<N: Net, S, K>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    flight: &mut InFlight<N>,
+) -> Result<Origin<N>, Fault> {
+    let Scene { shard, bound, peer, .. } = exchange.scene;
+    let began = shard.net.now();
+    bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
+    let speaker = Speaker { client: &peer.address, local: &peer.local };
+    let dialled =
+        dial::dial(&shard.net, &shard.pool, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
+    let now = shard.net.now();
+    let micros = now.micros_since(began);
+    exchange.work.record.connect_us = Some(micros);
+    bound.counters.add_upstream(way.id.0, UpstreamCounter::MicrosConnect, micros);
+    dialled.inspect_err(|fault| {
+        bound.counters.add_upstream(way.id.0, UpstreamCounter::ConnectFailures, 1);
+        flight.judge(outcome_of(fault.kind), now);
+    })
+}
+
+fn pick<N: Net, S, K>(
+    exchange: &Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    tried: &Tried,
+    now: Tick,
+) -> Result<EndpointIndex, Fault> {
+    let scene = exchange.scene;
+    let key = match &way.plan.hash_key {
+        HashKey::None => None,
+        HashKey::Source => Some(hash_key(&exchange.work.client_text)),
+        HashKey::Path => Some(hash_key(&exchange.work.path)),
+        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(hash_key),
+        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(hash_key),
+    };
+    let sticky = way.plan.sticky.as_ref().and_then(|plan| {
+        let cookie = scene.request.cookie(plan.cookie.as_bytes())?;
+        u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()
+    });
+    let mut cluster = way.upstream.cluster.borrow_mut();
+    let picked = cluster.pick(key, sticky, tried, now, &mut scene.shard.rng.borrow_mut());
+    picked.map_err(Fault::last)
+}
+
+/// What a fault says of the endpoint.
+fn outcome_of(kind: FaultKind) -> Outcome {
+    match kind {
+        FaultKind::ConnectFailed | FaultKind::ConnectTimeout | FaultKind::UpstreamTls => Outcome::ConnectFailed,
+        FaultKind::UpstreamClosed
+        | FaultKind::UpstreamProtocol
+        | FaultKind::UpstreamHeadTooLarge
+        | FaultKind::UpstreamTruncated => Outcome::Reset,
+        FaultKind::FirstByteTimeout | FaultKind::IdleTimeout => Outcome::Timeout,
+        FaultKind::BadRequest
+        | FaultKind::RequestTimeout
+        | FaultKind::BodyTooLarge
+        | FaultKind::TargetTooLong
+        | FaultKind::HeadTooLarge
+        | FaultKind::NotImplemented
+        | FaultKind::VersionNotSupported
+        | FaultKind::ExpectationFailed
+        | FaultKind::Misdirected
+        | FaultKind::ClientClosed
+        | FaultKind::NoRoute
+        | FaultKind::MethodNotAllowed
+        | FaultKind::NoEndpoint
+        | FaultKind::Overloaded
+        | FaultKind::BreakerOpen
+        | FaultKind::QueueTimeout
+        | FaultKind::TotalTimeout
+        | FaultKind::Internal => Outcome::Cancelled,
+    }
+}

@@ -1,0 +1,321 @@
+//! Hot. Takes an upstream's answer and gives it to the client: interim heads, the head with its changes, the body.
+//!
+//! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From then on
+//! it can only break the connection: the client never gets a short body that looks whole.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+
+use crate::balance::Outcome;
+use crate::base::{Buf, Fault, FaultKind, Side, Tick, limits};
+use crate::edge::body::BodyReader;
+use crate::edge::converse::stale_if;
+use crate::edge::exchange::Scene;
+use crate::edge::forward::Way;
+use crate::edge::gate;
+use crate::edge::relay::{Recoding, Transfer, encode, recoding};
+use crate::edge::scratch::Work;
+use crate::edge::stream::{Client, Outgoing, Portion, Source};
+use crate::edge::upstream::{InFlight, Origin};
+use crate::link::UpstreamCounter;
+use crate::net::{Net, Stream};
+use crate::wire::h1::{Caps, Parsed, response};
+use crate::wire::head::{BodyLength, Response};
+use crate::wire::patch::Patch;
+
+/// Interim responses that one answer may have; more is an upstream that does not come to the point.
+const INTERIM_MAX: u32 = 16;
+
+/// What came of waiting for an answer.
+#[derive(Debug)]
+pub struct Received {
+    /// The upstream's connection stands at a message boundary.
+    pub reusable: bool,
+    /// The status asks for another try; nothing was sent to the client.
+    pub again: bool,
+    /// The upstream switched protocols (101), and so did we.
+    pub upgraded: bool,
+    /// Bytes behind the answer: the start of the new protocol.
+    pub behind: Buf,
+}
+
+/// The answer's side of a conversation.
+pub struct Answering<'a, N: Net, K> {
+    /// What it is about.
+    pub scene: Scene<'a, N>,
+    /// Which way.
+    pub way: &'a Way<'a, N>,
+    /// The connection it comes from.
+    pub origin: &'a Origin<N>,
+    /// The try.
+    pub flight: &'a mut InFlight<N>,
+    /// Where it goes.
+    pub client: &'a mut K,
+    /// The memory.
+    pub work: &'a mut Work,
+    /// The connection carried requests before this one.
+    pub reused: bool,
+    /// Where an upload runs at the same time: when it ended.
+    pub sent_at: Option<&'a Cell<Option<Tick>>>,
+}
+
+impl<'a, N: Net, K: Client> Answering<'a, N, K> {
+    /// Reads the answer with `buf` and passes it on.
+    pub async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
+        let (buf, outcome) = self.head(buf).await;
+        if let Err(fault) = outcome {
+            self.scene.shard.pool.put(buf);
+            return Err(fault);
+        }
+        self.note_head();
+        let status = self.work.response.status;
+        if status == 101 {
+            return self.upgrade(buf).await;
+        }
+        if self.asks_again(status) {
+            self.scene.shard.pool.put(buf);
+            return Ok(Received { reusable: false, again: true, upgraded: false, behind: Buf::empty() });
+        }
+        self.pass_on(buf).await
+    }
+
+    /// Reads up to a final head, passing interim ones on. The head stands at the front of the buffer's window.
+    async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
+        buf.reset(limits::HEADROOM);
+        let began = self.scene.shard.net.now();
+        let mut interim = 0;
+        loop {
+            let (returned, outcome) = self.one_head(buf, began).await;
+            buf = returned;
+            if outcome.is_err() {
+                return (buf, outcome);
+            }
+            let status = self.work.response.status;
+            if status >= 200 || status == 101 {
+                return (buf, Ok(()));
+            }
+            interim += 1;
+            if interim > INTERIM_MAX {
+                return (buf, Err(Fault::last(FaultKind::UpstreamProtocol)));
+            }
+            if self.client.takes_interim() && (status != 100 || self.scene.request.head.expects_continue) {
+                let passed = self.interim(&buf).await;
+                if passed.is_err() {
+                    return (buf, passed);
+                }
+            }
+            buf.consume(self.work.response.len);
+        }
+    }
+
+    async fn one_head(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<(), Fault>) {
+        let caps = response_caps();
+        let method = self.scene.request.head.method;
+        loop {
+            if !buf.is_empty() {
+                match response::parse(buf.filled(), &caps, method, &mut self.work.response) {
+                    Ok(Parsed::Complete) => return (buf, Ok(())),
+                    Ok(Parsed::Partial) => {}
+                    Err(kind) => return (buf, Err(Fault::last(kind))),
+                }
+            }
+            if buf.spare() == 0 {
+                let larger = self.scene.shard.pool.take(buf.capacity() + 1);
+                if larger.capacity() <= buf.capacity() || buf.len() > caps.head_bytes {
+                    return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
+                }
+                let small = std::mem::replace(&mut buf, larger);
+                buf.reset(limits::HEADROOM);
+                let copied = buf.append(small.filled());
+                debug_assert!(copied, "a larger class holds what a smaller one held");
+                self.scene.shard.pool.put(small);
+            }
+            let fresh = buf.is_empty();
+            let (returned, outcome) = self.read(buf, began).await;
+            buf = returned;
+            match outcome {
+                Ok(0) => {
+                    let closed = Fault::last(FaultKind::UpstreamClosed);
+                    let fault = stale_if(self.reused && fresh, closed);
+                    return (buf, Err(fault));
+                }
+                Ok(_) => {}
+                Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
+                Err(_) => {
+                    let reset = Fault::last(FaultKind::UpstreamClosed);
+                    return (buf, Err(stale_if(self.reused && fresh, reset)));
+                }
+            }
+        }
+    }
+
+    /// Reads once, under the deadline for a first byte. While an upload runs, that deadline does not.
+    async fn read(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<usize, ErrorKind>) {
+        let net = &self.scene.shard.net;
+        let proxy = self.way.proxy;
+        let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
+        let Some(sent_at) = self.sent_at else {
+            let until = began.after(allowed).min(self.way.deadline);
+            let (read, buf) = self.origin.stream.read(buf, until).await;
+            return (buf, read.map_err(|error| error.kind()));
+        };
+        loop {
+            let from = sent_at.get().unwrap_or_else(|| net.now());
+            let until = from.after(allowed).min(self.way.deadline);
+            let (read, returned) = self.origin.stream.read_idle(buf, until).await;
+            buf = returned;
+            match read {
+                Ok(count) => return (buf, Ok(count)),
+                Err(error) if error.kind() != ErrorKind::TimedOut => return (buf, Err(error.kind())),
+                Err(error) => {
+                    let now = net.now();
+                    let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
+                    if waited || now >= self.way.deadline {
+                        return (buf, Err(error.kind()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn too_late(&self) -> Fault {
+        let total = self.scene.shard.net.now() >= self.way.deadline;
+        Fault::last(if total { FaultKind::TotalTimeout } else { FaultKind::FirstByteTimeout })
+    }
+
+    fn note_head(&mut self) {
+        let now = self.scene.shard.net.now();
+        let first_byte = now.micros_since(self.flight.began());
+        self.work.record.first_byte_us = Some(first_byte);
+        let counters = &self.scene.bound.counters;
+        counters.add_upstream(self.way.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
+        self.flight.judge(Outcome::of_status(self.work.response.status), now);
+    }
+
+    fn asks_again(&self, status: u16) -> bool {
+        let retry = &self.way.proxy.retry;
+        let method = self.scene.request.head.method;
+        self.way.more_tries && retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent)
+    }
+
+    async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
+        let head = &self.work.response;
+        let patch = Patch::default();
+        let response = Response { bytes: buf.filled(), head };
+        self.client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+        let (sent, _) = self.client.commit(Buf::empty(), self.client_until()).await;
+        sent
+    }
+
+    fn client_until(&self) -> Tick {
+        let wait = self.scene.listener_plan().timeouts.write;
+        self.scene.shard.net.now().after(wait).min(self.way.deadline)
+    }
+
+    async fn upgrade(&mut self, mut buf: Buf) -> Result<Received, Fault> {
+        let asked = self.scene.request.head.upgrade && self.way.proxy.upgrade;
+        if !asked || self.sent_at.is_some() {
+            return Err(Fault::last(FaultKind::UpstreamProtocol));
+        }
+        self.adapt(&buf);
+        self.compose(&buf, BodyLength::None, true);
+        self.client.close_after();
+        buf.consume(self.work.response.len);
+        let until = self.client_until();
+        self.commit_mark();
+        let behind = Buf::copied(buf.filled());
+        buf.reset(limits::HEADROOM);
+        let (sent, buf) = self.client.commit(buf, until).await;
+        self.scene.shard.pool.put(buf);
+        sent?;
+        Ok(Received { reusable: false, again: false, upgraded: true, behind })
+    }
+
+    /// Policies and rules change the head.
+    fn adapt(&mut self, buf: &Buf) {
+        gate::adapt(self.scene, self.way, self.work, buf.filled());
+    }
+
+    fn compose(&mut self, buf: &Buf, length: BodyLength, upgrades: bool) {
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        self.client.compose(Outgoing { response, patch: &self.work.effects.to_client, length, upgrades });
+    }
+
+    fn commit_mark(&mut self) {
+        self.work.record.status = self.work.response.status;
+        self.work.record.committed = true;
+    }
+
+    /// The final head and its body.
+    async fn pass_on(&mut self, mut buf: Buf) -> Result<Received, Fault> {
+        self.adapt(&buf);
+        let length = self.work.response.body;
+        let (framed, form) = self.client.framing(length);
+        self.compose(&buf, framed, false);
+        buf.consume(self.work.response.len);
+
+        let mut reader = BodyReader::new(self.origin.stream.clone(), Side::Upstream, length);
+        let recode = recoding(reader.form(), form);
+        if recode == Recoding::Decode {
+            reader.decode();
+        }
+        let portion = match reader.accept(&mut buf, 0) {
+            Ok(portion) => portion,
+            Err(fault) => {
+                self.scene.shard.pool.put(buf);
+                return Err(fault);
+            }
+        };
+        let bodiless = length == BodyLength::None;
+        let encodes = recode == Recoding::Encode && !bodiless;
+        if encodes && !(buf.is_empty() && !portion.done) {
+            encode(&mut buf, portion.done, &self.scene.shard.pool);
+        }
+        let sent = Cell::new(portion.content);
+        self.commit_mark();
+        let until = self.client_until();
+        let (committed, buf) = self.client.commit(buf, until).await;
+        let outcome = match committed {
+            Ok(()) if portion.done || bodiless => {
+                self.scene.shard.pool.put(buf);
+                Ok(())
+            }
+            Ok(()) => self.rest(&mut reader, buf, encodes, &sent, portion).await,
+            Err(fault) => {
+                self.scene.shard.pool.put(buf);
+                Err(fault)
+            }
+        };
+        self.work.record.sent.set(sent.get());
+        outcome?;
+        let reusable = self.work.response.keep_alive && reader.done() && !reader.has_leftover();
+        Ok(Received { reusable, again: false, upgraded: false, behind: Buf::empty() })
+    }
+
+    async fn rest(
+        &mut self,
+        reader: &mut BodyReader<N::Stream>,
+        buf: Buf,
+        encode: bool,
+        sent: &Cell<u64>,
+        _first: Portion,
+    ) -> Result<(), Fault> {
+        let transfer = Transfer {
+            net: &self.scene.shard.net,
+            pool: &self.scene.shard.pool,
+            encode,
+            idle: self.way.proxy.idle,
+            deadline: self.way.deadline,
+            content: sent,
+            content_max: u64::MAX,
+        };
+        let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
+        self.scene.shard.pool.put(buf);
+        outcome
+    }
+}
+
+/// Caps on an upstream's head: more generous than a client's, because applications set many cookies.
+fn response_caps() -> Caps {
+    Caps { head_bytes: limits::HEAD_BYTES_MAX, request_line_bytes: limits::REQUEST_LINE_BYTES, fields: limits::FIELDS_MAX }
+}

@@ -1,0 +1,108 @@
+//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates nothing.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use crate::edge::record::Record;
+use crate::policy::Effects;
+use crate::route::Params;
+use crate::wire::h1::HeadScan;
+use crate::wire::head::{RequestHead, ResponseHead};
+
+/// Free scratch that a shard keeps; above it, scratch is freed.
+const KEEP: usize = 256;
+/// A vector that grew beyond this is given back to the allocator rather than kept.
+const VECTOR_KEEP: usize = 64 * 1024;
+
+/// What one busy connection works in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The request's head.
+    pub request: RequestHead,
+    /// How far the search for a head's end has come.
+    pub scan: HeadScan,
+    /// Serialised response head.
+    pub out: Vec<u8>,
+    /// The rest.
+    pub work: Work,
+}
+
+/// What serving works in, beside the request's head.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// What is remembered of the exchange.
+    pub record: Record,
+    /// The request's host, lower case, without its port.
+    pub host: Vec<u8>,
+    /// The normalised path.
+    pub path: Vec<u8>,
+    /// The client's address as text, after trusted proxies were taken into account.
+    pub client_text: Vec<u8>,
+    /// The request's id.
+    pub request_id: Vec<u8>,
+    /// Path parameters.
+    pub params: Params,
+    /// What policies and rules change.
+    pub effects: Effects,
+    /// The response's head.
+    pub response: ResponseHead,
+    /// The rewritten target.
+    pub target: Vec<u8>,
+    /// Serialised request head.
+    pub out: Vec<u8>,
+    /// One template's value.
+    pub value: Vec<u8>,
+    /// Body bytes that were sent, kept for another try.
+    pub replay: Vec<u8>,
+    /// All of the body that was sent so far is in `replay`.
+    pub replay_whole: bool,
+    /// Body bytes that came with the head were taken in.
+    pub body_begun: bool,
+    /// The client's request came over TLS, to us or to a trusted proxy before us.
+    pub https: bool,
+    /// The client's address, after trusted proxies were taken into account.
+    pub client: Option<IpAddr>,
+}
+
+impl Work {
+    /// Ready for the next exchange; keeps its memory.
+    pub fn clear(&mut self) {
+        self.record = Record::default();
+        self.effects.clear();
+        for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
+            text.clear();
+        }
+        for bytes in [&mut self.target, &mut self.out, &mut self.value, &mut self.replay] {
+            bytes.clear();
+            if bytes.capacity() > VECTOR_KEEP {
+                *bytes = Vec::new();
+            }
+        }
+        self.body_begun = false;
+        self.replay_whole = false;
+        self.https = false;
+        self.client = None;
+    }
+}
+
+/// A shard's free scratch.
+#[derive(Debug, Default)]
+pub struct ScratchPool {
+    free: RefCell<Vec<Box<Scratch>>>,
+}
+
+impl ScratchPool {
+    /// Scratch, cleared.
+    pub fn take(&self) -> Box<Scratch> {
+        self.free.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives scratch back.
+    pub fn put(&self, mut scratch: Box<Scratch>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEEP {
+            scratch.work.clear();
+            free.push(scratch);
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The simulator's network: the seam `Net` on virtual time, with seeded faults, in one thread and without sockets.
+//!
+//! A `Simulation` owns a world of hosts; a `Sim` is one host's handle and implements `Net`. Tasks of all hosts (the
+//! gateway's shards, clients, origins) run on one executor and talk through in-memory connections of bounded size.
+//! Nothing depends on anything but the seed: equal seeds give equal runs, event for event.
+//!
+//! A run fails, with its seed and its last events, when a task misuses a stream, panics, spins, when nothing can happen
+//! any more (deadlock), when it takes longer than its virtual time, or when something is left over at its end.
+
+pub mod faults;
+mod listener;
+mod pipe;
+mod stream;
+mod trace;
+mod world;
+
+use std::cell::RefCell;
+use std::fmt::{self, Display, Write};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::base::{Address, Tick, Wall};
+use crate::net::{Bell, Ear, Net};
+
+pub use faults::Faults;
+pub use listener::SimListener;
+pub use stream::SimStream;
+pub use trace::Depth;
+
+use world::{HeardBell, Host, HostId, Timer, Turn, World};
+
+/// What a panic in a task means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanicRule {
+    /// The run fails.
+    Fail,
+    /// It is counted for the task's host, as `Net::panics` says.
+    Count,
+}
+
+/// How a simulation runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Decides everything.
+    pub seed: u64,
+    /// Faults of connections for which `Simulation::set_faults` said nothing.
+    pub faults: Faults,
+    /// Deadlines are kept up to so many milliseconds late; the seam allows 20.
+    pub late_ms_max: u64,
+    /// A poll takes up to so many nanoseconds of virtual time.
+    pub poll_nanos_max: u64,
+    /// Polls without a chance for timers, after which the run fails.
+    pub polls_max: u64,
+    /// Virtual time after which the run fails.
+    pub time_max: Duration,
+    /// What a panic in a task means.
+    pub panics: PanicRule,
+    /// How many events are kept.
+    pub trace: Depth,
+}
+
+impl Settings {
+    /// A run on a perfect network.
+    pub fn new(seed: u64) -> Settings {
+        Settings {
+            seed,
+            faults: Faults::none(),
+            late_ms_max: 0,
+            poll_nanos_max: 2_000,
+            polls_max: 200_000,
+            time_max: Duration::from_secs(24 * 3_600),
+            panics: PanicRule::Fail,
+            trace: Depth::Last(300),
+        }
+    }
+}
+
+/// Why a run failed, with what is needed to run it again.
+#[derive(Clone)]
+pub struct Failure {
+    /// The seed that gives the same again.
+    pub seed: u64,
+    /// Each of what went wrong.
+    pub reasons: Vec<String>,
+    /// The events that led there.
+    pub trace: String,
+}
+
+impl Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "the simulation failed with seed {}", self.seed)?;
+        out.write_str(&self.trace)?;
+        for reason in &self.reasons {
+            writeln!(out, "seed {}: {reason}", self.seed)?;
+        }
+        Ok(())
+    }
+}
+
+/// The same as `Display`, so that an `unwrap` shows the trace line by line.
+impl fmt::Debug for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, out)
+    }
+}
+
+/// A world of hosts and its executor. Dropping it ends every task.
+pub struct Simulation {
+    world: Rc<World>,
+}
+
+impl Simulation {
+    /// A world at time zero, with no hosts but the one that runs `run`'s future.
+    pub fn new(settings: Settings) -> Simulation {
+        let simulation = Simulation { world: Rc::new(World::new(settings)) };
+        simulation.host("main", [127, 0, 0, 1]);
+        simulation
+    }
+
+    /// A new host.
+    pub fn host(&self, name: &str, address: impl Into<IpAddr>) -> Sim {
+        let host = Host { name: name.into(), address: address.into(), panics: 0, last_port: 32_767 };
+        let mut hosts = self.world.hosts.borrow_mut();
+        hosts.push(host);
+        Sim { world: self.world.clone(), host: HostId(hosts.len() - 1) }
+    }
+
+    /// Connections to `address` have these faults from now on.
+    pub fn set_faults(&self, address: &Address, faults: Faults) {
+        self.world.faults.borrow_mut().insert(address.clone(), faults);
+    }
+
+    /// Runs `main` to its end, and everything else while it runs.
+    pub fn run<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> Result<T, Failure> {
+        let result = Rc::new(RefCell::new(None));
+        let slot = result.clone();
+        let store = async move {
+            let value = main.await;
+            *slot.borrow_mut() = Some(value);
+        };
+        self.world.spawn(HostId(0), Box::pin(store));
+        let time_max = Tick::ZERO.after(self.world.settings.time_max);
+        loop {
+            let turn = self.world.turn();
+            self.failures()?;
+            if let Some(value) = result.take() {
+                return Ok(value);
+            }
+            if turn == Turn::Stuck {
+                self.world.fail(HostId(0), format!("deadlock: no task is ready and no timer is set; {}", self.left()));
+            }
+            if self.world.now.get() > time_max {
+                let text =
+                    format!("not at its end after {:?} of virtual time; {}", time_max.since(Tick::ZERO), self.left());
+                self.world.fail(HostId(0), text);
+            }
+        }
+    }
+
+    /// Runs everything until `at`.
+    pub fn run_until(&self, at: Tick) -> Result<(), Failure> {
+        let clock = Sim { world: self.world.clone(), host: HostId(0) };
+        self.run(async move { clock.sleep_exactly_until(at).await })
+    }
+
+    /// Fails where tasks, streams or listeners are left.
+    pub fn check_nothing_left(&self) -> Result<(), Failure> {
+        let left = self.left();
+        if !left.is_empty() {
+            self.world.fail(HostId(0), format!("left at the end: {left}"));
+        }
+        self.failures()
+    }
+
+    /// Fails where something was reported already.
+    pub fn failures(&self) -> Result<(), Failure> {
+        if self.world.failures.borrow().is_empty() {
+            return Ok(());
+        }
+        let reasons = self.world.failures.borrow().clone();
+        Err(Failure { seed: self.world.settings.seed, reasons, trace: self.world.trace.borrow().text() })
+    }
+
+    /// A number that is equal for two runs only if they were equal, event for event.
+    pub fn digest(&self) -> u64 {
+        self.world.trace.borrow().digest()
+    }
+
+    /// The events so far, as text.
+    pub fn trace(&self) -> String {
+        self.world.trace.borrow().text()
+    }
+
+    /// What exists: tasks, streams and listeners, host by host.
+    fn left(&self) -> String {
+        let hosts: Vec<Rc<str>> = self.world.hosts.borrow().iter().map(|host| host.name.clone()).collect();
+        let mut text = String::new();
+        for (number, name) in hosts.iter().enumerate() {
+            let tasks = self.world.tasks_of(HostId(number));
+            if !tasks.is_empty() {
+                let _ = write!(text, "{name}: tasks {tasks:?}; ");
+            }
+        }
+        for (host, what) in self.world.live.borrow().values() {
+            let _ = write!(text, "{}: {what}; ", hosts[host.0]);
+        }
+        text
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // Tasks hold handles to the world that holds them.
+        self.world.clear();
+    }
+}
+
+/// One host's machine.
+#[derive(Clone)]
+pub struct Sim {
+    world: Rc<World>,
+    host: HostId,
+}
+
+/// A socket to listen on, before a shard does.
+#[derive(Clone, Debug)]
+pub struct SimSocket {
+    /// Where it listens.
+    pub address: Address,
+    /// Connections that wait to be accepted at most; more are not answered.
+    pub backlog: usize,
+}
+
+impl Sim {
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.world.settings.seed
+    }
+
+    /// The host's address with a port.
+    pub fn address(&self, port: u16) -> Address {
+        Address::Inet(SocketAddr::new(self.world.hosts.borrow()[self.host.0].address, port))
+    }
+
+    /// Listens at `address`.
+    pub fn listen(&self, address: &Address) -> SimListener {
+        listener::listen(self, SimSocket { address: address.clone(), backlog: 1_024 })
+    }
+
+    /// Adds a remark to the trace.
+    pub fn note(&self, note: impl Display) {
+        self.world.note(self.host, note.to_string());
+    }
+
+    /// Fails the run.
+    pub fn fail(&self, reason: impl Display) {
+        self.world.fail(self.host, reason.to_string());
+    }
+
+    /// Ends all tasks of this host at once, as `kill -9` would: its listeners and connections close.
+    pub fn kill(&self) {
+        self.world.drop_tasks(&self.world.tasks_of(self.host));
+    }
+
+    /// Streams of this host that are open.
+    pub fn open_streams(&self) -> usize {
+        let live = self.world.live.borrow();
+        live.values().filter(|(host, what)| *host == self.host && what.starts_with("stream")).count()
+    }
+
+    /// Tasks of this host that have not ended.
+    pub fn open_tasks(&self) -> usize {
+        self.world.tasks_of(self.host).len()
+    }
+
+    /// Connections to `address` have these faults from now on.
+    pub fn set_faults(&self, address: &Address, faults: Faults) {
+        self.world.faults.borrow_mut().insert(address.clone(), faults);
+    }
+
+    async fn sleep_exactly_until(&self, at: Tick) {
+        let mut timer = Timer::new(self.world.clone());
+        poll_fn(|context| {
+            if self.world.now.get() >= at {
+                return Poll::Ready(());
+            }
+            timer.set(at, context);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Our end's address for a connection to `to`.
+    fn fresh_address(&self, to: &Address) -> Address {
+        let mut hosts = self.world.hosts.borrow_mut();
+        let host = &mut hosts[self.host.0];
+        host.last_port = host.last_port.checked_add(1).unwrap_or(32_768);
+        match to {
+            Address::Inet(_) => Address::Inet(SocketAddr::new(host.address, host.last_port)),
+            Address::Unix(path) => Address::Unix(path.clone()),
+        }
+    }
+}
+
+impl Net for Sim {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Socket = SimSocket;
+    type Ear = SimEar;
+
+    fn now(&self) -> Tick {
+        self.world.now.get()
+    }
+
+    fn wall(&self) -> Wall {
+        Wall(WALL_START_MICROS + self.now().nanos() / 1_000)
+    }
+
+    fn random(&self) -> u64 {
+        self.world.rng.borrow_mut().next_u64()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.world.spawn(self.host, Box::pin(task));
+    }
+
+    async fn sleep_until(&self, at: Tick) {
+        self.sleep_exactly_until(self.world.late(at)).await;
+    }
+
+    fn connect(&self, to: &Address, until: Tick) -> impl Future<Output = io::Result<SimStream>> {
+        listener::connect(self, to, until)
+    }
+
+    fn listener(&self, socket: SimSocket) -> io::Result<SimListener> {
+        Ok(listener::listen(self, socket))
+    }
+
+    fn ear(&self, bell: &Bell) -> io::Result<SimEar> {
+        Ok(SimEar { heard: self.world.hear(bell) })
+    }
+
+    fn panics(&self) -> u64 {
+        self.world.hosts.borrow()[self.host.0].panics
+    }
+}
+
+/// The calendar's time at the start of every run: 2026-01-01T00:00:00Z.
+const WALL_START_MICROS: u64 = 1_767_225_600_000_000;
+
+/// Hears a bell: rings take effect when no task is ready, before time moves.
+pub struct SimEar {
+    heard: Rc<HeardBell>,
+}
+
+impl Ear for SimEar {
+    async fn hear(&self) {
+        poll_fn(|context| {
+            if self.heard.rung.take() || self.heard.bell.take() {
+                return Poll::Ready(());
+            }
+            *self.heard.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Simulated listening sockets and connecting to them.
+//!
+//! Several listeners may share one address (SO_REUSEPORT): each connection goes to one of them, chosen by the seed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::base::{Address, Tick};
+use crate::net::sim::faults::Faults;
+use crate::net::sim::stream::{Parties, SimStream, connection};
+use crate::net::sim::trace::Subject;
+use crate::net::sim::world::{HostId, Timer, World};
+use crate::net::sim::{Sim, SimSocket};
+use crate::net::{Listener, Net, Stream};
+
+/// A listening socket as those who connect see it.
+pub struct Door {
+    address: Address,
+    host: HostId,
+    backlog: usize,
+    /// Connections that wait, each from its tick on.
+    queue: RefCell<VecDeque<(Tick, SimStream)>>,
+    waker: RefCell<Option<Waker>>,
+    /// Connections of a burst become visible together at this tick.
+    burst: Cell<Tick>,
+}
+
+/// A listening socket.
+pub struct SimListener {
+    sim: Sim,
+    id: u64,
+    door: Rc<Door>,
+}
+
+/// Starts to listen.
+pub fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
+    let world = &sim.world;
+    let door = Rc::new(Door {
+        address: socket.address,
+        host: sim.host,
+        backlog: socket.backlog.max(1),
+        queue: RefCell::default(),
+        waker: RefCell::default(),
+        burst: Cell::new(Tick::ZERO),
+    });
+    let id = world.fresh_id();
+    world.live.borrow_mut().insert(id, (sim.host, format!("listener {}", door.address)));
+    world.doors.borrow_mut().push(door.clone());
+    SimListener { sim: sim.clone(), id, door }
+}
+
+impl SimListener {
+    fn poll_accept(&self, timer: &mut Timer, context: &mut Context<'_>) -> Poll<io::Result<SimStream>> {
+        let world = &self.sim.world;
+        let visible = self.door.queue.borrow().front().map(|(at, _)| *at);
+        match visible {
+            Some(at) if at <= world.now.get() => {}
+            waits => {
+                *self.door.waker.borrow_mut() = Some(context.waker().clone());
+                timer.set(waits.unwrap_or(Tick::NEVER), context);
+                return Poll::Pending;
+            }
+        }
+        let chance = world.faults_of(&self.door.address).accept_errors;
+        if world.rng.borrow_mut().chance(chance) {
+            world.event(self.sim.host, Subject::World, "accept fails: EMFILE", 0);
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE)));
+        }
+        let taken = self.door.queue.borrow_mut().pop_front();
+        match taken {
+            Some((_, stream)) => {
+                world.event(self.sim.host, Subject::Stream(stream.connection(), true), "accepted", 0);
+                Poll::Ready(Ok(stream))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Listener for SimListener {
+    type Stream = SimStream;
+
+    async fn accept(&self) -> io::Result<SimStream> {
+        let mut timer = Timer::new(self.sim.world.clone());
+        poll_fn(|context| self.poll_accept(&mut timer, context)).await
+    }
+
+    fn local(&self) -> &Address {
+        &self.door.address
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        let world = &self.sim.world;
+        world.doors.borrow_mut().retain(|door| !Rc::ptr_eq(door, &self.door));
+        world.live.borrow_mut().remove(&self.id);
+        let waiting = self.door.queue.take();
+        for (_, stream) in waiting {
+            stream.abort();
+        }
+    }
+}
+
+impl World {
+    /// The faults of connections to `address`.
+    pub fn faults_of(&self, address: &Address) -> Faults {
+        self.faults.borrow().get(address).unwrap_or(&self.settings.faults).clone()
+    }
+
+    fn door_to(&self, address: &Address) -> Option<Rc<Door>> {
+        let doors: Vec<Rc<Door>> =
+            self.doors.borrow().iter().filter(|door| door.address == *address).cloned().collect();
+        let chosen = self.rng.borrow_mut().below(doors.len() as u64) as usize;
+        doors.get(chosen).cloned()
+    }
+}
+
+/// Connects to whoever listens at `to`.
+pub async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<SimStream> {
+    let world = &sim.world;
+    let until = world.late(until);
+    let faults = world.faults_of(to);
+    let (refused, unanswered, latency) = {
+        let mut rng = world.rng.borrow_mut();
+        let (low, high) = faults.latency_us;
+        let latency = (low + rng.below(high - low + 1)) * 1_000;
+        (rng.chance(faults.refused), rng.chance(faults.unanswered), latency)
+    };
+    world.event(sim.host, Subject::World, "connects", 0);
+    if unanswered {
+        return timed_out(sim, until).await;
+    }
+    travel(sim, latency, until).await?;
+    let mut patience = SYN_RETRY_NANOS;
+    let door = loop {
+        let door = world.door_to(to).filter(|_| !refused);
+        let Some(door) = door else {
+            travel(sim, latency, until).await?;
+            world.event(sim.host, Subject::World, "is refused", 0);
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        if door.queue.borrow().len() < door.backlog {
+            break door;
+        }
+        world.event(sim.host, Subject::World, "meets a full backlog", 0);
+        travel(sim, patience, until).await?;
+        patience *= 2;
+    };
+    let parties = Parties { opener: (sim.host, sim.fresh_address(to)), accepter: (door.host, to.clone()) };
+    let (opened, accepted) = connection(world, parties, &faults);
+    world.event(sim.host, Subject::Stream(opened.connection(), false), "connected", 0);
+    let visible = visible_at(world, &door, &faults);
+    door.queue.borrow_mut().push_back((visible, accepted));
+    if let Some(waker) = door.waker.take() {
+        waker.wake();
+    }
+    travel(sim, latency, until).await?;
+    Ok(opened)
+}
+
+/// The kernel sends a lost SYN again after one second, then after twice as long each time.
+const SYN_RETRY_NANOS: u64 = 1_000_000_000;
+/// How long connections of a burst are held back at most.
+const BURST_NANOS: u64 = 20_000_000;
+
+fn visible_at(world: &World, door: &Door, faults: &Faults) -> Tick {
+    let now = world.now.get();
+    let mut rng = world.rng.borrow_mut();
+    if door.burst.get() <= now && rng.chance(faults.bursts) {
+        door.burst.set(Tick::from_nanos(now.nanos() + rng.below(BURST_NANOS)));
+    }
+    // The queue is first in, first out: what comes while a burst is held waits behind it.
+    now.max(door.burst.get())
+}
+
+async fn travel(sim: &Sim, nanos: u64, until: Tick) -> io::Result<()> {
+    let arrival = Tick::from_nanos(sim.now().nanos() + nanos);
+    if arrival > until {
+        return timed_out(sim, until).await;
+    }
+    sim.sleep_exactly_until(arrival).await;
+    Ok(())
+}
+
+async fn timed_out<T>(sim: &Sim, until: Tick) -> io::Result<T> {
+    sim.sleep_exactly_until(until).await;
+    sim.world.event(sim.host, Subject::World, "connect timed out", 0);
+    Err(io::ErrorKind::TimedOut.into())
+}
