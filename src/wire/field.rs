@@ -125,7 +125,7 @@ static SLOTS: [Known; SLOTS_LEN] = slots(SEED);
 /// known names apart. `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
 const fn slot(name: &[u8], seed: u32) -> usize {
     let len = name.len();
-    let fourth = if len < 4 { 0 } else { len - 4 };
+    let fourth = len.saturating_sub(4);
     let key = u32::from_le_bytes([name[0] | 0x20, name[fourth] | 0x72, name[len - 1] | 0x20, len as u8]);
     (key.wrapping_mul(seed) >> 24) as usize
 }

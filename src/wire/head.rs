@@ -238,3 +238,26 @@ impl<'a> Request<'a> {
         })
     }
 }
+
+/// A response head together with its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The bytes that the head's spans point into.
+    pub bytes: &'a [u8],
+    /// The head.
+    pub head: &'a ResponseHead,
+}
+
+impl<'a> Response<'a> {
+    /// The first value of a known field.
+    pub fn value(self, known: Known) -> Option<&'a [u8]> {
+        self.head.fields.value(self.bytes, known)
+    }
+
+    /// The first value of a field by name, any case.
+    pub fn named(self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut fields = self.head.fields.list.iter();
+        let found = fields.find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        found.map(|field| field.value.of(self.bytes))
+    }
+}
