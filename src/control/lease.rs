@@ -6,6 +6,7 @@
 use crate::base::Tick;
 use crate::config::plan::Plan;
 use crate::link::ToShard;
+use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{Accounts, LeaseReply, LeaseRequest, ShardId};
 
 /// Keys over all limits that are remembered at most; above it, shards that ask for a new one are refused.
@@ -38,7 +39,7 @@ impl Leases {
     }
 
     /// A shard asks or reports: what to answer, and to whom.
-    pub fn receive(&mut self, request: LeaseRequest, now: Tick) -> impl Iterator<Item = (usize, ToShard)> + use<> {
+    pub fn receive(&mut self, request: LeaseRequest, now: Tick) -> impl Iterator<Item = (usize, ToShard<ListenSocket>)> + use<> {
         self.accounts.receive(request, now, &mut self.replies);
         std::mem::take(&mut self.replies).into_iter().map(|(shard, reply)| {
             let message = match reply {

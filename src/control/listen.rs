@@ -58,7 +58,7 @@ impl fmt::Display for ListenFault {
 impl std::error::Error for ListenFault {}
 
 /// New sockets, by shard.
-pub type ByShard = Vec<Vec<ListeningSocket>>;
+pub type ByShard = Vec<Vec<ListeningSocket<ListenSocket>>>;
 
 impl Sockets {
     /// For so many shards; `inherited` are used before new ones are opened.
@@ -152,8 +152,8 @@ impl Sockets {
             },
         };
         for place in 0..sockets.len().max(self.shards) {
-            let duplicate = sockets[place % sockets.len()].duplicate()?;
-            let lent = ListeningSocket { listener: id, address: address.clone(), fd: duplicate.fd };
+            let socket = sockets[place % sockets.len()].duplicate()?;
+            let lent = ListeningSocket { listener: id, address: address.clone(), socket };
             by_shard[place % self.shards].push(lent);
         }
         let file = file_of(address);

@@ -2,7 +2,6 @@
 
 use crate::balance::Health;
 use crate::base::Address;
-use crate::config::Source;
 use crate::control::metrics::{EndpointFact, Facts, render};
 use crate::control::plane::Plane;
 use crate::control::probe::Target;
@@ -28,7 +27,7 @@ impl Plane {
             pid: std::process::id(),
             state: self.state.name().to_owned(),
             uptime_seconds: machine::now().since(self.setup.started).as_secs(),
-            config: source_words(&self.setup.source),
+            config: self.setup.source.clone(),
             generation: self.current.as_ref().map_or(0, |current| current.plan.generation),
             reloads_done: self.reloads.done,
             reloads_refused: self.reloads.refused,
@@ -113,13 +112,5 @@ const fn health_word(health: Health) -> &'static str {
         Health::Unknown => "unknown",
         Health::Up => "up",
         Health::Down => DOWN,
-    }
-}
-
-fn source_words(source: &Source) -> String {
-    match source {
-        Source::File(path) => path.display().to_string(),
-        Source::Quickstart => "built in".to_owned(),
-        Source::Text { name, .. } => name.clone(),
     }
 }

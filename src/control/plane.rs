@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::balance::Health;
 use crate::base::Tick;
 use crate::config::plan::Plan;
-use crate::config::{Environment, Loaded, Reports, Source};
+use crate::config::{Loaded, Reports};
 use crate::control::admin::{AdminServer, Ask, Readiness, StopMode};
 use crate::control::ears::{Ears, Event, Signal};
 use crate::control::lease::Leases;
@@ -41,12 +41,15 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Messages from shards that are handled before anything else gets its turn.
 const SHARD_MESSAGES_MAX: usize = 1_024;
 
+/// Reads and compiles the configuration.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Reports> + Send + Sync>;
+
 /// What does not change while the process lives.
 pub struct Setup {
-    /// Where the configuration comes from.
-    pub source: Source,
-    /// What it may see.
-    pub environment: Environment,
+    /// Where the configuration comes from, for people.
+    pub source: String,
+    /// Reads and compiles the configuration; runs on another thread.
+    pub load: Load,
     /// How to start the same program again.
     pub program: Option<Program>,
     /// The process that this one takes over from.

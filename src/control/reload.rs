@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::config::plan::{AdminPlan, LogTarget, Plan};
-use crate::config::{Loaded, Reports, Spec, diff, load};
+use crate::config::{Loaded, Reports, Spec, diff};
 use crate::control::admin::AdminServer;
 use crate::control::ears::Ears;
 use crate::control::listen::ByShard;
@@ -107,10 +107,9 @@ impl Plane {
         reloads.since = Some(SystemTime::now());
         reloads.asked = std::mem::take(&mut reloads.asked_again);
         self.supervisor.reloading(machine::now());
-        let (source, environment) = (self.setup.source.clone(), self.setup.environment.clone());
-        let loads = self.setup.loads.clone();
+        let (load, loads) = (Arc::clone(&self.setup.load), self.setup.loads.clone());
         tokio::task::spawn_blocking(move || {
-            let _ = loads.blocking_send(Box::new(load(&source, &environment)));
+            let _ = loads.blocking_send(Box::new(load()));
         });
     }
 
@@ -205,7 +204,7 @@ impl Plane {
     fn commit(&mut self) {
         let Some(candidate) = &self.reloads.candidate else { return };
         let plan = Arc::clone(&candidate.plan);
-        self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
+        // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
         self.book.adopt(&plan);
         let resolved: Vec<Listed> = self.book.resolved().collect();
         resolved.iter().for_each(|listed| self.tell_endpoints(listed));
@@ -216,6 +215,7 @@ impl Plane {
                 up,
             });
         }
+        self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
     }
 
     /// The plan is in use on all shards.
@@ -272,6 +272,14 @@ impl Plane {
         self.supervisor.ready("the last configuration was refused, the one before stays in use");
         self.reply_all(&Err(words));
         self.load_if_idle();
+    }
+
+    /// The process ends: nobody waits for a plan any more.
+    pub(super) fn give_up_reloads(&mut self) {
+        let asked_again = std::mem::take(&mut self.reloads.asked_again);
+        self.reloads.asked.extend(asked_again);
+        self.reloads.again = false;
+        self.reply_all(&Err("the process is stopping\n".to_owned()));
     }
 
     fn reply_all(&mut self, outcome: &Result<String, String>) {

@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::config::plan::Plan;
-use crate::config::{Environment, Loaded, Source};
+use crate::config::Loaded;
 use crate::control::admin::ASKS_MAX;
 use crate::control::ears::{Ears, Signals};
 use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
 use crate::control::names::Book;
-use crate::control::plane::{Plane, Setup, Timers};
+use crate::control::plane::{Load, Plane, Setup, Timers};
 use crate::control::probe::Probes;
 use crate::control::reload::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
@@ -32,12 +32,15 @@ const RESULTS_MAX: usize = 256;
 /// Longest wait for work on other threads that is still under way at the end.
 const SHUT_DOWN: Duration = Duration::from_secs(1);
 
+/// Turns that other tasks get after the last event.
+const LAST_TURNS: usize = 16;
+
 /// What the control plane starts with.
 pub struct Start {
-    /// Where the configuration comes from.
-    pub source: Source,
-    /// What it may see.
-    pub environment: Environment,
+    /// Where the configuration comes from, for people.
+    pub source: String,
+    /// Reads and compiles it again.
+    pub load: Load,
     /// Its first state, compiled.
     pub loaded: Loaded,
     /// The ends of the links to all shards; their threads run already or will soon.
@@ -84,7 +87,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     let seed = seed();
     let setup = Setup {
         source: start.source,
-        environment: start.environment,
+        load: start.load,
         program: start.program,
         predecessor: start.predecessor,
         announce: Some(start.announce),
@@ -117,7 +120,12 @@ async fn serve(start: Start) -> io::Result<u8> {
         timers: Timers::new(now),
     };
     plane.begin(start.loaded, &mut ears);
-    Ok(plane.run(&mut ears).await)
+    let code = plane.run(&mut ears).await;
+    // Whoever asked for this end gets the answer that is already on its way.
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
+    Ok(code)
 }
 
 /// Something that differs from process to process, to spread what many do at the same time. Not a secret.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
 use crate::net::Bell;
+use crate::net::sockets::ListenSocket;
 
 /// Messages that wait for one shard beyond its queue; above it the shard counts as stuck.
 const WAITING_MAX: usize = 65_536;
@@ -21,7 +22,7 @@ const WAITING_MAX: usize = 65_536;
 #[derive(Debug)]
 pub struct ControlEnd {
     /// To the shard.
-    pub inbox: Sender<ToShard>,
+    pub inbox: Sender<ToShard<ListenSocket>>,
     /// Rung after each message.
     pub bell: Bell,
     /// Set when the shard's thread is over.
@@ -56,7 +57,7 @@ impl FromShards {
 #[derive(Debug)]
 pub struct ShardParts {
     /// The shard's end of the link.
-    pub end: ShardEnd,
+    pub end: ShardEnd<ListenSocket>,
     /// What the shard hears.
     pub bell: Bell,
     /// To be dropped when the thread is over, however it ends.
@@ -107,7 +108,7 @@ pub struct Shards {
 #[derive(Debug)]
 struct Lane {
     end: ControlEnd,
-    waiting: VecDeque<ToShard>,
+    waiting: VecDeque<ToShard<ListenSocket>>,
     stuck: bool,
 }
 
@@ -123,7 +124,7 @@ impl Shards {
     }
 
     /// Sends to one shard.
-    pub fn send(&mut self, shard: usize, message: ToShard) {
+    pub fn send(&mut self, shard: usize, message: ToShard<ListenSocket>) {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         if lane.waiting.len() < WAITING_MAX {
             lane.waiting.push_back(message);
@@ -134,7 +135,7 @@ impl Shards {
     }
 
     /// Sends to every shard.
-    pub fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard) {
+    pub fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard<ListenSocket>) {
         for shard in 0..self.lanes.len() {
             self.send(shard, message(shard));
         }

@@ -111,6 +111,7 @@ impl Plane {
 
     fn drain(&mut self, wait: Duration, code: u8) {
         tracing::info!(seconds = wait.as_secs(), "stopping when running requests ended");
+        self.give_up_reloads();
         self.shards.send_all(|_| ToShard::Drain);
         // Our own copies too, or clients would be accepted by the kernel and never served.
         self.sockets.close();
@@ -118,6 +119,7 @@ impl Plane {
     }
 
     fn end(&mut self, code: u8) {
+        self.give_up_reloads();
         self.shards.send_all(|_| ToShard::Stop);
         self.sockets.close();
         self.state = State::Ending { until: machine::now().after(END_MAX), code };

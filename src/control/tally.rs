@@ -4,6 +4,8 @@
 //! under an old plan go on counting there, so an old set is summed along until its shard has let go of it; then its
 //! values are folded into the totals. Names that no living plan knows leave the totals, so that series do not pile up
 //! over many reloads; for the summary on stop they are kept as one sum.
+//!
+//! Levels (open connections, for example) are not sums: a shard writes them to the set of its current plan only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,8 +39,7 @@ impl Names {
     }
 }
 
-/// Sums over shards and plans. Levels are summed like counts, wrapping, so that an exchange which began under one plan and
-/// ended under another leaves nothing behind.
+/// Sums over shards and plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
     shard: [u64; SHARD_WIDTH],
@@ -55,7 +56,7 @@ impl Default for Sums {
 impl Sums {
     /// A counter of the shards.
     pub fn value(&self, counter: Counter) -> u64 {
-        level(self.shard[counter as usize])
+        self.shard[counter as usize]
     }
 
     /// Routes by name.
@@ -70,20 +71,22 @@ impl Sums {
 
     /// A counter summed over all routes.
     pub fn over_routes(&self, counter: RouteCounter) -> u64 {
-        self.routes.values().fold(0, |sum, route| sum.wrapping_add(route.value(counter)))
+        self.routes.values().map(|route| route.value(counter)).sum()
     }
 
-    fn add_set(&mut self, names: &Names, counters: &Counters) {
-        for counter in Counter::ALL {
-            add(&mut self.shard[*counter as usize], counters.value(*counter));
+    fn add_set(&mut self, names: &Names, counters: &Counters, age: Age) {
+        let counted = |counter: &&Counter| age == Age::Current || is_count(counter.name());
+        for counter in Counter::ALL.iter().filter(counted) {
+            self.shard[*counter as usize] += counters.value(*counter);
         }
         for (place, name) in (0..).zip(&names.routes) {
             self.route_mut(name).add_set(counters, place);
         }
         for (place, name) in (0..).zip(&names.upstreams) {
             let sums = self.upstream_mut(name);
-            for counter in UpstreamCounter::ALL {
-                add(&mut sums.counters[*counter as usize], counters.upstream_value(place, *counter));
+            let counted = |counter: &&UpstreamCounter| age == Age::Current || is_count(counter.name());
+            for counter in UpstreamCounter::ALL.iter().filter(counted) {
+                sums.counters[*counter as usize] += counters.upstream_value(place, *counter);
             }
         }
     }
@@ -97,6 +100,13 @@ impl Sums {
     }
 }
 
+/// Is a set the one that shards write levels to?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Past,
+    Current,
+}
+
 /// One route's sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteSums {
@@ -107,7 +117,7 @@ pub struct RouteSums {
 impl RouteSums {
     /// A counter.
     pub fn value(&self, counter: RouteCounter) -> u64 {
-        level(self.counters[counter as usize])
+        self.counters[counter as usize]
     }
 
     /// Counts by latency bucket, not cumulative.
@@ -117,16 +127,16 @@ impl RouteSums {
 
     fn add_set(&mut self, counters: &Counters, place: u32) {
         for counter in RouteCounter::ALL {
-            add(&mut self.counters[*counter as usize], counters.route_value(place, *counter));
+            self.counters[*counter as usize] += counters.route_value(place, *counter);
         }
         for (sum, count) in self.latencies.iter_mut().zip(counters.latencies(place)) {
-            add(sum, count);
+            *sum += count;
         }
     }
 
     fn merge(&mut self, other: &RouteSums) {
-        self.counters.iter_mut().zip(other.counters).for_each(|(sum, count)| add(sum, count));
-        self.latencies.iter_mut().zip(other.latencies).for_each(|(sum, count)| add(sum, count));
+        self.counters.iter_mut().zip(other.counters).for_each(|(sum, count)| *sum += count);
+        self.latencies.iter_mut().zip(other.latencies).for_each(|(sum, count)| *sum += count);
     }
 }
 
@@ -139,7 +149,7 @@ pub struct UpstreamSums {
 impl UpstreamSums {
     /// A counter.
     pub fn value(&self, counter: UpstreamCounter) -> u64 {
-        level(self.counters[counter as usize])
+        self.counters[counter as usize]
     }
 }
 
@@ -188,14 +198,26 @@ impl Tally {
         self.fold();
         let mut sums = self.folded.clone();
         for set in &self.sets {
-            set.shards.iter().for_each(|counters| sums.add_set(&set.names, counters));
+            let age = if set.generation == self.current { Age::Current } else { Age::Past };
+            set.shards.iter().for_each(|counters| sums.add_set(&set.names, counters, age));
         }
+        sums.shard[Counter::Panics as usize] = self.panics();
         sums
+    }
+
+    /// Shards write this one as their own sum since the start, into the set of their current plan.
+    fn panics(&self) -> u64 {
+        let shards = self.sets.iter().map(|set| set.shards.len()).max().unwrap_or(0);
+        let of_shard = |shard: usize| {
+            let values = self.sets.iter().filter_map(|set| Some(set.shards.get(shard)?.value(Counter::Panics)));
+            values.max().unwrap_or(0)
+        };
+        (0..shards).map(of_shard).sum()
     }
 
     /// A route counter summed over everything since the start, also over routes that are gone.
     pub fn since_start(&self, sums: &Sums, counter: RouteCounter) -> u64 {
-        sums.over_routes(counter).wrapping_add(self.gone.value(counter))
+        sums.over_routes(counter) + self.gone.value(counter)
     }
 
     /// Moves the sets that no shard holds any more into the totals, and names that nobody knows any more out of them.
@@ -206,7 +228,7 @@ impl Tally {
             // `get_mut` succeeds only for the last holder, and then sees all that the others wrote.
             let idle = set.generation < *current && set.shards.iter_mut().all(|shard| Arc::get_mut(shard).is_some());
             if idle {
-                set.shards.iter().for_each(|counters| folded.add_set(&set.names, counters));
+                set.shards.iter().for_each(|counters| folded.add_set(&set.names, counters, Age::Past));
             }
             !idle
         });
@@ -230,13 +252,9 @@ impl Tally {
     }
 }
 
-fn add(sum: &mut u64, count: u64) {
-    *sum = sum.wrapping_add(count);
-}
-
-/// A level that is below zero for a moment, because two sets were not read at the same instant, reads as zero.
-fn level(value: u64) -> u64 {
-    if value > i64::MAX as u64 { 0 } else { value }
+/// Does a name count something, and not say how many there are now?
+fn is_count(name: &str) -> bool {
+    name.ends_with("_total") || name.ends_with("_micros")
 }
 
 #[cfg(test)]
@@ -289,18 +307,23 @@ mod tests {
     }
 
     #[test]
-    fn levels_go_up_in_one_set_and_down_in_another() {
+    fn levels_and_sums_of_shards_are_those_of_the_plan_in_use() {
         let mut tally = Tally::new();
-        let old = tally.begin(1, names(&[], &[]), 1);
+        let old = tally.begin(1, names(&[], &["u"]), 2);
         tally.commit(1);
-        old[0].add(Counter::Connections, 2);
-        let new = tally.begin(2, names(&[], &[]), 1);
+        old.iter().for_each(|shard| shard.set(Counter::Connections, 5));
+        old[0].set(Counter::Panics, 3);
+        old[0].set_upstream(0, UpstreamCounter::Open, 4);
+        let new = tally.begin(2, names(&[], &["u"]), 2);
         tally.commit(2);
-        new[0].sub(Counter::Connections, 1);
+        new[0].set(Counter::Connections, 7);
+        assert_eq!((tally.sums().value(Counter::Connections), tally.sums().value(Counter::Panics)), (7, 3));
+        new[0].set(Counter::Panics, 4);
+        assert_eq!(tally.sums().value(Counter::Panics), 4);
         drop(old);
-        assert_eq!(tally.sums().value(Counter::Connections), 1);
-        new[0].sub(Counter::Connections, 2);
-        assert_eq!(tally.sums().value(Counter::Connections), 0);
+        assert_eq!((tally.sums().value(Counter::Connections), tally.sums().value(Counter::Panics)), (7, 4));
+        let open = tally.sums().upstreams().map(|(_, sums)| sums.value(UpstreamCounter::Open)).sum::<u64>();
+        assert_eq!(open, 0);
     }
 
     #[test]

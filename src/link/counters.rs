@@ -2,8 +2,7 @@
 //!
 //! Each value is an `AtomicU64` with one writer, so adding is a plain load and store: no locked instruction, no shared
 //! cache line between shards. A set belongs to a plan; when a plan replaces another, the control plane adds the
-//! old set's last values to its totals by name. Taking from a level wraps, because what was added to one plan's set may be
-//! taken from the next one's; the sum over all sets is right.
+//! old set's last values to its totals by name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -190,7 +189,7 @@ fn bump(value: &AtomicU64, count: u64) {
 }
 
 fn drop_by(value: &AtomicU64, count: u64) {
-    value.store(value.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
+    value.store(value.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
 }
 
 #[cfg(test)]
