@@ -228,9 +228,10 @@ async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<Ask>
     }
     let mode = if request.uri().query() == Some("now") { StopMode::Now } else { StopMode::Drain };
     let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, mode, asks)).await;
-    answered.ok().flatten().unwrap_or_else(|| {
-        text(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".into())
-    })
+    answered
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| text(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".into()))
 }
 
 /// The page, or `None` where the control plane is gone.

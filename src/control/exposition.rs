@@ -283,7 +283,9 @@ mod tests {
         assert_eq!(parsed.samples["a_wait_seconds_bucket{route=\"x\",le=\"1\"}"], 3.0);
         assert_eq!(parsed.samples["a_wait_seconds_count{route=\"x\"}"], 7.0);
         assert_eq!(parsed.samples["a_level"], -0.5);
-        assert!(text.contains("a_requests_total{route=\"say \\\"hi\\\"\\\\\\n\",class=\"2xx\"} 18446744073709551615\n"));
+        assert!(
+            text.contains("a_requests_total{route=\"say \\\"hi\\\"\\\\\\n\",class=\"2xx\"} 18446744073709551615\n")
+        );
         assert!(text.contains("# HELP a_requests_total With \\\\ and\\nline.\n"));
     }
 

@@ -39,7 +39,11 @@ impl Leases {
     }
 
     /// A shard asks or reports: what to answer, and to whom.
-    pub fn receive(&mut self, request: LeaseRequest, now: Tick) -> impl Iterator<Item = (usize, ToShard<ListenSocket>)> + use<> {
+    pub fn receive(
+        &mut self,
+        request: LeaseRequest,
+        now: Tick,
+    ) -> impl Iterator<Item = (usize, ToShard<ListenSocket>)> + use<> {
         self.accounts.receive(request, now, &mut self.replies);
         std::mem::take(&mut self.replies).into_iter().map(|(shard, reply)| {
             let message = match reply {

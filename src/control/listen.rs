@@ -171,9 +171,8 @@ impl Sockets {
                 (Address::Inet(_), Address::Inet(_)) | (Address::Unix(_), Address::Unix(_)) => true,
                 (Address::Inet(_), Address::Unix(_)) | (Address::Unix(_), Address::Inet(_)) => false,
             };
-            let by_name = |inherited: &mut Inherited| {
-                inherited.name.as_deref() == Some(&*listener.name) && same_kind(inherited)
-            };
+            let by_name =
+                |inherited: &mut Inherited| inherited.name.as_deref() == Some(&*listener.name) && same_kind(inherited);
             let first = self.inherited.iter_mut().position(by_name);
             taken.extend(first.map(|place| self.inherited.remove(place)));
         }

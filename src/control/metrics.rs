@@ -109,11 +109,10 @@ fn each_route(family: &mut Family<'_>, sums: &Sums, value: impl Fn(&RouteSums) -
 fn upstream_counter(out: &mut Exposition, counter: UpstreamCounter, sums: &Sums) {
     // Sums of microseconds are shown in seconds, as the format asks for base units.
     let seconds = counter.name().strip_suffix("_micros");
-    let name = seconds.map_or_else(
-        || format!("turnpike_{}", counter.name()),
-        |what| format!("turnpike_{what}_seconds_total"),
-    );
-    let help = if seconds.is_some() { counter.help().replace("Microseconds", "Seconds") } else { counter.help().into() };
+    let name =
+        seconds.map_or_else(|| format!("turnpike_{}", counter.name()), |what| format!("turnpike_{what}_seconds_total"));
+    let help =
+        if seconds.is_some() { counter.help().replace("Microseconds", "Seconds") } else { counter.help().into() };
     let mut family = out.family(&name, Kind::of_name(&name), &help);
     for (upstream, of_upstream) in sums.upstreams() {
         let labels = [Label("upstream", upstream)];

@@ -95,11 +95,7 @@ impl Plane {
                 let reason = self.unresolved.get(&question)?;
                 Some(format!("{}: {reason}", question.name))
             });
-            UpstreamStatus {
-                name: name.to_string(),
-                endpoints: endpoints.collect(),
-                unresolved: unresolved.collect(),
-            }
+            UpstreamStatus { name: name.to_string(), endpoints: endpoints.collect(), unresolved: unresolved.collect() }
         });
         status.collect()
     }

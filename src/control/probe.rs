@@ -100,9 +100,8 @@ impl Probes {
 
     /// Checks exactly these endpoints of this upstream from now on.
     pub fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
-        let checked = |target: &Target| {
-            check.is_some() && endpoints.iter().any(|endpoint| endpoint.address == target.address)
-        };
+        let checked =
+            |target: &Target| check.is_some() && endpoints.iter().any(|endpoint| endpoint.address == target.address);
         self.keep(|target| target.upstream != *upstream || checked(target));
         let Some(check) = check else { return };
         for endpoint in endpoints {
@@ -160,7 +159,6 @@ impl Probes {
         };
         self.running.insert(target, (spawn_local(run.follow()).abort_handle(), slot));
     }
-
 }
 
 impl Drop for Probes {

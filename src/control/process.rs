@@ -26,7 +26,8 @@ impl Process {
     pub fn read() -> Process {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let listed = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
-        let mut process = Process::parse(&text("/proc/self/stat"), &text("/proc/self/statm"), &text("/proc/self/limits"));
+        let mut process =
+            Process::parse(&text("/proc/self/stat"), &text("/proc/self/statm"), &text("/proc/self/limits"));
         // One of the listed descriptors is the listing's own.
         process.descriptors = listed.ok().map(|count| count.saturating_sub(1) as u64);
         process
@@ -84,7 +85,8 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 7 0 100 1000 200";
-        let limits = "Limit Soft Hard Units\nMax open files            1024                 4096                 files\n";
+        let limits =
+            "Limit Soft Hard Units\nMax open files            1024                 4096                 files\n";
         let process = Process::parse(stat, "100 20 5 1 0 10 0", limits);
         assert_eq!(process.cpu, Some(Duration::from_secs(2)));
         assert_eq!((process.address_space, process.resident), (Some(409_600), Some(81_920)));

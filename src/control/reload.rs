@@ -181,7 +181,8 @@ impl Plane {
         match (&plan.admin, current) {
             (None, _) => Ok(Change::Remove),
             (Some(admin), Some(current)) if admin == current => Ok(Change::Keep),
-            (Some(AdminPlan { bind }), _) => match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok) {
+            (Some(AdminPlan { bind }), _) => match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok)
+            {
                 Ok(socket) => Ok(Change::Replace(socket)),
                 Err(error) => Err(format!("the admin listener cannot listen on {bind}: {error}")),
             },
@@ -230,9 +231,10 @@ impl Plane {
             Some(current) => diff::describe(&current.spec, &spec),
             None => "the first plan".to_owned(),
         };
-        let checks = plan.upstreams.iter().filter_map(|upstream| {
-            Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?)))
-        });
+        let checks = plan
+            .upstreams
+            .iter()
+            .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
         let checks: BTreeMap<_, _> = checks.collect();
         (self.setup.on_plan)(&plan);
         self.leases.adopt([&*plan]);

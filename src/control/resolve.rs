@@ -131,7 +131,11 @@ async fn follow<L: Lookup>(lookup: Rc<L>, question: Question, answers: mpsc::Sen
     let mut failures = 0;
     loop {
         let asked = async {
-            if question.srv { known.ask_service(&*lookup, &question.name).await } else { known.ask_host(&*lookup, &question.name).await }
+            if question.srv {
+                known.ask_service(&*lookup, &question.name).await
+            } else {
+                known.ask_host(&*lookup, &question.name).await
+            }
         };
         let outcome = tokio::time::timeout(ANSWER_WAIT, asked).await;
         let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".into()));
@@ -266,7 +270,9 @@ impl Lookup for SystemLookup {
     async fn host(&self, name: &str) -> HostAnswer {
         match self.resolver() {
             Ok(resolver) => ask_host(&resolver, name).await,
-            Err(reason) => HostAnswer { v4: Family::Unknown(reason.clone()), v6: Family::Unknown(reason), ttl: TTL_MIN },
+            Err(reason) => {
+                HostAnswer { v4: Family::Unknown(reason.clone()), v6: Family::Unknown(reason), ttl: TTL_MIN }
+            }
         }
     }
 
@@ -276,7 +282,8 @@ impl Lookup for SystemLookup {
 }
 
 async fn ask_host(resolver: &TokioResolver, name: &str) -> HostAnswer {
-    let (v4, v6) = tokio::join!(ask_family(resolver, name, RecordType::A), ask_family(resolver, name, RecordType::AAAA));
+    let (v4, v6) =
+        tokio::join!(ask_family(resolver, name, RecordType::A), ask_family(resolver, name, RecordType::AAAA));
     let ttl = v4.1.min(v6.1);
     HostAnswer { v4: v4.0, v6: reachable(v6.0), ttl }
 }

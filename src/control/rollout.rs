@@ -67,12 +67,8 @@ impl Rollout {
     pub fn begin(&mut self, generation: u64, now: Tick) {
         debug_assert!(self.idle());
         let ready = vec![false; self.shards];
-        self.stage = Stage::Preparing {
-            generation,
-            ready,
-            settle_until: now.after(SETTLE_MAX),
-            until: now.after(PREPARE_MAX),
-        };
+        self.stage =
+            Stage::Preparing { generation, ready, settle_until: now.after(SETTLE_MAX), until: now.after(PREPARE_MAX) };
     }
 
     /// A shard said something.

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::config::plan::Plan;
 use crate::config::Loaded;
+use crate::config::plan::Plan;
 use crate::control::admin::ASKS_MAX;
 use crate::control::ears::{Ears, Signals};
 use crate::control::lease::Leases;
@@ -80,8 +80,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
-    let mut ears =
-        Ears { signals, asks, shards: start.shards, answers, verdicts, loads, watch: None, successor: None };
+    let mut ears = Ears { signals, asks, shards: start.shards, answers, verdicts, loads, watch: None, successor: None };
     let count = start.ends.len();
     let now = machine::now();
     let seed = seed();

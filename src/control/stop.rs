@@ -115,7 +115,8 @@ impl Plane {
         self.shards.send_all(|_| ToShard::Drain);
         // Our own copies too, or clients would be accepted by the kernel and never served.
         self.sockets.close();
-        self.state = State::Draining { until: machine::now().after(wait), drained: vec![false; self.shards.count()], code };
+        self.state =
+            State::Draining { until: machine::now().after(wait), drained: vec![false; self.shards.count()], code };
     }
 
     fn end(&mut self, code: u8) {
@@ -176,7 +177,11 @@ impl Plane {
                 }
                 if left > 0 {
                     let open = self.tally.sums().value(Counter::Connections);
-                    tracing::warn!(shards = left, connections = open, "the deadline is over; what still runs is cut off");
+                    tracing::warn!(
+                        shards = left,
+                        connections = open,
+                        "the deadline is over; what still runs is cut off"
+                    );
                 }
                 self.end(*code);
             }
@@ -213,7 +218,8 @@ impl Plane {
             RouteCounter::Status5xx,
         ];
         let requests: u64 = classes.into_iter().map(count).sum();
-        let by_class: Vec<String> = classes.into_iter().map(|class| format!("{} {}", class.name(), count(class))).collect();
+        let by_class: Vec<String> =
+            classes.into_iter().map(|class| format!("{} {}", class.name(), count(class))).collect();
         tracing::info!(
             uptime = %duration_words(machine::now().since(self.setup.started)),
             connections = sums.value(Counter::Accepted),

@@ -273,7 +273,8 @@ fn a_busy_shard_holds_up_a_stop_until_asked_again() {
 
 #[test]
 fn a_deadline_ends_a_drain() {
-    let config = ONE.replace("[[route]]", "[[route]]\n").replacen("[[listener]]", "drain_timeout = \"50ms\"\n[[listener]]", 1);
+    let config =
+        ONE.replace("[[route]]", "[[route]]\n").replacen("[[listener]]", "drain_timeout = \"50ms\"\n[[listener]]", 1);
     let gateway = Gateway::start(&config, &[Manner::Busy]);
     gateway.announced();
     gateway.ask("POST /stop");

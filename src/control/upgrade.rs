@@ -65,10 +65,7 @@ pub struct Successor {
 
 impl Successor {
     /// Starts the program with these sockets.
-    pub fn start<'a>(
-        program: &Program,
-        sockets: impl IntoIterator<Item = &'a ListenSocket>,
-    ) -> io::Result<Successor> {
+    pub fn start<'a>(program: &Program, sockets: impl IntoIterator<Item = &'a ListenSocket>) -> io::Result<Successor> {
         let hand_over = HandOver::of(sockets)?;
         let (name, word) = (random_text()?, random_text()?);
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
@@ -78,7 +75,8 @@ impl Successor {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).env(variable, value).env(READY, format!("{name}:{word}"));
         let child = command.spawn();
-        let child = child.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.path.display())))?;
+        let child =
+            child.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.path.display())))?;
         let pid = child.id();
         let (sender, outcome) = oneshot::channel();
         spawn_local(async move {

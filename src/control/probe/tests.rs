@@ -73,7 +73,8 @@ fn status_and_text_decide() {
         assert!(head.contains("host: origin.test:81\r\n") && head.contains("user-agent: turnpike-health/"), "{head}");
         let strict = HealthPlan { statuses: vec![(201, 204)], ..health("/") };
         assert_eq!(ask(&check(strict), &address, "").await, Err("status 200".into()));
-        let texts = [("is we", Ok("status 200 with the text".to_owned())), ("ill", Err("status 200 without the text".into()))];
+        let texts =
+            [("is we", Ok("status 200 with the text".to_owned())), ("ill", Err("status 200 without the text".into()))];
         for (text, expected) in texts {
             let wanted = HealthPlan { body_contains: Some(text.into()), host: Some("h".into()), ..health("/") };
             assert_eq!(ask(&check(wanted), &address, "").await, expected);

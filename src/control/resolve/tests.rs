@@ -96,7 +96,8 @@ fn services_rank_by_priority() {
 #[test]
 fn a_task_reports_what_it_learns_and_ends_when_nobody_asks() {
     run(async {
-        let script = Script { hosts: RefCell::new([host(some(&["10.0.0.1"]), Family::None)].into()), services: Vec::new() };
+        let script =
+            Script { hosts: RefCell::new([host(some(&["10.0.0.1"]), Family::None)].into()), services: Vec::new() };
         let (sender, mut answers) = mpsc::channel(8);
         let mut resolver = Resolver::new(script, sender, 1);
         let question = Question { name: "origin.test".into(), srv: false };
