@@ -40,7 +40,7 @@ pub struct Way<'a, N: Net> {
 }
 
 /// How one try ended.
-pub enum Tried1 {
+pub enum Verdict {
     /// The client has its answer, or the exchange is beyond repair; either way it is over.
     Over,
     /// The upstream answered with a status that asks for another try.
@@ -84,8 +84,8 @@ async fn tries<N: Net, S: Source, K: Client>(
         let counted = record.tries.saturating_sub(stale);
         way.more_tries = counted < way.proxy.retry.tries;
         let fault = match once(exchange, way, &mut tried).await {
-            Ok(Tried1::Over) => return Ok(()),
-            Ok(Tried1::Again) => Fault::unsent(FaultKind::UpstreamClosed),
+            Ok(Verdict::Over) => return Ok(()),
+            Ok(Verdict::Again) => Fault::unsent(FaultKind::UpstreamClosed),
             Err(fault) => fault,
         };
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Failures, 1);
@@ -166,7 +166,7 @@ async fn once<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
     tried: &mut Tried,
-) -> Result<Tried1, Fault> {
+) -> Result<Verdict, Fault> {
     let scene = exchange.scene;
     let now = scene.shard.net.now();
     let index = pick(exchange, way, tried, now)?;
@@ -192,7 +192,7 @@ async fn once<N: Net, S: Source, K: Client>(
             if reusable {
                 way.upstream.keep(origin, way.plan, now);
             }
-            Ok(if again { Tried1::Again } else { Tried1::Over })
+            Ok(if again { Verdict::Again } else { Verdict::Over })
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
