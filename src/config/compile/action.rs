@@ -8,7 +8,12 @@ use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpe
 use crate::config::spec::server::Timeouts;
 use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
 use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
-use crate::route::split::{Split, Stick};
+use crate::route::split::{Split, Stick, stable_hash};
+
+/// What keeps the splits of two routes apart: their names.
+fn stick_name(route: &RouteSpec) -> &str {
+    route.name.as_ref().map_or("", |name| &name.value)
+}
 
 impl Compiler<'_> {
     /// Compiles the one action of a route. `params` are the names of its path's parameters.
@@ -62,6 +67,7 @@ impl Compiler<'_> {
             upstreams,
             split,
             stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
+            stick_salt: stable_hash(stick_name(route).as_bytes(), 0),
             rewrite: rewrite?,
             host: host?,
             total: timeouts.total.some().map(|time| time.0),

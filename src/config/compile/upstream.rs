@@ -157,8 +157,8 @@ impl Compiler<'_> {
             queue_timeout: timeouts.queue.0,
             proxy_protocol: match spec.proxy_protocol {
                 ProxyVersion::Off => None,
-                ProxyVersion::V1 => Some(1),
-                ProxyVersion::V2 => Some(2),
+                ProxyVersion::V1 => Some(crate::config::plan::ProxyVersion::V1),
+                ProxyVersion::V2 => Some(crate::config::plan::ProxyVersion::V2),
             },
             hash_key: HashKey::None,
             sticky: None,
