@@ -10,14 +10,10 @@ use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
 use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
 use crate::route::split::{Split, Stick, stable_hash};
 
-/// What keeps the splits of two routes apart: their names.
-fn stick_name(route: &RouteSpec) -> &str {
-    route.name.as_ref().map_or("", |name| &name.value)
-}
-
 impl Compiler<'_> {
-    /// Compiles the one action of a route. `params` are the names of its path's parameters.
-    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, params: &[&str]) -> Option<Action> {
+    /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split apart from
+    /// those of other routes.
+    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
         let route = &spec.value;
         let given = [
             ("to", route.to.as_ref().map(|to| to.place)),
@@ -47,12 +43,12 @@ impl Compiler<'_> {
             return self.answer(&answer.value, params).map(Action::Answer);
         }
         if route.to.is_some() {
-            return self.proxy(route, params).map(|proxy| Action::Proxy(Box::new(proxy)));
+            return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
         Some(Action::Echo)
     }
 
-    fn proxy(&mut self, route: &RouteSpec, params: &[&str]) -> Option<ProxyPlan> {
+    fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
         let targets = self.targets(route);
         let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
@@ -67,7 +63,7 @@ impl Compiler<'_> {
             upstreams,
             split,
             stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
-            stick_salt: stable_hash(stick_name(route).as_bytes(), 0),
+            stick_salt: stable_hash(name.as_bytes(), 0),
             rewrite: rewrite?,
             host: host?,
             total: timeouts.total.some().map(|time| time.0),

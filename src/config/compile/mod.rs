@@ -14,6 +14,7 @@ mod text;
 mod tls;
 mod upstream;
 
+#[cfg(test)]
 pub(super) use log::LOG_ONLY;
 pub use tls::TicketKeys;
 
@@ -30,7 +31,7 @@ use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::tree::{Node, NodeKind};
 
 /// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to `watched`.
-pub(crate) fn compile(
+pub(super) fn compile(
     draft: &Draft,
     environment: &Environment,
     faults: &mut Faults,

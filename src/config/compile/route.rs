@@ -63,7 +63,7 @@ impl Compiler<'_> {
         let rule = self.rule(spec, name, id);
         let names: Vec<Box<str>> = rule.as_ref().map(|rule| rule.path.names().to_vec()).unwrap_or_default();
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
-        let action = self.action(spec, &params);
+        let action = self.action(spec, name, &params);
         let policies = self.route_policies(route, policies);
         let request_fields = self.field_ops(&route.request_headers, Head::Request, &params);
         let response_fields = self.field_ops(&route.response_headers, Head::Response, &params);

@@ -11,7 +11,7 @@ use crate::balance::{
 use crate::base::{Address, limits};
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
@@ -157,8 +157,8 @@ impl Compiler<'_> {
             queue_timeout: timeouts.queue.0,
             proxy_protocol: match spec.proxy_protocol {
                 ProxyVersion::Off => None,
-                ProxyVersion::V1 => Some(crate::config::plan::ProxyVersion::V1),
-                ProxyVersion::V2 => Some(crate::config::plan::ProxyVersion::V2),
+                ProxyVersion::V1 => Some(plan::ProxyVersion::V1),
+                ProxyVersion::V2 => Some(plan::ProxyVersion::V2),
             },
             hash_key: HashKey::None,
             sticky: None,
