@@ -61,3 +61,6 @@ pub const ROUTE_REPORTS_MAX: usize = 1_000;
 pub const ROUTE_COMPARED_MAX: usize = 256;
 /// Near misses that `explain` lists.
 pub const EXPLAINED_MAX: usize = 8;
+/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is given
+/// up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
+pub const LEASE_OUTBOX_MAX: usize = 4_096;

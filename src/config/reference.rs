@@ -224,7 +224,11 @@ impl Reference {
             return match mark {
                 Some("list") => {
                     let item = self.shape(&options[0]["items"]);
-                    let kind = if item.kind.is_empty() { "list of tables".to_owned() } else { format!("{}, or a list", item.kind) };
+                    let kind = if item.kind.is_empty() {
+                        "list of tables".to_owned()
+                    } else {
+                        format!("{}, or a list", item.kind)
+                    };
                     let example = format!("[{}]", item.example);
                     Shape { kind, list: true, named: false, example, ..item }
                 }
@@ -256,7 +260,8 @@ impl Reference {
             }
             Some("object") => {
                 let item = self.shape(&schema["additionalProperties"]);
-                let kind = if item.kind.is_empty() { String::new() } else { format!("table of {}s by name", item.kind) };
+                let kind =
+                    if item.kind.is_empty() { String::new() } else { format!("table of {}s by name", item.kind) };
                 let example = format!("{{ name = {} }}", item.example);
                 Shape { kind, named: true, example, ..item }
             }
@@ -272,10 +277,16 @@ impl Reference {
         let _ = write!(out, "\n{level} `{}`\n\n{}\n\n", table.header(), table.meaning);
         out.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
         for key in &table.keys {
-            let link = key.table.as_ref().and_then(|kind| self.described.get(kind)).map(|anchor| format!("[table](#{anchor})"));
+            let link = key
+                .table
+                .as_ref()
+                .and_then(|kind| self.described.get(kind))
+                .map(|anchor| format!("[table](#{anchor})"));
             let kind = match (link, key.kind.as_str()) {
                 (Some(link), "") => link,
-                (Some(link), kind) => kind.replace("list of tables", &format!("list of {link}s")).replace("table", &link),
+                (Some(link), kind) => {
+                    kind.replace("list of tables", &format!("list of {link}s")).replace("table", &link)
+                }
                 (None, kind) => kind.to_owned(),
             };
             let default = match (&key.default, key.required) {
@@ -306,7 +317,15 @@ fn key_facts(name: &str, property: &Value, shape: &Shape, required: bool) -> Key
         }
     }
     let example = (!is_table && (required || default.is_none())).then(|| shape.example.clone());
-    KeyFacts { name: name.to_owned(), kind: shape.kind.clone(), default, required, meaning, table: shape.table.clone(), example }
+    KeyFacts {
+        name: name.to_owned(),
+        kind: shape.kind.clone(),
+        default,
+        required,
+        meaning,
+        table: shape.table.clone(),
+        example,
+    }
 }
 
 /// A value as inline TOML.
@@ -385,7 +404,8 @@ braces themselves.
 | variable | meaning |
 |---|---|
 ";
-const FULL_HEAD: &str = "# Every key with its default, or an example where it has none. Made from the source; see docs/config.md.
+const FULL_HEAD: &str =
+    "# Every key with its default, or an example where it has none. Made from the source; see docs/config.md.
 # Nothing here is active: take the lines that you need and remove their `#`.
 ";
 

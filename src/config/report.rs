@@ -276,10 +276,10 @@ impl Faults {
         self.list.iter().filter(|report| report.severity == Severity::Error).count() + self.dropped
     }
 
-    /// Is there an error within `place`?
-    pub fn within(&self, place: Place) -> bool {
+    /// Where there are errors.
+    pub fn places(&self) -> Vec<Place> {
         let errors = self.list.iter().filter(|report| report.severity == Severity::Error);
-        errors.filter_map(|report| report.place).any(|at| place.covers(at))
+        errors.filter_map(|report| report.place).collect()
     }
 
     /// Everything found, in order of place, with the files it points into.

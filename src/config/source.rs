@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::config::compile::TicketKeys;
 use crate::config::place::{FILE_BYTES_MAX, FILES_MAX, Place};
 use crate::config::report::{Faults, Report, SourceFile};
 use crate::config::tree::{self, Node, NodeKind};
@@ -34,7 +35,7 @@ pub enum Source {
 }
 
 /// What a configuration may see of the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
@@ -42,6 +43,10 @@ pub struct Environment {
     pub cores: usize,
     /// May files be read?
     pub files: FileAccess,
+    /// Keys of TLS session tickets; the same ones for every configuration of a process.
+    pub tickets: TicketKeys,
+    /// A secret number of this process: nobody can make his key fall on another's where it goes into hashes.
+    pub seed: u64,
 }
 
 /// May a configuration read files (includes, secrets, certificates)?
@@ -61,12 +66,16 @@ impl Environment {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Environment { variables: variables.collect(), cores, files: FileAccess::Allowed }
+        // Without randomness hashes are only guessable, which is no reason not to start.
+        let seed = getrandom::u64().unwrap_or(cores as u64);
+        let tickets = TicketKeys::default();
+        Environment { variables: variables.collect(), cores, files: FileAccess::Allowed, tickets, seed }
     }
 
     /// Nothing: no variables, no files, one core.
     pub fn sealed() -> Environment {
-        Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied }
+        let tickets = TicketKeys::default();
+        Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied, tickets, seed: 0 }
     }
 
     /// Reads a whole file of at most `bytes_max`.
@@ -103,7 +112,7 @@ pub(crate) fn gather(source: &Source, environment: &Environment, faults: &mut Fa
         Source::Quickstart => reader.text("quickstart.toml".to_owned(), None, QUICKSTART.to_owned()),
         Source::Text { name, text } => reader.text(name.clone(), None, text.clone()),
     };
-    let root = root.unwrap_or(Node { place: Place::default(), kind: NodeKind::Table(Vec::new()), filled: false });
+    let root = root.unwrap_or_else(Node::empty);
     Sources { root, files: reader.files, watched: reader.watched }
 }
 

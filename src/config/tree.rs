@@ -50,6 +50,11 @@ pub struct Key {
 }
 
 impl Node {
+    /// A table without entries.
+    pub fn empty() -> Node {
+        Node { place: Place::default(), kind: NodeKind::Table(Vec::new()), filled: false }
+    }
+
     /// The node of a key, where this is a table that has it.
     pub fn child(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(name, _)| name.text == key).map(|(_, node)| node)

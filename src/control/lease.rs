@@ -47,13 +47,7 @@ impl Leases {
         now: Tick,
     ) -> impl Iterator<Item = (usize, ToShard<ListenSocket>)> + use<> {
         self.accounts.receive(request, now, &mut self.replies);
-        std::mem::take(&mut self.replies).into_iter().map(|(shard, reply)| {
-            let message = match reply {
-                LeaseReply::Grant(grant) => ToShard::Grant(grant),
-                LeaseReply::Recall(recall) => ToShard::Recall(recall),
-            };
-            (shard.0 as usize, message)
-        })
+        std::mem::take(&mut self.replies).into_iter().map(|(shard, reply)| (shard.0 as usize, ToShard::Lease(reply)))
     }
 
     /// Forgets accounts that are as good as new. To be called about once a second.

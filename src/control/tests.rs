@@ -168,7 +168,7 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
             ToShard::Stop => return told.words.push("stop".to_owned()),
             ToShard::Discard { .. } => ("discard".to_owned(), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
-            ToShard::Grant(_) | ToShard::Recall(_) => ("lease".to_owned(), None),
+            ToShard::Lease(_) => ("lease".to_owned(), None),
         };
         told.words.push(words);
         drop(told);

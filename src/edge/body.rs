@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::edge::stream::{Form, Portion, Sink, Source, Stop};
-use crate::net::{Stream, Transport};
-use crate::wire::h1::Body;
+use crate::net::Stream;
+use crate::net::tls::Transport;
+use crate::wire::h1::body::Body;
 use crate::wire::head::BodyLength;
 
 /// Reads one body from a connection.

@@ -6,8 +6,7 @@
 
 use std::cell::Cell;
 
-use crate::base::{Buf, Fault, Retry, Side, Tick, limits};
-use crate::config::plan::HostRule;
+use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
 use crate::edge::body::{BodyWriter, write_fault};
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
@@ -19,7 +18,8 @@ use crate::edge::stream::{Client, Form, Sink, Source, Stop};
 use crate::edge::upstream::{InFlight, Origin};
 use crate::edge::vars::Vars;
 use crate::net::{Net, Stream};
-use crate::wire::h1::write::{self, After, HostHeader};
+use crate::route::rewrite::HostRewrite;
+use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
 use crate::wire::head::BodyLength;
 
 /// How a conversation ended, where it ended in an answer.
@@ -133,7 +133,7 @@ impl<N: Net> Upload<'_, N> {
     fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let scene = self.scene;
         let pool = &scene.shard.pool;
-        write_head(exchange, self.way);
+        write_head(exchange, self.way)?;
         let Work { out, replay, body_begun, .. } = &mut *exchange.work;
         let here: &[u8] = match scene.request.head.body {
             BodyLength::None => &[],
@@ -248,40 +248,36 @@ impl<S: Stream> Sink for Keeping<'_, '_, S> {
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) {
+fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) -> Result<(), Fault> {
     let scene = exchange.scene;
-    let Work { out, value, .. } = &mut *exchange.work;
-    out.clear();
-    value.clear();
-    let host = match &way.proxy.host {
-        HostRule::Keep => HostHeader::Received,
-        HostRule::Endpoint => {
+    let mut host = std::mem::take(&mut exchange.work.value);
+    host.clear();
+    let written = match &way.proxy.host {
+        HostRewrite::Keep => true,
+        HostRewrite::Upstream | HostRewrite::Template(_) => {
             let cluster = way.upstream.cluster.borrow();
-            let index = exchange.work.record.endpoint;
-            if let Some(endpoint) = index.and_then(|index| cluster.endpoint(index)) {
-                value.extend_from_slice(endpoint.name.as_bytes());
-            }
-            HostHeader::Is(value)
-        }
-        HostRule::Set(template) => {
-            let mut text = std::mem::take(&mut exchange.work.value);
-            template.render(&Vars::new(scene, exchange.work), &mut text);
-            exchange.work.value = text;
-            HostHeader::Is(&exchange.work.value)
+            let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
+            let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
+            way.proxy.host.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
         }
     };
+    let Work { out, target, effects, .. } = &mut *exchange.work;
+    out.clear();
     let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
+    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
     write::request(
-        &mut exchange.work.out,
-        &write::OutgoingRequest {
+        out,
+        &OutgoingRequest {
             request: scene.request,
             method: scene.request.method_text(),
-            target: &exchange.work.target,
-            host,
-            patch: &exchange.work.effects.to_upstream,
+            target,
+            host: if keeps { HostHeader::Received } else { HostHeader::Is(&host) },
+            patch: &effects.to_upstream,
             body: scene.request.head.body,
             after: if upgrades { After::Upgrade } else { After::KeepAlive },
-            via: scene.listener_plan().forwarded.via(),
+            via: scene.listener_plan().ids.via.map(str::as_bytes),
         },
     );
+    exchange.work.value = host;
+    if written { Ok(()) } else { Err(Fault::last(FaultKind::BadRequest)) }
 }

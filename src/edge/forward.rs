@@ -13,10 +13,12 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPla
 use crate::edge::converse::{self, Ended};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::upstream::{InFlight, Origin, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::route::Wanted;
 use crate::wire::head::BodyLength;
 
 /// One request's way to an upstream.
@@ -52,7 +54,7 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     proxy: &ProxyPlan,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
-    let id = choose(scene, proxy)?;
+    let id = choose(scene, exchange.work, proxy)?;
     let plan = scene.bound.plan.upstream(id);
     let upstream = scene.bound.upstream(id);
     exchange.work.record.upstream = Some(id);
@@ -144,9 +146,19 @@ fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
 }
 
 /// Which upstream: by weight, where the route names several.
-fn choose<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
-    let draw = scene.shard.rng.borrow_mut().next_u64();
-    proxy.upstreams.choose(draw).copied().ok_or(Fault::last(FaultKind::NoEndpoint))
+fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+    if let [only] = proxy.upstreams[..]
+        && !proxy.split.is_empty()
+    {
+        return Ok(only);
+    }
+    let sticky = proxy.stick.as_ref().and_then(|stick| {
+        let source = work.client.address.unwrap_or(scene.peer.ip);
+        let wanted = Wanted { request: scene.request, host: &work.host, path: &work.path, source };
+        stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
+    });
+    let target = sticky.unwrap_or_else(|| proxy.split.target(scene.shard.rng.borrow_mut().next_u64()));
+    target.map(|at| proxy.upstreams[at]).ok_or(Fault::last(FaultKind::NoEndpoint))
 }
 
 /// One try: an endpoint, a connection, a conversation.
@@ -220,12 +232,13 @@ fn pick<N: Net, S, K>(
     now: Tick,
 ) -> Result<EndpointIndex, Fault> {
     let scene = exchange.scene;
+    let seed = way.plan.cluster.hash_seed;
     let key = match &way.plan.hash_key {
         HashKey::None => None,
-        HashKey::Source => Some(hash_key(&exchange.work.client_text)),
-        HashKey::Path => Some(hash_key(&exchange.work.path)),
-        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(hash_key),
-        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(hash_key),
+        HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
+        HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
+        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
+        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };
     let sticky = way.plan.sticky.as_ref().and_then(|plan| {
         let cookie = scene.request.cookie(plan.cookie.as_bytes())?;

@@ -34,6 +34,7 @@ pub mod serve;
 pub mod shard;
 pub mod signal;
 pub mod stream;
+pub mod subrequest;
 pub mod tunnel;
 pub mod upstream;
 pub mod vars;

@@ -7,10 +7,11 @@ use crate::edge::scratch::Work;
 use crate::edge::vars::Vars;
 use crate::net::Net;
 use crate::route::rewrite::Original;
-use crate::wire::forwarded;
+use crate::wire::field::Known;
 use crate::wire::head::Fields;
 use crate::wire::patch::Patch;
 use crate::wire::template::Lookup;
+use crate::wire::trace::{Sampling, Trace};
 
 /// Fills `work.target` and `work.effects.to_upstream`.
 pub fn prepare<N: Net, S, K>(
@@ -21,27 +22,39 @@ pub fn prepare<N: Net, S, K>(
     let scene = exchange.scene;
     write_target(scene, exchange.work, proxy)?;
     let listener = scene.listener_plan();
-    let Work { effects, client_text, https, host, .. } = &mut *exchange.work;
-    let hop = forwarded::Hop {
-        peer: scene.peer.ip,
-        peer_text: &scene.peer.text,
-        client_text,
-        https: *https,
-        host: scene.request.authority(),
-        port: scene.peer.local_port,
-        local: &scene.peer.local,
-    };
-    let _ = host;
-    forwarded::write(&listener.forwarded, scene.request, &hop, &mut effects.to_upstream);
+    let Work { effects, client, request_id, .. } = &mut *exchange.work;
+    let patch = &mut effects.to_upstream;
+    listener.forwarded.apply(&scene.peer.inbound, client, scene.request, patch);
+    if listener.ids.request_id && scene.request.value(Known::XRequestId) != Some(request_id) {
+        patch.set(&scene.request.head.fields, scene.request.bytes, Known::XRequestId.name().as_bytes(), request_id);
+    }
+    if listener.ids.traceparent {
+        trace_context(scene, patch);
+    }
     request_fields(scene, exchange.work, &route.request_fields);
     Ok(())
 }
 
+/// Continues the client's trace with a span of ours, or begins one.
+fn trace_context<N: Net>(scene: Scene<'_, N>, patch: &mut Patch) {
+    let net = &scene.shard.net;
+    let received = scene.request.value(Known::Traceparent).and_then(Trace::parse);
+    let ours = match received {
+        Some(trace) => trace.child(net.random()),
+        None => Trace::start([net.random(), net.random(), net.random()], Sampling::Recorded),
+    };
+    let name = Known::Traceparent.name().as_bytes();
+    patch.set(&scene.request.head.fields, scene.request.bytes, name, &ours.text());
+}
+
 /// The target as the upstream gets it: the normalised path, so that it reads what we routed by, and the query as sent.
 fn write_target<N: Net>(scene: Scene<'_, N>, work: &mut Work, proxy: &ProxyPlan) -> Result<(), Fault> {
-    let query = scene.request.head.query.map(|query| query.of(scene.request.bytes));
     let mut target = std::mem::take(&mut work.target);
+    let mut value = std::mem::take(&mut work.value);
     target.clear();
+    value.clear();
+    let has_query = work.effects.append_query(scene.request, &mut value);
+    let query = has_query.then_some(&value[..]);
     let mut written = true;
     match &proxy.rewrite {
         Some(rewrite) => {
@@ -57,6 +70,7 @@ fn write_target<N: Net>(scene: Scene<'_, N>, work: &mut Work, proxy: &ProxyPlan)
         }
     }
     work.target = target;
+    work.value = value;
     if written { Ok(()) } else { Err(Fault::last(FaultKind::BadRequest)) }
 }
 

@@ -85,7 +85,7 @@ pub async fn fault<N: Net, S: Source, K: Client>(
     if fault.kind.status() == 503 {
         exchange.work.effects.to_client.add(b"Retry-After", b"1");
     }
-    send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind)).await
+    send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes()).await
 }
 
 /// After these the connection's next bytes are not known to be a request.

@@ -60,6 +60,18 @@ pub struct Answering<'a, N: Net, K> {
 }
 
 impl<'a, N: Net, K: Client> Answering<'a, N, K> {
+    /// An answer on a fresh connection, without an upload beside it.
+    pub fn new(
+        scene: Scene<'a, N>,
+        way: &'a Way<'a, N>,
+        origin: &'a Origin<N>,
+        flight: &'a mut InFlight<N>,
+        client: &'a mut K,
+        work: &'a mut Work,
+    ) -> Answering<'a, N, K> {
+        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None }
+    }
+
     /// Reads the answer with `buf` and passes it on.
     pub async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
         let (buf, outcome) = self.head(buf).await;

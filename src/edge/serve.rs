@@ -2,13 +2,11 @@
 //!
 //! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
 
-use std::net::IpAddr;
-
 use crate::base::{Fault, FaultKind};
 use crate::config::plan::Action;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::gate::{self, Gate};
-use crate::edge::record::{Line, push_address};
+use crate::edge::record::Line;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::vars::Vars;
@@ -21,7 +19,7 @@ use crate::route::{Found, RouteId, Wanted};
 use crate::wire::field::Known;
 use crate::wire::head::{Method, Version};
 use crate::wire::target::{self, Normalised};
-use crate::wire::{authority, forwarded, trace};
+use crate::wire::{authority, ip, trace};
 
 /// Serves one request to its end and records it.
 pub async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
@@ -55,7 +53,7 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
         Action::Redirect(redirect) => {
             let Scene { request, peer, .. } = exchange.scene;
             let asked = Asked {
-                scheme: if exchange.work.https { Scheme::Https } else { Scheme::Http },
+                scheme: if exchange.work.https() { Scheme::Https } else { Scheme::Http },
                 authority: request.authority(),
                 listener_port: peer.local_port,
                 original: Original { path: &exchange.work.path, query: request.head.query.map(|q| q.of(request.bytes)) },
@@ -79,30 +77,53 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
 fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
     let request = scene.request;
     let listener = scene.listener_plan();
-    authority::host_lower(request.authority(), &mut work.host);
-    let seen = forwarded::client(&listener.forwarded, request, scene.peer.ip);
-    work.client = Some(seen.address);
-    if seen.address == scene.peer.ip {
-        work.client_text.extend_from_slice(&scene.peer.text);
-    } else {
-        push_address(&mut work.client_text, seen.address);
+    let host = authority::parse(request.authority()).map_or(&b""[..], |authority| authority.host);
+    work.host.extend_from_slice(host);
+    work.host.make_ascii_lowercase();
+    let client = listener.forwarded.client(&scene.peer.inbound, request);
+    work.client = client;
+    match client.address {
+        Some(address) if Some(address) != scene.peer.inbound.peer => ip::push(&mut work.client_text, address),
+        Some(_) | None => work.client_text.extend_from_slice(&scene.peer.text),
     }
-    work.https = seen.https.unwrap_or(scene.peer.tls.is_some());
-    trace::request_id(request, &listener.ids, || scene.shard.net.random(), &mut work.request_id);
+    if listener.ids.request_id {
+        note_id(scene, work);
+    }
     match request.head.method {
         Method::Trace | Method::Connect => return Err(Fault::last(FaultKind::MethodNotAllowed)),
-        _ => {}
+        Method::Get
+        | Method::Head
+        | Method::Post
+        | Method::Put
+        | Method::Delete
+        | Method::Patch
+        | Method::Options
+        | Method::Other => {}
     }
     let path = request.path();
+    if path.is_empty() {
+        return Ok(());
+    }
     if let Normalised::Unchanged = target::normalise(path, &listener.path_rules, &mut work.path).map_err(Fault::last)? {
         work.path.extend_from_slice(path);
     }
     Ok(())
 }
 
+/// The client's id where it is well formed, else one of ours.
+fn note_id<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
+    match scene.request.value(Known::XRequestId) {
+        Some(sent) if trace::is_request_id(sent) => work.request_id.extend_from_slice(sent),
+        Some(_) | None => {
+            let net = &scene.shard.net;
+            work.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
+        }
+    }
+}
+
 fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
     let Work { host, path, params, client, .. } = work;
-    let source = client.unwrap_or(scene.peer.ip);
+    let source = client.address.unwrap_or(scene.peer.ip);
     let wanted = Wanted { request: scene.request, host, path, source };
     let kind = match scene.bound.table(scene.listener).find(&wanted, params) {
         Found::Route(id) => {
@@ -111,7 +132,11 @@ fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> 
         }
         Found::MethodNotAllowed(methods) => {
             work.value.clear();
-            scene.bound.table(scene.listener).write_methods(methods, &mut work.value);
+            for name in scene.bound.table(scene.listener).method_names(methods) {
+                let separator: &[u8] = if work.value.is_empty() { b"" } else { b", " };
+                work.value.extend_from_slice(separator);
+                work.value.extend_from_slice(name.as_bytes());
+            }
             work.effects.to_client.add(b"Allow", &work.value);
             FaultKind::MethodNotAllowed
         }
@@ -168,7 +193,7 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         cluster = bound.upstream(upstream).cluster.borrow();
         endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
     }
-    let consumer = work.effects.consumer;
+    let consumer = work.consumer;
     let line = Line {
         record,
         client: &work.client_text,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::balance::Health;
+use crate::base::date::DateCache;
 use crate::base::{Address, BufPool, Rng};
 use crate::config::plan::{ListenerId, Plan};
 use crate::edge::accept::{self, Door};
@@ -44,6 +45,8 @@ pub struct Shard<N: Net> {
     pub leases: Leases,
     /// Chance, seeded from the machine.
     pub rng: RefCell<Rng>,
+    /// The current second as text.
+    pub dates: RefCell<DateCache>,
     /// Raised when the shard should finish what runs and take nothing new.
     pub draining: Signal,
     /// Requests being served now.
@@ -73,6 +76,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
         outbox: end.outbox.clone(),
         leases: Leases::default(),
         rng: RefCell::new(Rng::new(net.random())),
+        dates: RefCell::default(),
         draining: Signal::default(),
         active: Cell::new(0),
         tunnels: Cell::new(0),
@@ -123,8 +127,7 @@ impl<N: Net> Shard<N> {
                 });
             }
             ToShard::Health { upstream, address, up } => self.set_health(&upstream, &address, up),
-            ToShard::Grant(grant) => self.leases.granted(&self.bound(), grant, self.net.now()),
-            ToShard::Recall(recall) => self.leases.recalled(&self.bound(), &recall, &self.outbox, self.net.now()),
+            ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
                 self.close_doors();
@@ -157,7 +160,7 @@ impl<N: Net> Shard<N> {
         let generation = plan.generation;
         let before = self.bound.borrow().clone();
         let now = self.net.now();
-        let bound = Bound::new(plan, counters, before.as_deref(), &mut self.rng.borrow_mut(), now);
+        let bound = Bound::new(plan, counters, before.as_deref(), self.outbox.shard, &mut self.rng.borrow_mut(), now);
         *self.prepared.borrow_mut() = Some(Prepared { bound: Rc::new(bound), sockets });
         self.tell(FromShard::Prepared { generation });
     }

@@ -6,13 +6,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
-use crate::base::{Address, Fault, FaultKind, Rng, Tick};
+use crate::base::{Fault, FaultKind, Rng, Tick};
 use crate::config::plan::UpstreamPlan;
-use crate::net::{Net, Peek, Stream, Transport};
+use crate::net::tls::Transport;
+use crate::net::{Net, Peek, Stream};
 
 /// One shard's side of one upstream.
 pub struct Upstream<N: Net> {
@@ -169,9 +171,10 @@ impl<N: Net> Upstream<N> {
         InFlight { upstream: self.clone(), flight, began: now, judged: false }
     }
 
-    /// Where `index` is, and its name.
-    pub fn address_of(&self, index: EndpointIndex) -> Option<Address> {
-        self.cluster.borrow().endpoint(index).map(|endpoint| endpoint.address.clone())
+    /// The endpoint's name, for a Host field of our own.
+    pub fn endpoint_name(&self, index: EndpointIndex) -> Arc<str> {
+        let cluster = self.cluster.borrow();
+        cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
     /// A kept connection to `index` that is fit to use, if there is one.

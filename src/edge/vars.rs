@@ -28,9 +28,9 @@ impl<'a, N: Net> Vars<'a, N> {
     fn tls(&self, variable: TlsVariable) -> &[u8] {
         let Some(tls) = &self.scene.peer.tls else { return b"" };
         match variable {
-            TlsVariable::Sni => tls.sni.as_deref().unwrap_or("").as_bytes(),
-            TlsVariable::Version => tls.version.as_bytes(),
-            TlsVariable::ClientSubject => tls.subject.as_deref().unwrap_or("").as_bytes(),
+            TlsVariable::Sni => tls.server_name.as_deref().unwrap_or("").as_bytes(),
+            TlsVariable::Version => tls.version.name().as_bytes(),
+            TlsVariable::ClientSubject => tls.peer_subject.as_deref().unwrap_or("").as_bytes(),
         }
     }
 
@@ -60,7 +60,7 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Host => out.extend_from_slice(&self.work.host),
             Variable::Authority => out.extend_from_slice(request.authority()),
             Variable::Method => out.extend_from_slice(request.method_text()),
-            Variable::Scheme => out.extend_from_slice(if self.work.https { b"https" } else { b"http" }),
+            Variable::Scheme => out.extend_from_slice(if self.work.https() { b"https" } else { b"http" }),
             Variable::Path => out.extend_from_slice(&self.work.path),
             Variable::PathRaw => out.extend_from_slice(request.path()),
             Variable::Query => out.extend_from_slice(request.query()),
@@ -72,7 +72,7 @@ impl<N: Net> Lookup for Vars<'_, N> {
             }
             Variable::RequestId => out.extend_from_slice(&self.work.request_id),
             Variable::Consumer => {
-                let consumer = self.work.effects.consumer;
+                let consumer = self.work.consumer;
                 let name = consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]);
                 out.extend_from_slice(name.as_bytes());
             }

@@ -27,7 +27,7 @@ mod listener;
 mod shard;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(in crate::net) mod tests;
 
 pub use ear::UringEar;
 pub use listener::UringListener;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use crate::base::limits::PARAMS_MAX;
 use crate::route::condition::Conditions;
 use crate::route::grow::Grove;
 use crate::route::host::Hosts;
@@ -29,6 +30,10 @@ impl Table {
         let mut kept = Vec::with_capacity(rules.len());
         let mut compiled = Compiled::default();
         for rule in rules {
+            if rule.params.len() > PARAMS_MAX {
+                faults.push(Report::TooManyParams { rule: rule.name });
+                continue;
+            }
             match methods.add(&rule.methods) {
                 Some(set) => {
                     compiled.add(&rule, set, &mut regexes);
@@ -88,7 +93,7 @@ fn order_of(rule: &Rule) -> Option<Box<[u16]>> {
     if *names == *rule.params {
         return None;
     }
-    let position = |param: &Box<str>| names.iter().position(|name| name == param);
+    let position = |param: &str| names.iter().position(|name| **name == *param);
     Some(rule.params.iter().map(|param| position(param).map_or(u16::MAX, |at| at as u16)).collect())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::route::host::TreeId;
 use crate::route::pattern::{Part, PathPattern};
-use crate::route::tree::{Edge, Forest, Leaf, NONE, Node};
+use crate::route::tree::{Edge, Forest, Leaf, NO_CHILD, NONE, Node};
 
 /// Trees that still grow.
 #[derive(Debug, Default)]
@@ -135,7 +135,8 @@ impl Grove {
 impl Forest {
     /// Appends one node whose children, then the targets of its edges, will stand at `first`.
     fn lay(&mut self, sprout: &Sprout, first: u32) {
-        let label_start = self.intern(&sprout.label);
+        let label = sprout.label.get(1..).unwrap_or_default();
+        let label_start = self.intern(label);
         let edge_first = self.edges.len() as u32;
         let target_first = first + sprout.children.len() as u32;
         for (offset, (suffix, _)) in sprout.edges.iter().enumerate() {
@@ -145,18 +146,35 @@ impl Forest {
         }
         let [exact, open @ ..] = &sprout.lists;
         let leaf = self.leaf(sprout);
-        self.keys.push(sprout.label.first().copied().unwrap_or(0));
+        let (slot_first, low, width) = self.slots(sprout);
         self.nodes.push(Node {
             best: NONE,
             label_start,
-            label_len: sprout.label.len() as u16,
-            child_count: sprout.children.len() as u16,
             child_first: first,
+            slot_first,
             edge_first,
+            label_len: label.len() as u16,
             edge_count: sprout.edges.len() as u16,
+            low,
+            width,
             forks: !sprout.edges.is_empty() || open.iter().any(|list| !list.is_empty()),
             leaf: if exact.is_empty() && open.iter().all(Vec::is_empty) { NONE } else { leaf },
         });
+    }
+
+    /// Appends the slots of a node: where they are, their lowest byte, how many.
+    fn slots(&mut self, sprout: &Sprout) -> (u32, u8, u8) {
+        let start = self.slots.len();
+        let (Some((low, _)), Some((high, _))) = (sprout.children.first_key_value(), sprout.children.last_key_value())
+        else {
+            return (start as u32, 0, 0);
+        };
+        let width = high - low + 1;
+        self.slots.resize(start + usize::from(width), NO_CHILD);
+        for (number, byte) in sprout.children.keys().enumerate() {
+            self.slots[start + usize::from(byte - low)] = number as u8;
+        }
+        (start as u32, *low, width)
     }
 
     /// Appends the four lists of a node; the number of their leaf.
@@ -184,10 +202,12 @@ impl Forest {
             let node = self.nodes[id];
             let leaf = self.leaves.get(node.leaf as usize);
             let own = leaf.and_then(|leaf| self.ranks[leaf.start as usize..leaf.regex_end as usize].iter().min());
-            let below = u32::from(node.child_count) + u32::from(node.edge_count);
-            let range = node.child_first as usize..(node.child_first + below) as usize;
-            let beneath = self.nodes[range].iter().map(|child| child.best).min();
-            self.nodes[id].best = own.copied().into_iter().chain(beneath).min().unwrap_or(NONE);
+            let slots = &self.slots[node.slot_first as usize..][..usize::from(node.width)];
+            let children = slots.iter().filter(|slot| **slot != NO_CHILD);
+            let children = children.map(|slot| self.nodes[node.child_first as usize + usize::from(*slot)].best);
+            let edges = &self.edges[node.edge_first as usize..][..usize::from(node.edge_count)];
+            let targets = edges.iter().map(|edge| self.nodes[edge.node as usize].best);
+            self.nodes[id].best = own.copied().into_iter().chain(children).chain(targets).min().unwrap_or(NONE);
         }
     }
 }

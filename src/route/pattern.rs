@@ -71,6 +71,46 @@ pub enum PatternError {
     TailNotLast(usize),
 }
 
+impl PatternError {
+    /// The byte at which the text is wrong.
+    pub const fn at(&self) -> usize {
+        match self {
+            PatternError::NotAbsolute | PatternError::TooLong => 0,
+            PatternError::NotPath(at)
+            | PatternError::Unclosed(at)
+            | PatternError::Stray(at)
+            | PatternError::Name(at)
+            | PatternError::Duplicate(at, _)
+            | PatternError::TooMany(at)
+            | PatternError::TwoInSegment(at)
+            | PatternError::TailNotLast(at) => *at,
+        }
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PatternError::NotAbsolute => out.write_str("a path begins with `/`"),
+            PatternError::TooLong => write!(out, "a path pattern has at most {PATTERN_BYTES_MAX} bytes"),
+            PatternError::NotPath(_) => {
+                out.write_str("a path pattern ends before `?` and `#`; query matchers stand apart")
+            }
+            PatternError::Unclosed(_) => out.write_str("this `{` has no `}`; a plain brace is written `{{`"),
+            PatternError::Stray(_) => out.write_str("this `}` has no `{`; a plain brace is written `}}`"),
+            PatternError::Name(_) => {
+                out.write_str("a parameter's name has letters, digits, `_` and `-`, and does not begin with a digit")
+            }
+            PatternError::Duplicate(_, name) => write!(out, "the parameter `{name}` was named before"),
+            PatternError::TooMany(_) => write!(out, "a path has at most {PARAMS_MAX} parameters"),
+            PatternError::TwoInSegment(_) => out.write_str("one segment has at most one parameter"),
+            PatternError::TailNotLast(_) => out.write_str("`{*name}` is the whole last segment"),
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
+
 impl PathPattern {
     /// The path itself.
     pub fn exact(text: &str) -> Result<PathPattern, PatternError> {
@@ -253,6 +293,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn literal(text: &str) -> Part {
@@ -300,6 +342,27 @@ mod tests {
         let many: String = (0..=PARAMS_MAX).map(|number| format!("/{{p{number}}}")).collect();
         assert!(matches!(error(&many), PatternError::TooMany(_)));
         assert_eq!(error(&"/".repeat(PATTERN_BYTES_MAX + 1)), PatternError::TooLong);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_in_place(text in "/?[{}*/a.0é?-]{0,24}") {
+            for parsed in [PathPattern::exact(&text), PathPattern::prefix(&text), PathPattern::template(&text)] {
+                match parsed {
+                    Ok(pattern) => prop_assert!(text.starts_with('/') && pattern.names().len() <= PARAMS_MAX),
+                    Err(error) => prop_assert!(text.is_char_boundary(error.at()) && !error.to_string().is_empty()),
+                }
+            }
+        }
+
+        #[test]
+        fn a_template_takes_what_fills_it(words in prop::collection::vec("[a-z.]{1,5}", 1..6)) {
+            let names = words.iter().zip(0..).map(|(_, number)| format!("/v{{p{number}}}.x"));
+            let pattern = PathPattern::template(&names.collect::<String>()).unwrap();
+            let filled = |suffix: &str| words.iter().map(|word| format!("/v{word}{suffix}")).collect::<String>();
+            prop_assert!(pattern.takes(filled(".x").as_bytes()));
+            prop_assert!(!pattern.takes(filled("").as_bytes()) || words.iter().all(|word| word.ends_with(".x")));
+        }
     }
 
     #[test]

@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::Span;
 use crate::base::limits::{ROUTE_COMPARED_MAX, ROUTE_REPORTS_MAX};
 use crate::route::condition::unmapped;
-use crate::route::params::Trail;
+use crate::route::params::{Spans, Trail};
 use crate::route::pattern::{Part, PathPattern};
 use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 use crate::route::table::{Origin, Table};
@@ -47,13 +46,18 @@ pub enum Report {
         /// The rule that was left out.
         rule: Box<str>,
     },
+    /// A fault: the rule is not in the table, because its route counts more than `limits::PARAMS_MAX` parameters.
+    TooManyParams {
+        /// The rule that was left out.
+        rule: Box<str>,
+    },
 }
 
 impl Report {
     /// Must a configuration with it be refused? What is no fault is a warning.
     pub const fn is_fault(&self) -> bool {
         match self {
-            Report::TooManyMethods { .. } => true,
+            Report::TooManyMethods { .. } | Report::TooManyParams { .. } => true,
             Report::Conflict { .. } | Report::Overlap { .. } | Report::Unreachable { .. } => false,
         }
     }
@@ -79,6 +83,9 @@ impl fmt::Display for Report {
             ),
             Report::TooManyMethods { rule } => {
                 write!(out, "route `{rule}` names more unusual methods than one listener can tell apart")
+            }
+            Report::TooManyParams { rule } => {
+                write!(out, "route `{rule}` has more path parameters, over all of its paths, than a route may have")
             }
         }
     }
@@ -183,11 +190,12 @@ struct Collect<'a> {
 
 impl Judge for Collect<'_> {
     fn bar(&self) -> u32 {
-        self.bar
+        // Enough is enough: many rules of one path would be compared each with each.
+        if self.ranks.len() < ROUTE_COMPARED_MAX { self.bar } else { 0 }
     }
 
-    fn judge(&mut self, ranks: &[u32], _: &[Span]) {
-        for rank in ranks.iter().take_while(|rank| **rank < self.bar) {
+    fn judge(&mut self, ranks: &[u32], _: &Spans) {
+        for rank in ranks.iter().take(ROUTE_COMPARED_MAX).take_while(|rank| **rank < self.bar) {
             let entry = &self.table.shared.entries[*rank as usize];
             let conditions = self.table.shared.conditions.get(entry.conditions as usize);
             if conditions.is_none_or(|all| all.path_holds(self.path, &self.table.regexes)) {

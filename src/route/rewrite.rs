@@ -3,6 +3,8 @@
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.
 //! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a rewrite.
 
+use std::fmt;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::limits::REGEX_PROGRAM_BYTES_MAX;
@@ -58,6 +60,18 @@ pub enum RewriteError {
     Dollar(usize),
 }
 
+impl fmt::Display for RewriteError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RewriteError::Regex(error) => error.fmt(out),
+            RewriteError::Capture(name) => write!(out, "the expression has no capture `{name}`"),
+            RewriteError::Dollar(_) => out.write_str("this `$` names no capture; a plain dollar is written `$$`"),
+        }
+    }
+}
+
+impl std::error::Error for RewriteError {}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Literal(Box<[u8]>),
@@ -94,7 +108,7 @@ fn append_query(question: Option<usize>, query: Option<&[u8]>, out: &mut Vec<u8>
     match (question, query) {
         (Some(at), _) if at + 1 == out.len() => out.truncate(at),
         (_, None) => {}
-        (Some(_), Some(query)) if query.is_empty() => {}
+        (Some(_), Some([])) => {}
         (own, Some(query)) => {
             out.push(if own.is_some() { b'&' } else { b'?' });
             out.extend_from_slice(query);

@@ -3,6 +3,8 @@
 //! Everything here is parsed: a `Rule` that exists is well formed. Whether rules get along with each other is judged by
 //! `route::report` when a table is built.
 
+use std::fmt;
+
 use ipnet::IpNet;
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -164,7 +166,7 @@ pub enum HostPattern {
 pub enum HostError {
     /// It is empty, or one of its labels is.
     EmptyLabel,
-    /// It is longer than a name can be (253 bytes).
+    /// It is longer than a name can be.
     TooLong,
     /// A `*` that is not the whole first label.
     Wildcard,
@@ -175,6 +177,26 @@ pub enum HostError {
     /// `[…]` without an IPv6 address inside.
     Address,
 }
+
+impl fmt::Display for HostError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostError::EmptyLabel => out.write_str("a host has no empty label"),
+            HostError::TooLong => write!(out, "a host has at most {HOST_BYTES_MAX} bytes"),
+            HostError::Wildcard => out.write_str("`*` stands alone or is the whole first label, as in `*.example.com`"),
+            HostError::Port => out.write_str("a host has no port here; the listener has one"),
+            HostError::Character(letter) => {
+                write!(
+                    out,
+                    "`{letter}` does not stand in a host; names of other scripts are written in their `xn--` form"
+                )
+            }
+            HostError::Address => out.write_str("between `[` and `]` stands an IPv6 address"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
 
 impl HostPattern {
     /// Reads `*`, `example.com`, `*.example.com`, `192.0.2.1`, `[2001:db8::1]`.
@@ -187,7 +209,7 @@ impl HostPattern {
         }
         let (name, wild) = text.strip_prefix("*.").map_or((text, false), |name| (name, true));
         let name = name.strip_suffix('.').unwrap_or(name);
-        if name.len() > 253 {
+        if name.len() > HOST_BYTES_MAX {
             return Err(HostError::TooLong);
         }
         for letter in name.chars() {
@@ -228,8 +250,8 @@ impl HostPattern {
     }
 }
 
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostPattern::Exact(name) => out.write_str(name),
             HostPattern::Suffix(suffix) => write!(out, "*{suffix}"),
@@ -237,6 +259,9 @@ impl std::fmt::Display for HostPattern {
         }
     }
 }
+
+/// A name has at most 253 bytes when written with dots (RFC 1035 section 3.1, less the root's).
+const HOST_BYTES_MAX: usize = 253;
 
 fn address(text: &str) -> Result<HostPattern, HostError> {
     let (inner, rest) = text[1..].split_once(']').ok_or(HostError::Address)?;
@@ -249,7 +274,31 @@ fn address(text: &str) -> Result<HostPattern, HostError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_match_begins_with_the_literal_prefix(
+            text in "[\\^]?/[ab/.?*+|()\\[\\]{}2^$\\\\-]{0,10}",
+            values in prop::collection::vec("/[ab/2-]{0,6}", 20),
+        ) {
+            let Ok(regex) = WholeRegex::new(&text) else { return Ok(()) };
+            for value in values.iter().chain([&"/".to_owned()]) {
+                let begins = value.as_bytes().starts_with(regex.literal_prefix());
+                prop_assert!(begins || !regex.regex().is_match(value.as_bytes()), "{} and {}", text, value);
+            }
+        }
+
+        #[test]
+        fn hosts_are_refused_or_written_alike(text in "[*.a-b:\\[\\]é_1]{0,12}") {
+            match HostPattern::parse(&text) {
+                Ok(host) => prop_assert_eq!(HostPattern::parse(&host.to_string()), Ok(host)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
 
     #[test]
     fn hosts_are_read_and_refused() {

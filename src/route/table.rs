@@ -111,7 +111,7 @@ impl Table {
 
     fn find_method(&self, asked: MethodSet, wanted: &Wanted<'_>, params: &mut Params) -> Found {
         let Params { found, trail } = params;
-        found.clear();
+        found.truncate(0);
         if wanted.path.len() > usize::from(u16::MAX) {
             // Spans could not name its parts. Heads are capped well below.
             return Found::None;
@@ -138,9 +138,11 @@ impl Table {
 
     fn reorder(&self, entry: &Entry, spans: &mut Spans) {
         let Some(order) = self.shared.orders.get(entry.order as usize) else { return };
-        let taken = spans.clone();
-        spans.clear();
-        spans.extend(order.iter().map(|from| taken.get(usize::from(*from)).copied().unwrap_or(Span::EMPTY)));
+        let taken = *spans;
+        spans.truncate(0);
+        for from in order {
+            spans.push(taken.as_slice().get(usize::from(*from)).copied().unwrap_or(Span::EMPTY));
+        }
     }
 
     pub(super) fn conditions_hold(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
@@ -168,15 +170,14 @@ impl Judge for Best<'_> {
         self.rank
     }
 
-    fn judge(&mut self, ranks: &[u32], spans: &[Span]) {
+    fn judge(&mut self, ranks: &[u32], spans: &Spans) {
         for rank in ranks.iter().take_while(|rank| **rank < self.rank) {
             let entry = &self.table.shared.entries[*rank as usize];
             if !entry.methods.meets(self.asked) {
                 self.missed_method = true;
             } else if entry.conditions == NONE || self.table.conditions_hold(entry, self.wanted) {
                 self.rank = *rank;
-                self.spans.clear();
-                self.spans.extend_from_slice(spans);
+                *self.spans = *spans;
                 return;
             }
         }
@@ -195,7 +196,7 @@ impl Judge for Allowed<'_> {
         NONE
     }
 
-    fn judge(&mut self, ranks: &[u32], _: &[Span]) {
+    fn judge(&mut self, ranks: &[u32], _: &Spans) {
         for rank in ranks {
             let entry = &self.table.shared.entries[*rank as usize];
             if self.table.conditions_hold(entry, self.wanted) {

@@ -18,7 +18,7 @@ pub struct Sample {
     bytes: Vec<u8>,
     head: RequestHead,
     host: String,
-    path: String,
+    path: Vec<u8>,
     source: IpAddr,
 }
 
@@ -30,7 +30,7 @@ impl Sample {
             bytes: Vec::new(),
             head: RequestHead { method: Method::of(method.as_bytes()), ..RequestHead::default() },
             host: host.to_owned(),
-            path: path.to_owned(),
+            path: path.as_bytes().to_vec(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         sample.head.method_text = sample.push(method);
@@ -53,9 +53,14 @@ impl Sample {
         self
     }
 
+    /// Another path, of any bytes.
+    pub fn set_path(&mut self, path: Vec<u8>) {
+        self.path = path;
+    }
+
     pub fn wanted(&self) -> Wanted<'_> {
         let request = Request { bytes: &self.bytes, head: &self.head };
-        Wanted { request, host: self.host.as_bytes(), path: self.path.as_bytes(), source: self.source }
+        Wanted { request, host: self.host.as_bytes(), path: &self.path, source: self.source }
     }
 
     pub fn found(&self, table: &Table) -> Found {
@@ -67,7 +72,7 @@ impl Sample {
         let mut params = Params::default();
         match table.find(&self.wanted(), &mut params) {
             Found::Route(RouteId(route)) => {
-                let texts = params.spans().iter().map(|span| span.of(self.path.as_bytes()));
+                let texts = params.spans().iter().map(|span| span.of(&self.path));
                 Some((route, texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()))
             }
             Found::MethodNotAllowed(_) | Found::None => None,

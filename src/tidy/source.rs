@@ -102,14 +102,14 @@ fn is_test_file(path: &str) -> bool {
     tests.iter().any(|start| path.starts_with(start)) || path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
-/// The line of the first `#[cfg(test)]` that stands before a `mod`.
+/// The line of the `#[cfg(test)]` that stands before `mod tests {`.
 fn tests_line(code: &[Token]) -> usize {
     let attribute = |at: usize| {
         let words = ["cfg", "test"].iter().zip([2, 4]).all(|(word, ahead)| code[at + ahead].is_word(word));
         let marks = [('#', 0), ('[', 1), ('(', 3), (')', 5), (']', 6)];
         words && marks.iter().all(|(mark, ahead)| code[at + ahead].is_mark(*mark))
     };
-    let mut starts = (0..code.len().saturating_sub(8)).filter(|at| attribute(*at) && code[at + 7].is_word("mod"));
-    // `#[cfg(test)] mod tidy;` among the modules of lib.rs is not where tests begin.
-    starts.find(|at| code[at + 8].is_word("tests")).map_or(usize::MAX, |at| code[at].line)
+    let mut starts = (0..code.len().saturating_sub(9)).filter(|at| attribute(*at) && code[at + 7].is_word("mod"));
+    // `mod tests;` among the other modules is not where tests begin.
+    starts.find(|at| code[at + 8].is_word("tests") && code[at + 9].is_mark('{')).map_or(usize::MAX, |at| code[at].line)
 }

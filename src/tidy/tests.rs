@@ -92,6 +92,8 @@ fn what_is_too_long_is_found() {
     assert_eq!(broken("src/base/x/tests.rs", &long), [""; 0]);
     let tested = format!("//! x\n#[cfg(test)]\nmod tests {{\n{}}}", "\n".repeat(151));
     assert_eq!(broken("src/base/x.rs", &tested), ["file-length"]);
+    let declared = format!("#[cfg(test)]\nmod tests;\nconst A: u8 = 1;\n{}", "\n".repeat(151));
+    assert_eq!(broken("src/base/x.rs", &declared), [""; 0]);
     let body = format!("fn f() {{{}}}", "\n".repeat(70));
     assert_eq!(broken("src/base/x.rs", &body), ["function-length"]);
     assert_eq!(broken("src/base/x.rs", &format!("// {}", "x".repeat(118))), ["width"]);

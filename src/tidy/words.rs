@@ -10,7 +10,8 @@ struct Bound {
     instead: &'static str,
 }
 
-const MACHINE: &[&str] = &["src/net/uring", "src/control/", "src/command/"];
+const MACHINE: &[&str] = &["src/net/uring", "src/net/machine", "src/control/", "src/command/"];
+const KERNEL: &[&str] = &["src/net/uring", "src/net/machine"];
 const PLANES: &[&str] = &["src/control/", "src/command/"];
 
 /// Where the machine may be touched. Each phrase is matched token by token, strings and comments do not count.
@@ -24,7 +25,7 @@ const BOUNDS: [Bound; 11] = [
     Bound { phrase: "thread::sleep", files: PLANES, instead: "wait through `Net::sleep_until`" },
     Bound { phrase: "ToSocketAddrs", files: PLANES, instead: "names are resolved by the control plane" },
     Bound { phrase: "to_socket_addrs", files: PLANES, instead: "names are resolved by the control plane" },
-    Bound { phrase: "unsafe", files: &["src/net/uring", "src/net/sockets"], instead: "find the safe way" },
+    Bound { phrase: "unsafe", files: KERNEL, instead: "find the safe way" },
     Bound {
         phrase: "std::net::TcpStream",
         files: &["src/net/", "src/control/", "src/command/"],
@@ -122,9 +123,9 @@ fn check_globs(source: &Source, findings: &mut Vec<Finding>) {
         } else if token.is_mark(';') {
             in_use = false;
         }
-        let own = at >= 3 && source.code[at - 3].is_word("super");
+        let own = at >= 3 && ["super", "prelude"].iter().any(|word| source.code[at - 3].is_word(word));
         if in_use && token.is_mark('*') && !(own && source.is_test(token.line)) {
-            let what = "an import of everything: name what is used (tests may say `use super::*`)";
+            let what = "an import of everything: name what is used (tests may say `use super::*` and take a prelude)";
             findings.push(source.finding(token.line, "globs", what));
         }
     }

@@ -99,6 +99,11 @@ pub struct Field {
     pub known: Known,
 }
 
+impl Field {
+    /// A field with neither name nor value, to be overwritten.
+    pub const EMPTY: Field = Field { name: Span::EMPTY, value: Span::EMPTY, known: Known::Other };
+}
+
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {

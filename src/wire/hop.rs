@@ -52,6 +52,11 @@ pub struct Options {
 pub fn options(fields: &Fields, bytes: &[u8]) -> Options {
     let mut options = Options::default();
     for value in fields.values(bytes, Known::Connection) {
+        // What browsers send needs no list.
+        if is_name(value, b"keep-alive") {
+            options.keep_alive = true;
+            continue;
+        }
         for option in members(value) {
             if is_name(option, b"keep-alive") {
                 options.keep_alive = true;

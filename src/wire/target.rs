@@ -98,21 +98,28 @@ pub fn normalise(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<No
 /// True for most normal paths; those with percent-encodings are looked at again.
 fn is_normal(path: &[u8], rules: &PathRules) -> bool {
     let mut before = 0;
-    for (at, byte) in path.iter().enumerate() {
+    let mut suspect = false;
+    for byte in path {
         if !PATH[usize::from(*byte)] {
             return false;
         }
-        let odd = match *byte {
-            b'.' => before == b'/' && dots(&path[at..]) != Dots::None,
-            b'/' => before == b'/' && rules.merge_slashes,
-            _ => false,
-        };
-        if odd {
-            return false;
-        }
+        suspect |= (before == b'/') & ((*byte == b'.') | (*byte == b'/'));
         before = *byte;
     }
-    path.first() == Some(&b'/')
+    path.first() == Some(&b'/') && !(suspect && has_odd_segment(path, rules))
+}
+
+/// Is there a dot segment, or an empty one that is to be merged, in a path of allowed characters?
+#[cold]
+fn has_odd_segment(path: &[u8], rules: &PathRules) -> bool {
+    let mut segments = path[1..].split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_empty = segment.is_empty() && segments.peek().is_some();
+        if dots(segment) != Dots::None || (is_empty && rules.merge_slashes) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cold]
@@ -219,11 +226,10 @@ enum Dots {
     Refused,
 }
 
-/// Looks at the segment at the front of `text`.
-fn dots(text: &[u8]) -> Dots {
-    match text {
-        [b'.'] | [b'.', b'/', ..] => Dots::One,
-        [b'.', b'.'] | [b'.', b'.', b'/', ..] => Dots::Two,
+fn dots(segment: &[u8]) -> Dots {
+    match segment {
+        b"." => Dots::One,
+        b".." => Dots::Two,
         [b'.', b';', ..] | [b'.', b'.', b';', ..] => Dots::Refused,
         _ => Dots::None,
     }

@@ -2,13 +2,18 @@
 
 use crate::config::compile::Compiler;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{Action, FixedAnswer, HostRule, ProxyPlan, RetryPlan, Targets, UpstreamId};
+use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan, UpstreamId};
 use crate::config::report::Report;
 use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
 use crate::config::spec::server::Timeouts;
 use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
-use crate::route::rewrite::{PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
-use crate::route::split::{Split, Stick};
+use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
+use crate::route::split::{Split, Stick, stable_hash};
+
+/// What keeps the splits of two routes apart: their names.
+fn stick_name(route: &RouteSpec) -> &str {
+    route.name.as_ref().map_or("", |name| &name.value)
+}
 
 impl Compiler<'_> {
     /// Compiles the one action of a route. `params` are the names of its path's parameters.
@@ -29,7 +34,8 @@ impl Compiler<'_> {
             }
             [_] => {}
             [(first, first_place), (second, place), ..] => {
-                let report = Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
+                let report =
+                    Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
                 self.faults.push(report.other(*first_place, "the first one"));
                 return None;
             }
@@ -48,6 +54,7 @@ impl Compiler<'_> {
 
     fn proxy(&mut self, route: &RouteSpec, params: &[&str]) -> Option<ProxyPlan> {
         let targets = self.targets(route);
+        let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
             Some(rewrite) => self.rewrite(rewrite, route, params).map(Some),
             None => Some(None),
@@ -55,8 +62,12 @@ impl Compiler<'_> {
         let host = self.host_rule(&route.host, params);
         let retry = self.retry(&route.retry);
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
+        let (upstreams, split) = targets?;
         Some(ProxyPlan {
-            upstreams: targets?,
+            upstreams,
+            split,
+            stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
+            stick_salt: stable_hash(stick_name(route).as_bytes(), 0),
             rewrite: rewrite?,
             host: host?,
             total: timeouts.total.some().map(|time| time.0),
@@ -68,7 +79,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn targets(&mut self, route: &RouteSpec) -> Option<Targets> {
+    fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
         let to = route.to.as_ref()?;
         if to.value.is_empty() {
             self.error(to.place, "the list of upstreams is empty");
@@ -90,12 +101,7 @@ impl Compiler<'_> {
             self.error(to.place, "all weights are 0: nothing would get the requests");
             return None;
         }
-        let stick = match &route.stick {
-            Some(stick) => Some(self.stick(stick)?),
-            None => None,
-        };
-        let upstreams = upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?;
-        Some(Targets { upstreams, split, stick })
+        Some((upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?, split))
     }
 
     fn stick(&mut self, text: &Placed<String>) -> Option<Stick> {
@@ -139,7 +145,9 @@ impl Compiler<'_> {
     fn regex_rewrite(&mut self, regex: &Placed<String>, replace: &Placed<String>) -> Option<PathRewrite> {
         let report = match RegexRewrite::new(&regex.value, &replace.value) {
             Ok(rewrite) => return Some(PathRewrite::Regex(rewrite)),
-            Err(RewriteError::Regex(fault)) => Report::error(regex.place, "not a regular expression").help(fault.to_string()),
+            Err(RewriteError::Regex(fault)) => {
+                Report::error(regex.place, "not a regular expression").help(fault.to_string())
+            }
             Err(RewriteError::Capture(name)) => {
                 Report::error(replace.place, format!("the expression has no group `{name}`"))
             }
@@ -178,15 +186,16 @@ impl Compiler<'_> {
         false
     }
 
-    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRule> {
+    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRewrite> {
         match host.value.as_str() {
-            "keep" => Some(HostRule::Keep),
-            "endpoint" => Some(HostRule::Endpoint),
+            "keep" => Some(HostRewrite::Keep),
+            "endpoint" => Some(HostRewrite::Upstream),
             "" => {
-                self.faults.push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
+                self.faults
+                    .push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
                 None
             }
-            _ => self.field_value(host, params).map(HostRule::Set),
+            _ => self.field_value(host, params).map(HostRewrite::Template),
         }
     }
 

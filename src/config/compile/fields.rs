@@ -49,14 +49,15 @@ impl Compiler<'_> {
     }
 
     /// Is it a field that may be changed? Those that frame messages or belong to one connection are ours.
-    fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
+    pub(super) fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
         if !self.token(name, "field") {
             return false;
         }
         let lower = name.value.to_ascii_lowercase();
         let report = Report::error(name.place, format!("`{}` cannot be changed here", name.value));
         if OURS.contains(&lower.as_str()) {
-            self.faults.push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));
+            self.faults
+                .push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));
             return false;
         }
         if head == Head::Request && lower == "host" {

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::base::limits::PARAMS_MAX;
 use crate::base::{Address, limits};
 use crate::config::compile::Compiler;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{ClientTimeouts, ListenerPlan};
+use crate::config::plan::{ClientTimeouts, IdPlan, ListenerPlan};
 use crate::config::report::Report;
 use crate::config::spec::listener as spec;
 use crate::config::spec::listener::ListenerSpec;
@@ -16,6 +17,9 @@ use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ForwardedPlan, Source, Treatment};
 use crate::wire::h1::Caps;
 use crate::wire::target::{Backslash, EncodedSlash, PathRules};
+
+/// Our name in `Via`.
+const VIA_NAME: &str = "turnpike";
 
 impl Compiler<'_> {
     /// Compiles every listener that is right so far.
@@ -66,9 +70,13 @@ impl Compiler<'_> {
             backlog: listener.backlog.unwrap_or(BACKLOG),
             tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(&listener.shown_name(), tls)),
             proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
-            proxy_protocol_required: proxy.is_some_and(|proxy| proxy.required),
             table,
             forwarded,
+            ids: IdPlan {
+                request_id: listener.request_id,
+                traceparent: listener.traceparent,
+                via: listener.via.then_some(VIA_NAME),
+            },
             path_rules: path_rules(&listener.paths),
             caps: self.caps(&limits, listener.limits.place),
             timeouts: client_timeouts(&timeouts),
@@ -173,7 +181,8 @@ fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report
                 .help("`priority` decides, or a matcher that tells them apart")
         }
         route::Report::Overlap { first, second } => {
-            let title = format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
+            let title =
+                format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
             Report::warning(place(second), title)
                 .label("gets the rest")
                 .other(place(first), "gets those")
@@ -187,6 +196,9 @@ fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report
                 }
             };
             Report::warning(place(rule), title).other(place(by), "has the higher precedence")
+        }
+        route::Report::TooManyParams { rule } => {
+            Report::error(place(rule), format!("a path has at most {PARAMS_MAX} parameters"))
         }
         route::Report::TooManyMethods { rule } => {
             Report::error(place(rule), "the routes of a listener name too many unusual methods")

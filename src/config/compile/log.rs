@@ -11,8 +11,12 @@ impl Compiler<'_> {
             "json" => Some(LogFormat::Json),
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
-                let report = crate::config::report::Report::error(spec.format.place, "a text without variables would log nothing");
-                self.faults.push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
+                let report = crate::config::report::Report::error(
+                    spec.format.place,
+                    "a text without variables would log nothing",
+                );
+                self.faults
+                    .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
                 None
             }
             _ => self.log_template(&spec.format).map(LogFormat::Template),
@@ -63,7 +67,7 @@ impl Compiler<'_> {
 }
 
 /// Variables that only a log has, with what they stand for; the reference lists them.
-pub(in crate::config) const LOG_ONLY: &[(&str, LogPiece)] = &[
+pub(crate) const LOG_ONLY: &[(&str, LogPiece)] = &[
     ("duration", LogPiece::Duration),
     ("first_byte", LogPiece::FirstByte),
     ("connect", LogPiece::Connect),

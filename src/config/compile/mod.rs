@@ -14,7 +14,10 @@ mod text;
 mod tls;
 mod upstream;
 
-use std::collections::{BTreeSet, HashMap};
+pub(super) use log::LOG_ONLY;
+pub use tls::TicketKeys;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +38,7 @@ pub(crate) fn compile(
 ) -> Plan {
     let spec = &draft.spec;
     let shards = spec.server.shards.0.unwrap_or(environment.cores).max(1);
+    let faults_before = faults.places();
     let mut compiler = Compiler {
         draft,
         environment,
@@ -44,6 +48,7 @@ pub(crate) fn compile(
         timeouts: spec.defaults.timeouts.over(&Timeouts::default()),
         limits: spec.defaults.limits.over(&Limits::default()),
         names: Names::found(draft),
+        unread: faults_before,
         upstreams: Vec::new(),
         used: BTreeSet::new(),
     };
@@ -60,6 +65,8 @@ struct Compiler<'d> {
     timeouts: Timeouts,
     limits: Limits,
     names: Names,
+    /// Where the reader found errors.
+    unread: Vec<Place>,
     /// Those of `[upstream.NAME]` first, then those that routes name by address.
     upstreams: Vec<UpstreamPlan>,
     /// Places of the names of upstreams and policies that something uses.
@@ -108,30 +115,31 @@ impl Names {
         let root = &draft.root;
         let keys = |section: &str| -> Vec<String> {
             let entries = root.child(section).map(Node::entries).unwrap_or_default();
-            entries.iter().map(|(key, _)| key.text.clone()).collect()
+            distinct(entries.iter().map(|(key, _)| key.text.clone()))
         };
         let named = |section: &str| -> Vec<String> {
             let Some(Node { kind: NodeKind::Array(items), .. }) = root.child(section) else { return Vec::new() };
             let names = items.iter().filter_map(|item| item.child("name"));
             let texts = names.filter_map(|name| if let NodeKind::Text(text) = &name.kind { Some(text) } else { None });
-            texts.cloned().collect()
+            distinct(texts.cloned())
         };
-        let mut listeners = named("listener");
-        listeners.extend(draft.spec.listener.iter().map(|listener| listener.value.shown_name()));
-        Names {
-            upstreams: keys("upstream"),
-            policies: keys("policy"),
-            listeners,
-            consumers: named("consumer"),
-        }
+        let shown = draft.spec.listener.iter().map(|listener| listener.value.shown_name());
+        let listeners = distinct(named("listener").into_iter().chain(shown));
+        Names { upstreams: keys("upstream"), policies: keys("policy"), listeners, consumers: named("consumer") }
     }
+}
+
+/// Each name once, in order.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
 }
 
 impl Compiler<'_> {
     fn plan(&mut self) -> Plan {
         self.named_upstreams();
-        let (consumers, keys) = self.consumers();
-        let policies = self.policies(&consumers, &keys);
+        let consumers = self.consumers();
+        let policies = self.policies(&consumers);
         let routes = self.routes(&policies);
         let listeners = self.listeners(&routes);
         self.report_unused();
@@ -155,7 +163,7 @@ impl Compiler<'_> {
             routes: routes.into_iter().map(|route| route.plan).collect(),
             upstreams: std::mem::take(&mut self.upstreams),
             policies: policies.into_iter().map(|policy| policy.plan).collect(),
-            consumers,
+            consumers: consumers.names(),
         }
     }
 
@@ -172,7 +180,7 @@ impl Compiler<'_> {
 
     /// Did the reader find an error within?
     fn broken(&self, place: Place) -> bool {
-        self.faults.errors() > 0 && place != Place::default() && self.faults.within(place)
+        self.unread.iter().any(|fault| place.covers(*fault))
     }
 
     fn error(&mut self, place: Place, title: impl Into<String>) {

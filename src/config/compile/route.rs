@@ -3,16 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::compile::{Compiler, Section};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
+use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
 use crate::config::plan::{PolicyId, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
 use crate::policy::Phase;
-use crate::route::{FieldMatch, HostError, HostPattern, PathPattern, PatternError, RouteId, Rule, ValueMatch, WholeRegex};
+use crate::route::{
+    FieldMatch, HostError, HostPattern, PathPattern, PatternError, RouteId, Rule, ValueMatch, WholeRegex,
+};
 use crate::wire::head::Method;
 use crate::wire::target::{self, EncodedSlash, Normalised, PathRules};
 
@@ -88,7 +90,8 @@ impl Compiler<'_> {
         let targets = route.to.iter().flat_map(|to| to.value.iter()).map(|target| &target.value.0.upstream.value);
         for name in targets.chain(route.policies.iter().map(|name| &name.value)) {
             let upstreams = spec.upstream.iter().map(|(known, _)| known);
-            let known = upstreams.chain(spec.policy.iter().map(|(known, _)| known)).filter(|known| known.value == *name);
+            let known =
+                upstreams.chain(spec.policy.iter().map(|(known, _)| known)).filter(|known| known.value == *name);
             self.used.extend(known.map(|known| known.place));
         }
     }
@@ -104,11 +107,9 @@ impl Compiler<'_> {
             };
             let policy = &policies[found];
             self.used.insert(policy.place);
-            let id = PolicyId(found as u32);
-            for phase in &policy.phases {
-                if !list.contains(&(*phase, id)) {
-                    list.push((*phase, id));
-                }
+            let entry = (policy.plan.policy.phase(), PolicyId(found as u32));
+            if !list.contains(&entry) {
+                list.push(entry);
             }
         }
         list.sort_by_key(|(phase, _)| *phase);
@@ -119,7 +120,8 @@ impl Compiler<'_> {
         let route = &spec.value;
         let path = self.path(spec);
         let hosts: Vec<HostPattern> = route.hosts.iter().filter_map(|host| self.host(host)).collect();
-        let methods = route.methods.iter().filter(|method| self.method(method)).map(|method| method.value.as_str().into());
+        let methods =
+            route.methods.iter().filter(|method| self.method(method)).map(|method| method.value.as_str().into());
         let methods = methods.collect();
         let headers = self.matches(&route.headers, "field");
         let query = self.matches(&route.query, "query parameter");
@@ -138,7 +140,8 @@ impl Compiler<'_> {
         let given: Vec<&Placed<String>> = [path, path_prefix, path_exact, path_regex].into_iter().flatten().collect();
         if let [first, second, ..] = given.as_slice() {
             let report = Report::error(second.place, "a route has one pattern for the path");
-            self.faults.push(report.other(first.place, "the first one").help("write a second route for a second pattern"));
+            self.faults
+                .push(report.other(first.place, "the first one").help("write a second route for a second pattern"));
             return None;
         }
         if let Some(text) = path_regex {
@@ -184,7 +187,8 @@ impl Compiler<'_> {
             Ok(Normalised::Unchanged) => return,
             Ok(_) => {
                 let normal = String::from_utf8_lossy(&normal).into_owned();
-                let report = Report::warning(text.place, "requests are compared in their normal form, which this is not");
+                let report =
+                    Report::warning(text.place, "requests are compared in their normal form, which this is not");
                 if text.value.contains('{') { report } else { report.label(format!("write `{normal}`")) }
             }
             Err(_) => Report::warning(text.place, "requests with such a path are refused before they are routed"),

@@ -26,10 +26,12 @@ impl Compiler<'_> {
             Err(fault) => fault,
         };
         let report = match fault {
-            TemplateError::Unclosed(at) => Report::error(self.inside(text, at, 1), "a `{` without `}`")
-                .help("`{{` stands for the brace itself"),
-            TemplateError::Stray(at) => Report::error(self.inside(text, at, 1), "a `}` without `{`")
-                .help("`}}` stands for the brace itself"),
+            TemplateError::Unclosed(at) => {
+                Report::error(self.inside(text, at, 1), "a `{` without `}`").help("`{{` stands for the brace itself")
+            }
+            TemplateError::Stray(at) => {
+                Report::error(self.inside(text, at, 1), "a `}` without `{`").help("`}}` stands for the brace itself")
+            }
             TemplateError::Unknown(at, name) => {
                 let place = self.inside(text, at, name.len() + 2);
                 let known = params.iter().copied().chain(template::PLAIN.iter().map(|(name, _)| *name)).chain(FAMILIES);

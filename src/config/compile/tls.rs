@@ -84,7 +84,8 @@ impl Compiler<'_> {
     /// TLS towards an upstream.
     pub(super) fn upstream_tls(&mut self, spec: &UpstreamTlsSpec, place: Place) -> Option<UpstreamTlsPlan> {
         let mut files = Vec::new();
-        let roots = if spec.ca.is_empty() { Roots::System } else { Roots::Custom(self.authorities(&spec.ca, &mut files)?) };
+        let roots =
+            if spec.ca.is_empty() { Roots::System } else { Roots::Custom(self.authorities(&spec.ca, &mut files)?) };
         let certificate = match (&spec.client_cert, &spec.client_key) {
             (None, None) => None,
             (Some(cert), Some(key)) => {
@@ -97,7 +98,8 @@ impl Compiler<'_> {
             }
         };
         if !spec.verify {
-            self.faults.push(Report::warning(place, "the upstream's certificate is not verified: anybody could answer"));
+            self.faults
+                .push(Report::warning(place, "the upstream's certificate is not verified: anybody could answer"));
         }
         let verify = if spec.verify { Verify::Full } else { Verify::Off };
         let name = match &spec.server_name {

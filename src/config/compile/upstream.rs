@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{
-    Algorithm, BreakerPlan, Caps, ClusterPlan, Endpoint, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,
+    Algorithm, BreakerPlan, Caps, ClusterPlan, Endpoint, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan,
+    SlowStartPlan,
 };
 use crate::base::{Address, limits};
 use crate::config::compile::{Compiler, Section};
@@ -156,8 +157,8 @@ impl Compiler<'_> {
             queue_timeout: timeouts.queue.0,
             proxy_protocol: match spec.proxy_protocol {
                 ProxyVersion::Off => None,
-                ProxyVersion::V1 => Some(1),
-                ProxyVersion::V2 => Some(2),
+                ProxyVersion::V1 => Some(crate::config::plan::ProxyVersion::V1),
+                ProxyVersion::V2 => Some(crate::config::plan::ProxyVersion::V2),
             },
             hash_key: HashKey::None,
             sticky: None,
@@ -319,7 +320,8 @@ impl Compiler<'_> {
             self.error(health.path.place, "a path begins with `/` and has no spaces or control characters");
             return None;
         }
-        if let Some(host) = health.host.as_ref().filter(|host| !host.value.bytes().all(|byte| byte.is_ascii_graphic())) {
+        if let Some(host) = health.host.as_ref().filter(|host| !host.value.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
             self.error(host.place, "a host has no spaces or control characters");
             return None;
         }
@@ -396,7 +398,6 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-const ENDPOINT_EXPECTED: &str =
-    "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", \"unix:/run/api.sock\" or \"srv:_http._tcp.api\"";
+const ENDPOINT_EXPECTED: &str = "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", \"unix:/run/api.sock\" or \"srv:_http._tcp.api\"";
 /// Shorter ones would be a load of their own.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);

@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use super::*;
-const LOG_ONLY: &[(&str, u8)] = &[];
+use crate::config::compile::LOG_ONLY;
 use crate::config::report::Faults;
 use crate::config::{Environment, Source, draft};
 use crate::wire::template::Template;
 
 #[test]
 fn generated_files_are_up_to_date() {
-    let made = [("docs/config.md", markdown()), ("config/full.toml", full_toml()), ("config/turnpike.schema.json", schema())];
+    let made =
+        [("docs/config.md", markdown()), ("config/full.toml", full_toml()), ("config/turnpike.schema.json", schema())];
     for (name, text) in made {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         if std::env::var_os("TURNPIKE_BLESS").is_some() {
@@ -24,7 +25,8 @@ fn generated_files_are_up_to_date() {
 #[test]
 fn the_full_file_reads_when_its_marks_are_removed() {
     let uncommented = full_toml();
-    let lines = uncommented.lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
+    let lines =
+        uncommented.lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let mut faults = Faults::default();
     let environment = Environment::sealed();

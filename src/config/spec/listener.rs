@@ -42,6 +42,15 @@ pub struct ListenerSpec {
     /// How paths are made comparable before routing.
     #[serde(default)]
     pub paths: PathsSpec,
+    /// Take over a well-formed `X-Request-Id`, or make one, and send it to upstreams.
+    #[serde(default = "yes")]
+    pub request_id: bool,
+    /// Continue a `traceparent` (W3C Trace Context) with a span of ours, or begin a trace. Without it, it is passed on as it is.
+    #[serde(default)]
+    pub traceparent: bool,
+    /// Add a `Via` field to requests (RFC 9110 section 7.6.3).
+    #[serde(default = "yes")]
+    pub via: bool,
     /// The `Server` field of every answer. Without it the upstream's own is kept.
     #[serde(default)]
     pub server_header: Option<Placed<String>>,
@@ -51,6 +60,10 @@ pub struct ListenerSpec {
     /// Waits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl ListenerSpec {
@@ -65,11 +78,8 @@ impl ListenerSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolSpec {
-    /// Networks that may send it. From elsewhere a connection is plain HTTP, and a PROXY header in it is an error.
+    /// Networks whose connections must begin with it. From elsewhere a connection is plain, and a PROXY header in it is an error.
     pub from: Many<Network>,
-    /// Connections from these networks must send it; otherwise they may.
-    #[serde(default)]
-    pub required: bool,
 }
 
 /// TLS of a listener.

@@ -184,20 +184,25 @@ impl SimStream {
         Ok(())
     }
 
+    /// What every read gives from now on, where the reading side has ended.
+    fn read_ended(&self) -> Option<io::Result<usize>> {
+        match (self.aborted.get(), self.read_over.get(), self.stopped.get()) {
+            (true, ..) => Some(Err(io::ErrorKind::ConnectionAborted.into())),
+            (false, true, _) => Some(Err(io::ErrorKind::TimedOut.into())),
+            (false, false, true) => Some(Ok(0)),
+            (false, false, false) => None,
+        }
+    }
+
     /// The result of a read that needs no waiting, or when to look again.
     fn try_read(&self, want: Want, buf: Option<&mut Buf>) -> Result<io::Result<usize>, Option<Tick>> {
-        if self.aborted.get() {
-            return Ok(Err(io::ErrorKind::ConnectionAborted.into()));
+        if let Some(ended) = self.read_ended() {
+            // Whoever waits for readiness learns the reason from the read behind it.
+            return Ok(if want == Want::Ready { Ok(0) } else { ended });
         }
         if want.interruptible() && self.interrupted.take() {
             self.event("interrupted", 0);
             return Ok(Err(io::ErrorKind::Interrupted.into()));
-        }
-        if self.read_over.get() {
-            return Ok(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if self.stopped.get() {
-            return Ok(Ok(0));
         }
         let now = self.world.now.get();
         let taken = match buf {
@@ -222,7 +227,6 @@ impl SimStream {
             }
             Take::Broken => {
                 self.event("saw a reset", 0);
-                // An error is told by `readable` as readiness; the read behind it reports it.
                 if want == Want::Ready { Ok(Ok(0)) } else { Ok(Err(io::ErrorKind::ConnectionReset.into())) }
             }
             Take::Nothing(next) => Err(next),
@@ -370,7 +374,7 @@ impl Stream for SimStream {
     }
 
     fn peek(&self) -> Peek {
-        if self.aborted.get() || self.read_over.get() || self.stopped.get() || self.lost.get() {
+        if self.read_ended().is_some() || self.lost.get() {
             return Peek::Closed;
         }
         match self.incoming.pipe.borrow().look(self.world.now.get()) {

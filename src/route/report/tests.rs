@@ -15,6 +15,7 @@ fn reports(rules: Vec<Rule>) -> Vec<String> {
         Report::Overlap { first, second } => format!("{first} ~ {second}"),
         Report::Unreachable { rule, host, by } => format!("{rule} on {host} behind {by}"),
         Report::TooManyMethods { rule } => format!("{rule}: methods"),
+        Report::TooManyParams { rule } => format!("{rule}: parameters"),
     };
     Table::build(rules).reports.iter().map(said).collect()
 }
@@ -139,8 +140,12 @@ fn implied_values_are_implied() {
 fn too_many_methods_are_a_fault() {
     let mut rules = vec![any_host(0, "/"), any_host(1, "/m")];
     rules[1].methods = (0..80).map(|number| format!("M{number}").into()).collect();
+    rules.push(any_host(2, "/p"));
+    rules[2].params = (0..40).map(|number| format!("p{number}").into()).collect();
     let built = Table::build(rules);
-    assert_eq!(built.reports, [Report::TooManyMethods { rule: "r001".into() }]);
+    let rule = |name: &str| name.into();
+    let expected = [Report::TooManyMethods { rule: rule("r001") }, Report::TooManyParams { rule: rule("r002") }];
+    assert_eq!(built.reports, expected);
     assert!(built.reports[0].is_fault());
     assert!(built.reports[0].to_string().contains("r001"));
 }

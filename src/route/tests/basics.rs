@@ -244,3 +244,15 @@ fn patterns_say_what_they_take_as_the_tree_does() {
         }
     }
 }
+
+#[test]
+fn any_bytes_may_come() {
+    let table = table(&["/a/{x}", "/a/{*r}", "/{x}.js", "~ /.*b", "= /a"]);
+    let mut rng = crate::base::Rng::new(3);
+    let mut sample = Sample::new("GET", "any", "/");
+    for _ in 0..20_000 {
+        let len = rng.below(12);
+        sample.set_path((0..len).map(|_| b"/a.jsb\x00\xff%"[rng.below(9) as usize]).collect());
+        let _ = sample.found(&table);
+    }
+}

@@ -247,7 +247,7 @@ proptest! {
             let (loser, host) = match report {
                 Report::Unreachable { rule, host, .. } => (rule, Some(host)),
                 Report::Conflict { second, .. } => (second, None),
-                Report::Overlap { .. } | Report::TooManyMethods { .. } => continue,
+                Report::Overlap { .. } | Report::TooManyMethods { .. } | Report::TooManyParams { .. } => continue,
             };
             for ask in &asks {
                 let sample = ask.sample();

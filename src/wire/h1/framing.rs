@@ -6,17 +6,20 @@
 
 use crate::base::FaultKind;
 use crate::base::ascii::{decimal, is_name, is_token};
-use crate::wire::field::Known;
+use crate::wire::field::{Known, KnownSet};
 use crate::wire::head::{BodyLength, Fields, Method, Version};
 
-/// How long a request's body is.
+/// The fields that say how long a body is.
+pub(super) const LENGTHS: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
+
+/// How long a request's body is. `names` is what `fields` holds.
 ///
 /// - Both `Content-Length` and `Transfer-Encoding`: `BadRequest` (section 6.3 item 3 allows to refuse).
 /// - `Transfer-Encoding` in HTTP/1.0: `BadRequest` (section 6.1).
 /// - A last coding that is not `chunked`, `chunked` twice, or several field lines: `BadRequest` (section 6.3 item 4).
 /// - Another well-formed coding: `NotImplemented` (section 6.1).
-pub fn request(fields: &Fields, bytes: &[u8], version: Version) -> Result<BodyLength, FaultKind> {
-    match find(fields, bytes) {
+pub fn request(names: KnownSet, fields: &Fields, bytes: &[u8], version: Version) -> Result<BodyLength, FaultKind> {
+    match find(names, fields, bytes) {
         Found { transfer_encoding: Lines::None, content_length: Lines::None } => Ok(BodyLength::None),
         Found { transfer_encoding: Lines::None, content_length: Lines::One(value) } => {
             if value.len() > 1 && value[0] == b'0' {
@@ -35,18 +38,19 @@ pub fn request(fields: &Fields, bytes: &[u8], version: Version) -> Result<BodyLe
     }
 }
 
-/// How long a response's body is, when `method` was asked for.
+/// How long a response's body is, when `method` was asked for. `names` is what `fields` holds.
 ///
 /// The rules of requests hold, except that leading zeros in a length are harmless here (the length is written anew), and
 /// that without any length the body ends with the connection. What is refused is `UpstreamProtocol`.
 pub fn response(
+    names: KnownSet,
     fields: &Fields,
     bytes: &[u8],
     version: Version,
     status: u16,
     method: Method,
 ) -> Result<BodyLength, FaultKind> {
-    let length = match find(fields, bytes) {
+    let length = match find(names, fields, bytes) {
         Found { transfer_encoding: Lines::None, content_length: Lines::None } => BodyLength::UntilClose,
         Found { transfer_encoding: Lines::None, content_length: Lines::One(value) } => {
             exact(value).ok_or(FaultKind::UpstreamProtocol)?
@@ -106,8 +110,11 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn find<'a>(fields: &Fields, bytes: &'a [u8]) -> Found<'a> {
+fn find<'a>(names: KnownSet, fields: &Fields, bytes: &'a [u8]) -> Found<'a> {
     let mut found = Found { transfer_encoding: Lines::None, content_length: Lines::None };
+    if names.and(LENGTHS).is_empty() {
+        return found;
+    }
     for field in &fields.list {
         if field.known == Known::ContentLength {
             found.content_length.add(field.value.of(bytes));

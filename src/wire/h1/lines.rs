@@ -1,11 +1,15 @@
-//! Hot. Field lines as `httparse` found them, made into spans, with the checks that it leaves out.
+//! Hot. Field lines as `httparse` found them, made into spans, with the check that it leaves out.
 //!
-//! `httparse` accepts a bare LF as a line end. Here every line must start exactly where the one before ended and end in
-//! CRLF, which also makes runs of lines safe to copy as they are.
+//! `httparse` accepts a bare LF as a line end, and nothing else that RFC 9112 section 5 does not: names are tokens with the
+//! colon directly behind them, values hold no control characters, no line is folded. So a line is right exactly if CRLF
+//! comes before it and before the empty line, and then runs of lines can be copied as they are.
 
 use crate::base::Span;
 use crate::wire::field::{Class, Known, KnownSet};
 use crate::wire::head::{Field, Fields};
+
+/// The line end as a number, so that it is compared at once.
+const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 
 /// Which known names a head has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,33 +22,30 @@ pub(super) struct Seen {
     pub underscored: KnownSet,
 }
 
-/// Fills `fields` from `headers`, which `httparse` found in `bytes` between `from` and `head_end`. `None` where the lines
-/// are not what RFC 9112 section 5 writes.
+/// Fills `fields` from `headers`, which `httparse` found in `bytes` up to `head_end`. `None` where a line ends in
+/// something else than CRLF.
 pub(super) fn collect(
     bytes: &[u8],
     headers: &[httparse::Header<'_>],
-    from: usize,
     head_end: usize,
     fields: &mut Fields,
 ) -> Option<Seen> {
     let origin = bytes.as_ptr() as usize;
     let mut seen = Seen::default();
-    let mut line = from;
-    fields.list.clear();
-    fields.list.reserve(headers.len());
-    for header in headers {
+    if fields.list.len() != headers.len() {
+        fields.list.resize(headers.len(), Field::EMPTY);
+    }
+    for (header, field) in headers.iter().zip(&mut fields.list) {
         let name = header.name.as_ptr() as usize - origin;
         let value = header.value.as_ptr() as usize - origin;
-        if name != line {
+        if !follows_crlf(bytes, name) {
             return None;
         }
-        line = line_end(bytes, value + header.value.len())?;
         let known = match Known::class(header.name.as_bytes()) {
+            Class::Name(Known::Other) => Known::Other,
             Class::Name(known) => {
-                if known != Known::Other {
-                    seen.twice = seen.twice.or(seen.once.and(KnownSet::of(&[known])));
-                    seen.once.insert(known);
-                }
+                seen.twice = seen.twice.or(seen.once.and(KnownSet::of(&[known])));
+                seen.once.insert(known);
                 known
             }
             Class::Underscored(known) => {
@@ -52,19 +53,15 @@ pub(super) fn collect(
                 Known::Underscored
             }
         };
-        fields.list.push(Field {
-            name: Span::new(name, name + header.name.len()),
-            value: Span::new(value, value + header.value.len()),
-            known,
-        });
+        field.name = Span::new(name, name + header.name.len());
+        field.value = Span::new(value, value + header.value.len());
+        field.known = known;
     }
-    (line + 2 == head_end && bytes[line..head_end] == *b"\r\n").then_some(seen)
+    (follows_crlf(bytes, head_end) && follows_crlf(bytes, head_end - 2)).then_some(seen)
 }
 
-/// Where the line that has its last visible byte before `at` ends: behind optional whitespace and CRLF.
-fn line_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(b' ' | b'\t') = bytes.get(at) {
-        at += 1;
-    }
-    (bytes.get(at..at + 2)? == b"\r\n").then_some(at + 2)
+/// Is CRLF directly before `at`?
+#[inline]
+fn follows_crlf(bytes: &[u8], at: usize) -> bool {
+    bytes.get(..at).and_then(<[u8]>::last_chunk).is_some_and(|end| u16::from_le_bytes(*end) == CRLF)
 }

@@ -40,9 +40,6 @@ const SINGLE: KnownSet = KnownSet::of(&[
 /// Names that must not come with `_` for `-`.
 const NEVER_UNDERSCORED: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
 
-/// Fields of which a request has a say only if it has them; most heads have none of them.
-const DECISIVE: KnownSet = KnownSet::of(&[Known::Connection, Known::Te, Known::Expect]);
-
 /// Reads a head from the front of `bytes` into `head`.
 ///
 /// Call it again with more bytes after `Partial` (`HeadScan` says when that is worth it). The verdict does not depend on
@@ -65,7 +62,7 @@ pub fn parse(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed
     };
     let line = Line { start, method_len: method.len(), target_len: target.len() };
     let seen = match line.is_strict(window, caps) {
-        true => collect(window, found.headers, line.end(), len, &mut head.fields),
+        true => collect(window, found.headers, len, &mut head.fields),
         false => None,
     };
     let Some(seen) = seen else { return unusual(bytes, caps, head) };
@@ -143,7 +140,7 @@ fn later_minor(bytes: &[u8], reading: Reading, head: &mut RequestHead) -> Result
     else {
         return Err(FaultKind::BadRequest);
     };
-    let seen = collect(window, headers, reading.fields, reading.len, &mut head.fields);
+    let seen = collect(window, headers, reading.len, &mut head.fields);
     head.version = Version::H11;
     head.len = reading.len;
     understand(window, line, seen.ok_or(FaultKind::BadRequest)?, head)?;
@@ -160,14 +157,15 @@ fn understand(bytes: &[u8], line: Line, seen: Seen, head: &mut RequestHead) -> R
     head.method = method(head.method_text.of(bytes))?;
     let named = target(bytes, head)?;
     authority(bytes, named, head)?;
-    head.body = framing::request(&head.fields, bytes, head.version)?;
-    head.keep_alive = head.version == Version::H11;
-    head.expects_continue = false;
-    head.accepts_trailers = false;
-    head.upgrade = false;
-    if !seen.once.and(DECISIVE).is_empty() {
-        decisive(bytes, head)?;
-    }
+    head.body = framing::request(seen.once, &head.fields, bytes, head.version)?;
+    let options = match seen.once.has(Known::Connection) {
+        true => hop::options(&head.fields, bytes),
+        false => hop::Options::default(),
+    };
+    head.keep_alive = !options.close && (head.version == Version::H11 || options.keep_alive);
+    head.upgrade = options.upgrade && head.version == Version::H11 && upgrade::is_offered(bytes, head);
+    head.accepts_trailers = seen.once.has(Known::Te) && accepts_trailers(bytes, head);
+    head.expects_continue = seen.once.has(Known::Expect) && expects_continue(bytes, head)?;
     Ok(())
 }
 
@@ -276,22 +274,17 @@ fn authority(bytes: &[u8], named: Named<'_>, head: &mut RequestHead) -> Result<(
     Ok(())
 }
 
-/// `Connection`, `Expect` and `TE`.
-fn decisive(bytes: &[u8], head: &mut RequestHead) -> Result<(), FaultKind> {
-    let options = hop::options(&head.fields, bytes);
-    head.keep_alive = !options.close && (head.version == Version::H11 || options.keep_alive);
-    for value in head.fields.values(bytes, Known::Expect) {
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(FaultKind::ExpectationFailed);
-        }
-        // RFC 9110 section 10.1.1: meaningless without a body, and to be ignored in HTTP/1.0.
-        head.expects_continue = head.version == Version::H11 && head.body != BodyLength::None;
+fn accepts_trailers(bytes: &[u8], head: &RequestHead) -> bool {
+    head.version == Version::H11 && head.fields.values(bytes, Known::Te).any(hop::names_trailers)
+}
+
+fn expects_continue(bytes: &[u8], head: &RequestHead) -> Result<bool, FaultKind> {
+    let mut values = head.fields.values(bytes, Known::Expect);
+    if !values.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+        return Err(FaultKind::ExpectationFailed);
     }
-    if head.version == Version::H11 {
-        head.accepts_trailers = head.fields.values(bytes, Known::Te).any(hop::names_trailers);
-        head.upgrade = options.upgrade && upgrade::is_offered(bytes, head);
-    }
-    Ok(())
+    // RFC 9110 section 10.1.1: meaningless without a body, and to be ignored in HTTP/1.0.
+    Ok(head.version == Version::H11 && head.body != BodyLength::None)
 }
 
 #[cfg(test)]

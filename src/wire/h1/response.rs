@@ -20,8 +20,6 @@ use crate::wire::hop;
 /// `HTTP/1.1 200`
 const STATUS_END: usize = 12;
 
-const LENGTHS: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
-
 /// Fields of which two lines would leave open where the client goes next: a sign of an injected line.
 const SINGLE: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
 
@@ -43,10 +41,7 @@ pub fn parse(bytes: &[u8], caps: &Caps, method: Method, head: &mut ResponseHead)
     };
     let (Some(status @ 100..), Some(minor)) = (found.code, found.version) else { return unusual(bytes, caps) };
     let Some(reason) = reason(window) else { return unusual(bytes, caps) };
-    let line_end = usize::from(reason.end) + 2;
-    let Some(seen) = collect(window, found.headers, line_end, len, &mut head.fields) else {
-        return unusual(bytes, caps);
-    };
+    let Some(seen) = collect(window, found.headers, len, &mut head.fields) else { return unusual(bytes, caps) };
     head.status = status;
     head.reason = reason;
     head.version = if minor == 0 { Version::H10 } else { Version::H11 };
@@ -81,7 +76,7 @@ fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead)
     if !seen.twice.and(SINGLE).is_empty() {
         return Err(FaultKind::UpstreamProtocol);
     }
-    head.body = framing::response(&head.fields, bytes, head.version, head.status, method)?;
+    head.body = framing::response(seen.once, &head.fields, bytes, head.version, head.status, method)?;
     head.keep_alive = head.version == Version::H11;
     if seen.once.has(Known::Connection) {
         let options = hop::options(&head.fields, bytes);
@@ -90,7 +85,7 @@ fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead)
     // RFC 9110 sections 15.2 and 15.3.5 forbid these to have a length. An origin that sends one may send a body too, and
     // that would be taken for the next response.
     let lengthless = head.status < 200 || head.status == 204;
-    if head.body == BodyLength::UntilClose || (lengthless && !seen.once.and(LENGTHS).is_empty()) {
+    if head.body == BodyLength::UntilClose || (lengthless && !seen.once.and(framing::LENGTHS).is_empty()) {
         head.keep_alive = false;
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::base::{Buf, Tick};
+use crate::net::Stream;
 use crate::net::sim::stream::SimStream;
 use crate::net::sim::world::Timer;
 
@@ -129,7 +130,8 @@ impl<'a> Writing<'a> {
         };
         if stream.world.now.get() >= self.until {
             stream.event("timed out writing", 0);
-            stream.write_over.set(true);
+            // On a real socket the way to end a write is to end the side: the peer sees an end behind what was sent.
+            stream.finish();
             return Poll::Ready(self.end(Err(io::ErrorKind::TimedOut.into())));
         }
         *stream.outgoing.writer.borrow_mut() = Some(context.waker().clone());

@@ -34,7 +34,7 @@ fn large_writes_are_sent_whole_while_reading() {
     on_each(async |net: Uring| {
         let listener = listen(&net);
         let (near, far) = pair(&net, &listener).await;
-        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| ((at * 31) >> 3) as u8).collect();
         let forth = both(send(&net, &near, &bytes), receive(&net, &far, bytes.len()));
         let back = both(send(&net, &far, &bytes), receive(&net, &near, bytes.len()));
         let ((_, there), (_, here)) = both(forth, back).await;

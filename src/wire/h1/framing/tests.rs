@@ -21,12 +21,12 @@ fn fields(lines: &[(&str, &str)]) -> (Vec<u8>, Fields) {
 
 fn asked(lines: &[(&str, &str)], version: Version) -> Result<BodyLength, FaultKind> {
     let (bytes, fields) = fields(lines);
-    request(&fields, &bytes, version)
+    request(LENGTHS, &fields, &bytes, version)
 }
 
 fn answered(lines: &[(&str, &str)], status: u16, method: Method) -> Result<BodyLength, FaultKind> {
     let (bytes, fields) = fields(lines);
-    response(&fields, &bytes, Version::H11, status, method)
+    response(LENGTHS, &fields, &bytes, Version::H11, status, method)
 }
 
 const CL: &str = "Content-Length";
@@ -104,5 +104,5 @@ fn response_lengths() {
         assert_eq!(answered(lines, status, method), expected, "{lines:?} {status} {method:?}");
     }
     let (bytes, fields) = fields(&[(TE, "chunked")]);
-    assert_eq!(response(&fields, &bytes, Version::H10, 200, Method::Get), Err(FaultKind::UpstreamProtocol));
+    assert_eq!(response(LENGTHS, &fields, &bytes, Version::H10, 200, Method::Get), Err(FaultKind::UpstreamProtocol));
 }
