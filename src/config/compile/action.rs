@@ -25,7 +25,7 @@ impl Compiler<'_> {
         match given.as_slice() {
             [] => {
                 let report = Report::error(spec.place, "the route does nothing").label("needs one of these keys");
-                self.faults.push(report.help("`to`, `redirect`, `answer` or `echo = true`"));
+                self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
                 return None;
             }
             [_] => {}
@@ -78,7 +78,7 @@ impl Compiler<'_> {
     fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
         let to = route.to.as_ref()?;
         if to.value.is_empty() {
-            self.error(to.place, "the list of upstreams is empty");
+            self.absent(to.place, Report::error(to.place, "the list of upstreams is empty"));
             return None;
         }
         let mut upstreams: Vec<Option<UpstreamId>> = Vec::new();
@@ -86,7 +86,7 @@ impl Compiler<'_> {
             let name = &target.value.0.upstream;
             let place = if name.place == Place::default() { target.place } else { name.place };
             if name.value.is_empty() {
-                self.error(place, "`upstream` is missing");
+                self.absent(target.place, Report::error(place, "`upstream` is missing"));
                 upstreams.push(None);
                 continue;
             }
@@ -125,14 +125,15 @@ impl Compiler<'_> {
             }
             (None, None, None, Some(regex)) => {
                 let Some(replace) = replace else {
-                    self.error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    let report = Report::error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    self.absent(spec.place, report);
                     return None;
                 };
                 self.regex_rewrite(regex, replace)
             }
             _ => {
                 let report = Report::error(spec.place, "a rewrite has exactly one way");
-                self.faults.push(report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
+                self.absent(spec.place, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
                 None
             }
         }
@@ -233,7 +234,7 @@ impl Compiler<'_> {
         }
         if !parts {
             let report = Report::error(spec.place, "the redirect would lead to itself");
-            self.faults.push(report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
+            self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
             return None;
         }
         let path = match (&redirect.path, &redirect.prefix) {

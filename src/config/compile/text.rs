@@ -11,11 +11,13 @@ impl Compiler<'_> {
     pub(super) fn inside(&self, text: &Placed<String>, start: usize, len: usize) -> Place {
         let place = text.place;
         let Some(file) = self.draft.files.get(usize::from(place.file)) else { return place };
-        let written = file.text.get(place.start as usize + 1..).unwrap_or("");
-        if !written.starts_with(text.value.as_str()) || !file.text[place.start as usize..].starts_with(['"', '\'']) {
+        let written = file.text.get(place.start as usize..).unwrap_or("");
+        // A part of a text has no quote in front.
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if !written[quote..].starts_with(text.value.as_str()) {
             return place;
         }
-        let start = place.start as usize + 1 + start.min(text.value.len());
+        let start = place.start as usize + quote + start.min(text.value.len());
         Place::new(place.file, start..(start + len.max(1)).min(place.end as usize))
     }
 

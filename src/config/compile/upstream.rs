@@ -31,9 +31,7 @@ impl Compiler<'_> {
     pub(super) fn named_upstreams(&mut self) {
         let draft = self.draft;
         for (name, spec) in draft.spec.upstream.iter() {
-            let node = draft.root.child("upstream").and_then(|section| section.child(&name.value));
-            let broken = node.is_some_and(|node| self.broken(node.place));
-            let plan = if broken { self.bare_upstream(&name.value) } else { self.upstream(name, spec) };
+            let plan = self.upstream(name, spec);
             self.upstreams.push(plan);
         }
     }
@@ -100,7 +98,9 @@ impl Compiler<'_> {
     fn upstream(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let mut plan = self.settings(name, spec);
         if spec.endpoints.is_empty() {
-            self.error(name.place, format!("upstream `{}` has no endpoints", name.value));
+            let node = self.draft.root.child("upstream").and_then(|section| section.child(&name.value));
+            let around = node.map_or(name.place, |node| node.place);
+            self.absent(around, Report::error(name.place, format!("upstream `{}` has no endpoints", name.value)));
         }
         if spec.endpoints.0.len() > limits::ENDPOINTS_MAX {
             self.error(name.place, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
