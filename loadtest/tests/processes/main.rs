@@ -4,4 +4,7 @@
 
 mod harness;
 
+mod actions;
 mod basics;
+mod forwarding;
+mod sockets;
