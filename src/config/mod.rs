@@ -5,6 +5,7 @@
 
 pub mod compile;
 pub mod diff;
+pub mod explain;
 pub mod one_line;
 pub mod place;
 pub mod plan;

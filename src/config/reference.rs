@@ -363,6 +363,7 @@ fn example_of(kind: &str) -> &'static str {
         "network" => "\"10.0.0.0/8\"",
         "statuses" => "\"2xx\"",
         "file mode" => "\"0660\"",
+        "moment" => "\"2027-01-31\"",
         _ => "\"…\"",
     }
 }

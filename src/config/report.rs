@@ -12,6 +12,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::config::place::Place;
 
+/// Columns of a line of help.
+const LINE_WIDTH: usize = 110;
 /// Most reports that are kept; the rest is counted.
 pub const REPORTS_MAX: usize = 200;
 
@@ -102,7 +104,7 @@ impl Report {
         match known.as_slice() {
             [] => report,
             [one] => report.help(format!("allowed here: `{one}`")),
-            many => report.help(format!("allowed here: {}", listed(many))),
+            many => report.help(wrapped(&format!("allowed here: {}", listed(many)))),
         }
     }
 }
@@ -110,6 +112,10 @@ impl Report {
 /// The name among `known` that `wrong` was probably meant to be.
 pub fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let wrong = wrong.to_ascii_lowercase();
+    let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == wrong).map(|(_, ours)| *ours);
+    if let Some(name) = foreign.into_iter().find_map(|ours| known.iter().find(|name| **name == ours)) {
+        return Some(name);
+    }
     let scored = known.iter().map(|name| (strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase()), *name));
     let near = scored.filter(|(distance, name)| *distance <= 1.max(wrong.len().min(name.len()) / 3));
     let begins = |name: &&&str| name.starts_with(wrong.as_str()) || wrong.starts_with(**name);
@@ -117,9 +123,71 @@ pub fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name).or(prefix)
 }
 
+/// Breaks a list at its spaces, so that no line is much longer than a terminal is wide.
+fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut width = 0;
+    for word in text.split_inclusive(", ") {
+        if width + word.len() > LINE_WIDTH && width > 0 {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            width = 0;
+        }
+        out.push_str(word);
+        width += word.len();
+    }
+    out
+}
+
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
+
+/// What other proxies call it, and what it is called here.
+const FOREIGN: &[(&str, &str)] = &[
+    ("address", "bind"),
+    ("backend", "to"),
+    ("backends", "endpoints"),
+    ("client_max_body_size", "body"),
+    ("domains", "hosts"),
+    ("fallback", "backup"),
+    ("healthcheck", "health"),
+    ("health_check", "health"),
+    ("host", "hosts"),
+    ("ip_hash", "hash"),
+    ("keepalive", "pool"),
+    ("lb_policy", "balance"),
+    ("least_conn", "least_requests"),
+    ("least_connections", "least_requests"),
+    ("leastconn", "least_requests"),
+    ("listen", "bind"),
+    ("listen", "listener"),
+    ("location", "path_prefix"),
+    ("maglev", "hash"),
+    ("middlewares", "policies"),
+    ("outlier_detection", "outlier"),
+    ("plugins", "policies"),
+    ("prefix", "path_prefix"),
+    ("proxy_pass", "to"),
+    ("random", "p2c"),
+    ("return", "answer"),
+    ("ring_hash", "hash"),
+    ("rule", "path"),
+    ("server_name", "hosts"),
+    ("server_names", "hosts"),
+    ("servers", "endpoints"),
+    ("service", "to"),
+    ("service", "upstream"),
+    ("services", "upstream"),
+    ("ssl", "tls"),
+    ("ssl_certificate", "cert"),
+    ("ssl_certificate_key", "key"),
+    ("strip_path", "rewrite"),
+    ("targets", "endpoints"),
+    ("upstream", "to"),
+    ("url", "to"),
+    ("virtual_hosts", "hosts"),
+];
 
 /// Everything that was found wrong, with the files it points into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,14 +10,10 @@ use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
 use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
 use crate::route::split::{Split, Stick, stable_hash};
 
-/// What keeps the splits of two routes apart: their names.
-fn stick_name(route: &RouteSpec) -> &str {
-    route.name.as_ref().map_or("", |name| &name.value)
-}
-
 impl Compiler<'_> {
-    /// Compiles the one action of a route. `params` are the names of its path's parameters.
-    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, params: &[&str]) -> Option<Action> {
+    /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split apart from
+    /// those of other routes.
+    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
         let route = &spec.value;
         let given = [
             ("to", route.to.as_ref().map(|to| to.place)),
@@ -29,7 +25,7 @@ impl Compiler<'_> {
         match given.as_slice() {
             [] => {
                 let report = Report::error(spec.place, "the route does nothing").label("needs one of these keys");
-                self.faults.push(report.help("`to`, `redirect`, `answer` or `echo = true`"));
+                self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
                 return None;
             }
             [_] => {}
@@ -47,12 +43,12 @@ impl Compiler<'_> {
             return self.answer(&answer.value, params).map(Action::Answer);
         }
         if route.to.is_some() {
-            return self.proxy(route, params).map(|proxy| Action::Proxy(Box::new(proxy)));
+            return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
         Some(Action::Echo)
     }
 
-    fn proxy(&mut self, route: &RouteSpec, params: &[&str]) -> Option<ProxyPlan> {
+    fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
         let targets = self.targets(route);
         let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
@@ -67,7 +63,7 @@ impl Compiler<'_> {
             upstreams,
             split,
             stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
-            stick_salt: stable_hash(stick_name(route).as_bytes(), 0),
+            stick_salt: stable_hash(name.as_bytes(), 0),
             rewrite: rewrite?,
             host: host?,
             total: timeouts.total.some().map(|time| time.0),
@@ -82,7 +78,7 @@ impl Compiler<'_> {
     fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
         let to = route.to.as_ref()?;
         if to.value.is_empty() {
-            self.error(to.place, "the list of upstreams is empty");
+            self.absent(to.place, Report::error(to.place, "the list of upstreams is empty"));
             return None;
         }
         let mut upstreams: Vec<Option<UpstreamId>> = Vec::new();
@@ -90,7 +86,7 @@ impl Compiler<'_> {
             let name = &target.value.0.upstream;
             let place = if name.place == Place::default() { target.place } else { name.place };
             if name.value.is_empty() {
-                self.error(place, "`upstream` is missing");
+                self.absent(target.place, Report::error(place, "`upstream` is missing"));
                 upstreams.push(None);
                 continue;
             }
@@ -129,14 +125,15 @@ impl Compiler<'_> {
             }
             (None, None, None, Some(regex)) => {
                 let Some(replace) = replace else {
-                    self.error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    let report = Report::error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    self.absent(spec.place, report);
                     return None;
                 };
                 self.regex_rewrite(regex, replace)
             }
             _ => {
                 let report = Report::error(spec.place, "a rewrite has exactly one way");
-                self.faults.push(report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
+                self.absent(spec.place, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
                 None
             }
         }
@@ -237,7 +234,7 @@ impl Compiler<'_> {
         }
         if !parts {
             let report = Report::error(spec.place, "the redirect would lead to itself");
-            self.faults.push(report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
+            self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
             return None;
         }
         let path = match (&redirect.path, &redirect.prefix) {

@@ -8,7 +8,7 @@ use crate::config::compile::Compiler;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::place::{Place, Placed};
 use crate::config::plan::{ClientTimeouts, IdPlan, ListenerPlan};
-use crate::config::report::Report;
+use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
 use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::scalar::Scalar;
@@ -25,13 +25,9 @@ impl Compiler<'_> {
     /// Compiles every listener that is right so far.
     pub(super) fn listeners(&mut self, routes: &[CompiledRoute]) -> Vec<ListenerPlan> {
         let draft = self.draft;
-        let named: Vec<Placed<String>> = draft
-            .spec
-            .listener
-            .iter()
-            .map(|spec| Placed { value: spec.value.shown_name(), place: name_place(spec) })
-            .filter(|name| !name.value.is_empty())
-            .collect();
+        // Those without a name are known by their address, which `check_binds` looks at.
+        let named: Vec<Placed<String>> =
+            draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
         self.unique("listener", &named);
         if draft.spec.listener.is_empty() && self.faults.errors() == 0 {
             let report = Report::placeless("no listener: nothing would be served");
@@ -42,9 +38,7 @@ impl Compiler<'_> {
         let mut said = HashSet::new();
         for spec in &draft.spec.listener {
             let table = self.table(&spec.value.shown_name(), routes, &mut said);
-            if !self.broken(spec.place) {
-                plans.extend(self.listener(spec, table));
-            }
+            plans.extend(self.listener(spec, table));
         }
         plans
     }
@@ -52,7 +46,7 @@ impl Compiler<'_> {
     fn listener(&mut self, spec: &Placed<ListenerSpec>, table: Table) -> Option<ListenerPlan> {
         let listener = &spec.value;
         if listener.bind.is_empty() {
-            self.error(spec.place, "`bind` is empty");
+            self.absent(spec.place, Report::error(spec.place, "`bind` is empty"));
             return None;
         }
         let limits = listener.limits.value.over(&self.limits);
@@ -98,7 +92,9 @@ impl Compiler<'_> {
         let built = Table::build(rules);
         for report in built.reports {
             let report = table_report(&report, |name| places.get(name).copied().unwrap_or_default());
-            if said.insert(report.title.clone()) {
+            // Where something is wrong elsewhere, a route's matchers may just not have been understood.
+            let certain = report.severity == Severity::Error || self.faults.errors() == 0;
+            if certain && said.insert(report.title.clone()) {
                 self.faults.push(report);
             }
         }
@@ -164,11 +160,6 @@ impl Compiler<'_> {
             forwarded: treatment(spec.forwarded),
         }
     }
-}
-
-fn name_place(spec: &Placed<ListenerSpec>) -> Place {
-    let bind = spec.value.bind.iter().next().map_or(spec.place, |bind| bind.place);
-    spec.value.name.as_ref().map_or(bind, |name| name.place)
 }
 
 fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report {

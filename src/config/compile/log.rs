@@ -3,6 +3,7 @@
 use crate::config::compile::Compiler;
 use crate::config::place::Placed;
 use crate::config::plan::{AccessLogPlan, LogFormat, LogPiece, LogTarget, LogTemplate};
+use crate::config::report::Report;
 
 impl Compiler<'_> {
     pub(super) fn access_log(&mut self) -> Option<AccessLogPlan> {
@@ -11,10 +12,7 @@ impl Compiler<'_> {
             "json" => Some(LogFormat::Json),
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
-                let report = crate::config::report::Report::error(
-                    spec.format.place,
-                    "a text without variables would log nothing",
-                );
+                let report = Report::error(spec.format.place, "a text without variables would log nothing");
                 self.faults
                     .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
                 None
@@ -60,7 +58,7 @@ impl Compiler<'_> {
         if start < end {
             let place = self.inside(text, start, end - start);
             let part = Placed { value: text.value[start..end].to_owned(), place };
-            pieces.push(LogPiece::Text(self.template(&part, &[])?));
+            pieces.push(LogPiece::Text(self.template_among(&part, &[], LOG_ONLY.iter().map(|(name, _)| *name))?));
         }
         Some(())
     }

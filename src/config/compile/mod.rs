@@ -1,8 +1,8 @@
 //! From `Spec` to `Plan`: names become ids, texts become templates, files become certificates, and what cannot work is
 //! reported.
 //!
-//! Items that the reader already found faults in are skipped, but their names count as known, so that one fault makes
-//! one report.
+//! What the reader could not understand is not reported a second time as missing: names count as known also where the
+//! tables behind them are wrong, and absences are only reported where everything was understood.
 
 mod action;
 mod fields;
@@ -14,6 +14,7 @@ mod text;
 mod tls;
 mod upstream;
 
+#[cfg(test)]
 pub(super) use log::LOG_ONLY;
 pub use tls::TicketKeys;
 
@@ -30,7 +31,7 @@ use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::tree::{Node, NodeKind};
 
 /// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to `watched`.
-pub(crate) fn compile(
+pub(super) fn compile(
     draft: &Draft,
     environment: &Environment,
     faults: &mut Faults,
@@ -178,9 +179,12 @@ impl Compiler<'_> {
         u32::try_from(whole.div_ceil(self.shards as u64)).unwrap_or(u32::MAX)
     }
 
-    /// Did the reader find an error within?
-    fn broken(&self, place: Place) -> bool {
-        self.unread.iter().any(|fault| place.covers(*fault))
+    /// Reports that something within `place` is not there; unless the reader found an error there, because then it may just
+    /// not have been understood.
+    fn absent(&mut self, place: Place, report: Report) {
+        if !self.unread.iter().any(|fault| place.covers(*fault)) {
+            self.faults.push(report);
+        }
     }
 
     fn error(&mut self, place: Place, title: impl Into<String>) {

@@ -57,9 +57,6 @@ impl Compiler<'_> {
         self.unique("consumer", &names);
         let (mut list, mut keys, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
         for spec in &draft.spec.consumer {
-            if self.broken(spec.place) {
-                continue;
-            }
             let id = ConsumerId(list.len() as u32);
             list.push(self.consumer(&spec.value));
             for key in spec.value.keys.iter() {
@@ -113,7 +110,7 @@ impl Compiler<'_> {
                 hash_of(bytes)
             }
             _ => {
-                self.error(spec.place, "a key is given either as `sha256` or as `key`");
+                self.absent(spec.place, Report::error(spec.place, "a key is given either as `sha256` or as `key`"));
                 return None;
             }
         };
@@ -125,10 +122,6 @@ impl Compiler<'_> {
         let draft = self.draft;
         let mut policies = Vec::new();
         for (name, spec) in draft.spec.policy.iter() {
-            let node = draft.root.child("policy").and_then(|section| section.child(&name.value));
-            if node.is_some_and(|node| self.broken(node.place)) {
-                continue;
-            }
             let Some((policy, upstream)) = self.policy(name, spec, consumers) else { continue };
             let plan = PolicyPlan { name: name.value.as_str().into(), policy, upstream };
             policies.push(CompiledPolicy { plan, place: name.place });
@@ -155,7 +148,12 @@ impl Compiler<'_> {
         if given.len() != 1 {
             let place = given.get(1).copied().unwrap_or(name.place);
             let report = Report::error(place, format!("policy `{}` is exactly one kind", name.value));
-            self.faults.push(report.help("`rate_limit`, `api_key`, `external_auth`, `cors`, `network` or `headers`"));
+            let node = self.draft.root.child("policy").and_then(|section| section.child(&name.value));
+            let around = node.map_or(name.place, |node| node.place);
+            self.absent(
+                around,
+                report.help("`rate_limit`, `api_key`, `external_auth`, `cors`, `network` or `headers`"),
+            );
             return None;
         }
         let alone = |policy: Policy| Some((policy, None));
@@ -177,7 +175,8 @@ impl Compiler<'_> {
             };
             let (allow, deny) = (set(&spec.value.allow), set(&spec.value.deny));
             if allow.is_empty() && deny.is_empty() {
-                self.error(spec.place, "`allow` or `deny` is missing: nobody would be refused");
+                let report = Report::error(spec.place, "`allow` or `deny` is missing: nobody would be refused");
+                self.absent(spec.place, report);
             }
             let detail = spec.value.detail.as_deref().unwrap_or("").into();
             return alone(Policy::Network(network::Plan { deny, allow, detail }));

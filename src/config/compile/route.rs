@@ -40,10 +40,6 @@ impl Compiler<'_> {
         let mut taken: HashSet<String> = explicit.into_iter().map(|name| name.value).collect();
         let mut routes: Vec<CompiledRoute> = Vec::new();
         for spec in &draft.spec.route {
-            if self.broken(spec.place) {
-                self.touch(&spec.value);
-                continue;
-            }
             let own = spec.value.name.as_ref().map(|name| name.value.clone());
             let name = own.unwrap_or_else(|| free_name(&spec.value, &mut taken));
             let id = RouteId(routes.len() as u32);
@@ -63,7 +59,7 @@ impl Compiler<'_> {
         let rule = self.rule(spec, name, id);
         let names: Vec<Box<str>> = rule.as_ref().map(|rule| rule.path.names().to_vec()).unwrap_or_default();
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
-        let action = self.action(spec, &params);
+        let action = self.action(spec, name, &params);
         let policies = self.route_policies(route, policies);
         let request_fields = self.field_ops(&route.request_headers, Head::Request, &params);
         let response_fields = self.field_ops(&route.response_headers, Head::Response, &params);
@@ -82,18 +78,6 @@ impl Compiler<'_> {
         };
         let place = route.name.as_ref().map_or(spec.place, |name| name.place);
         Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), place })
-    }
-
-    /// Counts what a wrong route names as used, so that it is not reported as unused.
-    fn touch(&mut self, route: &RouteSpec) {
-        let spec = &self.draft.spec;
-        let targets = route.to.iter().flat_map(|to| to.value.iter()).map(|target| &target.value.0.upstream.value);
-        for name in targets.chain(route.policies.iter().map(|name| &name.value)) {
-            let upstreams = spec.upstream.iter().map(|(known, _)| known);
-            let known =
-                upstreams.chain(spec.policy.iter().map(|(known, _)| known)).filter(|known| known.value == *name);
-            self.used.extend(known.map(|known| known.place));
-        }
     }
 
     /// The policies of a route by phase, then as written; those of `[defaults]` first.
@@ -288,7 +272,7 @@ impl Compiler<'_> {
         }
         if given.len() != 1 {
             let report = Report::error(spec.place, "a matcher has exactly one key");
-            self.faults.push(report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
+            self.absent(spec.place, report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
             return None;
         }
         given.pop()

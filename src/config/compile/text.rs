@@ -11,33 +11,49 @@ impl Compiler<'_> {
     pub(super) fn inside(&self, text: &Placed<String>, start: usize, len: usize) -> Place {
         let place = text.place;
         let Some(file) = self.draft.files.get(usize::from(place.file)) else { return place };
-        let written = file.text.get(place.start as usize + 1..).unwrap_or("");
-        if !written.starts_with(text.value.as_str()) || !file.text[place.start as usize..].starts_with(['"', '\'']) {
+        let written = file.text.get(place.start as usize..).unwrap_or("");
+        // A part of a text has no quote in front.
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if !written[quote..].starts_with(text.value.as_str()) {
             return place;
         }
-        let start = place.start as usize + 1 + start.min(text.value.len());
+        let start = place.start as usize + quote + start.min(text.value.len());
         Place::new(place.file, start..(start + len.max(1)).min(place.end as usize))
     }
 
     /// Compiles a text with variables.
     pub(super) fn template(&mut self, text: &Placed<String>, params: &[&str]) -> Option<Template> {
+        self.template_among(text, params, [].into_iter())
+    }
+
+    /// As `template`, where `more` names are known to stand elsewhere in the text.
+    pub(super) fn template_among<'t>(
+        &mut self,
+        text: &Placed<String>,
+        params: &[&'t str],
+        more: impl Iterator<Item = &'t str>,
+    ) -> Option<Template> {
         let fault = match Template::compile(&text.value, params) {
             Ok(template) => return Some(template),
             Err(fault) => fault,
         };
-        let report = match fault {
-            TemplateError::Unclosed(at) => {
-                Report::error(self.inside(text, at, 1), "a `{` without `}`").help("`{{` stands for the brace itself")
-            }
-            TemplateError::Stray(at) => {
-                Report::error(self.inside(text, at, 1), "a `}` without `{`").help("`}}` stands for the brace itself")
-            }
-            TemplateError::Unknown(at, name) => {
-                let place = self.inside(text, at, name.len() + 2);
-                let known = params.iter().copied().chain(template::PLAIN.iter().map(|(name, _)| *name)).chain(FAMILIES);
-                Report::error(place, format!("there is no variable `{{{name}}}`")).suggest(&name, known)
-            }
-        };
+        let report =
+            match fault {
+                TemplateError::Unclosed(at) => Report::error(self.inside(text, at, 1), "a `{` without `}`")
+                    .help("`{{` stands for the brace itself"),
+                TemplateError::Stray(at) => Report::error(self.inside(text, at, 1), "a `}` without `{`")
+                    .help("`}}` stands for the brace itself"),
+                TemplateError::Unknown(at, name) => {
+                    let place = self.inside(text, at, name.len() + 2);
+                    let known = params
+                        .iter()
+                        .copied()
+                        .chain(more)
+                        .chain(template::PLAIN.iter().map(|(name, _)| *name))
+                        .chain(FAMILIES);
+                    Report::error(place, format!("there is no variable `{{{name}}}`")).suggest(&name, known)
+                }
+            };
         self.faults.push(report);
         None
     }

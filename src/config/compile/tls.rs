@@ -53,7 +53,7 @@ impl Compiler<'_> {
     pub(super) fn listener_tls(&mut self, listener: &str, spec: &Placed<ListenerTlsSpec>) -> Option<TlsPlan> {
         let tls = &spec.value;
         if tls.certificates.is_empty() {
-            self.error(spec.place, "`certificates` is empty");
+            self.absent(spec.place, Report::error(spec.place, "`certificates` is empty"));
             return None;
         }
         let mut files = Vec::new();

@@ -11,7 +11,7 @@ use crate::balance::{
 use crate::base::{Address, limits};
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
@@ -31,9 +31,7 @@ impl Compiler<'_> {
     pub(super) fn named_upstreams(&mut self) {
         let draft = self.draft;
         for (name, spec) in draft.spec.upstream.iter() {
-            let node = draft.root.child("upstream").and_then(|section| section.child(&name.value));
-            let broken = node.is_some_and(|node| self.broken(node.place));
-            let plan = if broken { self.bare_upstream(&name.value) } else { self.upstream(name, spec) };
+            let plan = self.upstream(name, spec);
             self.upstreams.push(plan);
         }
     }
@@ -100,7 +98,9 @@ impl Compiler<'_> {
     fn upstream(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let mut plan = self.settings(name, spec);
         if spec.endpoints.is_empty() {
-            self.error(name.place, format!("upstream `{}` has no endpoints", name.value));
+            let node = self.draft.root.child("upstream").and_then(|section| section.child(&name.value));
+            let around = node.map_or(name.place, |node| node.place);
+            self.absent(around, Report::error(name.place, format!("upstream `{}` has no endpoints", name.value)));
         }
         if spec.endpoints.0.len() > limits::ENDPOINTS_MAX {
             self.error(name.place, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
@@ -157,8 +157,8 @@ impl Compiler<'_> {
             queue_timeout: timeouts.queue.0,
             proxy_protocol: match spec.proxy_protocol {
                 ProxyVersion::Off => None,
-                ProxyVersion::V1 => Some(crate::config::plan::ProxyVersion::V1),
-                ProxyVersion::V2 => Some(crate::config::plan::ProxyVersion::V2),
+                ProxyVersion::V1 => Some(plan::ProxyVersion::V1),
+                ProxyVersion::V2 => Some(plan::ProxyVersion::V2),
             },
             hash_key: HashKey::None,
             sticky: None,

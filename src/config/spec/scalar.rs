@@ -2,10 +2,13 @@
 //!
 //! Each says what it expects in words, and why a text is not one; the reader puts both under a caret.
 
+mod machine;
+mod moment;
+
+pub use machine::SHARDS_MAX;
+
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -281,64 +284,6 @@ impl Scalar for Rate {
     }
 }
 
-impl Scalar for Bind {
-    const NAME: &'static str = "address";
-    const EXPECTED: &'static str = "an address such as \"0.0.0.0:8080\", \"[::]:8080\" or \"unix:/run/x.sock\"";
-
-    fn parse(text: &str) -> Result<Bind, String> {
-        let text = text.trim();
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            // `sun_path` has 108 bytes with its end.
-            return match path.len() {
-                0 => Err("the path is missing".to_owned()),
-                1..=107 => Ok(Bind(Address::Unix(Path::new(path).into()))),
-                _ => Err("a socket's path has at most 107 bytes".to_owned()),
-            };
-        }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Bind(Address::Inet(address)));
-        }
-        if text.parse::<IpAddr>().is_ok() {
-            return Err("the port is missing".to_owned());
-        }
-        let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
-        let port: u16 = port.parse().map_err(|_| "a port is a number from 0 to 65535")?;
-        let host = match host {
-            "" | "*" => "0.0.0.0",
-            "localhost" => "127.0.0.1",
-            other => other,
-        };
-        let ip: IpAddr = host.parse().map_err(|_| match host.contains(':') {
-            true => "an IPv6 address stands in brackets: \"[::1]:8080\"",
-            false => "names are not resolved here: write the address",
-        })?;
-        Ok(Bind(Address::Inet(SocketAddr::new(ip, port))))
-    }
-
-    fn show(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-impl Scalar for Network {
-    const NAME: &'static str = "network";
-    const EXPECTED: &'static str = "a network such as \"10.0.0.0/8\" or \"fd00::/8\", or one address";
-
-    fn parse(text: &str) -> Result<Network, String> {
-        let text = text.trim();
-        if let Ok(network) = text.parse::<IpNet>() {
-            return Ok(Network(network.trunc()));
-        }
-        let single = text.parse::<IpAddr>().map(IpNet::from).map_err(|_| "neither a network nor an address".to_owned());
-        single.map(Network)
-    }
-
-    fn show(&self) -> String {
-        self.0.to_string()
-    }
-}
-
 impl Scalar for Statuses {
     const NAME: &'static str = "statuses";
     const EXPECTED: &'static str = "a status (200), a class (\"2xx\") or a range (\"200-299\")";
@@ -373,48 +318,6 @@ impl Scalar for Statuses {
     }
 }
 
-impl Scalar for FileMode {
-    const NAME: &'static str = "file mode";
-    const EXPECTED: &'static str = "permissions such as \"0660\"";
-
-    fn parse(text: &str) -> Result<FileMode, String> {
-        let digits = text.trim().strip_prefix("0o").unwrap_or(text.trim());
-        let mode = u32::from_str_radix(digits, 8).map_err(|_| "it is not an octal number")?;
-        if mode > 0o777 {
-            return Err("above 0777".to_owned());
-        }
-        Ok(FileMode(mode))
-    }
-
-    fn show(&self) -> String {
-        format!("{:04o}", self.0)
-    }
-}
-
-/// Most data-plane threads.
-pub const SHARDS_MAX: usize = 1_024;
-
-impl Scalar for Shards {
-    const NAME: &'static str = "count or \"auto\"";
-    const EXPECTED: &'static str = "\"auto\" or a number from 1 to 1024";
-
-    fn parse(text: &str) -> Result<Shards, String> {
-        match text.trim() {
-            "auto" => Ok(Shards(None)),
-            other => other.parse().map_err(|_| "it is neither".to_owned()).and_then(Shards::of_number),
-        }
-    }
-
-    fn of_number(number: i64) -> Result<Shards, String> {
-        let count = usize::try_from(number).ok().filter(|count| (1..=SHARDS_MAX).contains(count));
-        count.map(|count| Shards(Some(count))).ok_or_else(|| format!("{number} is outside"))
-    }
-
-    fn show(&self) -> String {
-        self.0.map_or("auto".to_owned(), |count| count.to_string())
-    }
-}
-
 impl Scalar for PerCent {
     const NAME: &'static str = "per cent";
     const EXPECTED: &'static str = "a share from 0 to 100, such as 20 or \"20%\"";
@@ -432,67 +335,6 @@ impl Scalar for PerCent {
 
     fn show(&self) -> String {
         format!("{}%", self.0)
-    }
-}
-
-impl Scalar for Moment {
-    const NAME: &'static str = "moment";
-    const EXPECTED: &'static str = "a moment such as \"2027-01-31\" or \"2027-01-31T12:00:00Z\"";
-
-    fn parse(text: &str) -> Result<Moment, String> {
-        let text = text.trim();
-        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00Z"));
-        let part = |text: Option<&str>, digits: usize| {
-            let text = text.filter(|text| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit()));
-            text.and_then(|text| text.parse::<u64>().ok()).ok_or("it is not written like that")
-        };
-        let mut dates = date.split('-');
-        let (year, month, day) = (part(dates.next(), 4)?, part(dates.next(), 2)?, part(dates.next(), 2)?);
-        let time = time.strip_suffix('Z').ok_or("the time is given in UTC, with a `Z` at its end")?;
-        let mut times = time.split(':');
-        let (hour, minute, second) = (part(times.next(), 2)?, part(times.next(), 2)?, part(times.next(), 2)?);
-        if dates.next().is_some() || times.next().is_some() {
-            return Err("there is too much of it".to_owned());
-        }
-        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let days_of = |month: u64| match month {
-            2 if leap => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        let sane = year >= 1970 && (1..=12).contains(&month) && (1..=days_of(month)).contains(&day);
-        if !sane || hour > 23 || minute > 59 || second > 59 {
-            return Err("there is no such moment after 1970".to_owned());
-        }
-        let before = year - 1;
-        let leaps = (before / 4 - before / 100 + before / 400) - (1969 / 4 - 1969 / 100 + 1969 / 400);
-        let days = (year - 1970) * 365 + leaps + (1..month).map(days_of).sum::<u64>() + day - 1;
-        Ok(Moment(Wall((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000)))
-    }
-
-    fn show(&self) -> String {
-        let seconds = self.0.seconds();
-        let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
-        let length = |year: u64| {
-            365 + u64::from(year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)))
-        };
-        let mut year = 1970;
-        while days >= length(year) {
-            days -= length(year);
-            year += 1;
-        }
-        let february = if length(year) == 366 { 29 } else { 28 };
-        let mut month = 1;
-        for of_month in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-            if days < of_month {
-                break;
-            }
-            days -= of_month;
-            month += 1;
-        }
-        let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-        format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
     }
 }
 
@@ -600,78 +442,4 @@ fn leading_number(text: &str) -> Option<(Decimal, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn time(text: &str) -> Result<u128, String> {
-        Time::parse(text).map(|time| time.0.as_millis())
-    }
-
-    #[test]
-    fn durations_and_sizes_as_people_write_them() {
-        assert_eq!(time("250ms"), Ok(250));
-        assert_eq!(time("1h30m"), Ok(5_400_000));
-        assert_eq!(time("1.5 s"), Ok(1_500));
-        assert_eq!(time("1h 30m"), Ok(5_400_000));
-        assert!(time("30").unwrap_err().contains("unit is missing"));
-        assert!(time("s").is_err() && time("").is_err() && time("-1s").is_err() && time("1e9s").is_err());
-        assert!(time("99999999999999w").is_err());
-        let sizes =
-            [("64KB", 64_000), ("10MiB", 10 << 20), ("8k", 8_192), ("17", 17), ("1.5 GiB", 3 << 29), ("1_000", 1_000)];
-        for (text, bytes) in sizes {
-            assert_eq!(Size::parse(text).unwrap().0, bytes, "{text}");
-        }
-        assert!(Size::parse("1TB").is_err() && Size::parse("KB").is_err() && Size::of_number(-1).is_err());
-    }
-
-    #[test]
-    fn rates_addresses_networks_statuses() {
-        assert_eq!(Rate::parse("100/s").unwrap().0, RateParts { count: 100, per: Duration::from_secs(1) });
-        assert_eq!(Rate::parse("5/10m").unwrap().0, RateParts { count: 5, per: Duration::from_secs(600) });
-        assert!(Rate::parse("0/s").is_err() && Rate::parse("5").is_err() && Rate::parse("5/0s").is_err());
-        assert_eq!(Bind::parse(":80").unwrap().show(), "0.0.0.0:80");
-        assert_eq!(Bind::parse("unix:///run/a").unwrap().show(), "unix:/run/a");
-        assert!(Bind::parse("::1").unwrap_err().contains("port"));
-        assert!(Bind::parse("example.com:80").unwrap_err().contains("not resolved"));
-        assert_eq!(Network::parse("10.1.2.3/8").unwrap().show(), "10.0.0.0/8");
-        assert_eq!(Network::parse("::1").unwrap().show(), "::1/128");
-        assert_eq!(Statuses::parse("2xx").unwrap().0, (200, 299));
-        assert!(Statuses::parse("99").is_err() && Statuses::parse("300-200").is_err());
-        assert!(FileMode::parse("0888").is_err());
-    }
-
-    #[test]
-    fn moments_are_calendar_moments() {
-        let seconds = |text: &str| Moment::parse(text).map(|moment| moment.0.seconds());
-        assert_eq!(seconds("1970-01-01"), Ok(0));
-        assert_eq!(seconds("2000-03-01T00:00:00Z"), Ok(951_868_800));
-        assert_eq!(seconds("2024-02-29T12:30:15Z"), Ok(1_709_209_815));
-        assert!(seconds("2023-02-29").is_err() && seconds("2024-13-01").is_err() && seconds("2024-1-1").is_err());
-        assert!(seconds("2024-01-01T00:00:00").is_err() && seconds("2024-01-01T24:00:00Z").is_err());
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn moments_read_back(seconds in 0_u64..4_000_000_000) {
-            let moment = Moment(Wall(seconds * 1_000_000));
-            proptest::prop_assert_eq!(Moment::parse(&moment.show()).unwrap(), moment);
-        }
-
-        #[test]
-        fn what_is_shown_reads_back(nanos in 0_u64..=u64::MAX, bytes: u64, count in 1_u64..1_000_000, secs in 1_u64..100_000) {
-            let time = Time(Duration::from_nanos(nanos));
-            proptest::prop_assert_eq!(Time::parse(&time.show()).unwrap(), time);
-            let size = Size(bytes);
-            proptest::prop_assert_eq!(Size::parse(&size.show()).unwrap(), size);
-            let rate = Rate(RateParts { count, per: Duration::from_secs(secs) });
-            proptest::prop_assert_eq!(Rate::parse(&rate.show()).unwrap(), rate);
-        }
-
-        #[test]
-        fn garbage_never_panics(text in ".{0,40}", number: i64) {
-            let _ = (Time::parse(&text), Size::parse(&text), Rate::parse(&text), Bind::parse(&text));
-            let _ = (Moment::parse(&text), Network::parse(&text), Statuses::parse(&text), FileMode::parse(&text), Shards::parse(&text));
-            let _ = (Statuses::of_number(number), Shards::of_number(number), PerCent::of_number(number));
-        }
-    }
-}
+mod tests;
