@@ -4,6 +4,7 @@
 //! into use is in `reload`, how the process ends in `stop`, what people and machines may look at in `pages`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub trait Host: Send + Sync + 'static {
     fn source(&self) -> String;
     /// Reads and compiles the configuration. Called on other threads.
     fn load(&self) -> Result<Loaded, Reports>;
+    /// Where the control socket is to be, whatever the configuration says.
+    fn control_socket(&self) -> Option<PathBuf>;
     /// A plan is in use: takes from it what concerns the host, such as the level of its own log.
     fn follow(&self, plan: &Plan);
     /// The first plan is in use. Called once.

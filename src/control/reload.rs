@@ -352,9 +352,10 @@ impl Plane {
         if self.control.is_some() {
             return;
         }
-        let wanted = self.current.as_ref().and_then(|current| current.plan.process.control_socket.as_deref());
+        let configured = || self.current.as_ref()?.plan.process.control_socket.clone();
+        let wanted = self.setup.host.control_socket().or_else(configured);
         let take_over = if self.setup.predecessor.is_some() { TakeOver::Predecessor } else { TakeOver::Refuse };
-        let served = ControlSocket::bind(wanted, take_over).and_then(|(socket, listening)| {
+        let served = ControlSocket::bind(wanted.as_deref(), take_over).and_then(|(socket, listening)| {
             let server = AdminServer::start(listening, self.setup.asks.clone())?;
             Ok((socket, server))
         });

@@ -65,6 +65,10 @@ impl Host for TestHost {
         load(&Source::File(self.file.clone()), &Environment::of_process())
     }
 
+    fn control_socket(&self) -> Option<PathBuf> {
+        None
+    }
+
     fn follow(&self, _: &Plan) {}
 
     fn serving(&self, status: &Status) {
