@@ -9,7 +9,7 @@ use crate::link::ToShard;
 use crate::net::sockets::ListenSocket;
 use crate::policy::Policy;
 use crate::policy::gcra::Rate;
-use crate::policy::lease::{Accounts, LeaseRequest, LimitId, ShardId};
+use crate::policy::lease::{Accounts, LeaseReply, LeaseRequest, LimitId, ShardId};
 
 /// Keys over all limits that are remembered at most; above it, shards that ask for a new one are refused.
 const ACCOUNTS_MAX: usize = 1_000_000;

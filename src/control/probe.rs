@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
 use crate::base::{Address, Tick};
-use crate::config::plan::{HealthPlan, UpstreamPlan, UpstreamTlsPlan};
+use crate::config::plan::{HealthPlan, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
@@ -61,7 +61,7 @@ pub struct Verdict {
 pub struct Check {
     health: HealthPlan,
     tls: Option<UpstreamTlsPlan>,
-    proxy_protocol: Option<u8>,
+    proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Check {
@@ -279,11 +279,11 @@ where
 }
 
 /// A PROXY header that says "this connection is the proxy's own" in that version.
-fn proxy_preface(version: Option<u8>) -> &'static [u8] {
+fn proxy_preface(version: Option<ProxyVersion>) -> &'static [u8] {
     match version {
         None => b"",
-        Some(1) => b"PROXY UNKNOWN\r\n",
-        Some(_) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        Some(ProxyVersion::V1) => b"PROXY UNKNOWN\r\n",
+        Some(ProxyVersion::V2) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn converse<N: Net, S: Source, K: Client>(
     let ended = if streams {
         at_once(&upload, *source, Answering::new(scene, way, origin, flight, *client, work), buf).await
     } else {
-        let until = scene.shard.net.now().after(way.proxy.idle).min(way.deadline);
+        let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
         let (written, mut buf) = origin.stream.write(buf, until).await;
         if let Err(error) = written {
             scene.shard.pool.put(buf);

@@ -54,10 +54,15 @@ pub async fn busy<N: Net>(mut connection: Connection<N>) -> Next<N> {
         shard.active.set(shard.active.get() + 1);
         let after = exchange(&mut connection, &mut scratch).await;
         shard.active.set(shard.active.get() - 1);
+        let ended = scratch.work.record.ended;
         scratch.work.clear();
         match after {
-            Fate::Keep => connection.idle_since = shard.net.now(),
+            Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.net.now()),
             Fate::Close => {
+                connection.stream.finish();
+                break Next::Close;
+            }
+            Fate::Linger => {
                 connection.linger().await;
                 break Next::Close;
             }
@@ -172,8 +177,13 @@ fn more_room<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) ->
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
+    /// The next request comes on it.
     Keep,
+    /// Everything was read and sent.
     Close,
+    /// The client may still be sending: a plain close would be a reset, and could take our answer with it.
+    Linger,
+    /// What was sent must not be taken for complete.
     Abort,
 }
 
@@ -197,9 +207,16 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
     if work.record.aborted {
         return Fate::Abort;
     }
-    let mut close = client.close;
-    close |= !finish_body(connection, request.len, &mut source, work.body_begun, close).await;
-    if close { Fate::Close } else { Fate::Keep }
+    let close = client.close;
+    let begun = work.body_begun;
+    if !finish_body(connection, request.len, &mut source, begun, close).await {
+        return Fate::Linger;
+    }
+    match close {
+        false => Fate::Keep,
+        true if connection.buf.is_empty() => Fate::Close,
+        true => Fate::Linger,
+    }
 }
 
 /// Brings the connection to the start of the next request. False where that cannot be: the body was too long to skip.
@@ -214,8 +231,8 @@ async fn finish_body<N: Net>(
     if source.length() == BodyLength::None {
         return true;
     }
-    if closing {
-        return false;
+    if closing && begun {
+        return source.done();
     }
     if !begun {
         let mut buf = std::mem::take(&mut connection.buf);
@@ -227,7 +244,7 @@ async fn finish_body<N: Net>(
     } else {
         connection.buf.reset(0);
     }
-    if !source.done() && !discard(connection, source).await {
+    if !source.done() && (closing || !discard(connection, source).await) {
         return false;
     }
     let leftover = source.take_leftover();
@@ -376,7 +393,7 @@ impl<N: Net> Client for H1Client<'_, N> {
                 method: self.method,
                 client: self.version,
                 after,
-                date: dates.imf(self.shard.net.wall()),
+                date: dates.imf(self.shard.wall_lately()),
                 via: None,
             },
         );

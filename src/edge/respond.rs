@@ -57,6 +57,8 @@ pub struct Answering<'a, N: Net, K> {
     pub reused: bool,
     /// Where an upload runs at the same time: when it ended.
     pub sent_at: Option<&'a Cell<Option<Tick>>>,
+    /// When the last head was there.
+    pub headed: Tick,
 }
 
 impl<'a, N: Net, K: Client> Answering<'a, N, K> {
@@ -69,7 +71,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         client: &'a mut K,
         work: &'a mut Work,
     ) -> Answering<'a, N, K> {
-        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None }
+        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None, headed: Tick::ZERO }
     }
 
     /// Reads the answer with `buf` and passes it on.
@@ -94,7 +96,8 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
     /// Reads up to a final head, passing interim ones on. The head stands at the front of the buffer's window.
     async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
         buf.reset(limits::HEADROOM);
-        let began = self.scene.shard.net.now();
+        // On a kept connection no time has passed since the try began.
+        let began = if self.reused { self.flight.began() } else { self.scene.shard.net.now() };
         let mut interim = 0;
         loop {
             let (returned, outcome) = self.one_head(buf, began).await;
@@ -197,6 +200,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     fn note_head(&mut self) {
         let now = self.scene.shard.net.now();
+        self.headed = now;
         let first_byte = now.micros_since(self.flight.began());
         self.work.record.first_byte_us = Some(first_byte);
         let counters = &self.scene.bound.counters;
@@ -211,6 +215,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
+        self.headed = self.scene.shard.net.now();
         let head = &self.work.response;
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
@@ -221,7 +226,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     fn client_until(&self) -> Tick {
         let wait = self.scene.listener_plan().timeouts.write;
-        self.scene.shard.net.now().after(wait).min(self.way.deadline)
+        self.headed.after(wait).min(self.way.deadline)
     }
 
     async fn upgrade(&mut self, mut buf: Buf) -> Result<Received, Fault> {

@@ -170,7 +170,8 @@ async fn conclude<N: Net, S: Source, K: Client>(
 fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let Scene { shard, bound, request, .. } = scene;
     let record = &work.record;
-    let micros = shard.net.now().micros_since(record.started);
+    let ended = record.ended.unwrap_or_else(|| shard.net.now());
+    let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
         let status = match record.status {
@@ -212,7 +213,7 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         endpoint,
         request_id: &work.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
-        wall: shard.net.wall(),
+        wall: shard.wall_at(ended),
         micros,
     };
     shard.log.write(&log.format, &line, &Vars::new(scene, work));

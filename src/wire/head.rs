@@ -99,6 +99,8 @@ pub struct Field {
     pub known: Known,
 }
 
+const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields fits in 240 bytes");
+
 impl Field {
     /// A field with neither name nor value, to be overwritten.
     pub const EMPTY: Field = Field { name: Span::EMPTY, value: Span::EMPTY, known: Known::Other };

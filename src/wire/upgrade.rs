@@ -5,8 +5,8 @@
 
 use crate::base::ascii::is_name;
 use crate::wire::field::Known;
-use crate::wire::head::{BodyLength, Method, RequestHead};
-use crate::wire::hop::members;
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, Response};
+use crate::wire::hop::{members, options};
 
 /// What a request wants to upgrade to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,18 @@ pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
     Some(Protocol::Other)
 }
 
+/// Does this 101 answer what `request` offered (RFC 9110 section 15.2.2)? A 101 that does not is a fault of the upstream:
+/// whoever sends it means to leave HTTP on a connection that stays in it.
+pub fn is_accepted(request: Request<'_>, response: Response<'_>) -> bool {
+    let mut chosen = response.head.fields.values(response.bytes, Known::Upgrade);
+    let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };
+    let offered = request.value(Known::Upgrade).unwrap_or_default();
+    request.head.upgrade
+        && response.head.status == 101
+        && options(&response.head.fields, response.bytes).upgrade
+        && members(offered).any(|protocol| protocol.eq_ignore_ascii_case(chosen))
+}
+
 /// Protocols that would carry HTTP past the gateway, and what is no protocol at all.
 fn is_refused(protocol: &[u8]) -> bool {
     let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol);
@@ -52,7 +64,8 @@ fn is_websocket(bytes: &[u8], head: &RequestHead) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::h1::{Caps, request};
+    use crate::wire::h1::{Caps, request, response};
+    use crate::wire::head::ResponseHead;
 
     fn offered(method: &str, lines: &str) -> Option<Protocol> {
         let bytes = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes();
@@ -80,5 +93,22 @@ mod tests {
         }
         assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\n"), Some(Protocol::Other));
         assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 1\r\n"), None);
+    }
+    #[test]
+    fn only_what_was_offered_is_accepted() {
+        let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a/1, B\r\n\r\n";
+        let mut head = RequestHead::default();
+        request::parse(asked, &Caps::default(), &mut head).unwrap();
+        let accepted = |answer: &str| {
+            let mut answered = ResponseHead::default();
+            response::parse(answer.as_bytes(), &Caps::default(), Method::Get, &mut answered).unwrap();
+            let response = Response { bytes: answer.as_bytes(), head: &answered };
+            is_accepted(Request { bytes: asked, head: &head }, response)
+        };
+        assert!(accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: c\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nUpgrade: b\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 200 x\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n"));
     }
 }

@@ -109,7 +109,7 @@ fn unix_sockets_and_proxy_headers() {
             serve(stream, OK, &kept).await;
         });
         let mut check = check(health("/"));
-        check.proxy_protocol = Some(1);
+        check.proxy_protocol = Some(ProxyVersion::V1);
         assert!(ask(&check, &Address::Unix(path.into()), "").await.is_ok());
         assert!(heads.borrow()[0].starts_with("PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n"));
     });

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{Driver, DriverChoice, RunOptions, Uring, UringListener, UringStream, run};
+use super::{Driver, DriverChoice, RunOptions, Uring, UringListener, UringStream, enter, run, uring};
 use crate::base::{Address, Buf, Tick};
 use crate::net::sockets::{self, ListenOptions, ListenSocket};
 use crate::net::{Ear, Listener, Net, Peek, Stream};
@@ -20,16 +20,22 @@ use crate::net::{Ear, Listener, Net, Peek, Stream};
 mod calls;
 mod cancel;
 
-/// Runs `test` on every driver that this machine has.
+/// Runs `test` on every driver that this machine has, also on those that it would only fall back to.
 pub(in crate::net) fn on_each<F: Future<Output = ()>>(test: impl Fn(Uring) -> F) {
-    for choice in [DriverChoice::Best, DriverChoice::Epoll] {
-        let options = RunOptions { driver: choice, ring_entries: 256, ..RunOptions::default() };
-        run(&options, |net| {
-            println!("driver: {}", net.driver().name());
-            assert!(choice == DriverChoice::Best || net.driver() == Driver::Epoll);
-            test(net)
-        })
-        .unwrap();
+    let options = |driver| RunOptions { driver, ring_entries: 256, ..RunOptions::default() };
+    let checked = |net: Uring| {
+        println!("driver: {}", net.driver().name());
+        test(net)
+    };
+    run(&options(DriverChoice::Best), checked).unwrap();
+    run(&options(DriverChoice::Epoll), |net| {
+        assert_eq!(net.driver(), Driver::Epoll);
+        checked(net)
+    })
+    .unwrap();
+    if monoio::utils::detect_uring() {
+        let plain = uring(&options(DriverChoice::Best), &io_uring::IoUring::builder()).unwrap();
+        enter(plain, Driver::IoUringPlain, checked).unwrap();
     }
 }
 

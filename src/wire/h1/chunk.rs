@@ -99,28 +99,40 @@ pub(super) struct Malformed;
 enum State {
     /// In a size, before or behind a digit.
     Size,
-    /// Behind `;`: an extension's name must start.
-    ExtensionStart,
-    ExtensionName,
+    Extension(Extension),
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailer(Trailer),
+    End,
+}
+
+/// Behind the `;` of a size line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// A name must start.
+    Start,
+    Name,
     /// Behind `=`: a token or a quoted string must start.
-    ExtensionValueStart,
-    ExtensionToken,
+    ValueStart,
+    Token,
     Quoted,
     /// Behind a backslash in a quoted string.
     QuotedPair,
     /// Behind a quoted string.
     QuotedEnd,
-    SizeLf,
-    Data,
-    DataCr,
-    DataLf,
-    /// At the start of a trailer line, or of the empty line.
+}
+
+/// Behind the last chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trailer {
+    /// At the start of a field line, or of the empty line.
     LineStart,
     Name,
     Value,
     ValueLf,
     EndLf,
-    End,
 }
 
 /// Where decoding stands. Holds no payload, and of a trailer only the name it is in.
@@ -175,19 +187,9 @@ impl Decoder {
                 }
                 Ok(Piece::Data(count))
             }
-            State::LineStart | State::Name | State::Value | State::ValueLf | State::EndLf => self.trailer(bytes),
+            State::Trailer(state) => self.trailer(state, bytes),
             State::End => Ok(Piece::End(0)),
-            State::Size
-            | State::ExtensionStart
-            | State::ExtensionName
-            | State::ExtensionValueStart
-            | State::ExtensionToken
-            | State::Quoted
-            | State::QuotedPair
-            | State::QuotedEnd
-            | State::SizeLf
-            | State::DataCr
-            | State::DataLf => self.overhead(bytes),
+            State::Size | State::Extension(_) | State::SizeLf | State::DataCr | State::DataLf => self.overhead(bytes),
         }
     }
 
@@ -195,22 +197,21 @@ impl Decoder {
     fn overhead(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
         for (at, byte) in bytes.iter().enumerate() {
             self.state = match (self.state, *byte) {
+                (State::Size, byte) => self.size(byte)?,
+                (State::Extension(state), byte) => {
+                    self.count_extension()?;
+                    extension(state, byte)?
+                }
+                (State::SizeLf, b'\n') if self.left > 0 => State::Data,
+                (State::SizeLf, b'\n') => State::Trailer(Trailer::LineStart),
                 (State::DataCr, b'\r') => State::DataLf,
                 (State::DataLf, b'\n') => {
                     self.digits = 0;
                     self.extension = 0;
                     State::Size
                 }
-                (State::Size, byte) => self.size(byte)?,
-                (State::SizeLf, b'\n') => {
-                    self.state = if self.left == 0 { State::LineStart } else { State::Data };
-                    return Ok(Piece::Overhead(at + 1));
-                }
-                (State::DataCr | State::DataLf | State::SizeLf, _) => return Err(Malformed),
-                (state, byte) => {
-                    self.count_extension()?;
-                    extension(state, byte)?
-                }
+                (State::SizeLf | State::DataCr | State::DataLf, _) => return Err(Malformed),
+                (State::Data | State::Trailer(_) | State::End, _) => return Ok(Piece::Overhead(at)),
             };
         }
         Ok(Piece::Overhead(bytes.len()))
@@ -233,7 +234,7 @@ impl Decoder {
             b'\r' => Ok(State::SizeLf),
             b';' => {
                 self.count_extension()?;
-                Ok(State::ExtensionStart)
+                Ok(State::Extension(Extension::Start))
             }
             _ => Err(Malformed),
         }
@@ -248,38 +249,47 @@ impl Decoder {
     }
 
     /// Reads trailer lines, up to the end of the body.
-    fn trailer(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+    fn trailer(&mut self, mut state: Trailer, bytes: &[u8]) -> Result<Piece, Malformed> {
         for (at, byte) in bytes.iter().enumerate() {
-            match (self.state, *byte) {
-                // The empty line is a piece of its own: it is not part of the trailers.
-                (State::LineStart, b'\r') if at > 0 => return Ok(Piece::Trailer(at)),
-                (State::LineStart, b'\r') => self.state = State::EndLf,
-                (State::EndLf, b'\n') => {
+            state = match (state, *byte) {
+                (Trailer::LineStart, b'\r') if at > 0 => {
+                    // The empty line is a piece of its own: it is not part of the trailers.
+                    self.state = State::Trailer(Trailer::LineStart);
+                    return Ok(Piece::Trailer(at));
+                }
+                (Trailer::LineStart, b'\r') => Trailer::EndLf,
+                (Trailer::EndLf, b'\n') => {
                     self.state = State::End;
                     return Ok(Piece::End(at + 1));
                 }
-                (State::LineStart, byte) if TOKEN[usize::from(byte)] => {
+                (Trailer::LineStart, byte) if TOKEN[usize::from(byte)] => {
                     self.name_len = 0;
                     self.keep_name(byte);
-                    self.state = State::Name;
+                    Trailer::Name
                 }
-                (State::Name, b':') => {
+                (Trailer::Name, b':') => {
                     self.check_name()?;
-                    self.state = State::Value;
+                    Trailer::Value
                 }
-                (State::Name, byte) if TOKEN[usize::from(byte)] => self.keep_name(byte),
-                (State::Value, b'\r') => self.state = State::ValueLf,
-                (State::Value, byte) if FIELD_VALUE[usize::from(byte)] => {}
-                (State::ValueLf, b'\n') => self.state = State::LineStart,
-                _ => return Err(Malformed),
-            }
+                (Trailer::Name, byte) if TOKEN[usize::from(byte)] => {
+                    self.keep_name(byte);
+                    Trailer::Name
+                }
+                (Trailer::Value, b'\r') => Trailer::ValueLf,
+                (Trailer::Value, byte) if FIELD_VALUE[usize::from(byte)] => Trailer::Value,
+                (Trailer::ValueLf, b'\n') => Trailer::LineStart,
+                (Trailer::LineStart | Trailer::Name | Trailer::Value | Trailer::ValueLf | Trailer::EndLf, _) => {
+                    return Err(Malformed);
+                }
+            };
             self.trailer += 1;
             if self.trailer as usize > TRAILER_BYTES_MAX {
                 return Err(Malformed);
             }
         }
+        self.state = State::Trailer(state);
         let all = bytes.len();
-        Ok(if self.state == State::EndLf { Piece::Overhead(all) } else { Piece::Trailer(all) })
+        Ok(if state == Trailer::EndLf { Piece::Overhead(all) } else { Piece::Trailer(all) })
     }
 
     fn keep_name(&mut self, byte: u8) {
@@ -298,25 +308,26 @@ impl Decoder {
 }
 
 /// `*( ";" token [ "=" ( token / quoted-string ) ] )`: the state behind `byte`.
-fn extension(state: State, byte: u8) -> Result<State, Malformed> {
+fn extension(state: Extension, byte: u8) -> Result<State, Malformed> {
     let token = TOKEN[usize::from(byte)];
-    let ends = match byte {
-        b';' => Some(State::ExtensionStart),
-        b'\r' => Some(State::SizeLf),
-        _ => None,
-    };
     let next = match state {
-        State::ExtensionStart if token => Some(State::ExtensionName),
-        State::ExtensionName if token => Some(State::ExtensionName),
-        State::ExtensionName if byte == b'=' => Some(State::ExtensionValueStart),
-        State::ExtensionValueStart if token => Some(State::ExtensionToken),
-        State::ExtensionValueStart if byte == b'"' => Some(State::Quoted),
-        State::ExtensionToken if token => Some(State::ExtensionToken),
-        State::Quoted if byte == b'"' => Some(State::QuotedEnd),
-        State::Quoted if byte == b'\\' => Some(State::QuotedPair),
-        State::Quoted | State::QuotedPair if FIELD_VALUE[usize::from(byte)] => Some(State::Quoted),
-        State::ExtensionName | State::ExtensionToken | State::QuotedEnd => ends,
-        _ => None,
+        Extension::Start if token => Extension::Name,
+        Extension::Name if byte == b'=' => Extension::ValueStart,
+        Extension::Name if token => Extension::Name,
+        Extension::ValueStart if byte == b'"' => Extension::Quoted,
+        Extension::ValueStart | Extension::Token if token => Extension::Token,
+        Extension::Quoted if byte == b'"' => Extension::QuotedEnd,
+        Extension::Quoted if byte == b'\\' => Extension::QuotedPair,
+        Extension::Quoted | Extension::QuotedPair if FIELD_VALUE[usize::from(byte)] => Extension::Quoted,
+        Extension::Name | Extension::Token | Extension::QuotedEnd if byte == b';' => Extension::Start,
+        Extension::Name | Extension::Token | Extension::QuotedEnd if byte == b'\r' => return Ok(State::SizeLf),
+        Extension::Start
+        | Extension::Name
+        | Extension::ValueStart
+        | Extension::Token
+        | Extension::Quoted
+        | Extension::QuotedPair
+        | Extension::QuotedEnd => return Err(Malformed),
     };
-    next.ok_or(Malformed)
+    Ok(State::Extension(next))
 }

@@ -11,11 +11,11 @@ pub(super) struct Chopped<S> {
 }
 
 impl<S: Stream> Chopped<S> {
-    async fn read_some(&self, mut buf: Buf, until: Tick, idle: bool) -> (io::Result<usize>, Buf) {
+    async fn read_some(&self, mut buf: Buf, until: Tick, wait: Wait) -> (io::Result<usize>, Buf) {
         let piece = Buf::with_capacity(self.step.min(buf.spare()));
-        let (result, piece) = match idle {
-            true => self.inner.read_idle(piece, until).await,
-            false => self.inner.read(piece, until).await,
+        let (result, piece) = match wait {
+            Wait::Idle => self.inner.read_idle(piece, until).await,
+            Wait::Read => self.inner.read(piece, until).await,
         };
         assert!(buf.append(piece.filled()));
         (result, buf)
@@ -24,11 +24,11 @@ impl<S: Stream> Chopped<S> {
 
 impl<S: Stream> Stream for Chopped<S> {
     async fn read(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
-        self.read_some(buf, until, false).await
+        self.read_some(buf, until, Wait::Read).await
     }
 
     async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
-        self.read_some(buf, until, true).await
+        self.read_some(buf, until, Wait::Idle).await
     }
 
     async fn readable(&self, until: Tick) -> io::Result<()> {

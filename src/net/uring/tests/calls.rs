@@ -115,8 +115,8 @@ fn abort_resets_and_ends_what_is_pending() {
         for _ in 0..200 {
             let (near, far) = pair(&net, &listener).await;
             // The peer does not read, so that the write waits for room.
-            let mut stuck = Buf::with_capacity(8 << 20);
-            stuck.fill(8 << 20);
+            let mut stuck = Buf::with_capacity(16 << 20);
+            stuck.fill(16 << 20);
             let reading = near.read(Buf::with_capacity(100), soon(&net));
             let writing = near.write(stuck, soon(&net));
             let aborting = async {
@@ -264,7 +264,7 @@ fn sleeps_end_in_time() {
         let start = net.now();
         net.sleep_until(start.after_ms(20)).await;
         let slept = net.now().since(start);
-        assert!(slept >= Duration::from_millis(20) && slept < Duration::from_millis(500), "{slept:?}");
+        assert!(slept >= Duration::from_millis(20) && slept < Duration::from_secs(3), "{slept:?}");
         let never = unless(net.sleep_until(Tick::NEVER), net.sleep_until(within(&net, 5))).await;
         assert!(never.is_none());
     });
