@@ -11,6 +11,7 @@ pub mod base;
 pub mod config;
 pub mod control;
 pub mod edge;
+pub mod link;
 pub mod net;
 pub mod policy;
 pub mod route;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line of the load tests; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    loadtest::command::main()
+}

@@ -7,8 +7,8 @@
 //!    │                               └───────────── a trial failed ───────┘   │
 //!    └────────────────────────────── enough trials succeeded ─────────────────┘
 //! ```
-//! Every arrow starts a new epoch. A request that began in another epoch says nothing: what was sent before the breaker opened
-//! must neither close nor re-open it.
+//! Every arrow starts a new epoch. A request that began in another epoch says nothing: what was sent before the breaker
+//! opened must neither close nor re-open it.
 
 use std::time::Duration;
 

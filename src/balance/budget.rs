@@ -1,5 +1,5 @@
-//! Hot. The retry budget: retries are a fraction of recent requests plus a small constant, so that a dead origin gets a little
-//! more than its ordinary load and not a multiple of it.
+//! Hot. The retry budget: retries are a fraction of recent requests plus a small constant, so that a dead origin gets a
+//! little more than its ordinary load and not a multiple of it.
 
 use std::time::Duration;
 

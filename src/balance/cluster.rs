@@ -1,8 +1,8 @@
 //! Hot. One shard's view of one upstream: its endpoints, what is in flight, who may be picked now.
 //!
-//! The order of calls for a request is `admission` → `pick` → `begin` → (`observe` → `finish`, or `end`), without waiting between
-//! `pick` and `begin`. Invariant: `requests` is the number of flights begun and not finished, also across `set_endpoints`, because
-//! a slot is not given away before its last request and connection ended.
+//! The order of calls for a request is `admission` → `pick` → `begin` → (`observe` → `finish`, or `end`), without
+//! waiting between `pick` and `begin`. Invariant: `requests` is the number of flights begun and not finished, also
+//! across `set_endpoints`, because a slot is not given away before its last request and connection ended.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -104,8 +104,8 @@ impl Cluster {
         self.index();
     }
 
-    /// Replaces the list. An endpoint whose address was known keeps its state; one that is gone gets no new requests. Returns how
-    /// many were left out: those above `ENDPOINTS_MAX`, and addresses named twice.
+    /// Replaces the list. An endpoint whose address was known keeps its state; one that is gone gets no new requests.
+    /// Returns how many were left out: those above `ENDPOINTS_MAX`, and addresses named twice.
     pub fn set_endpoints(&mut self, endpoints: &[Endpoint], now: Tick) -> usize {
         let had_any = self.listed > 0;
         let mut seen = HashSet::with_capacity(endpoints.len());
@@ -192,8 +192,8 @@ impl Cluster {
         self.finish(flight);
     }
 
-    /// Judges a flight, at most once: for a long stream or a tunnel as soon as its head is there. `latency` is the time to the
-    /// response's head (or to the failure).
+    /// Judges a flight, at most once: for a long stream or a tunnel as soon as its head is there. `latency` is the time
+    /// to the response's head (or to the failure).
     pub fn observe(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         if let Some(breaker) = &mut self.breaker {
             breaker.observe(flight.epoch, outcome, now);
@@ -260,8 +260,8 @@ impl Cluster {
         self.place_of(index).is_some_and(|at| self.slots[at].listed)
     }
 
-    /// The endpoint's sticky id: what a cookie carries, and what `pick` takes back. Says nothing of the address to somebody who does
-    /// not know the seed.
+    /// The endpoint's sticky id: what a cookie carries, and what `pick` takes back. Says nothing of the address to
+    /// somebody who does not know the seed.
     pub fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
         self.place_of(index).map(|at| self.slots[at].id)
     }

@@ -1,7 +1,7 @@
 //! Hot. One endpoint: what is known of it, how it is named from outside, and what a request reports of it.
 //!
-//! `EndpointIndex` is a slot and the slot's generation: an index from before the endpoint left and its slot was given to
-//! another is recognised and does nothing.
+//! `EndpointIndex` is a slot and the slot's generation: an index from before the endpoint left and its slot was given
+//! to another is recognised and does nothing.
 
 use std::sync::Arc;
 

@@ -21,7 +21,8 @@ pub struct ProbePlan {
     pub interval: Duration,
     /// The same while down or unknown; usually shorter.
     pub interval_down: Duration,
-    /// Each interval is lengthened or shortened by up to this per cent, so that many gateways do not probe in step; at most 100.
+    /// Each interval is lengthened or shortened by up to this per cent, so that many gateways do not probe in step; at
+    /// most 100.
     pub jitter_per_cent: u8,
     /// Passes in a row that bring it up, at least 1.
     pub rise: u32,
@@ -59,7 +60,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// A check whose first probe is due within one jitter of `now`, so that all endpoints of a fresh plan are not probed in one instant.
+    /// A check whose first probe is due within one jitter of `now`, so that all endpoints of a fresh plan are not
+    /// probed in one instant.
     pub fn new(plan: &ProbePlan, now: Tick, seed: u64) -> Probe {
         let mut rng = Rng::new(seed);
         let spread = nanos(plan.interval_down) / 100 * u64::from(plan.jitter_per_cent.min(100));
@@ -88,7 +90,8 @@ impl Probe {
         self.due = now.after(Duration::from_nanos(wait));
     }
 
-    /// A probe ended. Says whether the verdict changed; a change also brings the next probe forward to the interval of the new verdict.
+    /// A probe ended. Says whether the verdict changed; a change also brings the next probe forward to the interval of
+    /// the new verdict.
     pub fn observe(&mut self, result: ProbeResult, now: Tick) -> Option<Change> {
         let (to, needed) = match (self.health, result) {
             (Health::Up, ProbeResult::Pass) | (Health::Down, ProbeResult::Fail) => {

@@ -1,8 +1,8 @@
 //! Which endpoint of an upstream gets the next request, and whether any should.
 //!
-//! A `Cluster` is one shard's view of one upstream: algorithm, health, passive ejection, slow start, caps, circuit breaker and
-//! retry budget. Everything is pure: time (`Tick`) and chance (`Rng`) are arguments. `Probe` is the state machine of active
-//! health checks; the control plane runs it and tells every shard with `Cluster::set_health`.
+//! A `Cluster` is one shard's view of one upstream: algorithm, health, passive ejection, slow start, caps, circuit
+//! breaker and retry budget. Everything is pure: time (`Tick`) and chance (`Rng`) are arguments. `Probe` is the state
+//! machine of active health checks; the control plane runs it and tells every shard with `Cluster::set_health`.
 
 mod breaker;
 mod budget;

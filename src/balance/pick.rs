@@ -1,5 +1,5 @@
-//! Hot. Choosing an endpoint. Every algorithm sees only the endpoints that serve now (`Cluster::refresh`), and among them passes over
-//! those that are full or were tried before.
+//! Hot. Choosing an endpoint. Every algorithm sees only the endpoints that serve now (`Cluster::refresh`), and among
+//! them passes over those that are full or were tried before.
 
 use crate::balance::cluster::Cluster;
 use crate::balance::endpoint::{EndpointIndex, RAMP_FULL, Slot, Tried};
@@ -10,12 +10,13 @@ use crate::base::{FaultKind, Rng, Tick};
 impl Cluster {
     /// The endpoint for a request.
     ///
-    /// `key` is the request's hash (`hash_key`) for `Algorithm::Hash`; `sticky` is the id from its cookie: that endpoint is taken while
-    /// it serves (or is drained) and has room, otherwise the algorithm chooses. Endpoints in `tried` come again only where no other
-    /// has room.
+    /// `key` is the request's hash (`hash_key`) for `Algorithm::Hash`; `sticky` is the id from its cookie: that
+    /// endpoint is taken while it serves (or is drained) and has room, otherwise the algorithm chooses. Endpoints in
+    /// `tried` come again only where no other has room.
     ///
     /// # Errors
-    /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full.
+    /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full: such a
+    /// request may wait in the queue and try again when one ends.
     pub fn pick(
         &mut self,
         key: Option<u64>,
@@ -60,8 +61,8 @@ impl Cluster {
         }
     }
 
-    /// One step of smooth weighted round robin among those that `takes` accepts: everybody earns its weight, the richest is chosen
-    /// and pays what all earned. Over a cycle everybody is chosen exactly as often as it weighs.
+    /// One step of smooth weighted round robin among those that `takes` accepts: everybody earns its weight, the
+    /// richest is chosen and pays what all earned. Over a cycle everybody is chosen exactly as often as it weighs.
     pub(super) fn smooth(&mut self, now: Tick, takes: impl Fn(&Slot, u32) -> bool) -> Option<u32> {
         let ramp = self.plan.slow_start.as_ref();
         let mut total = 0;

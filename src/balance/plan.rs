@@ -15,8 +15,9 @@ pub struct ClusterPlan {
     pub algorithm: Algorithm,
     /// Goes into ring positions and sticky ids. Gateways that must agree on them need the same one.
     pub hash_seed: u64,
-    /// Where fewer than this per cent of the primaries are available, health is ignored and all primaries are used: when most
-    /// look dead, the check is more often wrong than the servers, and few survivors would fall next. 0 is off.
+    /// Where fewer than this per cent of the primaries are available, health is ignored and all primaries are used:
+    /// when most look dead, the check is more often wrong than the servers, and few survivors would fall next. 0 is
+    /// off.
     pub panic_below_per_cent: u8,
     /// How much may be in flight.
     pub caps: Caps,
@@ -41,7 +42,8 @@ pub enum Algorithm {
     TwoChoices,
     /// Of two endpoints drawn by weight, the one with the lower recent latency, counting what is in flight.
     PeakEwma(EwmaPlan),
-    /// The same key goes to the same endpoint. Requests without a key are placed by `TwoChoices`. Slow start does not apply.
+    /// The same key goes to the same endpoint. Requests without a key are placed by `TwoChoices`. Slow start does not
+    /// apply.
     Hash(HashPlan),
 }
 
@@ -61,8 +63,8 @@ pub struct EwmaPlan {
 pub struct HashPlan {
     /// Points on the ring for each unit of weight, at least 1; weights are first divided by their common divisor.
     pub points: u32,
-    /// No endpoint holds more than this per cent (above 100) of its fair share of requests in flight; what is above goes to the next
-    /// on the ring. `None`: no bound.
+    /// No endpoint holds more than this per cent (above 100) of its fair share of requests in flight; what is above
+    /// goes to the next on the ring. `None`: no bound.
     pub load_max_per_cent: Option<u32>,
 }
 
@@ -90,7 +92,8 @@ pub struct SlowStartPlan {
     pub start_per_cent: u8,
 }
 
-/// When answers alone show that an endpoint is ill, and for how long it rests. The thresholds are alternatives; 0 is off.
+/// When answers alone show that an endpoint is ill, and for how long it rests. The thresholds are alternatives; 0 is
+/// off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlierPlan {
     /// Failures of any kind in a row (every 5xx, connect failure, reset, timeout).
@@ -109,7 +112,8 @@ pub struct OutlierPlan {
     pub base_ejection: Duration,
     /// No ejection lasts longer.
     pub max_ejection: Duration,
-    /// No more than this per cent of the endpoints are ejected at a time (rounded down), and never the last available one.
+    /// No more than this per cent of the endpoints are ejected at a time (rounded down), and never the last available
+    /// one.
     pub ejected_max_per_cent: u8,
 }
 

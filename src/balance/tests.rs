@@ -120,7 +120,8 @@ proptest! {
             ..OutlierPlan::default()
         };
         let caps = Caps { requests: 12, endpoint_requests: 5, ..Caps::default() };
-        let mut caller = Caller::new(&ClusterPlan { outlier: Some(outlier), caps, ..plan(Algorithm::TwoChoices) }, &endpoints(&[1, 2, 3, 4, 5, 6]));
+        let wanted = ClusterPlan { outlier: Some(outlier), caps, ..plan(Algorithm::TwoChoices) };
+        let mut caller = Caller::new(&wanted, &endpoints(&[1, 2, 3, 4, 5, 6]));
         caller.rng = Rng::new(seed);
         let mut flights: Vec<Flight> = Vec::new();
         let mut now = at(0);
@@ -149,7 +150,9 @@ proptest! {
     }
 
     #[test]
-    fn lists_may_change_under_flights(lists in prop::collection::vec(prop::collection::btree_set(0_u16..12, 0..8), 1..30)) {
+    fn lists_may_change_under_flights(
+        lists in prop::collection::vec(prop::collection::btree_set(0_u16..12, 0..8), 1..30),
+    ) {
         let mut caller = Caller::new(&plan(Algorithm::LeastRequests), &[]);
         let mut flights = Vec::new();
         for (list, round) in lists.iter().zip(0..) {
@@ -214,8 +217,8 @@ fn two_choices_follow_weights_when_idle() {
     assert!((3_700..=4_300).contains(&shares[2]), "{shares:?}");
 }
 
-/// A closed loop of `clients` against servers that take `millis` each: how many requests each server gets in a minute, and the mean
-/// latency in milliseconds.
+/// A closed loop of `clients` against servers that take `millis` each: how many requests each server gets in a minute,
+/// and the mean latency in milliseconds.
 fn simulate(algorithm: Algorithm, millis: &[u64], clients: usize) -> (Vec<usize>, u64) {
     let mut caller = Caller::new(&plan(algorithm), &endpoints(&vec![1; millis.len()]));
     let mut ends = BinaryHeap::new();

@@ -36,18 +36,26 @@ pub const fn hex_digit(byte: u8) -> Option<u8> {
 
 /// Does `name` equal `lower` in any case? `lower` must hold only lower-case letters, digits and `-`.
 ///
-/// Compares eight bytes a step, because it runs for every field of every head.
+/// Compares eight bytes a step, the last step overlapping the one before, because it runs for every field of every head.
+#[inline]
 pub fn is_name(name: &[u8], lower: &[u8]) -> bool {
     if name.len() != lower.len() {
         return false;
     }
-    let mut names = name.chunks_exact(8);
-    let mut lowers = lower.chunks_exact(8);
-    let mut differ = 0;
-    for (name, lower) in names.by_ref().zip(lowers.by_ref()) {
-        differ |= differing(word(name), word(lower));
+    let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) else {
+        return differing(short_word(name), short_word(lower)) == 0;
+    };
+    let (Some(first_lower), Some(last_lower)) = (lower.first_chunk::<8>(), lower.last_chunk::<8>()) else {
+        return false;
+    };
+    let mut differ = differing(u64::from_le_bytes(*first), u64::from_le_bytes(*first_lower));
+    differ |= differing(u64::from_le_bytes(*last), u64::from_le_bytes(*last_lower));
+    if name.len() > 16 {
+        let inner = name[8..].as_chunks::<8>().0.iter().zip(lower[8..].as_chunks::<8>().0);
+        for (name, lower) in inner {
+            differ |= differing(u64::from_le_bytes(*name), u64::from_le_bytes(*lower));
+        }
     }
-    differ |= differing(word(names.remainder()), word(lowers.remainder()));
     differ == 0
 }
 
@@ -57,16 +65,13 @@ const fn differing(name: u64, lower: u64) -> u64 {
     (name ^ lower) & !((lower & 0x4040_4040_4040_4040) >> 1)
 }
 
-/// Up to eight bytes as a number, missing ones zero.
-fn word(bytes: &[u8]) -> u64 {
-    if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
-        return u64::from_le_bytes(eight);
-    }
+/// Up to eight bytes as a number that is different for every text of the same length.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let shift = 8 * (bytes.len() - 4);
-        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift;
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
     }
-    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 /// Reads `1*DIGIT`. `None` for anything else (signs, spaces, nothing) and above `u64::MAX`.

@@ -49,3 +49,18 @@ pub const RING_POINTS_MAX: usize = 1 << 18;
 pub const RING_WALK_MAX: usize = 2_048;
 /// Endpoints that one request remembers having tried; with more, the oldest is forgotten and may be tried again.
 pub const TRIED_MAX: usize = 16;
+/// Longest path pattern of a route; `check` refuses longer ones. Bounds the depth of the routing tree.
+pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
+/// Largest compiled regular expression of a route; `check` refuses larger ones.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+/// Longest query name or value with escapes that a rule decodes; a longer one does not match.
+pub const QUERY_DECODED_BYTES_MAX: usize = 1024;
+/// Reports of one table; `check` stops adding after that.
+pub const ROUTE_REPORTS_MAX: usize = 1_000;
+/// Rules for the same host and path that are compared with each other for conflicts; what stands behind is not.
+pub const ROUTE_COMPARED_MAX: usize = 256;
+/// Near misses that `explain` lists.
+pub const EXPLAINED_MAX: usize = 8;
+/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is given
+/// up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
+pub const LEASE_OUTBOX_MAX: usize = 4_096;

@@ -13,8 +13,12 @@ use ipnet::IpNet;
 
 use crate::balance::{ClusterPlan, Endpoint};
 use crate::base::Address;
+use crate::config::spec::server::LogLevel;
 use crate::policy::{Phase, Policy};
-use crate::route::{Redirect, Rewrite, RouteId, Split, Table};
+use crate::route::redirect::Redirect;
+use crate::route::rewrite::{HostRewrite, PathRewrite};
+use crate::route::split::{Split, Stick};
+use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::h1::Caps;
 use crate::wire::target::PathRules;
@@ -68,6 +72,12 @@ pub struct ProcessPlan {
     pub drain: Duration,
     /// Connections over all listeners that one shard holds; above it the newest is closed at once.
     pub connections_max: usize,
+    /// Reload when a file of the configuration changes.
+    pub watch: bool,
+    /// Where `turnpike reload` and `turnpike stop` reach the process; `None` leaves them signals.
+    pub control_socket: Option<PathBuf>,
+    /// How much the process says of itself.
+    pub log_level: LogLevel,
 }
 
 /// The admin listener.
@@ -151,14 +161,14 @@ pub struct ListenerPlan {
     pub backlog: u32,
     /// TLS, if any.
     pub tls: Option<TlsPlan>,
-    /// Read a PROXY header (v1 or v2) first, but only from these networks; empty: never.
+    /// Connections from these networks must begin with a PROXY header (v1 or v2); others must not. Empty: none does.
     pub proxy_protocol_from: Vec<IpNet>,
-    /// A PROXY header must be there (from a trusted source); otherwise it may.
-    pub proxy_protocol_required: bool,
-    /// Its routes.
+    /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
     pub forwarded: ForwardedPlan,
+    /// Request ids and trace context.
+    pub ids: IdPlan,
     /// How paths are normalised.
     pub path_rules: PathRules,
     /// Caps on heads.
@@ -171,6 +181,17 @@ pub struct ListenerPlan {
     pub connections_per_address_max: u32,
     /// Answers carry this `Server` field; `None` leaves the origin's alone and adds none.
     pub server_field: Option<Arc<str>>,
+}
+
+/// What is made or passed on so that a request can be followed through all its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdPlan {
+    /// `X-Request-Id` is taken over from the client where it is well formed, and made where not.
+    pub request_id: bool,
+    /// `traceparent` (W3C Trace Context) is continued with a span of ours, and begun where there is none.
+    pub traceparent: bool,
+    /// Our name in `Via` (RFC 9110 section 7.6.3); `None` adds no `Via`.
+    pub via: Option<&'static str>,
 }
 
 /// TLS of a listener: the configuration is shared by all shards and replaced when a file changes.
@@ -238,12 +259,18 @@ pub enum Action {
 /// How a request is sent to an upstream.
 #[derive(Debug)]
 pub struct ProxyPlan {
-    /// Which upstream, by weight. `Split` of one is the usual case.
-    pub upstreams: Split<UpstreamId>,
+    /// The upstreams it may go to; one is the usual case.
+    pub upstreams: Vec<UpstreamId>,
+    /// Their weights.
+    pub split: Split,
+    /// What keeps a client at its upstream; `None` draws for each request.
+    pub stick: Option<Stick>,
+    /// Keeps splits apart, so that those who are the first tenth of one are not the first tenth of all.
+    pub stick_salt: u64,
     /// How the target is rewritten.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<PathRewrite>,
     /// Which Host the upstream sees.
-    pub host: HostRule,
+    pub host: HostRewrite,
     /// From the first byte of the request's head to the last of the response; `None` is no cap.
     pub total: Option<Duration>,
     /// Request sent to response head.
@@ -256,17 +283,6 @@ pub struct ProxyPlan {
     pub upgrade: bool,
     /// Longest silence in a tunnel.
     pub tunnel_idle: Duration,
-}
-
-/// Which Host the upstream sees.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HostRule {
-    /// The client's.
-    Keep,
-    /// The endpoint's name and port, as it stands in the configuration.
-    Endpoint,
-    /// This one.
-    Set(Template),
 }
 
 /// When a failed try is repeated on another endpoint.
@@ -344,14 +360,23 @@ pub struct UpstreamPlan {
     pub queue_max: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
-    /// Send a PROXY header first: version 1 or 2.
-    pub proxy_protocol: Option<u8>,
+    /// Send a PROXY header first.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// What balancing by hash looks at.
     pub hash_key: HashKey,
     /// Cookie for sticky sessions.
     pub sticky: Option<StickyPlan>,
     /// Active health check.
     pub health: Option<HealthPlan>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// The text line.
+    V1,
+    /// The binary header.
+    V2,
 }
 
 /// A name that the control plane resolves and keeps resolving.

@@ -1,1 +1,36 @@
-//! (front page)
+//! The control plane: one ordinary thread beside the shards. It brings plans into use, resolves names, probes endpoints,
+//! writes the access log, shows metrics and state, obeys signals, and replaces the program without losing a connection.
+//!
+//! It knows shards only by `link`, never by `edge`. `run` is its whole life.
+
+pub mod admin;
+pub mod exposition;
+pub mod log;
+pub mod metrics;
+pub mod process;
+pub mod shards;
+pub mod socket;
+pub mod status;
+pub mod upgrade;
+
+mod ears;
+mod lease;
+mod listen;
+mod names;
+mod pages;
+mod plane;
+mod probe;
+mod reload;
+mod resolve;
+mod rollout;
+mod run;
+mod stop;
+mod systemd;
+mod tally;
+mod watch;
+
+pub use run::{ExitReport, Start, run};
+pub use stop::duration_words;
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::edge::stream::{Form, Portion, Sink, Source, Stop};
-use crate::net::{Stream, Transport};
-use crate::wire::h1::Body;
+use crate::net::Stream;
+use crate::net::tls::Transport;
+use crate::wire::h1::body::Body;
 use crate::wire::head::BodyLength;
 
 /// Reads one body from a connection.
@@ -40,11 +41,6 @@ impl<S: Stream> BodyReader<S> {
             leftover: Buf::empty(),
             done: length == BodyLength::None,
         }
-    }
-
-    /// Yields content only, whatever the coding.
-    pub fn decode(&mut self) {
-        self.yields = Form::Plain;
     }
 
     /// Bytes that came behind the body: the start of the next message.
@@ -100,6 +96,10 @@ impl<S: Stream> Source for BodyReader<S> {
 
     fn form(&self) -> Form {
         self.yields
+    }
+
+    fn decode(&mut self) {
+        self.yields = Form::Plain;
     }
 
     fn done(&self) -> bool {

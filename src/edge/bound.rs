@@ -1,18 +1,20 @@
 //! A plan together with one shard's own state for it, in arrays that the plan's ids index.
 //!
 //! Requests hold an `Rc<Bound>`: those that began before a reload finish on the old one. State is carried over by name:
-//! upstreams as they are, policies where their plan did not change.
+//! upstreams as they are, limits that did not change.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::{Rng, Tick};
-use crate::config::plan::{Plan, PolicyId, UpstreamId};
+use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
 use crate::edge::upstream::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::Own;
+use crate::policy::lease::ShardId;
+use crate::route::Table;
 
 /// A plan bound to a shard.
 pub struct Bound<N: Net> {
@@ -20,6 +22,7 @@ pub struct Bound<N: Net> {
     pub plan: Arc<Plan>,
     /// Where this shard counts under it.
     pub counters: Arc<Counters>,
+    tables: Vec<Table>,
     policies: Vec<Rc<RefCell<Own>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
 }
@@ -30,6 +33,7 @@ impl<N: Net> Bound<N> {
         plan: Arc<Plan>,
         counters: Arc<Counters>,
         before: Option<&Bound<N>>,
+        shard: usize,
         rng: &mut Rng,
         now: Tick,
     ) -> Bound<N> {
@@ -39,15 +43,18 @@ impl<N: Net> Bound<N> {
         });
         let upstreams = upstreams.collect();
         let policies = plan.policies.iter().map(|policy| {
-            let kept = before.and_then(|before| {
-                let mut known = before.plan.policies.iter().zip(&before.policies);
-                let (_, own) = known.find(|(known, _)| known.name == policy.name && known.policy == policy.policy)?;
-                Some(own.clone())
+            let limit = policy.policy.limit_id();
+            let kept = limit.and(before).and_then(|before| {
+                let at = before.plan.policies.iter().position(|known| known.policy.limit_id() == limit)?;
+                Some(before.policies[at].clone())
             });
-            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.new_own(plan.process.shards))))
+            let shards = plan.process.shards as u32;
+            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.own(ShardId(shard as u32), shards))))
         });
         let policies = policies.collect();
-        Bound { plan, counters, policies, upstreams }
+        // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a lock.
+        let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
+        Bound { plan, counters, tables, policies, upstreams }
     }
 
     /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this has not.
@@ -68,6 +75,11 @@ impl<N: Net> Bound<N> {
                 upstream.close_idle();
             }
         }
+    }
+
+    /// The routes of a listener.
+    pub fn table(&self, id: ListenerId) -> &Table {
+        &self.tables[id.0 as usize]
     }
 
     /// The state of an upstream.

@@ -11,15 +11,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::base::{Address, Buf, Tick};
-use crate::config::plan::{ClientTimeouts, ListenerPlan, contains};
+use crate::config::plan::{ClientTimeouts, contains};
 use crate::edge::accept::Door;
 use crate::edge::h1;
-use crate::edge::record::push_address;
 use crate::edge::registry::Place;
 use crate::edge::shard::Shard;
 use crate::link::Counter;
-use crate::net::{Net, Stream, Tls, Transport};
-use crate::wire::proxy;
+use crate::net::tls::{self, Session, Transport};
+use crate::net::{Net, Stream};
+use crate::wire;
+use crate::wire::forwarded::{Inbound, Scheme};
+use crate::wire::proxy::{self, Header};
 
 /// A connection this long without a byte gives its buffers back.
 const PARK_AFTER_MS: u64 = 1_000;
@@ -64,19 +66,10 @@ pub struct Peer {
     pub local_port: u16,
     /// The address it came to.
     pub local: Address,
+    /// The same for forwarding fields.
+    pub inbound: Inbound,
     /// What TLS told, if there is TLS.
-    pub tls: Option<Box<PeerTls>>,
-}
-
-/// What TLS told of a client.
-#[derive(Clone, Debug, Default)]
-pub struct PeerTls {
-    /// The name it asked for, lower case.
-    pub sni: Option<Box<str>>,
-    /// `TLSv1.2` or `TLSv1.3`.
-    pub version: &'static str,
-    /// The subject of its certificate.
-    pub subject: Option<Box<str>>,
+    pub tls: Option<Box<Session>>,
 }
 
 /// How a busy stretch ended.
@@ -99,6 +92,7 @@ pub async fn run<N: Net>(shard: Rc<Shard<N>>, door: Rc<Door>, stream: N::Stream,
             if !parked(&connection).await {
                 break;
             }
+            connection.idle_since = connection.shard.net.now();
         }
     }
     shard.tell_drained();
@@ -127,7 +121,7 @@ impl<N: Net> Connection<N> {
 
     /// When a quiet connection is parked.
     pub fn park_at(&self) -> Tick {
-        self.shard.net.now().after_ms(PARK_AFTER_MS)
+        self.idle_since.after_ms(PARK_AFTER_MS)
     }
 
     /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
@@ -163,9 +157,8 @@ async fn establish<N: Net>(
     let listener = bound.plan.listener(door.listener()?);
     let until = shard.net.now().after(listener.timeouts.handshake);
     let mut peer = Peer::of(stream.peer().clone(), stream.local().clone());
-    let mut early = Buf::empty();
     if contains(&listener.proxy_protocol_from, peer.ip) {
-        early = read_proxy(&shard, listener, &stream, &mut peer, until).await.ok()?;
+        peer = read_proxy(&stream, peer, until).await.ok()?;
     }
     if !place.claim(peer.ip, listener.connections_per_address_max) {
         bound.counters.add(Counter::Refused, 1);
@@ -174,58 +167,63 @@ async fn establish<N: Net>(
     let transport = match &listener.tls {
         None => Transport::Plain(stream),
         Some(tls) => {
-            let config = tls.config.clone();
-            match Tls::accept(stream, config, shard.pool.clone(), std::mem::take(&mut early), until).await {
-                Ok(tls) => {
-                    bound.counters.add(Counter::Handshakes, 1);
-                    bound.counters.add(Counter::HandshakesResumed, u64::from(tls.resumed()));
-                    peer.tls = Some(Box::new(tls.peer_facts()));
-                    Transport::Tls(Box::new(tls))
-                }
-                Err(_) => {
-                    bound.counters.add(Counter::HandshakesFailed, 1);
-                    return None;
-                }
-            }
+            let accepted = tls::accept(stream, tls.config.clone(), shard.pool.clone(), until).await;
+            let Ok(accepted) = accepted else {
+                bound.counters.add(Counter::HandshakesFailed, 1);
+                return None;
+            };
+            bound.counters.add(Counter::Handshakes, 1);
+            bound.counters.add(Counter::HandshakesResumed, u64::from(accepted.session().resumed));
+            peer.tls = Some(Box::new(accepted.session().clone()));
+            peer.inbound.scheme = Scheme::Https;
+            Transport::Tls(Box::new(accepted))
         }
     };
     let stream = Rc::new(transport);
     place.attach(&stream);
     let idle_since = shard.net.now();
     let first_read = h1::FIRST_READ;
-    Some(Connection { shard, door, stream, place, peer, buf: early, requests: 0, first_read, idle_since })
+    Some(Connection { shard, door, stream, place, peer, buf: Buf::empty(), requests: 0, first_read, idle_since })
 }
 
-/// Reads a PROXY header and makes what it says the peer. Returns what came behind it.
-async fn read_proxy<N: Net>(
-    shard: &Shard<N>,
-    listener: &ListenerPlan,
-    stream: &N::Stream,
-    peer: &mut Peer,
-    until: Tick,
-) -> io::Result<Buf> {
-    let mut buf = shard.pool.take(0);
+/// Shortest PROXY header of either version: `PROXY UNKNOWN` and CRLF.
+const PROXY_BYTES_MIN: usize = 15;
+/// Signature, version, family and length of version 2.
+const PROXY_V2_FIXED: usize = 16;
+
+/// Reads a PROXY header and nothing behind it: what follows may be the start of TLS. Returns who it says is speaking.
+async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Result<Peer> {
+    let mut header = Vec::new();
+    let mut wanted = PROXY_BYTES_MIN;
     loop {
-        match proxy::parse(buf.filled()) {
-            Ok(proxy::Parsed::Partial) => {}
-            Ok(proxy::Parsed::Complete { len, addresses }) => {
-                buf.consume(len);
-                if let Some((client, local)) = addresses {
-                    *peer = Peer::of(Address::Inet(client), Address::Inet(local));
-                }
-                return Ok(buf);
-            }
-            Err(_) if !listener.proxy_protocol_required && !proxy::begins_like(buf.filled()) => return Ok(buf),
-            Err(_) => return Err(ErrorKind::InvalidData.into()),
-        }
-        if buf.spare() == 0 {
-            return Err(ErrorKind::InvalidData.into());
-        }
-        let (read, returned) = stream.read(buf, until).await;
-        buf = returned;
+        let buf = Buf::with_capacity(wanted);
+        let (read, buf) = stream.read(buf, until).await;
         if read? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
+        header.extend_from_slice(buf.filled());
+        match proxy::parse(&header) {
+            Ok(Some((Header::Proxied { source, destination }, _))) => {
+                return Ok(Peer::of(Address::Inet(source), Address::Inet(destination)));
+            }
+            Ok(Some((Header::Local | Header::Unknown, _))) => return Ok(peer),
+            Ok(None) => wanted = proxy_bytes_missing(&header),
+            Err(_) => return Err(ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Bytes that certainly still belong to an incomplete header, at least one.
+fn proxy_bytes_missing(header: &[u8]) -> usize {
+    let binary = header.first() == Some(&b'\r');
+    match header.get(14..PROXY_V2_FIXED) {
+        Some(&[high, low]) if binary => {
+            let whole = PROXY_V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
+            whole.saturating_sub(header.len()).max(1)
+        }
+        Some(_) => 1,
+        None if binary => PROXY_V2_FIXED.saturating_sub(header.len()).max(1),
+        None => PROXY_BYTES_MIN.saturating_sub(header.len()).max(1),
     }
 }
 
@@ -241,8 +239,10 @@ impl Peer {
             Address::Unix(_) => 0,
         };
         let mut text = Vec::with_capacity(40);
-        push_address(&mut text, ip);
-        Peer { ip, text: text.into(), port, address, local_port, local, tls: None }
+        wire::ip::push(&mut text, ip);
+        let known = matches!(address, Address::Inet(_)).then_some(ip);
+        let inbound = Inbound { peer: known, scheme: Scheme::Http, port: local_port };
+        Peer { ip, text: text.into(), port, address, local_port, local, inbound, tls: None }
     }
 }
 

@@ -6,8 +6,7 @@
 
 use std::cell::Cell;
 
-use crate::base::{Buf, Fault, Retry, Side, Tick, limits};
-use crate::config::plan::HostRule;
+use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
 use crate::edge::body::{BodyWriter, write_fault};
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
@@ -19,7 +18,8 @@ use crate::edge::stream::{Client, Form, Sink, Source, Stop};
 use crate::edge::upstream::{InFlight, Origin};
 use crate::edge::vars::Vars;
 use crate::net::{Net, Stream};
-use crate::wire::h1::write::{self, After, HostHeader};
+use crate::route::rewrite::HostRewrite;
+use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
 use crate::wire::head::BodyLength;
 
 /// How a conversation ended, where it ended in an answer.
@@ -49,7 +49,7 @@ pub async fn converse<N: Net, S: Source, K: Client>(
     let ended = if streams {
         at_once(&upload, *source, Answering::new(scene, way, origin, flight, *client, work), buf).await
     } else {
-        let until = scene.shard.net.now().after(way.proxy.idle).min(way.deadline);
+        let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
         let (written, mut buf) = origin.stream.write(buf, until).await;
         if let Err(error) = written {
             scene.shard.pool.put(buf);
@@ -85,12 +85,13 @@ async fn at_once<N: Net, S: Source, K: Client>(
     let shard = upload.scene.shard;
     let origin = answering.origin;
     let mut replay = std::mem::take(&mut answering.work.replay);
+    let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
     let answered_first = Cell::new(false);
     answering.sent_at = Some(&sent_at);
     let stopper = source.stopper();
     let (sent, answered) = duplex(
-        upload.run(source, origin, buf, &mut replay, &sent_at),
+        upload.run(source, origin, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
         answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
@@ -107,6 +108,7 @@ async fn at_once<N: Net, S: Source, K: Client>(
     )
     .await;
     answering.work.replay = replay;
+    answering.work.replay_whole = whole.get();
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -131,7 +133,7 @@ impl<N: Net> Upload<'_, N> {
     fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let scene = self.scene;
         let pool = &scene.shard.pool;
-        write_head(exchange, self.way);
+        write_head(exchange, self.way)?;
         let Work { out, replay, body_begun, .. } = &mut *exchange.work;
         let here: &[u8] = match scene.request.head.body {
             BodyLength::None => &[],
@@ -153,6 +155,7 @@ impl<N: Net> Upload<'_, N> {
             self.transfer().count(portion)?;
             if self.keeps() {
                 exchange.work.replay.extend_from_slice(buf.filled());
+                exchange.work.replay_whole = true;
             }
         }
         if self.encode {
@@ -169,7 +172,7 @@ impl<N: Net> Upload<'_, N> {
         source: &mut S,
         origin: &Origin<N>,
         buf: Buf,
-        replay: &mut Vec<u8>,
+        kept: &mut Kept<'_>,
         sent_at: &Cell<Option<Tick>>,
     ) -> Result<(), Fault> {
         let net = &self.scene.shard.net;
@@ -183,7 +186,7 @@ impl<N: Net> Upload<'_, N> {
             Ok(()) => {
                 let writer = BodyWriter { stream: origin.stream.clone(), side: Side::Upstream };
                 let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
-                let mut sink = Keeping { writer, replay, max };
+                let mut sink = Keeping { writer, kept, max };
                 let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
                 self.scene.shard.pool.put(buf);
                 outcome
@@ -213,18 +216,24 @@ impl<N: Net> Upload<'_, N> {
 }
 
 /// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
-struct Keeping<'a, S: Stream> {
+struct Keeping<'a, 'b, S: Stream> {
     writer: BodyWriter<S>,
-    replay: &'a mut Vec<u8>,
+    kept: &'a mut Kept<'b>,
     max: usize,
 }
 
-impl<S: Stream> Sink for Keeping<'_, S> {
+/// What is kept of a body.
+struct Kept<'a> {
+    replay: &'a mut Vec<u8>,
+    whole: &'a Cell<bool>,
+}
+
+impl<S: Stream> Sink for Keeping<'_, '_, S> {
     async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
-        if self.replay.len() + buf.len() <= self.max {
-            self.replay.extend_from_slice(buf.filled());
-        } else {
-            self.max = 0;
+        let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
+        self.kept.whole.set(whole);
+        if whole {
+            self.kept.replay.extend_from_slice(buf.filled());
         }
         self.writer.write(buf, until).await
     }
@@ -239,40 +248,39 @@ impl<S: Stream> Sink for Keeping<'_, S> {
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) {
+fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) -> Result<(), Fault> {
     let scene = exchange.scene;
-    let Work { out, value, .. } = &mut *exchange.work;
-    out.clear();
-    value.clear();
-    let host = match &way.proxy.host {
-        HostRule::Keep => HostHeader::Received,
-        HostRule::Endpoint => {
+    let mut host = std::mem::take(&mut exchange.work.value);
+    host.clear();
+    // A request of HTTP/1.0 may name no host, but what we send must name one.
+    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
+    let rewrite = if matches!(way.proxy.host, HostRewrite::Keep) { &HostRewrite::Upstream } else { &way.proxy.host };
+    let written = match rewrite {
+        HostRewrite::Keep => true,
+        _ if keeps => true,
+        HostRewrite::Upstream | HostRewrite::Template(_) => {
             let cluster = way.upstream.cluster.borrow();
-            let index = exchange.work.record.endpoint;
-            if let Some(endpoint) = index.and_then(|index| cluster.endpoint(index)) {
-                value.extend_from_slice(endpoint.name.as_bytes());
-            }
-            HostHeader::Is(value)
-        }
-        HostRule::Set(template) => {
-            let mut text = std::mem::take(&mut exchange.work.value);
-            template.render(&Vars::new(scene, exchange.work), &mut text);
-            exchange.work.value = text;
-            HostHeader::Is(&exchange.work.value)
+            let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
+            let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
+            rewrite.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
         }
     };
+    let Work { out, target, effects, .. } = &mut *exchange.work;
+    out.clear();
     let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
     write::request(
-        &mut exchange.work.out,
-        &write::OutgoingRequest {
+        out,
+        &OutgoingRequest {
             request: scene.request,
             method: scene.request.method_text(),
-            target: &exchange.work.target,
-            host,
-            patch: &exchange.work.effects.to_upstream,
+            target,
+            host: if keeps { HostHeader::Received } else { HostHeader::Is(&host) },
+            patch: &effects.to_upstream,
             body: scene.request.head.body,
             after: if upgrades { After::Upgrade } else { After::KeepAlive },
-            via: scene.listener_plan().forwarded.via(),
+            via: scene.listener_plan().ids.via.map(str::as_bytes),
         },
     );
+    exchange.work.value = host;
+    if written { Ok(()) } else { Err(Fault::last(FaultKind::BadRequest)) }
 }

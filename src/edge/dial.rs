@@ -8,10 +8,11 @@ use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
 use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
-use crate::config::plan::{UpstreamPlan, UpstreamTlsPlan};
+use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::upstream::{Origin, Upstream};
-use crate::net::{Net, Stream, Tls, Transport};
-use crate::wire::proxy;
+use crate::net::tls::{self, Transport};
+use crate::net::{Net, Stream};
+use crate::wire::proxy::{self, Header};
 
 /// Who the PROXY header says is speaking: the client's address and the one it came to.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,17 @@ pub struct Speaker<'a> {
     pub local: &'a Address,
 }
 
+impl Speaker<'_> {
+    fn header(self) -> Header {
+        match (self.client, self.local) {
+            (Address::Inet(source), Address::Inet(destination)) => {
+                Header::Proxied { source: *source, destination: *destination }
+            }
+            (Address::Inet(_) | Address::Unix(_), _) => Header::Unknown,
+        }
+    }
+}
+
 /// Opens a connection to the endpoint `index`. Every fault of it means that the request was not sent.
 pub async fn dial<N: Net>(
     net: &N,
@@ -30,12 +42,13 @@ pub async fn dial<N: Net>(
     plan: &UpstreamPlan,
     index: EndpointIndex,
     speaker: Speaker<'_>,
+    deadline: Tick,
 ) -> Result<Origin<N>, Fault> {
     let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
     let Some(endpoint) = endpoint else { return Err(Fault::unsent(FaultKind::NoEndpoint)) };
     upstream.connection_opening(index)?;
     let opening = Opening { upstream, index, armed: true };
-    let until = net.now().after(plan.connect);
+    let until = net.now().after(plan.connect).min(deadline);
     let stream = connect(net, pool, plan, &endpoint, speaker, until).await?;
     opening.done();
     Ok(upstream.opened(index, stream, net.now()))
@@ -72,14 +85,17 @@ async fn connect<N: Net>(
 ) -> Result<Transport<N::Stream>, Fault> {
     let stream = net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
     if let Some(version) = plan.proxy_protocol {
-        let mut header = Vec::with_capacity(proxy::HEADER_MAX);
-        proxy::write(version, speaker.client, speaker.local, &mut header);
+        let mut header = Vec::new();
+        match version {
+            ProxyVersion::V1 => proxy::write_v1(&speaker.header(), &mut header),
+            ProxyVersion::V2 => proxy::write_v2(&speaker.header(), &mut header),
+        }
         let (written, _) = stream.write(Buf::copied(&header), until).await;
         written.map_err(|error| connect_fault(error.kind()))?;
     }
-    let Some(tls) = &plan.tls else { return Ok(Transport::Plain(stream)) };
-    let name = server_name(tls, endpoint)?;
-    let secured = Tls::connect(stream, Arc::clone(&tls.config), name, pool.clone(), until).await;
+    let Some(plan_tls) = &plan.tls else { return Ok(Transport::Plain(stream)) };
+    let name = server_name(plan_tls, endpoint)?;
+    let secured = tls::connect(stream, Arc::clone(&plan_tls.config), name, pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
         _ => Fault::unsent(FaultKind::UpstreamTls),
@@ -96,6 +112,5 @@ fn server_name(tls: &UpstreamTlsPlan, endpoint: &Endpoint) -> Result<ServerName<
         return Ok(name.clone());
     }
     let host = endpoint.name.rsplit_once(':').map_or(&*endpoint.name, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    ServerName::try_from(host.to_owned()).map_err(|_| Fault::unsent(FaultKind::UpstreamTls))
+    tls::server_name(host).map_err(|_| Fault::unsent(FaultKind::UpstreamTls))
 }

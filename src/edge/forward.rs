@@ -6,6 +6,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
@@ -13,10 +14,12 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPla
 use crate::edge::converse::{self, Ended};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::upstream::{InFlight, Origin, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::route::Wanted;
 use crate::wire::head::BodyLength;
 
 /// One request's way to an upstream.
@@ -38,7 +41,7 @@ pub struct Way<'a, N: Net> {
 }
 
 /// How one try ended.
-pub enum Tried1 {
+pub enum Verdict {
     /// The client has its answer, or the exchange is beyond repair; either way it is over.
     Over,
     /// The upstream answered with a status that asks for another try.
@@ -52,14 +55,13 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     proxy: &ProxyPlan,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
-    let id = choose(scene, proxy)?;
+    let id = choose(scene, exchange.work, proxy)?;
     let plan = scene.bound.plan.upstream(id);
     let upstream = scene.bound.upstream(id);
     exchange.work.record.upstream = Some(id);
     let started = exchange.work.record.started;
     let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    let queue_until = scene.shard.net.now().after(plan.queue_timeout).min(deadline);
-    let admitted = upstream.admit(&scene.shard.net, queue_until).await;
+    let admitted = upstream.admit(&scene.shard.net, plan.queue_timeout, deadline).await;
     if let Err(fault) = admitted {
         let timed_out = fault.kind == FaultKind::QueueTimeout;
         scene.bound.counters.add_upstream(id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
@@ -82,8 +84,8 @@ async fn tries<N: Net, S: Source, K: Client>(
         let counted = record.tries.saturating_sub(stale);
         way.more_tries = counted < way.proxy.retry.tries;
         let fault = match once(exchange, way, &mut tried).await {
-            Ok(Tried1::Over) => return Ok(()),
-            Ok(Tried1::Again) => Fault::unsent(FaultKind::UpstreamClosed),
+            Ok(Verdict::Over) => return Ok(()),
+            Ok(Verdict::Again) => Fault::unsent(FaultKind::UpstreamClosed),
             Err(fault) => fault,
         };
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Failures, 1);
@@ -112,6 +114,9 @@ async fn tries<N: Net, S: Source, K: Client>(
     }
 }
 
+/// A kept connection is trusted for this long after its last use, where the request can be sent again.
+const TRUSTED: Duration = Duration::from_millis(50);
+
 /// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of something else.
 const STALE_MAX: u32 = 3;
 
@@ -132,7 +137,9 @@ fn repeats(kind: FaultKind) -> bool {
 /// Can the request's body be sent once more?
 fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
     let work = &exchange.work;
-    exchange.source.length() == BodyLength::None || !work.body_begun || exchange.work.replay_whole
+    exchange.source.length() == BodyLength::None
+        || !work.body_begun
+        || (work.replay_whole && exchange.source.done())
 }
 
 fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
@@ -142,9 +149,19 @@ fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
 }
 
 /// Which upstream: by weight, where the route names several.
-fn choose<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
-    let draw = scene.shard.rng.borrow_mut().next_u64();
-    proxy.upstreams.choose(draw).copied().ok_or(Fault::last(FaultKind::NoEndpoint))
+fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+    if let [only] = proxy.upstreams[..]
+        && !proxy.split.is_empty()
+    {
+        return Ok(only);
+    }
+    let sticky = proxy.stick.as_ref().and_then(|stick| {
+        let source = work.client.address.unwrap_or(scene.peer.ip);
+        let wanted = Wanted { request: scene.request, host: &work.host, path: &work.path, source };
+        stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
+    });
+    let target = sticky.unwrap_or_else(|| proxy.split.target(scene.shard.rng.borrow_mut().next_u64()));
+    target.map(|at| proxy.upstreams[at]).ok_or(Fault::last(FaultKind::NoEndpoint))
 }
 
 /// One try: an endpoint, a connection, a conversation.
@@ -152,7 +169,7 @@ async fn once<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
     tried: &mut Tried,
-) -> Result<Tried1, Fault> {
+) -> Result<Verdict, Fault> {
     let scene = exchange.scene;
     let now = scene.shard.net.now();
     let index = pick(exchange, way, tried, now)?;
@@ -160,7 +177,8 @@ async fn once<N: Net, S: Source, K: Client>(
     exchange.work.record.endpoint = Some(index);
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
-    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, now) {
+    let trusted = if scene.request.head.method.idempotent() { TRUSTED } else { Duration::ZERO };
+    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, trusted, now) {
         Some(origin) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
             (origin, true)
@@ -172,13 +190,14 @@ async fn once<N: Net, S: Source, K: Client>(
     let ended = converse::converse(exchange, way, &origin, &mut flight, reused).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();
+    exchange.work.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
             flight.judge(Outcome::of_status(exchange.work.response.status), now);
             if reusable {
                 way.upstream.keep(origin, way.plan, now);
             }
-            Ok(if again { Tried1::Again } else { Tried1::Over })
+            Ok(if again { Verdict::Again } else { Verdict::Over })
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
@@ -218,12 +237,13 @@ fn pick<N: Net, S, K>(
     now: Tick,
 ) -> Result<EndpointIndex, Fault> {
     let scene = exchange.scene;
+    let seed = way.plan.cluster.hash_seed;
     let key = match &way.plan.hash_key {
         HashKey::None => None,
-        HashKey::Source => Some(hash_key(&exchange.work.client_text)),
-        HashKey::Path => Some(hash_key(&exchange.work.path)),
-        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(hash_key),
-        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(hash_key),
+        HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
+        HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
+        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
+        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };
     let sticky = way.plan.sticky.as_ref().and_then(|plan| {
         let cookie = scene.request.cookie(plan.cookie.as_bytes())?;

@@ -11,10 +11,13 @@ use crate::edge::connection::{Connection, Next, first_wait};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Scratch;
 use crate::edge::serve;
+use crate::edge::shard::Shard;
 use crate::edge::stream::{Client, Form, Outgoing, Sink, Source};
 use crate::link::Counter;
-use crate::net::{Net, Stream, Transport};
-use crate::wire::h1::{Parsed, request, write};
+use crate::net::tls::Transport;
+use crate::net::{Net, Stream};
+use crate::wire::h1::write::{self, After, OutgoingResponse};
+use crate::wire::h1::{Parsed, framing, request};
 use crate::wire::head::{BodyLength, Method, Request, Version};
 
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
@@ -51,14 +54,19 @@ pub async fn busy<N: Net>(mut connection: Connection<N>) -> Next<N> {
         shard.active.set(shard.active.get() + 1);
         let after = exchange(&mut connection, &mut scratch).await;
         shard.active.set(shard.active.get() - 1);
+        let ended = scratch.work.record.ended;
         scratch.work.clear();
         match after {
-            After::Keep => connection.idle_since = shard.net.now(),
-            After::Close => {
+            Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.net.now()),
+            Fate::Close => {
+                connection.stream.finish();
+                break Next::Close;
+            }
+            Fate::Linger => {
                 connection.linger().await;
                 break Next::Close;
             }
-            After::Abort => {
+            Fate::Abort => {
                 connection.stream.abort();
                 break Next::Close;
             }
@@ -168,15 +176,20 @@ fn more_room<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) ->
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+enum Fate {
+    /// The next request comes on it.
     Keep,
+    /// Everything was read and sent.
     Close,
+    /// The client may still be sending: a plain close would be a reset, and could take our answer with it.
+    Linger,
+    /// What was sent must not be taken for complete.
     Abort,
 }
 
 /// One request and its answer.
-async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) -> After {
-    let Some(listener) = connection.door.listener() else { return After::Close };
+async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) -> Fate {
+    let Some(listener) = connection.door.listener() else { return Fate::Close };
     let bound = connection.shard.bound();
     let Scratch { request, out, work, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, request.body);
@@ -192,11 +205,18 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
     };
     serve::serve(&mut Exchange { scene, source: &mut source, client: &mut client, work }).await;
     if work.record.aborted {
-        return After::Abort;
+        return Fate::Abort;
     }
-    let mut close = client.close;
-    close |= !finish_body(connection, request.len, &mut source, work.body_begun, close).await;
-    if close { After::Close } else { After::Keep }
+    let close = client.close;
+    let begun = work.body_begun;
+    if !finish_body(connection, request.len, &mut source, begun, close).await {
+        return Fate::Linger;
+    }
+    match close {
+        false => Fate::Keep,
+        true if connection.buf.is_empty() => Fate::Close,
+        true => Fate::Linger,
+    }
 }
 
 /// Brings the connection to the start of the next request. False where that cannot be: the body was too long to skip.
@@ -211,8 +231,8 @@ async fn finish_body<N: Net>(
     if source.length() == BodyLength::None {
         return true;
     }
-    if closing {
-        return false;
+    if closing && begun {
+        return source.done();
     }
     if !begun {
         let mut buf = std::mem::take(&mut connection.buf);
@@ -224,7 +244,7 @@ async fn finish_body<N: Net>(
     } else {
         connection.buf.reset(0);
     }
-    if !source.done() && !discard(connection, source).await {
+    if !source.done() && (closing || !discard(connection, source).await) {
         return false;
     }
     let leftover = source.take_leftover();
@@ -297,7 +317,7 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
 /// The way back on an HTTP/1 connection.
 pub struct H1Client<'a, N: Net> {
     stream: Rc<Transport<N::Stream>>,
-    net: &'a N,
+    shard: &'a Shard<N>,
     out: &'a mut Vec<u8>,
     version: Version,
     method: Method,
@@ -317,7 +337,7 @@ impl<'a, N: Net> H1Client<'a, N> {
         let used_up = max != 0 && connection.requests >= max;
         H1Client {
             stream: connection.stream.clone(),
-            net: &connection.shard.net,
+            shard: &connection.shard,
             out,
             version: request.version,
             method: request.method,
@@ -343,13 +363,7 @@ impl<N: Net> Sink for H1Client<'_, N> {
 
 impl<N: Net> Client for H1Client<'_, N> {
     fn framing(&self, length: BodyLength) -> (BodyLength, Form) {
-        let framed = match length {
-            BodyLength::None | BodyLength::Exact(_) => length,
-            BodyLength::Chunked | BodyLength::UntilClose => match self.version {
-                Version::H10 => BodyLength::UntilClose,
-                Version::H11 | Version::H2 => BodyLength::Chunked,
-            },
-        };
+        let framed = framing::to_client(length, self.version);
         (framed, Form::of(framed))
     }
 
@@ -364,18 +378,23 @@ impl<N: Net> Client for H1Client<'_, N> {
     fn compose(&mut self, outgoing: Outgoing<'_>) {
         self.close |= outgoing.length == BodyLength::UntilClose;
         self.out.clear();
-        let wall = self.net.wall();
+        let mut dates = self.shard.dates.borrow_mut();
+        let after = match self.close {
+            _ if outgoing.upgrades => After::Upgrade,
+            true => After::Close,
+            false => After::KeepAlive,
+        };
         write::response(
             self.out,
-            &write::OutgoingResponse {
-                bytes: outgoing.bytes,
-                head: outgoing.head,
+            &OutgoingResponse {
+                response: outgoing.response,
                 patch: outgoing.patch,
                 body: outgoing.length,
-                version: self.version,
                 method: self.method,
-                close: self.close,
-                now: wall,
+                client: self.version,
+                after,
+                date: dates.imf(self.shard.wall_lately()),
+                via: None,
             },
         );
     }

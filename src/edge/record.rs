@@ -4,7 +4,6 @@
 //! old enough. Where the control plane is behind, whole lines are dropped and counted; a shard never waits for a log.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 
 use crate::balance::EndpointIndex;
 use crate::base::ascii::push_decimal;
@@ -25,6 +24,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct Record {
     /// When the first byte of the head was there.
     pub started: Tick,
+    /// When the conversation with the upstream was over.
+    pub ended: Option<Tick>,
     /// The route it took.
     pub route: Option<RouteId>,
     /// The upstream it was sent to, last.
@@ -57,6 +58,7 @@ impl Default for Record {
     fn default() -> Record {
         Record {
             started: Tick::ZERO,
+            ended: None,
             route: None,
             upstream: None,
             endpoint: None,
@@ -335,24 +337,6 @@ fn optional_seconds(out: &mut Vec<u8>, micros: Option<u64>) {
     match micros {
         Some(micros) => seconds(out, micros),
         None => out.push(b'-'),
-    }
-}
-
-/// Appends an address as text without allocating.
-pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                push_decimal(out, u64::from(octet));
-            }
-        }
-        IpAddr::V6(address) => {
-            // Writing to a `Vec` cannot fail.
-            let _ = std::io::Write::write_fmt(out, format_args!("{address}"));
-        }
     }
 }
 

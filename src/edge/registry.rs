@@ -8,7 +8,8 @@ use std::time::Duration;
 use ahash::AHashMap;
 
 use crate::base::Tick;
-use crate::net::{Net, Peek, Stream, Transport};
+use crate::net::tls::Transport;
+use crate::net::{Net, Peek, Stream};
 
 /// A client is looked after when its exchange has waited this long.
 const WATCH_AFTER: Duration = Duration::from_millis(500);

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use crate::edge::record::Record;
-use crate::policy::Effects;
+use crate::policy::{ConsumerId, Effects};
 use crate::route::Params;
+use crate::wire::forwarded;
 use crate::wire::h1::HeadScan;
 use crate::wire::head::{RequestHead, ResponseHead};
 
@@ -26,8 +27,12 @@ pub struct Scratch {
     pub work: Work,
 }
 
+/// Before the request was looked at.
+const NOBODY: forwarded::Client =
+    forwarded::Client { address: None, scheme: forwarded::Scheme::Http, peer_trusted: false };
+
 /// What serving works in, beside the request's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Work {
     /// What is remembered of the exchange.
     pub record: Record,
@@ -53,11 +58,45 @@ pub struct Work {
     pub value: Vec<u8>,
     /// Body bytes that were sent, kept for another try.
     pub replay: Vec<u8>,
+    /// All of the body that was sent so far is in `replay`.
+    pub replay_whole: bool,
     /// Body bytes that came with the head were taken in.
     pub body_begun: bool,
+    /// Who the client is, after trusted proxies were taken into account.
+    pub client: forwarded::Client,
+    /// Who the client was identified as.
+    pub consumer: Option<ConsumerId>,
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work {
+            record: Record::default(),
+            host: Vec::new(),
+            path: Vec::new(),
+            client_text: Vec::new(),
+            request_id: Vec::new(),
+            params: Params::default(),
+            effects: Effects::default(),
+            response: ResponseHead::default(),
+            target: Vec::new(),
+            out: Vec::new(),
+            value: Vec::new(),
+            replay: Vec::new(),
+            replay_whole: false,
+            body_begun: false,
+            client: NOBODY,
+            consumer: None,
+        }
+    }
 }
 
 impl Work {
+    /// The client spoke TLS, to us or to a trusted proxy before us.
+    pub fn https(&self) -> bool {
+        self.client.scheme == forwarded::Scheme::Https
+    }
+
     /// Ready for the next exchange; keeps its memory.
     pub fn clear(&mut self) {
         self.record = Record::default();
@@ -72,6 +111,9 @@ impl Work {
             }
         }
         self.body_begun = false;
+        self.replay_whole = false;
+        self.client = NOBODY;
+        self.consumer = None;
     }
 }
 

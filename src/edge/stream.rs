@@ -49,6 +49,8 @@ pub trait Source {
     fn length(&self) -> BodyLength;
     /// The form of what it yields.
     fn form(&self) -> Form;
+    /// Yields content only from now on, whatever the coding. Before the first byte only.
+    fn decode(&mut self);
     /// The whole body was seen.
     fn done(&self) -> bool;
     /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body stays in

@@ -6,13 +6,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
-use crate::base::{Address, Fault, FaultKind, Rng, Tick};
+use crate::base::{Fault, FaultKind, Rng, Tick};
 use crate::config::plan::UpstreamPlan;
-use crate::net::{Net, Peek, Stream, Transport};
+use crate::net::tls::Transport;
+use crate::net::{Net, Peek, Stream};
 
 /// One shard's side of one upstream.
 pub struct Upstream<N: Net> {
@@ -123,14 +125,15 @@ impl<N: Net> Upstream<N> {
         self.waiting.borrow().len()
     }
 
-    /// Waits for room under the upstream's caps, in order of arrival, until `until` at the latest.
-    pub async fn admit(&self, net: &N, until: Tick) -> Result<(), Fault> {
+    /// Waits for room under the upstream's caps, in order of arrival, no longer than `wait` and until `deadline`.
+    pub async fn admit(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
         let admission = self.cluster.borrow().admission();
         match admission {
             Admission::Go => return Ok(()),
             Admission::Refuse(kind) => return Err(Fault::unsent(kind)),
             Admission::Wait => {}
         }
+        let until = net.now().after(wait).min(deadline);
         let waiter = Rc::new(Waiter::default());
         self.waiting.borrow_mut().push_back(waiter.clone());
         self.cluster.borrow_mut().queue_enter();
@@ -169,18 +172,27 @@ impl<N: Net> Upstream<N> {
         InFlight { upstream: self.clone(), flight, began: now, judged: false }
     }
 
-    /// Where `index` is, and its name.
-    pub fn address_of(&self, index: EndpointIndex) -> Option<Address> {
-        self.cluster.borrow().endpoint(index).map(|endpoint| endpoint.address.clone())
+    /// The endpoint's name, for a Host field of our own.
+    pub fn endpoint_name(&self, index: EndpointIndex) -> Arc<str> {
+        let cluster = self.cluster.borrow();
+        cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one.
-    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, now: Tick) -> Option<Origin<N>> {
+    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not looked at:
+    /// the look is a system call, and a request that may be sent again loses nothing where the peer closed just now.
+    pub fn take_idle(
+        &self,
+        index: EndpointIndex,
+        plan: &UpstreamPlan,
+        trusted: Duration,
+        now: Tick,
+    ) -> Option<Origin<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
             let same = origin.index == index;
-            if same && !origin.is_worn(plan, now) && origin.stream.peek() == Peek::Quiet {
+            let quiet = now.since(origin.idle_since) < trusted || origin.stream.peek() == Peek::Quiet;
+            if same && quiet && !origin.is_worn(plan, now) {
                 return Some(origin);
             }
         }

@@ -1,17 +1,17 @@
 //! The messages themselves.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::base::Address;
 use crate::config::plan::Plan;
 use crate::link::{Counters, ListeningSocket};
-use crate::policy::lease::{Grant, LeaseRequest, Recall};
+use crate::net::sockets::ListenSocket;
+use crate::policy::lease::{LeaseReply, LeaseRequest};
 
 /// From the control plane to one shard.
 #[derive(Debug)]
-pub enum ToShard<S = OwnedFd> {
+pub enum ToShard<S = ListenSocket> {
     /// Make this plan ready, without using it. `sockets` are those that the shard does not have yet.
     Prepare {
         /// The plan.
@@ -47,10 +47,8 @@ pub enum ToShard<S = OwnedFd> {
         /// Up or down.
         up: bool,
     },
-    /// Tokens granted to this shard.
-    Grant(Grant),
-    /// Give back what you can spare.
-    Recall(Recall),
+    /// What the account of a limit says to this shard: slots granted, or slots wanted back.
+    Lease(LeaseReply),
     /// Stop accepting; answer what runs; close idle connections; report `Drained` when none is left.
     Drain,
     /// Stop accepting only: a new process took the sockets over. Connections go on until `Drain`.

@@ -9,13 +9,13 @@ pub mod message;
 pub use counters::{Counter, Counters, RouteCounter, UpstreamCounter};
 pub use message::{FromShard, ToShard};
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::base::Address;
 use crate::config::plan::ListenerId;
+use crate::net::sockets::ListenSocket;
 
 /// Messages that wait towards one shard at most.
 pub const TO_SHARD_MAX: usize = 1_024;
@@ -24,7 +24,7 @@ pub const FROM_SHARD_MAX: usize = 8_192;
 
 /// What a shard holds of the link.
 #[derive(Debug)]
-pub struct ShardEnd<S = OwnedFd> {
+pub struct ShardEnd<S = ListenSocket> {
     /// Which shard this is, from zero.
     pub shard: usize,
     /// From the control plane; the bell rings after each send.
@@ -62,7 +62,7 @@ impl Outbox {
 
 /// A listening socket for one shard.
 #[derive(Debug)]
-pub struct ListeningSocket<S = OwnedFd> {
+pub struct ListeningSocket<S = ListenSocket> {
     /// The listener it belongs to, in the plan that comes with it.
     pub listener: ListenerId,
     /// Its address, for carrying it over a reload.

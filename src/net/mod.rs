@@ -16,6 +16,7 @@ pub mod machine;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod sockets;
+pub mod tls;
 // Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
 #[allow(unsafe_code)]
 pub mod uring;

@@ -27,7 +27,7 @@ mod listener;
 mod shard;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(in crate::net) mod tests;
 
 pub use ear::UringEar;
 pub use listener::UringListener;
@@ -110,28 +110,23 @@ where
     {
         tracing::warn!("cannot stay on core {core}: {error}");
     }
-    if options.driver == DriverChoice::Epoll {
-        return enter(epoll(options)?, Driver::Epoll, main);
-    }
-    if !monoio::utils::detect_uring() {
-        return match options.driver {
-            DriverChoice::IoUring => Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel refuses io_uring")),
-            DriverChoice::Best | DriverChoice::Epoll => {
-                warn_once(&WARNED_EPOLL, "the kernel refuses io_uring: using epoll, which costs more CPU");
-                enter(epoll(options)?, Driver::Epoll, main)
-            }
-        };
-    }
-    match uring(options, &tuned()) {
-        Ok(runtime) => enter(runtime, Driver::IoUring, main),
-        Err(_) => {
-            warn_once(
-                &WARNED_PLAIN,
-                "the kernel is older than 6.1: using io_uring without deferred task work, which costs more CPU",
-            );
-            enter(uring(options, &io_uring::IoUring::builder())?, Driver::IoUringPlain, main)
+    if options.driver != DriverChoice::Epoll && monoio::utils::detect_uring() {
+        if let Ok(runtime) = uring(options, &tuned(options)) {
+            return enter(runtime, Driver::IoUring, main);
+        }
+        warn_once(&WARNED_PLAIN, "the kernel (before 6.1?) knows no deferred task work: plain io_uring costs more CPU");
+        if let Ok(runtime) = uring(options, &io_uring::IoUring::builder()) {
+            return enter(runtime, Driver::IoUringPlain, main);
         }
     }
+    match options.driver {
+        DriverChoice::Epoll => {}
+        DriverChoice::Best => {
+            warn_once(&WARNED_EPOLL, "the kernel refuses io_uring: using epoll, which costs more CPU")
+        }
+        DriverChoice::IoUring => return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel refuses io_uring")),
+    }
+    enter(epoll(options)?, Driver::Epoll, main)
 }
 
 /// A shard's machine: monoio on this thread.
@@ -193,8 +188,13 @@ impl Net for Uring {
     }
 }
 
-/// Submission entries by default; the kernel makes the completion ring twice as large and keeps what overflows it.
+/// Submission entries by default.
 const RING_ENTRIES: u32 = 1024;
+/// The runtime makes no smaller ring.
+const RING_ENTRIES_MIN: u32 = 256;
+/// Many more operations wait than are submitted at once: each idle connection has one. What overflows the completion ring
+/// is kept by the kernel in a slower list.
+const COMPLETIONS_PER_ENTRY: u32 = 4;
 /// Further away than any sleep has to be exact: whoever sleeps longer looks again.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -209,8 +209,9 @@ fn warn_once(said: &AtomicBool, what: &'static str) {
 }
 
 /// The ring's flags that pay: completions wait until the thread asks for them, and one bad entry does not hold up a batch.
-fn tuned() -> io_uring::Builder {
+fn tuned(options: &RunOptions) -> io_uring::Builder {
     let mut builder = io_uring::IoUring::builder();
+    builder.setup_cqsize(options.ring_entries.max(RING_ENTRIES_MIN) * COMPLETIONS_PER_ENTRY);
     builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
     builder
 }

@@ -53,18 +53,18 @@ impl Known {
     }
 
     /// Recognises `name` in any case, and says which name an underscored one stands for.
+    #[inline(always)]
     pub fn class(name: &[u8]) -> Class {
-        if name.len() < 2 {
+        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Class::Name(Known::Other) };
+        let fourth = name[name.len().saturating_sub(4)];
+        let candidate = SLOTS[slot([*first, fourth, *last], name.len(), SEED)];
+        if candidate == Known::Other {
             return Class::Name(Known::Other);
         }
-        let candidate = SLOTS[slot(name, SEED)];
-        if candidate == Known::Other || is_name(name, candidate.name().as_bytes()) {
+        if is_name(name, NAMES[candidate as usize].as_bytes()) {
             return Class::Name(candidate);
         }
-        if is_underscored(name, candidate.name().as_bytes()) {
-            return Class::Underscored(candidate);
-        }
-        Class::Name(Known::Other)
+        misspelt(name, candidate)
     }
 
     /// This name as a bit of a set of names; see `KnownSet`.
@@ -121,13 +121,29 @@ const SLOTS_LEN: usize = 256;
 const SEED: u32 = seed();
 static SLOTS: [Known; SLOTS_LEN] = slots(SEED);
 
-/// The slot of a name of at least two bytes: its length, its first and last byte and the fourth from its end tell all
-/// known names apart. `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
-const fn slot(name: &[u8], seed: u32) -> usize {
-    let len = name.len();
-    let fourth = if len < 4 { 0 } else { len - 4 };
-    let key = u32::from_le_bytes([name[0] | 0x20, name[fourth] | 0x72, name[len - 1] | 0x20, len as u8]);
+/// Names by number, so that finding one is an index and no jump.
+static NAMES: [&str; 64] = names();
+
+/// The slot of a name: its first byte, the fourth from its end, its last, and its length tell all known names apart.
+/// `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
+const fn slot([first, fourth, last]: [u8; 3], len: usize, seed: u32) -> usize {
+    let key = u32::from_le_bytes([first, fourth, last, len as u8]) | 0x0020_7220;
     (key.wrapping_mul(seed) >> 24) as usize
+}
+
+const fn slot_of(known: Known, seed: u32) -> usize {
+    let name = known.name().as_bytes();
+    slot([name[0], name[name.len().saturating_sub(4)], name[name.len() - 1]], name.len(), seed)
+}
+
+const fn names() -> [&'static str; 64] {
+    let mut names = [""; 64];
+    let mut at = 0;
+    while at < Known::ALL.len() {
+        names[Known::ALL[at] as usize] = Known::ALL[at].name();
+        at += 1;
+    }
+    names
 }
 
 /// The first multiplier under which no two known names share a slot.
@@ -145,7 +161,7 @@ const fn distinct(seed: u32) -> bool {
     let mut taken = [false; SLOTS_LEN];
     let mut at = 0;
     while at < Known::ALL.len() {
-        let slot = slot(Known::ALL[at].name().as_bytes(), seed);
+        let slot = slot_of(Known::ALL[at], seed);
         if taken[slot] {
             return false;
         }
@@ -159,16 +175,18 @@ const fn slots(seed: u32) -> [Known; SLOTS_LEN] {
     let mut slots = [Known::Other; SLOTS_LEN];
     let mut at = 0;
     while at < Known::ALL.len() {
-        slots[slot(Known::ALL[at].name().as_bytes(), seed)] = Known::ALL[at];
+        slots[slot_of(Known::ALL[at], seed)] = Known::ALL[at];
         at += 1;
     }
     slots
 }
 
+/// A name that shares its slot with `candidate` and is not it.
 #[cold]
-fn is_underscored(name: &[u8], lower: &[u8]) -> bool {
+fn misspelt(name: &[u8], candidate: Known) -> Class {
     let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == lower.len() && name.iter().map(dashed).eq(lower.iter().copied())
+    let underscored = name.iter().map(dashed).eq(candidate.name().bytes());
+    if underscored { Class::Underscored(candidate) } else { Class::Name(Known::Other) }
 }
 
 known! {

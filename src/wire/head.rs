@@ -99,6 +99,13 @@ pub struct Field {
     pub known: Known,
 }
 
+const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields fits in 240 bytes");
+
+impl Field {
+    /// A field with neither name nor value, to be overwritten.
+    pub const EMPTY: Field = Field { name: Span::EMPTY, value: Span::EMPTY, known: Known::Other };
+}
+
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -236,5 +243,28 @@ impl<'a> Request<'a> {
             [b'=', value @ ..] => Some(value),
             _ => None,
         })
+    }
+}
+
+/// A response head together with its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The bytes that the head's spans point into.
+    pub bytes: &'a [u8],
+    /// The head.
+    pub head: &'a ResponseHead,
+}
+
+impl<'a> Response<'a> {
+    /// The first value of a known field.
+    pub fn value(self, known: Known) -> Option<&'a [u8]> {
+        self.head.fields.value(self.bytes, known)
+    }
+
+    /// The first value of a field by name, any case.
+    pub fn named(self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut fields = self.head.fields.list.iter();
+        let found = fields.find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        found.map(|field| field.value.of(self.bytes))
     }
 }

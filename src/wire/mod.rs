@@ -3,7 +3,23 @@
 //! Nothing here waits, reads a clock or knows a socket. Parsers give the same answer for any split of their input and
 //! never panic.
 
+pub mod authority;
 pub mod field;
+pub mod forwarded;
+pub mod h1;
 pub mod head;
+pub mod hop;
+pub mod ip;
 pub mod patch;
+pub mod problem;
+pub mod proxy;
+pub mod status;
+pub mod target;
 pub mod template;
+pub mod trace;
+pub mod upgrade;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod check;
+#[cfg(test)]
+mod corpus;

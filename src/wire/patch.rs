@@ -5,7 +5,9 @@
 use smallvec::SmallVec;
 
 use crate::base::Span;
+use crate::base::ascii::is_token;
 use crate::base::limits::FIELDS_MAX;
+use crate::wire::field::Known;
 use crate::wire::head::Fields;
 
 const _: () = assert!(FIELDS_MAX <= 128, "removed fields are a set of 128 bits");
@@ -36,6 +38,20 @@ impl Patch {
         self.removed & (1 << index) != 0
     }
 
+    /// The removed fields: bit `n` stands for the field at index `n`.
+    pub fn removed(&self) -> u128 {
+        self.removed
+    }
+
+    /// Removes every received field of that name.
+    pub fn remove_known(&mut self, fields: &Fields, known: Known) {
+        for (index, field) in fields.list.iter().enumerate() {
+            if field.known == known {
+                self.remove_at(index);
+            }
+        }
+    }
+
     /// Removes every field of that name (any case), received or added before.
     pub fn remove(&mut self, fields: &Fields, bytes: &[u8], name: &[u8]) {
         for (index, field) in fields.list.iter().enumerate() {
@@ -47,19 +63,20 @@ impl Patch {
         self.added.retain(|(added, _)| !added.of(arena).eq_ignore_ascii_case(name));
     }
 
-    /// Adds a field. False, and nothing done, where the arena would pass 64 KiB.
+    /// Adds a field. False, and nothing done, where the arena would pass 64 KiB or where the field could not be written
+    /// as one line: values may come from templates, and a line end in one would be an injected field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> bool {
         self.add_with(name, |arena| arena.extend_from_slice(value))
     }
 
-    /// Adds a field whose value `write` appends to the arena. False, and nothing done, where the arena would pass 64 KiB.
+    /// As `add`, with a value that `write` appends to the arena.
     pub fn add_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         let middle = self.arena.len();
         write(&mut self.arena);
         let end = self.arena.len();
-        if end > usize::from(u16::MAX) {
+        if end > usize::from(u16::MAX) || !is_token(&self.arena[start..middle]) || !is_text(&self.arena[middle..]) {
             self.arena.truncate(start);
             return false;
         }
@@ -79,6 +96,11 @@ impl Patch {
     }
 }
 
+/// As `ascii::is_field_value`, written so that it compiles to vector instructions.
+fn is_text(value: &[u8]) -> bool {
+    !value.iter().fold(false, |bad, byte| bad | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7F))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +118,10 @@ mod tests {
         assert_eq!(patch.added().collect::<Vec<_>>(), [(&b"a"[..], &b"3"[..])]);
         assert!(!patch.add(b"big", &vec![0; 70_000]));
         assert_eq!(patch.added().count(), 1);
+        for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\nb: y"), ("a", "\0"), ("a", "\x7F")] {
+            assert!(!patch.add(name.as_bytes(), value.as_bytes()), "{name:?} {value:?}");
+        }
+        assert!(patch.add(b"b", "a\té".as_bytes()));
+        assert_eq!(patch.added().count(), 2);
     }
 }

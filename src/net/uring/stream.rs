@@ -297,6 +297,9 @@ fn unblock_for_ring(shard: &Shard, socket: &SockRef<'_>) -> io::Result<()> {
     }
 }
 
+/// Two of them and their flows are most of what an idle connection costs.
+const _: () = assert!(size_of::<UringStream>() <= 160 && size_of::<Flow>() <= 192);
+
 /// How long to wait before a full Unix socket is tried again.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 

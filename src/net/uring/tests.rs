@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{Driver, DriverChoice, RunOptions, Uring, UringListener, UringStream, run};
+use super::{Driver, DriverChoice, RunOptions, Uring, UringListener, UringStream, enter, run, uring};
 use crate::base::{Address, Buf, Tick};
 use crate::net::sockets::{self, ListenOptions, ListenSocket};
 use crate::net::{Ear, Listener, Net, Peek, Stream};
@@ -20,46 +20,52 @@ use crate::net::{Ear, Listener, Net, Peek, Stream};
 mod calls;
 mod cancel;
 
-/// Runs `test` on every driver that this machine has.
-fn on_each<F: Future<Output = ()>>(test: impl Fn(Uring) -> F) {
-    for choice in [DriverChoice::Best, DriverChoice::Epoll] {
-        let options = RunOptions { driver: choice, ring_entries: 256, ..RunOptions::default() };
-        run(&options, |net| {
-            println!("driver: {}", net.driver().name());
-            assert!(choice == DriverChoice::Best || net.driver() == Driver::Epoll);
-            test(net)
-        })
-        .unwrap();
+/// Runs `test` on every driver that this machine has, also on those that it would only fall back to.
+pub(in crate::net) fn on_each<F: Future<Output = ()>>(test: impl Fn(Uring) -> F) {
+    let options = |driver| RunOptions { driver, ring_entries: 256, ..RunOptions::default() };
+    let checked = |net: Uring| {
+        println!("driver: {}", net.driver().name());
+        test(net)
+    };
+    run(&options(DriverChoice::Best), checked).unwrap();
+    run(&options(DriverChoice::Epoll), |net| {
+        assert_eq!(net.driver(), Driver::Epoll);
+        checked(net)
+    })
+    .unwrap();
+    if monoio::utils::detect_uring() {
+        let plain = uring(&options(DriverChoice::Best), &io_uring::IoUring::builder()).unwrap();
+        enter(plain, Driver::IoUringPlain, checked).unwrap();
     }
 }
 
-fn open() -> ListenSocket {
+pub(in crate::net) fn open() -> ListenSocket {
     let address = Address::Inet(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
     sockets::listen(&address, &ListenOptions::default()).unwrap()
 }
 
-fn listen(net: &Uring) -> UringListener {
+pub(in crate::net) fn listen(net: &Uring) -> UringListener {
     net.listener(open()).unwrap()
 }
 
 /// A deadline that a working test does not reach.
-fn soon(net: &Uring) -> Tick {
+pub(in crate::net) fn soon(net: &Uring) -> Tick {
     net.now().after_ms(10_000)
 }
 
-fn within(net: &Uring, millis: u64) -> Tick {
+pub(in crate::net) fn within(net: &Uring, millis: u64) -> Tick {
     net.now().after_ms(millis)
 }
 
 /// Two ends of a connection.
-async fn pair(net: &Uring, listener: &UringListener) -> (UringStream, UringStream) {
+pub(in crate::net) async fn pair(net: &Uring, listener: &UringListener) -> (UringStream, UringStream) {
     let connecting = net.connect(listener.local(), soon(net));
     let (near, far) = both(connecting, listener.accept()).await;
     (near.unwrap(), far.unwrap())
 }
 
 /// Drives two futures in one task.
-async fn both<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Output) {
+pub(in crate::net) async fn both<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Output) {
     let (mut first, mut second) = (pin!(first), pin!(second));
     let (mut first_done, mut second_done) = (None, None);
     poll_fn(|context| {
@@ -80,7 +86,7 @@ async fn both<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Outpu
 }
 
 /// The first future, or None where the second is ready before it; the first is dropped then.
-async fn unless<A: Future>(first: A, second: impl Future<Output = ()>) -> Option<A::Output> {
+pub(in crate::net) async fn unless<A: Future>(first: A, second: impl Future<Output = ()>) -> Option<A::Output> {
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|context| {
         if let Poll::Ready(output) = first.as_mut().poll(context) {
@@ -92,7 +98,7 @@ async fn unless<A: Future>(first: A, second: impl Future<Output = ()>) -> Option
 }
 
 /// Waits until `count` tasks have counted themselves.
-async fn all(net: &Uring, done: &Cell<usize>, count: usize) {
+pub(in crate::net) async fn all(net: &Uring, done: &Cell<usize>, count: usize) {
     let until = soon(net);
     while done.get() < count {
         assert!(net.now() < until, "{} of {count} tasks ended", done.get());
@@ -101,13 +107,13 @@ async fn all(net: &Uring, done: &Cell<usize>, count: usize) {
     assert_eq!(net.panics(), 0);
 }
 
-async fn send(net: &Uring, stream: &UringStream, bytes: &[u8]) {
+pub(in crate::net) async fn send(net: &Uring, stream: &UringStream, bytes: &[u8]) {
     let (result, buf) = stream.write(Buf::copied(bytes), soon(net)).await;
     result.unwrap();
     assert!(buf.is_empty());
 }
 
-async fn receive(net: &Uring, stream: &UringStream, count: usize) -> Vec<u8> {
+pub(in crate::net) async fn receive(net: &Uring, stream: &UringStream, count: usize) -> Vec<u8> {
     let mut buf = Buf::with_capacity(count);
     while buf.len() < count {
         let (result, back) = stream.read(buf, soon(net)).await;
@@ -117,6 +123,6 @@ async fn receive(net: &Uring, stream: &UringStream, count: usize) -> Vec<u8> {
     buf.filled().to_vec()
 }
 
-fn kind<T>(result: &io::Result<T>) -> Option<ErrorKind> {
+pub(in crate::net) fn kind<T>(result: &io::Result<T>) -> Option<ErrorKind> {
     result.as_ref().err().map(io::Error::kind)
 }

@@ -34,7 +34,7 @@ fn large_writes_are_sent_whole_while_reading() {
     on_each(async |net: Uring| {
         let listener = listen(&net);
         let (near, far) = pair(&net, &listener).await;
-        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| ((at * 31) >> 3) as u8).collect();
         let forth = both(send(&net, &near, &bytes), receive(&net, &far, bytes.len()));
         let back = both(send(&net, &far, &bytes), receive(&net, &near, bytes.len()));
         let ((_, there), (_, here)) = both(forth, back).await;
@@ -115,8 +115,8 @@ fn abort_resets_and_ends_what_is_pending() {
         for _ in 0..200 {
             let (near, far) = pair(&net, &listener).await;
             // The peer does not read, so that the write waits for room.
-            let mut stuck = Buf::with_capacity(8 << 20);
-            stuck.fill(8 << 20);
+            let mut stuck = Buf::with_capacity(16 << 20);
+            stuck.fill(16 << 20);
             let reading = near.read(Buf::with_capacity(100), soon(&net));
             let writing = near.write(stuck, soon(&net));
             let aborting = async {
@@ -264,7 +264,7 @@ fn sleeps_end_in_time() {
         let start = net.now();
         net.sleep_until(start.after_ms(20)).await;
         let slept = net.now().since(start);
-        assert!(slept >= Duration::from_millis(20) && slept < Duration::from_millis(500), "{slept:?}");
+        assert!(slept >= Duration::from_millis(20) && slept < Duration::from_secs(3), "{slept:?}");
         let never = unless(net.sleep_until(Tick::NEVER), net.sleep_until(within(&net, 5))).await;
         assert!(never.is_none());
     });

@@ -7,7 +7,7 @@ use crate::base::Rng;
 const WIDE: usize = 250;
 const ROUNDS: usize = 8;
 /// How much later than asked a deadline may be acted upon on a busy test machine. The design is 20 ms.
-const SLACK: Duration = Duration::from_millis(300);
+const SLACK: Duration = Duration::from_secs(3);
 
 /// Runs `task` for many connections at once, each with its number.
 async fn many<F>(net: &Uring, task: impl Fn(usize, UringStream, UringStream) -> F)
@@ -161,7 +161,7 @@ fn cancelled_waits_lose_and_double_no_byte() {
 #[test]
 fn late_writes_keep_what_was_not_sent() {
     on_each(async |net: Uring| {
-        let bytes: Rc<Vec<u8>> = Rc::new((0..6_000_000_u32).map(|at| (at / 7) as u8).collect());
+        let bytes: Rc<Vec<u8>> = Rc::new((0..16_000_000_u32).map(|at| (at / 7) as u8).collect());
         let listener = listen(&net);
         for _ in 0..6 {
             let (near, far) = pair(&net, &listener).await;
@@ -319,22 +319,12 @@ fn unused() -> Address {
 fn connections_come_and_go_under_load() {
     on_each(async |net: Uring| {
         let listener = Rc::new(listen(&net));
-        let (done, server) = (Rc::new(Cell::new(0)), (net.clone(), listener.clone()));
+        let done = Rc::new(Cell::new(0));
+        let (server, accepting) = (net.clone(), listener.clone());
         net.spawn(async move {
-            let (net, listener) = server;
-            while let Some(stream) = unless(listener.accept(), net.sleep_until(within(&net, 500))).await {
-                let (inner, stream) = (net.clone(), stream.unwrap());
-                net.spawn(async move {
-                    let mut buf = Buf::with_capacity(512);
-                    while let (Ok(1..), filled) = stream.read_idle(buf, within(&inner, 50)).await {
-                        let (result, back) = stream.write(filled, within(&inner, 50)).await;
-                        buf = back;
-                        buf.reset(0);
-                        if result.is_err() {
-                            break;
-                        }
-                    }
-                });
+            loop {
+                let stream = accepting.accept().await.unwrap();
+                server.spawn(echo(server.clone(), stream));
             }
         });
         for index in 0..WIDE as u64 {
@@ -356,4 +346,24 @@ fn connections_come_and_go_under_load() {
         }
         all(&net, &done, WIDE).await;
     });
+}
+
+/// Sends back what comes, looking at the clock again and again, until the connection ends in whichever way.
+async fn echo(net: Uring, stream: UringStream) {
+    let mut buf = Buf::with_capacity(512);
+    loop {
+        let (result, back) = stream.read_idle(buf, within(&net, 2)).await;
+        buf = back;
+        match result {
+            Err(error) if error.kind() == ErrorKind::TimedOut => continue,
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        let (result, back) = stream.write(buf, soon(&net)).await;
+        buf = back;
+        buf.reset(0);
+        if result.is_err() {
+            return;
+        }
+    }
 }

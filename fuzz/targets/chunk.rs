@@ -1,0 +1,5 @@
+//! Chunked bodies: splits do not matter, both modes and another decoder agree.
+//! Seeds are in `seeds/chunk`; the unit test `fuzz_seeds` runs them through the same function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::chunked(bytes));

@@ -1,0 +1,64 @@
+//! Memory: at rest, and with many idle connections.
+//!
+//! A proxy may set memory aside for connections at start (nginx does, by `worker_connections`), so growth alone flatters it.
+//! The same proxy set up for few connections shows how much that is.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::failure::{Context, Failure};
+use crate::hold::Held;
+use crate::peer::{Peer, Setup};
+use crate::record::{IdleMemory, RestMemory};
+use crate::slice::Bench;
+use crate::workload::{IDLE_CONNECTIONS, get};
+
+impl Bench {
+    /// Memory of `peer` with idle connections, each after one request.
+    pub fn idle(&self, peer: Peer, round: usize) -> Result<IdleMemory, Failure> {
+        self.measure_idle(peer, round).context(format_args!("idle through {peer}"))
+    }
+
+    /// Memory of `peer` with `shards` threads that serve, before its first request.
+    pub fn rest(&self, peer: Peer, shards: usize) -> Result<RestMemory, Failure> {
+        let setup = Setup { shards, ..Setup::plain(self.origin.address()) };
+        let running = self.programs.start(peer, &setup, &self.directory)?;
+        thread::sleep(REST);
+        Ok(RestMemory { peer, shards, memory: running.tree().memory() })
+    }
+
+    fn measure_idle(&self, peer: Peer, round: usize) -> Result<IdleMemory, Failure> {
+        let request = get("/b/100");
+        let full = Setup::plain(self.origin.address());
+        let few = Setup { connections_max: CONNECTIONS_FEW, ..full.clone() };
+        let running = self.programs.start(peer, &few, &self.directory)?;
+        // The first requests allocate what all later ones share, such as the connections to the origin.
+        let first = Held::open(running.address(), &request, CONNECTIONS_FIRST)?;
+        thread::sleep(REST);
+        let small = running.tree().memory();
+        drop(first);
+        running.stop();
+
+        let running = self.programs.start(peer, &full, &self.directory)?;
+        let first = Held::open(running.address(), &request, CONNECTIONS_FIRST)?;
+        thread::sleep(REST);
+        let rest = running.tree().memory();
+        let held = Held::open(running.address(), &request, IDLE_CONNECTIONS)?;
+        thread::sleep(REST);
+        let memory = running.tree().memory();
+        let closed = held.closed() + first.closed();
+        if closed > 0 {
+            return Err(Failure(format!("{closed} idle connections were closed")));
+        }
+        Ok(IdleMemory { peer, round, connections: IDLE_CONNECTIONS, small, rest, held: memory })
+    }
+}
+
+/// Connections before the first reading.
+const CONNECTIONS_FIRST: usize = 16;
+
+/// What a proxy that serves few clients is set up for; nginx's own default.
+const CONNECTIONS_FEW: usize = 512;
+
+/// How long a proxy may take to give memory back.
+const REST: Duration = Duration::from_millis(500);

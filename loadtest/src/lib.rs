@@ -1,0 +1,37 @@
+//! Load tests of Turnpike: an origin, a load generator, and a comparison with nginx and HAProxy on the same machine.
+//!
+//! This crate knows turnpike only as a binary with a command line and a configuration file, like any other proxy.
+//!
+//! - `origin`, `client`, `stream`, `hold`: the two ends of a test, each one thread and one epoll;
+//! - `peer`: how each proxy is configured, started and stopped;
+//! - `probe`, `process`, `machine`: what is read of the machine, and how its state is told;
+//! - `workload`, `slice`, `idle`, `compare`: what is measured, and in which order;
+//! - `record`, `summary`, `plot`, `gate`: raw figures, and what is made of them.
+
+#![deny(unsafe_code)]
+
+pub mod certificate;
+pub mod client;
+pub mod command;
+pub mod compare;
+pub mod connection;
+pub mod failure;
+pub mod gate;
+pub mod histogram;
+pub mod hold;
+pub mod idle;
+pub mod machine;
+pub mod message;
+pub mod origin;
+pub mod peer;
+pub mod plot;
+pub mod probe;
+pub mod process;
+pub mod record;
+pub mod report;
+pub mod schedule;
+pub mod slice;
+pub mod socket;
+pub mod stream;
+pub mod summary;
+pub mod workload;

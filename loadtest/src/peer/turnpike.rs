@@ -1,0 +1,49 @@
+//! Turnpike: access log to a file and metrics on, as it would run in production. The only place that knows its configuration.
+
+use std::fmt::Write;
+use std::fs;
+use std::process::Command;
+
+use super::{ACCESS_LOG, Place, Routes, route_prefix};
+use crate::failure::{Context, Failure};
+use crate::socket::free_address;
+
+/// Writes the configuration and completes the command.
+pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), Failure> {
+    let file = place.directory.join("turnpike.toml");
+    fs::write(&file, configuration(place)?).context("writing the configuration of turnpike")?;
+    command.arg("run").arg("-c").arg(file);
+    Ok(())
+}
+
+/// The configuration, one string to be read from top to bottom.
+pub(super) fn configuration(place: &Place<'_>) -> Result<String, Failure> {
+    let mut text = format!(
+        "[server]\nshards = {shards}\n\n[admin]\nbind = \"{admin}\"\n\n\
+         [log.access]\npath = \"{directory}/{ACCESS_LOG}\"\nformat = \"combined\"\n\n\
+         [[listener]]\nname = \"web\"\nbind = [\"{listen}\"]\n",
+        shards = place.setup.shards,
+        admin = free_address()?,
+        directory = place.directory.display(),
+        listen = place.listen,
+    );
+    if let Some(files) = &place.setup.certificate {
+        let (certificate, key) = (files.certificate.display(), files.key.display());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "tls = {{ certificates = [ {{ cert = \"{certificate}\", key = \"{key}\" }} ] }}");
+    }
+    let _ = write!(text, "\n[upstream.origin]\nendpoints = [\"{}\"]\n", place.setup.origin);
+    match place.setup.routes {
+        Routes::One => push_route(&mut text, "all", "/{*rest}"),
+        Routes::Many(count) => {
+            for number in 0..count {
+                push_route(&mut text, &format!("service-{number}"), &format!("{}/{{*rest}}", route_prefix(number)));
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn push_route(text: &mut String, name: &str, path: &str) {
+    let _ = write!(text, "\n[[route]]\nname = \"{name}\"\npath = \"{path}\"\nto = \"origin\"\n");
+}

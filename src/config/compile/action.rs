@@ -1,0 +1,303 @@
+//! What a route does: `to` with `rewrite` and `host`, `redirect`, `answer`, `echo`.
+
+use crate::config::compile::Compiler;
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan, UpstreamId};
+use crate::config::report::Report;
+use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
+use crate::config::spec::server::Timeouts;
+use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
+use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
+use crate::route::split::{Split, Stick, stable_hash};
+
+impl Compiler<'_> {
+    /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split apart from
+    /// those of other routes.
+    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
+        let route = &spec.value;
+        let given = [
+            ("to", route.to.as_ref().map(|to| to.place)),
+            ("redirect", route.redirect.as_ref().map(|redirect| redirect.place)),
+            ("answer", route.answer.as_ref().map(|answer| answer.place)),
+            ("echo", Some(route.echo.place).filter(|_| route.echo.value)),
+        ];
+        let given: Vec<(&str, Place)> = given.into_iter().filter_map(|(key, place)| Some((key, place?))).collect();
+        match given.as_slice() {
+            [] => {
+                let report = Report::error(spec.place, "the route does nothing").label("needs one of these keys");
+                self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
+                return None;
+            }
+            [_] => {}
+            [(first, first_place), (second, place), ..] => {
+                let report =
+                    Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
+                self.faults.push(report.other(*first_place, "the first one"));
+                return None;
+            }
+        }
+        if let Some(redirect) = &route.redirect {
+            return self.redirect(redirect, route, params).map(Action::Redirect);
+        }
+        if let Some(answer) = &route.answer {
+            return self.answer(&answer.value, params).map(Action::Answer);
+        }
+        if route.to.is_some() {
+            return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
+        }
+        Some(Action::Echo)
+    }
+
+    fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+        let targets = self.targets(route);
+        let stick = route.stick.as_ref().map(|stick| self.stick(stick));
+        let rewrite = match &route.rewrite {
+            Some(rewrite) => self.rewrite(rewrite, route, params).map(Some),
+            None => Some(None),
+        };
+        let host = self.host_rule(&route.host, params);
+        let retry = self.retry(&route.retry);
+        let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
+        let (upstreams, split) = targets?;
+        Some(ProxyPlan {
+            upstreams,
+            split,
+            stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
+            stick_salt: stable_hash(name.as_bytes(), 0),
+            rewrite: rewrite?,
+            host: host?,
+            total: timeouts.total.some().map(|time| time.0),
+            first_byte: timeouts.first_byte.0,
+            idle: timeouts.idle.0,
+            retry: retry?,
+            upgrade: route.upgrade,
+            tunnel_idle: timeouts.tunnel.0,
+        })
+    }
+
+    fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
+        let to = route.to.as_ref()?;
+        if to.value.is_empty() {
+            self.absent(to.place, Report::error(to.place, "the list of upstreams is empty"));
+            return None;
+        }
+        let mut upstreams: Vec<Option<UpstreamId>> = Vec::new();
+        for target in to.value.iter() {
+            let name = &target.value.0.upstream;
+            let place = if name.place == Place::default() { target.place } else { name.place };
+            if name.value.is_empty() {
+                self.absent(target.place, Report::error(place, "`upstream` is missing"));
+                upstreams.push(None);
+                continue;
+            }
+            upstreams.push(self.upstream_of(&Placed { value: name.value.clone(), place }));
+        }
+        let split = Split::new(to.value.iter().map(|target| target.value.0.weight));
+        if split.is_empty() {
+            self.error(to.place, "all weights are 0: nothing would get the requests");
+            return None;
+        }
+        Some((upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?, split))
+    }
+
+    fn stick(&mut self, text: &Placed<String>) -> Option<Stick> {
+        let (kind, name) = text.value.split_once(':').unwrap_or((&text.value, ""));
+        let named = Placed { value: name.trim().to_owned(), place: text.place };
+        match kind {
+            "source" if name.is_empty() => Some(Stick::Source),
+            "header" => self.token(&named, "field").then(|| Stick::Header(named.value.as_str().into())),
+            "cookie" => self.token(&named, "cookie").then(|| Stick::Cookie(named.value.as_str().into())),
+            _ => {
+                let report = Report::error(text.place, format!("`{}` keeps nobody anywhere", text.value));
+                self.faults.push(report.suggest(kind, ["source", "header:NAME", "cookie:NAME"]));
+                None
+            }
+        }
+    }
+
+    fn rewrite(&mut self, spec: &Placed<RewriteSpec>, route: &RouteSpec, params: &[&str]) -> Option<PathRewrite> {
+        let RewriteSpec { path, prefix, strip_prefix, regex, replace } = &spec.value;
+        match (path, prefix, strip_prefix, regex) {
+            (Some(path), None, None, None) => self.path_template(path, params),
+            (None, Some(prefix), None, None) => self.prefix(prefix, route),
+            (None, None, Some(strip), None) => {
+                self.absolute(strip).then(|| PathRewrite::Prefix(PrefixRewrite::new(&strip.value, "/")))
+            }
+            (None, None, None, Some(regex)) => {
+                let Some(replace) = replace else {
+                    let report = Report::error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    self.absent(spec.place, report);
+                    return None;
+                };
+                self.regex_rewrite(regex, replace)
+            }
+            _ => {
+                let report = Report::error(spec.place, "a rewrite has exactly one way");
+                self.absent(spec.place, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
+                None
+            }
+        }
+    }
+
+    fn regex_rewrite(&mut self, regex: &Placed<String>, replace: &Placed<String>) -> Option<PathRewrite> {
+        let report = match RegexRewrite::new(&regex.value, &replace.value) {
+            Ok(rewrite) => return Some(PathRewrite::Regex(rewrite)),
+            Err(RewriteError::Regex(fault)) => {
+                Report::error(regex.place, "not a regular expression").help(fault.to_string())
+            }
+            Err(RewriteError::Capture(name)) => {
+                Report::error(replace.place, format!("the expression has no group `{name}`"))
+            }
+            Err(RewriteError::Dollar(at)) => {
+                Report::error(self.inside(replace, at, 1), "a `$` that begins no group").help("`$$` is the sign itself")
+            }
+        };
+        self.faults.push(report);
+        None
+    }
+
+    /// A text that stands in the place of the route's `path_prefix`; before every path where the route is for all.
+    fn prefix(&mut self, prefix: &Placed<String>, route: &RouteSpec) -> Option<PathRewrite> {
+        let from = route.path_prefix.as_ref().map_or("", |prefix| prefix.value.as_str());
+        let other = [&route.path, &route.path_exact, &route.path_regex].into_iter().flatten().next();
+        if let (Some(other), true) = (other, from.is_empty()) {
+            let report = Report::error(prefix.place, "`prefix` needs a route with `path_prefix`");
+            self.faults.push(report.other(other.place, "this route asks something else of the path"));
+            return None;
+        }
+        self.absolute(prefix).then(|| PathRewrite::Prefix(PrefixRewrite::new(from, &prefix.value)))
+    }
+
+    fn path_template(&mut self, path: &Placed<String>, params: &[&str]) -> Option<PathRewrite> {
+        if !path.value.starts_with('{') && !self.absolute(path) {
+            return None;
+        }
+        self.field_value(path, params).map(PathRewrite::Template)
+    }
+
+    fn absolute(&mut self, path: &Placed<String>) -> bool {
+        if path.value.starts_with('/') {
+            return true;
+        }
+        self.error(path.place, "a path begins with `/`");
+        false
+    }
+
+    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRewrite> {
+        match host.value.as_str() {
+            "keep" => Some(HostRewrite::Keep),
+            "endpoint" => Some(HostRewrite::Upstream),
+            "" => {
+                self.faults
+                    .push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
+                None
+            }
+            _ => self.field_value(host, params).map(HostRewrite::Template),
+        }
+    }
+
+    fn retry(&mut self, spec: &RetrySpec) -> Option<RetryPlan> {
+        if !(1..=TRIES_MAX).contains(&spec.tries.value) {
+            self.error(spec.tries.place, format!("`tries` is 1 (no retry) to {TRIES_MAX}"));
+            return None;
+        }
+        for status in spec.statuses.iter().filter(|status| !(400..=599).contains(&status.value)) {
+            self.error(status.place, "only statuses from 400 to 599 can be repeated");
+        }
+        Some(RetryPlan {
+            tries: spec.tries.value,
+            per_try: spec.per_try.as_ref().map(|time| time.0),
+            statuses: spec.statuses.iter().map(|status| status.value).collect(),
+            non_idempotent: spec.non_idempotent,
+            body_bytes_max: spec.body.0.min(REPLAY_BYTES_MAX) as usize,
+        })
+    }
+
+    fn redirect(&mut self, spec: &Placed<RedirectSpec>, route: &RouteSpec, params: &[&str]) -> Option<Redirect> {
+        let redirect = &spec.value;
+        let status = redirect.status.value;
+        if !Redirect::is_status(status) {
+            self.error(redirect.status.place, "a redirect's status is 301, 302, 303, 307 or 308");
+            return None;
+        }
+        let parts = redirect.scheme.is_some()
+            || redirect.host.is_some()
+            || redirect.port.is_some()
+            || redirect.path.is_some()
+            || redirect.prefix.is_some();
+        if let Some(to) = &redirect.to {
+            if parts {
+                self.error(to.place, "`to` is the whole location; the other keys are its parts");
+                return None;
+            }
+            return Some(Redirect { status, to: Target::Url(self.field_value(to, params)?) });
+        }
+        if !parts {
+            let report = Report::error(spec.place, "the redirect would lead to itself");
+            self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
+            return None;
+        }
+        let path = match (&redirect.path, &redirect.prefix) {
+            (Some(path), None) => Some(self.path_template(path, params)?),
+            (None, Some(prefix)) => Some(self.prefix(prefix, route)?),
+            (None, None) => None,
+            (Some(_), Some(prefix)) => {
+                self.error(prefix.place, "`path` and `prefix` are two ways to say the same");
+                return None;
+            }
+        };
+        let scheme = match &redirect.scheme {
+            Some(scheme) => Some(self.scheme(scheme)?),
+            None => None,
+        };
+        let host = match &redirect.host {
+            Some(host) => Some(self.field_value(host, params)?),
+            None => None,
+        };
+        let port = redirect.port.map_or(Port::Sent, Port::Fixed);
+        Some(Redirect { status, to: Target::Parts(Parts { scheme, host, port, path }) })
+    }
+
+    fn scheme(&mut self, scheme: &Placed<String>) -> Option<Scheme> {
+        match scheme.value.as_str() {
+            "http" => Some(Scheme::Http),
+            "https" => Some(Scheme::Https),
+            other => {
+                let report = Report::error(scheme.place, format!("`{other}` is no scheme to redirect to"));
+                self.faults.push(report.suggest(other, ["http", "https"]));
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, spec: &AnswerSpec, params: &[&str]) -> Option<FixedAnswer> {
+        let status = spec.status.value;
+        if !(200..=599).contains(&status) {
+            self.error(spec.status.place, "an answer's status is 200 to 599");
+            return None;
+        }
+        let bare = matches!(status, 204 | 205 | 304 | 444);
+        if bare && !spec.body.value.is_empty() {
+            self.error(spec.body.place, format!("an answer with status {status} has no body"));
+            return None;
+        }
+        let content_type = match &spec.content_type {
+            Some(kind) => {
+                let template = self.field_value(kind, &[])?;
+                if template.literal().is_none() {
+                    self.error(kind.place, "a type has no variables");
+                    return None;
+                }
+                Some(kind.value.as_str().into())
+            }
+            None => (!spec.body.value.is_empty()).then(|| "text/plain; charset=utf-8".into()),
+        };
+        let body = self.template(&spec.body, params)?;
+        Some(FixedAnswer { status, content_type, body })
+    }
+}
+
+/// More tries would only add load where everything fails.
+const TRIES_MAX: u32 = 10;
+/// A body kept for another try lives in memory; above this it is sent once.
+const REPLAY_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -1,0 +1,83 @@
+//! Changes to heads: `request_headers` and `response_headers`.
+
+use crate::config::compile::Compiler;
+use crate::config::place::Placed;
+use crate::config::plan::{FieldChange, FieldOp};
+use crate::config::report::Report;
+use crate::config::spec::route::HeadersSpec;
+use crate::config::spec::shape::Named;
+
+/// Whose head is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    /// The request's, on its way to the upstream.
+    Request,
+    /// The answer's, on its way to the client.
+    Response,
+}
+
+impl Compiler<'_> {
+    /// Compiles changes in the order in which they are made.
+    pub(super) fn field_ops(&mut self, spec: &HeadersSpec, head: Head, params: &[&str]) -> Vec<FieldOp> {
+        let mut ops = Vec::new();
+        for name in spec.remove.iter() {
+            if self.field_name(name, head) {
+                ops.push(FieldOp { name: name.value.as_str().into(), change: FieldChange::Remove });
+            }
+        }
+        self.valued_ops(&spec.set, head, params, FieldChange::Set, &mut ops);
+        self.valued_ops(&spec.add, head, params, FieldChange::Add, &mut ops);
+        self.valued_ops(&spec.default, head, params, FieldChange::Default, &mut ops);
+        ops
+    }
+
+    fn valued_ops(
+        &mut self,
+        values: &Named<Placed<String>>,
+        head: Head,
+        params: &[&str],
+        change: fn(crate::wire::template::Template) -> FieldChange,
+        ops: &mut Vec<FieldOp>,
+    ) {
+        for (name, value) in values.iter() {
+            let named = self.field_name(name, head);
+            let template = self.field_value(value, params);
+            if let Some(template) = template.filter(|_| named) {
+                ops.push(FieldOp { name: name.value.as_str().into(), change: change(template) });
+            }
+        }
+    }
+
+    /// Is it a field that may be changed? Those that frame messages or belong to one connection are ours.
+    pub(super) fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
+        if !self.token(name, "field") {
+            return false;
+        }
+        let lower = name.value.to_ascii_lowercase();
+        let report = Report::error(name.place, format!("`{}` cannot be changed here", name.value));
+        if OURS.contains(&lower.as_str()) {
+            self.faults
+                .push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));
+            return false;
+        }
+        if head == Head::Request && lower == "host" {
+            self.faults.push(report.help("use `host = \"…\"` of the route"));
+            return false;
+        }
+        true
+    }
+}
+
+/// Fields that frame messages or belong to one connection (RFC 9110 section 7.6.1).
+const OURS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];

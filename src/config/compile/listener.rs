@@ -1,0 +1,241 @@
+//! `[[listener]]`, with the routing table of each.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::base::limits::PARAMS_MAX;
+use crate::base::{Address, limits};
+use crate::config::compile::Compiler;
+use crate::config::compile::route::CompiledRoute;
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{ClientTimeouts, IdPlan, ListenerPlan};
+use crate::config::report::{Report, Severity};
+use crate::config::spec::listener as spec;
+use crate::config::spec::listener::ListenerSpec;
+use crate::config::spec::scalar::Scalar;
+use crate::config::spec::server::{Limits, Timeouts};
+use crate::route::{self, Rule, Table};
+use crate::wire::forwarded::{ForwardedPlan, Source, Treatment};
+use crate::wire::h1::Caps;
+use crate::wire::target::{Backslash, EncodedSlash, PathRules};
+
+/// Our name in `Via`.
+const VIA_NAME: &str = "turnpike";
+
+impl Compiler<'_> {
+    /// Compiles every listener that is right so far.
+    pub(super) fn listeners(&mut self, routes: &[CompiledRoute]) -> Vec<ListenerPlan> {
+        let draft = self.draft;
+        // Those without a name are known by their address, which `check_binds` looks at.
+        let named: Vec<Placed<String>> =
+            draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
+        self.unique("listener", &named);
+        if draft.spec.listener.is_empty() && self.faults.errors() == 0 {
+            let report = Report::placeless("no listener: nothing would be served");
+            self.faults.push(report.help("[[listener]]\nbind = \"127.0.0.1:8080\""));
+        }
+        self.check_binds();
+        let mut plans = Vec::new();
+        let mut said = HashSet::new();
+        for spec in &draft.spec.listener {
+            let table = self.table(&spec.value.shown_name(), routes, &mut said);
+            plans.extend(self.listener(spec, table));
+        }
+        plans
+    }
+
+    fn listener(&mut self, spec: &Placed<ListenerSpec>, table: Table) -> Option<ListenerPlan> {
+        let listener = &spec.value;
+        if listener.bind.is_empty() {
+            self.absent(spec.place, Report::error(spec.place, "`bind` is empty"));
+            return None;
+        }
+        let limits = listener.limits.value.over(&self.limits);
+        let timeouts = listener.timeouts.over(&self.timeouts);
+        let forwarded = self.forwarded(listener);
+        let server_field = match &listener.server_header {
+            Some(text) => self.field_value(text, &[]).map(|_| text.value.as_str().into()),
+            None => None,
+        };
+        let proxy = listener.proxy_protocol.as_ref();
+        Some(ListenerPlan {
+            name: listener.shown_name().into(),
+            bind: listener.bind.iter().map(|bind| bind.value.0.clone()).collect(),
+            unix_mode: listener.unix_mode.as_ref().map(|mode| mode.0),
+            backlog: listener.backlog.unwrap_or(BACKLOG),
+            tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(&listener.shown_name(), tls)),
+            proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
+            table,
+            forwarded,
+            ids: IdPlan {
+                request_id: listener.request_id,
+                traceparent: listener.traceparent,
+                via: listener.via.then_some(VIA_NAME),
+            },
+            path_rules: path_rules(&listener.paths),
+            caps: self.caps(&limits, listener.limits.place),
+            timeouts: client_timeouts(&timeouts),
+            requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),
+            connections_per_address_max: capped(limits.connections_per_address.some().map_or(0, |count| count.0)),
+            server_field,
+        })
+    }
+
+    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for each
+    /// listener.
+    fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
+        let mine = |route: &&CompiledRoute| {
+            route.listeners.is_empty() || route.listeners.iter().any(|name| name.value == listener)
+        };
+        let mine: Vec<&CompiledRoute> = routes.iter().filter(mine).collect();
+        let rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
+        let places: HashMap<&str, Place> = mine.iter().map(|route| (&*route.plan.name, route.place)).collect();
+        let built = Table::build(rules);
+        for report in built.reports {
+            let report = table_report(&report, |name| places.get(name).copied().unwrap_or_default());
+            // Where something is wrong elsewhere, a route's matchers may just not have been understood.
+            let certain = report.severity == Severity::Error || self.faults.errors() == 0;
+            if certain && said.insert(report.title.clone()) {
+                self.faults.push(report);
+            }
+        }
+        built.table
+    }
+
+    /// No two listeners may listen on the same address.
+    fn check_binds(&mut self) {
+        let mut seen: HashMap<&Address, Place> = HashMap::new();
+        let draft = self.draft;
+        for bind in draft.spec.listener.iter().flat_map(|listener| listener.value.bind.iter()) {
+            if let Address::Inet(address) = &bind.value.0
+                && address.port() == 0
+            {
+                continue;
+            }
+            if let Some(first) = seen.insert(&bind.value.0, bind.place) {
+                let report = Report::error(bind.place, format!("`{}` is listened on twice", bind.value.show()));
+                self.faults.push(report.other(first, "first here"));
+            }
+        }
+    }
+
+    fn caps(&mut self, limits: &Limits, place: Place) -> Caps {
+        let head = limits.head.0;
+        if !(HEAD_BYTES_MIN..=limits::HEAD_BYTES_MAX as u64).contains(&head) {
+            self.error(place, "`limits.head` is 512 bytes to 48KiB");
+        }
+        if limits.request_line.0 > head {
+            self.error(place, "`limits.request_line` is a part of the head, and cannot be above `limits.head`");
+        }
+        if !(1..=limits::FIELDS_MAX as u64).contains(&limits.fields.0) {
+            self.error(place, format!("`limits.fields` is 1 to {}", limits::FIELDS_MAX));
+        }
+        Caps {
+            head_bytes: head as usize,
+            request_line_bytes: limits.request_line.0 as usize,
+            fields: limits.fields.0 as usize,
+        }
+    }
+
+    fn forwarded(&mut self, listener: &ListenerSpec) -> ForwardedPlan {
+        let spec = &listener.forward;
+        let source = match spec.client_from.value.to_ascii_lowercase().as_str() {
+            "none" => Source::None,
+            "x-forwarded-for" => Source::XForwardedFor,
+            "forwarded" => Source::Forwarded,
+            "x-real-ip" => Source::XRealIp,
+            field => {
+                self.token(&spec.client_from, "field");
+                Source::Field(field.as_bytes().into())
+            }
+        };
+        ForwardedPlan {
+            trusted: listener.trusted_proxies.iter().map(|network| network.0).collect(),
+            trusts_unix: spec.trust_unix,
+            source,
+            x_forwarded_for: treatment(spec.x_forwarded_for),
+            x_forwarded_proto: treatment(spec.x_forwarded_proto),
+            x_forwarded_host: treatment(spec.x_forwarded_host),
+            x_forwarded_port: treatment(spec.x_forwarded_port),
+            x_real_ip: treatment(spec.x_real_ip),
+            forwarded: treatment(spec.forwarded),
+        }
+    }
+}
+
+fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report {
+    match report {
+        route::Report::Conflict { first, second } => {
+            let title = format!("route `{second}` gets nothing: `{first}` takes the same requests");
+            Report::warning(place(second), title)
+                .label("equal precedence; the smaller name wins")
+                .other(place(first), "takes them all")
+                .help("`priority` decides, or a matcher that tells them apart")
+        }
+        route::Report::Overlap { first, second } => {
+            let title =
+                format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
+            Report::warning(place(second), title)
+                .label("gets the rest")
+                .other(place(first), "gets those")
+                .help("`priority` decides, or a matcher that tells them apart")
+        }
+        route::Report::Unreachable { rule, host, by } => {
+            let title = match host {
+                route::HostPattern::Any => format!("route `{rule}` gets nothing: `{by}` takes all its requests"),
+                route::HostPattern::Exact(_) | route::HostPattern::Suffix(_) => {
+                    format!("route `{rule}` gets nothing for the host `{host}`: `{by}` takes all its requests")
+                }
+            };
+            Report::warning(place(rule), title).other(place(by), "has the higher precedence")
+        }
+        route::Report::TooManyParams { rule } => {
+            Report::error(place(rule), format!("a path has at most {PARAMS_MAX} parameters"))
+        }
+        route::Report::TooManyMethods { rule } => {
+            Report::error(place(rule), "the routes of a listener name too many unusual methods")
+        }
+    }
+}
+
+fn path_rules(spec: &spec::PathsSpec) -> PathRules {
+    PathRules {
+        merge_slashes: spec.merge_slashes,
+        encoded_slash: match spec.encoded_slash {
+            spec::EncodedSlash::Keep => EncodedSlash::Keep,
+            spec::EncodedSlash::Decode => EncodedSlash::Decode,
+            spec::EncodedSlash::Reject => EncodedSlash::Reject,
+        },
+        backslash: match spec.backslash {
+            spec::Backslash::Reject => Backslash::Reject,
+            spec::Backslash::Keep => Backslash::Keep,
+            spec::Backslash::Slash => Backslash::Slash,
+        },
+    }
+}
+
+fn treatment(spec: spec::Treatment) -> Treatment {
+    match spec {
+        spec::Treatment::Write => Treatment::Write,
+        spec::Treatment::Keep => Treatment::Keep,
+        spec::Treatment::Drop => Treatment::Drop,
+    }
+}
+
+fn client_timeouts(timeouts: &Timeouts) -> ClientTimeouts {
+    ClientTimeouts {
+        handshake: timeouts.handshake.0,
+        head: timeouts.head.0,
+        body_idle: timeouts.body.0,
+        keep_alive: timeouts.keep_alive.0,
+        write: timeouts.write.0,
+    }
+}
+
+fn capped(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// As the kernel's own default for `net.core.somaxconn`.
+const BACKLOG: u32 = 4_096;
+/// Below this no browser's request would fit.
+const HEAD_BYTES_MIN: u64 = 512;

@@ -1,0 +1,78 @@
+//! `[log.access]`.
+
+use crate::config::compile::Compiler;
+use crate::config::place::Placed;
+use crate::config::plan::{AccessLogPlan, LogFormat, LogPiece, LogTarget, LogTemplate};
+use crate::config::report::Report;
+
+impl Compiler<'_> {
+    pub(super) fn access_log(&mut self) -> Option<AccessLogPlan> {
+        let spec = &self.draft.spec.log.access;
+        let format = match spec.format.value.as_str() {
+            "json" => Some(LogFormat::Json),
+            "combined" => Some(LogFormat::Combined),
+            text if !text.contains('{') => {
+                let report = Report::error(spec.format.place, "a text without variables would log nothing");
+                self.faults
+                    .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
+                None
+            }
+            _ => self.log_template(&spec.format).map(LogFormat::Template),
+        };
+        let to = match spec.path.value.as_str() {
+            "off" => return None,
+            "stdout" | "-" => LogTarget::Stdout,
+            "" => {
+                self.error(spec.path.place, "the path is empty; \"off\" switches the log off");
+                return None;
+            }
+            path => LogTarget::File(path.into()),
+        };
+        Some(AccessLogPlan { to, format: format? })
+    }
+
+    /// Cuts a text at the variables that only a log has; the rest are templates of requests.
+    fn log_template(&mut self, text: &Placed<String>) -> Option<LogTemplate> {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        let mut at = 0;
+        while let Some(found) = text.value[at..].find('{').map(|found| at + found) {
+            if text.value[found..].starts_with("{{") {
+                at = found + 2;
+                continue;
+            }
+            let Some(end) = text.value[found..].find('}').map(|end| found + end) else { break };
+            let name = &text.value[found + 1..end];
+            at = end + 1;
+            if let Some((_, piece)) = LOG_ONLY.iter().find(|(known, _)| *known == name) {
+                self.log_text(text, start, found, &mut pieces)?;
+                pieces.push(piece.clone());
+                start = at;
+            }
+        }
+        self.log_text(text, start, text.value.len(), &mut pieces)?;
+        Some(LogTemplate { pieces })
+    }
+
+    fn log_text(&mut self, text: &Placed<String>, start: usize, end: usize, pieces: &mut Vec<LogPiece>) -> Option<()> {
+        if start < end {
+            let place = self.inside(text, start, end - start);
+            let part = Placed { value: text.value[start..end].to_owned(), place };
+            pieces.push(LogPiece::Text(self.template_among(&part, &[], LOG_ONLY.iter().map(|(name, _)| *name))?));
+        }
+        Some(())
+    }
+}
+
+/// Variables that only a log has, with what they stand for; the reference lists them.
+pub(crate) const LOG_ONLY: &[(&str, LogPiece)] = &[
+    ("duration", LogPiece::Duration),
+    ("first_byte", LogPiece::FirstByte),
+    ("connect", LogPiece::Connect),
+    ("bytes_sent", LogPiece::BytesSent),
+    ("bytes_received", LogPiece::BytesReceived),
+    ("reason", LogPiece::Reason),
+    ("time", LogPiece::Time),
+    ("time.common", LogPiece::TimeCommon),
+    ("tries", LogPiece::Tries),
+];

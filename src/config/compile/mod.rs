@@ -1,0 +1,226 @@
+//! From `Spec` to `Plan`: names become ids, texts become templates, files become certificates, and what cannot work is
+//! reported.
+//!
+//! What the reader could not understand is not reported a second time as missing: names count as known also where the
+//! tables behind them are wrong, and absences are only reported where everything was understood.
+
+mod action;
+mod fields;
+mod listener;
+mod log;
+mod policy;
+mod route;
+mod text;
+mod tls;
+mod upstream;
+
+#[cfg(test)]
+pub(super) use log::LOG_ONLY;
+pub use tls::TicketKeys;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::Draft;
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{AdminPlan, Plan, ProcessPlan, UpstreamPlan};
+use crate::config::report::{Faults, Report};
+use crate::config::source::Environment;
+use crate::config::spec::server::{Limits, Timeouts};
+use crate::config::tree::{Node, NodeKind};
+
+/// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to `watched`.
+pub(super) fn compile(
+    draft: &Draft,
+    environment: &Environment,
+    faults: &mut Faults,
+    watched: &mut Vec<PathBuf>,
+) -> Plan {
+    let spec = &draft.spec;
+    let shards = spec.server.shards.0.unwrap_or(environment.cores).max(1);
+    let faults_before = faults.places();
+    let mut compiler = Compiler {
+        draft,
+        environment,
+        faults,
+        watched,
+        shards,
+        timeouts: spec.defaults.timeouts.over(&Timeouts::default()),
+        limits: spec.defaults.limits.over(&Limits::default()),
+        names: Names::found(draft),
+        unread: faults_before,
+        upstreams: Vec::new(),
+        used: BTreeSet::new(),
+    };
+    compiler.plan()
+}
+
+/// What all parts of the compiler share.
+struct Compiler<'d> {
+    draft: &'d Draft,
+    environment: &'d Environment,
+    faults: &'d mut Faults,
+    watched: &'d mut Vec<PathBuf>,
+    shards: usize,
+    timeouts: Timeouts,
+    limits: Limits,
+    names: Names,
+    /// Where the reader found errors.
+    unread: Vec<Place>,
+    /// Those of `[upstream.NAME]` first, then those that routes name by address.
+    upstreams: Vec<UpstreamPlan>,
+    /// Places of the names of upstreams and policies that something uses.
+    used: BTreeSet<Place>,
+}
+
+/// Names that may be referred to, also where the table behind them is wrong.
+struct Names {
+    upstreams: Vec<String>,
+    policies: Vec<String>,
+    listeners: Vec<String>,
+    consumers: Vec<String>,
+}
+
+/// A section whose tables are referred to by name.
+#[derive(Clone, Copy)]
+enum Section {
+    Upstream,
+    Policy,
+    Listener,
+    Consumer,
+}
+
+impl Section {
+    fn word(self) -> &'static str {
+        match self {
+            Section::Upstream => "upstream",
+            Section::Policy => "policy",
+            Section::Listener => "listener",
+            Section::Consumer => "consumer",
+        }
+    }
+}
+
+impl Names {
+    fn of(&self, section: Section) -> &Vec<String> {
+        match section {
+            Section::Upstream => &self.upstreams,
+            Section::Policy => &self.policies,
+            Section::Listener => &self.listeners,
+            Section::Consumer => &self.consumers,
+        }
+    }
+
+    fn found(draft: &Draft) -> Names {
+        let root = &draft.root;
+        let keys = |section: &str| -> Vec<String> {
+            let entries = root.child(section).map(Node::entries).unwrap_or_default();
+            distinct(entries.iter().map(|(key, _)| key.text.clone()))
+        };
+        let named = |section: &str| -> Vec<String> {
+            let Some(Node { kind: NodeKind::Array(items), .. }) = root.child(section) else { return Vec::new() };
+            let names = items.iter().filter_map(|item| item.child("name"));
+            let texts = names.filter_map(|name| if let NodeKind::Text(text) = &name.kind { Some(text) } else { None });
+            distinct(texts.cloned())
+        };
+        let shown = draft.spec.listener.iter().map(|listener| listener.value.shown_name());
+        let listeners = distinct(named("listener").into_iter().chain(shown));
+        Names { upstreams: keys("upstream"), policies: keys("policy"), listeners, consumers: named("consumer") }
+    }
+}
+
+/// Each name once, in order.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
+}
+
+impl Compiler<'_> {
+    fn plan(&mut self) -> Plan {
+        self.named_upstreams();
+        let consumers = self.consumers();
+        let policies = self.policies(&consumers);
+        let routes = self.routes(&policies);
+        let listeners = self.listeners(&routes);
+        self.report_unused();
+        let server = &self.draft.spec.server;
+        let process = ProcessPlan {
+            shards: self.shards,
+            pin: server.pin,
+            drain: server.drain_timeout.0,
+            connections_max: self.share(u64::from(server.connections_max)) as usize,
+            watch: server.watch,
+            control_socket: server.control_socket.clone(),
+            log_level: self.draft.spec.log.level,
+        };
+        Plan {
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+            process,
+            admin: self.draft.spec.admin.as_ref().map(|admin| AdminPlan { bind: admin.bind.value.0.clone() }),
+            access_log: self.access_log(),
+            metrics: self.draft.spec.metrics.enabled,
+            listeners,
+            routes: routes.into_iter().map(|route| route.plan).collect(),
+            upstreams: std::mem::take(&mut self.upstreams),
+            policies: policies.into_iter().map(|policy| policy.plan).collect(),
+            consumers: consumers.names(),
+        }
+    }
+
+    /// One shard's part of a number that is meant for the whole process: rounded down, so that the sum never exceeds it,
+    /// but at least one.
+    fn share(&self, whole: u64) -> u32 {
+        u32::try_from(whole / self.shards as u64).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// As `share`, rounded up: for what is kept rather than limited.
+    fn share_up(&self, whole: u64) -> u32 {
+        u32::try_from(whole.div_ceil(self.shards as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// Reports that something within `place` is not there; unless the reader found an error there, because then it may just
+    /// not have been understood.
+    fn absent(&mut self, place: Place, report: Report) {
+        if !self.unread.iter().any(|fault| place.covers(*fault)) {
+            self.faults.push(report);
+        }
+    }
+
+    fn error(&mut self, place: Place, title: impl Into<String>) {
+        self.faults.push(Report::error(place, title));
+    }
+
+    /// Reports the second use of a name within one section.
+    fn unique(&mut self, section: &str, names: &[Placed<String>]) {
+        let mut seen: HashMap<&str, Place> = HashMap::new();
+        for name in names {
+            if let Some(first) = seen.get(name.value.as_str()) {
+                let report = Report::error(name.place, format!("a second {section} is named `{}`", name.value));
+                self.faults.push(report.other(*first, "the first one is here"));
+            } else {
+                seen.insert(&name.value, name.place);
+            }
+        }
+    }
+
+    fn report_unused(&mut self) {
+        let spec = &self.draft.spec;
+        let upstreams = spec.upstream.iter().map(|(name, _)| (name, "upstream", "no route or policy"));
+        let policies = spec.policy.iter().map(|(name, _)| (name, "policy", "no route"));
+        let mut reports = Vec::new();
+        for (name, what, by) in upstreams.chain(policies) {
+            if !self.used.contains(&name.place) {
+                let title = format!("{what} `{}` is not used by anything", name.value);
+                reports.push(Report::warning(name.place, title).label(format!("{by} names it")));
+            }
+        }
+        // Where something is wrong, whoever names it may just not have been understood.
+        if self.faults.errors() == 0 {
+            reports.into_iter().for_each(|report| self.faults.push(report));
+        }
+    }
+}
+
+/// The next plan's generation. Only ever counts up, so plans of one process can be told apart.
+static GENERATION: AtomicU64 = AtomicU64::new(1);

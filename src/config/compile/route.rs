@@ -1,0 +1,301 @@
+//! `[[route]]`: rules for the routing tables, and what happens to requests that they take.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::config::compile::fields::Head;
+use crate::config::compile::policy::CompiledPolicy;
+use crate::config::compile::{Compiler, Section};
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{PolicyId, RoutePlan};
+use crate::config::report::Report;
+use crate::config::spec::route::{MatchSpec, RouteSpec};
+use crate::config::spec::shape::{Many, Named, ShortOr};
+use crate::policy::Phase;
+use crate::route::{
+    FieldMatch, HostError, HostPattern, PathPattern, PatternError, RouteId, Rule, ValueMatch, WholeRegex,
+};
+use crate::wire::head::Method;
+use crate::wire::target::{self, EncodedSlash, Normalised, PathRules};
+
+/// A compiled route and where it came from.
+pub(super) struct CompiledRoute {
+    /// What happens.
+    pub plan: RoutePlan,
+    /// Which requests; not yet in a table.
+    pub rule: Rule,
+    /// Names of the listeners that have it; empty for all.
+    pub listeners: Vec<Placed<String>>,
+    /// Where reports about it point.
+    pub place: Place,
+}
+
+impl Compiler<'_> {
+    /// Compiles every route that is right so far.
+    pub(super) fn routes(&mut self, policies: &[CompiledPolicy]) -> Vec<CompiledRoute> {
+        let draft = self.draft;
+        let explicit: Vec<Placed<String>> =
+            draft.spec.route.iter().filter_map(|route| route.value.name.clone()).collect();
+        self.unique("route", &explicit);
+        let mut taken: HashSet<String> = explicit.into_iter().map(|name| name.value).collect();
+        let mut routes: Vec<CompiledRoute> = Vec::new();
+        for spec in &draft.spec.route {
+            let own = spec.value.name.as_ref().map(|name| name.value.clone());
+            let name = own.unwrap_or_else(|| free_name(&spec.value, &mut taken));
+            let id = RouteId(routes.len() as u32);
+            routes.extend(self.route(spec, &name, id, policies));
+        }
+        routes
+    }
+
+    fn route(
+        &mut self,
+        spec: &Placed<RouteSpec>,
+        name: &str,
+        id: RouteId,
+        policies: &[CompiledPolicy],
+    ) -> Option<CompiledRoute> {
+        let route = &spec.value;
+        let rule = self.rule(spec, name, id);
+        let names: Vec<Box<str>> = rule.as_ref().map(|rule| rule.path.names().to_vec()).unwrap_or_default();
+        let params: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let action = self.action(spec, name, &params);
+        let policies = self.route_policies(route, policies);
+        let request_fields = self.field_ops(&route.request_headers, Head::Request, &params);
+        let response_fields = self.field_ops(&route.response_headers, Head::Response, &params);
+        for listener in route.listeners.iter() {
+            self.known(listener, Section::Listener);
+        }
+        let body = route.limits.over(&self.limits).body;
+        let plan = RoutePlan {
+            name: name.into(),
+            action: action?,
+            policies,
+            request_fields,
+            response_fields,
+            body_bytes_max: body.some().map_or(u64::MAX, |size| size.0),
+            params: names.iter().map(|name| Arc::from(&**name)).collect(),
+        };
+        let place = route.name.as_ref().map_or(spec.place, |name| name.place);
+        Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), place })
+    }
+
+    /// The policies of a route by phase, then as written; those of `[defaults]` first.
+    fn route_policies(&mut self, route: &RouteSpec, policies: &[CompiledPolicy]) -> Vec<(Phase, PolicyId)> {
+        let mut list: Vec<(Phase, PolicyId)> = Vec::new();
+        let defaults = &self.draft.spec.defaults.policies;
+        for name in defaults.iter().chain(route.policies.iter()) {
+            let Some(found) = policies.iter().position(|policy| *policy.plan.name == *name.value) else {
+                self.known(name, Section::Policy);
+                continue;
+            };
+            let policy = &policies[found];
+            self.used.insert(policy.place);
+            let entry = (policy.plan.policy.phase(), PolicyId(found as u32));
+            if !list.contains(&entry) {
+                list.push(entry);
+            }
+        }
+        list.sort_by_key(|(phase, _)| *phase);
+        list
+    }
+
+    fn rule(&mut self, spec: &Placed<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {
+        let route = &spec.value;
+        let path = self.path(spec);
+        let hosts: Vec<HostPattern> = route.hosts.iter().filter_map(|host| self.host(host)).collect();
+        let methods =
+            route.methods.iter().filter(|method| self.method(method)).map(|method| method.value.as_str().into());
+        let methods = methods.collect();
+        let headers = self.matches(&route.headers, "field");
+        let query = self.matches(&route.query, "query parameter");
+        let cookies = self.matches(&route.cookies, "cookie");
+        let mut rule = Rule::new(name, id, path?);
+        rule.priority = route.priority;
+        rule.hosts = hosts;
+        rule.methods = methods;
+        (rule.headers, rule.query, rule.cookies) = (headers, query, cookies);
+        rule.sources = route.source.iter().map(|network| network.0).collect();
+        Some(rule)
+    }
+
+    fn path(&mut self, spec: &Placed<RouteSpec>) -> Option<PathPattern> {
+        let RouteSpec { path, path_prefix, path_exact, path_regex, .. } = &spec.value;
+        let given: Vec<&Placed<String>> = [path, path_prefix, path_exact, path_regex].into_iter().flatten().collect();
+        if let [first, second, ..] = given.as_slice() {
+            let report = Report::error(second.place, "a route has one pattern for the path");
+            self.faults
+                .push(report.other(first.place, "the first one").help("write a second route for a second pattern"));
+            return None;
+        }
+        if let Some(text) = path_regex {
+            return match WholeRegex::new(&text.value) {
+                Ok(regex) => Some(PathPattern::Regex(regex)),
+                Err(fault) => {
+                    self.faults.push(Report::error(text.place, "not a regular expression").help(fault.to_string()));
+                    None
+                }
+            };
+        }
+        let (text, made) = match (path, path_prefix, path_exact) {
+            (Some(text), _, _) => (text, PathPattern::template(&text.value)),
+            (_, Some(text), _) => (text, PathPattern::prefix(&text.value)),
+            (_, _, Some(text)) => (text, PathPattern::exact(&text.value)),
+            (None, None, None) => return PathPattern::prefix("/").ok(),
+        };
+        match made {
+            Ok(pattern) => {
+                self.check_normal(text);
+                Some(pattern)
+            }
+            Err(fault) => {
+                self.pattern_fault(text, &fault);
+                None
+            }
+        }
+    }
+
+    /// Requests are compared after their paths were normalised: a pattern that is not normal itself takes nothing.
+    fn check_normal(&mut self, text: &Placed<String>) {
+        let mut plain = String::new();
+        let mut rest = text.value.as_str();
+        while let Some((before, inner)) = rest.split_once('{') {
+            plain.push_str(before);
+            plain.push('x');
+            rest = inner.split_once('}').map_or("", |(_, after)| after);
+        }
+        plain.push_str(rest);
+        let rules = PathRules { encoded_slash: EncodedSlash::Keep, ..PathRules::default() };
+        let mut normal = Vec::new();
+        let report = match target::normalise(plain.as_bytes(), &rules, &mut normal) {
+            Ok(Normalised::Unchanged) => return,
+            Ok(_) => {
+                let normal = String::from_utf8_lossy(&normal).into_owned();
+                let report =
+                    Report::warning(text.place, "requests are compared in their normal form, which this is not");
+                if text.value.contains('{') { report } else { report.label(format!("write `{normal}`")) }
+            }
+            Err(_) => Report::warning(text.place, "requests with such a path are refused before they are routed"),
+        };
+        self.faults.push(report);
+    }
+
+    fn pattern_fault(&mut self, text: &Placed<String>, fault: &PatternError) {
+        let (at, title, help) = match fault {
+            PatternError::NotAbsolute => (0, "a path begins with `/`".to_owned(), ""),
+            PatternError::TooLong => (0, "the path is too long".to_owned(), ""),
+            PatternError::NotPath(at) => {
+                (*at, "a path has no `?` or `#`".to_owned(), "`query = { name = \"value\" }` looks at the query")
+            }
+            PatternError::Unclosed(at) => (*at, "a `{` without `}`".to_owned(), "`{{` stands for the brace itself"),
+            PatternError::Stray(at) => (*at, "a `}` without `{`".to_owned(), "`}}` stands for the brace itself"),
+            PatternError::Name(at) => {
+                let title = "a parameter's name has letters, digits, `_` and `-`, and does not begin with a digit";
+                (*at, title.to_owned(), "")
+            }
+            PatternError::Duplicate(at, name) => (*at, format!("a second parameter is named `{name}`"), ""),
+            PatternError::TooMany(at) => (*at, "too many parameters".to_owned(), "16 are allowed"),
+            PatternError::TwoInSegment(at) => {
+                (*at, "a second parameter in one segment".to_owned(), "`path_regex` can tell such paths apart")
+            }
+            PatternError::TailNotLast(at) => {
+                (*at, "`{*name}` takes all the rest, so it is the whole last segment".to_owned(), "")
+            }
+        };
+        let report = Report::error(self.inside(text, at, 1), title);
+        self.faults.push(if help.is_empty() { report } else { report.help(help) });
+    }
+
+    fn host(&mut self, host: &Placed<String>) -> Option<HostPattern> {
+        let fault = match HostPattern::parse(&host.value) {
+            Ok(pattern) => return Some(pattern),
+            Err(fault) => fault,
+        };
+        let label = match fault {
+            HostError::EmptyLabel => "it is empty, or has two dots side by side".to_owned(),
+            HostError::TooLong => "a name has at most 253 bytes".to_owned(),
+            HostError::Wildcard => "a `*` is the whole first label: \"*.example.com\"".to_owned(),
+            HostError::Port => "without port: listeners have ports, hosts have none".to_owned(),
+            HostError::Character(letter) => format!("`{letter}` is not allowed; other scripts are written as `xn--…`"),
+            HostError::Address => "no IPv6 address in the brackets".to_owned(),
+        };
+        self.faults.push(Report::error(host.place, format!("`{}` is no host", host.value)).label(label));
+        None
+    }
+
+    fn method(&mut self, method: &Placed<String>) -> bool {
+        if !self.token(method, "method") {
+            return false;
+        }
+        let upper = method.value.to_ascii_uppercase();
+        let known = Method::of(upper.as_bytes());
+        if matches!(known, Method::Connect | Method::Trace) {
+            self.faults.push(Report::warning(method.place, format!("{upper} is refused before requests are routed")));
+        } else if upper != method.value && known != Method::Other {
+            let report = Report::error(method.place, format!("`{}` is no method", method.value));
+            self.faults.push(report.label(format!("did you mean `{upper}`?")));
+            return false;
+        }
+        true
+    }
+
+    fn matches(&mut self, specs: &Named<Placed<ShortOr<MatchSpec>>>, what: &str) -> Vec<FieldMatch> {
+        let mut list = Vec::new();
+        for (name, spec) in specs.iter() {
+            // Names of query parameters may be anything.
+            let named = what == "query parameter" || self.token(name, what);
+            let value = self.value_match(&Placed { value: spec.value.0.clone(), place: spec.place });
+            if let Some(value) = value.filter(|_| named) {
+                list.push(FieldMatch { name: name.value.as_str().into(), value });
+            }
+        }
+        list
+    }
+
+    fn value_match(&mut self, spec: &Placed<MatchSpec>) -> Option<ValueMatch> {
+        let MatchSpec { exact, prefix, suffix, contains, regex, present } = &spec.value;
+        let boxed = |text: &String| text.as_str().into();
+        let mut given: Vec<ValueMatch> = Vec::new();
+        given.extend(exact.as_ref().map(|text| ValueMatch::Exact(boxed(text))));
+        given.extend(prefix.as_ref().map(|text| ValueMatch::Prefix(boxed(text))));
+        given.extend(suffix.as_ref().map(|text| ValueMatch::Suffix(boxed(text))));
+        given.extend(contains.as_ref().map(|text| ValueMatch::Contains(boxed(text))));
+        given.extend(present.map(|present| if present { ValueMatch::Present } else { ValueMatch::Absent }));
+        if let Some(regex) = regex {
+            match WholeRegex::new(&regex.value) {
+                Ok(compiled) => given.push(ValueMatch::Regex(compiled)),
+                Err(fault) => {
+                    self.faults.push(Report::error(regex.place, "not a regular expression").help(fault.to_string()));
+                    return None;
+                }
+            }
+        }
+        if given.len() != 1 {
+            let report = Report::error(spec.place, "a matcher has exactly one key");
+            self.absent(spec.place, report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
+            return None;
+        }
+        given.pop()
+    }
+}
+
+/// A name for a route without one: its path (and methods), made unique by a number.
+fn free_name(route: &RouteSpec, taken: &mut HashSet<String>) -> String {
+    let RouteSpec { path, path_prefix, path_exact, path_regex, methods, hosts, .. } = route;
+    let first = |list: &Many<Placed<String>>| list.iter().next().map(|text| text.value.clone());
+    let path = match (path.as_ref().or(path_exact.as_ref()), path_prefix, path_regex) {
+        (Some(path), _, _) => path.value.clone(),
+        (_, Some(prefix), _) => format!("{}/*", prefix.value.trim_end_matches('/')),
+        (_, _, Some(regex)) => format!("~{}", regex.value),
+        (None, None, None) => "/*".to_owned(),
+    };
+    let parts = [first(methods).map(|method| format!("{method} ")), first(hosts), Some(path)];
+    let name: String = parts.into_iter().flatten().collect();
+    let mut unique = name.clone();
+    let mut number = 1_usize;
+    while !taken.insert(unique.clone()) {
+        number += 1;
+        unique = format!("{name} #{number}");
+    }
+    unique
+}

@@ -1,0 +1,98 @@
+//! Texts that mean something: templates, tokens, names of other things; and places inside of them.
+
+use crate::config::compile::{Compiler, Section};
+use crate::config::place::{Place, Placed};
+use crate::config::report::Report;
+use crate::wire::template::{self, Template, TemplateError};
+
+impl Compiler<'_> {
+    /// The place of some bytes of a text, where the file holds the text as it is (no escapes, nothing filled in); else the
+    /// place of the whole text.
+    pub(super) fn inside(&self, text: &Placed<String>, start: usize, len: usize) -> Place {
+        let place = text.place;
+        let Some(file) = self.draft.files.get(usize::from(place.file)) else { return place };
+        let written = file.text.get(place.start as usize..).unwrap_or("");
+        // A part of a text has no quote in front.
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if !written[quote..].starts_with(text.value.as_str()) {
+            return place;
+        }
+        let start = place.start as usize + quote + start.min(text.value.len());
+        Place::new(place.file, start..(start + len.max(1)).min(place.end as usize))
+    }
+
+    /// Compiles a text with variables.
+    pub(super) fn template(&mut self, text: &Placed<String>, params: &[&str]) -> Option<Template> {
+        self.template_among(text, params, [].into_iter())
+    }
+
+    /// As `template`, where `more` names are known to stand elsewhere in the text.
+    pub(super) fn template_among<'t>(
+        &mut self,
+        text: &Placed<String>,
+        params: &[&'t str],
+        more: impl Iterator<Item = &'t str>,
+    ) -> Option<Template> {
+        let fault = match Template::compile(&text.value, params) {
+            Ok(template) => return Some(template),
+            Err(fault) => fault,
+        };
+        let report =
+            match fault {
+                TemplateError::Unclosed(at) => Report::error(self.inside(text, at, 1), "a `{` without `}`")
+                    .help("`{{` stands for the brace itself"),
+                TemplateError::Stray(at) => Report::error(self.inside(text, at, 1), "a `}` without `{`")
+                    .help("`}}` stands for the brace itself"),
+                TemplateError::Unknown(at, name) => {
+                    let place = self.inside(text, at, name.len() + 2);
+                    let known = params
+                        .iter()
+                        .copied()
+                        .chain(more)
+                        .chain(template::PLAIN.iter().map(|(name, _)| *name))
+                        .chain(FAMILIES);
+                    Report::error(place, format!("there is no variable `{{{name}}}`")).suggest(&name, known)
+                }
+            };
+        self.faults.push(report);
+        None
+    }
+
+    /// A text that goes into a field's value: with variables, without line breaks.
+    pub(super) fn field_value(&mut self, text: &Placed<String>, params: &[&str]) -> Option<Template> {
+        let wrong = |byte: u8| byte == 0x7f || (byte < 0x20 && byte != b'\t');
+        if let Some(at) = text.value.bytes().position(wrong) {
+            let place = self.inside(text, at, 1);
+            self.error(place, "a field's value has no line breaks or control characters");
+            return None;
+        }
+        self.template(text, params)
+    }
+
+    /// Is it a token (RFC 9110 section 5.6.2), as names of fields, methods and cookies are? Reports it where it is not.
+    pub(super) fn token(&mut self, text: &Placed<String>, what: &str) -> bool {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if !text.value.is_empty() && text.value.bytes().all(good) {
+            return true;
+        }
+        let at = text.value.bytes().position(|byte| !good(byte)).unwrap_or(0);
+        let report = Report::error(self.inside(text, at, 1), format!("`{}` is no name of a {what}", text.value));
+        self.faults.push(report.help("letters, digits and any of !#$%&'*+-.^_`|~ are allowed"));
+        false
+    }
+
+    /// Is a name known in its section? Reports it where it is not.
+    pub(super) fn known(&mut self, name: &Placed<String>, section: Section) -> bool {
+        let known = self.names.of(section);
+        if known.contains(&name.value) {
+            return true;
+        }
+        let report = Report::error(name.place, format!("no {} is named `{}`", section.word(), name.value));
+        let report = report.suggest(&name.value, known.iter().map(String::as_str));
+        self.faults.push(report);
+        false
+    }
+}
+
+/// Variables with an argument.
+const FAMILIES: [&str; 5] = ["param.NAME", "header.NAME", "cookie.NAME", "query.NAME", "response.header.NAME"];

@@ -1,0 +1,206 @@
+//! Certificates and keys, from files to what handshakes use.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::CertificateDer;
+
+use crate::config::compile::Compiler;
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{TlsPlan, UpstreamTlsPlan};
+use crate::config::report::Report;
+use crate::config::spec::listener::{CertificateSpec, ClientAuthMode, ClientAuthSpec, ListenerTlsSpec, TlsVersion};
+use crate::config::spec::shape::Many;
+use crate::config::spec::upstream::UpstreamTlsSpec;
+use crate::net::tls::{
+    Certificate, ClientAuth, ClientMaterial, MaterialError, Roots, ServerMaterial, Tickets, Verify, Versions,
+    certificates, client_config, private_key, server_config, server_name,
+};
+
+/// Keys of session tickets by what a session may be resumed for, kept over reloads so that a reload ends no session.
+///
+/// Listeners never share them: a session that was made without a client certificate must not be taken up where one is
+/// required.
+#[derive(Clone, Default)]
+pub struct TicketKeys(Arc<Mutex<HashMap<u64, Tickets>>>);
+
+impl TicketKeys {
+    fn of(&self, purpose: u64) -> Result<Tickets, MaterialError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tickets) = known.get(&purpose) {
+            return Ok(tickets.clone());
+        }
+        if known.len() >= PURPOSES_MAX {
+            known.clear();
+        }
+        let tickets = Tickets::new()?;
+        known.insert(purpose, tickets.clone());
+        Ok(tickets)
+    }
+}
+
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("TicketKeys")
+    }
+}
+
+impl Compiler<'_> {
+    /// TLS of a listener.
+    pub(super) fn listener_tls(&mut self, listener: &str, spec: &Placed<ListenerTlsSpec>) -> Option<TlsPlan> {
+        let tls = &spec.value;
+        if tls.certificates.is_empty() {
+            self.absent(spec.place, Report::error(spec.place, "`certificates` is empty"));
+            return None;
+        }
+        let mut files = Vec::new();
+        let chosen: Vec<Option<Certificate>> =
+            tls.certificates.iter().map(|certificate| self.certificate(&certificate.value, &mut files)).collect();
+        let client_auth = match &tls.client_auth {
+            Some(auth) => self.client_auth(auth, &mut files),
+            None => Some(ClientAuth::Off),
+        };
+        let alpn = self.alpn(tls.alpn.as_ref());
+        let (certificates, client_auth) = (chosen.into_iter().collect::<Option<Vec<_>>>()?, client_auth?);
+        let versions = match tls.min_version {
+            TlsVersion::V12 => Versions::Both,
+            TlsVersion::V13 => Versions::Tls13,
+        };
+        let made = self.environment.tickets.of(purpose(listener, &client_auth)).and_then(|tickets| {
+            server_config(&ServerMaterial { certificates, default: Some(0), client_auth, alpn, versions, tickets })
+        });
+        match made {
+            Ok(config) => Some(TlsPlan { config: Arc::new(config), files }),
+            Err(fault) => {
+                self.error(spec.place, fault.to_string());
+                None
+            }
+        }
+    }
+
+    /// TLS towards an upstream.
+    pub(super) fn upstream_tls(&mut self, spec: &UpstreamTlsSpec, place: Place) -> Option<UpstreamTlsPlan> {
+        let mut files = Vec::new();
+        let roots =
+            if spec.ca.is_empty() { Roots::System } else { Roots::Custom(self.authorities(&spec.ca, &mut files)?) };
+        let certificate = match (&spec.client_cert, &spec.client_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => {
+                let own = CertificateSpec { cert: cert.clone(), key: key.clone(), names: Many::default() };
+                Some(self.certificate(&own, &mut files)?)
+            }
+            (Some(one), None) | (None, Some(one)) => {
+                self.error(one.place, "`client_cert` and `client_key` belong together");
+                return None;
+            }
+        };
+        if !spec.verify {
+            self.faults
+                .push(Report::warning(place, "the upstream's certificate is not verified: anybody could answer"));
+        }
+        let verify = if spec.verify { Verify::Full } else { Verify::Off };
+        let name = match &spec.server_name {
+            Some(name) => match server_name(&name.value) {
+                Ok(name) => Some(name),
+                Err(fault) => {
+                    self.error(name.place, fault.to_string());
+                    return None;
+                }
+            },
+            None => None,
+        };
+        let alpn = vec![b"http/1.1".to_vec()];
+        match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
+            Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name, files }),
+            Err(fault) => {
+                self.error(place, fault.to_string());
+                None
+            }
+        }
+    }
+
+    fn certificate(&mut self, spec: &CertificateSpec, files: &mut Vec<PathBuf>) -> Option<Certificate> {
+        let chain = self.material(&spec.cert, files, certificates);
+        let key = self.material(&spec.key, files, private_key);
+        let names = spec.names.iter().map(|name| name.value.clone()).collect();
+        Some(Certificate { names, chain: chain?, key: key? })
+    }
+
+    fn client_auth(&mut self, spec: &ClientAuthSpec, files: &mut Vec<PathBuf>) -> Option<ClientAuth> {
+        let roots = self.authorities(&spec.ca, files)?;
+        Some(match spec.mode {
+            ClientAuthMode::Required => ClientAuth::Required(roots),
+            ClientAuthMode::Optional => ClientAuth::Optional(roots),
+        })
+    }
+
+    fn authorities(
+        &mut self,
+        paths: &Many<Placed<PathBuf>>,
+        files: &mut Vec<PathBuf>,
+    ) -> Option<Vec<CertificateDer<'static>>> {
+        let read: Vec<Option<Vec<CertificateDer<'static>>>> =
+            paths.iter().map(|path| self.material(path, files, certificates)).collect();
+        Some(read.into_iter().collect::<Option<Vec<_>>>()?.concat())
+    }
+
+    /// Reads a file and understands it.
+    fn material<T>(
+        &mut self,
+        path: &Placed<PathBuf>,
+        files: &mut Vec<PathBuf>,
+        understand: fn(&[u8]) -> Result<T, MaterialError>,
+    ) -> Option<T> {
+        let full = self.beside(path);
+        let title = match self.environment.read(&full, PEM_BYTES_MAX) {
+            Ok(bytes) => {
+                files.push(full.clone());
+                self.watched.push(full.clone());
+                match understand(&bytes) {
+                    Ok(material) => return Some(material),
+                    Err(fault) => format!("`{}`: {fault}", full.display()),
+                }
+            }
+            Err(fault) => format!("cannot read `{}`: {fault}", full.display()),
+        };
+        self.error(path.place, title);
+        None
+    }
+
+    /// A path relative to the file that names it.
+    fn beside(&self, path: &Placed<PathBuf>) -> PathBuf {
+        let file = self.draft.files.get(usize::from(path.place.file)).and_then(|file| file.path.as_deref());
+        file.and_then(Path::parent).unwrap_or(Path::new("")).join(&path.value)
+    }
+
+    fn alpn(&mut self, spec: Option<&Many<Placed<String>>>) -> Vec<Vec<u8>> {
+        let Some(spec) = spec else { return vec![b"http/1.1".to_vec()] };
+        for protocol in spec.iter().filter(|protocol| protocol.value != "http/1.1") {
+            let report = Report::error(protocol.place, format!("`{}` is not spoken here", protocol.value));
+            self.faults.push(report.suggest(&protocol.value, ["http/1.1"]));
+        }
+        spec.iter().map(|protocol| protocol.value.as_bytes().to_vec()).collect()
+    }
+}
+
+/// What a session may be resumed for: the same listener, asking for the same client certificates.
+fn purpose(listener: &str, auth: &ClientAuth) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    listener.hash(&mut hasher);
+    let (mode, roots): (u8, &[CertificateDer<'_>]) = match auth {
+        ClientAuth::Off => (0, &[]),
+        ClientAuth::Optional(roots) => (1, roots),
+        ClientAuth::Required(roots) => (2, roots),
+    };
+    mode.hash(&mut hasher);
+    roots.iter().for_each(|root| root.as_ref().hash(&mut hasher));
+    hasher.finish()
+}
+
+/// A bundle of all public authorities has about 250 KiB.
+const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Purposes that are remembered; above it all are forgotten, and sessions start anew.
+const PURPOSES_MAX: usize = 1_024;

@@ -1,0 +1,403 @@
+//! `[upstream.NAME]` and upstreams that a route names by address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{
+    Algorithm, BreakerPlan, Caps, ClusterPlan, Endpoint, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan,
+    SlowStartPlan,
+};
+use crate::base::{Address, limits};
+use crate::config::compile::{Compiler, Section};
+use crate::config::place::{Place, Placed};
+use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
+use crate::config::report::Report;
+use crate::config::spec::scalar::Scalar;
+use crate::config::spec::scalar::Time;
+use crate::config::spec::shape::ShortOr;
+use crate::config::spec::upstream::{
+    Balance, BreakerSpec, EndpointSpec, HealthSpec, OutlierSpec, ProxyVersion, SameSite, StickySpec, UpstreamSpec,
+};
+
+/// Where an endpoint's text leads.
+enum Way {
+    Fixed(Address, Arc<str>),
+    Name(NamePlan),
+}
+
+impl Compiler<'_> {
+    /// Compiles every `[upstream.NAME]`; ids are positions in the file.
+    pub(super) fn named_upstreams(&mut self) {
+        let draft = self.draft;
+        for (name, spec) in draft.spec.upstream.iter() {
+            let plan = self.upstream(name, spec);
+            self.upstreams.push(plan);
+        }
+    }
+
+    /// The upstream that a route or policy names: one of `[upstream.NAME]`, or an address with its scheme.
+    pub(super) fn upstream_of(&mut self, name: &Placed<String>) -> Option<UpstreamId> {
+        let spec = &self.draft.spec;
+        if let Some(found) = spec.upstream.iter().position(|(known, _)| known.value == name.value) {
+            self.used.insert(spec.upstream.0[found].0.place);
+            return Some(UpstreamId(found as u32));
+        }
+        let (scheme, rest) = name.value.split_once("://").unwrap_or(("", ""));
+        let tls = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => {
+                self.known(name, Section::Upstream);
+                return None;
+            }
+        };
+        let made = self.upstreams.iter().position(|upstream| *upstream.name == name.value);
+        if let Some(found) = made {
+            return Some(UpstreamId(found as u32));
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if !path.is_empty() {
+            self.faults.push(
+                Report::error(name.place, "an upstream's address has no path")
+                    .help("`rewrite = { prefix = \"…\" }` puts one in front"),
+            );
+            return None;
+        }
+        let mut plan = self.bare_upstream(&name.value);
+        let address = Placed { value: authority.to_owned(), place: name.place };
+        let way = self.way(&address, tls, 1, false)?;
+        add(&mut plan, way, 1, false);
+        plan.tls = if tls { self.upstream_tls(&Default::default(), name.place) } else { None };
+        self.upstreams.push(plan);
+        Some(UpstreamId(self.upstreams.len() as u32 - 1))
+    }
+
+    /// An upstream with all defaults and without endpoints.
+    fn bare_upstream(&mut self, name: &str) -> UpstreamPlan {
+        let spec = UpstreamSpec {
+            endpoints: Default::default(),
+            balance: Balance::default(),
+            hash: None,
+            tls: None,
+            health: None,
+            outlier: ShortOr::default(),
+            breaker: None,
+            slow_start: None,
+            sticky: None,
+            panic_below: None,
+            limits: Default::default(),
+            pool: Default::default(),
+            retry_budget: Default::default(),
+            timeouts: Default::default(),
+            proxy_protocol: ProxyVersion::Off,
+        };
+        self.settings(&Placed::nowhere(name.to_owned()), &spec)
+    }
+
+    fn upstream(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
+        let mut plan = self.settings(name, spec);
+        if spec.endpoints.is_empty() {
+            let node = self.draft.root.child("upstream").and_then(|section| section.child(&name.value));
+            let around = node.map_or(name.place, |node| node.place);
+            self.absent(around, Report::error(name.place, format!("upstream `{}` has no endpoints", name.value)));
+        }
+        if spec.endpoints.0.len() > limits::ENDPOINTS_MAX {
+            self.error(name.place, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
+        }
+        let tls = spec.tls.is_some();
+        for endpoint in spec.endpoints.iter() {
+            self.endpoint(&mut plan, endpoint, tls);
+        }
+        self.check_doubles(spec);
+        plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, tls.place));
+        plan.hash_key = self.hash_key(spec, name.place);
+        plan.sticky = spec.sticky.as_ref().and_then(|sticky| self.sticky(sticky));
+        plan.health = spec.health.as_ref().and_then(|health| self.health(health));
+        plan
+    }
+
+    fn settings(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
+        let limits = spec.limits.over(&self.limits);
+        let timeouts = spec.timeouts.over(&self.timeouts);
+        let shared_name: Arc<str> = name.value.as_str().into();
+        let caps = Caps {
+            requests: self.share(limits.requests.0),
+            pending: self.share_up(limits.queue.0),
+            endpoint_requests: self.share(limits.endpoint_requests.0),
+            endpoint_connections: self.share(limits.connections.0),
+            requests_per_connection: 1,
+        };
+        let cluster = ClusterPlan {
+            name: Arc::clone(&shared_name),
+            algorithm: algorithm(spec.balance),
+            hash_seed: 0,
+            panic_below_per_cent: spec.panic_below.as_ref().map_or(0, |share| share.0),
+            caps,
+            slow_start: spec.slow_start.as_ref().filter(|time| !time.0.is_zero()).map(slow_start),
+            outlier: Some(&spec.outlier.0).filter(|outlier| outlier.enabled).map(outlier),
+            breaker: spec.breaker.as_ref().map(breaker),
+            retry_budget: RetryBudgetPlan {
+                per_cent: spec.retry_budget.share.0,
+                per_second_min: spec.retry_budget.per_second_min,
+            },
+        };
+        UpstreamPlan {
+            name: shared_name,
+            fixed: Vec::new(),
+            names: Vec::new(),
+            cluster,
+            tls: None,
+            connect: timeouts.connect.0,
+            idle_max: self.share_up(u64::from(spec.pool.idle)) as usize,
+            idle_timeout: spec.pool.idle_timeout.0,
+            requests_per_connection_max: count(spec.pool.requests_per_connection.clone().some().map_or(0, |max| max.0)),
+            connection_age_max: spec.pool.age_max.clone().some().map(|time| time.0),
+            queue_max: self.share_up(limits.queue.0) as usize,
+            queue_timeout: timeouts.queue.0,
+            proxy_protocol: match spec.proxy_protocol {
+                ProxyVersion::Off => None,
+                ProxyVersion::V1 => Some(plan::ProxyVersion::V1),
+                ProxyVersion::V2 => Some(plan::ProxyVersion::V2),
+            },
+            hash_key: HashKey::None,
+            sticky: None,
+            health: None,
+        }
+    }
+
+    fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Placed<ShortOr<EndpointSpec>>, tls: bool) {
+        let EndpointSpec { address, weight, backup } = &spec.value.0;
+        let place = if address.place == Place::default() { spec.place } else { address.place };
+        let address = Placed { value: address.value.clone(), place };
+        let Some(way) = self.way(&address, tls, u32::from(*weight), *backup) else { return };
+        add(plan, way, u32::from(*weight), *backup);
+    }
+
+    /// Reads `HOST:PORT`, `unix:PATH` or `srv:NAME`.
+    fn way(&mut self, text: &Placed<String>, tls: bool, weight: u32, backup: bool) -> Option<Way> {
+        let written = text.value.trim();
+        if written.starts_with("unix:") {
+            let fault = match crate::config::spec::scalar::Bind::parse(written) {
+                Ok(bind) => return Some(Way::Fixed(bind.0, "localhost".into())),
+                Err(fault) => fault,
+            };
+            self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(fault));
+            return None;
+        }
+        if let Some(name) = written.strip_prefix("srv:") {
+            let name = self.host_name(text, name.trim_start_matches('/'))?;
+            return Some(Way::Name(NamePlan { name, port: 0, srv: true, weight, backup }));
+        }
+        let written = match written.split_once("://") {
+            Some(("http", rest)) if !tls => rest.trim_end_matches('/'),
+            Some(("https", rest)) if tls => rest.trim_end_matches('/'),
+            Some(("https", _)) => {
+                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label("`tls = true` switches TLS on"));
+                return None;
+            }
+            Some(_) => {
+                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label("without scheme"));
+                return None;
+            }
+            None => written,
+        };
+        self.host_and_port(text, written, if tls { 443 } else { 80 }, (weight, backup))
+    }
+
+    fn host_and_port(
+        &mut self,
+        text: &Placed<String>,
+        written: &str,
+        usual: u16,
+        (weight, backup): (u32, bool),
+    ) -> Option<Way> {
+        if let Ok(address) = written.parse::<SocketAddr>() {
+            return Some(Way::Fixed(Address::Inet(address), written.into()));
+        }
+        if let Ok(ip) = written.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            let address = SocketAddr::new(ip, usual);
+            return Some(Way::Fixed(Address::Inet(address), address.to_string().into()));
+        }
+        let (host, port) = match written.rsplit_once(':') {
+            Some((host, port)) => {
+                let Some(port) = port.parse().ok().filter(|port| *port != 0) else {
+                    let label = "a port is a number from 1 to 65535";
+                    self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(label));
+                    return None;
+                };
+                (host, port)
+            }
+            None => (written, usual),
+        };
+        let name = self.host_name(text, host)?;
+        Some(Way::Name(NamePlan { name, port, srv: false, weight, backup }))
+    }
+
+    fn host_name(&mut self, text: &Placed<String>, name: &str) -> Option<Arc<str>> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let labels = name.strip_suffix('.').unwrap_or(name);
+        let fits = name.len() <= 253 && labels.split('.').all(|label| (1..=63).contains(&label.len()));
+        if !fits || !name.bytes().all(good) {
+            let report = Report::error(text.place, ENDPOINT_EXPECTED);
+            self.faults.push(report.label(format!("`{name}` is neither an address nor a host name")));
+            return None;
+        }
+        Some(name.to_ascii_lowercase().into())
+    }
+
+    /// An address is an endpoint's identity; the same twice would be one.
+    fn check_doubles(&mut self, spec: &UpstreamSpec) {
+        let addresses: Vec<(&str, Place)> =
+            spec.endpoints.iter().map(|endpoint| (endpoint.value.0.address.value.trim(), endpoint.place)).collect();
+        for (index, (address, place)) in addresses.iter().enumerate() {
+            if let Some((_, first)) = addresses[..index].iter().find(|(other, _)| other == address) {
+                let report = Report::error(*place, format!("endpoint `{address}` is listed twice"));
+                self.faults.push(report.other(*first, "first here").help("a larger `weight` gives it more"));
+            }
+        }
+    }
+
+    fn hash_key(&mut self, spec: &UpstreamSpec, at: Place) -> HashKey {
+        match (spec.balance, &spec.hash) {
+            (Balance::Hash, None) => HashKey::Source,
+            (Balance::Hash, Some(hash)) => self.hash_text(hash).unwrap_or(HashKey::Source),
+            (_, Some(hash)) => {
+                let report = Report::error(hash.place, "`hash` is only used with `balance = \"hash\"`");
+                self.faults.push(report.other(at, "this upstream balances in another way"));
+                HashKey::None
+            }
+            (_, None) => HashKey::None,
+        }
+    }
+
+    fn hash_text(&mut self, hash: &Placed<String>) -> Option<HashKey> {
+        let (kind, name) = hash.value.split_once(':').unwrap_or((&hash.value, ""));
+        let named = Placed { value: name.trim().to_owned(), place: hash.place };
+        match kind {
+            "source" if name.is_empty() => Some(HashKey::Source),
+            "path" if name.is_empty() => Some(HashKey::Path),
+            "header" => self.token(&named, "field").then(|| HashKey::Header(named.value.as_str().into())),
+            "cookie" => self.token(&named, "cookie").then(|| HashKey::Cookie(named.value.as_str().into())),
+            _ => {
+                let report = Report::error(hash.place, format!("`{}` is not something to balance by", hash.value));
+                self.faults.push(report.suggest(kind, ["source", "path", "header:NAME", "cookie:NAME"]));
+                None
+            }
+        }
+    }
+
+    fn sticky(&mut self, spec: &StickySpec) -> Option<StickyPlan> {
+        if !self.token(&spec.cookie, "cookie") {
+            return None;
+        }
+        if spec.path.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || byte == b';') {
+            self.error(spec.path.place, "a cookie's path has no `;`, spaces or control characters");
+            return None;
+        }
+        let mut attributes = format!("; Path={}", spec.path.value);
+        if let Some(age) = &spec.max_age {
+            attributes.push_str(&format!("; Max-Age={}", age.0.as_secs()));
+        }
+        if spec.http_only {
+            attributes.push_str("; HttpOnly");
+        }
+        if spec.secure {
+            attributes.push_str("; Secure");
+        }
+        attributes.push_str(match spec.same_site {
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
+        });
+        Some(StickyPlan { cookie: spec.cookie.value.as_str().into(), attributes: attributes.into() })
+    }
+
+    fn health(&mut self, spec: &Placed<HealthSpec>) -> Option<HealthPlan> {
+        let health = &spec.value;
+        let target_good = |text: &str| text.starts_with('/') && text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+        if !target_good(&health.path.value) {
+            self.error(health.path.place, "a path begins with `/` and has no spaces or control characters");
+            return None;
+        }
+        if let Some(host) = health.host.as_ref().filter(|host| !host.value.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            self.error(host.place, "a host has no spaces or control characters");
+            return None;
+        }
+        if health.interval.value.0 < INTERVAL_MIN {
+            self.error(health.interval.place, "a health check's interval is at least 100ms");
+            return None;
+        }
+        if health.rise == 0 || health.fall == 0 {
+            self.error(spec.place, "`rise` and `fall` are at least 1");
+            return None;
+        }
+        Some(HealthPlan {
+            path: health.path.value.as_str().into(),
+            host: health.host.as_ref().map(|host| host.value.as_str().into()),
+            interval: health.interval.value.0,
+            timeout: health.timeout.0,
+            rise: health.rise,
+            fall: health.fall,
+            statuses: health.status.iter().map(|range| range.0).collect(),
+            body_contains: health.body_contains.as_deref().map(Arc::from),
+        })
+    }
+}
+
+fn add(plan: &mut UpstreamPlan, way: Way, weight: u32, backup: bool) {
+    match way {
+        Way::Fixed(address, name) => plan.fixed.push(Endpoint { address, name, weight, backup }),
+        Way::Name(name) => plan.names.push(name),
+    }
+}
+
+fn algorithm(balance: Balance) -> Algorithm {
+    match balance {
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::LeastRequests => Algorithm::LeastRequests,
+        Balance::P2c => Algorithm::TwoChoices,
+        Balance::Ewma => Algorithm::PeakEwma(EwmaPlan::default()),
+        Balance::Hash => Algorithm::Hash(HashPlan::default()),
+    }
+}
+
+fn slow_start(window: &Time) -> SlowStartPlan {
+    SlowStartPlan { window: window.0, ..SlowStartPlan::default() }
+}
+
+fn outlier(spec: &OutlierSpec) -> OutlierPlan {
+    OutlierPlan {
+        consecutive_errors: spec.errors,
+        consecutive_gateway_errors: spec.gateway_errors,
+        consecutive_connect_failures: spec.connect_failures,
+        failure_per_cent: spec.failure_rate.0,
+        requests_min: spec.requests_min.max(1),
+        window: spec.window.0,
+        base_ejection: spec.rest.0,
+        max_ejection: spec.rest_max.0,
+        ejected_max_per_cent: spec.ejected_max.0,
+    }
+}
+
+fn breaker(spec: &BreakerSpec) -> BreakerPlan {
+    BreakerPlan {
+        consecutive_failures: spec.failures,
+        failure_per_cent: spec.failure_rate.0,
+        requests_min: spec.requests_min.max(1),
+        window: spec.window.0,
+        open: spec.open.0,
+        open_max: spec.open_max.0,
+        trials: spec.trials.max(1),
+        closes_after: spec.closes_after.max(1),
+    }
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+const ENDPOINT_EXPECTED: &str = "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", \"unix:/run/api.sock\" or \"srv:_http._tcp.api\"";
+/// Shorter ones would be a load of their own.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);

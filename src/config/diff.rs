@@ -1,0 +1,154 @@
+//! What changed between two configurations, by name, for the line that a reload logs.
+
+use serde_json::Value;
+
+use crate::config::place::Placed;
+use crate::config::plan::ProcessPlan;
+use crate::config::spec::Spec;
+
+/// What changed, in one line: `routes: +a -b ~c; server: drain_timeout`. Added is `+`, removed `-`, changed `~`.
+pub fn describe(before: &Spec, after: &Spec) -> String {
+    let mut parts = Vec::new();
+    section(&mut parts, "listeners", &listeners(before), &listeners(after));
+    section(&mut parts, "routes", &routes(before), &routes(after));
+    section(&mut parts, "upstreams", &named(before.upstream.iter()), &named(after.upstream.iter()));
+    section(&mut parts, "policies", &named(before.policy.iter()), &named(after.policy.iter()));
+    section(&mut parts, "consumers", &consumers(before), &consumers(after));
+    keys(&mut parts, "server", value(&before.server), value(&after.server));
+    keys(&mut parts, "admin", value(&before.admin), value(&after.admin));
+    keys(&mut parts, "log", value(&before.log), value(&after.log));
+    keys(&mut parts, "metrics", value(&before.metrics), value(&after.metrics));
+    keys(&mut parts, "defaults", value(&before.defaults), value(&after.defaults));
+    if parts.is_empty() {
+        return "the text says the same as before; files that it names were read again".to_owned();
+    }
+    parts.join("; ")
+}
+
+/// What of a new plan only a restart or a binary upgrade can bring about, one sentence each.
+pub fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if running.shards != wanted.shards {
+        let (running, wanted) = (running.shards, wanted.shards);
+        sentences.push(format!("`server.shards` is {wanted}, but {running} run until a restart or a binary upgrade"));
+    }
+    if running.pin != wanted.pin {
+        sentences.push("`server.pin` takes effect at a restart or a binary upgrade".to_owned());
+    }
+    if running.control_socket != wanted.control_socket {
+        sentences.push("`server.control_socket` takes effect at a restart or a binary upgrade".to_owned());
+    }
+    sentences
+}
+
+/// A name and everything that stands behind it, as text.
+struct Item<T> {
+    name: String,
+    value: T,
+}
+
+fn listeners(spec: &Spec) -> Vec<Item<&impl PartialEq>> {
+    let items = spec.listener.iter();
+    items.map(|listener| Item { name: listener.value.shown_name(), value: &listener.value }).collect()
+}
+
+/// Routes without a name are known by their path.
+fn routes(spec: &Spec) -> Vec<Item<&impl PartialEq>> {
+    let items = spec.route.iter().map(|route| {
+        let route = &route.value;
+        let paths = [&route.name, &route.path, &route.path_prefix, &route.path_exact, &route.path_regex];
+        let name = paths.into_iter().flatten().next().map_or_else(|| "/*".to_owned(), |name| name.value.clone());
+        Item { name, value: route }
+    });
+    items.collect()
+}
+
+fn consumers(spec: &Spec) -> Vec<Item<&impl PartialEq>> {
+    let items = spec.consumer.iter();
+    items.map(|consumer| Item { name: consumer.value.name.value.clone(), value: &consumer.value }).collect()
+}
+
+fn named<'s, T: PartialEq + 's>(items: impl Iterator<Item = (&'s Placed<String>, &'s T)>) -> Vec<Item<&'s T>> {
+    items.map(|(name, value)| Item { name: name.value.clone(), value }).collect()
+}
+
+fn section<T: PartialEq>(parts: &mut Vec<String>, what: &str, before: &[Item<T>], after: &[Item<T>]) {
+    let known = |name: &str, list: &[Item<T>]| list.iter().any(|item| item.name == name);
+    // Several routes may have the same name here; they are the same where all of them are, in order.
+    let same = |name: &str| {
+        let before = before.iter().filter(|item| item.name == name).map(|item| &item.value);
+        before.eq(after.iter().filter(|item| item.name == name).map(|item| &item.value))
+    };
+    let mut words: Vec<String> = Vec::new();
+    for item in after {
+        let word = match (known(&item.name, before), same(&item.name)) {
+            (false, _) => format!("+{}", item.name),
+            (true, false) => format!("~{}", item.name),
+            (true, true) => continue,
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.extend(before.iter().filter(|item| !known(&item.name, after)).map(|item| format!("-{}", item.name)));
+    if words.is_empty() {
+        return;
+    }
+    let more = words.len().saturating_sub(NAMES_MAX);
+    words.truncate(NAMES_MAX);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    parts.push(format!("{what}: {}", words.join(" ")));
+}
+
+fn value(part: &impl serde::Serialize) -> Value {
+    // Every part of a spec is plain data, which JSON can hold.
+    serde_json::to_value(part).unwrap_or(Value::Null)
+}
+
+/// The keys of a section that differ.
+fn keys(parts: &mut Vec<String>, what: &str, before: Value, after: Value) {
+    if before == after {
+        return;
+    }
+    let mut changed = Vec::new();
+    if let (Value::Object(before), Value::Object(after)) = (&before, &after) {
+        for (key, value) in after {
+            if before.get(key) != Some(value) {
+                changed.push(key.as_str());
+            }
+        }
+    }
+    let words = if changed.is_empty() { "changed".to_owned() } else { changed.join(", ") };
+    parts.push(format!("{what}: {words}"));
+}
+
+/// Names of one section in the line; the rest is counted.
+const NAMES_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::report::Faults;
+    use crate::config::{Environment, Source, draft};
+
+    fn spec(text: &str) -> Spec {
+        let mut faults = Faults::default();
+        let source = Source::Text { name: "a".to_owned(), text: text.to_owned() };
+        let draft = draft(&source, &Environment::sealed(), &mut faults);
+        assert_eq!(faults.errors(), 0, "{faults:?}");
+        draft.spec
+    }
+
+    #[test]
+    fn says_what_changed_by_name() {
+        let before = "server.shards = 1\n[upstream.a]\nendpoints = 'a'\n[upstream.b]\nendpoints = 'b'\n[[route]]\npath = '/x'\necho = true";
+        let after = "server.shards = 2\n[upstream.a]\nendpoints = 'c'\n[upstream.c]\nendpoints = 'b'\n[[route]]\npath = '/x'\necho = true\n[admin]\nbind = '127.0.0.1:1'";
+        let said = describe(&spec(before), &spec(after));
+        assert_eq!(said, "upstreams: ~a +c -b; server: shards; admin: changed");
+        assert!(
+            describe(&spec(before), &spec(&format!("# a comment\n{before}"))).starts_with("the text says the same")
+        );
+    }
+}

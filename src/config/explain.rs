@@ -1,0 +1,367 @@
+//! What a plan would do with a request, in words: listener, client, route, policies in their order, upstream, and why the
+//! nearest other routes would not act. For `turnpike explain`; nothing is sent anywhere.
+//!
+//! The request is written out and read by the same parser, normaliser and table as real ones.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::balance::Algorithm;
+use crate::base::Address;
+use crate::config::plan::{
+    Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
+};
+use crate::route::redirect::{Asked, Redirect, Scheme};
+use crate::route::rewrite::{HostRewrite, Original};
+use crate::route::{Explanation, Found, RouteId, Wanted};
+use crate::wire::forwarded::{self, Inbound};
+use crate::wire::h1::Parsed;
+use crate::wire::h1::request;
+use crate::wire::head::{Request, RequestHead};
+use crate::wire::target::{self, Normalised};
+use crate::wire::template::{self, Lookup, Variable};
+
+/// The request that is asked about.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Its method.
+    pub method: String,
+    /// `http://HOST[:PORT]/PATH`, `https://…`, or `/PATH`.
+    pub url: String,
+    /// Fields: name, value. A `Host` here goes before that of the URL.
+    pub headers: Vec<(String, String)>,
+    /// Where the connection comes from.
+    pub source: IpAddr,
+}
+
+/// The question, taken apart.
+struct Case<'p> {
+    listener: &'p ListenerPlan,
+    secure: bool,
+    port: u16,
+    bytes: Vec<u8>,
+    head: RequestHead,
+    host: Vec<u8>,
+    path: Vec<u8>,
+    client: IpAddr,
+}
+
+/// Says what `plan` would do with a request. The error says why it would not even be routed.
+pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
+    let (secure, authority, target) = taken_apart(&question.url)?;
+    let port =
+        authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(if secure { 443 } else { 80 });
+    let (listener, note) = listener(plan, secure, port)?;
+    let mut out = format!("{} {} from {}\n\n", question.method, question.url, question.source);
+    line(&mut out, "listener", &listener_words(listener));
+    note.iter().for_each(|note| line(&mut out, "", note));
+    let case = case(listener, question, (secure, port), &authority, &target)?;
+    if case.client != question.source {
+        line(&mut out, "client", &format!("{}, as a trusted proxy says", case.client));
+    }
+    let sent = case.request().path();
+    let path = String::from_utf8_lossy(&case.path);
+    match case.path == sent {
+        true => line(&mut out, "path", &path),
+        false => line(&mut out, "path", &format!("{path}, from {}", String::from_utf8_lossy(sent))),
+    }
+    let wanted = Wanted { request: case.request(), host: &case.host, path: &case.path, source: case.client };
+    let explanation = listener.table.explain(&wanted);
+    match explanation.found {
+        Found::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
+        Found::MethodNotAllowed(methods) => {
+            let names: Vec<&str> = listener.table.method_names(methods).collect();
+            line(&mut out, "route", &format!("none: 405, with `Allow: {}`", names.join(", ")));
+        }
+        Found::None => line(&mut out, "route", "none: 404"),
+    }
+    for (index, other) in explanation.others.iter().enumerate() {
+        let reasons: Vec<String> = other.reasons.iter().map(ToString::to_string).collect();
+        let words = format!("{} ({}): {}", other.name, other.path, reasons.join("; "));
+        line(&mut out, if index == 0 { "not" } else { "" }, &words);
+    }
+    Ok(out)
+}
+
+fn line(out: &mut String, what: &str, words: &str) {
+    let _ = writeln!(out, "{what:<10}{words}");
+}
+
+/// Scheme, authority (empty for a bare path) and target of a URL.
+fn taken_apart(url: &str) -> Result<(bool, String, String), String> {
+    if url.starts_with('/') {
+        return Ok((false, String::new(), url.to_owned()));
+    }
+    let (scheme, rest) = url.split_once("://").ok_or("a URL begins with http://, https:// or /")?;
+    let secure = match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => false,
+        "https" | "wss" => true,
+        other => return Err(format!("`{other}` is not spoken here: http:// or https://")),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let target = target.split('#').next().unwrap_or("");
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    Ok((secure, authority.to_owned(), format!("{slash}{target}")))
+}
+
+/// The listener on that port, or the first that speaks so, with a note on what was assumed.
+fn listener(plan: &Plan, secure: bool, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
+    let speaks = |listener: &&ListenerPlan| listener.tls.is_some() == secure;
+    let on_port = |listener: &&ListenerPlan| {
+        listener.bind.iter().any(|bind| matches!(bind, Address::Inet(address) if address.port() == port))
+    };
+    if let Some(exact) = plan.listeners.iter().find(|listener| on_port(listener) && speaks(listener)) {
+        return Ok((exact, None));
+    }
+    let scheme = if secure { "https" } else { "http" };
+    let first = plan.listeners.iter().find(speaks).or(plan.listeners.first()).ok_or("the plan has no listener")?;
+    Ok((first, Some(format!("(none speaks {scheme} on port {port}; this one is assumed)"))))
+}
+
+fn listener_words(listener: &ListenerPlan) -> String {
+    let binds: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
+    let tls = if listener.tls.is_some() { "TLS" } else { "plain HTTP" };
+    format!("{} ({}, {tls})", listener.name, binds.join(", "))
+}
+
+fn case<'p>(
+    listener: &'p ListenerPlan,
+    question: &Question,
+    (secure, port): (bool, u16),
+    authority: &str,
+    target: &str,
+) -> Result<Case<'p>, String> {
+    let mut bytes = format!("{} {target} HTTP/1.1\r\n", question.method).into_bytes();
+    if !question.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        let host = if authority.is_empty() { "localhost" } else { authority };
+        bytes.extend_from_slice(format!("Host: {host}\r\n").as_bytes());
+    }
+    for (name, value) in &question.headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    let mut head = RequestHead::default();
+    match request::parse(&bytes, &listener.caps, &mut head) {
+        Ok(Parsed::Complete) => {}
+        Ok(Parsed::Partial) => {
+            return Err("the request is not complete: a line break in the method or a field?".to_owned());
+        }
+        Err(fault) => return Err(format!("refused before it is routed: {} ({})", fault.status(), fault.name())),
+    }
+    let request = Request { bytes: &bytes, head: &head };
+    let mut path = Vec::new();
+    match target::normalise(request.path(), &listener.path_rules, &mut path) {
+        Ok(Normalised::Unchanged) => path = request.path().to_vec(),
+        Ok(Normalised::Written) => {}
+        Err(fault) => return Err(format!("refused before it is routed: {} ({})", fault.status(), fault.name())),
+    }
+    let scheme = if secure { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
+    let inbound = Inbound { peer: Some(question.source), scheme, port };
+    let client = listener.forwarded.client(&inbound, request).address.unwrap_or(question.source);
+    let host = host_of(request.authority());
+    Ok(Case { listener, secure, port, host, path, client, bytes, head })
+}
+
+/// The host of an authority in lower case, without its port.
+fn host_of(authority: &[u8]) -> Vec<u8> {
+    let bracket = authority.iter().rposition(|byte| *byte == b']');
+    let colon = authority.iter().rposition(|byte| *byte == b':').filter(|at| bracket.is_none_or(|end| *at > end));
+    authority[..colon.unwrap_or(authority.len())].to_ascii_lowercase()
+}
+
+impl Case<'_> {
+    fn request(&self) -> Request<'_> {
+        Request { bytes: &self.bytes, head: &self.head }
+    }
+}
+
+fn chosen(out: &mut String, plan: &Plan, case: &Case<'_>, explanation: &Explanation, id: RouteId) {
+    let route = plan.route(id);
+    line(out, "route", &route.name);
+    let mut params = Vec::new();
+    if let Some(chosen) = &explanation.chosen {
+        line(out, "", &format!("host {}, path {}", chosen.host, chosen.path));
+        for (name, value) in &chosen.params {
+            line(out, "", &format!("{{{name}}} = {value}"));
+            params.push(value.clone());
+        }
+    }
+    let words = Words { case, route, params: &params };
+    for (index, (phase, policy)) in route.policies.iter().enumerate() {
+        let policy = plan.policy(*policy);
+        let phase = format!("{phase:?}").to_lowercase();
+        let words = format!("{} ({}, in the phase `{phase}`)", policy.name, policy.policy.kind());
+        line(out, if index == 0 { "policies" } else { "" }, &words);
+    }
+    if route.body_bytes_max != u64::MAX {
+        line(out, "body", &format!("at most {} bytes", route.body_bytes_max));
+    }
+    match &route.action {
+        Action::Proxy(proxy) => forward(out, plan, proxy, &words),
+        Action::Redirect(redirect) => redirected(out, redirect, &words),
+        Action::Answer(answer) => answered(out, answer, &words),
+        Action::Echo => line(out, "answer", "200, a description of the request itself"),
+    }
+    field_ops(out, "answer's", &route.response_fields, &words);
+}
+
+fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_, '_>) {
+    for (index, id) in proxy.upstreams.iter().enumerate() {
+        upstream(out, plan.upstream(*id), if index == 0 { "upstream" } else { "or" });
+    }
+    let request = words.case.request();
+    let mut target = Vec::new();
+    let original = Original { path: &words.case.path, query: request.head.query.map(|query| query.of(request.bytes)) };
+    match &proxy.rewrite {
+        Some(rewrite) if !rewrite.write(original, words, &mut target) => {
+            return line(out, "sends", "nothing: the rewritten target is no path, so 400");
+        }
+        Some(_) => {}
+        None => {
+            target.extend_from_slice(original.path);
+            if let Some(query) = original.query {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+        }
+    }
+    let host = match &proxy.host {
+        HostRewrite::Keep => String::from_utf8_lossy(request.authority()).into_owned(),
+        HostRewrite::Upstream => "(the endpoint's)".to_owned(),
+        HostRewrite::Template(template) => words.render(template),
+    };
+    let method = String::from_utf8_lossy(request.method_text());
+    line(out, "sends", &format!("{method} {} with Host: {host}", String::from_utf8_lossy(&target)));
+    field_ops(out, "request's", &words.route.request_fields, words);
+    let total = proxy.total.map_or_else(String::new, |total| format!(", {total:?} in all"));
+    line(
+        out,
+        "waits",
+        &format!("{:?} for the answer's head, {:?} between its parts{total}", proxy.first_byte, proxy.idle),
+    );
+    line(out, "tries", &proxy.retry.tries.to_string());
+}
+
+fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
+    let balance = match upstream.cluster.algorithm {
+        Algorithm::RoundRobin => "round robin",
+        Algorithm::LeastRequests => "fewest requests",
+        Algorithm::TwoChoices => "better of two",
+        Algorithm::PeakEwma(_) => "faster of two",
+        Algorithm::Hash(_) => "by hash",
+    };
+    let tls = if upstream.tls.is_some() { ", TLS" } else { "" };
+    line(out, what, &format!("{} ({balance}{tls})", upstream.name));
+    let fixed = upstream.fixed.iter().map(|endpoint| endpoint.address.to_string());
+    let names = upstream.names.iter().map(|name| match name.srv {
+        true => format!("srv:{}, to be resolved", name.name),
+        false => format!("{}:{}, to be resolved", name.name, name.port),
+    });
+    let all: Vec<String> = fixed.chain(names).collect();
+    for endpoint in all.iter().take(ENDPOINTS_SHOWN) {
+        line(out, "", endpoint);
+    }
+    if all.len() > ENDPOINTS_SHOWN {
+        line(out, "", &format!("and {} more", all.len() - ENDPOINTS_SHOWN));
+    }
+}
+
+fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_, '_>) {
+    let request = words.case.request();
+    let asked = Asked {
+        scheme: if words.case.secure { Scheme::Https } else { Scheme::Http },
+        authority: request.authority(),
+        listener_port: words.case.port,
+        original: Original { path: &words.case.path, query: request.head.query.map(|query| query.of(request.bytes)) },
+    };
+    let mut location = Vec::new();
+    match redirect.location(&asked, words, &mut location) {
+        true => line(out, "answer", &format!("{}, Location: {}", redirect.status, String::from_utf8_lossy(&location))),
+        false => line(out, "answer", "400: the redirect's parts make no URL"),
+    }
+}
+
+fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_, '_>) {
+    if answer.status == 444 {
+        return line(out, "answer", "none: the connection is closed");
+    }
+    let kind = answer.content_type.as_deref().unwrap_or("no body");
+    line(out, "answer", &format!("{}, {kind}", answer.status));
+    for text in words.render(&answer.body).lines().take(ENDPOINTS_SHOWN) {
+        line(out, "", text);
+    }
+}
+
+fn field_ops(out: &mut String, whose: &str, ops: &[FieldOp], words: &Words<'_, '_>) {
+    for (index, op) in ops.iter().enumerate() {
+        let name = &op.name;
+        let change = match &op.change {
+            FieldChange::Remove => format!("without {name}"),
+            FieldChange::Set(value) => format!("with {name}: {}", words.render(value)),
+            FieldChange::Add(value) => format!("with one more {name}: {}", words.render(value)),
+            FieldChange::Default(value) => format!("with {name}: {}, where there is none", words.render(value)),
+        };
+        line(out, if index == 0 { whose } else { "" }, &change);
+    }
+}
+
+/// What variables are worth before anything was sent.
+struct Words<'c, 'p> {
+    case: &'c Case<'p>,
+    route: &'c RoutePlan,
+    params: &'c [String],
+}
+
+impl Words<'_, '_> {
+    fn render(&self, template: &template::Template) -> String {
+        let mut out = Vec::new();
+        template.render(self, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+impl Lookup for Words<'_, '_> {
+    fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
+        let case = self.case;
+        let request = case.request();
+        let text: &[u8] = match variable {
+            Variable::ClientIp => return out.extend_from_slice(case.client.to_string().as_bytes()),
+            Variable::Host => &case.host,
+            Variable::Authority => request.authority(),
+            Variable::Method => request.method_text(),
+            Variable::Scheme => {
+                if case.secure {
+                    b"https"
+                } else {
+                    b"http"
+                }
+            }
+            Variable::Path => &case.path,
+            Variable::PathRaw => request.path(),
+            Variable::Query => request.query(),
+            Variable::Target => request.head.target.of(request.bytes),
+            Variable::ListenerPort => return out.extend_from_slice(case.port.to_string().as_bytes()),
+            Variable::Route => self.route.name.as_bytes(),
+            Variable::Param(position) => self.params.get(usize::from(*position)).map_or(b"", |value| value.as_bytes()),
+            Variable::Header(name) => request.named(name.as_bytes()).unwrap_or(b""),
+            Variable::Cookie(name) => request.cookie(name.as_bytes()).unwrap_or(b""),
+            Variable::QueryValue(name) => request.query_value(name.as_bytes()).unwrap_or(b""),
+            Variable::ClientPort => b"{client.port}",
+            Variable::RequestId => b"{request.id}",
+            Variable::Consumer => b"{consumer}",
+            Variable::Tls(_) => b"{tls}",
+            Variable::Status => b"{status}",
+            Variable::ResponseHeader(_) => b"{response.header}",
+            Variable::Upstream => b"{upstream}",
+            Variable::UpstreamAddress => b"{upstream.address}",
+        };
+        out.extend_from_slice(text);
+    }
+}
+
+/// Lines of a list; the rest is counted.
+const ENDPOINTS_SHOWN: usize = 10;
+
+#[cfg(test)]
+mod tests;

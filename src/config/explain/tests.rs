@@ -1,0 +1,92 @@
+use super::*;
+use crate::config::{Environment, Source, load};
+
+const TEXT: &str = r#"
+[[listener]]
+name = "web"
+bind = "0.0.0.0:8080"
+trusted_proxies = "10.0.0.0/8"
+[upstream.users]
+endpoints = ["10.0.0.1:80", "users.internal:8080"]
+[policy.slow]
+rate_limit = { rate = "5/s" }
+[[route]]
+name = "user"
+hosts = "api.example.com"
+path = "/users/{id}"
+methods = ["GET", "PUT"]
+to = "users"
+host = "endpoint"
+rewrite = { path = "/v2/{id}" }
+policies = "slow"
+request_headers = { set = { x-user = "{id} from {client.ip}" } }
+[[route]]
+name = "moved"
+path_prefix = "/old"
+redirect = { prefix = "/new", status = 301 }
+[[route]]
+name = "hello"
+path = "/hello/{name}"
+answer = { body = "Hello, {name}!" }
+response_headers = { set = { x-a = "{route}" } }
+"#;
+
+fn explained(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
+    let source = Source::Text { name: "t".to_owned(), text: TEXT.to_owned() };
+    let loaded = load(&source, &Environment::sealed()).unwrap();
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let source = IpAddr::from([10, 0, 0, 9]);
+    explain(&loaded.plan, &Question { method: method.to_owned(), url: url.to_owned(), headers, source })
+}
+
+#[test]
+fn a_proxied_request() {
+    let said =
+        explained("GET", "http://api.example.com:8080/x/../users/7?a=1", &[("X-Forwarded-For", "192.0.2.7")]).unwrap();
+    let expected = "\
+GET http://api.example.com:8080/x/../users/7?a=1 from 10.0.0.9
+
+listener  web (0.0.0.0:8080, plain HTTP)
+client    192.0.2.7, as a trusted proxy says
+path      /users/7, from /x/../users/7
+route     user
+          host api.example.com, path /users/{id}
+          {id} = 7
+policies  slow (rate_limit, in the phase `screen`)
+body      at most 1048576 bytes
+upstream  users (round robin)
+          10.0.0.1:80
+          users.internal:8080, to be resolved
+sends     GET /v2/7?a=1 with Host: (the endpoint's)
+request's with x-user: 7 from 192.0.2.7
+waits     60s for the answer's head, 60s between its parts
+tries     2
+";
+    let (before, others) = said.split_at(said.find("not ").unwrap());
+    assert_eq!(before, expected);
+    assert!(others.contains("moved (/old") && others.contains("its path does not match"), "{others}");
+}
+
+#[test]
+fn answers_redirects_and_refusals() {
+    let said = explained("GET", "http://x:8080/hello/you", &[]).unwrap();
+    assert!(said.contains("answer    200, text/plain; charset=utf-8\n          Hello, you!\n"), "{said}");
+    assert!(said.contains("answer's  with x-a: hello\n"), "{said}");
+    let said = explained("GET", "http://x:8080/old/a?b", &[]).unwrap();
+    assert!(said.contains("answer    301, Location: http://x:8080/new/a?b\n"), "{said}");
+    let said = explained("POST", "http://api.example.com:8080/users/7", &[]).unwrap();
+    assert!(said.contains("route     none: 405, with `Allow: GET, PUT`"), "{said}");
+    assert!(said.contains("is for method GET, PUT"), "{said}");
+    let said = explained("GET", "/nothing", &[("Host", "a")]).unwrap();
+    assert!(said.contains("none speaks http on port 80") && said.contains("none: 404"), "{said}");
+}
+
+#[test]
+fn what_is_no_request_is_said_so() {
+    assert!(explained("GET", "ftp://x/", &[]).unwrap_err().contains("ftp"));
+    assert!(explained("GET", "http://x/../..", &[]).unwrap_err().contains("400"));
+    assert!(explained("G T", "http://x/", &[]).is_err());
+    assert!(explained("GET", "nothing", &[]).is_err());
+    assert!(explained("GET", "http://x/", &[("a b", "c")]).is_err());
+    assert!(explained("GET", "http://x/", &[("a", "b\r\n\r\nc")]).is_ok());
+}

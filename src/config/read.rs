@@ -1,0 +1,457 @@
+//! From a tree to a `Spec`, with every fault on the way: a serde deserializer that knows places.
+//!
+//! Serde stops at the first value that does not fit. So the tree is read again and again: what does not fit is
+//! reported and cut, until the rest reads. A key that a table does not know is reported without stopping. A table
+//! that lacks a key it needs is cut as a whole, after everything else in it was looked at.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
+};
+
+use crate::config::place::{PLACED, Place};
+use crate::config::report::{Faults, REPORTS_MAX, Report};
+use crate::config::tree::{Key, Node, NodeKind};
+
+/// Asks the reader: a list is given as a sequence, anything else as a newtype around itself.
+pub(crate) const ONE_OR_MANY: &str = "$turnpike::OneOrMany";
+/// Asks the reader: a table is given as a newtype around itself, anything else as what it is.
+pub(crate) const SHORT_OR_TABLE: &str = "$turnpike::ShortOrTable";
+
+/// Reads a `T` from the tree. `None` where what is left of it is not one.
+pub(crate) fn read<'n, T: Deserialize<'n>>(root: &'n Node, faults: &mut Faults) -> Option<T> {
+    let state = State { faults: RefCell::new(faults), cut: RefCell::default() };
+    // Each round cuts one node, so this ends; above the cap of reports nobody reads on.
+    for _ in 0..=REPORTS_MAX {
+        let error = match T::deserialize(Reader { node: root, state: &state }) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let Some(at) = error.at else { return None };
+        if let Some(report) = state.report(&error.kind, at) {
+            state.faults.borrow_mut().push(report);
+        }
+        if std::ptr::eq(at.node, root) {
+            return None;
+        }
+        state.cut.borrow_mut().insert(at.node);
+    }
+    None
+}
+
+struct State<'f> {
+    faults: RefCell<&'f mut Faults>,
+    cut: RefCell<HashSet<*const Node>>,
+}
+
+impl State<'_> {
+    fn is_cut(&self, node: &Node) -> bool {
+        self.cut.borrow().contains(&std::ptr::from_ref(node))
+    }
+
+    /// The report for an error; `None` where it only follows from another one.
+    fn report(&self, kind: &ErrorKind, at: At<'_>) -> Option<Report> {
+        Some(match kind {
+            ErrorKind::Custom(words) => {
+                // Our own scalars put what is expected on the first line, and the reason on the second.
+                let (title, label) = words.split_once('\n').unwrap_or((words, ""));
+                Report::error(at.place, title).label(label)
+            }
+            ErrorKind::Type(expected) => {
+                Report::error(at.place, format!("expected {}, found {}", plain_words(expected), at.node.kind_name()))
+            }
+            ErrorKind::Value(expected) => Report::error(at.place, format!("expected {}", plain_words(expected))),
+            ErrorKind::Variant(found, known) => {
+                Report::error(at.place, format!("`{found}` is not allowed here")).suggest(found, known.iter().copied())
+            }
+            ErrorKind::Field(key, known) => unknown_key(at.place, key, known),
+            ErrorKind::Missing(key) => {
+                if at.node.child(key).is_some_and(|node| self.is_cut(node)) {
+                    return None;
+                }
+                Report::error(at.place, format!("`{key}` is missing")).label(format!("needs `{key}`"))
+            }
+        })
+    }
+}
+
+fn unknown_key(place: Place, key: &str, known: &[&str]) -> Report {
+    Report::error(place, format!("unknown key `{key}`")).suggest(key, known.iter().copied())
+}
+
+/// What serde's own visitors expect, in the words of a person who writes TOML.
+fn plain_words(expected: &str) -> String {
+    let most = match expected {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX.into(),
+        "u64" | "usize" => i64::MAX as u64,
+        "a boolean" => return "true or false".to_owned(),
+        "a sequence" => return "a list".to_owned(),
+        "a map" => return "a table".to_owned(),
+        "f64" => return "a number".to_owned(),
+        other if other.starts_with("struct ") => return "a table".to_owned(),
+        other => return other.to_owned(),
+    };
+    format!("a whole number from 0 to {most}")
+}
+
+/// Where an error belongs: the node that is cut for it, and the place that is shown.
+#[derive(Clone, Copy, Debug)]
+struct At<'n> {
+    node: &'n Node,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct ReadError<'n> {
+    kind: ErrorKind,
+    at: Option<At<'n>>,
+}
+
+#[derive(Debug)]
+enum ErrorKind {
+    /// The value's own words.
+    Custom(String),
+    /// Another type was expected.
+    Type(String),
+    /// The type is right, the value is not.
+    Value(String),
+    /// One of these words was expected.
+    Variant(String, &'static [&'static str]),
+    /// One of these keys was expected.
+    Field(String, &'static [&'static str]),
+    /// This key is needed.
+    Missing(&'static str),
+}
+
+impl From<ErrorKind> for ReadError<'_> {
+    fn from(kind: ErrorKind) -> Self {
+        ReadError { kind, at: None }
+    }
+}
+
+impl<'n> ReadError<'n> {
+    /// Says where, unless that is known more closely.
+    fn at(mut self, node: &'n Node, place: Place) -> ReadError<'n> {
+        self.at.get_or_insert(At { node, place });
+        self
+    }
+}
+
+impl fmt::Display for ReadError<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.kind)
+    }
+}
+
+impl std::error::Error for ReadError<'_> {}
+
+impl de::Error for ReadError<'_> {
+    fn custom<T: fmt::Display>(words: T) -> Self {
+        ErrorKind::Custom(words.to_string()).into()
+    }
+
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        ErrorKind::Type(expected.to_string()).into()
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        ErrorKind::Value(expected.to_string()).into()
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        ErrorKind::Variant(variant.to_owned(), expected).into()
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        ErrorKind::Field(field.to_owned(), expected).into()
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        ErrorKind::Missing(field).into()
+    }
+}
+
+/// One node, ready to be asked what it is.
+#[derive(Clone, Copy)]
+struct Reader<'n, 's, 'f> {
+    node: &'n Node,
+    state: &'s State<'f>,
+}
+
+impl<'n, 's, 'f> Reader<'n, 's, 'f> {
+    fn any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        let node = self.node;
+        let answer = match &node.kind {
+            NodeKind::Text(text) => visitor.visit_borrowed_str(text),
+            NodeKind::Integer(number) => visitor.visit_i64(*number),
+            NodeKind::Float(number) => visitor.visit_f64(*number),
+            NodeKind::Boolean(truth) => visitor.visit_bool(*truth),
+            NodeKind::Datetime => Err(de::Error::invalid_type(Unexpected::Other("date"), &visitor)),
+            NodeKind::Array(items) => visitor.visit_seq(ListAccess { rest: items.iter(), state: self.state }),
+            NodeKind::Table(entries) => visitor.visit_map(self.entries(entries, None)),
+        };
+        answer.map_err(|error: ReadError<'n>| error.at(node, node.place))
+    }
+
+    /// A number or a truth value; a text that came from a variable may say one too.
+    fn scalar<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        let node = self.node;
+        let answer = match &node.kind {
+            NodeKind::Text(text) if node.filled => match (text.parse::<i64>(), text.parse::<bool>()) {
+                (Ok(number), _) => visitor.visit_i64(number),
+                (_, Ok(truth)) => visitor.visit_bool(truth),
+                (Err(_), Err(_)) => return self.any(visitor),
+            },
+            NodeKind::Text(_)
+            | NodeKind::Integer(_)
+            | NodeKind::Float(_)
+            | NodeKind::Boolean(_)
+            | NodeKind::Datetime
+            | NodeKind::Array(_)
+            | NodeKind::Table(_) => return self.any(visitor),
+        };
+        answer.map_err(|error: ReadError<'n>| error.at(node, node.place))
+    }
+
+    fn entries(self, entries: &'n [(Key, Node)], fields: Option<&'static [&'static str]>) -> TableAccess<'n, 's, 'f> {
+        TableAccess { rest: entries.iter(), fields, value: None, state: self.state }
+    }
+}
+
+macro_rules! forward {
+    ($how:ident: $($method:ident)*) => {
+        $(fn $method<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
+            self.$how(visitor)
+        })*
+    };
+}
+
+impl<'n> Deserializer<'n> for Reader<'n, '_, '_> {
+    type Error = ReadError<'n>;
+
+    forward! { any: deserialize_any deserialize_char deserialize_str deserialize_string deserialize_bytes
+    deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map deserialize_identifier
+    deserialize_ignored_any }
+    forward! { scalar: deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
+    deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 }
+
+    fn deserialize_option<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'n>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        self.any(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'n>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        let itself = match name {
+            ONE_OR_MANY => !matches!(self.node.kind, NodeKind::Array(_)),
+            SHORT_OR_TABLE => matches!(self.node.kind, NodeKind::Table(_)),
+            _ => true,
+        };
+        if !itself {
+            return self.any(visitor);
+        }
+        visitor.visit_newtype_struct(self).map_err(|error| error.at(self.node, self.node.place))
+    }
+
+    fn deserialize_tuple<V: Visitor<'n>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        self.any(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'n>>(
+        self,
+        name: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        if name != PLACED {
+            return self.any(visitor);
+        }
+        let place = self.node.place;
+        visitor.visit_seq(PlacedAccess { place: Some(place), value: self }).map_err(|error| error.at(self.node, place))
+    }
+
+    fn deserialize_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        let NodeKind::Table(entries) = &self.node.kind else { return self.any(visitor) };
+        let answer = visitor.visit_map(self.entries(entries, Some(fields)));
+        answer.map_err(|error| error.at(self.node, self.node.place))
+    }
+
+    fn deserialize_enum<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        let answer = match &self.node.kind {
+            NodeKind::Text(text) => visitor.visit_enum(Word(text)),
+            NodeKind::Integer(_)
+            | NodeKind::Float(_)
+            | NodeKind::Boolean(_)
+            | NodeKind::Datetime
+            | NodeKind::Array(_)
+            | NodeKind::Table(_) => {
+                let known = variants.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                Err(ErrorKind::Type(format!("one of {known}")).into())
+            }
+        };
+        answer.map_err(|error: ReadError<'n>| error.at(self.node, self.node.place))
+    }
+}
+
+/// A word that names a variant without content.
+struct Word<'n>(&'n str);
+
+impl<'n> EnumAccess<'n> for Word<'n> {
+    type Error = ReadError<'n>;
+    type Variant = NoContent;
+
+    fn variant_seed<S: DeserializeSeed<'n>>(self, seed: S) -> Result<(S::Value, NoContent), ReadError<'n>> {
+        let name: de::value::StrDeserializer<'_, ReadError<'n>> = self.0.into_deserializer();
+        Ok((seed.deserialize(name)?, NoContent))
+    }
+}
+
+struct NoContent;
+
+impl<'n> VariantAccess<'n> for NoContent {
+    type Error = ReadError<'n>;
+
+    fn unit_variant(self) -> Result<(), ReadError<'n>> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'n>>(self, _: S) -> Result<S::Value, ReadError<'n>> {
+        Err(ErrorKind::Type("a table".to_owned()).into())
+    }
+
+    fn tuple_variant<V: Visitor<'n>>(self, _: usize, _: V) -> Result<V::Value, ReadError<'n>> {
+        Err(ErrorKind::Type("a list".to_owned()).into())
+    }
+
+    fn struct_variant<V: Visitor<'n>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, ReadError<'n>> {
+        Err(ErrorKind::Type("a table".to_owned()).into())
+    }
+}
+
+struct ListAccess<'n, 's, 'f> {
+    rest: std::slice::Iter<'n, Node>,
+    state: &'s State<'f>,
+}
+
+impl<'n> SeqAccess<'n> for ListAccess<'n, '_, '_> {
+    type Error = ReadError<'n>;
+
+    fn next_element_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError<'n>> {
+        let state = self.state;
+        let Some(node) = self.rest.find(|node| !state.is_cut(node)) else { return Ok(None) };
+        seed.deserialize(Reader { node, state }).map(Some)
+    }
+}
+
+struct TableAccess<'n, 's, 'f> {
+    rest: std::slice::Iter<'n, (Key, Node)>,
+    /// The keys that a struct knows; `None` for a map.
+    fields: Option<&'static [&'static str]>,
+    value: Option<(&'n Key, &'n Node)>,
+    state: &'s State<'f>,
+}
+
+impl<'n> MapAccess<'n> for TableAccess<'n, '_, '_> {
+    type Error = ReadError<'n>;
+
+    fn next_key_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError<'n>> {
+        for (key, node) in self.rest.by_ref() {
+            if self.state.is_cut(node) {
+                continue;
+            }
+            if let Some(fields) = self.fields.filter(|fields| !fields.contains(&key.text.as_str())) {
+                self.state.faults.borrow_mut().push(unknown_key(key.place, &key.text, fields));
+                continue;
+            }
+            self.value = Some((key, node));
+            let read = seed.deserialize(KeyReader(key));
+            return read.map(Some).map_err(|error| error.at(node, key.place));
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<S::Value, ReadError<'n>> {
+        let (_, node) = self.value.take().expect("serde asks for a value only after its key");
+        seed.deserialize(Reader { node, state: self.state })
+    }
+}
+
+/// A key, which is a text and may be asked for its place.
+#[derive(Clone, Copy)]
+struct KeyReader<'n>(&'n Key);
+
+impl<'n> Deserializer<'n> for KeyReader<'n> {
+    type Error = ReadError<'n>;
+
+    fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
+        visitor.visit_borrowed_str(&self.0.text)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'n>>(
+        self,
+        name: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ReadError<'n>> {
+        if name != PLACED {
+            return self.deserialize_any(visitor);
+        }
+        visitor.visit_seq(PlacedAccess { place: Some(self.0.place), value: self })
+    }
+
+    serde::forward_to_deserialize_any! {
+        <W: Visitor<'n>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple map struct enum identifier ignored_any
+    }
+}
+
+/// Gives `Placed` its two parts: the packed place, then the value.
+struct PlacedAccess<D> {
+    place: Option<Place>,
+    value: D,
+}
+
+impl<'n, D: Deserializer<'n, Error = ReadError<'n>> + Copy> SeqAccess<'n> for PlacedAccess<D> {
+    type Error = ReadError<'n>;
+
+    fn next_element_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError<'n>> {
+        match self.place.take() {
+            Some(place) => {
+                let packed: de::value::U64Deserializer<ReadError<'n>> = place.pack().into_deserializer();
+                seed.deserialize(packed).map(Some)
+            }
+            None => seed.deserialize(self.value).map(Some),
+        }
+    }
+}

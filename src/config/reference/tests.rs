@@ -1,0 +1,54 @@
+use std::path::Path;
+
+use super::*;
+use crate::config::compile::LOG_ONLY;
+use crate::config::report::Faults;
+use crate::config::{Environment, Source, draft};
+use crate::wire::template::Template;
+
+#[test]
+fn generated_files_are_up_to_date() {
+    let made =
+        [("docs/config.md", markdown()), ("config/full.toml", full_toml()), ("config/turnpike.schema.json", schema())];
+    for (name, text) in made {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        if std::env::var_os("TURNPIKE_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+        } else {
+            let same = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
+            assert!(same, "{name} is out of date; run: TURNPIKE_BLESS=1 cargo test config::reference");
+        }
+    }
+}
+
+#[test]
+fn the_full_file_reads_when_its_marks_are_removed() {
+    let uncommented = full_toml();
+    let lines =
+        uncommented.lines().map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let mut faults = Faults::default();
+    let environment = Environment::sealed();
+    let draft = draft(&Source::Text { name: "full.toml".to_owned(), text }, &environment, &mut faults);
+    // An include cannot be read here; everything else must be known and of the right type.
+    let reports = faults.into_reports(draft.files);
+    let wrong: Vec<_> = reports.list.iter().filter(|report| !report.title.contains("cannot read")).collect();
+    assert!(wrong.is_empty(), "{reports}");
+    assert_eq!(draft.spec.route.len(), 1);
+}
+
+#[test]
+fn every_variable_of_the_reference_compiles() {
+    for (name, _) in variables::TABLE {
+        let logged = LOG_ONLY.iter().any(|(known, _)| known == name);
+        assert!(logged || Template::compile(&format!("{{{name}}}"), &["NAME"]).is_ok(), "{name}");
+    }
+    let known: Vec<&str> = variables::TABLE.iter().map(|(name, _)| *name).collect();
+    for (name, _) in crate::wire::template::PLAIN {
+        assert!(known.contains(name), "{name} is not in the reference");
+    }
+    for (name, _) in LOG_ONLY {
+        assert!(known.contains(name), "{name} is not in the reference");
+    }
+}

@@ -1,0 +1,365 @@
+//! What is wrong with a configuration, in words and with a caret under the place.
+//!
+//! `Faults` collects while reading and compiling; nothing stops at the first one. Texts that came from an environment
+//! variable or a secret file never appear in a report.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::config::place::Place;
+
+/// Columns of a line of help.
+const LINE_WIDTH: usize = 110;
+/// Most reports that are kept; the rest is counted.
+pub const REPORTS_MAX: usize = 200;
+
+/// A file of a configuration as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// How reports name it.
+    pub name: String,
+    /// Where it is on disk, if it is.
+    pub path: Option<PathBuf>,
+    /// Its text.
+    pub text: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one line.
+    pub title: String,
+    /// Where; `None` for what concerns no single place.
+    pub place: Option<Place>,
+    /// What stands under the caret; may be empty.
+    pub label: String,
+    /// Another place that belongs to it, and what to say there.
+    pub other: Option<(Place, String)>,
+    /// What is allowed, or what to do.
+    pub help: Vec<String>,
+}
+
+impl Report {
+    /// An error at a place.
+    pub fn error(place: Place, title: impl Into<String>) -> Report {
+        Report::new(Severity::Error, Some(place), title.into())
+    }
+
+    /// A warning at a place.
+    pub fn warning(place: Place, title: impl Into<String>) -> Report {
+        Report::new(Severity::Warning, Some(place), title.into())
+    }
+
+    /// An error that concerns no place in a file.
+    pub fn placeless(title: impl Into<String>) -> Report {
+        Report::new(Severity::Error, None, title.into())
+    }
+
+    fn new(severity: Severity, place: Option<Place>, title: String) -> Report {
+        Report { severity, title, place, label: String::new(), other: None, help: Vec::new() }
+    }
+
+    /// Puts `label` under the caret.
+    pub fn label(mut self, label: impl Into<String>) -> Report {
+        self.label = label.into();
+        self
+    }
+
+    /// Shows another place too. A place made by the program is left out.
+    pub fn other(mut self, place: Place, label: impl Into<String>) -> Report {
+        if place != Place::default() {
+            self.other = Some((place, label.into()));
+        }
+        self
+    }
+
+    /// Adds a line of help.
+    pub fn help(mut self, line: impl Into<String>) -> Report {
+        self.help.push(line.into());
+        self
+    }
+
+    /// Proposes the name among `known` that is closest to `wrong` (as the label), and lists all of them as help.
+    pub fn suggest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Report {
+        let known: Vec<&str> = known.into_iter().collect();
+        let report = match closest(wrong, &known) {
+            Some(name) => self.label(format!("did you mean `{name}`?")),
+            None => self,
+        };
+        match known.as_slice() {
+            [] => report,
+            [one] => report.help(format!("allowed here: `{one}`")),
+            many => report.help(wrapped(&format!("allowed here: {}", listed(many)))),
+        }
+    }
+}
+
+/// The name among `known` that `wrong` was probably meant to be.
+pub fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let wrong = wrong.to_ascii_lowercase();
+    let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == wrong).map(|(_, ours)| *ours);
+    if let Some(name) = foreign.into_iter().find_map(|ours| known.iter().find(|name| **name == ours)) {
+        return Some(name);
+    }
+    let scored = known.iter().map(|name| (strsim::damerau_levenshtein(&wrong, &name.to_ascii_lowercase()), *name));
+    let near = scored.filter(|(distance, name)| *distance <= 1.max(wrong.len().min(name.len()) / 3));
+    let begins = |name: &&&str| name.starts_with(wrong.as_str()) || wrong.starts_with(**name);
+    let prefix = known.iter().filter(|name| wrong.len().min(name.len()) >= 3).find(begins).copied();
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name).or(prefix)
+}
+
+/// Breaks a list at its spaces, so that no line is much longer than a terminal is wide.
+fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut width = 0;
+    for word in text.split_inclusive(", ") {
+        if width + word.len() > LINE_WIDTH && width > 0 {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            width = 0;
+        }
+        out.push_str(word);
+        width += word.len();
+    }
+    out
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What other proxies call it, and what it is called here.
+const FOREIGN: &[(&str, &str)] = &[
+    ("address", "bind"),
+    ("backend", "to"),
+    ("backends", "endpoints"),
+    ("client_max_body_size", "body"),
+    ("domains", "hosts"),
+    ("fallback", "backup"),
+    ("healthcheck", "health"),
+    ("health_check", "health"),
+    ("host", "hosts"),
+    ("ip_hash", "hash"),
+    ("keepalive", "pool"),
+    ("lb_policy", "balance"),
+    ("least_conn", "least_requests"),
+    ("least_connections", "least_requests"),
+    ("leastconn", "least_requests"),
+    ("listen", "bind"),
+    ("listen", "listener"),
+    ("location", "path_prefix"),
+    ("maglev", "hash"),
+    ("middlewares", "policies"),
+    ("outlier_detection", "outlier"),
+    ("plugins", "policies"),
+    ("prefix", "path_prefix"),
+    ("proxy_pass", "to"),
+    ("random", "p2c"),
+    ("return", "answer"),
+    ("ring_hash", "hash"),
+    ("rule", "path"),
+    ("server_name", "hosts"),
+    ("server_names", "hosts"),
+    ("servers", "endpoints"),
+    ("service", "to"),
+    ("service", "upstream"),
+    ("services", "upstream"),
+    ("ssl", "tls"),
+    ("ssl_certificate", "cert"),
+    ("ssl_certificate_key", "key"),
+    ("strip_path", "rewrite"),
+    ("targets", "endpoints"),
+    ("upstream", "to"),
+    ("url", "to"),
+    ("virtual_hosts", "hosts"),
+];
+
+/// Everything that was found wrong, with the files it points into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reports {
+    /// The files, by the index that places name.
+    pub files: Vec<SourceFile>,
+    /// What was found, sorted by place.
+    pub list: Vec<Report>,
+    /// Found but not kept, because there were more than `REPORTS_MAX`.
+    pub dropped: usize,
+}
+
+impl Reports {
+    /// How many are errors, including those not kept.
+    pub fn errors(&self) -> usize {
+        self.list.iter().filter(|report| report.severity == Severity::Error).count() + self.dropped
+    }
+
+    /// How many are warnings.
+    pub fn warnings(&self) -> usize {
+        self.list.iter().filter(|report| report.severity == Severity::Warning).count()
+    }
+
+    /// Where a place starts: the file's name, line and column, both from one.
+    pub fn line_column(&self, place: Place) -> Option<(&str, usize, usize)> {
+        let file = self.files.get(usize::from(place.file))?;
+        let before = file.text.get(..place.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((&file.name, before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+
+    /// All reports as text without colours.
+    pub fn plain(&self) -> String {
+        self.render(&Renderer::plain().decor_style(DecorStyle::Ascii))
+    }
+
+    /// All reports for standard error: with colours where that is a terminal.
+    pub fn for_stderr(&self) -> String {
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        if terminal { self.render(&Renderer::styled().decor_style(DecorStyle::Unicode)) } else { self.plain() }
+    }
+
+    fn render(&self, renderer: &Renderer) -> String {
+        let mut out = String::new();
+        for report in &self.list {
+            out.push_str(&renderer.render(&[self.group(report)]));
+            out.push_str("\n\n");
+        }
+        if self.dropped > 0 {
+            out.push_str(&format!("and {} more\n\n", self.dropped));
+        }
+        out
+    }
+
+    fn group<'a>(&'a self, report: &'a Report) -> Group<'a> {
+        let level = match report.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(report.title.as_str()));
+        let label = Some(report.label.as_str()).filter(|label| !label.is_empty());
+        let other = report.other.as_ref();
+        if let Some((file, place)) = self.file_of(report.place) {
+            let same = other.filter(|(other, _)| other.file == place.file);
+            let mut snippet = snippet(file).annotation(AnnotationKind::Primary.span(range(file, place)).label(label));
+            if let Some((place, words)) = same {
+                snippet = snippet.annotation(AnnotationKind::Context.span(range(file, *place)).label(words.as_str()));
+            }
+            group = group.element(snippet);
+        }
+        let elsewhere = other.filter(|(other, _)| report.place.is_none_or(|place| place.file != other.file));
+        if let Some(((file, place), (_, words))) =
+            elsewhere.and_then(|other| Some((self.file_of(Some(other.0))?, other)))
+        {
+            let mark = AnnotationKind::Context.span(range(file, place)).label(words.as_str());
+            group = group.element(snippet(file).annotation(mark));
+        }
+        group.elements(report.help.iter().map(|line| Level::HELP.message(line.as_str())))
+    }
+
+    fn file_of(&self, place: Option<Place>) -> Option<(&SourceFile, Place)> {
+        let place = place?;
+        Some((self.files.get(usize::from(place.file))?, place))
+    }
+}
+
+fn snippet(file: &SourceFile) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+    Snippet::source(file.text.as_str()).path(file.name.as_str())
+}
+
+/// The place as a range that is inside the text, on character borders, and on one line: a caret under a whole table
+/// would only hide what is meant.
+fn range(file: &SourceFile, place: Place) -> std::ops::Range<usize> {
+    let text = file.text.as_str();
+    let mut start = (place.start as usize).min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let line_end = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
+    let mut end = (place.end as usize).clamp(start, line_end);
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
+impl fmt::Display for Reports {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.plain())
+    }
+}
+
+impl std::error::Error for Reports {}
+
+/// A collector of reports.
+#[derive(Debug, Default)]
+pub struct Faults {
+    list: Vec<Report>,
+    dropped: usize,
+    /// Texts that were substituted into the configuration, by the place where that stands.
+    hidden: Vec<(Place, String)>,
+}
+
+impl Faults {
+    /// Never shows `text` in a report about `place`.
+    pub fn hide(&mut self, place: Place, text: String) {
+        if !text.is_empty() {
+            self.hidden.push((place, text));
+            // Longer texts first: one may be a part of another.
+            self.hidden.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+        }
+    }
+
+    /// Keeps a report.
+    pub fn push(&mut self, mut report: Report) {
+        if self.list.len() >= REPORTS_MAX {
+            self.dropped += usize::from(report.severity == Severity::Error);
+            return;
+        }
+        for (place, text) in &self.hidden {
+            // A short text would be found by chance in a report about the table around it.
+            let around = |at: Place| place.covers(at) || (text.len() >= 4 && at.covers(*place));
+            if report.place.is_some_and(around) {
+                conceal(&mut report, text);
+            }
+        }
+        if !self.list.contains(&report) {
+            self.list.push(report);
+        }
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.list.iter().filter(|report| report.severity == Severity::Error).count() + self.dropped
+    }
+
+    /// Where there are errors.
+    pub fn places(&self) -> Vec<Place> {
+        let errors = self.list.iter().filter(|report| report.severity == Severity::Error);
+        errors.filter_map(|report| report.place).collect()
+    }
+
+    /// Everything found, in order of place, with the files it points into.
+    pub fn into_reports(mut self, files: Vec<SourceFile>) -> Reports {
+        self.list.sort_by_key(|report| report.place);
+        Reports { files, list: self.list, dropped: self.dropped }
+    }
+}
+
+fn conceal(report: &mut Report, text: &str) {
+    let lines = [&mut report.title, &mut report.label].into_iter().chain(report.help.iter_mut());
+    for line in lines.filter(|line| line.contains(text)) {
+        *line = line.replace(text, "(hidden)");
+    }
+}

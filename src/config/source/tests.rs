@@ -1,0 +1,71 @@
+use super::*;
+
+fn gathered(directory: &Path, text: &str) -> (Sources, Faults) {
+    let main = directory.join("main.toml");
+    std::fs::write(&main, text).unwrap();
+    let mut faults = Faults::default();
+    let mut environment = Environment::of_process();
+    environment.variables = [("PORT".to_owned(), "8080".to_owned())].into();
+    let sources = gather(&Source::File(main), &environment, &mut faults);
+    (sources, faults)
+}
+
+fn text_of<'n>(root: &'n Node, key: &str) -> &'n str {
+    match &root.child(key).unwrap().kind {
+        NodeKind::Text(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn wildcards_fit_as_in_a_shell() {
+    for (pattern, name, fits) in [
+        ("*.toml", "a.toml", true),
+        ("*.toml", "a.tom", false),
+        ("a?c*", "abcdef", true),
+        ("*", "", true),
+        ("?", "", false),
+    ] {
+        assert_eq!(wildcard(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
+    }
+}
+
+#[test]
+fn variables_files_and_defaults_are_filled_in() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), "hunter2\n").unwrap();
+    let text = "a = \"x${PORT}y\"\nb = \"${NONE:-z}\"\nc = \"${file:secret}\"\nd = \"$${PORT} ${1}\"\n";
+    let (sources, faults) = gathered(directory.path(), text);
+    assert_eq!(faults.errors(), 0, "{faults:?}");
+    let texts = ["a", "b", "c", "d"].map(|key| text_of(&sources.root, key));
+    assert_eq!(texts, ["x8080y", "z", "hunter2", "${PORT} ${1}"]);
+    assert!(sources.watched.contains(&directory.path().join("secret")));
+}
+
+#[test]
+fn what_is_missing_is_reported_and_secrets_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sources, mut faults) =
+        gathered(directory.path(), "a = \"${NONE}\"\nb = \"${file:no}\"\nc = \"p${PORT}\"\nd = \"${\"");
+    assert_eq!(faults.errors(), 3);
+    let place = sources.root.child("c").unwrap().place;
+    faults.push(Report::error(place, "`p8080` is no size").help("8080"));
+    let reports = faults.into_reports(sources.files);
+    assert!(!reports.plain().contains("8080"), "{}", reports.plain());
+    assert!(reports.plain().contains("`(hidden)` is no size"), "{}", reports.plain());
+}
+
+#[test]
+fn includes_are_relative_sorted_and_not_circular() {
+    let directory = tempfile::tempdir().unwrap();
+    let more = directory.path().join("conf.d");
+    std::fs::create_dir(&more).unwrap();
+    std::fs::write(more.join("b.toml"), "[[route]]\nn = 2").unwrap();
+    std::fs::write(more.join("a.toml"), "include = [\"*.toml\"]\n[[route]]\nn = 1").unwrap();
+    let (sources, faults) = gathered(directory.path(), "include = [\"conf.d/a.toml\"]\n[[route]]\nn = 0");
+    assert_eq!(faults.errors(), 0, "{faults:?}");
+    let NodeKind::Array(routes) = &sources.root.child("route").unwrap().kind else { panic!("a list") };
+    assert_eq!(routes.len(), 3);
+    let (_, faults) = gathered(directory.path(), "include = [\"main.toml\", 5, \"missing.toml\"]");
+    assert_eq!(faults.errors(), 3, "{faults:?}");
+}

@@ -1,0 +1,228 @@
+//! `[[listener]]`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::place::Placed;
+use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar};
+use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
+use crate::config::spec::shape::{Many, table};
+
+/// Sockets with the same protocol and the same routes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerSpec {
+    /// Its name, for routes and logs; without one its first address.
+    #[serde(default)]
+    pub name: Option<Placed<String>>,
+    /// Where it listens: `"0.0.0.0:8080"`, `"[::]:8080"`, `"unix:/run/x.sock"`; one or a list.
+    pub bind: Many<Placed<Bind>>,
+    /// Permissions of Unix sockets; without it those that the umask gives.
+    #[serde(default)]
+    pub unix_mode: Option<FileMode>,
+    /// Connections that wait to be accepted, for each thread; the kernel caps it at `net.core.somaxconn`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = 4096))]
+    pub backlog: Option<u32>,
+    /// TLS. Without it the listener speaks plain HTTP.
+    #[serde(default)]
+    pub tls: Option<Placed<ListenerTlsSpec>>,
+    /// PROXY protocol, version 1 or 2, in front of each connection.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocolSpec>,
+    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and the like are believed. The client's address is
+    /// the last one that is not in these networks.
+    #[serde(default)]
+    pub trusted_proxies: Many<Network>,
+    /// What upstreams are told about the client.
+    #[serde(default)]
+    pub forward: ForwardSpec,
+    /// How paths are made comparable before routing.
+    #[serde(default)]
+    pub paths: PathsSpec,
+    /// Take over a well-formed `X-Request-Id`, or make one, and send it to upstreams.
+    #[serde(default = "yes")]
+    pub request_id: bool,
+    /// Continue a `traceparent` (W3C Trace Context) with a span of ours, or begin a trace. Without it, it is passed on as it is.
+    #[serde(default)]
+    pub traceparent: bool,
+    /// Add a `Via` field to requests (RFC 9110 section 7.6.3).
+    #[serde(default = "yes")]
+    pub via: bool,
+    /// The `Server` field of every answer. Without it the upstream's own is kept.
+    #[serde(default)]
+    pub server_header: Option<Placed<String>>,
+    /// Limits on the client's side.
+    #[serde(default)]
+    pub limits: Placed<ListenerLimits>,
+    /// Waits on the client's side.
+    #[serde(default)]
+    pub timeouts: ListenerTimeouts,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ListenerSpec {
+    /// Its name, or its first address where it has none.
+    pub fn shown_name(&self) -> String {
+        let first = || self.bind.iter().next().map_or_else(String::new, |bind| bind.value.show());
+        self.name.as_ref().map_or_else(first, |name| name.value.clone())
+    }
+}
+
+/// PROXY protocol in front of connections.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSpec {
+    /// Networks whose connections must begin with it. From elsewhere a connection is plain, and a PROXY header in it is an error.
+    pub from: Many<Network>,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTlsSpec {
+    /// Certificates; the client's wish (SNI) picks one, and the first is for all other names.
+    pub certificates: Many<Placed<CertificateSpec>>,
+    /// Client certificates (mTLS).
+    #[serde(default)]
+    pub client_auth: Option<ClientAuthSpec>,
+    /// The oldest version that is spoken.
+    #[serde(default)]
+    pub min_version: TlsVersion,
+    /// Protocols that are offered (ALPN), best first.
+    #[serde(default)]
+    #[schemars(extend("x-default" = ["http/1.1"]))]
+    pub alpn: Option<Many<Placed<String>>>,
+}
+
+/// One certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSpec {
+    /// A PEM file with the certificate and its chain, relative to this configuration file.
+    pub cert: Placed<PathBuf>,
+    /// A PEM file with its private key, relative to this configuration file.
+    pub key: Placed<PathBuf>,
+    /// The names it is for, `*.example.com` too; without them those that the certificate holds.
+    #[serde(default)]
+    pub names: Many<Placed<String>>,
+}
+
+/// Client certificates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAuthSpec {
+    /// `"required"` refuses clients without one; `"optional"` only checks those that are sent.
+    #[serde(default)]
+    pub mode: ClientAuthMode,
+    /// PEM files with the authorities that are believed, relative to this configuration file.
+    pub ca: Many<Placed<PathBuf>>,
+}
+
+/// Must a client have a certificate?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ClientAuthMode {
+    /// It must.
+    #[default]
+    Required,
+    /// It may.
+    Optional,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    #[default]
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+table! {
+    /// What upstreams are told about the client, and who may tell us. From peers that are not trusted nothing of this is
+    /// passed on.
+    pub struct ForwardSpec {
+        /// Where a trusted proxy says who the client is: `"x-forwarded-for"`, `"forwarded"`, `"x-real-ip"`, another field with
+        /// one address such as `"cf-connecting-ip"`, or `"none"`.
+        client_from: Placed<String> = Placed::nowhere("x-forwarded-for".to_owned()),
+        /// Peers on Unix sockets are trusted.
+        trust_unix: bool = false,
+        /// `X-Forwarded-For`.
+        x_forwarded_for: Treatment = Treatment::Write,
+        /// `X-Forwarded-Proto`.
+        x_forwarded_proto: Treatment = Treatment::Write,
+        /// `X-Forwarded-Host`.
+        x_forwarded_host: Treatment = Treatment::Write,
+        /// `X-Forwarded-Port`.
+        x_forwarded_port: Treatment = Treatment::Write,
+        /// `X-Real-IP`.
+        x_real_ip: Treatment = Treatment::Write,
+        /// `Forwarded` (RFC 7239).
+        forwarded: Treatment = Treatment::Keep,
+    }
+}
+
+/// What happens to a forwarding field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Treatment {
+    /// Written; what a trusted proxy sent is kept or appended to.
+    #[default]
+    Write,
+    /// Passed on from a trusted proxy, removed from others.
+    Keep,
+    /// Always removed.
+    Drop,
+}
+
+table! {
+    /// How paths are made comparable before routing. Dot segments are always resolved.
+    pub struct PathsSpec {
+        /// `//` counts as `/`.
+        merge_slashes: bool = true,
+        /// What happens to `%2F`.
+        encoded_slash: EncodedSlash = EncodedSlash::Keep,
+        /// What happens to `\` and `%5C`, which browsers and some origins take for a slash.
+        backslash: Backslash = Backslash::Reject,
+    }
+}
+
+/// What happens to an encoded slash in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum EncodedSlash {
+    /// It stays as it is, and separates nothing.
+    #[default]
+    Keep,
+    /// It becomes a slash.
+    Decode,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// What happens to a backslash in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Backslash {
+    /// The request is refused with 400.
+    #[default]
+    Reject,
+    /// It becomes `%5C`, and separates nothing.
+    Keep,
+    /// It becomes a slash.
+    Slash,
+}

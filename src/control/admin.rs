@@ -1,0 +1,280 @@
+//! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control socket.
+//!
+//! It knows nothing by itself: each request becomes an `Ask` to the control plane. What changes the process is allowed
+//! to peers on this machine only, and never to a browser's page (which sends `Origin`).
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::{AbortHandle, spawn_local};
+
+use crate::base::Address;
+use crate::control::exposition;
+use crate::control::status::Status;
+use crate::net::sockets::ListenSocket;
+
+/// Connections served at once; more of them wait to be accepted.
+const CONNECTIONS_MAX: usize = 128;
+/// Longest wait for a request's head.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// Largest head of a request.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest wait for the control plane's answer; a reload with many certificates takes its time.
+const ANSWER_WAIT: Duration = Duration::from_secs(90);
+/// Requests that wait for the control plane; more of them wait in their connections.
+pub const ASKS_MAX: usize = 64;
+
+/// What a request wants of the control plane.
+#[derive(Debug)]
+pub enum Ask {
+    /// Does it serve?
+    Ready(oneshot::Sender<Readiness>),
+    /// The metrics page.
+    Metrics(oneshot::Sender<String>),
+    /// The status document.
+    Status(oneshot::Sender<Box<Status>>),
+    /// Reload; `Ok` says what changed, `Err` what is wrong.
+    Reload(oneshot::Sender<Result<String, String>>),
+    /// Stop.
+    Stop(StopMode, oneshot::Sender<String>),
+}
+
+/// Does the process serve?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// Not for the reason given.
+    Not(&'static str),
+}
+
+/// How to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// Running exchanges end first, up to the plan's deadline.
+    Drain,
+    /// At once.
+    Now,
+}
+
+/// A running server on one socket; dropping it stops accepting and ends its connections.
+#[derive(Debug)]
+pub struct AdminServer {
+    /// A duplicate, for a successor.
+    inheritable: ListenSocket,
+    task: AbortHandle,
+}
+
+impl AdminServer {
+    /// Serves on this listening socket.
+    pub fn start(socket: ListenSocket, asks: mpsc::Sender<Ask>) -> io::Result<AdminServer> {
+        let inheritable = socket.duplicate()?;
+        let acceptor = Acceptor::of(socket.fd, &socket.address)?;
+        let task = spawn_local(accept(acceptor, asks)).abort_handle();
+        Ok(AdminServer { inheritable, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.inheritable.address
+    }
+
+    /// Its socket, for a successor.
+    pub fn inheritable(&self) -> &ListenSocket {
+        &self.inheritable
+    }
+}
+
+impl Drop for AdminServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn of(fd: OwnedFd, address: &Address) -> io::Result<Acceptor> {
+        match address {
+            Address::Inet(_) => TcpListener::from_std(fd.into()).map(Acceptor::Tcp),
+            Address::Unix(_) => UnixListener::from_std(fd.into()).map(Acceptor::Unix),
+        }
+    }
+}
+
+/// Where a peer is: what changes the process is for the same machine only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Here,
+    Elsewhere,
+}
+
+async fn accept(acceptor: Acceptor, asks: mpsc::Sender<Ask>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Ends with this task: a set of tasks aborts them when it is dropped.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        let accepted = match &acceptor {
+            Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+                let here = peer.ip().to_canonical().is_loopback();
+                let peer = if here { Peer::Here } else { Peer::Elsewhere };
+                connections.spawn_local(serve(stream, peer, asks.clone(), permit));
+            }),
+            Acceptor::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                connections.spawn_local(serve(stream, Peer::Here, asks.clone(), permit));
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::warn!(%error, "the admin listener cannot accept");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: Peer,
+    asks: mpsc::Sender<Ask>,
+    _room: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |request| {
+        let asks = asks.clone();
+        async move { Ok::<_, Infallible>(answer(request, peer, &asks).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_BYTES_MAX);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+/// What a path offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Reload,
+    Stop,
+}
+
+impl Page {
+    fn of(path: &str) -> Option<Page> {
+        match path {
+            "/" => Some(Page::Index),
+            "/healthz" => Some(Page::Health),
+            "/readyz" => Some(Page::Ready),
+            "/metrics" => Some(Page::Metrics),
+            "/status" => Some(Page::Status),
+            "/reload" => Some(Page::Reload),
+            "/stop" => Some(Page::Stop),
+            _ => None,
+        }
+    }
+
+    /// Does it change the process, and so needs POST?
+    const fn changes(self) -> bool {
+        match self {
+            Page::Reload | Page::Stop => true,
+            Page::Index | Page::Health | Page::Ready | Page::Metrics | Page::Status => false,
+        }
+    }
+}
+
+const INDEX: &str = "turnpike admin\n\n\
+    GET  /healthz   200 while the process lives\n\
+    GET  /readyz    200 while it serves and does not drain\n\
+    GET  /metrics   Prometheus text format\n\
+    GET  /status    listeners, upstreams, health, as JSON\n\
+    POST /reload    read the configuration again\n\
+    POST /stop      stop when running requests ended; /stop?now at once\n";
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<Ask>) -> Answer {
+    let Some(page) = Page::of(request.uri().path()) else {
+        return text(StatusCode::NOT_FOUND, "nothing is here; GET / lists what is\n".into());
+    };
+    let allowed: &[Method] = if page.changes() { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
+    if !allowed.contains(request.method()) {
+        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n".into());
+        let names = if page.changes() { "POST" } else { "GET, HEAD" };
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(names));
+        return refusal;
+    }
+    if page.changes() && (peer == Peer::Elsewhere || request.headers().contains_key(ORIGIN)) {
+        let words = "allowed from this machine only, and not from a browser's page\n";
+        return text(StatusCode::FORBIDDEN, words.into());
+    }
+    let mode = if request.uri().query() == Some("now") { StopMode::Now } else { StopMode::Drain };
+    let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, mode, asks)).await;
+    answered
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| text(StatusCode::SERVICE_UNAVAILABLE, "the control plane does not answer\n".into()))
+}
+
+/// The page, or `None` where the control plane is gone.
+async fn page_of(page: Page, mode: StopMode, asks: &mpsc::Sender<Ask>) -> Option<Answer> {
+    Some(match page {
+        Page::Index => text(StatusCode::OK, INDEX.into()),
+        Page::Health => text(StatusCode::OK, "ok\n".into()),
+        Page::Ready => match ask(asks, Ask::Ready).await? {
+            Readiness::Ready => text(StatusCode::OK, "ready\n".into()),
+            Readiness::Not(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        },
+        Page::Metrics => typed(StatusCode::OK, exposition::CONTENT_TYPE, ask(asks, Ask::Metrics).await?),
+        Page::Status => {
+            let status = ask(asks, Ask::Status).await?;
+            let mut json = serde_json::to_string_pretty(&status).unwrap_or_default();
+            json.push('\n');
+            typed(StatusCode::OK, "application/json", json)
+        }
+        Page::Reload => match ask(asks, Ask::Reload).await? {
+            Ok(words) => text(StatusCode::OK, words),
+            Err(words) => text(StatusCode::UNPROCESSABLE_ENTITY, words),
+        },
+        Page::Stop => text(StatusCode::ACCEPTED, ask(asks, |reply| Ask::Stop(mode, reply)).await?),
+    })
+}
+
+async fn ask<T>(asks: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+    let (reply, answer) = oneshot::channel();
+    asks.send(question(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+fn text(status: StatusCode, words: String) -> Answer {
+    typed(status, "text/plain; charset=utf-8", words)
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What the control plane hears, one event at a time: signals, shards, questions to it, answers to its own, files, time.
+
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::base::Tick;
+use crate::config::{Loaded, Reports};
+use crate::control::admin::Ask;
+use crate::control::probe::Verdict;
+use crate::control::resolve::Answer;
+use crate::control::shards::FromShards;
+use crate::control::upgrade::Successor;
+use crate::control::watch::Watch;
+use crate::net::machine;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody sent a signal.
+    Signal(Signal),
+    /// The admin server asks.
+    Ask(Ask),
+    /// Shards said something, or one ended.
+    Shards,
+    /// DNS answered.
+    Answer(Answer),
+    /// An endpoint went up or down.
+    Verdict(Verdict),
+    /// A configuration was read and compiled, or refused.
+    Loaded(Box<Result<Loaded, Reports>>),
+    /// A file of the configuration changed.
+    FilesChanged,
+    /// A successor serves, or never will.
+    Successor(Result<u32, String>),
+    /// The time that was asked for has come.
+    Time,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM, SIGQUIT.
+    Drain,
+    /// SIGINT.
+    StopNow,
+    /// SIGUSR1.
+    ReopenLogs,
+    /// SIGUSR2.
+    Upgrade,
+}
+
+/// Everything that events come from.
+#[derive(Debug)]
+pub struct Ears {
+    /// Signals.
+    pub signals: Signals,
+    /// From the admin servers.
+    pub asks: mpsc::Receiver<Ask>,
+    /// From the shards.
+    pub shards: FromShards,
+    /// From DNS.
+    pub answers: mpsc::Receiver<Answer>,
+    /// From the health checks.
+    pub verdicts: mpsc::Receiver<Verdict>,
+    /// From the compiler.
+    pub loads: mpsc::Receiver<Box<Result<Loaded, Reports>>>,
+    /// The files of the plan in use, where they are watched.
+    pub watch: Option<Watch>,
+    /// A successor on its way.
+    pub successor: Option<Successor>,
+}
+
+impl Ears {
+    /// The next event; `Time` at `until`. May be dropped: nothing is lost.
+    pub async fn next(&mut self, until: Tick) -> Event {
+        let Ears { signals, asks, shards, answers, verdicts, loads, watch, successor } = self;
+        // A sender of each channel lives as long as the control plane, so `None` does not come.
+        tokio::select! {
+            signal = signals.next() => Event::Signal(signal),
+            () = shards.woken() => Event::Shards,
+            Some(ask) = asks.recv() => Event::Ask(ask),
+            Some(answer) = answers.recv() => Event::Answer(answer),
+            Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
+            Some(loaded) = loads.recv() => Event::Loaded(loaded),
+            () = changed(watch) => Event::FilesChanged,
+            outcome = outcome(successor) => Event::Successor(outcome),
+            () = sleep_until(until) => Event::Time,
+        }
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn outcome(successor: &mut Option<Successor>) -> Result<u32, String> {
+    match successor {
+        Some(successor) => successor.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(until: Tick) {
+    if until == Tick::NEVER {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(until.since(machine::now())).await;
+}
+
+/// The signals that mean something here.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: Stream,
+    terminate: Stream,
+    quit: Stream,
+    interrupt: Stream,
+    user_1: Stream,
+    user_2: Stream,
+}
+
+impl Signals {
+    /// From now on signals come here instead of ending the process.
+    pub fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.terminate.recv() => Signal::Drain,
+            _ = self.quit.recv() => Signal::Drain,
+            _ = self.interrupt.recv() => Signal::StopNow,
+            _ = self.user_1.recv() => Signal::ReopenLogs,
+            _ = self.user_2.recv() => Signal::Upgrade,
+        }
+    }
+}

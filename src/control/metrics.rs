@@ -1,0 +1,200 @@
+//! The metrics page: every number that the process knows, in the Prometheus text format.
+//!
+//! Pure: it is given the sums and facts and writes them down. Units are seconds and bytes; names and meanings of shard
+//! and upstream counters come from the table in `link::counters`.
+
+use crate::control::exposition::{Exposition, Family, Kind, Label};
+use crate::control::process::Process;
+use crate::control::tally::{RouteSums, Sums};
+use crate::link::counters::LATENCY_BOUNDS_US;
+use crate::link::{Counter, RouteCounter, UpstreamCounter};
+
+/// What stands on the page besides the shards' counters.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Calendar time of the start, seconds since 1970.
+    pub started_seconds: f64,
+    /// The plan in use.
+    pub generation: u64,
+    /// Data-plane threads.
+    pub shards: usize,
+    /// Configurations taken into use, the first one included.
+    pub reloads_done: u64,
+    /// Configurations that were refused.
+    pub reloads_refused: u64,
+    /// Access-log lines that the writer dropped.
+    pub log_dropped: u64,
+    /// All endpoints of all upstreams.
+    pub endpoints: Vec<EndpointFact>,
+}
+
+/// One endpoint of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointFact {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The endpoint's address.
+    pub address: String,
+    /// What active checks say; true where there are none.
+    pub up: bool,
+    /// Its weight.
+    pub weight: u32,
+}
+
+/// The whole page.
+pub fn render(sums: &Sums, facts: &Facts, process: &Process) -> String {
+    let mut out = Exposition::new();
+    build(&mut out, facts);
+    for counter in Counter::ALL {
+        shard_counter(&mut out, *counter, sums, facts);
+    }
+    routes(&mut out, sums);
+    for counter in UpstreamCounter::ALL {
+        upstream_counter(&mut out, *counter, sums);
+    }
+    endpoints(&mut out, &facts.endpoints);
+    process.expose(&mut out);
+    out.single("process_start_time_seconds", Kind::Gauge, "Start, seconds since 1970.", facts.started_seconds);
+    out.finish()
+}
+
+fn build(out: &mut Exposition, facts: &Facts) {
+    let help = "Always 1; the label says which build runs.";
+    out.family("turnpike_build_info", Kind::Gauge, help).count(&[Label("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.family("turnpike_plan_generation", Kind::Gauge, "The plan in use.").count(&[], facts.generation);
+    out.family("turnpike_shards", Kind::Gauge, "Data-plane threads.").count(&[], facts.shards as u64);
+    let mut reloads = out.family("turnpike_reloads_total", Kind::Counter, "Configurations compiled, by outcome.");
+    reloads.count(&[Label("outcome", "done")], facts.reloads_done);
+    reloads.count(&[Label("outcome", "refused")], facts.reloads_refused);
+}
+
+fn shard_counter(out: &mut Exposition, counter: Counter, sums: &Sums, facts: &Facts) {
+    let name = format!("turnpike_{}", counter.name());
+    let mut family = out.family(&name, Kind::of_name(&name), counter.help());
+    if counter == Counter::LogLinesDropped {
+        family.count(&[Label("at", "shard")], sums.value(counter));
+        family.count(&[Label("at", "writer")], facts.log_dropped);
+    } else {
+        family.count(&[], sums.value(counter));
+    }
+}
+
+fn routes(out: &mut Exposition, sums: &Sums) {
+    let help = "Answers by route and class of status.";
+    let mut family = out.family("turnpike_requests_total", Kind::Counter, help);
+    for (route, of_route) in sums.routes() {
+        for class in CLASSES {
+            family.count(&[Label("route", route), Label("class", class.name())], of_route.value(class));
+        }
+    }
+    for (counter, name) in ROUTE_COUNTS {
+        let mut family = out.family(name, Kind::Counter, counter.help());
+        each_route(&mut family, sums, |of_route| of_route.value(counter));
+    }
+    let bounds = LATENCY_BOUNDS_US.map(|micros| micros as f64 / MICROS);
+    let help = "From the first byte of a request to the last of its answer.";
+    let mut family = out.family("turnpike_request_duration_seconds", Kind::Histogram, help);
+    for (route, of_route) in sums.routes() {
+        let sum = of_route.value(RouteCounter::MicrosTotal) as f64 / MICROS;
+        family.histogram(&[Label("route", route)], &bounds, of_route.latencies(), sum);
+    }
+}
+
+fn each_route(family: &mut Family<'_>, sums: &Sums, value: impl Fn(&RouteSums) -> u64) {
+    for (route, of_route) in sums.routes() {
+        family.count(&[Label("route", route)], value(of_route));
+    }
+}
+
+fn upstream_counter(out: &mut Exposition, counter: UpstreamCounter, sums: &Sums) {
+    // Sums of microseconds are shown in seconds, as the format asks for base units.
+    let seconds = counter.name().strip_suffix("_micros");
+    let name =
+        seconds.map_or_else(|| format!("turnpike_{}", counter.name()), |what| format!("turnpike_{what}_seconds_total"));
+    let help =
+        if seconds.is_some() { counter.help().replace("Microseconds", "Seconds") } else { counter.help().into() };
+    let mut family = out.family(&name, Kind::of_name(&name), &help);
+    for (upstream, of_upstream) in sums.upstreams() {
+        let labels = [Label("upstream", upstream)];
+        let value = of_upstream.value(counter);
+        match seconds {
+            Some(_) => family.sample(&labels, value as f64 / MICROS),
+            None => family.count(&labels, value),
+        }
+    }
+}
+
+fn endpoints(out: &mut Exposition, endpoints: &[EndpointFact]) {
+    let help = "1 where active checks call the endpoint up or do not look, else 0.";
+    let mut family = out.family("turnpike_upstream_endpoint_up", Kind::Gauge, help);
+    for endpoint in endpoints {
+        let labels = [Label("upstream", &endpoint.upstream), Label("endpoint", &endpoint.address)];
+        family.count(&labels, u64::from(endpoint.up));
+    }
+}
+
+const MICROS: f64 = 1_000_000.0;
+
+const CLASSES: [RouteCounter; 5] = [
+    RouteCounter::Status1xx,
+    RouteCounter::Status2xx,
+    RouteCounter::Status3xx,
+    RouteCounter::Status4xx,
+    RouteCounter::Status5xx,
+];
+
+/// Counters of a route that are families of their own.
+const ROUTE_COUNTS: [(RouteCounter, &str); 5] = [
+    (RouteCounter::Aborted, "turnpike_requests_aborted_total"),
+    (RouteCounter::BytesReceived, "turnpike_request_body_bytes_total"),
+    (RouteCounter::BytesSent, "turnpike_response_body_bytes_total"),
+    (RouteCounter::Limited, "turnpike_requests_limited_total"),
+    (RouteCounter::Denied, "turnpike_requests_denied_total"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::control::exposition::strict;
+    use crate::control::tally::{Names, Tally};
+
+    #[test]
+    fn the_page_is_well_formed_and_complete() {
+        let mut tally = Tally::new();
+        let names = Names { routes: vec![Arc::from("api \"v1\"")], upstreams: vec![Arc::from("pool")] };
+        let shards = tally.begin(1, names, 2);
+        for shard in &shards {
+            shard.add(Counter::Accepted, 3);
+            shard.add(Counter::LogLinesDropped, 1);
+            shard.add_route(0, RouteCounter::Status2xx, 10);
+            shard.observe(0, 300);
+            shard.observe(0, 90_000_000);
+            shard.add_upstream(0, UpstreamCounter::MicrosConnect, 500_000);
+        }
+        let endpoint = EndpointFact { upstream: "pool".into(), address: "127.0.0.1:1".into(), up: false, weight: 1 };
+        let facts = Facts { shards: 2, reloads_done: 1, log_dropped: 5, endpoints: vec![endpoint], ..Facts::default() };
+        let parsed = strict::parse(&render(&tally.sums(), &facts, &Process::read())).expect("well formed");
+        let value = |key: &str| *parsed.samples.get(key).unwrap_or_else(|| panic!("{key}"));
+        assert_eq!(value("turnpike_connections_accepted_total"), 6.0);
+        assert_eq!(value("turnpike_log_lines_dropped_total{at=\"shard\"}"), 2.0);
+        assert_eq!(value("turnpike_log_lines_dropped_total{at=\"writer\"}"), 5.0);
+        assert_eq!(value("turnpike_requests_total{route=\"api \\\"v1\\\"\",class=\"2xx\"}"), 20.0);
+        assert_eq!(value("turnpike_request_duration_seconds_bucket{route=\"api \\\"v1\\\"\",le=\"0.0005\"}"), 2.0);
+        assert_eq!(value("turnpike_request_duration_seconds_count{route=\"api \\\"v1\\\"\"}"), 4.0);
+        assert_eq!(value("turnpike_upstream_connect_seconds_total{upstream=\"pool\"}"), 1.0);
+        assert_eq!(value("turnpike_upstream_endpoint_up{upstream=\"pool\",endpoint=\"127.0.0.1:1\"}"), 0.0);
+        for counter in Counter::ALL {
+            assert!(parsed.families.contains_key(&format!("turnpike_{}", counter.name())), "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn every_route_counter_is_shown() {
+        let shown: Vec<RouteCounter> = CLASSES.into_iter().chain(ROUTE_COUNTS.map(|(counter, _)| counter)).collect();
+        for counter in RouteCounter::ALL {
+            assert!(shown.contains(counter) || *counter == RouteCounter::MicrosTotal, "{counter:?}");
+        }
+    }
+}

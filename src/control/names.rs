@@ -1,0 +1,264 @@
+//! Which endpoints each upstream has by now: those that stand in the plan and those that its names resolve to.
+//!
+//! Pure: it is told plans and answers, and says which upstreams changed. An answer is kept until a better one comes, so
+//! an upstream never loses its endpoints because a name server is down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::balance::Endpoint;
+use crate::base::Address;
+use crate::config::plan::{NamePlan, Plan, UpstreamPlan};
+
+/// What is asked for: one question, however many upstreams want the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Question {
+    /// The host name or SRV name.
+    pub name: Arc<str>,
+    /// Ask for SRV instead of addresses.
+    pub srv: bool,
+}
+
+impl Question {
+    fn of(name: &NamePlan) -> Question {
+        Question { name: Arc::clone(&name.name), srv: name.srv }
+    }
+}
+
+/// One server that a name resolves to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Its address; the port is zero where the question was for addresses only.
+    pub address: SocketAddr,
+    /// The host that has this address.
+    pub host: Arc<str>,
+    /// Its share among the answer's servers; 1 for addresses.
+    pub weight: u32,
+    /// Used only when those without this are down (an SRV record of a later priority).
+    pub backup: bool,
+}
+
+/// The endpoints of one upstream, after they changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// All of its endpoints.
+    pub endpoints: Arc<[Endpoint]>,
+}
+
+/// The endpoints of all upstreams.
+#[derive(Debug, Default)]
+pub struct Book {
+    upstreams: BTreeMap<Arc<str>, Entry>,
+    answers: BTreeMap<Question, Vec<Found>>,
+    /// Questions of a plan that is not in use yet.
+    coming: BTreeSet<Question>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    terms: Terms,
+    endpoints: Arc<[Endpoint]>,
+}
+
+/// What a plan says of an upstream's endpoints.
+#[derive(Debug)]
+struct Terms {
+    fixed: Vec<Endpoint>,
+    names: Vec<NamePlan>,
+    /// The port that goes without saying in a Host field.
+    usual_port: u16,
+}
+
+impl Terms {
+    fn of(upstream: &UpstreamPlan) -> Terms {
+        let usual_port = if upstream.tls.is_some() { 443 } else { 80 };
+        Terms { fixed: upstream.fixed.clone(), names: upstream.names.clone(), usual_port }
+    }
+}
+
+impl Entry {
+    fn gather(&self, answers: &BTreeMap<Question, Vec<Found>>) -> Vec<Endpoint> {
+        let mut endpoints = self.terms.fixed.clone();
+        let mut seen: BTreeSet<Address> = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
+        for name in &self.terms.names {
+            let found = answers.get(&Question::of(name)).map_or(&[][..], Vec::as_slice);
+            let resolved = found.iter().map(|server| endpoint(name, server, self.terms.usual_port));
+            endpoints.extend(resolved.filter(|endpoint| seen.insert(endpoint.address.clone())));
+        }
+        endpoints
+    }
+}
+
+fn endpoint(name: &NamePlan, found: &Found, usual_port: u16) -> Endpoint {
+    let mut address = found.address;
+    if !name.srv {
+        address.set_port(name.port);
+    }
+    let host = &found.host;
+    let port = address.port();
+    Endpoint {
+        address: Address::Inet(address),
+        name: if port == usual_port { Arc::clone(host) } else { format!("{host}:{port}").into() },
+        weight: name.weight.saturating_mul(found.weight),
+        backup: name.backup || found.backup,
+    }
+}
+
+impl Book {
+    /// A book without upstreams.
+    pub fn new() -> Book {
+        Book::default()
+    }
+
+    /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still asked
+    /// stay.
+    pub fn adopt(&mut self, plan: &Plan) {
+        self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
+    }
+
+    fn take(&mut self, upstreams: impl Iterator<Item = (Arc<str>, Terms)>) {
+        let fresh = upstreams.map(|(name, terms)| (name, Entry { terms, endpoints: Arc::from([]) }));
+        self.upstreams = fresh.collect();
+        self.coming.clear();
+        let asked: BTreeSet<Question> = self.questions().collect();
+        self.answers.retain(|question, _| asked.contains(question));
+        for entry in self.upstreams.values_mut() {
+            entry.endpoints = entry.gather(&self.answers).into();
+        }
+    }
+
+    /// A plan is being prepared: its names are to be asked along, until it is adopted or `expect_nothing` is called.
+    pub fn expect(&mut self, plan: &Plan) {
+        let names = plan.upstreams.iter().flat_map(|upstream| &upstream.names);
+        self.coming = names.map(Question::of).collect();
+    }
+
+    /// The plan that was being prepared will not be used.
+    pub fn expect_nothing(&mut self) {
+        self.coming.clear();
+    }
+
+    /// Everything that must be asked.
+    pub fn questions(&self) -> impl Iterator<Item = Question> {
+        let asked = self.upstreams.values().flat_map(|entry| entry.terms.names.iter().map(Question::of));
+        asked.chain(self.coming.iter().cloned())
+    }
+
+    /// What must be asked for one upstream.
+    pub fn questions_of(&self, upstream: &str) -> impl Iterator<Item = Question> {
+        self.upstreams.get(upstream).into_iter().flat_map(|entry| entry.terms.names.iter().map(Question::of))
+    }
+
+    /// Questions that were never answered.
+    pub fn open_questions(&self) -> usize {
+        let asked: BTreeSet<Question> = self.questions().collect();
+        asked.iter().filter(|question| !self.answers.contains_key(question)).count()
+    }
+
+    /// Takes an answer and says which upstreams have other endpoints now.
+    pub fn learn(&mut self, question: Question, mut found: Vec<Found>) -> Vec<Listed> {
+        found.sort();
+        found.dedup();
+        self.answers.insert(question, found);
+        let mut changed = Vec::new();
+        for (name, entry) in &mut self.upstreams {
+            let endpoints = entry.gather(&self.answers);
+            if *endpoints != *entry.endpoints {
+                entry.endpoints = endpoints.into();
+                changed.push(Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) });
+            }
+        }
+        changed
+    }
+
+    /// The endpoints of those upstreams that have names: what shards must be told after a plan.
+    pub fn resolved(&self) -> impl Iterator<Item = Listed> {
+        let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
+        named.map(|(name, entry)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
+    }
+
+    /// The endpoints of all upstreams.
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Endpoint]>)> {
+        self.upstreams.iter().map(|(name, entry)| (name, &entry.endpoints))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str, port: u16) -> NamePlan {
+        NamePlan { name: name.into(), port, srv: port == 0, weight: 2, backup: false }
+    }
+
+    fn found(address: &str) -> Found {
+        let address = address.parse().expect("an address");
+        Found { address, host: "origin.test".into(), weight: 1, backup: false }
+    }
+
+    fn fixed(address: &str) -> Endpoint {
+        let address = Address::Inet(address.parse().expect("an address"));
+        Endpoint { address, name: "fixed".into(), weight: 1, backup: false }
+    }
+
+    fn addresses(listed: &Listed) -> Vec<String> {
+        listed.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
+    }
+
+    fn book(names: Vec<NamePlan>) -> Book {
+        let mut book = Book::new();
+        book.take([("pool".into(), Terms { fixed: vec![fixed("10.0.0.9:80")], names, usual_port: 80 })].into_iter());
+        book
+    }
+
+    #[test]
+    fn answers_become_endpoints_once() {
+        let mut book = book(vec![name("origin.test", 8080)]);
+        let question = book.questions().next().expect("asked");
+        assert_eq!(book.open_questions(), 1);
+        let answer = vec![found("10.0.0.2:0"), found("10.0.0.1:0"), found("10.0.0.1:0")];
+        let changed = book.learn(question.clone(), answer.clone());
+        assert_eq!(addresses(&changed[0]), ["10.0.0.9:80", "10.0.0.1:8080", "10.0.0.2:8080"]);
+        assert_eq!(changed[0].endpoints[1].weight, 2);
+        assert_eq!(&*changed[0].endpoints[1].name, "origin.test:8080");
+        assert_eq!(book.open_questions(), 0);
+        assert!(book.learn(question, answer.into_iter().rev().collect()).is_empty());
+    }
+
+    #[test]
+    fn a_known_answer_survives_a_reload() {
+        let mut book = book(vec![name("origin.test", 8080)]);
+        let question = book.questions().next().expect("asked");
+        book.learn(question, vec![found("10.0.0.1:0")]);
+        let again = vec![name("origin.test", 9090), name("other.test", 1)];
+        book.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
+        let listed: Vec<Listed> = book.resolved().collect();
+        assert_eq!(addresses(&listed[0]), ["10.0.0.1:9090"]);
+        assert_eq!(&*listed[0].endpoints[0].name, "origin.test");
+        assert_eq!(book.open_questions(), 1);
+        book.take(std::iter::empty());
+        assert!(book.answers.is_empty());
+    }
+
+    #[test]
+    fn records_of_srv_bring_port_weight_and_rank() {
+        let mut book = book(vec![name("_http._tcp.test", 0)]);
+        let question = book.questions().next().expect("asked");
+        assert!(question.srv);
+        let second = Found { weight: 5, backup: true, ..found("10.0.0.2:2") };
+        let changed = book.learn(question, vec![found("10.0.0.1:1"), second]);
+        assert_eq!(addresses(&changed[0])[1..], ["10.0.0.1:1", "10.0.0.2:2"]);
+        assert_eq!(changed[0].endpoints[2].weight, 10);
+        assert!(changed[0].endpoints[2].backup);
+    }
+
+    #[test]
+    fn an_address_that_is_fixed_too_counts_once() {
+        let mut book = book(vec![name("origin.test", 80)]);
+        let question = book.questions().next().expect("asked");
+        assert!(book.learn(question, vec![found("10.0.0.9:0")]).is_empty());
+    }
+}

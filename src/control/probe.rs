@@ -1,0 +1,375 @@
+//! Active health checks: asks every endpoint of an upstream with a check, and reports when one goes up or down.
+//!
+//! One task an endpoint; when to probe and what a result means is decided by the state machine in `balance::health`.
+//! What is known of an endpoint stays over a reload, by upstream and address, also where the check itself changed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinHandle, spawn_local};
+use tokio_rustls::TlsConnector;
+
+use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
+use crate::base::{Address, Tick};
+use crate::config::plan::{HealthPlan, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::net::machine;
+
+/// Probes that run at once; more of them wait for their turn.
+const RUNNING_MAX: usize = 256;
+/// How much of an answer's body is searched.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Largest head of an answer.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Intervals vary by this much, so that many gateways do not probe in step.
+const JITTER_PER_CENT: u8 = 10;
+
+/// One checked endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The endpoint.
+    pub address: Address,
+}
+
+/// An endpoint went up or down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which.
+    pub target: Target,
+    /// Up or down.
+    pub up: bool,
+    /// What the last probe said, for people.
+    pub reason: String,
+}
+
+/// How the endpoints of one upstream are asked.
+#[derive(Clone, Debug)]
+pub struct Check {
+    health: HealthPlan,
+    tls: Option<UpstreamTlsPlan>,
+    proxy_protocol: Option<ProxyVersion>,
+}
+
+impl Check {
+    /// The check of an upstream, if it has one.
+    pub fn of(upstream: &UpstreamPlan) -> Option<Check> {
+        let health = upstream.health.clone()?;
+        Some(Check { health, tls: upstream.tls.clone(), proxy_protocol: upstream.proxy_protocol })
+    }
+
+    fn pace(&self) -> ProbePlan {
+        ProbePlan {
+            interval: self.health.interval,
+            interval_down: self.health.interval,
+            jitter_per_cent: JITTER_PER_CENT,
+            rise: self.health.rise.max(1),
+            fall: self.health.fall.max(1),
+        }
+    }
+}
+
+/// All running checks.
+#[derive(Debug)]
+pub struct Probes {
+    running: HashMap<Target, (AbortHandle, Rc<Slot>)>,
+    verdicts: mpsc::Sender<Verdict>,
+    turns: Rc<Semaphore>,
+    seed: u64,
+}
+
+impl Probes {
+    /// Reports to `verdicts`; `seed` spreads the probes.
+    pub fn new(verdicts: mpsc::Sender<Verdict>, seed: u64) -> Probes {
+        let turns = Rc::new(Semaphore::new(RUNNING_MAX));
+        Probes { running: HashMap::new(), verdicts, turns, seed }
+    }
+
+    /// Checks exactly these endpoints of this upstream from now on.
+    pub fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
+        let checked =
+            |target: &Target| check.is_some() && endpoints.iter().any(|endpoint| endpoint.address == target.address);
+        self.keep(|target| target.upstream != *upstream || checked(target));
+        let Some(check) = check else { return };
+        for endpoint in endpoints {
+            let target = Target { upstream: Arc::clone(upstream), address: endpoint.address.clone() };
+            match self.running.get(&target) {
+                Some((_, slot)) => slot.change(check, endpoint, machine::now()),
+                None => self.start(target, check, endpoint),
+            }
+        }
+    }
+
+    /// Ends the checks of all upstreams that are not named here.
+    pub fn keep_upstreams(&mut self, upstreams: &[&Arc<str>]) {
+        self.keep(|target| upstreams.contains(&&target.upstream));
+    }
+
+    /// What is known of an endpoint; `Unknown` where it is not checked.
+    pub fn health(&self, target: &Target) -> Health {
+        self.running.get(target).map_or(Health::Unknown, |(_, slot)| slot.probe.borrow().health())
+    }
+
+    /// Every endpoint with a verdict, for shards that start from a new plan.
+    pub fn known(&self) -> impl Iterator<Item = (&Target, bool)> {
+        self.running.iter().filter_map(|(target, (_, slot))| match slot.probe.borrow().health() {
+            Health::Unknown => None,
+            Health::Up => Some((target, true)),
+            Health::Down => Some((target, false)),
+        })
+    }
+
+    fn keep(&mut self, wanted: impl Fn(&Target) -> bool) {
+        self.running.retain(|target, (task, _)| {
+            let keep = wanted(target);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+    }
+
+    fn start(&mut self, target: Target, check: &Rc<Check>, endpoint: &Endpoint) {
+        self.seed = self.seed.wrapping_add(1);
+        let slot = Rc::new(Slot {
+            check: RefCell::new(Rc::clone(check)),
+            name: RefCell::new(Arc::clone(&endpoint.name)),
+            probe: RefCell::new(Probe::new(&check.pace(), machine::now(), self.seed)),
+            seed: self.seed,
+            changed: Notify::new(),
+        });
+        let run = Run {
+            target: target.clone(),
+            slot: Rc::clone(&slot),
+            verdicts: self.verdicts.clone(),
+            turns: Rc::clone(&self.turns),
+        };
+        self.running.insert(target, (spawn_local(run.follow()).abort_handle(), slot));
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        self.keep(|_| false);
+    }
+}
+
+/// What a task and the list of tasks share of one endpoint.
+#[derive(Debug)]
+struct Slot {
+    check: RefCell<Rc<Check>>,
+    name: RefCell<Arc<str>>,
+    probe: RefCell<Probe>,
+    seed: u64,
+    changed: Notify,
+}
+
+impl Slot {
+    /// Takes another check, keeping the verdict.
+    fn change(&self, check: &Rc<Check>, endpoint: &Endpoint, now: Tick) {
+        *self.name.borrow_mut() = Arc::clone(&endpoint.name);
+        let old = self.check.replace(Rc::clone(check));
+        if old.pace() != check.pace() {
+            let verdict = self.probe.borrow().health();
+            self.probe.replace(with_verdict(&check.pace(), verdict, now, self.seed));
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// A fresh state machine that already knows a verdict.
+fn with_verdict(pace: &ProbePlan, verdict: Health, now: Tick, seed: u64) -> Probe {
+    let mut probe = Probe::new(pace, now, seed);
+    match verdict {
+        Health::Unknown => {}
+        Health::Up => {
+            probe.observe(ProbeResult::Pass, now);
+        }
+        Health::Down => {
+            for _ in 0..pace.fall {
+                probe.observe(ProbeResult::Fail, now);
+            }
+        }
+    }
+    probe
+}
+
+/// One task.
+struct Run {
+    target: Target,
+    slot: Rc<Slot>,
+    verdicts: mpsc::Sender<Verdict>,
+    turns: Rc<Semaphore>,
+}
+
+impl Run {
+    async fn follow(self) {
+        loop {
+            let due = self.slot.probe.borrow().next_due();
+            tokio::select! {
+                () = tokio::time::sleep(due.since(machine::now())) => {}
+                () = self.slot.changed.notified() => continue,
+            }
+            let Ok(turn) = self.turns.acquire().await else { return };
+            self.slot.probe.borrow_mut().start(machine::now());
+            let check = Rc::clone(&self.slot.check.borrow());
+            let name = Arc::clone(&self.slot.name.borrow());
+            let asked = ask(&check, &self.target.address, &name);
+            let answer = tokio::time::timeout(check.health.timeout, asked).await;
+            drop(turn);
+            let (result, reason) = match answer {
+                Ok(Ok(reason)) => (ProbeResult::Pass, reason),
+                Ok(Err(reason)) => (ProbeResult::Fail, reason),
+                Err(_) => (ProbeResult::Fail, "no answer in time".to_owned()),
+            };
+            let change = self.slot.probe.borrow_mut().observe(result, machine::now());
+            if let Some(change) = change {
+                let verdict = Verdict { target: self.target.clone(), up: change.to != Health::Down, reason };
+                if self.verdicts.send(verdict).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Asks once. `Ok` and `Err` both carry what was seen.
+async fn ask(check: &Check, address: &Address, name: &str) -> Result<String, String> {
+    let connected = match address {
+        Address::Inet(address) => TcpStream::connect(*address).await.map(Plain::Tcp),
+        Address::Unix(path) => UnixStream::connect(path).await.map(Plain::Unix),
+    };
+    match connected.map_err(|error| format!("connect: {error}"))? {
+        Plain::Tcp(stream) => ask_over(check, address, name, stream).await,
+        Plain::Unix(stream) => ask_over(check, address, name, stream).await,
+    }
+}
+
+enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn ask_over<S>(check: &Check, address: &Address, name: &str, mut stream: S) -> Result<String, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let preface = proxy_preface(check.proxy_protocol);
+    stream.write_all(preface).await.map_err(|error| format!("send: {error}"))?;
+    let Some(tls) = &check.tls else { return exchange(check, address, name, stream).await };
+    let server = match &tls.server_name {
+        Some(server) => server.clone(),
+        None => server_name(address, name).map_err(|error| format!("TLS: {error}"))?,
+    };
+    let secured = TlsConnector::from(Arc::clone(&tls.config)).connect(server, stream).await;
+    exchange(check, address, name, secured.map_err(|error| format!("TLS: {error}"))?).await
+}
+
+/// A PROXY header that says "this connection is the proxy's own" in that version.
+fn proxy_preface(version: Option<ProxyVersion>) -> &'static [u8] {
+    match version {
+        None => b"",
+        Some(ProxyVersion::V1) => b"PROXY UNKNOWN\r\n",
+        Some(ProxyVersion::V2) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    }
+}
+
+/// The name to verify: the endpoint's without a port, or its address.
+fn server_name(address: &Address, name: &str) -> io::Result<ServerName<'static>> {
+    let host = host_of(name);
+    if let Ok(server) = ServerName::try_from(host.to_owned()) {
+        return Ok(server);
+    }
+    match address {
+        Address::Inet(address) => Ok(ServerName::from(address.ip())),
+        Address::Unix(_) => Err(io::Error::other(format!("`{name}` is not a name to verify"))),
+    }
+}
+
+/// `name` without its port and brackets.
+fn host_of(name: &str) -> &str {
+    if let Some(bracketed) = name.strip_prefix('[') {
+        return bracketed.split(']').next().unwrap_or(bracketed);
+    }
+    match name.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => name,
+    }
+}
+
+/// The Host to ask with: the check's, or the endpoint's as it stands in the configuration.
+fn host_field(check: &Check, address: &Address, name: &str) -> String {
+    match (&check.health.host, address) {
+        (Some(host), _) => host.to_string(),
+        (None, Address::Inet(address)) if name.is_empty() => address.to_string(),
+        (None, Address::Inet(_) | Address::Unix(_)) => name.to_owned(),
+    }
+}
+
+async fn exchange<S>(check: &Check, address: &Address, name: &str, stream: S) -> Result<String, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let builder = { http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).to_owned() };
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let _driver = Driver(spawn_local(async move {
+        // What ends the connection shows in the exchange itself.
+        let _ = connection.await;
+    }));
+    let request = Request::get(&*check.health.path)
+        .header(HOST, host_field(check, address, name))
+        .header(USER_AGENT, concat!("turnpike-health/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "*/*")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let answer = sender.send_request(request).await.map_err(|error| format!("exchange: {error}"))?;
+    judge(&check.health, answer).await
+}
+
+/// Ends the connection's task with the probe.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn judge(health: &HealthPlan, answer: Response<Incoming>) -> Result<String, String> {
+    let status = answer.status().as_u16();
+    if !health.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
+        return Err(format!("status {status}"));
+    }
+    let Some(wanted) = &health.body_contains else { return Ok(format!("status {status}")) };
+    let mut body = answer.into_body();
+    let mut seen: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("body: {error}"))?;
+        let Some(bytes) = frame.data_ref() else { continue };
+        let from = (seen.len() + 1).saturating_sub(wanted.len());
+        seen.extend_from_slice(&bytes[..bytes.len().min(BODY_BYTES_MAX - seen.len())]);
+        if memchr::memmem::find(&seen[from..], wanted.as_bytes()).is_some() {
+            return Ok(format!("status {status} with the text"));
+        }
+        if seen.len() >= BODY_BYTES_MAX {
+            break;
+        }
+    }
+    Err(format!("status {status} without the text"))
+}
+
+#[cfg(test)]
+mod tests;

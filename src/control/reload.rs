@@ -1,0 +1,387 @@
+//! How a configuration becomes the plan in use: read and compiled elsewhere, its sockets and files opened, prepared on all
+//! shards, committed. Whatever fails on the way leaves the old plan as it was, and whoever asked is told why.
+//!
+//! One at a time. Wishes that come meanwhile are answered together by one more reload after it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use crate::config::plan::{AdminPlan, LogTarget, Plan};
+use crate::config::{Loaded, Reports, Spec, diff};
+use crate::control::admin::AdminServer;
+use crate::control::ears::Ears;
+use crate::control::listen::ByShard;
+use crate::control::log::Log;
+use crate::control::names::Listed;
+use crate::control::plane::{Current, Plane};
+use crate::control::probe::Check;
+use crate::control::rollout::{PREPARE_MAX, Step};
+use crate::control::socket::{ControlSocket, TakeOver};
+use crate::control::stop::State;
+use crate::control::tally::Names;
+use crate::control::watch::Watch;
+use crate::link::ToShard;
+use crate::net::machine;
+use crate::net::sockets::{ListenOptions, ListenSocket, listen};
+
+/// Longest wait for a replaced log to be written to its end.
+const LOG_CLOSE: Duration = Duration::from_secs(5);
+
+/// Who asked for a reload, and hears what became of it.
+pub type Reply = oneshot::Sender<Result<String, String>>;
+
+/// Reloads on their way, and how many there were.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// The compiler runs.
+    loading: bool,
+    /// When it began: files that changed since are not in what it made.
+    since: Option<SystemTime>,
+    /// One more is wanted after the one that runs.
+    again: bool,
+    asked: Vec<Reply>,
+    asked_again: Vec<Reply>,
+    candidate: Option<Candidate>,
+    /// Plans taken into use.
+    pub done: u64,
+    /// Configurations refused.
+    pub refused: u64,
+}
+
+/// A plan on its way into use.
+#[derive(Debug)]
+struct Candidate {
+    plan: Arc<Plan>,
+    spec: Spec,
+    files: Vec<PathBuf>,
+    warnings: String,
+    log: Change<Log>,
+    admin: Change<ListenSocket>,
+}
+
+/// What a new plan means for something that the process has at most one of.
+#[derive(Debug)]
+enum Change<T> {
+    Keep,
+    Replace(T),
+    Remove,
+}
+
+impl Plane {
+    /// Reads the configuration again, for the reason given.
+    pub fn reload(&mut self, why: &str, reply: Option<Reply>) {
+        match self.state {
+            State::Starting | State::Serving => {}
+            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err("the process is stopping\n".to_owned()));
+                }
+                return;
+            }
+        }
+        tracing::info!(why, "reload");
+        self.reloads.again = true;
+        self.reloads.asked_again.extend(reply);
+        self.load_if_idle();
+    }
+
+    /// The first plan, which was compiled before the process had shards.
+    pub fn begin(&mut self, loaded: Loaded, ears: &mut Ears) {
+        self.reloads.since = Some(SystemTime::now());
+        self.loaded(Ok(loaded), ears);
+    }
+
+    fn load_if_idle(&mut self) {
+        let reloads = &mut self.reloads;
+        if !reloads.again || reloads.loading || reloads.candidate.is_some() {
+            return;
+        }
+        reloads.again = false;
+        reloads.loading = true;
+        reloads.since = Some(SystemTime::now());
+        reloads.asked = std::mem::take(&mut reloads.asked_again);
+        self.supervisor.reloading(machine::now());
+        let (load, loads) = (Arc::clone(&self.setup.load), self.setup.loads.clone());
+        tokio::task::spawn_blocking(move || {
+            let _ = loads.blocking_send(Box::new(load()));
+        });
+    }
+
+    /// A configuration was compiled, or refused.
+    pub(super) fn loaded(&mut self, loaded: Result<Loaded, Reports>, ears: &mut Ears) {
+        self.reloads.loading = false;
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(reports) => {
+                // A file that only the refused configuration includes is where it will be mended.
+                let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
+                if let Some(watch) = &mut ears.watch {
+                    *watch = Watch::over(watch.files().iter().cloned().chain(mentioned).collect(), None);
+                }
+                eprint!("{}", reports.for_stderr());
+                return self.refuse(reports.plain());
+            }
+        };
+        match self.state {
+            State::Starting | State::Serving => {}
+            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+                return self.refuse("the process is stopping\n".to_owned());
+            }
+        }
+        if let Err(words) = self.prepare(loaded) {
+            eprintln!("error: {words}");
+            self.refuse(format!("error: {words}\n"));
+        }
+    }
+
+    /// Opens what the plan needs and tells all shards to prepare it.
+    fn prepare(&mut self, loaded: Loaded) -> Result<(), String> {
+        let Loaded { plan, spec, files, warnings } = loaded;
+        let log = self.log_change(&plan)?;
+        let admin = self.admin_change(&plan)?;
+        let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
+        let current = self.current.as_ref().map(|current| &*current.plan);
+        self.leases.adopt(current.into_iter().chain([&*plan]));
+        self.book.expect(&plan);
+        self.resolver.follow(self.book.questions());
+        self.rollout.begin(plan.generation, machine::now());
+        self.send_prepare(&plan, sockets);
+        let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
+        self.reloads.candidate = Some(Candidate { plan, spec, files, warnings, log, admin });
+        Ok(())
+    }
+
+    fn send_prepare(&mut self, plan: &Arc<Plan>, sockets: ByShard) {
+        let counters = self.tally.begin(plan.generation, Names::of(plan), self.shards.count());
+        for (shard, (counters, sockets)) in counters.into_iter().zip(sockets).enumerate() {
+            self.shards.send(shard, ToShard::Prepare { plan: Arc::clone(plan), counters, sockets });
+        }
+    }
+
+    fn log_change(&self, plan: &Plan) -> Result<Change<Log>, String> {
+        let target: Option<&LogTarget> = plan.access_log.as_ref().map(|log| &log.to);
+        match (target, &self.log) {
+            (None, _) => Ok(Change::Remove),
+            (Some(target), Some(log)) if log.target() == target => Ok(Change::Keep),
+            (Some(target), _) => match Log::open(target) {
+                Ok(log) => Ok(Change::Replace(log)),
+                Err(error) => Err(format!("the access log cannot be opened: {error}")),
+            },
+        }
+    }
+
+    fn admin_change(&mut self, plan: &Plan) -> Result<Change<ListenSocket>, String> {
+        let current = self.current.as_ref().and_then(|current| current.plan.admin.as_ref());
+        match (&plan.admin, current) {
+            (None, _) => Ok(Change::Remove),
+            (Some(admin), Some(current)) if admin == current => Ok(Change::Keep),
+            (Some(AdminPlan { bind }), _) => match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok)
+            {
+                Ok(socket) => Ok(Change::Replace(socket)),
+                Err(error) => Err(format!("the admin listener cannot listen on {bind}: {error}")),
+            },
+        }
+    }
+
+    /// Does what the rollout asks for.
+    pub(super) fn step_rollout(&mut self, ears: &mut Ears) {
+        loop {
+            match self.rollout.step(self.book.open_questions(), machine::now()) {
+                Step::Wait => return,
+                Step::Commit => self.commit(),
+                Step::Done => self.committed(ears),
+                Step::Discard => self.discard(),
+                Step::Slow(shards) => tracing::error!(shards, "shards do not take the new plan into use"),
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let Some(candidate) = &self.reloads.candidate else { return };
+        let plan = Arc::clone(&candidate.plan);
+        // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
+        self.book.adopt(&plan);
+        let resolved: Vec<Listed> = self.book.resolved().collect();
+        resolved.iter().for_each(|listed| self.tell_endpoints(listed));
+        for (target, up) in self.probes.known() {
+            self.shards.send_all(|_| ToShard::Health {
+                upstream: Arc::clone(&target.upstream),
+                address: target.address.clone(),
+                up,
+            });
+        }
+        self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
+    }
+
+    /// The plan is in use on all shards.
+    fn committed(&mut self, ears: &mut Ears) {
+        let Some(candidate) = self.reloads.candidate.take() else { return };
+        let Candidate { plan, spec, files, warnings, log, admin } = candidate;
+        self.tally.commit(plan.generation);
+        self.sockets.commit(&plan);
+        self.replace_log(log);
+        self.replace_admin(admin);
+        let words = match &self.current {
+            Some(current) => diff::describe(&current.spec, &spec),
+            None => "the first plan".to_owned(),
+        };
+        let checks = plan
+            .upstreams
+            .iter()
+            .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
+        let checks: BTreeMap<_, _> = checks.collect();
+        (self.setup.on_plan)(&plan);
+        self.leases.adopt([&*plan]);
+        self.current = Some(Current { plan: Arc::clone(&plan), spec, checks });
+        self.resolver.follow(self.book.questions());
+        let asked: Vec<_> = self.book.questions().collect();
+        self.unresolved.retain(|question, _| asked.contains(question));
+        self.probe_all();
+        let since = self.reloads.since;
+        ears.watch = plan.process.watch.then(|| Watch::over(files, since));
+        self.reloads.done += 1;
+        tracing::info!(generation = plan.generation, changed = %words, "the plan is in use");
+        self.serve();
+        self.reply_all(&Ok(format!("{words}\n{warnings}{}", self.restart_note(&plan))));
+        self.load_if_idle();
+    }
+
+    fn discard(&mut self) {
+        let Some(candidate) = self.reloads.candidate.take() else { return };
+        let generation = candidate.plan.generation;
+        self.shards.send_all(|_| ToShard::Discard { generation });
+        self.tally.discard(generation);
+        self.sockets.discard();
+        self.book.expect_nothing();
+        self.resolver.follow(self.book.questions());
+        self.leases.adopt(self.current.as_ref().map(|current| &*current.plan));
+        self.refuse(format!("error: not all shards had the plan ready within {} seconds\n", PREPARE_MAX.as_secs()));
+    }
+
+    fn refuse(&mut self, words: String) {
+        self.reloads.refused += 1;
+        if self.current.is_none() {
+            self.state = State::Ended { code: 1 };
+            return;
+        }
+        tracing::error!("the new configuration is refused; the old one stays in use");
+        self.supervisor.ready("the last configuration was refused, the one before stays in use");
+        self.reply_all(&Err(words));
+        self.load_if_idle();
+    }
+
+    /// The process ends: nobody waits for a plan any more.
+    pub(super) fn give_up_reloads(&mut self) {
+        let asked_again = std::mem::take(&mut self.reloads.asked_again);
+        self.reloads.asked.extend(asked_again);
+        self.reloads.again = false;
+        self.reply_all(&Err("the process is stopping\n".to_owned()));
+    }
+
+    fn reply_all(&mut self, outcome: &Result<String, String>) {
+        for reply in self.reloads.asked.drain(..) {
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    fn replace_log(&mut self, change: Change<Log>) {
+        let new = match change {
+            Change::Keep => return,
+            Change::Replace(log) => Some(log),
+            Change::Remove => None,
+        };
+        if let Some(old) = std::mem::replace(&mut self.log, new) {
+            self.log_dropped_before += old.dropped();
+            tokio::task::spawn_blocking(move || old.close(LOG_CLOSE));
+        }
+    }
+
+    fn replace_admin(&mut self, change: Change<ListenSocket>) {
+        match change {
+            Change::Keep => {}
+            Change::Remove => self.admin = None,
+            Change::Replace(socket) => match AdminServer::start(socket, self.setup.asks.clone()) {
+                Ok(server) => self.admin = Some(server),
+                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
+            },
+        }
+    }
+
+    fn probe_all(&mut self) {
+        let named: Vec<Listed> = self
+            .book
+            .all()
+            .map(|(name, endpoints)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(endpoints) })
+            .collect();
+        named.iter().for_each(|listed| self.probe(listed));
+        let upstreams: Vec<&Arc<str>> = named.iter().map(|listed| &listed.upstream).collect();
+        self.probes.keep_upstreams(&upstreams);
+    }
+
+    /// The first plan is in use: from here on the process can be asked, and says that it serves.
+    fn serve(&mut self) {
+        self.bind_control();
+        let first = matches!(self.state, State::Starting);
+        if first {
+            self.state = State::Serving;
+        }
+        let status = self.status();
+        let words = format!("{} listeners, {} upstreams", status.listeners.len(), status.upstreams.len());
+        self.supervisor.ready(&words);
+        if !first {
+            return;
+        }
+        if let Some(predecessor) = &self.setup.predecessor
+            && let Err(error) = predecessor.serves()
+        {
+            tracing::warn!(%error, "the process before this one cannot be told that this one serves");
+        }
+        if let Some(announce) = self.setup.announce.take() {
+            announce(&status);
+        }
+    }
+
+    fn bind_control(&mut self) {
+        let wanted = self.current.as_ref().and_then(|current| current.plan.process.control_socket.as_deref());
+        let place = self.control.as_ref().map(|(socket, _)| socket.path());
+        let fits = match (place, wanted) {
+            (Some(place), Some(wanted)) => place == wanted,
+            (Some(_), None) => self.control.as_ref().is_some_and(|(socket, _)| socket.is_own()),
+            (None, _) => false,
+        };
+        if fits {
+            return;
+        }
+        let take_over = if self.setup.predecessor.is_some() { TakeOver::Predecessor } else { TakeOver::Refuse };
+        let served = ControlSocket::bind(wanted, take_over).and_then(|(socket, listening)| {
+            let server = AdminServer::start(listening, self.setup.asks.clone())?;
+            Ok((socket, server))
+        });
+        match served {
+            Ok(control) => self.control = Some(control),
+            Err(error) => tracing::warn!(%error, "no control socket; signals still work"),
+        }
+    }
+
+    /// What of a plan cannot be changed while the process runs.
+    fn restart_note(&self, plan: &Plan) -> String {
+        let running = self.shards.count();
+        if plan.process.shards == running {
+            return String::new();
+        }
+        let wanted = plan.process.shards;
+        format!("note: {wanted} shards are configured, {running} run; a restart or a binary upgrade changes that\n")
+    }
+}
+
+fn open_admin(plan: &Plan) -> io::Result<ListenSocket> {
+    let bind = plan.admin.as_ref().map(|admin| &admin.bind);
+    let bind = bind.ok_or(io::ErrorKind::NotFound)?;
+    listen(bind, &ListenOptions { backlog: 128, reuse_port: false, ..ListenOptions::default() })
+}

@@ -1,0 +1,199 @@
+//! How a plan gets into use: made ready on every shard, then used by every shard.
+//!
+//! ```text
+//!          begin            all Prepared, names settled          all Committed
+//!  Idle ─────────► Preparing ──────────────────────► Committing ──────────────► Idle
+//!                     │ too late
+//!                     └──────────► Idle (Discard)
+//! ```
+//! Pure: it is told messages and times, and says what to do.
+
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::link::FromShard;
+
+/// Longest wait until all shards have a plan ready; above it the plan is given up.
+pub const PREPARE_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for first answers of DNS before a plan is used without them.
+pub const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// A shard that does not take a plan into use for this long is reported, once for each such wait.
+pub const COMMIT_SLOW: Duration = Duration::from_secs(10);
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Wait,
+    /// Tell all shards to use the plan.
+    Commit,
+    /// Tell all shards to forget the plan.
+    Discard,
+    /// The plan is in use everywhere.
+    Done,
+    /// Say that so many shards have not taken it into use yet.
+    Slow(usize),
+}
+
+/// The way of one plan, or none.
+#[derive(Debug)]
+pub struct Rollout {
+    shards: usize,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Preparing { generation: u64, ready: Vec<bool>, settle_until: Tick, until: Tick },
+    Committing { generation: u64, done: Vec<bool>, slow_at: Tick },
+}
+
+impl Rollout {
+    /// Over so many shards.
+    pub fn new(shards: usize) -> Rollout {
+        Rollout { shards, stage: Stage::Idle }
+    }
+
+    /// True where no plan is on its way.
+    pub fn idle(&self) -> bool {
+        match self.stage {
+            Stage::Idle => true,
+            Stage::Preparing { .. } | Stage::Committing { .. } => false,
+        }
+    }
+
+    /// All shards are being told to prepare this plan.
+    pub fn begin(&mut self, generation: u64, now: Tick) {
+        debug_assert!(self.idle());
+        let ready = vec![false; self.shards];
+        self.stage =
+            Stage::Preparing { generation, ready, settle_until: now.after(SETTLE_MAX), until: now.after(PREPARE_MAX) };
+    }
+
+    /// A shard said something.
+    pub fn hear(&mut self, shard: usize, message: &FromShard) {
+        let (said, marks) = match (message, &mut self.stage) {
+            (FromShard::Prepared { generation: said }, Stage::Preparing { generation, ready, .. }) => {
+                (*said == *generation, ready)
+            }
+            (FromShard::Committed { generation: said }, Stage::Committing { generation, done, .. }) => {
+                (*said == *generation, done)
+            }
+            _ => return,
+        };
+        if let Some(mark) = marks.get_mut(shard).filter(|_| said) {
+            *mark = true;
+        }
+    }
+
+    /// What to do now. `open_names` are questions to DNS that were never answered.
+    pub fn step(&mut self, open_names: usize, now: Tick) -> Step {
+        match &mut self.stage {
+            Stage::Idle => Step::Wait,
+            Stage::Preparing { generation, ready, settle_until, until } => {
+                let settled = open_names == 0 || now >= *settle_until;
+                if ready.iter().all(|ready| *ready) && settled {
+                    let done = vec![false; self.shards];
+                    let slow_at = now.after(COMMIT_SLOW);
+                    self.stage = Stage::Committing { generation: *generation, done, slow_at };
+                    return Step::Commit;
+                }
+                if now < *until {
+                    return Step::Wait;
+                }
+                self.stage = Stage::Idle;
+                Step::Discard
+            }
+            Stage::Committing { done, slow_at, .. } => {
+                let missing = done.iter().filter(|done| !**done).count();
+                if missing == 0 {
+                    self.stage = Stage::Idle;
+                    return Step::Done;
+                }
+                if now < *slow_at {
+                    return Step::Wait;
+                }
+                *slow_at = now.after(COMMIT_SLOW);
+                Step::Slow(missing)
+            }
+        }
+    }
+
+    /// When `step` must be asked even if nobody said anything.
+    pub fn wake_at(&self, open_names: usize) -> Tick {
+        match &self.stage {
+            Stage::Idle => Tick::NEVER,
+            Stage::Preparing { ready, settle_until, until, .. } => {
+                if open_names > 0 && ready.iter().all(|ready| *ready) { *settle_until } else { *until }
+            }
+            Stage::Committing { slow_at, .. } => *slow_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(generation: u64) -> FromShard {
+        FromShard::Prepared { generation }
+    }
+
+    fn committed(generation: u64) -> FromShard {
+        FromShard::Committed { generation }
+    }
+
+    #[test]
+    fn commits_when_all_are_ready() {
+        let mut rollout = Rollout::new(2);
+        rollout.begin(7, Tick::ZERO);
+        rollout.hear(0, &prepared(7));
+        rollout.hear(0, &prepared(7));
+        rollout.hear(1, &prepared(6));
+        rollout.hear(9, &prepared(7));
+        assert_eq!(rollout.step(0, Tick::ZERO), Step::Wait);
+        rollout.hear(1, &prepared(7));
+        assert_eq!(rollout.step(0, Tick::ZERO), Step::Commit);
+        assert_eq!(rollout.step(0, Tick::ZERO), Step::Wait);
+        rollout.hear(0, &committed(7));
+        rollout.hear(1, &committed(7));
+        assert_eq!((rollout.step(0, Tick::ZERO), rollout.idle()), (Step::Done, true));
+    }
+
+    #[test]
+    fn names_hold_it_up_for_a_second_at_most() {
+        let mut rollout = Rollout::new(1);
+        rollout.begin(1, Tick::ZERO);
+        rollout.hear(0, &prepared(1));
+        assert_eq!(rollout.step(3, Tick::ZERO), Step::Wait);
+        let settled = rollout.wake_at(3);
+        assert_eq!(settled, Tick::ZERO.after(SETTLE_MAX));
+        assert_eq!(rollout.step(3, settled), Step::Commit);
+    }
+
+    #[test]
+    fn a_shard_that_never_gets_ready_ends_it() {
+        let mut rollout = Rollout::new(2);
+        rollout.begin(1, Tick::ZERO);
+        rollout.hear(0, &prepared(1));
+        let late = rollout.wake_at(0);
+        assert_eq!(late, Tick::ZERO.after(PREPARE_MAX));
+        assert_eq!((rollout.step(0, late), rollout.idle()), (Step::Discard, true));
+        rollout.begin(2, late);
+        rollout.hear(1, &prepared(1));
+        rollout.hear(0, &prepared(2));
+        assert_eq!(rollout.step(0, late), Step::Wait);
+    }
+
+    #[test]
+    fn a_slow_commit_is_said_again_and_again() {
+        let mut rollout = Rollout::new(1);
+        rollout.begin(1, Tick::ZERO);
+        rollout.hear(0, &prepared(1));
+        assert_eq!(rollout.step(0, Tick::ZERO), Step::Commit);
+        let slow = rollout.wake_at(0);
+        assert_eq!((rollout.step(0, slow), rollout.step(0, slow)), (Step::Slow(1), Step::Wait));
+        assert!(rollout.wake_at(0) > slow);
+    }
+}

@@ -1,0 +1,137 @@
+//! Starts the control plane on the calling thread and runs it until the process may end.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::config::Loaded;
+use crate::config::plan::Plan;
+use crate::control::admin::ASKS_MAX;
+use crate::control::ears::{Ears, Signals};
+use crate::control::lease::Leases;
+use crate::control::listen::Sockets;
+use crate::control::names::Book;
+use crate::control::plane::{Load, Plane, Setup, Timers};
+use crate::control::probe::Probes;
+use crate::control::reload::Reloads;
+use crate::control::resolve::{Resolver, SystemLookup};
+use crate::control::rollout::Rollout;
+use crate::control::shards::{ControlEnd, FromShards, Shards};
+use crate::control::status::Status;
+use crate::control::stop::State;
+use crate::control::systemd::Supervisor;
+use crate::control::tally::Tally;
+use crate::control::upgrade::{Predecessor, Program};
+use crate::net::machine;
+use crate::net::sockets::Inherited;
+
+/// Answers and verdicts that wait to be handled; tasks that have more wait.
+const RESULTS_MAX: usize = 256;
+/// Longest wait for work on other threads that is still under way at the end.
+const SHUT_DOWN: Duration = Duration::from_secs(1);
+
+/// Turns that other tasks get after the last event.
+const LAST_TURNS: usize = 16;
+
+/// What the control plane starts with.
+pub struct Start {
+    /// Where the configuration comes from, for people.
+    pub source: String,
+    /// Reads and compiles it again.
+    pub load: Load,
+    /// Its first state, compiled.
+    pub loaded: Loaded,
+    /// The ends of the links to all shards; their threads run already or will soon.
+    pub ends: Vec<ControlEnd>,
+    /// What the shards say.
+    pub shards: FromShards,
+    /// Listening sockets that the process was started with.
+    pub inherited: Vec<Inherited>,
+    /// How to start the same program again; `None` where it must not be.
+    pub program: Option<Program>,
+    /// The process that this one takes over from.
+    pub predecessor: Option<Predecessor>,
+    /// Called once, when the first plan is in use.
+    pub announce: Box<dyn FnOnce(&Status)>,
+    /// Called with each plan that gets into use.
+    pub on_plan: Box<dyn Fn(&Plan)>,
+}
+
+/// How the control plane ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitReport {
+    /// What the process exits with: zero where it was asked to end.
+    pub code: u8,
+}
+
+/// Runs until the process may end. Fails only where the runtime itself cannot be made.
+pub fn run(start: Start) -> io::Result<ExitReport> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = LocalSet::new().block_on(&runtime, serve(start));
+    runtime.shutdown_timeout(SHUT_DOWN);
+    Ok(ExitReport { code: code? })
+}
+
+async fn serve(start: Start) -> io::Result<u8> {
+    let (loads_in, loads) = mpsc::channel(1);
+    let (asks_in, asks) = mpsc::channel(ASKS_MAX);
+    let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
+    let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
+    let signals = Signals::listen()?;
+    let mut ears = Ears { signals, asks, shards: start.shards, answers, verdicts, loads, watch: None, successor: None };
+    let count = start.ends.len();
+    let now = machine::now();
+    let seed = seed();
+    let setup = Setup {
+        source: start.source,
+        load: start.load,
+        program: start.program,
+        predecessor: start.predecessor,
+        announce: Some(start.announce),
+        on_plan: start.on_plan,
+        loads: loads_in,
+        asks: asks_in,
+        started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        started: now,
+    };
+    let mut plane = Plane {
+        setup,
+        state: State::Starting,
+        shards: Shards::new(start.ends),
+        rollout: Rollout::new(count),
+        reloads: Reloads::default(),
+        current: None,
+        tally: Tally::new(),
+        sockets: Sockets::new(count, start.inherited),
+        log: None,
+        log_dropped_before: 0,
+        book: Book::new(),
+        resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
+        unresolved: Default::default(),
+        probes: Probes::new(verdicts_in, seed),
+        leases: Leases::new(),
+        supervisor: Supervisor::of_process(),
+        admin: None,
+        control: None,
+        driver: "",
+        timers: Timers::new(now),
+    };
+    plane.begin(start.loaded, &mut ears);
+    let code = plane.run(&mut ears).await;
+    // Whoever asked for this end gets the answer that is already on its way.
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
+    Ok(code)
+}
+
+/// Something that differs from process to process, to spread what many do at the same time. Not a secret.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}

@@ -1,0 +1,235 @@
+//! The control plane's ends of the links to all shards: sends without ever waiting, and knows which threads still live.
+//!
+//! What a full queue does not take waits here, in order, and is tried again; a shard that takes nothing until
+//! `WAITING_MAX` messages wait counts as stuck.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::Notify;
+
+use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
+use crate::net::Bell;
+use crate::net::sockets::ListenSocket;
+
+/// Messages that wait for one shard beyond its queue; above it the shard counts as stuck.
+const WAITING_MAX: usize = 65_536;
+
+/// What the control plane holds of one shard.
+#[derive(Debug)]
+pub struct ControlEnd {
+    /// To the shard.
+    pub inbox: Sender<ToShard<ListenSocket>>,
+    /// Rung after each message.
+    pub bell: Bell,
+    /// Set when the shard's thread is over.
+    pub ended: Arc<AtomicBool>,
+}
+
+/// What all shards say.
+#[derive(Debug)]
+pub struct FromShards {
+    queue: Receiver<(usize, FromShard)>,
+    wake: Arc<Notify>,
+}
+
+impl FromShards {
+    /// Waits until a shard said something or ended. May be dropped.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Makes the next `woken` return at once.
+    pub fn again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The next message, if one is there.
+    pub fn next(&self) -> Option<(usize, FromShard)> {
+        self.queue.try_recv().ok()
+    }
+}
+
+/// What goes into a shard's thread.
+#[derive(Debug)]
+pub struct ShardParts {
+    /// The shard's end of the link.
+    pub end: ShardEnd<ListenSocket>,
+    /// What the shard hears.
+    pub bell: Bell,
+    /// To be dropped when the thread is over, however it ends.
+    pub guard: EndGuard,
+}
+
+/// Tells the control plane that a shard's thread is over, when it is dropped.
+#[derive(Debug)]
+pub struct EndGuard {
+    ended: Arc<AtomicBool>,
+    wake: Arc<Notify>,
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}
+
+/// Both sides of the links to so many shards.
+pub fn links(
+    count: usize,
+    bell: impl Fn() -> io::Result<Bell>,
+) -> io::Result<(Vec<ControlEnd>, Vec<ShardParts>, FromShards)> {
+    let (queue_in, queue) = bounded(FROM_SHARD_MAX);
+    let wake = Arc::new(Notify::new());
+    let (mut ends, mut parts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for shard in 0..count {
+        let (inbox, shard_inbox) = bounded(TO_SHARD_MAX);
+        let bell = bell()?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let waker = Arc::clone(&wake);
+        let outbox = Outbox { queue: queue_in.clone(), wake: Arc::new(move || waker.notify_one()), shard };
+        let guard = EndGuard { ended: Arc::clone(&ended), wake: Arc::clone(&wake) };
+        parts.push(ShardParts { end: ShardEnd { shard, inbox: shard_inbox, outbox }, bell: bell.clone(), guard });
+        ends.push(ControlEnd { inbox, bell, ended });
+    }
+    Ok((ends, parts, FromShards { queue, wake }))
+}
+
+/// All shards.
+#[derive(Debug)]
+pub struct Shards {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    end: ControlEnd,
+    waiting: VecDeque<ToShard<ListenSocket>>,
+    stuck: bool,
+}
+
+impl Shards {
+    /// Over these ends, by the shards' numbers.
+    pub fn new(ends: Vec<ControlEnd>) -> Shards {
+        Shards { lanes: ends.into_iter().map(|end| Lane { end, waiting: VecDeque::new(), stuck: false }).collect() }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Sends to one shard.
+    pub fn send(&mut self, shard: usize, message: ToShard<ListenSocket>) {
+        let Some(lane) = self.lanes.get_mut(shard) else { return };
+        if lane.waiting.len() < WAITING_MAX {
+            lane.waiting.push_back(message);
+        } else {
+            lane.stuck = true;
+        }
+        lane.flush();
+    }
+
+    /// Sends to every shard.
+    pub fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard<ListenSocket>) {
+        for shard in 0..self.lanes.len() {
+            self.send(shard, message(shard));
+        }
+    }
+
+    /// Tries again what waits. True where something still does.
+    pub fn flush(&mut self) -> bool {
+        self.lanes.iter_mut().for_each(Lane::flush);
+        self.lanes.iter().any(|lane| !lane.waiting.is_empty())
+    }
+
+    /// The shards whose threads are over.
+    pub fn ended(&self) -> impl Iterator<Item = usize> {
+        (0..).zip(&self.lanes).filter(|(_, lane)| lane.end.ended.load(Ordering::Acquire)).map(|(shard, _)| shard)
+    }
+
+    /// The shards that take no messages.
+    pub fn stuck(&self) -> impl Iterator<Item = usize> {
+        (0..).zip(&self.lanes).filter(|(_, lane)| lane.stuck).map(|(shard, _)| shard)
+    }
+}
+
+impl Lane {
+    fn flush(&mut self) {
+        let mut sent = false;
+        while let Some(message) = self.waiting.pop_front() {
+            match self.end.inbox.try_send(message) {
+                Ok(()) => sent = true,
+                Err(TrySendError::Full(message)) => {
+                    self.waiting.push_front(message);
+                    break;
+                }
+                // The thread is over, which its guard reports.
+                Err(TrySendError::Disconnected(_)) => self.waiting.clear(),
+            }
+        }
+        if sent {
+            self.end.bell.ring();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_loses_nothing_and_keeps_order() {
+        let (ends, parts, _) = links(2, || Ok(Bell::silent())).expect("links");
+        let mut shards = Shards::new(ends);
+        let count = TO_SHARD_MAX as u64 + 10;
+        for generation in 0..count {
+            shards.send(1, ToShard::Commit { generation });
+        }
+        assert!(shards.flush());
+        assert!(parts[1].bell.take() && !parts[0].bell.take());
+        let mut seen = Vec::new();
+        while seen.len() < count as usize {
+            while let Ok(ToShard::Commit { generation }) = parts[1].end.inbox.try_recv() {
+                seen.push(generation);
+            }
+            shards.flush();
+        }
+        assert!(seen.into_iter().eq(0..count));
+        assert!(!shards.flush());
+    }
+
+    #[test]
+    fn a_shard_that_takes_nothing_is_stuck() {
+        let (ends, _parts, _) = links(1, || Ok(Bell::silent())).expect("links");
+        let mut shards = Shards::new(ends);
+        for _ in 0..TO_SHARD_MAX + WAITING_MAX {
+            shards.send(0, ToShard::Drain);
+        }
+        assert_eq!(shards.stuck().count(), 0);
+        shards.send(0, ToShard::Drain);
+        assert_eq!(shards.stuck().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn an_ended_thread_is_known() {
+        let (ends, mut parts, _) = links(2, || Ok(Bell::silent())).expect("links");
+        let mut shards = Shards::new(ends);
+        assert_eq!(shards.ended().count(), 0);
+        let _ = std::thread::spawn({
+            let part = parts.remove(1);
+            move || {
+                let _guard = part.guard;
+                panic!("as a test");
+            }
+        })
+        .join();
+        assert_eq!(shards.ended().collect::<Vec<_>>(), [1]);
+        shards.send(1, ToShard::Stop);
+        assert!(!shards.flush());
+    }
+}

@@ -1,0 +1,262 @@
+//! How the process ends: shards drain up to a deadline, then stop; a second request ends it at once.
+//!
+//! ```text
+//!  Starting ──► Serving ──► Draining ──────────────► Ending ──────────────────► Ended
+//!                  │     (all drained, too late,       ▲  (all threads over, too late)
+//!                  │      or asked again)              │
+//!                  └───────────────────────────────────┘ asked to stop at once
+//! ```
+
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::control::admin::StopMode;
+use crate::control::plane::Plane;
+use crate::link::{Counter, RouteCounter, ToShard};
+use crate::net::machine;
+
+/// Longest drain after a shard died: its connections are lost, those of the others get this long.
+const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Drain where no plan says how long.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest wait for the threads of shards that were told to stop.
+const END_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for the access log to be written to its end.
+const LOG_CLOSE: Duration = Duration::from_secs(5);
+
+/// Where the process is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No plan is in use yet.
+    Starting,
+    /// As it should be.
+    Serving,
+    /// Nothing new is accepted; what runs may end.
+    Draining {
+        /// Until then.
+        until: Tick,
+        /// Shards without connections.
+        drained: Vec<bool>,
+        /// What the process will exit with.
+        code: u8,
+    },
+    /// Shards were told to stop.
+    Ending {
+        /// They are waited for until then.
+        until: Tick,
+        /// What the process will exit with.
+        code: u8,
+    },
+    /// Nothing is left to do.
+    Ended {
+        /// What the process exits with.
+        code: u8,
+    },
+}
+
+impl State {
+    /// When something must be done even if nothing happens.
+    pub fn deadline(&self) -> Tick {
+        match self {
+            State::Starting | State::Serving => Tick::NEVER,
+            State::Draining { until, .. } | State::Ending { until, .. } => *until,
+            State::Ended { .. } => Tick::ZERO,
+        }
+    }
+
+    /// Its name in the status document.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Serving => "running",
+            State::Draining { .. } => "draining",
+            State::Ending { .. } | State::Ended { .. } => "stopping",
+        }
+    }
+}
+
+impl Plane {
+    /// Somebody asks the process to end.
+    pub fn stop(&mut self, mode: StopMode) {
+        match (&self.state, mode) {
+            (State::Serving, StopMode::Drain) => {
+                let wait = self.drain_wait();
+                self.supervisor.stopping();
+                self.drain(wait, 0);
+            }
+            (State::Starting, _) | (State::Serving, StopMode::Now) => {
+                self.supervisor.stopping();
+                self.end(0);
+            }
+            (State::Draining { code, .. }, _) => {
+                tracing::info!("asked again: stopping at once");
+                self.end(*code);
+            }
+            (State::Ending { .. } | State::Ended { .. }, _) => {}
+        }
+    }
+
+    /// A successor accepts connections now: finish what runs here.
+    pub(super) fn replaced(&mut self) {
+        self.admin = None;
+        self.control = None;
+        if matches!(self.state, State::Serving) {
+            self.drain(self.drain_wait(), 0);
+        }
+    }
+
+    fn drain_wait(&self) -> Duration {
+        self.current.as_ref().map_or(DRAIN_DEFAULT, |current| current.plan.process.drain)
+    }
+
+    fn drain(&mut self, wait: Duration, code: u8) {
+        tracing::info!(seconds = wait.as_secs(), "stopping when running requests ended");
+        self.give_up_reloads();
+        self.shards.send_all(|_| ToShard::Drain);
+        // Our own copies too, or clients would be accepted by the kernel and never served.
+        self.sockets.close();
+        self.state =
+            State::Draining { until: machine::now().after(wait), drained: vec![false; self.shards.count()], code };
+    }
+
+    fn end(&mut self, code: u8) {
+        self.give_up_reloads();
+        self.shards.send_all(|_| ToShard::Stop);
+        self.sockets.close();
+        self.state = State::Ending { until: machine::now().after(END_MAX), code };
+    }
+
+    /// A shard has no connection left.
+    pub(super) fn drained(&mut self, shard: usize) {
+        if let State::Draining { drained, .. } = &mut self.state
+            && let Some(mark) = drained.get_mut(shard)
+        {
+            *mark = true;
+        }
+    }
+
+    /// A shard cannot go on: the process ends with an error, so that whoever watches it starts it anew.
+    pub(super) fn shard_failed(&mut self, shard: usize, reason: &str) {
+        match &mut self.state {
+            State::Starting => {
+                tracing::error!(shard, reason, "a shard failed; the process ends");
+                self.end(1);
+            }
+            State::Serving => {
+                tracing::error!(shard, reason, "a shard failed; the process ends when the others have finished");
+                let wait = self.drain_wait().min(DRAIN_AFTER_FAILURE);
+                self.drain(wait, 1);
+                self.drained(shard);
+            }
+            State::Draining { code, drained, .. } => {
+                if let Some(mark) = drained.get_mut(shard).filter(|mark| !**mark) {
+                    tracing::error!(shard, reason, "a shard failed");
+                    *mark = true;
+                    *code = 1;
+                }
+            }
+            State::Ending { .. } | State::Ended { .. } => {}
+        }
+    }
+
+    /// Looks for shards whose threads are over or that take no messages.
+    pub(super) fn look_after_shards(&mut self) {
+        let ended: Vec<usize> = self.shards.ended().collect();
+        ended.into_iter().for_each(|shard| self.shard_failed(shard, "its thread ended"));
+        let stuck: Vec<usize> = self.shards.stuck().collect();
+        stuck.into_iter().for_each(|shard| self.shard_failed(shard, "it takes no messages"));
+    }
+
+    /// Goes on where a state is over.
+    pub(super) fn step_stop(&mut self, now: Tick) {
+        match &self.state {
+            State::Draining { until, drained, code } => {
+                let left = drained.iter().filter(|done| !**done).count();
+                if left > 0 && now < *until {
+                    return;
+                }
+                if left > 0 {
+                    let open = self.tally.sums().value(Counter::Connections);
+                    tracing::warn!(
+                        shards = left,
+                        connections = open,
+                        "the deadline is over; what still runs is cut off"
+                    );
+                }
+                self.end(*code);
+            }
+            State::Ending { until, code } => {
+                let over = self.shards.ended().count() == self.shards.count();
+                if !over && now < *until {
+                    return;
+                }
+                if !over {
+                    tracing::error!("not all shards ended in time");
+                }
+                self.state = State::Ended { code: *code };
+            }
+            State::Starting | State::Serving | State::Ended { .. } => {}
+        }
+    }
+
+    /// Writes the log to its end and says what was done in all this time.
+    pub(super) fn last_words(&mut self) {
+        let dropped = self.log_dropped();
+        if let Some(log) = self.log.take() {
+            log.close(LOG_CLOSE);
+        }
+        if self.current.is_none() {
+            return;
+        }
+        let sums = self.tally.sums();
+        let count = |counter| self.tally.since_start(&sums, counter);
+        let classes = [
+            RouteCounter::Status1xx,
+            RouteCounter::Status2xx,
+            RouteCounter::Status3xx,
+            RouteCounter::Status4xx,
+            RouteCounter::Status5xx,
+        ];
+        let requests: u64 = classes.into_iter().map(count).sum();
+        let by_class: Vec<String> =
+            classes.into_iter().map(|class| format!("{} {}", class.name(), count(class))).collect();
+        tracing::info!(
+            uptime = %duration_words(machine::now().since(self.setup.started)),
+            connections = sums.value(Counter::Accepted),
+            requests,
+            classes = %by_class.join(", "),
+            aborted = count(RouteCounter::Aborted),
+            rejected = sums.value(Counter::Rejected),
+            unrouted = sums.value(Counter::Unrouted),
+            log_lines_dropped = dropped + sums.value(Counter::LogLinesDropped),
+            "stopped"
+        );
+    }
+
+    /// Log lines that the writers of this process dropped.
+    pub(super) fn log_dropped(&self) -> u64 {
+        self.log_dropped_before + self.log.as_ref().map_or(0, crate::control::log::Log::dropped)
+    }
+}
+
+/// A time as people say it: `3d 4h`, `5m 6s`, `7s`.
+pub fn duration_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(parts.len() - 1);
+    let words: Vec<String> = parts[first..].iter().take(2).map(|(count, unit)| format!("{count}{unit}")).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_parts_at_most() {
+        let cases = [(0, "0s"), (7, "7s"), (306, "5m 6s"), (3_600, "1h 0m"), (273_600, "3d 4h")];
+        for (seconds, words) in cases {
+            assert_eq!(duration_words(Duration::from_secs(seconds)), words);
+        }
+    }
+}

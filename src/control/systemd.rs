@@ -1,0 +1,114 @@
+//! Tells the service manager how we are (`sd_notify`): plain datagrams to the socket that `NOTIFY_SOCKET` names. Without
+//! one, all of this does nothing.
+
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use crate::base::Tick;
+
+/// The way to the service manager.
+#[derive(Debug, Default)]
+pub struct Supervisor {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    watchdog: Option<Duration>,
+}
+
+impl Supervisor {
+    /// As the environment names it.
+    pub fn of_process() -> Supervisor {
+        let variable = |name| std::env::var_os(name).unwrap_or_default();
+        let own_pid = std::process::id().to_string();
+        let pid = variable("WATCHDOG_PID");
+        let watchdog = variable("WATCHDOG_USEC");
+        let ours = pid.is_empty() || pid == *own_pid;
+        Supervisor::new(&variable("NOTIFY_SOCKET"), watchdog.to_str().filter(|_| ours))
+    }
+
+    fn new(socket: &OsStr, watchdog_micros: Option<&str>) -> Supervisor {
+        let address = match socket.as_bytes() {
+            [] => None,
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
+            _ => SocketAddr::from_pathname(socket).ok(),
+        };
+        let micros = watchdog_micros.and_then(|text| text.parse().ok()).filter(|micros| *micros > 0);
+        let socket = address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address)));
+        // Twice as often as asked for, as the manual advises.
+        let watchdog = micros.filter(|_| socket.is_some()).map(|micros: u64| Duration::from_micros(micros / 2));
+        Supervisor { socket, watchdog }
+    }
+
+    /// How often `alive` must be called; `None` where nobody watches.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// We serve, in these words.
+    pub fn ready(&self, words: &str) {
+        self.send(&format!("READY=1\nSTATUS={words}"));
+    }
+
+    /// A new plan is being taken into use; `ready` ends it.
+    pub fn reloading(&self, now: Tick) {
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.nanos() / 1_000));
+    }
+
+    /// We end.
+    pub fn stopping(&self) {
+        self.send("STOPPING=1\nSTATUS=stopping");
+    }
+
+    /// The process of that number has taken over.
+    pub fn replaced_by(&self, pid: u32) {
+        self.send(&format!("MAINPID={pid}"));
+    }
+
+    /// The control plane turns.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
+    fn send(&self, message: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
+        {
+            tracing::debug!(%error, "the service manager does not listen");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_by_path_and_by_abstract_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let name = format!("turnpike-test-{}-{:p}", std::process::id(), &folder);
+        let by_path = UnixDatagram::bind(&path).expect("bound");
+        let address = SocketAddr::from_abstract_name(&name).expect("a name");
+        let by_name = UnixDatagram::bind_addr(&address).expect("bound");
+        for (listener, socket) in [(by_path, path.into_os_string()), (by_name, format!("@{name}").into())] {
+            let supervisor = Supervisor::new(&socket, Some("3000000"));
+            assert_eq!(supervisor.watchdog(), Some(Duration::from_millis(1_500)));
+            supervisor.ready("2 listeners");
+            supervisor.reloading(Tick::from_nanos(5_000_000));
+            let mut bytes = [0; 100];
+            let count = listener.recv(&mut bytes).expect("received");
+            assert_eq!(&bytes[..count], b"READY=1\nSTATUS=2 listeners");
+            let count = listener.recv(&mut bytes).expect("received");
+            assert_eq!(&bytes[..count], b"RELOADING=1\nMONOTONIC_USEC=5000");
+        }
+    }
+
+    #[test]
+    fn without_a_socket_nothing_happens() {
+        let supervisor = Supervisor::new(OsStr::new(""), Some("1000"));
+        supervisor.stopping();
+        assert_eq!(supervisor.watchdog(), None);
+        Supervisor::new(OsStr::new("/nonexistent/notify"), None).alive();
+    }
+}

@@ -1,0 +1,144 @@
+//! Answers that the gateway makes itself: fixed ones, redirects, refusals, faults.
+
+use std::time::Duration;
+
+use crate::base::ascii::push_decimal;
+use crate::base::{Buf, Fault, FaultKind, limits};
+use crate::config::plan::FixedAnswer;
+use crate::edge::exchange::Exchange;
+use crate::edge::gate;
+use crate::edge::scratch::Work;
+use crate::edge::stream::{Client, Outgoing, Source};
+use crate::edge::vars::Vars;
+use crate::net::Net;
+use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
+use crate::wire::patch::Patch;
+use crate::wire::problem;
+
+/// Closes the connection without an answer, as nginx does.
+pub const CLOSE_WITHOUT_ANSWER: u16 = 444;
+
+/// Sends an answer with this body and whatever `work.effects.to_client` adds.
+pub async fn send<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    status: u16,
+    content_type: Option<&[u8]>,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let Exchange { scene, client, work, .. } = exchange;
+    let head_only = scene.request.head.method == Method::Head;
+    let bodiless = status < 200 || status == 204 || status == 304;
+    let length = match body.len() as u64 {
+        0 => BodyLength::None,
+        _ if bodiless || head_only => BodyLength::None,
+        bytes => BodyLength::Exact(bytes),
+    };
+    work.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
+    if let Some(content_type) = content_type
+        && !bodiless
+    {
+        work.effects.to_client.add(b"Content-Type", content_type);
+    }
+    if head_only && !bodiless {
+        // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
+        work.effects.to_client.add_with(b"Content-Length", |value| push_decimal(value, body.len() as u64));
+    }
+    gate::adapt(*scene, work, b"");
+    let Work { response, effects, record, .. } = &mut **work;
+    record.status = status;
+    let outgoing =
+        Outgoing { response: Response { bytes: &[], head: response }, patch: &effects.to_client, length, upgrades: false };
+    client.compose(outgoing);
+    record.committed = true;
+    let pool = &scene.shard.pool;
+    let mut buf = pool.take(limits::HEADROOM + body.len());
+    if buf.capacity() < limits::HEADROOM + body.len() {
+        // Above the largest class there is no pooled buffer; this one is freed after use.
+        buf = Buf::with_capacity(limits::HEADROOM + body.len());
+    }
+    buf.reset(limits::HEADROOM);
+    if length != BodyLength::None {
+        let copied = buf.append(body);
+        debug_assert!(copied, "room was made above");
+        record.sent.set(body.len() as u64);
+    }
+    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    let (sent, buf) = client.commit(buf, until).await;
+    pool.put(buf);
+    sent
+}
+
+/// Sends a problem document (RFC 9457) for a fault. Faults of the connection's reading end also close it.
+pub async fn fault<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    fault: Fault,
+) -> Result<(), Fault> {
+    exchange.work.record.fault = Some(fault.kind);
+    if fault.kind == FaultKind::ClientClosed {
+        exchange.work.record.status = fault.kind.status();
+        exchange.work.record.aborted = true;
+        return Ok(());
+    }
+    let unread = exchange.work.body_begun && !exchange.source.done();
+    if unread || ends_connection(fault.kind) {
+        exchange.client.close_after();
+    }
+    // Nothing that policies wanted to say about a success belongs on a failure, except what CORS and limits say.
+    if fault.kind.status() == 503 {
+        exchange.work.effects.to_client.add(b"Retry-After", b"1");
+    }
+    send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes()).await
+}
+
+/// After these the connection's next bytes are not known to be a request.
+fn ends_connection(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::BadRequest
+            | FaultKind::RequestTimeout
+            | FaultKind::BodyTooLarge
+            | FaultKind::TargetTooLong
+            | FaultKind::HeadTooLarge
+            | FaultKind::NotImplemented
+            | FaultKind::VersionNotSupported
+            | FaultKind::ExpectationFailed
+            | FaultKind::Internal
+    )
+}
+
+/// Sends `100 Continue`: the body is wanted (RFC 9110 section 15.2.1).
+pub async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    let Exchange { scene, client, .. } = exchange;
+    let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
+    let patch = Patch::default();
+    let response = Response { bytes: &[], head: &head };
+    client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    let (sent, _) = client.commit(Buf::empty(), until).await;
+    sent
+}
+
+/// Sends a route's fixed answer.
+pub async fn fixed<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    answer: &FixedAnswer,
+) -> Result<(), Fault> {
+    if answer.status == CLOSE_WITHOUT_ANSWER {
+        exchange.work.record.status = CLOSE_WITHOUT_ANSWER;
+        exchange.work.record.aborted = true;
+        return Ok(());
+    }
+    let mut body = std::mem::take(&mut exchange.work.value);
+    body.clear();
+    answer.body.render(&Vars::new(exchange.scene, exchange.work), &mut body);
+    let content_type = answer.content_type.as_deref().map(str::as_bytes);
+    let sent = send(exchange, answer.status, content_type, &body).await;
+    exchange.work.value = body;
+    sent
+}
+
+/// `Retry-After` in whole seconds, rounded up (RFC 9110 section 10.2.3).
+pub fn retry_after(work: &mut Work, wait: Duration) {
+    let seconds = wait.as_millis().div_ceil(1_000).max(1) as u64;
+    work.effects.to_client.add_with(b"Retry-After", |value| push_decimal(value, seconds));
+}

@@ -1,0 +1,137 @@
+//! The client's side of TLS, for upstreams: a configuration from parsed material.
+//!
+//! A configuration keeps sessions to take up again in a table under a lock, so that each shard should have its own.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::material::MaterialError;
+use super::server::{Certificate, Versions, certified, provider, refused, root_store};
+
+/// What a client trusts and shows.
+#[derive(Debug)]
+pub struct ClientMaterial {
+    /// Whom to trust.
+    pub roots: Roots,
+    /// Whether to check the server's certificate.
+    pub verify: Verify,
+    /// The certificate to show where the server asks for one; its names are not used.
+    pub certificate: Option<Certificate>,
+    /// Application protocols, the preferred one first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Versions of the protocol.
+    pub versions: Versions,
+}
+
+/// Certificate authorities to trust.
+#[derive(Clone, Debug)]
+pub enum Roots {
+    /// Those of the machine, read once.
+    System,
+    /// These only.
+    Custom(Vec<CertificateDer<'static>>),
+}
+
+/// Whether a server has to prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Yes: chain, validity and name.
+    Full,
+    /// No. It still has to own the key of the certificate that it shows.
+    Off,
+}
+
+/// The configuration that `material` describes.
+pub fn client_config(material: &ClientMaterial) -> Result<ClientConfig, MaterialError> {
+    let verifier: Arc<dyn ServerCertVerifier> = match material.verify {
+        Verify::Full => {
+            let builder = WebPkiServerVerifier::builder_with_provider(roots(&material.roots)?, provider());
+            builder.build().map_err(|error| MaterialError::Refused(error.to_string()))?
+        }
+        Verify::Off => Arc::new(Anybody),
+    };
+    // `dangerous` is how rustls takes any verifier that was made outside of the builder; which one it is was decided above.
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(material.versions.list())
+        .map_err(refused)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match &material.certificate {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            // Checked here, because rustls itself does not say that key and certificate differ.
+            certified(&own.chain, &own.key)?;
+            builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()).map_err(refused)?
+        }
+    };
+    config.alpn_protocols.clone_from(&material.alpn);
+    Ok(config)
+}
+
+/// A host name or address as the name of a server.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, MaterialError> {
+    ServerName::try_from(host.to_owned()).map_err(|_| MaterialError::BadName(host.to_owned()))
+}
+
+fn roots(wanted: &Roots) -> Result<Arc<RootCertStore>, MaterialError> {
+    match wanted {
+        Roots::System => system_roots(),
+        Roots::Custom(certificates) => root_store(certificates).map(Arc::new),
+    }
+}
+
+/// The machine's authorities. Those that cannot be parsed are left out, as every TLS client does.
+fn system_roots() -> Result<Arc<RootCertStore>, MaterialError> {
+    static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let store = SYSTEM.get_or_init(|| {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(store)
+    });
+    if store.is_empty() { Err(MaterialError::NoRoots) } else { Ok(store.clone()) }
+}
+
+/// Takes every certificate.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,205 @@
+//! Handshakes: who shows what to whom, and what comes of it.
+
+use super::*;
+use crate::net::uring::tests::receive as receive_plain;
+
+#[test]
+fn a_session_says_what_was_agreed() {
+    let authority = Authority::new();
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        for (versions, version) in [(Versions::Both, Version::Tls13), (Versions::Tls12, Version::Tls12)] {
+            let mut server = server_of(vec![authority.server(&["localhost"])]);
+            server.versions = versions;
+            let configs = Configs::of(&server, &client_of(&authority));
+            let (client, server) = configs.pair(&net, &listener).await;
+            let expected = Session {
+                alpn: Some(b"http/1.1"[..].into()),
+                server_name: Some("localhost".into()),
+                version,
+                peer_subject: None,
+                resumed: false,
+            };
+            assert_eq!(server.session(), &expected);
+            assert_eq!(client.session().version, version);
+            assert_eq!(client.session().peer_subject.as_deref(), Some("CN=server"));
+            send(&net, &client, b"hello").await;
+            assert_eq!(receive(&net, &server, 5).await, b"hello");
+        }
+    });
+}
+
+#[test]
+fn the_name_chooses_the_certificate() {
+    let authority = Authority::new();
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        let named =
+            |subject: &str, names: &[&str]| authority.certificate(names, subject, ExtendedKeyUsagePurpose::ServerAuth);
+        let mut renamed = named("given", &["*.given.example"]);
+        renamed.names = vec!["Only.Given.Example".to_owned()];
+        let certificates = vec![
+            named("default", &["default.example"]),
+            named("exact", &["a.wild.example"]),
+            named("wild", &["*.wild.example", "wild.example"]),
+            renamed,
+        ];
+        let mut material = server_of(certificates);
+        let mut client = client_of(&authority);
+        client.verify = Verify::Off;
+        let configs = Configs::of(&material, &client);
+        let expectations = [
+            ("a.wild.example", "exact"),
+            ("A.Wild.Example", "exact"),
+            ("b.wild.example", "wild"),
+            ("wild.example", "wild"),
+            ("c.b.wild.example", "default"),
+            ("only.given.example", "given"),
+            ("other.given.example", "default"),
+            ("nobody.example", "default"),
+            ("127.0.0.1", "default"),
+        ];
+        for (name, subject) in expectations {
+            let ends = pair(&net, &listener).await;
+            let (client, _server) = configs.over(&net, name, ends).await;
+            let shown = client.unwrap().session().peer_subject.clone();
+            assert_eq!(shown.as_deref(), Some(format!("CN={subject}").as_str()), "for {name}");
+        }
+        material.default = None;
+        let configs = Configs::of(&material, &client);
+        let (client, server) = configs.over(&net, "nobody.example", pair(&net, &listener).await).await;
+        assert!(client.is_err() && server.is_err());
+    });
+}
+
+#[test]
+fn servers_are_verified() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        let server = server_of(vec![authority.server(&["localhost"])]);
+        for (name, trusted, fine) in
+            [("localhost", &authority, true), ("elsewhere", &authority, false), ("localhost", &other, false)]
+        {
+            let configs = Configs::of(&server, &client_of(trusted));
+            let (client, server) = configs.over(&net, name, pair(&net, &listener).await).await;
+            assert_eq!((client.is_ok(), server.is_ok()), (fine, fine), "{name}");
+        }
+    });
+}
+
+#[test]
+fn clients_show_certificates() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        let roots = || vec![authority.root()];
+        let cases = [
+            (ClientAuth::Optional(roots()), None, Some(None)),
+            (ClientAuth::Optional(roots()), Some(authority.client("alice")), Some(Some("CN=alice"))),
+            (ClientAuth::Optional(roots()), Some(other.client("mallory")), None),
+            (ClientAuth::Required(roots()), Some(authority.client("bob")), Some(Some("CN=bob"))),
+            (ClientAuth::Required(roots()), None, None),
+            (ClientAuth::Off, Some(authority.client("carol")), Some(None)),
+        ];
+        for (client_auth, certificate, expected) in cases {
+            let case = format!("{client_auth:?}").split('(').next().map(str::to_owned);
+            let mut server = server_of(vec![authority.server(&["localhost"])]);
+            server.client_auth = client_auth;
+            let client = ClientMaterial { certificate, ..client_of(&authority) };
+            let configs = Configs::of(&server, &client);
+            let (client, server) = configs.over(&net, "localhost", pair(&net, &listener).await).await;
+            match expected {
+                Some(subject) => assert_eq!(server.unwrap().session().peer_subject.as_deref(), subject, "{case:?}"),
+                None => {
+                    assert!(server.is_err(), "{case:?}");
+                    // In TLS 1.3 the client is done before the server refuses; it learns when it reads.
+                    if let Ok(client) = client {
+                        assert!(read_once(&net, &client).await.is_err());
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn sessions_are_resumed_also_after_a_reload() {
+    let authority = Authority::new();
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        for versions in [Versions::Tls13, Versions::Tls12] {
+            let certificate = || vec![authority.server(&["localhost"])];
+            let mut before = server_of(certificate());
+            before.versions = versions;
+            let mut after = server_of(certificate());
+            after.versions = versions;
+            after.tickets = before.tickets.clone();
+            let client: Arc<ClientConfig> = client_config(&client_of(&authority)).unwrap().into();
+            let mut resumed = Vec::new();
+            for material in [&before, &before, &after, &server_of(certificate())] {
+                let configs = Configs { server: server_config(material).unwrap().into(), client: client.clone() };
+                let (client, server) = configs.pair(&net, &listener).await;
+                // Session tickets come with the first bytes of the server.
+                send(&net, &server, b"x").await;
+                receive(&net, &client, 1).await;
+                assert_eq!(client.session().resumed, server.session().resumed);
+                resumed.push(server.session().resumed);
+            }
+            assert_eq!(resumed, [false, true, true, false], "{versions:?}");
+        }
+    });
+}
+
+#[test]
+fn who_speaks_no_tls_gets_an_alert() {
+    let configs = Configs::plain();
+    on_each(async |net: Uring| {
+        let (near, far) = pair(&net, &listen(&net)).await;
+        let talking = async {
+            send(&net, &near, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            let alert = receive_plain(&net, &near, 7).await;
+            assert_eq!(alert[..3], [21, 3, 3]);
+        };
+        let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net));
+        let ((), accepted) = both(talking, accepting).await;
+        assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+    });
+}
+
+#[test]
+fn handshakes_have_a_deadline() {
+    let configs = Configs::plain();
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        let (near, far) = pair(&net, &listener).await;
+        let silent = accept(far, configs.server.clone(), BufPool::new(), within(&net, 10)).await;
+        assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
+        drop(near);
+        let (near, _far) = pair(&net, &listener).await;
+        let name = server_name("localhost").unwrap();
+        let silent = connect(near, configs.client.clone(), name, BufPool::new(), within(&net, 10)).await;
+        assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
+        let (near, far) = pair(&net, &listener).await;
+        drop(near);
+        let gone = accept(far, configs.server.clone(), BufPool::new(), soon(&net)).await;
+        assert_eq!(kind(&gone), Some(io::ErrorKind::UnexpectedEof));
+    });
+}
+
+#[test]
+fn handshakes_dropped_at_any_moment_do_no_harm() {
+    let configs = Configs::plain();
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        for round in 0..200_u64 {
+            let (near, far) = pair(&net, &listener).await;
+            let moment = net.now().after(std::time::Duration::from_micros(round * 17 % 2_000));
+            let shaking = configs.over(&net, "localhost", (near, far));
+            drop(unless(shaking, net.sleep_until(moment)).await);
+        }
+        let (client, server) = configs.pair(&net, &listener).await;
+        send(&net, &client, b"fine").await;
+        assert_eq!(receive(&net, &server, 4).await, b"fine");
+    });
+}

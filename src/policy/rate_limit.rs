@@ -1,0 +1,320 @@
+//! Hot. Requests per time for every key, exact over all shards (`lease`), with `RateLimit` and `RateLimit-Policy`
+//! fields as draft-ietf-httpapi-ratelimit-headers-11 has them, `Retry-After`, and a problem body.
+//!
+//! What `RateLimit` says is what this shard knows; other shards may hold more. A key that never came before is full.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+
+use crate::base::Tick;
+use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, RouteId};
+use crate::policy::gcra::Rate;
+use crate::policy::lease::{Holder, LimitId, ShardId, Standing, Taken};
+use crate::policy::phase::Phase;
+use crate::policy::text::{append_decimal, append_field_string};
+
+/// A rate limit.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name; goes into `RateLimit` and identifies it over reloads.
+    pub name: Arc<str>,
+    /// How many, and how many at once.
+    pub rate: Rate,
+    /// What is counted apart from each other.
+    pub key: Key,
+    /// Whether routes that share the policy share the counts.
+    pub scope: Scope,
+    /// The status of a refusal, usually 429.
+    pub status: u16,
+    /// What a refused client reads as `detail`; may be empty.
+    pub detail: Box<str>,
+    /// Whether clients are told where they stand.
+    pub fields: FieldsSent,
+    /// Whether it refuses at all.
+    pub mode: Mode,
+    /// Keys that one shard remembers. Above it, keys that are full again make room; with one shard, where none is, see
+    /// `table_full`.
+    pub keys_max: usize,
+    /// What happens to a request whose key has no room.
+    pub table_full: OnTrouble,
+    /// How long a request waits for a grant at the first touch of a key, or when the shard's own tokens are used up.
+    pub lease_wait: Duration,
+    /// What happens to a request that waited in vain: the control plane is overloaded or gone.
+    pub lease_missing: OnTrouble,
+    /// Keys the hash of keys, so that nobody can make his key collide with another's: random, the same on all shards
+    /// and for the life of the process.
+    pub hash_seed: u64,
+}
+
+/// What is counted apart from each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// The client's address, by its first bits.
+    Address {
+        /// Of an IPv4 address, 0 to 32.
+        v4_prefix: u8,
+        /// Of an IPv6 address, 0 to 128. One client usually has a whole /64.
+        v6_prefix: u8,
+    },
+    /// The identified consumer; where there is none, the address (/32, /64).
+    Consumer,
+    /// The first value of this request field; where it is missing, the address (/32, /64).
+    Header(Box<[u8]>),
+    /// Everything together.
+    Everything,
+}
+
+/// Whether routes that share the policy share the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// They do.
+    Shared,
+    /// Each route counts for itself.
+    PerRoute,
+}
+
+/// Whether clients are told where they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldsSent {
+    /// `RateLimit` and `RateLimit-Policy` on every response; `Retry-After` on refusals.
+    Always,
+    /// Only `Retry-After` on refusals.
+    OnRefusal,
+    /// Nothing.
+    Never,
+}
+
+/// Whether it refuses at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Enforce,
+    /// It counts, notes in `Effects::reported` what it would refuse, never makes a request wait, and lets everything
+    /// pass.
+    Report,
+}
+
+/// What happens to a request that cannot be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTrouble {
+    /// 503 with `Retry-After: 1`.
+    Unavailable,
+    /// Refused as if the limit were used up.
+    Refuse,
+    /// Let through uncounted.
+    Admit,
+}
+
+impl Plan {
+    /// A limit with everything else as most users want it.
+    pub fn new(name: &str, rate: Rate, key: Key) -> Plan {
+        Plan {
+            name: Arc::from(name),
+            rate,
+            key,
+            scope: Scope::Shared,
+            status: 429,
+            detail: Box::from(""),
+            fields: FieldsSent::Always,
+            mode: Mode::Enforce,
+            keys_max: 100_000,
+            table_full: OnTrouble::Unavailable,
+            lease_wait: Duration::from_millis(50),
+            lease_missing: OnTrouble::Unavailable,
+            hash_seed: 0,
+        }
+    }
+
+    /// Limits by address protect what identifies clients; the others need to know who it is.
+    pub fn phase(&self) -> Phase {
+        match self.key {
+            Key::Address { .. } => Phase::Screen,
+            Key::Consumer | Key::Header(_) | Key::Everything => Phase::Admit,
+        }
+    }
+
+    /// Equal where a new plan counts the same things with the same rate under the same name. A limit whose identity
+    /// changed, and every limit of a new process, starts full.
+    pub fn limit_id(&self) -> LimitId {
+        let mut hasher = self.hasher();
+        (&*self.name, self.rate, &self.key, self.scope).hash(&mut hasher);
+        LimitId(hasher.finish())
+    }
+
+    /// A shard's state.
+    pub fn holder(&self, shard: ShardId, shards: u32) -> Holder {
+        Holder::new(self.limit_id(), self.rate, shard, shards, self.keys_max)
+    }
+
+    pub(super) fn decide<L>(
+        &self,
+        holder: &mut Holder,
+        facts: &Facts<'_, L>,
+        effects: &mut Effects,
+        now: Tick,
+    ) -> Decision<'_> {
+        let key = self.key_of(facts);
+        let taken = holder.take(key, 1, now);
+        self.judge(taken, key, effects, now)
+    }
+
+    pub(super) fn resume<L>(
+        &self,
+        holder: &mut Holder,
+        facts: &Facts<'_, L>,
+        reply: Reply<'_>,
+        effects: &mut Effects,
+        now: Tick,
+    ) -> Decision<'_> {
+        match reply {
+            Reply::Granted => {
+                let key = self.key_of(facts);
+                let taken = holder.retake(key, 1, now);
+                self.judge(taken, key, effects, now)
+            }
+            Reply::Expired | Reply::Failed(_) | Reply::Subrequest(_) => {
+                self.trouble(self.lease_missing, "lease_missing", effects)
+            }
+        }
+    }
+
+    fn judge(&self, taken: Taken, key: u64, effects: &mut Effects, now: Tick) -> Decision<'_> {
+        match taken {
+            Taken::Yes(standing) => {
+                self.add_fields(standing, effects);
+                Decision::Pass
+            }
+            Taken::No(standing) => {
+                if self.mode == Mode::Report {
+                    effects.reported = Some("rate_limited");
+                    return Decision::Pass;
+                }
+                self.add_fields(standing, effects);
+                self.refuse(seconds(standing.next), effects)
+            }
+            Taken::Wait => match self.mode {
+                Mode::Enforce => Decision::Ask(Ask::Lease { key, until: now.after(self.lease_wait) }),
+                Mode::Report => Decision::Pass,
+            },
+            Taken::TableFull => self.trouble(self.table_full, "rate_limit_table_full", effects),
+        }
+    }
+
+    fn trouble(&self, what: OnTrouble, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
+        if self.mode == Mode::Report {
+            effects.reported = Some(reason);
+            return Decision::Pass;
+        }
+        match what {
+            OnTrouble::Admit => {
+                effects.reported = Some(reason);
+                Decision::Pass
+            }
+            OnTrouble::Refuse => self.refuse(1, effects),
+            OnTrouble::Unavailable => {
+                self.add_retry_after(1, effects);
+                let problem = Problem {
+                    kind: REDUCED_CAPACITY,
+                    title: "Temporarily out of capacity",
+                    detail: "",
+                    violated_policy: &self.name,
+                };
+                Decision::Answer(Answer { status: 503, reason, body: Body::Problem(problem) })
+            }
+        }
+    }
+
+    fn refuse(&self, retry_after: u64, effects: &mut Effects) -> Decision<'_> {
+        self.add_retry_after(retry_after, effects);
+        let problem = Problem {
+            kind: QUOTA_EXCEEDED,
+            title: "Too many requests",
+            detail: &self.detail,
+            violated_policy: &self.name,
+        };
+        Decision::Answer(Answer { status: self.status, reason: "rate_limited", body: Body::Problem(problem) })
+    }
+
+    fn add_retry_after(&self, retry_after: u64, effects: &mut Effects) {
+        if self.fields != FieldsSent::Never {
+            effects.to_client.add_with(b"Retry-After", |out| append_decimal(retry_after, out));
+        }
+    }
+
+    fn add_fields(&self, standing: Standing, effects: &mut Effects) {
+        if self.fields != FieldsSent::Always {
+            return;
+        }
+        // The quota is what can be had at once; its window is the time until that much has come again.
+        effects.to_client.add_with(b"RateLimit-Policy", |out| {
+            append_field_string(&self.name, out);
+            out.extend_from_slice(b";q=");
+            append_decimal(u64::from(self.rate.burst()), out);
+            out.extend_from_slice(b";w=");
+            append_decimal(seconds(self.rate.fill_time()), out);
+        });
+        effects.to_client.add_with(b"RateLimit", |out| {
+            append_field_string(&self.name, out);
+            out.extend_from_slice(b";r=");
+            append_decimal(u64::from(standing.left), out);
+            out.extend_from_slice(b";t=");
+            append_decimal(seconds(standing.next), out);
+        });
+    }
+
+    fn key_of<L>(&self, facts: &Facts<'_, L>) -> u64 {
+        let mut hasher = self.hasher();
+        if self.scope == Scope::PerRoute {
+            facts.route.unwrap_or(RouteId(u32::MAX)).hash(&mut hasher);
+        }
+        // The first byte keeps the kinds apart: a consumer must not share with the address that hashes alike.
+        match &self.key {
+            Key::Address { v4_prefix, v6_prefix } => hash_address(facts.client, *v4_prefix, *v6_prefix, &mut hasher),
+            Key::Everything => 0_u8.hash(&mut hasher),
+            Key::Consumer => match facts.consumer {
+                Some(consumer) => (1_u8, consumer).hash(&mut hasher),
+                None => hash_address(facts.client, 32, 64, &mut hasher),
+            },
+            Key::Header(name) => match facts.request.named(name) {
+                Some(value) => (2_u8, value).hash(&mut hasher),
+                None => hash_address(facts.client, 32, 64, &mut hasher),
+            },
+        }
+        hasher.finish()
+    }
+
+    fn hasher(&self) -> ahash::AHasher {
+        RandomState::with_seeds(self.hash_seed, !self.hash_seed, SEEDS[0], SEEDS[1]).build_hasher()
+    }
+}
+
+/// IPv4-mapped IPv6 is the IPv4 client that it is.
+fn hash_address(address: IpAddr, v4_prefix: u8, v6_prefix: u8, hasher: &mut impl Hasher) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4_prefix.into())).unwrap_or(0);
+            (4_u8, u32::from(address) & mask).hash(hasher);
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6_prefix.into())).unwrap_or(0);
+            (6_u8, u128::from(address) & mask).hash(hasher);
+        }
+    }
+}
+
+/// Whole seconds, rounded up, at least 1: neither field knows fractions, and a client that comes too early is refused
+/// again.
+fn seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Hot. A bounded table with keys that are already good hashes, and a hand that goes round its entries.
+//!
+//! Entries lie densely, so the hand can visit a few at a time; removing moves the last entry into the gap.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// At most `max` entries by `u64`.
+#[derive(Debug)]
+pub(super) struct Table<V> {
+    places: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
+    entries: Vec<(u64, V)>,
+    hand: usize,
+    max: usize,
+}
+
+impl<V> Table<V> {
+    pub fn new(max: usize) -> Table<V> {
+        let max = max.min(u32::MAX as usize);
+        Table { places: HashMap::default(), entries: Vec::new(), hand: 0, max }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_at_cap(&self) -> bool {
+        self.entries.len() >= self.max
+    }
+
+    pub fn find(&mut self, key: u64) -> Option<&mut V> {
+        let place = *self.places.get(&key)?;
+        Some(&mut self.entries[place as usize].1)
+    }
+
+    /// Adds an entry for a key that has none. The caller made room before.
+    pub fn insert(&mut self, key: u64, value: V) -> &mut V {
+        debug_assert!(!self.is_at_cap() && !self.places.contains_key(&key));
+        let place = self.entries.len();
+        self.places.insert(key, place as u32);
+        self.entries.push((key, value));
+        &mut self.entries[place].1
+    }
+
+    pub fn remove(&mut self, key: u64) -> Option<V> {
+        let place = self.places.remove(&key)? as usize;
+        let (_, value) = self.entries.swap_remove(place);
+        if let Some((moved, _)) = self.entries.get(place) {
+            self.places.insert(*moved, place as u32);
+        }
+        Some(value)
+    }
+
+    /// The entry under the hand, which moves on by one; `None` only where the table is empty.
+    pub fn step(&mut self) -> Option<(u64, &mut V)> {
+        if self.hand >= self.entries.len() {
+            self.hand = 0;
+        }
+        let (key, value) = self.entries.get_mut(self.hand)?;
+        self.hand += 1;
+        Some((*key, value))
+    }
+}
+
+/// The key is its own hash.
+#[derive(Debug, Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(steps in prop::collection::vec((0_u64..20, any::<bool>()), 1..300)) {
+            let mut table = Table::new(8);
+            let mut model = HashMap::new();
+            for (key, insert) in steps {
+                if !insert {
+                    prop_assert_eq!(table.remove(key), model.remove(&key));
+                } else if let Some(count) = model.get_mut(&key) {
+                    *table.find(key).unwrap() += 1;
+                    *count += 1;
+                } else if !table.is_at_cap() {
+                    table.insert(key, 0);
+                    model.insert(key, 0);
+                }
+                prop_assert_eq!(table.len(), model.len());
+                let mut seen: Vec<u64> = (0..table.len()).map(|_| table.step().unwrap().0).collect();
+                seen.sort_unstable();
+                seen.dedup();
+                prop_assert_eq!(seen.len(), model.len(), "one round of the hand sees all");
+            }
+        }
+    }
+}

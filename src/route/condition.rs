@@ -1,0 +1,284 @@
+//! Hot. What a rule asks of a request besides host, path and method, compiled: fields, query, cookies, source networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+
+use crate::base::limits::QUERY_DECODED_BYTES_MAX;
+use crate::route::pattern::PathPattern;
+use crate::route::rule::{FieldMatch, Rule, ValueMatch};
+use crate::wire::field::Known;
+use crate::wire::head::Request;
+
+/// A regular expression in the table's list. The list is outside of what tables share, because each clone of a table
+/// has its own (`Table`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RegexId(u32);
+
+/// What must hold for one rule; nothing where there is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    path: Option<RegexId>,
+    tests: Box<[FieldTest]>,
+    sources: Option<Sources>,
+}
+
+/// One matcher of a named value.
+#[derive(Debug)]
+pub(super) struct FieldTest {
+    pub(super) place: Place,
+    pub(super) name: Box<[u8]>,
+    /// The name, if it is one that heads recognise.
+    known: Known,
+    test: Test,
+}
+
+/// Where a named value stands in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A field line.
+    Header,
+    /// A query parameter.
+    Query,
+    /// A cookie.
+    Cookie,
+}
+
+#[derive(Debug)]
+enum Test {
+    Exact(Box<[u8]>),
+    Prefix(Box<[u8]>),
+    Suffix(Box<[u8]>),
+    Contains(Box<Finder<'static>>),
+    Regex(RegexId),
+    Present,
+    Absent,
+}
+
+/// Networks as ranges, sorted and disjoint, so that membership is a binary search.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    v4: Box<[(u32, u32)]>,
+    v6: Box<[(u128, u128)]>,
+}
+
+impl Conditions {
+    /// Compiles what `rule` asks; its expressions go to the end of `regexes`. `None` where it asks nothing.
+    pub(super) fn compile(rule: &Rule, regexes: &mut Vec<Regex>) -> Option<Conditions> {
+        let path = match &rule.path {
+            PathPattern::Regex(regex) => Some(RegexId::add(regex.regex(), regexes)),
+            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Template(_) => None,
+        };
+        let mut tests = Vec::new();
+        for (place, list) in
+            [(Place::Header, &rule.headers), (Place::Query, &rule.query), (Place::Cookie, &rule.cookies)]
+        {
+            tests.extend(list.iter().map(|field| FieldTest::compile(place, field, regexes)));
+        }
+        let sources = (!rule.sources.is_empty()).then(|| Sources::new(&rule.sources));
+        let asks = path.is_some() || !tests.is_empty() || sources.is_some();
+        asks.then(|| Conditions { path, tests: tests.into(), sources })
+    }
+
+    /// Do all of them hold?
+    pub(super) fn hold(&self, request: Request<'_>, path: &[u8], source: IpAddr, regexes: &[Regex]) -> bool {
+        self.path_holds(path, regexes)
+            && self.tests.iter().all(|test| test.holds(request, regexes))
+            && self.source_holds(source)
+    }
+
+    /// Does the path's regular expression match, if there is one?
+    pub(super) fn path_holds(&self, path: &[u8], regexes: &[Regex]) -> bool {
+        self.path.is_none_or(|id| id.of(regexes).is_match(path))
+    }
+
+    /// Is the source in one of the networks, if there are any?
+    pub(super) fn source_holds(&self, source: IpAddr) -> bool {
+        self.sources.as_ref().is_none_or(|sources| sources.hold(source))
+    }
+
+    /// The matchers of named values: header, query and cookie matchers, each in the order of the rule.
+    pub(super) fn tests(&self) -> &[FieldTest] {
+        &self.tests
+    }
+}
+
+impl RegexId {
+    fn add(regex: &Regex, regexes: &mut Vec<Regex>) -> RegexId {
+        regexes.push(regex.clone());
+        RegexId(regexes.len() as u32 - 1)
+    }
+
+    fn of(self, regexes: &[Regex]) -> &Regex {
+        &regexes[self.0 as usize]
+    }
+}
+
+impl FieldTest {
+    fn compile(place: Place, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
+        let test = match &field.value {
+            ValueMatch::Exact(text) => Test::Exact(text.as_bytes().into()),
+            ValueMatch::Prefix(text) => Test::Prefix(text.as_bytes().into()),
+            ValueMatch::Suffix(text) => Test::Suffix(text.as_bytes().into()),
+            ValueMatch::Contains(text) => Test::Contains(Box::new(Finder::new(text.as_bytes()).into_owned())),
+            ValueMatch::Regex(regex) => Test::Regex(RegexId::add(regex.regex(), regexes)),
+            ValueMatch::Present => Test::Present,
+            ValueMatch::Absent => Test::Absent,
+        };
+        let name = field.name.as_bytes();
+        FieldTest { place, name: name.into(), known: Known::of(name), test }
+    }
+
+    /// Does it hold for one of the occurrences (for none, where the value must be absent)?
+    pub(super) fn holds(&self, request: Request<'_>, regexes: &[Regex]) -> bool {
+        match &self.test {
+            Test::Exact(text) => self.any(request, |value| value == &**text),
+            Test::Prefix(text) => self.any(request, |value| value.starts_with(text)),
+            Test::Suffix(text) => self.any(request, |value| value.ends_with(text)),
+            Test::Contains(finder) => self.any(request, |value| finder.find(value).is_some()),
+            Test::Regex(id) => self.any(request, |value| id.of(regexes).is_match(value)),
+            Test::Present => self.any(request, |_| true),
+            Test::Absent => !self.any(request, |_| true),
+        }
+    }
+
+    /// Is there an occurrence of the name whose value `holds`?
+    pub(super) fn any(&self, request: Request<'_>, holds: impl Fn(&[u8]) -> bool) -> bool {
+        match self.place {
+            Place::Header => self.any_header(request, holds),
+            Place::Query => any_query(request.query(), &self.name, holds),
+            Place::Cookie => any_cookie(request, &self.name, holds),
+        }
+    }
+
+    fn any_header(&self, request: Request<'_>, holds: impl Fn(&[u8]) -> bool) -> bool {
+        request.head.fields.list.iter().any(|field| {
+            // Unlike `known` differs in name; two of `Other` must be compared.
+            field.known == self.known
+                && (self.known != Known::Other || field.name.of(request.bytes).eq_ignore_ascii_case(&self.name))
+                && holds(field.value.of(request.bytes))
+        })
+    }
+}
+
+fn any_query(query: &[u8], name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+    if query.is_empty() {
+        return false;
+    }
+    query.split(|byte| *byte == b'&').any(|pair| {
+        let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let value = pair.get(end + 1..).unwrap_or_default();
+        decoded(&pair[..end], |text| text == name) && decoded(value, &holds)
+    })
+}
+
+fn any_cookie(request: Request<'_>, name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+    request.head.fields.values(request.bytes, Known::Cookie).any(|line| {
+        let mut pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        pairs.any(|pair| pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")).is_some_and(&holds))
+    })
+}
+
+/// Shows `text` to `look`, percent-decoded and with `+` as a space. False where escapes stand in a text above the cap,
+/// which a stack buffer sets. A `%` without two hex digits stays as it is.
+fn decoded(text: &[u8], look: impl FnOnce(&[u8]) -> bool) -> bool {
+    if memchr::memchr2(b'%', b'+', text).is_none() {
+        return look(text);
+    }
+    let mut buffer = [0; QUERY_DECODED_BYTES_MAX];
+    if text.len() > buffer.len() {
+        return false;
+    }
+    let (mut at, mut len) = (0, 0);
+    while let Some(byte) = text.get(at) {
+        let escape = if *byte == b'%' { hex_pair(&text[at + 1..]) } else { None };
+        buffer[len] = escape.unwrap_or(if *byte == b'+' { b' ' } else { *byte });
+        at += if escape.is_some() { 3 } else { 1 };
+        len += 1;
+    }
+    look(&buffer[..len])
+}
+
+fn hex_pair(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    Some(digit(*high)? << 4 | digit(*low)?)
+}
+
+impl Sources {
+    pub(super) fn new(networks: &[IpNet]) -> Sources {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        // Addresses are compared in their IPv4 form where they have one, so networks must be, too.
+        for network in networks.iter().map(unmapped) {
+            match network {
+                IpNet::V4(network) => v4.push((u32::from(network.network()), u32::from(network.broadcast()))),
+                IpNet::V6(network) => v6.push((u128::from(network.network()), u128::from(network.broadcast()))),
+            }
+        }
+        Sources { v4: merged(v4), v6: merged(v6) }
+    }
+
+    pub(super) fn hold(&self, source: IpAddr) -> bool {
+        match source.to_canonical() {
+            IpAddr::V4(address) => within(&self.v4, u32::from(address)),
+            IpAddr::V6(address) => within(&self.v6, u128::from(address)),
+        }
+    }
+}
+
+/// A network of IPv4-mapped addresses (RFC 4291 section 2.5.5.2) as the IPv4 network that it is.
+pub(super) fn unmapped(network: &IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return *network };
+    let (Some(address), Some(len)) = (mapped.network().to_ipv4_mapped(), mapped.prefix_len().checked_sub(96)) else {
+        return *network;
+    };
+    ipnet::Ipv4Net::new(address, len).map_or(*network, IpNet::V4)
+}
+
+fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(T, T)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged.into()
+}
+
+fn within<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
+    let behind = ranges.partition_point(|(start, _)| *start <= address);
+    behind > 0 && address <= ranges[behind - 1].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_their_addresses() {
+        let networks = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/32", "2001:db8::/32", "::ffff:172.16.0.0/108"];
+        let sources = Sources::new(&networks.map(|text| text.parse().unwrap()));
+        let holds = |text: &str| sources.hold(text.parse().unwrap());
+        assert!(holds("10.0.0.0") && holds("10.1.2.3") && holds("10.255.255.255") && holds("192.0.2.7"));
+        assert!(holds("::ffff:10.0.0.1") && holds("2001:db8:ffff::1") && holds("172.31.255.255"));
+        assert!(!holds("9.255.255.255") && !holds("11.0.0.0") && !holds("192.0.2.8") && !holds("172.32.0.0"));
+        assert!(!holds("2001:db9::") && !holds("::") && !holds("::1"));
+        assert!(!Sources::default().hold("::".parse().unwrap()));
+    }
+
+    #[test]
+    fn query_values_are_decoded() {
+        let is = |query: &str, name: &str, value: &str| {
+            any_query(query.as_bytes(), name.as_bytes(), |found| found == value.as_bytes())
+        };
+        assert!(is("a=1&b=2", "b", "2") && is("a&b", "a", "") && is("a=x&a=y", "a", "y"));
+        assert!(is("a%62=%31+%zz%", "ab", "1 %zz%") && is("q=a=b", "q", "a=b") && is("q=%C3%A9", "q", "é"));
+        assert!(!is("", "", "") && !is("a=1", "A", "1") && !is("ab=1", "a", "b=1"));
+        let long = format!("q={}%41", "a".repeat(QUERY_DECODED_BYTES_MAX));
+        assert!(!any_query(long.as_bytes(), b"q", |_| true));
+    }
+}

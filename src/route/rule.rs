@@ -1,0 +1,354 @@
+//! What the config compiler hands to `Table::build`: one rule says which requests go to one route.
+//!
+//! Everything here is parsed: a `Rule` that exists is well formed. Whether rules get along with each other is judged by
+//! `route::report` when a table is built.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::base::limits::REGEX_PROGRAM_BYTES_MAX;
+use crate::route::pattern::PathPattern;
+
+/// A route of the plan, as a dense number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u32);
+
+/// Which requests go to one route: every part that is given must hold. Several rules may lead to the same route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The route's name, as reports say it; among rules of equal precedence the smaller name wins.
+    pub name: Box<str>,
+    /// Where a match leads.
+    pub route: RouteId,
+    /// Overrides every other part of the precedence: higher goes first. Zero unless the user says otherwise.
+    pub priority: i32,
+    /// Hosts, of which one must match; empty means any.
+    pub hosts: Vec<HostPattern>,
+    /// The path.
+    pub path: PathPattern,
+    /// The route's parameters in the order in which its templates count them. A match leaves its spans in this order; one
+    /// that the pattern does not have is left empty. Normally the pattern's own names, in its order; different only for a
+    /// route with several rules.
+    pub params: Vec<Box<str>>,
+    /// Method tokens, of which one must match exactly (`GET` does not include `HEAD`); empty means any.
+    pub methods: Vec<Box<str>>,
+    /// Request fields, all of which must match. Names are compared in any case.
+    pub headers: Vec<FieldMatch>,
+    /// Query parameters, all of which must match, percent-decoded and with `+` as a space.
+    pub query: Vec<FieldMatch>,
+    /// Cookies, all of which must match.
+    pub cookies: Vec<FieldMatch>,
+    /// Networks, of which one must hold the client's address; empty means any.
+    pub sources: Vec<IpNet>,
+}
+
+impl Rule {
+    /// A rule that takes every request with such a path.
+    pub fn new(name: &str, route: RouteId, path: PathPattern) -> Rule {
+        Rule {
+            name: name.into(),
+            route,
+            priority: 0,
+            hosts: Vec::new(),
+            params: path.names().to_vec(),
+            path,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            cookies: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}
+
+/// What a named value (a request field, a query parameter, a cookie) must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldMatch {
+    /// The name.
+    pub name: Box<str>,
+    /// What is asked of its value. Where a name occurs more than once, one occurrence that matches suffices.
+    pub value: ValueMatch,
+}
+
+/// What is asked of a value. Bytes are compared as they are, in their own case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueMatch {
+    /// Is exactly this.
+    Exact(Box<str>),
+    /// Begins with this.
+    Prefix(Box<str>),
+    /// Ends with this.
+    Suffix(Box<str>),
+    /// Has this somewhere.
+    Contains(Box<str>),
+    /// Is wholly matched by this.
+    Regex(WholeRegex),
+    /// Is there, whatever it is, also if empty.
+    Present,
+    /// Is not there.
+    Absent,
+}
+
+/// A regular expression that must match a whole value, from its first byte to its last, as if written `^(?:…)$`.
+///
+/// It works on bytes: `.` is any byte but a line feed, `\w` and `\d` are ASCII, unless the expression says `(?u)`.
+#[derive(Clone, Debug)]
+pub struct WholeRegex {
+    text: Box<str>,
+    regex: Regex,
+}
+
+impl WholeRegex {
+    /// Compiles `text`. Errors are the `regex` crate's, and also say where a program would pass
+    /// `limits::REGEX_PROGRAM_BYTES_MAX`.
+    pub fn new(text: &str) -> Result<WholeRegex, regex::Error> {
+        // Alone first: `a)(b` is wrong by itself, but would be right inside of our group.
+        builder(text).build()?;
+        let regex = builder(&format!(r"\A(?:{text})\z")).build()?;
+        Ok(WholeRegex { text: text.into(), regex })
+    }
+
+    /// The expression as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The compiled expression. A clone has its own scratch memory, so that threads do not meet in it.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
+    /// Literal bytes with which every match begins; possibly none. Errs on the short side.
+    pub fn literal_prefix(&self) -> &[u8] {
+        let text = self.text.strip_prefix('^').unwrap_or(&self.text);
+        // An alternation anywhere (also one inside of a group or a class, which does no harm) may begin in another way.
+        if text.contains('|') {
+            return b"";
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~%!@:;=,<>\"'&".contains(&byte);
+        let bytes = text.as_bytes();
+        let end = bytes.iter().position(|byte| !plain(*byte)).unwrap_or(bytes.len());
+        // The last plain byte belongs to a repetition that may be for zero times.
+        let repeated = bytes.get(end).is_some_and(|byte| b"?*{".contains(byte));
+        &bytes[..if repeated { end.saturating_sub(1) } else { end }]
+    }
+}
+
+impl PartialEq for WholeRegex {
+    fn eq(&self, other: &WholeRegex) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for WholeRegex {}
+
+fn builder(text: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(text);
+    builder.unicode(false).size_limit(REGEX_PROGRAM_BYTES_MAX);
+    builder
+}
+
+/// Hosts that a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// This host: lower case, no port, no trailing dot.
+    Exact(Box<str>),
+    /// Every host that ends with this, at any depth, but not the bare domain: `.example.com` for `*.example.com`.
+    Suffix(Box<str>),
+    /// Every host, and a request without one.
+    Any,
+}
+
+/// Why a text is not a host pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostError {
+    /// It is empty, or one of its labels is.
+    EmptyLabel,
+    /// It is longer than a name can be.
+    TooLong,
+    /// A `*` that is not the whole first label.
+    Wildcard,
+    /// A port was given; listeners have ports, hosts have none.
+    Port,
+    /// Not a letter, digit, `-`, `_` or `.`; names of other scripts are written in their `xn--` form.
+    Character(char),
+    /// `[…]` without an IPv6 address inside.
+    Address,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostError::EmptyLabel => out.write_str("a host has no empty label"),
+            HostError::TooLong => write!(out, "a host has at most {HOST_BYTES_MAX} bytes"),
+            HostError::Wildcard => out.write_str("`*` stands alone or is the whole first label, as in `*.example.com`"),
+            HostError::Port => out.write_str("a host has no port here; the listener has one"),
+            HostError::Character(letter) => {
+                write!(
+                    out,
+                    "`{letter}` does not stand in a host; names of other scripts are written in their `xn--` form"
+                )
+            }
+            HostError::Address => out.write_str("between `[` and `]` stands an IPv6 address"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+impl HostPattern {
+    /// Reads `*`, `example.com`, `*.example.com`, `192.0.2.1`, `[2001:db8::1]`.
+    pub fn parse(text: &str) -> Result<HostPattern, HostError> {
+        if text == "*" {
+            return Ok(HostPattern::Any);
+        }
+        if text.starts_with('[') {
+            return address(text);
+        }
+        let (name, wild) = text.strip_prefix("*.").map_or((text, false), |name| (name, true));
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.len() > HOST_BYTES_MAX {
+            return Err(HostError::TooLong);
+        }
+        for letter in name.chars() {
+            match letter {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => {}
+                '*' => return Err(HostError::Wildcard),
+                ':' => return Err(HostError::Port),
+                other => return Err(HostError::Character(other)),
+            }
+        }
+        if name.split('.').any(str::is_empty) {
+            return Err(HostError::EmptyLabel);
+        }
+        let name = name.to_ascii_lowercase();
+        if wild { Ok(HostPattern::Suffix(format!(".{name}").into())) } else { Ok(HostPattern::Exact(name.into())) }
+    }
+
+    /// Does it take `host` (lower case, no port, no trailing dot)?
+    pub fn takes(&self, host: &[u8]) -> bool {
+        match self {
+            HostPattern::Exact(name) => name.as_bytes() == host,
+            HostPattern::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_bytes()),
+            HostPattern::Any => true,
+        }
+    }
+
+    /// Does it take every host that `other` takes?
+    pub fn covers(&self, other: &HostPattern) -> bool {
+        match self {
+            HostPattern::Any => true,
+            HostPattern::Exact(_) => self == other,
+            HostPattern::Suffix(wide) => match other {
+                HostPattern::Any => false,
+                HostPattern::Exact(host) => self.takes(host.as_bytes()),
+                HostPattern::Suffix(narrow) => narrow.ends_with(&**wide),
+            },
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(name) => out.write_str(name),
+            HostPattern::Suffix(suffix) => write!(out, "*{suffix}"),
+            HostPattern::Any => out.write_str("*"),
+        }
+    }
+}
+
+/// A name has at most 253 bytes when written with dots (RFC 1035 section 3.1, less the root's).
+const HOST_BYTES_MAX: usize = 253;
+
+fn address(text: &str) -> Result<HostPattern, HostError> {
+    let (inner, rest) = text[1..].split_once(']').ok_or(HostError::Address)?;
+    if rest.starts_with(':') {
+        return Err(HostError::Port);
+    }
+    let valid = rest.is_empty() && inner.parse::<std::net::Ipv6Addr>().is_ok();
+    if valid { Ok(HostPattern::Exact(text.to_ascii_lowercase().into())) } else { Err(HostError::Address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_match_begins_with_the_literal_prefix(
+            text in "[\\^]?/[ab/.?*+|()\\[\\]{}2^$\\\\-]{0,10}",
+            values in prop::collection::vec("/[ab/2-]{0,6}", 20),
+        ) {
+            let Ok(regex) = WholeRegex::new(&text) else { return Ok(()) };
+            for value in values.iter().chain([&"/".to_owned()]) {
+                let begins = value.as_bytes().starts_with(regex.literal_prefix());
+                prop_assert!(begins || !regex.regex().is_match(value.as_bytes()), "{} and {}", text, value);
+            }
+        }
+
+        #[test]
+        fn hosts_are_refused_or_written_alike(text in "[*.a-b:\\[\\]é_1]{0,12}") {
+            match HostPattern::parse(&text) {
+                Ok(host) => prop_assert_eq!(HostPattern::parse(&host.to_string()), Ok(host)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_read_and_refused() {
+        let exact = |name: &str| Ok(HostPattern::Exact(name.into()));
+        assert_eq!(HostPattern::parse("*"), Ok(HostPattern::Any));
+        assert_eq!(HostPattern::parse("Example.COM."), exact("example.com"));
+        assert_eq!(HostPattern::parse("*.Example.com"), Ok(HostPattern::Suffix(".example.com".into())));
+        assert_eq!(HostPattern::parse("[2001:DB8::1]"), exact("[2001:db8::1]"));
+        assert_eq!(HostPattern::parse("a.com:80"), Err(HostError::Port));
+        assert_eq!(HostPattern::parse("[::1]:80"), Err(HostError::Port));
+        assert_eq!(HostPattern::parse("[::1"), Err(HostError::Address));
+        assert_eq!(HostPattern::parse("[x]"), Err(HostError::Address));
+        assert_eq!(HostPattern::parse("a*.com"), Err(HostError::Wildcard));
+        assert_eq!(HostPattern::parse("*.*.com"), Err(HostError::Wildcard));
+        assert_eq!(HostPattern::parse("a..com"), Err(HostError::EmptyLabel));
+        assert_eq!(HostPattern::parse(""), Err(HostError::EmptyLabel));
+        assert_eq!(HostPattern::parse("bücher.de"), Err(HostError::Character('ü')));
+        assert_eq!(HostPattern::parse(&"a".repeat(254)), Err(HostError::TooLong));
+    }
+
+    #[test]
+    fn hosts_take_and_cover() {
+        let pattern = |text| HostPattern::parse(text).unwrap();
+        assert!(pattern("*.a.b").takes(b"x.a.b") && pattern("*.a.b").takes(b"x.y.a.b"));
+        assert!(
+            !pattern("*.a.b").takes(b"a.b") && !pattern("*.a.b").takes(b".a.b") && !pattern("*.a.b").takes(b"xa.b")
+        );
+        assert!(pattern("*.b").covers(&pattern("*.a.b")) && !pattern("*.a.b").covers(&pattern("*.b")));
+        assert!(pattern("*").covers(&pattern("*")) && !pattern("*.b").covers(&pattern("*")));
+        assert!(pattern("*.b").covers(&pattern("x.b")) && !pattern("x.b").covers(&pattern("*.x.b")));
+    }
+
+    #[test]
+    fn a_regex_matches_the_whole() {
+        let regex = WholeRegex::new("a|ab").unwrap();
+        assert!(regex.regex().is_match(b"ab") && !regex.regex().is_match(b"abc") && !regex.regex().is_match(b"xa"));
+        assert!(WholeRegex::new("a)(b").is_err());
+        assert!(WholeRegex::new(r"(?:\w{1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn a_regex_names_its_literal_prefix() {
+        let prefix = |text| String::from_utf8(WholeRegex::new(text).unwrap().literal_prefix().to_vec()).unwrap();
+        assert_eq!(prefix("/api/v[0-9]+"), "/api/v");
+        assert_eq!(prefix("^/api/.*"), "/api/");
+        assert_eq!(prefix("/apis?/x"), "/api");
+        assert_eq!(prefix("/api{2}"), "/ap");
+        assert_eq!(prefix("/a|/b"), "");
+        assert_eq!(prefix("(?i)/a"), "");
+        assert_eq!(prefix("/a+b"), "/a");
+        assert_eq!(prefix("/same"), "/same");
+    }
+}

@@ -1,0 +1,207 @@
+//! Hot. The routing table of one listener: which route takes a request.
+//!
+//! A table is built once from rules and never changes. Ranks are positions in the order of precedence: the matching rule of
+//! the smallest rank wins, and there is no other notion of "better" anywhere in a search.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+
+use crate::base::Span;
+use crate::route::condition::Conditions;
+use crate::route::host::{Hosts, TreeId};
+use crate::route::methods::{MethodSet, Methods};
+use crate::route::params::{Params, Spans};
+use crate::route::precedence::Precedence;
+use crate::route::rule::{HostPattern, RouteId, Rule};
+use crate::route::tree::{Forest, Judge};
+use crate::wire::head::Request;
+
+/// What `Table::find` is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The head, for method, fields, query and cookies.
+    pub request: Request<'a>,
+    /// The host in lower case, without port; empty where the request has none.
+    pub host: &'a [u8],
+    /// The normalised path; empty for asterisk-form.
+    pub path: &'a [u8],
+    /// The client's address.
+    pub source: IpAddr,
+}
+
+/// What `Table::find` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This route takes the request.
+    Route(RouteId),
+    /// No rule takes it, but rules that name these methods take everything else of it.
+    MethodNotAllowed(MethodSet),
+    /// No rule takes it.
+    None,
+}
+
+/// The compiled rules of one listener.
+///
+/// Clones share the tree. What they do not share are the scratch memories of regular expressions, in which threads would
+/// meet at a lock: so each shard keeps a clone of its own.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(super) shared: Arc<Shared>,
+    pub(super) regexes: Box<[Regex]>,
+}
+
+/// What clones of a table share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) hosts: Hosts,
+    pub(super) forest: Forest,
+    /// By rank.
+    pub(super) entries: Box<[Entry]>,
+    pub(super) conditions: Box<[Conditions]>,
+    pub(super) orders: Box<[Box<[u16]>]>,
+    pub(super) methods: Methods,
+    /// For explaining, by rank.
+    pub(super) origins: Box<[Origin]>,
+    /// For explaining.
+    pub(super) rules: Box<[Rule]>,
+}
+
+/// A rule with one of its hosts, as a search needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) methods: MethodSet,
+    pub(super) route: RouteId,
+    /// In `conditions`, or `NONE`.
+    pub(super) conditions: u32,
+    /// In `orders`: where the route counts its parameters in another order than the pattern. Or `NONE`.
+    pub(super) order: u32,
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) rule: u32,
+    pub(super) host: HostPattern,
+    pub(super) precedence: Precedence,
+}
+
+/// No conditions; no order of its own.
+pub(super) const NONE: u32 = u32::MAX;
+
+impl Table {
+    /// The route for a request; its parameters are left in `params`.
+    pub fn find(&self, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+        let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
+        self.find_method(asked, wanted, params)
+    }
+
+    /// The route that would take the request if its method were `method`: for a CORS preflight, whose own method is not
+    /// the one that counts.
+    pub fn find_as(&self, method: &[u8], wanted: &Wanted<'_>, params: &mut Params) -> Found {
+        let asked = self.shared.methods.of(crate::wire::head::Method::of(method), method);
+        self.find_method(asked, wanted, params)
+    }
+
+    /// The tokens of a set, in a fixed order: for an `Allow` field.
+    pub fn method_names(&self, set: MethodSet) -> impl Iterator<Item = &str> {
+        self.shared.methods.names(set)
+    }
+
+    fn find_method(&self, asked: MethodSet, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+        let Params { found, trail } = params;
+        found.truncate(0);
+        if wanted.path.len() > usize::from(u16::MAX) {
+            // Spans could not name its parts. Heads are capped well below.
+            return Found::None;
+        }
+        let mut best = Best { table: self, wanted, asked, rank: NONE, spans: found, missed_method: false };
+        let forest = &self.shared.forest;
+        self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut best));
+        let (rank, missed_method) = (best.rank, best.missed_method);
+        if let Some(entry) = self.shared.entries.get(rank as usize) {
+            self.reorder(entry, found);
+            return Found::Route(entry.route);
+        }
+        if missed_method { self.allowed(wanted, params) } else { Found::None }
+    }
+
+    /// The methods with which the request would have been taken.
+    #[cold]
+    fn allowed(&self, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+        let mut allowed = Allowed { table: self, wanted, methods: MethodSet::EMPTY };
+        let (forest, trail) = (&self.shared.forest, &mut params.trail);
+        self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut allowed));
+        if allowed.methods.is_empty() { Found::None } else { Found::MethodNotAllowed(allowed.methods) }
+    }
+
+    fn reorder(&self, entry: &Entry, spans: &mut Spans) {
+        let Some(order) = self.shared.orders.get(entry.order as usize) else { return };
+        let taken = *spans;
+        spans.truncate(0);
+        for from in order {
+            spans.push(taken.as_slice().get(usize::from(*from)).copied().unwrap_or(Span::EMPTY));
+        }
+    }
+
+    pub(super) fn conditions_hold(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
+        let conditions = self.shared.conditions.get(entry.conditions as usize);
+        conditions.is_none_or(|all| all.hold(wanted.request, wanted.path, wanted.source, &self.regexes))
+    }
+
+    pub(super) fn trees(&self, host: &[u8], visit: impl FnMut(TreeId)) {
+        self.shared.hosts.each(host, visit);
+    }
+}
+
+/// Keeps the matching rule of the smallest rank.
+struct Best<'a> {
+    table: &'a Table,
+    wanted: &'a Wanted<'a>,
+    asked: MethodSet,
+    rank: u32,
+    spans: &'a mut Spans,
+    missed_method: bool,
+}
+
+impl Judge for Best<'_> {
+    fn bar(&self) -> u32 {
+        self.rank
+    }
+
+    fn judge(&mut self, ranks: &[u32], spans: &Spans) {
+        for rank in ranks.iter().take_while(|rank| **rank < self.rank) {
+            let entry = &self.table.shared.entries[*rank as usize];
+            if !entry.methods.meets(self.asked) {
+                self.missed_method = true;
+            } else if entry.conditions == NONE || self.table.conditions_hold(entry, self.wanted) {
+                self.rank = *rank;
+                *self.spans = *spans;
+                return;
+            }
+        }
+    }
+}
+
+/// Adds up the methods of all rules that match but for the method.
+struct Allowed<'a> {
+    table: &'a Table,
+    wanted: &'a Wanted<'a>,
+    methods: MethodSet,
+}
+
+impl Judge for Allowed<'_> {
+    fn bar(&self) -> u32 {
+        NONE
+    }
+
+    fn judge(&mut self, ranks: &[u32], _: &Spans) {
+        for rank in ranks {
+            let entry = &self.table.shared.entries[*rank as usize];
+            if self.table.conditions_hold(entry, self.wanted) {
+                self.methods = self.methods.union(entry.methods);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Bodies of every length, chunks good and bad, and properties over any bytes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, TRAILER_BYTES_MAX};
+use crate::wire::check;
+
+fn decode(text: &str) -> Result<(String, String, bool), FaultKind> {
+    check::chunked(text.as_bytes());
+    let mut bytes = text.as_bytes().to_vec();
+    let mut trailers = Vec::new();
+    let found = Body::request(BodyLength::Chunked).decode_in_place(&mut bytes, &mut trailers)?;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    Ok((text(&bytes[..found.kept]), text(&trailers), found.done))
+}
+
+#[test]
+fn bodies_without_coding() {
+    let mut none = Body::request(BodyLength::None);
+    assert_eq!(none.advance(b"next"), Ok(Advance { raw: 0, data: 0, done: true }));
+    let mut exact = Body::request(BodyLength::Exact(5));
+    assert_eq!(exact.ahead(), 5);
+    assert_eq!(exact.advance(b"abc"), Ok(Advance { raw: 3, data: 3, done: false }));
+    assert_eq!(exact.finish(), Err(FaultKind::ClientClosed));
+    assert_eq!(exact.advance(b"abc"), Ok(Advance { raw: 2, data: 2, done: true }));
+    assert_eq!((exact.is_done(), exact.finish()), (true, Ok(())));
+    let mut exact = Body::response(BodyLength::Exact(5));
+    assert!(!exact.skip(4) && exact.skip(1));
+    let mut open = Body::response(BodyLength::UntilClose);
+    assert_eq!(open.advance(b"abc"), Ok(Advance { raw: 3, data: 3, done: false }));
+    assert_eq!((open.finish(), open.is_done()), (Ok(()), true));
+}
+
+#[test]
+fn chunks() {
+    let ok = |data: &str, trailers: &str| Ok((data.to_owned(), trailers.to_owned(), true));
+    assert_eq!(decode("0\r\n\r\n"), ok("", ""));
+    assert_eq!(decode("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nnext"), ok("hello world", ""));
+    assert_eq!(decode("00000000000000A\r\n0123456789\r\n000\r\n\r\n"), ok("0123456789", ""));
+    assert_eq!(decode("5;a;b=c;d=\"x;\\\"y\\\\\"\r\nhello\r\n0;e\r\n\r\n"), ok("hello", ""));
+    assert_eq!(decode("1\r\na\r\n0\r\nX-Sum: 1\r\nEtag:\r\n\r\n"), ok("a", "X-Sum: 1\r\nEtag:\r\n"));
+    assert_eq!(decode("5\r\nhel"), Ok(("hel".to_owned(), String::new(), false)));
+    assert_eq!(decode("1\r\na\r\n0\r\nX: 1\r\n\r"), Ok(("a".to_owned(), "X: 1\r\n".to_owned(), false)));
+}
+
+#[test]
+fn chunks_refused() {
+    let bad = [
+        "\r\n",
+        "g\r\n",
+        " 5\r\nhello\r\n",
+        "5 \r\nhello\r\n",
+        "+5\r\nhello\r\n",
+        "-1\r\n",
+        "0x5\r\nhello\r\n",
+        "1_0\r\n",
+        "5\nhello\r\n",
+        "5\rhello\r\n",
+        "5\r\r\nhello",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhello!!\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello\r0",
+        "5;\r\nhello",
+        "5;;a\r\n",
+        "5;a=\r\n",
+        "5; a=b\r\n",
+        "5 ;a\r\n",
+        "5;a =b\r\n",
+        "5;a b\r\n",
+        "5;a=\"b\r\n",
+        "5;a=\"\r\n\"\r\n",
+        "5;a=\"b\"c\r\n",
+        "5;a=\"\\\r\n",
+        "5;a\rX\r\n",
+        "5;a\nX\r\n",
+        "5;\0a\r\n",
+        "5;bad[=x\r\n",
+        "FFFFFFFFFFFFFFFF0\r\n",
+        "FFFFFFFFFFFFFFFF\r\n",
+        "8000000000000000\r\n",
+        "0\r\n\n",
+        "0\r\nX\r\n\r\n",
+        "0\r\nX : 1\r\n\r\n",
+        "0\r\n X: 1\r\n\r\n",
+        "0\r\nX: 1\n\r\n",
+        "0\r\nX: 1\r\n y\r\n\r\n",
+        "0\r\nX: \0\r\n\r\n",
+        "0\r\n: 1\r\n\r\n",
+        "0\r\n\rx",
+    ];
+    for text in bad {
+        assert_eq!(decode(text), Err(FaultKind::BadRequest), "{text:?}");
+    }
+    let mut upstream = Body::response(BodyLength::Chunked);
+    assert_eq!(upstream.finish(), Err(FaultKind::UpstreamTruncated));
+    assert_eq!(upstream.advance(b"x"), Err(FaultKind::UpstreamProtocol));
+}
+
+#[test]
+fn trailers_that_decide_are_refused() {
+    let names = [
+        "Content-Length",
+        "transfer-encoding",
+        "HOST",
+        "Connection",
+        "Authorization",
+        "Cookie",
+        "Set-Cookie",
+        "Content-Type",
+        "X-Forwarded-For",
+        "Cache-Control",
+        "WWW-Authenticate",
+        "Content_Length",
+        "Te",
+        "Content-Range",
+    ];
+    for name in names {
+        assert_eq!(decode(&format!("0\r\nX: y\r\n{name}: 1\r\n\r\n")), Err(FaultKind::BadRequest), "{name}");
+    }
+    let long = format!("X-{}", "content-length".repeat(30));
+    assert!(decode(&format!("0\r\n{long}: 1\r\n\r\n")).is_ok());
+}
+
+#[test]
+fn caps() {
+    let extended = |len: usize| format!("1;{}\r\na\r\n", "x".repeat(len - 1));
+    assert!(decode(&extended(CHUNK_EXTENSION_BYTES_MAX - 1)).is_ok());
+    assert_eq!(decode(&extended(CHUNK_EXTENSION_BYTES_MAX + 1)), Err(FaultKind::BadRequest));
+    let many = extended(CHUNK_EXTENSION_BYTES_MAX / 2).repeat(CHUNK_EXTENSIONS_BYTES_MAX / CHUNK_EXTENSION_BYTES_MAX);
+    assert!(decode(&many).is_ok());
+    assert_eq!(decode(&many.repeat(3)), Err(FaultKind::BadRequest));
+    let trailer = |len: usize| format!("0\r\nX: {}\r\n\r\n", "y".repeat(len));
+    assert!(decode(&trailer(TRAILER_BYTES_MAX - 10)).is_ok());
+    assert_eq!(decode(&trailer(TRAILER_BYTES_MAX)), Err(FaultKind::BadRequest));
+}
+
+#[test]
+fn payload_ahead_can_be_moved_by_others() {
+    let mut body = Body::response(BodyLength::Chunked);
+    assert_eq!(body.advance(b"1000\r\nab"), Ok(Advance { raw: 8, data: 2, done: false }));
+    assert_eq!(body.ahead(), 0x1000 - 2);
+    assert!(!body.skip(0x1000 - 3));
+    assert_eq!(body.advance(b"c\r\n0\r\n\r\n"), Ok(Advance { raw: 8, data: 1, done: true }));
+    let mut body = Body::response(BodyLength::Chunked);
+    body.advance(b"2\r\n").unwrap();
+    assert!(!body.skip(2));
+    assert_eq!(body.advance(b"\r\n0\r\n\r\n").map(|found| found.done), Ok(true));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(bytes: Vec<u8>) {
+        check::chunked(&bytes);
+    }
+
+    #[test]
+    fn almost_chunks(text in "(0|1|2|a|F|;|=|\"|\\\\|x|X: y\r\n|\r\n|\r\n|\r|\n| |1\r\na\r\n|2;x=y\r\nab\r\n|0\r\n|\r\n\r\n|content-length: 1){0,12}") {
+        check::chunked(text.as_bytes());
+    }
+
+    #[test]
+    fn encoded_is_decoded(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..6)) {
+        let mut bytes = Vec::new();
+        for part in &parts {
+            crate::wire::h1::chunk::write_header(part.len() as u64, &mut bytes);
+            bytes.extend_from_slice(part);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(crate::wire::h1::chunk::END);
+        check::chunked(&bytes);
+        let found = Body::request(BodyLength::Chunked).decode_in_place(&mut bytes, &mut Vec::new()).unwrap();
+        prop_assert!(found.done);
+        prop_assert_eq!(&bytes[..found.kept], parts.concat());
+    }
+}

@@ -1,0 +1,333 @@
+//! Hot. Chunked coding (RFC 9112 section 7.1), decoded and encoded.
+//!
+//! Strict: a size is 1 to 16 hexadecimal digits and nothing else, lines end in CRLF, extensions follow their grammar
+//! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of fields
+//! and must not hold a field that decides framing, routing or who asks. What passes can be forwarded byte for byte.
+//!
+//! ```text
+//! Size ─► (Extension… ─►) SizeLf ─► Data ─► DataCr ─► DataLf ─► Size
+//!                           │ size 0
+//!                           └─► LineStart ─► Name ─► Value ─► ValueLf ─► LineStart
+//!                                   └─► EndLf ─► End
+//! ```
+
+use crate::base::ascii::{self, FIELD_VALUE, TOKEN};
+use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, TRAILER_BYTES_MAX};
+use crate::wire::field::{Class, Known, KnownSet};
+
+/// What ends a chunked body without trailers.
+pub const END: &[u8] = b"0\r\n\r\n";
+
+/// Longest size line that `write_header` writes: 16 digits and CRLF.
+pub const HEADER_BYTES_MAX: usize = 18;
+
+/// Appends the size line of a chunk of `len` bytes, which must not be zero: that would end the body. The chunk's bytes
+/// and a CRLF follow it.
+pub fn write_header(len: u64, out: &mut Vec<u8>) {
+    debug_assert!(len > 0);
+    ascii::push_hex(out, len);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the end of a body with `trailers`, which are field lines with their CRLF, without the empty line.
+pub fn write_end(trailers: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Fields that a trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication, what decides
+/// how the body is read, and what a hop before us vouches for.
+const FORBIDDEN: KnownSet = KnownSet::of(&[
+    Known::Host,
+    Known::Connection,
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::ProxyAuthorization,
+    Known::ProxyAuthenticate,
+    Known::Te,
+    Known::Trailer,
+    Known::Upgrade,
+    Known::Expect,
+    Known::Http2Settings,
+    Known::MaxForwards,
+    Known::Via,
+    Known::Forwarded,
+    Known::XForwardedFor,
+    Known::XForwardedProto,
+    Known::XForwardedHost,
+    Known::XForwardedPort,
+    Known::XRealIp,
+    Known::XRequestId,
+    Known::Authorization,
+    Known::Cookie,
+    Known::SetCookie,
+    Known::Origin,
+    Known::Vary,
+    Known::Location,
+    Known::ContentType,
+    Known::ContentEncoding,
+    Known::Range,
+]);
+
+/// Forbidden likewise, but not `Known`.
+const FORBIDDEN_OTHERS: [&[u8]; 4] = [b"cache-control", b"content-range", b"www-authenticate", b"set-cookie2"];
+
+/// Longest name of which we remember enough to tell whether it is forbidden; a longer one is not.
+const NAME_BYTES: usize = 32;
+
+/// What the next bytes of a chunked body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// This many bytes of size lines and line ends.
+    Overhead(usize),
+    /// This many bytes of payload.
+    Data(usize),
+    /// This many bytes of trailer field lines.
+    Trailer(usize),
+    /// This many bytes, and the body is complete.
+    End(usize),
+}
+
+/// Not chunked coding, or above a cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In a size, before or behind a digit.
+    Size,
+    Extension(Extension),
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailer(Trailer),
+    End,
+}
+
+/// Behind the `;` of a size line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// A name must start.
+    Start,
+    Name,
+    /// Behind `=`: a token or a quoted string must start.
+    ValueStart,
+    Token,
+    Quoted,
+    /// Behind a backslash in a quoted string.
+    QuotedPair,
+    /// Behind a quoted string.
+    QuotedEnd,
+}
+
+/// Behind the last chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trailer {
+    /// At the start of a field line, or of the empty line.
+    LineStart,
+    Name,
+    Value,
+    ValueLf,
+    EndLf,
+}
+
+/// Where decoding stands. Holds no payload, and of a trailer only the name it is in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decoder {
+    state: State,
+    digits: u8,
+    name_len: u8,
+    /// Of the current chunk; counts down in `Data`.
+    left: u64,
+    extension: u32,
+    extensions: u32,
+    trailer: u32,
+    name: [u8; NAME_BYTES],
+}
+
+impl Decoder {
+    pub(super) const fn new() -> Decoder {
+        Decoder {
+            state: State::Size,
+            digits: 0,
+            name_len: 0,
+            left: 0,
+            extension: 0,
+            extensions: 0,
+            trailer: 0,
+            name: [0; NAME_BYTES],
+        }
+    }
+
+    /// Payload bytes that follow for certain before anything else.
+    pub(super) const fn data_ahead(&self) -> u64 {
+        if matches!(self.state, State::Data) { self.left } else { 0 }
+    }
+
+    /// Counts `count` payload bytes as seen, at most `data_ahead()`.
+    pub(super) const fn skip(&mut self, count: u64) {
+        self.left -= count;
+        if matches!(self.state, State::Data) && self.left == 0 {
+            self.state = State::DataCr;
+        }
+    }
+
+    /// Reads a piece from the front of `bytes`, which must not be empty. Only `End` may be a piece of no bytes.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+        match self.state {
+            State::Data => {
+                let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                self.left -= count as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                Ok(Piece::Data(count))
+            }
+            State::Trailer(state) => self.trailer(state, bytes),
+            State::End => Ok(Piece::End(0)),
+            State::Size | State::Extension(_) | State::SizeLf | State::DataCr | State::DataLf => self.overhead(bytes),
+        }
+    }
+
+    /// Reads line ends and size lines up to payload or trailer section.
+    fn overhead(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.state = match (self.state, *byte) {
+                (State::Size, byte) => self.size(byte)?,
+                (State::Extension(state), byte) => {
+                    self.count_extension()?;
+                    extension(state, byte)?
+                }
+                (State::SizeLf, b'\n') if self.left > 0 => State::Data,
+                (State::SizeLf, b'\n') => State::Trailer(Trailer::LineStart),
+                (State::DataCr, b'\r') => State::DataLf,
+                (State::DataLf, b'\n') => {
+                    self.digits = 0;
+                    self.extension = 0;
+                    State::Size
+                }
+                (State::SizeLf | State::DataCr | State::DataLf, _) => return Err(Malformed),
+                (State::Data | State::Trailer(_) | State::End, _) => return Ok(Piece::Overhead(at)),
+            };
+        }
+        Ok(Piece::Overhead(bytes.len()))
+    }
+
+    fn size(&mut self, byte: u8) -> Result<State, Malformed> {
+        if let Some(digit) = ascii::hex_digit(byte) {
+            if self.digits == 16 {
+                return Err(Malformed);
+            }
+            self.left = if self.digits == 0 { 0 } else { self.left << 4 } | u64::from(digit);
+            self.digits += 1;
+            return Ok(State::Size);
+        }
+        // Other parsers keep sizes in 63 bits.
+        if self.digits == 0 || self.left > i64::MAX as u64 {
+            return Err(Malformed);
+        }
+        match byte {
+            b'\r' => Ok(State::SizeLf),
+            b';' => {
+                self.count_extension()?;
+                Ok(State::Extension(Extension::Start))
+            }
+            _ => Err(Malformed),
+        }
+    }
+
+    fn count_extension(&mut self) -> Result<(), Malformed> {
+        self.extension += 1;
+        self.extensions += 1;
+        let within = self.extension as usize <= CHUNK_EXTENSION_BYTES_MAX
+            && self.extensions as usize <= CHUNK_EXTENSIONS_BYTES_MAX;
+        if within { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Reads trailer lines, up to the end of the body.
+    fn trailer(&mut self, mut state: Trailer, bytes: &[u8]) -> Result<Piece, Malformed> {
+        for (at, byte) in bytes.iter().enumerate() {
+            state = match (state, *byte) {
+                (Trailer::LineStart, b'\r') if at > 0 => {
+                    // The empty line is a piece of its own: it is not part of the trailers.
+                    self.state = State::Trailer(Trailer::LineStart);
+                    return Ok(Piece::Trailer(at));
+                }
+                (Trailer::LineStart, b'\r') => Trailer::EndLf,
+                (Trailer::EndLf, b'\n') => {
+                    self.state = State::End;
+                    return Ok(Piece::End(at + 1));
+                }
+                (Trailer::LineStart, byte) if TOKEN[usize::from(byte)] => {
+                    self.name_len = 0;
+                    self.keep_name(byte);
+                    Trailer::Name
+                }
+                (Trailer::Name, b':') => {
+                    self.check_name()?;
+                    Trailer::Value
+                }
+                (Trailer::Name, byte) if TOKEN[usize::from(byte)] => {
+                    self.keep_name(byte);
+                    Trailer::Name
+                }
+                (Trailer::Value, b'\r') => Trailer::ValueLf,
+                (Trailer::Value, byte) if FIELD_VALUE[usize::from(byte)] => Trailer::Value,
+                (Trailer::ValueLf, b'\n') => Trailer::LineStart,
+                (Trailer::LineStart | Trailer::Name | Trailer::Value | Trailer::ValueLf | Trailer::EndLf, _) => {
+                    return Err(Malformed);
+                }
+            };
+            self.trailer += 1;
+            if self.trailer as usize > TRAILER_BYTES_MAX {
+                return Err(Malformed);
+            }
+        }
+        self.state = State::Trailer(state);
+        let all = bytes.len();
+        Ok(if state == Trailer::EndLf { Piece::Overhead(all) } else { Piece::Trailer(all) })
+    }
+
+    fn keep_name(&mut self, byte: u8) {
+        if let Some(slot) = self.name.get_mut(usize::from(self.name_len)) {
+            *slot = byte;
+        }
+        self.name_len = self.name_len.saturating_add(1);
+    }
+
+    fn check_name(&self) -> Result<(), Malformed> {
+        let Some(name) = self.name.get(..usize::from(self.name_len)) else { return Ok(()) };
+        let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
+        let listed = FORBIDDEN_OTHERS.iter().any(|other| ascii::is_name(name, other));
+        if FORBIDDEN.has(known) || listed { Err(Malformed) } else { Ok(()) }
+    }
+}
+
+/// `*( ";" token [ "=" ( token / quoted-string ) ] )`: the state behind `byte`.
+fn extension(state: Extension, byte: u8) -> Result<State, Malformed> {
+    let token = TOKEN[usize::from(byte)];
+    let next = match state {
+        Extension::Start if token => Extension::Name,
+        Extension::Name if byte == b'=' => Extension::ValueStart,
+        Extension::Name if token => Extension::Name,
+        Extension::ValueStart if byte == b'"' => Extension::Quoted,
+        Extension::ValueStart | Extension::Token if token => Extension::Token,
+        Extension::Quoted if byte == b'"' => Extension::QuotedEnd,
+        Extension::Quoted if byte == b'\\' => Extension::QuotedPair,
+        Extension::Quoted | Extension::QuotedPair if FIELD_VALUE[usize::from(byte)] => Extension::Quoted,
+        Extension::Name | Extension::Token | Extension::QuotedEnd if byte == b';' => Extension::Start,
+        Extension::Name | Extension::Token | Extension::QuotedEnd if byte == b'\r' => return Ok(State::SizeLf),
+        Extension::Start
+        | Extension::Name
+        | Extension::ValueStart
+        | Extension::Token
+        | Extension::Quoted
+        | Extension::QuotedPair
+        | Extension::QuotedEnd => return Err(Malformed),
+    };
+    Ok(State::Extension(next))
+}

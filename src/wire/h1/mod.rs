@@ -1,0 +1,56 @@
+//! HTTP/1.1 messages (RFC 9112): heads, body framing, chunks, and writing them.
+//!
+//! ```text
+//!   bytes ── scan ──► request / response ──► framing ──► body (chunk)
+//!                          │ refused?                       │ raw bytes, payload, trailers
+//!                          └─► strict: which fault          ▼
+//!   bytes ◄── write ◄── head + patch + BodyLength ◄── what the gateway decided
+//! ```
+//! `httparse` reads; what it is lenient about (bare LF, empty lines, non-ASCII targets) is refused on top of it. What is
+//! accepted has exactly one reading: every line ends in CRLF, starts where the one before ended, and has one colon
+//! directly behind its name.
+
+pub mod body;
+pub mod chunk;
+pub mod framing;
+pub mod request;
+pub mod response;
+pub mod scan;
+pub mod write;
+
+mod lines;
+pub(crate) mod strict;
+
+use crate::base::limits;
+
+pub use scan::HeadScan;
+
+/// Caps on a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Bytes of the whole head with its empty line, at most `limits::HEAD_BYTES_MAX`; above it 431 (or 502).
+    pub head_bytes: usize,
+    /// Bytes of the request line without its CRLF; above it 414. Not used for responses.
+    pub request_line_bytes: usize,
+    /// Field lines, at most `limits::FIELDS_MAX`; above it 431 (or 502).
+    pub fields: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Caps {
+        Caps {
+            head_bytes: limits::HEAD_BYTES,
+            request_line_bytes: limits::REQUEST_LINE_BYTES,
+            fields: limits::FIELDS_MAX,
+        }
+    }
+}
+
+/// How far a head was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Nothing wrong so far; more bytes are needed.
+    Partial,
+    /// The head is complete; its `len` says where the body starts.
+    Complete,
+}

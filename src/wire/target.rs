@@ -1,0 +1,300 @@
+//! Hot. Paths brought to one form before anything is decided by them (RFC 3986 section 6.2.2), and queries read.
+//!
+//! A rule that protects `/admin` must see `/admin` in `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the
+//! origin must get what the rule saw. So the path that routes, and that is forwarded, is the normalised one:
+//!
+//! | in the path | becomes |
+//! |---|---|
+//! | `%41`, `%7e` (unreserved) | `A`, `~` |
+//! | `%e4`, `%3f` (others) | `%E4`, `%3F`: never decoded, so that no second decoding can happen |
+//! | `%2F` | by `EncodedSlash` |
+//! | `\`, `%5C` | by `Backslash` |
+//! | `.`, `..` (after all this) | removed; above the root is refused |
+//! | `//` | `/`, by `merge_slashes` |
+//! | `"<>^{}` `` ` `` and the pipe | percent-encoded, as RFC 3986 demands |
+//! | `%00`, other control characters, `%zz`, `/..;x/` | refused |
+//!
+//! Normalising twice gives what normalising once gave.
+
+use crate::base::FaultKind;
+use crate::base::ascii::{alphanumeric_and, hex_digit, push_percent};
+
+/// What `%2F` in a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncodedSlash {
+    /// Data within a segment; it stays `%2F`. Many APIs put identifiers with slashes there.
+    #[default]
+    Keep,
+    /// A slash, as most file servers will take it.
+    Decode,
+    /// A fault.
+    Reject,
+}
+
+/// What a backslash, raw or as `%5C`, in a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backslash {
+    /// A fault: browsers and some origins take it for a slash, others for data.
+    #[default]
+    Reject,
+    /// Data; it becomes `%5C`.
+    Keep,
+    /// A slash.
+    Slash,
+}
+
+/// How paths are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathRules {
+    /// Several slashes are one.
+    pub merge_slashes: bool,
+    /// What `%2F` is.
+    pub encoded_slash: EncodedSlash,
+    /// What a backslash is.
+    pub backslash: Backslash,
+}
+
+impl Default for PathRules {
+    fn default() -> PathRules {
+        PathRules { merge_slashes: true, encoded_slash: EncodedSlash::default(), backslash: Backslash::default() }
+    }
+}
+
+/// Where the normal form is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalised {
+    /// The input was normal; nothing was written.
+    Unchanged,
+    /// It is in `out`.
+    Written,
+}
+
+/// `unreserved`, `sub-delims`, `:`, `@` and `/`: what a path may hold as it is (RFC 3986 section 3.3).
+const PATH: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@/");
+
+/// What a query may hold as it is besides percent-encodings (RFC 3986 section 3.4).
+const QUERY: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@/?");
+
+/// `unreserved` (RFC 3986 section 2.3)
+const UNRESERVED: [bool; 256] = alphanumeric_and(b"-._~");
+
+/// Brings `path`, which starts with `/`, to its normal form. `out` is cleared, and holds the normal form only where it
+/// differs from `path`.
+///
+/// Errors with `BadRequest` where the path is not one, or leads above the root.
+pub fn normalise(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<Normalised, FaultKind> {
+    out.clear();
+    if is_normal(path, rules) {
+        return Ok(Normalised::Unchanged);
+    }
+    rewrite(path, rules, out)?;
+    if out == path {
+        out.clear();
+        return Ok(Normalised::Unchanged);
+    }
+    Ok(Normalised::Written)
+}
+
+/// True for most normal paths; those with percent-encodings are looked at again.
+fn is_normal(path: &[u8], rules: &PathRules) -> bool {
+    let mut before = 0;
+    let mut suspect = false;
+    for byte in path {
+        if !PATH[usize::from(*byte)] {
+            return false;
+        }
+        suspect |= (before == b'/') & ((*byte == b'.') | (*byte == b'/'));
+        before = *byte;
+    }
+    path.first() == Some(&b'/') && !(suspect && has_odd_segment(path, rules))
+}
+
+/// Is there a dot segment, or an empty one that is to be merged, in a path of allowed characters?
+#[cold]
+fn has_odd_segment(path: &[u8], rules: &PathRules) -> bool {
+    let mut segments = path[1..].split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_empty = segment.is_empty() && segments.peek().is_some();
+        if dots(segment) != Dots::None || (is_empty && rules.merge_slashes) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cold]
+fn rewrite(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
+    if path.first() != Some(&b'/') {
+        return Err(FaultKind::BadRequest);
+    }
+    decode(path, rules, out)?;
+    remove_dots(rules, out)
+}
+
+/// Decodes what may be decoded and encodes what must be encoded. Afterwards every `/` separates segments.
+fn decode(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
+    let mut rest = path;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match *byte {
+            b'%' => {
+                let (value, behind) = encoded(rest).ok_or(FaultKind::BadRequest)?;
+                rest = behind;
+                match (value, rules.encoded_slash) {
+                    (b'/', EncodedSlash::Decode) => out.push(b'/'),
+                    (b'/', EncodedSlash::Reject) => return Err(FaultKind::BadRequest),
+                    (b'\\', _) => backslash(rules, out)?,
+                    (value, _) if value.is_ascii_control() => return Err(FaultKind::BadRequest),
+                    (value, _) if UNRESERVED[usize::from(value)] => out.push(value),
+                    (value, EncodedSlash::Keep | EncodedSlash::Decode | EncodedSlash::Reject) => {
+                        push_percent(out, value);
+                    }
+                }
+            }
+            b'\\' => backslash(rules, out)?,
+            byte if PATH[usize::from(byte)] => out.push(byte),
+            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | b'[' | b']' => push_percent(out, *byte),
+            _ => return Err(FaultKind::BadRequest),
+        }
+    }
+    Ok(())
+}
+
+/// The value of two hexadecimal digits at the front of `rest`, and what is behind them.
+fn encoded(rest: &[u8]) -> Option<(u8, &[u8])> {
+    let [high, low, behind @ ..] = rest else { return None };
+    Some((hex_digit(*high)? << 4 | hex_digit(*low)?, behind))
+}
+
+fn backslash(rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
+    match rules.backslash {
+        Backslash::Reject => return Err(FaultKind::BadRequest),
+        Backslash::Keep => push_percent(out, b'\\'),
+        Backslash::Slash => out.push(b'/'),
+    }
+    Ok(())
+}
+
+/// Removes dot segments (RFC 3986 section 5.2.4) and, by the rules, empty ones. Works in place: what is written never
+/// passes what is read.
+fn remove_dots(rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
+    let mut read = 0;
+    let mut write = 0;
+    while read < out.len() {
+        // `out[read]` is a slash; the segment is what follows up to the next.
+        let start = read + 1;
+        let end = start + out[start..].iter().position(|byte| *byte == b'/').unwrap_or(out.len() - start);
+        let is_last = end == out.len();
+        match dots(&out[start..end]) {
+            Dots::Refused => return Err(FaultKind::BadRequest),
+            Dots::One => write = keep_slash(out, write, is_last),
+            Dots::Two => {
+                let parent = out[..write].iter().rposition(|byte| *byte == b'/').ok_or(FaultKind::BadRequest)?;
+                write = keep_slash(out, parent, is_last);
+            }
+            Dots::None if start == end && rules.merge_slashes && !is_last => {}
+            Dots::None => {
+                out.copy_within(read..end, write);
+                write += end - read;
+            }
+        }
+        read = end;
+    }
+    out.truncate(write);
+    Ok(())
+}
+
+/// A dot segment at the end leaves a slash: `/a/.` is `/a/`.
+fn keep_slash(out: &mut [u8], write: usize, is_last: bool) -> usize {
+    if !is_last {
+        return write;
+    }
+    out[write] = b'/';
+    write + 1
+}
+
+/// What a path segment is, as far as dots go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dots {
+    /// Not a dot segment.
+    None,
+    /// `.`
+    One,
+    /// `..`
+    Two,
+    /// `.;x` or `..;x`: some origins drop what follows `;` and are left with a dot segment that we did not see.
+    Refused,
+}
+
+fn dots(segment: &[u8]) -> Dots {
+    match segment {
+        b"." => Dots::One,
+        b".." => Dots::Two,
+        [b'.', b';', ..] | [b'.', b'.', b';', ..] => Dots::Refused,
+        _ => Dots::None,
+    }
+}
+
+/// Brings a query to a form that RFC 3986 allows, without changing what it says: characters that must not stand there
+/// are percent-encoded, and so is a `%` that encodes nothing. `out` is used as by `normalise`.
+pub fn query(query: &[u8], out: &mut Vec<u8>) -> Normalised {
+    out.clear();
+    let plain = query.iter().position(|byte| !QUERY[usize::from(*byte)]);
+    let Some(plain) = plain else { return Normalised::Unchanged };
+    out.extend_from_slice(&query[..plain]);
+    let mut rest = &query[plain..];
+    let mut changed = false;
+    while let Some((byte, behind)) = rest.split_first() {
+        if QUERY[usize::from(*byte)] || (*byte == b'%' && encoded(behind).is_some()) {
+            out.push(*byte);
+        } else {
+            push_percent(out, *byte);
+            changed = true;
+        }
+        rest = behind;
+    }
+    if changed {
+        return Normalised::Written;
+    }
+    out.clear();
+    Normalised::Unchanged
+}
+
+/// The parameters of a query, still encoded: name and value, the value empty where there is no `=`. Empty parameters are
+/// left out.
+pub fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let parts = query.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let mark = part.iter().position(|byte| *byte == b'=');
+        mark.map_or((part, &[][..]), |mark| (&part[..mark], &part[mark + 1..]))
+    })
+}
+
+/// The bytes that a form-encoded text stands for: `+` is a space, `%XX` a byte, and a `%` that encodes nothing itself.
+pub fn form_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (byte, behind) = rest.split_first()?;
+        if *byte == b'%'
+            && let Some((value, behind)) = encoded(behind)
+        {
+            rest = behind;
+            return Some(value);
+        }
+        rest = behind;
+        Some(if *byte == b'+' { b' ' } else { *byte })
+    })
+}
+
+/// Does a form-encoded text stand for `plain`?
+pub fn form_equals(text: &[u8], plain: &[u8]) -> bool {
+    text == plain && !plain.iter().any(|byte| matches!(byte, b'%' | b'+')) || form_bytes(text).eq(plain.iter().copied())
+}
+
+/// Appends the bytes that a form-encoded text stands for.
+pub fn form_decode(text: &[u8], out: &mut Vec<u8>) {
+    out.extend(form_bytes(text));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! What paths become, and that normalising is done once and for all.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn with(rules: &PathRules, path: &str) -> Option<String> {
+    let mut out = Vec::new();
+    match normalise(path.as_bytes(), rules, &mut out) {
+        Ok(Normalised::Unchanged) => Some(path.to_owned()),
+        Ok(Normalised::Written) => Some(String::from_utf8(out).unwrap()),
+        Err(kind) => {
+            assert_eq!(kind, FaultKind::BadRequest);
+            None
+        }
+    }
+}
+
+fn normal(path: &str) -> Option<String> {
+    with(&PathRules::default(), path)
+}
+
+#[test]
+fn paths_become() {
+    let table = [
+        ("/", "/"),
+        ("/a/b", "/a/b"),
+        ("/a/b/", "/a/b/"),
+        ("/%61dmin", "/admin"),
+        ("/%7Euser/%41%2d%5f%2e", "/~user/A-_."),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/a%20b", "/a%20b"),
+        ("/%2541", "/%2541"),
+        ("/a%2fb", "/a%2Fb"),
+        ("/a%3fb%23c", "/a%3Fb%23c"),
+        ("//a///b//", "/a/b/"),
+        ("/a/./b/.", "/a/b/"),
+        ("/a/../b", "/b"),
+        ("/a/b/..", "/a/"),
+        ("/a/b/../", "/a/"),
+        ("/a/%2e%2e/b/%2E", "/b/"),
+        ("/a//../b", "/b"),
+        ("/...", "/..."),
+        ("/.a/..b/c.", "/.a/..b/c."),
+        ("/a;x=1/b", "/a;x=1/b"),
+        ("/a\"<>^`{|}[]", "/a%22%3C%3E%5E%60%7B%7C%7D%5B%5D"),
+        ("/.", "/"),
+        ("//", "/"),
+        ("//.", "/"),
+    ];
+    for (path, expected) in table {
+        assert_eq!(normal(path).as_deref(), Some(expected), "{path}");
+    }
+}
+
+#[test]
+fn paths_refused() {
+    let refused = [
+        "",
+        "a",
+        "/..",
+        "/../a",
+        "/a/../..",
+        "/a/../../b",
+        "/%2e%2e/",
+        "/.%2e",
+        "//..",
+        "/%",
+        "/%4",
+        "/%zz",
+        "/%4g",
+        "/%00",
+        "/%0a",
+        "/%0D",
+        "/%7f",
+        "/%1F",
+        "/a b",
+        "/a\0",
+        "/a\tb",
+        "/é",
+        "/a\\b",
+        "/a%5cb",
+        "/..;/a",
+        "/.;x",
+        "/a/..;x=1/b",
+        "/%2e%2e;/a",
+        "/a?b",
+        "/a#b",
+    ];
+    for path in refused {
+        assert_eq!(normal(path), None, "{path:?}");
+    }
+}
+
+#[test]
+fn slashes_by_rule() {
+    let decode = PathRules { encoded_slash: EncodedSlash::Decode, ..PathRules::default() };
+    assert_eq!(with(&decode, "/a%2f..%2Fb").as_deref(), Some("/b"));
+    assert_eq!(with(&decode, "/a%252fb").as_deref(), Some("/a%252fb"));
+    let reject = PathRules { encoded_slash: EncodedSlash::Reject, ..PathRules::default() };
+    assert_eq!(with(&reject, "/a%2fb"), None);
+    let keep = PathRules { merge_slashes: false, ..PathRules::default() };
+    assert_eq!(with(&keep, "//a//b/").as_deref(), Some("//a//b/"));
+    assert_eq!(with(&keep, "/a//../b").as_deref(), Some("/a/b"));
+    assert_eq!(with(&keep, "/..//a"), None);
+    let backslash = PathRules { backslash: Backslash::Slash, ..PathRules::default() };
+    assert_eq!(with(&backslash, "/x\\..\\admin%5c").as_deref(), Some("/admin/"));
+    let data = PathRules { backslash: Backslash::Keep, ..PathRules::default() };
+    assert_eq!(with(&data, "/x\\..%5cadmin").as_deref(), Some("/x%5C..%5Cadmin"));
+}
+
+#[test]
+fn nothing_is_written_for_normal_paths() {
+    let mut out = b"before".to_vec();
+    assert_eq!(normalise(b"/a/b.html", &PathRules::default(), &mut out), Ok(Normalised::Unchanged));
+    assert!(out.is_empty());
+    assert_eq!(normalise(b"/a%20b", &PathRules::default(), &mut out), Ok(Normalised::Unchanged));
+    assert!(out.is_empty());
+}
+
+#[test]
+fn queries_are_cleaned_not_changed() {
+    let clean = |text: &str| {
+        let mut out = Vec::new();
+        match query(text.as_bytes(), &mut out) {
+            Normalised::Unchanged => text.to_owned(),
+            Normalised::Written => String::from_utf8(out).unwrap(),
+        }
+    };
+    assert_eq!(clean("a=1&b=/x?y"), "a=1&b=/x?y");
+    assert_eq!(clean("a=%2f%zz&b=100%"), "a=%2f%25zz&b=100%25");
+    assert_eq!(clean("a=|\"\\{}"), "a=%7C%22%5C%7B%7D");
+}
+
+#[test]
+fn forms_are_decoded() {
+    let found: Vec<_> = parameters(b"a=1&&b&c=d=e&=f").collect();
+    let expected: [(&[u8], &[u8]); 4] = [(b"a", b"1"), (b"b", b""), (b"c", b"d=e"), (b"", b"f")];
+    assert_eq!(found, expected);
+    assert!(form_equals(b"a+b%20c%", b"a b c%"));
+    assert!(form_equals(b"plain", b"plain"));
+    assert!(!form_equals(b"a+b", b"a+b"));
+    assert!(form_equals(b"a%2Bb", b"a+b"));
+    let mut out = Vec::new();
+    form_decode(b"%C3%a9+%4", &mut out);
+    assert_eq!(out, "é %4".as_bytes());
+}
+
+fn rules() -> impl Strategy<Value = PathRules> {
+    let slashes = prop_oneof![Just(EncodedSlash::Keep), Just(EncodedSlash::Decode), Just(EncodedSlash::Reject)];
+    let backslashes = prop_oneof![Just(Backslash::Reject), Just(Backslash::Keep), Just(Backslash::Slash)];
+    let parts = (any::<bool>(), slashes, backslashes);
+    parts.prop_map(|(merge_slashes, encoded_slash, backslash)| PathRules { merge_slashes, encoded_slash, backslash })
+}
+
+proptest! {
+    #[test]
+    fn once_is_enough(path in "/([a-c./%;\\\\]|%2[ef]|%5c|%6[1-3]){0,20}", rules in rules()) {
+        if let Some(once) = with(&rules, &path) {
+            prop_assert_eq!(with(&rules, &once), Some(once));
+        }
+    }
+
+    #[test]
+    fn no_path_panics(path: Vec<u8>, rules in rules()) {
+        crate::wire::check::path(&path, &rules);
+    }
+}

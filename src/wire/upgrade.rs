@@ -1,0 +1,114 @@
+//! Hot. Which offers to leave HTTP/1.1 the gateway passes on (RFC 9110 section 7.8, RFC 6455).
+//!
+//! `h2c`, other HTTP versions and TLS are never passed on: the tunnel that followed would carry requests that no rule of
+//! the gateway sees. Such an offer is ignored, as the RFC allows, and the request goes on as plain HTTP/1.1.
+
+use crate::base::ascii::is_name;
+use crate::wire::field::Known;
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, Response};
+use crate::wire::hop::{members, options};
+
+/// What a request wants to upgrade to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `websocket`, with what RFC 6455 section 4.1 demands of the request.
+    WebSocket,
+    /// Another protocol that we tunnel without knowing it.
+    Other,
+}
+
+/// Is the `Upgrade` field of this head an offer that we pass on? That `Connection` has the `upgrade` option is known.
+pub(crate) fn is_offered(bytes: &[u8], head: &RequestHead) -> bool {
+    head.body == BodyLength::None && protocol(bytes, head).is_some()
+}
+
+/// What `head` offers to upgrade to. `None` where it offers nothing, or nothing that we pass on.
+pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
+    let value = head.fields.value(bytes, Known::Upgrade)?;
+    let mut protocols = members(value);
+    if protocols.any(is_refused) {
+        return None;
+    }
+    if is_name(value, b"websocket") {
+        return is_websocket(bytes, head).then_some(Protocol::WebSocket);
+    }
+    Some(Protocol::Other)
+}
+
+/// Does this 101 answer what `request` offered (RFC 9110 section 15.2.2)? A 101 that does not is a fault of the upstream:
+/// whoever sends it means to leave HTTP on a connection that stays in it.
+pub fn is_accepted(request: Request<'_>, response: Response<'_>) -> bool {
+    let mut chosen = response.head.fields.values(response.bytes, Known::Upgrade);
+    let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };
+    let offered = request.value(Known::Upgrade).unwrap_or_default();
+    request.head.upgrade
+        && response.head.status == 101
+        && options(&response.head.fields, response.bytes).upgrade
+        && members(offered).any(|protocol| protocol.eq_ignore_ascii_case(chosen))
+}
+
+/// Protocols that would carry HTTP past the gateway, and what is no protocol at all.
+fn is_refused(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol);
+    name.is_empty() || [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|refused| is_name(name, refused))
+}
+
+/// GET with a key of 16 bytes in base64. The version is left to the origin, which answers 426 with those it speaks.
+fn is_websocket(bytes: &[u8], head: &RequestHead) -> bool {
+    let mut keys = head.fields.values(bytes, Known::SecWebsocketKey);
+    let (Some(key), None) = (keys.next(), keys.next()) else { return false };
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    head.method == Method::Get && key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_base64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::h1::{Caps, request, response};
+    use crate::wire::head::ResponseHead;
+
+    fn offered(method: &str, lines: &str) -> Option<Protocol> {
+        let bytes = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes();
+        let mut head = RequestHead::default();
+        request::parse(&bytes, &Caps::default(), &mut head).unwrap();
+        head.upgrade.then(|| protocol(&bytes, &head)).flatten()
+    }
+
+    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+    #[test]
+    fn websocket_needs_get_and_a_key() {
+        let lines = format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{KEY}");
+        assert_eq!(offered("GET", &lines), Some(Protocol::WebSocket));
+        assert_eq!(offered("POST", &lines), None);
+        assert_eq!(offered("GET", "Connection: upgrade\r\nUpgrade: websocket\r\n"), None);
+        assert_eq!(offered("GET", &format!("Upgrade: websocket\r\n{KEY}")), None);
+        assert_eq!(offered("GET", &format!("{lines}{KEY}")), None);
+    }
+
+    #[test]
+    fn http_and_tls_are_never_tunnelled() {
+        for value in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c", "TLS/1.0", "", "a,"] {
+            assert_eq!(offered("GET", &format!("Connection: upgrade\r\nUpgrade: {value}\r\n")), None, "{value}");
+        }
+        assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\n"), Some(Protocol::Other));
+        assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 1\r\n"), None);
+    }
+    #[test]
+    fn only_what_was_offered_is_accepted() {
+        let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a/1, B\r\n\r\n";
+        let mut head = RequestHead::default();
+        request::parse(asked, &Caps::default(), &mut head).unwrap();
+        let accepted = |answer: &str| {
+            let mut answered = ResponseHead::default();
+            response::parse(answer.as_bytes(), &Caps::default(), Method::Get, &mut answered).unwrap();
+            let response = Response { bytes: answer.as_bytes(), head: &answered };
+            is_accepted(Request { bytes: asked, head: &head }, response)
+        };
+        assert!(accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: c\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nUpgrade: b\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\n\r\n"));
+        assert!(!accepted("HTTP/1.1 200 x\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n"));
+    }
+}
