@@ -92,6 +92,7 @@ pub async fn run<N: Net>(shard: Rc<Shard<N>>, door: Rc<Door>, stream: N::Stream,
             if !parked(&connection).await {
                 break;
             }
+            connection.idle_since = connection.shard.net.now();
         }
     }
     shard.tell_drained();
@@ -120,7 +121,7 @@ impl<N: Net> Connection<N> {
 
     /// When a quiet connection is parked.
     pub fn park_at(&self) -> Tick {
-        self.shard.net.now().after_ms(PARK_AFTER_MS)
+        self.idle_since.after_ms(PARK_AFTER_MS)
     }
 
     /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.

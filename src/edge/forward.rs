@@ -6,6 +6,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
@@ -60,8 +61,7 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     exchange.work.record.upstream = Some(id);
     let started = exchange.work.record.started;
     let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    let queue_until = scene.shard.net.now().after(plan.queue_timeout).min(deadline);
-    let admitted = upstream.admit(&scene.shard.net, queue_until).await;
+    let admitted = upstream.admit(&scene.shard.net, plan.queue_timeout, deadline).await;
     if let Err(fault) = admitted {
         let timed_out = fault.kind == FaultKind::QueueTimeout;
         scene.bound.counters.add_upstream(id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
@@ -113,6 +113,9 @@ async fn tries<N: Net, S: Source, K: Client>(
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
     }
 }
+
+/// A kept connection is trusted for this long after its last use, where the request can be sent again.
+const TRUSTED: Duration = Duration::from_millis(50);
 
 /// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of something else.
 const STALE_MAX: u32 = 3;
@@ -174,7 +177,8 @@ async fn once<N: Net, S: Source, K: Client>(
     exchange.work.record.endpoint = Some(index);
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
-    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, now) {
+    let trusted = if scene.request.head.method.idempotent() { TRUSTED } else { Duration::ZERO };
+    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, trusted, now) {
         Some(origin) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
             (origin, true)
@@ -186,6 +190,7 @@ async fn once<N: Net, S: Source, K: Client>(
     let ended = converse::converse(exchange, way, &origin, &mut flight, reused).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();
+    exchange.work.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
             flight.judge(Outcome::of_status(exchange.work.response.status), now);

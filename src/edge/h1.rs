@@ -54,9 +54,10 @@ pub async fn busy<N: Net>(mut connection: Connection<N>) -> Next<N> {
         shard.active.set(shard.active.get() + 1);
         let after = exchange(&mut connection, &mut scratch).await;
         shard.active.set(shard.active.get() - 1);
+        let ended = scratch.work.record.ended;
         scratch.work.clear();
         match after {
-            Fate::Keep => connection.idle_since = shard.net.now(),
+            Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.net.now()),
             Fate::Close => {
                 connection.stream.finish();
                 break Next::Close;
@@ -392,7 +393,7 @@ impl<N: Net> Client for H1Client<'_, N> {
                 method: self.method,
                 client: self.version,
                 after,
-                date: dates.imf(self.shard.net.wall()),
+                date: dates.imf(self.shard.wall_lately()),
                 via: None,
             },
         );

@@ -24,6 +24,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct Record {
     /// When the first byte of the head was there.
     pub started: Tick,
+    /// When the conversation with the upstream was over.
+    pub ended: Option<Tick>,
     /// The route it took.
     pub route: Option<RouteId>,
     /// The upstream it was sent to, last.
@@ -56,6 +58,7 @@ impl Default for Record {
     fn default() -> Record {
         Record {
             started: Tick::ZERO,
+            ended: None,
             route: None,
             upstream: None,
             endpoint: None,

@@ -22,6 +22,7 @@ use crate::net::{Net, Stream};
 use crate::wire::h1::{Caps, Parsed, response};
 use crate::wire::head::{BodyLength, Response};
 use crate::wire::patch::Patch;
+use crate::wire::upgrade;
 
 /// Interim responses that one answer may have; more is an upstream that does not come to the point.
 const INTERIM_MAX: u32 = 16;
@@ -57,6 +58,8 @@ pub struct Answering<'a, N: Net, K> {
     pub reused: bool,
     /// Where an upload runs at the same time: when it ended.
     pub sent_at: Option<&'a Cell<Option<Tick>>>,
+    /// When the last head was there.
+    pub headed: Tick,
 }
 
 impl<'a, N: Net, K: Client> Answering<'a, N, K> {
@@ -69,7 +72,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         client: &'a mut K,
         work: &'a mut Work,
     ) -> Answering<'a, N, K> {
-        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None }
+        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None, headed: Tick::ZERO }
     }
 
     /// Reads the answer with `buf` and passes it on.
@@ -94,7 +97,8 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
     /// Reads up to a final head, passing interim ones on. The head stands at the front of the buffer's window.
     async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
         buf.reset(limits::HEADROOM);
-        let began = self.scene.shard.net.now();
+        // On a kept connection no time has passed since the try began.
+        let began = if self.reused { self.flight.began() } else { self.scene.shard.net.now() };
         let mut interim = 0;
         loop {
             let (returned, outcome) = self.one_head(buf, began).await;
@@ -197,6 +201,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     fn note_head(&mut self) {
         let now = self.scene.shard.net.now();
+        self.headed = now;
         let first_byte = now.micros_since(self.flight.began());
         self.work.record.first_byte_us = Some(first_byte);
         let counters = &self.scene.bound.counters;
@@ -211,6 +216,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
+        self.headed = self.scene.shard.net.now();
         let head = &self.work.response;
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
@@ -221,11 +227,12 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     fn client_until(&self) -> Tick {
         let wait = self.scene.listener_plan().timeouts.write;
-        self.scene.shard.net.now().after(wait).min(self.way.deadline)
+        self.headed.after(wait).min(self.way.deadline)
     }
 
     async fn upgrade(&mut self, mut buf: Buf) -> Result<Received, Fault> {
-        let asked = self.scene.request.head.upgrade && self.way.proxy.upgrade;
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        let asked = self.way.proxy.upgrade && upgrade::is_accepted(self.scene.request, response);
         if !asked || self.sent_at.is_some() {
             return Err(Fault::last(FaultKind::UpstreamProtocol));
         }
@@ -245,7 +252,8 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     /// Policies and rules change the head.
     fn adapt(&mut self, buf: &Buf) {
-        gate::adapt(self.scene, self.way, self.work, buf.filled());
+        gate::adapt(self.scene, self.work, buf.filled());
+        gate::stick(self.scene, self.way, self.work);
     }
 
     fn compose(&mut self, buf: &Buf, length: BodyLength, upgrades: bool) {

@@ -35,8 +35,11 @@ pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
 
 async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     see(exchange.scene, exchange.work)?;
-    if exchange.scene.request.path().is_empty() {
-        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4).
+    let request = exchange.scene.request;
+    let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
+    if request.path().is_empty() || last_hop {
+        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4); a request that may not be
+        // forwarded any more is for us (RFC 9110 section 7.6.2).
         return reply::send(exchange, 204, None, b"").await;
     }
     let id = find(exchange.scene, exchange.work)?;
@@ -170,7 +173,8 @@ async fn conclude<N: Net, S: Source, K: Client>(
 fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let Scene { shard, bound, request, .. } = scene;
     let record = &work.record;
-    let micros = shard.net.now().micros_since(record.started);
+    let ended = record.ended.unwrap_or_else(|| shard.net.now());
+    let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
         let status = match record.status {
@@ -212,7 +216,7 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         endpoint,
         request_id: &work.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
-        wall: shard.net.wall(),
+        wall: shard.wall_at(ended),
         micros,
     };
     shard.log.write(&log.format, &line, &Vars::new(scene, work));

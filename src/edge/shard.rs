@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::balance::Health;
 use crate::base::date::DateCache;
-use crate::base::{Address, BufPool, Rng};
+use crate::base::{Address, BufPool, Rng, Tick, Wall};
 use crate::config::plan::{ListenerId, Plan};
 use crate::edge::accept::{self, Door};
 use crate::edge::bound::Bound;
@@ -25,7 +25,7 @@ use crate::net::{Ear, Net};
 /// How often a shard keeps house while it has something to do.
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
-const HOUSEKEEPING_IDLE_MS: u64 = 2_000;
+const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
 pub struct Shard<N: Net> {
@@ -47,6 +47,8 @@ pub struct Shard<N: Net> {
     pub rng: RefCell<Rng>,
     /// The current second as text.
     pub dates: RefCell<DateCache>,
+    /// The calendar at some tick not long ago.
+    clock: Cell<(Tick, Wall)>,
     /// Raised when the shard should finish what runs and take nothing new.
     pub draining: Signal,
     /// Requests being served now.
@@ -77,6 +79,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
         leases: Leases::default(),
         rng: RefCell::new(Rng::new(net.random())),
         dates: RefCell::default(),
+        clock: Cell::new((net.now(), net.wall())),
         draining: Signal::default(),
         active: Cell::new(0),
         tunnels: Cell::new(0),
@@ -110,6 +113,17 @@ impl<N: Net> Shard<N> {
     pub fn bound(&self) -> Rc<Bound<N>> {
         let bound = self.bound.borrow();
         bound.as_ref().expect("tasks are spawned by doors, which open with the first plan").clone()
+    }
+
+    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping takes.
+    pub fn wall_at(&self, tick: Tick) -> Wall {
+        let (then, wall) = self.clock.get();
+        Wall(wall.0 + tick.micros_since(then))
+    }
+
+    /// The calendar at the last housekeeping: right to a fraction of a second, for `Date` fields.
+    pub fn wall_lately(&self) -> Wall {
+        self.clock.get().1
     }
 
     fn take(self: &Rc<Self>, message: ToShard<N::Socket>) {
@@ -252,6 +266,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         busy = shard.registry.open() > 0 || shard.draining.is_raised();
         let Some(bound) = shard.bound.borrow().clone() else { continue };
         let now = shard.net.now();
+        shard.clock.set((now, shard.net.wall()));
         for (id, upstream) in bound.upstreams() {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.open_count() > 0;

@@ -60,7 +60,7 @@ async fn send<N: Net>(
             cluster.pick(None, None, &Tried::NONE, now, &mut shard.rng.borrow_mut()).map_err(Fault::last)?
         };
         let mut flight = upstream.begin(picked, now);
-        let kept = upstream.take_idle(picked, plan, now);
+        let kept = upstream.take_idle(picked, plan, Duration::ZERO, now);
         let reused = kept.is_some();
         let speaker = Speaker { client: &scene.peer.address, local: &scene.peer.local };
         let origin = match kept {

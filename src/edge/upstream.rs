@@ -125,14 +125,15 @@ impl<N: Net> Upstream<N> {
         self.waiting.borrow().len()
     }
 
-    /// Waits for room under the upstream's caps, in order of arrival, until `until` at the latest.
-    pub async fn admit(&self, net: &N, until: Tick) -> Result<(), Fault> {
+    /// Waits for room under the upstream's caps, in order of arrival, no longer than `wait` and until `deadline`.
+    pub async fn admit(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
         let admission = self.cluster.borrow().admission();
         match admission {
             Admission::Go => return Ok(()),
             Admission::Refuse(kind) => return Err(Fault::unsent(kind)),
             Admission::Wait => {}
         }
+        let until = net.now().after(wait).min(deadline);
         let waiter = Rc::new(Waiter::default());
         self.waiting.borrow_mut().push_back(waiter.clone());
         self.cluster.borrow_mut().queue_enter();
@@ -177,13 +178,21 @@ impl<N: Net> Upstream<N> {
         cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one.
-    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, now: Tick) -> Option<Origin<N>> {
+    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not looked at:
+    /// the look is a system call, and a request that may be sent again loses nothing where the peer closed just now.
+    pub fn take_idle(
+        &self,
+        index: EndpointIndex,
+        plan: &UpstreamPlan,
+        trusted: Duration,
+        now: Tick,
+    ) -> Option<Origin<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
             let same = origin.index == index;
-            if same && !origin.is_worn(plan, now) && origin.stream.peek() == Peek::Quiet {
+            let quiet = now.since(origin.idle_since) < trusted || origin.stream.peek() == Peek::Quiet;
+            if same && quiet && !origin.is_worn(plan, now) {
                 return Some(origin);
             }
         }
