@@ -132,6 +132,10 @@ impl Plane {
         loop {
             self.tick(ears);
             if let State::Ended { code } = self.state {
+                // What shards sent before they ended: the last lines of the log among it.
+                while let Some((shard, message)) = ears.shards.next() {
+                    self.hear(shard, message);
+                }
                 self.last_words();
                 return code;
             }
