@@ -30,7 +30,8 @@ pub async fn send<N: Net, S: Source, K: Client>(
     let bodiless = status < 200 || status == 204 || status == 304;
     let length = match body.len() as u64 {
         0 => BodyLength::None,
-        _ if bodiless || head_only => BodyLength::None,
+        _ if bodiless => BodyLength::None,
+        // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
         bytes => BodyLength::Exact(bytes),
     };
     work.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
@@ -38,10 +39,6 @@ pub async fn send<N: Net, S: Source, K: Client>(
         && !bodiless
     {
         work.effects.to_client.add(b"Content-Type", content_type);
-    }
-    if head_only && !bodiless {
-        // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
-        work.effects.to_client.add_with(b"Content-Length", |value| push_decimal(value, body.len() as u64));
     }
     gate::adapt(*scene, work, b"");
     let Work { response, effects, record, .. } = &mut **work;
@@ -57,7 +54,7 @@ pub async fn send<N: Net, S: Source, K: Client>(
         buf = Buf::with_capacity(limits::HEADROOM + body.len());
     }
     buf.reset(limits::HEADROOM);
-    if length != BodyLength::None {
+    if length != BodyLength::None && !head_only {
         let copied = buf.append(body);
         debug_assert!(copied, "room was made above");
         record.sent.set(body.len() as u64);
