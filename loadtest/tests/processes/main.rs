@@ -8,3 +8,4 @@ mod actions;
 mod basics;
 mod forwarding;
 mod sockets;
+mod truth;
