@@ -7,5 +7,8 @@ mod harness;
 mod actions;
 mod basics;
 mod forwarding;
+mod malformed;
+mod readings;
+mod smuggling;
 mod sockets;
 mod truth;
