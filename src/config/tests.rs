@@ -1,3 +1,5 @@
+//! Whole configurations: the reports that wrong ones get, and what right ones become.
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -168,7 +170,8 @@ fn limits_of_the_process_are_divided() {
 fn layers_lie_over_each_other() {
     let text = "[defaults.timeouts]\nfirst_byte = '5s'\nhead = '1s'\nconnect = '9s'\n[defaults.limits]\nbody = '1KiB'\n\
                 [upstream.a]\nendpoints = '10.0.0.1'\ntimeouts = { connect = '8s' }\n\
-                [[route]]\nname = 'x'\npath = '/x'\nto = 'a'\ntimeouts = { first_byte = '7s' }\nlimits = { body = 'off' }\n\
+                [[route]]\nname = 'x'\npath = '/x'\nto = 'a'\ntimeouts = { first_byte = '7s' }\n\
+                limits = { body = 'off' }\n\
                 [[route]]\nname = 'y'\nto = 'http://10.0.0.2'\n[[listener]]\nbind = ':80'";
     let source = Source::Text { name: "c.toml".to_owned(), text: text.to_owned() };
     let plan = load(&source, &Environment::sealed()).unwrap().plan;

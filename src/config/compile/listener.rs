@@ -80,8 +80,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for each
-    /// listener.
+    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for
+    /// each listener.
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
         let mine = |route: &&CompiledRoute| {
             route.listeners.is_empty() || route.listeners.iter().any(|name| name.value == listener)
