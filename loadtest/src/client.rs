@@ -152,7 +152,8 @@ impl Client {
         let end_ns = start + duration.as_nanos() as u64;
         let mut run = Run { outcome: Outcome::default(), pace, end_ns, schedule, late: VecDeque::new(), under_way: 0 };
         if pace == Pace::Closed {
-            while let Some(slot) = self.idle.pop_front() {
+            // Once each: a slot that fails is idle again.
+            for slot in std::mem::take(&mut self.idle) {
                 self.start(slot, now_ns(), &mut run);
             }
         }

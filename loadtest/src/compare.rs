@@ -138,7 +138,7 @@ impl Comparison {
             }
         }
         // Memory hardly differs from round to round.
-        for round in 0..self.rounds.min(IDLE_ROUNDS_MAX) {
+        for round in 0..(self.rounds / ROUNDS_PER_IDLE_ROUND).max(1) {
             for &peer in &self.peers {
                 check_interrupt()?;
                 let memory = bench.idle(peer, round)?;
@@ -171,5 +171,5 @@ const WARM_UP_MIN: Duration = Duration::from_millis(100);
 /// More changes nothing.
 const WARM_UP_MAX: Duration = Duration::from_millis(250);
 
-/// Rounds of the idle workload.
-const IDLE_ROUNDS_MAX: usize = 2;
+/// The idle workload has one round for so many of the others.
+const ROUNDS_PER_IDLE_ROUND: usize = 3;

@@ -19,6 +19,7 @@ pub fn draw(summary: &Summary) -> String {
             "{}, {} cores · Linux {} · {}",
             machine.processor, machine.cores, machine.kernel, machine.system
         ));
+        // Every program names itself in what it says of its version.
         for (peer, version) in &facts.versions {
             canvas.legend(*peer, version);
         }
@@ -47,7 +48,7 @@ fn draw_costs(canvas: &mut Canvas, lines: &[Line]) {
             canvas.dot(each / cost.cpu_us * ratio * scale);
         }
         let (cpu_us, kept, measured) = (cost.cpu_us, cost.kept, cost.measured);
-        canvas.label(&format!("{ratio:.2}   {cpu_us:.1} µs   {} {kept}/{measured}", cost.class));
+        canvas.label(&format!("{ratio:.2} · {cpu_us:.1} µs · {} {kept}/{measured}", cost.class));
     }
     canvas.rule(scale, top);
 }
@@ -69,7 +70,7 @@ fn draw_latencies(canvas: &mut Canvas, lines: &[Line]) {
         canvas.case(&line.case, &mut case);
         canvas.range(line.peer, [place(latency.p50_us), place(latency.p99_us), place(latency.p999_us)]);
         let Latency { p50_us, p99_us, p999_us, per_second, .. } = latency;
-        canvas.label(&format!("{p50_us:.0} / {p99_us:.0} / {p999_us:.0} µs at {per_second}/s"));
+        canvas.label(&format!("{p50_us:.0} / {p99_us:.0} / {p999_us:.0} µs · at {per_second}/s"));
     }
 }
 
@@ -81,7 +82,7 @@ fn draw_memory(canvas: &mut Canvas, idle: &[Idle]) {
         }
         canvas.bar(idle.peer, idle.held_kib / largest * BAR_WIDTH);
         let (held, grown) = (idle.held_kib / 1024.0, idle.bytes_with_tables);
-        canvas.label(&format!("{held:.1} MiB, {grown:.0} B for each connection"));
+        canvas.label(&format!("{held:.1} MiB · {grown:.0} B for each connection"));
     }
 }
 
@@ -111,7 +112,7 @@ impl Canvas {
     fn legend(&mut self, peer: Peer, version: &str) {
         let top = self.y - 10.0;
         self.push(&format!("<rect x='24' y='{top:.1}' width='12' height='12' fill='{}'/>", colour(peer)));
-        self.text(42.0, &format!("{peer}: {version}"), "fill='#495057'");
+        self.text(42.0, version, "fill='#495057'");
         self.y += 17.0;
     }
 

@@ -117,7 +117,9 @@ impl Summary {
         }
         for case in cases {
             let of_case: Vec<&Slice> = slices.iter().copied().filter(|slice| slice.case == case).collect();
-            summary.lines.extend(lines_of(&of_case));
+            let of_group: Vec<&Slice> =
+                slices.iter().copied().filter(|slice| group(&slice.case) == group(case)).collect();
+            summary.lines.extend(lines_of(&of_case, &of_group));
         }
         summary.idle = idle.into_iter().map(|(peer, rounds)| idle_of(peer, &rounds)).collect();
         summary.warnings = warnings(&slices, &summary.lines);
@@ -157,14 +159,20 @@ impl Summary {
     }
 }
 
-/// The lines of one case. Cost and latency each take the class that has slices of the most proxies, and the most slices.
-fn lines_of(slices: &[&Slice]) -> Vec<Line> {
+/// The cases with routes are compared with each other, too, so they share a class; every other case stands for itself.
+fn group(case: &str) -> &str {
+    if case.starts_with("routes-") { "routes" } else { case }
+}
+
+/// The lines of one case. Cost and latency each take the best class of the case's group.
+fn lines_of(slices: &[&Slice], group: &[&Slice]) -> Vec<Line> {
     let mut peers: Vec<Peer> = slices.iter().map(|slice| slice.peer).collect();
     peers.sort();
     peers.dedup();
     let costs: Vec<&Slice> = slices.iter().copied().filter(|slice| slice.mode != Mode::Open).collect();
     let latencies: Vec<&Slice> = slices.iter().copied().filter(|slice| slice.mode != Mode::Closed).collect();
-    let (cost_class, latency_class) = (best_class(&costs), best_class(&latencies));
+    let cost_class = best_class(group, |slice| slice.mode != Mode::Open);
+    let latency_class = best_class(group, |slice| slice.mode != Mode::Closed);
     let reference = cost_class.and_then(|class| cost_of(&costs, Peer::Nginx, class));
     let line = |peer| {
         let own = || slices.iter().filter(|slice| slice.peer == peer);
@@ -184,14 +192,15 @@ fn lines_of(slices: &[&Slice]) -> Vec<Line> {
     peers.iter().map(|peer| line(*peer)).collect()
 }
 
-fn best_class(slices: &[&Slice]) -> Option<Class> {
+/// The class that has slices of the most cases and proxies and, of those, the most slices.
+fn best_class(slices: &[&Slice], counts: fn(&Slice) -> bool) -> Option<Class> {
     let weight = |class: &Class| {
-        let of_class: Vec<Peer> =
-            slices.iter().filter(|slice| slice.class() == Some(*class)).map(|slice| slice.peer).collect();
-        let mut peers = of_class.clone();
-        peers.sort();
-        peers.dedup();
-        (peers.len(), of_class.len())
+        let of_class = slices.iter().filter(|slice| counts(slice) && slice.class() == Some(*class));
+        let mut series: Vec<(&str, Peer)> = of_class.map(|slice| (slice.case.as_str(), slice.peer)).collect();
+        let all = series.len();
+        series.sort();
+        series.dedup();
+        (series.len(), all)
     };
     Class::ALL.into_iter().filter(|class| weight(class).1 > 0).max_by_key(weight)
 }
@@ -252,10 +261,19 @@ fn warnings(slices: &[&Slice], lines: &[Line]) -> Vec<String> {
         }
     }
     for line in lines {
-        let missed = line.latency.as_ref().filter(|latency| latency.p50_us > LATENCY_US_LIKELY);
-        if let Some(latency) = missed {
+        let slow = line.latency.as_ref().filter(|latency| latency.p50_us > LATENCY_US_LIKELY);
+        if let Some(latency) = slow {
             let rate = latency.per_second;
             warnings.push(format!("{} through {} could not keep up with {rate} a second", line.case, line.peer));
+        }
+        let own = slices.iter().filter(|slice| slice.case == line.case && slice.peer == line.peer);
+        let shares = own.filter_map(|slice| Some(slice.pieces? as f64 / slice.completed.max(1) as f64));
+        if let Some(share) = median(shares).filter(|share| *share < PIECES_SHARE_MIN) {
+            let percent = share * 100.0;
+            warnings.push(format!(
+                "the events through {} came in {percent:.0} % as many pieces: some were joined, and cost less",
+                line.peer
+            ));
         }
     }
     warnings
@@ -323,6 +341,9 @@ fn push_lines(text: &mut String, lines: &[Line]) {
 
 /// Below this, other work on the proxy's core is noise.
 const FOREIGN_SHARE_MAX: f64 = 0.05;
+
+/// Events that are not held up arrive one by one.
+const PIECES_SHARE_MIN: f64 = 0.95;
 
 /// A median above this at 30 % load means that requests queued.
 const LATENCY_US_LIKELY: f64 = 20_000.0;

@@ -252,19 +252,22 @@ fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, 
     let scene = exchange.scene;
     let mut host = std::mem::take(&mut exchange.work.value);
     host.clear();
-    let written = match &way.proxy.host {
+    // A request of HTTP/1.0 may name no host, but what we send must name one.
+    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
+    let rewrite = if matches!(way.proxy.host, HostRewrite::Keep) { &HostRewrite::Upstream } else { &way.proxy.host };
+    let written = match rewrite {
         HostRewrite::Keep => true,
+        _ if keeps => true,
         HostRewrite::Upstream | HostRewrite::Template(_) => {
             let cluster = way.upstream.cluster.borrow();
             let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
             let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
-            way.proxy.host.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
+            rewrite.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
         }
     };
     let Work { out, target, effects, .. } = &mut *exchange.work;
     out.clear();
     let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
-    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
     write::request(
         out,
         &OutgoingRequest {

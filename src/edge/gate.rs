@@ -117,17 +117,26 @@ async fn refuse<N: Net, S: Source, K: Client>(
     Ok(Gate::Answered)
 }
 
-/// The response phase: policies first, then the route's own changes and the sticky cookie. `bytes` are those of the
+/// The response phase, also for answers of our own: policies first, then the route's own changes. `bytes` are those of the
 /// response's head.
-pub fn adapt<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, work: &mut Work, bytes: &[u8]) {
-    for (_, id) in &way.route.policies {
+pub fn adapt<N: Net>(scene: Scene<'_, N>, work: &mut Work, bytes: &[u8]) {
+    if let Some(server) = &scene.listener_plan().server_field {
+        work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
+    }
+    let Some(route) = work.record.route else { return };
+    let route = scene.bound.plan.route(route);
+    for (_, id) in &route.policies {
         let policy = &scene.bound.plan.policy(*id).policy;
         let mut effects = std::mem::take(&mut work.effects);
         let words = Vars::with_response(scene, work, bytes);
         policy.adapt(policy::Response { bytes, head: &work.response }, &words, &mut effects);
         work.effects = effects;
     }
-    prepare::response_fields(scene, work, &way.route.response_fields, bytes);
+    prepare::response_fields(scene, work, &route.response_fields, bytes);
+}
+
+/// Tells the client which endpoint to come back to, where it does not know.
+pub fn stick<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, work: &mut Work) {
     if let Some(sticky) = &way.plan.sticky
         && let Some(index) = work.record.endpoint
         && let Some(id) = way.upstream.cluster.borrow().sticky_id(index)

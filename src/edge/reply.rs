@@ -6,6 +6,7 @@ use crate::base::ascii::push_decimal;
 use crate::base::{Buf, Fault, FaultKind, limits};
 use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::Exchange;
+use crate::edge::gate;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Outgoing, Source};
 use crate::edge::vars::Vars;
@@ -25,8 +26,6 @@ pub async fn send<N: Net, S: Source, K: Client>(
     body: &[u8],
 ) -> Result<(), Fault> {
     let Exchange { scene, client, work, .. } = exchange;
-    let Work { response, effects, record, .. } = &mut **work;
-    record.status = status;
     let head_only = scene.request.head.method == Method::Head;
     let bodiless = status < 200 || status == 204 || status == 304;
     let length = match body.len() as u64 {
@@ -34,16 +33,19 @@ pub async fn send<N: Net, S: Source, K: Client>(
         _ if bodiless || head_only => BodyLength::None,
         bytes => BodyLength::Exact(bytes),
     };
-    *response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
+    work.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
     if let Some(content_type) = content_type
         && !bodiless
     {
-        effects.to_client.add(b"Content-Type", content_type);
+        work.effects.to_client.add(b"Content-Type", content_type);
     }
     if head_only && !bodiless {
         // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
-        effects.to_client.add_with(b"Content-Length", |value| push_decimal(value, body.len() as u64));
+        work.effects.to_client.add_with(b"Content-Length", |value| push_decimal(value, body.len() as u64));
     }
+    gate::adapt(*scene, work, b"");
+    let Work { response, effects, record, .. } = &mut **work;
+    record.status = status;
     let outgoing =
         Outgoing { response: Response { bytes: &[], head: response }, patch: &effects.to_client, length, upgrades: false };
     client.compose(outgoing);

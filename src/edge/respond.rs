@@ -22,6 +22,7 @@ use crate::net::{Net, Stream};
 use crate::wire::h1::{Caps, Parsed, response};
 use crate::wire::head::{BodyLength, Response};
 use crate::wire::patch::Patch;
+use crate::wire::upgrade;
 
 /// Interim responses that one answer may have; more is an upstream that does not come to the point.
 const INTERIM_MAX: u32 = 16;
@@ -230,7 +231,8 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
     }
 
     async fn upgrade(&mut self, mut buf: Buf) -> Result<Received, Fault> {
-        let asked = self.scene.request.head.upgrade && self.way.proxy.upgrade;
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        let asked = self.way.proxy.upgrade && upgrade::is_accepted(self.scene.request, response);
         if !asked || self.sent_at.is_some() {
             return Err(Fault::last(FaultKind::UpstreamProtocol));
         }
@@ -250,7 +252,8 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     /// Policies and rules change the head.
     fn adapt(&mut self, buf: &Buf) {
-        gate::adapt(self.scene, self.way, self.work, buf.filled());
+        gate::adapt(self.scene, self.work, buf.filled());
+        gate::stick(self.scene, self.way, self.work);
     }
 
     fn compose(&mut self, buf: &Buf, length: BodyLength, upgrades: bool) {

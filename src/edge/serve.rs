@@ -35,8 +35,11 @@ pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
 
 async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     see(exchange.scene, exchange.work)?;
-    if exchange.scene.request.path().is_empty() {
-        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4).
+    let request = exchange.scene.request;
+    let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
+    if request.path().is_empty() || last_hop {
+        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4); a request that may not be
+        // forwarded any more is for us (RFC 9110 section 7.6.2).
         return reply::send(exchange, 204, None, b"").await;
     }
     let id = find(exchange.scene, exchange.work)?;

@@ -185,6 +185,16 @@ impl Simulation {
         Err(Failure { seed: self.world.settings.seed, reasons, trace: self.world.trace.borrow().text() })
     }
 
+    /// A failure for a reason that was found outside of the run.
+    pub fn failure(&self, reason: String) -> Failure {
+        Failure { seed: self.world.settings.seed, reasons: vec![reason], trace: self.trace() }
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Tick {
+        self.world.now.get()
+    }
+
     /// A number that is equal for two runs only if they were equal, event for event.
     pub fn digest(&self) -> u64 {
         self.world.trace.borrow().digest()

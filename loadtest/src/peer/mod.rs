@@ -53,14 +53,6 @@ pub struct Setup {
     pub connections_max: usize,
 }
 
-impl Setup {
-    /// One shard, one route, plain TCP, and room for every case.
-    pub fn plain(origin: SocketAddr) -> Setup {
-        let (routes, traffic) = (Routes::One, Traffic::Messages);
-        Setup { origin, certificate: None, routes, traffic, shards: 1, connections_max: CONNECTIONS_MAX }
-    }
-}
-
 /// The routes of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Routes {
@@ -114,6 +106,14 @@ impl fmt::Display for Peer {
             Peer::Nginx => "nginx",
             Peer::Haproxy => "haproxy",
         })
+    }
+}
+
+impl Setup {
+    /// One shard, one route, plain TCP, and room for every case.
+    pub fn plain(origin: SocketAddr) -> Setup {
+        let (routes, traffic) = (Routes::One, Traffic::Messages);
+        Setup { origin, certificate: None, routes, traffic, shards: 1, connections_max: CONNECTIONS_MAX }
     }
 }
 

@@ -67,6 +67,27 @@ fn a_class_that_all_proxies_share_wins_over_one_with_more_slices() {
 }
 
 #[test]
+fn cases_with_routes_share_their_class() {
+    let routes = |case: &str, near: f64| Slice { case: case.into(), ..slice(Peer::Turnpike, 10, near, near) };
+    let summary = summary(&[
+        routes("routes-1", NEAR),
+        routes("routes-1", NEAR),
+        routes("routes-1", FAR),
+        routes("routes-1000-last", FAR),
+    ]);
+    for case in ["routes-1", "routes-1000-last"] {
+        let cost = summary.line(case, Peer::Turnpike).unwrap().cost.as_ref().unwrap();
+        assert_eq!((cost.class, cost.kept), (Class::Apart, 1));
+    }
+}
+
+#[test]
+fn joined_events_are_told() {
+    let joined = Slice { mode: Mode::Stream, pieces: Some(600), ..slice(Peer::Haproxy, 10, FAR, FAR) };
+    assert!(summary(&[joined]).warnings.iter().any(|warning| warning.contains("60 % as many pieces")));
+}
+
+#[test]
 fn without_any_kept_slice_there_is_no_figure() {
     let summary = summary(&[slice(Peer::Nginx, 20, FAR, NEAR)]);
     assert!(summary.line("get-100", Peer::Nginx).unwrap().cost.is_none());

@@ -12,6 +12,8 @@ pub struct Faults {
     pub latency_us: (u64, u64),
     /// Bytes that one direction holds at most, in flight and unread, both ends included.
     pub window: (usize, usize),
+    /// The small pieces of split reads and short writes: bytes at least, which is half of the draws, and at most.
+    pub pieces: (usize, usize),
     /// Directions whose reads give only a few bytes each.
     pub split_reads: u64,
     /// Directions that accept only a few bytes of a write at a time.
@@ -42,6 +44,7 @@ impl Faults {
         Faults {
             latency_us: (50, 50),
             window: (65_536, 65_536),
+            pieces: (1, 1_000),
             split_reads: 0,
             short_writes: 0,
             stalls: 0,
@@ -123,8 +126,8 @@ impl Course {
         Course {
             latency: (low + rng.below(high - low + 1)) * 1_000,
             window: window.max(1),
-            read_max: if rng.chance(faults.split_reads) { small(rng) } else { usize::MAX },
-            write_max: if short { small(rng) } else { usize::MAX },
+            read_max: if rng.chance(faults.split_reads) { small(faults.pieces, rng) } else { usize::MAX },
+            write_max: if short { small(faults.pieces, rng) } else { usize::MAX },
             pause: if short { rng.below(1_000_000) } else { 0 },
             stall: if rng.chance(faults.stalls) { 1 + rng.below(200) } else { 0 },
             stall_max: faults.stall_ms_max * 1_000_000,
@@ -142,11 +145,7 @@ impl Course {
     }
 }
 
-/// Half of the draws are one byte, the hardest case; the others a few to a few hundred.
-fn small(rng: &mut Rng) -> usize {
-    match rng.below(4) {
-        0 | 1 => 1,
-        2 => 2 + rng.below(15) as usize,
-        _ => 17 + rng.below(1_000) as usize,
-    }
+/// Half of the draws are the least, one byte being the hardest case; the others lie between.
+fn small((least, most): (usize, usize), rng: &mut Rng) -> usize {
+    if rng.chance(500) { least } else { least + rng.below((most - least) as u64 + 1) as usize }
 }

@@ -15,7 +15,9 @@ pub struct Pipe {
     rng: Rng,
     /// Everything put and not yet taken.
     bytes: VecDeque<u8>,
-    /// When which byte (counted from the first ever put) has arrived; both rise.
+    /// Bytes that have arrived, counted from the first ever put.
+    arrived: u64,
+    /// When what comes up to which byte arrives, for what has not; both rise.
     arrivals: VecDeque<(Tick, u64)>,
     put: u64,
     taken: u64,
@@ -28,6 +30,8 @@ pub struct Pipe {
     reader_broken: Option<Tick>,
     /// When the writer learns it.
     writer_broken: Option<Tick>,
+    /// The cut of the course has happened.
+    severed: bool,
     /// The reader closed: what is put now is answered with a reset.
     reader_gone: bool,
 }
@@ -67,6 +71,7 @@ impl Pipe {
             course,
             rng,
             bytes: VecDeque::new(),
+            arrived: 0,
             arrivals: VecDeque::new(),
             put: 0,
             taken: 0,
@@ -75,6 +80,7 @@ impl Pipe {
             end: None,
             reader_broken: None,
             writer_broken: None,
+            severed: false,
             reader_gone: false,
         }
     }
@@ -86,6 +92,10 @@ impl Pipe {
         }
         if self.reader_gone {
             return Put::Unwanted(bytes.len());
+        }
+        if self.severed {
+            // The writer learns of it when the reset arrives.
+            return Put::Full(self.writer_broken);
         }
         if now < self.paused_until {
             return Put::Full(Some(self.paused_until));
@@ -100,6 +110,7 @@ impl Pipe {
             return Put::Full(self.writer_broken);
         }
         self.accept(now, &bytes[..count]);
+        self.severed = cut;
         if cut { Put::Cut(count) } else { Put::Took(count) }
     }
 
@@ -132,14 +143,11 @@ impl Pipe {
             *slot = byte;
         }
         self.taken += count as u64;
-        while self.arrivals.front().is_some_and(|(_, upto)| *upto <= self.taken) {
-            self.arrivals.pop_front();
-        }
         Take::Took(count)
     }
 
     /// What a reader would get now, without taking it; `Took` says how many bytes wait.
-    pub fn look(&self, now: Tick) -> Take {
+    pub fn look(&mut self, now: Tick) -> Take {
         let broken = self.reader_broken.is_some_and(|at| at <= now);
         match self.arrived(now) {
             0 => self.without_bytes(now),
@@ -161,9 +169,11 @@ impl Pipe {
     }
 
     /// Bytes that have arrived and were not taken.
-    pub fn arrived(&self, now: Tick) -> usize {
-        let upto = self.arrivals.iter().take_while(|(at, _)| *at <= now).last().map_or(self.taken, |(_, upto)| *upto);
-        (upto - self.taken) as usize
+    pub fn arrived(&mut self, now: Tick) -> usize {
+        while let Some((_, upto)) = self.arrivals.pop_front_if(|(at, _)| *at <= now) {
+            self.arrived = upto;
+        }
+        (self.arrived - self.taken) as usize
     }
 
     /// Bytes inside, arrived or not.
@@ -196,7 +206,7 @@ impl Pipe {
         while self.arrivals.back().is_some_and(|(arrives, _)| *arrives > at) {
             self.arrivals.pop_back();
         }
-        let upto = self.arrivals.back().map_or(self.taken, |(_, upto)| *upto);
+        let upto = self.arrivals.back().map_or(self.arrived, |(_, upto)| *upto);
         self.bytes.truncate((upto - self.taken) as usize);
         self.put = upto;
     }
@@ -211,6 +221,7 @@ impl Pipe {
         self.reader_gone = true;
         self.bytes.clear();
         self.arrivals.clear();
+        self.arrived = self.put;
         self.taken = self.put;
     }
 }

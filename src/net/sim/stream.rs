@@ -217,7 +217,7 @@ impl SimStream {
                 }
                 taken
             }
-            None => self.incoming.pipe.borrow().look(now),
+            None => self.incoming.pipe.borrow_mut().look(now),
         };
         match taken {
             Take::Took(count) => Ok(Ok(count)),
@@ -287,7 +287,7 @@ impl SimStream {
         if self.aborted.get() {
             return;
         }
-        let unread = self.incoming.pipe.borrow().arrived(now);
+        let unread = self.incoming.pipe.borrow_mut().arrived(now);
         if unread > 0 {
             // As the kernel does: bytes that nobody will read are answered with a reset.
             self.event("closed with a reset, unread bytes:", unread);
@@ -377,7 +377,7 @@ impl Stream for SimStream {
         if self.read_ended().is_some() || self.lost.get() {
             return Peek::Closed;
         }
-        match self.incoming.pipe.borrow().look(self.world.now.get()) {
+        match self.incoming.pipe.borrow_mut().look(self.world.now.get()) {
             Take::Took(_) => Peek::Readable,
             Take::Nothing(_) => Peek::Quiet,
             Take::End | Take::Broken => Peek::Closed,

@@ -146,6 +146,9 @@ fn a_cut_comes_at_its_byte() {
     pipe.course.cut = Some(7);
     assert_eq!(pipe.put(Tick::ZERO, b"12345"), Put::Took(5));
     assert_eq!(pipe.put(Tick::ZERO, b"67890"), Put::Cut(2));
+    pipe.break_writer(Tick::from_nanos(9));
+    assert_eq!(pipe.put(Tick::ZERO, b"890"), Put::Full(Some(Tick::from_nanos(9))));
+    assert_eq!(pipe.put(Tick::from_nanos(9), b"890"), Put::Broken);
 }
 
 #[test]

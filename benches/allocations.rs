@@ -1,0 +1,173 @@
+//! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator watches
+//! the shard's thread while a client sends requests through it to an origin. Fails where one request allocates.
+//!
+//! Not a timing: run it with `cargo bench --bench allocations`.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use turnpike::base::Address;
+use turnpike::config::plan::{ListenerId, Plan};
+use turnpike::config::{Environment, Source, load};
+use turnpike::edge::shard;
+use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard};
+use turnpike::net::uring::{DriverChoice, RunOptions};
+use turnpike::net::{Net, sockets, uring};
+
+const WARM_UP: usize = 2_000;
+const MEASURED: usize = 20_000;
+/// Allocations that may happen beside the requests: log buffers handed to the control plane (one for about 200 lines), and
+/// housekeeping.
+const BESIDE: u64 = MEASURED as u64 / 100;
+
+struct Counting;
+
+static ON_SHARD: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static IS_SHARD: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if IS_SHARD.with(Cell::get) {
+        ON_SHARD.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to mimalloc unchanged; counting touches no memory of the allocation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { mimalloc::MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { mimalloc::MiMalloc.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { mimalloc::MiMalloc.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    let origin = origin();
+    let listen = free_port();
+    let text = format!(
+        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+         [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
+    );
+    let source = Source::Text { name: "bench".to_owned(), text };
+    let loaded = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}"));
+    run_shard(loaded.plan, listen);
+    let mut client = connect(listen);
+    let mut failed = false;
+    for (name, request) in [
+        ("GET", &b"GET /x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"[..]),
+        ("POST", &b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"[..]),
+    ] {
+        ask(&mut client, request, WARM_UP);
+        let before = ON_SHARD.load(Ordering::Relaxed);
+        ask(&mut client, request, MEASURED);
+        let count = ON_SHARD.load(Ordering::Relaxed) - before;
+        println!("{name}: {count} allocations on the shard for {MEASURED} requests (allowed beside them: {BESIDE})");
+        failed |= count > BESIDE;
+    }
+    if failed {
+        eprintln!("a kept-alive request allocates");
+        std::process::exit(1);
+    }
+}
+
+/// An origin that answers every request with the same bytes.
+fn origin() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream) {
+    let mut buffer = [0; 16_384];
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 || stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").is_err() {
+            break;
+        }
+    }
+}
+
+fn free_port() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn run_shard(plan: Arc<Plan>, listen: std::net::SocketAddr) {
+    let address = Address::Inet(listen);
+    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+    let socket = sockets::listen(&address, &sockets::ListenOptions::default()).expect("a free port");
+    let bell = sockets::bell().expect("an eventfd");
+    let (to_shard, inbox) = crossbeam_channel::bounded(16);
+    let (queue, from_shard) = crossbeam_channel::bounded(1_024);
+    let end = ShardEnd { shard: 0, inbox, outbox: Outbox { queue, wake: Arc::new(|| ()), shard: 0 } };
+    let generation = plan.generation;
+    let sockets = vec![ListeningSocket { listener: ListenerId(0), address, socket }];
+    to_shard.send(ToShard::Prepare { plan, counters, sockets }).expect("an empty queue");
+    to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
+    bell.ring();
+    thread::spawn(move || {
+        IS_SHARD.with(|is| is.set(true));
+        let driver = DriverChoice::from_environment().expect("a driver's name");
+        let options = RunOptions { driver, ..RunOptions::default() };
+        uring::run(&options, |net| {
+            let ear = net.ear(&bell).expect("a bell can be heard");
+            shard::run(net, end, ear, "bench")
+        })
+        .expect("a shard");
+    });
+    while let Ok((_, message)) = from_shard.recv() {
+        if matches!(message, FromShard::Committed { .. }) {
+            break;
+        }
+    }
+    // The rest of what the shard says is read and dropped, as a writer of logs would.
+    thread::spawn(move || {
+        let _keep_open = to_shard;
+        while from_shard.recv().is_ok() {}
+    });
+}
+
+fn connect(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the shard listens");
+    stream.set_nodelay(true).expect("a TCP socket");
+    stream
+}
+
+fn ask(stream: &mut TcpStream, request: &[u8], times: usize) {
+    let mut buffer = [0; 4_096];
+    for _ in 0..times {
+        stream.write_all(request).expect("the shard reads");
+        let mut answer = Vec::with_capacity(256);
+        while !answer.ends_with(b"hello") {
+            let count = stream.read(&mut buffer).expect("the shard answers");
+            assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+}

@@ -1,0 +1,405 @@
+//! A client: opens connections, asks, sometimes ahead, and checks every byte of every answer.
+//!
+//! Writing and reading are two tasks on one connection, so that a body can go up while an answer comes down.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::base::Rng;
+use crate::net::sim::{Sim, SimStream};
+use crate::net::{Net, Stream};
+use crate::sim::body::{self, Outgoing};
+use crate::sim::common::Common;
+use crate::sim::latch::Latch;
+use crate::sim::ledger::{Ask, Outcome};
+use crate::sim::tag::{Check, Tag};
+use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+
+/// Runs one client to its end.
+pub async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
+    for _ in 0..common.scenario.connections {
+        sim.sleep_until(sim.now().after_ms(rng.below(2_000))).await;
+        let until = sim.now().after(common.scenario.patience());
+        match sim.connect(&common.gateway, until).await {
+            Ok(stream) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
+            Err(error) if common.demands.all_answered && !common.drains.get() => {
+                sim.fail(format!("a client could not connect: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What the two tasks of one connection share.
+struct Shared {
+    common: Rc<Common>,
+    sim: Sim,
+    /// Asked and not yet answered, in order.
+    outstanding: RefCell<VecDeque<u64>>,
+    latch: Latch,
+    /// The exchange that was told to go on (100, 101 or a final answer).
+    go_on: Cell<u64>,
+    /// No more requests.
+    closing: Cell<bool>,
+    writer_done: Cell<bool>,
+}
+
+impl Shared {
+    /// Fails the run where a rule of the ledger is broken.
+    fn held<T>(&self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|broken| self.sim.fail(broken)).ok()
+    }
+}
+
+async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+    let scenario = &common.scenario;
+    let shared = Rc::new(Shared {
+        common: common.clone(),
+        sim: sim.clone(),
+        outstanding: RefCell::default(),
+        latch: Latch::default(),
+        go_on: Cell::new(0),
+        closing: Cell::new(false),
+        writer_done: Cell::new(false),
+    });
+    let speak = Speak::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let listen = Listen::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let writer = Writer { shared: shared.clone(), speak, rng: Rng::new(rng.next_u64()) };
+    sim.spawn(writer.run());
+    let mut reader = Reader { shared: shared.clone(), listen, rng: Rng::new(rng.next_u64()) };
+    reader.run(&stream).await;
+    shared.closing.set(true);
+    shared.latch.notify();
+    let left = shared.outstanding.take();
+    for id in left {
+        // Nobody answers these any more: the connection is over.
+        shared.held(common.ledger.borrow_mut().end(id, reader.rest_is()));
+    }
+    if !shared.writer_done.get() {
+        // A writer that is stuck learns from this that nobody listens.
+        stream.abort();
+        shared.latch.wait(|| shared.writer_done.get().then_some(())).await;
+    }
+}
+
+struct Writer {
+    shared: Rc<Shared>,
+    speak: Speak,
+    rng: Rng,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let count = 1 + self.rng.below(self.shared.common.scenario.requests);
+        for number in 1..=count {
+            let depth = self.shared.common.scenario.depth;
+            let shared = self.shared.clone();
+            let room = || (shared.outstanding.borrow().len() < depth || shared.closing.get()).then_some(());
+            shared.latch.wait(room).await;
+            if shared.closing.get() {
+                break;
+            }
+            let ask = self.draw(number == count);
+            let ends = ask.upgrades || ask.last;
+            let id = shared.common.ledger.borrow_mut().begin(ask.clone());
+            shared.outstanding.borrow_mut().push_back(id);
+            shared.latch.notify();
+            let leaves = self.rng.chance(shared.common.scenario.leaves);
+            let leaves_at = leaves.then(|| self.rng.below(ask.length + 1));
+            let asked = self.ask(id, &ask, leaves_at).await;
+            if leaves {
+                self.leave();
+            }
+            if asked.is_err() || leaves || ends {
+                break;
+            }
+        }
+        self.shared.writer_done.set(true);
+        self.shared.latch.notify();
+    }
+
+    fn draw(&mut self, last: bool) -> Ask {
+        let rng = &mut self.rng;
+        let scenario = &self.shared.common.scenario;
+        let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
+        let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
+        let upgrades = method == "GET" && rng.chance(50);
+        let old = rng.chance(60) && !upgrades && !scenario.direct;
+        let length = if with_body || upgrades { 1 + rng.below(scenario.body_max) } else { 0 };
+        let framing = match (with_body, old || rng.chance(500)) {
+            (false, _) => Framing::Empty,
+            (true, true) => Framing::Length(length),
+            (true, false) => Framing::Chunked,
+        };
+        let expects = with_body && !old && rng.chance(200);
+        let last = old || (!upgrades && ((last && rng.chance(500)) || rng.chance(30)));
+        Ask { method, length, framing, old, expects, upgrades, last }
+    }
+
+    /// Sends one request, up to `leaves_at` of its body where the client leaves there.
+    async fn ask(&mut self, id: u64, ask: &Ask, leaves_at: Option<u64>) -> Result<(), Trouble> {
+        let hops = !self.shared.common.scenario.direct && self.rng.chance(200);
+        self.speak.say(head(id, ask, hops).as_bytes()).await?;
+        if ask.upgrades || ask.expects {
+            // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
+            let sim = self.shared.sim.clone();
+            let wait = if ask.upgrades { self.shared.common.scenario.patience().as_secs() } else { 1 };
+            let until = sim.now().after_ms(wait * 1_000);
+            let shared = self.shared.clone();
+            let told = || (shared.go_on.get() == id || shared.closing.get()).then_some(());
+            shared.latch.wait_until(&sim, until, told).await;
+        }
+        if ask.upgrades && (self.shared.closing.get() || !self.shared.common.tunnels.borrow().contains(&id)) {
+            return Ok(());
+        }
+        let framing = if ask.upgrades { Framing::Close } else { ask.framing };
+        let end = leaves_at.unwrap_or(ask.length);
+        let tag = Tag { exchange: id, attempt: 0 };
+        let (shared, mut rng) = (self.shared.clone(), Rng::new(self.rng.next_u64()));
+        let mut sent = |bytes| {
+            let told = shared.common.ledger.borrow_mut().sent(id, bytes);
+            shared.held(told);
+        };
+        let piece = Outgoing { tag, length: ask.length, end, framing, trailers: false };
+        body::send(&mut self.speak, &piece, &mut rng, &mut sent).await?;
+        if ask.upgrades && leaves_at.is_none() {
+            self.speak.stream().finish();
+        }
+        Ok(())
+    }
+
+    /// Goes away in one of the ways that clients do.
+    fn leave(&mut self) {
+        for id in self.shared.outstanding.borrow().iter() {
+            self.shared.common.ledger.borrow_mut().give_up(*id);
+        }
+        self.shared.closing.set(true);
+        let stream = self.speak.stream();
+        if self.rng.chance(500) {
+            stream.abort();
+        } else {
+            stream.finish();
+            stream.stop_reading();
+        }
+    }
+}
+
+/// A request's head, perhaps with a field that concerns this connection only.
+fn head(id: u64, ask: &Ask, hops: bool) -> String {
+    let version = if ask.old { "1.0" } else { "1.1" };
+    let mut head = format!("{} /e/{id} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);
+    match ask.framing {
+        Framing::Length(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
+        Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
+        Framing::Empty | Framing::Close => {}
+    }
+    if ask.expects {
+        head.push_str("Expect: 100-continue\r\n");
+    }
+    if ask.upgrades {
+        head.push_str("Connection: upgrade\r\nUpgrade: tagged\r\n");
+    } else if ask.last && !ask.old {
+        head.push_str("Connection: close\r\n");
+    } else if hops {
+        head.push_str("Connection: x-hop\r\nX-Hop: from a client\r\n");
+    }
+    head + "\r\n"
+}
+
+struct Reader {
+    shared: Rc<Shared>,
+    listen: Listen,
+    rng: Rng,
+}
+
+/// What the connection is good for after an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Next,
+    Ends,
+    Broken,
+}
+
+impl Reader {
+    /// What becomes of requests that were never answered.
+    fn rest_is(&self) -> Outcome {
+        if self.shared.go_on.get() == ANNOUNCED { Outcome::Unserved } else { Outcome::Broken }
+    }
+
+    async fn run(&mut self, stream: &SimStream) {
+        loop {
+            let shared = self.shared.clone();
+            let next = || match shared.outstanding.borrow().front() {
+                Some(id) => Some(Some(*id)),
+                None if shared.writer_done.get() => Some(None),
+                None => None,
+            };
+            let Some(id) = shared.latch.wait(next).await else { break };
+            match self.answer(id).await {
+                Ok(After::Next) => {}
+                Ok(After::Broken) => return,
+                Ok(After::Ends) => {
+                    self.shared.go_on.set(ANNOUNCED);
+                    self.shared.closing.set(true);
+                    self.shared.latch.notify();
+                    return self.expect_end().await;
+                }
+                Err(trouble) => return self.report(id, trouble),
+            }
+        }
+        let lingers = self.rng.chance(self.shared.common.scenario.lingers);
+        if lingers && !self.shared.closing.get() {
+            // The gateway must close a silent connection by itself.
+            self.expect_end().await;
+        } else if self.rng.chance(200) {
+            stream.finish();
+            self.expect_end().await;
+        }
+    }
+
+    /// Nothing more may come but the end.
+    async fn expect_end(&mut self) {
+        loop {
+            match self.listen.more().await {
+                Ok(false) | Err(Trouble::Reset) => break,
+                Ok(true) => {}
+                Err(trouble) => return self.report(0, trouble),
+            }
+        }
+        let behind = String::from_utf8_lossy(self.listen.behind()).into_owned();
+        if !behind.is_empty() {
+            self.shared.sim.fail(format!("bytes that nobody asked for: {behind:?}"));
+        }
+    }
+
+    fn report(&self, id: u64, trouble: Trouble) {
+        match trouble {
+            Trouble::Cut | Trouble::Reset | Trouble::Enough => {}
+            Trouble::Late => self.shared.sim.fail(format!("exchange {id}: the gateway let its client wait for ever")),
+            Trouble::Malformed(what) => self.shared.sim.fail(format!("exchange {id}: the gateway sent {what}")),
+        }
+    }
+
+    /// Reads the answer to the first outstanding request.
+    async fn answer(&mut self, id: u64) -> Result<After, Trouble> {
+        let ask = self.shared.held(self.shared.common.ledger.borrow().ask(id)).ok_or(Trouble::Enough)?;
+        let head = loop {
+            let Some(head) = self.listen.head().await? else { return Ok(After::Broken) };
+            let status = status(&head)?;
+            match status {
+                101 if ask.upgrades => return self.tunnel(id, &head).await,
+                100..=199 => self.interim(id, &head, &ask)?,
+                _ => break head,
+            }
+        };
+        let status = status(&head)?;
+        let bare = ask.method == "HEAD" || status == 204 || status == 304;
+        let framing = if bare { Framing::Empty } else { head.framing(Framing::Close)? };
+        if ask.old && framing == Framing::Chunked {
+            return Err(Trouble::Malformed("a chunked answer for an HTTP/1.0 client".to_owned()));
+        }
+        self.shared.go_on.set(id);
+        self.shared.latch.notify();
+        match head.number("x-exchange")? {
+            Some(other) if other != id => return Err(Trouble::Malformed(format!("the answer of exchange {other}"))),
+            Some(_) => self.from_origin(id, &head, framing, bare).await?,
+            None => {
+                self.listen.body(framing, &mut |_| Ok(())).await?;
+                self.shared.held(self.shared.common.ledger.borrow_mut().end(id, Outcome::Refused(status)));
+            }
+        }
+        self.shared.outstanding.borrow_mut().pop_front();
+        self.shared.latch.notify();
+        let last = head.connection_says("close") || ask.old || ask.last || framing == Framing::Close;
+        Ok(if last { After::Ends } else { After::Next })
+    }
+
+    fn interim(&self, id: u64, head: &Head, ask: &Ask) -> Result<(), Trouble> {
+        if ask.old {
+            return Err(Trouble::Malformed("an interim answer for an HTTP/1.0 client".to_owned()));
+        }
+        if head.number("x-exchange")?.is_some_and(|other| other != id) {
+            return Err(Trouble::Malformed(format!("an interim answer of another exchange: {head:?}")));
+        }
+        self.shared.go_on.set(id);
+        self.shared.latch.notify();
+        Ok(())
+    }
+
+    /// An answer that an origin made.
+    async fn from_origin(&mut self, id: u64, head: &Head, framing: Framing, bare: bool) -> Result<(), Trouble> {
+        let common = self.shared.common.clone();
+        if head.value("x-hop")?.is_some() {
+            return Err(Trouble::Malformed("a field that concerned another connection".to_owned()));
+        }
+        let number = head.number("x-attempt")?.unwrap_or(0) as u32;
+        let told = common.ledger.borrow_mut().answering(id, number, status(head)?);
+        let reply = self.shared.held(told).ok_or(Trouble::Enough)?;
+        let leaves = self.rng.chance(common.scenario.leaves);
+        let leaves_at = if leaves { self.rng.below(reply.length + 1) } else { u64::MAX };
+        let trailers = self.take(id, number, framing, leaves_at).await?;
+        if reply.trailers && framing == Framing::Chunked && reply.framing == Framing::Chunked && trailers.is_empty() {
+            return Err(Trouble::Malformed("a chunked answer without its trailers".to_owned()));
+        }
+        let done = match bare {
+            true => common.ledger.borrow_mut().end(id, Outcome::Answered(reply.status)),
+            false => common.ledger.borrow_mut().complete(id, number, framing),
+        };
+        self.shared.held(done);
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        id: u64,
+        number: u32,
+        framing: Framing,
+        leaves_at: u64,
+    ) -> Result<Vec<(String, String)>, Trouble> {
+        let shared = self.shared.clone();
+        let mut check = Check::new(Tag { exchange: id, attempt: number });
+        let mut take = |bytes: &[u8]| {
+            check.take(bytes).map_err(Trouble::Malformed)?;
+            shared.held(shared.common.ledger.borrow_mut().delivered(id, bytes.len() as u64));
+            if check.seen() < leaves_at {
+                return Ok(());
+            }
+            shared.outstanding.borrow().iter().for_each(|id| shared.common.ledger.borrow_mut().give_up(*id));
+            Err(Trouble::Enough)
+        };
+        self.listen.body(framing, &mut take).await
+    }
+
+    /// After a 101: bytes both ways until both have ended.
+    async fn tunnel(&mut self, id: u64, head: &Head) -> Result<After, Trouble> {
+        let common = self.shared.common.clone();
+        let number = head.number("x-attempt")?.unwrap_or(0) as u32;
+        let told = common.ledger.borrow_mut().answering(id, number, 101);
+        self.shared.held(told).ok_or(Trouble::Enough)?;
+        common.tunnels.borrow_mut().insert(id);
+        self.shared.go_on.set(id);
+        self.shared.latch.notify();
+        self.take(id, number, Framing::Close, u64::MAX).await?;
+        if common.demands.all_answered {
+            self.shared.held(common.ledger.borrow_mut().complete(id, number, Framing::Close));
+        } else {
+            self.shared.held(common.ledger.borrow_mut().end(id, Outcome::Answered(101)));
+        }
+        self.shared.outstanding.borrow_mut().pop_front();
+        // The other direction may still be on its way.
+        let shared = self.shared.clone();
+        shared.latch.wait(|| shared.writer_done.get().then_some(())).await;
+        Ok(After::Broken)
+    }
+}
+
+/// In `go_on`: an answer said that it is the last, so what is asked behind it is never served.
+const ANNOUNCED: u64 = u64::MAX;
+
+fn status(head: &Head) -> Result<u16, Trouble> {
+    let mut words = head.start.splitn(3, ' ');
+    let version = words.next() == Some("HTTP/1.1");
+    let status = words.next().filter(|word| version && word.len() == 3).and_then(|word| word.parse().ok());
+    status.ok_or_else(|| Trouble::Malformed(format!("the status line {:?}", head.start)))
+}

@@ -1,0 +1,34 @@
+//! What all roles of a simulated world share behind the gateway's back.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+use crate::base::Address;
+use crate::sim::ledger::{Demands, Ledger};
+use crate::sim::scenario::Scenario;
+
+/// What all roles share.
+#[derive(Debug)]
+pub struct Common {
+    /// The run.
+    pub scenario: Scenario,
+    /// What it demands.
+    pub demands: Demands,
+    /// What really happened.
+    pub ledger: RefCell<Ledger>,
+    /// Where clients connect to.
+    pub gateway: Address,
+    /// Exchanges that became tunnels.
+    pub tunnels: RefCell<BTreeSet<u64>>,
+    /// The gateway was told to drain.
+    pub drains: Cell<bool>,
+}
+
+impl Common {
+    /// For a run in which clients connect to `gateway`.
+    pub fn new(scenario: Scenario, gateway: Address) -> Common {
+        let demands = scenario.demands();
+        let ledger = RefCell::new(Ledger::new(demands.clone()));
+        Common { scenario, demands, ledger, gateway, tunnels: RefCell::default(), drains: Cell::new(false) }
+    }
+}

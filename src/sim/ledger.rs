@@ -1,0 +1,353 @@
+//! What really happened to every exchange, as clients and origins write it down, and the rules that it must keep.
+//!
+//! The roles of a simulated world share one ledger behind the gateway's back: so an origin knows what the client meant
+//! to send, and a client what the origin meant to answer. A method that finds a broken rule returns it as text; the role
+//! that called fails the run with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::sim::talk::Framing;
+
+/// What a client asks.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The method.
+    pub method: &'static str,
+    /// The body's length.
+    pub length: u64,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// It is an HTTP/1.0 request.
+    pub old: bool,
+    /// `Expect: 100-continue`.
+    pub expects: bool,
+    /// It asks for an upgrade; `length` bytes are sent after it.
+    pub upgrades: bool,
+    /// It is the connection's last.
+    pub last: bool,
+}
+
+impl Ask {
+    /// May it be sent twice (RFC 9110 section 9.2.2)?
+    pub fn idempotent(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
+    }
+}
+
+/// What an origin answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// The body's length.
+    pub length: u64,
+    /// A chunked body ends with trailers.
+    pub trailers: bool,
+}
+
+/// One time that a request reached an origin.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Body bytes that have arrived.
+    pub received: u64,
+    /// The answer, once decided.
+    pub reply: Option<Reply>,
+    /// Body bytes of the answer that were given to the network.
+    pub sent: u64,
+    /// The answer was sent to its end.
+    pub whole: bool,
+}
+
+/// How an exchange ended for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an origin's answer, complete.
+    Answered(u16),
+    /// With the gateway's own answer.
+    Refused(u16),
+    /// With the end of the connection, before or within an answer.
+    Broken,
+    /// Not at all: an answer before it said that it was the last.
+    Unserved,
+    /// The client went away itself.
+    GivenUp,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    ask: Ask,
+    sent: u64,
+    attempts: Vec<Attempt>,
+    /// The client has the head of an origin's answer.
+    answering: bool,
+    delivered: u64,
+    given_up: bool,
+    outcome: Option<Outcome>,
+}
+
+/// What a world demands.
+#[derive(Clone, Debug)]
+pub struct Demands {
+    /// Nothing goes wrong in this world, so every exchange must be answered by an origin, at the first attempt.
+    pub all_answered: bool,
+    /// Times that one request may reach an origin at most.
+    pub attempts_max: usize,
+    /// Bytes of one body that may be between its sender and its receiver.
+    pub between_max: u64,
+}
+
+/// Counts of a run, for people and to see that a world does something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Exchanges begun by clients.
+    pub exchanges: u64,
+    /// Times that a request reached an origin.
+    pub attempts: u64,
+    /// Exchanges by how they ended.
+    pub answered: u64,
+    /// With the gateway's own answer.
+    pub refused: u64,
+    /// With a broken connection.
+    pub broken: u64,
+    /// Never begun by the gateway.
+    pub unserved: u64,
+    /// Left by the client.
+    pub given_up: u64,
+    /// Body bytes that arrived anywhere.
+    pub bytes: u64,
+    /// The gateway's own answers by status.
+    pub refusals: BTreeMap<u16, u64>,
+}
+
+impl Totals {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Totals) {
+        self.exchanges += other.exchanges;
+        self.attempts += other.attempts;
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.broken += other.broken;
+        self.unserved += other.unserved;
+        self.given_up += other.given_up;
+        self.bytes += other.bytes;
+        for (status, count) in &other.refusals {
+            *self.refusals.entry(*status).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { exchanges, attempts, answered, refused, broken, unserved, given_up, bytes, refusals } = self;
+        write!(out, "{exchanges} exchanges, {attempts} attempts at origins: {answered} answered, {refused} refused ")?;
+        write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; {bytes} body bytes")
+    }
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    demands: Demands,
+    exchanges: BTreeMap<u64, Exchange>,
+    bytes: u64,
+}
+
+/// Statuses that the gateway may answer with when something went wrong. Everything that clients send is valid, routed and
+/// small enough, so any other status is a mistake.
+const EXCUSES: [u16; 4] = [408, 502, 503, 504];
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(demands: Demands) -> Ledger {
+        Ledger { demands, exchanges: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// A client begins an exchange.
+    pub fn begin(&mut self, ask: Ask) -> u64 {
+        let id = self.exchanges.len() as u64 + 1;
+        let (attempts, outcome) = (Vec::new(), None);
+        let exchange = Exchange { ask, sent: 0, attempts, answering: false, delivered: 0, given_up: false, outcome };
+        self.exchanges.insert(id, exchange);
+        id
+    }
+
+    /// What the client asked.
+    pub fn ask(&self, id: u64) -> Result<Ask, String> {
+        let found = self.exchanges.get(&id);
+        found.map(|exchange| exchange.ask.clone()).ok_or_else(|| format!("nobody began exchange {id}"))
+    }
+
+    fn exchange(&mut self, id: u64) -> Result<&mut Exchange, String> {
+        self.exchanges.get_mut(&id).ok_or_else(|| format!("nobody began exchange {id}"))
+    }
+
+    /// The client gave so many bytes of its body to the network, from the start.
+    pub fn sent(&mut self, id: u64, bytes: u64) -> Result<(), String> {
+        let between_max = self.demands.between_max;
+        let exchange = self.exchange(id)?;
+        exchange.sent = bytes;
+        let arrived = exchange.attempts.iter().map(|attempt| attempt.received).max().unwrap_or(0);
+        let between = bytes.saturating_sub(arrived);
+        if between > between_max && exchange.outcome.is_none() && !exchange.answering {
+            return Err(format!("exchange {id}: {between} bytes of the request are held, {between_max} are the bound"));
+        }
+        Ok(())
+    }
+
+    /// The client goes away.
+    pub fn give_up(&mut self, id: u64) {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.given_up = true;
+        }
+    }
+
+    /// A request's head reached an origin. Returns the attempt's number, from one.
+    pub fn attempt(&mut self, id: u64) -> Result<u32, String> {
+        let demands = self.demands.clone();
+        let exchange = self.exchange(id)?;
+        let earlier = exchange.attempts.len();
+        if earlier > 0 && !exchange.ask.idempotent() {
+            return Err(format!("exchange {id}: a {} was sent again", exchange.ask.method));
+        }
+        if earlier > 0 && exchange.answering {
+            return Err(format!("exchange {id} was sent again while its client already had an answer"));
+        }
+        if earlier >= demands.attempts_max || (earlier > 0 && demands.all_answered) {
+            return Err(format!("exchange {id} reached an origin for the {}th time", earlier + 1));
+        }
+        if matches!(exchange.outcome, Some(Outcome::Unserved | Outcome::Refused(_) | Outcome::Answered(_))) {
+            return Err(format!("exchange {id} reached an origin after it was over: {:?}", exchange.outcome));
+        }
+        exchange.attempts.push(Attempt { received: 0, reply: None, sent: 0, whole: false });
+        Ok(earlier as u32 + 1)
+    }
+
+    fn of_attempt(&mut self, id: u64, number: u32) -> Result<&mut Attempt, String> {
+        let exchange = self.exchange(id)?;
+        let found = (number as usize).checked_sub(1).and_then(|index| exchange.attempts.get_mut(index));
+        found.ok_or_else(|| format!("exchange {id} has no attempt {number}"))
+    }
+
+    /// Body bytes of the request arrived at the origin.
+    pub fn received(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
+        self.bytes += bytes;
+        self.of_attempt(id, number)?.received += bytes;
+        Ok(())
+    }
+
+    /// The origin saw the end of the request's body.
+    pub fn received_all(&mut self, id: u64, number: u32) -> Result<(), String> {
+        let length = self.exchange(id)?.ask.length;
+        let received = self.of_attempt(id, number)?.received;
+        if received == length {
+            return Ok(());
+        }
+        Err(format!("exchange {id}: the request's body ended cleanly after {received} of {length} bytes"))
+    }
+
+    /// The origin decides its answer.
+    pub fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
+        self.of_attempt(id, number)?.reply = Some(reply);
+        Ok(())
+    }
+
+    /// The origin gave so many bytes of its answer's body to the network, from the start.
+    pub fn replied(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
+        let between_max = self.demands.between_max;
+        let delivered = self.exchange(id)?.delivered;
+        let over = self.exchange(id)?.outcome.is_some() || self.exchange(id)?.given_up;
+        let attempt = self.of_attempt(id, number)?;
+        attempt.sent = bytes;
+        let between = bytes.saturating_sub(delivered);
+        if between > between_max && !over {
+            return Err(format!("exchange {id}: {between} bytes of the answer are held, {between_max} are the bound"));
+        }
+        Ok(())
+    }
+
+    /// The origin sent its answer to the end.
+    pub fn replied_all(&mut self, id: u64, number: u32) -> Result<(), String> {
+        self.of_attempt(id, number)?.whole = true;
+        Ok(())
+    }
+
+    /// The client got the head of an origin's answer. Returns what the origin meant to send.
+    pub fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
+        let reply = self.of_attempt(id, number)?.reply;
+        let reply = reply.ok_or_else(|| format!("exchange {id}: attempt {number} was not answered yet"))?;
+        if reply.status != status {
+            return Err(format!("exchange {id}: status {status} instead of {}", reply.status));
+        }
+        self.exchange(id)?.answering = true;
+        Ok(reply)
+    }
+
+    /// Body bytes of an answer arrived at the client.
+    pub fn delivered(&mut self, id: u64, bytes: u64) -> Result<(), String> {
+        self.bytes += bytes;
+        self.exchange(id)?.delivered += bytes;
+        Ok(())
+    }
+
+    /// The client took an answer of this attempt for complete.
+    pub fn complete(&mut self, id: u64, number: u32, framing: Framing) -> Result<(), String> {
+        let delivered = self.exchange(id)?.delivered;
+        let attempt = self.of_attempt(id, number)?;
+        let reply = attempt.reply.ok_or_else(|| format!("exchange {id} has no answer"))?;
+        if delivered != reply.length {
+            let length = reply.length;
+            return Err(format!("exchange {id}: the answer looked complete after {delivered} of {length} bytes"));
+        }
+        if framing == Framing::Close && !attempt.whole {
+            return Err(format!("exchange {id}: the origin broke off, but the client saw a clean end"));
+        }
+        self.end(id, Outcome::Answered(reply.status))
+    }
+
+    /// An exchange is over for its client.
+    pub fn end(&mut self, id: u64, outcome: Outcome) -> Result<(), String> {
+        let all_answered = self.demands.all_answered;
+        let exchange = self.exchange(id)?;
+        let outcome = if exchange.given_up { Outcome::GivenUp } else { outcome };
+        if let Some(earlier) = exchange.outcome.replace(outcome) {
+            return Err(format!("exchange {id} ended twice: {earlier:?}, then {outcome:?}"));
+        }
+        match outcome {
+            Outcome::Refused(status) if !EXCUSES.contains(&status) => {
+                Err(format!("exchange {id} was valid, but the gateway answered it with {status}"))
+            }
+            Outcome::Unserved if !exchange.attempts.is_empty() => {
+                Err(format!("exchange {id} reached an origin behind an answer that said it was the last"))
+            }
+            Outcome::Refused(_) | Outcome::Broken if all_answered => {
+                Err(format!("exchange {id} ended as {outcome:?}, though nothing went wrong: {:?}", exchange.ask))
+            }
+            Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Broken | Outcome::Unserved | Outcome::GivenUp => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Every exchange must be over at the end of a run.
+    pub fn close(&self) -> Result<Totals, String> {
+        let mut totals = Totals { exchanges: self.exchanges.len() as u64, bytes: self.bytes, ..Totals::default() };
+        for (id, exchange) in &self.exchanges {
+            totals.attempts += exchange.attempts.len() as u64;
+            match exchange.outcome {
+                Some(Outcome::Answered(_)) => totals.answered += 1,
+                Some(Outcome::Refused(status)) => {
+                    totals.refused += 1;
+                    *totals.refusals.entry(status).or_default() += 1;
+                }
+                Some(Outcome::Broken) => totals.broken += 1,
+                Some(Outcome::Unserved) => totals.unserved += 1,
+                Some(Outcome::GivenUp) => totals.given_up += 1,
+                None => return Err(format!("exchange {id} is not over: {exchange:?}")),
+            }
+        }
+        Ok(totals)
+    }
+}

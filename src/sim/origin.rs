@@ -1,0 +1,352 @@
+//! An origin: reads requests strictly, answers with tagged bodies, and misbehaves as the scenario says.
+//!
+//! It proves from its side that each request begins on a clean boundary, that none comes while an answer is unfinished,
+//! that a body which looks complete is complete, and that nothing reaches it twice that must not.
+
+use std::rc::Rc;
+
+use crate::base::{Address, Rng};
+use crate::net::sim::{Sim, SimStream};
+use crate::net::{Listener, Net, Peek, Stream};
+use crate::sim::body::{self, Outgoing};
+use crate::sim::common::Common;
+use crate::sim::ledger::{Ask, Reply};
+use crate::sim::tag::{Check, Tag};
+use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+
+/// Accepts until its host is killed.
+pub async fn run(common: Rc<Common>, sim: Sim, address: Address, mut rng: Rng) {
+    let listener = sim.listen(&address);
+    loop {
+        match listener.accept().await {
+            Ok(stream) => sim.spawn(serve(common.clone(), sim.clone(), Rc::new(stream), Rng::new(rng.next_u64()))),
+            Err(_) => sim.sleep_until(sim.now().after_ms(10)).await,
+        }
+    }
+}
+
+/// What an origin does with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Reads it, answers it.
+    Right,
+    /// Answers before it has read the body, then reads the rest.
+    Early,
+    /// Answers before it has read the body, then closes.
+    EarlyClose,
+    /// Closes instead of answering.
+    Close,
+    /// Resets instead of answering.
+    Reset,
+    /// Never answers.
+    Silent,
+    /// Breaks off within the answer's body: with a reset, or with an end that looks clean.
+    BreakOff,
+    /// Answers with something that is not HTTP.
+    Nonsense,
+    /// Answers 503, which the route tries again.
+    Unavailable,
+    /// Answers, then closes without having said so.
+    CloseAfter,
+}
+
+const MISDEEDS: [Deed; 8] = [
+    Deed::EarlyClose,
+    Deed::Close,
+    Deed::Reset,
+    Deed::Silent,
+    Deed::BreakOff,
+    Deed::Nonsense,
+    Deed::Unavailable,
+    Deed::CloseAfter,
+];
+
+/// Is the connection good for another request?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Next,
+    Close,
+}
+
+struct Connection {
+    common: Rc<Common>,
+    sim: Sim,
+    stream: Rc<SimStream>,
+    listen: Listen,
+    speak: Speak,
+    rng: Rng,
+}
+
+async fn serve(common: Rc<Common>, sim: Sim, stream: Rc<SimStream>, mut rng: Rng) {
+    let scenario = &common.scenario;
+    let listen = Listen::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
+    let speak = Speak::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
+    let mut connection = Connection { common: common.clone(), sim: sim.clone(), stream, listen, speak, rng };
+    loop {
+        let mut told_to_close = false;
+        let served = match connection.listen.head().await {
+            Ok(Some(head)) => {
+                told_to_close = head.connection_says("close");
+                connection.request(&head).await
+            }
+            Ok(None) => break,
+            Err(trouble) => Err(trouble),
+        };
+        match served {
+            Ok(After::Next) if !told_to_close => {}
+            Ok(After::Next) => break,
+            Ok(After::Close) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => break,
+            Err(Trouble::Late) => return sim.fail("an origin's connection was left waiting for ever"),
+            Err(Trouble::Malformed(what)) => return sim.fail(format!("the gateway sent an origin {what}")),
+        }
+    }
+}
+
+impl Connection {
+    /// Fails the run where a rule of the ledger is broken.
+    fn held<T>(&self, result: Result<T, String>) -> Result<T, Trouble> {
+        result.map_err(Trouble::Malformed)
+    }
+
+    async fn request(&mut self, head: &Head) -> Result<After, Trouble> {
+        let (id, ask, framing) = self.recognise(head)?;
+        let told = self.common.ledger.borrow_mut().attempt(id);
+        let number = self.held(told)?;
+        let tag = Tag { exchange: id, attempt: number };
+        if ask.upgrades && head.connection_says("upgrade") && self.rng.chance(800) {
+            return self.tunnel(tag, &ask).await;
+        }
+        let deed = self.draw(framing);
+        match deed {
+            Deed::Early | Deed::EarlyClose => {
+                let after = self.answer(tag, &ask, deed).await?;
+                if deed == Deed::EarlyClose {
+                    return Ok(After::Close);
+                }
+                self.take(tag, framing).await?;
+                return Ok(after);
+            }
+            Deed::Close
+            | Deed::Reset
+            | Deed::Silent
+            | Deed::BreakOff
+            | Deed::Nonsense
+            | Deed::Unavailable
+            | Deed::CloseAfter
+            | Deed::Right => {}
+        }
+        if head.value("expect")?.is_some() {
+            self.speak.say(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        if deed != Deed::Right && self.rng.chance(300) {
+            // Misbehaves before it has read the body.
+            return self.misbehave(tag, &ask, deed).await;
+        }
+        self.take(tag, framing).await?;
+        match deed {
+            Deed::Right | Deed::Unavailable | Deed::CloseAfter => self.answer(tag, &ask, deed).await,
+            Deed::Early | Deed::EarlyClose => Ok(After::Close),
+            Deed::Close | Deed::Reset | Deed::Silent | Deed::BreakOff | Deed::Nonsense => {
+                self.misbehave(tag, &ask, deed).await
+            }
+        }
+    }
+
+    /// Is this a request that some client made, unchanged in what must not change?
+    fn recognise(&self, head: &Head) -> Result<(u64, Ask, Framing), Trouble> {
+        let id = head.number("x-exchange")?;
+        let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;
+        let told = self.common.ledger.borrow().ask(id);
+        let ask = self.held(told)?;
+        let start = format!("{} /e/{id} HTTP/1.1", ask.method);
+        let framing = head.framing(Framing::Empty)?;
+        let right_length = match framing {
+            Framing::Length(length) => length == ask.length && !ask.upgrades,
+            Framing::Empty => ask.length == 0 || ask.upgrades,
+            Framing::Chunked => ask.framing == Framing::Chunked,
+            Framing::Close => false,
+        };
+        let host = head.value("host")? == Some("origin.test");
+        if head.start != start || !host || !right_length || head.value("x-hop")?.is_some() {
+            return Err(Trouble::Malformed(format!("a request that its client did not make: {head:?} for {ask:?}")));
+        }
+        Ok((id, ask, framing))
+    }
+
+    fn draw(&mut self, framing: Framing) -> Deed {
+        let scenario = &self.common.scenario;
+        if self.rng.chance(scenario.misdeeds) {
+            let deed = MISDEEDS[self.rng.below(MISDEEDS.len() as u64) as usize];
+            // Without a gateway nobody would give up on it, or keep it from the client.
+            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense);
+            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
+        }
+        // Answering early is right, but then the gateway need not send the rest.
+        let early = framing != Framing::Empty && !self.common.demands.all_answered && self.rng.chance(50);
+        if early { Deed::Early } else { Deed::Right }
+    }
+
+    /// Reads the request's body.
+    async fn take(&mut self, tag: Tag, framing: Framing) -> Result<(), Trouble> {
+        let mut check = Check::new(Tag { attempt: 0, ..tag });
+        let common = self.common.clone();
+        let mut take = |bytes: &[u8]| {
+            check.take(bytes).map_err(Trouble::Malformed)?;
+            let told = common.ledger.borrow_mut().received(tag.exchange, tag.attempt, bytes.len() as u64);
+            told.map_err(Trouble::Malformed)
+        };
+        self.listen.body(framing, &mut take).await?;
+        let told = self.common.ledger.borrow_mut().received_all(tag.exchange, tag.attempt);
+        if framing == Framing::Empty { Ok(()) } else { self.held(told) }
+    }
+
+    fn reply(&mut self, ask: &Ask, deed: Deed) -> Reply {
+        let rng = &mut self.rng;
+        let status = match deed {
+            Deed::Unavailable => 503,
+            _ if rng.chance(100) => [204, 304, 404, 500][rng.below(4) as usize],
+            _ => 200,
+        };
+        let bodiless = ask.method == "HEAD" || status == 204 || status == 304;
+        let length = rng.below(self.common.scenario.body_max + 1);
+        let framing = match rng.below(5) {
+            0 => Framing::Close,
+            1 | 2 => Framing::Chunked,
+            _ => Framing::Length(length),
+        };
+        let (length, framing) = match framing {
+            _ if bodiless => (0, Framing::Empty),
+            Framing::Length(0) => (0, Framing::Length(0)),
+            _ => (length, framing),
+        };
+        let trailers = framing == Framing::Chunked && rng.chance(300);
+        Reply { status, framing, length, trailers }
+    }
+
+    /// Answers as it should, but for `deed`.
+    async fn answer(&mut self, tag: Tag, ask: &Ask, deed: Deed) -> Result<After, Trouble> {
+        let early = matches!(deed, Deed::Early | Deed::EarlyClose);
+        let reply = self.reply(ask, deed);
+        let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
+        self.held(told)?;
+        let announces = deed == Deed::EarlyClose || self.rng.chance(50);
+        let closes = announces || deed == Deed::CloseAfter || reply.framing == Framing::Close;
+        if self.rng.chance(100) && !ask.old {
+            let interim = format!("HTTP/1.1 103 Early Hints\r\nX-Exchange: {}\r\n\r\n", tag.exchange);
+            self.speak.say(interim.as_bytes()).await?;
+        }
+        let head = self.head(tag, ask, reply, announces);
+        self.speak.say(head.as_bytes()).await?;
+        if !early && reply.length > 0 {
+            self.still_alone()?;
+        }
+        self.send(tag, reply, reply.length).await?;
+        let told = self.common.ledger.borrow_mut().replied_all(tag.exchange, tag.attempt);
+        self.held(told)?;
+        if reply.framing == Framing::Close {
+            self.stream.finish();
+        }
+        Ok(if closes { After::Close } else { After::Next })
+    }
+
+    /// Nothing may follow the request before its answer is complete: the gateway does not send ahead.
+    fn still_alone(&self) -> Result<(), Trouble> {
+        if self.listen.behind().is_empty() && self.stream.peek() != Peek::Readable {
+            return Ok(());
+        }
+        Err(Trouble::Malformed("a request while an answer was unfinished".to_owned()))
+    }
+
+    async fn send(&mut self, tag: Tag, reply: Reply, end: u64) -> Result<(), Trouble> {
+        let (common, sim) = (self.common.clone(), self.sim.clone());
+        let mut rng = Rng::new(self.rng.next_u64());
+        let mut sent = |bytes| {
+            if let Err(broken) = common.ledger.borrow_mut().replied(tag.exchange, tag.attempt, bytes) {
+                sim.fail(broken);
+            }
+        };
+        let Reply { framing, length, trailers, .. } = reply;
+        let outgoing = Outgoing { tag, length, end, framing, trailers };
+        body::send(&mut self.speak, &outgoing, &mut rng, &mut sent).await
+    }
+
+    async fn misbehave(&mut self, tag: Tag, ask: &Ask, deed: Deed) -> Result<After, Trouble> {
+        self.sim.note(format!("exchange {} attempt {}: {deed:?}", tag.exchange, tag.attempt));
+        match deed {
+            Deed::Reset => self.stream.abort(),
+            Deed::Silent => while self.listen.more().await? {},
+            Deed::Nonsense => {
+                let nonsense = ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 2x0 no\r\n\r\n", "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n"];
+                self.speak.say(nonsense[self.rng.below(3) as usize].as_bytes()).await?;
+            }
+            Deed::BreakOff => {
+                let mut reply = self.reply(ask, deed);
+                if reply.framing == Framing::Empty || reply.length == 0 {
+                    return Ok(After::Close);
+                }
+                if reply.framing == Framing::Close {
+                    // An end that looks clean is one here; so it must be a reset.
+                    reply.length += 1;
+                }
+                let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
+                self.held(told)?;
+                let head = self.head(tag, ask, reply, false);
+                self.speak.say(head.as_bytes()).await?;
+                let end = self.rng.below(reply.length);
+                self.send(tag, reply, end).await?;
+                if reply.framing == Framing::Close || self.rng.chance(500) {
+                    self.stream.abort();
+                }
+            }
+            Deed::Right | Deed::Early | Deed::EarlyClose | Deed::Close | Deed::Unavailable | Deed::CloseAfter => {}
+        }
+        Ok(After::Close)
+    }
+
+    /// Switches protocols: tagged bytes both ways until both sides have ended.
+    async fn tunnel(&mut self, tag: Tag, ask: &Ask) -> Result<After, Trouble> {
+        let length = self.rng.below(self.common.scenario.body_max + 1);
+        let reply = Reply { status: 101, framing: Framing::Close, length, trailers: false };
+        let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
+        self.held(told)?;
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tagged\r\nX-Exchange: {}\r\nX-Attempt: {}\r\n\r\n",
+            tag.exchange, tag.attempt
+        );
+        self.speak.say(head.as_bytes()).await?;
+        self.send(tag, reply, length).await?;
+        let told = self.common.ledger.borrow_mut().replied_all(tag.exchange, tag.attempt);
+        self.held(told)?;
+        self.stream.finish();
+        let mut check = Check::new(Tag { attempt: 0, ..tag });
+        let common = self.common.clone();
+        let mut take = |bytes: &[u8]| {
+            check.take(bytes).map_err(Trouble::Malformed)?;
+            let told = common.ledger.borrow_mut().received(tag.exchange, tag.attempt, bytes.len() as u64);
+            told.map_err(Trouble::Malformed)
+        };
+        self.listen.body(Framing::Close, &mut take).await?;
+        if self.common.demands.all_answered && check.seen() != ask.length {
+            return Err(Trouble::Malformed(format!("{} of {} bytes through a tunnel", check.seen(), ask.length)));
+        }
+        Ok(After::Close)
+    }
+
+    /// An answer's head; `announces` that the connection ends with it.
+    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: bool) -> String {
+        let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
+        head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));
+        match reply.framing {
+            Framing::Length(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
+            Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
+            Framing::Empty if ask.method == "HEAD" => head.push_str("Content-Length: 12345\r\n"),
+            Framing::Empty | Framing::Close => {}
+        }
+        if announces {
+            head.push_str("Connection: close\r\n");
+        } else if tag.exchange.is_multiple_of(3) && !self.common.scenario.direct {
+            head.push_str("Connection: x-hop\r\nX-Hop: from an origin\r\n");
+        }
+        head + "\r\n"
+    }
+}

@@ -1,0 +1,191 @@
+//! What a seed means: how many of whom, how they behave, what the network does, and the gateway's configuration.
+//!
+//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds reach
+//! states that runs with all kinds at once never reach.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::base::{Address, Rng};
+use crate::net::sim::Faults;
+use crate::sim::ledger::Demands;
+use crate::sim::talk::Pace;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Slow, split and stalled, but nothing fails: every request must be answered.
+    Calm,
+    /// Few and long bodies, readers that stop: memory must stay bounded.
+    Bulk,
+    /// Clients, origins and network misbehave.
+    Wild,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its seed.
+    pub seed: u64,
+    /// How bad it is.
+    pub mood: Mood,
+    /// Without a gateway: clients talk to one origin, which proves that these two agree.
+    pub direct: bool,
+    /// Shards of the gateway.
+    pub shards: usize,
+    /// Origins behind it.
+    pub origins: usize,
+    /// Clients at once.
+    pub clients: u64,
+    /// Connections that each makes, one after another.
+    pub connections: u64,
+    /// Requests on one connection at most.
+    pub requests: u64,
+    /// Requests that a client sends ahead at most.
+    pub depth: usize,
+    /// Longest body.
+    pub body_max: u64,
+    /// Tries of one request, as configured.
+    pub tries: u64,
+    /// New plans while it runs.
+    pub reloads: u64,
+    /// The gateway drains while clients still come.
+    pub drains_early: bool,
+    /// Of a thousand requests, how many clients leave half-way.
+    pub leaves: u64,
+    /// Of a thousand requests, how many an origin treats badly.
+    pub misdeeds: u64,
+    /// Of a thousand connections, how many a client keeps open and silent at the end.
+    pub lingers: u64,
+    /// Of a thousand reads and writes, how many come after a pause.
+    pub pauses: u64,
+    /// The network between clients and gateway.
+    pub outside: Faults,
+    /// The network between gateway and origins.
+    pub inside: Faults,
+}
+
+impl Scenario {
+    /// The run of `seed`.
+    pub fn draw(seed: u64) -> Scenario {
+        let mut rng = Rng::new(seed ^ 0x5EED);
+        let mood = match rng.below(10) {
+            0..=2 => Mood::Calm,
+            3 => Mood::Bulk,
+            _ => Mood::Wild,
+        };
+        Scenario::of_mood(seed, mood, &mut rng)
+    }
+
+    /// A run of this mood, whatever the seed would draw.
+    pub fn of_mood(seed: u64, mood: Mood, rng: &mut Rng) -> Scenario {
+        let wild = mood == Mood::Wild;
+        let network = |rng: &mut Rng| match mood {
+            Mood::Calm => Faults::rough(rng),
+            Mood::Bulk => Faults { window: (1_000, 100_000), latency_us: (50, 5_000), ..Faults::none() },
+            Mood::Wild => Faults::drawn(rng),
+        };
+        let body_max = if mood == Mood::Bulk { 3_000_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
+        let (mut outside, mut inside) = (network(rng), network(rng));
+        if body_max > 5_000 {
+            // Long bodies byte by byte find nothing that short ones do not, and take a thousand times as long.
+            (outside.pieces, inside.pieces) = ((200, 2_000), (200, 2_000));
+        }
+        let sometimes = |rng: &mut Rng, most: u64| if wild && rng.chance(500) { 1 + rng.below(most) } else { 0 };
+        Scenario {
+            seed,
+            mood,
+            direct: false,
+            shards: 1 + rng.below(2) as usize,
+            origins: 1 + rng.below(3) as usize,
+            clients: if mood == Mood::Bulk { 2 } else { 1 + rng.below(6) },
+            connections: 1 + rng.below(3),
+            requests: if mood == Mood::Bulk { 2 } else { 1 + rng.below(8) },
+            depth: 1 + rng.below(3) as usize,
+            body_max,
+            tries: 1 + rng.below(3),
+            reloads: if rng.chance(300) { 1 + rng.below(4) } else { 0 },
+            drains_early: wild && rng.chance(150),
+            leaves: sometimes(rng, 200),
+            misdeeds: sometimes(rng, 400),
+            lingers: rng.below(500),
+            pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
+            outside,
+            inside,
+        }
+    }
+
+    /// The same without a gateway.
+    pub fn without_gateway(mut self) -> Scenario {
+        self.direct = true;
+        self.depth = 1;
+        self.origins = 1;
+        // Nobody would end these waits: an origin here has no timeouts.
+        self.lingers = 0;
+        self
+    }
+
+    /// What the ledger demands of it.
+    pub fn demands(&self) -> Demands {
+        let windows = self.outside.window.1 + self.inside.window.1;
+        Demands {
+            all_answered: self.mood != Mood::Wild,
+            // Beside the tries, kept connections that turned out closed cost no try, up to a few.
+            attempts_max: self.tries as usize + 3,
+            between_max: windows as u64 + GATEWAY_HOLDS_MAX,
+        }
+    }
+
+    /// How fast somebody reads and writes.
+    pub fn pace(&self, rng: &mut Rng) -> Pace {
+        let piece_max = match rng.below(4) {
+            0 if self.body_max <= 5_000 => 3,
+            1 => 300,
+            _ => 20_000,
+        };
+        let pause_ms_max = [10, 500, 20_000][rng.below(3) as usize];
+        Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
+    }
+
+    /// Longest that anybody waits for one step of the gateway: far beyond every timeout of the configuration.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(4 * 3_600)
+    }
+
+    /// The gateway's configuration. Each generation differs from the one before, so that a reload changes something.
+    pub fn toml(&self, generation: u64, listen: &Address, origins: &[Address]) -> String {
+        let mut rng = Rng::new(self.seed ^ generation.wrapping_mul(0xC0FF_EE00_1234_5678));
+        let wild = self.mood == Mood::Wild;
+        let mut time = |wild_ms: u64| if wild { format!("{}ms", 500 + rng.below(wild_ms)) } else { "1h".to_owned() };
+        let mut text = String::new();
+        let mut say = |line: String| {
+            let _ = writeln!(text, "{line}");
+        };
+        say(format!("[server]\nshards = {}\npin = false\nwatch = false", self.shards));
+        say("[defaults.timeouts]".to_owned());
+        for name in ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"] {
+            say(format!("{name} = \"{}\"", time(60_000)));
+        }
+        if wild && self.seed.is_multiple_of(3) {
+            say(format!("total = \"{}\"", time(120_000)));
+        }
+        say("[defaults.limits]\nbody = \"16MiB\"".to_owned());
+        say(format!("[[listener]]\nname = \"web\"\nbind = \"{listen}\""));
+        let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
+        let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
+        say(format!("[upstream.origins]\nbalance = \"{balance}\"\nendpoints = [{}]", endpoints.join(", ")));
+        say(format!("pool = {{ idle = {}, idle_timeout = \"30s\" }}", 1 + self.seed % 5));
+        if wild {
+            say(format!("outlier = {}", self.seed.is_multiple_of(2)));
+        } else {
+            say("outlier = false".to_owned());
+        }
+        say("[[route]]\npath_prefix = \"/\"\nto = \"origins\"".to_owned());
+        say(format!("retry = {{ tries = {}, statuses = [503] }}", self.tries));
+        say(format!("response_headers = {{ set = {{ \"x-generation\" = \"{generation}\" }} }}"));
+        text
+    }
+}
+
+/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a retry.
+const GATEWAY_HOLDS_MAX: u64 = 700 * 1_024;
