@@ -55,6 +55,7 @@ pub fn markdown() -> String {
     for table in &reference.tables {
         reference.section(table, &mut out);
     }
+    out.push_str(PRECEDENCE);
     out.push_str("\n## Variables\n\n");
     out.push_str(VARIABLES);
     for (name, meaning) in variables::TABLE {
@@ -378,6 +379,7 @@ fn example_of(kind: &str) -> &'static str {
 /// Stands for the name that a user gives.
 const NAME: &str = "NAME";
 const INTRODUCTION: &str = include_str!("reference/introduction.md");
+const PRECEDENCE: &str = include_str!("reference/precedence.md");
 const VARIABLES: &str = include_str!("reference/variables.md");
 const FULL_HEAD: &str =
     "# Every key with its default, or an example where it has none. Made from the source; see docs/config.md.

@@ -184,6 +184,20 @@ fn layers_lie_over_each_other() {
     assert_eq!((plan.upstreams[0].connect.as_secs(), plan.upstreams[1].connect.as_secs()), (8, 9));
 }
 
+#[test]
+fn fuzz_seeds_are_read_to_their_end() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/config");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        if let Some(reports) = check_text(&String::from_utf8_lossy(&text)) {
+            assert!(!reports.plain().is_empty());
+        }
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
 /// Words that make texts that are nearly right.
 const WORDS: &[&str] = &[
     "[[route]]",
