@@ -1,3 +1,5 @@
+//! The generated files are those in the tree, and what they say is true.
+
 use std::path::Path;
 
 use super::*;
