@@ -46,8 +46,12 @@ pub async fn send<N: Net, S: Source, K: Client>(
     gate::adapt(*scene, work, b"");
     let Work { response, effects, record, .. } = &mut **work;
     record.status = status;
-    let outgoing =
-        Outgoing { response: Response { bytes: &[], head: response }, patch: &effects.to_client, length, upgrades: false };
+    let outgoing = Outgoing {
+        response: Response { bytes: &[], head: response },
+        patch: &effects.to_client,
+        length,
+        upgrades: false,
+    };
     client.compose(outgoing);
     record.committed = true;
     let pool = &scene.shard.pool;
