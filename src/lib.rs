@@ -8,6 +8,7 @@
 
 pub mod balance;
 pub mod base;
+pub mod command;
 pub mod config;
 pub mod control;
 pub mod edge;

@@ -35,8 +35,7 @@ pub struct Question {
 }
 
 /// The question, taken apart.
-struct Case<'p> {
-    listener: &'p ListenerPlan,
+struct Case {
     secure: bool,
     port: u16,
     bytes: Vec<u8>,
@@ -125,13 +124,13 @@ fn listener_words(listener: &ListenerPlan) -> String {
     format!("{} ({}, {tls})", listener.name, binds.join(", "))
 }
 
-fn case<'p>(
-    listener: &'p ListenerPlan,
+fn case(
+    listener: &ListenerPlan,
     question: &Question,
     (secure, port): (bool, u16),
     authority: &str,
     target: &str,
-) -> Result<Case<'p>, String> {
+) -> Result<Case, String> {
     let mut bytes = format!("{} {target} HTTP/1.1\r\n", question.method).into_bytes();
     if !question.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         let host = if authority.is_empty() { "localhost" } else { authority };
@@ -160,7 +159,7 @@ fn case<'p>(
     let inbound = Inbound { peer: Some(question.source), scheme, port };
     let client = listener.forwarded.client(&inbound, request).address.unwrap_or(question.source);
     let host = host_of(request.authority());
-    Ok(Case { listener, secure, port, host, path, client, bytes, head })
+    Ok(Case { secure, port, host, path, client, bytes, head })
 }
 
 /// The host of an authority in lower case, without its port.
@@ -170,13 +169,13 @@ fn host_of(authority: &[u8]) -> Vec<u8> {
     authority[..colon.unwrap_or(authority.len())].to_ascii_lowercase()
 }
 
-impl Case<'_> {
+impl Case {
     fn request(&self) -> Request<'_> {
         Request { bytes: &self.bytes, head: &self.head }
     }
 }
 
-fn chosen(out: &mut String, plan: &Plan, case: &Case<'_>, explanation: &Explanation, id: RouteId) {
+fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation, id: RouteId) {
     let route = plan.route(id);
     line(out, "route", &route.name);
     let mut params = Vec::new();
@@ -206,7 +205,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case<'_>, explanation: &Explanat
     field_ops(out, "answer's", &route.response_fields, &words);
 }
 
-fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_, '_>) {
+fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) {
     for (index, id) in proxy.upstreams.iter().enumerate() {
         upstream(out, plan.upstream(*id), if index == 0 { "upstream" } else { "or" });
     }
@@ -267,7 +266,7 @@ fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
     }
 }
 
-fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_, '_>) {
+fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_>) {
     let request = words.case.request();
     let asked = Asked {
         scheme: if words.case.secure { Scheme::Https } else { Scheme::Http },
@@ -282,7 +281,7 @@ fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_, '_>) {
     }
 }
 
-fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_, '_>) {
+fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_>) {
     if answer.status == 444 {
         return line(out, "answer", "none: the connection is closed");
     }
@@ -293,7 +292,7 @@ fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_, '_>) {
     }
 }
 
-fn field_ops(out: &mut String, whose: &str, ops: &[FieldOp], words: &Words<'_, '_>) {
+fn field_ops(out: &mut String, whose: &str, ops: &[FieldOp], words: &Words<'_>) {
     for (index, op) in ops.iter().enumerate() {
         let name = &op.name;
         let change = match &op.change {
@@ -307,13 +306,13 @@ fn field_ops(out: &mut String, whose: &str, ops: &[FieldOp], words: &Words<'_, '
 }
 
 /// What variables are worth before anything was sent.
-struct Words<'c, 'p> {
-    case: &'c Case<'p>,
+struct Words<'c> {
+    case: &'c Case,
     route: &'c RoutePlan,
     params: &'c [String],
 }
 
-impl Words<'_, '_> {
+impl Words<'_> {
     fn render(&self, template: &template::Template) -> String {
         let mut out = Vec::new();
         template.render(self, &mut out);
@@ -321,7 +320,7 @@ impl Words<'_, '_> {
     }
 }
 
-impl Lookup for Words<'_, '_> {
+impl Lookup for Words<'_> {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
         let case = self.case;
         let request = case.request();

@@ -31,7 +31,7 @@ pub(crate) fn read<'n, T: Deserialize<'n>>(root: &'n Node, faults: &mut Faults) 
             Ok(value) => return Some(value),
             Err(error) => error,
         };
-        let Some(at) = error.at else { return None };
+        let at = error.at?;
         if let Some(report) = state.report(&error.kind, at) {
             state.faults.borrow_mut().push(report);
         }

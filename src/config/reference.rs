@@ -26,7 +26,7 @@ fn strip(value: &mut Value) {
             if let Some(default) = entries.remove("x-default") {
                 entries.insert("default".to_owned(), default);
             }
-            entries.retain(|key, value| !key.starts_with("x-") && !(key == "default" && holds_null(value)));
+            entries.retain(|key, value| !(key.starts_with("x-") || key == "default" && holds_null(value)));
             entries.values_mut().for_each(strip);
         }
         Value::Array(items) => items.iter_mut().for_each(strip),

@@ -1,4 +1,5 @@
-//! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control socket.
+//! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control
+//! socket.
 //!
 //! It knows nothing by itself: each request becomes an `Ask` to the control plane. What changes the process is allowed
 //! to peers on this machine only, and never to a browser's page (which sends `Origin`).

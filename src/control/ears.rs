@@ -1,4 +1,5 @@
-//! What the control plane hears, one event at a time: signals, shards, questions to it, answers to its own, files, time.
+//! What the control plane hears, one event at a time: signals, shards, questions to it, answers to its own, files,
+//! time.
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;

@@ -33,8 +33,8 @@ impl Leases {
         Leases { accounts: Accounts::new(ACCOUNTS_MAX), replies: Vec::new() }
     }
 
-    /// Takes the limits of these plans: the one in use and, while it is being prepared, the next. Accounts of other limits
-    /// are forgotten.
+    /// Takes the limits of these plans: the one in use and, while it is being prepared, the next. Accounts of other
+    /// limits are forgotten.
     pub fn adopt<'p>(&mut self, plans: impl IntoIterator<Item = &'p Plan>) {
         let policies = plans.into_iter().flat_map(|plan| &plan.policies);
         self.accounts.set_limits(policies.filter_map(|plan| limit_of(&plan.policy)));

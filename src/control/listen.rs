@@ -94,7 +94,8 @@ impl Sockets {
         let gone: Vec<Address> = self.open.keys().filter(|address| !named(address)).cloned().collect();
         gone.iter().for_each(|address| self.close_one(address));
         for unused in self.inherited.drain(..) {
-            tracing::warn!(address = %unused.socket.address, "an inherited socket belongs to no listener; it is closed");
+            let address = &unused.socket.address;
+            tracing::warn!(%address, "an inherited socket belongs to no listener; it is closed");
         }
     }
 
@@ -196,8 +197,8 @@ impl Sockets {
     }
 }
 
-/// The inherited sockets and as many more as shards still lack one. Where no more can be opened beside inherited ones (a
-/// service manager's socket without SO_REUSEPORT), shards share those.
+/// The inherited sockets and as many more as shards still lack one. Where no more can be opened beside inherited ones
+/// (a service manager's socket without SO_REUSEPORT), shards share those.
 fn open_tcp(
     listener: &ListenerPlan,
     address: &Address,

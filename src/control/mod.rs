@@ -1,5 +1,6 @@
-//! The control plane: one ordinary thread beside the shards. It brings plans into use, resolves names, probes endpoints,
-//! writes the access log, shows metrics and state, obeys signals, and replaces the program without losing a connection.
+//! The control plane: one ordinary thread beside the shards. It brings plans into use, resolves names, probes
+//! endpoints, writes the access log, shows metrics and state, obeys signals, and replaces the program without losing a
+//! connection.
 //!
 //! It knows shards only by `link`, never by `edge`. `run` is its whole life.
 
@@ -29,6 +30,7 @@ mod systemd;
 mod tally;
 mod watch;
 
+pub use plane::Host;
 pub use run::{ExitReport, Start, run};
 pub use stop::duration_words;
 

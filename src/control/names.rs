@@ -113,8 +113,8 @@ impl Book {
         Book::default()
     }
 
-    /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still asked
-    /// stay.
+    /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still
+    /// asked stay.
     pub fn adopt(&mut self, plan: &Plan) {
         self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
     }

@@ -27,7 +27,7 @@ impl Plane {
             pid: std::process::id(),
             state: self.state.name().to_owned(),
             uptime_seconds: machine::now().since(self.setup.started).as_secs(),
-            config: self.setup.source.clone(),
+            config: self.setup.host.source(),
             generation: self.current.as_ref().map_or(0, |current| current.plan.generation),
             reloads_done: self.reloads.done,
             reloads_refused: self.reloads.refused,

@@ -4,6 +4,7 @@
 //! into use is in `reload`, how the process ends in `stop`, what people and machines may look at in `pages`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::balance::Health;
 use crate::base::Tick;
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, ProcessPlan};
 use crate::config::{Loaded, Reports};
 use crate::control::admin::{AdminServer, Ask, Readiness, StopMode};
 use crate::control::ears::{Ears, Event, Signal};
@@ -41,23 +42,28 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Messages from shards that are handled before anything else gets its turn.
 const SHARD_MESSAGES_MAX: usize = 1_024;
 
-/// Reads and compiles the configuration.
-pub type Load = Arc<dyn Fn() -> Result<Loaded, Reports> + Send + Sync>;
+/// What the control plane needs of whoever starts it.
+pub trait Host: Send + Sync + 'static {
+    /// Where the configuration comes from, for people.
+    fn source(&self) -> String;
+    /// Reads and compiles the configuration. Called on other threads.
+    fn load(&self) -> Result<Loaded, Reports>;
+    /// Where the control socket is to be, whatever the configuration says.
+    fn control_socket(&self) -> Option<PathBuf>;
+    /// A plan is in use: takes from it what concerns the host, such as the level of its own log.
+    fn follow(&self, plan: &Plan);
+    /// The first plan is in use. Called once.
+    fn serving(&self, status: &Status);
+}
 
 /// What does not change while the process lives.
 pub struct Setup {
-    /// Where the configuration comes from, for people.
-    pub source: String,
-    /// Reads and compiles the configuration; runs on another thread.
-    pub load: Load,
+    /// Whoever started the control plane.
+    pub host: Arc<dyn Host>,
     /// How to start the same program again.
     pub program: Option<Program>,
     /// The process that this one takes over from.
     pub predecessor: Option<Predecessor>,
-    /// Called once, when the first plan is in use.
-    pub announce: Option<Box<dyn FnOnce(&Status)>>,
-    /// Called with each plan that gets into use, for what of it concerns the command (the level of its own log).
-    pub on_plan: Box<dyn Fn(&Plan)>,
     /// Where configurations that were compiled come back.
     pub loads: mpsc::Sender<Box<Result<Loaded, Reports>>>,
     /// Where admin servers ask.
@@ -76,6 +82,8 @@ pub struct Plane {
     pub(super) rollout: Rollout,
     pub(super) reloads: Reloads,
     pub(super) current: Option<Current>,
+    /// As the first plan had it: some of it stays so until the process ends.
+    pub(super) process: Option<ProcessPlan>,
     pub(super) tally: Tally,
     pub(super) sockets: Sockets,
     pub(super) log: Option<Log>,
@@ -235,11 +243,12 @@ impl Plane {
         match message {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
-            FromShard::LogLines(lines) => match &self.log {
-                Some(log) => log.write(lines),
-                // The plan that wrote them is being replaced by one without a log.
-                None => {}
-            },
+            FromShard::LogLines(lines) => {
+                // Without a log, the plan that wrote them was replaced by one that has none.
+                if let Some(log) = &self.log {
+                    log.write(lines);
+                }
+            }
             FromShard::Lease(request) => {
                 let replies = self.leases.receive(request, machine::now());
                 for (shard, message) in replies {

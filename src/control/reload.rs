@@ -1,5 +1,5 @@
-//! How a configuration becomes the plan in use: read and compiled elsewhere, its sockets and files opened, prepared on all
-//! shards, committed. Whatever fails on the way leaves the old plan as it was, and whoever asked is told why.
+//! How a configuration becomes the plan in use: read and compiled elsewhere, its sockets and files opened, prepared on
+//! all shards, committed. Whatever fails on the way leaves the old plan as it was, and whoever asked is told why.
 //!
 //! One at a time. Wishes that come meanwhile are answered together by one more reload after it.
 
@@ -107,9 +107,9 @@ impl Plane {
         reloads.since = Some(SystemTime::now());
         reloads.asked = std::mem::take(&mut reloads.asked_again);
         self.supervisor.reloading(machine::now());
-        let (load, loads) = (Arc::clone(&self.setup.load), self.setup.loads.clone());
+        let (host, loads) = (Arc::clone(&self.setup.host), self.setup.loads.clone());
         tokio::task::spawn_blocking(move || {
-            let _ = loads.blocking_send(Box::new(load()));
+            let _ = loads.blocking_send(Box::new(host.load()));
         });
     }
 
@@ -231,12 +231,15 @@ impl Plane {
             Some(current) => diff::describe(&current.spec, &spec),
             None => "the first plan".to_owned(),
         };
+        let running = self.process.get_or_insert_with(|| plan.process.clone());
+        let notes = diff::restart_needed(running, &plan.process);
+        let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
         let checks = plan
             .upstreams
             .iter()
             .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
         let checks: BTreeMap<_, _> = checks.collect();
-        (self.setup.on_plan)(&plan);
+        self.setup.host.follow(&plan);
         self.leases.adopt([&*plan]);
         self.current = Some(Current { plan: Arc::clone(&plan), spec, checks });
         self.resolver.follow(self.book.questions());
@@ -248,7 +251,7 @@ impl Plane {
         self.reloads.done += 1;
         tracing::info!(generation = plan.generation, changed = %words, "the plan is in use");
         self.serve();
-        self.reply_all(&Ok(format!("{words}\n{warnings}{}", self.restart_note(&plan))));
+        self.reply_all(&Ok(format!("{words}\n{notes}{warnings}")));
         self.load_if_idle();
     }
 
@@ -342,24 +345,17 @@ impl Plane {
         {
             tracing::warn!(%error, "the process before this one cannot be told that this one serves");
         }
-        if let Some(announce) = self.setup.announce.take() {
-            announce(&status);
-        }
+        self.setup.host.serving(&status);
     }
 
     fn bind_control(&mut self) {
-        let wanted = self.current.as_ref().and_then(|current| current.plan.process.control_socket.as_deref());
-        let place = self.control.as_ref().map(|(socket, _)| socket.path());
-        let fits = match (place, wanted) {
-            (Some(place), Some(wanted)) => place == wanted,
-            (Some(_), None) => self.control.as_ref().is_some_and(|(socket, _)| socket.is_own()),
-            (None, _) => false,
-        };
-        if fits {
+        if self.control.is_some() {
             return;
         }
+        let configured = || self.current.as_ref()?.plan.process.control_socket.clone();
+        let wanted = self.setup.host.control_socket().or_else(configured);
         let take_over = if self.setup.predecessor.is_some() { TakeOver::Predecessor } else { TakeOver::Refuse };
-        let served = ControlSocket::bind(wanted, take_over).and_then(|(socket, listening)| {
+        let served = ControlSocket::bind(wanted.as_deref(), take_over).and_then(|(socket, listening)| {
             let server = AdminServer::start(listening, self.setup.asks.clone())?;
             Ok((socket, server))
         });
@@ -367,16 +363,6 @@ impl Plane {
             Ok(control) => self.control = Some(control),
             Err(error) => tracing::warn!(%error, "no control socket; signals still work"),
         }
-    }
-
-    /// What of a plan cannot be changed while the process runs.
-    fn restart_note(&self, plan: &Plan) -> String {
-        let running = self.shards.count();
-        if plan.process.shards == running {
-            return String::new();
-        }
-        let wanted = plan.process.shards;
-        format!("note: {wanted} shards are configured, {running} run; a restart or a binary upgrade changes that\n")
     }
 }
 

@@ -211,8 +211,8 @@ impl Known {
         if found.is_empty() { Err(reason) } else { Ok((found, ttl)) }
     }
 
-    /// Joins an answer with what is known of the host. An error where the answer holds no address: then nothing is known
-    /// better than before.
+    /// Joins an answer with what is known of the host. An error where the answer holds no address: then nothing is
+    /// known better than before.
     fn merge(&mut self, host: &Arc<str>, answer: HostAnswer) -> Result<Vec<IpAddr>, String> {
         let reason = match (&answer.v4, &answer.v6) {
             (Family::Some(_), _) | (_, Family::Some(_)) => None,
@@ -326,8 +326,8 @@ fn denies(error: &NetError) -> bool {
     error.is_nx_domain() || error.is_no_records_found()
 }
 
-/// Leaves out addresses that this machine has no way to, as on hosts without IPv6: every try there would fail. Connecting
-/// a datagram socket asks the kernel's routes and sends nothing.
+/// Leaves out addresses that this machine has no way to, as on hosts without IPv6: every try there would fail.
+/// Connecting a datagram socket asks the kernel's routes and sends nothing.
 fn reachable(family: Family) -> Family {
     let Family::Some(addresses) = family else { return family };
     let routed = |address: &IpAddr| {

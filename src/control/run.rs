@@ -1,25 +1,24 @@
 //! Starts the control plane on the calling thread and runs it until the process may end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::config::Loaded;
-use crate::config::plan::Plan;
 use crate::control::admin::ASKS_MAX;
 use crate::control::ears::{Ears, Signals};
 use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
 use crate::control::names::Book;
-use crate::control::plane::{Load, Plane, Setup, Timers};
+use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
 use crate::control::reload::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
 use crate::control::rollout::Rollout;
 use crate::control::shards::{ControlEnd, FromShards, Shards};
-use crate::control::status::Status;
 use crate::control::stop::State;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
@@ -37,11 +36,9 @@ const LAST_TURNS: usize = 16;
 
 /// What the control plane starts with.
 pub struct Start {
-    /// Where the configuration comes from, for people.
-    pub source: String,
-    /// Reads and compiles it again.
-    pub load: Load,
-    /// Its first state, compiled.
+    /// Whoever starts it.
+    pub host: Arc<dyn Host>,
+    /// The configuration's first state, compiled.
     pub loaded: Loaded,
     /// The ends of the links to all shards; their threads run already or will soon.
     pub ends: Vec<ControlEnd>,
@@ -53,10 +50,6 @@ pub struct Start {
     pub program: Option<Program>,
     /// The process that this one takes over from.
     pub predecessor: Option<Predecessor>,
-    /// Called once, when the first plan is in use.
-    pub announce: Box<dyn FnOnce(&Status)>,
-    /// Called with each plan that gets into use.
-    pub on_plan: Box<dyn Fn(&Plan)>,
 }
 
 /// How the control plane ended.
@@ -85,12 +78,9 @@ async fn serve(start: Start) -> io::Result<u8> {
     let now = machine::now();
     let seed = seed();
     let setup = Setup {
-        source: start.source,
-        load: start.load,
+        host: start.host,
         program: start.program,
         predecessor: start.predecessor,
-        announce: Some(start.announce),
-        on_plan: start.on_plan,
         loads: loads_in,
         asks: asks_in,
         started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
@@ -103,6 +93,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         rollout: Rollout::new(count),
         reloads: Reloads::default(),
         current: None,
+        process: None,
         tally: Tally::new(),
         sockets: Sockets::new(count, start.inherited),
         log: None,

@@ -17,7 +17,6 @@ use crate::net::sockets::{ListenOptions, ListenSocket, listen};
 #[derive(Debug)]
 pub struct ControlSocket {
     path: PathBuf,
-    named: bool,
     file: Option<(u64, u64)>,
 }
 
@@ -33,7 +32,6 @@ pub enum TakeOver {
 impl ControlSocket {
     /// Binds at `path`, or at this process' own place.
     pub fn bind(path: Option<&Path>, take_over: TakeOver) -> io::Result<(ControlSocket, ListenSocket)> {
-        let named = path.is_some();
         let path = match path {
             Some(path) => path.to_owned(),
             None => own_folder()?.join(format!("{}.sock", std::process::id())),
@@ -54,12 +52,7 @@ impl ControlSocket {
         fs::rename(&fresh, &path).map_err(with_path)?;
         socket.address = Address::Unix(path.as_path().into());
         let file = device_and_number(&path);
-        Ok((ControlSocket { path, named, file }, socket))
-    }
-
-    /// Is it at this process' own place, because the configuration names none?
-    pub fn is_own(&self) -> bool {
-        !self.named
+        Ok((ControlSocket { path, file }, socket))
     }
 
     /// Where it is.

@@ -1,5 +1,5 @@
-//! Tells the service manager how we are (`sd_notify`): plain datagrams to the socket that `NOTIFY_SOCKET` names. Without
-//! one, all of this does nothing.
+//! Tells the service manager how we are (`sd_notify`): plain datagrams to the socket that `NOTIFY_SOCKET` names.
+//! Without one, all of this does nothing.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;

@@ -1,4 +1,5 @@
-//! The whole control plane on its own thread, with fake shards that only answer messages, asked over its control socket.
+//! The whole control plane on its own thread, with fake shards that only answer messages, asked over its control
+//! socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::config::{Environment, Source, load};
+use crate::config::plan::Plan;
+use crate::config::{Environment, Loaded, Reports, Source, load};
 use crate::control::exposition::strict;
 use crate::control::shards::{ShardParts, links};
 use crate::control::status::Status;
-use crate::control::{ExitReport, Start, run};
+use crate::control::{ExitReport, Host, Start, run};
 use crate::link::{FromShard, ListeningSocket, ToShard};
 use crate::net::Bell;
 use crate::net::sockets::ListenSocket;
@@ -49,6 +51,31 @@ struct Gateway {
     plane: Option<JoinHandle<ExitReport>>,
 }
 
+struct TestHost {
+    file: PathBuf,
+    serving: crossbeam_channel::Sender<Status>,
+}
+
+impl Host for TestHost {
+    fn source(&self) -> String {
+        "a test".to_owned()
+    }
+
+    fn load(&self) -> Result<Loaded, Reports> {
+        load(&Source::File(self.file.clone()), &Environment::of_process())
+    }
+
+    fn control_socket(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn follow(&self, _: &Plan) {}
+
+    fn serving(&self, status: &Status) {
+        self.serving.send(status.clone()).expect("announced once");
+    }
+}
+
 impl Gateway {
     fn start(config: &str, manners: &[Manner]) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder");
@@ -59,23 +86,18 @@ impl Gateway {
             let (manner, told) = (*manner, Arc::clone(told));
             std::thread::spawn(move || shard(part, manner, &told));
         }
-        let source = Source::File(folder.path().join("turnpike.toml"));
-        let environment = Environment::of_process();
-        let load = Arc::new(move || load(&source, &environment));
-        let loaded = load().expect("a good configuration");
-        let (announce, status) = crossbeam_channel::bounded(1);
+        let (serving, status) = crossbeam_channel::bounded(1);
+        let host = TestHost { file: folder.path().join("turnpike.toml"), serving };
+        let loaded = host.load().expect("a good configuration");
         let plane = std::thread::spawn(move || {
             let start = Start {
-                source: "turnpike.toml".into(),
-                load,
+                host: Arc::new(host),
                 loaded,
                 ends,
                 shards,
                 inherited: Vec::new(),
                 program: None,
                 predecessor: None,
-                announce: Box::new(move |status| announce.send(status.clone()).expect("the test waits")),
-                on_plan: Box::new(|_| {}),
             };
             run(start).expect("a runtime")
         });

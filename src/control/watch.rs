@@ -1,7 +1,7 @@
 //! Notices when a file of the configuration changes: the files themselves, what they include, certificates, secrets.
 //!
-//! Folders are watched rather than files, because editors and orchestrators put a new file (or link) in place of the old
-//! one. A burst of events is one change, and only where a file's size, time or identity really differ.
+//! Folders are watched rather than files, because editors and orchestrators put a new file (or link) in place of the
+//! old one. A burst of events is one change, and only where a file's size, time or identity really differ.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,6 @@
 //! What a route does: `to` with `rewrite` and `host`, `redirect`, `answer`, `echo`.
+//!
+//! A plan with errors is never used, so what is wrong is reported and compiled on with, wherever that finds more.
 
 use crate::config::compile::Compiler;
 use crate::config::place::{Place, Placed};
@@ -26,26 +28,45 @@ impl Compiler<'_> {
             [] => {
                 let report = Report::error(spec.place, "the route does nothing").label("needs one of these keys");
                 self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
-                return None;
             }
             [_] => {}
             [(first, first_place), (second, place), ..] => {
                 let report =
                     Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
                 self.faults.push(report.other(*first_place, "the first one"));
-                return None;
             }
         }
-        if let Some(redirect) = &route.redirect {
-            return self.redirect(redirect, route, params).map(Action::Redirect);
-        }
-        if let Some(answer) = &route.answer {
-            return self.answer(&answer.value, params).map(Action::Answer);
-        }
+        // All are compiled, so that all of their faults are found.
+        let redirect = route.redirect.as_ref().map(|redirect| self.redirect(redirect, route, params));
+        let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, params));
         if route.to.is_some() {
             return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
-        Some(Action::Echo)
+        self.idle_keys(spec);
+        match (redirect, answer) {
+            (Some(redirect), _) => redirect.map(Action::Redirect),
+            (None, Some(answer)) => answer.map(Action::Answer),
+            (None, None) => Some(Action::Echo),
+        }
+    }
+
+    /// Warns of keys that say how requests are sent on, where none are.
+    fn idle_keys(&mut self, spec: &Placed<RouteSpec>) {
+        let route = &spec.value;
+        let usual = RouteSpec::default();
+        let idle = [
+            ("rewrite", route.rewrite != usual.rewrite),
+            ("stick", route.stick != usual.stick),
+            ("host", route.host != usual.host),
+            ("request_headers", route.request_headers != usual.request_headers),
+            ("retry", route.retry != usual.retry),
+            ("timeouts", route.timeouts != usual.timeouts),
+            ("upgrade", route.upgrade != usual.upgrade),
+        ];
+        for (key, _) in idle.into_iter().filter(|(_, given)| *given) {
+            let report = Report::warning(spec.place, format!("`{key}` does nothing here"));
+            self.faults.push(report.label("a route without `to`"));
+        }
     }
 
     fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
@@ -69,7 +90,7 @@ impl Compiler<'_> {
             total: timeouts.total.some().map(|time| time.0),
             first_byte: timeouts.first_byte.0,
             idle: timeouts.idle.0,
-            retry: retry?,
+            retry,
             upgrade: route.upgrade,
             tunnel_idle: timeouts.tunnel.0,
         })
@@ -196,21 +217,20 @@ impl Compiler<'_> {
         }
     }
 
-    fn retry(&mut self, spec: &RetrySpec) -> Option<RetryPlan> {
+    fn retry(&mut self, spec: &RetrySpec) -> RetryPlan {
         if !(1..=TRIES_MAX).contains(&spec.tries.value) {
             self.error(spec.tries.place, format!("`tries` is 1 (no retry) to {TRIES_MAX}"));
-            return None;
         }
         for status in spec.statuses.iter().filter(|status| !(400..=599).contains(&status.value)) {
             self.error(status.place, "only statuses from 400 to 599 can be repeated");
         }
-        Some(RetryPlan {
+        RetryPlan {
             tries: spec.tries.value,
             per_try: spec.per_try.as_ref().map(|time| time.0),
             statuses: spec.statuses.iter().map(|status| status.value).collect(),
             non_idempotent: spec.non_idempotent,
             body_bytes_max: spec.body.0.min(REPLAY_BYTES_MAX) as usize,
-        })
+        }
     }
 
     fn redirect(&mut self, spec: &Placed<RedirectSpec>, route: &RouteSpec, params: &[&str]) -> Option<Redirect> {
@@ -218,44 +238,32 @@ impl Compiler<'_> {
         let status = redirect.status.value;
         if !Redirect::is_status(status) {
             self.error(redirect.status.place, "a redirect's status is 301, 302, 303, 307 or 308");
-            return None;
         }
         let parts = redirect.scheme.is_some()
             || redirect.host.is_some()
             || redirect.port.is_some()
             || redirect.path.is_some()
             || redirect.prefix.is_some();
+        if let (Some(prefix), Some(path)) = (&redirect.prefix, &redirect.path) {
+            let report = Report::error(prefix.place, "`path` and `prefix` are two ways to say the same");
+            self.faults.push(report.other(path.place, "the other one"));
+        }
         if let Some(to) = &redirect.to {
             if parts {
                 self.error(to.place, "`to` is the whole location; the other keys are its parts");
-                return None;
             }
             return Some(Redirect { status, to: Target::Url(self.field_value(to, params)?) });
         }
         if !parts {
             let report = Report::error(spec.place, "the redirect would lead to itself");
             self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
-            return None;
         }
-        let path = match (&redirect.path, &redirect.prefix) {
-            (Some(path), None) => Some(self.path_template(path, params)?),
-            (None, Some(prefix)) => Some(self.prefix(prefix, route)?),
-            (None, None) => None,
-            (Some(_), Some(prefix)) => {
-                self.error(prefix.place, "`path` and `prefix` are two ways to say the same");
-                return None;
-            }
-        };
-        let scheme = match &redirect.scheme {
-            Some(scheme) => Some(self.scheme(scheme)?),
-            None => None,
-        };
-        let host = match &redirect.host {
-            Some(host) => Some(self.field_value(host, params)?),
-            None => None,
-        };
+        let path = redirect.path.as_ref().and_then(|path| self.path_template(path, params));
+        let prefix = redirect.prefix.as_ref().and_then(|prefix| self.prefix(prefix, route));
+        let scheme = redirect.scheme.as_ref().and_then(|scheme| self.scheme(scheme));
+        let host = redirect.host.as_ref().and_then(|host| self.field_value(host, params));
         let port = redirect.port.map_or(Port::Sent, Port::Fixed);
-        Some(Redirect { status, to: Target::Parts(Parts { scheme, host, port, path }) })
+        Some(Redirect { status, to: Target::Parts(Parts { scheme, host, port, path: path.or(prefix) }) })
     }
 
     fn scheme(&mut self, scheme: &Placed<String>) -> Option<Scheme> {
@@ -274,19 +282,15 @@ impl Compiler<'_> {
         let status = spec.status.value;
         if !(200..=599).contains(&status) {
             self.error(spec.status.place, "an answer's status is 200 to 599");
-            return None;
         }
         let bare = matches!(status, 204 | 205 | 304 | 444);
         if bare && !spec.body.value.is_empty() {
             self.error(spec.body.place, format!("an answer with status {status} has no body"));
-            return None;
         }
         let content_type = match &spec.content_type {
             Some(kind) => {
-                let template = self.field_value(kind, &[])?;
-                if template.literal().is_none() {
+                if self.field_value(kind, &[]).is_some_and(|template| template.literal().is_none()) {
                     self.error(kind.place, "a type has no variables");
-                    return None;
                 }
                 Some(kind.value.as_str().into())
             }

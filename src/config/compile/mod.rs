@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Draft;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{AdminPlan, Plan, ProcessPlan, UpstreamPlan};
+use crate::config::plan::{AdminPlan, Plan, ProcessPlan, UpstreamId, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -51,6 +51,7 @@ pub(super) fn compile(
         names: Names::found(draft),
         unread: faults_before,
         upstreams: Vec::new(),
+        ids: HashMap::new(),
         used: BTreeSet::new(),
     };
     compiler.plan()
@@ -70,6 +71,8 @@ struct Compiler<'d> {
     unread: Vec<Place>,
     /// Those of `[upstream.NAME]` first, then those that routes name by address.
     upstreams: Vec<UpstreamPlan>,
+    /// Of the upstreams, by name.
+    ids: HashMap<String, UpstreamId>,
     /// Places of the names of upstreams and policies that something uses.
     used: BTreeSet<Place>,
 }

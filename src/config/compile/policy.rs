@@ -191,24 +191,18 @@ impl Compiler<'_> {
         let count = u32::try_from(parts.count).ok();
         let burst = spec.burst.as_ref().map(|burst| burst.value).or(count);
         let rate = count.zip(burst).and_then(|(count, burst)| Rate::new(count, parts.per, burst));
-        let Some(rate) = rate else {
+        if rate.is_none() {
             let place =
                 spec.burst.as_ref().filter(|burst| burst.value == 0).map_or(spec.rate.place, |burst| burst.place);
             self.error(place, "a limit is 1 to 4294967295 requests in at most 366 days, with a burst of at least 1");
-            return None;
-        };
-        let key = match &spec.key {
-            Some(key) => self.limit_key(key)?,
-            None => ADDRESS,
-        };
-        let mut plan = rate_limit::Plan::new(name, rate, key);
-        if let Some(status) = &spec.status {
-            if !(400..=599).contains(&status.value) {
-                self.error(status.place, "a refusal's status is 400 to 599");
-                return None;
-            }
-            plan.status = status.value;
         }
+        let key = spec.key.as_ref().map_or(Some(ADDRESS), |key| self.limit_key(key));
+        let status = spec.status.as_ref();
+        if let Some(status) = status.filter(|status| !(400..=599).contains(&status.value)) {
+            self.error(status.place, "a refusal's status is 400 to 599");
+        }
+        let mut plan = rate_limit::Plan::new(name, rate?, key?);
+        plan.status = status.map_or(plan.status, |status| status.value);
         plan.scope = if spec.per_route { Scope::PerRoute } else { Scope::Shared };
         plan.detail = spec.detail.as_deref().unwrap_or("").into();
         plan.fields = match spec.fields {
@@ -347,13 +341,12 @@ impl Compiler<'_> {
             let report =
                 Report::error(spec.credentials.place, "with the origin \"*\" every page could act as the user");
             self.faults.push(report.help("list the origins that may send cookies"));
-            return None;
         }
         let rules: Vec<Option<OriginRule>> = match any {
             true => Vec::new(),
             false => spec.origins.iter().map(|origin| self.origin(origin)).collect(),
         };
-        let rules = rules.into_iter().collect::<Option<Vec<OriginRule>>>()?;
+        let rules = rules.into_iter().collect::<Option<Vec<OriginRule>>>();
         for method in spec.methods.iter() {
             self.token(method, "method");
         }
@@ -362,7 +355,7 @@ impl Compiler<'_> {
         };
         let (_, _) = (self.field_names(&spec.headers), self.field_names(&spec.expose));
         Some(cors::Plan {
-            origins: if any { Origins::Any } else { Origins::Listed(rules.into()) },
+            origins: if any { Origins::Any } else { Origins::Listed(rules?.into()) },
             methods: listed(&spec.methods),
             headers: listed(&spec.headers),
             expose: listed(&spec.expose),

@@ -137,6 +137,12 @@ impl Compiler<'_> {
                 }
             };
         }
+        if let Some(text) = path_prefix.as_ref().or(path_exact.as_ref()).filter(|text| text.value.contains(['{', '}']))
+        {
+            let report = Report::error(text.place, "parameters stand in `path` only, and paths hold no braces");
+            self.faults.push(report.help("`path = \"/users/{id}/{*rest}\"` takes all that stands below"));
+            return None;
+        }
         let (text, made) = match (path, path_prefix, path_exact) {
             (Some(text), _, _) => (text, PathPattern::template(&text.value)),
             (_, Some(text), _) => (text, PathPattern::prefix(&text.value)),

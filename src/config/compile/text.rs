@@ -89,7 +89,10 @@ impl Compiler<'_> {
         }
         let report = Report::error(name.place, format!("no {} is named `{}`", section.word(), name.value));
         let report = report.suggest(&name.value, known.iter().map(String::as_str));
-        self.faults.push(report);
+        self.faults.push(match section {
+            Section::Upstream => report.help("or an address with its scheme: \"http://10.0.0.1:80\""),
+            Section::Policy | Section::Listener | Section::Consumer => report,
+        });
         false
     }
 }

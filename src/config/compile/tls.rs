@@ -84,17 +84,19 @@ impl Compiler<'_> {
     /// TLS towards an upstream.
     pub(super) fn upstream_tls(&mut self, spec: &UpstreamTlsSpec, place: Place) -> Option<UpstreamTlsPlan> {
         let mut files = Vec::new();
-        let roots =
-            if spec.ca.is_empty() { Roots::System } else { Roots::Custom(self.authorities(&spec.ca, &mut files)?) };
+        let roots = match spec.ca.is_empty() {
+            true => Some(Roots::System),
+            false => self.authorities(&spec.ca, &mut files).map(Roots::Custom),
+        };
         let certificate = match (&spec.client_cert, &spec.client_key) {
-            (None, None) => None,
+            (None, None) => Some(None),
             (Some(cert), Some(key)) => {
                 let own = CertificateSpec { cert: cert.clone(), key: key.clone(), names: Many::default() };
-                Some(self.certificate(&own, &mut files)?)
+                self.certificate(&own, &mut files).map(Some)
             }
             (Some(one), None) | (None, Some(one)) => {
-                self.error(one.place, "`client_cert` and `client_key` belong together");
-                return None;
+                self.absent(place, Report::error(one.place, "`client_cert` and `client_key` belong together"));
+                None
             }
         };
         if !spec.verify {
@@ -102,16 +104,11 @@ impl Compiler<'_> {
                 .push(Report::warning(place, "the upstream's certificate is not verified: anybody could answer"));
         }
         let verify = if spec.verify { Verify::Full } else { Verify::Off };
-        let name = match &spec.server_name {
-            Some(name) => match server_name(&name.value) {
-                Ok(name) => Some(name),
-                Err(fault) => {
-                    self.error(name.place, fault.to_string());
-                    return None;
-                }
-            },
-            None => None,
-        };
+        let name = spec
+            .server_name
+            .as_ref()
+            .and_then(|name| server_name(&name.value).map_err(|fault| self.error(name.place, fault.to_string())).ok());
+        let (roots, certificate) = (roots?, certificate?);
         let alpn = vec![b"http/1.1".to_vec()];
         match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
             Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name, files }),

@@ -32,6 +32,7 @@ impl Compiler<'_> {
         let draft = self.draft;
         for (name, spec) in draft.spec.upstream.iter() {
             let plan = self.upstream(name, spec);
+            self.ids.insert(name.value.clone(), UpstreamId(self.upstreams.len() as u32));
             self.upstreams.push(plan);
         }
     }
@@ -39,9 +40,9 @@ impl Compiler<'_> {
     /// The upstream that a route or policy names: one of `[upstream.NAME]`, or an address with its scheme.
     pub(super) fn upstream_of(&mut self, name: &Placed<String>) -> Option<UpstreamId> {
         let spec = &self.draft.spec;
-        if let Some(found) = spec.upstream.iter().position(|(known, _)| known.value == name.value) {
-            self.used.insert(spec.upstream.0[found].0.place);
-            return Some(UpstreamId(found as u32));
+        if let Some(found) = self.ids.get(&name.value).copied() {
+            self.used.extend(spec.upstream.0.get(found.0 as usize).map(|(name, _)| name.place));
+            return Some(found);
         }
         let (scheme, rest) = name.value.split_once("://").unwrap_or(("", ""));
         let tls = match scheme {
@@ -52,10 +53,6 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let made = self.upstreams.iter().position(|upstream| *upstream.name == name.value);
-        if let Some(found) = made {
-            return Some(UpstreamId(found as u32));
-        }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if !path.is_empty() {
             self.faults.push(
@@ -69,8 +66,10 @@ impl Compiler<'_> {
         let way = self.way(&address, tls, 1, false)?;
         add(&mut plan, way, 1, false);
         plan.tls = if tls { self.upstream_tls(&Default::default(), name.place) } else { None };
+        let id = UpstreamId(self.upstreams.len() as u32);
+        self.ids.insert(name.value.clone(), id);
         self.upstreams.push(plan);
-        Some(UpstreamId(self.upstreams.len() as u32 - 1))
+        Some(id)
     }
 
     /// An upstream with all defaults and without endpoints.
@@ -112,8 +111,8 @@ impl Compiler<'_> {
         self.check_doubles(spec);
         plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, tls.place));
         plan.hash_key = self.hash_key(spec, name.place);
-        plan.sticky = spec.sticky.as_ref().and_then(|sticky| self.sticky(sticky));
-        plan.health = spec.health.as_ref().and_then(|health| self.health(health));
+        plan.sticky = spec.sticky.as_ref().map(|sticky| self.sticky(sticky));
+        plan.health = spec.health.as_ref().map(|health| self.health(health));
         plan
     }
 
@@ -287,13 +286,10 @@ impl Compiler<'_> {
         }
     }
 
-    fn sticky(&mut self, spec: &StickySpec) -> Option<StickyPlan> {
-        if !self.token(&spec.cookie, "cookie") {
-            return None;
-        }
+    fn sticky(&mut self, spec: &StickySpec) -> StickyPlan {
+        self.token(&spec.cookie, "cookie");
         if spec.path.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || byte == b';') {
             self.error(spec.path.place, "a cookie's path has no `;`, spaces or control characters");
-            return None;
         }
         let mut attributes = format!("; Path={}", spec.path.value);
         if let Some(age) = &spec.max_age {
@@ -310,30 +306,26 @@ impl Compiler<'_> {
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
         });
-        Some(StickyPlan { cookie: spec.cookie.value.as_str().into(), attributes: attributes.into() })
+        StickyPlan { cookie: spec.cookie.value.as_str().into(), attributes: attributes.into() }
     }
 
-    fn health(&mut self, spec: &Placed<HealthSpec>) -> Option<HealthPlan> {
+    fn health(&mut self, spec: &Placed<HealthSpec>) -> HealthPlan {
         let health = &spec.value;
         let target_good = |text: &str| text.starts_with('/') && text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
         if !target_good(&health.path.value) {
             self.error(health.path.place, "a path begins with `/` and has no spaces or control characters");
-            return None;
         }
         if let Some(host) = health.host.as_ref().filter(|host| !host.value.bytes().all(|byte| byte.is_ascii_graphic()))
         {
             self.error(host.place, "a host has no spaces or control characters");
-            return None;
         }
         if health.interval.value.0 < INTERVAL_MIN {
             self.error(health.interval.place, "a health check's interval is at least 100ms");
-            return None;
         }
         if health.rise == 0 || health.fall == 0 {
             self.error(spec.place, "`rise` and `fall` are at least 1");
-            return None;
         }
-        Some(HealthPlan {
+        HealthPlan {
             path: health.path.value.as_str().into(),
             host: health.host.as_ref().map(|host| host.value.as_str().into()),
             interval: health.interval.value.0,
@@ -342,7 +334,7 @@ impl Compiler<'_> {
             fall: health.fall,
             statuses: health.status.iter().map(|range| range.0).collect(),
             body_contains: health.body_contains.as_deref().map(Arc::from),
-        })
+        }
     }
 }
 

@@ -1,0 +1,231 @@
+//! Everything that can be typed behind `turnpike`. The comments here are the help.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Edge proxy, API gateway and AI gateway in one binary.
+///
+/// Without a command it runs: with a built-in example configuration, with a file (`-c`), or as a proxy for one origin
+/// (`--to`).
+#[derive(Debug, Parser)]
+#[command(name = "turnpike", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to run.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway (what happens without a command too)
+    Run(RunArguments),
+    /// Check a configuration file and say what is wrong with it, without running it
+    Check(CheckArguments),
+    /// Say what would happen to a request, and why
+    Explain(ExplainArguments),
+    /// Make a running process read its configuration again
+    Reload(RunningArguments),
+    /// Stop a running process
+    Stop(StopArguments),
+    /// Show the state of a running process
+    Status(StatusArguments),
+    /// Print the version
+    Version,
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+    /// Print the man page, of the whole or of one command
+    Man(ManArguments),
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArguments {
+    /// Configuration file; without it and --to, a built-in example runs
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Send every request to this origin, http://HOST:PORT or https://HOST:PORT; several are balanced
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub to: Vec<String>,
+    /// Where to listen: ADDRESS:PORT, unix:PATH, or https://ADDRESS:PORT with --cert and --key [default:
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub listen: Vec<String>,
+    /// Certificate (PEM, with its chain) for https:// listeners
+    #[arg(long, value_name = "FILE", requires_all = ["key", "to"])]
+    pub cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "to"])]
+    pub key: Option<PathBuf>,
+    /// Data-plane threads [default: one for each core]
+    #[arg(long, value_name = "COUNT", requires = "to")]
+    pub shards: Option<usize>,
+    /// Where health, metrics and status are served
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub admin: Option<String>,
+    /// Where the access log goes: a file, stdout or off [default: off]
+    #[arg(long, value_name = "PATH", requires = "to")]
+    pub access_log: Option<String>,
+    /// How a line of the access log looks: json, combined or a text with variables
+    #[arg(long, value_name = "FORMAT", requires = "access_log")]
+    pub access_format: Option<String>,
+    /// Collect metrics [default: on]
+    #[arg(long, value_name = "on|off", requires = "to", value_enum)]
+    pub metrics: Option<Switch>,
+    /// Where `turnpike reload`, `stop` and `status` find this process, instead of the place of its own
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+    /// How messages of the process itself look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// How messages of the process itself look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Configuration file
+    pub file: PathBuf,
+}
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Configuration file; without it the built-in example
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Method, such as GET
+    pub method: String,
+    /// URL, http://HOST[:PORT]/PATH or /PATH
+    pub url: String,
+    /// A request field, "Name: value"; repeatable
+    #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
+    pub headers: Vec<(String, String)>,
+    /// Where the connection comes from
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub from: IpAddr,
+}
+
+/// Which process.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunningArguments {
+    /// The control socket of the process; without it, the only one of this user
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub control_socket: Option<PathBuf>,
+    /// The configuration file of the process, if it names a control socket
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How to stop, and which process.
+#[derive(Debug, Args)]
+pub struct StopArguments {
+    /// Which process.
+    #[command(flatten)]
+    pub running: RunningArguments,
+    /// Do not let running requests end
+    #[arg(long)]
+    pub now: bool,
+    /// Return when the process has ended
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What to show, and of which process.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Which process.
+    #[command(flatten)]
+    pub running: RunningArguments,
+    /// Print the whole document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// For which shell.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Of which command.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// The command; without it the page of the whole
+    pub command: Option<String>,
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a field is written `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("turnpike").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_table_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_and_flags_alone_run() {
+        assert!(parse("").expect("runs").command.is_none());
+        let flags = "--to http://127.0.0.1:9000 --listen 127.0.0.1:80 --listen https://0.0.0.0:443 --cert c --key k \
+                     --shards 2 --admin 127.0.0.1:1 --access-log off --metrics off";
+        for line in [flags.to_owned(), format!("run {flags}")] {
+            let arguments = parse(&line).expect("runs");
+            let run = if let Some(Command::Run(run)) = arguments.command { run } else { arguments.run };
+            assert_eq!((run.listen.len(), run.shards, run.metrics), (2, Some(2), Some(Switch::Off)));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for line in ["run -c f --to http://a", "--listen 1:1", "--to http://a --cert c", "check", "explain GET"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_question_has_fields_and_an_origin() {
+        let arguments = parse("explain GET http://a/b -H X-A:1 -H host:b --from 10.0.0.1").expect("explains");
+        let Some(Command::Explain(explain)) = arguments.command else { panic!("explain") };
+        assert_eq!(explain.headers[0], ("X-A".to_owned(), "1".to_owned()));
+        assert_eq!(explain.from, IpAddr::from([10, 0, 0, 1]));
+        assert!(parse("explain GET /b -H nothing").is_err());
+    }
+}

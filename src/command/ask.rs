@@ -1,0 +1,248 @@
+//! `turnpike reload`, `stop` and `status`: asks a running process over its control socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments};
+use crate::config::{Environment, Source, load};
+use crate::control::duration_words;
+use crate::control::socket::running;
+use crate::control::status::{EndpointStatus, Status};
+
+/// Longest wait for an answer; a reload with many certificates takes its time.
+const ANSWER_WAIT: Duration = Duration::from_secs(100);
+/// Largest answer.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often `stop --wait` looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Makes a running process read its configuration again.
+pub fn reload(arguments: &RunningArguments) -> ExitCode {
+    finish(ask(arguments, "POST", "/reload"))
+}
+
+/// Stops a running process.
+pub fn stop(arguments: &StopArguments) -> ExitCode {
+    let path = if arguments.now { "/stop?now" } else { "/stop" };
+    let socket = find(&arguments.running);
+    let asked = socket.and_then(|socket| Ok((exchange(&socket, "POST", path)?, socket)));
+    let (answer, socket) = match asked {
+        Ok(asked) => asked,
+        Err(words) => return failed(&words),
+    };
+    while arguments.wait && UnixStream::connect(&socket).is_ok() {
+        std::thread::sleep(LOOK);
+    }
+    finish(Ok(answer))
+}
+
+/// Shows the state of a running process.
+pub fn status(arguments: &StatusArguments) -> ExitCode {
+    let answer = match ask(&arguments.running, "GET", "/status") {
+        Ok(answer) if answer.good() => answer,
+        other => return finish(other),
+    };
+    match serde_json::from_str::<Status>(&answer.body) {
+        Ok(status) if !arguments.json => print!("{}", words(&status)),
+        // A process of another version may say more or less; then its own words must do.
+        Ok(_) | Err(_) => print!("{}", answer.body),
+    }
+    ExitCode::SUCCESS
+}
+
+fn finish(outcome: Result<Answer, String>) -> ExitCode {
+    match outcome {
+        Ok(answer) if answer.good() => {
+            print!("{}", answer.body);
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            eprint!("{}", answer.body);
+            ExitCode::FAILURE
+        }
+        Err(words) => failed(&words),
+    }
+}
+
+fn failed(words: &str) -> ExitCode {
+    eprintln!("error: {words}");
+    ExitCode::FAILURE
+}
+
+fn ask(arguments: &RunningArguments, method: &str, path: &str) -> Result<Answer, String> {
+    exchange(&find(arguments)?, method, path)
+}
+
+/// The control socket that the arguments mean.
+fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
+    if let Some(path) = &arguments.control_socket {
+        return Ok(path.clone());
+    }
+    if let Some(file) = &arguments.config {
+        let loaded = load(&Source::File(file.clone()), &Environment::of_process());
+        let named = loaded.ok().and_then(|loaded| loaded.plan.process.control_socket.clone());
+        if let Some(path) = named {
+            return Ok(path);
+        }
+    }
+    only(running())
+}
+
+fn only(found: Vec<PathBuf>) -> Result<PathBuf, String> {
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err("no running turnpike of this user was found; `--control-socket PATH` names one".to_owned()),
+        many => {
+            let paths: Vec<String> = many.iter().map(|path| format!("  --control-socket {}", path.display())).collect();
+            Err(format!("several are running; name one:\n{}", paths.join("\n")))
+        }
+    }
+}
+
+/// What a process answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+impl Answer {
+    fn good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+fn exchange(socket: &Path, method: &str, path: &str) -> Result<Answer, String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(ANSWER_WAIT))?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: turnpike\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    let bytes = read().map_err(|error| format!("{}: {error}", socket.display()))?;
+    parse(&bytes).ok_or_else(|| format!("{}: the answer is not complete", socket.display()))
+}
+
+/// Head and body of an answer that ends with its connection.
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
+    let told = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let told: usize = std::str::from_utf8(told?.value).ok()?.parse().ok()?;
+    let body = bytes.get(length..).filter(|body| body.len() == told)?;
+    Some(Answer { status: head.code?, body: String::from_utf8_lossy(body).into_owned() })
+}
+
+/// The document for people.
+fn words(status: &Status) -> String {
+    let uptime = duration_words(Duration::from_secs(status.uptime_seconds));
+    let mut lines = vec![
+        format!("turnpike {} (pid {}) is {} for {uptime}", status.version, status.pid, status.state),
+        format!(
+            "configuration {}: plan {}, {} taken into use, {} refused",
+            status.config, status.generation, status.reloads_done, status.reloads_refused
+        ),
+        format!(
+            "{} shards on {}: {} connections, {} requests now, {} in all",
+            status.shards, status.driver, status.connections, status.requests_active, status.requests
+        ),
+    ];
+    if status.log_lines_dropped > 0 {
+        lines.push(format!("{} lines of the access log were lost", status.log_lines_dropped));
+    }
+    lines.extend(status.admin.iter().map(|address| format!("admin on {address}")));
+    for listener in &status.listeners {
+        let tls = if listener.tls { " (TLS)" } else { "" };
+        lines.push(format!("listener {} on {}{tls}", listener.name, listener.addresses.join(", ")));
+    }
+    for upstream in &status.upstreams {
+        lines.push(format!("upstream {}", upstream.name));
+        lines.extend(upstream.endpoints.iter().map(endpoint_words));
+        lines.extend(upstream.unresolved.iter().map(|reason| format!("  unresolved: {reason}")));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn endpoint_words(endpoint: &EndpointStatus) -> String {
+    let name = if endpoint.name == endpoint.address { String::new() } else { format!(" {}", endpoint.name) };
+    let backup = if endpoint.backup { " backup" } else { "" };
+    format!("  {}{name} weight {}{backup}: {}", endpoint.address, endpoint.weight, endpoint.health)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::control::status::{ListenerStatus, UpstreamStatus};
+
+    #[test]
+    fn answers_are_whole_or_nothing() {
+        let whole = b"HTTP/1.1 422 Unprocessable Entity\r\nContent-Length: 3\r\n\r\nno\n";
+        assert_eq!(parse(whole), Some(Answer { status: 422, body: "no\n".into() }));
+        for end in 0..whole.len() {
+            assert_eq!(parse(&whole[..end]), None);
+        }
+        assert_eq!(parse(b"HTTP/1.1 200 OK\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_socket_is_asked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("asked");
+            let mut bytes = [0; 512];
+            let count = stream.read(&mut bytes).expect("read");
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("sent");
+            String::from_utf8_lossy(&bytes[..count]).into_owned()
+        });
+        assert_eq!(exchange(&path, "POST", "/reload"), Ok(Answer { status: 200, body: "ok".into() }));
+        assert!(server.join().expect("no panic").starts_with("POST /reload HTTP/1.1\r\n"));
+        let gone = exchange(&folder.path().join("missing"), "GET", "/").expect_err("nobody");
+        assert!(gone.contains("missing"), "{gone}");
+    }
+
+    #[test]
+    fn one_process_needs_no_name() {
+        assert_eq!(only(vec!["/a".into()]), Ok("/a".into()));
+        assert!(only(Vec::new()).expect_err("none").contains("--control-socket"));
+        let several = only(vec!["/a".into(), "/b".into()]).expect_err("several");
+        assert!(several.contains("/a") && several.contains("/b"));
+    }
+
+    #[test]
+    fn the_document_reads_well() {
+        let endpoint = EndpointStatus {
+            address: "10.0.0.1:80".into(),
+            name: "a.test".into(),
+            weight: 2,
+            backup: true,
+            health: "up".into(),
+        };
+        let pool =
+            UpstreamStatus { name: "pool".into(), endpoints: vec![endpoint], unresolved: vec!["b.test: none".into()] };
+        let listener = ListenerStatus { name: "web".into(), addresses: vec!["[::]:443".into()], tls: true };
+        let status = Status {
+            version: "1".into(),
+            pid: 7,
+            state: "running".into(),
+            uptime_seconds: 61,
+            listeners: vec![listener],
+            upstreams: vec![pool],
+            ..Status::default()
+        };
+        let said = words(&status);
+        assert!(said.starts_with("turnpike 1 (pid 7) is running for 1m 1s\n"), "{said}");
+        let end = "listener web on [::]:443 (TLS)\nupstream pool\n  10.0.0.1:80 a.test weight 2 backup: up\n  \
+                   unresolved: b.test: none\n";
+        assert!(said.ends_with(end), "{said}");
+    }
+}

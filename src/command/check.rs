@@ -1,0 +1,85 @@
+//! `turnpike check` and `turnpike explain`: what is wrong with a configuration, and what it would do.
+
+use std::process::ExitCode;
+
+use crate::command::arguments::{CheckArguments, ExplainArguments};
+use crate::config::explain::{self, Question};
+use crate::config::plan::Plan;
+use crate::config::{Environment, Source, load};
+
+/// Says what is wrong with a file, or that nothing is.
+pub fn check(arguments: &CheckArguments) -> ExitCode {
+    match load(&Source::File(arguments.file.clone()), &Environment::of_process()) {
+        Ok(loaded) => {
+            eprint!("{}", loaded.warnings.for_stderr());
+            let warnings = loaded.warnings.warnings();
+            println!("ok: {}: {}", arguments.file.display(), counts(&loaded.plan, warnings));
+            ExitCode::SUCCESS
+        }
+        Err(reports) => {
+            eprint!("{}", reports.for_stderr());
+            let errors = counted(reports.errors(), "error");
+            eprintln!("{}: {errors}, {}", arguments.file.display(), counted(reports.warnings(), "warning"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what would happen to a request.
+pub fn explain(arguments: &ExplainArguments) -> ExitCode {
+    let source = arguments.config.clone().map_or(Source::Quickstart, Source::File);
+    let loaded = match load(&source, &Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(reports) => {
+            eprint!("{}", reports.for_stderr());
+            return ExitCode::FAILURE;
+        }
+    };
+    let question = Question {
+        method: arguments.method.clone(),
+        url: arguments.url.clone(),
+        headers: arguments.headers.clone(),
+        source: arguments.from,
+    };
+    match explain::explain(&loaded.plan, &question) {
+        Ok(words) => {
+            print!("{words}");
+            ExitCode::SUCCESS
+        }
+        Err(words) => {
+            eprintln!("{words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn counts(plan: &Plan, warnings: usize) -> String {
+    let parts = [
+        counted(plan.listeners.len(), "listener"),
+        counted(plan.routes.len(), "route"),
+        counted(plan.upstreams.len(), "upstream"),
+        counted(plan.policies.len(), "policy"),
+        counted(warnings, "warning"),
+    ];
+    parts.join(", ")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_read_well() {
+        let plan = load(&Source::Quickstart, &Environment::sealed()).expect("compiles").plan;
+        assert_eq!(counts(&plan, 2), "1 listener, 5 routes, 0 upstreams, 1 policy, 2 warnings");
+        assert_eq!(counted(2, "policy"), "2 policies");
+    }
+}

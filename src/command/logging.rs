@@ -1,0 +1,54 @@
+//! What the process says of itself: on standard error, for people or as JSON, at a level that a reload may change.
+
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::command::arguments::LogFormat;
+use crate::config::spec::server::LogLevel;
+
+/// The level of the process' own messages.
+#[derive(Clone, Debug)]
+pub struct Level(Handle<Targets, Registry>);
+
+impl Level {
+    /// Sets it.
+    pub fn set(&self, level: LogLevel) {
+        // Fails only where the subscriber is gone, and then nobody reads any level.
+        let _ = self.0.reload(targets(level));
+    }
+}
+
+/// From now on messages are written. To be called once.
+pub fn start(format: LogFormat) -> Level {
+    let (filter, handle) = reload::Layer::new(targets(LogLevel::Info));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // A second subscriber would be a second call; the first one stays.
+    let _ = match format {
+        LogFormat::Text => registry.with(layer.with_ansi(colours())).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    Level(handle)
+}
+
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Our own messages at `level`; those of libraries only where something is wrong.
+fn targets(level: LogLevel) -> Targets {
+    let (ours, others) = match level {
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::ERROR),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::ERROR),
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    Targets::new().with_default(others).with_target("turnpike", ours)
+}

@@ -1,0 +1,39 @@
+//! The command line: what a person types, and what is done about it. The only layer that knows both planes.
+//!
+//! `arguments` is the one table that help, completions and man pages come from; `run` starts the gateway; `check` and
+//! `explain` look at a configuration; `ask` talks to a running process.
+
+pub mod arguments;
+
+mod announce;
+mod ask;
+mod check;
+mod logging;
+mod pages;
+mod run;
+mod shards;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // Sockets that the process was started with must be taken before any other descriptor is open.
+    let inherited = crate::net::sockets::inherited();
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => run::run(&arguments.run, inherited),
+        Some(Command::Run(run)) => run::run(&run, inherited),
+        Some(Command::Check(check)) => check::check(&check),
+        Some(Command::Explain(explain)) => check::explain(&explain),
+        Some(Command::Reload(running)) => ask::reload(&running),
+        Some(Command::Stop(stop)) => ask::stop(&stop),
+        Some(Command::Status(status)) => ask::status(&status),
+        Some(Command::Version) => pages::version(),
+        Some(Command::Completions(completions)) => pages::completions(completions.shell),
+        Some(Command::Man(man)) => pages::man(man.command.as_deref()),
+    }
+}

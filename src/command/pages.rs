@@ -1,0 +1,71 @@
+//! `turnpike version`, `completions` and `man`: what is made from the table of arguments alone.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::command::arguments::Arguments;
+
+/// Prints the version.
+pub fn version() -> ExitCode {
+    println!("turnpike {}", env!("CARGO_PKG_VERSION"));
+    ExitCode::SUCCESS
+}
+
+/// Prints completions for a shell.
+pub fn completions(shell: Shell) -> ExitCode {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "turnpike", &mut text);
+    print(&text)
+}
+
+/// Prints the man page of the whole, or of one command.
+pub fn man(command: Option<&str>) -> ExitCode {
+    match page(command) {
+        Some(text) => print(&text),
+        None => {
+            eprintln!("error: there is no command of that name");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn page(command: Option<&str>) -> Option<Vec<u8>> {
+    let mut whole = Arguments::command();
+    whole.build();
+    let page = match command {
+        None => clap_mangen::Man::new(whole),
+        Some(name) => {
+            let found = whole.find_subcommand(name)?.clone().display_name(format!("turnpike-{name}"));
+            clap_mangen::Man::new(found)
+        }
+    };
+    let mut text = Vec::new();
+    page.render(&mut text).ok()?;
+    Some(text)
+}
+
+/// Whoever reads may have read enough before the end.
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let whole = String::from_utf8(page(None).expect("a page")).expect("text");
+        assert!(whole.contains("turnpike") && whole.contains("\\-\\-to"));
+        for command in Arguments::command().get_subcommands() {
+            assert!(page(Some(command.get_name())).is_some_and(|text| text.len() > 100), "{}", command.get_name());
+        }
+        assert!(page(Some("nothing")).is_none());
+    }
+}

@@ -1,0 +1,166 @@
+//! `turnpike run`: reads the configuration, starts the shards, and is the control plane until the end.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::command::announce;
+use crate::command::arguments::{RunArguments, Switch};
+use crate::command::logging::{self, Level};
+use crate::command::shards::{self, Cores};
+use crate::config::plan::Plan;
+use crate::config::{Environment, Loaded, OneLine, Reports, Source, load};
+use crate::control::shards::links;
+use crate::control::status::Status;
+use crate::control::upgrade::{Predecessor, Program};
+use crate::control::{Host, Start};
+use crate::net::sockets::{self, Inherited};
+
+/// Longest wait for threads whose shards have ended.
+const JOIN_MAX: Duration = Duration::from_secs(2);
+
+/// Runs the gateway until it is told to stop.
+pub fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>) -> ExitCode {
+    let level = logging::start(arguments.log_format);
+    match start(arguments, inherited, level) {
+        Ok(code) => ExitCode::from(code),
+        Err(words) => {
+            eprintln!("error: {words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>, level: Level) -> Result<u8, String> {
+    let inherited = inherited.map_err(|error| error.to_string())?;
+    let host = Arc::new(CommandHost::new(arguments, level));
+    let loaded = match host.load() {
+        Ok(loaded) => loaded,
+        Err(reports) => {
+            eprint!("{}", reports.for_stderr());
+            return Ok(1);
+        }
+    };
+    if !loaded.warnings.list.is_empty() {
+        eprint!("{}", loaded.warnings.for_stderr());
+    }
+    host.follow(&loaded.plan);
+    if let Err(error) = sockets::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+    let process = &loaded.plan.process;
+    let (ends, parts, from_shards) = links(process.shards, sockets::bell).map_err(|error| error.to_string())?;
+    let cores = if process.pin { Cores::pinned() } else { Cores::Any };
+    let threads = shards::start(parts, &cores, shards::data_plane).map_err(|error| error.to_string())?;
+    let program = Program::of_process().map_err(|error| tracing::warn!(%error, "no binary upgrade")).ok();
+    let start =
+        Start { host, loaded, ends, shards: from_shards, inherited, program, predecessor: Predecessor::of_process() };
+    let report = crate::control::run(start).map_err(|error| error.to_string())?;
+    join(threads);
+    Ok(report.code)
+}
+
+/// Waits for threads that end, not for those that hang.
+fn join(threads: Vec<JoinHandle<()>>) {
+    let until = Instant::now() + JOIN_MAX;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the control plane asks of the command.
+struct CommandHost {
+    source: Source,
+    environment: Environment,
+    control_socket: Option<PathBuf>,
+    level: Level,
+}
+
+impl CommandHost {
+    fn new(arguments: &RunArguments, level: Level) -> CommandHost {
+        CommandHost {
+            source: source(arguments),
+            environment: Environment::of_process(),
+            control_socket: arguments.control_socket.clone(),
+            level,
+        }
+    }
+}
+
+impl Host for CommandHost {
+    fn source(&self) -> String {
+        match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Quickstart => "built in".to_owned(),
+            Source::Text { name, .. } => name.clone(),
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Reports> {
+        load(&self.source, &self.environment)
+    }
+
+    fn control_socket(&self) -> Option<PathBuf> {
+        self.control_socket.clone()
+    }
+
+    fn follow(&self, plan: &Plan) {
+        self.level.set(plan.process.log_level);
+    }
+
+    fn serving(&self, status: &Status) {
+        eprint!("{}", announce::words(status, &self.source));
+    }
+}
+
+/// The configuration that the arguments name.
+fn source(arguments: &RunArguments) -> Source {
+    if let Some(path) = &arguments.config {
+        return Source::File(path.clone());
+    }
+    if arguments.to.is_empty() {
+        return Source::Quickstart;
+    }
+    let line = OneLine {
+        to: arguments.to.clone(),
+        listen: arguments.listen.clone(),
+        certificate: arguments.cert.clone().zip(arguments.key.clone()),
+        shards: arguments.shards,
+        admin: arguments.admin.clone(),
+        access_log: arguments.access_log.clone(),
+        access_format: arguments.access_format.clone(),
+        metrics: arguments.metrics.map(|metrics| metrics == Switch::On),
+    };
+    line.source()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_name_a_configuration() {
+        let none = RunArguments::default();
+        assert_eq!(source(&none), Source::Quickstart);
+        let file = RunArguments { config: Some("a.toml".into()), ..RunArguments::default() };
+        assert_eq!(source(&file), Source::File("a.toml".into()));
+        let line = RunArguments {
+            to: vec!["http://127.0.0.1:9000".to_owned()],
+            listen: vec!["127.0.0.1:0".to_owned()],
+            shards: Some(3),
+            metrics: Some(Switch::Off),
+            ..RunArguments::default()
+        };
+        let plan = load(&source(&line), &Environment::sealed()).expect("compiles").plan;
+        assert_eq!((plan.process.shards, plan.metrics, plan.access_log.is_none()), (3, false, true));
+    }
+}
