@@ -48,7 +48,7 @@ pub async fn send<N: Net, S: Source, K: Client>(
         push_decimal(&mut told, body.len() as u64);
         let value = Span::new(value_start, told.len());
         let name = Span::new(0, value_start - b": ".len());
-        work.response.fields.list.push(Field { name, value, known: Known::ContentLength });
+        work.response.fields.push(Field { name, value, known: Known::ContentLength });
         told.extend_from_slice(b"\r\n");
         work.response.len = told.len() + b"\r\n".len();
     }

@@ -53,6 +53,9 @@ impl Patch {
 
     /// Removes every received field of that name.
     pub fn remove_known(&mut self, fields: &Fields, known: Known) {
+        if !fields.names.has(known) {
+            return;
+        }
         for (index, field) in fields.list.iter().enumerate() {
             if field.known == known {
                 self.remove_at(index);
@@ -148,7 +151,7 @@ mod tests {
         let bytes = b"a: 1";
         let mut fields = Fields::default();
         let known = crate::wire::field::Known::Other;
-        fields.list.push(crate::wire::head::Field { name: Span::new(0, 1), value: Span::new(3, 4), known });
+        fields.push(crate::wire::head::Field { name: Span::new(0, 1), value: Span::new(3, 4), known });
         let mut patch = Patch::default();
         assert!(patch.add(b"A", b"2"));
         assert!(patch.set(&fields, bytes, b"a", b"3"));

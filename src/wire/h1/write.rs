@@ -201,10 +201,13 @@ impl<'a> Message<'a> {
     /// names that `patch` did not remove, dropped ones included.
     fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, patch: &Patch) -> KnownSet {
         let mut removed = patch.removed();
-        let mut names = KnownSet::default();
-        for (index, field) in self.fields.list.iter().enumerate() {
-            if field.known != Known::Other && removed >> index & 1 == 0 {
-                names.insert(field.known);
+        let mut names = self.fields.names;
+        if removed != 0 {
+            names = KnownSet::default();
+            for (index, field) in self.fields.list.iter().enumerate() {
+                if removed >> index & 1 == 0 {
+                    names.insert(field.known);
+                }
             }
         }
         if names.has(Known::Connection) {
