@@ -274,6 +274,12 @@ fn content_length(out: &mut Vec<u8>, bytes: u64) {
 
 /// Appends what a patch adds, but for names in `refused`: those are not a patch's to set. Returns the names it added.
 fn added(out: &mut Vec<u8>, patch: &Patch, refused: KnownSet) -> KnownSet {
+    if patch.names().and(refused).is_empty()
+        && let Some(lines) = patch.lines()
+    {
+        out.extend_from_slice(lines);
+        return patch.names();
+    }
     let mut names = KnownSet::default();
     for (name, value) in patch.added() {
         let known = Known::of(name);

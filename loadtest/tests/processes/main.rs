@@ -1,0 +1,10 @@
+//! Turnpike as a process, with the clients and origins of the real world around it.
+//!
+//! One program of tests, so that the harness is built once. A test is one thing that a user would notice.
+
+mod harness;
+
+mod actions;
+mod basics;
+mod forwarding;
+mod sockets;
