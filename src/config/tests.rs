@@ -28,7 +28,7 @@ fn bad_texts_get_their_reports() {
         count += 1;
     }
     assert!(count > 40);
-    if std::env::var_os("TURNPIKE_BLESS").is_some() {
+    if std::env::var("TURNPIKE_BLESS").is_ok_and(|value| value == "1") {
         return std::fs::write(&path, &made).unwrap();
     }
     let differing = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);

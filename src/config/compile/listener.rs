@@ -29,7 +29,7 @@ impl Compiler<'_> {
         let named: Vec<Placed<String>> =
             draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
         self.unique("listener", &named);
-        if draft.spec.listener.is_empty() && self.faults.errors() == 0 {
+        if draft.root.child("listener").is_none() {
             let report = Report::placeless("no listener: nothing would be served");
             self.faults.push(report.help("[[listener]]\nbind = \"127.0.0.1:8080\""));
         }
