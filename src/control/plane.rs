@@ -52,6 +52,8 @@ pub trait Host: Send + Sync + 'static {
     fn control_socket(&self) -> Option<PathBuf>;
     /// A plan is in use: takes from it what concerns the host, such as the level of its own log.
     fn follow(&self, plan: &Plan);
+    /// A configuration is refused: tells people why.
+    fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
     fn serving(&self, status: &Status);
 }

@@ -71,6 +71,8 @@ impl Host for TestHost {
 
     fn follow(&self, _: &Plan) {}
 
+    fn refused(&self, _: &Reports) {}
+
     fn serving(&self, status: &Status) {
         self.serving.send(status.clone()).expect("announced once");
     }

@@ -16,7 +16,8 @@ const RETRY_MS: u64 = 100;
 /// Time to get the refusal out to a client above the cap.
 const REFUSAL_MS: u64 = 200;
 
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
 /// One listening socket as its connections see it: which listener of the plan it is now.
 #[derive(Debug)]

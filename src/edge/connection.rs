@@ -102,10 +102,11 @@ pub async fn run<N: Net>(shard: Rc<Shard<N>>, door: Rc<Door>, stream: N::Stream,
 async fn parked<N: Net>(connection: &Connection<N>) -> bool {
     loop {
         let Some(until) = connection.idle_until() else { return false };
+        let until = until.min(connection.shard.drain_idle_until());
         connection.place.set_idle(true);
         match connection.stream.readable(until).await {
             Ok(()) => return true,
-            Err(error) if error.kind() == ErrorKind::Interrupted && !connection.shard.draining.is_raised() => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return false,
         }
     }

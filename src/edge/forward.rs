@@ -137,9 +137,7 @@ fn repeats(kind: FaultKind) -> bool {
 /// Can the request's body be sent once more?
 fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
     let work = &exchange.work;
-    exchange.source.length() == BodyLength::None
-        || !work.body_begun
-        || (work.replay_whole && exchange.source.done())
+    exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && exchange.source.done())
 }
 
 fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {

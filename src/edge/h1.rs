@@ -126,9 +126,7 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
     connection.place.set_idle(true);
     let until = first_wait(&listener.timeouts, connection.idle_since, connection.park_at());
     loop {
-        if shard.draining.is_raised() {
-            return Ok(false);
-        }
+        let until = until.min(shard.drain_idle_until());
         let mut buf = std::mem::take(&mut connection.buf);
         if buf.capacity() < connection.first_read {
             buf = shard.pool.take(connection.first_read);

@@ -33,12 +33,7 @@ pub struct Transfer<'a, N: Net> {
 
 impl<N: Net> Transfer<'_, N> {
     /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger one).
-    pub async fn run(
-        &self,
-        source: &mut impl Source,
-        sink: &mut impl Sink,
-        mut buf: Buf,
-    ) -> (Result<(), Fault>, Buf) {
+    pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
             let (read, returned) = source.read(buf, self.until()).await;

@@ -337,5 +337,9 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
 /// Caps on an upstream's head: more generous than a client's, because applications set many cookies.
 fn response_caps() -> Caps {
-    Caps { head_bytes: limits::HEAD_BYTES_MAX, request_line_bytes: limits::REQUEST_LINE_BYTES, fields: limits::FIELDS_MAX }
+    Caps {
+        head_bytes: limits::HEAD_BYTES_MAX,
+        request_line_bytes: limits::REQUEST_LINE_BYTES,
+        fields: limits::FIELDS_MAX,
+    }
 }

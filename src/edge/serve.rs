@@ -59,7 +59,10 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
                 scheme: if exchange.work.https() { Scheme::Https } else { Scheme::Http },
                 authority: request.authority(),
                 listener_port: peer.local_port,
-                original: Original { path: &exchange.work.path, query: request.head.query.map(|q| q.of(request.bytes)) },
+                original: Original {
+                    path: &exchange.work.path,
+                    query: request.head.query.map(|q| q.of(request.bytes)),
+                },
             };
             let mut location = std::mem::take(&mut exchange.work.value);
             location.clear();
@@ -150,10 +153,7 @@ fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> 
 }
 
 /// Makes an answer of a fault where one can still be made; records the exchange.
-async fn conclude<N: Net, S: Source, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
-    outcome: Result<(), Fault>,
-) {
+async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
         let answered = if exchange.work.record.committed {
             exchange.work.record.fault = Some(fault.kind);

@@ -26,6 +26,9 @@ use crate::net::{Ear, Net};
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
+/// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way when the drain
+/// began, and a close would lose it.
+const DRAIN_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
 pub struct Shard<N: Net> {
@@ -51,6 +54,8 @@ pub struct Shard<N: Net> {
     clock: Cell<(Tick, Wall)>,
     /// Raised when the shard should finish what runs and take nothing new.
     pub draining: Signal,
+    /// When a draining shard closes connections that wait for a request.
+    drain_idle_until: Cell<Tick>,
     /// Requests being served now.
     pub active: Cell<u64>,
     /// Open tunnels.
@@ -81,6 +86,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
         dates: RefCell::default(),
         clock: Cell::new((net.now(), net.wall())),
         draining: Signal::default(),
+        drain_idle_until: Cell::new(Tick::NEVER),
         active: Cell::new(0),
         tunnels: Cell::new(0),
         stopping: Signal::default(),
@@ -115,6 +121,11 @@ impl<N: Net> Shard<N> {
         bound.as_ref().expect("tasks are spawned by doors, which open with the first plan").clone()
     }
 
+    /// When a connection that waits for a request is closed because the shard drains; never while it does not.
+    pub fn drain_idle_until(&self) -> Tick {
+        self.drain_idle_until.get()
+    }
+
     /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping takes.
     pub fn wall_at(&self, tick: Tick) -> Wall {
         let (then, wall) = self.clock.get();
@@ -145,6 +156,7 @@ impl<N: Net> Shard<N> {
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
                 self.close_doors();
+                self.drain_idle_until.set(self.net.now().after_ms(DRAIN_IDLE_MS));
                 self.draining.raise();
                 self.registry.interrupt();
                 self.tell_drained();
@@ -198,6 +210,7 @@ impl<N: Net> Shard<N> {
                 Err(error) => self.tell(FromShard::Failed { reason: format!("listening on {address}: {error}") }),
             }
         }
+        self.publish(&bound);
         self.tell(FromShard::Committed { generation });
     }
 

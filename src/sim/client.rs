@@ -294,7 +294,9 @@ impl Reader {
             }
         };
         let status = status(&head)?;
-        let bare = ask.method == "HEAD" || status == 204 || status == 304;
+        // Who answers 408 has not seen the whole head, so it may not know that the method was HEAD.
+        let unread = status == 408 && head.value("x-exchange")?.is_none();
+        let bare = (ask.method == "HEAD" && !unread) || status == 204 || status == 304;
         let framing = if bare { Framing::Empty } else { head.framing(Framing::Close)? };
         if ask.old && framing == Framing::Chunked {
             return Err(Trouble::Malformed("a chunked answer for an HTTP/1.0 client".to_owned()));

@@ -212,14 +212,12 @@ impl Ledger {
         if earlier > 0 && !exchange.ask.idempotent() {
             return Err(format!("exchange {id}: a {} was sent again", exchange.ask.method));
         }
-        if earlier > 0 && exchange.answering {
-            return Err(format!("exchange {id} was sent again while its client already had an answer"));
-        }
         if earlier >= demands.attempts_max || (earlier > 0 && demands.all_answered) {
             return Err(format!("exchange {id} reached an origin for the {}th time", earlier + 1));
         }
-        if matches!(exchange.outcome, Some(Outcome::Unserved | Outcome::Refused(_) | Outcome::Answered(_))) {
-            return Err(format!("exchange {id} reached an origin after it was over: {:?}", exchange.outcome));
+        // After another outcome it may arrive late: the gateway gave up on it while it was on its way.
+        if exchange.outcome == Some(Outcome::Unserved) {
+            return Err(format!("exchange {id} reached an origin behind an answer that said it was the last"));
         }
         exchange.attempts.push(Attempt { received: 0, reply: None, sent: 0, whole: false });
         Ok(earlier as u32 + 1)

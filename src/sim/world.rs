@@ -8,6 +8,7 @@ use crate::base::{Address, Rng};
 use crate::net::Net;
 use crate::net::sim::{Depth, Failure, Settings, Sim, Simulation};
 use crate::sim::common::Common;
+use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::Totals;
 use crate::sim::scenario::Scenario;
@@ -29,20 +30,46 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Totals, Failure> {
             (sim, address)
         })
         .collect();
-    let common = Rc::new(Common::new(scenario.clone(), origins[0].1.clone()));
+    let addresses: Vec<Address> = origins.iter().map(|(_, address)| address.clone()).collect();
+    let (gateway, to) = if scenario.direct {
+        (None, addresses[0].clone())
+    } else {
+        let listen = Address::Inet(([10, 0, 1, 1], 80).into());
+        simulation.set_faults(&listen, scenario.outside.clone());
+        (Some(Gateway::start(&simulation, scenario, listen.clone(), addresses)), listen)
+    };
+    let common = Rc::new(Common::new(scenario.clone(), to));
     for (sim, address) in &origins {
         sim.spawn(origin::run(common.clone(), sim.clone(), address.clone(), Rng::new(rng.next_u64())));
     }
     let clients = Clients::new(&simulation, &common, &mut rng);
-    let main = async move { clients.run().await };
-    simulation.run(main)?;
-    for (sim, _) in &origins {
-        sim.kill();
-    }
+    simulation.run(live(common.clone(), gateway, clients, rng))?;
+    origins.iter().for_each(|(sim, _)| sim.kill());
     simulation.run_until(simulation.now().after(SETTLING))?;
     simulation.check_nothing_left()?;
     let closed = common.ledger.borrow().close();
     closed.map_err(|broken| simulation.failure(broken))
+}
+
+/// Everything that happens in a run, from the first plan to the end of the last shard.
+async fn live(common: Rc<Common>, gateway: Option<Rc<Gateway>>, clients: Clients, mut rng: Rng) {
+    let Some(gateway) = gateway else { return clients.run().await };
+    gateway.load().await;
+    let sim = clients.control.clone();
+    sim.spawn(gateway.clone().reload_now_and_then(Rng::new(rng.next_u64())));
+    if common.scenario.drains_early {
+        let (gateway, common, machine) = (gateway.clone(), common.clone(), sim.clone());
+        let at = sim.now().after_ms(rng.below(5_000));
+        sim.spawn(async move {
+            machine.sleep_until(at).await;
+            common.drains.set(true);
+            gateway.drain().await;
+        });
+    }
+    clients.run().await;
+    common.drains.set(true);
+    gateway.drain().await;
+    gateway.stop();
 }
 
 /// Virtual time that no run may take.
@@ -53,6 +80,8 @@ const SETTLING: Duration = Duration::from_secs(600);
 /// All clients of a run.
 struct Clients {
     common: Rc<Common>,
+    /// Where tasks run that belong to no client.
+    control: Sim,
     hosts: Vec<(Sim, Rng)>,
 }
 
@@ -62,7 +91,8 @@ impl Clients {
             let sim = simulation.host(&format!("client{number}"), [10, 0, 3, number as u8 + 1]);
             (sim, Rng::new(rng.next_u64()))
         });
-        Clients { common: common.clone(), hosts: hosts.collect() }
+        let control = simulation.host("script", [10, 0, 4, 1]);
+        Clients { common: common.clone(), control, hosts: hosts.collect() }
     }
 
     /// Starts them and waits for all of them.

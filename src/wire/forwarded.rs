@@ -242,14 +242,14 @@ impl Change<'_, '_> {
 
     fn set(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
         // An arena without room means that the field is left out, never that half of it is written.
-        let _ = self.patch.add_with(canonical(known), write);
+        let _ = self.patch.add_known(known, canonical(known), write);
     }
 
     /// Adds one field with what a trusted peer sent and what `write` adds.
     fn append(&mut self, known: Known, write: impl Fn(&mut Vec<u8>)) {
         let request = self.request;
         let received = self.peer_trusted;
-        let added = self.patch.add_with(canonical(known), |out| {
+        let added = self.patch.add_known(known, canonical(known), |out| {
             if received {
                 for value in request.head.fields.values(request.bytes, known).filter(|value| !value.is_empty()) {
                     out.extend_from_slice(value);

@@ -66,8 +66,7 @@ answer = { status = 444 }
 "#,
     );
     let mut client = gateway.client();
-    let answer =
-        client.ask("GET /hello/you?q=1 HTTP/1.1\r\nHost: test\r\nX-A: a\r\nCookie: b=1; c=2\r\n\r\n");
+    let answer = client.ask("GET /hello/you?q=1 HTTP/1.1\r\nHost: test\r\nX-A: a\r\nCookie: b=1; c=2\r\n\r\n");
     assert_eq!((answer.status, answer.text()), (201, "GET you 1 a 2 {}\n".to_owned()));
     assert_eq!(answer.field("content-type"), "text/plain; charset=utf-8");
     assert_eq!(client.get("/json").field("content-type"), "application/json");

@@ -153,7 +153,8 @@ fn fields_that_everything_hangs_on_cannot_be_taken_away() {
 #[test]
 fn fields_keep_their_order_and_spelling() {
     let origin = Origin::answering(|_| {
-        b"HTTP/1.1 200 Fine\r\nSet-Cookie: a=1\r\nX-MiXed: \xe9\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n".to_vec()
+        b"HTTP/1.1 200 Fine\r\nSet-Cookie: a=1\r\nX-MiXed: \xe9\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+            .to_vec()
     });
     let gateway = Gateway::before(origin.address);
     let answer = gateway.client().ask(

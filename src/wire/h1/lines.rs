@@ -50,6 +50,7 @@ pub(super) fn collect(
             }
             Class::Underscored(known) => {
                 seen.underscored.insert(known);
+                seen.once.insert(Known::Underscored);
                 Known::Underscored
             }
         };
@@ -57,6 +58,7 @@ pub(super) fn collect(
         field.value = Span::new(value, value + header.value.len());
         field.known = known;
     }
+    fields.names = seen.once;
     (follows_crlf(bytes, head_end) && follows_crlf(bytes, head_end - 2)).then_some(seen)
 }
 

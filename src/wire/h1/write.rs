@@ -201,10 +201,13 @@ impl<'a> Message<'a> {
     /// names that `patch` did not remove, dropped ones included.
     fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, patch: &Patch) -> KnownSet {
         let mut removed = patch.removed();
-        let mut names = KnownSet::default();
-        for (index, field) in self.fields.list.iter().enumerate() {
-            if field.known != Known::Other && removed >> index & 1 == 0 {
-                names.insert(field.known);
+        let mut names = self.fields.names;
+        if removed != 0 {
+            names = KnownSet::default();
+            for (index, field) in self.fields.list.iter().enumerate() {
+                if removed >> index & 1 == 0 {
+                    names.insert(field.known);
+                }
             }
         }
         if names.has(Known::Connection) {
@@ -274,6 +277,12 @@ fn content_length(out: &mut Vec<u8>, bytes: u64) {
 
 /// Appends what a patch adds, but for names in `refused`: those are not a patch's to set. Returns the names it added.
 fn added(out: &mut Vec<u8>, patch: &Patch, refused: KnownSet) -> KnownSet {
+    if patch.names().and(refused).is_empty()
+        && let Some(lines) = patch.lines()
+    {
+        out.extend_from_slice(lines);
+        return patch.names();
+    }
     let mut names = KnownSet::default();
     for (name, value) in patch.added() {
         let known = Known::of(name);

@@ -118,7 +118,8 @@ impl Client {
     pub fn ends_within(&mut self, wait: Duration) -> bool {
         self.patience(wait);
         let (_, end) = self.rest();
-        let closed = !matches!(&end, Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+        let closed =
+            !matches!(&end, Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
         self.patience(PATIENCE);
         closed
     }

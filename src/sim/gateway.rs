@@ -1,0 +1,222 @@
+//! The gateway in a simulated world: real shards, and a control plane that does what the real one does to them.
+//!
+//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact limits,
+//! reloads, drains and stops.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::base::{Address, Rng};
+use crate::config::plan::{ListenerId, Plan};
+use crate::config::{self, Environment, Source};
+use crate::edge::shard;
+use crate::link::{
+    Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard,
+    UpstreamCounter,
+};
+use crate::net::sim::{Sim, SimSocket, Simulation};
+use crate::net::{Bell, Ear, Net};
+use crate::policy::Policy;
+use crate::policy::lease::Accounts;
+use crate::sim::latch::Latch;
+use crate::sim::scenario::Scenario;
+
+/// The control plane of a simulated gateway.
+pub struct Gateway {
+    scenario: Scenario,
+    listen: Address,
+    origins: Vec<Address>,
+    sim: Sim,
+    shards: Vec<Shard>,
+    heard: Receiver<(usize, FromShard)>,
+    bell: Bell,
+    latch: Latch,
+    /// Plans made so far.
+    generation: Cell<u64>,
+    accounts: RefCell<Accounts>,
+    stopped: Cell<bool>,
+}
+
+struct Shard {
+    sim: Sim,
+    queue: Sender<ToShard<SimSocket>>,
+    bell: Bell,
+    counters: RefCell<Option<Arc<Counters>>>,
+    prepared: Cell<u64>,
+    committed: Cell<u64>,
+    drained: Cell<bool>,
+}
+
+impl Gateway {
+    /// Starts its shards, which do nothing before the first plan.
+    pub fn start(simulation: &Simulation, scenario: &Scenario, listen: Address, origins: Vec<Address>) -> Rc<Gateway> {
+        let (outbox, heard) = bounded(FROM_SHARD_MAX);
+        let bell = Bell::silent();
+        let shards = (0..scenario.shards).map(|number| {
+            let sim = simulation.host(&format!("shard{number}"), [10, 0, 1, number as u8 + 1]);
+            let (queue, inbox) = bounded(TO_SHARD_MAX);
+            let ringing = bell.clone();
+            let outbox = Outbox { queue: outbox.clone(), wake: Arc::new(move || ringing.ring()), shard: number };
+            let end = ShardEnd { shard: number, inbox, outbox };
+            let bell = Bell::silent();
+            let ear = sim.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
+            sim.spawn(shard::run(sim.clone(), end, ear, "simulated"));
+            let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
+            Shard { sim, queue, bell, counters, prepared: never.clone(), committed: never, drained: Cell::new(false) }
+        });
+        let gateway = Rc::new(Gateway {
+            scenario: scenario.clone(),
+            listen,
+            origins,
+            sim: simulation.host("control", [10, 0, 1, 200]),
+            shards: shards.collect(),
+            heard,
+            bell,
+            latch: Latch::default(),
+            generation: Cell::new(0),
+            accounts: RefCell::new(Accounts::new(10_000)),
+            stopped: Cell::new(false),
+        });
+        let ear = gateway.sim.ear(&gateway.bell).expect("the simulator's bells have no descriptors to run out of");
+        gateway.sim.spawn(gateway.clone().hear(ear));
+        gateway
+    }
+
+    async fn hear(self: Rc<Self>, ear: <Sim as Net>::Ear) {
+        while !self.stopped.get() {
+            while let Ok((shard, message)) = self.heard.try_recv() {
+                self.take(shard, message);
+            }
+            self.latch.notify();
+            ear.hear().await;
+        }
+    }
+
+    fn take(&self, number: usize, message: FromShard) {
+        let shard = &self.shards[number];
+        match message {
+            FromShard::Prepared { generation } => shard.prepared.set(generation),
+            FromShard::Committed { generation } => shard.committed.set(generation),
+            FromShard::Drained => shard.drained.set(true),
+            FromShard::Failed { reason } => self.sim.fail(format!("shard {number} failed: {reason}")),
+            FromShard::Lease(request) => {
+                let mut replies = Vec::new();
+                self.accounts.borrow_mut().receive(request, self.sim.now(), &mut replies);
+                for (to, reply) in replies {
+                    self.send(to.0 as usize, ToShard::Lease(reply));
+                }
+            }
+            FromShard::Started { .. } | FromShard::LogLines(_) => {}
+        }
+    }
+
+    fn send(&self, number: usize, message: ToShard<SimSocket>) {
+        let shard = &self.shards[number];
+        if shard.queue.try_send(message).is_err() && !self.stopped.get() {
+            self.sim.fail(format!("the queue to shard {number} is full or gone"));
+        }
+        shard.bell.ring();
+    }
+
+    /// Compiles the next generation of the configuration and brings it to all shards: prepared everywhere, then used.
+    pub async fn load(&self) {
+        let generation = self.generation.replace(self.generation.get() + 1);
+        let text = self.scenario.toml(generation, &self.listen, &self.origins);
+        let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
+        let plan = match config::load(&source, &Environment::sealed()) {
+            Ok(loaded) => loaded.plan,
+            Err(reports) => return self.sim.fail(format!("the configuration is wrong:\n{}\n{text}", reports.plain())),
+        };
+        self.sim.note(format!("generation {generation} of the plan"));
+        self.adopt_limits(&plan);
+        for (number, shard) in self.shards.iter().enumerate() {
+            let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+            *shard.counters.borrow_mut() = Some(counters.clone());
+            let socket = SimSocket { address: self.listen.clone(), backlog: 64 };
+            let sockets = match generation {
+                0 => vec![ListeningSocket { listener: ListenerId(0), address: self.listen.clone(), socket }],
+                _ => Vec::new(),
+            };
+            self.send(number, ToShard::Prepare { plan: plan.clone(), counters, sockets });
+        }
+        let made = plan.generation;
+        self.all(|shard| shard.prepared.get() == made).await;
+        for number in 0..self.shards.len() {
+            self.send(number, ToShard::Commit { generation: made });
+        }
+        self.all(|shard| shard.committed.get() == made).await;
+    }
+
+    fn adopt_limits(&self, plan: &Plan) {
+        let limits = plan.policies.iter().filter_map(|policy| match &policy.policy {
+            Policy::RateLimit(plan) => Some((plan.limit_id(), plan.rate)),
+            Policy::Network(_) | Policy::Cors(_) | Policy::ApiKey(_) | Policy::ExternalAuth(_) | Policy::Headers(_) => {
+                None
+            }
+        });
+        self.accounts.borrow_mut().set_limits(limits);
+    }
+
+    /// Waits until all shards are so far. A shard that is not within an hour never will be.
+    async fn all(&self, condition: impl Fn(&Shard) -> bool) {
+        let until = self.sim.now().after(self.scenario.patience());
+        let done = || (self.stopped.get() || self.shards.iter().all(&condition)).then_some(());
+        if self.latch.wait_until(&self.sim, until, done).await.is_none() {
+            let open: Vec<usize> = self.shards.iter().map(|shard| shard.sim.open_streams()).collect();
+            self.sim.fail(format!("a shard does not do what it was told; open streams: {open:?}"));
+        }
+    }
+
+    /// Loads new plans now and then, as often as the scenario says.
+    pub async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
+        for _ in 0..self.scenario.reloads {
+            self.sim.sleep_until(self.sim.now().after_ms(rng.below(3_000))).await;
+            if self.stopped.get() {
+                break;
+            }
+            self.load().await;
+        }
+    }
+
+    /// Tells all shards to finish what runs, and waits until they have.
+    pub async fn drain(&self) {
+        self.sim.note("the gateway drains");
+        for number in 0..self.shards.len() {
+            self.send(number, ToShard::Drain);
+        }
+        self.all(|shard| shard.drained.get()).await;
+        self.check_levels();
+    }
+
+    /// Ends the shards, then itself.
+    pub fn stop(&self) {
+        for number in 0..self.shards.len() {
+            self.send(number, ToShard::Stop);
+        }
+        self.stopped.set(true);
+        self.bell.ring();
+    }
+
+    /// A drained shard holds nothing but idle connections to origins.
+    fn check_levels(&self) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let counters = shard.counters.borrow();
+            let Some(counters) = &*counters else { continue };
+            for level in [Counter::Connections, Counter::IdleConnections, Counter::Active, Counter::Tunnels] {
+                let value = counters.value(level);
+                if value != 0 {
+                    self.sim.fail(format!("shard {number} has drained, but {level:?} is {value}"));
+                }
+            }
+            let open = counters.upstream_value(0, UpstreamCounter::Open);
+            let idle = counters.upstream_value(0, UpstreamCounter::Idle);
+            let queued = counters.upstream_value(0, UpstreamCounter::Queued);
+            if open != idle || queued != 0 || shard.sim.panics() != 0 {
+                self.sim.fail(format!("shard {number} has drained with {open} open, {idle} idle, {queued} queued"));
+            }
+        }
+    }
+}
