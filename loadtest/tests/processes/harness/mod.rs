@@ -2,6 +2,7 @@
 //!
 //! Everything lives on 127.0.0.1, in a folder that is removed again, and under deadlines: nothing here waits for ever.
 
+pub mod certificates;
 pub mod client;
 pub mod data;
 pub mod gateway;
