@@ -374,7 +374,8 @@ impl<N: Net> Client for H1Client<'_, N> {
     }
 
     fn compose(&mut self, outgoing: Outgoing<'_>) {
-        self.close |= outgoing.length == BodyLength::UntilClose;
+        // A drain may have begun since the request came, and this head is the last occasion to say so.
+        self.close |= outgoing.length == BodyLength::UntilClose || self.shard.draining.is_raised();
         self.out.clear();
         let mut dates = self.shard.dates.borrow_mut();
         let after = match self.close {

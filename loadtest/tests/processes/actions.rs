@@ -108,7 +108,7 @@ to = "{to}"
     assert_eq!(ask("/strip/a/b?x=1"), "test /a/b?x=1");
     assert_eq!(ask("/strip"), "test /");
     assert_eq!(ask("/prefix/a"), "test /v2/api/a");
-    assert_eq!(ask("/users/7/posts/9%2F1?x=1"), "blog.internal /p/9%2F1/by/7?x=1&kind=post");
+    assert_eq!(ask("/users/7/posts/9%2F1?x=1"), "blog.internal /p/9%2F1/by/7?kind=post&x=1");
     assert_eq!(ask("/r/abc/12?y"), format!("{} /12/abc?y", origin.address));
 }
 

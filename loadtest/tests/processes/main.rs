@@ -6,5 +6,12 @@ mod harness;
 
 mod actions;
 mod basics;
+mod command;
 mod forwarding;
+mod malformed;
+mod readings;
+mod reload;
+mod smuggling;
 mod sockets;
+mod stopping;
+mod truth;

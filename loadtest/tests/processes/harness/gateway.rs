@@ -299,7 +299,7 @@ impl Drop for Gateway {
             if thread::panicking() {
                 eprintln!("--- the gateway ({ended:?}) said:\n{}", self.said());
                 let lines = self.log_lines();
-                let from = lines.len().saturating_sub(20);
+                let from = lines.len().saturating_sub(6);
                 eprintln!("--- the end of its access log:\n{}", lines[from..].join("\n"));
             }
         }
