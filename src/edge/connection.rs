@@ -24,7 +24,7 @@ use crate::wire::forwarded::{Inbound, Scheme};
 use crate::wire::proxy::{self, Header};
 
 /// A connection this long without a byte gives its buffers back.
-const PARK_AFTER_MS: u64 = 1_000;
+const PARK_AFTER_MS: u64 = 100;
 /// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
 const LINGER_MS: u64 = 2_000;
 /// And how much is read from it.

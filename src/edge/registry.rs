@@ -74,7 +74,8 @@ impl<N: Net> Watch<N> {
         let due = now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
         if due && client.peek() == Peek::Closed {
             self.gone.set(true);
-            origin.stop_reading();
+            // Not just an end of reading: a body that lasts until the connection closes would look complete.
+            origin.abort();
         }
     }
 }
