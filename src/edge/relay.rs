@@ -21,8 +21,10 @@ pub struct Transfer<'a, N: Net> {
     pub pool: &'a BufPool,
     /// The source's bytes are plain but the sink wants them chunked.
     pub encode: bool,
-    /// Longest silence of either end.
-    pub idle: Duration,
+    /// Longest silence of the source.
+    pub source_idle: Duration,
+    /// Longest that the sink takes nothing.
+    pub sink_idle: Duration,
     /// End of the whole exchange.
     pub deadline: Tick,
     /// Content bytes carried so far.
@@ -36,7 +38,7 @@ impl<N: Net> Transfer<'_, N> {
     pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
-            let (read, returned) = source.read(buf, self.until()).await;
+            let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
             buf = returned;
             let portion = match read {
                 Ok(portion) => portion,
@@ -49,7 +51,7 @@ impl<N: Net> Transfer<'_, N> {
                 encode(&mut buf, portion.done, self.pool);
             }
             if !buf.is_empty() {
-                let (written, returned) = sink.write(buf, self.until()).await;
+                let (written, returned) = sink.write(buf, self.until(self.sink_idle)).await;
                 buf = returned;
                 if let Err(fault) = written {
                     return (Err(self.timely(fault)), buf);
@@ -74,8 +76,8 @@ impl<N: Net> Transfer<'_, N> {
         Ok(())
     }
 
-    fn until(&self) -> Tick {
-        self.net.now().after(self.idle).min(self.deadline)
+    fn until(&self, idle: Duration) -> Tick {
+        self.net.now().after(idle).min(self.deadline)
     }
 
     /// A timeout at the end of the exchange is the exchange's, not the peer's.
