@@ -79,7 +79,7 @@ fn admit<N: Net>(shard: &Rc<Shard<N>>, door: &Rc<Door>, stream: N::Stream) {
         return;
     }
     let place = shard.registry.enter();
-    shard.net.spawn(connection::run(shard.clone(), door.clone(), stream, place));
+    connection::start(shard, door, stream, place);
 }
 
 /// Says why, without waiting for the request. TLS clients get a plain close instead: a handshake costs more than the cap allows.

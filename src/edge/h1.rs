@@ -35,7 +35,7 @@ enum Arrival {
 }
 
 /// Serves requests until the connection ends or falls quiet.
-pub async fn busy<N: Net>(mut connection: Connection<N>) -> Next<N> {
+pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
     let shard = connection.shard.clone();
     let mut scratch = shard.scratch.take();
     let next = loop {

@@ -139,8 +139,22 @@ fn one_line_makes_a_proxy() {
     let socket = folder.path().join("socket").to_str().expect("a path").to_owned();
     let (here, there, admin) = (free_address(), free_address(), free_address());
     let _running = started(&[
-        "run", "--to", &origin.url(), "--to", &other.url(), "--listen", &here.to_string(), "--listen",
-        &there.to_string(), "--shards", "1", "--admin", &admin.to_string(), "--access-log", &log, "--control-socket",
+        "run",
+        "--to",
+        &origin.url(),
+        "--to",
+        &other.url(),
+        "--listen",
+        &here.to_string(),
+        "--listen",
+        &there.to_string(),
+        "--shards",
+        "1",
+        "--admin",
+        &admin.to_string(),
+        "--access-log",
+        &log,
+        "--control-socket",
         &socket,
     ]);
     wait_for("it to serve", || Client::try_to(here).ok());

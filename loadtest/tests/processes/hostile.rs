@@ -123,9 +123,8 @@ fn a_connect_that_goes_nowhere_has_a_deadline() {
     let full = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     rustix::net::listen(&full, 0).expect("a shorter queue");
     let address = full.local_addr().expect("an address");
-    let _held: Vec<TcpStream> = (0..4)
-        .filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok())
-        .collect();
+    let _held: Vec<TcpStream> =
+        (0..4).filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()).collect();
     let gateway = Gateway::web(format!(
         "[upstream.o]\nendpoints = \"{address}\"\ntimeouts = {{ connect = \"300ms\" }}\n\
          [[route]]\nto = \"o\"\nretry = {{ tries = 1 }}\n"

@@ -52,7 +52,10 @@ const WARNINGS: &[(&str, &str)] = &[
     ("COMP-NO-CL-IN-204", "the origin answers OPTIONS with 200"),
     ("COMP-OPTIONS-ALLOW", "Allow is the origin's to send"),
     ("COMP-CONTENT-TYPE", "Content-Type is the origin's to send"),
-    ("SMUG-CL-TRAILING-SPACE", "space around a value is allowed (RFC 9112 section 5.1), and the length is written anew"),
+    (
+        "SMUG-CL-TRAILING-SPACE",
+        "space around a value is allowed (RFC 9112 section 5.1), and the length is written anew",
+    ),
     ("SMUG-CL-EXTRA-LEADING-SP", "space around a value is allowed, and the length is written anew"),
     ("MAL-CL-TAB-BEFORE-VALUE", "space around a value is allowed, and the length is written anew"),
     ("COMP-GET-WITH-CL-BODY", "GET may have a body (RFC 9110 section 9.3.1); it is framed anew"),

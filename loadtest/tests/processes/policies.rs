@@ -36,9 +36,8 @@ fn keys_open_and_are_not_passed_on() {
     let origin = Origin::echo();
     let gateway = keyed(&origin);
     let mut client = gateway.client();
-    let mut ask = |target: &str, field: &str| {
-        client.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{field}\r\n")).status
-    };
+    let mut ask =
+        |target: &str, field: &str| client.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{field}\r\n")).status;
     assert_eq!(ask("/all", "X-API-Key: acme-demo-key-0001\r\nX-Consumer-Name: root\r\nX-Consumer-Id: 0\r\n"), 200);
     let request = origin.last();
     assert_eq!(request.fields.all("x-consumer-name").collect::<Vec<_>>(), ["acme"]);
@@ -105,9 +104,8 @@ fn limits_tell_where_a_client_stands() {
         origin.url()
     ));
     let mut client = gateway.client();
-    let mut ask = |target: &str, user: &str| {
-        client.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\nX-User: {user}\r\n\r\n"))
-    };
+    let mut ask =
+        |target: &str, user: &str| client.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\nX-User: {user}\r\n\r\n"));
     for left in ["2", "1", "0"] {
         let answer = ask("/few", "a");
         assert_eq!(answer.status, 200);
@@ -170,7 +168,8 @@ fn another_service_decides_as_nginx_has_it() {
 
 #[test]
 fn the_asked_service_sees_the_head_without_the_body() {
-    let auth = Origin::answering(|_| b"HTTP/1.1 200 OK\r\nX-Roles: a\r\nX-Left: 9\r\nContent-Length: 3\r\n\r\nyes".to_vec());
+    let auth =
+        Origin::answering(|_| b"HTTP/1.1 200 OK\r\nX-Roles: a\r\nX-Left: 9\r\nContent-Length: 3\r\n\r\nyes".to_vec());
     let origin = Origin::echo();
     let more = "path = \"/ask?for={target}\", to_client = [\"x-left\"], to_upstream = [\"x-roles\", \"x-none\"]";
     let gateway = guarded(&auth.url(), more, &origin);

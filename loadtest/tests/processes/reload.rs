@@ -173,7 +173,10 @@ fn the_log_can_move() {
     let text = |name: &str| format!("{WEB}\n[[route]]\nanswer = {{ body = \"{name}\" }}\n");
     let mut gateway = Setup::new(text("one")).log("").server("watch = false").start();
     gateway.get("/nowhere");
-    gateway.rewrite(format!("[log.access]\npath = \"{{dir}}/access.log\"\nformat = \"{{method}} {{path}}\"\n{}", text("two")));
+    gateway.rewrite(format!(
+        "[log.access]\npath = \"{{dir}}/access.log\"\nformat = \"{{method}} {{path}}\"\n{}",
+        text("two")
+    ));
     assert_eq!(gateway.reload().0, 200);
     gateway.get("/logged");
     let lines = wait_for("the line", || Some(gateway.log_lines()).filter(|lines| !lines.is_empty()));

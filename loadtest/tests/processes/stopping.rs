@@ -133,9 +133,7 @@ fn the_log_is_reopened() {
     let (log, moved) = (gateway.path("access.log"), gateway.path("access.log.1"));
     fs::rename(&log, &moved).expect("renamed");
     gateway.get("/between");
-    wait_for("a line in the moved file", || {
-        fs::read_to_string(&moved).ok().filter(|text| text.contains("/between"))
-    });
+    wait_for("a line in the moved file", || fs::read_to_string(&moved).ok().filter(|text| text.contains("/between")));
     gateway.signal("USR1");
     wait_for("the new file", || log.exists().then_some(()));
     gateway.get("/after");

@@ -17,7 +17,8 @@ fn with_names(listener: &str) -> (Gateway, Authority) {
          [[route]]\nanswer = {{ body = \"{{tls.version}} {{tls.sni}} {{scheme}} {{tls.client.subject}}\" }}\n"
     ))
     .file("ca.pem", &authority.pem);
-    for (name, names) in [("a", ["a.example", "localhost"]), ("b", ["b.example", "c.example"]), ("w", ["*.wild.example"; 2])]
+    for (name, names) in
+        [("a", ["a.example", "localhost"]), ("b", ["b.example", "c.example"]), ("w", ["*.wild.example"; 2])]
     {
         let pair = authority.sign(&names);
         setup = setup.file(&format!("{name}.pem"), &pair.certificate).file(&format!("{name}.key"), &pair.key);
@@ -196,10 +197,7 @@ fn origins_are_verified() {
     fs::write(folder.path().join("stranger.pem"), &stranger.pem).expect("written");
     let at = folder.path().display();
     let with = |tls: &str| {
-        Gateway::web(format!(
-            "[upstream.o]\nendpoints = \"{}\"\ntls = {tls}\n[[route]]\nto = \"o\"\n",
-            origin.address
-        ))
+        Gateway::web(format!("[upstream.o]\nendpoints = \"{}\"\ntls = {tls}\n[[route]]\nto = \"o\"\n", origin.address))
     };
     let good = with(&format!("{{ ca = \"{at}/own-ca.pem\", server_name = \"origin.internal\" }}"));
     let answer = good.get("/");

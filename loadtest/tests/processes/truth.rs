@@ -87,7 +87,9 @@ fn a_chunked_body_that_ends_within() {
 
 #[test]
 fn a_broken_chunk_is_not_repaired() {
-    for part in ["5\r\nhelloX", "zz\r\nhello\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "fffffffffffffffff\r\n"] {
+    for part in
+        ["5\r\nhelloX", "zz\r\nhello\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "fffffffffffffffff\r\n"]
+    {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
         let (answer, reason) = seen(move |peer| {
             peer.send(head);
@@ -149,7 +151,9 @@ fn an_endless_head_is_cut_off() {
 #[test]
 fn bytes_behind_an_answer_are_not_the_next_one() {
     let origin = Origin::answering(|request| match &*request.target {
-        "/two" => b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".into(),
+        "/two" => {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".into()
+        }
         target => ok(target),
     });
     let gateway = gateway(&origin);

@@ -96,7 +96,8 @@ fn combined_lines_are_what_log_tools_read() {
 #[test]
 fn lines_can_be_of_ones_own_making() {
     let origin = Origin::echo();
-    let format = "{client.ip}|{method}|{path}|{query}|{status}|{route}|{upstream.address}|{header.x-a}|{duration}|{bytes_sent}";
+    let format =
+        "{client.ip}|{method}|{path}|{query}|{status}|{route}|{upstream.address}|{header.x-a}|{duration}|{bytes_sent}";
     let gateway = gateway(&origin, format);
     gateway.client().ask("GET /p/x?y=z HTTP/1.1\r\nHost: test\r\nX-A: a\tb\r\n\r\n");
     let lines = wait_for("the log", || Some(gateway.log_lines()).filter(|lines| !lines.is_empty()));
@@ -173,7 +174,7 @@ fn counters_go_on_over_a_reload() {
     let samples = samples(&gateway.metrics());
     assert_eq!(samples["turnpike_requests_total{route=\"proxied\",class=\"2xx\"}"], 50.0);
     assert_eq!(samples["turnpike_connections_accepted_total"], 12.0);
-    assert_eq!(gateway.status()["requests"].as_u64(), Some(70 ));
+    assert_eq!(gateway.status()["requests"].as_u64(), Some(70));
 }
 
 #[test]

@@ -181,8 +181,7 @@ fn routes_can_forbid_upgrades() {
 #[test]
 fn silent_tunnels_end() {
     let origin = tunnel();
-    let gateway =
-        Gateway::web(format!("[[route]]\nto = \"{}\"\ntimeouts = {{ tunnel = \"400ms\" }}\n", origin.url()));
+    let gateway = Gateway::web(format!("[[route]]\nto = \"{}\"\ntimeouts = {{ tunnel = \"400ms\" }}\n", origin.url()));
     let mut client = open(&gateway);
     client.exactly(5);
     assert!(client.ends_within(Duration::from_secs(3)));

@@ -129,6 +129,11 @@ impl Flow {
         }
     }
 
+    /// Frees what cancelling needs; the next `read_idle` makes it again.
+    pub(super) fn forget_canceller(&self) {
+        self.canceller.take();
+    }
+
     pub(super) fn shard(&self) -> &Rc<Shard> {
         &self.shard
     }

@@ -136,6 +136,8 @@ impl Stream for UringStream {
         if self.read_ended().is_some() {
             return Ok(());
         }
+        // Whoever waits without a buffer waits long: what `read_idle` keeps between two calls goes too.
+        self.flow.forget_canceller();
         let pending = self.flow.begin_read(Waits::Ready, until);
         // SAFETY: as in `writable`.
         let socket = unsafe { &*self.socket.get() };
