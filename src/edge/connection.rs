@@ -3,8 +3,8 @@
 //! ```text
 //! accept -> establish -> busy <-> parked -> close
 //! ```
-//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives all of that
-//! back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
+//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives
+//! all of that back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -83,8 +83,8 @@ pub enum Next<N: Net> {
 
 /// Starts the task of one connection.
 ///
-/// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the pieces that
-/// only the beginning needs are in a box that goes when they have done their work.
+/// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the
+/// pieces that only the beginning needs are in a box that goes when they have done their work.
 pub fn start<N: Net>(shard: &Rc<Shard<N>>, door: &Rc<Door>, stream: N::Stream, place: Place<N>) {
     let established = Box::pin(establish(shard.clone(), door.clone(), stream, place));
     shard.net.spawn(live(shard.clone(), established));

@@ -136,7 +136,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         match read {
             Ok(count) => {
                 if buf.spare() == 0 {
-                    // A client that fills the first buffer at once sends bodies: give it a larger one from the next request on.
+                    // A client that fills the first buffer at once sends bodies: give it a larger one from the next
+                    // request on.
                     connection.first_read = crate::base::limits::BUF_CLASSES[1];
                 }
                 connection.buf = buf;
