@@ -1,8 +1,8 @@
-//! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the body is
-//! long.
+//! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the
+//! body is long.
 //!
-//! The answer may come before the request is through; then the rest of the request is not waited for, and neither connection
-//! is used again.
+//! The answer may come before the request is through; then the rest of the request is not waited for, and neither
+//! connection is used again.
 
 use std::cell::Cell;
 

@@ -95,7 +95,8 @@ async fn tries<N: Net, S: Source, K: Client>(
         let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
         let again = match fault.retry {
             Retry::Yes => way.more_tries,
-            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs no try.
+            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs
+            // no try.
             Retry::IfReused if idempotent => {
                 stale += 1;
                 tried = Tried::NONE;
@@ -117,7 +118,8 @@ async fn tries<N: Net, S: Source, K: Client>(
 /// A kept connection is trusted for this long after its last use, where the request can be sent again.
 const TRUSTED: Duration = Duration::from_millis(50);
 
-/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of something else.
+/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of
+/// something else.
 const STALE_MAX: u32 = 3;
 
 /// Faults of one endpoint that another may not have.

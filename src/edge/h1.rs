@@ -35,7 +35,7 @@ enum Arrival {
 }
 
 /// Serves requests until the connection ends or falls quiet.
-pub async fn busy<N: Net>(mut connection: Connection<N>) -> Next<N> {
+pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
     let shard = connection.shard.clone();
     let mut scratch = shard.scratch.take();
     let next = loop {
@@ -136,7 +136,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         match read {
             Ok(count) => {
                 if buf.spare() == 0 {
-                    // A client that fills the first buffer at once sends bodies: give it a larger one from the next request on.
+                    // A client that fills the first buffer at once sends bodies: give it a larger one from the next
+                    // request on.
                     connection.first_read = crate::base::limits::BUF_CLASSES[1];
                 }
                 connection.buf = buf;

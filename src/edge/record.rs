@@ -264,8 +264,8 @@ fn fraction(out: &mut Vec<u8>, thousandths: u32) {
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
-/// JSON and log escapes: quotes, backslashes and control bytes; other bytes that are not ASCII as `\u00XX`, so that a line is
-/// always valid UTF-8 whatever a client sends.
+/// JSON and log escapes: quotes, backslashes and control bytes; other bytes that are not ASCII as `\u00XX`, so that a
+/// line is always valid UTF-8 whatever a client sends.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     if is_clean(text) {
         return out.extend_from_slice(text);

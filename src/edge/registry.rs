@@ -40,8 +40,8 @@ struct Entry<N: Net> {
     watch: Rc<Watch<N>>,
 }
 
-/// What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request and our
-/// answer, so housekeeping looks for a close and then breaks off the upstream's side.
+/// What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request
+/// and our answer, so housekeeping looks for a close and then breaks off the upstream's side.
 pub struct Watch<N: Net> {
     since: Cell<Tick>,
     origin: RefCell<Option<Rc<Transport<N::Stream>>>>,

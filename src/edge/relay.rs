@@ -1,5 +1,5 @@
-//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while full
-//! reads keep coming.
+//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while
+//! full reads keep coming.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub struct Transfer<'a, N: Net> {
 }
 
 impl<N: Net> Transfer<'_, N> {
-    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger one).
+    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
+    /// one).
     pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });

@@ -1,7 +1,7 @@
 //! Hot. Takes an upstream's answer and gives it to the client: interim heads, the head with its changes, the body.
 //!
-//! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From then on
-//! it can only break the connection: the client never gets a short body that looks whole.
+//! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From
+//! then on it can only break the connection: the client never gets a short body that looks whole.
 
 use std::cell::Cell;
 use std::io::ErrorKind;

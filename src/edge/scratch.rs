@@ -1,4 +1,5 @@
-//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates nothing.
+//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates
+//! nothing.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,5 @@
-//! A request of the gateway's own on behalf of a policy: `GET` without a body to an upstream, its head read, its body dropped.
+//! A request of the gateway's own on behalf of a policy: `GET` without a body to an upstream, its head read, its body
+//! dropped.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub async fn ask<'p, N: Net>(
     }
 }
 
-/// One exchange with the upstream; a kept connection that turns out closed is replaced once. Returns the bytes of the head.
+/// One exchange with the upstream; a kept connection that turns out closed is replaced once. Returns the bytes of the
+/// head.
 async fn send<N: Net>(
     scene: Scene<'_, N>,
     work: &mut Work,

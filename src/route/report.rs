@@ -1,7 +1,7 @@
 //! What there is to say about the rules of a table: which are in conflict, and which can never be reached.
 //!
-//! Nothing here decides anything: conflicts are decided by name, whatever is reported. Paths are compared by probes: a rule
-//! covers another's paths where it takes all of a few chosen examples of them. That is exact but for regular
+//! Nothing here decides anything: conflicts are decided by name, whatever is reported. Paths are compared by probes:
+//! a rule covers another's paths where it takes all of a few chosen examples of them. That is exact but for regular
 //! expressions, of which no program can tell in reasonable time.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Hot. What an upstream sees instead of what the client asked for: the path (with its query) and the host.
 //!
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.
-//! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a rewrite.
+//! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a
+//! rewrite.
 
 use std::fmt;
 

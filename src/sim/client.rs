@@ -115,7 +115,8 @@ impl Writer {
                 break;
             }
             if number == count && !shared.common.demands.all_answered && self.rng.chance(100) {
-                // Half a close: it still reads. The gateway may take that for leaving, but must not lie about the answer.
+                // Half a close: it still reads. The gateway may take that for leaving, but must not lie about the
+                // answer.
                 self.speak.stream().finish();
             }
         }

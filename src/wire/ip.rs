@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::base::ascii::decimal;
 
 /// Reads an address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
-/// `[2001:db8::1]:80`. An IPv4 address in IPv6 form comes out as IPv4. `None` for anything else, `unknown` and `_hidden`
-/// included.
+/// `[2001:db8::1]:80`. An IPv4 address in IPv6 form comes out as IPv4. `None` for anything else, `unknown` and
+/// `_hidden` included.
 pub fn parse(text: &[u8]) -> Option<IpAddr> {
     if let Some(inside) = text.strip_prefix(b"[") {
         let close = inside.iter().position(|byte| *byte == b']')?;

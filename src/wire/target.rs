@@ -260,8 +260,8 @@ pub fn query(query: &[u8], out: &mut Vec<u8>) -> Normalised {
     Normalised::Unchanged
 }
 
-/// The parameters of a query, still encoded: name and value, the value empty where there is no `=`. Empty parameters are
-/// left out.
+/// The parameters of a query, still encoded: name and value, the value empty where there is no `=`. Empty parameters
+/// are left out.
 pub fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let parts = query.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
     parts.map(|part| {

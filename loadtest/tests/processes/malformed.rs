@@ -1,7 +1,7 @@
 //! `http11-cases.json` over real sockets: single requests, with the answers and connection states that pass.
 //!
-//! Behind the gateway stands an origin that answers 200 with a length, and with the request's content. It is strict: what
-//! reaches it in a malformed form is a failure of its own.
+//! Behind the gateway stands an origin that answers 200 with a length, and with the request's content. It is strict:
+//! what reaches it in a malformed form is a failure of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -84,7 +84,8 @@ fn a_wrong_configuration_changes_nothing_and_says_so() {
     let config = gateway.config_path();
     let out = run(binary(), &["reload", "-c", config.to_str().expect("a path")]);
     assert_ne!(out.code, 0);
-    // `-c` reads the control socket of the same file, which is wrong now: the socket itself is always named by its path.
+    // `-c` reads the control socket of the same file, which is wrong now: the socket itself is always named by its
+    // path.
     let socket = gateway.path("control.sock");
     let out = run(binary(), &["reload", "--control-socket", socket.to_str().expect("a path")]);
     assert_ne!(out.code, 0);

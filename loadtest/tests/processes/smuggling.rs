@@ -145,7 +145,8 @@ fn recorder() -> Origin {
     })
 }
 
-/// One gateway with a listener before each origin, and no second tries: a byte that is sent twice would be two readings.
+/// One gateway with a listener before each origin, and no second tries: a byte that is sent twice would be two
+/// readings.
 fn before(origins: &[Origin]) -> Gateway {
     let mut text = String::new();
     for (number, origin) in origins.iter().enumerate() {

@@ -18,8 +18,8 @@ use super::material::{MaterialError, certificate_facts};
 /// What a server shows and asks for.
 #[derive(Debug)]
 pub struct ServerMaterial {
-    /// The certificates to choose from. Of several for one name, the first that the client can use is shown (one with an
-    /// RSA key beside one with an EC key).
+    /// The certificates to choose from. Of several for one name, the first that the client can use is shown (one with
+    /// an RSA key beside one with an EC key).
     pub certificates: Vec<Certificate>,
     /// Which of them to show to clients that name no host, or one without a certificate. None refuses them.
     pub default: Option<usize>,
