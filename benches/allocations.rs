@@ -67,7 +67,8 @@ fn main() {
     let origin = origin();
     let listen = free_port();
     let text = format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
     let source = Source::Text { name: "bench".to_owned(), text };
