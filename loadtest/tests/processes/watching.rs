@@ -89,8 +89,8 @@ fn combined_lines_are_what_log_tools_read() {
         assert!(status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)), "{line}");
         assert!(rest.split_once(' ').is_some_and(|(bytes, rest)| bytes.parse::<u64>().is_ok() && rest.ends_with('"')));
     }
-    let last = lines.last().expect("lines");
-    assert!(last.contains("\"GET /f HTTP/1.1\" 200 5 \"http://r/\" \"a \\\"b\\\" \\\\c\""), "{last}");
+    let ours = "\"GET /f HTTP/1.1\" 200 5 \"http://r/\" \"a \\\"b\\\" \\\\c\"";
+    assert!(lines.iter().any(|line| line.ends_with(ours)), "{lines:#?}");
 }
 
 #[test]

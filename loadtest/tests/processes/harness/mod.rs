@@ -18,8 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use gateway::{Gateway, Setup};
-pub use load::Load;
-pub use message::{Answer, End, Fields, Request};
+pub use message::{Answer, End};
 pub use origin::{Origin, Peer};
 pub use tool::{curl, run};
 
