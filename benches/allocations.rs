@@ -1,5 +1,6 @@
-//! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator watches
-//! the shard's thread while a client sends requests through it to an origin. Fails where one request allocates.
+//! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator
+//! watches the shard's thread while a client sends requests through it to an origin. Fails where one request
+//! allocates.
 //!
 //! Not a timing: run it with `cargo bench --bench allocations`.
 
@@ -21,8 +22,8 @@ use turnpike::net::{Net, sockets, uring};
 
 const WARM_UP: usize = 2_000;
 const MEASURED: usize = 20_000;
-/// Allocations that may happen beside the requests: log buffers handed to the control plane (one for about 200 lines), and
-/// housekeeping.
+/// Allocations that may happen beside the requests: log buffers handed to the control plane (one for about 200
+/// lines), and housekeeping.
 const BESIDE: u64 = MEASURED as u64 / 100;
 
 struct Counting;
@@ -66,7 +67,8 @@ fn main() {
     let origin = origin();
     let listen = free_port();
     let text = format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
     let source = Source::Text { name: "bench".to_owned(), text };

@@ -1,9 +1,9 @@
-//! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a chain of
-//! matchers. Wall time by criterion; nothing may be allocated, which is counted first.
+//! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a
+//! chain of matchers. Wall time by criterion; nothing may be allocated, which is counted first.
 //!
-//! Instruction counts: `ROUTE_COUNT=10000,param valgrind --tool=callgrind --toggle-collect='*find_many*' <this bench>`
-//! looks 512 requests of one case up, twenty times over, and does nothing else. `ROUTE_FLOOR=1` prints the best of many short runs of each case
-//! and of matchit with the same paths, which a busy machine disturbs least.
+//! Instruction counts: `ROUTE_COUNT=10000,param valgrind --tool=callgrind --toggle-collect='*find_many*' <this
+//! bench>` looks 512 requests of one case up, twenty times over, and does nothing else. `ROUTE_FLOOR=1` prints the
+//! best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs least.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;

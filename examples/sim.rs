@@ -1,7 +1,7 @@
 //! Runs the simulator outside of the tests: many seeds over all cores, or one seed with all that happened in it.
 //!
-//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` it is a success if some seed fails:
-//! that is how a gateway that was broken on purpose is used. The exit code is 1 where it was no success.
+//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` it is a success if some seed
+//! fails: that is how a gateway that was broken on purpose is used. The exit code is 1 where it was no success.
 
 use std::process::ExitCode;
 use std::sync::Mutex;

@@ -1,7 +1,8 @@
 //! What a user says of an upstream's balancing, already checked: immutable and the same on every shard.
 //!
-//! Counts are one shard's: where a user gives a number for the whole machine, the compiler divides it by the number of
-//! shards (rounded up). Every `Duration` may be any length; every `*_per_cent` is `0..=100` unless it says otherwise.
+//! Counts are one shard's: where a user gives a number for the whole machine, the compiler divides it by the number
+//! of shards (rounded down so that the sum never exceeds it, but at least one; queues are rounded up). Every
+//! `Duration` may be any length; every `*_per_cent` is `0..=100` unless it says otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::command::announce;
-use crate::command::arguments::{RunArguments, Switch};
+use crate::command::arguments::{LogFormat, RunArguments, Switch};
 use crate::command::logging::{self, Level};
 use crate::command::shards::{self, Cores};
 use crate::config::plan::Plan;
@@ -40,12 +40,12 @@ fn start(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>, level:
     let loaded = match host.load() {
         Ok(loaded) => loaded,
         Err(reports) => {
-            eprint!("{}", reports.for_stderr());
+            host.refused(&reports);
             return Ok(1);
         }
     };
     if !loaded.warnings.list.is_empty() {
-        eprint!("{}", loaded.warnings.for_stderr());
+        host.warn(&loaded.warnings);
     }
     host.follow(&loaded.plan);
     if let Err(error) = sockets::raise_descriptor_limit() {
@@ -82,6 +82,7 @@ struct CommandHost {
     source: Source,
     environment: Environment,
     control_socket: Option<PathBuf>,
+    log_format: LogFormat,
     level: Level,
 }
 
@@ -91,7 +92,15 @@ impl CommandHost {
             source: source(arguments),
             environment: Environment::of_process(),
             control_socket: arguments.control_socket.clone(),
+            log_format: arguments.log_format,
             level,
+        }
+    }
+
+    fn warn(&self, warnings: &Reports) {
+        match self.log_format {
+            LogFormat::Text => eprint!("{}", warnings.for_stderr()),
+            LogFormat::Json => tracing::warn!(reports = warnings.plain(), "the configuration has warnings"),
         }
     }
 }
@@ -117,8 +126,18 @@ impl Host for CommandHost {
         self.level.set(plan.process.log_level);
     }
 
+    fn refused(&self, reports: &Reports) {
+        match self.log_format {
+            LogFormat::Text => eprint!("{}", reports.for_stderr()),
+            LogFormat::Json => tracing::error!(reports = reports.plain(), "wrong configuration"),
+        }
+    }
+
     fn serving(&self, status: &Status) {
-        eprint!("{}", announce::words(status, &self.source));
+        match self.log_format {
+            LogFormat::Text => eprint!("{}", announce::words(status, &self.source)),
+            LogFormat::Json => tracing::info!(status = serde_json::to_string(status).unwrap_or_default(), "started"),
+        }
     }
 }
 

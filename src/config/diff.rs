@@ -143,8 +143,10 @@ mod tests {
 
     #[test]
     fn says_what_changed_by_name() {
-        let before = "server.shards = 1\n[upstream.a]\nendpoints = 'a'\n[upstream.b]\nendpoints = 'b'\n[[route]]\npath = '/x'\necho = true";
-        let after = "server.shards = 2\n[upstream.a]\nendpoints = 'c'\n[upstream.c]\nendpoints = 'b'\n[[route]]\npath = '/x'\necho = true\n[admin]\nbind = '127.0.0.1:1'";
+        let before = "server.shards = 1\n[upstream.a]\nendpoints = 'a'\n[upstream.b]\nendpoints = 'b'\n\
+                      [[route]]\npath = '/x'\necho = true";
+        let after = "server.shards = 2\n[upstream.a]\nendpoints = 'c'\n[upstream.c]\nendpoints = 'b'\n\
+                     [[route]]\npath = '/x'\necho = true\n[admin]\nbind = '127.0.0.1:1'";
         let said = describe(&spec(before), &spec(after));
         assert_eq!(said, "upstreams: ~a +c -b; server: shards; admin: changed");
         assert!(

@@ -1,5 +1,5 @@
-//! What a plan would do with a request, in words: listener, client, route, policies in their order, upstream, and why the
-//! nearest other routes would not act. For `turnpike explain`; nothing is sent anywhere.
+//! What a plan would do with a request, in words: listener, client, route, policies in their order, upstream, and why
+//! the nearest other routes would not act. For `turnpike explain`; nothing is sent anywhere.
 //!
 //! The request is written out and read by the same parser, normaliser and table as real ones.
 
@@ -11,10 +11,10 @@ use crate::base::Address;
 use crate::config::plan::{
     Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
 };
-use crate::route::redirect::{Asked, Redirect, Scheme};
+use crate::route::redirect::{self, Asked, Redirect};
 use crate::route::rewrite::{HostRewrite, Original};
 use crate::route::{Explanation, Found, RouteId, Wanted};
-use crate::wire::forwarded::{self, Inbound};
+use crate::wire::forwarded::{Inbound, Scheme};
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
 use crate::wire::head::{Request, RequestHead};
@@ -36,7 +36,7 @@ pub struct Question {
 
 /// The question, taken apart.
 struct Case {
-    secure: bool,
+    scheme: Scheme,
     port: u16,
     bytes: Vec<u8>,
     head: RequestHead,
@@ -47,14 +47,13 @@ struct Case {
 
 /// Says what `plan` would do with a request. The error says why it would not even be routed.
 pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
-    let (secure, authority, target) = taken_apart(&question.url)?;
-    let port =
-        authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(if secure { 443 } else { 80 });
-    let (listener, note) = listener(plan, secure, port)?;
+    let (scheme, authority, target) = taken_apart(&question.url)?;
+    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(usual_port(scheme));
+    let (listener, note) = listener(plan, scheme, port)?;
     let mut out = format!("{} {} from {}\n\n", question.method, question.url, question.source);
     line(&mut out, "listener", &listener_words(listener));
     note.iter().for_each(|note| line(&mut out, "", note));
-    let case = case(listener, question, (secure, port), &authority, &target)?;
+    let case = case(listener, question, (scheme, port), &authority, &target)?;
     if case.client != question.source {
         line(&mut out, "client", &format!("{}, as a trusted proxy says", case.client));
     }
@@ -87,35 +86,42 @@ fn line(out: &mut String, what: &str, words: &str) {
 }
 
 /// Scheme, authority (empty for a bare path) and target of a URL.
-fn taken_apart(url: &str) -> Result<(bool, String, String), String> {
+fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
     if url.starts_with('/') {
-        return Ok((false, String::new(), url.to_owned()));
+        return Ok((Scheme::Http, String::new(), url.to_owned()));
     }
     let (scheme, rest) = url.split_once("://").ok_or("a URL begins with http://, https:// or /")?;
-    let secure = match scheme.to_ascii_lowercase().as_str() {
-        "http" | "ws" => false,
-        "https" | "wss" => true,
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => Scheme::Http,
+        "https" | "wss" => Scheme::Https,
         other => return Err(format!("`{other}` is not spoken here: http:// or https://")),
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
     let target = target.split('#').next().unwrap_or("");
     let slash = if target.starts_with('/') { "" } else { "/" };
-    Ok((secure, authority.to_owned(), format!("{slash}{target}")))
+    Ok((scheme, authority.to_owned(), format!("{slash}{target}")))
 }
 
 /// The listener on that port, or the first that speaks so, with a note on what was assumed.
-fn listener(plan: &Plan, secure: bool, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
-    let speaks = |listener: &&ListenerPlan| listener.tls.is_some() == secure;
+fn listener(plan: &Plan, scheme: Scheme, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
+    let speaks = |listener: &&ListenerPlan| listener.tls.is_some() == (scheme == Scheme::Https);
     let on_port = |listener: &&ListenerPlan| {
         listener.bind.iter().any(|bind| matches!(bind, Address::Inet(address) if address.port() == port))
     };
     if let Some(exact) = plan.listeners.iter().find(|listener| on_port(listener) && speaks(listener)) {
         return Ok((exact, None));
     }
-    let scheme = if secure { "https" } else { "http" };
+    let scheme = scheme.name();
     let first = plan.listeners.iter().find(speaks).or(plan.listeners.first()).ok_or("the plan has no listener")?;
     Ok((first, Some(format!("(none speaks {scheme} on port {port}; this one is assumed)"))))
+}
+
+fn usual_port(scheme: Scheme) -> u16 {
+    match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    }
 }
 
 fn listener_words(listener: &ListenerPlan) -> String {
@@ -127,7 +133,7 @@ fn listener_words(listener: &ListenerPlan) -> String {
 fn case(
     listener: &ListenerPlan,
     question: &Question,
-    (secure, port): (bool, u16),
+    (scheme, port): (Scheme, u16),
     authority: &str,
     target: &str,
 ) -> Result<Case, String> {
@@ -155,11 +161,10 @@ fn case(
         Ok(Normalised::Written) => {}
         Err(fault) => return Err(format!("refused before it is routed: {} ({})", fault.status(), fault.name())),
     }
-    let scheme = if secure { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
     let inbound = Inbound { peer: Some(question.source), scheme, port };
     let client = listener.forwarded.client(&inbound, request).address.unwrap_or(question.source);
     let host = host_of(request.authority());
-    Ok(Case { secure, port, host, path, client, bytes, head })
+    Ok(Case { scheme, port, host, path, client, bytes, head })
 }
 
 /// The host of an authority in lower case, without its port.
@@ -269,7 +274,7 @@ fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
 fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_>) {
     let request = words.case.request();
     let asked = Asked {
-        scheme: if words.case.secure { Scheme::Https } else { Scheme::Http },
+        scheme: if words.case.scheme == Scheme::Https { redirect::Scheme::Https } else { redirect::Scheme::Http },
         authority: request.authority(),
         listener_port: words.case.port,
         original: Original { path: &words.case.path, query: request.head.query.map(|query| query.of(request.bytes)) },
@@ -329,13 +334,7 @@ impl Lookup for Words<'_> {
             Variable::Host => &case.host,
             Variable::Authority => request.authority(),
             Variable::Method => request.method_text(),
-            Variable::Scheme => {
-                if case.secure {
-                    b"https"
-                } else {
-                    b"http"
-                }
-            }
+            Variable::Scheme => case.scheme.name().as_bytes(),
             Variable::Path => &case.path,
             Variable::PathRaw => request.path(),
             Variable::Query => request.query(),

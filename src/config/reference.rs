@@ -1,5 +1,5 @@
-//! The reference, made from the specs themselves: `docs/config.md` for people, `config/full.toml` to copy from, and a JSON
-//! Schema for editors. A test keeps the files in the tree equal to what this makes.
+//! The reference, made from the specs themselves: `docs/config.md` for people, `config/full.toml` to copy from, and a
+//! JSON Schema for editors. A test keeps the files in the tree equal to what this makes.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -55,6 +55,7 @@ pub fn markdown() -> String {
     for table in &reference.tables {
         reference.section(table, &mut out);
     }
+    out.push_str(PRECEDENCE);
     out.push_str("\n## Variables\n\n");
     out.push_str(VARIABLES);
     for (name, meaning) in variables::TABLE {
@@ -99,8 +100,7 @@ fn comment(text: &str, out: &mut String) {
 struct Table {
     /// Its keys from the root; empty for the root itself.
     path: Vec<String>,
-    /// How many brackets: it is one of a list.
-    list: bool,
+    form: Form,
     meaning: String,
     keys: Vec<KeyFacts>,
     /// The name of its type.
@@ -109,10 +109,10 @@ struct Table {
 
 impl Table {
     fn header(&self) -> String {
-        match (self.path.is_empty(), self.list) {
+        match (self.path.is_empty(), self.form) {
             (true, _) => "top level".to_owned(),
-            (_, true) => format!("[[{}]]", self.path.join(".")),
-            (_, false) => format!("[{}]", self.path.join(".")),
+            (_, Form::List) => format!("[[{}]]", self.path.join(".")),
+            (_, Form::One) => format!("[{}]", self.path.join(".")),
         }
     }
 
@@ -126,6 +126,13 @@ impl Table {
         let lower = self.header().to_lowercase().replace(' ', "-");
         lower.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
     }
+}
+
+/// How many of a table there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    One,
+    List,
 }
 
 struct KeyFacts {
@@ -165,7 +172,7 @@ impl Reference {
         let schema = schemars::schema_for!(Spec).to_value();
         let definitions = schema["$defs"].clone();
         let mut reference = Reference { definitions, tables: Vec::new(), described: HashMap::new() };
-        reference.walk(&schema, Vec::new(), "Spec", false, &mut HashSet::new());
+        reference.walk(&schema, Vec::new(), "Spec", Form::One, &mut HashSet::new());
         let places = reference.tables.iter().map(|table| (table.kind.clone(), table.anchor()));
         // A type that is used twice is linked to where it stands first.
         let mut described = HashMap::new();
@@ -176,7 +183,7 @@ impl Reference {
         reference
     }
 
-    fn walk(&mut self, schema: &Value, path: Vec<String>, kind: &str, list: bool, above: &mut HashSet<String>) {
+    fn walk(&mut self, schema: &Value, path: Vec<String>, kind: &str, form: Form, above: &mut HashSet<String>) {
         let required: Vec<&str> = strings(&schema["required"]);
         let mut keys = Vec::new();
         let mut inner = Vec::new();
@@ -188,19 +195,19 @@ impl Reference {
                 if shape.named {
                     below.push(NAME.to_owned());
                 }
-                inner.push((below, table.clone(), shape.list));
+                inner.push((below, table.clone(), if shape.list { Form::List } else { Form::One }));
             }
-            keys.push(key_facts(name, property, &shape, required.contains(&name.as_str())));
+            keys.push(key_facts(name, property, &shape, &required));
         }
         let meaning = schema["description"].as_str().unwrap_or("").to_owned();
-        self.tables.push(Table { path, list, meaning, keys, kind: kind.to_owned() });
-        for (below, table, list) in inner {
+        self.tables.push(Table { path, form, meaning, keys, kind: kind.to_owned() });
+        for (below, table, form) in inner {
             if above.contains(&table) || self.tables.iter().any(|known| known.kind == table) {
                 continue;
             }
             let schema = self.definitions[&table].clone();
             above.insert(table.clone());
-            self.walk(&schema, below, &table, list, above);
+            self.walk(&schema, below, &table, form, above);
             above.remove(&table);
         }
     }
@@ -300,11 +307,12 @@ impl Reference {
     }
 }
 
-fn key_facts(name: &str, property: &Value, shape: &Shape, required: bool) -> KeyFacts {
+fn key_facts(name: &str, property: &Value, shape: &Shape, required: &[&str]) -> KeyFacts {
     let default = match (&property["x-default"], &property["default"]) {
         (Value::Null, default) => default,
         (default, _) => default,
     };
+    let required = required.contains(&name);
     let is_table = shape.table.is_some() && !shape.short;
     let default = if is_table || holds_null(default) { None } else { inline(default) };
     // Counts are declared as texts beside the other limits, and written as numbers.
@@ -370,41 +378,9 @@ fn example_of(kind: &str) -> &'static str {
 
 /// Stands for the name that a user gives.
 const NAME: &str = "NAME";
-const INTRODUCTION: &str = "# Configuration
-
-This file is made from the source (`src/config/spec/`) by `TURNPIKE_BLESS=1 cargo test config::reference`.
-
-A configuration is one TOML file and what it includes. Unknown keys are errors; `turnpike check FILE` lists all faults with
-their places. `config/full.toml` has every key with its default, and `config/turnpike.schema.json` lets editors complete and
-check while you type.
-
-## Values
-
-| type | written as |
-|---|---|
-| duration | `\"250ms\"`, `\"30s\"`, `\"1h30m\"`; units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`; a plain number is an error, except 0 |
-| size | a number of bytes, `\"64KB\"` (1000), `\"10MiB\"` (1024); single letters as in nginx: `\"8k\"` is 8192 |
-| rate | `\"100/s\"`, `\"5/m\"`, `\"1000/10s\"` |
-| address | `\"0.0.0.0:8080\"`, `\"[::]:8080\"`, `\":8080\"` (all of IPv4), `\"unix:/run/x.sock\"` |
-| network | `\"10.0.0.0/8\"`, `\"fd00::/8\"`, or one address |
-| statuses | `200`, `\"2xx\"`, `\"200-299\"` |
-| per cent | `20` or `\"20%\"` |
-
-A list with one item may be written without brackets. Texts may hold `${NAME}` (an environment variable), `${NAME:-text}`
-(with a text where it is not set or empty) and `${file:PATH}` (a secret file, without its last newline); `$${` stands for
-`${` itself. What comes from there is never shown in messages.
-
-Files that are read (certificates, keys, secrets, includes) are looked for relative to the file that names them; files that
-are written (logs, sockets) relative to the working directory.
-
-What stands in `[defaults]` holds for everything that says nothing else.
-";
-const VARIABLES: &str = "Texts that are sent (fields, redirects, rewrites, answers) and log lines may hold these. `{{` and `}}` stand for the
-braces themselves.
-
-| variable | meaning |
-|---|---|
-";
+const INTRODUCTION: &str = include_str!("reference/introduction.md");
+const PRECEDENCE: &str = include_str!("reference/precedence.md");
+const VARIABLES: &str = include_str!("reference/variables.md");
 const FULL_HEAD: &str =
     "# Every key with its default, or an example where it has none. Made from the source; see docs/config.md.
 # Nothing here is active: take the lines that you need and remove their `#`.

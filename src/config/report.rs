@@ -201,6 +201,11 @@ pub struct Reports {
 }
 
 impl Reports {
+    /// A single report that concerns no place in a file.
+    pub fn of(report: Report) -> Reports {
+        Reports { files: Vec::new(), list: vec![report], dropped: 0 }
+    }
+
     /// How many are errors, including those not kept.
     pub fn errors(&self) -> usize {
         self.list.iter().filter(|report| report.severity == Severity::Error).count() + self.dropped

@@ -199,7 +199,8 @@ impl Gatherer<'_> {
         }
         found.sort();
         let stack = &self.stack;
-        let running = |path: &PathBuf| std::fs::canonicalize(path).is_ok_and(|path| stack.contains(&path));
+        let running =
+            |path: &PathBuf| !stack.is_empty() && std::fs::canonicalize(path).is_ok_and(|path| stack.contains(&path));
         let (circular, fresh): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(running);
         if !wild && let Some(path) = circular.first() {
             let title = format!("`{}` includes itself", path.display());

@@ -1,3 +1,5 @@
+//! Whole configurations: the reports that wrong ones get, and what right ones become.
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -26,7 +28,7 @@ fn bad_texts_get_their_reports() {
         count += 1;
     }
     assert!(count > 40);
-    if std::env::var_os("TURNPIKE_BLESS").is_some() {
+    if std::env::var("TURNPIKE_BLESS").is_ok_and(|value| value == "1") {
         return std::fs::write(&path, &made).unwrap();
     }
     let differing = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
@@ -168,7 +170,8 @@ fn limits_of_the_process_are_divided() {
 fn layers_lie_over_each_other() {
     let text = "[defaults.timeouts]\nfirst_byte = '5s'\nhead = '1s'\nconnect = '9s'\n[defaults.limits]\nbody = '1KiB'\n\
                 [upstream.a]\nendpoints = '10.0.0.1'\ntimeouts = { connect = '8s' }\n\
-                [[route]]\nname = 'x'\npath = '/x'\nto = 'a'\ntimeouts = { first_byte = '7s' }\nlimits = { body = 'off' }\n\
+                [[route]]\nname = 'x'\npath = '/x'\nto = 'a'\ntimeouts = { first_byte = '7s' }\n\
+                limits = { body = 'off' }\n\
                 [[route]]\nname = 'y'\nto = 'http://10.0.0.2'\n[[listener]]\nbind = ':80'";
     let source = Source::Text { name: "c.toml".to_owned(), text: text.to_owned() };
     let plan = load(&source, &Environment::sealed()).unwrap().plan;
@@ -179,6 +182,20 @@ fn layers_lie_over_each_other() {
     assert_eq!((seconds(0), seconds(1), plan.listeners[0].timeouts.head.as_secs()), (7, 5, 1));
     assert_eq!((plan.routes[0].body_bytes_max, plan.routes[1].body_bytes_max), (u64::MAX, 1024));
     assert_eq!((plan.upstreams[0].connect.as_secs(), plan.upstreams[1].connect.as_secs()), (8, 9));
+}
+
+#[test]
+fn fuzz_seeds_are_read_to_their_end() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/config");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        if let Some(reports) = check_text(&String::from_utf8_lossy(&text)) {
+            assert!(!reports.plain().is_empty());
+        }
+        count += 1;
+    }
+    assert!(count > 0);
 }
 
 /// Words that make texts that are nearly right.

@@ -52,6 +52,8 @@ pub trait Host: Send + Sync + 'static {
     fn control_socket(&self) -> Option<PathBuf>;
     /// A plan is in use: takes from it what concerns the host, such as the level of its own log.
     fn follow(&self, plan: &Plan);
+    /// A configuration is refused: tells people why.
+    fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
     fn serving(&self, status: &Status);
 }
@@ -132,6 +134,10 @@ impl Plane {
         loop {
             self.tick(ears);
             if let State::Ended { code } = self.state {
+                // What shards sent before they ended: the last lines of the log among it.
+                while let Some((shard, message)) = ears.shards.next() {
+                    self.hear(shard, message);
+                }
                 self.last_words();
                 return code;
             }

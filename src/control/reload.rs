@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use crate::config::plan::{AdminPlan, LogTarget, Plan};
-use crate::config::{Loaded, Reports, Spec, diff};
+use crate::config::{Loaded, Report, Reports, Spec, diff};
 use crate::control::admin::AdminServer;
 use crate::control::ears::Ears;
 use crate::control::listen::ByShard;
@@ -124,19 +124,17 @@ impl Plane {
                 if let Some(watch) = &mut ears.watch {
                     *watch = Watch::over(watch.files().iter().cloned().chain(mentioned).collect(), None);
                 }
-                eprint!("{}", reports.for_stderr());
-                return self.refuse(reports.plain());
+                return self.refuse(&reports);
             }
         };
         match self.state {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
-                return self.refuse("the process is stopping\n".to_owned());
+                return self.give_up_reloads();
             }
         }
         if let Err(words) = self.prepare(loaded) {
-            eprintln!("error: {words}");
-            self.refuse(format!("error: {words}\n"));
+            self.refuse(&Reports::of(Report::placeless(words)));
         }
     }
 
@@ -249,7 +247,12 @@ impl Plane {
         let since = self.reloads.since;
         ears.watch = plan.process.watch.then(|| Watch::over(files, since));
         self.reloads.done += 1;
-        tracing::info!(generation = plan.generation, changed = %words, "the plan is in use");
+        match self.state {
+            State::Starting => tracing::info!("serving"),
+            State::Serving | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+                tracing::info!(generation = plan.generation, changed = %words, "the new plan is in use");
+            }
+        }
         self.serve();
         self.reply_all(&Ok(format!("{words}\n{notes}{warnings}")));
         self.load_if_idle();
@@ -264,18 +267,19 @@ impl Plane {
         self.book.expect_nothing();
         self.resolver.follow(self.book.questions());
         self.leases.adopt(self.current.as_ref().map(|current| &*current.plan));
-        self.refuse(format!("error: not all shards had the plan ready within {} seconds\n", PREPARE_MAX.as_secs()));
+        let words = format!("not all shards had the plan ready within {} seconds", PREPARE_MAX.as_secs());
+        self.refuse(&Reports::of(Report::placeless(words)));
     }
 
-    fn refuse(&mut self, words: String) {
+    fn refuse(&mut self, reports: &Reports) {
         self.reloads.refused += 1;
+        self.setup.host.refused(reports);
         if self.current.is_none() {
-            self.state = State::Ended { code: 1 };
-            return;
+            return self.end(1);
         }
         tracing::error!("the new configuration is refused; the old one stays in use");
         self.supervisor.ready("the last configuration was refused, the one before stays in use");
-        self.reply_all(&Err(words));
+        self.reply_all(&Err(reports.plain()));
         self.load_if_idle();
     }
 

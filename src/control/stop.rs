@@ -119,7 +119,8 @@ impl Plane {
             State::Draining { until: machine::now().after(wait), drained: vec![false; self.shards.count()], code };
     }
 
-    fn end(&mut self, code: u8) {
+    /// Ends the process at once.
+    pub(super) fn end(&mut self, code: u8) {
         self.give_up_reloads();
         self.shards.send_all(|_| ToShard::Stop);
         self.sockets.close();

@@ -71,6 +71,8 @@ impl Host for TestHost {
 
     fn follow(&self, _: &Plan) {}
 
+    fn refused(&self, _: &Reports) {}
+
     fn serving(&self, status: &Status) {
         self.serving.send(status.clone()).expect("announced once");
     }
@@ -187,7 +189,11 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
             }
             ToShard::Endpoints { upstream, endpoints } => (format!("endpoints {upstream} {}", endpoints.len()), None),
             ToShard::Health { upstream, up, .. } => (format!("health {upstream} {up}"), None),
-            ToShard::Stop => return told.words.push("stop".to_owned()),
+            ToShard::Stop => {
+                told.words.push("stop".to_owned());
+                end.outbox.send(FromShard::LogLines(b"last words\n".to_vec())).expect("heard");
+                return;
+            }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::Lease(_) => ("lease".to_owned(), None),
@@ -353,6 +359,13 @@ fn log_lines_reach_the_file_that_the_plan_names() {
     let (code, words) = gateway.ask("POST /reload");
     assert!(code == 422 && words.contains("access log"), "{code} {words}");
     gateway.ask("POST /stop?now");
+    let path = gateway.path("other.log");
+    // Read before the folder goes with the gateway: the log is closed before the control socket is.
+    let until = Instant::now() + PATIENCE;
+    while std::fs::read(&path).expect("there") != b"last words\n" {
+        assert!(Instant::now() < until, "the last lines are missing");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     assert_eq!(gateway.code(), 0);
 }
 

@@ -26,7 +26,8 @@ pub fn prepare<N: Net, S, K>(
     let patch = &mut effects.to_upstream;
     listener.forwarded.apply(&scene.peer.inbound, client, scene.request, patch);
     if listener.ids.request_id && scene.request.value(Known::XRequestId) != Some(request_id) {
-        patch.set(&scene.request.head.fields, scene.request.bytes, Known::XRequestId.name().as_bytes(), request_id);
+        patch.remove_known(&scene.request.head.fields, Known::XRequestId);
+        patch.add_known(Known::XRequestId, b"X-Request-Id", |value| value.extend_from_slice(request_id));
     }
     if listener.ids.traceparent {
         trace_context(scene, patch);
@@ -43,8 +44,8 @@ fn trace_context<N: Net>(scene: Scene<'_, N>, patch: &mut Patch) {
         Some(trace) => trace.child(net.random()),
         None => Trace::start([net.random(), net.random(), net.random()], Sampling::Recorded),
     };
-    let name = Known::Traceparent.name().as_bytes();
-    patch.set(&scene.request.head.fields, scene.request.bytes, name, &ours.text());
+    patch.remove_known(&scene.request.head.fields, Known::Traceparent);
+    patch.add_known(Known::Traceparent, b"traceparent", |value| value.extend_from_slice(&ours.text()));
 }
 
 /// The target as the upstream gets it: the normalised path, so that it reads what we routed by, and the query as sent.
@@ -135,8 +136,8 @@ fn apply(
     }
 }
 
-/// What variables brought in may hold bytes that no field value has (a path parameter is never decoded, but a certificate's
-/// subject may hold anything): they become spaces, so that no line can be made.
+/// What variables brought in may hold bytes that no field value has (a path parameter is never decoded, but a
+/// certificate's subject may hold anything): they become spaces, so that no line can be made.
 fn clean(value: &mut [u8]) {
     value.iter_mut().filter(|byte| byte.is_ascii_control() && **byte != b'\t').for_each(|byte| *byte = b' ');
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::ascii::push_decimal;
-use crate::base::{Buf, Fault, FaultKind, limits};
+use crate::base::{Buf, Fault, FaultKind, Span, limits};
 use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::Exchange;
 use crate::edge::gate;
@@ -11,7 +11,8 @@ use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Outgoing, Source};
 use crate::edge::vars::Vars;
 use crate::net::Net;
-use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
+use crate::wire::field::Known;
+use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
 use crate::wire::patch::Patch;
 use crate::wire::problem;
 
@@ -39,19 +40,23 @@ pub async fn send<N: Net, S: Source, K: Client>(
     {
         work.effects.to_client.add(b"Content-Type", content_type);
     }
+    // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
+    let mut told = Vec::new();
     if head_only && !bodiless {
-        // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
-        work.effects.to_client.add_with(b"Content-Length", |value| push_decimal(value, body.len() as u64));
+        told.extend_from_slice(b"Content-Length: ");
+        let value_start = told.len();
+        push_decimal(&mut told, body.len() as u64);
+        let value = Span::new(value_start, told.len());
+        let name = Span::new(0, value_start - b": ".len());
+        work.response.fields.push(Field { name, value, known: Known::ContentLength });
+        told.extend_from_slice(b"\r\n");
+        work.response.len = told.len() + b"\r\n".len();
     }
-    gate::adapt(*scene, work, b"");
+    gate::adapt(*scene, work, &told);
     let Work { response, effects, record, .. } = &mut **work;
     record.status = status;
-    let outgoing = Outgoing {
-        response: Response { bytes: &[], head: response },
-        patch: &effects.to_client,
-        length,
-        upgrades: false,
-    };
+    let response = Response { bytes: &told, head: response };
+    let outgoing = Outgoing { response, patch: &effects.to_client, length, upgrades: false };
     client.compose(outgoing);
     record.committed = true;
     let pool = &scene.shard.pool;

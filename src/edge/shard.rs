@@ -1,5 +1,5 @@
-//! One shard: a thread with its own listeners, connections, pools, buckets and counters, sharing nothing with others but
-//! the plan.
+//! One shard: a thread with its own listeners, connections, pools, buckets and counters, sharing nothing with others
+//! but the plan.
 //!
 //! `run` is the thread's main task: it takes messages from the control plane, keeps house about once a second, and ends
 //! when told to. Everything else on the shard are tasks that hold an `Rc<Shard>`.
@@ -26,6 +26,9 @@ use crate::net::{Ear, Net};
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
+/// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way
+/// when the drain began, and a close would lose it.
+const DRAIN_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
 pub struct Shard<N: Net> {
@@ -51,6 +54,8 @@ pub struct Shard<N: Net> {
     clock: Cell<(Tick, Wall)>,
     /// Raised when the shard should finish what runs and take nothing new.
     pub draining: Signal,
+    /// When a draining shard closes connections that wait for a request.
+    drain_idle_until: Cell<Tick>,
     /// Requests being served now.
     pub active: Cell<u64>,
     /// Open tunnels.
@@ -81,6 +86,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
         dates: RefCell::default(),
         clock: Cell::new((net.now(), net.wall())),
         draining: Signal::default(),
+        drain_idle_until: Cell::new(Tick::NEVER),
         active: Cell::new(0),
         tunnels: Cell::new(0),
         stopping: Signal::default(),
@@ -115,7 +121,13 @@ impl<N: Net> Shard<N> {
         bound.as_ref().expect("tasks are spawned by doors, which open with the first plan").clone()
     }
 
-    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping takes.
+    /// When a connection that waits for a request is closed because the shard drains; never while it does not.
+    pub fn drain_idle_until(&self) -> Tick {
+        self.drain_idle_until.get()
+    }
+
+    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping
+    /// takes.
     pub fn wall_at(&self, tick: Tick) -> Wall {
         let (then, wall) = self.clock.get();
         Wall(wall.0 + tick.micros_since(then))
@@ -140,11 +152,14 @@ impl<N: Net> Shard<N> {
                     upstream.cluster.borrow_mut().set_endpoints(&endpoints, now);
                 });
             }
-            ToShard::Health { upstream, address, up } => self.set_health(&upstream, &address, up),
+            ToShard::Health { upstream, address, up } => {
+                self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
+            }
             ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
                 self.close_doors();
+                self.drain_idle_until.set(self.net.now().after_ms(DRAIN_IDLE_MS));
                 self.draining.raise();
                 self.registry.interrupt();
                 self.tell_drained();
@@ -163,8 +178,7 @@ impl<N: Net> Shard<N> {
         }
     }
 
-    fn set_health(&self, upstream: &str, address: &Address, up: bool) {
-        let health = if up { Health::Up } else { Health::Down };
+    fn set_health(&self, upstream: &str, address: &Address, health: Health) {
         for upstream in self.named(upstream) {
             upstream.cluster.borrow_mut().set_health(address, health, self.net.now());
         }
@@ -198,6 +212,7 @@ impl<N: Net> Shard<N> {
                 Err(error) => self.tell(FromShard::Failed { reason: format!("listening on {address}: {error}") }),
             }
         }
+        self.publish(&bound);
         self.tell(FromShard::Committed { generation });
     }
 

@@ -132,7 +132,7 @@ fn push(fields: &mut Fields, bytes: &mut Vec<u8>, name: &str, value: &str) {
     let middle = bytes.len();
     bytes.extend_from_slice(value.as_bytes());
     let known = Known::of(name.as_bytes());
-    fields.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, bytes.len()), known });
+    fields.push(Field { name: Span::new(start, middle), value: Span::new(middle, bytes.len()), known });
 }
 
 fn left(fields: &Fields, bytes: &[u8], patch: &Patch) -> Vec<(String, String)> {

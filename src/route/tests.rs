@@ -43,7 +43,7 @@ impl Sample {
     pub fn header(mut self, name: &str, value: &str) -> Sample {
         let known = Known::of(name.as_bytes());
         let (name, value) = (self.push(name), self.push(value));
-        self.head.fields.list.push(Field { name, value, known });
+        self.head.fields.push(Field { name, value, known });
         self
     }
 

@@ -1,7 +1,7 @@
 //! The gateway in a simulated world: real shards, and a control plane that does what the real one does to them.
 //!
-//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact limits,
-//! reloads, drains and stops.
+//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact
+//! limits, reloads, drains and stops.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

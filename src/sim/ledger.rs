@@ -1,8 +1,8 @@
 //! What really happened to every exchange, as clients and origins write it down, and the rules that it must keep.
 //!
-//! The roles of a simulated world share one ledger behind the gateway's back: so an origin knows what the client meant
-//! to send, and a client what the origin meant to answer. A method that finds a broken rule returns it as text; the role
-//! that called fails the run with it.
+//! The roles of a simulated world share one ledger behind the gateway's back: so an origin knows what the client
+//! meant to send, and a client what the origin meant to answer. A method that finds a broken rule returns it as text;
+//! the role that called fails the run with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,8 +161,8 @@ pub struct Ledger {
     bytes: u64,
 }
 
-/// Statuses that the gateway may answer with when something went wrong. Everything that clients send is valid, routed and
-/// small enough, so any other status is a mistake.
+/// Statuses that the gateway may answer with when something went wrong. Everything that clients send is valid, routed
+/// and small enough, so any other status is a mistake.
 const EXCUSES: [u16; 4] = [408, 502, 503, 504];
 
 impl Ledger {

@@ -249,7 +249,7 @@ impl Connection {
             let interim = format!("HTTP/1.1 103 Early Hints\r\nX-Exchange: {}\r\n\r\n", tag.exchange);
             self.speak.say(interim.as_bytes()).await?;
         }
-        let head = self.head(tag, ask, reply, announces);
+        let head = self.head(tag, ask, reply, if announces { After::Close } else { After::Next });
         self.speak.say(head.as_bytes()).await?;
         if !early && reply.length > 0 {
             self.still_alone()?;
@@ -304,7 +304,7 @@ impl Connection {
                 }
                 let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
                 self.held(told)?;
-                let head = self.head(tag, ask, reply, false);
+                let head = self.head(tag, ask, reply, After::Next);
                 self.speak.say(head.as_bytes()).await?;
                 let end = self.rng.below(reply.length);
                 self.send(tag, reply, end).await?;
@@ -324,7 +324,8 @@ impl Connection {
         let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
         self.held(told)?;
         let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tagged\r\nX-Exchange: {}\r\nX-Attempt: {}\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tagged\r\n\
+             X-Exchange: {}\r\nX-Attempt: {}\r\n\r\n",
             tag.exchange, tag.attempt
         );
         self.speak.say(head.as_bytes()).await?;
@@ -346,8 +347,8 @@ impl Connection {
         Ok(After::Close)
     }
 
-    /// An answer's head; `announces` that the connection ends with it.
-    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: bool) -> String {
+    /// An answer's head, and what it `announces` of the connection.
+    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: After) -> String {
         let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
         head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));
         match reply.framing {
@@ -356,7 +357,7 @@ impl Connection {
             Framing::Empty if ask.method == "HEAD" => head.push_str("Content-Length: 12345\r\n"),
             Framing::Empty | Framing::Close => {}
         }
-        if announces {
+        if announces == After::Close {
             head.push_str("Connection: close\r\n");
         } else if tag.exchange.is_multiple_of(3) && !self.common.scenario.direct {
             head.push_str("Connection: x-hop\r\nX-Hop: from an origin\r\n");

@@ -1,7 +1,7 @@
 //! What a seed means: how many of whom, how they behave, what the network does, and the gateway's configuration.
 //!
-//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds reach
-//! states that runs with all kinds at once never reach.
+//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds
+//! reach states that runs with all kinds at once never reach.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -195,5 +195,6 @@ impl Scenario {
     }
 }
 
-/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a retry.
+/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a
+/// retry.
 const GATEWAY_HOLDS_MAX: u64 = 700 * 1_024;

@@ -1,9 +1,10 @@
 //! Hot. Who the client is behind trusted proxies, and what the origin is told about it: `X-Forwarded-For` and its kin,
 //! `X-Real-IP`, and `Forwarded` (RFC 7239).
 //!
-//! Only what a trusted peer says counts, and of a list only what trusted hops appended: it is walked from its end, hop by
-//! hop, until an address that is not trusted, and that is the client. Something that is no address (`unknown`, `_hidden`,
-//! garbage) ends the walk at the hop before it. From a peer that is not trusted, nothing of this is passed on.
+//! Only what a trusted peer says counts, and of a list only what trusted hops appended: it is walked from its end,
+//! hop by hop, until an address that is not trusted, and that is the client. Something that is no address (`unknown`,
+//! `_hidden`, garbage) ends the walk at the hop before it. From a peer that is not trusted, nothing of this is passed
+//! on.
 
 mod element;
 
@@ -179,8 +180,8 @@ impl ForwardedPlan {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
-    /// The client in a list that is read from its end: the first address that is not trusted, or else the last one before
-    /// the list ends or stops making sense.
+    /// The client in a list that is read from its end: the first address that is not trusted, or else the last one
+    /// before the list ends or stops making sense.
     fn walk(&self, hops: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
         let mut client = None;
         for hop in hops.take(FORWARDED_HOPS_MAX) {
@@ -242,14 +243,14 @@ impl Change<'_, '_> {
 
     fn set(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
         // An arena without room means that the field is left out, never that half of it is written.
-        let _ = self.patch.add_with(canonical(known), write);
+        let _ = self.patch.add_known(known, canonical(known), write);
     }
 
     /// Adds one field with what a trusted peer sent and what `write` adds.
     fn append(&mut self, known: Known, write: impl Fn(&mut Vec<u8>)) {
         let request = self.request;
         let received = self.peer_trusted;
-        let added = self.patch.add_with(canonical(known), |out| {
+        let added = self.patch.add_known(known, canonical(known), |out| {
             if received {
                 for value in request.head.fields.values(request.bytes, known).filter(|value| !value.is_empty()) {
                     out.extend_from_slice(value);

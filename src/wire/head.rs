@@ -1,13 +1,13 @@
 //! Hot. A parsed head: spans into bytes that the holder keeps, never strings of its own.
 //!
-//! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up. They
-//! say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for h1
-//! the bytes are the head as received, for h2 an arena that the field decoder wrote.
+//! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up.
+//! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
+//! h1 the bytes are the head as received, for h2 an arena that the field decoder wrote.
 
 use smallvec::SmallVec;
 
 use crate::base::Span;
-use crate::wire::field::Known;
+use crate::wire::field::{Known, KnownSet};
 
 /// A method that rules may name (RFC 9110 section 9, RFC 5789, RFC 4918 by token).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,19 +109,32 @@ impl Field {
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// The lines.
+    /// The lines. Whoever adds one here says its name in `names`; `push` does both.
     pub list: SmallVec<[Field; 24]>,
+    /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
+    /// more than there are.
+    pub names: KnownSet,
 }
 
 impl Fields {
+    /// Adds a line.
+    pub fn push(&mut self, field: Field) {
+        self.names.insert(field.known);
+        self.list.push(field);
+    }
+
     /// The value of the first field of that name.
     pub fn value<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        if !self.names.has(known) {
+            return None;
+        }
         self.list.iter().find(|field| field.known == known).map(|field| field.value.of(bytes))
     }
 
     /// The values of all fields of that name.
     pub fn values<'a>(&'a self, bytes: &'a [u8], known: Known) -> impl Iterator<Item = &'a [u8]> {
-        self.list.iter().filter(move |field| field.known == known).map(|field| field.value.of(bytes))
+        let list = if self.names.has(known) { &self.list[..] } else { &[] };
+        list.iter().filter(move |field| field.known == known).map(|field| field.value.of(bytes))
     }
 
     /// The values of all fields with the name `name` (any case).
@@ -229,8 +242,8 @@ impl<'a> Request<'a> {
 
     /// The value of a cookie (RFC 6265 section 5.4), from any `Cookie` field.
     pub fn cookie(self, name: &[u8]) -> Option<&'a [u8]> {
-        self.head.fields.list.iter().filter(|field| field.known == Known::Cookie).find_map(|field| {
-            let pairs = field.value.of(self.bytes).split(|byte| *byte == b';');
+        self.head.fields.values(self.bytes, Known::Cookie).find_map(|value| {
+            let pairs = value.split(|byte| *byte == b';');
             pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
         })
     }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::base::Span;
 use crate::base::ascii::is_token;
 use crate::base::limits::FIELDS_MAX;
-use crate::wire::field::Known;
+use crate::wire::field::{Known, KnownSet};
 use crate::wire::head::Fields;
 
 const _: () = assert!(FIELDS_MAX <= 128, "removed fields are a set of 128 bits");
@@ -18,7 +18,13 @@ pub struct Patch {
     removed: u128,
     arena: Vec<u8>,
     added: SmallVec<[(Span, Span); 12]>,
+    /// The arena holds lines that were removed again.
+    gaps: bool,
+    names: KnownSet,
 }
+
+/// What ends a line of the arena.
+const LINE_END: &[u8] = b"\r\n";
 
 impl Patch {
     /// Forgets everything; keeps its memory.
@@ -26,6 +32,8 @@ impl Patch {
         self.removed = 0;
         self.arena.clear();
         self.added.clear();
+        self.gaps = false;
+        self.names = KnownSet::default();
     }
 
     /// Removes the received field at `index`.
@@ -45,6 +53,9 @@ impl Patch {
 
     /// Removes every received field of that name.
     pub fn remove_known(&mut self, fields: &Fields, known: Known) {
+        if !fields.names.has(known) {
+            return;
+        }
         for (index, field) in fields.list.iter().enumerate() {
             if field.known == known {
                 self.remove_at(index);
@@ -59,8 +70,13 @@ impl Patch {
                 self.remove_at(index);
             }
         }
-        let arena = &self.arena;
+        self.remove_added(name);
+    }
+
+    fn remove_added(&mut self, name: &[u8]) {
+        let (arena, before) = (&self.arena, self.added.len());
         self.added.retain(|(added, _)| !added.of(arena).eq_ignore_ascii_case(name));
+        self.gaps |= self.added.len() < before;
     }
 
     /// Adds a field. False, and nothing done, where the arena would pass 64 KiB or where the field could not be written
@@ -71,16 +87,41 @@ impl Patch {
 
     /// As `add`, with a value that `write` appends to the arena.
     pub fn add_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        is_token(name) && self.add_line(Known::of(name), name, write, is_text)
+    }
+
+    /// As `add_with`, for fields that we make of nothing but what was parsed before: neither name nor value is looked at
+    /// again.
+    pub fn add_known(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        debug_assert!(is_token(name) && Known::of(name) == known);
+        self.add_line(known, name, write, |value| {
+            debug_assert!(is_text(value), "what was parsed before is text");
+            true
+        })
+    }
+
+    /// Keeps the field as the line that it will be, so that writing a head copies all added lines at once.
+    fn add_line(
+        &mut self,
+        known: Known,
+        name: &[u8],
+        write: impl FnOnce(&mut Vec<u8>),
+        fits: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
-        let middle = self.arena.len();
+        let name_end = self.arena.len();
+        self.arena.extend_from_slice(b": ");
+        let value_start = self.arena.len();
         write(&mut self.arena);
         let end = self.arena.len();
-        if end > usize::from(u16::MAX) || !is_token(&self.arena[start..middle]) || !is_text(&self.arena[middle..]) {
+        if end + LINE_END.len() > usize::from(u16::MAX) || !fits(&self.arena[value_start..]) {
             self.arena.truncate(start);
             return false;
         }
-        self.added.push((Span::new(start, middle), Span::new(middle, end)));
+        self.arena.extend_from_slice(LINE_END);
+        self.added.push((Span::new(start, name_end), Span::new(value_start, end)));
+        self.names.insert(known);
         true
     }
 
@@ -88,6 +129,16 @@ impl Patch {
     pub fn set(&mut self, fields: &Fields, bytes: &[u8], name: &[u8], value: &[u8]) -> bool {
         self.remove(fields, bytes, name);
         self.add(name, value)
+    }
+
+    /// Names of added fields; possibly also of such as were removed again.
+    pub fn names(&self) -> KnownSet {
+        self.names
+    }
+
+    /// All added fields as lines of HTTP/1, where they lie one behind the other.
+    pub fn lines(&self) -> Option<&[u8]> {
+        (!self.gaps).then_some(&self.arena)
     }
 
     /// The added fields in order: name, value.
@@ -110,7 +161,7 @@ mod tests {
         let bytes = b"a: 1";
         let mut fields = Fields::default();
         let known = crate::wire::field::Known::Other;
-        fields.list.push(crate::wire::head::Field { name: Span::new(0, 1), value: Span::new(3, 4), known });
+        fields.push(crate::wire::head::Field { name: Span::new(0, 1), value: Span::new(3, 4), known });
         let mut patch = Patch::default();
         assert!(patch.add(b"A", b"2"));
         assert!(patch.set(&fields, bytes, b"a", b"3"));

@@ -13,8 +13,8 @@ use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrit
 use crate::route::split::{Split, Stick, stable_hash};
 
 impl Compiler<'_> {
-    /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split apart from
-    /// those of other routes.
+    /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split
+    /// apart from those of other routes.
     pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
         let route = &spec.value;
         let given = [

@@ -29,7 +29,7 @@ impl Compiler<'_> {
         let named: Vec<Placed<String>> =
             draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
         self.unique("listener", &named);
-        if draft.spec.listener.is_empty() && self.faults.errors() == 0 {
+        if draft.root.child("listener").is_none() {
             let report = Report::placeless("no listener: nothing would be served");
             self.faults.push(report.help("[[listener]]\nbind = \"127.0.0.1:8080\""));
         }
@@ -38,6 +38,13 @@ impl Compiler<'_> {
         let mut said = HashSet::new();
         for spec in &draft.spec.listener {
             let table = self.table(&spec.value.shown_name(), routes, &mut said);
+            let name = spec.value.shown_name();
+            let mut mine = routes.iter().filter(|route| route.is_of(&name));
+            if mine.next().is_none() && self.faults.errors() == 0 {
+                let place = spec.value.name.as_ref().map_or(spec.place, |name| name.place);
+                let report = Report::warning(place, format!("listener `{name}` has no routes"));
+                self.faults.push(report.label("every request would get 404"));
+            }
             plans.extend(self.listener(spec, table));
         }
         plans
@@ -80,13 +87,10 @@ impl Compiler<'_> {
         })
     }
 
-    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for each
-    /// listener.
+    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for
+    /// each listener.
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
-        let mine = |route: &&CompiledRoute| {
-            route.listeners.is_empty() || route.listeners.iter().any(|name| name.value == listener)
-        };
-        let mine: Vec<&CompiledRoute> = routes.iter().filter(mine).collect();
+        let mine: Vec<&CompiledRoute> = routes.iter().filter(|route| route.is_of(listener)).collect();
         let rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
         let places: HashMap<&str, Place> = mine.iter().map(|route| (&*route.plan.name, route.place)).collect();
         let built = Table::build(rules);

@@ -30,7 +30,8 @@ use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::tree::{Node, NodeKind};
 
-/// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to `watched`.
+/// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to
+/// `watched`.
 pub(super) fn compile(
     draft: &Draft,
     environment: &Environment,
@@ -171,8 +172,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// One shard's part of a number that is meant for the whole process: rounded down, so that the sum never exceeds it,
-    /// but at least one.
+    /// One shard's part of a number that is meant for the whole process: rounded down, so that the sum never exceeds
+    /// it, but at least one.
     fn share(&self, whole: u64) -> u32 {
         u32::try_from(whole / self.shards as u64).unwrap_or(u32::MAX).max(1)
     }
@@ -182,8 +183,8 @@ impl Compiler<'_> {
         u32::try_from(whole.div_ceil(self.shards as u64)).unwrap_or(u32::MAX)
     }
 
-    /// Reports that something within `place` is not there; unless the reader found an error there, because then it may just
-    /// not have been understood.
+    /// Reports that something within `place` is not there; unless the reader found an error there, because then it
+    /// may just not have been understood.
     fn absent(&mut self, place: Place, report: Report) {
         if !self.unread.iter().any(|fault| place.covers(*fault)) {
             self.faults.push(report);

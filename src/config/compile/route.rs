@@ -11,7 +11,8 @@ use crate::config::plan::{PolicyId, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
-use crate::policy::Phase;
+use crate::policy::rate_limit::Key;
+use crate::policy::{Phase, Policy};
 use crate::route::{
     FieldMatch, HostError, HostPattern, PathPattern, PatternError, RouteId, Rule, ValueMatch, WholeRegex,
 };
@@ -28,6 +29,13 @@ pub(super) struct CompiledRoute {
     pub listeners: Vec<Placed<String>>,
     /// Where reports about it point.
     pub place: Place,
+}
+
+impl CompiledRoute {
+    /// Does the listener of that name have it?
+    pub(super) fn is_of(&self, listener: &str) -> bool {
+        self.listeners.is_empty() || self.listeners.iter().any(|name| name.value == listener)
+    }
 }
 
 impl Compiler<'_> {
@@ -97,7 +105,26 @@ impl Compiler<'_> {
             }
         }
         list.sort_by_key(|(phase, _)| *phase);
+        self.check_identity(route, policies, &list);
         list
+    }
+
+    /// A limit that counts by consumer counts by address where nothing says who that is.
+    fn check_identity(&mut self, route: &RouteSpec, policies: &[CompiledPolicy], list: &[(Phase, PolicyId)]) {
+        if list.iter().any(|(phase, _)| *phase == Phase::Identify) {
+            return;
+        }
+        for name in route.policies.iter() {
+            let named = policies.iter().find(|policy| *policy.plan.name == *name.value);
+            let by_consumer = named.is_some_and(
+                |policy| matches!(&policy.plan.policy, Policy::RateLimit(limit) if limit.key == Key::Consumer),
+            );
+            if by_consumer {
+                let title =
+                    format!("`{}` counts by consumer, but no policy of this route says who that is", name.value);
+                self.faults.push(Report::warning(name.place, title).label("it will count by address"));
+            }
+        }
     }
 
     fn rule(&mut self, spec: &Placed<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {

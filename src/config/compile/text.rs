@@ -6,8 +6,8 @@ use crate::config::report::Report;
 use crate::wire::template::{self, Template, TemplateError};
 
 impl Compiler<'_> {
-    /// The place of some bytes of a text, where the file holds the text as it is (no escapes, nothing filled in); else the
-    /// place of the whole text.
+    /// The place of some bytes of a text, where the file holds the text as it is (no escapes, nothing filled in);
+    /// else the place of the whole text.
     pub(super) fn inside(&self, text: &Placed<String>, start: usize, len: usize) -> Place {
         let place = text.place;
         let Some(file) = self.draft.files.get(usize::from(place.file)) else { return place };
@@ -69,7 +69,8 @@ impl Compiler<'_> {
         self.template(text, params)
     }
 
-    /// Is it a token (RFC 9110 section 5.6.2), as names of fields, methods and cookies are? Reports it where it is not.
+    /// Is it a token (RFC 9110 section 5.6.2), as names of fields, methods and cookies are? Reports it where it is
+    /// not.
     pub(super) fn token(&mut self, text: &Placed<String>, what: &str) -> bool {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if !text.value.is_empty() && text.value.bytes().all(good) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+// tidy(machine): only the control plane compiles, and one compilation waits for another at most.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::CertificateDer;
@@ -25,6 +26,7 @@ use crate::net::tls::{
 /// Listeners never share them: a session that was made without a client certificate must not be taken up where one is
 /// required.
 #[derive(Clone, Default)]
+// tidy(machine): see above; a shard holds the keys themselves, never this table.
 pub struct TicketKeys(Arc<Mutex<HashMap<u64, Tickets>>>);
 
 impl TicketKeys {

@@ -20,6 +20,30 @@ use crate::config::spec::upstream::{
     Balance, BreakerSpec, EndpointSpec, HealthSpec, OutlierSpec, ProxyVersion, SameSite, StickySpec, UpstreamSpec,
 };
 
+/// What an endpoint gets, and how it is spoken to.
+#[derive(Clone, Copy)]
+struct Terms {
+    weight: u32,
+    backup: bool,
+    scheme: Scheme,
+}
+
+/// How endpoints are spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
 /// Where an endpoint's text leads.
 enum Way {
     Fixed(Address, Arc<str>),
@@ -45,9 +69,9 @@ impl Compiler<'_> {
             return Some(found);
         }
         let (scheme, rest) = name.value.split_once("://").unwrap_or(("", ""));
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
             _ => {
                 self.known(name, Section::Upstream);
                 return None;
@@ -63,9 +87,12 @@ impl Compiler<'_> {
         }
         let mut plan = self.bare_upstream(&name.value);
         let address = Placed { value: authority.to_owned(), place: name.place };
-        let way = self.way(&address, tls, 1, false)?;
-        add(&mut plan, way, 1, false);
-        plan.tls = if tls { self.upstream_tls(&Default::default(), name.place) } else { None };
+        let terms = Terms { weight: 1, backup: false, scheme };
+        let way = self.way(&address, terms)?;
+        add(&mut plan, way, terms);
+        if scheme == Scheme::Https {
+            plan.tls = self.upstream_tls(&Default::default(), name.place);
+        }
         let id = UpstreamId(self.upstreams.len() as u32);
         self.ids.insert(name.value.clone(), id);
         self.upstreams.push(plan);
@@ -104,9 +131,9 @@ impl Compiler<'_> {
         if spec.endpoints.0.len() > limits::ENDPOINTS_MAX {
             self.error(name.place, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
         }
-        let tls = spec.tls.is_some();
+        let scheme = if spec.tls.is_some() { Scheme::Https } else { Scheme::Http };
         for endpoint in spec.endpoints.iter() {
-            self.endpoint(&mut plan, endpoint, tls);
+            self.endpoint(&mut plan, endpoint, scheme);
         }
         self.check_doubles(spec);
         plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, tls.place));
@@ -165,16 +192,17 @@ impl Compiler<'_> {
         }
     }
 
-    fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Placed<ShortOr<EndpointSpec>>, tls: bool) {
+    fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Placed<ShortOr<EndpointSpec>>, scheme: Scheme) {
         let EndpointSpec { address, weight, backup } = &spec.value.0;
         let place = if address.place == Place::default() { spec.place } else { address.place };
         let address = Placed { value: address.value.clone(), place };
-        let Some(way) = self.way(&address, tls, u32::from(*weight), *backup) else { return };
-        add(plan, way, u32::from(*weight), *backup);
+        let terms = Terms { weight: u32::from(*weight), backup: *backup, scheme };
+        let Some(way) = self.way(&address, terms) else { return };
+        add(plan, way, terms);
     }
 
     /// Reads `HOST:PORT`, `unix:PATH` or `srv:NAME`.
-    fn way(&mut self, text: &Placed<String>, tls: bool, weight: u32, backup: bool) -> Option<Way> {
+    fn way(&mut self, text: &Placed<String>, terms: Terms) -> Option<Way> {
         let written = text.value.trim();
         if written.starts_with("unix:") {
             let fault = match crate::config::spec::scalar::Bind::parse(written) {
@@ -186,31 +214,23 @@ impl Compiler<'_> {
         }
         if let Some(name) = written.strip_prefix("srv:") {
             let name = self.host_name(text, name.trim_start_matches('/'))?;
+            let Terms { weight, backup, .. } = terms;
             return Some(Way::Name(NamePlan { name, port: 0, srv: true, weight, backup }));
         }
-        let written = match written.split_once("://") {
-            Some(("http", rest)) if !tls => rest.trim_end_matches('/'),
-            Some(("https", rest)) if tls => rest.trim_end_matches('/'),
-            Some(("https", _)) => {
-                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label("`tls = true` switches TLS on"));
+        let written = match (written.split_once("://"), terms.scheme) {
+            (Some(("http", rest)), Scheme::Http) | (Some(("https", rest)), Scheme::Https) => rest.trim_end_matches('/'),
+            (Some((scheme, _)), _) => {
+                let label = if scheme == "https" { "`tls = true` switches TLS on" } else { "without scheme" };
+                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(label));
                 return None;
             }
-            Some(_) => {
-                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label("without scheme"));
-                return None;
-            }
-            None => written,
+            (None, _) => written,
         };
-        self.host_and_port(text, written, if tls { 443 } else { 80 }, (weight, backup))
+        self.host_and_port(text, written, terms)
     }
 
-    fn host_and_port(
-        &mut self,
-        text: &Placed<String>,
-        written: &str,
-        usual: u16,
-        (weight, backup): (u32, bool),
-    ) -> Option<Way> {
+    fn host_and_port(&mut self, text: &Placed<String>, written: &str, terms: Terms) -> Option<Way> {
+        let usual = terms.scheme.port();
         if let Ok(address) = written.parse::<SocketAddr>() {
             return Some(Way::Fixed(Address::Inet(address), written.into()));
         }
@@ -230,6 +250,7 @@ impl Compiler<'_> {
             None => (written, usual),
         };
         let name = self.host_name(text, host)?;
+        let Terms { weight, backup, .. } = terms;
         Some(Way::Name(NamePlan { name, port, srv: false, weight, backup }))
     }
 
@@ -338,7 +359,8 @@ impl Compiler<'_> {
     }
 }
 
-fn add(plan: &mut UpstreamPlan, way: Way, weight: u32, backup: bool) {
+fn add(plan: &mut UpstreamPlan, way: Way, terms: Terms) {
+    let Terms { weight, backup, .. } = terms;
     match way {
         Way::Fixed(address, name) => plan.fixed.push(Endpoint { address, name, weight, backup }),
         Way::Name(name) => plan.names.push(name),
@@ -390,6 +412,9 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-const ENDPOINT_EXPECTED: &str = "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", \"unix:/run/api.sock\" or \"srv:_http._tcp.api\"";
+const ENDPOINT_EXPECTED: &str = concat!(
+    "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", ",
+    "\"unix:/run/api.sock\" or \"srv:_http._tcp.api\""
+);
 /// Shorter ones would be a load of their own.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);

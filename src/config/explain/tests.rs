@@ -1,3 +1,5 @@
+//! What is said of requests, as whole texts where that is short enough.
+
 use super::*;
 use crate::config::{Environment, Source, load};
 

@@ -1,3 +1,5 @@
+//! Includes, variables and secret files, on real directories.
+
 use super::*;
 
 fn gathered(directory: &Path, text: &str) -> (Sources, Faults) {

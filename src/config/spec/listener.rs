@@ -32,8 +32,8 @@ pub struct ListenerSpec {
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,
-    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and the like are believed. The client's address is
-    /// the last one that is not in these networks.
+    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and the like are believed. The client's
+    /// address is the last one that is not in these networks.
     #[serde(default)]
     pub trusted_proxies: Many<Network>,
     /// What upstreams are told about the client.
@@ -45,7 +45,8 @@ pub struct ListenerSpec {
     /// Take over a well-formed `X-Request-Id`, or make one, and send it to upstreams.
     #[serde(default = "yes")]
     pub request_id: bool,
-    /// Continue a `traceparent` (W3C Trace Context) with a span of ours, or begin a trace. Without it, it is passed on as it is.
+    /// Continue a `traceparent` (W3C Trace Context) with a span of ours, or begin a trace. Without it, it is passed
+    /// on as it is.
     #[serde(default)]
     pub traceparent: bool,
     /// Add a `Via` field to requests (RFC 9110 section 7.6.3).
@@ -78,7 +79,8 @@ impl ListenerSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolSpec {
-    /// Networks whose connections must begin with it. From elsewhere a connection is plain, and a PROXY header in it is an error.
+    /// Networks whose connections must begin with it. From elsewhere a connection is plain, and a PROXY header in it
+    /// is an error.
     pub from: Many<Network>,
 }
 
@@ -150,11 +152,11 @@ pub enum TlsVersion {
 }
 
 table! {
-    /// What upstreams are told about the client, and who may tell us. From peers that are not trusted nothing of this is
-    /// passed on.
+    /// What upstreams are told about the client, and who may tell us. From peers that are not trusted nothing of this
+    /// is passed on.
     pub struct ForwardSpec {
-        /// Where a trusted proxy says who the client is: `"x-forwarded-for"`, `"forwarded"`, `"x-real-ip"`, another field with
-        /// one address such as `"cf-connecting-ip"`, or `"none"`.
+        /// Where a trusted proxy says who the client is: `"x-forwarded-for"`, `"forwarded"`, `"x-real-ip"`, another
+        /// field with one address such as `"cf-connecting-ip"`, or `"none"`.
         client_from: Placed<String> = Placed::nowhere("x-forwarded-for".to_owned()),
         /// Peers on Unix sockets are trusted.
         trust_unix: bool = false,

@@ -30,7 +30,8 @@ use upstream::UpstreamSpec;
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {
     /// Other files that belong to this configuration, relative to the file that names them; `*` and `?` stand for any
-    /// letters of a file's name. Lists of tables are joined, other tables merged; a value that two files set is an error.
+    /// letters of a file's name. Lists of tables are joined, other tables merged; a value that two files set is an
+    /// error.
     pub include: Vec<String>,
     /// The process as a whole.
     pub server: ServerSpec,

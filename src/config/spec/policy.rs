@@ -11,9 +11,9 @@ use crate::config::spec::scalar::{Moment, Network, Rate, Time};
 use crate::config::spec::shape::{Many, Secret, table};
 
 table! {
-    /// One check, limit or change; exactly one key. Policies run in fixed phases, whatever the order in which a route names
-    /// them: first those that need to know nothing of the caller (`network`, `cors`, `rate_limit` by address), then those that
-    /// find out who it is (`api_key`, `external_auth`), then limits on that, then changes.
+    /// One check, limit or change; exactly one key. Policies run in fixed phases, whatever the order in which a route
+    /// names them: first those that need to know nothing of the caller (`network`, `cors`, `rate_limit` by address),
+    /// then those that find out who it is (`api_key`, `external_auth`), then limits on that, then changes.
     pub struct PolicySpec {
         /// So many requests per time, exact over all threads.
         rate_limit: Option<Placed<RateLimitSpec>> = None,
@@ -39,9 +39,9 @@ pub struct RateLimitSpec {
     /// How many may come at once; without it one time span's worth.
     #[serde(default)]
     pub burst: Option<Placed<u32>>,
-    /// What is counted apart from each other: `"address"` (clients; of IPv6 the /64), `"address/24"` or `"address/24/48"` (their
-    /// networks, IPv4 and IPv6), `"consumer"`, `"header:NAME"`, `"everything"` (nothing is counted apart). Where there is no
-    /// consumer or no such field, the address counts.
+    /// What is counted apart from each other: `"address"` (clients; of IPv6 the /64), `"address/24"` or
+    /// `"address/24/48"` (their networks, IPv4 and IPv6), `"consumer"`, `"header:NAME"`, `"everything"` (nothing is
+    /// counted apart). Where there is no consumer or no such field, the address counts.
     #[serde(default)]
     #[schemars(extend("x-default" = "address"))]
     pub key: Option<Placed<String>>,
@@ -99,7 +99,8 @@ pub enum Uncountable {
 }
 
 table! {
-    /// Who calls, by a key of a `[[consumer]]`; with a wrong or without any key 401. The consumer's name is `{consumer}` in texts.
+    /// Who calls, by a key of a `[[consumer]]`; with a wrong or without any key 401. The consumer's name is
+    /// `{consumer}` in texts.
     pub struct ApiKeySpec {
         /// Fields that may hold the key; one or a list.
         header: Many<Placed<String>> = Many(vec![Placed::nowhere("x-api-key".to_owned())]),
@@ -113,15 +114,16 @@ table! {
         anonymous: Option<Placed<String>> = None,
         /// Take the key from the request before it is sent on.
         hide: bool = true,
-        /// Tell the upstream who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from clients are always removed.
+        /// Tell the upstream who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from clients are always
+        /// removed.
         consumer_fields: bool = true,
         /// What a browser is told to ask a key for.
         realm: Placed<String> = Placed::nowhere("api".to_owned()),
     }
 }
 
-/// Asks another service with a `GET` without body, as nginx's `auth_request`: 2xx passes, 401 and 403 go to the client, anything
-/// else is a failure.
+/// Asks another service with a `GET` without body, as nginx's `auth_request`: 2xx passes, 401 and 403 go to the
+/// client, anything else is a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExternalAuthSpec {
@@ -169,8 +171,8 @@ pub enum AuthFailure {
 table! {
     /// Lets browsers call from pages of other origins (CORS). Preflight requests are answered here.
     pub struct CorsSpec {
-        /// Origins: `"https://app.example.com"`, `"https://*.example.com"` (any depth, not the bare domain), `"~REGEX"` for the
-        /// whole origin, `"*"` for all.
+        /// Origins: `"https://app.example.com"`, `"https://*.example.com"` (any depth, not the bare domain),
+        /// `"~REGEX"` for the whole origin, `"*"` for all.
         origins: Many<Placed<String>> = Many(vec![Placed::nowhere("*".to_owned())]),
         /// Methods beyond GET, HEAD and POST; without it all that are asked for.
         methods: Many<Placed<String>> = Many::default(),

@@ -6,14 +6,15 @@ use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
 
 table! {
-    /// Which requests go where. A request takes the most specific route that matches, whatever the order of the file; a
-    /// route has exactly one of `to`, `redirect`, `answer`, `echo`.
+    /// Which requests go where. A request takes the most specific route that matches, whatever the order of the file;
+    /// a route has exactly one of `to`, `redirect`, `answer`, `echo`.
     pub struct RouteSpec {
         /// Its name, for logs, metrics and messages; without one its path.
         name: Option<Placed<String>> = None,
         /// Listeners that have it, by name; without it all.
         listeners: Many<Placed<String>> = Many::default(),
-        /// Hosts, of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the bare domain), `"*"`.
+        /// Hosts, of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the bare domain),
+        /// `"*"`.
         hosts: Many<Placed<String>> = Many::default(),
         /// The path, with parameters: `"/users/{id}"`, `"/files/{*rest}"`. Without any key for the path, every path.
         path: Option<Placed<String>> = None,
@@ -35,10 +36,11 @@ table! {
         source: Many<Network> = Many::default(),
         /// Goes before every other rule of precedence: higher first.
         priority: i32 = 0,
-        /// Send it on: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a weighted split.
+        /// Send it on: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a
+        /// weighted split.
         to: Option<Placed<Many<Placed<ShortOr<TargetSpec>>>>> = None,
-        /// What keeps a client at its part of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`. Without it each
-        /// request is drawn anew.
+        /// What keeps a client at its part of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`.
+        /// Without it each request is drawn anew.
         stick: Option<Placed<String>> = None,
         /// Send the client elsewhere.
         redirect: Option<Placed<RedirectSpec>> = None,
@@ -48,7 +50,8 @@ table! {
         echo: Placed<bool> = Placed::nowhere(false),
         /// How the target is changed before it is sent on.
         rewrite: Option<Placed<RewriteSpec>> = None,
-        /// Which Host the upstream sees: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any text with variables.
+        /// Which Host the upstream sees: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any text with
+        /// variables.
         host: Placed<String> = Placed::nowhere("keep".to_owned()),
         /// Changes to the request's fields before it is sent on.
         request_headers: HeadersSpec = HeadersSpec::default(),
@@ -146,8 +149,8 @@ table! {
 table! {
     /// How the target is changed; exactly one of `path`, `prefix`, `strip_prefix`, `regex`.
     pub struct RewriteSpec {
-        /// The whole path, with the route's parameters: `"/v2/{id}"`. The client's query stays; where this has a query of
-        /// its own, it follows; where this ends with `?`, it is dropped.
+        /// The whole path, with the route's parameters: `"/v2/{id}"`. The client's query stays; where this has a
+        /// query of its own, it follows; where this ends with `?`, it is dropped.
         path: Option<Placed<String>> = None,
         /// What stands in the place of the route's `path_prefix`.
         prefix: Option<Placed<String>> = None,
@@ -161,7 +164,8 @@ table! {
 }
 
 table! {
-    /// Changes to fields: first `remove`, then `set`, `add`, `default`. Values may hold variables such as `{client.ip}`.
+    /// Changes to fields: first `remove`, then `set`, `add`, `default`. Values may hold variables such as
+    /// `{client.ip}`.
     pub struct HeadersSpec {
         /// Remove all of that name.
         remove: Many<Placed<String>> = Many::default(),
@@ -175,8 +179,8 @@ table! {
 }
 
 table! {
-    /// When a failed try is repeated on another endpoint. Requests that were never sent are always repeated; others only
-    /// where their method is idempotent.
+    /// When a failed try is repeated on another endpoint. Requests that were never sent are always repeated; others
+    /// only where their method is idempotent.
     pub struct RetrySpec {
         /// Tries in all.
         tries: Placed<u32> = Placed::nowhere(2),

@@ -13,14 +13,15 @@ use crate::config::spec::shape::{Many, layers, table};
 table! {
     /// The process as a whole.
     pub struct ServerSpec {
-        /// Data-plane threads, each with its own sockets, connections and caches. `"auto"` takes one for each core that
-        /// the process may use. A change needs a restart or a binary upgrade.
+        /// Data-plane threads, each with its own sockets, connections and caches. `"auto"` takes one for each core
+        /// that the process may use. A change needs a restart or a binary upgrade.
         shards: Shards = Shards(None),
         /// Pin each thread to a core. A change needs a restart or a binary upgrade.
         pin: bool = true,
         /// How long a graceful stop waits for requests to end.
         drain_timeout: Time = Time(Duration::from_secs(30)),
-        /// Client connections of the whole process; each thread holds its share of them. Above it the newest is closed.
+        /// Client connections of the whole process; each thread holds its share of them. Above it the newest is
+        /// closed.
         connections_max: u32 = 100_000,
         /// Reload when one of the files changes: includes, certificates and secret files too. A file that is wrong
         /// changes nothing.
@@ -71,8 +72,8 @@ table! {
     pub struct AccessLogSpec {
         /// Where to: a file (relative to the working directory, reopened on SIGUSR1), `"stdout"` or `"off"`.
         path: Placed<String> = Placed::nowhere("off".to_owned()),
-        /// `"json"` (one object a line, all fields), `"combined"` (as Apache and nginx write it) or a text with variables
-        /// such as `"{client.ip} {method} {target} {status} {duration}"`.
+        /// `"json"` (one object a line, all fields), `"combined"` (as Apache and nginx write it) or a text with
+        /// variables such as `"{client.ip} {method} {target} {status} {duration}"`.
         format: Placed<String> = Placed::nowhere("json".to_owned()),
     }
 }

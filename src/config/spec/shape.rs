@@ -88,6 +88,7 @@ pub trait Short: Sized {
     fn of_text(text: &str) -> Result<Self, String>;
 
     /// The table that `true` or `false` stands for.
+    // tidy(bool): it is the value that was written.
     fn of_truth(_: bool) -> Option<Self> {
         None
     }
@@ -117,6 +118,7 @@ impl<'de, T: Short + Deserialize<'de>> Visitor<'de> for ShortVisitor<T> {
         read.map(ShortOr)
     }
 
+    // tidy(bool): serde's own.
     fn visit_bool<E: Error>(self, truth: bool) -> Result<ShortOr<T>, E> {
         T::of_truth(truth).map(ShortOr).ok_or_else(|| E::custom(format!("expected {}", T::EXPECTED)))
     }

@@ -21,7 +21,8 @@ pub struct UpstreamSpec {
     /// How an endpoint is chosen.
     #[serde(default)]
     pub balance: Balance,
-    /// What `balance = "hash"` looks at: `"source"` (the client's address), `"path"`, `"header:NAME"` or `"cookie:NAME"`.
+    /// What `balance = "hash"` looks at: `"source"` (the client's address), `"path"`, `"header:NAME"` or
+    /// `"cookie:NAME"`.
     #[serde(default)]
     #[schemars(extend("x-default" = "source"))]
     pub hash: Option<Placed<String>>,
@@ -43,8 +44,8 @@ pub struct UpstreamSpec {
     /// Keep a client on the endpoint that it had, by a cookie of ours.
     #[serde(default)]
     pub sticky: Option<StickySpec>,
-    /// Where fewer than this share of the endpoints is well, health is ignored: then the check is more often wrong than the
-    /// servers.
+    /// Where fewer than this share of the endpoints is well, health is ignored: then the check is more often wrong
+    /// than the servers.
     #[serde(default)]
     #[schemars(extend("x-default" = "0%"))]
     pub panic_below: Option<PerCent>,
@@ -106,8 +107,8 @@ pub enum Balance {
 table! {
     /// TLS towards the endpoints.
     pub struct UpstreamTlsSpec {
-        /// PEM files with the authorities that are believed, relative to this configuration file; without it those of the
-        /// system.
+        /// PEM files with the authorities that are believed, relative to this configuration file; without it those of
+        /// the system.
         ca: Many<Placed<PathBuf>> = Many::default(),
         /// The name to ask for (SNI) and to verify; without it the endpoint's own.
         server_name: Option<Placed<String>> = None,
@@ -127,6 +128,7 @@ impl Short for UpstreamTlsSpec {
         Err("this is a text".to_owned())
     }
 
+    // tidy(bool): it is the value that was written.
     fn of_truth(truth: bool) -> Option<UpstreamTlsSpec> {
         truth.then(UpstreamTlsSpec::default)
     }
@@ -188,6 +190,7 @@ impl Short for OutlierSpec {
         Err("this is a text".to_owned())
     }
 
+    // tidy(bool): it is the value that was written.
     fn of_truth(truth: bool) -> Option<OutlierSpec> {
         Some(OutlierSpec { enabled: truth, ..OutlierSpec::default() })
     }

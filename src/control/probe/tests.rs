@@ -161,3 +161,49 @@ fn names_lose_their_port() {
     assert_eq!(server_name(&address, "a.test:1").expect("a name"), ServerName::try_from("a.test").expect("a name"));
     assert!(matches!(server_name(&address, "not a name"), Ok(ServerName::IpAddress(_))));
 }
+
+/// A certificate of its own for `origin.test`, as a server's and a client's configuration.
+fn tls() -> (tokio_rustls::TlsAcceptor, UpstreamTlsPlan) {
+    let made = rcgen::generate_simple_self_signed(["origin.test".to_owned()]).expect("made");
+    let certificate = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("fits");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let plan = UpstreamTlsPlan { config: Arc::new(client), server_name: None, files: Vec::new() };
+    (Arc::new(server).into(), plan)
+}
+
+#[test]
+fn tls_endpoints_are_verified_by_name() {
+    run(async {
+        let (acceptor, plan) = tls();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = Address::Inet(listener.local_addr().expect("bound"));
+        spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let heads = RefCell::new(Vec::new());
+                    serve(&mut stream, OK, &heads).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        let mut check = check(health("/"));
+        check.tls = Some(plan);
+        assert_eq!(ask(&check, &address, "origin.test:443").await, Ok("status 200".into()));
+        let other = ask(&check, &address, "other.test:443").await;
+        assert!(other.is_err_and(|reason| reason.starts_with("TLS: ")));
+    });
+}

@@ -1,8 +1,8 @@
 //! Hot. Heads into bytes (RFC 9112 sections 2 to 6), from what was received, a patch, and the gateway's own decisions.
 //!
-//! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is first;
-//! nothing about the connection a message came on is passed on (`hop`); runs of lines that stay are copied whole, which is
-//! safe because the parsers only accept lines that have one reading.
+//! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is
+//! first; nothing about the connection a message came on is passed on (`hop`); runs of lines that stay are copied
+//! whole, which is safe because the parsers only accept lines that have one reading.
 
 use crate::base::Span;
 use crate::base::ascii::{decimal, push_decimal};
@@ -201,10 +201,13 @@ impl<'a> Message<'a> {
     /// names that `patch` did not remove, dropped ones included.
     fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, patch: &Patch) -> KnownSet {
         let mut removed = patch.removed();
-        let mut names = KnownSet::default();
-        for (index, field) in self.fields.list.iter().enumerate() {
-            if field.known != Known::Other && removed >> index & 1 == 0 {
-                names.insert(field.known);
+        let mut names = self.fields.names;
+        if removed != 0 {
+            names = KnownSet::default();
+            for (index, field) in self.fields.list.iter().enumerate() {
+                if removed >> index & 1 == 0 {
+                    names.insert(field.known);
+                }
             }
         }
         if names.has(Known::Connection) {
@@ -274,6 +277,12 @@ fn content_length(out: &mut Vec<u8>, bytes: u64) {
 
 /// Appends what a patch adds, but for names in `refused`: those are not a patch's to set. Returns the names it added.
 fn added(out: &mut Vec<u8>, patch: &Patch, refused: KnownSet) -> KnownSet {
+    if patch.names().and(refused).is_empty()
+        && let Some(lines) = patch.lines()
+    {
+        out.extend_from_slice(lines);
+        return patch.names();
+    }
     let mut names = KnownSet::default();
     for (name, value) in patch.added() {
         let known = Known::of(name);

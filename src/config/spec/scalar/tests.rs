@@ -1,3 +1,5 @@
+//! Values as people write them, and the way back.
+
 use super::*;
 
 fn time(text: &str) -> Result<u128, String> {
@@ -55,7 +57,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn what_is_shown_reads_back(nanos in 0_u64..=u64::MAX, bytes: u64, count in 1_u64..1_000_000, secs in 1_u64..100_000) {
+    fn what_is_shown_reads_back(nanos: u64, bytes: u64, count in 1_u64..1_000_000, secs in 1_u64..100_000) {
         let time = Time(Duration::from_nanos(nanos));
         proptest::prop_assert_eq!(Time::parse(&time.show()).unwrap(), time);
         let size = Size(bytes);
@@ -67,7 +69,8 @@ proptest::proptest! {
     #[test]
     fn garbage_never_panics(text in ".{0,40}", number: i64) {
         let _ = (Time::parse(&text), Size::parse(&text), Rate::parse(&text), Bind::parse(&text));
-        let _ = (Moment::parse(&text), Network::parse(&text), Statuses::parse(&text), FileMode::parse(&text), Shards::parse(&text));
+        let _ = (Moment::parse(&text), Network::parse(&text), Statuses::parse(&text));
+        let _ = (FileMode::parse(&text), Shards::parse(&text));
         let _ = (Statuses::of_number(number), Shards::of_number(number), PerCent::of_number(number));
     }
 }

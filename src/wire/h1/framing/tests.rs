@@ -14,7 +14,7 @@ fn fields(lines: &[(&str, &str)]) -> (Vec<u8>, Fields) {
         bytes.extend_from_slice(value.as_bytes());
         let known = Known::of(name.as_bytes());
         let value = Span::new(middle, bytes.len());
-        fields.list.push(Field { name: Span::new(start, middle), value, known });
+        fields.push(Field { name: Span::new(start, middle), value, known });
     }
     (bytes, fields)
 }

@@ -1,0 +1,9 @@
+//! Configurations: any text is read to its end, and what is wrong with it can be shown.
+//! Seeds are in `seeds/config`; the unit test `config::tests` runs them through the same function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Some(reports) = turnpike::config::check_text(&String::from_utf8_lossy(bytes)) {
+        assert!(!reports.plain().is_empty());
+    }
+});

@@ -1,0 +1,24 @@
+//! Turnpike as a process, with the clients and origins of the real world around it.
+//!
+//! One program of tests, so that the harness is built once. A test is one thing that a user would notice.
+
+mod harness;
+
+mod actions;
+mod basics;
+mod command;
+mod forwarding;
+mod hostile;
+mod limits;
+mod malformed;
+mod policies;
+mod readings;
+mod reload;
+mod smuggling;
+mod sockets;
+mod stopping;
+mod tls;
+mod truth;
+mod upstreams;
+mod watching;
+mod websocket;
