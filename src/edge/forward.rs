@@ -202,6 +202,11 @@ async fn once<N: Net, S: Source, K: Client>(
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             flight.judge(outcome_of(fault.kind), now);
+            if cfg!(feature = "canary") {
+                // The mistake that the simulator must find: the rest of this answer meets the next request.
+                way.upstream.keep(origin, way.plan, now);
+                return Err(fault);
+            }
             // A reset tells the endpoint that nobody waits for the rest.
             crate::net::Stream::abort(&*origin.stream);
             Err(fault)

@@ -119,6 +119,10 @@ impl Writer {
             let id = shared.common.ledger.borrow_mut().begin(ask.clone());
             shared.outstanding.borrow_mut().push_back(id);
             shared.latch.notify();
+            if self.rng.chance(shared.common.scenario.stalls) {
+                self.stall(id, &ask).await;
+                break;
+            }
             let leaves = self.rng.chance(shared.common.scenario.leaves);
             let leaves_at = leaves.then(|| self.rng.below(ask.length + 1));
             let asked = self.ask(id, &ask, leaves_at).await;
@@ -187,6 +191,18 @@ impl Writer {
             self.speak.stream().finish();
         }
         Ok(())
+    }
+
+    /// Begins a request and does not go on with it: the gateway must not wait for ever.
+    async fn stall(&mut self, id: u64, ask: &Ask) {
+        let head = head(id, ask, HopField::Absent);
+        // Up to the whole head where a body would follow, or else it would be a whole request.
+        let most = head.len() as u64 - u64::from(ask.length == 0 || ask.upgrades);
+        let begun = 1 + self.rng.below(most) as usize;
+        if self.speak.say(&head.as_bytes()[..begun]).await.is_ok() {
+            let shared = self.shared.clone();
+            shared.latch.wait(|| shared.closing.get().then_some(())).await;
+        }
     }
 
     /// Goes away in one of the ways that clients do.

@@ -19,7 +19,7 @@ mod world;
 
 pub use ledger::Totals;
 pub use scenario::{Mood, Scenario};
-pub use world::run;
+pub use world::{Report, run};
 
 #[cfg(test)]
 mod tests;

@@ -14,12 +14,24 @@ use crate::sim::ledger::{Ask, Reply};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 
+/// Which origin it is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// From zero.
+    pub number: usize,
+    /// Where it listens.
+    pub address: Address,
+}
+
 /// Accepts until its host is killed.
-pub async fn run(common: Rc<Common>, sim: Sim, address: Address, mut rng: Rng) {
-    let listener = sim.listen(&address);
+pub async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
+    let listener = sim.listen(&place.address);
     loop {
         match listener.accept().await {
-            Ok(stream) => sim.spawn(serve(common.clone(), sim.clone(), Rc::new(stream), Rng::new(rng.next_u64()))),
+            Ok(stream) => {
+                let rng = Rng::new(rng.next_u64());
+                sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng));
+            }
             Err(_) => sim.sleep_until(sim.now().after_ms(10)).await,
         }
     }
@@ -71,17 +83,19 @@ enum After {
 struct Connection {
     common: Rc<Common>,
     sim: Sim,
+    /// Which origin.
+    number: usize,
     stream: Rc<SimStream>,
     listen: Listen,
     speak: Speak,
     rng: Rng,
 }
 
-async fn serve(common: Rc<Common>, sim: Sim, stream: Rc<SimStream>, mut rng: Rng) {
+async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
     let listen = Listen::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
     let speak = Speak::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
-    let mut connection = Connection { common: common.clone(), sim: sim.clone(), stream, listen, speak, rng };
+    let mut connection = Connection { common: common.clone(), sim: sim.clone(), number, stream, listen, speak, rng };
     loop {
         let mut told_to_close = false;
         let served = match connection.listen.head().await {
@@ -110,7 +124,7 @@ impl Connection {
 
     async fn request(&mut self, head: &Head) -> Result<After, Trouble> {
         let (id, ask, framing) = self.recognise(head)?;
-        let told = self.common.ledger.borrow_mut().attempt(id);
+        let told = self.common.ledger.borrow_mut().attempt(id, self.number);
         let number = self.held(told)?;
         let tag = Tag { exchange: id, attempt: number };
         if ask.upgrades && head.connection_says("upgrade") && self.rng.chance(800) {
