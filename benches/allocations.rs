@@ -1,8 +1,9 @@
-//! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator watches
-//! the shard's thread while a client sends requests through it to an origin. Fails where one request allocates.
+//! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator
+//! watches the shard's thread while a client sends requests through it to an origin. Fails where one request
+//! allocates.
 //!
-//! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With `BACKTRACE=1`
-//! its environment it shows where the first of what is counted comes from.
+//! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With
+//! `BACKTRACE=1` in its environment it shows where the first of what is counted comes from.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::backtrace::Backtrace;
@@ -92,7 +93,8 @@ fn main() {
 fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
     let listen = free_port();
     let text = format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"{log}\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+        "[server]\nshards = 1\n[log.access]\npath = \"{log}\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
     let source = Source::Text { name: "bench".to_owned(), text };

@@ -1,9 +1,9 @@
 //! Whole kept-alive exchanges, from a client through a shard to an origin and back, on the simulator's network.
 //!
-//! For people: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. The simulator, and not sockets:
-//! the shard's code is the same, runs in the same order each time, and no kernel decides how many polls an exchange takes,
-//! so that counts repeat to the instruction. The simulator's own cost is in the times. The gate takes it off: a `hop`
-//! is the same exchange between client and origin without a gateway, and a proxied one has two of them.
+//! For people: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. The simulator, and not
+//! sockets: the shard's code is the same, runs in the same order each time, and no kernel decides how many polls an
+//! exchange takes, so that counts repeat to the instruction. The simulator's own cost is in the times. The gate takes
+//! it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
 
 mod pieces;
 
@@ -175,7 +175,8 @@ async fn serve_one(stream: SimStream, talk: Talk) {
 /// A shard that proxies all to `origin`, with an access log; what it tells the control plane comes back.
 fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> Receiver<(usize, FromShard)> {
     let text = format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
     let source = Source::Text { name: "bench".to_owned(), text };

@@ -1,8 +1,9 @@
-//! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a chain of
-//! matchers. Nothing may be allocated, which is counted first.
+//! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a
+//! chain of matchers. Nothing may be allocated, which is counted first.
 //!
-//! For people: `cargo bench --bench route`; for the gate, which counts instructions, see `pieces`. `ROUTE_FLOOR=1` prints
-//! the best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs least.
+//! For people: `cargo bench --bench route`; for the gate, which counts instructions, see `pieces`. `ROUTE_FLOOR=1`
+//! prints the best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs
+//! least.
 
 mod pieces;
 

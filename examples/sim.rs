@@ -1,7 +1,7 @@
 //! Runs the simulator outside of the tests: many seeds over all cores, or one seed with all that happened in it.
 //!
-//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` it is a success if some seed fails:
-//! that is how a gateway that was broken on purpose is used. The exit code is 1 where it was no success.
+//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` it is a success if some seed
+//! fails: that is how a gateway that was broken on purpose is used. The exit code is 1 where it was no success.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -59,7 +59,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     println!("{scenario:#?}");
     let depth = if arguments.trace { Depth::All } else { Depth::Last(300) };
     match run(&scenario, depth) {
-        Ok(totals) => println!("seed {seed}: {totals}"),
+        Ok(report) => println!("seed {seed}: {}", report.totals),
         Err(failure) => {
             println!("{failure}");
             return ExitCode::FAILURE;
@@ -85,7 +85,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                     let ran = run(&scenario(seed, arguments), Depth::Last(300));
                     let mut results = results.lock().expect("no thread panics while it holds the results");
                     match ran {
-                        Ok(totals) => results.0.add(&totals),
+                        Ok(report) => results.0.add(&report.totals),
                         Err(failure) => {
                             stop.store(!arguments.keep_going, Ordering::Relaxed);
                             results.1.push(failure);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Many threads that allocate little and alike: measured against the system's allocator in `docs/performance.md`.
+/// Shards allocate and free on their own threads, which is what it is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,10 +1,11 @@
-//! What the benches share: named pieces of work, timed by criterion for people and counted in instructions for the gate.
+//! What the benches share: named pieces of work, timed by criterion for people and counted in instructions for the
+//! gate.
 //!
-//! A bench is a list of pieces. `cargo bench --bench <name>` times them. With `COUNT` in the environment it does one thing
-//! and ends: `COUNT=list` prints the names of what is gated, `COUNT=machine` prints what the counts depend on besides our
-//! code and its compiler, `COUNT=<name>/<times>` prepares one piece and runs it that often. The cost of one is the
-//! difference of two such runs divided by the difference of their times, whatever preparing costs; `benches/counts.sh`
-//! does that under callgrind.
+//! A bench is a list of pieces. `cargo bench --bench <name>` times them. With `COUNT` in the environment it does one
+//! thing and ends: `COUNT=list` prints the names of what is gated, `COUNT=machine` prints what the counts depend on
+//! besides our code and its compiler, `COUNT=<name>/<times>` prepares one piece and runs it that often. The cost of one
+//! is the difference of two such runs divided by the difference of their times, whatever preparing costs;
+//! `benches/counts.sh` does that under callgrind.
 
 use std::time::Instant;
 
@@ -103,7 +104,8 @@ fn time(pieces: Vec<Piece>) {
     criterion.final_summary();
 }
 
-/// The processor's abilities that libraries choose code by at run time, as this process sees them: valgrind hides some.
+/// The processor's abilities that libraries choose code by at run time, as this process sees them: valgrind hides
+/// some.
 #[cfg(target_arch = "x86_64")]
 fn machine() -> String {
     let known = [

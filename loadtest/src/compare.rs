@@ -1,5 +1,5 @@
-//! The comparison: every case, through every proxy, in interleaved rounds (A B C A B C), so that a change of the machine
-//! hits all alike.
+//! The comparison: every case, through every proxy, in interleaved rounds (A B C A B C), so that a change of the
+//! machine hits all alike.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,7 +1,7 @@
 //! Memory: at rest, and with many idle connections.
 //!
-//! A proxy may set memory aside for connections at start (nginx does, by `worker_connections`), so growth alone flatters it.
-//! The same proxy set up for few connections shows how much that is.
+//! A proxy may set memory aside for connections at start (nginx does, by `worker_connections`), so growth alone
+//! flatters it. The same proxy set up for few connections shows how much that is.
 
 use std::thread;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //!
 //! - `…/b/N` answers with N bytes;
 //! - `…/count` answers with the decimal length of the body it received, as ten digits;
-//! - `…/sse` sends events of [`EVENT_BYTES`] bytes, one chunk each, at a fixed rate over all streams together. Each event
-//!   carries the time at which it was due.
+//! - `…/sse` sends events of [`EVENT_BYTES`] bytes, one chunk each, at a fixed rate over all streams together. Each
+//!   event carries the time at which it was due.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -34,8 +34,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Listens on `bind` and answers in a thread of its own, which runs where the caller may run. `events_per_second` is the
-    /// rate of all event streams together.
+    /// Listens on `bind` and answers in a thread of its own, which runs where the caller may run. `events_per_second`
+    /// is the rate of all event streams together.
     pub fn start(bind: SocketAddr, events_per_second: u64) -> Result<Origin, Failure> {
         let listener = TcpListener::bind(bind).context(format_args!("binding the origin to {bind}"))?;
         listener.set_nonblocking(true).context("preparing the origin")?;
@@ -271,7 +271,8 @@ impl Conversation {
         Fate::Open
     }
 
-    /// Sends an event at once; a stream whose reader has fallen far behind is closed, which the client counts as an error.
+    /// Sends an event at once; a stream whose reader has fallen far behind is closed, which the client counts as an
+    /// error.
     fn send_event(&mut self, event: &[u8]) -> Fate {
         if self.output.len() > EVENTS_WAITING_MAX {
             return Fate::Closed;

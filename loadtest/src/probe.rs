@@ -1,8 +1,8 @@
 //! A cross-core probe: how far apart are the two virtual cores at this moment?
 //!
-//! The host of a virtual machine moves its cores between sharing a core, sharing a cache and neither, and the same binary then
-//! differs by up to a factor of two. Two threads bounce one cache line; the time of a round trip tells the three apart.
-//! Figures may only be compared within one class.
+//! The host of a virtual machine moves its cores between sharing a core, sharing a cache and neither, and the same
+//! binary then differs by up to a factor of two. Two threads bounce one cache line; the time of a round trip tells
+//! the three apart. Figures may only be compared within one class.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,7 @@
 //! Processor time and memory of a process with all its children and threads, from `/proc`.
 //!
-//! Time is taken from each thread's `schedstat`, which counts nanoseconds of user and system time together, also those of
-//! io_uring's kernel workers.
+//! Time is taken from each thread's `schedstat`, which counts nanoseconds of user and system time together, also
+//! those of io_uring's kernel workers.
 
 use std::fs;
 

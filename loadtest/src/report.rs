@@ -1,4 +1,5 @@
-//! What a finished run leaves beside its raw figures: the tables and the plot. Both can be made again from the raw file.
+//! What a finished run leaves beside its raw figures: the tables and the plot. Both can be made again from the raw
+//! file.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! When things are due: a fixed rate, counted from its start, never from when the last one was done.
 //!
-//! A latency measured from the due time includes the time a request had to wait because earlier ones were slow. That is what a
-//! client of a loaded server sees, and what a closed loop hides ("coordinated omission").
+//! A latency measured from the due time includes the time a request had to wait because earlier ones were slow. That
+//! is what a client of a loaded server sees, and what a closed loop hides ("coordinated omission").
 
 /// The due times of a fixed rate on the monotonic clock.
 #[derive(Debug, Clone)]

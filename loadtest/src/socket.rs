@@ -52,8 +52,8 @@ impl fmt::Debug for Poller {
     }
 }
 
-/// Connects to `target`. Where the ports of the usual source address are used up and the target is on IPv4 loopback, the
-/// connection comes from another address of 127.0.0.0/8.
+/// Connects to `target`. Where the ports of the usual source address are used up and the target is on IPv4 loopback,
+/// the connection comes from another address of 127.0.0.0/8.
 ///
 /// The kernel completes a loopback connection before this returns, whether or not the other side has accepted it.
 /// The socket is blocking; small segments leave at once.

@@ -36,7 +36,8 @@ pub const fn hex_digit(byte: u8) -> Option<u8> {
 
 /// Does `name` equal `lower` in any case? `lower` must hold only lower-case letters, digits and `-`.
 ///
-/// Compares eight bytes a step, the last step overlapping the one before, because it runs for every field of every head.
+/// Compares eight bytes a step, the last step overlapping the one before, because it runs for every field of every
+/// head.
 #[inline]
 pub fn is_name(name: &[u8], lower: &[u8]) -> bool {
     if name.len() != lower.len() {

@@ -37,7 +37,8 @@ pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Elements of `X-Forwarded-For` or `Forwarded` that are looked at, counted from the nearest; older ones are not asked.
 pub const FORWARDED_HOPS_MAX: usize = 32;
-/// Bytes of a PROXY protocol v2 header behind its first sixteen (addresses and TLVs); above it the connection is refused.
+/// Bytes of a PROXY protocol v2 header behind its first sixteen (addresses and TLVs); above it the connection is
+/// refused.
 pub const PROXY_BYTES_MAX: usize = 2 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -61,6 +62,6 @@ pub const ROUTE_REPORTS_MAX: usize = 1_000;
 pub const ROUTE_COMPARED_MAX: usize = 256;
 /// Near misses that `explain` lists.
 pub const EXPLAINED_MAX: usize = 8;
-/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is given
-/// up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
+/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is
+/// given up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
 pub const LEASE_OUTBOX_MAX: usize = 4_096;

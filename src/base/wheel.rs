@@ -1,13 +1,13 @@
 //! Hot. A hierarchical timer wheel: many coarse deadlines, each armed and disarmed in constant time.
 //!
-//! Time comes in as an argument; the wheel knows no clock. A timer never fires early and at most one unit (`UNIT`) late,
-//! counted from the call that is told the time. One timer is in at most one slot, so what a holder keeps arming costs no
-//! memory, and removing it leaves nothing behind. The holder is expected to be lazy: leave a timer armed for an early
-//! deadline and arm it again, later, when it fires.
+//! Time comes in as an argument; the wheel knows no clock. A timer never fires early and at most one unit (`UNIT`)
+//! late, counted from the call that is told the time. One timer is in at most one slot, so what a holder keeps arming
+//! costs no memory, and removing it leaves nothing behind. The holder is expected to be lazy: leave a timer armed for
+//! an early deadline and arm it again, later, when it fires.
 //!
-//! Seven levels of 64 slots; a slot of level `n` is 64^n units wide. A timer stands at the level of the highest group of six
-//! bits in which its unit differs from `elapsed`, so that every occupied slot lies ahead of `elapsed` in its level and
-//! nothing wraps: seven groups of six bits hold every unit of a 64-bit nanosecond clock.
+//! Seven levels of 64 slots; a slot of level `n` is 64^n units wide. A timer stands at the level of the highest group
+//! of six bits in which its unit differs from `elapsed`, so that every occupied slot lies ahead of `elapsed` in its
+//! level and nothing wraps: seven groups of six bits hold every unit of a 64-bit nanosecond clock.
 
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ impl<T> Wheel<T> {
         Wheel {
             elapsed: now.nanos() >> UNIT_BITS,
             occupied: [0; LEVELS],
+            // tidy(hot): once for a shard.
             heads: Box::new([NONE; PLACES]),
             nodes: Vec::new(),
             free: NONE,
@@ -212,8 +213,8 @@ impl<T> Wheel<T> {
     }
 }
 
-/// A unit is 2^23 ns: fine enough for deadlines that are kept to 20 ms, coarse enough that a shard wakes at most 120 times a
-/// second however many deadlines it has.
+/// A unit is 2^23 ns: fine enough for deadlines that are kept to 20 ms, coarse enough that a shard wakes at most 120
+/// times a second however many deadlines it has.
 const UNIT_BITS: u32 = 23;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;

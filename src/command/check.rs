@@ -43,7 +43,7 @@ pub fn explain(arguments: &ExplainArguments) -> ExitCode {
     };
     match explain::explain(&loaded.plan, &question) {
         Ok(words) => {
-            print!("{words}");
+            println!("{}", words.trim_end());
             ExitCode::SUCCESS
         }
         Err(words) => {

@@ -19,8 +19,12 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 
+use crate::net::machine;
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    // A kernel that cannot do this has no huge pages to give either.
+    let _ = machine::without_huge_pages();
     // Sockets that the process was started with must be taken before any other descriptor is open.
     let inherited = crate::net::sockets::inherited();
     let arguments = Arguments::parse();

@@ -19,6 +19,9 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_TRIES: usize = 10;
 /// Without a working watcher, the files are looked at this often.
 const POLL: Duration = Duration::from_secs(5);
+/// File systems stamp changes with a clock that moves with the kernel's tick, 10 ms at the slowest: a stamp may be that much
+/// older than the change.
+const STAMP_LAG: Duration = Duration::from_millis(10);
 
 /// A watch over some files, in a task of its own; dropping it ends it.
 #[derive(Debug)]
@@ -89,6 +92,10 @@ impl Look {
         if self.files.is_empty() {
             return;
         }
+        if fingerprints(&self.files) != self.seen {
+            // Whoever changed a file while it was read may not be done with it.
+            tokio::time::sleep(QUIET).await;
+        }
         loop {
             let now = fingerprints(&self.files);
             if now != self.seen {
@@ -120,7 +127,7 @@ fn seen(files: &[PathBuf], since: Option<SystemTime>) -> Vec<Option<Fingerprint>
     // A time in the future says nothing, and would be one for ever.
     let fresh = |file: &PathBuf| {
         let changed = std::fs::metadata(file).and_then(|found| found.modified()).ok();
-        changed.zip(since).is_some_and(|(changed, since)| changed > since && changed <= SystemTime::now())
+        changed.zip(since).is_some_and(|(changed, since)| changed + STAMP_LAG > since && changed <= SystemTime::now())
     };
     for (_, seen) in files.iter().zip(&mut seen).filter(|(file, _)| fresh(file)) {
         *seen = None;
@@ -217,6 +224,19 @@ mod tests {
         let before = SystemTime::now() - Duration::from_secs(5);
         write(&path, "a");
         run(async { Watch::over(vec![path.clone()], Some(before)).changed().await });
+    }
+
+    #[test]
+    fn a_stamp_may_be_older_than_the_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("conf");
+        write(&path, "a");
+        let stamp = std::fs::metadata(&path).and_then(|found| found.modified()).expect("a stamp");
+        run(async {
+            Watch::over(vec![path.clone()], Some(stamp + STAMP_LAG / 2)).changed().await;
+            let mut later = Watch::over(vec![path.clone()], Some(stamp + 2 * STAMP_LAG));
+            assert!(timeout(QUIET * 3, later.changed()).await.is_err());
+        });
     }
 
     #[test]

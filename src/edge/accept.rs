@@ -79,10 +79,11 @@ fn admit<N: Net>(shard: &Rc<Shard<N>>, door: &Rc<Door>, stream: N::Stream) {
         return;
     }
     let place = shard.registry.enter();
-    shard.net.spawn(connection::run(shard.clone(), door.clone(), stream, place));
+    connection::start(shard, door, stream, place);
 }
 
-/// Says why, without waiting for the request. TLS clients get a plain close instead: a handshake costs more than the cap allows.
+/// Says why, without waiting for the request. TLS clients get a plain close instead: a handshake costs more than the
+/// cap allows.
 async fn refuse<N: Net>(shard: Rc<Shard<N>>, stream: N::Stream) {
     let until = shard.net.now().after_ms(REFUSAL_MS);
     let (_, _) = stream.write(Buf::copied(REFUSAL), until).await;

@@ -52,13 +52,14 @@ impl<N: Net> Bound<N> {
             kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.own(ShardId(shard as u32), shards))))
         });
         let policies = policies.collect();
-        // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a lock.
+        // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
+        // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         Bound { plan, counters, tables, policies, upstreams }
     }
 
-    /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this has not.
-    /// Called when the plan is committed, not when it is prepared.
+    /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
+    /// has not. Called when the plan is committed, not when it is prepared.
     pub fn take_effect(&self, before: &Bound<N>, now: Tick) {
         for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
             let known = before.plan.upstreams.iter().find(|known| known.name == plan.name);

@@ -3,11 +3,12 @@
 //! ```text
 //! accept -> establish -> busy <-> parked -> close
 //! ```
-//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives all of that
-//! back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
+//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives
+//! all of that back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::base::{Address, Buf, Tick};
@@ -24,7 +25,7 @@ use crate::wire::forwarded::{Inbound, Scheme};
 use crate::wire::proxy::{self, Header};
 
 /// A connection this long without a byte gives its buffers back.
-const PARK_AFTER_MS: u64 = 1_000;
+const PARK_AFTER_MS: u64 = 100;
 /// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
 const LINGER_MS: u64 = 2_000;
 /// And how much is read from it.
@@ -77,33 +78,37 @@ pub enum Next<N: Net> {
     /// Nothing more will come of it.
     Close,
     /// Quiet for now.
-    Park(Connection<N>),
+    Park(Box<Connection<N>>),
+}
+
+/// Starts the task of one connection.
+///
+/// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the
+/// pieces that only the beginning needs are in a box that goes when they have done their work.
+pub fn start<N: Net>(shard: &Rc<Shard<N>>, door: &Rc<Door>, stream: N::Stream, place: Place<N>) {
+    let established = Box::pin(establish(shard.clone(), door.clone(), stream, place));
+    shard.net.spawn(live(shard.clone(), established));
 }
 
 /// Runs one connection to its end.
-pub async fn run<N: Net>(shard: Rc<Shard<N>>, door: Rc<Door>, stream: N::Stream, place: Place<N>) {
-    let established = Box::pin(establish(shard.clone(), door, stream, place)).await;
-    if let Some(mut connection) = established {
-        loop {
-            match Box::pin(h1::busy(connection)).await {
-                Next::Close => break,
-                Next::Park(parked) => connection = parked,
-            }
-            if !parked(&connection).await {
-                break;
-            }
-            connection.idle_since = connection.shard.net.now();
+async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<Shard<N>>, established: Pin<Box<F>>) {
+    let mut next = established.await;
+    while let Some(connection) = next.take() {
+        let Next::Park(mut parked) = Box::pin(h1::busy(connection)).await else { break };
+        if wait(&parked).await {
+            parked.idle_since = shard.net.now();
+            next = Some(parked);
         }
     }
     shard.tell_drained();
 }
 
 /// Waits without buffers. False where the connection has waited long enough, or the shard drains.
-async fn parked<N: Net>(connection: &Connection<N>) -> bool {
+async fn wait<N: Net>(connection: &Connection<N>) -> bool {
     loop {
         let Some(until) = connection.idle_until() else { return false };
         let until = until.min(connection.shard.drain_idle_until());
-        connection.place.set_idle(true);
+        connection.place.set_idle();
         match connection.stream.readable(until).await {
             Ok(()) => return true,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -153,7 +158,7 @@ async fn establish<N: Net>(
     door: Rc<Door>,
     stream: N::Stream,
     mut place: Place<N>,
-) -> Option<Connection<N>> {
+) -> Option<Box<Connection<N>>> {
     let bound = shard.bound();
     let listener = bound.plan.listener(door.listener()?);
     let until = shard.net.now().after(listener.timeouts.handshake);
@@ -184,7 +189,8 @@ async fn establish<N: Net>(
     place.attach(&stream);
     let idle_since = shard.net.now();
     let first_read = h1::FIRST_READ;
-    Some(Connection { shard, door, stream, place, peer, buf: Buf::empty(), requests: 0, first_read, idle_since })
+    let buf = Buf::empty();
+    Some(Box::new(Connection { shard, door, stream, place, peer, buf, requests: 0, first_read, idle_since }))
 }
 
 /// Shortest PROXY header of either version: `PROXY UNKNOWN` and CRLF.
@@ -250,4 +256,23 @@ impl Peer {
 /// The deadline of the next wait for a request: parked first, then closed.
 pub fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {
     idle_since.after(timeouts.keep_alive).min(park_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::uring::Uring;
+
+    /// The size of the future that a parked connection is in.
+    fn size_of_life<F>(
+        _: impl Fn(Rc<Shard<Uring>>, Pin<Box<std::future::Ready<Option<Box<Connection<Uring>>>>>>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_parked_connection_is_small() {
+        let (life, connection) = (size_of_life(live), size_of::<Connection<Uring>>());
+        assert!(life <= 400 && connection <= 272, "{life} and {connection} bytes");
+    }
 }

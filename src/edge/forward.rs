@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
-use crate::edge::converse::{self, Ended};
+use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Work;
@@ -95,7 +95,8 @@ async fn tries<N: Net, S: Source, K: Client>(
         let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
         let again = match fault.retry {
             Retry::Yes => way.more_tries,
-            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs no try.
+            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs
+            // no try.
             Retry::IfReused if idempotent => {
                 stale += 1;
                 tried = Tried::NONE;
@@ -117,7 +118,8 @@ async fn tries<N: Net, S: Source, K: Client>(
 /// A kept connection is trusted for this long after its last use, where the request can be sent again.
 const TRUSTED: Duration = Duration::from_millis(50);
 
-/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of something else.
+/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of
+/// something else.
 const STALE_MAX: u32 = 3;
 
 /// Faults of one endpoint that another may not have.
@@ -176,16 +178,16 @@ async fn once<N: Net, S: Source, K: Client>(
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
     let trusted = if scene.request.head.method.idempotent() { TRUSTED } else { Duration::ZERO };
-    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, trusted, now) {
+    let (mut origin, origin_use) = match way.upstream.take_idle(index, way.plan, trusted, now) {
         Some(origin) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
-            (origin, true)
+            (origin, OriginUse::Reused)
         }
-        None => (open(exchange, way, &mut flight).await?, false),
+        None => (open(exchange, way, &mut flight).await?, OriginUse::First),
     };
     origin.requests = origin.requests.saturating_add(1);
     scene.watch.begin(&origin.stream, now);
-    let ended = converse::converse(exchange, way, &origin, &mut flight, reused).await;
+    let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();
     exchange.work.record.ended = Some(now);
@@ -200,6 +202,11 @@ async fn once<N: Net, S: Source, K: Client>(
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             flight.judge(outcome_of(fault.kind), now);
+            if cfg!(feature = "canary") {
+                // The mistake that the simulator must find: the rest of this answer meets the next request.
+                way.upstream.keep(origin, way.plan, now);
+                return Err(fault);
+            }
             // A reset tells the endpoint that nobody waits for the rest.
             crate::net::Stream::abort(&*origin.stream);
             Err(fault)
@@ -216,8 +223,7 @@ async fn open<N: Net, S, K>(
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
     let speaker = Speaker { client: &peer.address, local: &peer.local };
-    let dialled =
-        dial::dial(&shard.net, &shard.pool, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
+    let dialled = dial::dial(shard, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

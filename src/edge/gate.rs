@@ -117,8 +117,8 @@ async fn refuse<N: Net, S: Source, K: Client>(
     Ok(Gate::Answered)
 }
 
-/// The response phase, also for answers of our own: policies first, then the route's own changes. `bytes` are those of the
-/// response's head.
+/// The response phase, also for answers of our own: policies first, then the route's own changes. `bytes` are those
+/// of the response's head.
 pub fn adapt<N: Net>(scene: Scene<'_, N>, work: &mut Work, bytes: &[u8]) {
     if let Some(server) = &scene.listener_plan().server_field {
         work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());

@@ -1,5 +1,5 @@
-//! This shard's end of the leases that exact limits live by (`policy::lease`): carries their messages, and lets requests
-//! wait for a grant.
+//! This shard's end of the leases that exact limits live by (`policy::lease`): carries their messages, and lets
+//! requests wait for a grant.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

@@ -7,8 +7,8 @@
 //!                                     └─ forward ─ upstream, dial    which endpoint, which connection
 //!                                          └─ converse ─ respond ─ relay, tunnel
 //! ```
-//! `serve` is the path of a request on one screen. `stream` is the seam to the protocol versions: an exchange sees a head,
-//! a body source and a client to answer, and does not know what carries them.
+//! `serve` is the path of a request on one screen. `stream` is the seam to the protocol versions: an exchange sees a
+//! head, a body source and a client to answer, and does not know what carries them.
 
 pub mod accept;
 pub mod body;

@@ -136,8 +136,8 @@ fn apply(
     }
 }
 
-/// What variables brought in may hold bytes that no field value has (a path parameter is never decoded, but a certificate's
-/// subject may hold anything): they become spaces, so that no line can be made.
+/// What variables brought in may hold bytes that no field value has (a path parameter is never decoded, but a
+/// certificate's subject may hold anything): they become spaces, so that no line can be made.
 fn clean(value: &mut [u8]) {
     value.iter_mut().filter(|byte| byte.is_ascii_control() && **byte != b'\t').for_each(|byte| *byte = b' ');
 }

@@ -1,5 +1,5 @@
-//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while full
-//! reads keep coming.
+//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while
+//! full reads keep coming.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,8 +21,10 @@ pub struct Transfer<'a, N: Net> {
     pub pool: &'a BufPool,
     /// The source's bytes are plain but the sink wants them chunked.
     pub encode: bool,
-    /// Longest silence of either end.
-    pub idle: Duration,
+    /// Longest silence of the source.
+    pub source_idle: Duration,
+    /// Longest that the sink takes nothing.
+    pub sink_idle: Duration,
     /// End of the whole exchange.
     pub deadline: Tick,
     /// Content bytes carried so far.
@@ -32,11 +34,12 @@ pub struct Transfer<'a, N: Net> {
 }
 
 impl<N: Net> Transfer<'_, N> {
-    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger one).
+    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
+    /// one).
     pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
-            let (read, returned) = source.read(buf, self.until()).await;
+            let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
             buf = returned;
             let portion = match read {
                 Ok(portion) => portion,
@@ -46,10 +49,10 @@ impl<N: Net> Transfer<'_, N> {
                 return (Err(fault), buf);
             }
             if self.encode {
-                encode(&mut buf, portion.done, self.pool);
+                encode(&mut buf, if portion.done { Chunk::Last } else { Chunk::Earlier }, self.pool);
             }
             if !buf.is_empty() {
-                let (written, returned) = sink.write(buf, self.until()).await;
+                let (written, returned) = sink.write(buf, self.until(self.sink_idle)).await;
                 buf = returned;
                 if let Err(fault) = written {
                     return (Err(self.timely(fault)), buf);
@@ -74,8 +77,8 @@ impl<N: Net> Transfer<'_, N> {
         Ok(())
     }
 
-    fn until(&self) -> Tick {
-        self.net.now().after(self.idle).min(self.deadline)
+    fn until(&self, idle: Duration) -> Tick {
+        self.net.now().after(idle).min(self.deadline)
     }
 
     /// A timeout at the end of the exchange is the exchange's, not the peer's.
@@ -94,8 +97,17 @@ impl<N: Net> Transfer<'_, N> {
     }
 }
 
+/// Which of a body's chunks a portion becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// More will follow.
+    Earlier,
+    /// The body ends with it.
+    Last,
+}
+
 /// Puts a plain portion into the chunked coding, in place where there is room.
-pub fn encode(buf: &mut Buf, done: bool, pool: &BufPool) {
+pub fn encode(buf: &mut Buf, chunk: Chunk, pool: &BufPool) {
     let mut digits = [0; CHUNK_HEADROOM];
     let header = chunk_header(buf.len(), &mut digits);
     let framed = !buf.is_empty();
@@ -114,7 +126,7 @@ pub fn encode(buf: &mut Buf, done: bool, pool: &BufPool) {
     if framed {
         fits = buf.prepend(header) && buf.append(b"\r\n");
     }
-    if done {
+    if chunk == Chunk::Last {
         fits = fits && buf.append(b"0\r\n\r\n");
     }
     debug_assert!(fits, "room for a chunk's frame was made above");
@@ -164,13 +176,13 @@ mod tests {
         let mut roomy = pool.take(4096);
         roomy.reset(CHUNK_HEADROOM);
         assert!(roomy.append(b"hello, world, chunk"));
-        encode(&mut roomy, false, &pool);
+        encode(&mut roomy, Chunk::Earlier, &pool);
         assert_eq!(roomy.filled(), b"13\r\nhello, world, chunk\r\n");
         let mut tight = Buf::copied(b"tail");
-        encode(&mut tight, true, &pool);
+        encode(&mut tight, Chunk::Last, &pool);
         assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\n\r\n");
         let mut nothing = Buf::empty();
-        encode(&mut nothing, true, &pool);
+        encode(&mut nothing, Chunk::Last, &pool);
         assert_eq!(nothing.filled(), b"0\r\n\r\n");
     }
 }

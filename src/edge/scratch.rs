@@ -1,4 +1,5 @@
-//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates nothing.
+//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates
+//! nothing.
 
 use std::cell::RefCell;
 
@@ -119,6 +120,7 @@ impl Work {
 
 /// A shard's free scratch.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "scratch is lent as a box, so that lending it moves a pointer")]
 pub struct ScratchPool {
     free: RefCell<Vec<Box<Scratch>>>,
 }

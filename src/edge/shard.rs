@@ -1,5 +1,5 @@
-//! One shard: a thread with its own listeners, connections, pools, buckets and counters, sharing nothing with others but
-//! the plan.
+//! One shard: a thread with its own listeners, connections, pools, buckets and counters, sharing nothing with others
+//! but the plan.
 //!
 //! `run` is the thread's main task: it takes messages from the control plane, keeps house about once a second, and ends
 //! when told to. Everything else on the shard are tasks that hold an `Rc<Shard>`.
@@ -26,8 +26,8 @@ use crate::net::{Ear, Net};
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
-/// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way when the drain
-/// began, and a close would lose it.
+/// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way
+/// when the drain began, and a close would lose it.
 const DRAIN_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
@@ -126,7 +126,8 @@ impl<N: Net> Shard<N> {
         self.drain_idle_until.get()
     }
 
-    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping takes.
+    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping
+    /// takes.
     pub fn wall_at(&self, tick: Tick) -> Wall {
         let (then, wall) = self.clock.get();
         Wall(wall.0 + tick.micros_since(then))
@@ -151,7 +152,9 @@ impl<N: Net> Shard<N> {
                     upstream.cluster.borrow_mut().set_endpoints(&endpoints, now);
                 });
             }
-            ToShard::Health { upstream, address, up } => self.set_health(&upstream, &address, up),
+            ToShard::Health { upstream, address, up } => {
+                self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
+            }
             ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
@@ -175,8 +178,7 @@ impl<N: Net> Shard<N> {
         }
     }
 
-    fn set_health(&self, upstream: &str, address: &Address, up: bool) {
-        let health = if up { Health::Up } else { Health::Down };
+    fn set_health(&self, upstream: &str, address: &Address, health: Health) {
         for upstream in self.named(upstream) {
             upstream.cluster.borrow_mut().set_health(address, health, self.net.now());
         }

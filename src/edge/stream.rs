@@ -1,8 +1,8 @@
 //! Hot. Bodies in motion: where portions come from and where they go, whatever the protocol version.
 //!
 //! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two
-//! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also takes
-//! response heads: one exchange's way back.
+//! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also
+//! takes response heads: one exchange's way back.
 
 use std::future::Future;
 use std::io;
@@ -53,8 +53,8 @@ pub trait Source {
     fn decode(&mut self);
     /// The whole body was seen.
     fn done(&self) -> bool;
-    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body stays in
-    /// the window; what comes behind it is kept as leftover.
+    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body
+    /// stays in the window; what comes behind it is kept as leftover.
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
     /// Appends the next raw bytes to `buf`. After `done` it must not be called again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;

@@ -22,6 +22,8 @@ pub async fn run<N: Net, S: Source, K: Client>(
 ) {
     let Exchange { scene, source, client, work } = exchange;
     let shard = scene.shard;
+    // In a tunnel an end from the client is half an end, and the other half goes on.
+    scene.watch.end();
     shard.tunnels.set(shard.tunnels.get() + 1);
     let last = Cell::new(shard.net.now());
     let side = Pipe { net: &shard.net, way, last: &last, failed: &Cell::new(false) };

@@ -178,8 +178,9 @@ impl<N: Net> Upstream<N> {
         cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not looked at:
-    /// the look is a system call, and a request that may be sent again loses nothing where the peer closed just now.
+    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not
+    /// looked at: the look is a system call, and a request that may be sent again loses nothing where the peer closed
+    /// just now.
     pub fn take_idle(
         &self,
         index: EndpointIndex,
@@ -239,7 +240,8 @@ impl<N: Net> Upstream<N> {
         self.open_count.set(self.open_count.get().saturating_sub(1));
     }
 
-    /// Closes kept connections that are too old, that the peer has closed, or whose endpoint left. Called about once a second.
+    /// Closes kept connections that are too old, that the peer has closed, or whose endpoint left. Called about once
+    /// a second.
     pub fn sweep(&self, plan: &UpstreamPlan, now: Tick) {
         let mut stale = Vec::new();
         let mut kept_count = 0;

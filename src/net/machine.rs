@@ -1,5 +1,5 @@
-//! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and `Wall`,
-//! its cores, its limit on descriptors, and three socket calls.
+//! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and
+//! `Wall`, its cores, its limit on descriptors, and three socket calls.
 //!
 //! Both planes use it; `Tick`s of all threads have the same start and may be compared.
 
@@ -51,6 +51,13 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Keeps the kernel from backing this process with huge pages. A proxy holds little memory in many places; with huge
+/// pages each of these places would cost two megabytes.
+pub fn without_huge_pages() -> io::Result<()> {
+    // SAFETY: the call takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }).map(drop)
+}
+
 /// An eventfd: not blocking, closed on exec.
 pub(super) fn event() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no pointers.
@@ -80,8 +87,8 @@ pub(super) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), &nobody, size) }).map(drop)
 }
 
-/// Makes the group of SO_REUSEPORT sockets that `socket` belongs to give a connection to the socket numbered as the CPU that
-/// received it, modulo `sockets`. Sockets are numbered in the order in which they began to listen.
+/// Makes the group of SO_REUSEPORT sockets that `socket` belongs to give a connection to the socket numbered as the
+/// CPU that received it, modulo `sockets`. Sockets are numbered in the order in which they began to listen.
 pub(super) fn steer_by_core(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
     const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
     let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };

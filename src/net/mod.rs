@@ -1,7 +1,8 @@
 //! The machine, behind one seam: connections, listeners, time and chance as the data plane sees them.
 //!
-//! The pipeline in `edge` is generic over `Net`. In production that is `uring::Uring` (monoio on io_uring, or its epoll
-//! driver); in tests `sim::Sim` (virtual time, seeded faults). Nothing else in the data plane reads a clock or a socket.
+//! The pipeline in `edge` is generic over `Net`. In production that is `uring::Uring` (monoio on io_uring, or its
+//! epoll driver); in tests `sim::Sim` (virtual time, seeded faults). Nothing else in the data plane reads a clock or
+//! a socket.
 //!
 //! Rules every implementation keeps:
 //! - A buffer given to `read` or `write` always comes back, with whatever arrived in it.
@@ -89,27 +90,28 @@ pub enum Peek {
 
 /// A connected byte stream. Methods take `&self`, so that one task can read and write at once.
 pub trait Stream: 'static {
-    /// Reads once into `buf`'s spare memory and returns the count; zero is the peer's end (or a `buf` without spare room).
-    /// After `ErrorKind::TimedOut` the reading side is finished, the writing side still works.
+    /// Reads once into `buf`'s spare memory and returns the count; zero is the peer's end (or a `buf` without spare
+    /// room). After `ErrorKind::TimedOut` the reading side is finished, the writing side still works.
     fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
 
-    /// As `read`, for the wait between requests: after `TimedOut` or `Interrupted` (see `interrupt`) nothing is lost and the
-    /// stream can be read again.
+    /// As `read`, for the wait between requests: after `TimedOut` or `Interrupted` (see `interrupt`) nothing is lost
+    /// and the stream can be read again.
     fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
 
     /// Waits until something (bytes, an end, an error) can be read; holds no buffer. `TimedOut` and `Interrupted` as in
     /// `read_idle`. May be dropped.
     fn readable(&self, until: Tick) -> impl Future<Output = io::Result<()>>;
 
-    /// Writes the whole window of `buf` and consumes it. On an error the window holds what is not known to be sent. After
-    /// `TimedOut` the writing side is finished.
+    /// Writes the whole window of `buf` and consumes it. On an error the window holds what is not known to be sent.
+    /// After `TimedOut` the writing side is finished.
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)>;
 
-    /// Sends what fits at once and gives its count; zero where nothing fits or a write is in flight. Only for the last words
-    /// of a protocol (the TLS close_notify), which nobody waits for.
+    /// Sends what fits at once and gives its count; zero where nothing fits or a write is in flight. Only for the
+    /// last words of a protocol (the TLS close_notify), which nobody waits for.
     fn write_now(&self, bytes: &[u8]) -> usize;
 
-    /// Makes a pending `read_idle` or `readable` (or, if none is pending, the next one) return `ErrorKind::Interrupted`.
+    /// Makes a pending `read_idle` or `readable` (or, if none is pending, the next one) return
+    /// `ErrorKind::Interrupted`.
     fn interrupt(&self);
 
     /// Ends a pending or later `read` with zero, as if the peer had closed. Writing still works.
@@ -118,7 +120,8 @@ pub trait Stream: 'static {
     /// Sends the end of our side (FIN); reading still works.
     fn finish(&self);
 
-    /// Makes the coming close a reset (RST), so that the peer cannot take what it got for complete. Everything pending fails.
+    /// Makes the coming close a reset (RST), so that the peer cannot take what it got for complete. Everything
+    /// pending fails.
     fn abort(&self);
 
     /// Looks, without consuming: has the peer closed while nobody was reading?

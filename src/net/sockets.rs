@@ -1,5 +1,5 @@
-//! Listening sockets: opened, inherited and handed over by the control plane, as plain descriptors that shards turn into
-//! listeners. Nothing here waits, and nothing here is on a request's path.
+//! Listening sockets: opened, inherited and handed over by the control plane, as plain descriptors that shards turn
+//! into listeners. Nothing here waits, and nothing here is on a request's path.
 //!
 //! Every descriptor is close-on-exec; what a successor inherits is a duplicate made for it (`HandOver`).
 
@@ -60,8 +60,8 @@ impl ListenSocket {
         Ok(ListenSocket { fd: self.fd.try_clone()?, address: self.address.clone() })
     }
 
-    /// Sends each connection to the socket of the core that received it. `sockets` is how many listen on this port, one for
-    /// each shard, opened in the order of the shards' cores.
+    /// Sends each connection to the socket of the core that received it. `sockets` is how many listen on this port,
+    /// one for each shard, opened in the order of the shards' cores.
     pub fn steer_by_core(&self, sockets: u32) -> io::Result<()> {
         machine::steer_by_core(self.fd.as_fd(), sockets)
     }
@@ -82,8 +82,8 @@ impl ListenSocket {
     }
 }
 
-/// Opens a listening socket at `address`. For a Unix path, a socket file that nobody listens on any more is replaced; one
-/// that is in use is `ErrorKind::AddrInUse`.
+/// Opens a listening socket at `address`. For a Unix path, a socket file that nobody listens on any more is replaced;
+/// one that is in use is `ErrorKind::AddrInUse`.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<ListenSocket> {
     match address {
         Address::Inet(address) => listen_tcp(*address, options),
@@ -105,9 +105,10 @@ pub struct Inherited {
     pub socket: ListenSocket,
 }
 
-/// Takes the listening sockets that the process was started with: from a predecessor of ours (`HandOver`), or from systemd
-/// (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`). To be called once, first thing, before any other descriptor is open.
-/// A descriptor that is not what it should be is an error: running without it would lose connections silently.
+/// Takes the listening sockets that the process was started with: from a predecessor of ours (`HandOver`), or from
+/// systemd (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`). To be called once, first thing, before any other
+/// descriptor is open. A descriptor that is not what it should be is an error: running without it would lose
+/// connections silently.
 pub fn inherited() -> io::Result<Vec<Inherited>> {
     let variable = |name| env::var(name).unwrap_or_default();
     let handed = variable(HAND_OVER);
@@ -122,8 +123,8 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
         .collect()
 }
 
-/// Duplicates of listening sockets that the next program to be started inherits, and the variable that tells it of them.
-/// Keep it until the program was started; dropping it closes the duplicates on our side.
+/// Duplicates of listening sockets that the next program to be started inherits, and the variable that tells it of
+/// them. Keep it until the program was started; dropping it closes the duplicates on our side.
 #[derive(Debug)]
 pub struct HandOver {
     duplicates: Vec<OwnedFd>,

@@ -1,12 +1,13 @@
 //! Hot. TLS over any `Stream`, as a `Stream`: rustls does the protocol, this file moves the bytes.
 //!
-//! Reading and writing may be in flight at once in one task. Ciphertext leaves in the order in which rustls made it, because
-//! whoever sends holds the turn (`turn`); a reader that makes rustls answer (a key update) sends the answer itself if
-//! nobody else is sending, and otherwise leaves it to whoever is. The connection is never borrowed across an await.
+//! Reading and writing may be in flight at once in one task. Ciphertext leaves in the order in which rustls made it,
+//! because whoever sends holds the turn (`turn`); a reader that makes rustls answer (a key update) sends the answer
+//! itself if nobody else is sending, and otherwise leaves it to whoever is. The connection is never borrowed across
+//! an await.
 //!
-//! Ciphertext is received into the spare memory of the reader's own buffer, handed to rustls, and overwritten with the
-//! plaintext, which is never longer. So a read takes no second buffer, and an idle connection holds none. A write takes one
-//! from the pool while it is in flight, and sends all its records in one call.
+//! Ciphertext is received into the spare memory of the reader's own buffer, handed to rustls, and overwritten with
+//! the plaintext, which is never longer. So a read takes no second buffer, and an idle connection holds none. A write
+//! takes one from the pool while it is in flight, and sends all its records in one call.
 //!
 //! The end of a connection is truthful: an end without close_notify is `ErrorKind::UnexpectedEof`, not zero (RFC 8446
 //! section 6.1).
@@ -182,11 +183,11 @@ impl<S: Stream> Tls<S> {
         Ok(())
     }
 
-    /// Hands rustls the `count` bytes of ciphertext at the front of `region`, and puts what it decrypts in their place. Gives
-    /// the count of that; more may wait inside rustls.
+    /// Hands rustls the `count` bytes of ciphertext at the front of `region`, and puts what it decrypts in their
+    /// place. Gives the count of that; more may wait inside rustls.
     ///
-    /// rustls refuses ciphertext while more than 16 KiB of plaintext wait inside. That cannot happen: plaintext is taken out
-    /// into the room of the ciphertext already handed over, and only one record may have begun before it.
+    /// rustls refuses ciphertext while more than 16 KiB of plaintext wait inside. That cannot happen: plaintext is
+    /// taken out into the room of the ciphertext already handed over, and only one record may have begun before it.
     fn replace(&self, region: &mut [u8], count: usize) -> io::Result<usize> {
         let (mut taken, mut filled) = (0, 0);
         while taken < count {
@@ -322,8 +323,8 @@ impl<S: Stream> Tls<S> {
         (result, buf)
     }
 
-    /// The records of the front of `plaintext`, after what rustls had to send before, and how many bytes of it they hold.
-    /// Empty where there is nothing to send.
+    /// The records of the front of `plaintext`, after what rustls had to send before, and how many bytes of it they
+    /// hold. Empty where there is nothing to send.
     fn encrypt(&self, plaintext: &[u8]) -> io::Result<(Buf, usize)> {
         let mut connection = self.connection.borrow_mut();
         let chunk = &plaintext[..plaintext.len().min(WRITE_MAX)];
@@ -343,8 +344,8 @@ impl<S: Stream> Tls<S> {
         Ok((ciphertext, taken))
     }
 
-    /// Sends close_notify, or the alert of a fatal error, and then the end of our side, without waiting. What does not fit
-    /// is sent by the next read: a connection that is closed with care is read until the peer closes it, too.
+    /// Sends close_notify, or the alert of a fatal error, and then the end of our side, without waiting. What does
+    /// not fit is sent by the next read: a connection that is closed with care is read until the peer closes it, too.
     fn last_words(&self) {
         let Some(turn) = self.turn.take_if_free() else {
             self.ending.set(Ending::Asked);
@@ -416,8 +417,8 @@ impl<S: Stream> Stream for Tls<S> {
         self.inner.abort();
     }
 
-    /// Ciphertext that waits counts as bytes, also where it is none (close_notify, a session ticket): a connection that is
-    /// to be used again should have been quiet.
+    /// Ciphertext that waits counts as bytes, also where it is none (close_notify, a session ticket): a connection
+    /// that is to be used again should have been quiet.
     fn peek(&self) -> Peek {
         match self.waiting.get() {
             0 => self.inner.peek(),

@@ -1,8 +1,8 @@
 //! Hot. The machine in production: `Net` over monoio, on io_uring or, where the kernel refuses it, on epoll.
 //!
-//! Only this file and those in its folder name monoio. What they add to it is deadlines that cost a store (`flow`, `shard`),
-//! reads that are cancelled without losing what had arrived, accepts that lose no connection, and tasks whose panics stay
-//! theirs. One thread has one `Uring`; nothing of it leaves the thread.
+//! Only this file and those in its folder name monoio. What they add to it is deadlines that cost a store (`flow`,
+//! `shard`), reads that are cancelled without losing what had arrived, accepts that lose no connection, and tasks
+//! whose panics stay theirs. One thread has one `Uring`; nothing of it leaves the thread.
 
 use std::future::{Future, pending};
 use std::io;
@@ -98,8 +98,8 @@ impl Driver {
     }
 }
 
-/// Runs a shard on the current thread until the future that `main` makes is ready. Tasks that still wait then are not run
-/// any more.
+/// Runs a shard on the current thread until the future that `main` makes is ready. Tasks that still wait then are not
+/// run any more.
 pub fn run<F, M>(options: &RunOptions, main: M) -> io::Result<()>
 where
     F: Future<Output = ()>,
@@ -192,8 +192,8 @@ impl Net for Uring {
 const RING_ENTRIES: u32 = 1024;
 /// The runtime makes no smaller ring.
 const RING_ENTRIES_MIN: u32 = 256;
-/// Many more operations wait than are submitted at once: each idle connection has one. What overflows the completion ring
-/// is kept by the kernel in a slower list.
+/// Many more operations wait than are submitted at once: each idle connection has one. What overflows the completion
+/// ring is kept by the kernel in a slower list.
 const COMPLETIONS_PER_ENTRY: u32 = 4;
 /// Further away than any sleep has to be exact: whoever sleeps longer looks again.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -208,7 +208,8 @@ fn warn_once(said: &AtomicBool, what: &'static str) {
     }
 }
 
-/// The ring's flags that pay: completions wait until the thread asks for them, and one bad entry does not hold up a batch.
+/// The ring's flags that pay: completions wait until the thread asks for them, and one bad entry does not hold up a
+/// batch.
 fn tuned(options: &RunOptions) -> io_uring::Builder {
     let mut builder = io_uring::IoUring::builder();
     builder.setup_cqsize(options.ring_entries.max(RING_ENTRIES_MIN) * COMPLETIONS_PER_ENTRY);

@@ -1,7 +1,8 @@
-//! Hot. Values on their way into a path or URL that we write: what could end a part of it, or a line, is percent-encoded.
+//! Hot. Values on their way into a path or URL that we write: what could end a part of it, or a line, is
+//! percent-encoded.
 //!
-//! Values come from clients. `%` with two hex digits stays, because paths and queries are encoded as they come; any other
-//! `%` becomes `%25`.
+//! Values come from clients. `%` with two hex digits stays, because paths and queries are encoded as they come; any
+//! other `%` becomes `%25`.
 
 use crate::wire::template::{Lookup, Variable};
 

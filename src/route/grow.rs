@@ -1,5 +1,5 @@
-//! Builds the arena of `route::tree`: patterns are grown into a loose tree first, then laid out so that the children of a
-//! node stand side by side.
+//! Builds the arena of `route::tree`: patterns are grown into a loose tree first, then laid out so that the children
+//! of a node stand side by side.
 
 use std::collections::BTreeMap;
 
@@ -196,7 +196,8 @@ impl Forest {
         start
     }
 
-    /// Fills in the best rank at and below each node. Children stand behind their parents, so from the end to the front.
+    /// Fills in the best rank at and below each node. Children stand behind their parents, so from the end to the
+    /// front.
     fn bound(&mut self) {
         for id in (0..self.nodes.len()).rev() {
             let node = self.nodes[id];

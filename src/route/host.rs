@@ -25,7 +25,8 @@ pub struct Hosts {
 
 impl Default for Hosts {
     fn default() -> Hosts {
-        // The keys are the operator's own, so nobody can choose them to collide, and fixed seeds keep counts repeatable.
+        // The keys are the operator's own, so nobody can choose them to collide, and fixed seeds keep counts
+        // repeatable.
         let state = RandomState::with_seeds(1, 2, 3, 4);
         Hosts {
             exact: HashMap::with_hasher(state.clone()),

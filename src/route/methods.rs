@@ -1,5 +1,5 @@
-//! Hot. Sets of methods as bits: one for each method that we know by name, one for each other token that a rule names, one for
-//! all the rest.
+//! Hot. Sets of methods as bits: one for each method that we know by name, one for each other token that a rule
+//! names, one for all the rest.
 
 use crate::wire::head::Method;
 

@@ -10,21 +10,20 @@
 //! 1. The higher `priority`. It is 0 unless the user says otherwise: the one place where a user overrides the rest.
 //! 2. The more specific host: exact, then `*.suffix` by length of the suffix, then any. `*.a.b` takes every host below
 //!    `a.b` at any depth, not `a.b` itself.
-//! 3. The more specific path:
-//!    - an exact path,
-//!    - a regular expression, the longer text first,
-//!    - templates and prefixes, segment by segment from the left; at the first difference a literal segment goes before a
-//!      parameter with literal text around it, that before a bare parameter, that before `{*rest}`, and that before the
-//!      end of a prefix. Of two prefixes, this is the longer one.
+//! 3. The more specific path: - an exact path, - a regular expression, the longer text first, - templates and
+//!    prefixes, segment by segment from the left; at the first difference a literal segment goes before a
+//!    parameter with literal text around it, that before a bare parameter, that before `{*rest}`, and that before the
+//!    end of a prefix. Of two prefixes, this is the longer one.
 //! 4. The one that names methods, fewer before more.
 //! 5. More header matchers, 6. more query matchers, 7. more cookie matchers.
 //! 8. The narrower source network.
 //! 9. The smaller name. Rules that only a name tells apart and that match the same requests are reported.
 //!
-//! This is the precedence of the Kubernetes Gateway API, extended to what that API leaves open. A rule that fails on any
-//! matcher steps aside for the next, also for one of a less specific host: a route for any host is what is left for
-//! the requests that no route of their own host takes. A prefix ends at a slash (`/api` takes `/api` and `/api/x`, not
-//! `/apix`). A regular expression must match the whole path. Methods are taken literally: `GET` does not include `HEAD`.
+//! This is the precedence of the Kubernetes Gateway API, extended to what that API leaves open. A rule that fails on
+//! any matcher steps aside for the next, also for one of a less specific host: a route for any host is what is left
+//! for the requests that no route of their own host takes. A prefix ends at a slash (`/api` takes `/api` and
+//! `/api/x`, not `/apix`). A regular expression must match the whole path. Methods are taken literally: `GET` does
+//! not include `HEAD`.
 
 mod build;
 mod condition;

@@ -1,5 +1,5 @@
-//! Hot. What a route's pattern took out of a path, and the memory that a search needs. Kept by an exchange and reused, so
-//! that finding a route allocates nothing.
+//! Hot. What a route's pattern took out of a path, and the memory that a search needs. Kept by an exchange and
+//! reused, so that finding a route allocates nothing.
 
 use crate::base::Span;
 use crate::base::limits::PARAMS_MAX;

@@ -1,7 +1,7 @@
 //! What a rule asks of a path, and how such patterns are written.
 //!
-//! Patterns are compared byte for byte with the normalised path; whoever makes a rule normalises its literals in the same
-//! way first. No pattern reads a request here: that is `route::tree`'s work.
+//! Patterns are compared byte for byte with the normalised path; whoever makes a rule normalises its literals in the
+//! same way first. No pattern reads a request here: that is `route::tree`'s work.
 
 use std::fmt;
 
@@ -23,8 +23,8 @@ pub enum PathPattern {
 
 /// A path with parameters: `/users/{id}`, `/v1/models/{model}:generate`, `/files/{*rest}`.
 ///
-/// A parameter is one segment or a part of one (with literal text before and after it), and never empty. `{*rest}` stands
-/// last and takes at least one byte, slashes included. `{{` and `}}` stand for the braces themselves.
+/// A parameter is one segment or a part of one (with literal text before and after it), and never empty. `{*rest}`
+/// stands last and takes at least one byte, slashes included. `{{` and `}}` stand for the braces themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathTemplate {
     text: Box<str>,

@@ -95,8 +95,8 @@ impl Redirect {
         matches!(status, 301 | 302 | 303 | 307 | 308)
     }
 
-    /// Appends the value of `Location` to `out`. False, and nothing appended, where values make no URL; the request must
-    /// be refused.
+    /// Appends the value of `Location` to `out`. False, and nothing appended, where values make no URL; the request
+    /// must be refused.
     #[must_use]
     pub fn location(&self, asked: &Asked<'_>, lookup: &impl Lookup, out: &mut Vec<u8>) -> bool {
         let start = out.len();

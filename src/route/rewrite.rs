@@ -1,7 +1,8 @@
 //! Hot. What an upstream sees instead of what the client asked for: the path (with its query) and the host.
 //!
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.
-//! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a rewrite.
+//! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a
+//! rewrite.
 
 use std::fmt;
 
@@ -166,6 +167,7 @@ impl RegexRewrite {
                 continue;
             }
             let (name, len) = capture_name(rest).ok_or(RewriteError::Dollar(dollar))?;
+            // tidy(hot): rewrites are compiled when a configuration is loaded.
             let group = group(&regex, name).ok_or_else(|| RewriteError::Capture(name.to_owned()))?;
             pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
             pieces.push(Piece::Capture(group));

@@ -28,9 +28,9 @@ pub struct Rule {
     pub hosts: Vec<HostPattern>,
     /// The path.
     pub path: PathPattern,
-    /// The route's parameters in the order in which its templates count them. A match leaves its spans in this order; one
-    /// that the pattern does not have is left empty. Normally the pattern's own names, in its order; different only for a
-    /// route with several rules.
+    /// The route's parameters in the order in which its templates count them. A match leaves its spans in this order;
+    /// one that the pattern does not have is left empty. Normally the pattern's own names, in its order; different
+    /// only for a route with several rules.
     pub params: Vec<Box<str>>,
     /// Method tokens, of which one must match exactly (`GET` does not include `HEAD`); empty means any.
     pub methods: Vec<Box<str>>,

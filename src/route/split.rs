@@ -1,6 +1,8 @@
-//! Hot. Which of several weighted targets takes a request: by a draw, or by a key so that the same client stays where it is.
+//! Hot. Which of several weighted targets takes a request: by a draw, or by a key so that the same client stays where
+//! it is.
 //!
-//! Weights are summed up once. A target of weight zero takes nothing; where all weights are zero, nothing takes anything.
+//! Weights are summed up once. A target of weight zero takes nothing; where all weights are zero, nothing takes
+//! anything.
 
 use std::net::IpAddr;
 
@@ -70,8 +72,8 @@ impl Stick {
     }
 }
 
-/// FNV-1a with a final mix (that of SplitMix64), because FNV's high bits, which `Split::target` looks at, are weak for short
-/// keys. Not secret: a client that can choose its key can choose its target.
+/// FNV-1a with a final mix (that of SplitMix64), because FNV's high bits, which `Split::target` looks at, are weak
+/// for short keys. Not secret: a client that can choose its key can choose its target.
 pub fn stable_hash(key: &[u8], salt: u64) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let mut hash = key.iter().fold(salt ^ 0xCBF2_9CE4_8422_2325, fold);

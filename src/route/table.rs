@@ -1,7 +1,7 @@
 //! Hot. The routing table of one listener: which route takes a request.
 //!
-//! A table is built once from rules and never changes. Ranks are positions in the order of precedence: the matching rule of
-//! the smallest rank wins, and there is no other notion of "better" anywhere in a search.
+//! A table is built once from rules and never changes. Ranks are positions in the order of precedence: the matching
+//! rule of the smallest rank wins, and there is no other notion of "better" anywhere in a search.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub enum Found {
 
 /// The compiled rules of one listener.
 ///
-/// Clones share the tree. What they do not share are the scratch memories of regular expressions, in which threads would
-/// meet at a lock: so each shard keeps a clone of its own.
+/// Clones share the tree. What they do not share are the scratch memories of regular expressions, in which threads
+/// would meet at a lock: so each shard keeps a clone of its own.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) shared: Arc<Shared>,

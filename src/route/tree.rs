@@ -1,9 +1,10 @@
 //! Hot. The radix tree over paths: compressed literal edges, parameter edges, and lists of rules at its nodes.
 //!
-//! Every node is reached in at most one way for a given path, because a literal edge takes fixed bytes and a parameter edge takes
-//! the rest of its segment without the edge's suffix. So a search visits each node at most once. Each node knows the best
-//! rank below it; a search never enters a part of the tree that cannot beat what it has (branch and bound), so the
-//! answer is the rule of the smallest rank that matches, whatever shape the tree has. `route::grow` builds it.
+//! Every node is reached in at most one way for a given path, because a literal edge takes fixed bytes and a
+//! parameter edge takes the rest of its segment without the edge's suffix. So a search visits each node at most once.
+//! Each node knows the best rank below it; a search never enters a part of the tree that cannot beat what it has
+//! (branch and bound), so the answer is the rule of the smallest rank that matches, whatever shape the tree has.
+//! `route::grow` builds it.
 
 use crate::base::Span;
 use crate::route::host::TreeId;
@@ -80,7 +81,8 @@ pub(super) trait Judge {
     /// Ranks at or above this are of no interest any more.
     fn bar(&self) -> u32;
 
-    /// The paths of these rules match (of regular expressions only the literal prefix does); `spans` are what they take.
+    /// The paths of these rules match (of regular expressions only the literal prefix does); `spans` are what they
+    /// take.
     fn judge(&mut self, ranks: &[u32], spans: &Spans);
 }
 
@@ -186,7 +188,8 @@ impl Forest {
     }
 }
 
-/// Where a parameter that starts at `at` ends: at the end of its segment without `suffix`. `None` where it would be empty.
+/// Where a parameter that starts at `at` ends: at the end of its segment without `suffix`. `None` where it would be
+/// empty.
 fn segment(path: &[u8], at: usize, suffix: &[u8]) -> Option<usize> {
     let rest = &path[at..];
     let len = segment_len(rest);
@@ -222,7 +225,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn segments_end_at_the_first_slash(text in prop::collection::vec(prop::sample::select(b"a/.0\xaf\x2e\x30\x00\xff".to_vec()), 0..40)) {
+        fn segments_end_at_the_first_slash(
+            text in prop::collection::vec(prop::sample::select(b"a/.0\xaf\x2e\x30\x00\xff".to_vec()), 0..40),
+        ) {
             prop_assert_eq!(segment_len(&text), text.iter().position(|byte| *byte == b'/').unwrap_or(text.len()));
         }
 

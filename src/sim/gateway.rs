@@ -1,7 +1,7 @@
 //! The gateway in a simulated world: real shards, and a control plane that does what the real one does to them.
 //!
-//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact limits,
-//! reloads, drains and stops.
+//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact
+//! limits, reloads, drains and stops.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,12 +21,12 @@ use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
 use crate::policy::Policy;
 use crate::policy::lease::Accounts;
+use crate::sim::common::Common;
 use crate::sim::latch::Latch;
-use crate::sim::scenario::Scenario;
 
 /// The control plane of a simulated gateway.
 pub struct Gateway {
-    scenario: Scenario,
+    common: Rc<Common>,
     listen: Address,
     origins: Vec<Address>,
     sim: Sim,
@@ -52,10 +52,10 @@ struct Shard {
 
 impl Gateway {
     /// Starts its shards, which do nothing before the first plan.
-    pub fn start(simulation: &Simulation, scenario: &Scenario, listen: Address, origins: Vec<Address>) -> Rc<Gateway> {
+    pub fn start(simulation: &Simulation, common: &Rc<Common>, origins: Vec<Address>) -> Rc<Gateway> {
         let (outbox, heard) = bounded(FROM_SHARD_MAX);
         let bell = Bell::silent();
-        let shards = (0..scenario.shards).map(|number| {
+        let shards = (0..common.scenario.shards).map(|number| {
             let sim = simulation.host(&format!("shard{number}"), [10, 0, 1, number as u8 + 1]);
             let (queue, inbox) = bounded(TO_SHARD_MAX);
             let ringing = bell.clone();
@@ -68,8 +68,8 @@ impl Gateway {
             Shard { sim, queue, bell, counters, prepared: never.clone(), committed: never, drained: Cell::new(false) }
         });
         let gateway = Rc::new(Gateway {
-            scenario: scenario.clone(),
-            listen,
+            common: common.clone(),
+            listen: common.gateway.clone(),
             origins,
             sim: simulation.host("control", [10, 0, 1, 200]),
             shards: shards.collect(),
@@ -87,9 +87,7 @@ impl Gateway {
 
     async fn hear(self: Rc<Self>, ear: <Sim as Net>::Ear) {
         while !self.stopped.get() {
-            while let Ok((shard, message)) = self.heard.try_recv() {
-                self.take(shard, message);
-            }
+            self.take_all();
             self.latch.notify();
             ear.hear().await;
         }
@@ -109,7 +107,33 @@ impl Gateway {
                     self.send(to.0 as usize, ToShard::Lease(reply));
                 }
             }
-            FromShard::Started { .. } | FromShard::LogLines(_) => {}
+            FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
+            FromShard::Started { .. } => {}
+        }
+    }
+
+    /// One line of the access log, empty behind the last one.
+    fn log(&self, line: &[u8]) {
+        if line.is_empty() {
+            return;
+        }
+        let shown = String::from_utf8_lossy(line);
+        let Ok(fields) = serde_json::from_slice::<serde_json::Value>(line) else {
+            return self.sim.fail(format!("the access log has a line that is no JSON: {shown}"));
+        };
+        let exchange = fields["target"].as_str().and_then(|target| target.strip_prefix("/e/")?.parse().ok());
+        let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        if let (Some(exchange), Some(status)) = (exchange, status)
+            && let Err(broken) = self.common.ledger.borrow_mut().logged(exchange, status)
+        {
+            self.sim.fail(format!("{broken}: {shown}"));
+        }
+    }
+
+    /// Takes in what shards have said.
+    pub fn take_all(&self) {
+        while let Ok((shard, message)) = self.heard.try_recv() {
+            self.take(shard, message);
         }
     }
 
@@ -124,7 +148,7 @@ impl Gateway {
     /// Compiles the next generation of the configuration and brings it to all shards: prepared everywhere, then used.
     pub async fn load(&self) {
         let generation = self.generation.replace(self.generation.get() + 1);
-        let text = self.scenario.toml(generation, &self.listen, &self.origins);
+        let text = self.common.scenario.toml(generation, &self.listen, &self.origins);
         let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
         let plan = match config::load(&source, &Environment::sealed()) {
             Ok(loaded) => loaded.plan,
@@ -162,7 +186,7 @@ impl Gateway {
 
     /// Waits until all shards are so far. A shard that is not within an hour never will be.
     async fn all(&self, condition: impl Fn(&Shard) -> bool) {
-        let until = self.sim.now().after(self.scenario.patience());
+        let until = self.sim.now().after(self.common.scenario.patience());
         let done = || (self.stopped.get() || self.shards.iter().all(&condition)).then_some(());
         if self.latch.wait_until(&self.sim, until, done).await.is_none() {
             let open: Vec<usize> = self.shards.iter().map(|shard| shard.sim.open_streams()).collect();
@@ -172,7 +196,7 @@ impl Gateway {
 
     /// Loads new plans now and then, as often as the scenario says.
     pub async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
-        for _ in 0..self.scenario.reloads {
+        for _ in 0..self.common.scenario.reloads {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(3_000))).await;
             if self.stopped.get() {
                 break;

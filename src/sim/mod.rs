@@ -1,8 +1,9 @@
 //! The simulator: the gateway's own code between simulated clients and origins, on virtual time, with seeded faults.
 //!
-//! A run is a function of its seed. It fails where an invariant breaks: an exchange answered twice or not at all, a byte
-//! in a foreign exchange, an upstream connection used in an unknown state, a request sent again that must not be, a body
-//! that looks complete and is not, a wait that never ends, memory without bound, anything left over at the end.
+//! A run is a function of its seed. It fails where an invariant breaks: an exchange answered twice or not at all, a
+//! byte in a foreign exchange, an upstream connection used in an unknown state, a request sent again that must not
+//! be, a body that looks complete and is not, a wait that never ends, memory without bound, anything left over at the
+//! end.
 
 mod body;
 mod client;
@@ -18,7 +19,7 @@ mod world;
 
 pub use ledger::Totals;
 pub use scenario::{Mood, Scenario};
-pub use world::run;
+pub use world::{Report, run};
 
 #[cfg(test)]
 mod tests;

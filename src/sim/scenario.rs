@@ -1,7 +1,7 @@
 //! What a seed means: how many of whom, how they behave, what the network does, and the gateway's configuration.
 //!
-//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds reach
-//! states that runs with all kinds at once never reach.
+//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds
+//! reach states that runs with all kinds at once never reach.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -55,6 +55,10 @@ pub struct Scenario {
     pub leaves: u64,
     /// Of a thousand requests, how many an origin treats badly.
     pub misdeeds: u64,
+    /// Of a thousand requests, how many clients begin and do not go on with.
+    pub stalls: u64,
+    /// Times that an origin is killed and comes back.
+    pub crashes: u64,
     /// Of a thousand connections, how many a client keeps open and silent at the end.
     pub lingers: u64,
     /// Of a thousand reads and writes, how many come after a pause.
@@ -108,6 +112,8 @@ impl Scenario {
             drains_early: wild && rng.chance(150),
             leaves: sometimes(rng, 200),
             misdeeds: sometimes(rng, 400),
+            stalls: sometimes(rng, 100),
+            crashes: sometimes(rng, 4),
             lingers: rng.below(500),
             pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
             outside,
@@ -122,6 +128,7 @@ impl Scenario {
         self.origins = 1;
         // Nobody would end these waits: an origin here has no timeouts.
         self.lingers = 0;
+        self.stalls = 0;
         self
     }
 
@@ -162,6 +169,7 @@ impl Scenario {
             let _ = writeln!(text, "{line}");
         };
         say(format!("[server]\nshards = {}\npin = false\nwatch = false", self.shards));
+        say("[log.access]\npath = \"simulated.log\"".to_owned());
         say("[defaults.timeouts]".to_owned());
         for name in ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"] {
             say(format!("{name} = \"{}\"", time(60_000)));
@@ -187,5 +195,6 @@ impl Scenario {
     }
 }
 
-/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a retry.
+/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a
+/// retry.
 const GATEWAY_HOLDS_MAX: u64 = 700 * 1_024;

@@ -1,7 +1,7 @@
 //! What must hold for any bytes whatsoever, one function for each fuzz target.
 //!
-//! The fuzz targets and the unit tests call the same functions, so that a seed that once broke something is tried on every
-//! test run. A broken property panics; nothing here is part of the gateway.
+//! The fuzz targets and the unit tests call the same functions, so that a seed that once broke something is tried on
+//! every test run. A broken property panics; nothing here is part of the gateway.
 
 use crate::base::FaultKind;
 use crate::wire::field::Known;

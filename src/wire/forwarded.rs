@@ -1,9 +1,10 @@
 //! Hot. Who the client is behind trusted proxies, and what the origin is told about it: `X-Forwarded-For` and its kin,
 //! `X-Real-IP`, and `Forwarded` (RFC 7239).
 //!
-//! Only what a trusted peer says counts, and of a list only what trusted hops appended: it is walked from its end, hop by
-//! hop, until an address that is not trusted, and that is the client. Something that is no address (`unknown`, `_hidden`,
-//! garbage) ends the walk at the hop before it. From a peer that is not trusted, nothing of this is passed on.
+//! Only what a trusted peer says counts, and of a list only what trusted hops appended: it is walked from its end,
+//! hop by hop, until an address that is not trusted, and that is the client. Something that is no address (`unknown`,
+//! `_hidden`, garbage) ends the walk at the hop before it. From a peer that is not trusted, nothing of this is passed
+//! on.
 
 mod element;
 
@@ -179,8 +180,8 @@ impl ForwardedPlan {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
-    /// The client in a list that is read from its end: the first address that is not trusted, or else the last one before
-    /// the list ends or stops making sense.
+    /// The client in a list that is read from its end: the first address that is not trusted, or else the last one
+    /// before the list ends or stops making sense.
     fn walk(&self, hops: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
         let mut client = None;
         for hop in hops.take(FORWARDED_HOPS_MAX) {

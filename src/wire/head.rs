@@ -1,8 +1,8 @@
 //! Hot. A parsed head: spans into bytes that the holder keeps, never strings of its own.
 //!
-//! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up. They
-//! say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for h1
-//! the bytes are the head as received, for h2 an arena that the field decoder wrote.
+//! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up.
+//! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
+//! h1 the bytes are the head as received, for h2 an arena that the field decoder wrote.
 
 use smallvec::SmallVec;
 
@@ -111,7 +111,8 @@ impl Field {
 pub struct Fields {
     /// The lines. Whoever adds one here says its name in `names`; `push` does both.
     pub list: SmallVec<[Field; 24]>,
-    /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name more than there are.
+    /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
+    /// more than there are.
     pub names: KnownSet,
 }
 

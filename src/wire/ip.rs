@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::base::ascii::{decimal, push_decimal};
+use crate::base::ascii::decimal;
 
 /// Reads an address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
-/// `[2001:db8::1]:80`. An IPv4 address in IPv6 form comes out as IPv4. `None` for anything else, `unknown` and `_hidden`
-/// included.
+/// `[2001:db8::1]:80`. An IPv4 address in IPv6 form comes out as IPv4. `None` for anything else, `unknown` and
+/// `_hidden` included.
 pub fn parse(text: &[u8]) -> Option<IpAddr> {
     if let Some(inside) = text.strip_prefix(b"[") {
         let close = inside.iter().position(|byte| *byte == b']')?;
@@ -47,12 +47,33 @@ pub fn push(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
-    for (at, octet) in address.octets().into_iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_decimal(out, u64::from(octet));
+    // Four octets with their dots, put together before the vector is touched: this runs several times a request.
+    let mut text = [0; 16];
+    let mut at = 0;
+    for octet in address.octets() {
+        let (digits, len) = OCTETS[usize::from(octet)];
+        text[at..at + 4].copy_from_slice(&digits);
+        at += usize::from(len);
     }
+    out.extend_from_slice(&text[..at - 1]);
+}
+
+/// The decimal digits of every octet with a dot behind them, and how many bytes that is.
+const OCTETS: [([u8; 4], u8); 256] = octets();
+
+const fn octets() -> [([u8; 4], u8); 256] {
+    let mut table = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (hundreds, tens, ones) = ((octet / 100) as u8, (octet / 10 % 10) as u8, (octet % 10) as u8);
+        table[octet] = match octet {
+            0..10 => ([b'0' + ones, b'.', 0, 0], 2),
+            10..100 => ([b'0' + tens, b'0' + ones, b'.', 0], 3),
+            _ => ([b'0' + hundreds, b'0' + tens, b'0' + ones, b'.'], 4),
+        };
+        octet += 1;
+    }
+    table
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Hot. What a client reads when something went wrong: a problem body (RFC 9457), one fixed text for each kind of fault.
+//! Hot. What a client reads when something went wrong: a problem body (RFC 9457), one fixed text for each kind of
+//! fault.
 //!
 //! A text tells what the client can act upon, and nothing about which upstream, timer or limit it was: that is in the
 //! access record, under the request's id.

@@ -1,7 +1,7 @@
 //! Text with `{variables}`, compiled once: for header values, rewrites, redirects and log lines.
 //!
-//! `{{` and `}}` stand for the braces themselves. What a variable is worth is asked of a `Lookup`, so this file knows no
-//! exchange. Unknown variables are an error when compiled, never at run time.
+//! `{{` and `}}` stand for the braces themselves. What a variable is worth is asked of a `Lookup`, so this file knows
+//! no exchange. Unknown variables are an error when compiled, never at run time.
 
 /// What a template may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Compiles `text`. Names in `params` (in the order of the route's pattern) may be used bare (`{id}` for `{param.id}`).
+    /// Compiles `text`. Names in `params` (in the order of the route's pattern) may be used bare (`{id}` for
+    /// `{param.id}`).
     pub fn compile(text: &str, params: &[&str]) -> Result<Template, TemplateError> {
         let mut segments = Vec::new();
         let mut literal = Vec::new();

@@ -1,7 +1,7 @@
 //! Hot. Which offers to leave HTTP/1.1 the gateway passes on (RFC 9110 section 7.8, RFC 6455).
 //!
-//! `h2c`, other HTTP versions and TLS are never passed on: the tunnel that followed would carry requests that no rule of
-//! the gateway sees. Such an offer is ignored, as the RFC allows, and the request goes on as plain HTTP/1.1.
+//! `h2c`, other HTTP versions and TLS are never passed on: the tunnel that followed would carry requests that no rule
+//! of the gateway sees. Such an offer is ignored, as the RFC allows, and the request goes on as plain HTTP/1.1.
 
 use crate::base::ascii::is_name;
 use crate::wire::field::Known;
@@ -35,8 +35,8 @@ pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
     Some(Protocol::Other)
 }
 
-/// Does this 101 answer what `request` offered (RFC 9110 section 15.2.2)? A 101 that does not is a fault of the upstream:
-/// whoever sends it means to leave HTTP on a connection that stays in it.
+/// Does this 101 answer what `request` offered (RFC 9110 section 15.2.2)? A 101 that does not is a fault of the
+/// upstream: whoever sends it means to leave HTTP on a connection that stays in it.
 pub fn is_accepted(request: Request<'_>, response: Response<'_>) -> bool {
     let mut chosen = response.head.fields.values(response.bytes, Known::Upgrade);
     let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };

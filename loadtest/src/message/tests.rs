@@ -1,6 +1,9 @@
+//! Messages good and broken, whole and in pieces.
+
 use super::{Progress, Reader, Role};
 
-/// Feeds `stream` in pieces of `step` bytes; returns the bodies of the messages in it, or nothing where one is malformed.
+/// Feeds `stream` in pieces of `step` bytes; returns the bodies of the messages in it, or nothing where one is
+/// malformed.
 fn bodies(role: Role, stream: &[u8], step: usize) -> Option<Vec<(u16, Vec<u8>)>> {
     let mut reader = Reader::new(role);
     let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! The proxies under test: how each is configured, started, watched and stopped.
 //!
-//! Every proxy gets one worker, keep-alive to the origin, and the settings that somebody who knows it well would choose.
+//! Every proxy gets one worker, keep-alive to the origin, and the settings that somebody who knows it well would
+//! choose.
 
 mod haproxy;
 mod nginx;

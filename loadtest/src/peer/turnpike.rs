@@ -1,4 +1,5 @@
-//! Turnpike: access log to a file and metrics on, as it would run in production. The only place that knows its configuration.
+//! Turnpike: access log to a file and metrics on, as it would run in production. The only place that knows its
+//! configuration.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,10 +1,12 @@
 //! Where connections come from and go to: Unix sockets, IPv6, PROXY headers, several listeners.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
-use crate::harness::gateway::WEB;
+use crate::harness::gateway::{WEB, binary, signal};
 use crate::harness::origin::ok;
-use crate::harness::{Client, Gateway, Origin, Setup, curl};
+use crate::harness::tool::{free_address, python, script};
+use crate::harness::{Client, Gateway, Origin, Setup, curl, wait_for};
 
 #[test]
 fn unix_sockets_on_both_sides() {
@@ -71,7 +73,8 @@ fn ipv6_on_both_sides() {
 fn several_listeners_have_their_own_routes() {
     let gateway = Setup::new(
         "[[listener]]\nname = \"a\"\nbind = [\"127.0.0.1:0\"]\n[[listener]]\nname = \"b\"\nbind = \"127.0.0.2:0\"\n\
-         [[route]]\nlisteners = [\"a\"]\nanswer = { body = \"a\" }\n[[route]]\nlisteners = \"b\"\nanswer = { body = \"b\" }\n",
+         [[route]]\nlisteners = [\"a\"]\nanswer = { body = \"a\" }\n\
+         [[route]]\nlisteners = \"b\"\nanswer = { body = \"b\" }\n",
     )
     .shards(2)
     .start();
@@ -176,4 +179,29 @@ fn version_2_of(source: SocketAddr, target: SocketAddr) -> Vec<u8> {
     header.extend(source.port().to_be_bytes());
     header.extend(target.port().to_be_bytes());
     header
+}
+
+#[test]
+fn sockets_can_come_from_a_service_manager() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let address = free_address();
+    let path = folder.path().join("t.toml");
+    let socket = folder.path().join("control.sock");
+    let text = format!(
+        "[server]\nshards = 2\ncontrol_socket = \"{}\"\n[[listener]]\nbind = \"{address}\"\n\
+         [[route]]\nanswer = {{ body = \"handed over\" }}\n",
+        socket.display()
+    );
+    std::fs::write(&path, text).expect("written");
+    let mut command = Command::new(python());
+    command.arg(script("activate.py")).arg(address.ip().to_string()).arg(address.port().to_string());
+    command.arg(binary()).args(["run", "-c"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("python runs");
+    // The socket listens before the gateway runs: nobody is refused in between.
+    wait_for("the socket", || Client::try_to(address).ok());
+    let answers: Vec<String> = (0..6).map(|_| Client::to(address).get("/").text()).collect();
+    signal(child.id(), "TERM");
+    let ended = child.wait().expect("our child");
+    assert_eq!(answers, vec!["handed over"; 6]);
+    assert_eq!(ended.code(), Some(0));
 }

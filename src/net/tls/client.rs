@@ -54,7 +54,8 @@ pub fn client_config(material: &ClientMaterial) -> Result<ClientConfig, Material
         }
         Verify::Off => Arc::new(Anybody),
     };
-    // `dangerous` is how rustls takes any verifier that was made outside of the builder; which one it is was decided above.
+    // `dangerous` is how rustls takes any verifier that was made outside of the builder; which one it is was decided
+    // above.
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(material.versions.list())
         .map_err(refused)?

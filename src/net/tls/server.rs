@@ -18,8 +18,8 @@ use super::material::{MaterialError, certificate_facts};
 /// What a server shows and asks for.
 #[derive(Debug)]
 pub struct ServerMaterial {
-    /// The certificates to choose from. Of several for one name, the first that the client can use is shown (one with an
-    /// RSA key beside one with an EC key).
+    /// The certificates to choose from. Of several for one name, the first that the client can use is shown (one with
+    /// an RSA key beside one with an EC key).
     pub certificates: Vec<Certificate>,
     /// Which of them to show to clients that name no host, or one without a certificate. None refuses them.
     pub default: Option<usize>,
@@ -177,7 +177,7 @@ impl ByName {
         let mut by_name =
             ByName { keys: Vec::new(), exact: AHashMap::new(), wildcard: AHashMap::new(), default: material.default };
         for certificate in &material.certificates {
-            by_name.add(certificate, material.default.is_some())?;
+            by_name.add(certificate)?;
         }
         match material.default {
             Some(default) if default >= by_name.keys.len() => Err(MaterialError::BadDefault),
@@ -185,14 +185,15 @@ impl ByName {
         }
     }
 
-    fn add(&mut self, certificate: &Certificate, nameless: bool) -> Result<(), MaterialError> {
+    /// A certificate without a name is of use only where there is a default.
+    fn add(&mut self, certificate: &Certificate) -> Result<(), MaterialError> {
         let index = self.keys.len();
         self.keys.push(Arc::new(certified(&certificate.chain, &certificate.key)?));
         let mut names = certificate.names.clone();
         if names.is_empty() {
             names = certificate_facts(&certificate.chain[0])?.names;
         }
-        if names.is_empty() && !nameless {
+        if names.is_empty() && self.default.is_none() {
             return Err(MaterialError::NoNames);
         }
         for name in names {

@@ -1,8 +1,8 @@
 //! Hot. What a stream waits for and until when: the part of a stream that its deadlines and interruptions act upon.
 //!
-//! Setting a deadline is a store and a comparison: the flow's timer stays armed for the earliest deadline it ever had, and
-//! when it fires, moves to the one it has then. So a connection costs a wheel operation each time its oldest deadline would
-//! have passed, and not each time it reads.
+//! Setting a deadline is a store and a comparison: the flow's timer stays armed for the earliest deadline it ever
+//! had, and when it fires, moves to the one it has then. So a connection costs a wheel operation each time its oldest
+//! deadline would have passed, and not each time it reads.
 //!
 //! ```text
 //!  reading:  Nobody ──read──────> Bytes   deadline: shutdown(SHUT_RD), the read completes, the side is finished
@@ -127,6 +127,11 @@ impl Flow {
         if let Some(timer) = self.timer.take() {
             self.shard.forget(timer);
         }
+    }
+
+    /// Frees what cancelling needs; the next `read_idle` makes it again.
+    pub(super) fn forget_canceller(&self) {
+        self.canceller.take();
     }
 
     pub(super) fn shard(&self) -> &Rc<Shard> {

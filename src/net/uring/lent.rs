@@ -7,8 +7,8 @@ use crate::base::Buf;
 /// Lends the window of a buffer to a send, or the spare memory behind it to a receive.
 pub(super) struct Lent(pub(super) Buf);
 
-// SAFETY: the bytes of a `Buf` are on the heap and stay where they are when the `Buf` moves; `Lent` gives nobody access to
-// change or free them while the operation owns it; and the window is always initialised.
+// SAFETY: the bytes of a `Buf` are on the heap and stay where they are when the `Buf` moves; `Lent` gives nobody
+// access to change or free them while the operation owns it; and the window is always initialised.
 unsafe impl IoBuf for Lent {
     fn read_ptr(&self) -> *const u8 {
         self.0.filled().as_ptr()

@@ -1,7 +1,7 @@
 //! Hot. A listening socket on a shard.
 //!
-//! Accepting is a wait for readiness, which may be dropped at any time, and then plain calls that take what is there: an
-//! accept in the ring that is cancelled just as it completes would lose the connection and its descriptor.
+//! Accepting is a wait for readiness, which may be dropped at any time, and then plain calls that take what is there:
+//! an accept in the ring that is cancelled just as it completes would lose the connection and its descriptor.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -28,8 +28,8 @@ use crate::net::{Peek, Stream, machine};
 
 /// A connected stream.
 pub struct UringStream {
-    /// monoio's operations take `&mut`, but only to start: what they start holds its own reference to the descriptor. So an
-    /// exclusive reference lives for one call, and a read and a write may be in flight at once.
+    /// monoio's operations take `&mut`, but only to start: what they start holds its own reference to the descriptor.
+    /// So an exclusive reference lives for one call, and a read and a write may be in flight at once.
     socket: UnsafeCell<TcpStream>,
     pub(super) flow: Rc<Flow>,
     peer: Address,
@@ -117,8 +117,8 @@ impl Stream for UringStream {
                 return (Err(over.into()), lent.0);
             }
             let handle = self.flow.cancel_handle();
-            // SAFETY: the reference is kept by the future, but not used after its first poll, which comes before anything
-            // else can make another, see `socket`.
+            // SAFETY: the reference is kept by the future, but not used after its first poll, which comes before
+            // anything else can make another, see `socket`.
             let reading = unsafe { &mut *self.socket.get() }.cancelable_read(lent, handle);
             let (result, back) = reading.await;
             lent = back;
@@ -136,6 +136,8 @@ impl Stream for UringStream {
         if self.read_ended().is_some() {
             return Ok(());
         }
+        // Whoever waits without a buffer waits long: what `read_idle` keeps between two calls goes too.
+        self.flow.forget_canceller();
         let pending = self.flow.begin_read(Waits::Ready, until);
         // SAFETY: as in `writable`.
         let socket = unsafe { &*self.socket.get() };
@@ -210,8 +212,8 @@ impl Stream for UringStream {
         self.local();
         self.flow.broken();
         let socket = self.flow.socket();
-        // The reset is sent at once and without a FIN before it: shutting down first would look like a clean end until the
-        // reset overtakes it.
+        // The reset is sent at once and without a FIN before it: shutting down first would look like a clean end
+        // until the reset overtakes it.
         let reset = match self.peer {
             Address::Inet(_) => machine::disconnect(&socket).is_ok(),
             Address::Unix(_) => false,

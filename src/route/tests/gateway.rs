@@ -14,8 +14,8 @@ use crate::route::split::Split;
 use crate::route::{Found, HostPattern, Params, RouteId, Rule, Table, ValueMatch};
 use crate::wire::template::{Lookup, Template, Variable};
 
-/// Models of which more than routing, rewrites and redirects is asked: routing is checked here, the rest is the matter of
-/// what is named.
+/// Models of which more than routing, rewrites and redirects is asked: routing is checked here, the rest is the
+/// matter of what is named.
 const MORE_ELSEWHERE: [(&str, &str); 11] = [
     ("HTTPRouteBackendProtocolH2C", "h2c to the upstream"),
     ("HTTPRouteCORS", "the CORS policy's response fields and preflights"),
@@ -29,7 +29,8 @@ const MORE_ELSEWHERE: [(&str, &str); 11] = [
     ("HTTPRouteTimeoutBackendRequest", "the 504 of one case"),
     ("HTTPRouteTimeoutRequest", "the 504 of one case"),
 ];
-/// This model comes without rules, because it needs HTTPS listeners; its redirects are made from the names of its paths.
+/// This model comes without rules, because it needs HTTPS listeners; its redirects are made from the names of its
+/// paths.
 const BY_NAME: &str = "HTTPRouteRedirectPortAndScheme";
 
 /// One row of a model.
@@ -150,7 +151,8 @@ fn judge(row: Option<&Row>, case: &Value, authority: &str, target: &str, port: u
     Ok(())
 }
 
-/// The redirects of the model without rules: scheme and port of a redirect stand in its path, listeners follow each other.
+/// The redirects of the model without rules: scheme and port of a redirect stand in its path, listeners follow each
+/// other.
 fn by_name(number: usize, case: &Value) -> Result<(), String> {
     let (listener, listener_port) = match number {
         0..6 => (Scheme::Http, 80),

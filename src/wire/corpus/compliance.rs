@@ -1,7 +1,7 @@
 //! `http11-cases.json`: single requests with the statuses and connection states that pass.
 //!
-//! The origin is thought of: it answers 200, without a body, to whatever is forwarded, and echoes bodies. So what a case
-//! says about the origin's business ends as a warning or is left out, each with its reason.
+//! The origin is thought of: it answers 200, without a body, to whatever is forwarded, and echoes bodies. So what a
+//! case says about the origin's business ends as a warning or is left out, each with its reason.
 
 use std::collections::BTreeMap;
 

@@ -96,8 +96,8 @@ impl Body {
         self.is_done()
     }
 
-    /// Counts the next raw bytes of the connection. Errors where they are not what the body's framing allows; nothing of
-    /// `bytes` may then be passed on.
+    /// Counts the next raw bytes of the connection. Errors where they are not what the body's framing allows; nothing
+    /// of `bytes` may then be passed on.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Advance, FaultKind> {
         match &mut self.progress {
             Progress::Done => Ok(Advance { raw: 0, data: 0, done: true }),

@@ -1,8 +1,8 @@
 //! Hot. Where a body ends: the one place that decides it (RFC 9112 section 6).
 //!
 //! Stricter than the RFC where it leaves a choice, because every choice is one that another parser may make
-//! differently: a request with both lengths, with a length twice (even an equal one), with a length list or with leading
-//! zeros is refused; so is every transfer coding but one `chunked`.
+//! differently: a request with both lengths, with a length twice (even an equal one), with a length list or with
+//! leading zeros is refused; so is every transfer coding but one `chunked`.
 
 use crate::base::FaultKind;
 use crate::base::ascii::{decimal, is_name, is_token};
@@ -40,8 +40,8 @@ pub fn request(names: KnownSet, fields: &Fields, bytes: &[u8], version: Version)
 
 /// How long a response's body is, when `method` was asked for. `names` is what `fields` holds.
 ///
-/// The rules of requests hold, except that leading zeros in a length are harmless here (the length is written anew), and
-/// that without any length the body ends with the connection. What is refused is `UpstreamProtocol`.
+/// The rules of requests hold, except that leading zeros in a length are harmless here (the length is written anew),
+/// and that without any length the body ends with the connection. What is refused is `UpstreamProtocol`.
 pub fn response(
     names: KnownSet,
     fields: &Fields,

@@ -1,8 +1,8 @@
 //! Hot. Field lines as `httparse` found them, made into spans, with the check that it leaves out.
 //!
-//! `httparse` accepts a bare LF as a line end, and nothing else that RFC 9112 section 5 does not: names are tokens with the
-//! colon directly behind them, values hold no control characters, no line is folded. So a line is right exactly if CRLF
-//! comes before it and before the empty line, and then runs of lines can be copied as they are.
+//! `httparse` accepts a bare LF as a line end, and nothing else that RFC 9112 section 5 does not: names are tokens
+//! with the colon directly behind them, values hold no control characters, no line is folded. So a line is right
+//! exactly if CRLF comes before it and before the empty line, and then runs of lines can be copied as they are.
 
 use crate::base::Span;
 use crate::wire::field::{Class, Known, KnownSet};

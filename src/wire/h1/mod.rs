@@ -6,8 +6,8 @@
 //!                          └─► strict: which fault          ▼
 //!   bytes ◄── write ◄── head + patch + BodyLength ◄── what the gateway decided
 //! ```
-//! `httparse` reads; what it is lenient about (bare LF, empty lines, non-ASCII targets) is refused on top of it. What is
-//! accepted has exactly one reading: every line ends in CRLF, starts where the one before ended, and has one colon
+//! `httparse` reads; what it is lenient about (bare LF, empty lines, non-ASCII targets) is refused on top of it. What
+//! is accepted has exactly one reading: every line ends in CRLF, starts where the one before ended, and has one colon
 //! directly behind its name.
 
 pub mod body;

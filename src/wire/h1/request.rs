@@ -2,8 +2,8 @@
 //!
 //! Decisions where the RFC leaves one, or where an edge must be stricter than it:
 //! - One empty line before the request line is skipped (section 2.2); a second is refused.
-//! - Absolute-form names the host. A Host field that names another place is refused: section 3.2.2 tells a proxy to ignore
-//!   it, but section 3.2 forbids a client to send it, and whoever stands before us may have routed by it.
+//! - Absolute-form names the host. A Host field that names another place is refused: section 3.2.2 tells a proxy to
+//!   ignore it, but section 3.2 forbids a client to send it, and whoever stands before us may have routed by it.
 //! - HTTP/1.1 needs exactly one valid, non-empty Host. HTTP/1.0 may leave it out.
 //! - A later HTTP/1.x is read as HTTP/1.1 (RFC 9110 section 2.5). Other major versions are 505.
 //! - CONNECT and TRACE are 501: this is a gateway, not a tunnel, and TRACE reflects secrets.
@@ -42,8 +42,9 @@ const NEVER_UNDERSCORED: KnownSet = KnownSet::of(&[Known::ContentLength, Known::
 
 /// Reads a head from the front of `bytes` into `head`.
 ///
-/// Call it again with more bytes after `Partial` (`HeadScan` says when that is worth it). The verdict does not depend on
-/// how the bytes were split. After an error the connection has to be closed: where the next message would start is unknown.
+/// Call it again with more bytes after `Partial` (`HeadScan` says when that is worth it). The verdict does not depend
+/// on how the bytes were split. After an error the connection has to be closed: where the next message would start is
+/// unknown.
 ///
 /// Errors: `BadRequest`, `TargetTooLong`, `HeadTooLarge`, `NotImplemented`, `VersionNotSupported`, `ExpectationFailed`.
 pub fn parse(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, FaultKind> {

@@ -82,8 +82,8 @@ fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead)
         let options = hop::options(&head.fields, bytes);
         head.keep_alive = !options.close && (head.keep_alive || options.keep_alive);
     }
-    // RFC 9110 sections 15.2 and 15.3.5 forbid these to have a length. An origin that sends one may send a body too, and
-    // that would be taken for the next response.
+    // RFC 9110 sections 15.2 and 15.3.5 forbid these to have a length. An origin that sends one may send a body too,
+    // and that would be taken for the next response.
     let lengthless = head.status < 200 || head.status == 204;
     if head.body == BodyLength::UntilClose || (lengthless && !seen.once.and(framing::LENGTHS).is_empty()) {
         head.keep_alive = false;

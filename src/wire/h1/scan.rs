@@ -1,5 +1,5 @@
-//! Hot. Decides when a head that arrives in pieces is worth parsing, so that a peer that dribbles bytes costs one look at
-//! each of them and not one parse for each.
+//! Hot. Decides when a head that arrives in pieces is worth parsing, so that a peer that dribbles bytes costs one
+//! look at each of them and not one parse for each.
 //!
 //! The first piece is always parsed (nearly all heads come whole). After that a head is parsed only when its empty line
 //! came, when a line ended in a way that cannot be right, or when a cap is passed.

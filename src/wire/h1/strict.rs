@@ -160,7 +160,8 @@ impl Reader<'_> {
         }
         self.digit()?;
         self.digit()?;
-        // RFC 9112 section 4 wants a space even before an empty reason; origins leave it out, and nothing depends on it.
+        // RFC 9112 section 4 wants a space even before an empty reason; origins leave it out, and nothing depends on
+        // it.
         match self.next()? {
             b' ' => self.text()?,
             b'\r' => self.expect(b'\n')?,

@@ -1,8 +1,8 @@
 //! Hot. Heads into bytes (RFC 9112 sections 2 to 6), from what was received, a patch, and the gateway's own decisions.
 //!
-//! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is first;
-//! nothing about the connection a message came on is passed on (`hop`); runs of lines that stay are copied whole, which is
-//! safe because the parsers only accept lines that have one reading.
+//! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is
+//! first; nothing about the connection a message came on is passed on (`hop`); runs of lines that stay are copied
+//! whole, which is safe because the parsers only accept lines that have one reading.
 
 use crate::base::Span;
 use crate::base::ascii::{decimal, push_decimal};

@@ -1,5 +1,5 @@
-//! The gateway as a process: started with a configuration in a folder of its own, asked over its control socket, stopped
-//! by its number. Where a test fails, what the process said is shown.
+//! The gateway as a process: started with a configuration in a folder of its own, asked over its control socket,
+//! stopped by its number. Where a test fails, what the process said is shown.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -164,7 +164,8 @@ impl Gateway {
         self.path("turnpike.toml")
     }
 
-    /// Replaces everything but `[server]`, `[admin]` and the log in the configuration file. Nothing is told to the process.
+    /// Replaces everything but `[server]`, `[admin]` and the log in the configuration file. Nothing is told to the
+    /// process.
     pub fn rewrite(&mut self, text: impl Into<String>) {
         self.setup.text = text.into();
         self.write();
@@ -299,7 +300,7 @@ impl Drop for Gateway {
             if thread::panicking() {
                 eprintln!("--- the gateway ({ended:?}) said:\n{}", self.said());
                 let lines = self.log_lines();
-                let from = lines.len().saturating_sub(20);
+                let from = lines.len().saturating_sub(6);
                 eprintln!("--- the end of its access log:\n{}", lines[from..].join("\n"));
             }
         }

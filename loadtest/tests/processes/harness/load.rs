@@ -17,8 +17,8 @@ use super::wait_for;
 pub enum Use {
     /// One for each request.
     Once,
-    /// Kept for as long as the gateway lets us. Where it closes one between two requests, the request is sent again on a new
-    /// one, as every client does (RFC 9110 section 9.2.2).
+    /// Kept for as long as the gateway lets us. Where it closes one between two requests, the request is sent again
+    /// on a new one, as every client does (RFC 9110 section 9.2.2).
     Kept,
 }
 

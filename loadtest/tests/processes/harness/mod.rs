@@ -2,6 +2,7 @@
 //!
 //! Everything lives on 127.0.0.1, in a folder that is removed again, and under deadlines: nothing here waits for ever.
 
+pub mod certificates;
 pub mod client;
 pub mod data;
 pub mod gateway;
@@ -17,8 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use gateway::{Gateway, Setup};
-pub use load::Load;
-pub use message::{Answer, End, Fields, Request};
+pub use message::{Answer, End};
 pub use origin::{Origin, Peer};
 pub use tool::{curl, run};
 

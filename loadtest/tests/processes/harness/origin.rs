@@ -152,8 +152,6 @@ pub struct Peer {
     reader: Reader,
     seen: Arc<Seen>,
     stream: Arc<Mutex<Vec<u8>>>,
-    /// Number of the connection, from zero.
-    pub number: usize,
 }
 
 #[derive(Debug)]
@@ -168,12 +166,8 @@ impl Peer {
         F: Fn(&mut Peer) -> Result<(), Trouble> + Send + Sync + 'static,
     {
         let stream = Arc::<Mutex<Vec<u8>>>::default();
-        let number = {
-            let mut streams = seen.streams.lock().expect("no test thread panics with it");
-            streams.push(stream.clone());
-            streams.len() - 1
-        };
-        let mut peer = Peer { line, reader: Reader::default(), seen: seen.clone(), stream, number };
+        seen.streams.lock().expect("no test thread panics with it").push(stream.clone());
+        let mut peer = Peer { line, reader: Reader::default(), seen: seen.clone(), stream };
         peer.patience(Duration::from_secs(60));
         thread::spawn(move || {
             peer.seen.open.fetch_add(1, Ordering::SeqCst);

@@ -111,6 +111,15 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it and waits until it accepts.
     pub fn start(server: &str) -> Nginx {
+        Nginx::listening("", server)
+    }
+
+    /// As `start`, with TLS; the certificate is the server's to name.
+    pub fn start_tls(server: &str) -> Nginx {
+        Nginx::listening("ssl", server)
+    }
+
+    fn listening(how: &str, server: &str) -> Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, address) = (folder.path().display(), free_address());
         let config = format!(
@@ -118,7 +127,7 @@ impl Nginx {
              events {{ worker_connections 512; }}\n\
              http {{ access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
              fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
-             server {{ listen {address}; client_max_body_size 100m; {server} }} }}\n"
+             server {{ listen {address} {how}; client_max_body_size 100m; {server} }} }}\n"
         );
         let file = folder.path().join("nginx.conf");
         fs::write(&file, config).expect("a file in our folder");

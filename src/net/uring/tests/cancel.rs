@@ -1,4 +1,5 @@
-//! Cancel safety: deadlines, interruptions and dropped futures while buffers are in the kernel's hands, thousands of times.
+//! Cancel safety: deadlines, interruptions and dropped futures while buffers are in the kernel's hands, thousands of
+//! times.
 
 use socket2::{Domain, Socket, Type};
 
@@ -83,8 +84,8 @@ enum Way {
     Mixed,
 }
 
-/// One side writes a known sequence at random moments; the other reads it while deadlines and interruptions end its waits
-/// at random moments, too.
+/// One side writes a known sequence at random moments; the other reads it while deadlines and interruptions end its
+/// waits at random moments, too.
 async fn under_fire(net: Uring, seed: u64, near: UringStream, far: UringStream, way: Way) {
     const BYTES: usize = 3_000;
     let chance = RefCell::new(Rng::new(seed));

@@ -1,0 +1,202 @@
+//! How the process ends, and how another takes its place.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::harness::gateway::{SOON, binary};
+use crate::harness::load::{Load, Use};
+use crate::harness::origin::ok;
+use crate::harness::tool::free_address;
+use crate::harness::{Client, End, Gateway, Origin, Setup, run, wait_for};
+
+/// An origin that takes its time for `/slow`.
+fn slow_origin() -> Origin {
+    Origin::answering(|request| {
+        if request.target == "/slow" {
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        ok("done")
+    })
+}
+
+fn before(origin: &Origin, server: &str) -> Gateway {
+    Setup::web(format!("[[route]]\nname = \"all\"\nto = \"{}\"\n", origin.url())).server(server).start()
+}
+
+fn ask_slowly(gateway: &Gateway, origin: &Origin) -> Client {
+    let mut client = gateway.client();
+    let asked = origin.count();
+    client.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    wait_for("the request at the origin", || (origin.count() > asked).then_some(()));
+    client
+}
+
+fn drains_on(ask: impl FnOnce(&Gateway)) {
+    let origin = slow_origin();
+    let mut gateway = before(&origin, "drain_timeout = \"8s\"");
+    let here = gateway.here();
+    let mut idle = gateway.client();
+    assert!(!idle.get("/").closes());
+    let mut running = ask_slowly(&gateway, &origin);
+    ask(&gateway);
+    wait_for("new connections to be refused", || Client::try_to(here).is_err().then_some(()));
+    let answer = running.answer();
+    assert_eq!((answer.status, answer.text(), answer.end.clone()), (200, "done".to_owned(), End::Complete));
+    assert!(answer.closes(), "{:?}", answer.fields);
+    assert!(running.ends_within(Duration::from_secs(3)) && idle.ends_within(Duration::from_secs(3)));
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
+    assert_eq!(gateway.log(2).len(), 2, "the log is written to its end");
+    assert!(gateway.said().contains("2 requests") || gateway.said().contains("requests=2"), "{}", gateway.said());
+}
+
+#[test]
+fn terminate_lets_running_requests_end() {
+    drains_on(|gateway| gateway.signal("TERM"));
+}
+
+#[test]
+fn quit_lets_running_requests_end() {
+    drains_on(|gateway| gateway.signal("QUIT"));
+}
+
+#[test]
+fn the_command_lets_running_requests_end() {
+    drains_on(|gateway| {
+        let config = gateway.config_path();
+        let out = run(binary(), &["stop", "-c", config.to_str().expect("a path")]);
+        assert_eq!(out.code, 0, "{}", out.all());
+    });
+}
+
+#[test]
+fn a_drain_has_a_deadline() {
+    let origin = Origin::with(|peer| {
+        peer.request()?;
+        peer.pause(6_000);
+        Ok(())
+    });
+    let mut gateway = before(&origin, "drain_timeout = \"500ms\"");
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    wait_for("the request at the origin", || (origin.count() > 0).then_some(()));
+    gateway.signal("TERM");
+    let asked = Instant::now();
+    gateway.wait(Duration::from_secs(5));
+    assert!(asked.elapsed() >= Duration::from_millis(450), "{:?}", asked.elapsed());
+    assert!(!matches!(client.read("GET"), Ok(answer) if answer.status == 200));
+}
+
+#[test]
+fn interrupt_stops_at_once() {
+    let origin = slow_origin();
+    let mut gateway = before(&origin, "");
+    let mut client = ask_slowly(&gateway, &origin);
+    let asked = Instant::now();
+    gateway.signal("INT");
+    gateway.wait(Duration::from_secs(3));
+    assert!(asked.elapsed() < Duration::from_millis(550), "{:?}", asked.elapsed());
+    assert!(client.read("GET").is_err(), "no answer was made up");
+}
+
+#[test]
+fn a_second_wish_ends_a_drain() {
+    let origin = slow_origin();
+    let mut gateway = before(&origin, "");
+    let _client = ask_slowly(&gateway, &origin);
+    gateway.signal("TERM");
+    wait_for("the drain", || gateway.said().contains("stopping").then_some(()));
+    gateway.signal("INT");
+    gateway.wait(Duration::from_secs(3));
+}
+
+#[test]
+fn a_load_that_goes_on_while_it_drains_is_told_to_go() {
+    let origin = Origin::saying("here");
+    let mut gateway = before(&origin, "drain_timeout = \"5s\"");
+    let load = Load::start(gateway.here(), "/", 4, Use::Kept);
+    load.wait_more(100);
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
+    let (good, _, failures) = load.end();
+    // Connections that the process had not accepted yet end with its listening socket.
+    let unseen = |failure: &&String| failure.starts_with("connect") || failure.contains("behind \" (");
+    let broken: Vec<&String> = failures.iter().filter(|failure| !unseen(failure)).collect();
+    assert!(good >= 100 && broken.is_empty(), "{broken:?}");
+}
+
+#[test]
+fn the_log_is_reopened() {
+    let origin = Origin::saying("here");
+    let gateway = before(&origin, "");
+    gateway.get("/before");
+    gateway.log(1);
+    let (log, moved) = (gateway.path("access.log"), gateway.path("access.log.1"));
+    fs::rename(&log, &moved).expect("renamed");
+    gateway.get("/between");
+    wait_for("a line in the moved file", || fs::read_to_string(&moved).ok().filter(|text| text.contains("/between")));
+    gateway.signal("USR1");
+    wait_for("the new file", || log.exists().then_some(()));
+    gateway.get("/after");
+    assert_eq!(gateway.log(1)[0]["target"], "/after");
+    assert!(!fs::read_to_string(&moved).expect("read").contains("/after"));
+}
+
+fn upgrades(shards: usize) {
+    let origin = slow_origin();
+    // A port of choice: one that the kernel chose could not be named to the new process.
+    let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", free_address());
+    let mut gateway = Setup::new(format!("{listener}\n[[route]]\nname = \"all\"\nto = \"{}\"\n", origin.url()))
+        .shards(shards)
+        .server("drain_timeout = \"5s\"")
+        .start();
+    let here = gateway.here();
+    let once = Load::start(here, "/", 2, Use::Once);
+    let kept = Load::start(here, "/", 2, Use::Kept);
+    let slow = ask_slowly(&gateway, &origin);
+    let mut before = gateway.pid();
+    for round in 0..2 {
+        once.wait_more(30);
+        crate::harness::gateway::signal(before, "USR2");
+        let after = wait_for("the successor", || {
+            let pid = gateway.admin_get("/status").filter(|answer| answer.status == 200)?.json()["pid"].as_u64()?;
+            u32::try_from(pid).ok().filter(|pid| *pid != before)
+        });
+        gateway.adopt(after);
+        once.wait_more(30);
+        kept.wait_more(30);
+        if round == 0 {
+            assert_eq!(gateway.wait(SOON).code(), Some(0), "the old process ends");
+        }
+        before = after;
+    }
+    let mut slow = slow;
+    assert_eq!(slow.answer().text(), "done", "what ran goes on in the old process");
+    let (good, _) = once.stop();
+    let (kept_good, again) = kept.stop();
+    println!("{good} on their own connections, {kept_good} on kept ones, {again} sent again");
+    assert_eq!(gateway.here(), here);
+}
+
+#[test]
+fn a_new_program_takes_over_under_load() {
+    upgrades(1);
+}
+
+#[test]
+fn a_new_program_takes_over_on_two_threads() {
+    upgrades(2);
+}
+
+#[test]
+fn a_program_that_cannot_start_takes_nothing_over() {
+    let origin = Origin::saying("here");
+    let mut gateway = before(&origin, "watch = false");
+    let load = Load::start(gateway.here(), "/", 2, Use::Once);
+    load.wait_more(20);
+    fs::write(gateway.config_path(), "this is = not [ a configuration").expect("written");
+    gateway.signal("USR2");
+    wait_for("the report", || gateway.said().contains("ended before it served").then_some(()));
+    load.wait_more(20);
+    load.stop();
+    assert!(gateway.runs());
+}

@@ -1,0 +1,284 @@
+//! Origins that lie, hang up or talk nonsense: the client gets a truthful end, and the log says why.
+//!
+//! Never is a short body passed on as a whole one.
+
+use std::time::Duration;
+
+use crate::harness::origin::ok;
+use crate::harness::{Answer, End, Gateway, Origin, Peer};
+
+/// A gateway before this origin, with one try and small waits.
+fn gateway(origin: &Origin) -> Gateway {
+    Gateway::web(format!(
+        "[[route]]\nto = \"{}\"\nretry = {{ tries = 1 }}\ntimeouts = {{ first_byte = \"500ms\", idle = \"500ms\" }}\n",
+        origin.url()
+    ))
+}
+
+fn one(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Origin, Gateway) {
+    let origin = Origin::with(move |peer| {
+        peer.request()?;
+        treat(peer);
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    (origin, gateway)
+}
+
+/// What a client sees of an origin, and the reason in the log.
+fn seen(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
+    let (_origin, gateway) = one(treat);
+    let answer = gateway.get("/");
+    (answer, gateway.reason(1))
+}
+
+fn assert_aborted(answer: &Answer, what: &str) {
+    assert!(matches!(answer.end, End::Aborted(_)), "{what}: a clean end behind {:?}", answer.text());
+}
+
+#[test]
+fn an_origin_that_closes_before_its_answer() {
+    let (answer, reason) = seen(|_| {});
+    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+    assert_eq!(answer.field("content-type"), "application/problem+json");
+    let (answer, reason) = seen(|peer| peer.reset());
+    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+    let (answer, reason) = seen(|peer| peer.send("HTTP/1.1 200 OK\r\nContent-Le"));
+    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+}
+
+#[test]
+fn an_origin_that_nobody_listens_at() {
+    let address = crate::harness::tool::free_address();
+    let gateway = Gateway::before(address);
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, &*gateway.reason(1)), (502, "connect_failed"));
+}
+
+#[test]
+fn a_body_that_is_shorter_than_said() {
+    let (answer, reason) = seen(|peer| peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"));
+    assert_aborted(&answer, "length");
+    assert_eq!((answer.status, &*answer.coded, &*reason), (200, &b"hello"[..], "upstream_truncated"));
+    let (answer, reason) = seen(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+        peer.pause(50);
+        peer.reset();
+    });
+    assert_aborted(&answer, "reset");
+    assert_eq!(reason, "upstream_truncated");
+}
+
+#[test]
+fn a_chunked_body_that_ends_within() {
+    for part in ["5\r\nhel", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n", "5\r\nhello\r\n0\r\nX-T: 1\r\n", "5"] {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (answer, reason) = seen(move |peer| peer.send(format!("{head}{part}")));
+        assert_aborted(&answer, part);
+        assert_eq!(reason, "upstream_truncated", "{part:?}");
+        let (answer, _) = seen(move |peer| {
+            peer.send(format!("{head}{part}"));
+            peer.pause(30);
+            peer.reset();
+        });
+        assert_aborted(&answer, part);
+    }
+}
+
+#[test]
+fn a_broken_chunk_is_not_repaired() {
+    for part in
+        ["5\r\nhelloX", "zz\r\nhello\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "fffffffffffffffff\r\n"]
+    {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        let (answer, reason) = seen(move |peer| {
+            peer.send(head);
+            // Behind the head, so that it is on its way to the client before the nonsense comes.
+            peer.pause(80);
+            peer.send(part);
+            peer.pause(80);
+        });
+        assert_aborted(&answer, part);
+        assert_eq!((answer.status, &*reason), (200, "upstream_protocol"), "{part:?}");
+    }
+}
+
+#[test]
+fn a_body_until_the_end_that_is_reset() {
+    let (answer, reason) = seen(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\n\r\nsome of it");
+        peer.pause(100);
+        peer.reset();
+    });
+    assert_aborted(&answer, "until the end of the connection");
+    assert_eq!(reason, "upstream_truncated");
+}
+
+#[test]
+fn garbage_is_not_passed_on() {
+    let garbage: [&[u8]; 11] = [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46 and more of it, so that it cannot be a head\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, identity\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nX-A: b\r\n folded\r\nX\0: c\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX A: b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 0\r\nX: a\rSet-Cookie: b\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ];
+    for bytes in garbage {
+        let (answer, reason) = seen(move |peer| peer.send(bytes));
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(answer.status, 502, "{shown:?}");
+        assert!(matches!(&*reason, "upstream_protocol" | "upstream_closed"), "{shown:?}: {reason}");
+    }
+}
+
+#[test]
+fn an_endless_head_is_cut_off() {
+    let (answer, reason) = seen(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\n");
+        for number in 0..2_000 {
+            peer.send(format!("X-Filler-{number}: {}\r\n", "f".repeat(100)));
+        }
+    });
+    assert_eq!((answer.status, &*reason), (502, "upstream_head_too_large"));
+}
+
+#[test]
+fn bytes_behind_an_answer_are_not_the_next_one() {
+    let origin = Origin::answering(|request| match &*request.target {
+        "/two" => {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".into()
+        }
+        target => ok(target),
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    assert_eq!(client.get("/two").text(), "one");
+    for number in 0..5 {
+        let target = format!("/{number}");
+        assert_eq!(client.get(&target).text(), target);
+    }
+}
+
+#[test]
+fn an_unasked_answer_on_a_kept_connection_is_not_used() {
+    let origin = Origin::with(|peer| {
+        peer.request()?;
+        peer.send(ok("first"));
+        peer.pause(60);
+        peer.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        peer.pause(200);
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.text()), (200, "first".to_owned()));
+        std::thread::sleep(Duration::from_millis(120));
+    }
+}
+
+#[test]
+fn an_answer_before_the_request_was_read() {
+    let origin = Origin::with(|peer| {
+        peer.head()?;
+        peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        peer.pause(300);
+        Ok(())
+    });
+    let gateway = Gateway::web(format!("[[route]]\nlimits = {{ body = \"off\" }}\nto = \"{}\"\n", origin.url()));
+    let mut client = gateway.client();
+    let length = 32 << 20;
+    client.send(format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"));
+    // More than all buffers between us and the origin hold; it ends early, because nobody takes it.
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..32 {
+        if client.try_send(&piece).is_err() {
+            break;
+        }
+    }
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text(), answer.end), (403, "no".to_owned(), End::Complete));
+}
+
+#[test]
+fn an_answer_before_a_slow_request_was_sent() {
+    let origin = Origin::with(|peer| {
+        peer.head()?;
+        peer.send("HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\n\r\nearly");
+        peer.pause(400);
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nonly a part");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (409, "early".to_owned()));
+    assert!(client.ends_within(Duration::from_secs(5)), "what follows is not known to be a request");
+}
+
+#[test]
+fn a_client_that_leaves_within_its_request_is_told_of_to_the_origin() {
+    let origin = Origin::with(|peer| {
+        let mut request = peer.head()?;
+        peer.body(&mut request)?;
+        peer.send(ok("never"));
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nonly a part");
+    std::thread::sleep(Duration::from_millis(100));
+    drop(client);
+    let entry = &gateway.log(1)[0];
+    assert_eq!((entry["reason"].as_str(), entry["status"].as_u64()), (Some("client_closed"), Some(499)));
+    assert!(crate::harness::origin::wait_idle(&origin.seen), "the origin's connection ended");
+    assert_eq!(origin.count(), 0, "no whole request came");
+}
+
+#[test]
+fn an_origin_that_says_nothing() {
+    let (answer, reason) = seen(|peer| peer.pause(2_500));
+    assert_eq!((answer.status, &*reason), (504, "first_byte_timeout"));
+}
+
+#[test]
+fn an_origin_that_stops_within_its_answer() {
+    let (answer, reason) = seen(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+        peer.pause(2_500);
+    });
+    assert_aborted(&answer, "idle");
+    assert_eq!(reason, "idle_timeout");
+    let (answer, reason) = seen(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        peer.pause(2_500);
+    });
+    assert_aborted(&answer, "idle");
+    assert_eq!(reason, "idle_timeout");
+}
+
+#[test]
+fn an_old_origin_is_understood() {
+    let (answer, _) = seen(|peer| peer.send("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold"));
+    assert_eq!((answer.text(), &*answer.version, answer.end), ("old".to_owned(), "HTTP/1.1", End::Complete));
+    let (answer, reason) =
+        seen(|peer| peer.send("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n"));
+    assert_eq!((answer.status, &*reason), (502, "upstream_protocol"));
+}
+
+#[test]
+fn aborted_answers_are_logged_as_such() {
+    let (_origin, gateway) = one(|peer| peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"));
+    gateway.get("/");
+    let entry = &gateway.log(1)[0];
+    assert_eq!(entry["aborted"], true, "{entry}");
+    assert_eq!((entry["status"].as_u64(), entry["bytes_sent"].as_u64()), (Some(200), Some(5)));
+    assert!(entry["endpoint"].as_str().is_some_and(|endpoint| endpoint.starts_with("127.0.0.1:")));
+}

@@ -1,0 +1,340 @@
+//! Groups of origins: which one is asked, what happens when one is ill, dead, slow or not to be found.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::harness::gateway::signal;
+use crate::harness::load::{Load, Use};
+use crate::harness::origin::ok;
+use crate::harness::tool::{Nginx, free_address, python, script};
+use crate::harness::{Client, Gateway, Origin, Setup, curl, noise, wait_for};
+
+/// A gateway before these origins; `lines` belong to the upstream.
+fn group(origins: &[&Origin], lines: &str) -> Gateway {
+    let addresses: Vec<String> = origins.iter().map(|origin| format!("\"{}\"", origin.address)).collect();
+    Gateway::web(format!(
+        "[upstream.o]\nendpoints = [{}]\n{lines}\n[[route]]\nname = \"all\"\nto = \"o\"\n",
+        addresses.join(", ")
+    ))
+}
+
+fn counts(gateway: &Gateway, requests: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let mut client = gateway.client();
+    for _ in 0..requests {
+        *counts.entry(client.get("/").text()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn turns_are_taken_by_weight() {
+    let (a, b, c) = (Origin::saying("a"), Origin::saying("b"), Origin::saying("c"));
+    let even = counts(&group(&[&a, &b, &c], ""), 30);
+    assert_eq!(even.into_values().collect::<Vec<_>>(), [10, 10, 10]);
+    let weighted = Gateway::web(format!(
+        "[upstream.o]\nendpoints = [{{ address = \"{}\", weight = 5 }}, {{ address = \"{}\", weight = 1 }}, \
+         {{ address = \"{}\", weight = 0 }}]\n[[route]]\nto = \"o\"\n",
+        a.address, b.address, c.address
+    ));
+    let weighted = counts(&weighted, 60);
+    assert_eq!((weighted["a"], weighted["b"], weighted.get("c")), (50, 10, None));
+}
+
+#[test]
+fn the_same_key_goes_the_same_way() {
+    let origins: Vec<Origin> = ["a", "b", "c", "d"].map(Origin::saying).into_iter().collect();
+    let all: Vec<&Origin> = origins.iter().collect();
+    let ask = |gateway: &Gateway, user: usize| {
+        let mut client = gateway.client();
+        client.ask(format!("GET / HTTP/1.1\r\nHost: test\r\nX-User: user-{user}\r\n\r\n")).text()
+    };
+    let lines = "balance = \"hash\"\nhash = \"header:x-user\"";
+    let gateway = group(&all, lines);
+    let first: Vec<String> = (0..60).map(|user| ask(&gateway, user)).collect();
+    assert_eq!(first, (0..60).map(|user| ask(&gateway, user)).collect::<Vec<_>>());
+    assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+    // Without one of them, only its keys move.
+    let fewer = group(&all[..3], lines);
+    for (user, before) in first.iter().enumerate() {
+        let after = ask(&fewer, user);
+        assert!(after == *before || before == "d", "user {user} moved from {before} to {after}");
+    }
+}
+
+#[test]
+fn the_less_busy_are_asked() {
+    let slow = Origin::answering(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        ok("slow")
+    });
+    let fast = Origin::saying("fast");
+    for balance in ["least_requests", "p2c", "ewma"] {
+        let gateway = group(&[&slow, &fast], &format!("balance = \"{balance}\""));
+        let here = gateway.here();
+        let ask = move || (0..15).filter(|_| Client::to(here).get("/").text() == "fast").count();
+        let workers: Vec<_> = (0..4).map(|_| std::thread::spawn(ask)).collect();
+        let fast: usize = workers.into_iter().map(|worker| worker.join().expect("no panic")).sum();
+        assert!(fast > 35, "{balance}: {fast} of 60 to the fast one");
+    }
+}
+
+/// A process of its own that answers everything with 200.
+struct Victim {
+    child: Child,
+    port: u16,
+}
+
+impl Victim {
+    fn start() -> Victim {
+        let mut command = Command::new(python());
+        let mut child = command.arg(script("plain_server.py")).stdout(Stdio::piped()).spawn().expect("python runs");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("a port");
+        Victim { child, port: line.trim().parse().expect("a port") }
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        signal(self.child.id(), "KILL");
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn one_of_two_origins_is_killed_and_no_request_fails() {
+    let (victim, other) = (Victim::start(), Victim::start());
+    let gateway = Setup::web(format!(
+        "[upstream.o]\nendpoints = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\n[[route]]\nto = \"o\"\n",
+        victim.port, other.port
+    ))
+    .shards(2)
+    .start();
+    let kept = Load::start(gateway.here(), "/", 3, Use::Kept);
+    let once = Load::start(gateway.here(), "/", 1, Use::Once);
+    kept.wait_more(200);
+    signal(victim.child.id(), "KILL");
+    kept.wait_more(300);
+    once.wait_more(100);
+    let (_, again) = kept.stop();
+    assert_eq!(again, 0);
+    once.stop();
+}
+
+#[test]
+fn failed_tries_are_repeated_elsewhere() {
+    let bad = Origin::with(|peer| {
+        peer.request()?;
+        peer.reset();
+        Ok(())
+    });
+    let good = Origin::answering(|request| ok(&request.body));
+    let gateway = group(&[&bad, &good], "outlier = false\nretry_budget = { share = \"100%\", per_second_min = 100 }");
+    let mut client = gateway.client();
+    for _ in 0..10 {
+        assert_eq!(client.get("/").status, 200);
+        let put = client.ask("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nagain");
+        assert_eq!((put.status, put.text()), (200, "again".to_owned()), "an idempotent request with its body");
+    }
+    // What may have been acted upon is not sent twice.
+    let statuses: Vec<u16> =
+        (0..10).map(|_| client.ask("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\nx").status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 5, "{statuses:?}");
+    let posts = |origin: &Origin| origin.requests().iter().filter(|request| request.method == "POST").count();
+    assert_eq!(posts(&bad) + posts(&good), 10);
+}
+
+#[test]
+fn statuses_can_be_repeated() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let origin = Origin::answering(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy".to_vec(),
+        _ => ok("done"),
+    });
+    let gateway = Gateway::web(format!(
+        "[upstream.o]\nendpoints = \"{}\"\noutlier = false\n\
+         [[route]]\nto = \"o\"\nretry = {{ tries = 3, statuses = [503] }}\n",
+        origin.address
+    ));
+    assert_eq!(gateway.get("/").text(), "done");
+    assert_eq!((calls.load(Ordering::SeqCst), gateway.log(1)[0]["tries"].as_u64()), (3, Some(3)));
+}
+
+#[test]
+fn a_dead_group_is_not_hammered() {
+    let bad = Origin::with(|peer| {
+        peer.request()?;
+        Ok(())
+    });
+    let gateway = group(&[&bad], "outlier = false\nretry_budget = { share = \"10%\", per_second_min = 1 }");
+    let mut client = gateway.client();
+    for _ in 0..100 {
+        assert_eq!(client.get("/").status, 502);
+    }
+    assert!(bad.count() <= 100 + 10 + 15, "{} tries for 100 requests", bad.count());
+}
+
+#[test]
+fn connections_that_the_origin_closed_are_not_used() {
+    let origin = Origin::with(|peer| {
+        for _ in 0..2 {
+            peer.request()?;
+            peer.send(ok("kept"));
+        }
+        Ok(())
+    });
+    let gateway = group(&[&origin], "");
+    let mut client = gateway.client();
+    for number in 0..40 {
+        let body = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{number:02}");
+        let answer = client.ask(body);
+        // Not even a POST fails: the end of the connection was there before the request.
+        assert_eq!(answer.status, 200, "request {number}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(origin.count(), 40);
+}
+
+#[test]
+fn health_checks_take_an_origin_out_and_in() {
+    let well = Arc::new(AtomicBool::new(true));
+    let asked = well.clone();
+    let a = Origin::answering(move |request| match (&*request.target, asked.load(Ordering::SeqCst)) {
+        ("/health", false) => b"HTTP/1.1 500 Ill\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        ("/health", true) => ok("all is well"),
+        _ => ok("a"),
+    });
+    let b = Origin::answering(|request| if request.target == "/health" { ok("all is well") } else { ok("b") });
+    let gateway = group(
+        &[&a, &b],
+        "health = { path = \"/health\", interval = \"100ms\", rise = 2, fall = 2, body_contains = \"well\" }",
+    );
+    let both = |count: usize| {
+        wait_for("both or one", || (counts(&gateway, 6).len() == count).then_some(()));
+    };
+    both(2);
+    well.store(false, Ordering::SeqCst);
+    both(1);
+    assert_eq!(counts(&gateway, 10).keys().collect::<Vec<_>>(), ["b"]);
+    let down = format!("turnpike_upstream_endpoint_up{{upstream=\"o\",endpoint=\"{}\"}} 0", a.address);
+    assert!(gateway.metrics().contains(&down));
+    well.store(true, Ordering::SeqCst);
+    both(2);
+}
+
+#[test]
+fn an_origin_that_fails_gets_a_rest() {
+    let ill = Arc::new(AtomicBool::new(true));
+    let asked = ill.clone();
+    let a = Origin::answering(move |_| match asked.load(Ordering::SeqCst) {
+        true => b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        false => ok("a"),
+    });
+    let b = Origin::saying("b");
+    let gateway = group(&[&a, &b], "outlier = { gateway_errors = 3, rest = \"1s\" }");
+    let mut client = gateway.client();
+    let failed = (0..40).filter(|_| client.get("/").status == 502).count();
+    assert_eq!(failed, 3, "after three failures in a row it rests");
+    ill.store(false, Ordering::SeqCst);
+    wait_for("its return", || (client.get("/").text() == "a").then_some(()));
+}
+
+#[test]
+fn backups_serve_when_nobody_else_does() {
+    let (a, b) = (Origin::saying("main"), Origin::saying("backup"));
+    let config = |main: &str| {
+        format!(
+            "[upstream.o]\nendpoints = [\"{main}\", {{ address = \"{}\", backup = true }}]\n\
+             outlier = {{ connect_failures = 1 }}\n[[route]]\nto = \"o\"\n",
+            b.address
+        )
+    };
+    assert_eq!(counts(&Gateway::web(config(&a.address.to_string())), 10).len(), 1);
+    let dead = Gateway::web(config(&free_address().to_string()));
+    assert_eq!(counts(&dead, 10).keys().collect::<Vec<_>>(), ["backup"]);
+}
+
+#[test]
+fn full_upstreams_queue_and_refuse() {
+    let origin = Origin::answering(|_| {
+        std::thread::sleep(Duration::from_millis(250));
+        ok("done")
+    });
+    let gateway = group(&[&origin], "limits = { requests = 1, queue = 1 }\ntimeouts = { queue = \"2s\" }");
+    let here = gateway.here();
+    let workers: Vec<_> = (0..4)
+        .map(|number| {
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(number * 30));
+                Client::to(here).get("/").status
+            })
+        })
+        .collect();
+    let mut statuses: Vec<u16> = workers.into_iter().map(|worker| worker.join().expect("no panic")).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 503, 503]);
+    let reasons: Vec<String> =
+        gateway.log(4).iter().filter_map(|entry| entry["reason"].as_str().map(str::to_owned)).collect();
+    assert_eq!(reasons, ["overloaded", "overloaded"]);
+}
+
+#[test]
+fn an_open_breaker_answers_at_once() {
+    let bad = Origin::answering(|_| b"HTTP/1.1 500 Ill\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let gateway = group(&[&bad], "outlier = false\nbreaker = { failures = 5, open = \"30s\" }");
+    let statuses: Vec<u16> = (0..12).map(|_| gateway.get("/").status).collect();
+    assert_eq!(statuses[..5], [500; 5]);
+    assert!(statuses[6..].iter().all(|status| *status == 503), "{statuses:?}");
+    assert!(bad.count() <= 6);
+    assert_eq!(gateway.reason(12), "breaker_open");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_does_not_stop_the_start() {
+    let origin = Origin::saying("here");
+    let gateway = Gateway::web(format!(
+        "[upstream.gone]\nendpoints = \"nowhere.invalid:80\"\n[upstream.local]\nendpoints = \"localhost:{}\"\n\
+         [[route]]\npath_prefix = \"/gone\"\nto = \"gone\"\n[[route]]\npath_prefix = \"/local\"\nto = \"local\"\n",
+        origin.address.port()
+    ));
+    let answer = gateway.get("/gone");
+    assert_eq!((answer.status, &*gateway.reason(1)), (503, "no_endpoint"));
+    wait_for("the name to be resolved", || (gateway.get("/local").text() == "here").then_some(()));
+    let upstreams = gateway.status()["upstreams"].to_string();
+    assert!(upstreams.contains("nowhere.invalid"), "{upstreams}");
+}
+
+#[test]
+fn nginx_behind_the_gateway() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let content = noise(3 << 20);
+    std::fs::write(folder.path().join("file.bin"), &content).expect("written");
+    // nginx's worker may be another user.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).expect("our folder");
+    let nginx = Nginx::start(&format!(
+        "root {}; keepalive_requests 5; location /drop {{ return 444; }} location /text {{ return 200 \"text\"; }}",
+        folder.path().display()
+    ));
+    let gateway = Gateway::before(nginx.address);
+    let mut client = gateway.client();
+    for _ in 0..30 {
+        assert_eq!(client.get("/text").text(), "text");
+    }
+    let file = client.get("/file.bin");
+    assert!(file.body == content && file.fields.has("etag"));
+    let part = client.ask("GET /file.bin HTTP/1.1\r\nHost: test\r\nRange: bytes=100-199\r\n\r\n");
+    assert_eq!((part.status, &part.body[..]), (206, &content[100..200]));
+    let etag = file.field("etag").to_owned();
+    let same = client.ask(format!("GET /file.bin HTTP/1.1\r\nHost: test\r\nIf-None-Match: {etag}\r\n\r\n"));
+    assert_eq!(same.status, 304);
+    assert_eq!(client.get("/drop").status, 502);
+    let out = curl(&["--compressed", "-H", "Connection: close", &gateway.url("/text")]);
+    assert_eq!(out.text(), "text");
+}
