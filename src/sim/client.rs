@@ -195,7 +195,7 @@ impl Writer {
 
     /// Begins a request and does not go on with it: the gateway must not wait for ever.
     async fn stall(&mut self, id: u64, ask: &Ask) {
-        let head = head(id, ask, false);
+        let head = head(id, ask, HopField::Absent);
         // Up to the whole head where a body would follow, or else it would be a whole request.
         let most = head.len() as u64 - u64::from(ask.length == 0 || ask.upgrades);
         let begun = 1 + self.rng.below(most) as usize;

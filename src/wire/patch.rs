@@ -90,8 +90,8 @@ impl Patch {
         is_token(name) && self.add_line(Known::of(name), name, write, is_text)
     }
 
-    /// As `add_with`, for fields that we make of nothing but what was parsed before: neither name nor value is looked at
-    /// again.
+    /// As `add_with`, for fields that we make of nothing but what was parsed before: neither name nor value is looked
+    /// at again.
     pub fn add_known(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
         debug_assert!(is_token(name) && Known::of(name) == known);
         self.add_line(known, name, write, |value| {

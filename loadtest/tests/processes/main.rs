@@ -8,6 +8,7 @@ mod actions;
 mod basics;
 mod command;
 mod forwarding;
+mod gateway_api;
 mod hostile;
 mod limits;
 mod malformed;
