@@ -3,7 +3,7 @@
 //! allocates.
 //!
 //! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With
-//! `BACKTRACE=1` its environment it shows where the first of what is counted comes from.
+//! `BACKTRACE=1` in its environment it shows where the first of what is counted comes from.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::backtrace::Backtrace;
@@ -93,7 +93,8 @@ fn main() {
 fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
     let listen = free_port();
     let text = format!(
-        "[server]\nshards = 1\n[log.access]\npath = \"{log}\"\nformat = \"json\"\n[[listener]]\nbind = \"{listen}\"\n\
+        "[server]\nshards = 1\n[log.access]\npath = \"{log}\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
     let source = Source::Text { name: "bench".to_owned(), text };

@@ -5,9 +5,10 @@
 #   benches/counts.sh PATTERN      those whose names match
 #   benches/counts.sh --bless      writes benches/baseline.txt anew, to be committed with what changed the counts
 #
-# A piece runs under callgrind twice, TIMES and 2 * TIMES times; the difference divided by TIMES is the cost of one, without what
-# starting and preparing cost. Counts do not depend on load or clock speed, but on compiler, profile, C library and on
-# what the processor can do, since libraries choose code by it. The baseline names these; where one differs, nothing is compared.
+# A piece runs under callgrind twice, TIMES and 2 * TIMES times; the difference divided by TIMES is the cost of one,
+# without what starting and preparing cost. Counts do not depend on load or clock speed, but on compiler, profile, C
+# library and on what the processor can do, since libraries choose code by it. The baseline names these; where one
+# differs, nothing is compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -116,7 +117,7 @@ compare() {
 
 bless() {
   {
-    echo "# Instructions of one of each piece, written by \`benches/counts.sh --bless\` and compared by \`benches/counts.sh\`."
+    echo '# Instructions of one of each piece, written by benches/counts.sh --bless and compared by benches/counts.sh.'
     sed 's/^/# /' "$work/facts"
     cat "$work/now"
   } > "$baseline"

@@ -3,8 +3,7 @@
 //! For people: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. The simulator, and not
 //! sockets: the shard's code is the same, runs in the same order each time, and no kernel decides how many polls an
 //! exchange takes, so that counts repeat to the instruction. The simulator's own cost is in the times. The gate takes
-//! it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two of
-//! them.
+//! it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
 
 mod pieces;
 

@@ -104,7 +104,8 @@ fn time(pieces: Vec<Piece>) {
     criterion.final_summary();
 }
 
-/// The processor's abilities that libraries choose code by at run time, as this process sees them: valgrind hides some.
+/// The processor's abilities that libraries choose code by at run time, as this process sees them: valgrind hides
+/// some.
 #[cfg(target_arch = "x86_64")]
 fn machine() -> String {
     let known = [
