@@ -1,16 +1,18 @@
 //! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a
-//! chain of matchers. Wall time by criterion; nothing may be allocated, which is counted first.
+//! chain of matchers. Nothing may be allocated, which is counted first.
 //!
-//! Instruction counts: `ROUTE_COUNT=10000,param valgrind --tool=callgrind --toggle-collect='*find_many*' <this
-//! bench>` looks 512 requests of one case up, twenty times over, and does nothing else. `ROUTE_FLOOR=1` prints the
-//! best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs least.
+//! For people: `cargo bench --bench route`; for the gate, which counts instructions, see `pieces`. `ROUTE_FLOOR=1`
+//! prints the best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs
+//! least.
+
+mod pieces;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use criterion::{BenchmarkId, Criterion};
+use pieces::{Piece, Run};
 use turnpike::base::Span;
 use turnpike::route::{FieldMatch, Found, HostPattern, Params, PathPattern, RouteId, Rule, Table, ValueMatch, Wanted};
 use turnpike::wire::field::Known;
@@ -133,16 +135,16 @@ impl Prepared {
     }
 
     /// Looks every request up once.
-    #[inline(never)]
     fn find_many(&self, params: &mut Params) -> usize {
+        self.asks.iter().filter(|ask| self.find(ask, params)).count()
+    }
+
+    /// Looks one request up.
+    fn find(&self, (host, path): &(String, String), params: &mut Params) -> bool {
         let request = Request { bytes: &self.bytes, head: &self.head };
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut found = 0;
-        for (host, path) in &self.asks {
-            let wanted = Wanted { request, host: host.as_bytes(), path: path.as_bytes(), source };
-            found += usize::from(matches!(self.table.find(black_box(&wanted), params), Found::Route(_)));
-        }
-        found
+        let wanted = Wanted { request, host: host.as_bytes(), path: path.as_bytes(), source };
+        matches!(black_box(self.table.find(black_box(&wanted), params)), Found::Route(_))
     }
 }
 
@@ -165,41 +167,29 @@ fn head() -> (Vec<u8>, RequestHead) {
 }
 
 fn main() {
-    if let Ok(wanted) = std::env::var("ROUTE_COUNT") {
-        return count(&wanted);
-    }
     if std::env::var_os("ROUTE_FLOOR").is_some() {
         return floor();
     }
-    let mut criterion = Criterion::default().configure_from_args();
-    for case in &CASES {
-        let mut group = criterion.benchmark_group(format!("route/{}", case.name));
-        group.throughput(criterion::Throughput::Elements(u64::from(ASKED)));
-        for count in COUNTS {
-            let prepared = Prepared::new(case, count);
-            let mut params = Params::default();
-            prepared.find_many(&mut params);
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            let found = prepared.find_many(&mut params);
-            assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{} allocates", case.name);
-            assert_eq!(found > 0, prepared.found, "{} finds what it should", case.name);
-            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-                bencher.iter(|| prepared.find_many(&mut params));
-            });
-        }
-        group.finish();
-    }
-    criterion.final_summary();
+    let all = CASES.iter().flat_map(|case| COUNTS.map(|count| (case, count)));
+    pieces::main(all.map(|(case, count)| piece(case, count)).collect());
 }
 
-/// One case, for an instruction counter.
-fn count(wanted: &str) {
-    let (count, name) = wanted.split_once(',').expect("ROUTE_COUNT is COUNT,CASE");
-    let case = CASES.iter().find(|case| case.name == name).expect("a case of that name");
-    let prepared = Prepared::new(case, count.parse().expect("a number of routes"));
-    let mut params = Params::default();
-    let found: usize = (0..20).map(|_| prepared.find_many(&mut params)).sum();
-    println!("{found} of {} found", 20 * ASKED);
+/// Finding one route; requests take turns.
+fn piece(case: &'static Case, count: u32) -> Piece {
+    Piece::new(format!("route/{}/{count}", case.name), move || {
+        let prepared = Prepared::new(case, count);
+        let mut params = Params::default();
+        prepared.find_many(&mut params);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let found = prepared.find_many(&mut params);
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{} allocates", case.name);
+        assert_eq!(found > 0, prepared.found, "{} finds what it should", case.name);
+        Run::many(move |times| {
+            for ask in prepared.asks.iter().cycle().take(times as usize) {
+                prepared.find(ask, &mut params);
+            }
+        })
+    })
 }
 
 /// The least time that a find took in many short runs, ours and matchit's.

@@ -1,14 +1,14 @@
 //! Heads in and out: what one request costs the codec.
 //!
-//! For people: `cargo bench --bench wire`. For the gate, which counts instructions: the same binary with
-//! `COUNT=<name>/<times>` in its environment runs one piece that often and nothing else, so that the difference of two
-//! runs under callgrind, divided by the difference of their times, is the cost of one.
+//! For people: `cargo bench --bench wire`; for the gate, which counts instructions, see `pieces`.
 //! `httparse_request` and `httparse_response` are the floor that our strictness stands on.
+
+mod pieces;
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
-use criterion::Criterion;
+use pieces::{Piece, Run};
 use turnpike::base::Span;
 use turnpike::wire::h1::body::Body;
 use turnpike::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};
@@ -39,21 +39,12 @@ Vary: Accept-Encoding\r\n\r\n";
 
 const DATE: &[u8; 29] = b"Fri, 20 Nov 2026 08:49:37 GMT";
 
-/// One thing to measure.
-struct Piece {
-    name: &'static str,
-    run: Box<dyn FnMut()>,
+fn piece(name: &str, mut run: impl FnMut() + 'static) -> Piece {
+    Piece::new(format!("wire/{name}"), || Run::many(move |times| (0..times).for_each(|_| run())))
 }
 
-fn piece(name: &'static str, run: impl FnMut() + 'static) -> Piece {
-    Piece { name, run: Box::new(run) }
-}
-
-fn pieces() -> Vec<Piece> {
-    let mut pieces = parsing();
-    pieces.extend(writing());
-    pieces.extend(others());
-    pieces
+fn main() {
+    pieces::main([parsing(), writing(), others()].into_iter().flatten().collect());
 }
 
 fn parsing() -> Vec<Piece> {
@@ -144,20 +135,4 @@ fn others() -> Vec<Piece> {
             black_box(body.advance(black_box(b"1a\r\ndata: 0123456789abcdef01\r\n\r\n"))).expect("a chunk");
         }),
     ]
-}
-
-fn main() {
-    if let Ok(wanted) = std::env::var("COUNT") {
-        let (name, times) = wanted.split_once('/').expect("COUNT is <name>/<times>");
-        let mut piece = pieces().into_iter().find(|piece| piece.name == name).expect("a piece of that name");
-        for _ in 0..times.parse::<usize>().expect("a number") {
-            (piece.run)();
-        }
-        return;
-    }
-    let mut criterion = Criterion::default().configure_from_args();
-    for mut piece in pieces() {
-        criterion.bench_function(piece.name, |bencher| bencher.iter(&mut piece.run));
-    }
-    criterion.final_summary();
 }

@@ -59,7 +59,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     println!("{scenario:#?}");
     let depth = if arguments.trace { Depth::All } else { Depth::Last(300) };
     match run(&scenario, depth) {
-        Ok(totals) => println!("seed {seed}: {totals}"),
+        Ok(report) => println!("seed {seed}: {}", report.totals),
         Err(failure) => {
             println!("{failure}");
             return ExitCode::FAILURE;
@@ -85,7 +85,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                     let ran = run(&scenario(seed, arguments), Depth::Last(300));
                     let mut results = results.lock().expect("no thread panics while it holds the results");
                     match ran {
-                        Ok(totals) => results.0.add(&totals),
+                        Ok(report) => results.0.add(&report.totals),
                         Err(failure) => {
                             stop.store(!arguments.keep_going, Ordering::Relaxed);
                             results.1.push(failure);

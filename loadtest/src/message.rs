@@ -260,7 +260,7 @@ impl Reader {
             }
         }
         self.head.chunked = chunked;
-        self.state = match self.body(length, chunked)? {
+        self.state = match self.body(length)? {
             Body::None | Body::Length(0) => State::Head,
             Body::Length(bytes) => State::Length(bytes),
             Body::Chunked => State::ChunkSize,
@@ -269,11 +269,12 @@ impl Reader {
         Ok(())
     }
 
-    fn body(&self, length: Option<u64>, chunked: bool) -> Result<Body, Failure> {
+    /// How the body ends, once it is known whether it is chunked.
+    fn body(&self, length: Option<u64>) -> Result<Body, Failure> {
         if self.role == Role::Response && (self.head.status < 200 || matches!(self.head.status, 204 | 304)) {
             return Ok(Body::None);
         }
-        match (chunked, length, self.role) {
+        match (self.head.chunked, length, self.role) {
             (true, Some(_), _) => Err(Failure::new("a message with both Content-Length and Transfer-Encoding")),
             (true, None, _) => Ok(Body::Chunked),
             (false, Some(bytes), _) => Ok(Body::Length(bytes)),

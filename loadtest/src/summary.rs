@@ -144,8 +144,9 @@ impl Summary {
             let Idle { peer, connections, bytes_grown, bytes_with_tables, rest_kib, held_kib } = idle;
             let _ = writeln!(
                 text,
-                "{peer:<9} {connections} idle connections: RSS {rest_kib:.0} -> {held_kib:.0} KiB, grown by {bytes_grown:.0} B \
-                 each, {bytes_with_tables:.0} B each with what is set aside for them at start"
+                "{peer:<9} {connections} idle connections: RSS {rest_kib:.0} -> {held_kib:.0} KiB, \
+                 grown by {bytes_grown:.0} B each, {bytes_with_tables:.0} B each with what is set aside for them at \
+                 start"
             );
         }
         for RestMemory { peer, shards, memory } in &self.rest {

@@ -402,5 +402,6 @@ impl Cluster {
 }
 
 fn endpoint_id(seed: u64, address: &Address) -> u64 {
+    // tidy(hot): an id is made when an endpoint is added or the seed changes.
     hash_key(seed, address.to_string().as_bytes())
 }

@@ -49,14 +49,15 @@ impl Outlier {
     pub fn observe(&mut self, outcome: Outcome, plan: &OutlierPlan, now: Tick) -> bool {
         let (error, gateway, connect) = match outcome {
             Outcome::Cancelled => return false,
-            Outcome::Ok => (false, false, false),
-            Outcome::ServerError => (true, false, false),
-            Outcome::GatewayError | Outcome::Reset | Outcome::Timeout => (true, true, false),
-            Outcome::ConnectFailed => (true, true, true),
+            Outcome::Ok => (Row::Ends, Row::Ends, Row::Ends),
+            Outcome::ServerError => (Row::Grows, Row::Ends, Row::Ends),
+            Outcome::GatewayError | Outcome::Reset | Outcome::Timeout => (Row::Grows, Row::Grows, Row::Ends),
+            Outcome::ConnectFailed => (Row::Grows, Row::Grows, Row::Grows),
         };
         count(&mut self.errors_in_row, error);
         count(&mut self.gateway_errors_in_row, gateway);
         count(&mut self.connect_failures_in_row, connect);
+        let error = error == Row::Grows;
         self.recent.add(u32::from(!error), u32::from(error), now);
         // Only a failure ejects: a success must never be what tips the window over.
         error && self.verdict(plan, now)
@@ -114,8 +115,20 @@ impl Outlier {
     }
 }
 
-fn count(in_row: &mut u32, happened: bool) {
-    *in_row = if happened { in_row.saturating_add(1) } else { 0 };
+/// What an outcome does to a row of failures of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    /// It is one more.
+    Grows,
+    /// It is none.
+    Ends,
+}
+
+fn count(in_row: &mut u32, row: Row) {
+    *in_row = match row {
+        Row::Grows => in_row.saturating_add(1),
+        Row::Ends => 0,
+    };
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ impl<T> Wheel<T> {
         Wheel {
             elapsed: now.nanos() >> UNIT_BITS,
             occupied: [0; LEVELS],
+            // tidy(hot): once for a shard.
             heads: Box::new([NONE; PLACES]),
             nodes: Vec::new(),
             free: NONE,

@@ -19,8 +19,8 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_TRIES: usize = 10;
 /// Without a working watcher, the files are looked at this often.
 const POLL: Duration = Duration::from_secs(5);
-/// File systems stamp changes with a clock that moves with the kernel's tick, 10 ms at the slowest: a stamp may be that much
-/// older than the change.
+/// File systems stamp changes with a clock that moves with the kernel's tick, 10 ms at the slowest: a stamp may be
+/// that much older than the change.
 const STAMP_LAG: Duration = Duration::from_millis(10);
 
 /// A watch over some files, in a task of its own; dropping it ends it.

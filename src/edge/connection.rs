@@ -108,7 +108,7 @@ async fn wait<N: Net>(connection: &Connection<N>) -> bool {
     loop {
         let Some(until) = connection.idle_until() else { return false };
         let until = until.min(connection.shard.drain_idle_until());
-        connection.place.set_idle(true);
+        connection.place.set_idle();
         match connection.stream.readable(until).await {
             Ok(()) => return true,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -11,7 +11,7 @@ use crate::edge::body::{BodyWriter, write_fault};
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
-use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
+use crate::edge::relay::{CHUNK_HEADROOM, Chunk, Recoding, Transfer, encode, recoding};
 use crate::edge::respond::{Answering, Received};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Form, Sink, Source, Stop};
@@ -31,13 +31,22 @@ pub struct Ended {
     pub again: bool,
 }
 
+/// Whether a connection to an endpoint carried requests before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginUse {
+    /// It was opened for this request.
+    First,
+    /// It was kept, and the endpoint may have closed it meanwhile.
+    Reused,
+}
+
 /// Sends the request over `origin` and the answer to the client.
 pub async fn converse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
     origin: &Origin<N>,
     flight: &mut InFlight<N>,
-    reused: bool,
+    origin_use: OriginUse,
 ) -> Result<Ended, Fault> {
     let scene = exchange.scene;
     let received = Cell::new(0);
@@ -53,11 +62,15 @@ pub async fn converse<N: Net, S: Source, K: Client>(
         let (written, mut buf) = origin.stream.write(buf, until).await;
         if let Err(error) = written {
             scene.shard.pool.put(buf);
-            Err(stale_if(reused, write_fault(Side::Upstream, error.kind())))
+            let fault = write_fault(Side::Upstream, error.kind());
+            Err(match origin_use {
+                OriginUse::First => fault,
+                OriginUse::Reused => stale(fault),
+            })
         } else {
             buf.reset(0);
             let mut answering = Answering::new(scene, way, origin, flight, *client, work);
-            answering.reused = reused;
+            answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
         }
     };
@@ -71,8 +84,8 @@ pub async fn converse<N: Net, S: Source, K: Client>(
 }
 
 /// A failure on a kept connection before any byte of an answer.
-pub fn stale_if(reused: bool, fault: Fault) -> Fault {
-    Fault { retry: if reused { Retry::IfReused } else { fault.retry }, ..fault }
+pub fn stale(fault: Fault) -> Fault {
+    Fault { retry: Retry::IfReused, ..fault }
 }
 
 /// Upload and answer side by side.
@@ -159,7 +172,8 @@ impl<N: Net> Upload<'_, N> {
             }
         }
         if self.encode {
-            encode(&mut buf, exchange.source.done(), pool);
+            let chunk = if exchange.source.done() { Chunk::Last } else { Chunk::Earlier };
+            encode(&mut buf, chunk, pool);
         }
         let put = buf.prepend(&exchange.work.out);
         debug_assert!(put, "headroom was made above");

@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 use crate::balance::{Endpoint, EndpointIndex};
 use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::edge::shard::Shard;
 use crate::edge::upstream::{Origin, Upstream};
 use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
@@ -36,8 +37,7 @@ impl Speaker<'_> {
 
 /// Opens a connection to the endpoint `index`. Every fault of it means that the request was not sent.
 pub async fn dial<N: Net>(
-    net: &N,
-    pool: &BufPool,
+    shard: &Shard<N>,
     upstream: &Rc<Upstream<N>>,
     plan: &UpstreamPlan,
     index: EndpointIndex,
@@ -48,10 +48,10 @@ pub async fn dial<N: Net>(
     let Some(endpoint) = endpoint else { return Err(Fault::unsent(FaultKind::NoEndpoint)) };
     upstream.connection_opening(index)?;
     let opening = Opening { upstream, index, armed: true };
-    let until = net.now().after(plan.connect).min(deadline);
-    let stream = connect(net, pool, plan, &endpoint, speaker, until).await?;
+    let until = shard.net.now().after(plan.connect).min(deadline);
+    let stream = connect(&shard.net, &shard.pool, plan, &endpoint, speaker, until).await?;
     opening.done();
-    Ok(upstream.opened(index, stream, net.now()))
+    Ok(upstream.opened(index, stream, shard.net.now()))
 }
 
 /// Takes the count back where opening fails.

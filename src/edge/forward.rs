@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
-use crate::edge::converse::{self, Ended};
+use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Work;
@@ -177,16 +177,16 @@ async fn once<N: Net, S: Source, K: Client>(
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
     let trusted = if scene.request.head.method.idempotent() { TRUSTED } else { Duration::ZERO };
-    let (mut origin, reused) = match way.upstream.take_idle(index, way.plan, trusted, now) {
+    let (mut origin, origin_use) = match way.upstream.take_idle(index, way.plan, trusted, now) {
         Some(origin) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
-            (origin, true)
+            (origin, OriginUse::Reused)
         }
-        None => (open(exchange, way, &mut flight).await?, false),
+        None => (open(exchange, way, &mut flight).await?, OriginUse::First),
     };
     origin.requests = origin.requests.saturating_add(1);
     scene.watch.begin(&origin.stream, now);
-    let ended = converse::converse(exchange, way, &origin, &mut flight, reused).await;
+    let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();
     exchange.work.record.ended = Some(now);
@@ -201,6 +201,11 @@ async fn once<N: Net, S: Source, K: Client>(
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             flight.judge(outcome_of(fault.kind), now);
+            if cfg!(feature = "canary") {
+                // The mistake that the simulator must find: the rest of this answer meets the next request.
+                way.upstream.keep(origin, way.plan, now);
+                return Err(fault);
+            }
             // A reset tells the endpoint that nobody waits for the rest.
             crate::net::Stream::abort(&*origin.stream);
             Err(fault)
@@ -217,8 +222,7 @@ async fn open<N: Net, S, K>(
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
     let speaker = Speaker { client: &peer.address, local: &peer.local };
-    let dialled =
-        dial::dial(&shard.net, &shard.pool, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
+    let dialled = dial::dial(shard, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

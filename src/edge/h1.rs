@@ -49,7 +49,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
             }
             Arrival::Head => {}
         }
-        connection.place.set_idle(false);
+        connection.place.set_busy();
         connection.requests = connection.requests.saturating_add(1);
         shard.active.set(shard.active.get() + 1);
         let after = exchange(&mut connection, &mut scratch).await;
@@ -123,7 +123,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
 /// Waits for a first byte with a small buffer. `Ok(false)` is the end; `TimedOut` means quiet.
 async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) -> Result<bool, ErrorKind> {
     let shard = connection.shard.clone();
-    connection.place.set_idle(true);
+    connection.place.set_idle();
     let until = first_wait(&listener.timeouts, connection.idle_since, connection.park_at());
     loop {
         let until = until.min(shard.drain_idle_until());
@@ -206,16 +206,34 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
     if work.record.aborted {
         return Fate::Abort;
     }
-    let close = client.close;
-    let begun = work.body_begun;
-    if !finish_body(connection, request.len, &mut source, begun, close).await {
+    let persistence = if client.close { Persistence::Close } else { Persistence::Keep };
+    let taken = if work.body_begun { Taken::Begun } else { Taken::Nothing };
+    if !finish_body(connection, request.len, &mut source, taken, persistence).await {
         return Fate::Linger;
     }
-    match close {
-        false => Fate::Keep,
-        true if connection.buf.is_empty() => Fate::Close,
-        true => Fate::Linger,
+    match persistence {
+        Persistence::Keep => Fate::Keep,
+        Persistence::Close if connection.buf.is_empty() => Fate::Close,
+        Persistence::Close => Fate::Linger,
     }
+}
+
+/// What the answer said of the connection (RFC 9112 section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Persistence {
+    /// More requests may come.
+    Keep,
+    /// This was the last.
+    Close,
+}
+
+/// How much of the request's body the exchange took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// What came with the head still stands in the connection's buffer.
+    Nothing,
+    /// What came with the head, at least.
+    Begun,
 }
 
 /// Brings the connection to the start of the next request. False where that cannot be: the body was too long to skip.
@@ -223,27 +241,26 @@ async fn finish_body<N: Net>(
     connection: &mut Connection<N>,
     head_len: usize,
     source: &mut BodyReader<N::Stream>,
-    begun: bool,
-    closing: bool,
+    taken: Taken,
+    persistence: Persistence,
 ) -> bool {
     connection.buf.consume(head_len);
     if source.length() == BodyLength::None {
         return true;
     }
-    if closing && begun {
-        return source.done();
-    }
-    if !begun {
-        let mut buf = std::mem::take(&mut connection.buf);
-        let accepted = source.accept(&mut buf, 0);
-        connection.shard.pool.put(buf);
-        if accepted.is_err() {
-            return false;
+    match (taken, persistence) {
+        (Taken::Begun, Persistence::Close) => return source.done(),
+        (Taken::Begun, Persistence::Keep) => connection.buf.reset(0),
+        (Taken::Nothing, Persistence::Keep | Persistence::Close) => {
+            let mut buf = std::mem::take(&mut connection.buf);
+            let accepted = source.accept(&mut buf, 0);
+            connection.shard.pool.put(buf);
+            if accepted.is_err() {
+                return false;
+            }
         }
-    } else {
-        connection.buf.reset(0);
     }
-    if !source.done() && (closing || !discard(connection, source).await) {
+    if !source.done() && (persistence == Persistence::Close || !discard(connection, source).await) {
         return false;
     }
     let leftover = source.take_leftover();

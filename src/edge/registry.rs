@@ -151,19 +151,24 @@ impl<N: Net> Place<N> {
         true
     }
 
-    /// Says whether the connection waits for a request.
-    pub fn set_idle(&self, idle: bool) {
-        if self.idle.replace(idle) == idle {
-            return;
+    /// The connection waits for a request from now on.
+    pub fn set_idle(&self) {
+        if !self.idle.replace(true) {
+            self.registry.idle.set(self.registry.idle.get() + 1);
         }
-        let count = self.registry.idle.get();
-        self.registry.idle.set(if idle { count + 1 } else { count.saturating_sub(1) });
+    }
+
+    /// The connection does not wait for a request any more.
+    pub fn set_busy(&self) {
+        if self.idle.replace(false) {
+            self.registry.idle.set(self.registry.idle.get().saturating_sub(1));
+        }
     }
 }
 
 impl<N: Net> Drop for Place<N> {
     fn drop(&mut self) {
-        self.set_idle(false);
+        self.set_busy();
         self.registry.open.set(self.registry.open.get().saturating_sub(1));
         if let Some(at) = self.at {
             let entry = self.registry.entries.borrow_mut()[at].take();

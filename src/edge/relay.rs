@@ -49,7 +49,7 @@ impl<N: Net> Transfer<'_, N> {
                 return (Err(fault), buf);
             }
             if self.encode {
-                encode(&mut buf, portion.done, self.pool);
+                encode(&mut buf, if portion.done { Chunk::Last } else { Chunk::Earlier }, self.pool);
             }
             if !buf.is_empty() {
                 let (written, returned) = sink.write(buf, self.until(self.sink_idle)).await;
@@ -97,8 +97,17 @@ impl<N: Net> Transfer<'_, N> {
     }
 }
 
+/// Which of a body's chunks a portion becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// More will follow.
+    Earlier,
+    /// The body ends with it.
+    Last,
+}
+
 /// Puts a plain portion into the chunked coding, in place where there is room.
-pub fn encode(buf: &mut Buf, done: bool, pool: &BufPool) {
+pub fn encode(buf: &mut Buf, chunk: Chunk, pool: &BufPool) {
     let mut digits = [0; CHUNK_HEADROOM];
     let header = chunk_header(buf.len(), &mut digits);
     let framed = !buf.is_empty();
@@ -117,7 +126,7 @@ pub fn encode(buf: &mut Buf, done: bool, pool: &BufPool) {
     if framed {
         fits = buf.prepend(header) && buf.append(b"\r\n");
     }
-    if done {
+    if chunk == Chunk::Last {
         fits = fits && buf.append(b"0\r\n\r\n");
     }
     debug_assert!(fits, "room for a chunk's frame was made above");
@@ -167,13 +176,13 @@ mod tests {
         let mut roomy = pool.take(4096);
         roomy.reset(CHUNK_HEADROOM);
         assert!(roomy.append(b"hello, world, chunk"));
-        encode(&mut roomy, false, &pool);
+        encode(&mut roomy, Chunk::Earlier, &pool);
         assert_eq!(roomy.filled(), b"13\r\nhello, world, chunk\r\n");
         let mut tight = Buf::copied(b"tail");
-        encode(&mut tight, true, &pool);
+        encode(&mut tight, Chunk::Last, &pool);
         assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\n\r\n");
         let mut nothing = Buf::empty();
-        encode(&mut nothing, true, &pool);
+        encode(&mut nothing, Chunk::Last, &pool);
         assert_eq!(nothing.filled(), b"0\r\n\r\n");
     }
 }

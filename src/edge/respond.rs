@@ -9,13 +9,13 @@ use std::io::ErrorKind;
 use crate::balance::Outcome;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick, limits};
 use crate::edge::body::BodyReader;
-use crate::edge::converse::stale_if;
+use crate::edge::converse::stale;
 use crate::edge::exchange::Scene;
 use crate::edge::forward::Way;
 use crate::edge::gate;
-use crate::edge::relay::{Recoding, Transfer, encode, recoding};
+use crate::edge::relay::{Chunk, Recoding, Transfer, encode, recoding};
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Outgoing, Portion, Source};
+use crate::edge::stream::{Client, Outgoing, Source};
 use crate::edge::upstream::{InFlight, Origin};
 use crate::link::UpstreamCounter;
 use crate::net::{Net, Stream};
@@ -146,21 +146,16 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
                 debug_assert!(copied, "a larger class holds what a smaller one held");
                 self.scene.shard.pool.put(small);
             }
-            let fresh = buf.is_empty();
+            let nothing_yet = buf.is_empty();
             let (returned, outcome) = self.read(buf, began).await;
             buf = returned;
             match outcome {
-                Ok(0) => {
+                Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
+                Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);
-                    let fault = stale_if(self.reused && fresh, closed);
-                    return (buf, Err(fault));
+                    return (buf, Err(if self.reused && nothing_yet { stale(closed) } else { closed }));
                 }
                 Ok(_) => {}
-                Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
-                Err(_) => {
-                    let reset = Fault::last(FaultKind::UpstreamClosed);
-                    return (buf, Err(stale_if(self.reused && fresh, reset)));
-                }
             }
         }
     }
@@ -237,7 +232,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
             return Err(Fault::last(FaultKind::UpstreamProtocol));
         }
         self.adapt(&buf);
-        self.compose(&buf, BodyLength::None, true);
+        self.compose_switch(&buf);
         self.client.close_after();
         buf.consume(self.work.response.len);
         let until = self.client_until();
@@ -256,9 +251,16 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         gate::stick(self.scene, self.way, self.work);
     }
 
-    fn compose(&mut self, buf: &Buf, length: BodyLength, upgrades: bool) {
+    fn compose(&mut self, buf: &Buf, length: BodyLength) {
         let response = Response { bytes: buf.filled(), head: &self.work.response };
-        self.client.compose(Outgoing { response, patch: &self.work.effects.to_client, length, upgrades });
+        self.client.compose(Outgoing { response, patch: &self.work.effects.to_client, length, upgrades: false });
+    }
+
+    /// The head after which both sides speak another protocol.
+    fn compose_switch(&mut self, buf: &Buf) {
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        let patch = &self.work.effects.to_client;
+        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true });
     }
 
     fn commit_mark(&mut self) {
@@ -271,7 +273,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         self.adapt(&buf);
         let length = self.work.response.body;
         let (framed, form) = self.client.framing(length);
-        self.compose(&buf, framed, false);
+        self.compose(&buf, framed);
         buf.consume(self.work.response.len);
 
         let mut reader = BodyReader::new(self.origin.stream.clone(), Side::Upstream, length);
@@ -288,8 +290,9 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         };
         let bodiless = length == BodyLength::None;
         let encodes = recode == Recoding::Encode && !bodiless;
-        if encodes && !(buf.is_empty() && !portion.done) {
-            encode(&mut buf, portion.done, &self.scene.shard.pool);
+        if encodes && (portion.done || !buf.is_empty()) {
+            let chunk = if portion.done { Chunk::Last } else { Chunk::Earlier };
+            encode(&mut buf, chunk, &self.scene.shard.pool);
         }
         let sent = Cell::new(portion.content);
         self.commit_mark();
@@ -300,7 +303,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
                 self.scene.shard.pool.put(buf);
                 Ok(())
             }
-            Ok(()) => self.rest(&mut reader, buf, encodes, &sent, portion).await,
+            Ok(()) => self.rest(&mut reader, buf, recode, &sent).await,
             Err(fault) => {
                 self.scene.shard.pool.put(buf);
                 Err(fault)
@@ -316,14 +319,13 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         &mut self,
         reader: &mut BodyReader<N::Stream>,
         buf: Buf,
-        encode: bool,
+        recode: Recoding,
         sent: &Cell<u64>,
-        _first: Portion,
     ) -> Result<(), Fault> {
         let transfer = Transfer {
             net: &self.scene.shard.net,
             pool: &self.scene.shard.pool,
-            encode,
+            encode: recode == Recoding::Encode,
             source_idle: self.way.proxy.idle,
             sink_idle: self.scene.listener_plan().timeouts.write,
             deadline: self.way.deadline,

@@ -120,6 +120,7 @@ impl Work {
 
 /// A shard's free scratch.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "scratch is lent as a box, so that lending it moves a pointer")]
 pub struct ScratchPool {
     free: RefCell<Vec<Box<Scratch>>>,
 }

@@ -86,8 +86,7 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
 fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
     let request = scene.request;
     let listener = scene.listener_plan();
-    let host = authority::parse(request.authority()).map_or(&b""[..], |authority| authority.host);
-    work.host.extend_from_slice(host);
+    work.host.extend_from_slice(authority::host_of(request.authority()));
     work.host.make_ascii_lowercase();
     let client = listener.forwarded.client(&scene.peer.inbound, request);
     work.client = client;

@@ -152,7 +152,9 @@ impl<N: Net> Shard<N> {
                     upstream.cluster.borrow_mut().set_endpoints(&endpoints, now);
                 });
             }
-            ToShard::Health { upstream, address, up } => self.set_health(&upstream, &address, up),
+            ToShard::Health { upstream, address, up } => {
+                self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
+            }
             ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {
@@ -176,8 +178,7 @@ impl<N: Net> Shard<N> {
         }
     }
 
-    fn set_health(&self, upstream: &str, address: &Address, up: bool) {
-        let health = if up { Health::Up } else { Health::Down };
+    fn set_health(&self, upstream: &str, address: &Address, health: Health) {
         for upstream in self.named(upstream) {
             upstream.cluster.borrow_mut().set_health(address, health, self.net.now());
         }

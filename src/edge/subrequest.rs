@@ -68,7 +68,7 @@ async fn send<N: Net>(
         let origin = match kept {
             Some(origin) => origin,
             None => {
-                let dialled = dial::dial(&shard.net, &shard.pool, upstream, plan, picked, speaker, until).await;
+                let dialled = dial::dial(shard, upstream, plan, picked, speaker, until).await;
                 dialled.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.net.now()))?
             }
         };
@@ -161,9 +161,13 @@ async fn drop_body<N: Net>(
     let mut reader = BodyReader::new(origin.stream.clone(), Side::Upstream, head.body);
     let mut rest = scene.shard.pool.take(bytes.len());
     let copied = rest.append(&bytes.filled()[head.len..]);
+    if !copied {
+        scene.shard.pool.put(rest);
+        return false;
+    }
     let mut seen = 0;
     let mut portion = reader.accept(&mut rest, 0);
-    while copied {
+    loop {
         match portion {
             Ok(portion) if portion.done => break,
             Ok(portion) => seen += portion.content,

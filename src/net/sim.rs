@@ -323,6 +323,7 @@ impl Net for Sim {
     type Ear = SimEar;
 
     fn now(&self) -> Tick {
+        self.world.operation(self.host);
         self.world.now.get()
     }
 

@@ -92,6 +92,7 @@ impl OriginRule {
     pub fn regex(text: &str) -> Result<OriginRule, regex::Error> {
         // Compiled alone first, so that an unbalanced parenthesis cannot escape from the anchors around it.
         regex::bytes::Regex::new(text)?;
+        // tidy(hot): rules are compiled when a configuration is loaded.
         regex::bytes::Regex::new(&format!("^(?:{text})$")).map(OriginRule::Regex)
     }
 
@@ -122,7 +123,11 @@ impl Plan {
         let asked = request.value(Known::AccessControlRequestMethod);
         let preflight =
             request.head.method == Method::Options && request.value(Known::Origin).is_some() && asked.is_some();
-        self.add_vary(preflight, effects);
+        if preflight {
+            add_preflight_vary(effects);
+        } else {
+            self.add_vary(effects);
+        }
         if let Some(origin) = origin {
             self.add_origin(origin, effects);
         }
@@ -156,19 +161,13 @@ impl Plan {
         }
     }
 
-    fn add_vary(&self, preflight: bool, effects: &mut Effects) {
-        let any = matches!(self.origins, Origins::Any);
-        // A cache must not give one origin's answer to another; with `*` all get the same.
-        match (preflight, any) {
-            (true, _) => {
-                effects
-                    .to_client
-                    .add(b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
-            }
-            (false, false) => {
+    /// A cache must not give one origin's answer to another; with `*` all get the same.
+    fn add_vary(&self, effects: &mut Effects) {
+        match self.origins {
+            Origins::Any => {}
+            Origins::Listed(_) => {
                 effects.to_client.add(b"Vary", b"Origin");
             }
-            (false, true) => {}
         }
     }
 
@@ -202,6 +201,11 @@ impl Plan {
             effects.to_client.add(PRIVATE_NETWORK, b"true");
         }
     }
+}
+
+/// The answer to a preflight may depend on all that it asks.
+fn add_preflight_vary(effects: &mut Effects) {
+    effects.to_client.add(b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 }
 
 /// The origin, where there is exactly one: a browser sends no more, and of two nobody knows which one counts.

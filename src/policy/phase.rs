@@ -83,6 +83,7 @@ impl Policy {
     /// Fresh state for one shard. On a reload, a shard keeps the old `Own` where `limit_id` is equal.
     pub fn own(&self, shard: ShardId, shards: u32) -> Own {
         match self {
+            // tidy(hot): once for a shard and a plan.
             Policy::RateLimit(plan) => Own::RateLimit(Box::new(plan.holder(shard, shards))),
             Policy::Network(_) | Policy::Cors(_) | Policy::ApiKey(_) | Policy::ExternalAuth(_) | Policy::Headers(_) => {
                 Own::Nothing

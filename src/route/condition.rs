@@ -122,6 +122,7 @@ impl FieldTest {
             ValueMatch::Exact(text) => Test::Exact(text.as_bytes().into()),
             ValueMatch::Prefix(text) => Test::Prefix(text.as_bytes().into()),
             ValueMatch::Suffix(text) => Test::Suffix(text.as_bytes().into()),
+            // tidy(hot): tests are compiled when a configuration is loaded.
             ValueMatch::Contains(text) => Test::Contains(Box::new(Finder::new(text.as_bytes()).into_owned())),
             ValueMatch::Regex(regex) => Test::Regex(RegexId::add(regex.regex(), regexes)),
             ValueMatch::Present => Test::Present,

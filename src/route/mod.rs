@@ -12,8 +12,8 @@
 //!    `a.b` at any depth, not `a.b` itself.
 //! 3. The more specific path: - an exact path, - a regular expression, the longer text first, - templates and
 //!    prefixes, segment by segment from the left; at the first difference a literal segment goes before a
-//!      parameter with literal text around it, that before a bare parameter, that before `{*rest}`, and that before the
-//!      end of a prefix. Of two prefixes, this is the longer one.
+//!    parameter with literal text around it, that before a bare parameter, that before `{*rest}`, and that before the
+//!    end of a prefix. Of two prefixes, this is the longer one.
 //! 4. The one that names methods, fewer before more.
 //! 5. More header matchers, 6. more query matchers, 7. more cookie matchers.
 //! 8. The narrower source network.

@@ -68,18 +68,18 @@ impl fmt::Display for Report {
         match self {
             Report::Conflict { first, second } => write!(
                 out,
-                "routes `{first}` and `{second}` match the same requests with equal precedence; `{first}` takes them all, \
-                 because its name is the smaller one"
+                "routes `{first}` and `{second}` match the same requests with equal precedence; `{first}` \
+                 takes them all, because its name is the smaller one"
             ),
             Report::Overlap { first, second } => write!(
                 out,
-                "some requests match both `{first}` and `{second}` with equal precedence; `{first}` takes those, because \
-                 its name is the smaller one"
+                "some requests match both `{first}` and `{second}` with equal precedence; `{first}` \
+                 takes those, because its name is the smaller one"
             ),
             Report::Unreachable { rule, host, by } => write!(
                 out,
-                "route `{rule}` is never reached for host `{host}`: `{by}` has the higher precedence and takes every such \
-                 request"
+                "route `{rule}` is never reached for host `{host}`: `{by}` has the higher precedence and \
+                 takes every such request"
             ),
             Report::TooManyMethods { rule } => {
                 write!(out, "route `{rule}` names more unusual methods than one listener can tell apart")

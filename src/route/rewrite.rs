@@ -167,6 +167,7 @@ impl RegexRewrite {
                 continue;
             }
             let (name, len) = capture_name(rest).ok_or(RewriteError::Dollar(dollar))?;
+            // tidy(hot): rewrites are compiled when a configuration is loaded.
             let group = group(&regex, name).ok_or_else(|| RewriteError::Capture(name.to_owned()))?;
             pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
             pieces.push(Piece::Capture(group));

@@ -225,7 +225,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn segments_end_at_the_first_slash(text in prop::collection::vec(prop::sample::select(b"a/.0\xaf\x2e\x30\x00\xff".to_vec()), 0..40)) {
+        fn segments_end_at_the_first_slash(
+            text in prop::collection::vec(prop::sample::select(b"a/.0\xaf\x2e\x30\x00\xff".to_vec()), 0..40),
+        ) {
             prop_assert_eq!(segment_len(&text), text.iter().position(|byte| *byte == b'/').unwrap_or(text.len()));
         }
 

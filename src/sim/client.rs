@@ -83,6 +83,20 @@ async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: 
     }
 }
 
+/// Which of a client's requests one is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Earlier,
+    Last,
+}
+
+/// Whether a head has a field that concerns this connection only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HopField {
+    Present,
+    Absent,
+}
+
 struct Writer {
     shared: Rc<Shared>,
     speak: Speak,
@@ -100,11 +114,15 @@ impl Writer {
             if shared.closing.get() {
                 break;
             }
-            let ask = self.draw(number == count);
+            let ask = self.draw(if number == count { Turn::Last } else { Turn::Earlier });
             let ends = ask.upgrades || ask.last;
             let id = shared.common.ledger.borrow_mut().begin(ask.clone());
             shared.outstanding.borrow_mut().push_back(id);
             shared.latch.notify();
+            if self.rng.chance(shared.common.scenario.stalls) {
+                self.stall(id, &ask).await;
+                break;
+            }
             let leaves = self.rng.chance(shared.common.scenario.leaves);
             let leaves_at = leaves.then(|| self.rng.below(ask.length + 1));
             let asked = self.ask(id, &ask, leaves_at).await;
@@ -124,7 +142,7 @@ impl Writer {
         self.shared.latch.notify();
     }
 
-    fn draw(&mut self, last: bool) -> Ask {
+    fn draw(&mut self, turn: Turn) -> Ask {
         let rng = &mut self.rng;
         let scenario = &self.shared.common.scenario;
         let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
@@ -138,14 +156,15 @@ impl Writer {
             (true, false) => Framing::Chunked,
         };
         let expects = with_body && !old && rng.chance(200);
-        let last = old || (!upgrades && ((last && rng.chance(500)) || rng.chance(30)));
+        let last = old || (!upgrades && ((turn == Turn::Last && rng.chance(500)) || rng.chance(30)));
         Ask { method, length, framing, old, expects, upgrades, last }
     }
 
     /// Sends one request, up to `leaves_at` of its body where the client leaves there.
     async fn ask(&mut self, id: u64, ask: &Ask, leaves_at: Option<u64>) -> Result<(), Trouble> {
         let hops = !self.shared.common.scenario.direct && self.rng.chance(200);
-        self.speak.say(head(id, ask, hops).as_bytes()).await?;
+        let hop = if hops { HopField::Present } else { HopField::Absent };
+        self.speak.say(head(id, ask, hop).as_bytes()).await?;
         if ask.upgrades || ask.expects {
             // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
             let sim = self.shared.sim.clone();
@@ -174,6 +193,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Begins a request and does not go on with it: the gateway must not wait for ever.
+    async fn stall(&mut self, id: u64, ask: &Ask) {
+        let head = head(id, ask, HopField::Absent);
+        // Up to the whole head where a body would follow, or else it would be a whole request.
+        let most = head.len() as u64 - u64::from(ask.length == 0 || ask.upgrades);
+        let begun = 1 + self.rng.below(most) as usize;
+        if self.speak.say(&head.as_bytes()[..begun]).await.is_ok() {
+            let shared = self.shared.clone();
+            shared.latch.wait(|| shared.closing.get().then_some(())).await;
+        }
+    }
+
     /// Goes away in one of the ways that clients do.
     fn leave(&mut self) {
         for id in self.shared.outstanding.borrow().iter() {
@@ -191,7 +222,7 @@ impl Writer {
 }
 
 /// A request's head, perhaps with a field that concerns this connection only.
-fn head(id: u64, ask: &Ask, hops: bool) -> String {
+fn head(id: u64, ask: &Ask, hop: HopField) -> String {
     let version = if ask.old { "1.0" } else { "1.1" };
     let mut head = format!("{} /e/{id} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);
     match ask.framing {
@@ -206,7 +237,7 @@ fn head(id: u64, ask: &Ask, hops: bool) -> String {
         head.push_str("Connection: upgrade\r\nUpgrade: tagged\r\n");
     } else if ask.last && !ask.old {
         head.push_str("Connection: close\r\n");
-    } else if hops {
+    } else if hop == HopField::Present {
         head.push_str("Connection: x-hop\r\nX-Hop: from a client\r\n");
     }
     head + "\r\n"
@@ -310,7 +341,7 @@ impl Reader {
         self.shared.latch.notify();
         match head.number("x-exchange")? {
             Some(other) if other != id => return Err(Trouble::Malformed(format!("the answer of exchange {other}"))),
-            Some(_) => self.from_origin(id, &head, framing, bare).await?,
+            Some(_) => self.passed_on(id, &head, (!bare).then_some(framing)).await?,
             None => {
                 self.listen.body(framing, &mut |_| Ok(())).await?;
                 self.shared.held(self.shared.common.ledger.borrow_mut().end(id, Outcome::Refused(status)));
@@ -334,8 +365,9 @@ impl Reader {
         Ok(())
     }
 
-    /// An answer that an origin made.
-    async fn from_origin(&mut self, id: u64, head: &Head, framing: Framing, bare: bool) -> Result<(), Trouble> {
+    /// An answer that an origin made; without a framing where it has no body whatever its fields say.
+    async fn passed_on(&mut self, id: u64, head: &Head, framed: Option<Framing>) -> Result<(), Trouble> {
+        let framing = framed.unwrap_or(Framing::Empty);
         let common = self.shared.common.clone();
         if head.value("x-hop")?.is_some() {
             return Err(Trouble::Malformed("a field that concerned another connection".to_owned()));
@@ -349,9 +381,9 @@ impl Reader {
         if reply.trailers && framing == Framing::Chunked && reply.framing == Framing::Chunked && trailers.is_empty() {
             return Err(Trouble::Malformed("a chunked answer without its trailers".to_owned()));
         }
-        let done = match bare {
-            true => common.ledger.borrow_mut().end(id, Outcome::Answered(reply.status)),
-            false => common.ledger.borrow_mut().complete(id, number, framing),
+        let done = match framed {
+            None => common.ledger.borrow_mut().end(id, Outcome::Answered(reply.status)),
+            Some(framing) => common.ledger.borrow_mut().complete(id, number, framing),
         };
         self.shared.held(done);
         Ok(())

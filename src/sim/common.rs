@@ -22,6 +22,8 @@ pub struct Common {
     pub tunnels: RefCell<BTreeSet<u64>>,
     /// The gateway was told to drain.
     pub drains: Cell<bool>,
+    /// Clients and gateway have gone.
+    pub over: Cell<bool>,
 }
 
 impl Common {
@@ -29,6 +31,7 @@ impl Common {
     pub fn new(scenario: Scenario, gateway: Address) -> Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
-        Common { scenario, demands, ledger, gateway, tunnels: RefCell::default(), drains: Cell::new(false) }
+        let (drains, over) = (Cell::new(false), Cell::new(false));
+        Common { scenario, demands, ledger, gateway, tunnels: RefCell::default(), drains, over }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::base::{Address, Rng};
+use crate::base::Rng;
 use crate::config::plan::{ListenerId, Plan};
 use crate::config::{self, Environment, Source};
 use crate::edge::shard;
@@ -21,14 +21,14 @@ use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
 use crate::policy::Policy;
 use crate::policy::lease::Accounts;
+use crate::sim::common::Common;
 use crate::sim::latch::Latch;
-use crate::sim::scenario::Scenario;
 
 /// The control plane of a simulated gateway.
 pub struct Gateway {
-    scenario: Scenario,
-    listen: Address,
-    origins: Vec<Address>,
+    common: Rc<Common>,
+    /// The configuration of each generation.
+    configuration: Rc<dyn Fn(u64) -> String>,
     sim: Sim,
     shards: Vec<Shard>,
     heard: Receiver<(usize, FromShard)>,
@@ -36,6 +36,8 @@ pub struct Gateway {
     latch: Latch,
     /// Plans made so far.
     generation: Cell<u64>,
+    /// Upstreams of the plan in use.
+    upstreams: Cell<u32>,
     accounts: RefCell<Accounts>,
     stopped: Cell<bool>,
 }
@@ -52,10 +54,14 @@ struct Shard {
 
 impl Gateway {
     /// Starts its shards, which do nothing before the first plan.
-    pub fn start(simulation: &Simulation, scenario: &Scenario, listen: Address, origins: Vec<Address>) -> Rc<Gateway> {
+    pub fn start(
+        simulation: &Simulation,
+        common: &Rc<Common>,
+        configuration: Rc<dyn Fn(u64) -> String>,
+    ) -> Rc<Gateway> {
         let (outbox, heard) = bounded(FROM_SHARD_MAX);
         let bell = Bell::silent();
-        let shards = (0..scenario.shards).map(|number| {
+        let shards = (0..common.scenario.shards).map(|number| {
             let sim = simulation.host(&format!("shard{number}"), [10, 0, 1, number as u8 + 1]);
             let (queue, inbox) = bounded(TO_SHARD_MAX);
             let ringing = bell.clone();
@@ -68,15 +74,15 @@ impl Gateway {
             Shard { sim, queue, bell, counters, prepared: never.clone(), committed: never, drained: Cell::new(false) }
         });
         let gateway = Rc::new(Gateway {
-            scenario: scenario.clone(),
-            listen,
-            origins,
+            common: common.clone(),
+            configuration,
             sim: simulation.host("control", [10, 0, 1, 200]),
             shards: shards.collect(),
             heard,
             bell,
             latch: Latch::default(),
             generation: Cell::new(0),
+            upstreams: Cell::new(0),
             accounts: RefCell::new(Accounts::new(10_000)),
             stopped: Cell::new(false),
         });
@@ -87,9 +93,7 @@ impl Gateway {
 
     async fn hear(self: Rc<Self>, ear: <Sim as Net>::Ear) {
         while !self.stopped.get() {
-            while let Ok((shard, message)) = self.heard.try_recv() {
-                self.take(shard, message);
-            }
+            self.take_all();
             self.latch.notify();
             ear.hear().await;
         }
@@ -109,7 +113,33 @@ impl Gateway {
                     self.send(to.0 as usize, ToShard::Lease(reply));
                 }
             }
-            FromShard::Started { .. } | FromShard::LogLines(_) => {}
+            FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
+            FromShard::Started { .. } => {}
+        }
+    }
+
+    /// One line of the access log, empty behind the last one.
+    fn log(&self, line: &[u8]) {
+        if line.is_empty() {
+            return;
+        }
+        let shown = String::from_utf8_lossy(line);
+        let Ok(fields) = serde_json::from_slice::<serde_json::Value>(line) else {
+            return self.sim.fail(format!("the access log has a line that is no JSON: {shown}"));
+        };
+        let exchange = fields["target"].as_str().and_then(|target| target.strip_prefix("/e/")?.parse().ok());
+        let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        if let (Some(exchange), Some(status)) = (exchange, status)
+            && let Err(broken) = self.common.ledger.borrow_mut().logged(exchange, status)
+        {
+            self.sim.fail(format!("{broken}: {shown}"));
+        }
+    }
+
+    /// Takes in what shards have said.
+    pub fn take_all(&self) {
+        while let Ok((shard, message)) = self.heard.try_recv() {
+            self.take(shard, message);
         }
     }
 
@@ -124,7 +154,7 @@ impl Gateway {
     /// Compiles the next generation of the configuration and brings it to all shards: prepared everywhere, then used.
     pub async fn load(&self) {
         let generation = self.generation.replace(self.generation.get() + 1);
-        let text = self.scenario.toml(generation, &self.listen, &self.origins);
+        let text = (self.configuration)(generation);
         let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
         let plan = match config::load(&source, &Environment::sealed()) {
             Ok(loaded) => loaded.plan,
@@ -132,12 +162,13 @@ impl Gateway {
         };
         self.sim.note(format!("generation {generation} of the plan"));
         self.adopt_limits(&plan);
+        self.upstreams.set(plan.upstreams.len() as u32);
         for (number, shard) in self.shards.iter().enumerate() {
             let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
             *shard.counters.borrow_mut() = Some(counters.clone());
-            let socket = SimSocket { address: self.listen.clone(), backlog: 64 };
+            let socket = SimSocket { address: self.common.gateway.clone(), backlog: 64 };
             let sockets = match generation {
-                0 => vec![ListeningSocket { listener: ListenerId(0), address: self.listen.clone(), socket }],
+                0 => vec![ListeningSocket { listener: ListenerId(0), address: self.common.gateway.clone(), socket }],
                 _ => Vec::new(),
             };
             self.send(number, ToShard::Prepare { plan: plan.clone(), counters, sockets });
@@ -162,7 +193,7 @@ impl Gateway {
 
     /// Waits until all shards are so far. A shard that is not within an hour never will be.
     async fn all(&self, condition: impl Fn(&Shard) -> bool) {
-        let until = self.sim.now().after(self.scenario.patience());
+        let until = self.sim.now().after(self.common.scenario.patience());
         let done = || (self.stopped.get() || self.shards.iter().all(&condition)).then_some(());
         if self.latch.wait_until(&self.sim, until, done).await.is_none() {
             let open: Vec<usize> = self.shards.iter().map(|shard| shard.sim.open_streams()).collect();
@@ -172,7 +203,7 @@ impl Gateway {
 
     /// Loads new plans now and then, as often as the scenario says.
     pub async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
-        for _ in 0..self.scenario.reloads {
+        for _ in 0..self.common.scenario.reloads {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(3_000))).await;
             if self.stopped.get() {
                 break;
@@ -211,9 +242,10 @@ impl Gateway {
                     self.sim.fail(format!("shard {number} has drained, but {level:?} is {value}"));
                 }
             }
-            let open = counters.upstream_value(0, UpstreamCounter::Open);
-            let idle = counters.upstream_value(0, UpstreamCounter::Idle);
-            let queued = counters.upstream_value(0, UpstreamCounter::Queued);
+            let sum = |level| (0..self.upstreams.get()).map(|id| counters.upstream_value(id, level)).sum::<u64>();
+            let open = sum(UpstreamCounter::Open);
+            let idle = sum(UpstreamCounter::Idle);
+            let queued = sum(UpstreamCounter::Queued);
             if open != idle || queued != 0 || shard.sim.panics() != 0 {
                 self.sim.fail(format!("shard {number} has drained with {open} open, {idle} idle, {queued} queued"));
             }

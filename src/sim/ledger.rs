@@ -51,6 +51,10 @@ pub struct Reply {
 /// One time that a request reached an origin.
 #[derive(Clone, Debug)]
 pub struct Attempt {
+    /// Which origin.
+    pub origin: usize,
+    /// The origin was killed before its answer was complete. Its kernel closes the connection as if all had been said.
+    pub killed: bool,
     /// Body bytes that have arrived.
     pub received: u64,
     /// The answer, once decided.
@@ -86,6 +90,8 @@ struct Exchange {
     delivered: u64,
     given_up: bool,
     outcome: Option<Outcome>,
+    /// Status of each line that the access log has of it.
+    logged: Vec<u16>,
 }
 
 /// What a world demands.
@@ -168,8 +174,16 @@ impl Ledger {
     /// A client begins an exchange.
     pub fn begin(&mut self, ask: Ask) -> u64 {
         let id = self.exchanges.len() as u64 + 1;
-        let (attempts, outcome) = (Vec::new(), None);
-        let exchange = Exchange { ask, sent: 0, attempts, answering: false, delivered: 0, given_up: false, outcome };
+        let exchange = Exchange {
+            ask,
+            sent: 0,
+            attempts: Vec::new(),
+            answering: false,
+            delivered: 0,
+            given_up: false,
+            outcome: None,
+            logged: Vec::new(),
+        };
         self.exchanges.insert(id, exchange);
         id
     }
@@ -205,7 +219,7 @@ impl Ledger {
     }
 
     /// A request's head reached an origin. Returns the attempt's number, from one.
-    pub fn attempt(&mut self, id: u64) -> Result<u32, String> {
+    pub fn attempt(&mut self, id: u64, origin: usize) -> Result<u32, String> {
         let demands = self.demands.clone();
         let exchange = self.exchange(id)?;
         let earlier = exchange.attempts.len();
@@ -219,7 +233,7 @@ impl Ledger {
         if exchange.outcome == Some(Outcome::Unserved) {
             return Err(format!("exchange {id} reached an origin behind an answer that said it was the last"));
         }
-        exchange.attempts.push(Attempt { received: 0, reply: None, sent: 0, whole: false });
+        exchange.attempts.push(Attempt { origin, killed: false, received: 0, reply: None, sent: 0, whole: false });
         Ok(earlier as u32 + 1)
     }
 
@@ -272,6 +286,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// An origin was killed.
+    pub fn kill(&mut self, origin: usize) {
+        let attempts = self.exchanges.values_mut().flat_map(|exchange| &mut exchange.attempts);
+        attempts.filter(|attempt| attempt.origin == origin && !attempt.whole).for_each(|attempt| attempt.killed = true);
+    }
+
     /// The client got the head of an origin's answer. Returns what the origin meant to send.
     pub fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
         let reply = self.of_attempt(id, number)?.reply;
@@ -295,6 +315,10 @@ impl Ledger {
         let delivered = self.exchange(id)?.delivered;
         let attempt = self.of_attempt(id, number)?;
         let reply = attempt.reply.ok_or_else(|| format!("exchange {id} has no answer"))?;
+        let told_less = attempt.killed && reply.framing == Framing::Close && delivered <= reply.length;
+        if told_less {
+            return self.end(id, Outcome::Answered(reply.status));
+        }
         if delivered != reply.length {
             let length = reply.length;
             return Err(format!("exchange {id}: the answer looked complete after {delivered} of {length} bytes"));
@@ -327,6 +351,34 @@ impl Ledger {
                 Ok(())
             }
         }
+    }
+
+    /// The access log says that an exchange is over.
+    pub fn logged(&mut self, id: u64, status: u16) -> Result<(), String> {
+        let exchange = self.exchange(id)?;
+        exchange.logged.push(status);
+        if exchange.logged.len() > 1 {
+            return Err(format!("exchange {id} is in the access log twice: {:?}", exchange.logged));
+        }
+        Ok(())
+    }
+
+    /// What the access log says must be what the clients saw. A refused head may be logged without its target.
+    pub fn check_log(&self) -> Result<(), String> {
+        for (id, exchange) in &self.exchanges {
+            let told = exchange.logged.first();
+            let wrong = match exchange.outcome {
+                Some(Outcome::Answered(status)) => told != Some(&status),
+                Some(Outcome::Refused(408)) => told.is_some_and(|told| *told != 408),
+                Some(Outcome::Refused(status)) => told != Some(&status),
+                Some(Outcome::Unserved) => told.is_some(),
+                Some(Outcome::Broken | Outcome::GivenUp) | None => false,
+            };
+            if wrong {
+                return Err(format!("exchange {id}: {:?} for its client, {told:?} in the log", exchange.outcome));
+            }
+        }
+        Ok(())
     }
 
     /// Every exchange must be over at the end of a run.

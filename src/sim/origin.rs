@@ -14,12 +14,24 @@ use crate::sim::ledger::{Ask, Reply};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 
+/// Which origin it is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// From zero.
+    pub number: usize,
+    /// Where it listens.
+    pub address: Address,
+}
+
 /// Accepts until its host is killed.
-pub async fn run(common: Rc<Common>, sim: Sim, address: Address, mut rng: Rng) {
-    let listener = sim.listen(&address);
+pub async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
+    let listener = sim.listen(&place.address);
     loop {
         match listener.accept().await {
-            Ok(stream) => sim.spawn(serve(common.clone(), sim.clone(), Rc::new(stream), Rng::new(rng.next_u64()))),
+            Ok(stream) => {
+                let rng = Rng::new(rng.next_u64());
+                sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng));
+            }
             Err(_) => sim.sleep_until(sim.now().after_ms(10)).await,
         }
     }
@@ -71,17 +83,19 @@ enum After {
 struct Connection {
     common: Rc<Common>,
     sim: Sim,
+    /// Which origin.
+    number: usize,
     stream: Rc<SimStream>,
     listen: Listen,
     speak: Speak,
     rng: Rng,
 }
 
-async fn serve(common: Rc<Common>, sim: Sim, stream: Rc<SimStream>, mut rng: Rng) {
+async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
     let listen = Listen::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
     let speak = Speak::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
-    let mut connection = Connection { common: common.clone(), sim: sim.clone(), stream, listen, speak, rng };
+    let mut connection = Connection { common: common.clone(), sim: sim.clone(), number, stream, listen, speak, rng };
     loop {
         let mut told_to_close = false;
         let served = match connection.listen.head().await {
@@ -110,7 +124,7 @@ impl Connection {
 
     async fn request(&mut self, head: &Head) -> Result<After, Trouble> {
         let (id, ask, framing) = self.recognise(head)?;
-        let told = self.common.ledger.borrow_mut().attempt(id);
+        let told = self.common.ledger.borrow_mut().attempt(id, self.number);
         let number = self.held(told)?;
         let tag = Tag { exchange: id, attempt: number };
         if ask.upgrades && head.connection_says("upgrade") && self.rng.chance(800) {
@@ -235,7 +249,7 @@ impl Connection {
             let interim = format!("HTTP/1.1 103 Early Hints\r\nX-Exchange: {}\r\n\r\n", tag.exchange);
             self.speak.say(interim.as_bytes()).await?;
         }
-        let head = self.head(tag, ask, reply, announces);
+        let head = self.head(tag, ask, reply, if announces { After::Close } else { After::Next });
         self.speak.say(head.as_bytes()).await?;
         if !early && reply.length > 0 {
             self.still_alone()?;
@@ -290,7 +304,7 @@ impl Connection {
                 }
                 let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
                 self.held(told)?;
-                let head = self.head(tag, ask, reply, false);
+                let head = self.head(tag, ask, reply, After::Next);
                 self.speak.say(head.as_bytes()).await?;
                 let end = self.rng.below(reply.length);
                 self.send(tag, reply, end).await?;
@@ -310,7 +324,8 @@ impl Connection {
         let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
         self.held(told)?;
         let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tagged\r\nX-Exchange: {}\r\nX-Attempt: {}\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tagged\r\n\
+             X-Exchange: {}\r\nX-Attempt: {}\r\n\r\n",
             tag.exchange, tag.attempt
         );
         self.speak.say(head.as_bytes()).await?;
@@ -332,8 +347,8 @@ impl Connection {
         Ok(After::Close)
     }
 
-    /// An answer's head; `announces` that the connection ends with it.
-    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: bool) -> String {
+    /// An answer's head, and what it `announces` of the connection.
+    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: After) -> String {
         let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
         head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));
         match reply.framing {
@@ -342,7 +357,7 @@ impl Connection {
             Framing::Empty if ask.method == "HEAD" => head.push_str("Content-Length: 12345\r\n"),
             Framing::Empty | Framing::Close => {}
         }
-        if announces {
+        if announces == After::Close {
             head.push_str("Connection: close\r\n");
         } else if tag.exchange.is_multiple_of(3) && !self.common.scenario.direct {
             head.push_str("Connection: x-hop\r\nX-Hop: from an origin\r\n");

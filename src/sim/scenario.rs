@@ -55,6 +55,10 @@ pub struct Scenario {
     pub leaves: u64,
     /// Of a thousand requests, how many an origin treats badly.
     pub misdeeds: u64,
+    /// Of a thousand requests, how many clients begin and do not go on with.
+    pub stalls: u64,
+    /// Times that an origin is killed and comes back.
+    pub crashes: u64,
     /// Of a thousand connections, how many a client keeps open and silent at the end.
     pub lingers: u64,
     /// Of a thousand reads and writes, how many come after a pause.
@@ -108,6 +112,8 @@ impl Scenario {
             drains_early: wild && rng.chance(150),
             leaves: sometimes(rng, 200),
             misdeeds: sometimes(rng, 400),
+            stalls: sometimes(rng, 100),
+            crashes: sometimes(rng, 4),
             lingers: rng.below(500),
             pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
             outside,
@@ -122,6 +128,7 @@ impl Scenario {
         self.origins = 1;
         // Nobody would end these waits: an origin here has no timeouts.
         self.lingers = 0;
+        self.stalls = 0;
         self
     }
 
@@ -162,6 +169,7 @@ impl Scenario {
             let _ = writeln!(text, "{line}");
         };
         say(format!("[server]\nshards = {}\npin = false\nwatch = false", self.shards));
+        say("[log.access]\npath = \"simulated.log\"".to_owned());
         say("[defaults.timeouts]".to_owned());
         for name in ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"] {
             say(format!("{name} = \"{}\"", time(60_000)));

@@ -7,55 +7,92 @@ use std::time::Duration;
 use crate::base::{Address, Rng};
 use crate::net::Net;
 use crate::net::sim::{Depth, Failure, Settings, Sim, Simulation};
+use crate::sim::client;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::Totals;
+use crate::sim::origin::{self, Place};
 use crate::sim::scenario::Scenario;
-use crate::sim::{client, origin};
 
 /// Runs `scenario`. What went wrong comes back with the seed and the last events.
-pub fn run(scenario: &Scenario, trace: Depth) -> Result<Totals, Failure> {
+pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let mut settings = Settings::new(scenario.seed);
     settings.late_ms_max = 20;
     settings.trace = trace;
     settings.time_max = LONGEST;
     let simulation = Simulation::new(settings);
     let mut rng = Rng::new(scenario.seed ^ 0xA11);
-    let origins: Vec<(Sim, Address)> = (0..scenario.origins)
+    let origins: Vec<(Sim, Place)> = (0..scenario.origins)
         .map(|number| {
             let sim = simulation.host(&format!("origin{number}"), [10, 0, 2, number as u8 + 1]);
             let address = sim.address(9_000);
             simulation.set_faults(&address, scenario.inside.clone());
-            (sim, address)
+            (sim, Place { number, address })
         })
         .collect();
-    let addresses: Vec<Address> = origins.iter().map(|(_, address)| address.clone()).collect();
-    let (gateway, to) = if scenario.direct {
-        (None, addresses[0].clone())
-    } else {
-        let listen = Address::Inet(([10, 0, 1, 1], 80).into());
-        simulation.set_faults(&listen, scenario.outside.clone());
-        (Some(Gateway::start(&simulation, scenario, listen.clone(), addresses)), listen)
-    };
+    let addresses: Vec<Address> = origins.iter().map(|(_, place)| place.address.clone()).collect();
+    let listen = Address::Inet(([10, 0, 1, 1], 80).into());
+    simulation.set_faults(&listen, scenario.outside.clone());
+    let to = if scenario.direct { addresses[0].clone() } else { listen };
     let common = Rc::new(Common::new(scenario.clone(), to));
-    for (sim, address) in &origins {
-        sim.spawn(origin::run(common.clone(), sim.clone(), address.clone(), Rng::new(rng.next_u64())));
+    let gateway = (!scenario.direct).then(|| {
+        let scenario = scenario.clone();
+        let listen = common.gateway.clone();
+        let configuration = Rc::new(move |generation| scenario.toml(generation, &listen, &addresses));
+        Gateway::start(&simulation, &common, configuration)
+    });
+    for (sim, place) in &origins {
+        sim.spawn(origin::run(common.clone(), sim.clone(), place.clone(), Rng::new(rng.next_u64())));
     }
     let clients = Clients::new(&simulation, &common, &mut rng);
-    simulation.run(live(common.clone(), gateway, clients, rng))?;
+    let script = simulation.host("script", [10, 0, 4, 1]);
+    let crashes = crashes(common.clone(), script.clone(), origins.clone(), Rng::new(rng.next_u64()));
+    script.spawn(crashes);
+    simulation.run(live(common.clone(), script, gateway.clone(), clients, rng))?;
+    common.over.set(true);
     origins.iter().for_each(|(sim, _)| sim.kill());
     simulation.run_until(simulation.now().after(SETTLING))?;
     simulation.check_nothing_left()?;
+    if let Some(gateway) = gateway {
+        gateway.take_all();
+        simulation.failures()?;
+        common.ledger.borrow().check_log().map_err(|broken| simulation.failure(broken))?;
+    }
     let closed = common.ledger.borrow().close();
-    closed.map_err(|broken| simulation.failure(broken))
+    let totals = closed.map_err(|broken| simulation.failure(broken))?;
+    Ok(Report { totals, digest: simulation.digest() })
+}
+
+/// A run that kept all rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What happened in it.
+    pub totals: Totals,
+    /// Equal for two runs only if they were equal, event for event.
+    pub digest: u64,
+}
+
+/// Kills origins, and lets them come back after a while.
+async fn crashes(common: Rc<Common>, script: Sim, origins: Vec<(Sim, Place)>, mut rng: Rng) {
+    for _ in 0..common.scenario.crashes {
+        script.sleep_until(script.now().after_ms(rng.below(2_000))).await;
+        let (sim, place) = &origins[rng.below(origins.len() as u64) as usize];
+        sim.note("killed");
+        common.ledger.borrow_mut().kill(place.number);
+        sim.kill();
+        script.sleep_until(script.now().after_ms(rng.below(3_000))).await;
+        if common.over.get() {
+            break;
+        }
+        sim.spawn(origin::run(common.clone(), sim.clone(), place.clone(), Rng::new(rng.next_u64())));
+    }
 }
 
 /// Everything that happens in a run, from the first plan to the end of the last shard.
-async fn live(common: Rc<Common>, gateway: Option<Rc<Gateway>>, clients: Clients, mut rng: Rng) {
+async fn live(common: Rc<Common>, sim: Sim, gateway: Option<Rc<Gateway>>, clients: Clients, mut rng: Rng) {
     let Some(gateway) = gateway else { return clients.run().await };
     gateway.load().await;
-    let sim = clients.control.clone();
     sim.spawn(gateway.clone().reload_now_and_then(Rng::new(rng.next_u64())));
     if common.scenario.drains_early {
         let (gateway, common, machine) = (gateway.clone(), common.clone(), sim.clone());
@@ -80,8 +117,6 @@ const SETTLING: Duration = Duration::from_secs(600);
 /// All clients of a run.
 struct Clients {
     common: Rc<Common>,
-    /// Where tasks run that belong to no client.
-    control: Sim,
     hosts: Vec<(Sim, Rng)>,
 }
 
@@ -91,8 +126,7 @@ impl Clients {
             let sim = simulation.host(&format!("client{number}"), [10, 0, 3, number as u8 + 1]);
             (sim, Rng::new(rng.next_u64()))
         });
-        let control = simulation.host("script", [10, 0, 4, 1]);
-        Clients { common: common.clone(), control, hosts: hosts.collect() }
+        Clients { common: common.clone(), hosts: hosts.collect() }
     }
 
     /// Starts them and waits for all of them.

@@ -143,6 +143,8 @@ fn unfinished_work_is_found_in_tests_too() {
         "#[cfg(test)]\nmod tests {\n#[test]\n#[ignore]\nfn a() { todo!() }\nfn b() { dbg!(1); unimplemented!() }\n}";
     assert_eq!(broken("src/edge/x.rs", text), ["nowhere"; 4]);
     assert_eq!(broken("src/edge/x.rs", "use std::io::*;"), ["globs"]);
+    let captures = "fn f<'a>(x: &'a u8) -> impl Fn() -> u8 + use<'a> { move || *x }";
+    assert_eq!(broken("src/edge/x.rs", captures), [""; 0]);
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn check_globs(source: &Source, findings: &mut Vec<Finding>) {
     let mut in_use = false;
     for (at, token) in source.code.iter().enumerate() {
         if token.is_word("use") {
-            in_use = true;
+            // `use<'a>` in a type says what it captures and imports nothing.
+            in_use = !source.code.get(at + 1).is_some_and(|next| next.is_mark('<'));
         } else if token.is_mark(';') {
             in_use = false;
         }

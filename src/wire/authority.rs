@@ -27,6 +27,12 @@ impl Authority<'_> {
     }
 }
 
+/// The host of an authority that was parsed before, without its port.
+pub fn host_of(authority: &[u8]) -> &[u8] {
+    let port = authority.iter().rposition(|byte| matches!(byte, b':' | b']')).filter(|at| authority[*at] == b':');
+    &authority[..port.unwrap_or(authority.len())]
+}
+
 /// Reads `host [":" port]`. `None` where it is anything else.
 pub fn parse(text: &[u8]) -> Option<Authority<'_>> {
     if text.len() > AUTHORITY_BYTES_MAX {
@@ -76,6 +82,14 @@ fn port(digits: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_an_authority() {
+        for text in ["a.example", "a.example:80", "[::1]", "[::1]:8080", "1.2.3.4:5", ""] {
+            let parsed = parse(text.as_bytes()).map_or(&b""[..], |authority| authority.host);
+            assert_eq!(host_of(text.as_bytes()), parsed, "{text}");
+        }
+    }
 
     #[test]
     fn hosts_and_ports() {

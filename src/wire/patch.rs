@@ -87,17 +87,27 @@ impl Patch {
 
     /// As `add`, with a value that `write` appends to the arena.
     pub fn add_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        is_token(name) && self.add_line(Known::of(name), name, write)
+        is_token(name) && self.add_line(Known::of(name), name, write, is_text)
     }
 
-    /// As `add_with`, for a name that is known to be one: it is not looked at again.
+    /// As `add_with`, for fields that we make of nothing but what was parsed before: neither name nor value is looked
+    /// at again.
     pub fn add_known(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
         debug_assert!(is_token(name) && Known::of(name) == known);
-        self.add_line(known, name, write)
+        self.add_line(known, name, write, |value| {
+            debug_assert!(is_text(value), "what was parsed before is text");
+            true
+        })
     }
 
     /// Keeps the field as the line that it will be, so that writing a head copies all added lines at once.
-    fn add_line(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    fn add_line(
+        &mut self,
+        known: Known,
+        name: &[u8],
+        write: impl FnOnce(&mut Vec<u8>),
+        fits: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         let name_end = self.arena.len();
@@ -105,7 +115,7 @@ impl Patch {
         let value_start = self.arena.len();
         write(&mut self.arena);
         let end = self.arena.len();
-        if end + LINE_END.len() > usize::from(u16::MAX) || !is_text(&self.arena[value_start..]) {
+        if end + LINE_END.len() > usize::from(u16::MAX) || !fits(&self.arena[value_start..]) {
             self.arena.truncate(start);
             return false;
         }

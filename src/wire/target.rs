@@ -187,10 +187,11 @@ fn remove_dots(rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
         let is_last = end == out.len();
         match dots(&out[start..end]) {
             Dots::Refused => return Err(FaultKind::BadRequest),
-            Dots::One => write = keep_slash(out, write, is_last),
+            Dots::One if is_last => write = put_slash(out, write),
+            Dots::One => {}
             Dots::Two => {
                 let parent = out[..write].iter().rposition(|byte| *byte == b'/').ok_or(FaultKind::BadRequest)?;
-                write = keep_slash(out, parent, is_last);
+                write = if is_last { put_slash(out, parent) } else { parent };
             }
             Dots::None if start == end && rules.merge_slashes && !is_last => {}
             Dots::None => {
@@ -205,10 +206,7 @@ fn remove_dots(rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
 }
 
 /// A dot segment at the end leaves a slash: `/a/.` is `/a/`.
-fn keep_slash(out: &mut [u8], write: usize, is_last: bool) -> usize {
-    if !is_last {
-        return write;
-    }
+fn put_slash(out: &mut [u8], write: usize) -> usize {
     out[write] = b'/';
     write + 1
 }

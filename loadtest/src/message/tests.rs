@@ -1,3 +1,5 @@
+//! Messages good and broken, whole and in pieces.
+
 use super::{Progress, Reader, Role};
 
 /// Feeds `stream` in pieces of `step` bytes; returns the bodies of the messages in it, or nothing where one is

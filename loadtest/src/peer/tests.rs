@@ -1,3 +1,5 @@
+//! The configurations that the proxies get, as texts.
+
 use std::net::SocketAddr;
 use std::path::Path;
 

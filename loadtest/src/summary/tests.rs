@@ -1,3 +1,5 @@
+//! Which slices are compared with which, and what is said of them.
+
 use super::Summary;
 use crate::peer::Peer;
 use crate::probe::{Class, Probe};

@@ -115,7 +115,8 @@ to = "{to}"
 #[test]
 fn fields_are_changed_on_the_way() {
     let origin = Origin::answering(|_| {
-        b"HTTP/1.1 200 OK\r\nServer: secret\r\nX-Powered-By: php\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nServer: secret\r\nX-Powered-By: php\r\n\
+        Cache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
             .to_vec()
     });
     let gateway = Gateway::web(format!(
@@ -123,8 +124,13 @@ fn fields_are_changed_on_the_way() {
 [[route]]
 path = "/{{id}}"
 to = "{}"
-request_headers = {{ remove = ["x-remove", "cookie"], set = {{ x-set = "{{id}} {{client.ip}}" }}, add = {{ x-add = "second" }}, default = {{ x-default = "d" }} }}
-response_headers = {{ remove = "x-powered-by", set = {{ server = "t", x-status = "{{status}}" }}, default = {{ cache-control = "max-age=1", x-frame-options = "DENY" }} }}
+request_headers.remove = ["x-remove", "cookie"]
+request_headers.set = {{ x-set = "{{id}} {{client.ip}}" }}
+request_headers.add = {{ x-add = "second" }}
+request_headers.default = {{ x-default = "d" }}
+response_headers.remove = "x-powered-by"
+response_headers.set = {{ server = "t", x-status = "{{status}}" }}
+response_headers.default = {{ cache-control = "max-age=1", x-frame-options = "DENY" }}
 "#,
         origin.url()
     ));
@@ -206,8 +212,10 @@ fn weights_split_requests() {
     let (a, b) = (Origin::saying("a"), Origin::saying("b"));
     let gateway = Gateway::web(format!(
         "[upstream.a]\nendpoints = \"{}\"\n[upstream.b]\nendpoints = \"{}\"\n\
-         [[route]]\npath_prefix = \"/drawn\"\nto = [{{ upstream = \"a\", weight = 9 }}, {{ upstream = \"b\", weight = 1 }}]\n\
-         [[route]]\npath_prefix = \"/kept\"\nto = [{{ upstream = \"a\" }}, {{ upstream = \"b\" }}]\nstick = \"header:x-user\"\n",
+         [[route]]\npath_prefix = \"/drawn\"\n\
+         to = [{{ upstream = \"a\", weight = 9 }}, {{ upstream = \"b\", weight = 1 }}]\n\
+         [[route]]\npath_prefix = \"/kept\"\n\
+         to = [{{ upstream = \"a\" }}, {{ upstream = \"b\" }}]\nstick = \"header:x-user\"\n",
         a.address, b.address
     ));
     let mut client = gateway.client();

@@ -107,7 +107,8 @@ fn explain_says_what_would_happen_and_why() {
         &path,
         "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\n[upstream.users]\nendpoints = \"127.0.0.1:1\"\n\
          [policy.keys]\napi_key = {}\n[[consumer]]\nname = \"c\"\nkeys = { key = \"k-0123456789abcdef\" }\n\
-         [[route]]\nname = \"one-user\"\npath = \"/users/{id}\"\nmethods = [\"GET\"]\nto = \"users\"\npolicies = [\"keys\"]\n\
+         [[route]]\nname = \"one-user\"\npath = \"/users/{id}\"\n\
+         methods = [\"GET\"]\nto = \"users\"\npolicies = [\"keys\"]\n\
          [[route]]\nname = \"canary\"\npath = \"/users/{id}\"\nheaders = { x-env = \"canary\" }\nto = \"users\"\n",
     )
     .expect("written");

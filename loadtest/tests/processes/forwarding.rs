@@ -45,7 +45,8 @@ fn trusted_proxies_are_believed() {
     let origin = Origin::echo();
     let gateway = with_listener("trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]", &origin);
     gateway.client().ask(
-        "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4, 10.0.0.9\r\nX-Forwarded-Proto: https\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4, 10.0.0.9\r\n\
+         X-Forwarded-Proto: https\r\n\r\n",
     );
     let request = origin.last();
     let chain: Vec<&str> = request.fields.all("x-forwarded-for").collect();
@@ -58,7 +59,8 @@ fn trusted_proxies_are_believed() {
 fn forwarding_fields_can_be_switched() {
     let origin = Origin::echo();
     let gateway = with_listener(
-        "forward = { x_forwarded_for = \"drop\", x_real_ip = \"drop\", x_forwarded_host = \"drop\", forwarded = \"write\" }\n\
+        "forward = { x_forwarded_for = \"drop\", x_real_ip = \"drop\", \
+         x_forwarded_host = \"drop\", forwarded = \"write\" }\n\
          via = false\nrequest_id = false",
         &origin,
     );

@@ -219,8 +219,8 @@ fn browsers_are_told_what_they_may() {
         b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nVary: Accept\r\nContent-Length: 2\r\n\r\nok".to_vec()
     });
     let gateway = Gateway::web(format!(
-        "[policy.browsers]\ncors = {{ origins = [\"https://app.example\", \"https://*.shop.example\"], methods = [\"PUT\"], \
-         headers = [\"x-a\"], expose = [\"x-b\"], credentials = true, max_age = \"2m\" }}\n\
+        "[policy.browsers]\ncors = {{ origins = [\"https://app.example\", \"https://*.shop.example\"], \
+         methods = [\"PUT\"], headers = [\"x-a\"], expose = [\"x-b\"], credentials = true, max_age = \"2m\" }}\n\
          [policy.keys]\napi_key = {{}}\n[[consumer]]\nname = \"c\"\nkeys = {{ key = \"key-key-key-key-1\" }}\n\
          [[route]]\nmethods = [\"GET\", \"PUT\", \"OPTIONS\"]\nto = \"{}\"\npolicies = [\"keys\", \"browsers\"]\n",
         origin.url()

@@ -73,7 +73,8 @@ fn ipv6_on_both_sides() {
 fn several_listeners_have_their_own_routes() {
     let gateway = Setup::new(
         "[[listener]]\nname = \"a\"\nbind = [\"127.0.0.1:0\"]\n[[listener]]\nname = \"b\"\nbind = \"127.0.0.2:0\"\n\
-         [[route]]\nlisteners = [\"a\"]\nanswer = { body = \"a\" }\n[[route]]\nlisteners = \"b\"\nanswer = { body = \"b\" }\n",
+         [[route]]\nlisteners = [\"a\"]\nanswer = { body = \"a\" }\n\
+         [[route]]\nlisteners = \"b\"\nanswer = { body = \"b\" }\n",
     )
     .shards(2)
     .start();

@@ -158,7 +158,8 @@ fn statuses_can_be_repeated() {
         _ => ok("done"),
     });
     let gateway = Gateway::web(format!(
-        "[upstream.o]\nendpoints = \"{}\"\noutlier = false\n[[route]]\nto = \"o\"\nretry = {{ tries = 3, statuses = [503] }}\n",
+        "[upstream.o]\nendpoints = \"{}\"\noutlier = false\n\
+         [[route]]\nto = \"o\"\nretry = {{ tries = 3, statuses = [503] }}\n",
         origin.address
     ));
     assert_eq!(gateway.get("/").text(), "done");
@@ -249,8 +250,8 @@ fn backups_serve_when_nobody_else_does() {
     let (a, b) = (Origin::saying("main"), Origin::saying("backup"));
     let config = |main: &str| {
         format!(
-            "[upstream.o]\nendpoints = [\"{main}\", {{ address = \"{}\", backup = true }}]\noutlier = {{ connect_failures = 1 }}\n\
-             [[route]]\nto = \"o\"\n",
+            "[upstream.o]\nendpoints = [\"{main}\", {{ address = \"{}\", backup = true }}]\n\
+             outlier = {{ connect_failures = 1 }}\n[[route]]\nto = \"o\"\n",
             b.address
         )
     };

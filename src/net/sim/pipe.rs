@@ -139,9 +139,11 @@ impl Pipe {
             usize::MAX => wished,
             most => wished.min(1 + self.rng.below(most as u64) as usize),
         };
-        for (slot, byte) in into.iter_mut().zip(self.bytes.drain(..count)) {
-            *slot = byte;
-        }
+        let (front, back) = self.bytes.as_slices();
+        let (first, second) = into[..count].split_at_mut(count.min(front.len()));
+        first.copy_from_slice(&front[..first.len()]);
+        second.copy_from_slice(&back[..second.len()]);
+        self.bytes.drain(..count);
         self.taken += count as u64;
         Take::Took(count)
     }

@@ -140,6 +140,10 @@ impl SimStream {
         self.world.event(self.host, Subject::Stream(self.connection, self.accepted), verb, count as u64);
     }
 
+    fn operation(&self) {
+        self.world.operation(self.host);
+    }
+
     fn misuse(&self, what: &str) -> io::Error {
         let text = format!("misuse of stream {} {} <-> {}: {what}", self.connection, self.local, self.peer);
         self.world.fail(self.host, text.clone());

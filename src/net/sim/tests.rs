@@ -312,6 +312,13 @@ fn a_deadlock_a_spin_a_panic_and_a_leak_are_found() {
     assert!(spinning.unwrap_err().reasons[0].contains("keeps itself ready"));
 
     let (simulation, server, ..) = calm(1);
+    let endless = simulation.run(async move {
+        let end = server.now().after_ms(1);
+        while server.now() < end {}
+    });
+    assert!(endless.unwrap_err().reasons[0].contains("never lets go"));
+
+    let (simulation, server, ..) = calm(1);
     server.spawn(async { panic!("ouch") });
     let failed = simulation.run(std::future::pending::<()>()).unwrap_err();
     assert_eq!(failed.reasons, ["a task of server panicked: ouch"]);

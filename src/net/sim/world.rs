@@ -56,6 +56,8 @@ pub struct World {
     last_id: Cell<u64>,
     /// Polls since time last moved to a timer.
     polls: Cell<u64>,
+    /// Operations that the poll which runs now has tried.
+    operations: Cell<u64>,
 }
 
 /// One machine of a simulation.
@@ -129,6 +131,7 @@ impl World {
             ears: RefCell::default(),
             last_id: Cell::new(0),
             polls: Cell::new(0),
+            operations: Cell::new(0),
             settings,
         }
     }
@@ -155,6 +158,16 @@ impl World {
     pub fn fail(&self, host: HostId, reason: String) {
         self.note(host, format!("FAILURE: {reason}"));
         self.failures.borrow_mut().push(reason);
+    }
+
+    /// Counts an operation that a task tries. One that tries on and on within a poll would hold its shard for ever.
+    pub fn operation(&self, host: HostId) {
+        self.operations.set(self.operations.get() + 1);
+        if self.operations.get() > OPERATIONS_MAX {
+            self.operations.set(0);
+            self.fail(host, format!("{OPERATIONS_MAX} operations in one poll: a task never lets go of its shard"));
+            panic!("ended by the simulator");
+        }
     }
 
     /// The deadline as it will be kept: a little late, as the seam allows.
@@ -240,6 +253,7 @@ impl World {
             Some((task.host, task.future.take()?, task.waker.clone()))
         });
         let Some((host, mut future, waker)) = taken else { return };
+        self.operations.set(0);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
         match polled {
             Ok(Poll::Pending) => self.keep(id, future),
@@ -326,6 +340,9 @@ impl World {
         }
     }
 }
+
+/// Reads, writes and looks at the clock within one poll; no honest task comes near it.
+const OPERATIONS_MAX: u64 = 1_000_000;
 
 /// At most one timer of a future; forgotten when the future is dropped.
 pub struct Timer {

@@ -177,7 +177,7 @@ impl ByName {
         let mut by_name =
             ByName { keys: Vec::new(), exact: AHashMap::new(), wildcard: AHashMap::new(), default: material.default };
         for certificate in &material.certificates {
-            by_name.add(certificate, material.default.is_some())?;
+            by_name.add(certificate)?;
         }
         match material.default {
             Some(default) if default >= by_name.keys.len() => Err(MaterialError::BadDefault),
@@ -185,14 +185,15 @@ impl ByName {
         }
     }
 
-    fn add(&mut self, certificate: &Certificate, nameless: bool) -> Result<(), MaterialError> {
+    /// A certificate without a name is of use only where there is a default.
+    fn add(&mut self, certificate: &Certificate) -> Result<(), MaterialError> {
         let index = self.keys.len();
         self.keys.push(Arc::new(certified(&certificate.chain, &certificate.key)?));
         let mut names = certificate.names.clone();
         if names.is_empty() {
             names = certificate_facts(&certificate.chain[0])?.names;
         }
-        if names.is_empty() && !nameless {
+        if names.is_empty() && self.default.is_none() {
             return Err(MaterialError::NoNames);
         }
         for name in names {

@@ -1,3 +1,5 @@
+//! Explanations: who takes a request, and why the others do not.
+
 use super::*;
 use crate::route::tests::{Sample, rule};
 

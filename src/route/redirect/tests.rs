@@ -1,3 +1,5 @@
+//! Locations, for every part that a redirect may replace.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which rules are reported against which, and which are silent neighbours.
+
 use super::*;
 use crate::route::tests::rule as any_host;
 

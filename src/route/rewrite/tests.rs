@@ -1,3 +1,5 @@
+//! Paths and hosts as they are rewritten, by prefix, template and regex.
+
 use proptest::prelude::*;
 
 use super::*;

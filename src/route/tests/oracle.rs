@@ -41,7 +41,10 @@ fn path() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn agrees_with_matchit(patterns in prop::collection::vec(pieces(), 1..12), paths in prop::collection::vec(path(), 1..20)) {
+    fn agrees_with_matchit(
+        patterns in prop::collection::vec(pieces(), 1..12),
+        paths in prop::collection::vec(path(), 1..20),
+    ) {
         let mut router = matchit::Router::new();
         let mut rules: Vec<Rule> = Vec::new();
         for text in patterns.iter().map(|pieces| written(pieces)) {

@@ -49,6 +49,7 @@ impl<'a> Reading<'a> {
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = self.stream;
+        stream.operation();
         if !self.started {
             if let Err(misuse) = stream.start_read() {
                 return Poll::Ready(Err(misuse));
@@ -116,6 +117,7 @@ impl<'a> Writing<'a> {
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.stream;
+        stream.operation();
         if !self.started {
             if let Err(misuse) = stream.start_write() {
                 return Poll::Ready(Err(misuse));

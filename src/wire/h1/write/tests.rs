@@ -27,7 +27,8 @@ fn forwarded(text: &str, change: impl FnOnce(&mut OutgoingRequest<'_>)) -> Strin
 #[test]
 fn a_request() {
     let text = "POST /x HTTP/1.1\r\nA: 1\r\nHost: a.example\r\nB:  2 \r\nConnection: keep-alive, X-Hop\r\nX-Hop: h\r\n\
-        C: 3\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nContent-Length: 7\r\nTrailer: d\r\nX_Real_IP: 6\r\nD: 4\r\n\r\n";
+        C: 3\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nContent-Length: 7\r\nTrailer: d\r\n\
+        X_Real_IP: 6\r\nD: 4\r\n\r\n";
     let expected = "POST / HTTP/1.1\r\nHost: a.example\r\nA: 1\r\nB:  2 \r\nC: 3\r\nD: 4\r\nContent-Length: 7\r\n\
         Via: 1.1 turnpike\r\n\r\n";
     assert_eq!(forwarded(text, |_| {}), expected);
@@ -66,8 +67,10 @@ fn patches_win_but_not_over_framing() {
 
 #[test]
 fn trailers_chunks_and_expectations() {
-    let text = "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\nExpect: 100-continue\r\n\r\n";
-    let common = "POST / HTTP/1.1\r\nHost: a\r\nTrailer: X\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n";
+    let text = "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\
+        Trailer: X\r\nExpect: 100-continue\r\n\r\n";
+    let common = "POST / HTTP/1.1\r\nHost: a\r\nTrailer: X\r\nExpect: 100-continue\r\n\
+        Transfer-Encoding: chunked\r\nTE: trailers\r\n";
     let keep = forwarded(text, |outgoing| outgoing.via = None);
     assert_eq!(keep, format!("{common}Connection: TE\r\n\r\n"));
     let close = forwarded(text, |outgoing| {
@@ -87,7 +90,8 @@ fn upgrades_are_made_anew() {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let out = forwarded(text, |outgoing| outgoing.via = None);
     assert!(out.ends_with("Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"), "{out}");
-    let h2c = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n";
+    let h2c = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+        HTTP2-Settings: AA\r\n\r\n";
     assert_eq!(forwarded(h2c, |outgoing| outgoing.via = None), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
@@ -129,7 +133,8 @@ fn answered(text: &str, method: Method, client: Version) -> String {
 
 #[test]
 fn a_response() {
-    let text = "HTTP/1.1 200 Fine\r\nServer: o\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nDate: then\r\nContent-Length: 3\r\nA: 1\r\n\r\n";
+    let text = "HTTP/1.1 200 Fine\r\nServer: o\r\nConnection: close, x-hop\r\nX-Hop: 1\r\n\
+        Date: then\r\nContent-Length: 3\r\nA: 1\r\n\r\n";
     let expected = "HTTP/1.1 200 Fine\r\nServer: o\r\nDate: then\r\nA: 1\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(answered(text, Method::Get, Version::H11), expected);
     let old =
@@ -174,7 +179,8 @@ fn response_lengths() {
 #[test]
 fn protocols_that_would_do() {
     let text = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
-    let expected = "HTTP/1.1 426 Upgrade Required\r\nDate: d\r\nContent-Length: 0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let expected = "HTTP/1.1 426 Upgrade Required\r\nDate: d\r\nContent-Length: 0\r\n\
+        Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(answered(text, Method::Get, Version::H11), expected);
 }
 
@@ -191,6 +197,7 @@ fn heads_of_our_own() {
         &mut out,
         &OutgoingResponse { response, patch: &patch, body, method, client, after, date: DATE, via: None },
     );
-    let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\ndate: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\n";
+    let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\ndate: x\r\n\
+        Content-Length: 3\r\nConnection: close\r\n\r\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

@@ -1,0 +1,201 @@
+//! Whole kept-alive exchanges, from a client through a shard to an origin and back, on the simulator's network.
+//!
+//! For people: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. The simulator, and not
+//! sockets: the shard's code is the same, runs in the same order each time, and no kernel decides how many polls an
+//! exchange takes, so that counts repeat to the instruction. The simulator's own cost is in the times. The gate takes
+//! it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
+
+mod pieces;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use pieces::{Piece, Run};
+use turnpike::base::{Address, Buf, Tick};
+use turnpike::config::plan::ListenerId;
+use turnpike::config::{Environment, Source, load};
+use turnpike::edge::shard;
+use turnpike::link::{Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
+use turnpike::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
+use turnpike::net::{Bell, Listener, Net, Stream};
+
+// The program's own allocator, so that the counts do not depend on the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How an exchange looks on the wire.
+#[derive(Clone)]
+struct Talk {
+    request: Rc<[u8]>,
+    answer: Rc<[u8]>,
+    /// The last bytes of both, which stand nowhere else in them.
+    request_end: &'static [u8],
+    answer_end: &'static [u8],
+}
+
+const GET: &[u8] = b"GET /shop/items/4711?sort=price HTTP/1.1\r\n\
+Host: www.example.com\r\n\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0\r\n\
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+Accept-Encoding: gzip, deflate, br, zstd\r\n\
+Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n";
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
+const BODY_END: &[u8] = b"the end of the body\n";
+/// Exchanges before anything is measured: buffers, pools and the table of names have then found their sizes.
+const WARM_UP: u64 = 300;
+
+fn main() {
+    let get_100 = || Talk::get(100);
+    let get_10k = || Talk::get(10_240);
+    let post_4k = || Talk::post(4_096);
+    pieces::main(vec![
+        Piece::new("hop/get_100", move || exchanges(get_100(), Way::Direct)).not_gated(),
+        Piece::new("hop/get_10k", move || exchanges(get_10k(), Way::Direct)).not_gated(),
+        Piece::new("hop/post_4k", move || exchanges(post_4k(), Way::Direct)).not_gated(),
+        Piece::new("exchange/get_100", move || exchanges(get_100(), Way::Proxied)).without("hop/get_100", 2),
+        Piece::new("exchange/get_10k", move || exchanges(get_10k(), Way::Proxied)).without("hop/get_10k", 2),
+        Piece::new("exchange/post_4k", move || exchanges(post_4k(), Way::Proxied)).without("hop/post_4k", 2),
+    ]);
+}
+
+impl Talk {
+    fn get(length: usize) -> Talk {
+        Talk { request: GET.into(), answer: answer(length), request_end: HEAD_END, answer_end: BODY_END }
+    }
+
+    fn post(length: usize) -> Talk {
+        let mut request = format!("POST /form HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: {length}\r\n\r\n");
+        request.push_str(&body(length));
+        let request = request.into_bytes().into();
+        Talk { request, answer: answer(100), request_end: BODY_END, answer_end: BODY_END }
+    }
+}
+
+fn answer(length: usize) -> Rc<[u8]> {
+    let head = "HTTP/1.1 200 OK\r\nServer: origin/1.0\r\nDate: Fri, 20 Nov 2026 08:49:37 GMT\r\n\
+                Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=60\r\n";
+    format!("{head}Content-Length: {length}\r\n\r\n{}", body(length)).into_bytes().into()
+}
+
+fn body(length: usize) -> String {
+    "x".repeat(length - BODY_END.len()) + &String::from_utf8_lossy(BODY_END)
+}
+
+/// Is there a gateway between client and origin?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Proxied,
+}
+
+/// A warm connection, and exchanges on it.
+fn exchanges(talk: Talk, way: Way) -> Run {
+    let mut settings = Settings::new(1);
+    // Time moves with the network only, and nothing is remembered of what happened.
+    settings.poll_nanos_max = 0;
+    settings.trace = Depth::Last(0);
+    let simulation = Simulation::new(settings);
+    let origin = simulation.host("origin", [10, 0, 2, 1]);
+    let origin_address = origin.address(9_000);
+    origin.spawn(serve(origin.clone(), origin_address.clone(), talk.clone()));
+    let (to, said) = match way {
+        Way::Direct => (origin_address, None),
+        Way::Proxied => {
+            let listen = Address::Inet(([10, 0, 1, 1], 80).into());
+            let said = start_shard(&simulation, &listen, &origin_address);
+            (listen, Some(said))
+        }
+    };
+    let client = simulation.host("client", [10, 0, 3, 1]);
+    let connecting = async move { client.connect(&to, Tick::NEVER).await.expect("somebody listens") };
+    let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
+    let run = move |times| {
+        // What the shard says is read and dropped, as a writer of logs would.
+        said.iter().for_each(|said| while said.try_recv().is_ok() {});
+        simulation.run(ask(stream.clone(), talk.clone(), times)).expect("a run without faults");
+    };
+    run(WARM_UP);
+    Run::many(run)
+}
+
+/// The client: asks and reads the answer to its end, so many times.
+async fn ask(stream: Rc<SimStream>, talk: Talk, times: u64) {
+    let mut request = Buf::with_capacity(talk.request.len());
+    let mut answer = Buf::with_capacity(talk.answer.len() + 1_024);
+    for _ in 0..times {
+        request.reset(0);
+        assert!(request.append(&talk.request), "it was made as large as the request");
+        let written;
+        (written, request) = stream.write(request, Tick::NEVER).await;
+        written.expect("the other end reads");
+        answer.reset(0);
+        while !answer.filled().ends_with(talk.answer_end) {
+            let read;
+            (read, answer) = stream.read(answer, Tick::NEVER).await;
+            assert!(read.expect("the other end answers") > 0, "closed within an answer");
+        }
+        assert!(answer.filled().starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(answer.filled()));
+    }
+}
+
+/// The origin: the same answer to every request.
+async fn serve(sim: Sim, address: Address, talk: Talk) {
+    let listener = sim.listen(&address);
+    loop {
+        let stream = listener.accept().await.expect("a network without faults");
+        sim.spawn(serve_one(stream, talk.clone()));
+    }
+}
+
+async fn serve_one(stream: SimStream, talk: Talk) {
+    let mut request = Buf::with_capacity(talk.request.len() + 1_024);
+    let mut answer = Buf::with_capacity(talk.answer.len());
+    loop {
+        request.reset(0);
+        while !request.filled().ends_with(talk.request_end) {
+            let read;
+            (read, request) = stream.read(request, Tick::NEVER).await;
+            if !matches!(read, Ok(1..)) {
+                return;
+            }
+        }
+        answer.reset(0);
+        assert!(answer.append(&talk.answer), "it was made as large as the answer");
+        let written;
+        (written, answer) = stream.write(answer, Tick::NEVER).await;
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+/// A shard that proxies all to `origin`, with an access log; what it tells the control plane comes back.
+fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> Receiver<(usize, FromShard)> {
+    let text = format!(
+        "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
+         [[listener]]\nbind = \"{listen}\"\n\
+         [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
+    );
+    let source = Source::Text { name: "bench".to_owned(), text };
+    let plan = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
+    let (to_shard, inbox) = bounded(TO_SHARD_MAX);
+    let (queue, said) = bounded(FROM_SHARD_MAX);
+    let outbox = Outbox { queue, wake: Arc::new(|| ()), shard: 0 };
+    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+    let socket = SimSocket { address: listen.clone(), backlog: 64 };
+    let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
+    let generation = plan.generation;
+    to_shard.send(ToShard::Prepare { plan, counters, sockets }).expect("an empty queue");
+    to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
+    let host = simulation.host("shard", [10, 0, 1, 1]);
+    let bell = Bell::silent();
+    bell.ring();
+    let ear = host.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
+    host.spawn(shard::run(host.clone(), ShardEnd { shard: 0, inbox, outbox }, ear, "simulated"));
+    // It listens before anybody connects.
+    simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");
+    said
+}
