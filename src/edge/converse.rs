@@ -109,7 +109,8 @@ async fn at_once<N: Net, S: Source, K: Client>(
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
             if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
-                origin.stream.stop_reading();
+                // Not just an end of reading: a body that lasts until the connection closes would look complete.
+                origin.stream.abort();
             }
         },
         |_| {

@@ -201,7 +201,9 @@ impl Writer {
         let begun = 1 + self.rng.below(most) as usize;
         if self.speak.say(&head.as_bytes()[..begun]).await.is_ok() {
             let shared = self.shared.clone();
-            shared.latch.wait(|| shared.closing.get().then_some(())).await;
+            // An origin may answer before it has read a body that never comes.
+            let over = || shared.closing.get() || !shared.outstanding.borrow().contains(&id);
+            shared.latch.wait(|| over().then_some(())).await;
         }
     }
 

@@ -312,7 +312,11 @@ impl Ledger {
 
     /// The client took an answer of this attempt for complete.
     pub fn complete(&mut self, id: u64, number: u32, framing: Framing) -> Result<(), String> {
-        let delivered = self.exchange(id)?.delivered;
+        let Exchange { delivered, given_up, .. } = *self.exchange(id)?;
+        if given_up {
+            // Its own end of reading looks like one.
+            return self.end(id, Outcome::GivenUp);
+        }
         let attempt = self.of_attempt(id, number)?;
         let reply = attempt.reply.ok_or_else(|| format!("exchange {id} has no answer"))?;
         let told_less = attempt.killed && reply.framing == Framing::Close && delivered <= reply.length;
