@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::base::Rng;
+use crate::balance::Endpoint;
+use crate::base::{Address, Rng};
 use crate::config::plan::{ListenerId, Plan};
 use crate::config::{self, Environment, Source};
 use crate::edge::shard;
@@ -212,10 +213,44 @@ impl Gateway {
         }
     }
 
+    /// Tells the shards of other endpoints now and then: some of them in another order, down, up, and at last all again.
+    pub async fn meddle_now_and_then(self: Rc<Self>, origins: Vec<Address>, mut rng: Rng) {
+        let count = self.common.scenario.meddles;
+        for number in 1..=count {
+            self.sim.sleep_until(self.sim.now().after_ms(rng.below(2_000))).await;
+            if self.stopped.get() {
+                break;
+            }
+            let chosen = &origins[rng.below(origins.len() as u64) as usize];
+            let upstream: Arc<str> = "origins".into();
+            let health = !self.common.demands.all_answered && rng.chance(500);
+            let mut endpoints: Vec<Endpoint> = origins.iter().map(endpoint).collect();
+            endpoints.rotate_left(rng.below(origins.len() as u64) as usize);
+            if number < count && rng.chance(500) {
+                endpoints.truncate(1 + rng.below(origins.len() as u64) as usize);
+            }
+            let endpoints: Arc<[Endpoint]> = endpoints.into();
+            let up = number == count || rng.chance(500);
+            for shard in 0..self.shards.len() {
+                let upstream = upstream.clone();
+                self.send(
+                    shard,
+                    match health {
+                        true => ToShard::Health { upstream, address: chosen.clone(), up },
+                        false => ToShard::Endpoints { upstream, endpoints: endpoints.clone() },
+                    },
+                );
+            }
+        }
+    }
+
     /// Tells all shards to finish what runs, and waits until they have.
     pub async fn drain(&self) {
         self.sim.note("the gateway drains");
         for number in 0..self.shards.len() {
+            if self.common.scenario.seed.is_multiple_of(2) {
+                self.send(number, ToShard::StopAccepting);
+            }
             self.send(number, ToShard::Drain);
         }
         self.all(|shard| shard.drained.get()).await;
@@ -251,4 +286,8 @@ impl Gateway {
             }
         }
     }
+}
+
+fn endpoint(address: &Address) -> Endpoint {
+    Endpoint { address: address.clone(), name: address.to_string().into(), weight: 1, backup: false }
 }

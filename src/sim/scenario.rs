@@ -49,6 +49,10 @@ pub struct Scenario {
     pub tries: u64,
     /// New plans while it runs.
     pub reloads: u64,
+    /// Messages about endpoints while it runs: fewer, others, down, up.
+    pub meddles: u64,
+    /// Requests at once to all origins; more wait. Zero is no limit.
+    pub requests_max: u64,
     /// The gateway drains while clients still come.
     pub drains_early: bool,
     /// Of a thousand requests, how many clients leave half-way.
@@ -109,6 +113,8 @@ impl Scenario {
             body_max,
             tries: 1 + rng.below(3),
             reloads: if rng.chance(300) { 1 + rng.below(4) } else { 0 },
+            meddles: if rng.chance(300) { 1 + rng.below(8) } else { 0 },
+            requests_max: if rng.chance(300) { 1 + rng.below(4) } else { 0 },
             drains_early: wild && rng.chance(150),
             leaves: sometimes(rng, 200),
             misdeeds: sometimes(rng, 400),
@@ -162,36 +168,72 @@ impl Scenario {
     /// The gateway's configuration. Each generation differs from the one before, so that a reload changes something.
     pub fn toml(&self, generation: u64, listen: &Address, origins: &[Address]) -> String {
         let mut rng = Rng::new(self.seed ^ generation.wrapping_mul(0xC0FF_EE00_1234_5678));
+        let Scenario { shards, tries, .. } = self;
+        let timeouts = self.timeouts(&mut rng);
+        let upstream = self.upstream(&mut rng);
+        let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
+        let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
+        let endpoints = endpoints.join(", ");
+        // A connection that ends after so many requests is a refusal of the next one only where that was sent ahead.
+        let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
+        format!(
+            r#"
+            [server]
+            shards = {shards}
+            pin = false
+            watch = false
+            [log.access]
+            path = "simulated.log"
+            [defaults.timeouts]
+            {timeouts}
+            [defaults.limits]
+            body = "16MiB"
+            requests_per_connection = {requests}
+            [[listener]]
+            name = "web"
+            bind = "{listen}"
+            [upstream.origins]
+            balance = "{balance}"
+            endpoints = [{endpoints}]
+            {upstream}
+            [[route]]
+            path_prefix = "/"
+            to = "origins"
+            retry = {{ tries = {tries}, statuses = [503] }}
+            response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
+            "#
+        )
+    }
+
+    /// Every wait is short in a wild world and an hour in others, where nothing may be given up.
+    fn timeouts(&self, rng: &mut Rng) -> String {
         let wild = self.mood == Mood::Wild;
-        let mut time = |wild_ms: u64| if wild { format!("{}ms", 500 + rng.below(wild_ms)) } else { "1h".to_owned() };
         let mut text = String::new();
-        let mut say = |line: String| {
-            let _ = writeln!(text, "{line}");
-        };
-        say(format!("[server]\nshards = {}\npin = false\nwatch = false", self.shards));
-        say("[log.access]\npath = \"simulated.log\"".to_owned());
-        say("[defaults.timeouts]".to_owned());
-        for name in ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"] {
-            say(format!("{name} = \"{}\"", time(60_000)));
+        let names = ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"];
+        for name in names {
+            let time = if wild { format!("{}ms", 500 + rng.below(60_000)) } else { "1h".to_owned() };
+            let _ = writeln!(text, "{name} = \"{time}\"");
         }
         if wild && self.seed.is_multiple_of(3) {
-            say(format!("total = \"{}\"", time(120_000)));
+            let _ = writeln!(text, "total = \"{}ms\"", 500 + rng.below(120_000));
         }
-        say("[defaults.limits]\nbody = \"16MiB\"".to_owned());
-        say(format!("[[listener]]\nname = \"web\"\nbind = \"{listen}\""));
-        let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
-        let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
-        say(format!("[upstream.origins]\nbalance = \"{balance}\"\nendpoints = [{}]", endpoints.join(", ")));
-        say(format!("pool = {{ idle = {}, idle_timeout = \"30s\" }}", 1 + self.seed % 5));
-        if wild {
-            say(format!("outlier = {}", self.seed.is_multiple_of(2)));
-        } else {
-            say("outlier = false".to_owned());
-        }
-        say("[[route]]\npath_prefix = \"/\"\nto = \"origins\"".to_owned());
-        say(format!("retry = {{ tries = {}, statuses = [503] }}", self.tries));
-        say(format!("response_headers = {{ set = {{ \"x-generation\" = \"{generation}\" }} }}"));
         text
+    }
+
+    /// Limits and pools of the upstream.
+    fn upstream(&self, rng: &mut Rng) -> String {
+        let wild = self.mood == Mood::Wild;
+        let outlier = wild && self.seed.is_multiple_of(2);
+        let mut pool = format!("idle = {}, idle_timeout = \"30s\"", 1 + rng.below(6));
+        if rng.chance(300) {
+            let _ = write!(pool, ", requests_per_connection = {}, age_max = \"20s\"", 1 + rng.below(4));
+        }
+        let limits = match self.requests_max {
+            0 => String::new(),
+            most if wild => format!("limits = {{ requests = {most}, endpoint_requests = {most}, queue = 3 }}"),
+            most => format!("limits = {{ requests = {most}, connections = {most} }}"),
+        };
+        format!("outlier = {outlier}\npool = {{ {pool} }}\n{limits}")
     }
 }
 

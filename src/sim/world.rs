@@ -38,7 +38,7 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let common = Rc::new(Common::new(scenario.clone(), to));
     let gateway = (!scenario.direct).then(|| {
         let scenario = scenario.clone();
-        let listen = common.gateway.clone();
+        let (listen, addresses) = (common.gateway.clone(), addresses.clone());
         let configuration = Rc::new(move |generation| scenario.toml(generation, &listen, &addresses));
         Gateway::start(&simulation, &common, configuration)
     });
@@ -49,6 +49,9 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let script = simulation.host("script", [10, 0, 4, 1]);
     let crashes = crashes(common.clone(), script.clone(), origins.clone(), Rng::new(rng.next_u64()));
     script.spawn(crashes);
+    if let Some(gateway) = gateway.clone() {
+        script.spawn(gateway.meddle_now_and_then(addresses, Rng::new(rng.next_u64())));
+    }
     simulation.run(live(common.clone(), script, gateway.clone(), clients, rng))?;
     common.over.set(true);
     origins.iter().for_each(|(sim, _)| sim.kill());
