@@ -120,7 +120,7 @@ pub struct ExplainArguments {
     pub config: Option<PathBuf>,
     /// Method, such as GET
     pub method: String,
-    /// URL, http://HOST[:PORT]/PATH or /PATH
+    /// URL, such as http://a.example:8080/users/7, or a path alone
     pub url: String,
     /// A request field, "Name: value"; repeatable
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]

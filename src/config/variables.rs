@@ -26,7 +26,7 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("status", "The answer's status; only in answers and log lines."),
     ("response.header.NAME", "An answer field's first value; only in answers and log lines."),
     ("upstream", "The name of the chosen upstream."),
-    ("upstream.address", "The chosen endpoint."),
+    ("upstream.address", "The chosen endpoint; only in answers and log lines."),
     ("time", "Log lines only: when the request ended (RFC 3339)."),
     ("time.common", "Log lines only: the same in the common log format."),
     ("duration", "Log lines only: total time in seconds."),

@@ -48,17 +48,16 @@ pub enum Verdict {
     Again,
 }
 
-/// Sends the request on and the answer back.
+/// Sends the request on to the upstream that `choose` gave, and the answer back.
 pub async fn forward<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
     proxy: &ProxyPlan,
+    id: UpstreamId,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
-    let id = choose(scene, exchange.work, proxy)?;
     let plan = scene.bound.plan.upstream(id);
     let upstream = scene.bound.upstream(id);
-    exchange.work.record.upstream = Some(id);
     let started = exchange.work.record.started;
     let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
     let admitted = upstream.admit(&scene.shard.net, plan.queue_timeout, deadline).await;
@@ -149,7 +148,7 @@ fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
 }
 
 /// Which upstream: by weight, where the route names several.
-fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+pub fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
     if let [only] = proxy.upstreams[..]
         && !proxy.split.is_empty()
     {

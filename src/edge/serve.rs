@@ -50,8 +50,11 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     }
     match &route.action {
         Action::Proxy(proxy) => {
+            // Chosen first, because what is prepared may hold the upstream's name.
+            let upstream = forward::choose(exchange.scene, exchange.work, proxy)?;
+            exchange.work.record.upstream = Some(upstream);
             prepare::prepare(exchange, route, proxy)?;
-            forward::forward(exchange, route, proxy).await
+            forward::forward(exchange, route, proxy, upstream).await
         }
         Action::Redirect(redirect) => {
             let Scene { request, peer, .. } = exchange.scene;

@@ -131,12 +131,11 @@ impl Plan {
         if let Some(origin) = origin {
             self.add_origin(origin, effects);
         }
-        let Some(method) = asked.filter(|_| preflight) else {
-            if origin.is_some() && !self.expose.is_empty() {
-                effects.to_client.add(EXPOSE, &self.expose);
-            }
-            return Decision::Pass;
-        };
+        // Browsers read this in the answer itself only; that preflights have it too is what the Gateway API asks for.
+        if origin.is_some() && !self.expose.is_empty() {
+            effects.to_client.add(EXPOSE, &self.expose);
+        }
+        let Some(method) = asked.filter(|_| preflight) else { return Decision::Pass };
         // Without the fields of permission the browser refuses by itself, and says so to the page's author.
         if origin.is_some() {
             self.add_permissions(method, request, effects);
@@ -262,6 +261,7 @@ mod tests {
             VARY,
             ("Access-Control-Allow-Origin", "https://app.example.com"),
             ("Access-Control-Allow-Credentials", "true"),
+            ("Access-Control-Expose-Headers", "X-Total"),
             ("Access-Control-Allow-Methods", "GET, PUT"),
             ("Access-Control-Allow-Headers", "x-a, x-b"),
             ("Access-Control-Max-Age", "600"),

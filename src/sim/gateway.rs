@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::base::{Address, Rng};
+use crate::base::Rng;
 use crate::config::plan::{ListenerId, Plan};
 use crate::config::{self, Environment, Source};
 use crate::edge::shard;
@@ -27,8 +27,8 @@ use crate::sim::latch::Latch;
 /// The control plane of a simulated gateway.
 pub struct Gateway {
     common: Rc<Common>,
-    listen: Address,
-    origins: Vec<Address>,
+    /// The configuration of each generation.
+    configuration: Rc<dyn Fn(u64) -> String>,
     sim: Sim,
     shards: Vec<Shard>,
     heard: Receiver<(usize, FromShard)>,
@@ -36,6 +36,8 @@ pub struct Gateway {
     latch: Latch,
     /// Plans made so far.
     generation: Cell<u64>,
+    /// Upstreams of the plan in use.
+    upstreams: Cell<u32>,
     accounts: RefCell<Accounts>,
     stopped: Cell<bool>,
 }
@@ -52,7 +54,11 @@ struct Shard {
 
 impl Gateway {
     /// Starts its shards, which do nothing before the first plan.
-    pub fn start(simulation: &Simulation, common: &Rc<Common>, origins: Vec<Address>) -> Rc<Gateway> {
+    pub fn start(
+        simulation: &Simulation,
+        common: &Rc<Common>,
+        configuration: Rc<dyn Fn(u64) -> String>,
+    ) -> Rc<Gateway> {
         let (outbox, heard) = bounded(FROM_SHARD_MAX);
         let bell = Bell::silent();
         let shards = (0..common.scenario.shards).map(|number| {
@@ -69,14 +75,14 @@ impl Gateway {
         });
         let gateway = Rc::new(Gateway {
             common: common.clone(),
-            listen: common.gateway.clone(),
-            origins,
+            configuration,
             sim: simulation.host("control", [10, 0, 1, 200]),
             shards: shards.collect(),
             heard,
             bell,
             latch: Latch::default(),
             generation: Cell::new(0),
+            upstreams: Cell::new(0),
             accounts: RefCell::new(Accounts::new(10_000)),
             stopped: Cell::new(false),
         });
@@ -148,7 +154,7 @@ impl Gateway {
     /// Compiles the next generation of the configuration and brings it to all shards: prepared everywhere, then used.
     pub async fn load(&self) {
         let generation = self.generation.replace(self.generation.get() + 1);
-        let text = self.common.scenario.toml(generation, &self.listen, &self.origins);
+        let text = (self.configuration)(generation);
         let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
         let plan = match config::load(&source, &Environment::sealed()) {
             Ok(loaded) => loaded.plan,
@@ -156,12 +162,13 @@ impl Gateway {
         };
         self.sim.note(format!("generation {generation} of the plan"));
         self.adopt_limits(&plan);
+        self.upstreams.set(plan.upstreams.len() as u32);
         for (number, shard) in self.shards.iter().enumerate() {
             let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
             *shard.counters.borrow_mut() = Some(counters.clone());
-            let socket = SimSocket { address: self.listen.clone(), backlog: 64 };
+            let socket = SimSocket { address: self.common.gateway.clone(), backlog: 64 };
             let sockets = match generation {
-                0 => vec![ListeningSocket { listener: ListenerId(0), address: self.listen.clone(), socket }],
+                0 => vec![ListeningSocket { listener: ListenerId(0), address: self.common.gateway.clone(), socket }],
                 _ => Vec::new(),
             };
             self.send(number, ToShard::Prepare { plan: plan.clone(), counters, sockets });
@@ -235,9 +242,10 @@ impl Gateway {
                     self.sim.fail(format!("shard {number} has drained, but {level:?} is {value}"));
                 }
             }
-            let open = counters.upstream_value(0, UpstreamCounter::Open);
-            let idle = counters.upstream_value(0, UpstreamCounter::Idle);
-            let queued = counters.upstream_value(0, UpstreamCounter::Queued);
+            let sum = |level| (0..self.upstreams.get()).map(|id| counters.upstream_value(id, level)).sum::<u64>();
+            let open = sum(UpstreamCounter::Open);
+            let idle = sum(UpstreamCounter::Idle);
+            let queued = sum(UpstreamCounter::Queued);
             if open != idle || queued != 0 || shard.sim.panics() != 0 {
                 self.sim.fail(format!("shard {number} has drained with {open} open, {idle} idle, {queued} queued"));
             }

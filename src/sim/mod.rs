@@ -11,6 +11,7 @@ mod common;
 mod gateway;
 mod latch;
 mod ledger;
+mod limit;
 mod origin;
 mod scenario;
 mod tag;
@@ -18,6 +19,7 @@ mod talk;
 mod world;
 
 pub use ledger::Totals;
+pub use limit::{Limited, run_limited};
 pub use scenario::{Mood, Scenario};
 pub use world::{Report, run};
 

@@ -52,3 +52,18 @@ fn equal_seeds_give_equal_worlds() {
         assert_eq!(passes(&Scenario::draw(seed)), passes(&Scenario::draw(seed)), "seed {seed}");
     }
 }
+
+#[test]
+fn a_limit_is_exact_and_usable_over_shards_with_uneven_load() {
+    for seed in 0..6 {
+        let limited = Limited {
+            seed,
+            shards: 2 + (seed % 3) as usize,
+            rate: [50, 200, 400][(seed % 3) as usize],
+            burst: [20, 100][(seed % 2) as usize],
+            load: 2 + seed % 3,
+        };
+        let used = run_limited(&limited).unwrap_or_else(|failure| panic!("{limited:?}\n{failure}"));
+        assert!((99.0..=100.0).contains(&used), "{used} % of the limit were let through: {limited:?}");
+    }
+}

@@ -36,7 +36,12 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     simulation.set_faults(&listen, scenario.outside.clone());
     let to = if scenario.direct { addresses[0].clone() } else { listen };
     let common = Rc::new(Common::new(scenario.clone(), to));
-    let gateway = (!scenario.direct).then(|| Gateway::start(&simulation, &common, addresses));
+    let gateway = (!scenario.direct).then(|| {
+        let scenario = scenario.clone();
+        let listen = common.gateway.clone();
+        let configuration = Rc::new(move |generation| scenario.toml(generation, &listen, &addresses));
+        Gateway::start(&simulation, &common, configuration)
+    });
     for (sim, place) in &origins {
         sim.spawn(origin::run(common.clone(), sim.clone(), place.clone(), Rng::new(rng.next_u64())));
     }

@@ -236,6 +236,25 @@ fn weights_split_requests() {
 }
 
 #[test]
+fn requests_name_the_upstream_that_was_drawn() {
+    let answer = |name: &'static str| {
+        Origin::answering(move |request| {
+            ok((request.field("x-to") == name && request.target == format!("/{name}")).to_string())
+        })
+    };
+    let (a, b) = (answer("a"), answer("b"));
+    let gateway = Gateway::web(format!(
+        "[upstream.a]\nendpoints = \"{}\"\n[upstream.b]\nendpoints = \"{}\"\n\
+         [[route]]\nto = [{{ upstream = \"a\" }}, {{ upstream = \"b\" }}]\n\
+         rewrite = {{ path = \"/{{upstream}}\" }}\nrequest_headers = {{ set = {{ x-to = \"{{upstream}}\" }} }}\n",
+        a.address, b.address
+    ));
+    let mut client = gateway.client();
+    (0..40).for_each(|_| assert_eq!(client.get("/").text(), "true"));
+    assert!(a.count() > 0 && b.count() > 0);
+}
+
+#[test]
 fn sticky_cookies_keep_a_client_at_its_endpoint() {
     let origins = [Origin::saying("a"), Origin::saying("b"), Origin::saying("c")];
     let gateway = Gateway::web(format!(

@@ -105,16 +105,12 @@ impl Compiler<'_> {
         built.table
     }
 
-    /// No two listeners may listen on the same address.
+    /// No two listeners may listen on the same address. Port 0 is no exception: an address with it is one socket, which
+    /// only one of them would get.
     fn check_binds(&mut self) {
         let mut seen: HashMap<&Address, Place> = HashMap::new();
         let draft = self.draft;
         for bind in draft.spec.listener.iter().flat_map(|listener| listener.value.bind.iter()) {
-            if let Address::Inet(address) = &bind.value.0
-                && address.port() == 0
-            {
-                continue;
-            }
             if let Some(first) = seen.insert(&bind.value.0, bind.place) {
                 let report = Report::error(bind.place, format!("`{}` is listened on twice", bind.value.show()));
                 self.faults.push(report.other(first, "first here"));

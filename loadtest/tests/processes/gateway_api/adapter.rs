@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 /// The configuration of a model, its rules shuffled by `seed`. An error names what cannot be said yet.
 pub fn config(model: &Value, origins: &BTreeMap<String, SocketAddr>, seed: u64) -> Result<String, String> {
     let mut text = String::new();
-    for port in ports(model) {
-        let _ = writeln!(text, "[[listener]]\nname = \"{}\"\nbind = \"127.0.0.1:0\"", listener(port));
+    // Each on an address of its own, because an address with port 0 is one socket.
+    for (host, port) in (1..).zip(ports(model)) {
+        let _ = writeln!(text, "[[listener]]\nname = \"{}\"\nbind = \"127.0.0.{host}:0\"", listener(port));
         if port == HTTPS {
             text.push_str("tls = { certificates = [{ cert = \"here.pem\", key = \"here.key\" }] }\n");
         }
@@ -96,11 +97,9 @@ fn route(rule: &Value, number: usize) -> Result<String, String> {
         let _ = writeln!(lines, "methods = {method:?}");
     }
     let _ = writeln!(lines, "headers = {}\nquery = {}", named(&rule["headers"]), named(&rule["query"]));
-    timeouts(&rule["timeouts"], &mut lines);
-
     let filters = filters(rule)?;
     if filters.iter().all(|filter| filter["type"] != "RequestRedirect") {
-        lines.push_str(&target(list(&rule["backends"]))?);
+        lines.push_str(&target(rule)?);
     }
     let mut policies = String::new();
     for filter in &filters {
@@ -125,8 +124,9 @@ fn filters(rule: &Value) -> Result<Vec<Value>, String> {
     Ok([list(&rule["filters"]), list(&first)].concat())
 }
 
-/// Where a rule sends requests. Without a backend that exists the Gateway API wants 500.
-fn target(backends: &[Value]) -> Result<String, String> {
+/// Where a rule sends requests, and how long it waits. Without a backend that exists the Gateway API wants 500.
+fn target(rule: &Value) -> Result<String, String> {
+    let backends = list(&rule["backends"]);
     let missing = backends.iter().filter(|backend| backend["url"].is_null()).count();
     if missing == backends.len() {
         return Ok("answer = { status = 500 }\n".to_owned());
@@ -141,11 +141,12 @@ fn target(backends: &[Value]) -> Result<String, String> {
         let weight = backend["weight"].as_u64().unwrap_or(1);
         format!("{{ upstream = {}, weight = {weight} }}", backend["name"])
     };
-    Ok(format!("to = [{}]\n", joined(backends.iter().map(part))))
+    Ok(format!("to = [{}]\n{}", joined(backends.iter().map(part)), timeouts(&rule["timeouts"])))
 }
 
 /// A rule's waits; zero is none. Without a `retry` of its own a rule tries once.
-fn timeouts(timeouts: &Value, lines: &mut String) {
+fn timeouts(timeouts: &Value) -> String {
+    let mut lines = String::new();
     let wait = |key: &str| timeouts[key].as_str();
     if let Some(request) = wait("request") {
         let _ = writeln!(lines, "timeouts = {{ total = {:?} }}", if request == "0s" { "off" } else { request });
@@ -153,6 +154,7 @@ fn timeouts(timeouts: &Value, lines: &mut String) {
     let per_try = wait("backendRequest").filter(|wait| *wait != "0s");
     let per_try = per_try.map_or(String::new(), |wait| format!(", per_try = {wait:?}"));
     let _ = writeln!(lines, "retry = {{ tries = 1{per_try} }}");
+    lines
 }
 
 /// Writes what a filter does into a route's lines, and into policies where it needs one.
