@@ -149,13 +149,16 @@ impl Writer {
         let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
         let upgrades = method == "GET" && rng.chance(50);
         let old = rng.chance(60) && !upgrades && !scenario.direct;
-        let length = if with_body || upgrades { 1 + rng.below(scenario.body_max) } else { 0 };
-        let framing = match (with_body, old || rng.chance(500)) {
+        // A POST without content is as little idempotent as one with it.
+        let bare = with_body && rng.chance(150);
+        let length = if (with_body && !bare) || upgrades { 1 + rng.below(scenario.body_max) } else { 0 };
+        let framing = match (with_body && !bare, old || rng.chance(500)) {
+            (false, _) if bare => Framing::Length(0),
             (false, _) => Framing::Empty,
             (true, true) => Framing::Length(length),
             (true, false) => Framing::Chunked,
         };
-        let expects = with_body && !old && rng.chance(200);
+        let expects = with_body && !bare && !old && rng.chance(200);
         let last = old || (!upgrades && ((turn == Turn::Last && rng.chance(500)) || rng.chance(30)));
         Ask { method, length, framing, old, expects, upgrades, last }
     }
@@ -164,7 +167,18 @@ impl Writer {
     async fn ask(&mut self, id: u64, ask: &Ask, leaves_at: Option<u64>) -> Result<(), Trouble> {
         let hops = !self.shared.common.scenario.direct && self.rng.chance(200);
         let hop = if hops { HopField::Present } else { HopField::Absent };
-        self.speak.say(head(id, ask, hop).as_bytes()).await?;
+        let mut head = head(id, ask, hop).into_bytes();
+        if ask.framing == Framing::Length(ask.length) && ask.length < 4_000 && leaves_at.is_none() && !ask.expects {
+            // All of it at once, so that the gateway reads head and body together.
+            let from = head.len();
+            head.resize(from + ask.length as usize, 0);
+            Tag { exchange: id, attempt: 0 }.fill(0, &mut head[from..]);
+            self.speak.say(&head).await?;
+            let told = self.shared.common.ledger.borrow_mut().sent(id, ask.length);
+            self.shared.held(told);
+            return Ok(());
+        }
+        self.speak.say(&head).await?;
         if ask.upgrades || ask.expects {
             // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
             let sim = self.shared.sim.clone();

@@ -177,7 +177,7 @@ impl Connection {
         let right_length = match framing {
             Framing::Length(length) => length == ask.length && !ask.upgrades,
             Framing::Empty => ask.length == 0 || ask.upgrades,
-            Framing::Chunked => ask.framing == Framing::Chunked,
+            Framing::Chunked => ask.framing == Framing::Chunked && ask.length > 0,
             Framing::Close => false,
         };
         let host = head.value("host")? == Some("origin.test");
