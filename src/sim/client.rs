@@ -150,7 +150,7 @@ impl Writer {
         let upgrades = method == "GET" && rng.chance(50);
         let old = rng.chance(60) && !upgrades && !scenario.direct;
         // A POST without content is as little idempotent as one with it.
-        let bare = with_body && rng.chance(150);
+        let bare = with_body && rng.chance(300);
         let length = if (with_body && !bare) || upgrades { 1 + rng.below(scenario.body_max) } else { 0 };
         let framing = match (with_body && !bare, old || rng.chance(500)) {
             (false, _) if bare => Framing::Length(0),

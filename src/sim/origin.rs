@@ -62,9 +62,12 @@ enum Deed {
     CloseAfter,
 }
 
-const MISDEEDS: [Deed; 8] = [
+/// Ends without an answer are most of them: what becomes of the request then is the hardest question.
+const MISDEEDS: [Deed; 10] = [
     Deed::EarlyClose,
     Deed::Close,
+    Deed::Close,
+    Deed::Reset,
     Deed::Reset,
     Deed::Silent,
     Deed::BreakOff,
