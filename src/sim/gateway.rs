@@ -213,7 +213,8 @@ impl Gateway {
         }
     }
 
-    /// Tells the shards of other endpoints now and then: some of them in another order, down, up, and at last all again.
+    /// Tells the shards of other endpoints now and then: some of them in another order, down, up, and at last all
+    /// again.
     pub async fn meddle_now_and_then(self: Rc<Self>, origins: Vec<Address>, mut rng: Rng) {
         let count = self.common.scenario.meddles;
         for number in 1..=count {
