@@ -83,8 +83,9 @@ impl<N: Net> Transfer<'_, N> {
 
     /// A timeout at the end of the exchange is the exchange's, not the peer's.
     fn timely(&self, fault: Fault) -> Fault {
-        let timeout = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout);
-        if timeout && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
+        // A write to a client that ran out of time says that the client is gone.
+        let ended = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout | FaultKind::ClientClosed);
+        if ended && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
     }
 
     /// The next larger buffer, while there is one.
