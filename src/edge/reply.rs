@@ -1,7 +1,5 @@
 //! Answers that the gateway makes itself: fixed ones, redirects, refusals, faults.
 
-use std::time::Duration;
-
 use crate::base::ascii::push_decimal;
 use crate::base::{Buf, Fault, FaultKind, Span, limits};
 use crate::config::plan::FixedAnswer;
@@ -144,10 +142,4 @@ pub async fn fixed<N: Net, S: Source, K: Client>(
     let sent = send(exchange, answer.status, content_type, &body).await;
     exchange.work.value = body;
     sent
-}
-
-/// `Retry-After` in whole seconds, rounded up (RFC 9110 section 10.2.3).
-pub fn retry_after(work: &mut Work, wait: Duration) {
-    let seconds = wait.as_millis().div_ceil(1_000).max(1) as u64;
-    work.effects.to_client.add_with(b"Retry-After", |value| push_decimal(value, seconds));
 }
