@@ -26,6 +26,24 @@ pub struct Upstream<N: Net> {
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
 }
 
+/// Which kept connections are taken to be open without a look.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// Those that rested for less than this,
+    pub rested_max: Duration,
+    /// and that carried at least so many requests.
+    pub requests_min: u32,
+}
+
+impl Trust {
+    /// None.
+    pub const NONE: Trust = Trust { rested_max: Duration::ZERO, requests_min: 0 };
+
+    fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
+        origin.requests >= self.requests_min && now.since(origin.idle_since) < self.rested_max
+    }
+}
+
 /// A connection to an endpoint. Dropping it closes it and tells the cluster.
 pub struct Origin<N: Net> {
     upstream: Rc<Upstream<N>>,
@@ -178,21 +196,14 @@ impl<N: Net> Upstream<N> {
         cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not
-    /// looked at: the look is a system call, and a request that may be sent again loses nothing where the peer closed
-    /// just now.
-    pub fn take_idle(
-        &self,
-        index: EndpointIndex,
-        plan: &UpstreamPlan,
-        trusted: Duration,
-        now: Tick,
-    ) -> Option<Origin<N>> {
+    /// A kept connection to `index` that is fit to use, if there is one. One that `trust` covers is not looked at: the
+    /// look is a system call.
+    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, trust: Trust, now: Tick) -> Option<Origin<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
             let same = origin.index == index;
-            let quiet = now.since(origin.idle_since) < trusted || origin.stream.peek() == Peek::Quiet;
+            let quiet = trust.covers(&origin, now) || origin.stream.peek() == Peek::Quiet;
             if same && quiet && !origin.is_worn(plan, now) {
                 return Some(origin);
             }

@@ -11,15 +11,13 @@
 //! - Fields that must be single and decide something (`Content-Type`, `Authorization`, …) are refused when sent twice.
 //! - A name like `Content_Length` is refused; see `Known::Underscored`.
 
-use std::mem::MaybeUninit;
-
 use memchr::memchr;
 
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::base::{FaultKind, Span};
 use crate::wire::authority::{self, Authority};
 use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::lines::{Seen, collect};
+use crate::wire::h1::lines::{Lines, Seen};
 use crate::wire::h1::strict::{self, Offence, Reading};
 use crate::wire::h1::{Caps, Parsed, framing};
 use crate::wire::head::{BodyLength, Method, RequestHead, Version};
@@ -51,72 +49,32 @@ pub fn parse(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let head_bytes = caps.head_bytes.min(HEAD_BYTES_MAX);
     let window = &bytes[..bytes.len().min(start + head_bytes)];
-    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let slots = &mut slots[..caps.fields.min(FIELDS_MAX)];
-    let mut found = httparse::Request::new(&mut []);
-    let len = match found.parse_with_uninit_headers(&window[start..], slots) {
-        Ok(httparse::Status::Complete(len)) => start + len,
-        Ok(httparse::Status::Partial) | Err(_) => return unusual(bytes, caps, head),
-    };
-    let (Some(method), Some(target), Some(minor)) = (found.method, found.path, found.version) else {
-        return unusual(bytes, caps, head);
-    };
-    let line = Line { start, method_len: method.len(), target_len: target.len() };
-    let seen = match line.is_strict(window, caps) {
-        true => collect(window, found.headers, len, &mut head.fields),
-        false => None,
-    };
-    let Some(seen) = seen else { return unusual(bytes, caps, head) };
-    head.version = if minor == 0 { Version::H10 } else { Version::H11 };
-    head.len = len;
-    understand(window, line, seen, head)?;
+    let Some(seen) = ordinary(window, start, caps, head) else { return unusual(bytes, caps, head) };
+    understand(window, seen, head)?;
     Ok(Parsed::Complete)
 }
 
-/// Where the parts of a request line lie.
-#[derive(Clone, Copy)]
-struct Line {
-    start: usize,
-    method_len: usize,
-    target_len: usize,
+/// Reads a complete head of HTTP/1.0 or 1.1 that is right by the grammar. `None` for anything else.
+fn ordinary(bytes: &[u8], start: usize, caps: &Caps, head: &mut RequestHead) -> Option<Seen> {
+    let mut lines = Lines::new(bytes, start);
+    head.method_text = lines.method(METHOD_BYTES_MAX)?;
+    head.target = lines.target()?;
+    lines.take(b"HTTP/1.")?;
+    head.version = match lines.digit()? {
+        0 => Version::H10,
+        1 => Version::H11,
+        _ => return None,
+    };
+    if lines.at - start > caps.request_line_bytes {
+        return None;
+    }
+    lines.take(b"\r\n")?;
+    let seen = lines.fields(caps.fields.min(FIELDS_MAX), &mut head.fields)?;
+    head.len = lines.at;
+    Some(seen)
 }
 
-impl Line {
-    const VERSION_LEN: usize = 8;
-
-    fn method(self) -> Span {
-        Span::new(self.start, self.start + self.method_len)
-    }
-
-    fn target(self) -> Span {
-        let start = self.start + self.method_len + 1;
-        Span::new(start, start + self.target_len)
-    }
-
-    /// Length without CRLF.
-    fn len(self) -> usize {
-        self.method_len + 1 + self.target_len + 1 + Self::VERSION_LEN
-    }
-
-    /// Where the first field line starts.
-    fn end(self) -> usize {
-        self.start + self.len() + 2
-    }
-
-    /// Is the line what we accept beyond what `httparse` does: within its caps, right here, with a target of visible
-    /// ASCII without a fragment, and ended by CRLF?
-    fn is_strict(self, bytes: &[u8], caps: &Caps) -> bool {
-        let target = self.target().of(bytes);
-        let odd = target.iter().fold(false, |odd, byte| odd | (*byte >= 0x80) | (*byte == b'#'));
-        !odd && self.method_len <= METHOD_BYTES_MAX
-            && self.len() <= caps.request_line_bytes
-            // Where more empty lines were skipped, the line does not start at `start` and CRLF is not found here.
-            && bytes[self.start] > b' '
-            && bytes[self.end() - 2..self.end()] == *b"\r\n"
-    }
-}
-
-/// The head was refused, or is not complete, or has a version that `httparse` does not know.
+/// The head was refused, or is not complete, or has a later version.
 #[cold]
 fn unusual(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, FaultKind> {
     let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
@@ -133,28 +91,24 @@ fn unusual(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, 
 /// A head that is right by the grammar, with a later HTTP/1.x.
 fn later_minor(bytes: &[u8], reading: Reading, head: &mut RequestHead) -> Result<Parsed, FaultKind> {
     let window = &bytes[..reading.len];
-    let mut line = window[reading.start..reading.fields - 2].split(|byte| *byte == b' ');
-    let (Some(method), Some(target)) = (line.next(), line.next()) else { return Err(FaultKind::BadRequest) };
-    let line = Line { start: reading.start, method_len: method.len(), target_len: target.len() };
-    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(&window[reading.fields..], &mut headers)
-    else {
-        return Err(FaultKind::BadRequest);
-    };
-    let seen = collect(window, headers, reading.len, &mut head.fields);
+    let mut lines = Lines::new(window, reading.start);
+    let line = lines.method(METHOD_BYTES_MAX).zip(lines.target());
+    let (method, target) = line.ok_or(FaultKind::BadRequest)?;
+    let mut lines = Lines::new(window, reading.fields);
+    let seen = lines.fields(FIELDS_MAX, &mut head.fields).ok_or(FaultKind::BadRequest)?;
+    head.method_text = method;
+    head.target = target;
     head.version = Version::H11;
     head.len = reading.len;
-    understand(window, line, seen.ok_or(FaultKind::BadRequest)?, head)?;
+    understand(window, seen, head)?;
     Ok(Parsed::Complete)
 }
 
 /// Everything that takes the whole head to decide.
-fn understand(bytes: &[u8], line: Line, seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
+fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
     if !seen.twice.and(SINGLE).is_empty() || !seen.underscored.and(NEVER_UNDERSCORED).is_empty() {
         return Err(FaultKind::BadRequest);
     }
-    head.method_text = line.method();
-    head.target = line.target();
     head.method = method(head.method_text.of(bytes))?;
     let named = target(bytes, head)?;
     authority(bytes, named, head)?;
