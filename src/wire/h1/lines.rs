@@ -5,22 +5,11 @@
 //! exactly if CRLF comes before it and before the empty line, and then runs of lines can be copied as they are.
 
 use crate::base::Span;
-use crate::wire::field::{Class, Known, KnownSet};
+use crate::wire::field::{Known, Seen};
 use crate::wire::head::{Field, Fields};
 
 /// The line end as a number, so that it is compared at once.
 const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
-
-/// Which known names a head has.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// At least once.
-    pub once: KnownSet,
-    /// At least twice.
-    pub twice: KnownSet,
-    /// In a form with `_` for `-`.
-    pub underscored: KnownSet,
-}
 
 /// Fills `fields` from `headers`, which `httparse` found in `bytes` up to `head_end`. `None` where a line ends in
 /// something else than CRLF.
@@ -41,24 +30,13 @@ pub(super) fn collect(
         if !follows_crlf(bytes, name) {
             return None;
         }
-        let known = match Known::class(header.name.as_bytes()) {
-            Class::Name(Known::Other) => Known::Other,
-            Class::Name(known) => {
-                seen.twice = seen.twice.or(seen.once.and(KnownSet::of(&[known])));
-                seen.once.insert(known);
-                known
-            }
-            Class::Underscored(known) => {
-                seen.underscored.insert(known);
-                seen.once.insert(Known::Underscored);
-                Known::Underscored
-            }
-        };
+        let known = seen.note(Known::class(header.name.as_bytes()));
         field.name = Span::new(name, name + header.name.len());
         field.value = Span::new(value, value + header.value.len());
         field.known = known;
     }
     fields.names = seen.once;
+    fields.never_indexed = 0;
     (follows_crlf(bytes, head_end) && follows_crlf(bytes, head_end - 2)).then_some(seen)
 }
 

@@ -1,0 +1,18 @@
+//! HTTP/2 (RFC 9113): field sections and message heads.
+//!
+//! ```text
+//!   field block ── hpack::Decoder ──► Section ── message ──► RequestHead / ResponseHead (the same as h1's)
+//!                     (huffman)                     │ malformed: which rule, and what is to be done
+//!   field block ◄── hpack::Encoder ◄── write ◄── head + patch + BodyLength
+//! ```
+//! The decoder always reads a block to its end, so that its table stays in step with the peer's whatever the fields
+//! say; only then is it decided what the message is worth.
+
+pub mod hpack;
+pub mod huffman;
+pub mod malformed;
+pub mod message;
+pub mod section;
+
+pub use malformed::Malformed;
+pub use section::Section;
