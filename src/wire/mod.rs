@@ -11,6 +11,7 @@ pub mod h2;
 pub mod head;
 pub mod hop;
 pub mod ip;
+pub mod outgoing;
 pub mod patch;
 pub mod problem;
 pub mod proxy;

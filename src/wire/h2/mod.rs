@@ -13,6 +13,7 @@ pub mod huffman;
 pub mod malformed;
 pub mod message;
 pub mod section;
+pub mod write;
 
 pub use malformed::Malformed;
 pub use section::Section;

@@ -8,6 +8,7 @@ use crate::base::Span;
 use crate::base::ascii::TOKEN;
 use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Class, Known, Seen};
+use crate::wire::h2::hpack::Mark;
 use crate::wire::h2::malformed::Malformed;
 use crate::wire::head::{Field, Fields};
 
@@ -99,15 +100,6 @@ impl Traits {
     }
 }
 
-/// How a field came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// As anything but a never-indexed literal.
-    Ordinary,
-    /// As a never-indexed literal (RFC 7541 section 6.2.3).
-    NeverIndexed,
-}
-
 /// A decoded field section. Reused from block to block.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
@@ -146,7 +138,7 @@ impl Section {
 
     /// Takes in the field that fills the arena from `start` on, or drops it where the list is full.
     #[inline]
-    pub(super) fn take(&mut self, start: usize, name_len: usize, traits: Traits, origin: Origin, list_max: usize) {
+    pub(super) fn take(&mut self, start: usize, name_len: usize, traits: Traits, mark: Mark, list_max: usize) {
         let end = self.bytes.len();
         let value_start = start + name_len;
         self.size += end - start + FIELD_OVERHEAD;
@@ -168,7 +160,7 @@ impl Section {
         if index == FIELDS_MAX {
             return self.drop_field(start);
         }
-        if origin == Origin::NeverIndexed {
+        if mark == Mark::NeverIndexed {
             self.fields.never_indexed |= 1 << index;
         }
         let known = self.seen.note(class);

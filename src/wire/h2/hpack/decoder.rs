@@ -6,14 +6,14 @@
 
 use crate::base::limits::{HEAD_BYTES_MAX, HPACK_LIST_BYTES_MAX};
 use crate::wire::h2::hpack::table::Table;
-use crate::wire::h2::hpack::{HpackError, TABLE_BYTES, integer, statics};
+use crate::wire::h2::hpack::{HpackError, Mark, TABLE_BYTES, integer, statics};
 use crate::wire::h2::huffman;
-use crate::wire::h2::section::{Origin, Section, Traits};
+use crate::wire::h2::section::{Section, Traits};
 
 /// The decoder of one direction of one connection.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    table: Table,
+    table: Table<Traits>,
     /// The largest table that the peer may use now.
     allowed: usize,
     /// What our SETTINGS say; the peer knows once it has acknowledged them.
@@ -60,7 +60,7 @@ impl Decoder {
                 let start = section.bytes.len();
                 let (text, name_len, traits) = self.entry(index)?;
                 section.bytes.extend_from_slice(text);
-                section.take(start, name_len, traits, Origin::Ordinary, list_max);
+                section.take(start, name_len, traits, Mark::Ordinary, list_max);
             } else {
                 self.literal(*first, &mut rest, section, list_max)?;
             }
@@ -115,10 +115,11 @@ impl Decoder {
         string(rest, &mut section.bytes)?;
         traits = traits.and_value(&section.bytes[start + name_len..]);
         if indexes {
-            self.table.insert(&section.bytes[start..], name_len, traits);
+            let (name, value) = section.bytes[start..].split_at(name_len);
+            self.table.insert(name, value, traits);
         }
-        let origin = if first & 0xF0 == 0x10 { Origin::NeverIndexed } else { Origin::Ordinary };
-        section.take(start, name_len, traits, origin, list_max);
+        let mark = if first & 0xF0 == 0x10 { Mark::NeverIndexed } else { Mark::Ordinary };
+        section.take(start, name_len, traits, mark, list_max);
         Ok(())
     }
 }

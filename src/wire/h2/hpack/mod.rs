@@ -1,19 +1,34 @@
+//! Header compression for HTTP/2 (RFC 7541): a decoder and an encoder, each with its dynamic table.
 //!
 //! The decoder puts up with nothing that RFC 7541 calls an error, and its work is bounded whatever a block says. The
+//! encoder decides by name what is worth a place in the table and what must never have one.
 
 pub mod decoder;
+pub mod encoder;
 
 mod integer;
+mod lookup;
+mod names;
 mod statics;
 mod table;
 
 pub use decoder::Decoder;
+pub use encoder::Encoder;
 
 /// The size of a dynamic table before either side said anything (RFC 9113 section 6.5.2).
 pub const TABLE_BYTES: usize = 4_096;
 
 /// What an entry counts besides its name and value (RFC 7541 section 4.1).
 const ENTRY_OVERHEAD: usize = 32;
+
+/// What is known of how a field came, or must leave, besides its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing.
+    Ordinary,
+    /// It came as a never-indexed literal, and must leave as one (RFC 7541 section 6.2.3).
+    NeverIndexed,
+}
 
 /// Why a block cannot be decoded. The connection is lost: the tables are no longer in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,3 +60,6 @@ impl HpackError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

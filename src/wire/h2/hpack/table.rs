@@ -1,44 +1,44 @@
-//! Hot. The decoder's dynamic table (RFC 7541 section 2.3.2): entries in a ring, their text in one arena.
+//! Hot. A dynamic table (RFC 7541 section 2.3.2): entries in a ring, their text in one arena.
 //!
 //! Text is appended; when the arena is half as large again as the table may be, what still lives is moved to its front,
 //! which happens at most once for every half table of text. So nothing is allocated after warm-up, an entry's name and
-//! value lie in one piece, and a table that is hardly used is small.
+//! value lie in one piece, and a table that is hardly used is small. Decoder and encoder note different things with an
+//! entry, and evict by the same rule.
 
 use std::collections::VecDeque;
 
 use crate::wire::h2::hpack::ENTRY_OVERHEAD;
-use crate::wire::h2::section::Traits;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Entry<Note> {
     start: u32,
     name_len: u32,
     value_len: u32,
-    traits: Traits,
+    note: Note,
 }
 
-impl Entry {
-    const fn len(self) -> usize {
+impl<Note> Entry<Note> {
+    const fn len(&self) -> usize {
         self.name_len as usize + self.value_len as usize
     }
 
-    const fn size(self) -> usize {
+    const fn size(&self) -> usize {
         self.len() + ENTRY_OVERHEAD
     }
 }
 
-/// A dynamic table.
+/// A dynamic table whose entries carry a `Note`.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(super) struct Table<Note> {
     /// The newest first.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Entry<Note>>,
     arena: Vec<u8>,
     size: usize,
     size_max: usize,
 }
 
-impl Table {
-    pub(super) fn new(size_max: usize) -> Table {
+impl<Note: Copy> Table<Note> {
+    pub(super) fn new(size_max: usize) -> Table<Note> {
         Table { entries: VecDeque::new(), arena: Vec::new(), size: 0, size_max }
     }
 
@@ -53,28 +53,30 @@ impl Table {
     }
 
     /// The entry at `index`, zero being the newest: its name and value in one piece, the length of its name, and what
-    /// it is.
-    pub(super) fn entry(&self, index: usize) -> Option<(&[u8], usize, Traits)> {
+    /// was noted with it.
+    #[inline]
+    pub(super) fn entry(&self, index: usize) -> Option<(&[u8], usize, Note)> {
         let entry = self.entries.get(index)?;
         let start = entry.start as usize;
-        Some((&self.arena[start..start + entry.len()], entry.name_len as usize, entry.traits))
+        Some((&self.arena[start..start + entry.len()], entry.name_len as usize, entry.note))
     }
 
-    /// Adds an entry of `text`, whose first `name_len` bytes are the name. One that is larger than the table empties it
-    /// (section 4.4).
-    pub(super) fn insert(&mut self, text: &[u8], name_len: usize, traits: Traits) {
-        let size = text.len() + ENTRY_OVERHEAD;
+    /// Adds an entry. One that is larger than the table empties it (section 4.4).
+    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], note: Note) {
+        let len = name.len() + value.len();
+        let size = len + ENTRY_OVERHEAD;
         self.make_room(size);
         if size > self.size_max {
             return;
         }
-        if self.arena.len() + text.len() > self.size_max + self.size_max / 2 {
+        if self.arena.len() + len > self.size_max + self.size_max / 2 {
             self.compact();
         }
         let start = self.arena.len() as u32;
-        self.arena.extend_from_slice(text);
-        let value_len = (text.len() - name_len) as u32;
-        self.entries.push_front(Entry { start, name_len: name_len as u32, value_len, traits });
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        let (name_len, value_len) = (name.len() as u32, value.len() as u32);
+        self.entries.push_front(Entry { start, name_len, value_len, note });
         self.size += size;
     }
 
