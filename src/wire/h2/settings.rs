@@ -4,6 +4,7 @@
 //! change of windows.
 
 use crate::wire::h2::frame::{self, ErrorCode, Kind, MAX_31};
+use crate::wire::h2::hpack::TABLE_BYTES;
 
 /// SETTINGS_HEADER_TABLE_SIZE
 pub const HEADER_TABLE_SIZE: u16 = 1;
@@ -25,9 +26,6 @@ pub const NO_RFC7540_PRIORITIES: u16 = 9;
 /// The window that streams and the connection start with (RFC 9113 section 6.9.2).
 pub const WINDOW: u32 = 65_535;
 
-/// Largest dynamic table that we keep to encode for a peer, whatever it allows: memory for each connection.
-pub const TABLE_MAX: u32 = 4_096;
-
 /// What one side allows the other. The default is what holds before the first SETTINGS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -48,7 +46,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            header_table: TABLE_MAX,
+            header_table: TABLE_BYTES as u32,
             concurrent: u32::MAX,
             window: WINDOW,
             payload_max: frame::PAYLOAD_MAX as u32,

@@ -79,7 +79,7 @@ impl Connection {
         self.peer_settled = true;
         if (lowest_table, self.peer.header_table) != (before.header_table, before.header_table) {
             for size in [lowest_table, self.peer.header_table] {
-                self.encoder.set_table_max(size.min(settings::TABLE_MAX) as usize);
+                self.encoder.set_table_max(size as usize);
             }
         }
         let by = i64::from(self.peer.window) - i64::from(before.window);
