@@ -415,4 +415,14 @@ impl Connection {
         self.block.shrink();
         self.out.shrink_to_fit();
     }
+
+    /// Bytes of memory, apart from the tables of HPACK.
+    pub fn memory(&self) -> usize {
+        let vectors = [&self.gathered, &self.out, &self.section.bytes];
+        size_of::<Connection>()
+            + vectors.iter().map(|vector| vector.capacity()).sum::<usize>()
+            + self.block.memory()
+            + self.streams.memory()
+            + self.scheduler.memory()
+    }
 }
