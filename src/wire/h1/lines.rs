@@ -7,39 +7,8 @@
 use crate::base::Span;
 use crate::base::ascii::TOKEN;
 use crate::base::marks::{Colons, Controls, Search};
-use crate::wire::field::{Class, Known, KnownSet};
+use crate::wire::field::{Known, Seen};
 use crate::wire::head::{Field, Fields};
-
-/// Which known names a head has.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// At least once.
-    pub once: KnownSet,
-    /// At least twice.
-    pub twice: KnownSet,
-    /// In a form with `_` for `-`.
-    pub underscored: KnownSet,
-}
-
-impl Seen {
-    /// Takes note of a name and says how it is known.
-    fn note(&mut self, name: &[u8]) -> Known {
-        match Known::class(name) {
-            Class::Name(Known::Other) => Known::Other,
-            Class::Name(known) => {
-                let name = KnownSet::of(&[known]);
-                self.twice = self.twice.or(self.once.and(name));
-                self.once = self.once.or(name);
-                known
-            }
-            Class::Underscored(known) => {
-                self.underscored.insert(known);
-                self.once.insert(Known::Underscored);
-                Known::Underscored
-            }
-        }
-    }
-}
 
 /// Reads lines from the front of a head.
 pub(super) struct Lines<'a> {
@@ -122,7 +91,7 @@ impl<'a> Lines<'a> {
             let start = self.at;
             let end = colons.next(start)?;
             let name = &self.bytes[start..end];
-            let known = seen.note(name);
+            let known = seen.note(Known::class(name));
             // What a known name is made of is known too.
             if known == Known::Other && !is_token(name) {
                 return None;
@@ -133,6 +102,7 @@ impl<'a> Lines<'a> {
         }
         self.take(b"\r\n")?;
         fields.names = seen.once;
+        fields.never_indexed = 0;
         Some(seen)
     }
 

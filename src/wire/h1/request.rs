@@ -11,32 +11,15 @@
 //! - Fields that must be single and decide something (`Content-Type`, `Authorization`, …) are refused when sent twice.
 //! - A name like `Content_Length` is refused; see `Known::Underscored`.
 
-use memchr::memchr;
-
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::base::{FaultKind, Span};
 use crate::wire::authority::{self, Authority};
-use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::lines::{Lines, Seen};
+use crate::wire::field::{Known, Seen};
+use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence, Reading};
 use crate::wire::h1::{Caps, Parsed, framing};
-use crate::wire::head::{BodyLength, Method, RequestHead, Version};
-use crate::wire::{hop, upgrade};
-
-/// Fields of which two lines would leave open which one counts.
-const SINGLE: KnownSet = KnownSet::of(&[
-    Known::Host,
-    Known::ContentType,
-    Known::Authorization,
-    Known::ProxyAuthorization,
-    Known::Origin,
-    Known::Range,
-    Known::MaxForwards,
-    Known::Upgrade,
-]);
-
-/// Names that must not come with `_` for `-`.
-const NEVER_UNDERSCORED: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
+use crate::wire::head::{Method, RequestHead, Version};
+use crate::wire::{hop, rules, upgrade};
 
 /// Reads a head from the front of `bytes` into `head`.
 ///
@@ -106,10 +89,10 @@ fn later_minor(bytes: &[u8], reading: Reading, head: &mut RequestHead) -> Result
 
 /// Everything that takes the whole head to decide.
 fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
-    if !seen.twice.and(SINGLE).is_empty() || !seen.underscored.and(NEVER_UNDERSCORED).is_empty() {
+    if rules::is_ambiguous(seen) {
         return Err(FaultKind::BadRequest);
     }
-    head.method = method(head.method_text.of(bytes))?;
+    head.method = rules::method(head.method_text.of(bytes))?;
     let named = target(bytes, head)?;
     authority(bytes, named, head)?;
     head.body = framing::request(seen.once, &head.fields, bytes, head.version)?;
@@ -122,23 +105,6 @@ fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), Fa
     head.accepts_trailers = seen.once.has(Known::Te) && accepts_trailers(bytes, head);
     head.expects_continue = seen.once.has(Known::Expect) && expects_continue(bytes, head)?;
     Ok(())
-}
-
-fn method(text: &[u8]) -> Result<Method, FaultKind> {
-    match Method::of(text) {
-        Method::Connect | Method::Trace => Err(FaultKind::NotImplemented),
-        Method::Other if is_miscased(text) => Err(FaultKind::NotImplemented),
-        method => Ok(method),
-    }
-}
-
-#[cold]
-fn is_miscased(text: &[u8]) -> bool {
-    let mut upper = [0; METHOD_BYTES_MAX];
-    let upper = &mut upper[..text.len().min(METHOD_BYTES_MAX)];
-    upper.copy_from_slice(&text[..upper.len()]);
-    upper.make_ascii_uppercase();
-    Method::of(upper) != Method::Other
 }
 
 /// What the target says about where the request goes.
@@ -154,7 +120,7 @@ fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, Faul
     head.absolute_https = false;
     match text {
         [b'/', ..] => {
-            split(text, start, head);
+            rules::split(text, start, head);
             Ok(Named { authority: None, default_port: 80 })
         }
         b"*" if head.method == Method::Options => {
@@ -163,21 +129,6 @@ fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, Faul
             Ok(Named { authority: None, default_port: 80 })
         }
         _ => absolute(text, start, head),
-    }
-}
-
-/// Sets path and query from `text`, which lies at `start`.
-fn split(text: &[u8], start: usize, head: &mut RequestHead) {
-    let end = start + text.len();
-    match memchr(b'?', text) {
-        None => {
-            head.path = Span::new(start, end);
-            head.query = None;
-        }
-        Some(mark) => {
-            head.path = Span::new(start, start + mark);
-            head.query = Some(Span::new(start + mark + 1, end));
-        }
     }
 }
 
@@ -195,7 +146,7 @@ fn absolute<'a>(text: &'a [u8], start: usize, head: &mut RequestHead) -> Result<
     let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = authority::parse(&rest[..authority_len]).ok_or(FaultKind::BadRequest)?;
     let after = authority_start + authority_len;
-    split(&text[after..], start + after, head);
+    rules::split(&text[after..], start + after, head);
     if head.path.is_empty() {
         head.path = if head.method == Method::Options && head.query.is_none() {
             // RFC 9112 section 3.2.4: this is how asterisk-form is written to a proxy.
@@ -234,12 +185,8 @@ fn accepts_trailers(bytes: &[u8], head: &RequestHead) -> bool {
 }
 
 fn expects_continue(bytes: &[u8], head: &RequestHead) -> Result<bool, FaultKind> {
-    let mut values = head.fields.values(bytes, Known::Expect);
-    if !values.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-        return Err(FaultKind::ExpectationFailed);
-    }
-    // RFC 9110 section 10.1.1: meaningless without a body, and to be ignored in HTTP/1.0.
-    Ok(head.version == Version::H11 && head.body != BodyLength::None)
+    // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0.
+    Ok(rules::expects_continue(bytes, head)? && head.version == Version::H11)
 }
 
 #[cfg(test)]

@@ -6,15 +6,12 @@
 
 use crate::base::FaultKind;
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX};
-use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::lines::{Lines, Seen};
+use crate::wire::field::{Known, Seen};
+use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence};
 use crate::wire::h1::{Caps, Parsed, framing};
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
-use crate::wire::hop;
-
-/// Fields of which two lines would leave open where the client goes next: a sign of an injected line.
-const SINGLE: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
+use crate::wire::{hop, rules};
 
 /// Reads a head from the front of `bytes` into `head`, as the answer to a request with `method`.
 ///
@@ -66,7 +63,7 @@ fn unusual(bytes: &[u8], caps: &Caps) -> Result<Parsed, FaultKind> {
 }
 
 fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead) -> Result<(), FaultKind> {
-    if !seen.twice.and(SINGLE).is_empty() {
+    if !seen.twice.and(rules::SINGLE_IN_RESPONSES).is_empty() {
         return Err(FaultKind::UpstreamProtocol);
     }
     head.body = framing::response(seen.once, &head.fields, bytes, head.version, head.status, method)?;
