@@ -15,5 +15,8 @@ pub mod message;
 pub mod section;
 pub mod write;
 
+#[cfg(test)]
+pub(crate) mod raw;
+
 pub use malformed::Malformed;
 pub use section::Section;
