@@ -12,7 +12,7 @@ use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Scratch;
 use crate::edge::serve;
 use crate::edge::shard::Shard;
-use crate::edge::stream::{Client, Form, Outgoing, Sink, Source};
+use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink, Source};
 use crate::link::Counter;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
@@ -363,7 +363,7 @@ impl<'a, N: Net> H1Client<'a, N> {
 }
 
 impl<N: Net> Sink for H1Client<'_, N> {
-    async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+    async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(Side::Client, error.kind())), buf)
     }
@@ -416,13 +416,13 @@ impl<N: Net> Client for H1Client<'_, N> {
         );
     }
 
-    async fn commit(&mut self, mut first: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+    async fn commit(&mut self, mut first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         if !first.prepend(self.out) {
-            let (sent, _) = self.write(Buf::copied(self.out), until).await;
+            let (sent, _) = self.write(Buf::copied(self.out), Ending::More, until).await;
             if sent.is_err() || first.is_empty() {
                 return (sent, first);
             }
         }
-        self.write(first, until).await
+        self.write(first, ending, until).await
     }
 }

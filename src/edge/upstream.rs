@@ -5,16 +5,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
-use crate::base::{Fault, FaultKind, Rng, Tick};
+use crate::base::{Buf, Fault, FaultKind, Rng, Side, Tick};
 use crate::config::plan::UpstreamPlan;
+use crate::edge::body::{BodyReader, BodyWriter};
+use crate::edge::stream::{Form, Remote, Source};
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
+use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::outgoing::OutgoingRequest;
 
 /// One shard's side of one upstream.
 pub struct Upstream<N: Net> {
@@ -272,6 +278,49 @@ impl<N: Net> Upstream<N> {
         let all = std::mem::take(&mut *self.idle.borrow_mut());
         self.idle_count.set(0);
         drop(all);
+    }
+}
+
+/// HTTP/1: a conversation has the whole connection.
+impl<N: Net> Remote for Origin<N> {
+    type Body = BodyReader<N::Stream>;
+    type Upload = BodyWriter<N::Stream>;
+
+    fn form(&self, length: BodyLength) -> Form {
+        Form::of(length)
+    }
+
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
+        write::request(out, outgoing);
+        Ok(())
+    }
+
+    fn upload(&self) -> BodyWriter<N::Stream> {
+        BodyWriter { stream: self.stream.clone(), side: Side::Upstream }
+    }
+
+    async fn read(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read(buf, until).await
+    }
+
+    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read_idle(buf, until).await
+    }
+
+    fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
+        response::parse(buf.filled(), caps, method, head)
+    }
+
+    fn body(&self, length: BodyLength) -> BodyReader<N::Stream> {
+        BodyReader::new(self.stream.clone(), Side::Upstream, length)
+    }
+
+    fn stands(&self, body: &BodyReader<N::Stream>) -> bool {
+        body.done() && !body.has_leftover()
+    }
+
+    fn abort(&self) {
+        self.stream.abort();
     }
 }
 
