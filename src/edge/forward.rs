@@ -14,6 +14,7 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPla
 use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::registry::Link;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::upstream::{InFlight, Origin, Trust, Upstream};
@@ -189,7 +190,7 @@ async fn once<N: Net, S: Source, K: Client>(
         None => (open(exchange, way, &mut flight).await?, OriginUse::First),
     };
     origin.requests = origin.requests.saturating_add(1);
-    scene.watch.begin(&origin.stream, now);
+    scene.watch.begin(Link::Connection(origin.stream.clone()), now);
     let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();

@@ -30,6 +30,8 @@ enum Arrival {
     Head,
     Quiet,
     Gone,
+    /// The client begins with the preface of HTTP/2, and may.
+    Http2,
     /// Answer this and close.
     Refused(FaultKind),
 }
@@ -42,6 +44,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
         match arrival(&mut connection, &mut scratch).await {
             Arrival::Quiet => break Next::Park(connection),
             Arrival::Gone => break Next::Close,
+            Arrival::Http2 => break Next::Http2(connection),
             Arrival::Refused(kind) => {
                 refuse(&mut connection, &mut scratch, kind).await;
                 connection.linger().await;
@@ -95,6 +98,9 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
     let until = started.after(listener.timeouts.head);
     loop {
         let bytes = connection.buf.filled();
+        if bytes.starts_with(b"PRI ") && connection.requests == 0 && listener.http2.cleartext {
+            return Arrival::Http2;
+        }
         if scratch.scan.ready(bytes, &listener.caps) {
             match request::parse(bytes, &listener.caps, &mut scratch.request) {
                 Ok(Parsed::Complete) => return Arrival::Head,

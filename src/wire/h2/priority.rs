@@ -97,6 +97,11 @@ impl Scheduler {
         self.ready.retain(|ready| ready.key != key);
     }
 
+    /// Is there one that may?
+    pub fn any(&self, may: impl Fn(Key) -> bool) -> bool {
+        self.ready.iter().any(|ready| may(ready.key))
+    }
+
     /// Nobody waits.
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()

@@ -229,6 +229,17 @@ impl Connection {
         !self.out.is_empty()
     }
 
+    /// Bytes that are queued.
+    pub const fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// `pick` would find a stream.
+    pub fn can_pick(&self) -> bool {
+        let may = |key| self.streams.get(key).is_some_and(|stream| stream.send_window.room() > 0);
+        self.send_window.room() > 0 && self.scheduler.any(may)
+    }
+
     /// Moves what is queued to the end of `into`. To be called only when the last of it was written: what is queued
     /// meanwhile shows that the peer does not read, and is bounded.
     pub fn take_output(&mut self, into: &mut Vec<u8>) {
