@@ -184,11 +184,19 @@ impl Section {
     }
 
     /// Joins a crumb of `cookie` to the one that lies directly before it: between the two is nothing but the second
-    /// name, which is longer than what separates them.
+    /// name, which is longer than what separates them. An empty crumb adds nothing, and no space at an end.
     fn join(&mut self, start: usize, value_start: usize) -> bool {
         let Some(last) = self.fields.list.last_mut() else { return false };
         if last.known != Known::Cookie || usize::from(last.value.end) != start {
             return false;
+        }
+        if value_start == self.bytes.len() {
+            self.bytes.truncate(start);
+            return true;
+        }
+        if last.value.is_empty() {
+            last.value = Span::new(value_start, self.bytes.len());
+            return true;
         }
         self.bytes[start..start + SEPARATOR.len()].copy_from_slice(SEPARATOR);
         let moved = start + SEPARATOR.len();

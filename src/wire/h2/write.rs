@@ -10,7 +10,7 @@ use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Section;
 use crate::wire::head::{Field, Fields, Version};
 use crate::wire::outgoing::{
-    After, Kept, OutgoingRequest, OutgoingResponse, REQUEST_DROPS, RESPONSE_DROPS, via_version,
+    After, Kept, OutgoingRequest, OutgoingResponse, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via_version,
 };
 use crate::wire::patch::Patch;
 use crate::wire::rules;
@@ -55,7 +55,8 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
     let OutgoingResponse { response, patch, .. } = *outgoing;
     let head = response.head;
     encoder.begin(out);
-    encoder.status(out, if head.status == 101 { 200 } else { head.status });
+    let status = if head.status == 101 { 200 } else { head.status };
+    encoder.status(out, status);
 
     let mut kept = Kept::of(&head.fields, response.bytes, patch);
     let message = Message { bytes: response.bytes, fields: &head.fields, version: head.version };
@@ -65,7 +66,7 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
     }
     message.copy(out, encoder, outgoing.drops(), kept);
     let names = kept.names.or(added(out, encoder, patch, RESPONSE_DROPS));
-    if outgoing.lacks_date(names) || (head.status == 101 && !names.has(Known::Date)) {
+    if lacks_date(status, names) {
         encoder.field(out, Known::Date, b"date", outgoing.date, Mark::Ordinary);
     }
     if let Some(bytes) = outgoing.content_length() {
