@@ -117,14 +117,14 @@ struct Message<'a> {
 impl Message<'_> {
     /// Appends the fields that are neither in `drops` nor removed.
     fn copy(&self, out: &mut Vec<u8>, encoder: &mut Encoder, drops: KnownSet, kept: Kept) {
-        let (mut removed, mut never_indexed) = (kept.removed, self.fields.never_indexed);
-        for Field { name, value, known } in &self.fields.list {
-            let gone = removed & 1 != 0 || drops.has(*known);
-            let mark = if never_indexed & 1 != 0 { Mark::NeverIndexed } else { Mark::Ordinary };
-            removed >>= 1;
-            never_indexed >>= 1;
-            if !gone {
-                self.field(out, encoder, Field { name: *name, value: *value, known: *known }, mark);
+        let never_indexed = self.fields.never_indexed;
+        for (index, field) in self.fields.list.iter().enumerate() {
+            // Most heads have neither, and bits of a large number are dear.
+            let gone = kept.removed != 0 && kept.removed >> index & 1 != 0;
+            let marked = never_indexed != 0 && never_indexed >> index & 1 != 0;
+            if !gone && !drops.has(field.known) {
+                let mark = if marked { Mark::NeverIndexed } else { Mark::Ordinary };
+                self.field(out, encoder, *field, mark);
             }
         }
     }
@@ -146,7 +146,7 @@ impl Message<'_> {
                 encoder.field(out, known, name.of(self.bytes), value, mark);
             }
             (Known::Other | Known::Underscored, Version::H10 | Version::H11) => {
-                encoder.field_in_any_case(out, name.of(self.bytes), value, mark);
+                encoder.other_in_any_case(out, name.of(self.bytes), value, mark);
             }
             (known, Version::H10 | Version::H11 | Version::H2) => {
                 encoder.field(out, known, known.name().as_bytes(), value, mark);
