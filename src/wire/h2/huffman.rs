@@ -170,20 +170,15 @@ fn decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
 }
 
 /// Decodes what is left when all bytes were read.
-fn finish(mut word: u64, mut bits: u32, out: &mut [u8], mut at: usize) -> Option<usize> {
-    while bits > 0 {
-        let padded = word | u64::MAX >> bits;
-        if bits < 8 && padded == u64::MAX {
-            return Some(at);
-        }
-        let (symbol, taken) = first(padded)?;
-        if taken > bits {
-            return None;
-        }
+fn finish(word: u64, mut bits: u32, out: &mut [u8], mut at: usize) -> Option<usize> {
+    // The word with all its bits turned, so that what is shifted in from below stands for ones, as padding does.
+    let mut turned = if bits == 0 { 0 } else { !word & !(u64::MAX >> bits) };
+    while bits >= 8 || (bits > 0 && turned != 0) {
+        let (symbol, taken) = first(!turned)?;
+        bits = bits.checked_sub(taken)?;
         *out.get_mut(at)? = symbol;
         at += 1;
-        word <<= taken;
-        bits -= taken;
+        turned <<= taken;
     }
     Some(at)
 }

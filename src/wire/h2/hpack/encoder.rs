@@ -59,8 +59,22 @@ impl Encoder {
     }
 
     /// Appends a field. `name` is in lower case, and goes by `known`.
+    #[inline]
     pub fn field(&mut self, out: &mut Vec<u8>, known: Known, name: &[u8], value: &[u8], mark: Mark) {
-        let Name { index, policy } = Name::of(known, name);
+        let found = Name::of(known, name);
+        let repeats = matches!(found.policy, Policy::Index | Policy::Repeated);
+        if repeats
+            && mark == Mark::Ordinary
+            && let Some(index) = self.lookup.latest(found.index, value)
+        {
+            return integer::write(out, INDEXED, 7, index + DYNAMIC);
+        }
+        self.field_anew(out, known, found, (name, value), mark);
+    }
+
+    /// Appends a field that has not the value that it had the time before.
+    fn field_anew(&mut self, out: &mut Vec<u8>, known: Known, found: Name, (name, value): (&[u8], &[u8]), mark: Mark) {
+        let Name { index, policy } = found;
         let index = usize::from(index);
         let guessable = known == Known::Cookie && value.len() < COOKIE_SHORT;
         if policy == Policy::Never || mark == Mark::NeverIndexed || guessable {

@@ -44,6 +44,15 @@ impl Chain {
     }
 }
 
+/// What is noted with an entry.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// The number of the entry before this one in its chain.
+    older: u32,
+    /// Which chain that is. Numbers wrap around, so a chain that slept for long may lead to an entry of another.
+    chain: u8,
+}
+
 /// What a search found, by index in the dynamic table, zero being the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
@@ -56,8 +65,7 @@ pub(super) struct Found {
 /// The encoder's dynamic table.
 #[derive(Clone, Debug)]
 pub(super) struct Lookup {
-    /// With each entry, the number of the one before it in its chain.
-    table: Table<u32>,
+    table: Table<Link>,
     /// Number of the next insertion.
     next: u32,
     /// The number of the newest entry of each chain.
@@ -77,8 +85,15 @@ impl Lookup {
         self.table.resize(size_max);
     }
 
-    /// Looks for a field, and for its name.
+    /// Where the newest field is whose name the static table has at `index`, if it has this value.
     #[inline]
+    pub(super) fn latest(&self, index: u8, value: &[u8]) -> Option<usize> {
+        let newest = self.index_of(self.chains[usize::from(index)]);
+        let (found, link) = self.table.value(newest)?;
+        (found == value && link.chain == index).then_some(newest)
+    }
+
+    /// Looks for a field, and for its name.
     pub(super) fn find(&self, chain: Chain, name: &[u8], value: &[u8]) -> Found {
         let mut found = Found::default();
         let mut number = self.chains[usize::from(chain.at)];
@@ -88,10 +103,10 @@ impl Lookup {
             if before.is_some_and(|before| index <= before) {
                 return found;
             }
-            let Some((text, name_len, older)) = self.table.entry(index) else { return found };
+            let Some((text, name_len, link)) = self.table.entry(index) else { return found };
             let (found_name, found_value) = text.split_at(name_len);
             // A chain of the static table's names holds no other.
-            let same = usize::from(chain.at) <= statics::LEN || found_name == name;
+            let same = link.chain == chain.at && (usize::from(chain.at) <= statics::LEN || found_name == name);
             if same && found_value == value {
                 return Found { field: Some(index), ..found };
             }
@@ -99,7 +114,7 @@ impl Lookup {
                 found.name = Some(index);
             }
             before = Some(index);
-            number = older;
+            number = link.older;
         }
         found
     }
@@ -107,7 +122,7 @@ impl Lookup {
     /// Adds a field that fits into the table.
     pub(super) fn insert(&mut self, chain: Chain, name: &[u8], value: &[u8]) {
         let older = std::mem::replace(&mut self.chains[usize::from(chain.at)], self.next);
-        self.table.insert(name, value, older);
+        self.table.insert(name, value, Link { older, chain: chain.at });
         self.next = self.next.wrapping_add(1);
     }
 
