@@ -17,6 +17,9 @@ const RECENT: usize = 64;
 /// A cookie shorter than this is marked as never to be indexed: it could be guessed (RFC 7541 section 7.1.3).
 const COOKIE_SHORT: usize = 20;
 
+/// Longest name that is brought to lower case on the stack.
+const NAME_SHORT: usize = 64;
+
 /// Strings up to this length have a length of one byte, coded or not.
 const SHORT_STRING: usize = 126;
 
@@ -96,6 +99,16 @@ impl Encoder {
 
     /// As `field`, for a name in any case that is none of the known.
     pub fn other_in_any_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], mark: Mark) {
+        let mut lower = [0; NAME_SHORT];
+        let Some(room) = lower.get_mut(..name.len()) else { return self.long_in_any_case(out, name, value, mark) };
+        room.copy_from_slice(name);
+        // All of it, because a fixed length compiles to a few vector instructions.
+        lower.make_ascii_lowercase();
+        self.field(out, Known::Other, &lower[..name.len()], value, mark);
+    }
+
+    #[cold]
+    fn long_in_any_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], mark: Mark) {
         let mut lower = std::mem::take(&mut self.scratch);
         lower.clear();
         lower.extend_from_slice(name);
@@ -219,6 +232,12 @@ impl Encoder {
             }
             Policy::Plain | Policy::Never => false,
         }
+    }
+
+    /// Goes on as if so many entries had been made.
+    #[cfg(test)]
+    pub(super) fn lookup_from(&mut self, insertions: u32) {
+        self.lookup.count_from(insertions);
     }
 
     #[cold]

@@ -126,6 +126,12 @@ impl Lookup {
         self.next = self.next.wrapping_add(1);
     }
 
+    /// Goes on as if so many insertions had been made.
+    #[cfg(test)]
+    pub(super) fn count_from(&mut self, insertions: u32) {
+        self.next = insertions;
+    }
+
     /// The index of an insertion; beyond the table where it was evicted.
     fn index_of(&self, number: u32) -> usize {
         self.next.wrapping_sub(number).wrapping_sub(1) as usize
