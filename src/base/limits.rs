@@ -68,9 +68,9 @@ pub const LEASE_OUTBOX_MAX: usize = 4_096;
 
 // HTTP/2 (`wire::h2`).
 
-/// Bytes that one field block may decode to (names, values, and 32 for each field), kept or not; above it the connection
-/// ends with ENHANCE_YOUR_CALM. A byte of a block can name kilobytes of the table, so without it a block of 64 KiB
-/// would decode to a quarter of a gigabyte.
+/// Bytes that one field block may decode to (names, values, and 32 for each field), kept or not; above it the
+/// connection ends with ENHANCE_YOUR_CALM. A byte of a block can name kilobytes of the table, so without it a block of
+/// 64 KiB would decode to a quarter of a gigabyte.
 pub const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one field block as it comes in frames; above it the connection ends with ENHANCE_YOUR_CALM, since a block
 /// that is not read to its end leaves the table out of step. Larger than any list that we take.

@@ -4,6 +4,7 @@
 //! The data are not part of the project; where they are absent the tests say so and pass.
 
 mod compliance;
+mod sections;
 mod smuggling;
 
 use std::path::{Path, PathBuf};
@@ -99,13 +100,14 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 6] = [
+    let targets: [(&str, Check); 7] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
         ("target", check::target),
         ("proxy", check::proxy),
         ("forwarded", check::forwarded),
+        ("blocks", check::blocks),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

@@ -1,4 +1,4 @@
-//! Hot. What holds of a head in every version: which fields must be single, which methods are served, where a path ends.
+//! Hot. What holds of a head in every version: which fields must be single, which methods are served.
 //!
 //! HTTP/1 and HTTP/2 read heads from different bytes and refuse them in different ways; what a head may say is decided
 //! here once, so that no request gets through in one version that the other refuses.

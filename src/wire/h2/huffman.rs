@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(decoded(&[0xFF, 0xFF, 0xFF, 0xFC]), None);
         // A code that is cut off.
         assert_eq!(decoded(&[0xFE]), None);
-        assert_eq!(decoded(&[0xFF, 0x9F]), None);
+        assert_eq!(decoded(&[0xFF, 0xC0]), None);
     }
 
     #[test]

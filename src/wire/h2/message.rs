@@ -338,3 +338,6 @@ fn status(section: &Section) -> Result<u16, Malformed> {
         _ => Err(Malformed::Status),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ pub mod write;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;
+#[cfg(test)]
+pub(crate) mod raw;
 
 pub use malformed::Malformed;
 pub use section::Section;

@@ -57,11 +57,15 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
     encoder.begin(out);
     encoder.status(out, if head.status == 101 { 200 } else { head.status });
 
-    let kept = Kept::of(&head.fields, response.bytes, patch);
+    let mut kept = Kept::of(&head.fields, response.bytes, patch);
     let message = Message { bytes: response.bytes, fields: &head.fields, version: head.version };
+    if head.status == 101 {
+        // RFC 8441 section 5: nor is the answer to the key.
+        kept.removed |= message.named(b"sec-websocket-accept");
+    }
     message.copy(out, encoder, outgoing.drops(), kept);
     let names = kept.names.or(added(out, encoder, patch, RESPONSE_DROPS));
-    if outgoing.lacks_date(names) {
+    if outgoing.lacks_date(names) || (head.status == 101 && !names.has(Known::Date)) {
         encoder.field(out, Known::Date, b"date", outgoing.date, Mark::Ordinary);
     }
     if let Some(bytes) = outgoing.content_length() {
@@ -124,6 +128,14 @@ impl Message<'_> {
         }
     }
 
+    /// The fields of that name (any case), by index as bits.
+    #[cold]
+    fn named(&self, name: &[u8]) -> u128 {
+        let fields = self.fields.list.iter().enumerate();
+        let named = fields.filter(|(_, field)| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        named.fold(0, |set, (index, _)| set | 1 << index)
+    }
+
     #[inline]
     fn field(&self, out: &mut Vec<u8>, encoder: &mut Encoder, field: Field, mark: Mark) {
         let Field { name, value, known } = field;
@@ -160,3 +172,6 @@ fn via(out: &mut Vec<u8>, encoder: &mut Encoder, name: Option<&[u8]>, received: 
         encoder.field_of(out, Known::Via, &[via_version(received), name]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ const SHORT_STRING: usize = 126;
 pub struct Encoder {
     lookup: Lookup,
     recent: [u32; RECENT],
-    /// A change of the table's size that the next block must begin with: the smallest it was in between, and what it is.
+    /// A change of the table's size that the next block must begin with: the least it was in between, and what it is.
     update: Option<(usize, usize)>,
     scratch: Vec<u8>,
 }
