@@ -1,6 +1,6 @@
 //! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator
 //! watches the shard's thread while a client sends requests through it to an origin. Fails where one request
-//! allocates.
+//! allocates. The same for frames of HTTP/2, without a network.
 //!
 //! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With
 //! `BACKTRACE=1` in its environment it shows where the first of what is counted comes from.
@@ -10,18 +10,20 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use turnpike::base::Address;
+use turnpike::base::{Address, Tick};
 use turnpike::config::plan::{ListenerId, Plan};
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::shard;
 use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard};
 use turnpike::net::uring::{DriverChoice, RunOptions};
 use turnpike::net::{Net, sockets, uring};
+use turnpike::wire::h2::connection::{Config, Connection, Ending, Event, Input, Role};
 
 const WARM_UP: usize = 2_000;
 const MEASURED: usize = 20_000;
@@ -82,11 +84,57 @@ fn main() {
     let origin = origin();
     let logged = requests_allocate(origin, "unused.log", MEASURED as u64 / REQUESTS_IN_A_BUFFER);
     let unlogged = requests_allocate(origin, "off", 0);
-    if logged || unlogged {
-        eprintln!("test result: FAILED. a kept-alive request allocates");
+    let framed = frames_allocate();
+    if logged || unlogged || framed {
+        eprintln!("test result: FAILED. a kept-alive request or a frame allocates");
         std::process::exit(1);
     }
-    println!("test result: ok. 4 passed; no kept-alive request allocates");
+    println!("test result: ok. 5 passed; no kept-alive request allocates, and no frame of HTTP/2");
+}
+
+/// Do streams with DATA in both directions, through the machines of a client and a server, allocate after warm-up?
+fn frames_allocate() -> bool {
+    IS_SHARD.with(|is| is.set(true));
+    let config = Rc::new(Config::default());
+    let (mut client, mut server) =
+        (Connection::client(config.clone(), Tick::ZERO), Connection::server(config, Tick::ZERO));
+    let (mut there, mut back) = (Vec::with_capacity(256 * 1024), Vec::with_capacity(256 * 1024));
+    let mut before = 0;
+    for turn in 0..WARM_UP + MEASURED {
+        if turn == WARM_UP {
+            before = ON_SHARD.load(Ordering::Relaxed);
+        }
+        let opened = client.open(Ending::More, |out, _| out.extend_from_slice(&[0x83, 0x86, 0x84]));
+        let key = opened.expect("within the limit");
+        client.send_data(key, &[b'x'; 40_000], Ending::Last, Tick::ZERO).expect("it is open");
+        client.take_output(&mut there);
+        read(&mut server, &there);
+        there.clear();
+        server.take_output(&mut back);
+        read(&mut client, &back);
+        back.clear();
+    }
+    let count = ON_SHARD.load(Ordering::Relaxed) - before;
+    IS_SHARD.with(|is| is.set(false));
+    println!("HTTP/2: {count} allocations for {MEASURED} streams with DATA of 40 000 bytes each way");
+    count > 0
+}
+
+/// Reads what came; a server sends the same amount back.
+fn read(connection: &mut Connection, bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    while let Some(event) = connection.next(&mut input, Tick::ZERO).expect("both keep the rules") {
+        let Event::Data { key, bytes, end } = event else { continue };
+        connection.release(key, bytes.len());
+        if !end {
+            continue;
+        }
+        if connection.role() == Role::Server {
+            connection.send_head(key, Ending::More, |out, _| out.push(0x88)).expect("it is open");
+            connection.send_data(key, &[b'y'; 40_000], Ending::Last, Tick::ZERO).expect("it is open");
+        }
+        connection.forget(key, Tick::ZERO);
+    }
 }
 
 /// Do requests through a shard with this access log allocate more than its log buffers and its housekeeping may?

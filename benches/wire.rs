@@ -10,15 +10,19 @@ mod pieces;
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
+use std::rc::Rc;
 
 use pieces::{Piece, Run};
-use turnpike::base::Span;
+use turnpike::base::{Span, Tick};
 use turnpike::wire::forwarded::Scheme;
 use turnpike::wire::h1::body::Body;
 use turnpike::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};
 use turnpike::wire::h1::{Caps, request, response};
+use turnpike::wire::h2::connection::{self as h2_connection, Connection, Ending, Event, Input};
+use turnpike::wire::h2::frame::{self, Kind};
 use turnpike::wire::h2::hpack::{Decoder, Encoder};
 use turnpike::wire::h2::message::{self, Content};
+use turnpike::wire::h2::stream::Key;
 use turnpike::wire::h2::{Section, huffman, write as h2};
 use turnpike::wire::head::{BodyLength, Method, Request, RequestHead, Response, ResponseHead, Version};
 use turnpike::wire::patch::Patch;
@@ -51,7 +55,7 @@ fn piece(name: &str, mut run: impl FnMut() + 'static) -> Piece {
 }
 
 fn main() {
-    pieces::main([parsing(), writing(), sections(), blocks(), others()].into_iter().flatten().collect());
+    pieces::main([parsing(), writing(), sections(), blocks(), connections(), others()].into_iter().flatten().collect());
 }
 
 fn parsing() -> Vec<Piece> {
@@ -248,6 +252,95 @@ fn blocks() -> Vec<Piece> {
 }
 
 const COOKIE: &[u8] = b"session=0123456789abcdef0123456789abcdef; theme=dark";
+
+/// A server behind the exchange of settings, and what its peer sends of requests: `REQUEST` again and again.
+struct Served {
+    connection: Connection,
+    frame: Vec<u8>,
+    stream: u32,
+    out: Vec<u8>,
+}
+
+const NOW: Tick = Tick::ZERO;
+
+impl Served {
+    fn new() -> Served {
+        let mut connection = Connection::server(Rc::new(h2_connection::Config::default()), NOW);
+        let mut start = frame::PREFACE.to_vec();
+        frame::header(&mut start, 0, Kind::Settings, 0, 0);
+        assert_eq!(connection.next(&mut Input::new(&start), NOW), Ok(Some(Event::Settings)));
+        let mut served = Served { connection, frame: Vec::new(), stream: 1, out: Vec::new() };
+        for block in request_block(3) {
+            served.frame.clear();
+            frame::header(&mut served.frame, block.len(), Kind::Headers, frame::END_HEADERS | frame::END_STREAM, 1);
+            served.frame.extend_from_slice(&block);
+            let key = served.request();
+            served.over(key);
+        }
+        served
+    }
+
+    /// Receives a request's HEADERS on a new stream.
+    fn request(&mut self) -> Key {
+        self.frame[5..9].copy_from_slice(&self.stream.to_be_bytes());
+        self.stream += 2;
+        match self.connection.next(&mut Input::new(black_box(&self.frame)), NOW) {
+            Ok(Some(Event::Head { key, .. })) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn over(&mut self, key: Key) {
+        self.connection.forget(key, NOW);
+        self.out.clear();
+        self.connection.take_output(&mut self.out);
+        black_box(&self.out);
+    }
+}
+
+fn connections() -> Vec<Piece> {
+    let (mut receiving, mut answering, mut uploading) = (Served::new(), Served::new(), Served::new());
+    uploading.frame[4] = frame::END_HEADERS;
+    let upload = uploading.request();
+    let mut data = Vec::new();
+    frame::header(&mut data, 16_384, Kind::Data, 0, upload.id());
+    data.resize(data.len() + 16_384, b'x');
+    let mut streaming = Served::new();
+    let key = streaming.request();
+    streaming.connection.send_head(key, Ending::More, |out, _| out.push(0x88)).expect("a stream");
+    let mut updates = Vec::new();
+    frame::window_update(&mut updates, key.id(), 16_384);
+    frame::window_update(&mut updates, 0, 16_384);
+    vec![
+        piece("h2_receive_request", move || {
+            let key = receiving.request();
+            receiving.over(key);
+        }),
+        piece("h2_request_and_answer", move || {
+            let key = answering.request();
+            let connection = &mut answering.connection;
+            connection.send_head(key, Ending::More, |out, _| out.push(0x88)).expect("a stream");
+            connection.send_data(key, black_box(&[b'x'; 100]), Ending::Last, NOW).expect("a stream");
+            answering.over(key);
+        }),
+        piece("h2_receive_data", move || {
+            let mut input = Input::new(black_box(&data));
+            while let Some(event) = uploading.connection.next(&mut input, NOW).expect("within the window") {
+                let Event::Data { key, bytes, .. } = event else { panic!("{event:?}") };
+                uploading.connection.release(key, bytes.len());
+            }
+            uploading.out.clear();
+            uploading.connection.take_output(&mut uploading.out);
+        }),
+        piece("h2_send_data", move || {
+            streaming.connection.offer(key);
+            let key = streaming.connection.pick().expect("it was offered");
+            black_box(streaming.connection.grant(key, 16_384, Ending::More, NOW));
+            let read = streaming.connection.next(&mut Input::new(black_box(&updates)), NOW);
+            assert_eq!(read, Ok(None));
+        }),
+    ]
+}
 
 fn others() -> Vec<Piece> {
     let mut out = Vec::new();

@@ -4,6 +4,7 @@
 //! every test run. A broken property panics; nothing here is part of the gateway.
 
 mod blocks;
+mod frames;
 
 use crate::base::FaultKind;
 use crate::wire::field::Known;
@@ -18,6 +19,7 @@ use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules};
 use crate::wire::{proxy as proxy_protocol, target as targets};
 
 pub use blocks::blocks;
+pub use frames::frames;
 
 /// The host of requests that name none.
 const HOST: &[u8] = b"origin.example";

@@ -100,7 +100,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 7] = [
+    let targets: [(&str, Check); 8] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -108,6 +108,7 @@ fn fuzz_seeds() {
         ("proxy", check::proxy),
         ("forwarded", check::forwarded),
         ("blocks", check::blocks),
+        ("frames", check::frames),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

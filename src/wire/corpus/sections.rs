@@ -1,14 +1,19 @@
 //! `smuggling-h2.jsonl`: hostile messages of HTTP/2. Every one that must be rejected is, by its head, its trailers, or
 //! because its content is not as long as its head says; and what is forwarded of the others has one reading.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
 use super::{bytes, data};
+use crate::base::Tick;
 use crate::wire::check;
 use crate::wire::h2::Malformed;
+use crate::wire::h2::connection::{Config, Connection, Event, Input};
+use crate::wire::h2::frame::{self, ErrorCode, Kind, PREFACE};
 use crate::wire::h2::message::{self, Content};
-use crate::wire::h2::raw;
-use crate::wire::head::{BodyLength, RequestHead};
+use crate::wire::h2::raw::{self, Literal};
+use crate::wire::head::RequestHead;
 
 #[derive(Deserialize)]
 struct Case {
@@ -19,17 +24,11 @@ struct Case {
     expect: Option<String>,
 }
 
-impl Case {
-    fn content_len(&self) -> usize {
-        self.body.iter().flatten().map(|piece| bytes(piece).len()).sum()
-    }
-}
-
 /// Why a message is not forwarded.
 #[derive(Debug)]
 enum Refusal {
     Malformed(#[allow(dead_code, reason = "for the message of a failure")] Malformed),
-    ContentLength,
+    Reset(#[allow(dead_code, reason = "for the message of a failure")] ErrorCode),
 }
 
 #[test]
@@ -52,28 +51,57 @@ fn messages() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Sends a message as frames to a connection, as an edge would take it.
 fn taken(case: &Case) -> Result<(), Refusal> {
-    let mut section = section(&case.headers);
-    let mut head = RequestHead::default();
-    let content = if case.body.is_some() { Content::Follows } else { Content::Ended };
-    message::request(&mut section, content, &mut head).map_err(Refusal::Malformed)?;
-    let declared = match head.body {
-        BodyLength::None => Some(0),
-        BodyLength::Exact(bytes) => Some(bytes),
-        BodyLength::Chunked | BodyLength::UntilClose => None,
-    };
-    if declared.is_some_and(|bytes| bytes != case.content_len() as u64) {
-        return Err(Refusal::ContentLength);
+    let mut stream = [PREFACE, &frame(Kind::Settings, 0, 0, &[])[..]].concat();
+    let pieces = case.body.as_deref().unwrap_or_default();
+    let end = |last: bool| if last && case.trailers.is_none() { frame::END_STREAM } else { 0 };
+    stream.extend(frame(Kind::Headers, frame::END_HEADERS | end(pieces.is_empty()), 1, &block(&case.headers)));
+    for (at, piece) in pieces.iter().enumerate() {
+        stream.extend(frame(Kind::Data, end(at + 1 == pieces.len()), 1, &bytes(piece)));
     }
     if let Some(trailers) = &case.trailers {
-        message::trailers(&mut self::section(trailers)).map_err(Refusal::Malformed)?;
+        stream.extend(frame(Kind::Headers, frame::END_HEADERS | frame::END_STREAM, 1, &block(trailers)));
     }
-    check::rewritten(&section.bytes, &head);
-    Ok(())
+
+    let mut connection = Connection::server(Rc::new(Config::default()), Tick::ZERO);
+    let mut input = Input::new(&stream);
+    let (mut head, mut arena) = (RequestHead::default(), Vec::new());
+    while let Some(event) = connection.next(&mut input, Tick::ZERO).expect("only the stream is malformed") {
+        let end = match event {
+            Event::Head { key, end } => {
+                let content = if end { Content::Ended } else { Content::Follows };
+                message::request(connection.section(), content, &mut head).map_err(Refusal::Malformed)?;
+                connection.expect(key, head.body);
+                arena.clone_from(&connection.section().bytes);
+                end
+            }
+            Event::Trailers { .. } => {
+                message::trailers(connection.section()).map_err(Refusal::Malformed)?;
+                true
+            }
+            Event::Data { end, .. } => end,
+            Event::Reset { code, .. } => return Err(Refusal::Reset(code)),
+            Event::Settings => false,
+            event => panic!("{}: {event:?}", case.id),
+        };
+        if end {
+            check::rewritten(&arena, &head);
+            return Ok(());
+        }
+    }
+    panic!("{}: neither taken nor refused", case.id);
 }
 
-fn section(fields: &[(String, String)]) -> crate::wire::h2::Section {
+fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::header(&mut out, payload.len(), kind, flags, stream);
+    out.extend_from_slice(payload);
+    out
+}
+
+fn block(fields: &[(String, String)]) -> Vec<u8> {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
     let fields: Vec<_> = fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
-    raw::section(&fields)
+    raw::block(Literal::Plain, &fields)
 }

@@ -4,7 +4,7 @@
 
 use crate::base::{Tick, limits};
 use crate::wire::h2::connection::read::Step;
-use crate::wire::h2::connection::{Connection, ConnectionError, Event, Going, Role};
+use crate::wire::h2::connection::{Connection, ConnectionError, Ending, Event, Going, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader};
@@ -96,16 +96,16 @@ impl Connection {
         if self.section.oversized {
             self.count(Flood::HeaderList, now)?;
         }
-        let end = flags & frame::END_STREAM != 0;
+        let ending = if flags & frame::END_STREAM != 0 { Ending::Last } else { Ending::More };
         match self.streams.find(stream) {
-            Some(key) => self.head_on_open(key, end, now).map(Step::Event),
-            None if self.role == Role::Server && stream > self.highest => self.accept(stream, end, now),
+            Some(key) => self.head_on_open(key, ending, now).map(Step::Event),
+            None if self.role == Role::Server && stream > self.highest => self.accept(stream, ending, now),
             None => self.head_on_closed(stream, now),
         }
     }
 
     /// A request on a new stream.
-    fn accept(&mut self, id: u32, end: bool, now: Tick) -> Result<Step, ConnectionError> {
+    fn accept(&mut self, id: u32, ending: Ending, now: Tick) -> Result<Step, ConnectionError> {
         self.highest = id;
         self.counters.credit(Flood::Priority, 2);
         self.counters.credit(Flood::Ignored, 4);
@@ -125,6 +125,7 @@ impl Connection {
         let priority = early.unwrap_or_else(|| self.priority_field());
         let mut stream = self.new_stream(id);
         stream.priority = priority;
+        let end = ending == Ending::Last;
         stream.receiving = if end { Half::Ended } else { Half::Body };
         let key = self.streams.insert(stream);
         Ok(Step::Event(Event::Head { key, end }))
@@ -160,13 +161,13 @@ impl Connection {
     }
 
     /// A response, or trailers.
-    fn head_on_open(&mut self, key: Key, end: bool, now: Tick) -> Result<Event, ConnectionError> {
+    fn head_on_open(&mut self, key: Key, ending: Ending, now: Tick) -> Result<Event, ConnectionError> {
         let Some(stream) = self.streams.get_mut(key) else {
             return self.stream_error(key, ErrorCode::Internal, now);
         };
         match stream.receiving {
             Half::Ended => self.stream_error(key, ErrorCode::StreamClosed, now),
-            Half::Body if !end => self.stream_error(key, ErrorCode::Protocol, now),
+            Half::Body if ending == Ending::More => self.stream_error(key, ErrorCode::Protocol, now),
             // RFC 9113 section 8.1.1: less content than `content-length` said.
             Half::Body if !matches!(stream.expected, 0 | ANY_LENGTH) => {
                 self.stream_error(key, ErrorCode::Protocol, now)
@@ -175,13 +176,14 @@ impl Connection {
                 self.received_all(key);
                 Ok(Event::Trailers { key })
             }
-            Half::Head => self.response_head(key, end, now),
+            Half::Head => self.response_head(key, ending, now),
         }
     }
 
-    fn response_head(&mut self, key: Key, end: bool, now: Tick) -> Result<Event, ConnectionError> {
+    fn response_head(&mut self, key: Key, ending: Ending, now: Tick) -> Result<Event, ConnectionError> {
         let status = self.section.pseudo(Pseudo::Status).map(|status| status.of(&self.section.bytes));
         let interim = matches!(status, Some([b'1', _, _]));
+        let end = ending == Ending::Last;
         let Some(stream) = self.streams.get_mut(key) else {
             return self.stream_error(key, ErrorCode::Internal, now);
         };

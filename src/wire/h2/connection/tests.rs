@@ -1,6 +1,7 @@
 //! The connection against a peer that is written frame by frame.
 
 mod floods;
+mod oracle;
 mod pair;
 mod rules;
 mod splits;

@@ -338,7 +338,8 @@ fn forgetting_what_is_open() {
 /// Section 8.1.1.
 #[test]
 fn content_and_its_length() {
-    let cases: [(&[&[u8]], u64, Result<(), ErrorCode>); 7] = [
+    type Case = (&'static [&'static [u8]], u64, Result<(), ErrorCode>);
+    let cases: [Case; 7] = [
         (&[b"12345"], 5, Ok(())),
         (&[b"12", b"345"], 5, Ok(())),
         (&[b"12345", b""], 5, Ok(())),

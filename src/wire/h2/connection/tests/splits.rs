@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::h2::check;
+use crate::wire::check;
 
 /// Frames that are likely to mean something, and some that are not frames.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -18,9 +18,9 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let flags = prop_oneof![Just(0_u8), Just(1), Just(4), Just(5), any::<u8>()];
     let content = proptest::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
-        4 => (stream.clone(), flags.clone(), block.clone()).prop_map(|(id, flags, block)| headers(id, flags, &block)),
+        4 => (stream.clone(), flags.clone(), block.clone()).prop_map(|(id, flags, b)| headers(id, flags, &b)),
         2 => (stream.clone(), flags.clone(), block).prop_map(|(id, flags, b)| frame(Kind::Continuation, flags, id, &b)),
-        4 => (stream.clone(), flags.clone(), content.clone()).prop_map(|(id, flags, content)| data(id, flags, &content)),
+        4 => (stream.clone(), flags.clone(), content.clone()).prop_map(|(id, flags, bytes)| data(id, flags, &bytes)),
         2 => (stream.clone(), any::<u32>()).prop_map(|(id, by)| window_update(id, by >> (by & 31))),
         2 => (stream.clone(), 0_u32..16).prop_map(|(id, code)| reset(id, ErrorCode::of(code))),
         2 => (0_u16..10, any::<u32>()).prop_map(|(name, value)| setting(name, value >> (value & 31))),
@@ -40,12 +40,12 @@ proptest! {
 
     #[test]
     fn frames_in_any_pieces(choice in 0_u8..2, frames in proptest::collection::vec(pieces(), 0..30)) {
-        check::connection(&[&[choice][..], &frames.concat()].concat());
+        check::frames(&[&[choice][..], &frames.concat()].concat());
     }
 
     #[test]
     fn garbage(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        check::connection(&bytes);
+        check::frames(&bytes);
     }
 }
 
@@ -68,7 +68,7 @@ fn cut_anywhere() {
         frame(Kind::GoAway, 0, 0, b"\0\0\0\0\0\0\0\0debug"),
     ]
     .concat();
-    check::connection(&[&[0][..], &stream].concat());
+    check::frames(&[&[0][..], &stream].concat());
     for cut in 0..stream.len() {
         let mut whole = Rig::new(Role::Server);
         let mut events = whole.feed(&stream[..cut]).unwrap();

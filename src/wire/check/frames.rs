@@ -1,7 +1,6 @@
-//! What must hold for a connection whatever bytes come, for the fuzz target and the unit tests.
+//! What must hold for a connection of HTTP/2 whatever bytes come.
 //!
-//! The same bytes in any pieces give the same events, the same output and the same end; nothing panics. A broken
-//! property panics; nothing here is part of the gateway.
+//! The same bytes in any pieces give the same events, the same output and the same end; nothing panics.
 
 use std::rc::Rc;
 
@@ -12,7 +11,7 @@ use crate::wire::h2::frame::{self, HEADER_BYTES, Kind, PREFACE};
 use crate::wire::h2::stream::Key;
 
 /// The first byte chooses the role and what went before; the rest is what the peer sends.
-pub fn connection(bytes: &[u8]) {
+pub fn frames(bytes: &[u8]) {
     let Some((choice, bytes)) = bytes.split_first() else { return };
     let role = if choice & 1 == 0 { Role::Server } else { Role::Client };
     let mut input = Vec::new();
