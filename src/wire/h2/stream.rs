@@ -60,13 +60,11 @@ pub(super) struct Stream {
     pub priority: Priority,
     /// Interim heads so far.
     pub interims: u8,
-    /// The holder found no room and wants to be told.
-    pub waits: bool,
     /// Content still to come by `content-length`, or `ANY_LENGTH`.
     pub expected: u64,
     /// The scheduler's virtual time.
     pub pass: u64,
-    /// Since when its window is shut while the holder has something to send; `NEVER` where it is not.
+    /// Since when its window to send is shut; `NEVER` where it is open.
     pub stalled: Tick,
 }
 
@@ -311,7 +309,6 @@ mod tests {
             receiving: Half::Head,
             priority: Priority::default(),
             interims: 0,
-            waits: false,
             expected: ANY_LENGTH,
             pass: 0,
             stalled: Tick::NEVER,
