@@ -90,3 +90,8 @@ pub const PATH_TEMPLATE_BYTES_MAX: usize = 4 * 1024;
 pub const REFLECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Files and services that reflection may give; more is refused.
 pub const REFLECTION_FILES_MAX: usize = 4_096;
+/// Parameters of a query that are taken to fields; above it 413.
+pub const QUERY_PARAMETERS_MAX: usize = 256;
+/// Bytes of JSON that one message may become; above it 500. A message of default values is larger in JSON than on the
+/// wire without bound.
+pub const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;

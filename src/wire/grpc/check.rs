@@ -1,6 +1,10 @@
 //! What must hold of gRPC bodies for any bytes whatsoever, as `wire::check` has it of heads and chunks.
 
+use std::sync::OnceLock;
+
+use crate::wire::grpc::json::{Incoming, Lookup, Options, Transcoder, Unannotated, Unknown, sample};
 use crate::wire::grpc::message::{Dialect, Offence, Part, Scanner};
+use crate::wire::grpc::status::{Code, End};
 use crate::wire::grpc::web::{Coding, Decoder, Encoder, TrailersFrame};
 use crate::wire::grpc::{message, reflection, status, timeout};
 
@@ -56,4 +60,47 @@ fn decoded(coding: Coding, bytes: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8
         decoder.push(piece, &mut out)?;
     }
     decoder.finish().map(|()| (out, decoder.trailers().to_vec()))
+}
+
+/// Bytes as a body in JSON, as the message of an answer, and as a path with a query: nothing panics, what is written
+/// is JSON, and what one direction accepts the other shows.
+pub fn transcoded(bytes: &[u8]) {
+    static TRANSCODER: OnceLock<Transcoder> = OnceLock::new();
+    let transcoder = TRANSCODER.get_or_init(|| {
+        let options = Options { unannotated: Unannotated::Post, unknown_query: Unknown::Ignore, ..Options::default() };
+        sample::transcoder(options)
+    });
+    let (path, query) = bytes.split_at(memchr::memchr(b'\n', bytes).unwrap_or(bytes.len()));
+    let found = ["GET", "POST", "PUT"].map(|method| transcoder.find(method.as_bytes(), path));
+    let target = Incoming { path, query, content_type: b"" };
+    for lookup in found {
+        if let Lookup::Found(route) = lookup {
+            let _ = transcoder.request(&route, &target, b"", &mut Vec::new());
+        }
+    }
+    let Lookup::Found(route) = transcoder.find(b"POST", b"/v1/everything") else { panic!("the sample has this rule") };
+    let incoming = Incoming { path: b"/v1/everything", ..Incoming::default() };
+    let mut request = Vec::new();
+    let mut shown = Vec::new();
+    if transcoder.request(&route, &incoming, bytes, &mut request).is_ok() {
+        let answer = transcoder.answer(&route, &request, &End::plain(Code::Ok, ""), &mut shown);
+        assert!(is_json(&shown));
+        if answer.status == 200 {
+            let mut again = Vec::new();
+            transcoder.request(&route, &incoming, &shown, &mut again).expect("what we wrote");
+            assert_eq!(again.len(), request.len());
+        }
+    }
+    let mut framed = Vec::new();
+    message::write(bytes, &mut framed);
+    shown.clear();
+    transcoder.answer(&route, &framed, &End::plain(Code::Ok, ""), &mut shown);
+    assert!(is_json(&shown));
+    shown.clear();
+    transcoder.error(&End { code: Code::Aborted, message: bytes, details: bytes }, &mut shown);
+    assert!(is_json(&shown));
+}
+
+fn is_json(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }

@@ -8,6 +8,7 @@ pub mod base64;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;
 pub mod health;
+pub mod json;
 pub mod media;
 pub mod message;
 pub mod reflection;
