@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::FaultKind;
 use crate::wire::check;
+use crate::wire::grpc;
 use crate::wire::h1::body::Body;
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::RequestHead;
@@ -99,13 +100,16 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 6] = [
+    let targets: [(&str, Check); 9] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
         ("target", check::target),
         ("proxy", check::proxy),
         ("forwarded", check::forwarded),
+        ("grpc_body", grpc::check::body),
+        ("grpc_json", grpc::check::transcoded),
+        ("grpc_load", grpc::check::loaded),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

@@ -11,6 +11,7 @@
 //! counters of another.
 
 mod fields;
+mod finite;
 mod load;
 mod measure;
 mod options;
@@ -33,5 +34,7 @@ pub use route::{Call, Flow, Lookup, Route};
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod sample;
+#[cfg(any(test, feature = "fuzz"))]
+pub use template::check as check_template;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::base::ascii::{is_field_value, push_decimal};
 use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
 use crate::wire::grpc::base64;
+use crate::wire::grpc::json::finite::Finite;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::options::{Names, StreamForm};
 use crate::wire::grpc::json::refusal::Refusal;
@@ -332,7 +333,7 @@ fn show_raw(binding: &Binding, message: &DynamicMessage, out: &mut Vec<u8>) -> R
 
 fn write(message: &DynamicMessage, how: &prost_reflect::SerializeOptions, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let mut serializer = serde_json::Serializer::new(Bounded { left: TRANSCODED_BYTES_MAX, out });
-    let written = message.serialize_with_options(&mut serializer, how);
+    let written = message.serialize_with_options(Finite(&mut serializer), how);
     written.map_err(|error| Refusal::internal(format!("the server's message cannot be shown as JSON: {error}")))
 }
 

@@ -196,6 +196,23 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// For any text: it is refused inside itself, or has segments that its variables cover in order.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn check(text: &str) {
+    match Template::parse(text) {
+        Err(error) => assert!(error.at <= text.len() + 1),
+        Ok(template) => {
+            assert!(!template.segments.is_empty());
+            let mut covered = 0;
+            for variable in &template.variables {
+                assert!(covered <= variable.start && variable.start < variable.end);
+                covered = variable.end;
+            }
+            assert!(covered <= template.segments.len());
+        }
+    }
+}
+
 fn is_literal(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| LITERAL[usize::from(byte)])
 }
@@ -263,10 +280,7 @@ mod tests {
     proptest! {
         #[test]
         fn garbage(text in "[/a*{}=.:]{0,24}") {
-            if let Ok(template) = Template::parse(&text) {
-                prop_assert!(!template.segments.is_empty());
-                prop_assert!(template.variables.iter().all(|variable| variable.start < variable.end));
-            }
+            check(&text);
         }
     }
 }

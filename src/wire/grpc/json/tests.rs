@@ -2,6 +2,7 @@
 
 mod hostile;
 mod loading;
+mod oracle;
 mod requests;
 mod responses;
 
