@@ -18,4 +18,4 @@ pub mod web;
 
 pub use media::Media;
 pub use message::{Offence, Scanner};
-pub use status::{Code, End};
+pub use status::{Code, CodeSet, End};

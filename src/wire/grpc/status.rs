@@ -3,7 +3,7 @@
 //! A gRPC caller never sees an HTTP error or a page of HTML from us: whatever goes wrong becomes a head with status
 //! 200 that holds `grpc-status` and `grpc-message` and is the whole answer ("trailers-only").
 
-use crate::base::ascii::{self, decimal, hex_digit, is_name, push_decimal, push_percent};
+use crate::base::ascii::{self, decimal, hex_digit, is_name, push_percent};
 use crate::base::limits::GRPC_TEXT_BYTES_MAX;
 use crate::base::{FaultKind, Span};
 
@@ -78,6 +78,13 @@ impl Code {
     /// The value of a `grpc-status`. What is no known code is `Unknown`, as clients are told to take it.
     pub fn read(value: &[u8]) -> Code {
         decimal(value).and_then(Code::of).unwrap_or(Code::Unknown)
+    }
+
+    /// Its number as text, the value of a `grpc-status`.
+    pub const fn text(self) -> &'static str {
+        const TEXTS: [&str; 17] =
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
+        TEXTS[self as usize]
     }
 
     /// The code with this name in upper case, as in configuration.
@@ -160,6 +167,33 @@ impl Code {
     }
 }
 
+/// A set of codes, as those after which a call may be tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodeSet(u32);
+
+impl CodeSet {
+    /// The set of the listed codes.
+    pub const fn of(codes: &[Code]) -> CodeSet {
+        let mut set = 0;
+        let mut at = 0;
+        while at < codes.len() {
+            set |= 1 << codes[at].number();
+            at += 1;
+        }
+        CodeSet(set)
+    }
+
+    /// Is `code` in it?
+    pub const fn has(self, code: Code) -> bool {
+        self.0 & 1 << code.number() != 0
+    }
+
+    /// Adds `code`.
+    pub const fn insert(&mut self, code: Code) {
+        self.0 |= 1 << code.number();
+    }
+}
+
 /// How a call ended, as trailers (or the only head) say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End<'a> {
@@ -175,6 +209,17 @@ impl<'a> End<'a> {
     /// An end without details. `message` must hold printable ASCII without `%` only, as our own texts do.
     pub const fn plain(code: Code, message: &'static str) -> End<'static> {
         End { code, message: message.as_bytes(), details: b"" }
+    }
+
+    /// What the caller is told of a fault: a code and one fixed text, and nothing of which upstream or timer it was.
+    pub const fn of_fault(kind: FaultKind) -> End<'static> {
+        End::plain(Code::of_fault(kind), fault_text(kind))
+    }
+
+    /// Names and values, for a head that is the whole answer. Empty ones are left out.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> {
+        let fields = [(STATUS, self.code.text().as_bytes()), (MESSAGE, self.message), (DETAILS, self.details)];
+        fields.into_iter().filter(|(_, value)| !value.is_empty())
     }
 
     /// Finds the end among names (in any case) and values. `None` where there is no `grpc-status`, or more than one.
@@ -203,18 +248,39 @@ impl<'a> End<'a> {
 
     /// Appends it as trailer lines with CRLF.
     pub fn write_lines(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"grpc-status: ");
-        push_decimal(out, u64::from(self.code.number()));
-        for (name, value) in [(MESSAGE, self.message), (DETAILS, self.details)] {
-            if value.is_empty() {
-                continue;
-            }
-            out.extend_from_slice(b"\r\n");
+        for (name, value) in self.fields() {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
             out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"\r\n");
+    }
+}
+
+const fn fault_text(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::BadRequest | FaultKind::ExpectationFailed => "the request is not valid HTTP",
+        FaultKind::RequestTimeout => "the request did not arrive in time",
+        FaultKind::BodyTooLarge => "the request is larger than allowed",
+        FaultKind::TargetTooLong | FaultKind::HeadTooLarge => "the metadata are larger than allowed",
+        FaultKind::NotImplemented | FaultKind::VersionNotSupported => "this way of calling is not supported",
+        FaultKind::NoRoute | FaultKind::MethodNotAllowed => "no such method is served here",
+        FaultKind::Misdirected => "the host is not the one that this connection was opened for",
+        FaultKind::ClientClosed => "the caller went away",
+        FaultKind::NoEndpoint
+        | FaultKind::Overloaded
+        | FaultKind::BreakerOpen
+        | FaultKind::QueueTimeout
+        | FaultKind::ConnectFailed
+        | FaultKind::ConnectTimeout
+        | FaultKind::UpstreamTls
+        | FaultKind::UpstreamClosed
+        | FaultKind::UpstreamTruncated => "the service cannot answer right now",
+        FaultKind::UpstreamProtocol | FaultKind::UpstreamHeadTooLarge => "the service gave no valid answer",
+        FaultKind::FirstByteTimeout | FaultKind::IdleTimeout | FaultKind::TotalTimeout => {
+            "the service did not answer in time"
+        }
+        FaultKind::Internal => "the gateway failed",
     }
 }
 

@@ -37,6 +37,31 @@ fn statuses_of_upstreams_and_of_ours() {
 }
 
 #[test]
+fn faults_as_the_only_head() {
+    let end = End::of_fault(FaultKind::ConnectFailed);
+    let fields: Vec<_> = end.fields().collect();
+    let text = &b"the service cannot answer right now"[..];
+    assert_eq!(fields, [("grpc-status", &b"14"[..]), ("grpc-message", text)]);
+    for kind in [FaultKind::NoRoute, FaultKind::TotalTimeout, FaultKind::HeadTooLarge, FaultKind::Internal] {
+        let end = End::of_fault(kind);
+        assert_eq!(end.code, Code::of_fault(kind));
+        // Nothing in it needs to be encoded.
+        let mut encoded = Vec::new();
+        encode_message(str::from_utf8(end.message).unwrap(), &mut encoded);
+        assert_eq!(encoded, end.message);
+    }
+}
+
+#[test]
+fn sets_of_codes() {
+    let mut set = CodeSet::of(&[Code::Unavailable, Code::Ok]);
+    set.insert(Code::Unauthenticated);
+    let held: Vec<Code> = Code::ALL.into_iter().filter(|code| set.has(*code)).collect();
+    assert_eq!(held, [Code::Ok, Code::Unavailable, Code::Unauthenticated]);
+    assert!(Code::ALL.into_iter().all(|code| code.text() == code.number().to_string()));
+}
+
+#[test]
 fn messages() {
     let encoded = |text: &str| {
         let mut out = Vec::new();

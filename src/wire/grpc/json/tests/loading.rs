@@ -93,3 +93,9 @@ fn rules_are_listed() {
     let one = Options { services: vec!["library.v1.Library".to_owned()], ..Options::default() };
     assert_eq!(sample::transcoder(one).rules().count(), rules.len());
 }
+
+#[test]
+fn a_transcoder_can_be_made_elsewhere() {
+    fn sent<T: Send + Sync>(_: &T) {}
+    sent(&sample::transcoder(Options::default()));
+}
