@@ -304,6 +304,25 @@ mod tests {
         assert_eq!(asked(&mut walk), None);
     }
 
+    /// Written by grpcio-reflection.
+    #[test]
+    fn as_another_library() {
+        let asked = |question: &Question| {
+            let mut out = Vec::new();
+            write("h", question, &mut out);
+            out.split_off(message::PREFIX_BYTES)
+        };
+        assert_eq!(asked(&Question::Services), b"\x0a\x01h\x3a\x01*");
+        assert_eq!(asked(&Question::Symbol("a.B".into())), b"\x0a\x01h\x22\x03a.B");
+        assert_eq!(asked(&Question::File("a.proto".into())), b"\x0a\x01h\x1a\x07a.proto");
+        let answered = |tail: &[u8]| read(&[b"\x0a\x01h\x12\x06\x0a\x01h\x3a\x01*", tail].concat()).unwrap();
+        let services = Answer::Services(vec!["a.B".into(), "c.D".into()]);
+        assert_eq!(answered(b"\x32\x0e\x0a\x05\x0a\x03a.B\x0a\x05\x0a\x03c.D"), services);
+        assert_eq!(answered(b"\x22\x07\x0a\x02ab\x0a\x01c"), Answer::Files(vec![b"ab".to_vec(), b"c".to_vec()]));
+        assert_eq!(answered(b"\x3a\x06\x08\x05\x12\x02no"), Answer::Error { code: 5, message: "no".into() });
+        assert_eq!(answered(b""), Answer::Other);
+    }
+
     #[test]
     fn a_server_that_never_ends() {
         let mut walk = Walk::new("h", &["x.Y".to_owned()]);

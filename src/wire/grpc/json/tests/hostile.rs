@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{sample, sent};
+use super::{oracle, sample, sent};
 use crate::wire::grpc::json::{Defaults, Lookup, Options};
 use crate::wire::grpc::{Code, End, check, message};
 
@@ -104,6 +104,24 @@ proptest! {
     #[test]
     fn any_payload(payload in proptest::collection::vec(prop_oneof![0u8..40, any::<u8>()], 0..60)) {
         check::transcoded(&payload);
+    }
+
+    #[test]
+    fn almost_a_message(
+        row in any::<proptest::sample::Index>(),
+        shown in any::<bool>(),
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let rows: Vec<&str> = include_str!("oracle.jsonl").lines().collect();
+        let mut bytes = oracle::payload(rows[row.index(rows.len())], shown);
+        for (place, byte) in changes {
+            let len = bytes.len().max(1);
+            bytes.resize(len, 0);
+            bytes[place.index(len)] = byte;
+        }
+        check::transcoded(&bytes);
+        check::transcoded(&bytes[..cut.index(bytes.len() + 1)]);
     }
 
     #[test]

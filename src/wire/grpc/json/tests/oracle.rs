@@ -19,6 +19,12 @@ fn rows() -> Vec<Row> {
     include_str!("oracle.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What a line holds: the message's JSON or its bytes.
+pub fn payload(line: &str, shown: bool) -> Vec<u8> {
+    let row: Row = serde_json::from_str(line).unwrap();
+    if shown { row.shown.to_string().into_bytes() } else { bytes(&row.bytes) }
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
