@@ -95,3 +95,5 @@ pub const QUERY_PARAMETERS_MAX: usize = 256;
 /// Bytes of JSON that one message may become; above it 500. A message of default values is larger in JSON than on the
 /// wire without bound.
 pub const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of messages that a streaming client's JSON becomes before they leave; the rest of what was read waits.
+pub const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;

@@ -2,6 +2,7 @@
 //!
 //! The path wins over the body. The query can set neither what the path sets nor what the body is.
 
+use std::ops::ControlFlow;
 use std::str;
 
 use prost::Message;
@@ -9,7 +10,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use serde::de::IgnoredAny;
 
 use crate::base::ascii::hex_digit;
-use crate::base::limits::QUERY_PARAMETERS_MAX;
+use crate::base::limits::{QUERY_PARAMETERS_MAX, TRANSCODED_BATCH_BYTES};
 use crate::wire::grpc::json::fields;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::measure;
@@ -195,35 +196,36 @@ impl Requests {
         }
     }
 
-    /// Appends the messages that are complete with `bytes`. After an error the body is over.
-    pub fn push(&mut self, transcoder: &Transcoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    /// Appends messages that are complete with `bytes`, and returns how many of them it read: not all, where so much
+    /// was appended that it should leave first, because the path goes into every message, however short its text. The
+    /// query goes into the first message only. After an error the body is over.
+    pub fn push(&mut self, transcoder: &Transcoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let binding = &transcoder.bindings[self.route.binding];
         let Requests { route, path, query, content_type, splitter } = self;
-        let incoming = Incoming { path, query, content_type };
+        let mut send = |text: &[u8]| {
+            transcoder.request(route, &Incoming { path, query, content_type }, text, out)?;
+            query.clear();
+            Ok(if out.len() < TRANSCODED_BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        };
         match (&binding.body, binding.raw_request) {
-            (Body::None, _) => Ok(()),
+            (Body::None, _) => Ok(bytes.len()),
             (Body::Whole | Body::Field(_), true) => {
-                for piece in bytes.chunks(transcoder.options.request_bytes_max.max(1)) {
-                    transcoder.request(route, &incoming, piece, out)?;
-                }
-                Ok(())
+                let piece = &bytes[..bytes.len().min(transcoder.options.request_bytes_max.max(1))];
+                send(piece).map(|_| piece.len())
             }
-            (Body::Whole | Body::Field(_), false) => {
-                splitter.push(bytes, &mut |text| transcoder.request(route, &incoming, text, out))
-            }
+            (Body::Whole | Body::Field(_), false) => splitter.push(bytes, &mut send),
         }
     }
 
     /// The body ended here. Appends what is left; where the body goes nowhere, that is the only message.
     pub fn finish(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        let binding = &transcoder.bindings[self.route.binding];
-        let Requests { route, path, query, content_type, splitter } = self;
-        let incoming = Incoming { path, query, content_type };
-        match binding.body {
-            Body::None => transcoder.request(route, &incoming, b"", out),
-            Body::Whole | Body::Field(_) => {
-                splitter.finish(&mut |text| transcoder.request(route, &incoming, text, out))
-            }
+        let incoming = Incoming { path: &self.path, query: &self.query, content_type: &self.content_type };
+        match transcoder.bindings[self.route.binding].body {
+            Body::None => transcoder.request(&self.route, &incoming, b"", out),
+            Body::Whole | Body::Field(_) => match self.splitter.finish()? {
+                Some(text) => transcoder.request(&self.route, &incoming, text, out),
+                None => Ok(()),
+            },
         }
     }
 }

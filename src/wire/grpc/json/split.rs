@@ -3,6 +3,8 @@
 //! Two layouts are taken: values one after the other (lines of NDJSON), or elements of one array. It finds borders
 //! only; whether a value is JSON is decided by the parser that reads it.
 
+use std::ops::ControlFlow;
+
 use crate::wire::grpc::json::refusal::Refusal;
 
 /// Cuts a stream into values.
@@ -48,28 +50,35 @@ impl Splitter {
         Splitter { state: State::Before, layout: Layout::Open, depth: 0, value: Vec::new(), bytes_max }
     }
 
-    /// Hands each value that ends in `bytes` to `take`.
-    pub fn push(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        for byte in bytes {
+    /// Hands each value that ends in `bytes` to `take`, until that breaks off. Returns how many bytes were read.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        take: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, Refusal>,
+    ) -> Result<usize, Refusal> {
+        for (at, byte) in bytes.iter().enumerate() {
             if self.step(*byte)? {
-                take(&self.value)?;
+                let flow = take(&self.value)?;
                 self.value.clear();
+                if flow.is_break() {
+                    return Ok(at + 1);
+                }
             }
             if self.value.len() > self.bytes_max {
                 return Err(Refusal::too_much("a message is larger than allowed"));
             }
         }
-        Ok(())
+        Ok(bytes.len())
     }
 
-    /// The stream ended here.
-    pub fn finish(&mut self, take: &mut impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    /// The stream ended here. The value that ends with it, if one does.
+    pub fn finish(&mut self) -> Result<Option<&[u8]>, Refusal> {
         match (self.layout, self.state) {
             (Layout::Values, State::Bare) => {
                 self.state = State::Before;
-                take(&self.value)
+                Ok(Some(&self.value))
             }
-            (Layout::Open | Layout::Values, State::Before) | (Layout::Array, State::Ended) => Ok(()),
+            (Layout::Open | Layout::Values, State::Before) | (Layout::Array, State::Ended) => Ok(None),
             (Layout::Open | Layout::Values | Layout::Array, _) => Err(Refusal::invalid("the body ends inside a value")),
         }
     }
@@ -179,14 +188,18 @@ mod tests {
     fn split(text: &str, step: usize) -> Result<Vec<String>, String> {
         let mut values = Vec::new();
         let mut splitter = Splitter::new(40);
-        let mut take = |value: &[u8]| {
-            values.push(String::from_utf8_lossy(value).into_owned());
-            Ok(())
-        };
-        for piece in text.as_bytes().chunks(step) {
-            splitter.push(piece, &mut take).map_err(|refusal| refusal.what)?;
+        for mut piece in text.as_bytes().chunks(step) {
+            while !piece.is_empty() {
+                let mut take = |value: &[u8]| {
+                    values.push(String::from_utf8_lossy(value).into_owned());
+                    Ok(if values.len() % 2 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                };
+                let read = splitter.push(piece, &mut take).map_err(|refusal| refusal.what)?;
+                piece = &piece[read..];
+            }
         }
-        splitter.finish(&mut take).map_err(|refusal| refusal.what)?;
+        let last = splitter.finish().map_err(|refusal| refusal.what)?;
+        values.extend(last.map(|value| String::from_utf8_lossy(value).into_owned()));
         Ok(values)
     }
 

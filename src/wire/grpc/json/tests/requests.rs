@@ -142,8 +142,14 @@ fn streamed(path: &str, body: &[u8], step: usize) -> Result<String, Refusal> {
     let incoming = Incoming { path: path.as_bytes(), ..Incoming::default() };
     let mut requests = Requests::new(&transcoder, &route, &incoming);
     let mut out = Vec::new();
-    for piece in body.chunks(step) {
-        requests.push(&transcoder, piece, &mut out)?;
+    for mut piece in body.chunks(step) {
+        while !piece.is_empty() {
+            let mut sent = Vec::new();
+            let read = requests.push(&transcoder, piece, &mut sent)?;
+            assert!(read > 0 && sent.len() < 150_000);
+            out.extend_from_slice(&sent);
+            piece = &piece[read..];
+        }
     }
     requests.finish(&transcoder, &mut out)?;
     Ok(shown(transcoder.call(&route), &out))
@@ -168,4 +174,25 @@ fn clients_that_stream() {
     for body in [&b"[{}"[..], b"{", b"[{},]", b"{}x", b"{\"nothing\":1}"] {
         assert_eq!(streamed("/v1/chat", body, 2).unwrap_err().http_status(), 400, "{}", body.escape_ascii());
     }
+}
+
+#[test]
+fn short_texts_with_a_long_path() {
+    let path = format!("/v1/shelves/{}/import-books", "x".repeat(8_000));
+    let transcoder = sample::transcoder(Options::default());
+    let Lookup::Found(route) = transcoder.find(b"POST", path.as_bytes()) else { panic!("no rule") };
+    let incoming = Incoming { path: path.as_bytes(), query: b"dry_run=true", content_type: b"" };
+    let mut requests = Requests::new(&transcoder, &route, &incoming);
+    let body = "{}".repeat(1_000);
+    let (mut at, mut calls, mut total) = (0, 0, 0);
+    while at < body.len() {
+        let mut out = Vec::new();
+        at += requests.push(&transcoder, &body.as_bytes()[at..], &mut out).unwrap();
+        let first = shown(transcoder.call(&route), &out);
+        assert_eq!(first.matches("dryRun").count(), usize::from(calls == 0));
+        assert!(out.len() < 80_000);
+        calls += 1;
+        total += out.len();
+    }
+    assert!(calls > 100 && total > 8_000_000, "{calls} calls");
 }
