@@ -77,3 +77,34 @@ pub const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
 pub const H2_BLOCK_BYTES_MAX: usize = 64 * 1024;
 /// Informational heads on one stream; above it the stream is reset.
 pub const H2_INTERIMS_MAX: u8 = 32;
+// gRPC (`wire::grpc`).
+
+/// Default cap of one gRPC message; above it RESOURCE_EXHAUSTED. What other implementations take by default.
+pub const GRPC_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes of text that we put into a `grpc-message`; the rest is cut, because clients cap their whole trailers at 8 KiB.
+pub const GRPC_TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of the JSON body of a transcoded request, and default of its cap; above it 413.
+pub const TRANSCODE_BYTES: usize = 1024 * 1024;
+/// Levels of nesting in a transcoded message; above it 400 or 500. Bounds the stack; must stay below the 100 levels
+/// that the decoder of messages itself allows.
+pub const TRANSCODE_DEPTH_MAX: usize = 64;
+/// Default for the number of values in a transcoded message; above it 413 or 500. A value of two bytes on the wire
+/// takes some hundred in memory.
+pub const TRANSCODE_VALUES: usize = 100_000;
+/// `google.protobuf.Any` inside one another in a transcoded message; above it 500. Each level is copied once more.
+pub const TRANSCODE_ANY_DEPTH_MAX: usize = 8;
+/// Bytes that a gRPC error's details may have to be turned into JSON; longer ones are left out.
+pub const GRPC_DETAILS_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a `google.api.http` path template; a longer one is refused when it is loaded.
+pub const PATH_TEMPLATE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of all files that reflection may give; more is refused.
+pub const REFLECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Files and services that reflection may give; more is refused.
+pub const REFLECTION_FILES_MAX: usize = 4_096;
+/// Parameters of a query that are taken to fields; above it 413.
+pub const QUERY_PARAMETERS_MAX: usize = 256;
+/// Bytes of JSON that one message may become; above it 500. A message of default values is larger in JSON than on the
+/// wire without bound.
+pub const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of messages that a streaming client's JSON becomes before they leave; the rest of what was read waits.
+pub const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;

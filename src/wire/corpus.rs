@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::FaultKind;
 use crate::wire::check;
+use crate::wire::grpc;
 use crate::wire::h1::body::Body;
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::RequestHead;
@@ -100,7 +101,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 8] = [
+    let targets: [(&str, Check); 11] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -109,6 +110,9 @@ fn fuzz_seeds() {
         ("forwarded", check::forwarded),
         ("blocks", check::blocks),
         ("frames", check::frames),
+        ("grpc_body", grpc::check::body),
+        ("grpc_json", grpc::check::transcoded),
+        ("grpc_load", grpc::check::loaded),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod field;
 pub mod forwarded;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod head;

@@ -1,0 +1,5 @@
+//! gRPC and gRPC-Web bodies: splits do not matter, and what is decoded can be encoded again.
+//! Seeds are in `seeds/grpc_body`; the unit test `fuzz_seeds` runs them through the same function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::grpc::check::body(bytes));

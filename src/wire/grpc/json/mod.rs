@@ -1,0 +1,40 @@
+//! gRPC as JSON over HTTP, by the `google.api.http` rules of a descriptor set.
+//!
+//! A `Transcoder` is compiled once. For each request, `find` chooses a binding, `request` (or `Requests`, where the
+//! client streams) makes framed messages of path, query and body, and `answer` (or `Responses`, where the server
+//! streams) makes JSON of framed messages and of the status that ended the call. Neither waits nor reads a clock.
+//!
+//! Messages and texts are bounded in bytes, in depth and in the number of their values before anything is built of
+//! them, because a few bytes on the wire become hundreds in memory and each level of nesting costs stack.
+//!
+//! Descriptors are counted references: each shard compiles a transcoder of its own, so that no shard writes to
+//! counters of another.
+
+mod fields;
+mod finite;
+mod load;
+mod measure;
+mod options;
+mod refusal;
+mod request;
+mod response;
+mod route;
+mod rule;
+mod split;
+mod template;
+mod tree;
+mod weigh;
+
+pub use load::{LoadError, Transcoder};
+pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown, UnknownVerb};
+pub use refusal::Refusal;
+pub use request::{Incoming, Requests};
+pub use response::{Answer, Responses};
+pub use route::{Call, Flow, Lookup, Route};
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod sample;
+#[cfg(any(test, feature = "fuzz"))]
+pub use template::check as check_template;
+#[cfg(test)]
+mod tests;

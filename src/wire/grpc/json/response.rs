@@ -1,0 +1,389 @@
+//! gRPC messages become a response in JSON: one object, or a stream of them; and an error becomes one too.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::str;
+
+use prost::Message;
+use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use serde_json::value::RawValue;
+
+use crate::base::ascii::{is_field_value, push_decimal};
+use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
+use crate::wire::grpc::base64;
+use crate::wire::grpc::json::finite::Finite;
+use crate::wire::grpc::json::load::Transcoder;
+use crate::wire::grpc::json::options::{Names, StreamForm};
+use crate::wire::grpc::json::refusal::Refusal;
+use crate::wire::grpc::json::route::{Binding, Route};
+use crate::wire::grpc::json::weigh::Budget;
+use crate::wire::grpc::message::{Dialect, Part, Prefix, Scanner};
+use crate::wire::grpc::status::{Code, End, decode_message};
+
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// The head of a response in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its media type.
+    pub content_type: Cow<'static, str>,
+}
+
+impl Transcoder {
+    /// Appends the body for a call that ended with `end` after the framed messages `body`, which should be one.
+    pub fn answer(&self, route: &Route, body: &[u8], end: &End<'_>, out: &mut Vec<u8>) -> Answer {
+        if end.code != Code::Ok {
+            return self.error(end, out);
+        }
+        let start = out.len();
+        let shown = self.only(body).and_then(|payload| self.show(&self.bindings[route.binding], payload, out));
+        match shown {
+            Ok(content_type) => Answer { status: 200, content_type },
+            Err(refusal) => {
+                out.truncate(start);
+                self.refuse(&refusal, out)
+            }
+        }
+    }
+
+    /// Appends the body for a call that failed: code, message and details as `google.rpc.Status` in JSON.
+    pub fn error(&self, end: &End<'_>, out: &mut Vec<u8>) -> Answer {
+        let mut message = Vec::new();
+        decode_message(end.message, &mut message);
+        write_error(end.code, &String::from_utf8_lossy(&message), &self.details(end.details), out);
+        Answer { status: end.code.http_status(), content_type: Cow::Borrowed(JSON) }
+    }
+
+    /// Appends the body for a request that was refused before it was sent, or for a response that was.
+    pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) -> Answer {
+        write_error(refusal.code, &refusal.what, &[], out);
+        Answer { status: refusal.http_status(), content_type: Cow::Borrowed(JSON) }
+    }
+
+    /// The payload of the only message.
+    fn only<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], Refusal> {
+        let mut scanner = Scanner::new(Dialect::Grpc, self.options.response_bytes_max);
+        let wrong = || Refusal::internal("the server did not answer with exactly one message");
+        let whole = scanner.advance(body).and_then(|()| scanner.finish());
+        whole.map_err(|offence| Refusal::internal(offence.text()))?;
+        if scanner.messages() != 1 {
+            return Err(wrong());
+        }
+        let (prefix, payload) = body.split_first_chunk().ok_or_else(wrong)?;
+        let [flags, len @ ..]: [u8; 5] = *prefix;
+        uncompressed(Prefix { flags, len: u32::from_be_bytes(len) })?;
+        Ok(payload)
+    }
+
+    /// Appends what a message of a response is to the client.
+    fn show(&self, binding: &Binding, payload: &[u8], out: &mut Vec<u8>) -> Result<Cow<'static, str>, Refusal> {
+        let call = &self.calls[binding.call];
+        let mut budget = Budget::new(&self.options);
+        let message = budget.decode(&call.output, payload)?;
+        if binding.raw_answer {
+            return show_raw(binding, &message, out);
+        }
+        if call.opens_any {
+            budget.open(&message)?;
+        }
+        match &binding.answer {
+            None => self.write(&message, out)?,
+            Some(field) => {
+                let mut whole = Vec::new();
+                self.write(&message, &mut whole)?;
+                let name = if self.options.names == Names::Proto { field.name() } else { field.json_name() };
+                let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&whole)
+                    .map_err(|_| Refusal::internal("the message has no fields in JSON"))?;
+                match members.get(name) {
+                    Some(value) => out.extend_from_slice(value.get().as_bytes()),
+                    None => self.write_absent(&message, name, out)?,
+                }
+            }
+        }
+        Ok(Cow::Borrowed(JSON))
+    }
+
+    /// Appends the value of a field that its message leaves out.
+    fn write_absent(&self, message: &DynamicMessage, name: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let empty = DynamicMessage::new(message.descriptor());
+        let mut whole = Vec::new();
+        let writing = self.writing.clone().skip_default_fields(false);
+        write(&empty, &writing, &mut whole)?;
+        let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&whole).unwrap_or_default();
+        // A field that tells absence from a default has no value to be written.
+        out.extend_from_slice(members.get(name).map_or("null", |value| value.get()).as_bytes());
+        Ok(())
+    }
+
+    fn write(&self, message: &DynamicMessage, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        write(message, &self.writing, out)
+    }
+
+    /// The details of an error, each as JSON. What cannot be read is left out; of a kind that is not known, the bytes
+    /// are kept.
+    fn details(&self, text: &[u8]) -> Vec<Vec<u8>> {
+        // The field's text may lack its padding.
+        let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+        let unpadded = &text[..end];
+        if unpadded.is_empty() || unpadded.len() > GRPC_DETAILS_BYTES_MAX {
+            return Vec::new();
+        }
+        let mut padded = unpadded.to_vec();
+        padded.resize(unpadded.len().next_multiple_of(4), b'=');
+        let (mut decoder, mut bytes) = (base64::Decoder::new(), Vec::new());
+        let Ok(()) = decoder.push(&padded, &mut bytes) else { return Vec::new() };
+        let Ok(status) = RpcStatus::decode(bytes.as_slice()) else { return Vec::new() };
+        status.details.iter().filter_map(|detail| self.detail(detail)).collect()
+    }
+
+    fn detail(&self, detail: &Detail) -> Option<Vec<u8>> {
+        let name = detail.type_url.rsplit('/').next().unwrap_or_default();
+        let mut out = br#"{"@type":"#.to_vec();
+        serde_json::to_writer(&mut out, &detail.type_url).ok()?;
+        let Some(kind) = self.pool.get_message_by_name(name) else {
+            out.extend_from_slice(br#","value":""#);
+            let mut encoder = base64::Encoder::new();
+            encoder.push(&detail.value, &mut out);
+            encoder.flush(&mut out);
+            out.extend_from_slice(br#""}"#);
+            return Some(out);
+        };
+        let mut budget = Budget::new(&self.options);
+        let message = budget.decode(&kind, &detail.value).ok()?;
+        budget.open(&message).ok()?;
+        let mut value = Vec::new();
+        self.write(&message, &mut value).ok()?;
+        match value.strip_prefix(b"{").filter(|_| !is_well_known(name)) {
+            Some(b"}") => out.push(b'}'),
+            Some(members) => {
+                out.push(b',');
+                out.extend_from_slice(members);
+            }
+            None => {
+                out.extend_from_slice(br#","value":"#);
+                out.extend_from_slice(&value);
+                out.push(b'}');
+            }
+        }
+        Some(out)
+    }
+}
+
+/// The messages of a server that streams.
+#[derive(Debug)]
+pub struct Responses {
+    binding: usize,
+    form: StreamForm,
+    scanner: Scanner,
+    payload: Vec<u8>,
+    content_type: Cow<'static, str>,
+    count: u64,
+}
+
+impl Responses {
+    /// For a request that matched `route`.
+    pub fn new(transcoder: &Transcoder, route: &Route, form: StreamForm) -> Responses {
+        let raw = transcoder.bindings[route.binding].raw_answer;
+        Responses {
+            binding: route.binding,
+            form,
+            scanner: Scanner::new(Dialect::Grpc, transcoder.options.response_bytes_max),
+            payload: Vec::new(),
+            content_type: Cow::Borrowed(if raw { BYTES } else { form.content_type() }),
+            count: 0,
+        }
+    }
+
+    /// True before the first message: a call that fails then is answered with `Transcoder::error` and its own status.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The media type. Where messages are bytes, it is known with the first of them.
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// Appends what `bytes` complete. After an error the body is ended with `break_off`.
+    pub fn push(&mut self, transcoder: &Transcoder, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        loop {
+            let next = self.scanner.next(bytes).map_err(|offence| Refusal::internal(offence.text()))?;
+            let Some(piece) = next else { return Ok(()) };
+            match piece.part {
+                Part::Prefix => {}
+                Part::Start(prefix) => {
+                    uncompressed(prefix)?;
+                    self.payload.clear();
+                }
+                Part::Payload => self.payload.extend_from_slice(&bytes[..piece.raw]),
+            }
+            if piece.last {
+                self.message(transcoder, out)?;
+            }
+            bytes = &bytes[piece.raw..];
+        }
+    }
+
+    /// Appends the end of the body for a call that ended with `end`: its error, if it is one, and what closes the form.
+    pub fn finish(&mut self, transcoder: &Transcoder, end: &End<'_>, out: &mut Vec<u8>) {
+        if end.code == Code::Ok && self.scanner.finish().is_err() {
+            return self.break_off(transcoder, &Refusal::internal("the server's answer ended inside a message"), out);
+        }
+        if end.code != Code::Ok {
+            let mut text = Vec::new();
+            transcoder.error(end, &mut text);
+            self.fail(transcoder, &text, out);
+        }
+        self.close(transcoder, out);
+    }
+
+    /// Appends the end of the body for a call that we broke off.
+    pub fn break_off(&mut self, transcoder: &Transcoder, refusal: &Refusal, out: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        transcoder.refuse(refusal, &mut text);
+        self.fail(transcoder, &text, out);
+        self.close(transcoder, out);
+    }
+
+    fn message(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let binding = &transcoder.bindings[self.binding];
+        let start = out.len();
+        if !binding.raw_answer {
+            self.open(out);
+        }
+        match transcoder.show(binding, &self.payload, out) {
+            Ok(content_type) if binding.raw_answer && self.count == 0 => self.content_type = content_type,
+            Ok(_) => {}
+            Err(refusal) => {
+                out.truncate(start);
+                return Err(refusal);
+            }
+        }
+        if !binding.raw_answer {
+            out.extend_from_slice(after(self.form));
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// An error behind messages. Where they are bytes, there is no place for it.
+    fn fail(&mut self, transcoder: &Transcoder, text: &[u8], out: &mut Vec<u8>) {
+        if transcoder.bindings[self.binding].raw_answer {
+            return;
+        }
+        if self.form == StreamForm::Events {
+            out.extend_from_slice(b"event: error\n");
+        }
+        self.open(out);
+        out.extend_from_slice(br#"{"error":"#);
+        out.extend_from_slice(text);
+        out.push(b'}');
+        out.extend_from_slice(after(self.form));
+        self.count += 1;
+    }
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.form {
+            StreamForm::Lines => b"",
+            StreamForm::Events => b"data: ",
+            StreamForm::Array if self.count == 0 => b"[",
+            StreamForm::Array => b",",
+        });
+    }
+
+    fn close(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) {
+        if self.form == StreamForm::Array && !transcoder.bindings[self.binding].raw_answer {
+            out.extend_from_slice(if self.count == 0 { b"[]" } else { b"]" });
+        }
+    }
+}
+
+const fn after(form: StreamForm) -> &'static [u8] {
+    match form {
+        StreamForm::Lines => b"\n",
+        StreamForm::Events => b"\n\n",
+        StreamForm::Array => b"",
+    }
+}
+
+fn uncompressed(prefix: Prefix) -> Result<(), Refusal> {
+    if prefix.is_compressed() { Err(Refusal::internal("the server compressed what was not to be")) } else { Ok(()) }
+}
+
+/// Appends the bytes of a `google.api.HttpBody`.
+fn show_raw(binding: &Binding, message: &DynamicMessage, out: &mut Vec<u8>) -> Result<Cow<'static, str>, Refusal> {
+    let held = binding.answer.as_ref().map(|field| message.get_field(field));
+    let body = match &held {
+        None => Some(message),
+        Some(value) => value.as_message(),
+    };
+    let body = body.ok_or_else(|| Refusal::internal("the answer is no message"))?;
+    if let Some(data) = body.get_field_by_name("data").as_deref().and_then(Value::as_bytes) {
+        out.extend_from_slice(data);
+    }
+    let named = body.get_field_by_name("content_type");
+    let named = named.as_deref().and_then(Value::as_str).unwrap_or_default();
+    let fit = !named.is_empty() && named.is_ascii() && is_field_value(named.as_bytes());
+    Ok(if fit { Cow::Owned(named.to_owned()) } else { Cow::Borrowed(BYTES) })
+}
+
+fn write(message: &DynamicMessage, how: &prost_reflect::SerializeOptions, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let mut serializer = serde_json::Serializer::new(Bounded { left: TRANSCODED_BYTES_MAX, out });
+    let written = message.serialize_with_options(Finite(&mut serializer), how);
+    written.map_err(|error| Refusal::internal(format!("the server's message cannot be shown as JSON: {error}")))
+}
+
+/// A text that may not grow without bound: fields with default values come from nothing.
+struct Bounded<'a> {
+    left: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len());
+        self.left = left.ok_or_else(|| io::Error::other("it is larger than allowed"))?;
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends an error as `google.rpc.Status` is in JSON.
+fn write_error(code: Code, message: &str, details: &[Vec<u8>], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"code":"#);
+    push_decimal(out, u64::from(code.number()));
+    out.extend_from_slice(br#","message":"#);
+    // A string can be written to a vector.
+    let _ = serde_json::to_writer(&mut *out, message);
+    out.extend_from_slice(br#","details":["#);
+    out.extend_from_slice(&details.join(&b','));
+    out.extend_from_slice(b"]}");
+}
+
+/// Does JSON write this message as something else than its fields?
+fn is_well_known(name: &str) -> bool {
+    let own = ["Any", "Timestamp", "Duration", "Struct", "FieldMask", "ListValue", "Empty"];
+    name.strip_prefix("google.protobuf.").is_some_and(|name| own.contains(&name) || name.ends_with("Value"))
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Detail>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Detail {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}

@@ -1,0 +1,118 @@
+//! What a request was matched to: a call, the binding that it came by, and the parts of the path that go to fields.
+
+use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use smallvec::SmallVec;
+
+use crate::base::Span;
+use crate::wire::grpc::json::load::Transcoder;
+use crate::wire::grpc::json::template::Template;
+use crate::wire::grpc::json::tree::Match;
+
+/// How many messages one side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// One.
+    One,
+    /// Any number.
+    Many,
+}
+
+/// A gRPC method.
+#[derive(Debug)]
+pub struct Call {
+    /// Its path, `/package.Service/Method`.
+    pub path: String,
+    /// Messages of the client.
+    pub requests: Flow,
+    /// Messages of the server.
+    pub responses: Flow,
+    pub(super) input: MessageDescriptor,
+    pub(super) output: MessageDescriptor,
+    /// The output can hold an `Any`.
+    pub(super) opens_any: bool,
+}
+
+/// Where a request's body goes.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Nowhere.
+    None,
+    /// It is the message.
+    Whole,
+    /// To this field.
+    Field(FieldDescriptor),
+}
+
+/// One way to call a method.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) call: usize,
+    pub(super) template: Template,
+    /// The fields of each of the template's variables, outermost first.
+    pub(super) variables: Vec<Vec<FieldDescriptor>>,
+    pub(super) body: Body,
+    /// The field that is the answer; the whole message where there is none.
+    pub(super) answer: Option<FieldDescriptor>,
+    /// The body is bytes (`google.api.HttpBody`) and no JSON.
+    pub(super) raw_request: bool,
+    /// The answer is bytes and no JSON.
+    pub(super) raw_answer: bool,
+}
+
+/// A request that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub(super) binding: usize,
+    /// For each of the template's variables, where it stands in the path.
+    pub(super) captures: SmallVec<[Span; 4]>,
+}
+
+/// What was found for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// A binding.
+    Found(Route),
+    /// The path matches with other methods only.
+    OtherMethod,
+    /// Nothing matches.
+    None,
+}
+
+impl Transcoder {
+    /// Looks for the binding of a request. The path is taken as it is; it should be normalised.
+    pub fn find(&self, method: &[u8], path: &[u8]) -> Lookup {
+        let (found, segments) = self.tree.find(method, path, self.options.unknown_verb);
+        let binding = match found {
+            Match::Binding(binding) => binding as usize,
+            Match::OtherMethod => return Lookup::OtherMethod,
+            Match::None => return Lookup::None,
+        };
+        let template = &self.bindings[binding].template;
+        let rest = template.rest().unwrap_or(usize::MAX);
+        // Behind `**`, segments are counted from the end.
+        let place = |at: usize| if at > rest { segments.len() + at - template.segments.len() } else { at };
+        let captures =
+            template.variables.iter().map(|variable| match &segments[place(variable.start)..place(variable.end)] {
+                [] => Span::EMPTY,
+                [first, .., last] => Span { start: first.start, end: last.end },
+                [only] => *only,
+            });
+        Lookup::Found(Route { binding, captures: captures.collect() })
+    }
+
+    /// The method that a request calls.
+    pub fn call(&self, route: &Route) -> &Call {
+        &self.calls[self.bindings[route.binding].call]
+    }
+
+    /// All methods that can be called.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// Every way to call a method: the HTTP method, the template as `explain` shows it, and the method's path.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let path = |call: usize| self.calls[call].path.as_str();
+        self.listed.iter().map(move |rule| (rule.verb.as_str(), rule.template.as_str(), path(rule.call)))
+    }
+}

@@ -1,0 +1,101 @@
+//! Descriptor sets that load, and what is said of those that do not.
+
+use super::sample;
+use crate::wire::grpc::json::{Options, Transcoder, Unannotated};
+
+const BROKEN: &[(&str, &str)] = &[
+    (
+        "broken.proto",
+        r#"
+        syntax = "proto3";
+        package broken;
+        import "google/api/annotations.proto";
+        service Broken {
+          rpc A(M) returns (M) { option (google.api.http) = { get: "/v1/{nothing}" }; }
+          rpc B(M) returns (M) { option (google.api.http) = { get: "v1" }; }
+          rpc C(M) returns (M) { option (google.api.http) = { get: "/v1/{many}" }; }
+          rpc D(M) returns (M) { option (google.api.http) = { get: "/v1/{inner}" }; }
+          rpc E(M) returns (M) { option (google.api.http) = { post: "/v1/e" body: "nothing" }; }
+          rpc F(M) returns (M) { option (google.api.http) = { get: "/v1/f" response_body: "nothing" }; }
+          rpc G(M) returns (M) { option (google.api.http) = { get: "/v1/g/{text}" }; }
+          rpc H(M) returns (M) { option (google.api.http) = { get: "/v1/g/{number}" }; }
+          rpc I(M) returns (M) { option (google.api.http) = { body: "*" }; }
+          rpc J(M) returns (M) { option (google.api.http) = { get: "/v1/{many.text}" }; }
+        }
+        message M { string text = 1; int32 number = 2; repeated string many = 3; M inner = 4; }
+        "#,
+    ),
+    ("plain.proto", "syntax = \"proto3\"; service Plain { rpc A(M) returns (M); } message M {}"),
+];
+
+fn faults(bytes: &[u8], options: Options) -> Vec<String> {
+    let errors = Transcoder::from_descriptor_set(bytes, options).expect_err("a set with faults");
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_fault_is_told() {
+    let expected = [
+        "broken.Broken.A: rule `/v1/{nothing}`: `nothing`: `broken.M` has no field `nothing`",
+        "broken.Broken.B: rule `v1`: a template starts with `/` (at byte 0)",
+        "broken.Broken.C: rule `/v1/{many}`: `many` is repeated and cannot be in the path",
+        "broken.Broken.D: rule `/v1/{inner}`: `inner` is a message and cannot be in the path",
+        "broken.Broken.E: rule `/v1/e`: `broken.M` has no field `nothing`, which is its body",
+        "broken.Broken.F: rule `/v1/f`: `broken.M` has no field `nothing`, which is its response_body",
+        "broken.Broken.H: rule `/v1/g/{number}`: `/broken.Broken/G` has the same path and method",
+        "broken.Broken.I: rule ``: a template starts with `/` (at byte 0)",
+        "broken.Broken.J: rule `/v1/{many.text}`: `many.text`: a part of a repeated field cannot be named",
+    ];
+    assert_eq!(faults(&sample::compiled("broken.proto", BROKEN), Options::default()), expected);
+}
+
+#[test]
+fn sets_that_lack_something() {
+    let plain = sample::compiled("plain.proto", BROKEN);
+    assert_eq!(faults(&plain, Options::default()), ["no method of the descriptor set has a `google.api.http` rule"]);
+    let post = Options { unannotated: Unannotated::Post, ..Options::default() };
+    assert_eq!(Transcoder::from_descriptor_set(&plain, post).unwrap().calls()[0].path, "/Plain/A");
+    let named = Options { services: vec!["a.B".to_owned()], ..Options::default() };
+    assert_eq!(faults(&sample::descriptor_set(), named)[0], "the descriptor set has no service `a.B`");
+    assert!(faults(b"\x0a\xff", Options::default())[0].starts_with("the descriptor set cannot be read: "));
+    // Only the file itself, without what it imports.
+    let set = sample::descriptor_set();
+    let mut files: Vec<Vec<u8>> = Vec::new();
+    let mut rest = set.as_slice();
+    while !rest.is_empty() {
+        rest = &rest[1..];
+        let len = prost::decode_length_delimiter(&mut rest).unwrap();
+        files.push(rest[..len].to_vec());
+        rest = &rest[len..];
+    }
+    let with = |names: &[&str]| {
+        let held = |file: &&Vec<u8>| names.iter().any(|name| file[2..].starts_with(name.as_bytes()));
+        let mut out = Vec::new();
+        for file in files.iter().filter(held) {
+            prost::encoding::bytes::encode(1, file, &mut out);
+        }
+        out
+    };
+    let lacking = faults(&with(&["library.proto"]), Options::default());
+    let what = "it imports `google/api/annotations.proto` and does not hold it: make it with all imports";
+    assert!(lacking[0].contains(what), "{lacking:?}");
+    // Those of google/protobuf are known.
+    let enough = with(&["library.proto", "google/api/"]);
+    assert!(Transcoder::from_descriptor_set(&enough, Options::default()).is_ok());
+}
+
+#[test]
+fn rules_are_listed() {
+    let transcoder = sample::transcoder(Options::default());
+    let rules: Vec<_> = transcoder.rules().collect();
+    assert_eq!(rules[0], ("GET", "/v1/{name=shelves/*/books/*}", "/library.v1.Library/GetBook"));
+    assert_eq!(rules[2], ("HEAD", "/v1/books/{name}", "/library.v1.Library/GetBook"));
+    let one = Options { services: vec!["library.v1.Library".to_owned()], ..Options::default() };
+    assert_eq!(sample::transcoder(one).rules().count(), rules.len());
+}
+
+#[test]
+fn a_transcoder_can_be_made_elsewhere() {
+    fn sent<T: Send + Sync>(_: &T) {}
+    sent(&sample::transcoder(Options::default()));
+}

@@ -1,0 +1,203 @@
+//! How deep and how full a serialised message is, before anything is built of it; and how deep its `Any`s go.
+//!
+//! The decoder makes some hundred bytes of memory of a value that may take one byte on the wire, and JSON opens each
+//! `Any` anew, so that a chain of them would go as deep as it is long.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, ReflectMessage, Value};
+
+use crate::base::limits::TRANSCODE_ANY_DEPTH_MAX;
+use crate::wire::grpc::json::options::Options;
+use crate::wire::grpc::json::refusal::Refusal;
+
+/// The full name of `Any`.
+pub const ANY: &str = "google.protobuf.Any";
+
+/// What may still be built.
+#[derive(Debug)]
+pub struct Budget {
+    values: usize,
+    depth: usize,
+}
+
+impl Budget {
+    /// The budget of one message.
+    pub const fn new(options: &Options) -> Budget {
+        Budget { values: options.values_max, depth: options.depth_max }
+    }
+
+    /// Reads a message within the budget.
+    pub fn decode(&mut self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, Refusal> {
+        let depth = self.depth;
+        Reader { bytes }.message(Some(kind), self, depth, None)?;
+        DynamicMessage::decode(kind.clone(), bytes).map_err(|_| malformed())
+    }
+
+    /// Opens every `Any` in a message, and those inside of them.
+    pub fn open(&mut self, message: &DynamicMessage) -> Result<(), Refusal> {
+        self.open_message(message, TRANSCODE_ANY_DEPTH_MAX)
+    }
+
+    /// As deep as the message, which the decoder bounds, for each level of `Any`.
+    fn open_message(&mut self, message: &DynamicMessage, left: usize) -> Result<(), Refusal> {
+        if message.descriptor().full_name() == ANY {
+            return self.open_any(message, left);
+        }
+        for (_, value) in message.fields() {
+            self.open_value(value, left)?;
+        }
+        for (_, value) in message.extensions() {
+            self.open_value(value, left)?;
+        }
+        Ok(())
+    }
+
+    fn open_value(&mut self, value: &Value, left: usize) -> Result<(), Refusal> {
+        match value {
+            Value::Message(message) => self.open_message(message, left),
+            Value::List(list) => list.iter().try_for_each(|value| self.open_value(value, left)),
+            Value::Map(map) => map.values().try_for_each(|value| self.open_value(value, left)),
+            Value::Bool(_)
+            | Value::I32(_)
+            | Value::I64(_)
+            | Value::U32(_)
+            | Value::U64(_)
+            | Value::F32(_)
+            | Value::F64(_)
+            | Value::String(_)
+            | Value::Bytes(_)
+            | Value::EnumNumber(_) => Ok(()),
+        }
+    }
+
+    fn open_any(&mut self, any: &DynamicMessage, left: usize) -> Result<(), Refusal> {
+        let left = left.checked_sub(1).ok_or_else(|| Refusal::internal("the message holds too many Any in a row"))?;
+        let url = any.get_field_by_name("type_url");
+        let name = url.as_ref().and_then(|url| url.as_str()).and_then(|url| url.rsplit('/').next());
+        let descriptor = any.descriptor();
+        let kind = name.and_then(|name| descriptor.parent_pool().get_message_by_name(name));
+        // What is not known is refused when it is written.
+        let Some(kind) = kind else { return Ok(()) };
+        let Some(value) = any.get_field_by_name("value") else { return Ok(()) };
+        let inner = self.decode(&kind, value.as_bytes().map_or(&[][..], |bytes| bytes))?;
+        self.open_message(&inner, left)
+    }
+
+    fn spend(&mut self, values: usize) -> Result<(), Refusal> {
+        let left = self.values.checked_sub(values);
+        self.values = left.ok_or_else(|| Refusal::internal("the message holds more values than allowed"))?;
+        Ok(())
+    }
+}
+
+/// Can a message of this kind hold an `Any`, however deep?
+pub fn reaches_any(kind: &MessageDescriptor) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![kind.clone()];
+    while let Some(kind) = waiting.pop() {
+        if kind.full_name() == ANY {
+            return true;
+        }
+        if !seen.insert(kind.full_name().to_owned()) {
+            continue;
+        }
+        let kinds = kind.fields().map(|field| field.kind()).chain(kind.extensions().map(|field| field.kind()));
+        waiting.extend(kinds.filter_map(|kind| kind.as_message().cloned()));
+    }
+    false
+}
+
+/// The rest of a serialised message.
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads fields to the end of the bytes, or to the end of the group with the number `group`.
+    fn message(
+        &mut self,
+        kind: Option<&MessageDescriptor>,
+        budget: &mut Budget,
+        depth: usize,
+        group: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let inner =
+            depth.checked_sub(1).ok_or_else(|| Refusal::internal("the message is nested deeper than allowed"))?;
+        while !self.bytes.is_empty() {
+            let key = self.varint()?;
+            let number = key >> 3;
+            budget.spend(1)?;
+            match key & 7 {
+                0 => self.varint().map(|_| ())?,
+                1 => self.take(8).map(|_| ())?,
+                2 => {
+                    let len = self.varint()?;
+                    let bytes = self.take(len)?;
+                    delimited(field(kind, number), bytes, budget, inner)?;
+                }
+                3 => {
+                    let field = field(kind, number);
+                    let kind = field.as_ref().and_then(|(kind, _)| kind.as_message());
+                    self.message(kind, budget, inner, Some(number))?;
+                }
+                4 if group == Some(number) => return Ok(()),
+                5 => self.take(4).map(|_| ())?,
+                _ => return Err(malformed()),
+            }
+        }
+        if group.is_some() { Err(malformed()) } else { Ok(()) }
+    }
+
+    fn varint(&mut self) -> Result<u64, Refusal> {
+        let mut number = 0;
+        for (at, byte) in self.bytes.iter().take(10).enumerate() {
+            number |= u64::from(byte & 0x7F) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.bytes = &self.bytes[at + 1..];
+                return Ok(number);
+            }
+        }
+        Err(malformed())
+    }
+
+    fn take(&mut self, len: u64) -> Result<&'a [u8], Refusal> {
+        let split = usize::try_from(len).ok().and_then(|len| self.bytes.split_at_checked(len));
+        let (bytes, rest) = split.ok_or_else(malformed)?;
+        self.bytes = rest;
+        Ok(bytes)
+    }
+}
+
+/// The kind of a field or extension, and whether it may be packed.
+fn field(kind: Option<&MessageDescriptor>, number: u64) -> Option<(Kind, bool)> {
+    let number = u32::try_from(number).ok()?;
+    let kind = kind?;
+    if let Some(field) = kind.get_field(number) {
+        return Some((field.kind(), field.is_list()));
+    }
+    kind.get_extension(number).map(|field| (field.kind(), field.is_list()))
+}
+
+fn delimited(field: Option<(Kind, bool)>, bytes: &[u8], budget: &mut Budget, depth: usize) -> Result<(), Refusal> {
+    let Some((kind, list)) = field else { return Ok(()) };
+    match kind {
+        Kind::Message(kind) => Reader { bytes }.message(Some(&kind), budget, depth, None),
+        Kind::String | Kind::Bytes => Ok(()),
+        _ if !list => Ok(()),
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => budget.spend(bytes.len() / 8),
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => budget.spend(bytes.len() / 4),
+        Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Bool
+        | Kind::Enum(_) => budget.spend(bytes.iter().filter(|byte| **byte < 0x80).count()),
+    }
+}
+
+fn malformed() -> Refusal {
+    Refusal::internal("the message is not what its descriptor says")
+}
