@@ -358,6 +358,8 @@ pub struct UpstreamPlan {
     pub cluster: ClusterPlan,
     /// TLS towards endpoints.
     pub tls: Option<UpstreamTlsPlan>,
+    /// Which versions of HTTP are spoken.
+    pub http: HttpVersions,
     /// Longest wait for a connection.
     pub connect: Duration,
     /// Idle connections kept by one shard.
@@ -380,6 +382,18 @@ pub struct UpstreamPlan {
     pub sticky: Option<StickyPlan>,
     /// Active health check.
     pub health: Option<HealthPlan>,
+}
+
+/// Versions of HTTP that an upstream is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersions {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// The endpoint chooses by ALPN.
+    Both,
 }
 
 /// A version of the PROXY protocol.

@@ -40,7 +40,7 @@ pub enum OriginUse {
 }
 
 /// Sends the request to `remote` and the answer to the client.
-pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
+pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
     remote: &R,
@@ -58,6 +58,7 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     }
     let upload = Upload { scene, way, remote, received: &received, encode: recode == Recoding::Encode };
     let buf = upload.compose(exchange)?;
+    scene.watch.begin(remote.link(), flight.began());
     let streams = !exchange.source.done() && scene.request.head.body != BodyLength::None;
     let Exchange { source, client, work, .. } = exchange;
     let ended = if streams {
@@ -94,7 +95,7 @@ pub fn stale(fault: Fault) -> Fault {
 }
 
 /// Upload and answer side by side.
-async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
+async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
     upload: &Upload<'_, N, R>,
     source: &mut S,
     mut answering: Answering<'_, N, K, R>,
@@ -148,7 +149,7 @@ struct Upload<'a, N: Net, R> {
     encode: bool,
 }
 
-impl<N: Net, R: Remote> Upload<'_, N, R> {
+impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
     /// Head and the body bytes that are here already, in one buffer.
     fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let scene = self.scene;
@@ -272,7 +273,7 @@ impl<S: Sink> Sink for Keeping<'_, '_, S> {
 fn write_head<N: Net, S, K>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
-    remote: &impl Remote,
+    remote: &impl Remote<N>,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
     let mut host = std::mem::take(&mut exchange.work.value);

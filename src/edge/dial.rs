@@ -10,7 +10,7 @@ use crate::balance::{Endpoint, EndpointIndex};
 use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::shard::Shard;
-use crate::edge::upstream::{Origin, Upstream};
+use crate::edge::upstream::Upstream;
 use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
 use crate::wire::proxy::{self, Header};
@@ -35,7 +35,8 @@ impl Speaker<'_> {
     }
 }
 
-/// Opens a connection to the endpoint `index`. Every fault of it means that the request was not sent.
+/// Opens a connection to the endpoint `index`, which counts as open from here on: whoever takes it counts it out. Every
+/// fault of it means that the request was not sent.
 pub async fn dial<N: Net>(
     shard: &Shard<N>,
     upstream: &Rc<Upstream<N>>,
@@ -43,7 +44,7 @@ pub async fn dial<N: Net>(
     index: EndpointIndex,
     speaker: Speaker<'_>,
     deadline: Tick,
-) -> Result<Origin<N>, Fault> {
+) -> Result<Transport<N::Stream>, Fault> {
     let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
     let Some(endpoint) = endpoint else { return Err(Fault::unsent(FaultKind::NoEndpoint)) };
     upstream.connection_opening(index)?;
@@ -51,7 +52,7 @@ pub async fn dial<N: Net>(
     let until = shard.net.now().after(plan.connect).min(deadline);
     let stream = connect(&shard.net, &shard.pool, plan, &endpoint, speaker, until).await?;
     opening.done();
-    Ok(upstream.opened(index, stream, shard.net.now()))
+    Ok(stream)
 }
 
 /// Takes the count back where opening fails.

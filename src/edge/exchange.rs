@@ -14,7 +14,7 @@ use crate::wire::head::Request;
 /// What an exchange is about: shared by everything that serves it.
 pub struct Scene<'a, N: Net> {
     /// The shard.
-    pub shard: &'a Shard<N>,
+    pub shard: &'a Rc<Shard<N>>,
     /// The plan it is served under, whatever a reload does meanwhile.
     pub bound: &'a Rc<Bound<N>>,
     /// Where it came in.

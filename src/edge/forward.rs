@@ -12,15 +12,15 @@ use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
 use crate::edge::converse::{self, Ended, OriginUse};
-use crate::edge::dial::{self, Speaker};
+use crate::edge::carrier::{Carrier, Wanted};
+use crate::edge::dial::Speaker;
 use crate::edge::exchange::{Exchange, Scene};
-use crate::edge::registry::Link;
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Source};
-use crate::edge::upstream::{InFlight, Origin, Trust, Upstream};
+use crate::edge::stream::{Client, Remote, Source};
+use crate::edge::upstream::{InFlight, Trust, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
-use crate::route::Wanted;
+use crate::route;
 use crate::wire::head::BodyLength;
 
 /// One request's way to an upstream.
@@ -161,7 +161,7 @@ pub fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Re
     }
     let sticky = proxy.stick.as_ref().and_then(|stick| {
         let source = work.client.address.unwrap_or(scene.peer.ip);
-        let wanted = Wanted { request: scene.request, host: &work.host, path: &work.path, source };
+        let wanted = route::Wanted { request: scene.request, host: &work.host, path: &work.path, source };
         stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
     });
     let target = sticky.unwrap_or_else(|| proxy.split.target(scene.shard.rng.borrow_mut().next_u64()));
@@ -182,37 +182,52 @@ async fn once<N: Net, S: Source, K: Client>(
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
     let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
-    let (mut origin, origin_use) = match way.upstream.take_idle(index, way.plan, trust, now) {
-        Some(origin) => {
+    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust };
+    let (carrier, origin_use) = match wanted.kept(now) {
+        Some(carrier) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
-            (origin, OriginUse::Reused)
+            (carrier, OriginUse::Reused)
         }
-        None => (open(exchange, way, &mut flight).await?, OriginUse::First),
+        None => (open(exchange, way, &wanted, &mut flight).await?, OriginUse::First),
     };
-    origin.requests = origin.requests.saturating_add(1);
-    scene.watch.begin(Link::Connection(origin.stream.clone()), now);
-    let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
+    match carrier {
+        Carrier::Connection(mut origin) => {
+            origin.requests = origin.requests.saturating_add(1);
+            let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
+            let (verdict, reusable) = conclude(exchange, &mut flight, &origin, ended)?;
+            if reusable {
+                way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
+            }
+            Ok(verdict)
+        }
+        Carrier::Stream(stream) => {
+            let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
+            conclude(exchange, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
+        }
+    }
+}
+
+/// What a conversation came to, for the endpoint and for the request. True where its connection may be kept.
+fn conclude<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    flight: &mut InFlight<N>,
+    remote: &impl Remote<N>,
+    ended: Result<Ended, Fault>,
+) -> Result<(Verdict, bool), Fault> {
+    let scene = exchange.scene;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();
     exchange.work.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
             flight.judge(Outcome::of_status(exchange.work.response.status), now);
-            if reusable {
-                way.upstream.keep(origin, way.plan, now);
-            }
-            Ok(if again { Verdict::Again } else { Verdict::Over })
+            Ok((if again { Verdict::Again } else { Verdict::Over }, reusable))
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             flight.judge(outcome_of(fault.kind), now);
-            if cfg!(feature = "canary") {
-                // The mistake that the simulator must find: the rest of this answer meets the next request.
-                way.upstream.keep(origin, way.plan, now);
-                return Err(fault);
-            }
             // A reset tells the endpoint that nobody waits for the rest.
-            crate::net::Stream::abort(&*origin.stream);
+            remote.abort();
             Err(fault)
         }
     }
@@ -221,13 +236,14 @@ async fn once<N: Net, S: Source, K: Client>(
 async fn open<N: Net, S, K>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
+    wanted: &Wanted<'_, N>,
     flight: &mut InFlight<N>,
-) -> Result<Origin<N>, Fault> {
+) -> Result<Carrier<N>, Fault> {
     let Scene { shard, bound, peer, .. } = exchange.scene;
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
     let speaker = Speaker { client: &peer.address, local: &peer.local };
-    let dialled = dial::dial(shard, way.upstream, way.plan, flight.index(), speaker, way.deadline).await;
+    let dialled = wanted.open(speaker, way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

@@ -12,6 +12,7 @@
 
 pub mod accept;
 pub mod body;
+mod carrier;
 pub mod bound;
 pub mod connection;
 pub mod converse;

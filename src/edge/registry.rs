@@ -77,13 +77,16 @@ impl<N: Net> Watch<N> {
     /// From `now` on the exchange depends on `origin`.
     pub fn begin(&self, origin: Link<N>, now: Tick) {
         self.since.set(now);
+        if self.gone.get() {
+            origin.abort();
+        }
         *self.origin.borrow_mut() = Some(origin);
     }
 
     /// It no longer does. True where the client was found to be gone meanwhile.
     pub fn end(&self) -> bool {
         *self.origin.borrow_mut() = None;
-        self.gone.get()
+        self.gone.replace(false)
     }
 
     fn look(&self, client: &Transport<N::Stream>, now: Tick) {

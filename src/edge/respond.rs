@@ -61,7 +61,7 @@ pub struct Answering<'a, N: Net, K, R> {
     pub headed: Tick,
 }
 
-impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
+impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     /// An answer on a fresh connection, without an upload beside it.
     pub fn new(
         scene: Scene<'a, N>,
@@ -150,6 +150,9 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             buf = returned;
             match outcome {
                 Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
+                // The endpoint refused the stream: it certainly was not processed.
+                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::unsent(FaultKind::UpstreamClosed))),
+                Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);
                     return (buf, Err(if self.reused && nothing_yet { stale(closed) } else { closed }));

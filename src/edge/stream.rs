@@ -8,6 +8,8 @@ use std::future::Future;
 use std::io;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::edge::registry::Link;
+use crate::net::Net;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
 use crate::wire::outgoing::OutgoingRequest;
@@ -128,7 +130,7 @@ pub trait Client: Sink {
 }
 
 /// The endpoint's side of one conversation: takes a request and yields its answer.
-pub trait Remote {
+pub trait Remote<N: Net> {
     /// Yields the answer's body.
     type Body: Source;
     /// Takes the request's body.
@@ -137,6 +139,8 @@ pub trait Remote {
     fn form(&self, length: BodyLength) -> Form;
     /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.
     fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault>;
+    /// What is to be broken off when the client goes. Once the head is composed.
+    fn link(&self) -> Link<N>;
     /// Where the request's head and body go.
     fn upload(&self) -> Self::Upload;
     /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.

@@ -12,7 +12,7 @@ use crate::net::Net;
 use crate::wire::head::BodyLength;
 
 /// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
-pub async fn run<N: Net, S: Source, K: Client, R: Remote>(
+pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
     remote: &R,

@@ -15,10 +15,13 @@ use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
 use crate::base::{Buf, Fault, FaultKind, Rng, Side, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::body::{BodyReader, BodyWriter};
+use crate::edge::h2::origin::Sessions;
+use crate::edge::registry::Link;
 use crate::edge::stream::{Form, Remote, Source};
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::h2::connection;
 use crate::wire::head::{BodyLength, Method, ResponseHead};
 use crate::wire::outgoing::OutgoingRequest;
 
@@ -26,6 +29,10 @@ use crate::wire::outgoing::OutgoingRequest;
 pub struct Upstream<N: Net> {
     /// Who gets the next request.
     pub cluster: RefCell<Cluster>,
+    /// Connections of HTTP/2.
+    pub sessions: Sessions<N>,
+    /// What endpoints may do on them.
+    pub http2: Rc<connection::Config>,
     idle: RefCell<Vec<Vec<Origin<N>>>>,
     idle_count: Cell<usize>,
     open_count: Cell<usize>,
@@ -127,6 +134,8 @@ impl<N: Net> Upstream<N> {
         cluster.desynchronise(rng, now);
         Rc::new(Upstream {
             cluster: RefCell::new(cluster),
+            sessions: Sessions::default(),
+            http2: Rc::new(connection::Config::default()),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             open_count: Cell::new(0),
@@ -271,6 +280,8 @@ impl<N: Net> Upstream<N> {
             kept_count += slot.len();
         }
         self.idle_count.set(kept_count);
+        let cluster = self.cluster.borrow();
+        self.sessions.sweep(|index| cluster.is_listed(index), now);
     }
 
     /// Closes all kept connections: the upstream left the configuration, or the shard ends.
@@ -278,11 +289,12 @@ impl<N: Net> Upstream<N> {
         let all = std::mem::take(&mut *self.idle.borrow_mut());
         self.idle_count.set(0);
         drop(all);
+        self.sessions.close();
     }
 }
 
 /// HTTP/1: a conversation has the whole connection.
-impl<N: Net> Remote for Origin<N> {
+impl<N: Net> Remote<N> for Origin<N> {
     type Body = BodyReader<N::Stream>;
     type Upload = BodyWriter<N::Stream>;
 
@@ -293,6 +305,10 @@ impl<N: Net> Remote for Origin<N> {
     fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
         write::request(out, outgoing);
         Ok(())
+    }
+
+    fn link(&self) -> Link<N> {
+        Link::Connection(self.stream.clone())
     }
 
     fn upload(&self) -> BodyWriter<N::Stream> {

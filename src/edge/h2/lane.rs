@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 use crate::base::{Buf, BufPool};
 use crate::edge::registry::Watch;
 use crate::net::Net;
-use crate::wire::h2::Section;
 use crate::wire::h2::frame::ErrorCode;
+use crate::wire::head::{Method, ResponseHead};
 
 /// How far the receiving side of a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub enum Come {
     Reset(ErrorCode),
     /// The whole connection is over.
     Lost,
+}
+
+/// The head of an answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The bytes that its spans point into.
+    pub bytes: Vec<u8>,
+    /// The head.
+    pub head: ResponseHead,
 }
 
 /// Content that waits for its turn to be sent.
@@ -41,7 +50,9 @@ pub struct Lane<N: Net> {
     /// Received content.
     pub inbox: VecDeque<Buf>,
     /// Received heads of an answer, interim ones first.
-    pub heads: VecDeque<Section>,
+    pub heads: VecDeque<Answer>,
+    /// What was asked for, since an answer cannot be understood without it.
+    pub method: Method,
     /// How far the receiving side is.
     pub come: Come,
     /// Received trailers as lines.
@@ -64,6 +75,7 @@ impl<N: Net> Default for Lane<N> {
             id: 0,
             inbox: VecDeque::new(),
             heads: VecDeque::new(),
+            method: Method::Get,
             come: Come::Open,
             trailers: Vec::new(),
             stopped: false,

@@ -1,1 +1,426 @@
-//! HTTP/2 to endpoints.
+//! Hot. HTTP/2 to endpoints: one or few connections of a shard to each, with as many streams as the endpoint allows.
+//!
+//! A connection that the endpoint ends (GOAWAY), that is too old or whose endpoint left the configuration takes nothing
+//! new and ends with its last stream. What was certainly not processed may be sent again (RFC 9113 section 8.7).
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::balance::EndpointIndex;
+use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::config::plan::UpstreamPlan;
+use crate::edge::h2::body::{Handle, StreamBody, StreamSink, cut_fault};
+use crate::edge::h2::lane::{Answer, Come};
+use crate::edge::h2::session::{Cut, Look, Role, Session};
+use crate::edge::registry::Link;
+use crate::edge::shard::Shard;
+use crate::edge::signal::Signal;
+use crate::edge::stream::{Form, Remote, Source};
+use crate::edge::upstream::Upstream;
+use crate::net::Net;
+use crate::net::tls::Transport;
+use crate::wire::forwarded::Scheme;
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h2::connection::{self, ConnectionError, Ending, Event};
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::message::{self, Content};
+use crate::wire::h2::stream::Key;
+use crate::wire::h2::write;
+use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::outgoing::{After, OutgoingRequest};
+
+/// An endpoint that is silent for this long while streams are open is asked for a sign of life.
+const PING_AFTER: Duration = Duration::from_secs(20);
+/// How long the sign of life may take.
+const PING_WAIT: Duration = Duration::from_secs(10);
+/// How long a write to an endpoint may take.
+const WRITE_WAIT: Duration = Duration::from_secs(60);
+/// How often the clock is looked at while streams are open.
+const LOOK_MS: u64 = 1_000;
+/// The payload of our PING.
+const PING: u64 = u64::from_be_bytes(*b"turnpike");
+
+/// A shard's connections of HTTP/2 to the endpoints of one upstream.
+pub struct Sessions<N: Net> {
+    list: RefCell<Vec<Rc<Far<N>>>>,
+    /// Endpoints to which a connection is being opened, for those who would otherwise open one more.
+    opening: RefCell<Vec<(EndpointIndex, Rc<Signal>)>>,
+    /// The last endpoint that was asked by ALPN preferred HTTP/1.1.
+    declined: Cell<bool>,
+}
+
+impl<N: Net> Default for Sessions<N> {
+    fn default() -> Sessions<N> {
+        Sessions { list: RefCell::default(), opening: RefCell::default(), declined: Cell::new(false) }
+    }
+}
+
+/// One connection to an endpoint. Dropping it tells the cluster.
+pub struct Far<N: Net> {
+    session: Rc<Session<N>>,
+    upstream: Rc<Upstream<N>>,
+    index: EndpointIndex,
+    scheme: Scheme,
+    /// It takes no new streams.
+    retired: Cell<bool>,
+    streams: Cell<u32>,
+    streams_max: u32,
+    idle_since: Cell<Tick>,
+    idle_timeout: Duration,
+    retires: Tick,
+    pinged: Cell<Option<Tick>>,
+}
+
+impl<N: Net> Drop for Far<N> {
+    fn drop(&mut self) {
+        self.upstream.connection_closed(self.index);
+    }
+}
+
+/// Says when a connection that was being opened is open, or is not.
+pub struct Opening<'a, N: Net> {
+    sessions: &'a Sessions<N>,
+    signal: Rc<Signal>,
+}
+
+impl<N: Net> Drop for Opening<'_, N> {
+    fn drop(&mut self) {
+        self.sessions.opening.borrow_mut().retain(|(_, signal)| !Rc::ptr_eq(signal, &self.signal));
+        self.signal.raise();
+    }
+}
+
+impl<N: Net> Sessions<N> {
+    /// A place for one more stream to `index`: on the connection with the fewest.
+    pub fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
+        let list = self.list.borrow();
+        let able = list.iter().filter(|far| far.index == index && far.has_room());
+        let far = able.min_by_key(|far| far.session.machine.borrow().held_streams())?;
+        Some(Stream::on(far.clone()))
+    }
+
+    /// What tells that the connection which is being opened to `index` is there; `None` where none is, or where
+    /// waiting for it is no use.
+    pub fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
+        if self.declined.get() {
+            return None;
+        }
+        let opening = self.opening.borrow();
+        opening.iter().find(|(other, _)| *other == index).map(|(_, signal)| signal.clone())
+    }
+
+    /// Tells others that a connection to `index` is being opened.
+    pub fn open(&self, index: EndpointIndex) -> Opening<'_, N> {
+        let signal = Rc::new(Signal::default());
+        self.opening.borrow_mut().push((index, signal.clone()));
+        Opening { sessions: self, signal }
+    }
+
+    /// What an endpoint said of HTTP/2.
+    pub fn note(&self, speaks: Speaks) {
+        self.declined.set(speaks == Speaks::Http1);
+    }
+
+    /// A connection was opened: `connection_opening` of the upstream must have been called before.
+    pub fn opened(
+        &self,
+        shard: &Rc<Shard<N>>,
+        upstream: &Rc<Upstream<N>>,
+        plan: &UpstreamPlan,
+        index: EndpointIndex,
+        transport: Transport<N::Stream>,
+    ) -> Stream<N> {
+        let now = shard.net.now();
+        let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
+        let machine = connection::Connection::client(upstream.http2.clone(), now);
+        let session = Session::start(shard, Rc::new(transport), machine, WRITE_WAIT);
+        let far = Rc::new(Far {
+            session: session.clone(),
+            upstream: upstream.clone(),
+            index,
+            scheme,
+            retired: Cell::new(false),
+            streams: Cell::new(0),
+            streams_max: plan.requests_per_connection_max,
+            idle_since: Cell::new(now),
+            idle_timeout: plan.idle_timeout,
+            retires: plan.connection_age_max.map_or(Tick::NEVER, |age| now.after(age)),
+            pinged: Cell::new(None),
+        });
+        self.list.borrow_mut().push(far.clone());
+        shard.net.spawn(keep(far.clone()));
+        Stream::on(far)
+    }
+
+    /// Connections that are open.
+    pub fn open_count(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Takes connections out of use that are too old or whose endpoint left.
+    pub fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
+        for far in self.list.borrow().iter() {
+            if now >= far.retires || !is_listed(far.index) {
+                far.retire();
+            }
+        }
+    }
+
+    /// Takes all connections out of use.
+    pub fn close(&self) {
+        self.list.borrow().iter().for_each(|far| far.retire());
+    }
+}
+
+/// What an endpoint chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1, or nothing.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl<N: Net> Far<N> {
+    fn has_room(&self) -> bool {
+        let used_up = self.streams_max != 0 && self.streams.get() >= self.streams_max;
+        let machine = self.session.machine.borrow();
+        !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going() && machine.openable() > 0
+    }
+
+    fn retire(&self) {
+        if !self.retired.replace(true) {
+            self.session.transport_interrupt();
+        }
+    }
+}
+
+/// Reads from an endpoint until the connection is over.
+async fn keep<N: Net>(far: Rc<Far<N>>) {
+    far.session.read_all(&Courier(far.clone()), Buf::empty()).await;
+    far.upstream.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
+}
+
+/// What is done on a connection to an endpoint.
+struct Courier<N: Net>(Rc<Far<N>>);
+
+impl<N: Net> Courier<N> {
+    fn answer(&self, session: &Session<N>, key: Key, content: Content) {
+        let mut answer = Answer::default();
+        let understood = {
+            let mut machine = session.machine.borrow_mut();
+            let section = machine.section();
+            let method = session.with(key, |lane| lane.method).unwrap_or_default();
+            let understood = message::response(section, content, method, &mut answer.head);
+            std::mem::swap(&mut section.bytes, &mut answer.bytes);
+            if understood.is_ok() && answer.head.status >= 200 {
+                machine.expect(key, answer.head.body);
+            }
+            understood
+        };
+        match understood {
+            Ok(()) => {
+                session.with(key, |lane| {
+                    lane.heads.push_back(answer);
+                    lane.wake_reader();
+                });
+            }
+            Err(_) => session.reset(key, ErrorCode::Protocol),
+        }
+    }
+}
+
+impl<N: Net> Role<N> for Courier<N> {
+    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
+        self.answer(session, key, content);
+    }
+
+    fn interim(&self, session: &Rc<Session<N>>, key: Key) {
+        self.answer(session, key, Content::Follows);
+    }
+
+    fn told(&self, _: &Rc<Session<N>>, event: &Event) {
+        match event {
+            Event::GoAway { .. } => self.0.retired.set(true),
+            Event::PingAck { payload: PING } => self.0.pinged.set(None),
+            _ => {}
+        }
+    }
+
+    fn failed(&self, _: &Rc<Session<N>>, error: ConnectionError) {
+        tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
+    }
+
+    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick {
+        if session.machine.borrow().held_streams() > 0 {
+            return now.after_ms(LOOK_MS);
+        }
+        self.0.idle_since.get().after(self.0.idle_timeout)
+    }
+
+    fn look(&self, session: &Session<N>, now: Tick) -> Look {
+        let far = &self.0;
+        let held = session.machine.borrow().held_streams();
+        if held == 0 {
+            let idle = now >= far.idle_since.get().after(far.idle_timeout);
+            if idle || far.retired.get() || session.shard.stopping.is_raised() {
+                far.retired.set(true);
+                session.machine.borrow_mut().go_away(ErrorCode::NoError);
+                return Look::Over;
+            }
+            return Look::GoOn;
+        }
+        match far.pinged.get() {
+            Some(since) if now >= since.after(PING_WAIT) => return Look::Over,
+            None if now >= session.heard.get().after(PING_AFTER) => {
+                far.pinged.set(Some(now));
+                session.machine.borrow_mut().ping(PING);
+                session.wake_writer();
+            }
+            Some(_) | None => {}
+        }
+        Look::GoOn
+    }
+}
+
+/// One conversation: a stream that is opened when the request's head is composed.
+pub struct Stream<N: Net> {
+    far: Rc<Far<N>>,
+    key: Cell<Option<Key>>,
+    /// The request ended with its head.
+    ended: Cell<bool>,
+    head: RefCell<Option<ResponseHead>>,
+}
+
+impl<N: Net> Stream<N> {
+    fn on(far: Rc<Far<N>>) -> Stream<N> {
+        Stream { far, key: Cell::new(None), ended: Cell::new(false), head: RefCell::new(None) }
+    }
+
+    /// The connection carried requests before this one.
+    pub fn is_reused(&self) -> bool {
+        self.far.streams.get() > 0
+    }
+
+    /// Which endpoint it leads to.
+    pub fn index(&self) -> EndpointIndex {
+        self.far.index
+    }
+
+    fn handle(&self) -> Option<Handle<N>> {
+        let session = self.far.session.clone();
+        self.key.get().map(|key| Handle { session, key })
+    }
+
+    /// The handle of an open stream. Only `compose` comes before it is open.
+    fn opened(&self) -> Handle<N> {
+        self.handle().expect("a conversation begins with its request's head")
+    }
+}
+
+impl<N: Net> Drop for Stream<N> {
+    fn drop(&mut self) {
+        if let Some(Handle { session, key }) = self.handle() {
+            session.close_lane(key);
+            self.far.idle_since.set(session.shard.net.now());
+            let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
+            if retired {
+                session.transport_interrupt();
+            }
+        }
+    }
+}
+
+impl<N: Net> Remote<N> for Stream<N> {
+    type Body = StreamBody<N>;
+    type Upload = StreamSink<N>;
+
+    fn form(&self, _: BodyLength) -> Form {
+        Form::Plain
+    }
+
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
+        out.clear();
+        let Far { session, scheme, streams, .. } = &*self.far;
+        let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
+        let ending = if ends { Ending::Last } else { Ending::More };
+        let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
+        let opened = session.machine.borrow_mut().open(ending, block);
+        let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
+        session.open_lane(key);
+        session.with(key, |lane| lane.method = outgoing.request.head.method);
+        self.key.set(Some(key));
+        self.ended.set(ends);
+        streams.set(streams.get().saturating_add(1));
+        session.wake_writer();
+        Ok(())
+    }
+
+    fn link(&self) -> Link<N> {
+        Link::Stream(self.opened())
+    }
+
+    fn upload(&self) -> StreamSink<N> {
+        StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get() }
+    }
+
+    async fn read(&self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        let Handle { session, key } = self.opened();
+        match session.headed(key, until).await {
+            None => return (Err(ErrorKind::TimedOut.into()), buf),
+            Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
+            Some(Ok(())) => {}
+        }
+        let Some(Answer { bytes, head }) = session.with(key, |lane| lane.heads.pop_front()).flatten() else {
+            return (Err(ErrorKind::ConnectionReset.into()), buf);
+        };
+        debug_assert!(buf.is_empty(), "heads come one by one");
+        if buf.spare() < bytes.len() {
+            session.shard.pool.put(buf);
+            buf = session.shard.pool.take(bytes.len());
+        }
+        let copied = buf.append(&bytes);
+        debug_assert!(copied, "room was made above");
+        *self.head.borrow_mut() = Some(head);
+        (Ok(bytes.len()), buf)
+    }
+
+    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.read(buf, until).await
+    }
+
+    fn parse(&self, _: &Buf, _: &Caps, _: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
+        match self.head.borrow_mut().take() {
+            Some(mut answered) => {
+                std::mem::swap(head, &mut answered);
+                Ok(Parsed::Complete)
+            }
+            None => Ok(Parsed::Partial),
+        }
+    }
+
+    fn body(&self, length: BodyLength) -> StreamBody<N> {
+        StreamBody::new(self.opened(), Side::Upstream, length)
+    }
+
+    fn stands(&self, body: &StreamBody<N>) -> bool {
+        body.done()
+    }
+
+    fn abort(&self) {
+        if let Some(handle) = self.handle() {
+            handle.abort();
+        }
+    }
+}
+
+/// A stream that is over, as an error of reading; see `fault_of`.
+fn error_of(cut: Cut) -> ErrorKind {
+    match cut.0 {
+        Come::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,
+        Come::Reset(ErrorCode::Protocol) => ErrorKind::InvalidData,
+        Come::Open | Come::All | Come::Reset(_) | Come::Lost => ErrorKind::ConnectionReset,
+    }
+}

@@ -139,6 +139,11 @@ impl<N: Net> Session<N> {
         self.wake_writer();
     }
 
+    /// Makes the reader look at the clock.
+    pub fn transport_interrupt(&self) {
+        self.transport.interrupt();
+    }
+
     /// Something waits to be written.
     pub fn wake_writer(&self) {
         if let Some(waker) = self.writer.take() {

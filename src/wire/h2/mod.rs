@@ -24,8 +24,6 @@ pub mod settings;
 pub mod stream;
 pub mod write;
 
-#[cfg(any(test, feature = "fuzz"))]
-pub mod check;
 #[cfg(test)]
 pub(crate) mod raw;
 
