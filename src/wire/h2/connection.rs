@@ -34,7 +34,7 @@ use crate::wire::h2::frame::{self, ErrorCode, MAX_31, PREFACE};
 use crate::wire::h2::hpack::{self, Decoder, Encoder};
 use crate::wire::h2::priority::{Priority, Scheduler};
 use crate::wire::h2::settings::{self, Settings};
-use crate::wire::h2::stream::{Key, Streams};
+use crate::wire::h2::stream::{Half, Key, Streams};
 
 use heads::Block;
 use read::Reading;
@@ -118,7 +118,7 @@ pub enum Event {
         /// Who reset it.
         by: By,
     },
-    /// A stream that found no room to send has room again.
+    /// A stream's window was shut and has opened.
     StreamWindow {
         /// The stream.
         key: Key,
@@ -253,9 +253,7 @@ pub struct Connection {
     unacknowledged_since: Tick,
     send_window: SendWindow,
     receive_window: ReceiveWindow,
-    /// Somebody found the connection's window shut.
-    waits: bool,
-    /// Since when it is shut.
+    /// Since when the window to send is shut; `NEVER` where it is open.
     stalled_since: Tick,
     pings: u32,
     out: Vec<u8>,
@@ -326,7 +324,6 @@ impl Connection {
             unacknowledged_since: now,
             send_window: SendWindow::new(settings::WINDOW),
             receive_window: ReceiveWindow::new(settings::WINDOW),
-            waits: false,
             stalled_since: Tick::NEVER,
             pings: 0,
             out: Vec::new(),
@@ -388,11 +385,11 @@ impl Connection {
         self.unacknowledged_since
     }
 
-    /// Since when a stream has had something to send and no window of its own or of the connection; `NEVER` where it
-    /// has one or is over.
+    /// Since when a stream could not send DATA, had it any, because its window or the connection's is shut; `NEVER`
+    /// where it could, or is over. Honest peers open a window soon after they have used it up.
     pub fn stalled_since(&self, key: Key) -> Tick {
         match self.streams.get(key) {
-            Some(stream) if stream.waits => stream.stalled.min(self.stalled_since),
+            Some(stream) if stream.sending != Half::Ended => stream.stalled.min(self.stalled_since),
             Some(_) | None => Tick::NEVER,
         }
     }

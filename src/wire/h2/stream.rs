@@ -5,7 +5,7 @@
 //! through a small table; what is closed leaves the table at once.
 
 use crate::base::Tick;
-use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
+use crate::wire::h2::flow::{ReceiveWindow, SendWindow, WindowOverflow};
 use crate::wire::h2::priority::Priority;
 
 /// Names one stream of one connection: its identifier, and a slot by which holders may keep their own state densely.
@@ -60,19 +60,24 @@ pub(super) struct Stream {
     pub priority: Priority,
     /// Interim heads so far.
     pub interims: u8,
-    /// The holder found no room and wants to be told.
-    pub waits: bool,
     /// Content still to come by `content-length`, or `ANY_LENGTH`.
     pub expected: u64,
     /// The scheduler's virtual time.
     pub pass: u64,
-    /// Since when its window is shut while the holder has something to send; `NEVER` where it is not.
+    /// Since when its window to send is shut; `NEVER` where it is open.
     pub stalled: Tick,
 }
 
 const _: () = assert!(size_of::<Stream>() <= 64, "one cache line");
 
 impl Stream {
+    /// WINDOW_UPDATE, or a change of the initial window by `by`.
+    pub fn shift_window(&mut self, by: i64, now: Tick) -> Result<(), WindowOverflow> {
+        self.send_window.shift(by)?;
+        self.stalled = if self.send_window.room() > 0 { Tick::NEVER } else { self.stalled.min(now) };
+        Ok(())
+    }
+
     /// At least one direction is not over.
     pub fn is_open(&self) -> bool {
         self.sending != Half::Ended || self.receiving != Half::Ended
@@ -311,7 +316,6 @@ mod tests {
             receiving: Half::Head,
             priority: Priority::default(),
             interims: 0,
-            waits: false,
             expected: ANY_LENGTH,
             pass: 0,
             stalled: Tick::NEVER,
