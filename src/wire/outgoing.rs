@@ -164,11 +164,11 @@ impl OutgoingResponse<'_> {
             BodyLength::None => Some(0),
         }
     }
+}
 
-    /// Is a `Date` to be added, where `names` is what goes on?
-    pub(crate) const fn lacks_date(&self, names: KnownSet) -> bool {
-        !names.has(Known::Date) && self.response.head.status >= 200
-    }
+/// Is a `Date` to be added to a response with `status` and these names (RFC 9110 section 6.6.1)?
+pub(crate) const fn lacks_date(status: u16, names: KnownSet) -> bool {
+    status >= 200 && !names.has(Known::Date)
 }
 
 /// RFC 9110 section 8.6: neither 1xx nor 204 may have a length.

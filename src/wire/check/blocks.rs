@@ -99,3 +99,81 @@ fn request(bytes: &[u8], head: &RequestHead, encoder: &mut Encoder, peer: &mut D
 fn texts<'a>(fields: &Fields, bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
     fields.list.iter().map(|field| (field.name.of(bytes), field.value.of(bytes))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Fields of which some make messages, some break them, and some are the same as others.
+    const POOL: [(&str, &str); 30] = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "a.example"),
+        (":path", "/x?y"),
+        (":method", "POST"),
+        (":method", "OPTIONS"),
+        (":method", "CONNECT"),
+        (":path", "*"),
+        (":protocol", "websocket"),
+        (":status", "200"),
+        ("host", "A.example:443"),
+        ("cookie", "a=1"),
+        ("cookie", ""),
+        ("content-length", "5"),
+        ("content-length", "0"),
+        ("te", "trailers"),
+        ("expect", "100-continue"),
+        ("trailer", "x"),
+        ("max-forwards", "1"),
+        ("authorization", "secret"),
+        ("x-real_ip", "1"),
+        ("content_type", "1"),
+        ("x-a", "some value"),
+        ("x-a", ""),
+        ("grpc-status", "0"),
+        ("connection", "close"),
+        ("A", "1"),
+        ("a", " 1"),
+        ("etag", "\"x\""),
+        ("accept-encoding", "gzip, deflate"),
+    ];
+
+    /// One field, or a few bytes that may be anything.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let literal = (prop::sample::select(vec![0x40, 0x00, 0x10]), 0..POOL.len()).prop_map(|(first, at)| {
+            let (name, value) = POOL[at];
+            let lens = [name.len() as u8, value.len() as u8];
+            [&[first, lens[0]], name.as_bytes(), &[lens[1]], value.as_bytes()].concat()
+        });
+        let indexed = (0x80..0xD0_u8).prop_map(|byte| vec![byte]);
+        prop_oneof![
+            12 => literal,
+            6 => indexed,
+            1 => prop::sample::select(vec![vec![0x20], vec![0x3F, 0x45], vec![0x3F, 0xE1, 0x07]]),
+            1 => prop::collection::vec(any::<u8>(), 1..4),
+        ]
+    }
+
+    /// A block, which begins as a request does, or not.
+    fn block() -> impl Strategy<Value = Vec<u8>> {
+        let start = prop::sample::select(vec![&[][..], &[0x82, 0x87, 0x84, 0x41, 0x01, b'a'], &[0x88]]);
+        (start, prop::collection::vec(piece(), 0..12)).prop_map(|(start, pieces)| [start, &pieces.concat()].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn of_likely_pieces(list in prop::collection::vec(block(), 1..8)) {
+            let framed = list.iter().map(|block| [&(block.len() as u16).to_be_bytes()[..], block].concat());
+            blocks(&framed.collect::<Vec<_>>().concat());
+        }
+
+        #[test]
+        fn of_garbage(bytes: Vec<u8>) {
+            blocks(&bytes);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::base::Span;
 use crate::base::ascii::push_decimal;
 use crate::wire::field::{Known, KnownSet};
 use crate::wire::head::{BodyLength, Field, Fields, Response, Version};
-use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, via_version};
+use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via_version};
 use crate::wire::patch::Patch;
 use crate::wire::status;
 
@@ -62,7 +62,7 @@ pub fn response(out: &mut Vec<u8>, outgoing: &OutgoingResponse<'_>) {
     let message = Message { bytes: response.bytes, fields: &head.fields, len: head.len, version: head.version };
     message.copy(out, outgoing.drops(), kept.removed);
     let names = kept.names.or(added(out, patch, RESPONSE_DROPS));
-    if outgoing.lacks_date(names) {
+    if lacks_date(head.status, names) {
         extend(out, &[b"Date: ", outgoing.date, CRLF]);
     }
     match outgoing.content_length() {

@@ -55,27 +55,43 @@ pub fn coded_len(text: &[u8]) -> usize {
     bits.div_ceil(8)
 }
 
-/// Appends `text` coded, padded with ones (section 5.2).
-pub fn encode(text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len() + 8);
+/// Appends `text` coded, padded with ones (section 5.2), where that is shorter than `text`; otherwise false, and
+/// nothing is appended.
+#[must_use]
+pub fn encode(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.resize(start + text.len(), 0);
+    let len = encode_into(text, &mut out[start..]);
+    out.truncate(start + len.unwrap_or_default());
+    len.is_some()
+}
+
+/// Writes `text` coded into `out`, which is as long as it. `None` where the code is not shorter.
+fn encode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
     let mut word: u64 = 0;
     let mut bits = 0;
+    let mut at = 0;
     for byte in text {
         let code = CODES[usize::from(*byte)];
+        // The length is in the low bits, and a shift looks at no more than six.
         let len = code as u32;
-        word = word << len | code >> 32;
+        word = word << (len & 63) | code >> 32;
         bits += len;
         if bits >= 32 {
             bits -= 32;
-            out.extend_from_slice(&((word >> bits) as u32).to_be_bytes());
+            *out.get_mut(at..)?.first_chunk_mut::<4>()? = ((word >> bits) as u32).to_be_bytes();
+            at += 4;
         }
     }
-    if bits > 0 {
-        let padding = bits.next_multiple_of(8) - bits;
-        let padded = word << padding | ((1 << padding) - 1);
-        let last = (bits + padding) / 8;
-        out.extend_from_slice(&padded.to_be_bytes()[8 - last as usize..]);
+    let padding = bits.next_multiple_of(8) - bits;
+    let padded = word << padding | ((1 << padding) - 1);
+    let last = ((bits + padding) / 8) as usize;
+    let end = at + last;
+    if end >= out.len() {
+        return None;
     }
+    out[at..end].copy_from_slice(&padded.to_be_bytes()[8 - last..]);
+    Some(end)
 }
 
 /// Appends what `text` stands for. False where it is no code, contains EOS, or is not padded with at most seven bits of
@@ -94,35 +110,59 @@ pub fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
     }
 }
 
+/// Symbols that are looked up between two looks at the input: so many short codes are in what it holds at least.
+const STEP: usize = 7;
+
 fn decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
     let mut rest = text;
     // The next bits are the highest of `word`. `bits` of them, at most 63, are counted; what is below those is zero or
     // the bits that come next, which will be put there again.
     let mut word: u64 = 0;
     let mut bits: u32 = 0;
-    let mut len = 0;
+    let mut at = 0;
+    while let Some(next) = rest.first_chunk::<8>()
+        && let Some(slots) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<STEP>)
+    {
+        word |= u64::from_be_bytes(*next) >> bits;
+        let taken = (63 - bits) >> 3;
+        rest = &rest[taken as usize..];
+        bits += taken * 8;
+        let mut found = 0;
+        for slot in slots {
+            let entry = SHORT_CODES[(word >> (64 - SHORT)) as usize];
+            if entry == 0 {
+                break;
+            }
+            let len = u32::from(entry >> 8);
+            *slot = entry as u8;
+            word <<= len;
+            bits -= len;
+            found += 1;
+        }
+        at += found;
+        if found < STEP && bits >= LEN_MAX as u32 {
+            let (symbol, taken) = long(word)?;
+            *out.get_mut(at)? = symbol;
+            at += 1;
+            word <<= taken;
+            bits -= taken;
+        }
+    }
     loop {
-        if let Some(next) = rest.first_chunk::<8>() {
-            word |= u64::from_be_bytes(*next) >> bits;
-            let taken = (63 - bits) >> 3;
-            rest = &rest[taken as usize..];
-            bits += taken * 8;
-        } else {
-            while bits < 56
-                && let Some((byte, behind)) = rest.split_first()
-            {
-                word |= u64::from(*byte) << (56 - bits);
-                bits += 8;
-                rest = behind;
-            }
-            if rest.is_empty() {
-                return finish(word, bits, out, len);
-            }
+        while bits < 56
+            && let Some((byte, behind)) = rest.split_first()
+        {
+            word |= u64::from(*byte) << (56 - bits);
+            bits += 8;
+            rest = behind;
+        }
+        if rest.is_empty() {
+            return finish(word, bits, out, at);
         }
         while bits >= LEN_MAX as u32 {
             let (symbol, taken) = first(word)?;
-            *out.get_mut(len)? = symbol;
-            len += 1;
+            *out.get_mut(at)? = symbol;
+            at += 1;
             word <<= taken;
             bits -= taken;
         }
@@ -130,22 +170,17 @@ fn decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
 }
 
 /// Decodes what is left when all bytes were read.
-fn finish(mut word: u64, mut bits: u32, out: &mut [u8], mut len: usize) -> Option<usize> {
-    while bits > 0 {
-        let padded = word | u64::MAX >> bits;
-        if bits < 8 && padded == u64::MAX {
-            return Some(len);
-        }
-        let (symbol, taken) = first(padded)?;
-        if taken > bits {
-            return None;
-        }
-        *out.get_mut(len)? = symbol;
-        len += 1;
-        word <<= taken;
-        bits -= taken;
+fn finish(word: u64, mut bits: u32, out: &mut [u8], mut at: usize) -> Option<usize> {
+    // The word with all its bits turned, so that what is shifted in from below stands for ones, as padding does.
+    let mut turned = if bits == 0 { 0 } else { !word & !(u64::MAX >> bits) };
+    while bits >= 8 || (bits > 0 && turned != 0) {
+        let (symbol, taken) = first(!turned)?;
+        bits = bits.checked_sub(taken)?;
+        *out.get_mut(at)? = symbol;
+        at += 1;
+        turned <<= taken;
     }
-    Some(len)
+    Some(at)
 }
 
 /// The symbol whose code `word` starts with, and the length of that code; `None` for EOS.
@@ -308,29 +343,44 @@ mod tests {
 
     #[test]
     fn every_byte_round_trips() {
-        let all: Vec<u8> = (0..=255).collect();
+        // With enough of what has short codes, the code is shorter.
+        let all: Vec<u8> = (0..=255).chain([b'e'; 2_000]).collect();
         let mut coded = Vec::new();
-        encode(&all, &mut coded);
+        assert!(encode(&all, &mut coded));
         assert_eq!(coded.len(), coded_len(&all));
         assert_eq!(decoded(&coded), Some(all));
     }
 
+    /// Text that is mostly made of short codes, and bytes that are not.
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![20 => prop::sample::select(b"aeiost012 -/x".to_vec()), 1 => any::<u8>()];
+        prop_oneof![prop::collection::vec(byte, 0..120), prop::collection::vec(any::<u8>(), 0..40)]
+    }
+
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(text: Vec<u8>) {
-            let mut coded = Vec::new();
-            encode(&text, &mut coded);
-            prop_assert_eq!(coded.len(), coded_len(&text));
-            prop_assert_eq!(decoded(&coded), Some(text));
+        fn what_is_encoded_is_decoded(text in texts()) {
+            let mut coded = b"before".to_vec();
+            let shorter = encode(&text, &mut coded);
+            prop_assert_eq!(shorter, coded_len(&text) < text.len());
+            if shorter {
+                let coded = coded.split_off(6);
+                prop_assert_eq!(coded.len(), coded_len(&text));
+                prop_assert_eq!(decoded(&coded), Some(text));
+            } else {
+                prop_assert_eq!(coded, b"before");
+            }
         }
 
         #[test]
-        fn what_is_decoded_is_encoded_so(coded: Vec<u8>) {
-            // The code is prefix-free and its padding fixed, so a text has one form.
+        fn what_is_decoded_has_one_code(coded: Vec<u8>) {
+            // The code is prefix-free and its padding fixed.
             if let Some(text) = decoded(&coded) {
+                prop_assert_eq!(coded.len(), coded_len(&text));
                 let mut again = Vec::new();
-                encode(&text, &mut again);
-                prop_assert_eq!(again, coded);
+                if encode(&text, &mut again) {
+                    prop_assert_eq!(again, coded);
+                }
             }
         }
     }

@@ -304,7 +304,7 @@ fn join_apart(section: &mut Section) -> Result<(), Malformed> {
             let index = *first.get_or_insert(kept);
             never_indexed |= mark << index;
             let value = usize::from(field.value.start)..usize::from(field.value.end);
-            if section.bytes.len() > start {
+            if section.bytes.len() > start && !value.is_empty() {
                 append(section, SEPARATOR)?;
             }
             if section.bytes.len() + value.len() > usize::from(u16::MAX) {

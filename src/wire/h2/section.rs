@@ -5,7 +5,7 @@
 //! more than its caps: what comes above them is counted, and forgotten.
 
 use crate::base::Span;
-use crate::base::ascii::TOKEN;
+use crate::base::ascii::{TOKEN, is_field_value};
 use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Class, Known, Seen};
 use crate::wire::h2::hpack::Mark;
@@ -145,7 +145,7 @@ impl Section {
         if self.fault.is_none() {
             self.fault = traits.fault;
         }
-        if self.size > list_max || end > usize::from(u16::MAX) || self.oversized {
+        if (self.size > list_max) | (end > usize::from(u16::MAX)) | self.oversized {
             return self.drop_field(start);
         }
         let value = Span::new(value_start, end);
@@ -184,11 +184,19 @@ impl Section {
     }
 
     /// Joins a crumb of `cookie` to the one that lies directly before it: between the two is nothing but the second
-    /// name, which is longer than what separates them.
+    /// name, which is longer than what separates them. An empty crumb adds nothing, and no space at an end.
     fn join(&mut self, start: usize, value_start: usize) -> bool {
         let Some(last) = self.fields.list.last_mut() else { return false };
         if last.known != Known::Cookie || usize::from(last.value.end) != start {
             return false;
+        }
+        if value_start == self.bytes.len() {
+            self.bytes.truncate(start);
+            return true;
+        }
+        if last.value.is_empty() {
+            last.value = Span::new(value_start, self.bytes.len());
+            return true;
         }
         self.bytes[start..start + SEPARATOR.len()].copy_from_slice(SEPARATOR);
         let moved = start + SEPARATOR.len();
@@ -216,10 +224,46 @@ const fn name() -> [bool; 256] {
     table
 }
 
-/// Neither control characters nor whitespace around it. Written so that it compiles to vector instructions.
+/// Neither control characters nor whitespace around it. Eight bytes a step; only where a step has a control character,
+/// which may be a tab, each byte is looked at.
 fn is_value(value: &[u8]) -> bool {
     let (Some(first), Some(last)) = (value.first(), value.last()) else { return true };
-    let spaced = matches!(first, b' ' | b'\t') || matches!(last, b' ' | b'\t');
-    let bad = value.iter().fold(false, |bad, byte| bad | ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7F));
-    !spaced && !bad
+    if matches!(first, b' ' | b'\t') || matches!(last, b' ' | b'\t') {
+        return false;
+    }
+    let (words, _) = value.as_chunks::<8>();
+    let Some(end) = value.last_chunk::<8>() else { return is_field_value(value) };
+    let found = words.iter().fold(controls(*end), |found, word| found | controls(*word));
+    found == 0 || is_field_value(value)
+}
+
+/// Not zero where one of the bytes is below a space or DEL.
+const fn controls(word: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(word);
+    let delete = word ^ (EACH * 0x7F);
+    let below = word.wrapping_sub(EACH * 0x20) & !word;
+    let equal = delete.wrapping_sub(EACH) & !delete;
+    (below | equal) & (EACH * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_judged_wherever_the_byte_stands() {
+        for len in 1..40 {
+            for at in 0..len {
+                for byte in 0..=255_u8 {
+                    let mut value = vec![b'x'; len];
+                    value[at] = byte;
+                    let outer = at == 0 || at + 1 == len;
+                    let right = is_field_value(&[byte]) && !(outer && matches!(byte, b' ' | b'\t'));
+                    assert_eq!(is_value(&value), right, "{byte} at {at} of {len}");
+                }
+            }
+        }
+        assert!(is_value(b"") && !is_value(b"a\tb\x01cdefgh") && is_value(b"abc\tdef\xFFghi"));
+    }
 }

@@ -10,7 +10,7 @@ use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Section;
 use crate::wire::head::{Field, Fields, Version};
 use crate::wire::outgoing::{
-    After, Kept, OutgoingRequest, OutgoingResponse, REQUEST_DROPS, RESPONSE_DROPS, via_version,
+    After, Kept, OutgoingRequest, OutgoingResponse, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via_version,
 };
 use crate::wire::patch::Patch;
 use crate::wire::rules;
@@ -55,7 +55,8 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
     let OutgoingResponse { response, patch, .. } = *outgoing;
     let head = response.head;
     encoder.begin(out);
-    encoder.status(out, if head.status == 101 { 200 } else { head.status });
+    let status = if head.status == 101 { 200 } else { head.status };
+    encoder.status(out, status);
 
     let mut kept = Kept::of(&head.fields, response.bytes, patch);
     let message = Message { bytes: response.bytes, fields: &head.fields, version: head.version };
@@ -65,7 +66,7 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
     }
     message.copy(out, encoder, outgoing.drops(), kept);
     let names = kept.names.or(added(out, encoder, patch, RESPONSE_DROPS));
-    if outgoing.lacks_date(names) || (head.status == 101 && !names.has(Known::Date)) {
+    if lacks_date(status, names) {
         encoder.field(out, Known::Date, b"date", outgoing.date, Mark::Ordinary);
     }
     if let Some(bytes) = outgoing.content_length() {
@@ -116,14 +117,14 @@ struct Message<'a> {
 impl Message<'_> {
     /// Appends the fields that are neither in `drops` nor removed.
     fn copy(&self, out: &mut Vec<u8>, encoder: &mut Encoder, drops: KnownSet, kept: Kept) {
-        let (mut removed, mut never_indexed) = (kept.removed, self.fields.never_indexed);
-        for Field { name, value, known } in &self.fields.list {
-            let gone = removed & 1 != 0 || drops.has(*known);
-            let mark = if never_indexed & 1 != 0 { Mark::NeverIndexed } else { Mark::Ordinary };
-            removed >>= 1;
-            never_indexed >>= 1;
-            if !gone {
-                self.field(out, encoder, Field { name: *name, value: *value, known: *known }, mark);
+        let never_indexed = self.fields.never_indexed;
+        for (index, field) in self.fields.list.iter().enumerate() {
+            // Most heads have neither, and bits of a large number are dear.
+            let gone = kept.removed != 0 && kept.removed >> index & 1 != 0;
+            let marked = never_indexed != 0 && never_indexed >> index & 1 != 0;
+            if !gone && !drops.has(field.known) {
+                let mark = if marked { Mark::NeverIndexed } else { Mark::Ordinary };
+                self.field(out, encoder, *field, mark);
             }
         }
     }
@@ -145,7 +146,7 @@ impl Message<'_> {
                 encoder.field(out, known, name.of(self.bytes), value, mark);
             }
             (Known::Other | Known::Underscored, Version::H10 | Version::H11) => {
-                encoder.field_in_any_case(out, name.of(self.bytes), value, mark);
+                encoder.other_in_any_case(out, name.of(self.bytes), value, mark);
             }
             (known, Version::H10 | Version::H11 | Version::H2) => {
                 encoder.field(out, known, known.name().as_bytes(), value, mark);

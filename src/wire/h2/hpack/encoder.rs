@@ -6,7 +6,7 @@
 
 use crate::base::ascii::push_decimal;
 use crate::wire::field::Known;
-use crate::wire::h2::hpack::lookup::{Hashes, Lookup};
+use crate::wire::h2::hpack::lookup::{Chain, Lookup};
 use crate::wire::h2::hpack::names::{Name, Policy};
 use crate::wire::h2::hpack::{ENTRY_OVERHEAD, Mark, TABLE_BYTES, integer, statics};
 use crate::wire::h2::huffman;
@@ -16,6 +16,9 @@ const RECENT: usize = 64;
 
 /// A cookie shorter than this is marked as never to be indexed: it could be guessed (RFC 7541 section 7.1.3).
 const COOKIE_SHORT: usize = 20;
+
+/// Longest name that is brought to lower case on the stack.
+const NAME_SHORT: usize = 64;
 
 /// Strings up to this length have a length of one byte, coded or not.
 const SHORT_STRING: usize = 126;
@@ -59,8 +62,22 @@ impl Encoder {
     }
 
     /// Appends a field. `name` is in lower case, and goes by `known`.
+    #[inline]
     pub fn field(&mut self, out: &mut Vec<u8>, known: Known, name: &[u8], value: &[u8], mark: Mark) {
-        let Name { index, policy } = Name::of(known, name);
+        let found = Name::of(known, name);
+        let repeats = matches!(found.policy, Policy::Index | Policy::Repeated);
+        if repeats
+            && mark == Mark::Ordinary
+            && let Some(index) = self.lookup.latest(found.index, value)
+        {
+            return integer::write(out, INDEXED, 7, index + DYNAMIC);
+        }
+        self.field_anew(out, known, found, (name, value), mark);
+    }
+
+    /// Appends a field that has not the value that it had the time before.
+    fn field_anew(&mut self, out: &mut Vec<u8>, known: Known, found: Name, (name, value): (&[u8], &[u8]), mark: Mark) {
+        let Name { index, policy } = found;
         let index = usize::from(index);
         let guessable = known == Known::Cookie && value.len() < COOKIE_SHORT;
         if policy == Policy::Never || mark == Mark::NeverIndexed || guessable {
@@ -75,16 +92,29 @@ impl Encoder {
     /// As `field`, for a name in any case that was not recognised yet.
     pub fn field_in_any_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], mark: Mark) {
         match Known::of(name) {
-            Known::Other | Known::Underscored => {
-                let mut lower = std::mem::take(&mut self.scratch);
-                lower.clear();
-                lower.extend_from_slice(name);
-                lower.make_ascii_lowercase();
-                self.field(out, Known::Other, &lower, value, mark);
-                self.scratch = lower;
-            }
+            Known::Other | Known::Underscored => self.other_in_any_case(out, name, value, mark),
             known => self.field(out, known, known.name().as_bytes(), value, mark),
         }
+    }
+
+    /// As `field`, for a name in any case that is none of the known.
+    pub fn other_in_any_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], mark: Mark) {
+        let mut lower = [0; NAME_SHORT];
+        let Some(room) = lower.get_mut(..name.len()) else { return self.long_in_any_case(out, name, value, mark) };
+        room.copy_from_slice(name);
+        // All of it, because a fixed length compiles to a few vector instructions.
+        lower.make_ascii_lowercase();
+        self.field(out, Known::Other, &lower[..name.len()], value, mark);
+    }
+
+    #[cold]
+    fn long_in_any_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], mark: Mark) {
+        let mut lower = std::mem::take(&mut self.scratch);
+        lower.clear();
+        lower.extend_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.field(out, Known::Other, &lower, value, mark);
+        self.scratch = lower;
     }
 
     /// Appends a field whose value is a number.
@@ -166,43 +196,48 @@ impl Encoder {
     fn by_policy(&mut self, out: &mut Vec<u8>, policy: Policy, index: usize, name: &[u8], value: &[u8]) {
         match policy {
             Policy::Never => literal(out, Literal::Never, index, name, value),
-            // A name of its own is worth looking for; one of the static table's is found.
+            // A name that the static table has needs no looking for.
             Policy::Plain if index != 0 => literal(out, Literal::Plain, index, name, value),
             Policy::Plain | Policy::Index | Policy::Repeated => self.indexed(out, policy, index, name, value),
         }
     }
 
     fn indexed(&mut self, out: &mut Vec<u8>, policy: Policy, index: usize, name: &[u8], value: &[u8]) {
-        let hashes = Hashes::of(name, value);
-        if policy != Policy::Plain
-            && let Some(found) = self.lookup.find(hashes, name, value)
-        {
+        let chain = Chain::of(index, name);
+        let found = self.lookup.find(chain, name, value);
+        if let Some(found) = found.field {
             return integer::write(out, INDEXED, 7, found + DYNAMIC);
         }
-        self.missing(out, policy, Wanted { hashes, index, name, value });
-    }
-
-    /// Appends a field that neither table has.
-    fn missing(&mut self, out: &mut Vec<u8>, policy: Policy, wanted: Wanted<'_>) {
-        let Wanted { hashes, index, name, value } = wanted;
-        let index = match index {
-            0 => self.lookup.find_name(hashes, name).map_or(0, |found| found + DYNAMIC),
+        let named = match index {
+            0 => found.name.map_or(0, |found| found + DYNAMIC),
             index => index,
         };
+        if self.enters(policy, chain, name, value) {
+            literal(out, Literal::Indexed, named, name, value);
+            self.lookup.insert(chain, name, value);
+        } else {
+            literal(out, Literal::Plain, named, name, value);
+        }
+    }
+
+    /// Does a field that neither table has get a place?
+    fn enters(&mut self, policy: Policy, chain: Chain, name: &[u8], value: &[u8]) -> bool {
         // One entry must not push out most of the others.
         let fits = name.len() + value.len() + ENTRY_OVERHEAD <= self.lookup.size_max() / 4;
-        let recent = &mut self.recent[hashes.field as usize % RECENT];
-        let enters = match policy {
+        match policy {
             Policy::Index => fits,
-            Policy::Repeated => fits && std::mem::replace(recent, hashes.field) == hashes.field,
+            Policy::Repeated => {
+                let hash = chain.hash(value);
+                fits && std::mem::replace(&mut self.recent[hash as usize % RECENT], hash) == hash
+            }
             Policy::Plain | Policy::Never => false,
-        };
-        if enters {
-            literal(out, Literal::Indexed, index, name, value);
-            self.lookup.insert(hashes, name, value);
-        } else {
-            literal(out, Literal::Plain, index, name, value);
         }
+    }
+
+    /// Goes on as if so many entries had been made.
+    #[cfg(test)]
+    pub(super) fn lookup_from(&mut self, insertions: u32) {
+        self.lookup.count_from(insertions);
     }
 
     #[cold]
@@ -215,15 +250,6 @@ impl Encoder {
         }
         integer::write(out, RESIZE, 5, size);
     }
-}
-
-/// A field that is in no table.
-struct Wanted<'a> {
-    hashes: Hashes,
-    /// Where the static table has its name.
-    index: usize,
-    name: &'a [u8],
-    value: &'a [u8],
 }
 
 /// Marks of the representations (section 6).
@@ -266,24 +292,20 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
         return long_string(out, text);
     }
     let start = out.len();
-    out.push(0);
-    huffman::encode(text, out);
-    let len = out.len() - start - 1;
-    if len < text.len() {
-        out[start] = CODED | len as u8;
+    out.push(text.len() as u8);
+    if huffman::encode(text, out) {
+        out[start] = CODED | (out.len() - start - 1) as u8;
     } else {
-        out.truncate(start);
-        out.push(text.len() as u8);
         out.extend_from_slice(text);
     }
 }
 
+#[cold]
 fn long_string(out: &mut Vec<u8>, text: &[u8]) {
-    let len = huffman::coded_len(text);
-    if len < text.len() {
-        integer::write(out, 0x80, 7, len);
-        huffman::encode(text, out);
-    } else {
+    let start = out.len();
+    integer::write(out, 0x80, 7, huffman::coded_len(text));
+    if !huffman::encode(text, out) {
+        out.truncate(start);
         integer::write(out, 0, 7, text.len());
         out.extend_from_slice(text);
     }

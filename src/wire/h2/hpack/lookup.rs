@@ -1,40 +1,65 @@
 //! Hot. The encoder's dynamic table, found by what is in it.
 //!
-//! Every entry is the head of two chains when it is made: of the entries whose name and value hash into its bucket, and
-//! of those whose name does. A chain leads from newer to older entries and is simply cut off where an entry was evicted
-//! since then, so eviction costs nothing here. Entries go by the number of their insertion, which may wrap around: a
-//! number says how old it is, and a chain that does not get older has ended.
+//! Every entry is the head of a chain when it is made: of the entries of its name, or of names that share a bucket with
+//! it. Most fields have the value that they had the time before, so most are found at once. A chain leads from newer to
+//! older entries and is simply cut off where an entry was evicted since then, so eviction costs nothing here. Entries
+//! go by the number of their insertion, which may wrap around: a number says how old it is, and a chain that does not
+//! get older has ended.
 
-use crate::wire::h2::hpack::TABLE_BYTES;
 use crate::wire::h2::hpack::table::Table;
+use crate::wire::h2::hpack::{TABLE_BYTES, statics};
 
+/// Chains for names that the static table does not have.
 const BUCKETS: usize = 64;
 
+/// Chains for those that it has, by index, and these.
+const CHAINS: usize = statics::LEN + 1 + BUCKETS;
+
+/// Entries that a search looks at. With more values of one name in the table, those before are sent anew.
+const STEPS: usize = 16;
+
+/// Which chain a name is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// Where it begins.
+    at: u8,
+    /// A hash of the name.
+    hash: u32,
+}
+
+impl Chain {
+    /// The chain of `name`, which the static table has at `index`, or does not have where that is zero.
+    #[inline]
+    pub(super) fn of(index: usize, name: &[u8]) -> Chain {
+        if index != 0 {
+            return Chain { at: index as u8, hash: index as u32 };
+        }
+        let hash = (mixed(SEED, name) >> 32) as u32;
+        Chain { at: (statics::LEN + 1 + hash as usize % BUCKETS) as u8, hash }
+    }
+
+    /// A hash of the name and of `value`.
+    pub(super) fn hash(self, value: &[u8]) -> u32 {
+        (mixed(SEED ^ u64::from(self.hash), value) >> 32) as u32
+    }
+}
+
+/// What is noted with an entry.
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    /// Of name and value.
-    hash: u32,
-    /// The entry before this one in the chain of its bucket.
+    /// The number of the entry before this one in its chain.
     older: u32,
-    /// The same in the chain of its name's bucket.
-    older_name: u32,
+    /// Which chain that is. Numbers wrap around, so a chain that slept for long may lead to an entry of another.
+    chain: u8,
 }
 
-/// Hashes of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hashes {
-    /// Of the name.
-    pub name: u32,
-    /// Of name and value.
-    pub field: u32,
-}
-
-impl Hashes {
-    #[inline]
-    pub(super) fn of(name: &[u8], value: &[u8]) -> Hashes {
-        let name = mixed(SEED, name);
-        Hashes { name: (name >> 32) as u32, field: (mixed(name, value) >> 32) as u32 }
-    }
+/// What a search found, by index in the dynamic table, zero being the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The field.
+    pub field: Option<usize>,
+    /// A field of the same name.
+    pub name: Option<usize>,
 }
 
 /// The encoder's dynamic table.
@@ -43,15 +68,13 @@ pub(super) struct Lookup {
     table: Table<Link>,
     /// Number of the next insertion.
     next: u32,
-    /// The newest insertion of each bucket, by name and value.
-    fields: [u32; BUCKETS],
-    /// The same by name.
-    names: [u32; BUCKETS],
+    /// The number of the newest entry of each chain.
+    chains: [u32; CHAINS],
 }
 
 impl Lookup {
     pub(super) fn new() -> Lookup {
-        Lookup { table: Table::new(TABLE_BYTES), next: 1, fields: [0; BUCKETS], names: [0; BUCKETS] }
+        Lookup { table: Table::new(TABLE_BYTES), next: 1, chains: [0; CHAINS] }
     }
 
     pub(super) const fn size_max(&self) -> usize {
@@ -62,65 +85,64 @@ impl Lookup {
         self.table.resize(size_max);
     }
 
-    /// Where in the dynamic table the field is, zero being the newest.
+    /// Where the newest field is whose name the static table has at `index`, if it has this value.
     #[inline]
-    pub(super) fn find(&self, hashes: Hashes, name: &[u8], value: &[u8]) -> Option<usize> {
-        let mut index = self.index_of(self.fields[bucket(hashes.field)]);
-        while let Some((text, name_len, link)) = self.table.entry(index) {
-            if link.hash == hashes.field {
-                let (found_name, found_value) = text.split_at(name_len);
-                if found_value == value && found_name == name {
-                    return Some(index);
-                }
-            }
-            index = self.older(index, link.older)?;
-        }
-        None
+    pub(super) fn latest(&self, index: u8, value: &[u8]) -> Option<usize> {
+        let newest = self.index_of(self.chains[usize::from(index)]);
+        let (found, link) = self.table.value(newest)?;
+        (found == value && link.chain == index).then_some(newest)
     }
 
-    /// Where in the dynamic table there is a field of that name.
-    pub(super) fn find_name(&self, hashes: Hashes, name: &[u8]) -> Option<usize> {
-        let mut index = self.index_of(self.names[bucket(hashes.name)]);
-        while let Some((text, name_len, link)) = self.table.entry(index) {
-            if text[..name_len] == *name {
-                return Some(index);
+    /// Looks for a field, and for its name.
+    pub(super) fn find(&self, chain: Chain, name: &[u8], value: &[u8]) -> Found {
+        let mut found = Found::default();
+        let mut number = self.chains[usize::from(chain.at)];
+        let mut before = None;
+        for _ in 0..STEPS {
+            let index = self.index_of(number);
+            if before.is_some_and(|before| index <= before) {
+                return found;
             }
-            index = self.older(index, link.older_name)?;
+            let Some((text, name_len, link)) = self.table.entry(index) else { return found };
+            let (found_name, found_value) = text.split_at(name_len);
+            // A chain of the static table's names holds no other.
+            let same = link.chain == chain.at && (usize::from(chain.at) <= statics::LEN || found_name == name);
+            if same && found_value == value {
+                return Found { field: Some(index), ..found };
+            }
+            if same && found.name.is_none() {
+                found.name = Some(index);
+            }
+            before = Some(index);
+            number = link.older;
         }
-        None
+        found
     }
 
     /// Adds a field that fits into the table.
-    pub(super) fn insert(&mut self, hashes: Hashes, name: &[u8], value: &[u8]) {
-        let field_head = &mut self.fields[bucket(hashes.field)];
-        let older = std::mem::replace(field_head, self.next);
-        let name_head = &mut self.names[bucket(hashes.name)];
-        let older_name = std::mem::replace(name_head, self.next);
-        self.table.insert(name, value, Link { hash: hashes.field, older, older_name });
+    pub(super) fn insert(&mut self, chain: Chain, name: &[u8], value: &[u8]) {
+        let older = std::mem::replace(&mut self.chains[usize::from(chain.at)], self.next);
+        self.table.insert(name, value, Link { older, chain: chain.at });
         self.next = self.next.wrapping_add(1);
+    }
+
+    /// Goes on as if so many insertions had been made.
+    #[cfg(test)]
+    pub(super) fn count_from(&mut self, insertions: u32) {
+        self.next = insertions;
     }
 
     /// The index of an insertion; beyond the table where it was evicted.
     fn index_of(&self, number: u32) -> usize {
         self.next.wrapping_sub(number).wrapping_sub(1) as usize
     }
-
-    /// The index of the next entry of a chain, if it is older than the one at `index`.
-    fn older(&self, index: usize, number: u32) -> Option<usize> {
-        let older = self.index_of(number);
-        (older > index).then_some(older)
-    }
-}
-
-const fn bucket(hash: u32) -> usize {
-    hash as usize % BUCKETS
 }
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 const FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;
 
-/// A hash of `bytes` that starts from `state`. Chains are as short as the table is small, so it need not withstand
-/// those who look for collisions.
+/// A hash of `bytes` that starts from `state`. Searches are short whatever it says, so it need not withstand those who
+/// look for collisions.
 #[inline]
 fn mixed(state: u64, bytes: &[u8]) -> u64 {
     let mut state = state ^ bytes.len() as u64;

@@ -61,6 +61,14 @@ impl<Note: Copy> Table<Note> {
         Some((&self.arena[start..start + entry.len()], entry.name_len as usize, entry.note))
     }
 
+    /// The value of the entry at `index`, and what was noted with it.
+    #[inline]
+    pub(super) fn value(&self, index: usize) -> Option<(&[u8], Note)> {
+        let entry = self.entries.get(index)?;
+        let start = (entry.start + entry.name_len) as usize;
+        Some((&self.arena[start..start + entry.value_len as usize], entry.note))
+    }
+
     /// Adds an entry. One that is larger than the table empties it (section 4.4).
     pub(super) fn insert(&mut self, name: &[u8], value: &[u8], note: Note) {
         let len = name.len() + value.len();

@@ -256,7 +256,9 @@ proptest! {
             for (name, value, _) in lines {
                 match expected.last_mut() {
                     Some((last, joined)) if name == "cookie" && last == b"cookie" => {
-                        joined.extend_from_slice(b"; ");
+                        if !joined.is_empty() && !value.is_empty() {
+                            joined.extend_from_slice(b"; ");
+                        }
                         joined.extend_from_slice(value);
                     }
                     _ => expected.push((name.clone().into_bytes(), value.clone())),
@@ -373,6 +375,34 @@ fn secrets_are_never_indexed() {
         Decoder::new(4096).decode(&block, &mut section, LIST_MAX).unwrap();
         assert_eq!(section.fields.never_indexed, 0b11111);
         assert_eq!(fields(&section).len(), secrets.len());
+    }
+}
+
+#[test]
+fn names_are_brought_to_lower_case() {
+    for len in [1, 8, 63, 64, 65, 200] {
+        let name = "X-".repeat(len)[..len].to_owned();
+        let mut block = Vec::new();
+        Encoder::new().field_in_any_case(&mut block, name.as_bytes(), b"V", Mark::Ordinary);
+        let found = decoded(&mut Decoder::new(4096), &block).unwrap();
+        assert_eq!(found, [(name.to_lowercase(), "V".to_owned())]);
+    }
+}
+
+#[test]
+fn a_table_may_be_written_to_for_ever() {
+    // Numbers of insertions wrap around; what is written stays right.
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4096));
+    encoder.lookup_from(u32::MAX - 700);
+    for round in 0..1_500 {
+        let (names, values) = (["x-a", "server", "vary", "x-b"], [round, round / 2, round % 7, round / 100]);
+        let mut block = Vec::new();
+        encoder.begin(&mut block);
+        for (name, value) in names.iter().zip(values) {
+            encoder.field_in_any_case(&mut block, name.as_bytes(), value.to_string().as_bytes(), Mark::Ordinary);
+        }
+        let expected = names.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_string()));
+        assert_eq!(decoded(&mut decoder, &block).unwrap(), expected.collect::<Vec<_>>());
     }
 }
 
