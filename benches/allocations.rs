@@ -104,7 +104,7 @@ fn frames_allocate() -> bool {
         if turn == WARM_UP {
             before = ON_SHARD.load(Ordering::Relaxed);
         }
-        let opened = client.open(Ending::More, |out, _| out.extend_from_slice(&[0x83, 0x86, 0x84]));
+        let opened = client.open(Ending::More, Tick::ZERO, |out, _| out.extend_from_slice(&[0x83, 0x86, 0x84]));
         let key = opened.expect("within the limit");
         client.send_data(key, &[b'x'; 40_000], Ending::Last, Tick::ZERO).expect("it is open");
         client.take_output(&mut there);

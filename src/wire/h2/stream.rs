@@ -5,7 +5,7 @@
 //! through a small table; what is closed leaves the table at once.
 
 use crate::base::Tick;
-use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
+use crate::wire::h2::flow::{ReceiveWindow, SendWindow, WindowOverflow};
 use crate::wire::h2::priority::Priority;
 
 /// Names one stream of one connection: its identifier, and a slot by which holders may keep their own state densely.
@@ -71,6 +71,13 @@ pub(super) struct Stream {
 const _: () = assert!(size_of::<Stream>() <= 64, "one cache line");
 
 impl Stream {
+    /// WINDOW_UPDATE, or a change of the initial window by `by`.
+    pub fn shift_window(&mut self, by: i64, now: Tick) -> Result<(), WindowOverflow> {
+        self.send_window.shift(by)?;
+        self.stalled = if self.send_window.room() > 0 { Tick::NEVER } else { self.stalled.min(now) };
+        Ok(())
+    }
+
     /// At least one direction is not over.
     pub fn is_open(&self) -> bool {
         self.sending != Half::Ended || self.receiving != Half::Ended

@@ -83,11 +83,10 @@ impl Connection {
             }
         }
         let by = i64::from(self.peer.window) - i64::from(before.window);
-        if by != 0 && self.streams.all_mut().any(|stream| stream.send_window.shift(by).is_err()) {
+        if by != 0 && self.streams.all_mut().any(|stream| stream.shift_window(by, now).is_err()) {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.2: a window above 2^31-1"));
         }
         self.queue(frame::settings_ack);
-        self.open_windows();
         Ok(Step::Event(Event::Settings))
     }
 
@@ -163,26 +162,14 @@ impl Connection {
         if increment == 0 {
             return self.stream_error(key, ErrorCode::Protocol, now).map(Step::Event);
         }
-        let open = self.send_window.room() > 0;
         let Some(stream) = self.streams.get_mut(key) else { return Ok(Step::Again) };
-        if stream.send_window.shift(i64::from(increment)).is_err() {
+        let was_shut = stream.send_window.room() == 0;
+        if stream.shift_window(i64::from(increment), now).is_err() {
             return self.stream_error(key, ErrorCode::FlowControl, now).map(Step::Event);
         }
-        if stream.send_window.room() == 0 {
-            return Ok(Step::Again);
-        }
-        stream.stalled = Tick::NEVER;
-        if !stream.waits {
-            return Ok(Step::Again);
-        }
-        if open {
-            stream.waits = false;
-            return Ok(Step::Event(Event::StreamWindow { key }));
-        }
-        // From here on it waits for the connection's window.
-        self.waits = true;
-        self.stalled_since = self.stalled_since.min(now);
-        Ok(Step::Again)
+        // Where the connection's window is shut, `AnyWindow` will tell.
+        let opens = was_shut && stream.send_window.room() > 0 && self.send_window.room() > 0;
+        Ok(if opens { Step::Event(Event::StreamWindow { key }) } else { Step::Again })
     }
 
     fn connection_window_update(&mut self, increment: u32, now: Tick) -> Result<Step, ConnectionError> {
@@ -190,27 +177,12 @@ impl Connection {
         if increment == 0 {
             return Err(self.fail(ErrorCode::Protocol, "6.9: an increment of zero"));
         }
+        let was_shut = self.send_window.room() == 0;
         if self.send_window.shift(i64::from(increment)).is_err() {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.1: a window above 2^31-1"));
         }
-        if !self.waits {
-            return Ok(Step::Again);
-        }
-        self.waits = false;
         self.stalled_since = Tick::NEVER;
-        self.open_windows();
-        Ok(Step::Event(Event::AnyWindow))
-    }
-
-    /// Whoever waits and has room of its own is told by an event for all.
-    fn open_windows(&mut self) {
-        if self.send_window.room() == 0 {
-            return;
-        }
-        for stream in self.streams.all_mut().filter(|stream| stream.send_window.room() > 0) {
-            stream.waits = false;
-            stream.stalled = Tick::NEVER;
-        }
+        Ok(if was_shut { Step::Event(Event::AnyWindow) } else { Step::Again })
     }
 
     pub(super) fn rst_stream(

@@ -111,6 +111,7 @@ impl Connection {
         self.counters.credit(Flood::Ignored, 4);
         if matches!(self.going, Going::Last(_)) {
             // It is above the last that our GOAWAY named (RFC 9113 section 6.8).
+            self.count(Flood::Ignored, now)?;
             self.streams.remember(id, Closed::ByUs);
             return Ok(Step::Again);
         }
@@ -123,7 +124,7 @@ impl Connection {
         }
         let early = self.early.iter().find(|(early, _)| *early == id).map(|(_, priority)| *priority);
         let priority = early.unwrap_or_else(|| self.priority_field());
-        let mut stream = self.new_stream(id);
+        let mut stream = self.new_stream(id, now);
         stream.priority = priority;
         let end = ending == Ending::Last;
         stream.receiving = if end { Half::Ended } else { Half::Body };
@@ -131,7 +132,7 @@ impl Connection {
         Ok(Step::Event(Event::Head { key, end }))
     }
 
-    pub(super) fn new_stream(&self, id: u32) -> Stream {
+    pub(super) fn new_stream(&self, id: u32, now: Tick) -> Stream {
         // The peer may not have seen a smaller window than the usual one yet (RFC 9113 section 6.9.3).
         let settled = self.unacknowledged_since == Tick::NEVER;
         let window = self.config.stream_window.min(frame::MAX_31);
@@ -145,10 +146,9 @@ impl Connection {
             receiving: Half::Head,
             priority: Priority::default(),
             interims: 0,
-            waits: false,
             expected: ANY_LENGTH,
             pass: 0,
-            stalled: Tick::NEVER,
+            stalled: if self.peer.window == 0 { now } else { Tick::NEVER },
         }
     }
 

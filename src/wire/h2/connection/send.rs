@@ -28,7 +28,12 @@ pub enum Refusal {
 
 impl Connection {
     /// Opens a stream with a request's head, which `write` appends as a header block.
-    pub fn open(&mut self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Result<Key, Refusal> {
+    pub fn open(
+        &mut self,
+        ending: Ending,
+        now: Tick,
+        write: impl FnOnce(&mut Vec<u8>, &mut Encoder),
+    ) -> Result<Key, Refusal> {
         let id = if self.highest == 0 { 1 } else { self.highest + 2 };
         if self.failed.is_some() || self.is_going() || id > MAX_31 || self.role == Role::Server {
             return Err(Refusal::Going);
@@ -37,7 +42,7 @@ impl Connection {
             return Err(Refusal::Full);
         }
         self.highest = id;
-        let mut stream = self.new_stream(id);
+        let mut stream = self.new_stream(id, now);
         stream.sending = Half::Body;
         let key = self.streams.insert(stream);
         self.block_out(key, ending, write);
@@ -125,13 +130,6 @@ impl Connection {
             return Grant::Gone;
         }
         if room == 0 && wanted > 0 {
-            stream.waits = true;
-            if stream.send_window.room() == 0 {
-                stream.stalled = stream.stalled.min(now);
-            } else {
-                self.waits = true;
-                self.stalled_since = self.stalled_since.min(now);
-            }
             return Grant::Blocked;
         }
         debug_assert_eq!(stream.sending, Half::Body, "a head comes first");
@@ -139,6 +137,12 @@ impl Connection {
         stream.send_window.spend(len);
         stream.pass = priority::charged(stream.pass, stream.priority, len);
         self.send_window.spend(len);
+        if stream.send_window.room() == 0 {
+            stream.stalled = stream.stalled.min(now);
+        }
+        if self.send_window.room() == 0 {
+            self.stalled_since = self.stalled_since.min(now);
+        }
         let end = ending == Ending::Last && len == wanted;
         if end {
             self.sent_all(key);
