@@ -1,4 +1,7 @@
-//! Heads in and out: what one request costs the codec.
+//! Heads in and out: what one request costs the codecs of HTTP/1 and HTTP/2.
+//!
+//! `h2_..._first` is the first message of a connection, all literals; `h2_..._again` is one whose fields are in the
+//! table, but for what never is.
 //!
 //! For people: `cargo bench --bench wire`; for the gate, which counts instructions, see `pieces`.
 //! `httparse_request` and `httparse_response` are the floor that our strictness stands on.
@@ -10,9 +13,13 @@ use std::mem::MaybeUninit;
 
 use pieces::{Piece, Run};
 use turnpike::base::Span;
+use turnpike::wire::forwarded::Scheme;
 use turnpike::wire::h1::body::Body;
 use turnpike::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};
 use turnpike::wire::h1::{Caps, request, response};
+use turnpike::wire::h2::hpack::{Decoder, Encoder};
+use turnpike::wire::h2::message::{self, Content};
+use turnpike::wire::h2::{Section, huffman, write as h2};
 use turnpike::wire::head::{BodyLength, Method, Request, RequestHead, Response, ResponseHead, Version};
 use turnpike::wire::patch::Patch;
 use turnpike::wire::target::{self, PathRules};
@@ -44,7 +51,7 @@ fn piece(name: &str, mut run: impl FnMut() + 'static) -> Piece {
 }
 
 fn main() {
-    pieces::main([parsing(), writing(), others()].into_iter().flatten().collect());
+    pieces::main([parsing(), writing(), sections(), blocks(), others()].into_iter().flatten().collect());
 }
 
 fn parsing() -> Vec<Piece> {
@@ -115,6 +122,132 @@ fn writing() -> Vec<Piece> {
         }),
     ]
 }
+
+/// The block of `REQUEST` as a client would write it, after `before` others.
+fn request_block(before: usize) -> Vec<Vec<u8>> {
+    let mut head = RequestHead::default();
+    request::parse(REQUEST, &Caps::default(), &mut head).expect("a request");
+    let (patch, mut encoder) = (Patch::default(), Encoder::new());
+    let write = |_| {
+        let mut block = Vec::new();
+        h2::request(&mut block, &mut encoder, Scheme::Https, &outgoing_request(&head, &patch));
+        block
+    };
+    (0..=before).map(write).collect()
+}
+
+/// The blocks of `RESPONSE`, likewise.
+fn response_block(before: usize) -> Vec<Vec<u8>> {
+    let mut head = ResponseHead::default();
+    response::parse(RESPONSE, &Caps::default(), Method::Get, &mut head).expect("a response");
+    let (patch, mut encoder) = (Patch::default(), Encoder::new());
+    let write = |_| {
+        let mut block = Vec::new();
+        h2::response(&mut block, &mut encoder, &outgoing_response(&head, &patch));
+        block
+    };
+    (0..=before).map(write).collect()
+}
+
+fn outgoing_request<'a>(head: &'a RequestHead, patch: &'a Patch) -> OutgoingRequest<'a> {
+    OutgoingRequest {
+        request: Request { bytes: black_box(REQUEST), head },
+        method: b"GET",
+        target: head.target.of(REQUEST),
+        host: HostHeader::Received,
+        patch: black_box(patch),
+        body: head.body,
+        after: After::KeepAlive,
+        via: Some(b"turnpike"),
+    }
+}
+
+fn outgoing_response<'a>(head: &'a ResponseHead, patch: &'a Patch) -> OutgoingResponse<'a> {
+    OutgoingResponse {
+        response: Response { bytes: black_box(RESPONSE), head },
+        patch: black_box(patch),
+        body: head.body,
+        method: Method::Get,
+        client: Version::H2,
+        after: After::KeepAlive,
+        date: DATE,
+        via: None,
+    }
+}
+
+/// Reads the last of `blocks` again and again.
+fn reading(name: &str, blocks: Vec<Vec<u8>>, mut understand: impl FnMut(&mut Section) + 'static) -> Piece {
+    let (mut decoder, mut section) = (Decoder::new(4096), Section::default());
+    let last = blocks.len() - 1;
+    for block in &blocks[..last] {
+        decoder.decode(block, &mut section, 16 * 1024).expect("a block");
+    }
+    piece(name, move || {
+        decoder.decode(black_box(&blocks[last]), &mut section, 16 * 1024).expect("a block");
+        understand(&mut section);
+        black_box(&section);
+    })
+}
+
+fn sections() -> Vec<Piece> {
+    let (mut first, mut again, mut head) = (RequestHead::default(), RequestHead::default(), ResponseHead::default());
+    vec![
+        reading("h2_parse_request_first", request_block(0), move |section| {
+            message::request(section, Content::Ended, &mut first).expect("a request");
+        }),
+        reading("h2_parse_request_again", request_block(3), move |section| {
+            message::request(section, Content::Ended, &mut again).expect("a request");
+        }),
+        reading("h2_parse_response_again", response_block(3), move |section| {
+            message::response(section, Content::Follows, Method::Get, &mut head).expect("a response");
+        }),
+    ]
+}
+
+fn blocks() -> Vec<Piece> {
+    let mut head = RequestHead::default();
+    request::parse(REQUEST, &Caps::default(), &mut head).expect("a request");
+    let mut answer = ResponseHead::default();
+    response::parse(RESPONSE, &Caps::default(), Method::Get, &mut answer).expect("a response");
+    let first = answer.clone();
+    let (mut request_out, mut response_out, mut first_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut coded, mut decoded) = (Vec::new(), Vec::new());
+    let patch = Patch::default();
+    let (request_patch, response_patch, first_patch) = (patch.clone(), patch.clone(), patch);
+    let (mut request_encoder, mut response_encoder) = (Encoder::new(), Encoder::new());
+    let fresh = Encoder::new();
+    huffman::encode(COOKIE, &mut coded);
+    vec![
+        piece("h2_write_request_again", move || {
+            request_out.clear();
+            let outgoing = outgoing_request(&head, &request_patch);
+            h2::request(&mut request_out, &mut request_encoder, Scheme::Https, &outgoing);
+            black_box(&request_out);
+        }),
+        piece("h2_write_response_first", move || {
+            first_out.clear();
+            h2::response(&mut first_out, &mut fresh.clone(), &outgoing_response(&first, &first_patch));
+            black_box(&first_out);
+        }),
+        piece("h2_write_response_again", move || {
+            response_out.clear();
+            h2::response(&mut response_out, &mut response_encoder, &outgoing_response(&answer, &response_patch));
+            black_box(&response_out);
+        }),
+        piece("huffman_encode_52", || {
+            let mut out = Vec::with_capacity(64);
+            huffman::encode(black_box(COOKIE), &mut out);
+            black_box(&out);
+        }),
+        piece("huffman_decode_52", move || {
+            decoded.clear();
+            assert!(huffman::decode(black_box(&coded), &mut decoded));
+            black_box(&decoded);
+        }),
+    ]
+}
+
+const COOKIE: &[u8] = b"session=0123456789abcdef0123456789abcdef; theme=dark";
 
 fn others() -> Vec<Piece> {
     let mut out = Vec::new();

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::certificate::client_trusting;
 use crate::client::{Client, Lifetime, Outcome, Pace, Plan};
 use crate::compare::Comparison;
+use crate::copier;
 use crate::failure::{Context, Failure};
 use crate::gate;
 use crate::hold::Held;
@@ -45,12 +46,14 @@ enum Command {
     Load(LoadArguments),
     /// Open idle connections, one request on each, and hold them.
     Hold(HoldArguments),
+    /// Run the copier alone: the floor of every proxy.
+    Copy(CopyArguments),
 }
 
 #[derive(Debug, Args)]
 struct CompareArguments {
     /// The proxies, in the order of measuring.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "turnpike,nginx,haproxy")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "turnpike,nginx,haproxy,copier")]
     peers: Vec<Peer>,
     /// The workloads; all of them by default.
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -133,6 +136,16 @@ struct HoldArguments {
     pid: Option<u32>,
 }
 
+#[derive(Debug, Args)]
+struct CopyArguments {
+    /// Where to listen.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Where to copy to.
+    #[arg(long)]
+    to: SocketAddr,
+}
+
 /// A URL in the parts that matter here.
 struct Url {
     tls: bool,
@@ -152,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Origin(arguments) => run_origin(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Hold(arguments) => hold(&arguments),
+        Command::Copy(arguments) => copier::run(arguments.listen, arguments.to).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("loadtest: {failure}");

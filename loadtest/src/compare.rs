@@ -105,7 +105,7 @@ impl Comparison {
         }
         for round in 0..self.rounds {
             for &peer in &self.peers {
-                for (case, per_second) in cases.iter().zip(&rates) {
+                for (case, per_second) in cases.iter().zip(&rates).filter(|(case, _)| peer.can(case)) {
                     check_interrupt()?;
                     let slices = bench.visit(Visit { case: *case, peer, round, per_second: *per_second })?;
                     for slice in slices {
@@ -131,7 +131,9 @@ impl Comparison {
     }
 
     fn measure_memory(&self, bench: &Bench, recorder: &mut Recorder) -> Result<(), Failure> {
-        for &peer in &self.peers {
+        // A copier has no state to speak of, and no shards.
+        let proxies = || self.peers.iter().copied().filter(|peer| *peer != Peer::Copier);
+        for peer in proxies() {
             for shards in [1, 2] {
                 check_interrupt()?;
                 recorder.write(&Record::Rest(bench.rest(peer, shards)?))?;
@@ -139,7 +141,7 @@ impl Comparison {
         }
         // Memory hardly differs from round to round.
         for round in 0..(self.rounds / ROUNDS_PER_IDLE_ROUND).max(1) {
-            for &peer in &self.peers {
+            for peer in proxies() {
                 check_interrupt()?;
                 let memory = bench.idle(peer, round)?;
                 eprintln!("idle               {peer:<9} {:.0} B for each connection", memory.bytes_with_tables());

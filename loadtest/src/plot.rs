@@ -192,6 +192,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::Turnpike => "#0c8599",
         Peer::Nginx => "#adb5bd",
         Peer::Haproxy => "#e8b04b",
+        Peer::Copier => "#dee2e6",
     }
 }
 

@@ -97,3 +97,14 @@ pub const QUERY_PARAMETERS_MAX: usize = 256;
 pub const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of messages that a streaming client's JSON becomes before they leave; the rest of what was read waits.
 pub const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;
+// HTTP/2 (`wire::h2`).
+
+/// Bytes that one field block may decode to (names, values, and 32 for each field), kept or not; above it the
+/// connection ends with ENHANCE_YOUR_CALM. A byte of a block can name kilobytes of the table, so without it a block of
+/// 64 KiB would decode to a quarter of a gigabyte.
+pub const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one field block as it comes in frames; above it the connection ends with ENHANCE_YOUR_CALM, since a block
+/// that is not read to its end leaves the table out of step. Larger than any list that we take.
+pub const H2_BLOCK_BYTES_MAX: usize = 64 * 1024;
+/// Informational heads on one stream; above it the stream is reset.
+pub const H2_INTERIMS_MAX: u8 = 32;

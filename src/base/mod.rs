@@ -6,6 +6,7 @@ pub mod buf;
 pub mod date;
 pub mod fault;
 pub mod limits;
+pub mod marks;
 pub mod rng;
 pub mod span;
 pub mod tick;

@@ -21,6 +21,7 @@ use crate::route::split::{Split, Stick};
 use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::h1::Caps;
+use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
@@ -181,6 +182,17 @@ pub struct ListenerPlan {
     pub connections_per_address_max: u32,
     /// Answers carry this `Server` field; `None` leaves the origin's alone and adds none.
     pub server_field: Option<Arc<str>>,
+    /// HTTP/2.
+    pub http2: Http2Plan,
+}
+
+/// HTTP/2 of a listener. Over TLS it is spoken where ALPN chose it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http2Plan {
+    /// Without TLS, connections that begin with its preface speak it (RFC 9113 section 3.3).
+    pub cleartext: bool,
+    /// What clients may do.
+    pub limits: connection::Config,
 }
 
 /// What is made or passed on so that a request can be followed through all its logs.

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::stream::{Form, Portion, Sink, Source, Stop};
+use crate::edge::stream::{Ending, Form, Portion, Sink, Source, Stop};
 use crate::net::Stream;
 use crate::net::tls::Transport;
 use crate::wire::h1::body::Body;
@@ -145,6 +145,10 @@ impl<S: Stream> Source for BodyReader<S> {
         self.stream.read_idle(buf, until).await
     }
 
+    fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
     fn stopper(&self) -> StopReading<S> {
         StopReading(self.stream.clone())
     }
@@ -159,7 +163,7 @@ pub struct BodyWriter<S: Stream> {
 }
 
 impl<S: Stream> Sink for BodyWriter<S> {
-    async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+    async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(self.side, error.kind())), buf)
     }

@@ -15,6 +15,7 @@ use crate::net::Net;
 use crate::policy::Own;
 use crate::policy::lease::ShardId;
 use crate::route::Table;
+use crate::wire::h2::connection;
 
 /// A plan bound to a shard.
 pub struct Bound<N: Net> {
@@ -25,6 +26,7 @@ pub struct Bound<N: Net> {
     tables: Vec<Table>,
     policies: Vec<Rc<RefCell<Own>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
+    http2: Vec<Rc<connection::Config>>,
 }
 
 impl<N: Net> Bound<N> {
@@ -55,7 +57,8 @@ impl<N: Net> Bound<N> {
         // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
-        Bound { plan, counters, tables, policies, upstreams }
+        let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
+        Bound { plan, counters, tables, policies, upstreams, http2 }
     }
 
     /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
@@ -81,6 +84,11 @@ impl<N: Net> Bound<N> {
     /// The routes of a listener.
     pub fn table(&self, id: ListenerId) -> &Table {
         &self.tables[id.0 as usize]
+    }
+
+    /// What a listener allows connections of HTTP/2.
+    pub fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
+        &self.http2[id.0 as usize]
     }
 
     /// The state of an upstream.

@@ -15,6 +15,7 @@ use crate::base::{Address, Buf, Tick};
 use crate::config::plan::{ClientTimeouts, contains};
 use crate::edge::accept::Door;
 use crate::edge::h1;
+use crate::edge::h2;
 use crate::edge::registry::Place;
 use crate::edge::shard::Shard;
 use crate::link::Counter;
@@ -79,6 +80,8 @@ pub enum Next<N: Net> {
     Close,
     /// Quiet for now.
     Park(Box<Connection<N>>),
+    /// The client speaks HTTP/2; what it sent is in the buffer.
+    Http2(Box<Connection<N>>),
 }
 
 /// Starts the task of one connection.
@@ -94,10 +97,19 @@ pub fn start<N: Net>(shard: &Rc<Shard<N>>, door: &Rc<Door>, stream: N::Stream, p
 async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<Shard<N>>, established: Pin<Box<F>>) {
     let mut next = established.await;
     while let Some(connection) = next.take() {
-        let Next::Park(mut parked) = Box::pin(h1::busy(connection)).await else { break };
-        if wait(&parked).await {
-            parked.idle_since = shard.net.now();
-            next = Some(parked);
+        let after = match connection.chose_http2() {
+            true => Next::Http2(connection),
+            false => Box::pin(h1::busy(connection)).await,
+        };
+        match after {
+            Next::Close => {}
+            Next::Http2(connection) => Box::pin(h2::server::serve(connection)).await,
+            Next::Park(mut parked) => {
+                if wait(&parked).await {
+                    parked.idle_since = shard.net.now();
+                    next = Some(parked);
+                }
+            }
         }
     }
     shard.tell_drained();
@@ -123,6 +135,11 @@ impl<N: Net> Connection<N> {
         let listener = self.door.listener()?;
         let bound = self.shard.bound();
         Some(self.idle_since.after(bound.plan.listener(listener).timeouts.keep_alive))
+    }
+
+    /// TLS settled on HTTP/2.
+    fn chose_http2(&self) -> bool {
+        self.peer.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"))
     }
 
     /// When a quiet connection is parked.

@@ -7,20 +7,19 @@
 use std::cell::Cell;
 
 use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
-use crate::edge::body::{BodyWriter, write_fault};
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
-use crate::edge::relay::{CHUNK_HEADROOM, Chunk, Recoding, Transfer, encode, recoding};
+use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
 use crate::edge::respond::{Answering, Received};
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Form, Sink, Source, Stop};
-use crate::edge::upstream::{InFlight, Origin};
+use crate::edge::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::edge::upstream::InFlight;
 use crate::edge::vars::Vars;
-use crate::net::{Net, Stream};
+use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
-use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
 use crate::wire::head::BodyLength;
+use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 
 /// How a conversation ended, where it ended in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,36 +39,42 @@ pub enum OriginUse {
     Reused,
 }
 
-/// Sends the request over `origin` and the answer to the client.
-pub async fn converse<N: Net, S: Source, K: Client>(
+/// Sends the request to `remote` and the answer to the client.
+pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
-    origin: &Origin<N>,
+    remote: &R,
     flight: &mut InFlight<N>,
     origin_use: OriginUse,
 ) -> Result<Ended, Fault> {
     let scene = exchange.scene;
     let received = Cell::new(0);
-    let encode = recoding(exchange.source.form(), Form::of(scene.request.head.body)) == Recoding::Encode;
-    let upload = Upload { scene, way, received: &received, encode };
+    let recode = recoding(exchange.source.form(), remote.form(scene.request.head.body));
+    match (recode, exchange.work.body_begun) {
+        (Recoding::Decode, false) => exchange.source.decode(),
+        // What was kept of the body for another try is chunked, and this endpoint speaks another version.
+        (Recoding::Decode, true) => return Err(Fault::last(FaultKind::UpstreamClosed)),
+        (Recoding::None | Recoding::Encode, _) => {}
+    }
+    let upload = Upload { scene, way, remote, received: &received, encode: recode == Recoding::Encode };
     let buf = upload.compose(exchange)?;
     let streams = !exchange.source.done() && scene.request.head.body != BodyLength::None;
     let Exchange { source, client, work, .. } = exchange;
     let ended = if streams {
-        at_once(&upload, *source, Answering::new(scene, way, origin, flight, *client, work), buf).await
+        at_once(&upload, *source, Answering::new(scene, way, remote, flight, *client, work), buf).await
     } else {
         let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
-        let (written, mut buf) = origin.stream.write(buf, until).await;
-        if let Err(error) = written {
+        let ending = if streams { Ending::More } else { Ending::Last(source.trailers()) };
+        let (written, mut buf) = remote.upload().write(buf, ending, until).await;
+        if let Err(fault) = written {
             scene.shard.pool.put(buf);
-            let fault = write_fault(Side::Upstream, error.kind());
             Err(match origin_use {
                 OriginUse::First => fault,
                 OriginUse::Reused => stale(fault),
             })
         } else {
             buf.reset(0);
-            let mut answering = Answering::new(scene, way, origin, flight, *client, work);
+            let mut answering = Answering::new(scene, way, remote, flight, *client, work);
             answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
         }
@@ -77,7 +82,7 @@ pub async fn converse<N: Net, S: Source, K: Client>(
     work.record.received.set(received.get());
     let ended = ended?;
     if ended.upgraded {
-        crate::edge::tunnel::run(exchange, way, origin, ended.behind).await;
+        crate::edge::tunnel::run(exchange, way, remote, ended.behind).await;
         return Ok(Ended { reusable: false, again: false });
     }
     Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
@@ -89,14 +94,14 @@ pub fn stale(fault: Fault) -> Fault {
 }
 
 /// Upload and answer side by side.
-async fn at_once<N: Net, S: Source, K: Client>(
-    upload: &Upload<'_, N>,
+async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
+    upload: &Upload<'_, N, R>,
     source: &mut S,
-    mut answering: Answering<'_, N, K>,
+    mut answering: Answering<'_, N, K, R>,
     buf: Buf,
 ) -> Result<Received, Fault> {
     let shard = upload.scene.shard;
-    let origin = answering.origin;
+    let remote = upload.remote;
     let mut replay = std::mem::take(&mut answering.work.replay);
     let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
@@ -104,20 +109,20 @@ async fn at_once<N: Net, S: Source, K: Client>(
     answering.sent_at = Some(&sent_at);
     let stopper = source.stopper();
     let (sent, answered) = duplex(
-        upload.run(source, origin, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
+        upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
         answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
             if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
                 // Not just an end of reading: a body that lasts until the connection closes would look complete.
-                origin.stream.abort();
+                remote.abort();
             }
         },
         |_| {
             // The answer is complete, or has failed, before the request: do not wait for the rest.
             answered_first.set(true);
             stopper.stop();
-            origin.stream.abort();
+            remote.abort();
         },
     )
     .await;
@@ -135,19 +140,20 @@ async fn at_once<N: Net, S: Source, K: Client>(
 }
 
 /// The request's way out.
-struct Upload<'a, N: Net> {
+struct Upload<'a, N: Net, R> {
     scene: Scene<'a, N>,
     way: &'a Way<'a, N>,
+    remote: &'a R,
     received: &'a Cell<u64>,
     encode: bool,
 }
 
-impl<N: Net> Upload<'_, N> {
+impl<N: Net, R: Remote> Upload<'_, N, R> {
     /// Head and the body bytes that are here already, in one buffer.
     fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let scene = self.scene;
         let pool = &scene.shard.pool;
-        write_head(exchange, self.way)?;
+        write_head(exchange, self.way, self.remote)?;
         let Work { out, replay, body_begun, .. } = &mut *exchange.work;
         let here: &[u8] = match scene.request.head.body {
             BodyLength::None => &[],
@@ -173,8 +179,8 @@ impl<N: Net> Upload<'_, N> {
             }
         }
         if self.encode {
-            let chunk = if exchange.source.done() { Chunk::Last } else { Chunk::Earlier };
-            encode(&mut buf, chunk, pool);
+            let ending = if exchange.source.done() { Ending::Last(exchange.source.trailers()) } else { Ending::More };
+            encode(&mut buf, ending, pool);
         }
         let put = buf.prepend(&exchange.work.out);
         debug_assert!(put, "headroom was made above");
@@ -185,21 +191,20 @@ impl<N: Net> Upload<'_, N> {
     async fn run<S: Source>(
         &self,
         source: &mut S,
-        origin: &Origin<N>,
         buf: Buf,
         kept: &mut Kept<'_>,
         sent_at: &Cell<Option<Tick>>,
     ) -> Result<(), Fault> {
         let net = &self.scene.shard.net;
         let until = net.now().after(self.way.proxy.idle).min(self.way.deadline);
-        let (written, buf) = origin.stream.write(buf, until).await;
+        let mut writer = self.remote.upload();
+        let (written, buf) = writer.write(buf, Ending::More, until).await;
         let outcome = match written {
-            Err(error) => {
+            Err(fault) => {
                 self.scene.shard.pool.put(buf);
-                Err(write_fault(Side::Upstream, error.kind()))
+                Err(fault)
             }
             Ok(()) => {
-                let writer = BodyWriter { stream: origin.stream.clone(), side: Side::Upstream };
                 let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
                 let mut sink = Keeping { writer, kept, max };
                 let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
@@ -232,8 +237,8 @@ impl<N: Net> Upload<'_, N> {
 }
 
 /// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
-struct Keeping<'a, 'b, S: Stream> {
-    writer: BodyWriter<S>,
+struct Keeping<'a, 'b, S> {
+    writer: S,
     kept: &'a mut Kept<'b>,
     max: usize,
 }
@@ -244,14 +249,14 @@ struct Kept<'a> {
     whole: &'a Cell<bool>,
 }
 
-impl<S: Stream> Sink for Keeping<'_, '_, S> {
-    async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+impl<S: Sink> Sink for Keeping<'_, '_, S> {
+    async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
         self.kept.whole.set(whole);
         if whole {
             self.kept.replay.extend_from_slice(buf.filled());
         }
-        self.writer.write(buf, until).await
+        self.writer.write(buf, ending, until).await
     }
 
     fn finish(&self) {
@@ -264,7 +269,11 @@ impl<S: Stream> Sink for Keeping<'_, '_, S> {
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, N>) -> Result<(), Fault> {
+fn write_head<N: Net, S, K>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    remote: &impl Remote,
+) -> Result<(), Fault> {
     let scene = exchange.scene;
     let mut host = std::mem::take(&mut exchange.work.value);
     host.clear();
@@ -284,7 +293,7 @@ fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, 
     let Work { out, target, effects, .. } = &mut *exchange.work;
     out.clear();
     let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
-    write::request(
+    let composed = remote.compose(
         out,
         &OutgoingRequest {
             request: scene.request,
@@ -298,5 +307,5 @@ fn write_head<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>, way: &Way<'_, 
         },
     );
     exchange.work.value = host;
-    if written { Ok(()) } else { Err(Fault::last(FaultKind::BadRequest)) }
+    if written { composed } else { Err(Fault::last(FaultKind::BadRequest)) }
 }

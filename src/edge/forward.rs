@@ -14,9 +14,10 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPla
 use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::dial::{self, Speaker};
 use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::registry::Link;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
-use crate::edge::upstream::{InFlight, Origin, Upstream};
+use crate::edge::upstream::{InFlight, Origin, Trust, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route::Wanted;
@@ -114,8 +115,12 @@ async fn tries<N: Net, S: Source, K: Client>(
     }
 }
 
-/// A kept connection is trusted for this long after its last use, where the request can be sent again.
-const TRUSTED: Duration = Duration::from_millis(50);
+/// Which kept connections a request that can be sent again takes without a look: all but those that rested long.
+const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), requests_min: 0 };
+
+/// And one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes in
+/// the same moment is lost to a look, too.
+const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
 /// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of
 /// something else.
@@ -176,8 +181,8 @@ async fn once<N: Net, S: Source, K: Client>(
     exchange.work.record.endpoint = Some(index);
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
-    let trusted = if scene.request.head.method.idempotent() { TRUSTED } else { Duration::ZERO };
-    let (mut origin, origin_use) = match way.upstream.take_idle(index, way.plan, trusted, now) {
+    let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
+    let (mut origin, origin_use) = match way.upstream.take_idle(index, way.plan, trust, now) {
         Some(origin) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
             (origin, OriginUse::Reused)
@@ -185,7 +190,7 @@ async fn once<N: Net, S: Source, K: Client>(
         None => (open(exchange, way, &mut flight).await?, OriginUse::First),
     };
     origin.requests = origin.requests.saturating_add(1);
-    scene.watch.begin(&origin.stream, now);
+    scene.watch.begin(Link::Connection(origin.stream.clone()), now);
     let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
     let client_gone = scene.watch.end();
     let now = scene.shard.net.now();

@@ -12,7 +12,7 @@ use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Scratch;
 use crate::edge::serve;
 use crate::edge::shard::Shard;
-use crate::edge::stream::{Client, Form, Outgoing, Sink, Source};
+use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink, Source};
 use crate::link::Counter;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
@@ -30,6 +30,8 @@ enum Arrival {
     Head,
     Quiet,
     Gone,
+    /// The client begins with the preface of HTTP/2, and may.
+    Http2,
     /// Answer this and close.
     Refused(FaultKind),
 }
@@ -42,6 +44,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
         match arrival(&mut connection, &mut scratch).await {
             Arrival::Quiet => break Next::Park(connection),
             Arrival::Gone => break Next::Close,
+            Arrival::Http2 => break Next::Http2(connection),
             Arrival::Refused(kind) => {
                 refuse(&mut connection, &mut scratch, kind).await;
                 connection.linger().await;
@@ -95,6 +98,9 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
     let until = started.after(listener.timeouts.head);
     loop {
         let bytes = connection.buf.filled();
+        if bytes.starts_with(b"PRI ") && connection.requests == 0 && listener.http2.cleartext {
+            return Arrival::Http2;
+        }
         if scratch.scan.ready(bytes, &listener.caps) {
             match request::parse(bytes, &listener.caps, &mut scratch.request) {
                 Ok(Parsed::Complete) => return Arrival::Head,
@@ -363,7 +369,7 @@ impl<'a, N: Net> H1Client<'a, N> {
 }
 
 impl<N: Net> Sink for H1Client<'_, N> {
-    async fn write(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+    async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(Side::Client, error.kind())), buf)
     }
@@ -416,13 +422,13 @@ impl<N: Net> Client for H1Client<'_, N> {
         );
     }
 
-    async fn commit(&mut self, mut first: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
+    async fn commit(&mut self, mut first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         if !first.prepend(self.out) {
-            let (sent, _) = self.write(Buf::copied(self.out), until).await;
+            let (sent, _) = self.write(Buf::copied(self.out), Ending::More, until).await;
             if sent.is_err() || first.is_empty() {
                 return (sent, first);
             }
         }
-        self.write(first, until).await
+        self.write(first, ending, until).await
     }
 }

@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod forward;
 pub mod gate;
 pub mod h1;
+mod h2;
 pub mod lease;
 pub mod prepare;
 pub mod record;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 
 use crate::base::Tick;
+use crate::edge::h2;
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
 
@@ -44,8 +45,26 @@ struct Entry<N: Net> {
 /// and our answer, so housekeeping looks for a close and then breaks off the upstream's side.
 pub struct Watch<N: Net> {
     since: Cell<Tick>,
-    origin: RefCell<Option<Rc<Transport<N::Stream>>>>,
+    origin: RefCell<Option<Link<N>>>,
     gone: Cell<bool>,
+}
+
+/// What an exchange's answer comes from.
+pub enum Link<N: Net> {
+    /// A connection.
+    Connection(Rc<Transport<N::Stream>>),
+    /// A stream of one.
+    Stream(h2::Handle<N>),
+}
+
+impl<N: Net> Link<N> {
+    fn abort(&self) {
+        match self {
+            // Not just an end of reading: a body that lasts until the connection closes would look complete.
+            Link::Connection(connection) => connection.abort(),
+            Link::Stream(stream) => stream.abort(),
+        }
+    }
 }
 
 impl<N: Net> Default for Watch<N> {
@@ -56,10 +75,9 @@ impl<N: Net> Default for Watch<N> {
 
 impl<N: Net> Watch<N> {
     /// From `now` on the exchange depends on `origin`.
-    pub fn begin(&self, origin: &Rc<Transport<N::Stream>>, now: Tick) {
+    pub fn begin(&self, origin: Link<N>, now: Tick) {
         self.since.set(now);
-        self.gone.set(false);
-        *self.origin.borrow_mut() = Some(origin.clone());
+        *self.origin.borrow_mut() = Some(origin);
     }
 
     /// It no longer does. True where the client was found to be gone meanwhile.
@@ -69,12 +87,17 @@ impl<N: Net> Watch<N> {
     }
 
     fn look(&self, client: &Transport<N::Stream>, now: Tick) {
-        let origin = self.origin.borrow();
-        let Some(origin) = &*origin else { return };
-        let due = now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
+        let waits = self.origin.borrow().is_some();
+        let due = waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
         if due && client.peek() == Peek::Closed {
-            self.gone.set(true);
-            // Not just an end of reading: a body that lasts until the connection closes would look complete.
+            self.break_off();
+        }
+    }
+
+    /// The client has gone: what the exchange waits for is broken off.
+    pub fn break_off(&self) {
+        self.gone.set(true);
+        if let Some(origin) = &*self.origin.borrow() {
             origin.abort();
         }
     }

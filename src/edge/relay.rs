@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
-use crate::edge::stream::{Form, Portion, Sink, Source};
+use crate::edge::stream::{Ending, Form, Portion, Sink, Source};
 use crate::net::Net;
 
 /// Room before a portion for the chunk header that recoding puts there: CRLF, 16 hex digits, CRLF.
@@ -48,11 +48,12 @@ impl<N: Net> Transfer<'_, N> {
             if let Err(fault) = self.count(portion) {
                 return (Err(fault), buf);
             }
+            let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
             if self.encode {
-                encode(&mut buf, if portion.done { Chunk::Last } else { Chunk::Earlier }, self.pool);
+                encode(&mut buf, ending, self.pool);
             }
-            if !buf.is_empty() {
-                let (written, returned) = sink.write(buf, self.until(self.sink_idle)).await;
+            if !buf.is_empty() || portion.done {
+                let (written, returned) = sink.write(buf, ending, self.until(self.sink_idle)).await;
                 buf = returned;
                 if let Err(fault) = written {
                     return (Err(self.timely(fault)), buf);
@@ -98,25 +99,21 @@ impl<N: Net> Transfer<'_, N> {
     }
 }
 
-/// Which of a body's chunks a portion becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunk {
-    /// More will follow.
-    Earlier,
-    /// The body ends with it.
-    Last,
-}
-
 /// Puts a plain portion into the chunked coding, in place where there is room.
-pub fn encode(buf: &mut Buf, chunk: Chunk, pool: &BufPool) {
+pub fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
+    let trailers = match ending {
+        Ending::More => 0,
+        Ending::Last(trailers) => trailers.len(),
+    };
+    let tailroom = CHUNK_TAILROOM + trailers;
     let mut digits = [0; CHUNK_HEADROOM];
     let header = chunk_header(buf.len(), &mut digits);
     let framed = !buf.is_empty();
-    if buf.headroom() < header.len() || buf.spare() < CHUNK_TAILROOM {
-        let mut roomy = pool.take(buf.len() + CHUNK_HEADROOM + CHUNK_TAILROOM);
-        if roomy.capacity() < buf.len() + CHUNK_HEADROOM + CHUNK_TAILROOM {
+    if buf.headroom() < header.len() || buf.spare() < tailroom {
+        let mut roomy = pool.take(buf.len() + CHUNK_HEADROOM + tailroom);
+        if roomy.capacity() < buf.len() + CHUNK_HEADROOM + tailroom {
             // Above the largest class there is no pooled buffer; this one is freed after use.
-            roomy = Buf::with_capacity(buf.len() + CHUNK_HEADROOM + CHUNK_TAILROOM);
+            roomy = Buf::with_capacity(buf.len() + CHUNK_HEADROOM + tailroom);
         }
         roomy.reset(CHUNK_HEADROOM);
         let copied = roomy.append(buf.filled());
@@ -127,8 +124,8 @@ pub fn encode(buf: &mut Buf, chunk: Chunk, pool: &BufPool) {
     if framed {
         fits = buf.prepend(header) && buf.append(b"\r\n");
     }
-    if chunk == Chunk::Last {
-        fits = fits && buf.append(b"0\r\n\r\n");
+    if let Ending::Last(trailers) = ending {
+        fits = fits && buf.append(b"0\r\n") && buf.append(trailers) && buf.append(b"\r\n");
     }
     debug_assert!(fits, "room for a chunk's frame was made above");
 }
@@ -177,13 +174,13 @@ mod tests {
         let mut roomy = pool.take(4096);
         roomy.reset(CHUNK_HEADROOM);
         assert!(roomy.append(b"hello, world, chunk"));
-        encode(&mut roomy, Chunk::Earlier, &pool);
+        encode(&mut roomy, Ending::More, &pool);
         assert_eq!(roomy.filled(), b"13\r\nhello, world, chunk\r\n");
         let mut tight = Buf::copied(b"tail");
-        encode(&mut tight, Chunk::Last, &pool);
-        assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\n\r\n");
+        encode(&mut tight, Ending::Last(b"Sum: 1\r\n"), &pool);
+        assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\nSum: 1\r\n\r\n");
         let mut nothing = Buf::empty();
-        encode(&mut nothing, Chunk::Last, &pool);
+        encode(&mut nothing, Ending::BARE, &pool);
         assert_eq!(nothing.filled(), b"0\r\n\r\n");
     }
 }

@@ -6,7 +6,7 @@ use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::Exchange;
 use crate::edge::gate;
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Outgoing, Source};
+use crate::edge::stream::{Client, Ending, Outgoing, Source};
 use crate::edge::vars::Vars;
 use crate::net::Net;
 use crate::wire::field::Known;
@@ -70,7 +70,7 @@ pub async fn send<N: Net, S: Source, K: Client>(
         record.sent.set(body.len() as u64);
     }
     let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
-    let (sent, buf) = client.commit(buf, until).await;
+    let (sent, buf) = client.commit(buf, Ending::BARE, until).await;
     pool.put(buf);
     sent
 }
@@ -121,7 +121,7 @@ pub async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, 
     let response = Response { bytes: &[], head: &head };
     client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
     let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
-    let (sent, _) = client.commit(Buf::empty(), until).await;
+    let (sent, _) = client.commit(Buf::empty(), Ending::More, until).await;
     sent
 }
 

@@ -7,19 +7,18 @@ use std::cell::Cell;
 use std::io::ErrorKind;
 
 use crate::balance::Outcome;
-use crate::base::{Buf, Fault, FaultKind, Side, Tick, limits};
-use crate::edge::body::BodyReader;
+use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::converse::stale;
 use crate::edge::exchange::Scene;
 use crate::edge::forward::Way;
 use crate::edge::gate;
-use crate::edge::relay::{Chunk, Recoding, Transfer, encode, recoding};
+use crate::edge::relay::{Recoding, Transfer, encode, recoding};
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Outgoing, Source};
-use crate::edge::upstream::{InFlight, Origin};
+use crate::edge::stream::{Client, Ending, Outgoing, Remote, Source};
+use crate::edge::upstream::InFlight;
 use crate::link::UpstreamCounter;
-use crate::net::{Net, Stream};
-use crate::wire::h1::{Caps, Parsed, response};
+use crate::net::Net;
+use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Response};
 use crate::wire::patch::Patch;
 use crate::wire::upgrade;
@@ -41,13 +40,13 @@ pub struct Received {
 }
 
 /// The answer's side of a conversation.
-pub struct Answering<'a, N: Net, K> {
+pub struct Answering<'a, N: Net, K, R> {
     /// What it is about.
     pub scene: Scene<'a, N>,
     /// Which way.
     pub way: &'a Way<'a, N>,
-    /// The connection it comes from.
-    pub origin: &'a Origin<N>,
+    /// Where it comes from.
+    pub remote: &'a R,
     /// The try.
     pub flight: &'a mut InFlight<N>,
     /// Where it goes.
@@ -62,17 +61,17 @@ pub struct Answering<'a, N: Net, K> {
     pub headed: Tick,
 }
 
-impl<'a, N: Net, K: Client> Answering<'a, N, K> {
+impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     /// An answer on a fresh connection, without an upload beside it.
     pub fn new(
         scene: Scene<'a, N>,
         way: &'a Way<'a, N>,
-        origin: &'a Origin<N>,
+        remote: &'a R,
         flight: &'a mut InFlight<N>,
         client: &'a mut K,
         work: &'a mut Work,
-    ) -> Answering<'a, N, K> {
-        Answering { scene, way, origin, flight, client, work, reused: false, sent_at: None, headed: Tick::ZERO }
+    ) -> Answering<'a, N, K, R> {
+        Answering { scene, way, remote, flight, client, work, reused: false, sent_at: None, headed: Tick::ZERO }
     }
 
     /// Reads the answer with `buf` and passes it on.
@@ -129,7 +128,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         let method = self.scene.request.head.method;
         loop {
             if !buf.is_empty() {
-                match response::parse(buf.filled(), &caps, method, &mut self.work.response) {
+                match self.remote.parse(&buf, &caps, method, &mut self.work.response) {
                     Ok(Parsed::Complete) => return (buf, Ok(())),
                     Ok(Parsed::Partial) => {}
                     Err(kind) => return (buf, Err(Fault::last(kind))),
@@ -167,13 +166,13 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
         let Some(sent_at) = self.sent_at else {
             let until = began.after(allowed).min(self.way.deadline);
-            let (read, buf) = self.origin.stream.read(buf, until).await;
+            let (read, buf) = self.remote.read(buf, until).await;
             return (buf, read.map_err(|error| error.kind()));
         };
         loop {
             let from = sent_at.get().unwrap_or_else(|| net.now());
             let until = from.after(allowed).min(self.way.deadline);
-            let (read, returned) = self.origin.stream.read_idle(buf, until).await;
+            let (read, returned) = self.remote.read_idle(buf, until).await;
             buf = returned;
             match read {
                 Ok(count) => return (buf, Ok(count)),
@@ -216,7 +215,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
         self.client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
-        let (sent, _) = self.client.commit(Buf::empty(), self.client_until()).await;
+        let (sent, _) = self.client.commit(Buf::empty(), Ending::More, self.client_until()).await;
         sent
     }
 
@@ -239,7 +238,7 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         self.commit_mark();
         let behind = Buf::copied(buf.filled());
         buf.reset(limits::HEADROOM);
-        let (sent, buf) = self.client.commit(buf, until).await;
+        let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
         self.scene.shard.pool.put(buf);
         sent?;
         Ok(Received { reusable: false, again: false, upgraded: true, behind })
@@ -270,34 +269,34 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
 
     /// The final head and its body.
     async fn pass_on(&mut self, mut buf: Buf) -> Result<Received, Fault> {
-        self.adapt(&buf);
         let length = self.work.response.body;
         let (framed, form) = self.client.framing(length);
-        self.compose(&buf, framed);
-        buf.consume(self.work.response.len);
-
-        let mut reader = BodyReader::new(self.origin.stream.clone(), Side::Upstream, length);
+        let mut reader = self.remote.body(length);
         let recode = recoding(reader.form(), form);
         if recode == Recoding::Decode {
             reader.decode();
         }
-        let portion = match reader.accept(&mut buf, 0) {
+        // The beginning of the body is judged before the head is written: what is wrong with it is still answered.
+        let portion = match reader.accept(&mut buf, self.work.response.len) {
             Ok(portion) => portion,
             Err(fault) => {
                 self.scene.shard.pool.put(buf);
                 return Err(fault);
             }
         };
+        self.adapt(&buf);
+        self.compose(&buf, framed);
+        buf.consume(self.work.response.len);
         let bodiless = length == BodyLength::None;
+        let ending = if portion.done { Ending::Last(reader.trailers()) } else { Ending::More };
         let encodes = recode == Recoding::Encode && !bodiless;
         if encodes && (portion.done || !buf.is_empty()) {
-            let chunk = if portion.done { Chunk::Last } else { Chunk::Earlier };
-            encode(&mut buf, chunk, &self.scene.shard.pool);
+            encode(&mut buf, ending, &self.scene.shard.pool);
         }
         let sent = Cell::new(portion.content);
         self.commit_mark();
         let until = self.client_until();
-        let (committed, buf) = self.client.commit(buf, until).await;
+        let (committed, buf) = self.client.commit(buf, ending, until).await;
         let outcome = match committed {
             Ok(()) if portion.done || bodiless => {
                 self.scene.shard.pool.put(buf);
@@ -311,17 +310,11 @@ impl<'a, N: Net, K: Client> Answering<'a, N, K> {
         };
         self.work.record.sent.set(sent.get());
         outcome?;
-        let reusable = self.work.response.keep_alive && reader.done() && !reader.has_leftover();
+        let reusable = self.work.response.keep_alive && self.remote.stands(&reader);
         Ok(Received { reusable, again: false, upgraded: false, behind: Buf::empty() })
     }
 
-    async fn rest(
-        &mut self,
-        reader: &mut BodyReader<N::Stream>,
-        buf: Buf,
-        recode: Recoding,
-        sent: &Cell<u64>,
-    ) -> Result<(), Fault> {
+    async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {
         let transfer = Transfer {
             net: &self.scene.shard.net,
             pool: &self.scene.shard.pool,

@@ -24,6 +24,8 @@ pub struct Scratch {
     pub scan: HeadScan,
     /// Serialised response head.
     pub out: Vec<u8>,
+    /// The bytes of a head that came over HTTP/2.
+    pub arena: Vec<u8>,
     /// The rest.
     pub work: Work,
 }

@@ -7,8 +7,10 @@
 use std::future::Future;
 use std::io;
 
-use crate::base::{Buf, Fault, Tick};
-use crate::wire::head::{BodyLength, Response};
+use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
+use crate::wire::outgoing::OutgoingRequest;
 use crate::wire::patch::Patch;
 
 /// What the raw bytes of a body are.
@@ -41,6 +43,21 @@ pub struct Portion {
     pub full: bool,
 }
 
+/// Whether more of a body follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<'a> {
+    /// Yes.
+    More,
+    /// No. Behind it come these trailer fields, each a line with its CRLF; usually there are none. In the chunked form
+    /// the bytes themselves hold them.
+    Last(&'a [u8]),
+}
+
+impl Ending<'_> {
+    /// The end of a body without trailers.
+    pub const BARE: Ending<'static> = Ending::Last(b"");
+}
+
 /// Yields the rest of a body.
 pub trait Source {
     /// Ends its reads from outside.
@@ -60,6 +77,8 @@ pub trait Source {
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
     /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` nothing is lost.
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
+    fn trailers(&self) -> &[u8];
     /// What makes a pending read return soon, as if the body had broken off.
     fn stopper(&self) -> Self::Stopper;
 }
@@ -72,8 +91,8 @@ pub trait Stop {
 
 /// Takes the rest of a body.
 pub trait Sink {
-    /// Sends the whole window of `buf`.
-    fn write(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
+    /// Sends the whole window of `buf`, which may be empty at the end.
+    fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
     /// Ends our side of an upgraded connection.
     fn finish(&self);
     /// Breaks the connection or stream, so that what was sent is not taken for complete.
@@ -104,5 +123,32 @@ pub trait Client: Sink {
     /// Serialises a head and keeps it for `commit`.
     fn compose(&mut self, outgoing: Outgoing<'_>);
     /// Sends the composed head and `first`, in one write where they fit together.
-    fn commit(&mut self, first: Buf, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
+    fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick)
+    -> impl Future<Output = (Result<(), Fault>, Buf)>;
+}
+
+/// The endpoint's side of one conversation: takes a request and yields its answer.
+pub trait Remote {
+    /// Yields the answer's body.
+    type Body: Source;
+    /// Takes the request's body.
+    type Upload: Sink;
+    /// The form in which `Upload` wants a body of that length.
+    fn form(&self, length: BodyLength) -> Form;
+    /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault>;
+    /// Where the request's head and body go.
+    fn upload(&self) -> Self::Upload;
+    /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.
+    fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// As `read`, but after `TimedOut` it can be called again.
+    fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// Understands the head at the front of what was read. Its spans count from there.
+    fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind>;
+    /// The body behind the head that was parsed last.
+    fn body(&self, length: BodyLength) -> Self::Body;
+    /// Does what carried the answer stand at a boundary between messages, now that `body` was read?
+    fn stands(&self, body: &Self::Body) -> bool;
+    /// Breaks the conversation off, so that the endpoint does not work for nobody.
+    fn abort(&self);
 }

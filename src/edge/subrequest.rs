@@ -12,7 +12,7 @@ use crate::edge::exchange::Scene;
 use crate::edge::gate;
 use crate::edge::scratch::Work;
 use crate::edge::stream::Source;
-use crate::edge::upstream::Origin;
+use crate::edge::upstream::{Origin, Trust};
 use crate::net::{Net, Stream};
 use crate::policy::{self, Decision, Reply};
 use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
@@ -62,7 +62,7 @@ async fn send<N: Net>(
             cluster.pick(None, None, &Tried::NONE, now, &mut shard.rng.borrow_mut()).map_err(Fault::last)?
         };
         let mut flight = upstream.begin(picked, now);
-        let kept = upstream.take_idle(picked, plan, Duration::ZERO, now);
+        let kept = upstream.take_idle(picked, plan, Trust::NONE, now);
         let reused = kept.is_some();
         let speaker = Speaker { client: &scene.peer.address, local: &scene.peer.local };
         let origin = match kept {

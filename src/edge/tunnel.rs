@@ -3,21 +3,19 @@
 use std::cell::Cell;
 use std::io::ErrorKind;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick, limits};
-use crate::edge::body::{BodyReader, BodyWriter};
+use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::Exchange;
 use crate::edge::forward::Way;
-use crate::edge::stream::{Client, Sink, Source, Stop};
-use crate::edge::upstream::Origin;
-use crate::net::{Net, Stream};
+use crate::edge::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::net::Net;
 use crate::wire::head::BodyLength;
 
 /// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
-pub async fn run<N: Net, S: Source, K: Client>(
+pub async fn run<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
-    origin: &Origin<N>,
+    remote: &R,
     behind: Buf,
 ) {
     let Exchange { scene, source, client, work } = exchange;
@@ -27,8 +25,8 @@ pub async fn run<N: Net, S: Source, K: Client>(
     shard.tunnels.set(shard.tunnels.get() + 1);
     let last = Cell::new(shard.net.now());
     let side = Pipe { net: &shard.net, way, last: &last, failed: &Cell::new(false) };
-    let mut up = BodyWriter { stream: origin.stream.clone(), side: Side::Upstream };
-    let mut down = BodyReader::new(origin.stream.clone(), Side::Upstream, BodyLength::UntilClose);
+    let mut up = remote.upload();
+    let mut down = remote.body(BodyLength::UntilClose);
     let (received, sent) = (Cell::new(0), Cell::new(0));
     let stopper = source.stopper();
     let first_up = Buf::copied(scene.behind);
@@ -36,7 +34,7 @@ pub async fn run<N: Net, S: Source, K: Client>(
         if outcome.is_err() {
             side.failed.set(true);
             stopper.stop();
-            origin.stream.abort();
+            remote.abort();
         }
     };
     let (up_end, down_end) = duplex(
@@ -75,7 +73,7 @@ impl<N: Net> Pipe<'_, N> {
     ) -> Result<(), Fault> {
         if !first.is_empty() {
             count.set(first.len() as u64);
-            let (written, _) = sink.write(first, self.until()).await;
+            let (written, _) = sink.write(first, Ending::More, self.until()).await;
             written?;
         }
         loop {
@@ -99,7 +97,7 @@ impl<N: Net> Pipe<'_, N> {
                 Err(_) => return Err(Fault::last(FaultKind::ClientClosed)),
             }
             self.last.set(self.net.now());
-            let (written, returned) = sink.write(buf, self.until()).await;
+            let (written, returned) = sink.write(buf, Ending::More, self.until()).await;
             buf = returned;
             written?;
         }

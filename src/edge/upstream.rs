@@ -5,16 +5,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
-use crate::base::{Fault, FaultKind, Rng, Tick};
+use crate::base::{Buf, Fault, FaultKind, Rng, Side, Tick};
 use crate::config::plan::UpstreamPlan;
+use crate::edge::body::{BodyReader, BodyWriter};
+use crate::edge::stream::{Form, Remote, Source};
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
+use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::outgoing::OutgoingRequest;
 
 /// One shard's side of one upstream.
 pub struct Upstream<N: Net> {
@@ -24,6 +30,24 @@ pub struct Upstream<N: Net> {
     idle_count: Cell<usize>,
     open_count: Cell<usize>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// Which kept connections are taken to be open without a look.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// Those that rested for less than this,
+    pub rested_max: Duration,
+    /// and that carried at least so many requests.
+    pub requests_min: u32,
+}
+
+impl Trust {
+    /// None.
+    pub const NONE: Trust = Trust { rested_max: Duration::ZERO, requests_min: 0 };
+
+    fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
+        origin.requests >= self.requests_min && now.since(origin.idle_since) < self.rested_max
+    }
 }
 
 /// A connection to an endpoint. Dropping it closes it and tells the cluster.
@@ -178,21 +202,14 @@ impl<N: Net> Upstream<N> {
         cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one. One that was used within `trusted` is not
-    /// looked at: the look is a system call, and a request that may be sent again loses nothing where the peer closed
-    /// just now.
-    pub fn take_idle(
-        &self,
-        index: EndpointIndex,
-        plan: &UpstreamPlan,
-        trusted: Duration,
-        now: Tick,
-    ) -> Option<Origin<N>> {
+    /// A kept connection to `index` that is fit to use, if there is one. One that `trust` covers is not looked at: the
+    /// look is a system call.
+    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, trust: Trust, now: Tick) -> Option<Origin<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
             let same = origin.index == index;
-            let quiet = now.since(origin.idle_since) < trusted || origin.stream.peek() == Peek::Quiet;
+            let quiet = trust.covers(&origin, now) || origin.stream.peek() == Peek::Quiet;
             if same && quiet && !origin.is_worn(plan, now) {
                 return Some(origin);
             }
@@ -261,6 +278,49 @@ impl<N: Net> Upstream<N> {
         let all = std::mem::take(&mut *self.idle.borrow_mut());
         self.idle_count.set(0);
         drop(all);
+    }
+}
+
+/// HTTP/1: a conversation has the whole connection.
+impl<N: Net> Remote for Origin<N> {
+    type Body = BodyReader<N::Stream>;
+    type Upload = BodyWriter<N::Stream>;
+
+    fn form(&self, length: BodyLength) -> Form {
+        Form::of(length)
+    }
+
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
+        write::request(out, outgoing);
+        Ok(())
+    }
+
+    fn upload(&self) -> BodyWriter<N::Stream> {
+        BodyWriter { stream: self.stream.clone(), side: Side::Upstream }
+    }
+
+    async fn read(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read(buf, until).await
+    }
+
+    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read_idle(buf, until).await
+    }
+
+    fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
+        response::parse(buf.filled(), caps, method, head)
+    }
+
+    fn body(&self, length: BodyLength) -> BodyReader<N::Stream> {
+        BodyReader::new(self.stream.clone(), Side::Upstream, length)
+    }
+
+    fn stands(&self, body: &BodyReader<N::Stream>) -> bool {
+        body.done() && !body.has_leftover()
+    }
+
+    fn abort(&self) {
+        self.stream.abort();
     }
 }
 

@@ -3,6 +3,8 @@
 //! The fuzz targets and the unit tests call the same functions, so that a seed that once broke something is tried on
 //! every test run. A broken property panics; nothing here is part of the gateway.
 
+mod blocks;
+
 use crate::base::FaultKind;
 use crate::wire::field::Known;
 use crate::wire::forwarded::{ForwardedPlan, Inbound, Scheme, Source, Treatment};
@@ -14,6 +16,8 @@ use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, Respon
 use crate::wire::patch::Patch;
 use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules};
 use crate::wire::{proxy as proxy_protocol, target as targets};
+
+pub use blocks::blocks;
 
 /// The host of requests that name none.
 const HOST: &[u8] = b"origin.example";

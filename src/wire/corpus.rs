@@ -4,6 +4,7 @@
 //! The data are not part of the project; where they are absent the tests say so and pass.
 
 mod compliance;
+mod sections;
 mod smuggling;
 
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 9] = [
+    let targets: [(&str, Check); 10] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -110,6 +111,7 @@ fn fuzz_seeds() {
         ("grpc_body", grpc::check::body),
         ("grpc_json", grpc::check::transcoded),
         ("grpc_load", grpc::check::loaded),
+        ("blocks", check::blocks),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

@@ -115,6 +115,37 @@ impl KnownSet {
     }
 }
 
+/// Which known names a head has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// At least once.
+    pub once: KnownSet,
+    /// At least twice.
+    pub twice: KnownSet,
+    /// In a form with `_` for `-`.
+    pub underscored: KnownSet,
+}
+
+impl Seen {
+    /// Takes note of one more field, and says which name it goes by.
+    #[inline(always)]
+    pub const fn note(&mut self, class: Class) -> Known {
+        match class {
+            Class::Name(Known::Other) => Known::Other,
+            Class::Name(known) => {
+                self.twice = self.twice.or(self.once.and(KnownSet::of(&[known])));
+                self.once.insert(known);
+                known
+            }
+            Class::Underscored(known) => {
+                self.underscored.insert(known);
+                self.once.insert(Known::Underscored);
+                Known::Underscored
+            }
+        }
+    }
+}
+
 const _: () = assert!(Known::ALL.len() + 2 <= 64, "a set of names is 64 bits");
 
 const SLOTS_LEN: usize = 256;

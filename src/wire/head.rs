@@ -7,6 +7,7 @@
 use smallvec::SmallVec;
 
 use crate::base::Span;
+use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Known, KnownSet};
 
 /// A method that rules may name (RFC 9110 section 9, RFC 5789, RFC 4918 by token).
@@ -114,7 +115,12 @@ pub struct Fields {
     /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
     /// more than there are.
     pub names: KnownSet,
+    /// The lines that came as never-indexed literals of HPACK, as bits; they leave as such where they leave as HTTP/2
+    /// (RFC 7541 section 6.2.3).
+    pub never_indexed: u128,
 }
+
+const _: () = assert!(FIELDS_MAX <= 128, "fields with a mark are a set of 128 bits");
 
 impl Fields {
     /// Adds a line.
@@ -159,7 +165,9 @@ pub struct RequestHead {
     pub query: Option<Span>,
     /// Host (and port) from the target's authority or the Host field, validated. Empty only for HTTP/1.0 without Host.
     pub authority: Span,
-    /// The scheme of an absolute-form target said `https`.
+    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441 section 4); empty for any other request.
+    pub protocol: Span,
+    /// The scheme of an absolute-form target, or of HTTP/2's `:scheme`, said `https`.
     pub absolute_https: bool,
     /// The message's version.
     pub version: Version,
@@ -171,7 +179,7 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// `Expect: 100-continue` was sent.
     pub expects_continue: bool,
-    /// `Connection: upgrade` with an `Upgrade` field.
+    /// `Connection: upgrade` with an `Upgrade` field, or an extended CONNECT.
     pub upgrade: bool,
     /// `TE: trailers` was sent.
     pub accepts_trailers: bool,

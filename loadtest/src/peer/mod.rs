@@ -24,6 +24,7 @@ use crate::failure::{Context, Failure};
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
 use crate::process::Tree;
 use crate::socket::free_address;
+use crate::workload::{Case, Kind, PathChoice, Security};
 
 /// A proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum Peer {
     Nginx,
     /// HAProxy as Debian builds it.
     Haproxy,
+    /// The floor: the harness's own copier of bytes, which is no HTTP proxy at all.
+    Copier,
 }
 
 /// What a proxy shall do.
@@ -106,7 +109,21 @@ impl fmt::Display for Peer {
             Peer::Turnpike => "turnpike",
             Peer::Nginx => "nginx",
             Peer::Haproxy => "haproxy",
+            Peer::Copier => "copier",
         })
+    }
+}
+
+impl Peer {
+    /// Can it do this case at all? What only copies bytes ends no TLS and knows no routes.
+    pub fn can(self, case: &Case) -> bool {
+        let plain = match case.kind {
+            Kind::Exchanges(exchanges) => {
+                exchanges.security == Security::Plain && exchanges.path == PathChoice::Single && case.name != "routes-1"
+            }
+            Kind::Streams | Kind::Idle => true,
+        };
+        plain || self != Peer::Copier
     }
 }
 
@@ -125,6 +142,7 @@ impl Programs {
             Peer::Turnpike => vec![self.turnpike.clone()],
             Peer::Nginx => vec!["/usr/sbin/nginx".into(), "/usr/local/sbin/nginx".into()],
             Peer::Haproxy => vec!["/usr/sbin/haproxy".into(), "/usr/local/sbin/haproxy".into()],
+            Peer::Copier => std::env::current_exe().into_iter().collect(),
         };
         places.into_iter().find(|place| place.is_file())
     }
@@ -161,6 +179,7 @@ impl Programs {
         let argument = match peer {
             Peer::Turnpike => "version",
             Peer::Nginx | Peer::Haproxy => "-v",
+            Peer::Copier => "--version",
         };
         let output =
             Command::new(program).arg(argument).output().context(format_args!("asking {peer} for its version"))?;
@@ -195,6 +214,14 @@ impl Programs {
             Peer::Turnpike => turnpike::configure(&place, &mut command)?,
             Peer::Nginx => nginx::configure(&place, &mut command)?,
             Peer::Haproxy => haproxy::configure(&place, &mut command)?,
+            Peer::Copier => {
+                command
+                    .arg("copy")
+                    .arg("--listen")
+                    .arg(place.listen.to_string())
+                    .arg("--to")
+                    .arg(setup.origin.to_string());
+            }
         }
         let output = File::create(directory.join(OUTPUT)).context("making a file for a proxy's output")?;
         let errors = output.try_clone().context("making a file for a proxy's output")?;

@@ -7,19 +7,24 @@ use crate::base::{Address, limits};
 use crate::config::compile::Compiler;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{ClientTimeouts, IdPlan, ListenerPlan};
+use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan};
 use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
-use crate::config::spec::listener::ListenerSpec;
+use crate::config::spec::listener::{Http2Spec, ListenerSpec};
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ForwardedPlan, Source, Treatment};
 use crate::wire::h1::Caps;
+use crate::wire::h2::connection;
 use crate::wire::target::{Backslash, EncodedSlash, PathRules};
 
 /// Our name in `Via`.
 const VIA_NAME: &str = "turnpike";
+/// Streams of one connection; each may have an exchange.
+const STREAMS_MAX: u32 = 1_024;
+/// The window that RFC 9113 gives every connection and stream.
+const WINDOW_MIN: u64 = 64 << 10;
 
 impl Compiler<'_> {
     /// Compiles every listener that is right so far.
@@ -81,6 +86,7 @@ impl Compiler<'_> {
             path_rules: path_rules(&listener.paths),
             caps: self.caps(&limits, listener.limits.place),
             timeouts: client_timeouts(&timeouts),
+            http2: self.http2(&listener.http2, &limits),
             requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),
             connections_per_address_max: capped(limits.connections_per_address.some().map_or(0, |count| count.0)),
             server_field,
@@ -134,6 +140,32 @@ impl Compiler<'_> {
             request_line_bytes: limits.request_line.0 as usize,
             fields: limits.fields.0 as usize,
         }
+    }
+
+    fn http2(&mut self, spec: &Placed<Http2Spec>, limits: &Limits) -> Http2Plan {
+        let Http2Spec { cleartext, streams, stream_window, connection_window } = &spec.value;
+        let fallback = connection::Config::default();
+        let streams_max = streams.unwrap_or(fallback.streams_max);
+        if !(1..=STREAMS_MAX).contains(&streams_max) {
+            self.error(spec.place, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
+        }
+        let stream_window = stream_window.as_ref().map_or(u64::from(fallback.stream_window), |size| size.0);
+        if !(WINDOW_MIN..=16 << 20).contains(&stream_window) {
+            self.error(spec.place, "`http2.stream_window` is 64KiB to 16MiB");
+        }
+        let connection_window = connection_window.as_ref().map_or(u64::from(fallback.connection_window), |size| size.0);
+        if !(WINDOW_MIN..=64 << 20).contains(&connection_window) {
+            self.error(spec.place, "`http2.connection_window` is 64KiB to 64MiB");
+        }
+        let limits = connection::Config {
+            streams_max,
+            stream_window: stream_window as u32,
+            connection_window: connection_window as u32,
+            header_list_max: limits.head.0 as u32,
+            connect_protocol: true,
+            ..fallback
+        };
+        Http2Plan { cleartext: *cleartext, limits }
     }
 
     fn forwarded(&mut self, listener: &ListenerSpec) -> ForwardedPlan {

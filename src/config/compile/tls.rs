@@ -176,10 +176,10 @@ impl Compiler<'_> {
     }
 
     fn alpn(&mut self, spec: Option<&Many<Placed<String>>>) -> Vec<Vec<u8>> {
-        let Some(spec) = spec else { return vec![b"http/1.1".to_vec()] };
-        for protocol in spec.iter().filter(|protocol| protocol.value != "http/1.1") {
+        let Some(spec) = spec else { return PROTOCOLS.map(|protocol| protocol.as_bytes().to_vec()).to_vec() };
+        for protocol in spec.iter().filter(|protocol| !PROTOCOLS.contains(&protocol.value.as_str())) {
             let report = Report::error(protocol.place, format!("`{}` is not spoken here", protocol.value));
-            self.faults.push(report.suggest(&protocol.value, ["http/1.1"]));
+            self.faults.push(report.suggest(&protocol.value, PROTOCOLS));
         }
         spec.iter().map(|protocol| protocol.value.as_bytes().to_vec()).collect()
     }
@@ -199,6 +199,8 @@ fn purpose(listener: &str, auth: &ClientAuth) -> u64 {
     hasher.finish()
 }
 
+/// What ALPN offers, best first (RFC 7301, RFC 9113 section 3.2).
+const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 /// A bundle of all public authorities has about 250 KiB.
 const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Purposes that are remembered; above it all are forgotten, and sessions start anew.

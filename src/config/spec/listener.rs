@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
-use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar};
+use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar, Size};
 use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
 use crate::config::spec::shape::{Many, table};
 
@@ -55,6 +55,9 @@ pub struct ListenerSpec {
     /// The `Server` field of every answer. Without it the upstream's own is kept.
     #[serde(default)]
     pub server_header: Option<Placed<String>>,
+    /// HTTP/2. With TLS it is offered by ALPN, see `tls.alpn`.
+    #[serde(default)]
+    pub http2: Placed<Http2Spec>,
     /// Limits on the client's side.
     #[serde(default)]
     pub limits: Placed<ListenerLimits>,
@@ -73,6 +76,27 @@ impl ListenerSpec {
         let first = || self.bind.iter().next().map_or_else(String::new, |bind| bind.value.show());
         self.name.as_ref().map_or_else(first, |name| name.value.clone())
     }
+}
+
+/// HTTP/2 (RFC 9113) of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http2Spec {
+    /// Without TLS: speak HTTP/2 with clients that begin with it ("prior knowledge"). `Upgrade: h2c` is never taken.
+    #[serde(default)]
+    pub cleartext: bool,
+    /// Streams that a connection may have open at a time, 1 to 1024.
+    #[serde(default)]
+    #[schemars(extend("x-default" = 128))]
+    pub streams: Option<u32>,
+    /// Bytes of one request's body that may be on their way, 64KiB to 16MiB.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "256KiB"))]
+    pub stream_window: Option<Size>,
+    /// The same for all streams of a connection together, 64KiB to 64MiB.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "4MiB"))]
+    pub connection_window: Option<Size>,
 }
 
 /// PROXY protocol in front of connections.
@@ -98,7 +122,7 @@ pub struct ListenerTlsSpec {
     pub min_version: TlsVersion,
     /// Protocols that are offered (ALPN), best first.
     #[serde(default)]
-    #[schemars(extend("x-default" = ["http/1.1"]))]
+    #[schemars(extend("x-default" = ["h2", "http/1.1"]))]
     pub alpn: Option<Many<Placed<String>>>,
 }
 

@@ -13,7 +13,8 @@
 
 use crate::base::ascii::{self, FIELD_VALUE, TOKEN};
 use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, TRAILER_BYTES_MAX};
-use crate::wire::field::{Class, Known, KnownSet};
+use crate::wire::field::{Class, Known};
+use crate::wire::rules;
 
 /// What ends a chunked body without trailers.
 pub const END: &[u8] = b"0\r\n\r\n";
@@ -35,45 +36,6 @@ pub fn write_end(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(trailers);
     out.extend_from_slice(b"\r\n");
 }
-
-/// Fields that a trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication, what decides
-/// how the body is read, and what a hop before us vouches for.
-const FORBIDDEN: KnownSet = KnownSet::of(&[
-    Known::Host,
-    Known::Connection,
-    Known::ContentLength,
-    Known::TransferEncoding,
-    Known::KeepAlive,
-    Known::ProxyConnection,
-    Known::ProxyAuthorization,
-    Known::ProxyAuthenticate,
-    Known::Te,
-    Known::Trailer,
-    Known::Upgrade,
-    Known::Expect,
-    Known::Http2Settings,
-    Known::MaxForwards,
-    Known::Via,
-    Known::Forwarded,
-    Known::XForwardedFor,
-    Known::XForwardedProto,
-    Known::XForwardedHost,
-    Known::XForwardedPort,
-    Known::XRealIp,
-    Known::XRequestId,
-    Known::Authorization,
-    Known::Cookie,
-    Known::SetCookie,
-    Known::Origin,
-    Known::Vary,
-    Known::Location,
-    Known::ContentType,
-    Known::ContentEncoding,
-    Known::Range,
-]);
-
-/// Forbidden likewise, but not `Known`.
-const FORBIDDEN_OTHERS: [&[u8]; 4] = [b"cache-control", b"content-range", b"www-authenticate", b"set-cookie2"];
 
 /// Longest name of which we remember enough to tell whether it is forbidden; a longer one is not.
 const NAME_BYTES: usize = 32;
@@ -302,8 +264,7 @@ impl Decoder {
     fn check_name(&self) -> Result<(), Malformed> {
         let Some(name) = self.name.get(..usize::from(self.name_len)) else { return Ok(()) };
         let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
-        let listed = FORBIDDEN_OTHERS.iter().any(|other| ascii::is_name(name, other));
-        if FORBIDDEN.has(known) || listed { Err(Malformed) } else { Ok(()) }
+        if rules::is_forbidden_in_trailers(known, name) { Err(Malformed) } else { Ok(()) }
     }
 }
 

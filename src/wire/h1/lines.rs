@@ -1,69 +1,135 @@
-//! Hot. Field lines as `httparse` found them, made into spans, with the check that it leaves out.
+//! Hot. Start lines and field lines of an ordinary head, read once, many bytes a step.
 //!
-//! `httparse` accepts a bare LF as a line end, and nothing else that RFC 9112 section 5 does not: names are tokens
-//! with the colon directly behind them, values hold no control characters, no line is folded. So a line is right
-//! exactly if CRLF comes before it and before the empty line, and then runs of lines can be copied as they are.
+//! It accepts exactly what `strict` accepts (RFC 9112 sections 3 to 5) and says nothing about anything else: `None`
+//! stands for refused as well as for incomplete, and `strict` tells the two apart. Lines have one reading only (CRLF
+//! ends them, the colon is directly behind the name, nothing is folded), so runs of lines can be copied as they are.
 
 use crate::base::Span;
-use crate::wire::field::{Class, Known, KnownSet};
+use crate::base::ascii::TOKEN;
+use crate::base::marks::{Colons, Controls, Search};
+use crate::wire::field::{Known, Seen};
 use crate::wire::head::{Field, Fields};
 
-/// The line end as a number, so that it is compared at once.
-const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
-
-/// Which known names a head has.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// At least once.
-    pub once: KnownSet,
-    /// At least twice.
-    pub twice: KnownSet,
-    /// In a form with `_` for `-`.
-    pub underscored: KnownSet,
+/// Reads lines from the front of a head.
+pub(super) struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Where the next byte is.
+    pub at: usize,
+    controls: Search<'a, Controls>,
 }
 
-/// Fills `fields` from `headers`, which `httparse` found in `bytes` up to `head_end`. `None` where a line ends in
-/// something else than CRLF.
-pub(super) fn collect(
-    bytes: &[u8],
-    headers: &[httparse::Header<'_>],
-    head_end: usize,
-    fields: &mut Fields,
-) -> Option<Seen> {
-    let origin = bytes.as_ptr() as usize;
-    let mut seen = Seen::default();
-    if fields.list.len() != headers.len() {
-        fields.list.resize(headers.len(), Field::EMPTY);
+impl<'a> Lines<'a> {
+    /// Reads on from `at`.
+    pub fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
+        Lines { bytes, at, controls: Search::new(bytes) }
     }
-    for (header, field) in headers.iter().zip(&mut fields.list) {
-        let name = header.name.as_ptr() as usize - origin;
-        let value = header.value.as_ptr() as usize - origin;
-        if !follows_crlf(bytes, name) {
-            return None;
+
+    /// A method and the space behind it, not longer than `max`.
+    pub fn method(&mut self, max: usize) -> Option<Span> {
+        let start = self.at;
+        let mut end = start;
+        while TOKEN[usize::from(*self.bytes.get(end)?)] {
+            end += 1;
         }
-        let known = match Known::class(header.name.as_bytes()) {
-            Class::Name(Known::Other) => Known::Other,
-            Class::Name(known) => {
-                seen.twice = seen.twice.or(seen.once.and(KnownSet::of(&[known])));
-                seen.once.insert(known);
-                known
-            }
-            Class::Underscored(known) => {
-                seen.underscored.insert(known);
-                seen.once.insert(Known::Underscored);
-                Known::Underscored
-            }
-        };
-        field.name = Span::new(name, name + header.name.len());
-        field.value = Span::new(value, value + header.value.len());
-        field.known = known;
+        self.at = end;
+        self.take(b" ")?;
+        (start < end && end - start <= max).then_some(Span::new(start, end))
     }
-    fields.names = seen.once;
-    (follows_crlf(bytes, head_end) && follows_crlf(bytes, head_end - 2)).then_some(seen)
+
+    /// A request target of visible ASCII without a fragment, and the space behind it.
+    pub fn target(&mut self) -> Option<Span> {
+        let start = self.at;
+        let mut end = start;
+        while TARGET[usize::from(*self.bytes.get(end)?)] {
+            end += 1;
+        }
+        self.at = end;
+        self.take(b" ")?;
+        (start < end).then_some(Span::new(start, end))
+    }
+
+    /// Exactly these bytes.
+    pub fn take<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+        let found: &[u8; N] = self.bytes.get(self.at..)?.first_chunk()?;
+        self.at += N;
+        (found == expected).then_some(())
+    }
+
+    /// The next byte, which stays.
+    pub fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// A decimal digit.
+    pub fn digit(&mut self) -> Option<u8> {
+        let digit = self.peek()?.wrapping_sub(b'0');
+        self.at += 1;
+        (digit < 10).then_some(digit)
+    }
+
+    /// What a field value may hold, up to CRLF; the CRLF is taken too.
+    pub fn text(&mut self) -> Option<Span> {
+        let start = self.at;
+        let mut end = self.controls.next(start)?;
+        while self.bytes[end] == b'\t' {
+            end = self.controls.next(end + 1)?;
+        }
+        self.at = end;
+        self.take(b"\r\n")?;
+        Some(Span::new(start, end))
+    }
+
+    /// All field lines and the empty line, at most `max` lines.
+    pub fn fields(&mut self, max: usize, fields: &mut Fields) -> Option<Seen> {
+        let mut seen = Seen::default();
+        let mut colons = Search::<Colons>::new(self.bytes);
+        fields.list.clear();
+        while self.peek()? != b'\r' {
+            if fields.list.len() >= max {
+                return None;
+            }
+            let start = self.at;
+            let end = colons.next(start)?;
+            let name = &self.bytes[start..end];
+            let known = seen.note(Known::class(name));
+            // What a known name is made of is known too.
+            if known == Known::Other && !is_token(name) {
+                return None;
+            }
+            self.at = end + 1;
+            let value = self.text()?;
+            fields.list.push(Field { name: Span::new(start, end), value: self.trimmed(value), known });
+        }
+        self.take(b"\r\n")?;
+        fields.names = seen.once;
+        fields.never_indexed = 0;
+        Some(seen)
+    }
+
+    /// Without spaces and tabs around it (RFC 9110 section 5.5).
+    fn trimmed(&self, span: Span) -> Span {
+        let (mut start, mut end) = (usize::from(span.start), usize::from(span.end));
+        while start < end && matches!(self.bytes[start], b' ' | b'\t') {
+            start += 1;
+        }
+        while start < end && matches!(self.bytes[end - 1], b' ' | b'\t') {
+            end -= 1;
+        }
+        Span::new(start, end)
+    }
 }
 
-/// Is CRLF directly before `at`?
-#[inline]
-fn follows_crlf(bytes: &[u8], at: usize) -> bool {
-    bytes.get(..at).and_then(<[u8]>::last_chunk).is_some_and(|end| u16::from_le_bytes(*end) == CRLF)
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
+
+/// Visible ASCII but the fragment's `#`.
+const TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7F {
+        table[byte] = byte != b'#' as usize;
+        byte += 1;
+    }
+    table
+};

@@ -6,9 +6,10 @@
 //!                          └─► strict: which fault          ▼
 //!   bytes ◄── write ◄── head + patch + BodyLength ◄── what the gateway decided
 //! ```
-//! `httparse` reads; what it is lenient about (bare LF, empty lines, non-ASCII targets) is refused on top of it. What
-//! is accepted has exactly one reading: every line ends in CRLF, starts where the one before ended, and has one colon
-//! directly behind its name.
+//! `lines` reads what is ordinary; `strict` reads byte by byte, says what is wrong with the rest, and must agree with
+//! it about everything. What is accepted has exactly one reading: every line ends in CRLF, starts where the one before
+//! ended, and has one colon directly behind its name. `httparse` is the third reader, in tests
+//! (`docs/decisions/0005-own-head-reader.md`).
 
 pub mod body;
 pub mod chunk;

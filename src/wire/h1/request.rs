@@ -11,34 +11,15 @@
 //! - Fields that must be single and decide something (`Content-Type`, `Authorization`, …) are refused when sent twice.
 //! - A name like `Content_Length` is refused; see `Known::Underscored`.
 
-use std::mem::MaybeUninit;
-
-use memchr::memchr;
-
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::base::{FaultKind, Span};
 use crate::wire::authority::{self, Authority};
-use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::lines::{Seen, collect};
+use crate::wire::field::{Known, Seen};
+use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence, Reading};
 use crate::wire::h1::{Caps, Parsed, framing};
-use crate::wire::head::{BodyLength, Method, RequestHead, Version};
-use crate::wire::{hop, upgrade};
-
-/// Fields of which two lines would leave open which one counts.
-const SINGLE: KnownSet = KnownSet::of(&[
-    Known::Host,
-    Known::ContentType,
-    Known::Authorization,
-    Known::ProxyAuthorization,
-    Known::Origin,
-    Known::Range,
-    Known::MaxForwards,
-    Known::Upgrade,
-]);
-
-/// Names that must not come with `_` for `-`.
-const NEVER_UNDERSCORED: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
+use crate::wire::head::{Method, RequestHead, Version};
+use crate::wire::{hop, rules, upgrade};
 
 /// Reads a head from the front of `bytes` into `head`.
 ///
@@ -51,72 +32,32 @@ pub fn parse(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let head_bytes = caps.head_bytes.min(HEAD_BYTES_MAX);
     let window = &bytes[..bytes.len().min(start + head_bytes)];
-    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let slots = &mut slots[..caps.fields.min(FIELDS_MAX)];
-    let mut found = httparse::Request::new(&mut []);
-    let len = match found.parse_with_uninit_headers(&window[start..], slots) {
-        Ok(httparse::Status::Complete(len)) => start + len,
-        Ok(httparse::Status::Partial) | Err(_) => return unusual(bytes, caps, head),
-    };
-    let (Some(method), Some(target), Some(minor)) = (found.method, found.path, found.version) else {
-        return unusual(bytes, caps, head);
-    };
-    let line = Line { start, method_len: method.len(), target_len: target.len() };
-    let seen = match line.is_strict(window, caps) {
-        true => collect(window, found.headers, len, &mut head.fields),
-        false => None,
-    };
-    let Some(seen) = seen else { return unusual(bytes, caps, head) };
-    head.version = if minor == 0 { Version::H10 } else { Version::H11 };
-    head.len = len;
-    understand(window, line, seen, head)?;
+    let Some(seen) = ordinary(window, start, caps, head) else { return unusual(bytes, caps, head) };
+    understand(window, seen, head)?;
     Ok(Parsed::Complete)
 }
 
-/// Where the parts of a request line lie.
-#[derive(Clone, Copy)]
-struct Line {
-    start: usize,
-    method_len: usize,
-    target_len: usize,
+/// Reads a complete head of HTTP/1.0 or 1.1 that is right by the grammar. `None` for anything else.
+fn ordinary(bytes: &[u8], start: usize, caps: &Caps, head: &mut RequestHead) -> Option<Seen> {
+    let mut lines = Lines::new(bytes, start);
+    head.method_text = lines.method(METHOD_BYTES_MAX)?;
+    head.target = lines.target()?;
+    lines.take(b"HTTP/1.")?;
+    head.version = match lines.digit()? {
+        0 => Version::H10,
+        1 => Version::H11,
+        _ => return None,
+    };
+    if lines.at - start > caps.request_line_bytes {
+        return None;
+    }
+    lines.take(b"\r\n")?;
+    let seen = lines.fields(caps.fields.min(FIELDS_MAX), &mut head.fields)?;
+    head.len = lines.at;
+    Some(seen)
 }
 
-impl Line {
-    const VERSION_LEN: usize = 8;
-
-    fn method(self) -> Span {
-        Span::new(self.start, self.start + self.method_len)
-    }
-
-    fn target(self) -> Span {
-        let start = self.start + self.method_len + 1;
-        Span::new(start, start + self.target_len)
-    }
-
-    /// Length without CRLF.
-    fn len(self) -> usize {
-        self.method_len + 1 + self.target_len + 1 + Self::VERSION_LEN
-    }
-
-    /// Where the first field line starts.
-    fn end(self) -> usize {
-        self.start + self.len() + 2
-    }
-
-    /// Is the line what we accept beyond what `httparse` does: within its caps, right here, with a target of visible
-    /// ASCII without a fragment, and ended by CRLF?
-    fn is_strict(self, bytes: &[u8], caps: &Caps) -> bool {
-        let target = self.target().of(bytes);
-        let odd = target.iter().fold(false, |odd, byte| odd | (*byte >= 0x80) | (*byte == b'#'));
-        !odd && self.method_len <= METHOD_BYTES_MAX
-            && self.len() <= caps.request_line_bytes
-            // Where more empty lines were skipped, the line does not start at `start` and CRLF is not found here.
-            && bytes[self.start] > b' '
-            && bytes[self.end() - 2..self.end()] == *b"\r\n"
-    }
-}
-
-/// The head was refused, or is not complete, or has a version that `httparse` does not know.
+/// The head was refused, or is not complete, or has a later version.
 #[cold]
 fn unusual(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, FaultKind> {
     let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
@@ -133,29 +74,25 @@ fn unusual(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, 
 /// A head that is right by the grammar, with a later HTTP/1.x.
 fn later_minor(bytes: &[u8], reading: Reading, head: &mut RequestHead) -> Result<Parsed, FaultKind> {
     let window = &bytes[..reading.len];
-    let mut line = window[reading.start..reading.fields - 2].split(|byte| *byte == b' ');
-    let (Some(method), Some(target)) = (line.next(), line.next()) else { return Err(FaultKind::BadRequest) };
-    let line = Line { start: reading.start, method_len: method.len(), target_len: target.len() };
-    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(&window[reading.fields..], &mut headers)
-    else {
-        return Err(FaultKind::BadRequest);
-    };
-    let seen = collect(window, headers, reading.len, &mut head.fields);
+    let mut lines = Lines::new(window, reading.start);
+    let line = lines.method(METHOD_BYTES_MAX).zip(lines.target());
+    let (method, target) = line.ok_or(FaultKind::BadRequest)?;
+    let mut lines = Lines::new(window, reading.fields);
+    let seen = lines.fields(FIELDS_MAX, &mut head.fields).ok_or(FaultKind::BadRequest)?;
+    head.method_text = method;
+    head.target = target;
     head.version = Version::H11;
     head.len = reading.len;
-    understand(window, line, seen.ok_or(FaultKind::BadRequest)?, head)?;
+    understand(window, seen, head)?;
     Ok(Parsed::Complete)
 }
 
 /// Everything that takes the whole head to decide.
-fn understand(bytes: &[u8], line: Line, seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
-    if !seen.twice.and(SINGLE).is_empty() || !seen.underscored.and(NEVER_UNDERSCORED).is_empty() {
+fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
+    if rules::is_ambiguous(seen) {
         return Err(FaultKind::BadRequest);
     }
-    head.method_text = line.method();
-    head.target = line.target();
-    head.method = method(head.method_text.of(bytes))?;
+    head.method = rules::method(head.method_text.of(bytes))?;
     let named = target(bytes, head)?;
     authority(bytes, named, head)?;
     head.body = framing::request(seen.once, &head.fields, bytes, head.version)?;
@@ -168,23 +105,6 @@ fn understand(bytes: &[u8], line: Line, seen: Seen, head: &mut RequestHead) -> R
     head.accepts_trailers = seen.once.has(Known::Te) && accepts_trailers(bytes, head);
     head.expects_continue = seen.once.has(Known::Expect) && expects_continue(bytes, head)?;
     Ok(())
-}
-
-fn method(text: &[u8]) -> Result<Method, FaultKind> {
-    match Method::of(text) {
-        Method::Connect | Method::Trace => Err(FaultKind::NotImplemented),
-        Method::Other if is_miscased(text) => Err(FaultKind::NotImplemented),
-        method => Ok(method),
-    }
-}
-
-#[cold]
-fn is_miscased(text: &[u8]) -> bool {
-    let mut upper = [0; METHOD_BYTES_MAX];
-    let upper = &mut upper[..text.len().min(METHOD_BYTES_MAX)];
-    upper.copy_from_slice(&text[..upper.len()]);
-    upper.make_ascii_uppercase();
-    Method::of(upper) != Method::Other
 }
 
 /// What the target says about where the request goes.
@@ -200,7 +120,7 @@ fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, Faul
     head.absolute_https = false;
     match text {
         [b'/', ..] => {
-            split(text, start, head);
+            rules::split(text, start, head);
             Ok(Named { authority: None, default_port: 80 })
         }
         b"*" if head.method == Method::Options => {
@@ -209,21 +129,6 @@ fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, Faul
             Ok(Named { authority: None, default_port: 80 })
         }
         _ => absolute(text, start, head),
-    }
-}
-
-/// Sets path and query from `text`, which lies at `start`.
-fn split(text: &[u8], start: usize, head: &mut RequestHead) {
-    let end = start + text.len();
-    match memchr(b'?', text) {
-        None => {
-            head.path = Span::new(start, end);
-            head.query = None;
-        }
-        Some(mark) => {
-            head.path = Span::new(start, start + mark);
-            head.query = Some(Span::new(start + mark + 1, end));
-        }
     }
 }
 
@@ -241,7 +146,7 @@ fn absolute<'a>(text: &'a [u8], start: usize, head: &mut RequestHead) -> Result<
     let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = authority::parse(&rest[..authority_len]).ok_or(FaultKind::BadRequest)?;
     let after = authority_start + authority_len;
-    split(&text[after..], start + after, head);
+    rules::split(&text[after..], start + after, head);
     if head.path.is_empty() {
         head.path = if head.method == Method::Options && head.query.is_none() {
             // RFC 9112 section 3.2.4: this is how asterisk-form is written to a proxy.
@@ -280,12 +185,8 @@ fn accepts_trailers(bytes: &[u8], head: &RequestHead) -> bool {
 }
 
 fn expects_continue(bytes: &[u8], head: &RequestHead) -> Result<bool, FaultKind> {
-    let mut values = head.fields.values(bytes, Known::Expect);
-    if !values.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
-        return Err(FaultKind::ExpectationFailed);
-    }
-    // RFC 9110 section 10.1.1: meaningless without a body, and to be ignored in HTTP/1.0.
-    Ok(head.version == Version::H11 && head.body != BodyLength::None)
+    // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0.
+    Ok(rules::expects_continue(bytes, head)? && head.version == Version::H11)
 }
 
 #[cfg(test)]

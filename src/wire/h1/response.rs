@@ -4,24 +4,14 @@
 //! `UpstreamProtocol`. Decisions: nothing before the status line; the space before an empty reason may be missing; only
 //! HTTP/1.0 and HTTP/1.1.
 
-use std::mem::MaybeUninit;
-
-use memchr::memchr;
-
+use crate::base::FaultKind;
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX};
-use crate::base::{FaultKind, Span};
-use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::lines::{Seen, collect};
+use crate::wire::field::{Known, Seen};
+use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence};
 use crate::wire::h1::{Caps, Parsed, framing};
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
-use crate::wire::hop;
-
-/// `HTTP/1.1 200`
-const STATUS_END: usize = 12;
-
-/// Fields of which two lines would leave open where the client goes next: a sign of an injected line.
-const SINGLE: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
+use crate::wire::{hop, rules};
 
 /// Reads a head from the front of `bytes` into `head`, as the answer to a request with `method`.
 ///
@@ -31,35 +21,35 @@ const SINGLE: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
 /// Errors: `UpstreamProtocol`, `UpstreamHeadTooLarge`.
 pub fn parse(bytes: &[u8], caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
     let window = &bytes[..bytes.len().min(caps.head_bytes.min(HEAD_BYTES_MAX))];
-    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let slots = &mut slots[..caps.fields.min(FIELDS_MAX)];
-    let mut found = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let len = match config.parse_response_with_uninit_headers(&mut found, window, slots) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) | Err(_) => return unusual(bytes, caps),
-    };
-    let (Some(status @ 100..), Some(minor)) = (found.code, found.version) else { return unusual(bytes, caps) };
-    let Some(reason) = reason(window) else { return unusual(bytes, caps) };
-    let Some(seen) = collect(window, found.headers, len, &mut head.fields) else { return unusual(bytes, caps) };
-    head.status = status;
-    head.reason = reason;
-    head.version = if minor == 0 { Version::H10 } else { Version::H11 };
-    head.len = len;
+    let Some(seen) = ordinary(window, caps, head) else { return unusual(bytes, caps) };
     understand(window, method, seen, head)?;
     Ok(Parsed::Complete)
 }
 
-/// The reason phrase of a status line that `httparse` accepted. `None` where the line does not start the bytes or does
-/// not end in CRLF.
-fn reason(bytes: &[u8]) -> Option<Span> {
-    let rest = bytes.get(STATUS_END..)?;
-    let line_feed = STATUS_END + memchr(b'\n', rest)?;
-    if bytes[0] != b'H' || bytes[line_feed - 1] != b'\r' {
+/// Reads a complete head that is right by the grammar. `None` for anything else.
+fn ordinary(bytes: &[u8], caps: &Caps, head: &mut ResponseHead) -> Option<Seen> {
+    let mut lines = Lines::new(bytes, 0);
+    lines.take(b"HTTP/1.")?;
+    head.version = match lines.digit()? {
+        0 => Version::H10,
+        1 => Version::H11,
+        _ => return None,
+    };
+    lines.take(b" ")?;
+    let status = [lines.digit()?, lines.digit()?, lines.digit()?];
+    head.status = status.iter().fold(0, |status, digit| status * 10 + u16::from(*digit));
+    if head.status < 100 {
         return None;
     }
-    let start = STATUS_END + usize::from(rest[0] == b' ');
-    Some(Span::new(start, line_feed - 1))
+    if lines.peek()? == b' ' {
+        lines.at += 1;
+    } else if lines.peek()? != b'\r' {
+        return None;
+    }
+    head.reason = lines.text()?;
+    let seen = lines.fields(caps.fields.min(FIELDS_MAX), &mut head.fields)?;
+    head.len = lines.at;
+    Some(seen)
 }
 
 #[cold]
@@ -73,7 +63,7 @@ fn unusual(bytes: &[u8], caps: &Caps) -> Result<Parsed, FaultKind> {
 }
 
 fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead) -> Result<(), FaultKind> {
-    if !seen.twice.and(SINGLE).is_empty() {
+    if !seen.twice.and(rules::SINGLE_IN_RESPONSES).is_empty() {
         return Err(FaultKind::UpstreamProtocol);
     }
     head.body = framing::response(seen.once, &head.fields, bytes, head.version, head.status, method)?;

@@ -5,85 +5,19 @@
 //! whole, which is safe because the parsers only accept lines that have one reading.
 
 use crate::base::Span;
-use crate::base::ascii::{decimal, push_decimal};
-use crate::base::date::IMF_LEN;
+use crate::base::ascii::push_decimal;
 use crate::wire::field::{Known, KnownSet};
-use crate::wire::h1::framing;
-use crate::wire::head::{BodyLength, Field, Fields, Method, Request, Response, Version};
+use crate::wire::head::{BodyLength, Field, Fields, Response, Version};
+use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, via_version};
 use crate::wire::patch::Patch;
-use crate::wire::{hop, status};
+use crate::wire::status;
 
-/// What becomes of the connection behind a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// It carries the next message.
-    KeepAlive,
-    /// It is closed.
-    Close,
-    /// It leaves HTTP; the received `Upgrade` field is passed on.
-    Upgrade,
-}
-
-/// Which host a request names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostHeader<'a> {
-    /// The one the client named.
-    Received,
-    /// This one.
-    Is(&'a [u8]),
-}
-
-/// A request as it goes to an upstream.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingRequest<'a> {
-    /// What was received. Its fields go on, but for those about the connection.
-    pub request: Request<'a>,
-    /// The method, nearly always `request.method_text()`.
-    pub method: &'a [u8],
-    /// The target: origin-form, or `*`.
-    pub target: &'a [u8],
-    /// The host. A request of HTTP/1.0 may have named none, and then one must be given.
-    pub host: HostHeader<'a>,
-    /// Fields removed and added.
-    pub patch: &'a Patch,
-    /// How the body is sent; never `UntilClose`.
-    pub body: BodyLength,
-    /// What becomes of the connection.
-    pub after: After,
-    /// Our name for `Via` (RFC 9110 section 7.6.3); `None` leaves it out.
-    pub via: Option<&'a [u8]>,
-}
-
-/// A response as it goes to a client of HTTP/1.0 or 1.1.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingResponse<'a> {
-    /// What was received, or a head of ours with a status and no fields.
-    pub response: Response<'a>,
-    /// Fields removed and added.
-    pub patch: &'a Patch,
-    /// How the body is sent: what `framing::to_client` says.
-    pub body: BodyLength,
-    /// The request's method.
-    pub method: Method,
-    /// The client's version.
-    pub client: Version,
-    /// What becomes of the connection.
-    pub after: After,
-    /// Now, for a missing `Date`.
-    pub date: &'a [u8; IMF_LEN],
-    /// Our name for `Via`; `None` leaves it out.
-    pub via: Option<&'a [u8]>,
-}
+pub use crate::wire::outgoing::{After, HostHeader, OutgoingRequest, OutgoingResponse};
 
 const CRLF: &[u8] = b"\r\n";
 
 /// Room for the lines that we add to a head.
 const OWN_LINES: usize = 256;
-
-/// Fields of a request that are never copied: those about the connection, those that are made anew, credentials for us,
-/// and names that an origin could take for others.
-const REQUEST_DROPS: KnownSet =
-    hop::HOP_BY_HOP.or(KnownSet::of(&[Known::Host, Known::ProxyAuthorization, Known::Underscored]));
 
 /// Appends a request's head.
 pub fn request(out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) {
@@ -91,43 +25,27 @@ pub fn request(out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) {
     let head = request.head;
     debug_assert_ne!(outgoing.body, BodyLength::UntilClose);
     out.reserve(head.len + outgoing.target.len() + OWN_LINES);
-    extend(out, &[outgoing.method, b" ", outgoing.target, b" HTTP/1.1\r\nHost: "]);
-    match outgoing.host {
-        HostHeader::Received => out.extend_from_slice(request.authority()),
-        HostHeader::Is(host) => out.extend_from_slice(host),
-    }
-    out.extend_from_slice(CRLF);
+    extend(out, &[outgoing.method, b" ", outgoing.target, b" HTTP/1.1\r\nHost: ", outgoing.host(), CRLF]);
 
-    let mut drops = REQUEST_DROPS;
-    if !head.expects_continue {
-        drops.insert(Known::Expect);
-    }
-    if outgoing.body != BodyLength::Chunked {
-        drops.insert(Known::Trailer);
-    }
-    if head.method == Method::Options {
-        drops.insert(Known::MaxForwards);
-    }
+    let kept = Kept::of(&head.fields, request.bytes, patch);
     let message = Message { bytes: request.bytes, fields: &head.fields, len: head.len, version: head.version };
-    let kept = message.copy(out, drops, patch);
+    message.copy(out, outgoing.drops(), kept.removed);
     added(out, patch, REQUEST_DROPS);
-    if head.method == Method::Options {
-        max_forwards(out, request);
+    if let Some(hops) = outgoing.max_forwards() {
+        number(out, b"Max-Forwards: ", hops);
     }
-    match outgoing.body {
-        BodyLength::Exact(bytes) => content_length(out, bytes),
-        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        // RFC 9110 section 8.6: where content is usual, its absence is said.
-        BodyLength::None if matches!(outgoing.method, b"POST" | b"PUT" | b"PATCH") => content_length(out, 0),
-        BodyLength::None | BodyLength::UntilClose => {}
+    match outgoing.content_length() {
+        Some(bytes) => number(out, b"Content-Length: ", bytes),
+        None if outgoing.body == BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        None => {}
     }
-    let trailers = head.accepts_trailers && kept.has(Known::Te);
+    let trailers = outgoing.accepts_trailers(&kept);
     match outgoing.after {
         After::KeepAlive if trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         After::KeepAlive => {}
         After::Close if trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: close, TE\r\n"),
         After::Close => out.extend_from_slice(b"Connection: close\r\n"),
-        After::Upgrade => upgrade(out, &message),
+        After::Upgrade => upgrade(out, outgoing.protocol()),
     }
     via(out, outgoing.via, head.version);
     out.extend_from_slice(CRLF);
@@ -140,37 +58,24 @@ pub fn response(out: &mut Vec<u8>, outgoing: &OutgoingResponse<'_>) {
     out.reserve(head.len + OWN_LINES);
     status_line(out, response);
 
-    let mut drops = hop::HOP_BY_HOP;
-    let length_only = outgoing.body == BodyLength::None && !forbids_length(head.status);
-    let length_kept = length_only && framing::is_bodiless(head.status, outgoing.method);
-    if outgoing.body != BodyLength::Chunked {
-        drops.insert(Known::Trailer);
-    }
+    let kept = Kept::of(&head.fields, response.bytes, patch);
     let message = Message { bytes: response.bytes, fields: &head.fields, len: head.len, version: head.version };
-    let mut names = message.copy(out, drops, patch);
-    names = names.or(added(out, patch, hop::HOP_BY_HOP));
-    if !names.has(Known::Date) && head.status >= 200 {
+    message.copy(out, outgoing.drops(), kept.removed);
+    let names = kept.names.or(added(out, patch, RESPONSE_DROPS));
+    if outgoing.lacks_date(names) {
         extend(out, &[b"Date: ", outgoing.date, CRLF]);
     }
-    match outgoing.body {
-        BodyLength::Exact(bytes) => content_length(out, bytes),
-        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        BodyLength::UntilClose => {}
-        BodyLength::None if length_kept => {
-            // To HEAD and with 304 the length is that of the body which is not sent.
-            if let Some(bytes) = message.value(Known::ContentLength).and_then(decimal) {
-                content_length(out, bytes);
-            }
-        }
-        BodyLength::None if length_only => content_length(out, 0),
-        BodyLength::None => {}
+    match outgoing.content_length() {
+        Some(bytes) => number(out, b"Content-Length: ", bytes),
+        None if outgoing.body == BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        None => {}
     }
     // RFC 9110 section 15.5.22: 426 says which protocols would do.
-    let lists_protocols = head.status == 426 && message.value(Known::Upgrade).is_some();
+    let lists_protocols = head.status == 426 && response.value(Known::Upgrade).is_some();
     match (outgoing.after, outgoing.client) {
-        (After::Upgrade, _) => upgrade(out, &message),
+        (After::Upgrade, _) => upgrade(out, response.value(Known::Upgrade)),
         (_, _) if lists_protocols => {
-            upgrade(out, &message);
+            upgrade(out, response.value(Known::Upgrade));
             if outgoing.after == After::Close {
                 out.extend_from_slice(b"Connection: close\r\n");
             }
@@ -192,32 +97,13 @@ struct Message<'a> {
     version: Version,
 }
 
-impl<'a> Message<'a> {
-    fn value(&self, known: Known) -> Option<&'a [u8]> {
-        self.fields.value(self.bytes, known)
-    }
-
-    /// Appends the fields that are not in `drops`, not removed by `patch` and not named by `Connection`. Returns the
-    /// names that `patch` did not remove, dropped ones included.
-    fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, patch: &Patch) -> KnownSet {
-        let mut removed = patch.removed();
-        let mut names = self.fields.names;
-        if removed != 0 {
-            names = KnownSet::default();
-            for (index, field) in self.fields.list.iter().enumerate() {
-                if removed >> index & 1 == 0 {
-                    names.insert(field.known);
-                }
-            }
-        }
-        if names.has(Known::Connection) {
-            removed |= hop::nominated(self.fields, self.bytes);
-        }
+impl Message<'_> {
+    /// Appends the fields that are neither in `drops` nor removed.
+    fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, removed: u128) {
         match self.version {
             Version::H10 | Version::H11 => self.copy_runs(out, drops, removed),
             Version::H2 => self.copy_each(out, drops, removed),
         }
-        names
     }
 
     /// Lines lie one behind the other, as the parsers made sure.
@@ -264,14 +150,9 @@ fn status_line(out: &mut Vec<u8>, response: Response<'_>) {
     out.extend_from_slice(CRLF);
 }
 
-/// RFC 9110 section 8.6: neither 1xx nor 204 may have a length.
-const fn forbids_length(status: u16) -> bool {
-    status < 200 || status == 204
-}
-
-fn content_length(out: &mut Vec<u8>, bytes: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    push_decimal(out, bytes);
+fn number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    out.extend_from_slice(name);
+    push_decimal(out, number);
     out.extend_from_slice(CRLF);
 }
 
@@ -294,29 +175,15 @@ fn added(out: &mut Vec<u8>, patch: &Patch, refused: KnownSet) -> KnownSet {
     names
 }
 
-fn upgrade(out: &mut Vec<u8>, message: &Message<'_>) {
-    if let Some(protocol) = message.value(Known::Upgrade) {
+fn upgrade(out: &mut Vec<u8>, protocol: Option<&[u8]>) {
+    if let Some(protocol) = protocol {
         extend(out, &[b"Connection: Upgrade\r\nUpgrade: ", protocol, CRLF]);
-    }
-}
-
-/// RFC 9110 section 7.6.2. Whether the request may be forwarded at all, the caller decided.
-fn max_forwards(out: &mut Vec<u8>, request: Request<'_>) {
-    if let Some(hops) = request.value(Known::MaxForwards).and_then(decimal) {
-        out.extend_from_slice(b"Max-Forwards: ");
-        push_decimal(out, hops.saturating_sub(1));
-        out.extend_from_slice(CRLF);
     }
 }
 
 fn via(out: &mut Vec<u8>, name: Option<&[u8]>, received: Version) {
     if let Some(name) = name {
-        let version: &[u8] = match received {
-            Version::H10 => b"1.0 ",
-            Version::H11 => b"1.1 ",
-            Version::H2 => b"2.0 ",
-        };
-        extend(out, &[b"Via: ", version, name, CRLF]);
+        extend(out, &[b"Via: ", via_version(received), name, CRLF]);
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::check;
+use crate::wire::head::BodyLength;
 
 fn parsed(text: &str) -> Result<RequestHead, FaultKind> {
     let mut head = RequestHead::default();

@@ -1,9 +1,10 @@
 //! Heads as they leave, line for line.
 
 use super::*;
+use crate::base::date::IMF_LEN;
 use crate::wire::check;
-use crate::wire::h1::{Caps, request as reading, response as answers};
-use crate::wire::head::{RequestHead, ResponseHead};
+use crate::wire::h1::{Caps, framing, request as reading, response as answers};
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
 
 const DATE: &[u8; IMF_LEN] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 

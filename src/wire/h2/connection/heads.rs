@@ -1,0 +1,234 @@
+//! Hot. HEADERS and CONTINUATION that arrive (RFC 9113 sections 6.2, 6.10 and 8.1), and what becomes of their stream.
+//!
+//! A block is decoded whatever becomes of its stream, so that compression stays in step (section 4.3).
+
+use crate::base::{Tick, limits};
+use crate::wire::h2::connection::read::Step;
+use crate::wire::h2::connection::{Connection, ConnectionError, Event, Going, Role};
+use crate::wire::h2::flood::Flood;
+use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
+use crate::wire::h2::frame::{self, ErrorCode, FrameHeader};
+use crate::wire::h2::priority::Priority;
+use crate::wire::h2::section::Pseudo;
+use crate::wire::h2::settings;
+use crate::wire::h2::stream::{ANY_LENGTH, Closed, Half, Key, Stream};
+
+/// A header block that is not complete.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Zero where there is none.
+    pub stream: u32,
+    flags: u8,
+    continuations: u32,
+    fragments: Vec<u8>,
+}
+
+impl Block {
+    pub(super) const NONE: Block = Block { stream: 0, flags: 0, continuations: 0, fragments: Vec::new() };
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.stream != 0
+    }
+
+    pub(super) fn shrink(&mut self) {
+        if !self.is_open() {
+            self.fragments = Vec::new();
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.fragments.capacity()
+    }
+}
+
+impl Connection {
+    pub(super) fn headers(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+        let fragment = match strip(header, payload) {
+            Ok(fragment) => fragment,
+            Err((code, rule)) => return Err(self.fail(code, rule)),
+        };
+        if header.has(frame::END_HEADERS) {
+            return self.block(header.stream, header.flags, fragment, now);
+        }
+        self.block.stream = header.stream;
+        self.block.flags = header.flags;
+        self.block.continuations = 0;
+        self.block.fragments.extend_from_slice(fragment);
+        Ok(Step::Again)
+    }
+
+    pub(super) fn continuation(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        now: Tick,
+    ) -> Result<Step, ConnectionError> {
+        if !self.block.is_open() {
+            return Err(self.fail(ErrorCode::Protocol, "6.10: CONTINUATION of nothing"));
+        }
+        self.block.continuations += 1;
+        let len = self.block.fragments.len() + payload.len();
+        let most = self.config.flood.of(Flood::Continuation).burst;
+        if self.block.continuations > most || len > limits::H2_BLOCK_BYTES_MAX {
+            return Err(self.fail_flooded(Flood::Continuation));
+        }
+        self.block.fragments.extend_from_slice(payload);
+        if !header.has(frame::END_HEADERS) {
+            return Ok(Step::Again);
+        }
+        let mut fragments = std::mem::take(&mut self.block.fragments);
+        self.block.stream = 0;
+        let step = self.block(header.stream, self.block.flags, &fragments, now);
+        fragments.clear();
+        self.block.fragments = fragments;
+        step
+    }
+
+    /// A complete block.
+    fn block(&mut self, stream: u32, flags: u8, block: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+        let list_max = self.config.header_list_max as usize;
+        if let Err(error) = self.decoder.decode(block, &mut self.section, list_max) {
+            return Err(match error.is_flood() {
+                true => self.fail_flooded(Flood::HeaderList),
+                false => self.fail(ErrorCode::Compression, "4.3: a header block that cannot be decoded"),
+            });
+        }
+        if self.section.oversized {
+            self.count(Flood::HeaderList, now)?;
+        }
+        let end = flags & frame::END_STREAM != 0;
+        match self.streams.find(stream) {
+            Some(key) => self.head_on_open(key, end, now).map(Step::Event),
+            None if self.role == Role::Server && stream > self.highest => self.accept(stream, end, now),
+            None => self.head_on_closed(stream, now),
+        }
+    }
+
+    /// A request on a new stream.
+    fn accept(&mut self, id: u32, end: bool, now: Tick) -> Result<Step, ConnectionError> {
+        self.highest = id;
+        self.counters.credit(Flood::Priority, 2);
+        self.counters.credit(Flood::Ignored, 4);
+        if matches!(self.going, Going::Last(_)) {
+            // It is above the last that our GOAWAY named (RFC 9113 section 6.8).
+            self.streams.remember(id, Closed::ByUs);
+            return Ok(Step::Again);
+        }
+        let most = self.config.streams_max as usize;
+        if self.streams.open() >= most || self.streams.taken() >= most.saturating_mul(2) {
+            self.streams.remember(id, Closed::ByUs);
+            self.queue(|out| frame::rst_stream(out, id, ErrorCode::RefusedStream));
+            self.count(Flood::Refused, now)?;
+            return Ok(Step::Again);
+        }
+        let early = self.early.iter().find(|(early, _)| *early == id).map(|(_, priority)| *priority);
+        let priority = early.unwrap_or_else(|| self.priority_field());
+        let mut stream = self.new_stream(id);
+        stream.priority = priority;
+        stream.receiving = if end { Half::Ended } else { Half::Body };
+        let key = self.streams.insert(stream);
+        Ok(Step::Event(Event::Head { key, end }))
+    }
+
+    pub(super) fn new_stream(&self, id: u32) -> Stream {
+        // The peer may not have seen a smaller window than the usual one yet (RFC 9113 section 6.9.3).
+        let settled = self.unacknowledged_since == Tick::NEVER;
+        let window = self.config.stream_window.min(frame::MAX_31);
+        let window = if settled { window } else { window.max(settings::WINDOW) };
+        Stream {
+            id,
+            send_window: SendWindow::new(self.peer.window),
+            receive_window: ReceiveWindow::new(window),
+            held: 0,
+            sending: Half::Head,
+            receiving: Half::Head,
+            priority: Priority::default(),
+            interims: 0,
+            waits: false,
+            expected: ANY_LENGTH,
+            pass: 0,
+            stalled: Tick::NEVER,
+        }
+    }
+
+    /// What the request's `priority` field says (RFC 9218 section 5).
+    fn priority_field(&self) -> Priority {
+        let bytes = &self.section.bytes;
+        let mut fields = self.section.fields.list.iter();
+        let found = fields.find(|field| field.name.len() == NAME.len() && field.name.of(bytes) == NAME);
+        found.map_or(Priority::default(), |field| Priority::parse(field.value.of(bytes)))
+    }
+
+    /// A response, or trailers.
+    fn head_on_open(&mut self, key: Key, end: bool, now: Tick) -> Result<Event, ConnectionError> {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return self.stream_error(key, ErrorCode::Internal, now);
+        };
+        match stream.receiving {
+            Half::Ended => self.stream_error(key, ErrorCode::StreamClosed, now),
+            Half::Body if !end => self.stream_error(key, ErrorCode::Protocol, now),
+            // RFC 9113 section 8.1.1: less content than `content-length` said.
+            Half::Body if !matches!(stream.expected, 0 | ANY_LENGTH) => {
+                self.stream_error(key, ErrorCode::Protocol, now)
+            }
+            Half::Body => {
+                self.received_all(key);
+                Ok(Event::Trailers { key })
+            }
+            Half::Head => self.response_head(key, end, now),
+        }
+    }
+
+    fn response_head(&mut self, key: Key, end: bool, now: Tick) -> Result<Event, ConnectionError> {
+        let status = self.section.pseudo(Pseudo::Status).map(|status| status.of(&self.section.bytes));
+        let interim = matches!(status, Some([b'1', _, _]));
+        let Some(stream) = self.streams.get_mut(key) else {
+            return self.stream_error(key, ErrorCode::Internal, now);
+        };
+        if !interim {
+            stream.receiving = Half::Body;
+            if end {
+                self.received_all(key);
+            }
+            return Ok(Event::Head { key, end });
+        }
+        stream.interims = stream.interims.saturating_add(1);
+        // RFC 9113 section 8.1: an interim head cannot end a stream.
+        if end || stream.interims > limits::H2_INTERIMS_MAX {
+            return self.stream_error(key, ErrorCode::Protocol, now);
+        }
+        Ok(Event::Interim { key })
+    }
+
+    #[cold]
+    fn head_on_closed(&mut self, id: u32, now: Tick) -> Result<Step, ConnectionError> {
+        match self.closed(id)? {
+            Closed::Ended | Closed::ByPeer => {
+                Err(self.fail(ErrorCode::StreamClosed, "5.1: HEADERS on a closed stream"))
+            }
+            Closed::Never => Err(self.fail(ErrorCode::Protocol, "5.1.1: a stream below one that was opened")),
+            Closed::ByUs | Closed::Forgotten => {
+                self.count(Flood::Ignored, now)?;
+                Ok(Step::Again)
+            }
+        }
+    }
+}
+
+const NAME: &[u8] = b"priority";
+
+/// The fragment in a HEADERS payload, without padding and the deprecated priority.
+fn strip(header: FrameHeader, payload: &[u8]) -> Result<&[u8], (ErrorCode, &'static str)> {
+    const SHORT: (ErrorCode, &str) = (ErrorCode::FrameSize, "6.2: HEADERS too short for its flags");
+    let mut rest = payload;
+    let mut padding = 0;
+    if header.has(frame::PADDED) {
+        let (first, behind) = rest.split_first().ok_or(SHORT)?;
+        (padding, rest) = (usize::from(*first), behind);
+    }
+    if header.has(frame::PRIORITY) {
+        rest = rest.get(5..).ok_or(SHORT)?;
+    }
+    let len = rest.len().checked_sub(padding);
+    len.map(|len| &rest[..len]).ok_or((ErrorCode::Protocol, "6.2: padding longer than the payload"))
+}

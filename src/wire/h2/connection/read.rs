@@ -1,0 +1,213 @@
+//! Hot. Frames out of bytes: what is complete is read where it lies, what is not is gathered.
+
+use crate::base::Tick;
+use crate::wire::h2::connection::{Connection, ConnectionError, Event, Input};
+use crate::wire::h2::flood::Flood;
+use crate::wire::h2::frame::{self, ErrorCode, FrameHeader, HEADER_BYTES, Kind, PAYLOAD_MAX, PREFACE};
+use crate::wire::h2::stream::Key;
+
+/// What the next bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// The client's preface.
+    Preface,
+    /// A frame header.
+    Header,
+    /// The payload of any frame but DATA.
+    Payload(FrameHeader),
+    /// The length of the padding of DATA.
+    Padding(FrameHeader, Key),
+    /// DATA.
+    Content(Content),
+    /// This many bytes that mean nothing.
+    Skip(u32),
+}
+
+/// The rest of a DATA frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content {
+    pub key: Key,
+    /// Content to come.
+    pub left: u32,
+    /// Padding behind it.
+    pub padding: u32,
+    /// The frame ends its stream.
+    pub end: bool,
+}
+
+/// What a step of reading brought.
+pub(super) enum Step {
+    Event(Event),
+    /// Nothing to tell; go on.
+    Again,
+    /// The input is used up.
+    Hungry,
+}
+
+impl Connection {
+    /// Reads on in `input` up to the next event. `None` means that all of `input` was taken and more is needed.
+    pub fn next(&mut self, input: &mut Input<'_>, now: Tick) -> Result<Option<Event>, ConnectionError> {
+        loop {
+            if let Some(error) = self.failed {
+                return Err(error);
+            }
+            if self.sweep.is_some()
+                && let Some(event) = self.sweep()
+            {
+                return Ok(Some(event));
+            }
+            match self.step(input, now)? {
+                Step::Event(event) => return Ok(Some(event)),
+                Step::Again => {}
+                Step::Hungry => break,
+            }
+        }
+        self.note_partial(now);
+        Ok(None)
+    }
+
+    fn step(&mut self, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+        match self.reading {
+            Reading::Header => self.header(input, now),
+            Reading::Content(content) => Ok(self.content(content, input)),
+            Reading::Payload(header) => self.payload(header, input, now),
+            Reading::Padding(header, key) => self.padding(header, key, input, now),
+            Reading::Skip(left) => Ok(self.skip(left, input)),
+            Reading::Preface => self.preface(input),
+        }
+    }
+
+    fn note_partial(&mut self, now: Tick) {
+        let between = match self.reading {
+            Reading::Header => self.gathered.is_empty() && !self.block.is_open(),
+            Reading::Content(_) | Reading::Padding(..) => true,
+            Reading::Preface | Reading::Payload(_) | Reading::Skip(_) => false,
+        };
+        if between {
+            self.partial_since = Tick::NEVER;
+        } else if self.partial_since == Tick::NEVER {
+            self.partial_since = now;
+        }
+    }
+
+    /// RFC 9113 section 3.4. The first byte that differs is enough to know.
+    fn preface(&mut self, input: &mut Input<'_>) -> Result<Step, ConnectionError> {
+        let wanted = &PREFACE[self.gathered.len()..];
+        let count = wanted.len().min(input.rest().len());
+        let came = &input.rest()[..count];
+        if came != &wanted[..count] {
+            return Err(self.fail(ErrorCode::Protocol, "3.4: not the preface"));
+        }
+        input.at += count;
+        if count < wanted.len() {
+            self.gathered.extend_from_slice(came);
+            return Ok(Step::Hungry);
+        }
+        self.gathered.clear();
+        self.reading = Reading::Header;
+        Ok(Step::Again)
+    }
+
+    fn header(&mut self, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+        if self.gathered.is_empty()
+            && let Some(bytes) = input.rest().first_chunk::<HEADER_BYTES>()
+        {
+            input.at += HEADER_BYTES;
+            return self.begin(FrameHeader::parse(*bytes), input, now);
+        }
+        let count = (HEADER_BYTES - self.gathered.len()).min(input.rest().len());
+        self.gathered.extend_from_slice(&input.rest()[..count]);
+        input.at += count;
+        let Some(bytes) = self.gathered.first_chunk::<HEADER_BYTES>() else { return Ok(Step::Hungry) };
+        let header = FrameHeader::parse(*bytes);
+        self.gathered.clear();
+        self.begin(header, input, now)
+    }
+
+    /// What must be known before a payload is read.
+    fn begin(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+        if !self.peer_settled && (header.kind != Kind::Settings || header.has(frame::ACK)) {
+            return Err(self.fail(ErrorCode::Protocol, "3.4: the first frame is not SETTINGS"));
+        }
+        if header.len as usize > PAYLOAD_MAX {
+            return Err(self.fail(ErrorCode::FrameSize, "4.2: a frame above SETTINGS_MAX_FRAME_SIZE"));
+        }
+        if self.block.is_open() && (header.kind != Kind::Continuation || header.stream != self.block.stream) {
+            return Err(self.fail(ErrorCode::Protocol, "6.10: a frame inside of a header block"));
+        }
+        match header.kind {
+            Kind::Data => self.begin_data(header, input, now),
+            Kind::Unknown => {
+                self.count(Flood::Ignored, now)?;
+                self.reading = Reading::Skip(header.len);
+                Ok(Step::Again)
+            }
+            Kind::Headers
+            | Kind::Priority
+            | Kind::RstStream
+            | Kind::Settings
+            | Kind::PushPromise
+            | Kind::Ping
+            | Kind::GoAway
+            | Kind::WindowUpdate
+            | Kind::Continuation
+            | Kind::PriorityUpdate => {
+                self.check_header(header)?;
+                self.payload(header, input, now)
+            }
+        }
+    }
+
+    /// Reads a payload where it lies, or gathers it.
+    fn payload(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+        let len = header.len as usize;
+        self.reading = Reading::Header;
+        if self.gathered.is_empty()
+            && let Some(payload) = input.rest().get(..len)
+        {
+            input.at += len;
+            return self.frame(header, payload, now);
+        }
+        let count = (len - self.gathered.len()).min(input.rest().len());
+        self.gathered.extend_from_slice(&input.rest()[..count]);
+        input.at += count;
+        if self.gathered.len() < len {
+            self.reading = Reading::Payload(header);
+            return Ok(Step::Hungry);
+        }
+        let mut payload = std::mem::take(&mut self.gathered);
+        let step = self.frame(header, &payload, now);
+        payload.clear();
+        self.gathered = payload;
+        step
+    }
+
+    fn frame(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+        match header.kind {
+            Kind::Headers => self.headers(header, payload, now),
+            Kind::Continuation => self.continuation(header, payload, now),
+            Kind::WindowUpdate => self.window_update(header, payload, now),
+            Kind::RstStream => self.rst_stream(header, payload, now),
+            Kind::Settings => self.settings(header, payload, now),
+            Kind::Ping => self.pinged(header, payload, now),
+            Kind::GoAway => self.going_away(payload, now),
+            Kind::Priority => self.priority(header, now),
+            Kind::PriorityUpdate => self.priority_update(payload, now),
+            Kind::PushPromise => Err(self.fail(ErrorCode::Protocol, "8.4: PUSH_PROMISE, which is not enabled")),
+            // Neither is gathered.
+            Kind::Data | Kind::Unknown => Ok(Step::Again),
+        }
+    }
+
+    fn skip(&mut self, left: u32, input: &mut Input<'_>) -> Step {
+        let count = (left as usize).min(input.rest().len());
+        input.at += count;
+        let left = left - count as u32;
+        if left == 0 {
+            self.reading = Reading::Header;
+            return Step::Again;
+        }
+        self.reading = Reading::Skip(left);
+        Step::Hungry
+    }
+}

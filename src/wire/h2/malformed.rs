@@ -1,0 +1,110 @@
+//! Why a message of HTTP/2 is refused (RFC 9113 section 8.1.1), and what is to be done about it.
+//!
+//! Whatever the reason, the field block was decoded to its end, so the connection goes on: only the stream is lost.
+
+use crate::base::FaultKind;
+
+/// The rule that a message broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A field name that is empty, not a token, or has upper-case letters (section 8.2.1).
+    FieldName,
+    /// A field value with a control character, or with whitespace around it (section 8.2.1).
+    FieldValue,
+    /// A field about a connection, which HTTP/2 does not have (section 8.2.2).
+    ConnectionSpecific,
+    /// `te` with something else than `trailers` (section 8.2.2).
+    Te,
+    /// A pseudo-field that is not defined for this message (section 8.3).
+    PseudoUnknown,
+    /// A pseudo-field behind a regular one (section 8.3).
+    PseudoLate,
+    /// A pseudo-field twice (section 8.3).
+    PseudoTwice,
+    /// A pseudo-field that this message must have is missing (sections 8.3.1 and 8.3.2).
+    PseudoMissing,
+    /// A pseudo-field in a trailer section (section 8.1).
+    PseudoInTrailers,
+    /// A field that a trailer section must not hold (RFC 9110 section 6.5.1).
+    Trailer,
+    /// A method that is no token, or too long.
+    Method,
+    /// A scheme that is neither `http` nor `https`.
+    Scheme,
+    /// A path that does not start with `/`, or holds what a target must not.
+    Path,
+    /// An authority that names no place, or user information (section 8.3.1).
+    Authority,
+    /// `host` and `:authority` name two places (section 8.3.1).
+    HostDiffers,
+    /// A single field twice, or one that looks like framing to an origin that takes `_` for `-`.
+    Ambiguous,
+    /// `content-length` that is no length, or not that of the content (section 8.1.1).
+    ContentLength,
+    /// A status that is not three digits, or 101, which HTTP/2 does not have (section 8.6).
+    Status,
+    /// More fields, or more bytes of them, than the caps allow.
+    TooLarge,
+    /// A method that is not served.
+    NotImplemented,
+    /// An `expect` that is not `100-continue`.
+    Expectation,
+}
+
+impl Malformed {
+    /// The answer that a client gets; `None` where the stream is reset with `PROTOCOL_ERROR`.
+    ///
+    /// Reset is what breaks HTTP/2 itself. What any version would refuse for its meaning is answered, as h1 does.
+    pub const fn answer(self) -> Option<FaultKind> {
+        match self {
+            Malformed::FieldName
+            | Malformed::FieldValue
+            | Malformed::ConnectionSpecific
+            | Malformed::Te
+            | Malformed::PseudoUnknown
+            | Malformed::PseudoLate
+            | Malformed::PseudoTwice
+            | Malformed::PseudoMissing
+            | Malformed::PseudoInTrailers
+            | Malformed::Trailer
+            | Malformed::Status
+            | Malformed::ContentLength => None,
+            Malformed::Method
+            | Malformed::Scheme
+            | Malformed::Path
+            | Malformed::Authority
+            | Malformed::HostDiffers
+            | Malformed::Ambiguous => Some(FaultKind::BadRequest),
+            Malformed::TooLarge => Some(FaultKind::HeadTooLarge),
+            Malformed::NotImplemented => Some(FaultKind::NotImplemented),
+            Malformed::Expectation => Some(FaultKind::ExpectationFailed),
+        }
+    }
+
+    /// The fault where an upstream's message is malformed.
+    pub const fn upstream(self) -> FaultKind {
+        match self {
+            Malformed::TooLarge => FaultKind::UpstreamHeadTooLarge,
+            Malformed::FieldName
+            | Malformed::FieldValue
+            | Malformed::ConnectionSpecific
+            | Malformed::Te
+            | Malformed::PseudoUnknown
+            | Malformed::PseudoLate
+            | Malformed::PseudoTwice
+            | Malformed::PseudoMissing
+            | Malformed::PseudoInTrailers
+            | Malformed::Trailer
+            | Malformed::Method
+            | Malformed::Scheme
+            | Malformed::Path
+            | Malformed::Authority
+            | Malformed::HostDiffers
+            | Malformed::Ambiguous
+            | Malformed::ContentLength
+            | Malformed::Status
+            | Malformed::NotImplemented
+            | Malformed::Expectation => FaultKind::UpstreamProtocol,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! HTTP/2 (RFC 9113): frames and connections, field sections and message heads.
+//!
+//! ```text
+//!   field block ── hpack::Decoder ──► Section ── message ──► RequestHead / ResponseHead (the same as h1's)
+//!                     (huffman)                     │ malformed: which rule, and what is to be done
+//!   field block ◄── hpack::Encoder ◄── write ◄── head + patch + BodyLength
+//! ```
+//! `connection` is the machine around both: streams, windows, floods, and the order of things.
+//!
+//! The decoder always reads a block to its end, so that its table stays in step with the peer's whatever the fields
+//! say; only then is it decided what the message is worth.
+
+pub mod connection;
+pub mod flood;
+pub mod flow;
+pub mod frame;
+pub mod hpack;
+pub mod huffman;
+pub mod malformed;
+pub mod message;
+pub mod priority;
+pub mod section;
+pub mod settings;
+pub mod stream;
+pub mod write;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod check;
+#[cfg(test)]
+pub(crate) mod raw;
+
+pub use malformed::Malformed;
+pub use section::Section;
