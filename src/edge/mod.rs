@@ -12,8 +12,8 @@
 
 pub mod accept;
 pub mod body;
-mod carrier;
 pub mod bound;
+mod carrier;
 pub mod connection;
 pub mod converse;
 pub mod dial;

@@ -1,23 +1,24 @@
 //! A request of the gateway's own on behalf of a policy: `GET` without a body to an upstream, its head read, its body
 //! dropped.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::balance::{Outcome, Tried};
-use crate::base::{Buf, Fault, FaultKind, Side, Tick, limits};
+use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::config::plan::{PolicyId, UpstreamId};
-use crate::edge::body::BodyReader;
-use crate::edge::dial::{self, Speaker};
+use crate::edge::carrier::{Carrier, Wanted};
+use crate::edge::dial::Speaker;
 use crate::edge::exchange::Scene;
 use crate::edge::gate;
 use crate::edge::scratch::Work;
-use crate::edge::stream::Source;
-use crate::edge::upstream::{Origin, Trust};
-use crate::net::{Net, Stream};
+use crate::edge::stream::{Ending, Remote, Sink, Source};
+use crate::edge::upstream::Trust;
+use crate::net::Net;
 use crate::policy::{self, Decision, Reply};
-use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest};
-use crate::wire::h1::{Caps, Parsed, response};
+use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
+use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 
 /// A body longer than this is not read to its end; the connection is closed instead.
 const BODY_MAX: u64 = 64 * 1024;
@@ -62,26 +63,32 @@ async fn send<N: Net>(
             cluster.pick(None, None, &Tried::NONE, now, &mut shard.rng.borrow_mut()).map_err(Fault::last)?
         };
         let mut flight = upstream.begin(picked, now);
-        let kept = upstream.take_idle(picked, plan, Trust::NONE, now);
+        let wanted = Wanted { shard, upstream, plan, index: picked, trust: Trust::NONE };
+        let kept = wanted.kept(now);
         let reused = kept.is_some();
-        let speaker = Speaker { client: &scene.peer.address, local: &scene.peer.local };
-        let origin = match kept {
-            Some(origin) => origin,
+        let carrier = match kept {
+            Some(carrier) => carrier,
             None => {
-                let dialled = dial::dial(shard, upstream, plan, picked, speaker, until).await;
-                dialled.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.net.now()))?
+                let speaker = Speaker { client: &scene.peer.address, local: &scene.peer.local };
+                let opened = wanted.open(speaker, until).await;
+                opened.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.net.now()))?
             }
         };
-        let mut buf = shard.pool.take(limits::BUF_CLASSES[1]);
-        compose(scene, work, upstream.endpoint_name(picked).as_bytes(), &mut buf);
-        let exchanged = exchange(scene, &origin, buf, head, until).await;
+        let name = upstream.endpoint_name(picked);
+        let exchanged = match carrier {
+            Carrier::Connection(origin) => {
+                let exchanged = exchange(scene, work, &origin, name.as_bytes(), head, until).await;
+                if let Ok((_, Fate::Keep)) = &exchanged {
+                    upstream.keep(origin, plan, shard.net.now());
+                }
+                exchanged
+            }
+            Carrier::Stream(stream) => exchange(scene, work, &stream, name.as_bytes(), head, until).await,
+        };
         let now = shard.net.now();
         match exchanged {
-            Ok((bytes, reusable)) => {
+            Ok((bytes, _)) => {
                 flight.judge(Outcome::of_status(head.status), now);
-                if reusable {
-                    upstream.keep(origin, plan, now);
-                }
                 return Ok(bytes);
             }
             Err(fault) if reused && fault.kind == FaultKind::UpstreamClosed => {}
@@ -94,11 +101,64 @@ async fn send<N: Net>(
     }
 }
 
-fn compose<N: Net>(scene: Scene<'_, N>, work: &mut Work, host: &[u8], buf: &mut Buf) {
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stands at a message boundary.
+    Keep,
+    /// It does not.
+    Close,
+}
+
+/// Head out, head and body back. Returns the bytes of the head.
+async fn exchange<N: Net, R: Remote<N>>(
+    scene: Scene<'_, N>,
+    work: &mut Work,
+    remote: &R,
+    host: &[u8],
+    head: &mut ResponseHead,
+    until: Tick,
+) -> Result<(Buf, Fate), Fault> {
+    let pool = &scene.shard.pool;
+    compose(scene, work, remote, host)?;
+    let mut buf = pool.take(work.out.len().max(limits::BUF_CLASSES[1]));
+    if !buf.append(&work.out) {
+        // A subrequest repeats the client's fields, which may be more than a buffer: then it takes one of its own.
+        buf = Buf::copied(&work.out);
+    }
+    let (written, mut buf) = remote.upload().write(buf, Ending::BARE, until).await;
+    written?;
+    buf.reset(0);
+    let caps = Caps::default();
+    loop {
+        if buf.spare() == 0 {
+            return Err(Fault::last(FaultKind::UpstreamHeadTooLarge));
+        }
+        let (read, returned) = remote.read(buf, until).await;
+        buf = returned;
+        match read.map_err(|error| error.kind()) {
+            Ok(0) => return Err(Fault::last(FaultKind::UpstreamClosed)),
+            Ok(_) => {}
+            Err(ErrorKind::TimedOut) => return Err(Fault::last(FaultKind::FirstByteTimeout)),
+            Err(_) => return Err(Fault::last(FaultKind::UpstreamClosed)),
+        }
+        while !buf.is_empty()
+            && let Parsed::Complete = remote.parse(&buf, &caps, Method::Get, head).map_err(Fault::last)?
+        {
+            if head.status >= 200 {
+                let fate = drop_body(scene, remote, head, &buf, until).await;
+                return Ok((buf, fate));
+            }
+            buf.consume(head.len);
+        }
+    }
+}
+
+fn compose<N: Net>(scene: Scene<'_, N>, work: &mut Work, remote: &impl Remote<N>, host: &[u8]) -> Result<(), Fault> {
     let Work { effects, out, .. } = work;
     out.clear();
     let request = RequestHead { method: Method::Get, keep_alive: true, ..RequestHead::default() };
-    write::request(
+    remote.compose(
         out,
         &OutgoingRequest {
             request: Request { bytes: &[], head: &request },
@@ -110,60 +170,23 @@ fn compose<N: Net>(scene: Scene<'_, N>, work: &mut Work, host: &[u8], buf: &mut 
             after: After::KeepAlive,
             via: scene.listener_plan().ids.via.map(str::as_bytes),
         },
-    );
-    if !buf.append(out) {
-        // A subrequest repeats the client's fields, which may be more than a buffer: then it takes one of its own.
-        *buf = Buf::copied(out);
-    }
+    )
 }
 
-async fn exchange<N: Net>(
-    scene: Scene<'_, N>,
-    origin: &Origin<N>,
-    buf: Buf,
-    head: &mut ResponseHead,
-    until: Tick,
-) -> Result<(Buf, bool), Fault> {
-    let closed = Fault::last(FaultKind::UpstreamClosed);
-    let late = Fault::last(FaultKind::FirstByteTimeout);
-    let fault_of = |error: std::io::Error| if error.kind() == std::io::ErrorKind::TimedOut { late } else { closed };
-    let (written, mut buf) = origin.stream.write(buf, until).await;
-    written.map_err(fault_of)?;
-    buf.reset(0);
-    let caps = Caps::default();
-    loop {
-        if buf.spare() == 0 {
-            return Err(Fault::last(FaultKind::UpstreamHeadTooLarge));
-        }
-        let (read, returned) = origin.stream.read(buf, until).await;
-        buf = returned;
-        if read.map_err(fault_of)? == 0 {
-            return Err(closed);
-        }
-        while let Parsed::Complete = response::parse(buf.filled(), &caps, Method::Get, head).map_err(Fault::last)? {
-            if head.status >= 200 {
-                let reusable = drop_body(scene, origin, head, &buf, until).await;
-                return Ok((buf, reusable));
-            }
-            buf.consume(head.len);
-        }
-    }
-}
-
-/// Reads the body to its end, so that the connection can be kept. False where that is not worth it.
+/// Reads the body to its end, so that the connection can be kept, where that is worth it.
 async fn drop_body<N: Net>(
     scene: Scene<'_, N>,
-    origin: &Origin<N>,
+    remote: &impl Remote<N>,
     head: &ResponseHead,
     bytes: &Buf,
     until: Tick,
-) -> bool {
-    let mut reader = BodyReader::new(origin.stream.clone(), Side::Upstream, head.body);
+) -> Fate {
+    let mut reader = remote.body(head.body);
     let mut rest = scene.shard.pool.take(bytes.len());
     let copied = rest.append(&bytes.filled()[head.len..]);
     if !copied {
         scene.shard.pool.put(rest);
-        return false;
+        return Fate::Close;
     }
     let mut seen = 0;
     let mut portion = reader.accept(&mut rest, 0);
@@ -182,5 +205,5 @@ async fn drop_body<N: Net>(
         portion = read;
     }
     scene.shard.pool.put(rest);
-    head.keep_alive && reader.done() && !reader.has_leftover()
+    if head.keep_alive && remote.stands(&reader) { Fate::Keep } else { Fate::Close }
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::config::compile::Compiler;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{TlsPlan, UpstreamTlsPlan};
+use crate::config::plan::{HttpVersions, TlsPlan, UpstreamTlsPlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::{CertificateSpec, ClientAuthMode, ClientAuthSpec, ListenerTlsSpec, TlsVersion};
 use crate::config::spec::shape::Many;
@@ -84,7 +84,12 @@ impl Compiler<'_> {
     }
 
     /// TLS towards an upstream.
-    pub(super) fn upstream_tls(&mut self, spec: &UpstreamTlsSpec, place: Place) -> Option<UpstreamTlsPlan> {
+    pub(super) fn upstream_tls(
+        &mut self,
+        spec: &UpstreamTlsSpec,
+        http: HttpVersions,
+        place: Place,
+    ) -> Option<UpstreamTlsPlan> {
         let mut files = Vec::new();
         let roots = match spec.ca.is_empty() {
             true => Some(Roots::System),
@@ -111,7 +116,12 @@ impl Compiler<'_> {
             .as_ref()
             .and_then(|name| server_name(&name.value).map_err(|fault| self.error(name.place, fault.to_string())).ok());
         let (roots, certificate) = (roots?, certificate?);
-        let alpn = vec![b"http/1.1".to_vec()];
+        let offered = match http {
+            HttpVersions::Http1 => &PROTOCOLS[1..],
+            HttpVersions::Http2 => &PROTOCOLS[..1],
+            HttpVersions::Both => &PROTOCOLS[..],
+        };
+        let alpn = offered.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
             Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name, files }),
             Err(fault) => {

@@ -17,7 +17,8 @@ use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::ShortOr;
 use crate::config::spec::upstream::{
-    Balance, BreakerSpec, EndpointSpec, HealthSpec, OutlierSpec, ProxyVersion, SameSite, StickySpec, UpstreamSpec,
+    Balance, BreakerSpec, EndpointSpec, HealthSpec, HttpVersions, OutlierSpec, ProxyVersion, SameSite, StickySpec,
+    UpstreamSpec,
 };
 
 /// What an endpoint gets, and how it is spoken to.
@@ -49,6 +50,9 @@ enum Way {
     Fixed(Address, Arc<str>),
     Name(NamePlan),
 }
+
+/// Streams that one connection of HTTP/2 to an endpoint is taken to carry.
+const STREAMS: u32 = 128;
 
 impl Compiler<'_> {
     /// Compiles every `[upstream.NAME]`; ids are positions in the file.
@@ -91,7 +95,7 @@ impl Compiler<'_> {
         let way = self.way(&address, terms)?;
         add(&mut plan, way, terms);
         if scheme == Scheme::Https {
-            plan.tls = self.upstream_tls(&Default::default(), name.place);
+            plan.tls = self.upstream_tls(&Default::default(), plan.http, name.place);
         }
         let id = UpstreamId(self.upstreams.len() as u32);
         self.ids.insert(name.value.clone(), id);
@@ -105,6 +109,7 @@ impl Compiler<'_> {
             endpoints: Default::default(),
             balance: Balance::default(),
             hash: None,
+            http: HttpVersions::default(),
             tls: None,
             health: None,
             outlier: ShortOr::default(),
@@ -136,7 +141,10 @@ impl Compiler<'_> {
             self.endpoint(&mut plan, endpoint, scheme);
         }
         self.check_doubles(spec);
-        plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, tls.place));
+        plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, plan.http, tls.place));
+        if plan.http != plan::HttpVersions::Http1 && plan.proxy_protocol.is_some() {
+            self.error(name.place, "HTTP/2 shares a connection between clients, and `proxy_protocol` names one");
+        }
         plan.hash_key = self.hash_key(spec, name.place);
         plan.sticky = spec.sticky.as_ref().map(|sticky| self.sticky(sticky));
         plan.health = spec.health.as_ref().map(|health| self.health(health));
@@ -152,7 +160,10 @@ impl Compiler<'_> {
             pending: self.share_up(limits.queue.0),
             endpoint_requests: self.share(limits.endpoint_requests.0),
             endpoint_connections: self.share(limits.connections.0),
-            requests_per_connection: 1,
+            requests_per_connection: match spec.http {
+                HttpVersions::Http1 => 1,
+                HttpVersions::Http2 | HttpVersions::Auto => STREAMS,
+            },
         };
         let cluster = ClusterPlan {
             name: Arc::clone(&shared_name),
@@ -174,6 +185,11 @@ impl Compiler<'_> {
             names: Vec::new(),
             cluster,
             tls: None,
+            http: match spec.http {
+                HttpVersions::Http1 => plan::HttpVersions::Http1,
+                HttpVersions::Http2 => plan::HttpVersions::Http2,
+                HttpVersions::Auto => plan::HttpVersions::Both,
+            },
             connect: timeouts.connect.0,
             idle_max: self.share_up(u64::from(spec.pool.idle)) as usize,
             idle_timeout: spec.pool.idle_timeout.0,

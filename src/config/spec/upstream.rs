@@ -26,6 +26,10 @@ pub struct UpstreamSpec {
     #[serde(default)]
     #[schemars(extend("x-default" = "source"))]
     pub hash: Option<Placed<String>>,
+    /// The versions of HTTP that it is spoken to in: `"1.1"`, `"2"` (over TLS or, by prior knowledge, without), or
+    /// `"auto"`, where the endpoint chooses by ALPN and without TLS it is 1.1.
+    #[serde(default)]
+    pub http: HttpVersions,
     /// TLS towards the endpoints: `true`, or a table.
     #[serde(default)]
     pub tls: Option<Placed<ShortOr<UpstreamTlsSpec>>>,
@@ -102,6 +106,22 @@ pub enum Balance {
     Ewma,
     /// The same key to the same endpoint; see `hash`.
     Hash,
+}
+
+/// Versions of HTTP towards the endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum HttpVersions {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2.
+    #[serde(rename = "2")]
+    Http2,
+    /// What the endpoint prefers.
+    #[serde(rename = "auto")]
+    Auto,
 }
 
 table! {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::balance::EndpointIndex;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::UpstreamPlan;
-use crate::edge::h2::body::{Handle, StreamBody, StreamSink, cut_fault};
+use crate::edge::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::h2::lane::{Answer, Come};
 use crate::edge::h2::session::{Cut, Look, Role, Session};
 use crate::edge::registry::Link;
@@ -347,7 +347,7 @@ impl<N: Net> Remote<N> for Stream<N> {
         let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
-        let opened = session.machine.borrow_mut().open(ending, block);
+        let opened = session.machine.borrow_mut().open(ending, session.shard.net.now(), block);
         let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
         session.open_lane(key);
         session.with(key, |lane| lane.method = outgoing.request.head.method);
