@@ -291,12 +291,11 @@ pub struct Stream<N: Net> {
     key: Cell<Option<Key>>,
     /// The request ended with its head.
     ended: Cell<bool>,
-    head: RefCell<Option<ResponseHead>>,
 }
 
 impl<N: Net> Stream<N> {
     fn on(far: Rc<Far<N>>) -> Stream<N> {
-        Stream { far, key: Cell::new(None), ended: Cell::new(false), head: RefCell::new(None) }
+        Stream { far, key: Cell::new(None), ended: Cell::new(false) }
     }
 
     /// The connection carried requests before this one.
@@ -373,9 +372,9 @@ impl<N: Net> Remote<N> for Stream<N> {
             Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
             Some(Ok(())) => {}
         }
-        let Some(Answer { bytes, head }) = session.with(key, |lane| lane.heads.pop_front()).flatten() else {
-            return (Err(ErrorKind::ConnectionReset.into()), buf);
-        };
+        // The head itself waits until it is parsed.
+        let bytes = session.with(key, |lane| lane.heads.front_mut().map(|answer| std::mem::take(&mut answer.bytes)));
+        let Some(bytes) = bytes.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
         debug_assert!(buf.is_empty(), "heads come one by one");
         if buf.spare() < bytes.len() {
             session.shard.pool.put(buf);
@@ -383,7 +382,6 @@ impl<N: Net> Remote<N> for Stream<N> {
         }
         let copied = buf.append(&bytes);
         debug_assert!(copied, "room was made above");
-        *self.head.borrow_mut() = Some(head);
         (Ok(bytes.len()), buf)
     }
 
@@ -392,9 +390,10 @@ impl<N: Net> Remote<N> for Stream<N> {
     }
 
     fn parse(&self, _: &Buf, _: &Caps, _: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
-        match self.head.borrow_mut().take() {
-            Some(mut answered) => {
-                std::mem::swap(head, &mut answered);
+        let Handle { session, key } = self.opened();
+        match session.with(key, |lane| lane.heads.pop_front()).flatten() {
+            Some(mut answer) => {
+                std::mem::swap(head, &mut answer.head);
                 Ok(Parsed::Complete)
             }
             None => Ok(Parsed::Partial),
