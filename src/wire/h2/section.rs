@@ -153,15 +153,16 @@ impl Section {
             Label::Field(class) => class,
             Label::Pseudo(pseudo) => return self.take_pseudo(pseudo, value),
         };
-        if class == Class::Name(Known::Cookie) && self.join(start, value_start) {
-            return;
-        }
-        let index = self.fields.list.len();
+        let joined = class == Class::Name(Known::Cookie) && self.join(start, value_start);
+        let index = self.fields.list.len() - usize::from(joined);
         if index == FIELDS_MAX {
             return self.drop_field(start);
         }
         if mark == Mark::NeverIndexed {
             self.fields.never_indexed |= 1 << index;
+        }
+        if joined {
+            return;
         }
         let known = self.seen.note(class);
         self.fields.list.push(Field { name: Span::new(start, value_start), value, known });

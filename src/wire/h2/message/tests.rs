@@ -194,7 +194,8 @@ fn crumbs_of_cookie_are_one_field() {
 #[test]
 fn marks_stay_with_their_fields() {
     let mut bytes = block(Literal::Plain, &lines(&GET));
-    for (first, name) in [(0x00, "cookie"), (0x10, "x"), (0x10, "cookie"), (0x00, "y"), (0x10, "z")] {
+    let crumbs = [(0x00, "cookie"), (0x10, "x"), (0x10, "cookie"), (0x00, "y"), (0x10, "z")];
+    for (first, name) in crumbs {
         let start = bytes.len();
         bytes.extend(block(Literal::Plain, &[(name.as_bytes(), b"1")]));
         bytes[start] = first;
@@ -205,6 +206,13 @@ fn marks_stay_with_their_fields() {
     let marked = head.fields.list.iter().enumerate().filter(|(at, _)| head.fields.never_indexed >> at & 1 == 1);
     let marked: Vec<_> = marked.map(|(_, field)| field.name.of(&section.bytes)).collect();
     assert_eq!(marked, [&b"cookie"[..], b"x", b"z"]);
+
+    let mut bytes = block(Literal::Plain, &lines(&[("a", "b"), ("cookie", "c")]));
+    let start = bytes.len();
+    bytes.extend(block(Literal::Plain, &lines(&[("cookie", "d")])));
+    bytes[start] = 0x10;
+    Decoder::new(4096).decode(&bytes, &mut section, 4096).unwrap();
+    assert_eq!((section.fields.list.len(), section.fields.never_indexed), (2, 0b10));
 }
 
 #[test]
