@@ -2,12 +2,11 @@
 
 use std::io::ErrorKind;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
+use crate::base::{Address, Buf, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::shard::Shard;
 use crate::edge::upstream::Upstream;
@@ -50,7 +49,7 @@ pub async fn dial<N: Net>(
     upstream.connection_opening(index)?;
     let opening = Opening { upstream, index, armed: true };
     let until = shard.net.now().after(plan.connect).min(deadline);
-    let stream = connect(&shard.net, &shard.pool, plan, &endpoint, speaker, until).await?;
+    let stream = connect(shard, upstream, plan, &endpoint, speaker, until).await?;
     opening.done();
     Ok(stream)
 }
@@ -77,14 +76,14 @@ impl<N: Net> Drop for Opening<'_, N> {
 }
 
 async fn connect<N: Net>(
-    net: &N,
-    pool: &BufPool,
+    shard: &Shard<N>,
+    upstream: &Upstream<N>,
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
     speaker: Speaker<'_>,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
-    let stream = net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
+    let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
     if let Some(version) = plan.proxy_protocol {
         let mut header = Vec::new();
         match version {
@@ -94,9 +93,9 @@ async fn connect<N: Net>(
         let (written, _) = stream.write(Buf::copied(&header), until).await;
         written.map_err(|error| connect_fault(error.kind()))?;
     }
-    let Some(plan_tls) = &plan.tls else { return Ok(Transport::Plain(stream)) };
+    let (Some(plan_tls), Some(config)) = (&plan.tls, upstream.tls()) else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
-    let secured = tls::connect(stream, Arc::clone(&plan_tls.config), name, pool.clone(), until).await;
+    let secured = tls::connect(stream, config, name, shard.pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
         _ => Fault::unsent(FaultKind::UpstreamTls),
