@@ -138,8 +138,9 @@ impl ServerCertVerifier for Anybody {
 }
 /// The same, with a table of sessions of its own: rustls keeps that table behind a lock, and shards must not meet there.
 pub fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
-    let resumption = Resumption::in_memory_sessions(SESSIONS);
-    Arc::new(ClientConfig { resumption, ..config.clone() })
+    let mut own = config.clone();
+    own.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(own)
 }
 
 /// Servers whose sessions one shard remembers for one upstream.
