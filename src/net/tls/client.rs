@@ -136,7 +136,8 @@ impl ServerCertVerifier for Anybody {
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
-/// The same, with a table of sessions of its own: rustls keeps that table behind a lock, and shards must not meet there.
+/// The same, with a table of sessions of its own: rustls keeps that table behind a lock, and shards must not meet at
+/// one.
 pub fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut own = config.clone();
     own.resumption = Resumption::in_memory_sessions(SESSIONS);
