@@ -99,7 +99,7 @@ impl<N: Net> Session<N> {
     /// Waits without buffers until something comes.
     async fn rest(&self, role: &impl Role<N>) -> Look {
         self.machine.borrow_mut().shrink();
-        self.lanes.borrow_mut().shrink_to(0);
+        *self.lanes.borrow_mut() = Vec::new();
         self.spill.borrow_mut().shrink_to_fit();
         loop {
             let until = role.next_look(self, self.shard.net.now());
