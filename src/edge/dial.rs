@@ -1,12 +1,13 @@
 //! Opens connections to endpoints: TCP or Unix, PROXY header, TLS, all under one deadline.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Address, Buf, Fault, FaultKind, Tick};
+use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::shard::Shard;
 use crate::edge::upstream::Upstream;
@@ -16,20 +17,16 @@ use crate::wire::proxy::{self, Header};
 
 /// Who the PROXY header says is speaking: the client's address and the one it came to.
 #[derive(Clone, Copy, Debug)]
-pub struct Speaker<'a> {
-    /// The client.
-    pub client: &'a Address,
-    /// Our listener.
-    pub local: &'a Address,
+pub struct Speaker {
+    /// The client and our listener; `None` where one of them is a Unix socket.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
 }
 
-impl Speaker<'_> {
+impl Speaker {
     fn header(self) -> Header {
-        match (self.client, self.local) {
-            (Address::Inet(source), Address::Inet(destination)) => {
-                Header::Proxied { source: *source, destination: *destination }
-            }
-            (Address::Inet(_) | Address::Unix(_), _) => Header::Unknown,
+        match self.ends {
+            Some((source, destination)) => Header::Proxied { source, destination },
+            None => Header::Unknown,
         }
     }
 }
@@ -41,7 +38,7 @@ pub async fn dial<N: Net>(
     upstream: &Rc<Upstream<N>>,
     plan: &UpstreamPlan,
     index: EndpointIndex,
-    speaker: Speaker<'_>,
+    speaker: Speaker,
     deadline: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
     let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
@@ -80,7 +77,7 @@ async fn connect<N: Net>(
     upstream: &Upstream<N>,
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
-    speaker: Speaker<'_>,
+    speaker: Speaker,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
     let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
