@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
+use crate::config::plan::HttpVersions;
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
@@ -91,7 +92,11 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
 
 /// A failure on a kept connection before any byte of an answer.
 pub fn stale(fault: Fault) -> Fault {
-    Fault { retry: Retry::IfReused, ..fault }
+    match fault.retry {
+        Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..fault },
+        // It is known for certain.
+        Retry::Yes | Retry::Refused => fault,
+    }
 }
 
 /// Upload and answer side by side.
@@ -217,10 +222,12 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
         outcome
     }
 
-    /// Is the body kept for another try? Only where another try could be allowed at all.
+    /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
+    /// refuse any request.
     fn keeps(&self) -> bool {
         let retry = &self.way.proxy.retry;
-        retry.tries > 1 && (self.scene.request.head.method.idempotent() || retry.non_idempotent)
+        let repeats = self.scene.request.head.method.idempotent() || retry.non_idempotent;
+        (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
     }
 
     fn transfer(&self) -> Transfer<'_, N> {
