@@ -162,9 +162,9 @@ impl<N: Net> Upstream<N> {
         self.tls.borrow().clone()
     }
 
-    /// Idle connections.
+    /// Connections without a request.
     pub fn idle_count(&self) -> usize {
-        self.idle_count.get()
+        self.idle_count.get() + self.sessions.idle_count()
     }
 
     /// Open connections, idle ones included.
