@@ -42,7 +42,7 @@ pub trait Role<N: Net> {
     /// Something about the connection.
     fn told(&self, session: &Rc<Session<N>>, event: &Event);
     /// The machine ended the connection.
-    fn failed(&self, session: &Rc<Session<N>>, error: ConnectionError);
+    fn failed(&self, session: &Session<N>, error: ConnectionError);
     /// When to look at the clock next.
     fn next_look(&self, session: &Session<N>, now: Tick) -> Tick;
     /// Looks at the clock: what is due is done.
@@ -371,7 +371,7 @@ impl<N: Net> Session<N> {
             if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
                 return;
             }
-            if self.over.get() || role.look(self, net.now()) == Look::Over {
+            if self.over.get() || self.has_failed(role) || role.look(self, net.now()) == Look::Over {
                 return;
             }
             if self.machine.borrow().held_streams() == 0 {
@@ -381,6 +381,15 @@ impl<N: Net> Session<N> {
                 }
             }
         }
+    }
+
+    /// Did the machine end the connection while something was sent?
+    fn has_failed(&self, role: &impl Role<N>) -> bool {
+        let failed = self.machine.borrow().failed();
+        if let Some(error) = failed {
+            role.failed(self, error);
+        }
+        failed.is_some()
     }
 
     /// Waits without buffers until something comes.
@@ -393,7 +402,7 @@ impl<N: Net> Session<N> {
             match self.transport.readable(until).await {
                 Ok(()) => return Look::GoOn,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                    if role.look(self, self.shard.net.now()) == Look::Over {
+                    if self.has_failed(role) || role.look(self, self.shard.net.now()) == Look::Over {
                         return Look::Over;
                     }
                 }
@@ -572,6 +581,10 @@ async fn write_all<N: Net>(session: Rc<Session<N>>) {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
         let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
         session.gather(&mut buf);
+        if session.machine.borrow().failed().is_some() {
+            // Where it failed by what was sent, the reader does not know yet.
+            session.transport.interrupt();
+        }
         if buf.is_empty() {
             session.shard.pool.put(buf);
             if session.over.get() {
