@@ -256,7 +256,7 @@ impl<N: Net> Role<N> for Courier<N> {
         }
     }
 
-    fn failed(&self, _: &Rc<Session<N>>, error: ConnectionError) {
+    fn failed(&self, _: &Session<N>, error: ConnectionError) {
         tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
     }
 
