@@ -9,22 +9,39 @@ use rustls::pki_types::ServerName;
 use crate::balance::{Endpoint, EndpointIndex};
 use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::edge::connection::Peer;
 use crate::edge::shard::Shard;
 use crate::edge::upstream::Upstream;
 use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
 use crate::wire::proxy::{self, Header};
 
-/// Who the PROXY header says is speaking: the client's address and the one it came to.
+/// What an endpoint hears before the first request.
 #[derive(Clone, Copy, Debug)]
 pub struct Speaker<'a> {
     /// The client.
     pub client: &'a Address,
-    /// Our listener.
+    /// The address it came to; both are for the PROXY header.
     pub local: &'a Address,
+    /// What is offered by ALPN.
+    pub offer: Offer,
 }
 
-impl Speaker<'_> {
+/// Which versions of HTTP an endpoint may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Those of the configuration.
+    Configured,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+impl<'a> Speaker<'a> {
+    /// A client, with what is configured.
+    pub const fn of(peer: &'a Peer) -> Speaker<'a> {
+        Speaker { client: &peer.address, local: &peer.local, offer: Offer::Configured }
+    }
+
     fn header(self) -> Header {
         match (self.client, self.local) {
             (Address::Inet(source), Address::Inet(destination)) => {
@@ -96,7 +113,11 @@ async fn connect<N: Net>(
     }
     let Some(plan_tls) = &plan.tls else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
-    let secured = tls::connect(stream, Arc::clone(&plan_tls.config), name, pool.clone(), until).await;
+    let config = match speaker.offer {
+        Offer::Configured => &plan_tls.config,
+        Offer::Http1 => &plan_tls.config_http1,
+    };
+    let secured = tls::connect(stream, Arc::clone(config), name, pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
         _ => Fault::unsent(FaultKind::UpstreamTls),

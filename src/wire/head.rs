@@ -165,7 +165,8 @@ pub struct RequestHead {
     pub query: Option<Span>,
     /// Host (and port) from the target's authority or the Host field, validated. Empty only for HTTP/1.0 without Host.
     pub authority: Span,
-    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441 section 4); empty for any other request.
+    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441 section 4); empty for any other request. Its
+    /// method is GET, as it would be in HTTP/1.1.
     pub protocol: Span,
     /// The scheme of an absolute-form target, or of HTTP/2's `:scheme`, said `https`.
     pub absolute_https: bool,

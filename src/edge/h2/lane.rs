@@ -59,6 +59,8 @@ pub struct Lane<N: Net> {
     pub trailers: Vec<u8>,
     /// The exchange wants nothing more.
     pub stopped: bool,
+    /// Whoever reads in a tunnel is to look up.
+    pub nudged: bool,
     /// What waits to be sent.
     pub outgoing: Option<Outgoing>,
     /// The buffer of what was sent, for the exchange to take back.
@@ -79,6 +81,7 @@ impl<N: Net> Default for Lane<N> {
             come: Come::Open,
             trailers: Vec::new(),
             stopped: false,
+            nudged: false,
             outgoing: None,
             sent: None,
             watch: None,
@@ -97,6 +100,7 @@ impl<N: Net> Lane<N> {
         self.come = Come::Open;
         self.trailers.clear();
         self.stopped = false;
+        self.nudged = false;
         for buf in [self.outgoing.take().map(|outgoing| outgoing.buf), self.sent.take()].into_iter().flatten() {
             pool.put(buf);
         }
@@ -159,6 +163,12 @@ impl<N: Net> Lane<N> {
         if let Some(waker) = self.reader.take() {
             waker.wake();
         }
+    }
+
+    /// Whoever reads in a tunnel has something else to do.
+    pub fn nudge(&mut self) {
+        self.nudged = true;
+        self.wake_reader();
     }
 
     /// Something was sent, or never will be.
