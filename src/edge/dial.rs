@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Address, Buf, BufPool, Fault, FaultKind, Tick};
+use crate::base::{Address, Buf, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::connection::Peer;
 use crate::edge::shard::Shard;
@@ -67,7 +68,7 @@ pub async fn dial<N: Net>(
     upstream.connection_opening(index)?;
     let opening = Opening { upstream, index, armed: true };
     let until = shard.net.now().after(plan.connect).min(deadline);
-    let stream = connect(&shard.net, &shard.pool, plan, &endpoint, speaker, until).await?;
+    let stream = connect(shard, upstream, plan, &endpoint, speaker, until).await?;
     opening.done();
     Ok(stream)
 }
@@ -94,14 +95,14 @@ impl<N: Net> Drop for Opening<'_, N> {
 }
 
 async fn connect<N: Net>(
-    net: &N,
-    pool: &BufPool,
+    shard: &Shard<N>,
+    upstream: &Upstream<N>,
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
     speaker: Speaker<'_>,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
-    let stream = net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
+    let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
     if let Some(version) = plan.proxy_protocol {
         let mut header = Vec::new();
         match version {
@@ -111,13 +112,17 @@ async fn connect<N: Net>(
         let (written, _) = stream.write(Buf::copied(&header), until).await;
         written.map_err(|error| connect_fault(error.kind()))?;
     }
-    let Some(plan_tls) = &plan.tls else { return Ok(Transport::Plain(stream)) };
+    let (Some(plan_tls), Some(config)) = (&plan.tls, upstream.tls()) else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
     let config = match speaker.offer {
-        Offer::Configured => &plan_tls.config,
-        Offer::Http1 => &plan_tls.config_http1,
+        Offer::Configured => config,
+        Offer::Http1 => {
+            let mut http1 = ClientConfig::clone(&config);
+            http1.alpn_protocols.retain(|protocol| protocol == b"http/1.1");
+            Arc::new(http1)
+        }
     };
-    let secured = tls::connect(stream, Arc::clone(config), name, pool.clone(), until).await;
+    let secured = tls::connect(stream, config, name, shard.pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
         _ => Fault::unsent(FaultKind::UpstreamTls),

@@ -50,8 +50,8 @@ counters! {
         Active "requests_active" "Requests being served.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
         Http2Connections "http2_connections_total" "Client connections that speak HTTP/2.",
-        FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because the client reset its streams at once.",
-        FloodErrorReset "http2_flood_error_reset_total" "Connections ended because the client made us reset its streams.",
+        FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because streams were reset at once.",
+        FloodErrorReset "http2_flood_error_reset_total" "Connections ended because streams had to be reset.",
         FloodRefused "http2_flood_refused_total" "Connections ended because of streams above the limit.",
         FloodContinuation "http2_flood_continuation_total" "Connections ended because of CONTINUATION frames.",
         FloodSettings "http2_flood_settings_total" "Connections ended because of SETTINGS frames.",
@@ -63,7 +63,7 @@ counters! {
         FloodPriority "http2_flood_priority_total" "Connections ended because of PRIORITY and PRIORITY_UPDATE frames.",
         FloodHeaderList "http2_flood_header_list_total" "Connections ended because of header lists above the cap.",
         FloodIgnored "http2_flood_ignored_total" "Connections ended because of frames that change nothing.",
-        FloodOutput "http2_flood_output_total" "Connections ended because the client did not read our answers to its frames.",
+        FloodOutput "http2_flood_output_total" "Connections ended because answers to frames were not read.",
     }
 }
 

@@ -123,12 +123,7 @@ impl Compiler<'_> {
         };
         let alpn = offered.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
-            Ok(config) => {
-                let mut http1 = config.clone();
-                http1.alpn_protocols.retain(|protocol| protocol == b"http/1.1");
-                let config_http1 = Arc::new(http1);
-                Some(UpstreamTlsPlan { config: Arc::new(config), config_http1, server_name: name, files })
-            }
+            Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name, files }),
             Err(fault) => {
                 self.error(place, fault.to_string());
                 None

@@ -181,8 +181,7 @@ fn tls() -> (tokio_rustls::TlsAcceptor, UpstreamTlsPlan) {
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let config = Arc::new(client);
-    let plan = UpstreamTlsPlan { config_http1: config.clone(), config, server_name: None, files: Vec::new() };
+    let plan = UpstreamTlsPlan { config: Arc::new(client), server_name: None, files: Vec::new() };
     (Arc::new(server).into(), plan)
 }
 
