@@ -100,14 +100,11 @@ class H2Connection:
         self.socket, self.parts = dial(url, ["h2"])
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.initiate_connection()
-        self.pipes, self.ended, self.going = {}, False, False
+        self.pipes, self.ended, self.settled = {}, False, False
         self.flush()
-        while h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL not in self.h2.remote_settings and not self.settled():
-            self.pump()
+        while not self.settled:
+            assert self.pump() and not self.ended, "no settings"
         assert self.h2.remote_settings[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] == 1
-
-    def settled(self):
-        return getattr(self, "has_settings", False)
 
     def flush(self):
         data = self.h2.data_to_send()
@@ -126,9 +123,7 @@ class H2Connection:
         for event in self.h2.receive_data(data):
             pipe = self.pipes.get(getattr(event, "stream_id", None))
             if isinstance(event, h2.events.RemoteSettingsChanged):
-                self.has_settings = True
-            elif isinstance(event, h2.events.ConnectionTerminated):
-                self.going = True
+                self.settled = True
             elif pipe is None:
                 continue
             elif isinstance(event, h2.events.ResponseReceived):
