@@ -91,8 +91,8 @@ impl<N: Net> Wanted<'_, N> {
         Ok(carrier)
     }
 
-    /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream, a
-    /// connection of HTTP/1.1, if the upstream may be spoken to in it.
+    /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
+    /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
     pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker<'_>, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
         if self.purpose == Purpose::Exchange {

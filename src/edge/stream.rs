@@ -77,8 +77,8 @@ pub trait Source {
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
     /// Appends the next raw bytes to `buf`. After `done` it must not be called again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
-    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing is
-    /// lost.
+    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
+    /// is lost.
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
     fn trailers(&self) -> &[u8];

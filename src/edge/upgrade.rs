@@ -35,8 +35,8 @@ pub fn offered<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Option<Protoco
     upgrade::protocol(scene.request.bytes, head)
 }
 
-/// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an extended
-/// CONNECT where nothing is upgraded. An offer of HTTP/1.1 may be ignored, so it is.
+/// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an
+/// extended CONNECT where nothing is upgraded. An offer of HTTP/1.1 may be ignored, so it is.
 pub async fn admit<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,

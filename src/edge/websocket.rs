@@ -7,8 +7,8 @@
 //!                                                                             its last, too; then the end
 //! ```
 //! Each direction has its own scanner and writes only to its own sink; whatever one finds out that ends both, it leaves
-//! in `farewell` and nudges the other. An incomplete header is never passed on, so that a frame of ours can always be put
-//! behind what was.
+//! in `farewell` and nudges the other. An incomplete header is never passed on, so that a frame of ours can always be
+//! put behind what was.
 
 use std::cell::Cell;
 use std::io::ErrorKind;

@@ -188,6 +188,14 @@ pub struct RequestHead {
     pub len: usize,
 }
 
+impl RequestHead {
+    /// What may come behind the head on a stream of HTTP/2: the body, or behind an upgrade whatever the other protocol
+    /// says.
+    pub const fn content(&self) -> BodyLength {
+        if self.upgrade { BodyLength::Chunked } else { self.body }
+    }
+}
+
 /// A response's head. All spans point into the bytes that came with it.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {

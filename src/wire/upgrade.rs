@@ -18,7 +18,8 @@ pub enum Protocol {
     Other,
 }
 
-/// Is the `Upgrade` field of this head of HTTP/1.1 an offer that we pass on? That `Connection` has the `upgrade` option is known.
+/// Is the `Upgrade` field of this head of HTTP/1.1 an offer that we pass on? That `Connection` has the `upgrade` option
+/// is known.
 pub(crate) fn is_offered(bytes: &[u8], head: &RequestHead) -> bool {
     head.body == BodyLength::None && protocol(bytes, head).is_some()
 }

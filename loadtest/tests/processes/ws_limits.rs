@@ -102,8 +102,7 @@ fn silence_and_age_end_it() {
 fn pings_keep_the_living_and_find_the_dead() {
     for (from, to) in BRIDGES {
         let server = Server::start(to);
-        let gateway =
-            server.behind("timeouts = { tunnel = \"900ms\" }\nwebsocket = { ping = \"250ms\" }").start();
+        let gateway = server.behind("timeouts = { tunnel = \"900ms\" }\nwebsocket = { ping = \"250ms\" }").start();
         let mut living = held(from, &url(&gateway), "hold");
         let dead = held(from, &url(&gateway), "mute");
         assert_eq!(dead.line(), "1001 end", "{from:?} to {to:?}");

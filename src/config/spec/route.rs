@@ -65,8 +65,9 @@ table! {
         retry: RetrySpec = RetrySpec::default(),
         /// Limits.
         limits: RouteLimits = RouteLimits::default(),
-        /// Let clients upgrade the connection (WebSocket), of HTTP/1.1 or as a stream of HTTP/2 (RFC 8441). Where this is
-        /// `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501.
+        /// Let clients upgrade the connection (WebSocket), whether of HTTP/1.1 or a stream of HTTP/2 (RFC 8441). Where
+        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules, policies
+        /// and logs either is a GET that is answered with 101.
         upgrade: bool = true,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
@@ -78,7 +79,8 @@ table! {
     /// with 1001 when it stops; a reload touches none.
     pub struct WebSocketSpec {
         /// Pages of which origins may open one; others get 403. As `cors.origins`: `"https://app.example.com"`,
-        /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` comes from no page, and may.
+        /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` comes from no page, and
+        /// may.
         origins: Many<Placed<String>> = Many::default(),
         /// An end that was silent for this long gets a ping; if it stays silent for as long again, the WebSocket is
         /// closed. Answers to pings are no silence: `timeouts.tunnel` then finds only dead ends.

@@ -108,9 +108,7 @@ impl<N: Net> Role<N> for Clerk<N> {
             let section = machine.section();
             let understood = message::request(section, content, &mut scratch.request);
             std::mem::swap(&mut section.bytes, &mut scratch.arena);
-            // Behind an upgrade comes whatever the other protocol says.
-            let expected = if scratch.request.upgrade { BodyLength::Chunked } else { scratch.request.body };
-            machine.expect(key, expected);
+            machine.expect(key, scratch.request.content());
             understood
         };
         let refused = match understood {
