@@ -93,8 +93,8 @@ struct Exchange {
 pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
     let manner = Manner {
-        reads: scenario.pace(&mut rng),
-        writes: scenario.pace(&mut rng),
+        reads: scenario.pace_two(&mut rng),
+        writes: scenario.pace_two(&mut rng),
         patience: scenario.patience(),
         calm: common.demands.all_answered,
     };
