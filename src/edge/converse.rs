@@ -17,6 +17,7 @@ use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::upstream::InFlight;
 use crate::edge::vars::Vars;
+use crate::edge::{tunnel, upgrade};
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::head::BodyLength;
@@ -66,7 +67,8 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
         at_once(&upload, *source, Answering::new(scene, way, remote, flight, *client, work), buf).await
     } else {
         let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
-        let ending = if streams { Ending::More } else { Ending::Last(source.trailers()) };
+        let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+        let ending = if streams || upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
         if let Err(fault) = written {
             scene.shard.pool.put(buf);
@@ -83,8 +85,9 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     };
     work.record.received.set(received.get());
     let ended = ended?;
-    if ended.upgraded {
-        crate::edge::tunnel::run(exchange, way, remote, ended.behind).await;
+    if let Some(protocol) = ended.upgraded {
+        // Few exchanges become tunnels, and no other should be as large as one.
+        Box::pin(tunnel::run(exchange, way, remote, ended.behind, protocol)).await;
         return Ok(Ended { reusable: false, again: false });
     }
     Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
@@ -306,10 +309,10 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K>(
+fn write_head<N: Net, S, K, R: Remote<N>>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
-    remote: &impl Remote<N>,
+    remote: &R,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
     let mut host = std::mem::take(&mut exchange.work.value);
@@ -329,7 +332,7 @@ fn write_head<N: Net, S, K>(
     };
     let Work { out, target, effects, .. } = &mut *exchange.work;
     out.clear();
-    let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
+    let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
     let composed = remote.compose(
         out,
         &OutgoingRequest {

@@ -11,17 +11,18 @@ use std::time::Duration;
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
-use crate::edge::carrier::{Carrier, Wanted};
+use crate::edge::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::converse::{self, Ended, OriginUse};
-use crate::edge::dial::Speaker;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Remote, Source};
+use crate::edge::upgrade;
 use crate::edge::upstream::{InFlight, Trust, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route;
-use crate::wire::head::BodyLength;
+use crate::wire::head::{BodyLength, Version};
+use crate::wire::upgrade::Protocol;
 
 /// One request's way to an upstream.
 pub struct Way<'a, N: Net> {
@@ -39,6 +40,8 @@ pub struct Way<'a, N: Net> {
     pub deadline: Tick,
     /// Another try is possible after this one.
     pub more_tries: bool,
+    /// What the client wants to leave HTTP for, and may.
+    pub upgrade: Option<Protocol>,
 }
 
 /// How one try ended.
@@ -61,7 +64,8 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     let upstream = scene.bound.upstream(id);
     let started = exchange.work.record.started;
     let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    let mut way = Way { route, proxy, id, plan, upstream, deadline, more_tries: false };
+    let offered = upgrade::offered(scene, proxy);
+    let mut way = Way { route, proxy, id, plan, upstream, deadline, more_tries: false, upgrade: offered };
     admit(scene, &way).await?;
     tries(exchange, &mut way).await
 }
@@ -194,13 +198,21 @@ async fn once<N: Net, S: Source, K: Client>(
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
     let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
-    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust };
+    let purpose = match upgrade::asked(scene, way, Version::H2) {
+        Some(_) => Purpose::Upgrade,
+        None => Purpose::Exchange,
+    };
+    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust, purpose };
     let (carrier, origin_use) = match wanted.kept(now) {
         Some(carrier) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
             (carrier, OriginUse::Reused)
         }
         None => (open(exchange, way, &wanted, &mut flight).await?, OriginUse::First),
+    };
+    let carrier = match purpose {
+        Purpose::Exchange => carrier,
+        Purpose::Upgrade => Box::pin(wanted.fit(carrier, scene.peer.speaker(), way.deadline)).await?,
     };
     match carrier {
         Carrier::Connection(mut origin) => {
@@ -259,8 +271,7 @@ async fn open<N: Net, S, K>(
     let Scene { shard, bound, peer, .. } = exchange.scene;
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
-    let speaker = Speaker { client: &peer.address, local: &peer.local };
-    let dialled = wanted.open(speaker, way.deadline).await;
+    let dialled = wanted.open(peer.speaker(), way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

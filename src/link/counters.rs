@@ -43,6 +43,7 @@ counters! {
         Rejected "requests_rejected_total" "Requests refused before routing because they are not valid HTTP.",
         TimedOutHeads "heads_timed_out_total" "Connections closed because a head did not come in time.",
         Tunnels "tunnels" "Open upgraded connections.",
+        WebSocketsEnded "websockets_ended_total" "WebSockets that the gateway ended, for any reason.",
         LogLinesDropped "log_lines_dropped_total" "Access-log lines dropped because the writer was behind.",
         LinkDropped "link_messages_dropped_total" "Messages to the control plane dropped because its queue was full.",
         Panics "panics_total" "Tasks that ended in a panic.",
@@ -136,11 +137,6 @@ impl Counters {
         bump(&self.shard[counter as usize], count);
     }
 
-    /// Takes from a level of the shard.
-    pub fn sub(&self, counter: Counter, count: u64) {
-        drop_by(&self.shard[counter as usize], count);
-    }
-
     /// Sets a level of the shard.
     pub fn set(&self, counter: Counter, level: u64) {
         self.shard[counter as usize].store(level, Ordering::Relaxed);
@@ -179,11 +175,6 @@ impl Counters {
         bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
     }
 
-    /// Takes from a level of an upstream.
-    pub fn sub_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
-        drop_by(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
-    }
-
     /// Sets a level of an upstream.
     pub fn set_upstream(&self, upstream: u32, counter: UpstreamCounter, level: u64) {
         self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].store(level, Ordering::Relaxed);
@@ -201,10 +192,6 @@ fn zeroes(count: usize) -> Box<[AtomicU64]> {
 
 fn bump(value: &AtomicU64, count: u64) {
     value.store(value.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
-}
-
-fn drop_by(value: &AtomicU64, count: u64) {
-    value.store(value.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
 }
 
 #[cfg(test)]

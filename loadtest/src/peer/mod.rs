@@ -20,7 +20,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
+use crate::debian;
 use crate::failure::{Context, Failure};
+use crate::h2::Calls;
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
 use crate::process::Tree;
 use crate::socket::free_address;
@@ -73,6 +75,8 @@ pub enum Traffic {
     Messages,
     /// Streams whose pieces must leave when they arrive.
     Streams,
+    /// gRPC: HTTP/2 without TLS on both sides.
+    Calls,
 }
 
 /// The path under which route `number` serves.
@@ -121,6 +125,7 @@ impl Peer {
             Kind::Exchanges(exchanges) => {
                 exchanges.security == Security::Plain && exchanges.path == PathChoice::Single && case.name != "routes-1"
             }
+            Kind::Calls(calls) => calls == Calls::Echo,
             Kind::Streams | Kind::Idle => true,
         };
         plain || self != Peer::Copier
@@ -154,23 +159,8 @@ impl Programs {
             let place = self.turnpike.display();
             return Err(Failure(format!("there is no turnpike at {place}: build it with `cargo build --release`")));
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        eprintln!("installing {missing:?} from Debian");
         let names: Vec<String> = missing.iter().map(Peer::to_string).collect();
-        for arguments in [vec!["update", "-q"], ["install", "-y", "-q", "--no-install-recommends"].to_vec()] {
-            let mut command = Command::new("apt-get");
-            command.args(&arguments).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-            if arguments.first() == Some(&"install") {
-                command.args(&names);
-            }
-            let status = command.stdout(Stdio::null()).status().context("running apt-get")?;
-            if !status.success() {
-                return Err(Failure(format!("apt-get {} failed", arguments.join(" "))));
-            }
-        }
-        Ok(())
+        debian::install(&names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// What the proxy says about its version, in one line.

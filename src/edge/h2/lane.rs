@@ -61,6 +61,8 @@ pub struct Lane<N: Net> {
     pub trailers: Vec<u8>,
     /// The exchange wants nothing more.
     pub stopped: bool,
+    /// Whoever reads in a tunnel is to look up.
+    pub nudged: bool,
     /// What waits to be sent.
     pub outgoing: Option<Outgoing>,
     /// The buffer of what was sent, for the exchange to take back.
@@ -82,6 +84,7 @@ impl<N: Net> Default for Lane<N> {
             closed: false,
             trailers: Vec::new(),
             stopped: false,
+            nudged: false,
             outgoing: None,
             sent: None,
             watch: None,
@@ -101,6 +104,7 @@ impl<N: Net> Lane<N> {
         self.closed = false;
         self.trailers.clear();
         self.stopped = false;
+        self.nudged = false;
         for buf in [self.outgoing.take().map(|outgoing| outgoing.buf), self.sent.take()].into_iter().flatten() {
             pool.put(buf);
         }
@@ -163,6 +167,12 @@ impl<N: Net> Lane<N> {
         if let Some(waker) = self.reader.take() {
             waker.wake();
         }
+    }
+
+    /// Whoever reads in a tunnel has something else to do.
+    pub fn nudge(&mut self) {
+        self.nudged = true;
+        self.wake_reader();
     }
 
     /// Something was sent, or never will be.
