@@ -24,7 +24,7 @@ use crate::net::tls::{Transport, with_own_sessions};
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
 use crate::wire::h2::connection;
-use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 
 /// One shard's side of one upstream.
@@ -162,9 +162,9 @@ impl<N: Net> Upstream<N> {
         self.tls.borrow().clone()
     }
 
-    /// Idle connections.
+    /// Connections without a request.
     pub fn idle_count(&self) -> usize {
-        self.idle_count.get()
+        self.idle_count.get() + self.sessions.idle_count()
     }
 
     /// Open connections, idle ones included.
@@ -316,6 +316,8 @@ impl<N: Net> Upstream<N> {
 impl<N: Net> Remote<N> for Origin<N> {
     type Body = BodyReader<N::Stream>;
     type Upload = BodyWriter<N::Stream>;
+
+    const VERSION: Version = Version::H11;
 
     fn form(&self, length: BodyLength) -> Form {
         Form::of(length)

@@ -30,3 +30,6 @@ mod truth;
 mod upstreams;
 mod watching;
 mod websocket;
+mod ws_bridge;
+mod ws_limits;
+mod ws_peers;

@@ -40,7 +40,7 @@ impl Compiler<'_> {
         let redirect = route.redirect.as_ref().map(|redirect| self.redirect(redirect, route, params));
         let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, params));
         if route.to.is_some() {
-            return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
+            return self.proxy(spec, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
         self.idle_keys(spec);
         match (redirect, answer) {
@@ -62,6 +62,7 @@ impl Compiler<'_> {
             ("retry", route.retry != usual.retry),
             ("timeouts", route.timeouts != usual.timeouts),
             ("upgrade", route.upgrade != usual.upgrade),
+            ("websocket", route.websocket != usual.websocket),
         ];
         for (key, _) in idle.into_iter().filter(|(_, given)| *given) {
             let report = Report::warning(spec.place, format!("`{key}` does nothing here"));
@@ -69,7 +70,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+    fn proxy(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+        let route = &spec.value;
         let targets = self.targets(route);
         let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
@@ -79,6 +81,7 @@ impl Compiler<'_> {
         let host = self.host_rule(&route.host, params);
         let retry = self.retry(&route.retry);
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
+        let websocket = self.websocket(route, spec.place);
         let (upstreams, split) = targets?;
         Some(ProxyPlan {
             upstreams,
@@ -93,6 +96,8 @@ impl Compiler<'_> {
             retry,
             upgrade: route.upgrade,
             tunnel_idle: timeouts.tunnel.0,
+            tunnel_lifetime: timeouts.tunnel_lifetime.some().map(|time| time.0),
+            websocket: websocket?,
         })
     }
 

@@ -13,6 +13,7 @@ mod route;
 mod text;
 mod tls;
 mod upstream;
+mod websocket;
 
 #[cfg(test)]
 pub(super) use log::LOG_ONLY;

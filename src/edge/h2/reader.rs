@@ -96,6 +96,15 @@ impl<N: Net> Session<N> {
         }
     }
 
+    /// Did the machine end the connection while something was sent?
+    fn has_failed(&self, role: &impl Role<N>) -> bool {
+        let failed = self.machine.borrow().failed();
+        if let Some(error) = failed {
+            role.failed(self, error);
+        }
+        failed.is_some()
+    }
+
     /// Waits without buffers until something comes.
     async fn rest(&self, role: &impl Role<N>) -> Look {
         self.machine.borrow_mut().shrink();

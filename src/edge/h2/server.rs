@@ -109,7 +109,7 @@ impl<N: Net> Role<N> for Clerk<N> {
             let section = machine.section();
             let understood = message::request(section, content, &mut scratch.request);
             std::mem::swap(&mut section.bytes, &mut scratch.arena);
-            machine.expect(key, scratch.request.body);
+            machine.expect(key, scratch.request.content());
             understood
         };
         let refused = match understood {
@@ -230,6 +230,7 @@ fn announce<N: Net>(session: &Session<N>, served: &Served<N>, now: Tick) {
     machine.announce_going();
     machine.ping(GOING_PING);
     drop(machine);
+    session.nudge_all();
     session.wake_writer();
 }
 
