@@ -124,15 +124,6 @@ impl<N: Net> Session<N> {
         }
     }
 
-    /// Did the machine end the connection while something was sent?
-    fn has_failed(&self, role: &impl Role<N>) -> bool {
-        let failed = self.machine.borrow().failed();
-        if let Some(error) = failed {
-            role.failed(self, error);
-        }
-        failed.is_some()
-    }
-
     /// Acts on received bytes.
     fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Look {
         let now = self.shard.net.now();
