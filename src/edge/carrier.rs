@@ -63,7 +63,7 @@ impl<N: Net> Wanted<'_, N> {
     }
 
     /// A new connection, or a stream on one that others are opening at this moment.
-    pub async fn open(&self, speaker: Speaker<'_>, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Wanted { shard, upstream, plan, index, .. } = *self;
         let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
         if plan.http == HttpVersions::Http1 || declined() {
@@ -93,7 +93,7 @@ impl<N: Net> Wanted<'_, N> {
 
     /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
     /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
-    pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker<'_>, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
         if self.purpose == Purpose::Exchange {
             return Ok(carrier);
@@ -113,7 +113,7 @@ impl<N: Net> Wanted<'_, N> {
     }
 
     /// A new connection of HTTP/1.1, whatever else the endpoint speaks.
-    async fn open_http1(&self, speaker: Speaker<'_>, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    async fn open_http1(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Wanted { shard, upstream, plan, index, .. } = *self;
         let speaker = Speaker { offer: Offer::Http1, ..speaker };
         let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;

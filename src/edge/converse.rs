@@ -7,13 +7,14 @@
 use std::cell::Cell;
 
 use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
+use crate::config::plan::HttpVersions;
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
 use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
 use crate::edge::respond::{Answering, Received};
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::edge::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::upstream::InFlight;
 use crate::edge::vars::Vars;
 use crate::edge::{tunnel, upgrade};
@@ -94,7 +95,11 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
 
 /// A failure on a kept connection before any byte of an answer.
 pub fn stale(fault: Fault) -> Fault {
-    Fault { retry: Retry::IfReused, ..fault }
+    match fault.retry {
+        Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..fault },
+        // It is known for certain.
+        Retry::Yes | Retry::Refused => fault,
+    }
 }
 
 /// Upload and answer side by side.
@@ -210,8 +215,8 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
             }
             Ok(()) => {
                 let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
-                let mut sink = Keeping { writer, kept, max };
-                let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
+                let mut source = Keeping { source, kept, max };
+                let (outcome, buf) = self.transfer().run(&mut source, &mut writer, buf).await;
                 self.scene.shard.pool.put(buf);
                 outcome
             }
@@ -220,10 +225,12 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
         outcome
     }
 
-    /// Is the body kept for another try? Only where another try could be allowed at all.
+    /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
+    /// refuse any request.
     fn keeps(&self) -> bool {
         let retry = &self.way.proxy.retry;
-        retry.tries > 1 && (self.scene.request.head.method.idempotent() || retry.non_idempotent)
+        let repeats = self.scene.request.head.method.idempotent() || retry.non_idempotent;
+        (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
     }
 
     fn transfer(&self) -> Transfer<'_, N> {
@@ -240,9 +247,9 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
     }
 }
 
-/// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
+/// Yields a body and keeps what it yields, before any recoding, up to a cap; above it the body cannot be sent again.
 struct Keeping<'a, 'b, S> {
-    writer: S,
+    source: &'a mut S,
     kept: &'a mut Kept<'b>,
     max: usize,
 }
@@ -253,22 +260,51 @@ struct Kept<'a> {
     whole: &'a Cell<bool>,
 }
 
-impl<S: Sink> Sink for Keeping<'_, '_, S> {
-    async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
-        let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
+impl<S: Source> Source for Keeping<'_, '_, S> {
+    type Stopper = S::Stopper;
+
+    fn length(&self) -> BodyLength {
+        self.source.length()
+    }
+
+    fn form(&self) -> Form {
+        self.source.form()
+    }
+
+    fn decode(&mut self) {
+        self.source.decode();
+    }
+
+    fn done(&self) -> bool {
+        self.source.done()
+    }
+
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
+        self.source.accept(buf, from)
+    }
+
+    async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
+        let from = buf.len();
+        let (result, buf) = self.source.read(buf, until).await;
+        let fresh = buf.filled().get(from..).unwrap_or_default();
+        let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
         self.kept.whole.set(whole);
         if whole {
-            self.kept.replay.extend_from_slice(buf.filled());
+            self.kept.replay.extend_from_slice(fresh);
         }
-        self.writer.write(buf, ending, until).await
+        (result, buf)
     }
 
-    fn finish(&self) {
-        self.writer.finish();
+    async fn read_open(&mut self, buf: Buf, until: Tick) -> (std::io::Result<usize>, Buf) {
+        self.source.read_open(buf, until).await
     }
 
-    fn abort(&self) {
-        self.writer.abort();
+    fn trailers(&self) -> &[u8] {
+        self.source.trailers()
+    }
+
+    fn stopper(&self) -> S::Stopper {
+        self.source.stopper()
     }
 }
 

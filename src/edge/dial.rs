@@ -1,6 +1,7 @@
 //! Opens connections to endpoints: TCP or Unix, PROXY header, TLS, all under one deadline.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,9 +9,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Address, Buf, Fault, FaultKind, Tick};
+use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
-use crate::edge::connection::Peer;
 use crate::edge::shard::Shard;
 use crate::edge::upstream::Upstream;
 use crate::net::tls::{self, Transport};
@@ -19,11 +19,9 @@ use crate::wire::proxy::{self, Header};
 
 /// What an endpoint hears before the first request.
 #[derive(Clone, Copy, Debug)]
-pub struct Speaker<'a> {
-    /// The client.
-    pub client: &'a Address,
-    /// The address it came to; both are for the PROXY header.
-    pub local: &'a Address,
+pub struct Speaker {
+    /// The client and our listener, for the PROXY header; `None` where one of them is a Unix socket.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
     /// What is offered by ALPN.
     pub offer: Offer,
 }
@@ -37,18 +35,11 @@ pub enum Offer {
     Http1,
 }
 
-impl<'a> Speaker<'a> {
-    /// A client, with what is configured.
-    pub const fn of(peer: &'a Peer) -> Speaker<'a> {
-        Speaker { client: &peer.address, local: &peer.local, offer: Offer::Configured }
-    }
-
+impl Speaker {
     fn header(self) -> Header {
-        match (self.client, self.local) {
-            (Address::Inet(source), Address::Inet(destination)) => {
-                Header::Proxied { source: *source, destination: *destination }
-            }
-            (Address::Inet(_) | Address::Unix(_), _) => Header::Unknown,
+        match self.ends {
+            Some((source, destination)) => Header::Proxied { source, destination },
+            None => Header::Unknown,
         }
     }
 }
@@ -60,7 +51,7 @@ pub async fn dial<N: Net>(
     upstream: &Rc<Upstream<N>>,
     plan: &UpstreamPlan,
     index: EndpointIndex,
-    speaker: Speaker<'_>,
+    speaker: Speaker,
     deadline: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
     let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
@@ -99,7 +90,7 @@ async fn connect<N: Net>(
     upstream: &Upstream<N>,
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
-    speaker: Speaker<'_>,
+    speaker: Speaker,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
     let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;

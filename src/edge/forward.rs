@@ -13,7 +13,6 @@ use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
 use crate::edge::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::converse::{self, Ended, OriginUse};
-use crate::edge::dial::Speaker;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Remote, Source};
@@ -98,23 +97,29 @@ async fn tries<N: Net, S: Source, K: Client>(
             return Err(fault);
         }
         let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        let free = stale < STALE_MAX;
         let again = match fault.retry {
             Retry::Yes => way.more_tries,
-            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs
-            // no try.
-            Retry::IfReused if idempotent => {
-                stale += 1;
-                tried = Tried::NONE;
-                stale <= STALE_MAX
-            }
-            Retry::IfReused => false,
+            // Nobody's failure, so it costs no try: the endpoint closed a kept connection while our request was on its
+            // way, or said that it goes away, or that it has as many streams as it wants.
+            Retry::IfReused => idempotent && free,
+            Retry::Refused => free || way.more_tries,
             Retry::No => idempotent && way.more_tries && repeats(fault.kind),
         };
         if !again || scene.shard.net.now() >= way.deadline {
             return Err(fault);
         }
-        if fault.retry != Retry::IfReused && !within_budget(scene, way) {
-            return Err(fault);
+        match fault.retry {
+            Retry::IfReused if free => {
+                stale += 1;
+                tried = Tried::NONE;
+            }
+            Retry::Refused if free => stale += 1,
+            Retry::Yes | Retry::No | Retry::IfReused | Retry::Refused => {
+                if !within_budget(scene, way) {
+                    return Err(fault);
+                }
+            }
         }
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
     }
@@ -127,8 +132,8 @@ const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), request
 /// the same moment is lost to a look, too.
 const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
-/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of
-/// something else.
+/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at just
+/// before, so more is a sign of something else.
 const STALE_MAX: u32 = 3;
 
 /// Faults of one endpoint that another may not have.
@@ -201,17 +206,18 @@ async fn once<N: Net, S: Source, K: Client>(
     };
     let carrier = match purpose {
         Purpose::Exchange => carrier,
-        Purpose::Upgrade => Box::pin(wanted.fit(carrier, Speaker::of(scene.peer), way.deadline)).await?,
+        Purpose::Upgrade => Box::pin(wanted.fit(carrier, scene.peer.speaker(), way.deadline)).await?,
     };
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
-            let (verdict, reusable) = conclude(exchange, &mut flight, &origin, ended)?;
-            if reusable {
+            let concluded = conclude(exchange, &mut flight, &origin, ended);
+            // With `canary` the rest of a broken answer meets the next request: the mistake that the simulator must find.
+            if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
                 way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
             }
-            Ok(verdict)
+            concluded.map(|(verdict, _)| verdict)
         }
         Carrier::Stream(stream) => {
             let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
@@ -238,9 +244,13 @@ fn conclude<N: Net, S: Source, K: Client>(
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
-            flight.judge(outcome_of(fault.kind), now);
+            // An endpoint that goes away in good order has not failed.
+            let refused = fault.retry == Retry::Refused;
+            flight.judge(if refused { Outcome::Cancelled } else { outcome_of(fault.kind) }, now);
             // A reset tells the endpoint that nobody waits for the rest.
-            remote.abort();
+            if !cfg!(feature = "canary") {
+                remote.abort();
+            }
             Err(fault)
         }
     }
@@ -253,10 +263,9 @@ async fn open<N: Net, S, K>(
     flight: &mut InFlight<N>,
 ) -> Result<Carrier<N>, Fault> {
     let Scene { shard, bound, peer, .. } = exchange.scene;
-    let speaker = Speaker::of(peer);
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
-    let dialled = wanted.open(speaker, way.deadline).await;
+    let dialled = wanted.open(peer.speaker(), way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

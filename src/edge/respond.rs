@@ -159,7 +159,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             match outcome {
                 Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
                 // The endpoint refused the stream: it certainly was not processed.
-                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::unsent(FaultKind::UpstreamClosed))),
+                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::refused(FaultKind::UpstreamClosed))),
                 Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);

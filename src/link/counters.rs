@@ -137,11 +137,6 @@ impl Counters {
         bump(&self.shard[counter as usize], count);
     }
 
-    /// Takes from a level of the shard.
-    pub fn sub(&self, counter: Counter, count: u64) {
-        drop_by(&self.shard[counter as usize], count);
-    }
-
     /// Sets a level of the shard.
     pub fn set(&self, counter: Counter, level: u64) {
         self.shard[counter as usize].store(level, Ordering::Relaxed);
@@ -180,11 +175,6 @@ impl Counters {
         bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
     }
 
-    /// Takes from a level of an upstream.
-    pub fn sub_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
-        drop_by(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
-    }
-
     /// Sets a level of an upstream.
     pub fn set_upstream(&self, upstream: u32, counter: UpstreamCounter, level: u64) {
         self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].store(level, Ordering::Relaxed);
@@ -202,10 +192,6 @@ fn zeroes(count: usize) -> Box<[AtomicU64]> {
 
 fn bump(value: &AtomicU64, count: u64) {
     value.store(value.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
-}
-
-fn drop_by(value: &AtomicU64, count: u64) {
-    value.store(value.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
 }
 
 #[cfg(test)]

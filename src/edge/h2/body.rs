@@ -201,7 +201,7 @@ pub fn cut_fault(side: Side, cut: Cut) -> Fault {
     match (side, cut.0) {
         (Side::Client | Side::Gateway, _) => Fault::last(FaultKind::ClientClosed),
         // RFC 9113 section 8.7: certainly not processed.
-        (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::unsent(FaultKind::UpstreamClosed),
+        (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),
         (Side::Upstream, Come::Open | Come::All | Come::Reset(_) | Come::Lost) => {
             Fault::last(FaultKind::UpstreamClosed)
         }

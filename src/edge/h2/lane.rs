@@ -55,6 +55,8 @@ pub struct Lane<N: Net> {
     pub method: Method,
     /// How far the receiving side is.
     pub come: Come,
+    /// Nothing can be sent any more: the stream was reset, or the connection is over.
+    pub closed: bool,
     /// Received trailers as lines.
     pub trailers: Vec<u8>,
     /// The exchange wants nothing more.
@@ -79,6 +81,7 @@ impl<N: Net> Default for Lane<N> {
             heads: VecDeque::new(),
             method: Method::Get,
             come: Come::Open,
+            closed: false,
             trailers: Vec::new(),
             stopped: false,
             nudged: false,
@@ -98,6 +101,7 @@ impl<N: Net> Lane<N> {
         self.inbox.drain(..).for_each(|buf| pool.put(buf));
         self.heads.clear();
         self.come = Come::Open;
+        self.closed = false;
         self.trailers.clear();
         self.stopped = false;
         self.nudged = false;
@@ -178,9 +182,10 @@ impl<N: Net> Lane<N> {
         }
     }
 
-    /// Nothing more comes, and nothing can be sent.
+    /// Nothing more comes, and nothing can be sent. What came to its end before is still whole.
     pub fn cut(&mut self, come: Come) {
-        if self.come == Come::Open || come == Come::Lost {
+        self.closed = true;
+        if self.come == Come::Open {
             self.come = come;
         }
         self.wake_reader();

@@ -163,6 +163,12 @@ impl<N: Net> Sessions<N> {
         self.list.borrow().len()
     }
 
+    /// Connections without a stream.
+    pub fn idle_count(&self) -> usize {
+        let list = self.list.borrow();
+        list.iter().filter(|far| far.session.machine.borrow().held_streams() == 0).count()
+    }
+
     /// Takes connections out of use that are too old or whose endpoint left.
     pub fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
         for far in self.list.borrow().iter() {
@@ -259,7 +265,7 @@ impl<N: Net> Role<N> for Courier<N> {
         }
     }
 
-    fn failed(&self, _: &Rc<Session<N>>, error: ConnectionError) {
+    fn failed(&self, _: &Session<N>, error: ConnectionError) {
         tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
     }
 

@@ -289,9 +289,7 @@ impl<N: Net> Session<N> {
     fn poll_sent(&self, key: Key, context: &Context<'_>) -> Poll<Result<Buf, Cut>> {
         let polled = self.with(key, |lane| match lane.sent.take() {
             Some(buf) => Poll::Ready(Ok(buf)),
-            None if lane.outgoing.is_none() || matches!(lane.come, Come::Reset(_) | Come::Lost) => {
-                Poll::Ready(Err(Cut(lane.come)))
-            }
+            None if lane.outgoing.is_none() || lane.closed => Poll::Ready(Err(Cut(lane.come))),
             None => {
                 lane.wait_to_send(context);
                 Poll::Pending

@@ -25,6 +25,10 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
         let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
         session.gather(&mut buf);
+        if session.machine.borrow().failed().is_some() {
+            // Where it failed by what was sent, the reader does not know yet.
+            session.transport.interrupt();
+        }
         if buf.is_empty() {
             session.shard.pool.put(buf);
             if session.over.get() {
