@@ -64,15 +64,19 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     let upstream = scene.bound.upstream(id);
     let started = exchange.work.record.started;
     let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    let admitted = upstream.admit(&scene.shard.net, plan.queue_timeout, deadline).await;
-    if let Err(fault) = admitted {
-        let timed_out = fault.kind == FaultKind::QueueTimeout;
-        scene.bound.counters.add_upstream(id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
-        return Err(fault);
-    }
     let offered = upgrade::offered(scene, proxy);
     let mut way = Way { route, proxy, id, plan, upstream, deadline, more_tries: false, upgrade: offered };
+    admit(scene, &way).await?;
     tries(exchange, &mut way).await
+}
+
+/// Waits for room under the upstream's caps.
+async fn admit<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> Result<(), Fault> {
+    let admitted = way.upstream.admit(&scene.shard.net, way.plan.queue_timeout, way.deadline).await;
+    admitted.inspect_err(|fault| {
+        let timed_out = fault.kind == FaultKind::QueueTimeout;
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
+    })
 }
 
 async fn tries<N: Net, S: Source, K: Client>(
@@ -122,6 +126,8 @@ async fn tries<N: Net, S: Source, K: Client>(
             }
         }
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
+        // The try that failed gave its place to whoever waited longest.
+        admit(scene, way).await?;
     }
 }
 

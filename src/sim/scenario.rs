@@ -178,6 +178,22 @@ impl Scenario {
         Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
     }
 
+    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a minute,
+    /// so where nothing may be given up its pauses are short.
+    pub fn pace_two(&self, rng: &mut Rng) -> Pace {
+        let pace = self.pace(rng);
+        let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };
+        Pace { pause_ms_max: most, ..pace }
+    }
+
+    /// The network between the gateway and origins that speak `spoken`: for the same reason not too slow.
+    pub fn inside(&self, spoken: Spoken) -> Faults {
+        match spoken {
+            Spoken::Two if self.mood != Mood::Wild => Faults { slow: 0, ..self.inside.clone() },
+            Spoken::One | Spoken::Two => self.inside.clone(),
+        }
+    }
+
     /// Longest that anybody waits for one step of the gateway: far beyond every timeout of the configuration.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(4 * 3_600)

@@ -27,8 +27,8 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
         .map(|number| {
             let sim = simulation.host(&format!("origin{number}"), [10, 0, 2, number as u8 + 1]);
             let address = sim.address(9_000);
-            simulation.set_faults(&address, scenario.inside.clone());
             let spoken = if number < scenario.origins { Spoken::One } else { Spoken::Two };
+            simulation.set_faults(&address, scenario.inside(spoken));
             (sim, Place { number, address, spoken })
         })
         .collect();

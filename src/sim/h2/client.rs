@@ -25,7 +25,8 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
     let scenario = &common.scenario;
     let config = Rc::new(scenario.http2(rng));
     let calm = common.demands.all_answered;
-    let manner = Manner { reads: scenario.pace(rng), writes: scenario.pace(rng), patience: scenario.patience(), calm };
+    let manner =
+        Manner { reads: scenario.pace_two(rng), writes: scenario.pace_two(rng), patience: scenario.patience(), calm };
     let peer = Peer::start(sim, stream, Connection::client(config, sim.now()), manner);
     let client = Rc::new(Client {
         common: common.clone(),

@@ -76,6 +76,8 @@ struct Served {
     peer: Rc<Peer>,
     /// Streams above this one are not processed: GOAWAY said so.
     last: Cell<u32>,
+    /// The highest stream that is processed.
+    highest: Cell<u32>,
     going: Cell<bool>,
     running: Cell<usize>,
 }
@@ -93,8 +95,8 @@ struct Exchange {
 pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
     let manner = Manner {
-        reads: scenario.pace(&mut rng),
-        writes: scenario.pace(&mut rng),
+        reads: scenario.pace_two(&mut rng),
+        writes: scenario.pace_two(&mut rng),
         patience: scenario.patience(),
         calm: common.demands.all_answered,
     };
@@ -106,6 +108,7 @@ pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimSt
         number,
         peer: peer.clone(),
         last: Cell::new(u32::MAX),
+        highest: Cell::new(0),
         going: Cell::new(false),
         running: Cell::new(0),
     });
@@ -151,15 +154,22 @@ impl Served {
         let ended = ending == Ending::Last;
         let framing = head.framing(if ended { Framing::Empty } else { Framing::Chunked })?;
         let (id, ask, framing) = recognise(&self.common, &head, framing)?;
+        if key.id() > self.last.get() {
+            return self.ignore(id, key).await;
+        }
         if self.refuses(id, ended, &mut rng)? {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
-        let deed = self.deed(framing, &mut rng);
+        let deed = match self.deed(framing, &mut rng) {
+            Deed::Disown if key.id() < self.highest.get() || self.going.get() => Deed::Reset,
+            deed => deed,
+        };
         if deed == Deed::Disown {
-            self.held(self.common.ledger.borrow_mut().refuse(id).map(|_| ()))?;
-            return self.disown(key, &mut rng).await;
+            self.disown(key, &mut rng);
+            return self.ignore(id, key).await;
         }
+        self.highest.set(key.id().max(self.highest.get()));
         let told = self.common.ledger.borrow_mut().attempt(id, self.number);
         let tag = Tag { exchange: id, attempt: self.held(told)? };
         let exchange = Exchange { served: self, key, tag, ask, rng: RefCell::new(rng) };
@@ -198,9 +208,8 @@ impl Served {
         }
     }
 
-    /// Names the stream before this one as the last, sometimes an earlier one that was never there. What runs below it
-    /// goes on, or is cut.
-    async fn disown(&self, key: Key, rng: &mut Rng) -> Result<(), Trouble> {
+    /// Names the stream before this one as the last. What runs below it goes on, or is cut.
+    fn disown(&self, key: Key, rng: &mut Rng) {
         self.sim.note(format!("disowns stream {}", key.id()));
         self.going.set(true);
         let last = key.id().saturating_sub(2).min(self.last.get());
@@ -209,7 +218,12 @@ impl Served {
         if rng.chance(300) {
             self.peer.finish();
         }
-        // The gateway must end the connection when its last stream has ended.
+    }
+
+    /// A GOAWAY did not cover this stream. The gateway must end the connection when its last stream has ended.
+    async fn ignore(&self, id: u64, key: Key) -> Result<(), Trouble> {
+        let told = self.common.ledger.borrow_mut().refuse(id);
+        self.held(told)?;
         while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
         Ok(())
     }
@@ -469,7 +483,10 @@ impl Exchange {
                 match self.rng.borrow_mut().below(3) {
                     0 => peer.say_raw(|out| frame::header(out, 0, Kind::Data, 0, 0)),
                     1 => peer.say_raw(|out| frame::header(out, 60_000, Kind::Headers, 0, 1)),
-                    _ => peer.say_raw(|out| frame::window_update(out, 0, 0)),
+                    _ => peer.say_raw(|out| {
+                        frame::header(out, 4, Kind::WindowUpdate, 0, 0);
+                        out.extend_from_slice(&[0; 4]);
+                    }),
                 }
                 // The gateway ends the connection.
                 while !matches!(peer.hear(self.key).await?, News::Lost) {}
