@@ -66,8 +66,8 @@ table! {
         /// Limits.
         limits: RouteLimits = RouteLimits::default(),
         /// Let clients upgrade the connection (WebSocket), whether of HTTP/1.1 or a stream of HTTP/2 (RFC 8441). Where
-        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules, policies
-        /// and logs either is a GET that is answered with 101.
+        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules,
+        /// policies and logs either is a GET that is answered with 101.
         upgrade: bool = true,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
