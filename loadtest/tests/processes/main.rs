@@ -9,6 +9,7 @@ mod basics;
 mod command;
 mod forwarding;
 mod gateway_api;
+mod grpc_calls;
 mod hostile;
 mod limits;
 mod malformed;

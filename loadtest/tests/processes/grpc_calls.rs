@@ -1,0 +1,120 @@
+//! gRPC through the gateway, with the client and the server of others.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::gateway::signal;
+use crate::harness::tool::{python, script};
+use crate::harness::{Gateway, Setup, run};
+
+/// The Python server.
+pub struct Server {
+    child: Child,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Server {
+    /// With these arguments.
+    pub fn start(arguments: &[&str]) -> Server {
+        let mut command = Command::new(python());
+        command.arg(script("grpc_server.py")).args(arguments).stdout(Stdio::piped()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", python().display()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
+        let port = line.trim().parse().expect("a port; are the packages of gRPC installed?");
+        Server { child, port }
+    }
+
+    /// It as `[upstream.calls]`, with more lines.
+    pub fn upstream(&self, lines: &str) -> String {
+        format!("[upstream.calls]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n{lines}\n", self.port)
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        signal(self.child.id(), "KILL");
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A listener that takes HTTP/2 without TLS.
+pub const WEB2: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\nhttp2 = { cleartext = true }\n";
+
+/// A gateway with one route to the server and these lines in it.
+pub fn before(server: &Server, upstream: &str, route: &str) -> Gateway {
+    let upstream = server.upstream(upstream);
+    Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nname = \"calls\"\nto = \"calls\"\n{route}\n")).start()
+}
+
+/// Runs a scenario of the Python client.
+pub fn call(gateway: &Gateway, scenario: &[&str]) {
+    let address = gateway.here().to_string();
+    let path = script("grpc_client.py");
+    let arguments = [&[path.to_str().expect("a path"), &address], scenario].concat();
+    let out = run(python(), &arguments);
+    assert!(out.text().ends_with("good\n"), "{scenario:?}: {}\n{}", out.text(), out.stderr);
+}
+
+/// What passes through without a word about gRPC in the configuration.
+fn passes(scenario: &str) {
+    let server = Server::start(&[]);
+    let gateway = before(&server, "", "");
+    call(&gateway, &[scenario]);
+}
+
+#[test]
+fn unary_calls_pass() {
+    passes("unary_calls");
+}
+
+#[test]
+fn many_calls_share_a_connection() {
+    passes("many_at_once");
+}
+
+#[test]
+fn streams_of_the_server_pass_as_they_come() {
+    passes("server_stream");
+}
+
+#[test]
+fn streams_in_both_directions_take_turns() {
+    passes("both_streams");
+}
+
+#[test]
+fn a_server_may_end_before_its_client() {
+    passes("early_end");
+}
+
+#[test]
+fn codes_and_messages_pass() {
+    passes("statuses");
+}
+
+#[test]
+fn metadata_pass_also_where_they_are_bytes() {
+    passes("metadata");
+}
+
+#[test]
+fn heads_that_are_the_whole_answer_pass() {
+    passes("trailers_only");
+}
+
+#[test]
+fn cancelled_calls_end_at_the_server() {
+    passes("cancellation");
+}
+
+#[test]
+fn deadlines_end_calls_and_are_told_to_the_server() {
+    passes("deadline");
+}
