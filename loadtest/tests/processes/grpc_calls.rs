@@ -118,3 +118,46 @@ fn cancelled_calls_end_at_the_server() {
 fn deadlines_end_calls_and_are_told_to_the_server() {
     passes("deadline");
 }
+
+/// What needs messages to be bounded one by one.
+fn passes_with(route: &str, scenario: &str) {
+    let server = Server::start(&[]);
+    let gateway = before(&server, "", route);
+    call(&gateway, &[scenario]);
+}
+
+#[test]
+fn streams_of_the_client_may_be_longer_than_any_body() {
+    passes_with("grpc = true", "client_stream");
+}
+
+#[test]
+fn messages_may_be_large_where_that_is_allowed() {
+    passes_with("grpc = { request_message = \"32MiB\", response_message = \"32MiB\" }", "large");
+}
+
+#[test]
+fn messages_are_bounded_one_by_one() {
+    passes_with("grpc = { request_message = 1000, response_message = 2000 }", "sizes");
+}
+
+#[test]
+fn streams_may_be_silent() {
+    let server = Server::start(&[]);
+    let web = format!("{WEB2}timeouts = {{ body = \"600ms\" }}\n");
+    let route = "[[route]]\nto = \"calls\"\ngrpc = true\ntimeouts = { idle = \"700ms\", tunnel = \"5s\" }\n";
+    let gateway = Setup::new(format!("{web}\n{}\n{route}", server.upstream(""))).start();
+    call(&gateway, &["silent_stream"]);
+}
+
+#[test]
+fn a_route_for_calls_passes_all_that_others_pass() {
+    let server = Server::start(&[]);
+    let gateway = before(&server, "", "grpc = true");
+    for scenario in ["unary_calls", "many_at_once", "server_stream", "both_streams", "early_end", "statuses"] {
+        call(&gateway, &[scenario]);
+    }
+    for scenario in ["metadata", "trailers_only", "cancellation", "deadline"] {
+        call(&gateway, &[scenario]);
+    }
+}

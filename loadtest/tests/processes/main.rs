@@ -10,6 +10,7 @@ mod command;
 mod forwarding;
 mod gateway_api;
 mod grpc_calls;
+mod grpc_faults;
 mod hostile;
 mod limits;
 mod malformed;

@@ -214,6 +214,15 @@ def own_deadline():
     assert 0.1 < left <= 0.81, left
 
 
+def deadline_free_call():
+    assert unary("Unary")(b"hello") == b"hello"
+
+
+def failures_among(count, failures):
+    codes = [code_of(lambda: unary("Unary")(b"", timeout=5)) for _ in range(int(count))]
+    assert codes.count(StatusCode.UNAVAILABLE) == int(failures), codes
+
+
 def retried():
     asked = text({"name": "a", "failures": 2, "code": "UNAVAILABLE"})
     assert unary("Flaky")(asked, timeout=5) == b"3"

@@ -1,6 +1,6 @@
 """A gRPC server whose messages are bytes, with health and reflection. Prints its port, then runs until it is ended.
 
-Usage: grpc_server.py [unhealthy]. With `unhealthy` its health service says NOT_SERVING."""
+Usage: grpc_server.py [unhealthy | ill]. With `unhealthy` its health service says NOT_SERVING, with `ill` it is UNAVAILABLE."""
 
 import json
 import sys
@@ -28,6 +28,8 @@ def told(context):
 
 
 def unary(request, context):
+    if sys.argv[1:] == ["ill"]:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "ill")
     told(context)
     return request
 
