@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
 use crate::failure::{Context, Failure};
+use crate::h2;
 use crate::machine::{CLIENT_CORE, Machine, check_interrupt, commit, pin, raise_descriptors, today, wake_sharply};
 use crate::origin::Origin;
 use crate::peer::{Peer, Programs};
@@ -45,6 +46,9 @@ impl Comparison {
             return Err(Failure::new("a comparison needs two cores: one for the proxy, one for origin and client"));
         }
         self.programs.install(&self.peers)?;
+        if self.workloads.iter().any(|workload| matches!(workload, Workload::H2Get100 | Workload::GrpcEcho)) {
+            h2::install()?;
+        }
         let descriptors = raise_descriptors();
         pin(CLIENT_CORE)?;
         wake_sharply();
@@ -91,6 +95,8 @@ impl Comparison {
                 | Workload::Https100
                 | Workload::TlsHandshake
                 | Workload::Routes1000
+                | Workload::H2Get100
+                | Workload::GrpcEcho
                 | Workload::Sse => self.measure(bench, &workload.cases(), recorder)?,
             }
         }
@@ -126,7 +132,7 @@ impl Comparison {
             Kind::Exchanges(exchanges) => {
                 bench.calibrate(reference, exchanges).context(format_args!("finding the rate of {}", case.name))
             }
-            Kind::Streams | Kind::Idle => Ok(EVENTS_PER_SECOND),
+            Kind::Calls(_) | Kind::Streams | Kind::Idle => Ok(EVENTS_PER_SECOND),
         }
     }
 

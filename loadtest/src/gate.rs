@@ -87,7 +87,7 @@ fn ratio_to_single_route(summary: &Summary, case: &str) -> Option<f64> {
 }
 
 /// CPU for each request or event as a ratio to nginx's.
-const COST_BARS: [(&str, f64); 7] = [
+const COST_BARS: [(&str, f64); 9] = [
     ("get-100", 0.65),
     ("get-10k", 0.72),
     ("get-1m", 0.40),
@@ -95,6 +95,8 @@ const COST_BARS: [(&str, f64); 7] = [
     ("https-100", 0.72),
     ("tls-handshake", 0.55),
     ("sse", 0.88),
+    ("h2-100", 0.60),
+    ("grpc-echo", 0.70),
 ];
 
 /// 1 000 routes against our own single route.

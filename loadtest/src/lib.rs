@@ -3,6 +3,7 @@
 //! This crate knows turnpike only as a binary with a command line and a configuration file, like any other proxy.
 //!
 //! - `origin`, `client`, `stream`, `hold`: the two ends of a test, each one thread and one epoll;
+//! - `h2`: the two ends of tests of HTTP/2, which are other programs;
 //! - `copier`: a proxy that only copies bytes, the floor of all others;
 //! - `peer`: how each proxy is configured, started and stopped;
 //! - `probe`, `process`, `machine`: what is read of the machine, and how its state is told;
@@ -19,6 +20,7 @@ pub mod connection;
 pub mod copier;
 pub mod failure;
 pub mod gate;
+pub mod h2;
 pub mod histogram;
 pub mod hold;
 pub mod idle;

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use crate::certificate::Certificate;
 use crate::client::{Client, Outcome, Pace, Plan};
 use crate::failure::{Context, Failure};
+use crate::h2::{Calls, EchoOrigin};
 use crate::machine::{CLIENT_CORE, PROXY_CORE, core_busy_ms, now_ns};
 use crate::origin::Origin;
 use crate::peer::{Peer, Programs, Running, Setup, Traffic};
@@ -116,6 +117,7 @@ impl Bench {
     pub fn visit(&self, visit: Visit) -> Result<Vec<Slice>, Failure> {
         let slices = match visit.case.kind {
             Kind::Exchanges(exchanges) => self.visit_exchanges(visit, exchanges),
+            Kind::Calls(calls) => self.visit_calls(visit, calls),
             Kind::Streams => self.visit_streams(visit),
             Kind::Idle => Err(Failure::new("the idle case has no slices")),
         };
@@ -183,6 +185,29 @@ impl Bench {
         let lines = running.stop();
         slices.iter_mut().for_each(|slice| (slice.log_lines, slice.log_requests) = (lines, requests));
         Ok(slices)
+    }
+
+    fn visit_calls(&self, visit: Visit, calls: Calls) -> Result<Vec<Slice>, Failure> {
+        let echo = match calls {
+            Calls::Get100 => None,
+            Calls::Echo => Some(EchoOrigin::start(&self.directory)?),
+        };
+        let mut setup = Setup::plain(echo.as_ref().map_or(self.origin.address(), EchoOrigin::address));
+        match calls {
+            Calls::Get100 => setup.certificate = Some(self.certificate.clone()),
+            Calls::Echo => setup.traffic = Traffic::Calls,
+        }
+        let running = self.programs.start(visit.peer, &setup, &self.directory)?;
+        check_strays(&running)?;
+        let warm_up = calls.run(running.address(), &self.directory, self.warm_up)?;
+        settle();
+        let meter = Meter::start(running.tree())?;
+        let count = (warm_up.per_second() * self.slice.as_secs_f64()) as u64;
+        let outcome = calls.load(running.address(), &self.directory, count.max(1))?;
+        settle();
+        let mut slice = visit.slice(Mode::Closed, &meter.stop()?, &outcome);
+        slice.memory = running.tree().memory();
+        Ok(vec![slice])
     }
 
     fn visit_streams(&self, visit: Visit) -> Result<Vec<Slice>, Failure> {

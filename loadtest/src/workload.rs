@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::certificate::HOST;
 use crate::client::Lifetime;
+use crate::h2::Calls;
 use crate::peer::{Routes, route_prefix};
 
 /// A workload as a person names it.
@@ -32,6 +33,12 @@ pub enum Workload {
     /// GET of 100 bytes through 1 000 routes: the last one and random ones, beside a single route.
     #[value(name = "routes-1000")]
     Routes1000,
+    /// GET of 100 bytes over HTTP/2 and TLS, 32 streams on each of 4 connections, from an origin of HTTP/1.1.
+    #[value(name = "h2-100")]
+    H2Get100,
+    /// Unary gRPC calls, HTTP/2 on both sides.
+    #[value(name = "grpc-echo")]
+    GrpcEcho,
     /// 200 event streams of small chunks at a fixed total rate.
     #[value(name = "sse")]
     Sse,
@@ -54,6 +61,8 @@ pub struct Case {
 pub enum Kind {
     /// Requests and responses.
     Exchanges(Exchanges),
+    /// Calls over HTTP/2.
+    Calls(Calls),
     /// Event streams.
     Streams,
     /// Memory of idle connections.
@@ -128,6 +137,8 @@ impl Workload {
                 routes("routes-1000-last", PathChoice::Last),
                 routes("routes-1000-random", PathChoice::Random),
             ],
+            Workload::H2Get100 => vec![Case { name: "h2-100", kind: Kind::Calls(Calls::Get100) }],
+            Workload::GrpcEcho => vec![Case { name: "grpc-echo", kind: Kind::Calls(Calls::Echo) }],
             Workload::Sse => vec![Case { name: "sse", kind: Kind::Streams }],
             Workload::Idle => vec![Case { name: "idle", kind: Kind::Idle }],
         }
@@ -245,6 +256,9 @@ mod tests {
     #[test]
     fn names_are_what_the_command_line_takes() {
         let names: Vec<String> = Workload::value_variants().iter().map(Workload::to_string).collect();
-        assert_eq!(names.join(" "), "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 sse idle");
+        assert_eq!(
+            names.join(" "),
+            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 grpc-echo sse idle"
+        );
     }
 }

@@ -76,6 +76,7 @@ impl<N: Net> Bound<N> {
             let Some(known) = known else { continue };
             let mut cluster = upstream.cluster.borrow_mut();
             cluster.set_plan(&plan.cluster);
+            upstream.follow_tls(plan);
             // Where names are resolved, the control plane sends the new list itself.
             if plan.names.is_empty() && (known.fixed != plan.fixed || !known.names.is_empty()) {
                 cluster.set_endpoints(&plan.fixed, now);

@@ -51,7 +51,7 @@ impl<N: Net> Wanted<'_, N> {
     }
 
     /// A new connection, or a stream on one that others are opening at this moment.
-    pub async fn open(&self, speaker: Speaker<'_>, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Wanted { shard, upstream, plan, index, .. } = *self;
         if plan.http == HttpVersions::Http1 {
             let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;

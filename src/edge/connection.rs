@@ -14,6 +14,7 @@ use std::rc::Rc;
 use crate::base::{Address, Buf, Tick};
 use crate::config::plan::{ClientTimeouts, contains};
 use crate::edge::accept::Door;
+use crate::edge::dial::Speaker;
 use crate::edge::h1;
 use crate::edge::h2;
 use crate::edge::registry::Place;
@@ -49,7 +50,7 @@ pub struct Connection<N: Net> {
     /// Requests so far.
     pub requests: u32,
     /// Size of the buffer to read a head into: grows for clients that send more at once.
-    pub first_read: usize,
+    pub first_read: u32,
     /// Since when it waits for a request.
     pub idle_since: Tick,
 }
@@ -62,12 +63,10 @@ pub struct Peer {
     pub text: Box<[u8]>,
     /// Its port; zero for Unix sockets.
     pub port: u16,
-    /// The whole address, for PROXY headers to upstreams.
-    pub address: Address,
     /// The port it came to.
     pub local_port: u16,
-    /// The address it came to.
-    pub local: Address,
+    /// The address it came to; `None` for Unix sockets.
+    pub local_ip: Option<IpAddr>,
     /// The same for forwarding fields.
     pub inbound: Inbound,
     /// What TLS told, if there is TLS.
@@ -179,7 +178,7 @@ async fn establish<N: Net>(
     let bound = shard.bound();
     let listener = bound.plan.listener(door.listener()?);
     let until = shard.net.now().after(listener.timeouts.handshake);
-    let mut peer = Peer::of(stream.peer().clone(), stream.local().clone());
+    let mut peer = Peer::of(stream.peer(), stream.local());
     if contains(&listener.proxy_protocol_from, peer.ip) {
         peer = read_proxy(&stream, peer, until).await.ok()?;
     }
@@ -228,7 +227,7 @@ async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Resul
         header.extend_from_slice(buf.filled());
         match proxy::parse(&header) {
             Ok(Some((Header::Proxied { source, destination }, _))) => {
-                return Ok(Peer::of(Address::Inet(source), Address::Inet(destination)));
+                return Ok(Peer::of(&Address::Inet(source), &Address::Inet(destination)));
             }
             Ok(Some((Header::Local | Header::Unknown, _))) => return Ok(peer),
             Ok(None) => wanted = proxy_bytes_missing(&header),
@@ -253,20 +252,26 @@ fn proxy_bytes_missing(header: &[u8]) -> usize {
 
 impl Peer {
     /// A peer without TLS.
-    pub fn of(address: Address, local: Address) -> Peer {
-        let (ip, port) = match &address {
+    pub fn of(address: &Address, local: &Address) -> Peer {
+        let (ip, port) = match address {
             Address::Inet(inet) => (inet.ip().to_canonical(), inet.port()),
             Address::Unix(_) => (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
         };
-        let local_port = match &local {
-            Address::Inet(inet) => inet.port(),
-            Address::Unix(_) => 0,
+        let (local_ip, local_port) = match local {
+            Address::Inet(inet) => (Some(inet.ip().to_canonical()), inet.port()),
+            Address::Unix(_) => (None, 0),
         };
         let mut text = Vec::with_capacity(40);
         wire::ip::push(&mut text, ip);
         let known = matches!(address, Address::Inet(_)).then_some(ip);
         let inbound = Inbound { peer: known, scheme: Scheme::Http, port: local_port };
-        Peer { ip, text: text.into(), port, address, local_port, local, inbound, tls: None }
+        Peer { ip, text: text.into(), port, local_port, local_ip, inbound, tls: None }
+    }
+
+    /// Who an upstream is told is speaking.
+    pub fn speaker(&self) -> Speaker {
+        let ends = self.inbound.peer.zip(self.local_ip);
+        Speaker { ends: ends.map(|(ip, local)| ((ip, self.port).into(), (local, self.local_port).into())) }
     }
 }
 
@@ -290,6 +295,6 @@ mod tests {
     #[test]
     fn a_parked_connection_is_small() {
         let (life, connection) = (size_of_life(live), size_of::<Connection<Uring>>());
-        assert!(life <= 400 && connection <= 272, "{life} and {connection} bytes");
+        assert!(life <= 400 && connection <= 224, "{life} and {connection} bytes");
     }
 }

@@ -13,7 +13,6 @@ use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
 use crate::edge::carrier::{Carrier, Wanted};
 use crate::edge::converse::{self, Ended, OriginUse};
-use crate::edge::dial::Speaker;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::grpc::call;
 use crate::edge::scratch::Work;
@@ -268,8 +267,7 @@ async fn open<N: Net, S, K>(
     let Scene { shard, bound, peer, .. } = exchange.scene;
     let began = shard.net.now();
     bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
-    let speaker = Speaker { client: &peer.address, local: &peer.local };
-    let dialled = wanted.open(speaker, way.deadline).await;
+    let dialled = wanted.open(peer.speaker(), way.deadline).await;
     let now = shard.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);

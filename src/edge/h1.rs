@@ -21,7 +21,7 @@ use crate::wire::h1::{Parsed, framing, request};
 use crate::wire::head::{BodyLength, Method, Request, Version};
 
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
-pub const FIRST_READ: usize = crate::base::limits::BUF_CLASSES[0];
+pub const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
 /// Body bytes read and dropped after an answer that did not need them, so that the connection can be kept.
 const DISCARD_MAX: u64 = 64 * 1024;
 
@@ -134,8 +134,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
     loop {
         let until = until.min(shard.drain_idle_until());
         let mut buf = std::mem::take(&mut connection.buf);
-        if buf.capacity() < connection.first_read {
-            buf = shard.pool.take(connection.first_read);
+        if buf.capacity() < connection.first_read as usize {
+            buf = shard.pool.take(connection.first_read as usize);
         }
         buf.reset(0);
         let (read, buf) = connection.stream.read_idle(buf, until).await;
@@ -144,7 +144,7 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
                 if buf.spare() == 0 {
                     // A client that fills the first buffer at once sends bodies: give it a larger one from the next
                     // request on.
-                    connection.first_read = crate::base::limits::BUF_CLASSES[1];
+                    connection.first_read = crate::base::limits::BUF_CLASSES[1] as u32;
                 }
                 connection.buf = buf;
                 return Ok(count > 0);

@@ -198,7 +198,8 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
                 Err(error) => {
                     let now = net.now();
                     let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
-                    if waited || now >= self.way.deadline {
+                    // A reading side that ran out of time before says so at once, and would again.
+                    if waited || now < until || now >= self.way.deadline {
                         return (buf, Err(error.kind()));
                     }
                 }

@@ -8,7 +8,6 @@ use crate::balance::{Outcome, Tried};
 use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::config::plan::{PolicyId, UpstreamId};
 use crate::edge::carrier::{Carrier, Wanted};
-use crate::edge::dial::Speaker;
 use crate::edge::exchange::Scene;
 use crate::edge::gate;
 use crate::edge::scratch::Work;
@@ -69,8 +68,7 @@ async fn send<N: Net>(
         let carrier = match kept {
             Some(carrier) => carrier,
             None => {
-                let speaker = Speaker { client: &scene.peer.address, local: &scene.peer.local };
-                let opened = wanted.open(speaker, until).await;
+                let opened = wanted.open(scene.peer.speaker(), until).await;
                 opened.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.net.now()))?
             }
         };

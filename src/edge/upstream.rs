@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use rustls::ClientConfig;
+
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
 use crate::base::{Buf, Fault, FaultKind, Rng, Side, Tick};
 use crate::config::plan::UpstreamPlan;
@@ -18,7 +20,7 @@ use crate::edge::body::{BodyReader, BodyWriter};
 use crate::edge::h2::origin::Sessions;
 use crate::edge::registry::Link;
 use crate::edge::stream::{Form, Remote, Source};
-use crate::net::tls::Transport;
+use crate::net::tls::{Transport, with_own_sessions};
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
 use crate::wire::h2::connection;
@@ -31,6 +33,8 @@ pub struct Upstream<N: Net> {
     pub cluster: RefCell<Cluster>,
     /// Connections of HTTP/2.
     pub sessions: Sessions<N>,
+    /// What TLS handshakes with endpoints use: this shard's own.
+    tls: RefCell<Option<Arc<ClientConfig>>>,
     /// What endpoints may do on them.
     pub http2: Rc<connection::Config>,
     idle: RefCell<Vec<Vec<Origin<N>>>>,
@@ -127,6 +131,10 @@ impl<N: Net> Drop for InFlight<N> {
     }
 }
 
+fn own_tls(plan: &UpstreamPlan) -> Option<Arc<ClientConfig>> {
+    plan.tls.as_ref().map(|tls| with_own_sessions(&tls.config))
+}
+
 impl<N: Net> Upstream<N> {
     /// The state of a new upstream.
     pub fn new(plan: &UpstreamPlan, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
@@ -135,12 +143,23 @@ impl<N: Net> Upstream<N> {
         Rc::new(Upstream {
             cluster: RefCell::new(cluster),
             sessions: Sessions::default(),
+            tls: RefCell::new(own_tls(plan)),
             http2: Rc::new(connection::Config::default()),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             open_count: Cell::new(0),
             waiting: RefCell::default(),
         })
+    }
+
+    /// Uses what a new plan says of TLS for connections from now on.
+    pub fn follow_tls(&self, plan: &UpstreamPlan) {
+        *self.tls.borrow_mut() = own_tls(plan);
+    }
+
+    /// What TLS handshakes with endpoints use.
+    pub fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.tls.borrow().clone()
     }
 
     /// Idle connections.

@@ -49,8 +49,8 @@ counters! {
         Active "requests_active" "Requests being served.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
         Http2Connections "http2_connections_total" "Client connections that speak HTTP/2.",
-        FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because the client reset its streams at once.",
-        FloodErrorReset "http2_flood_error_reset_total" "Connections ended because the client made us reset its streams.",
+        FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because streams were reset at once.",
+        FloodErrorReset "http2_flood_error_reset_total" "Connections ended because streams had to be reset.",
         FloodRefused "http2_flood_refused_total" "Connections ended because of streams above the limit.",
         FloodContinuation "http2_flood_continuation_total" "Connections ended because of CONTINUATION frames.",
         FloodSettings "http2_flood_settings_total" "Connections ended because of SETTINGS frames.",
@@ -62,7 +62,7 @@ counters! {
         FloodPriority "http2_flood_priority_total" "Connections ended because of PRIORITY and PRIORITY_UPDATE frames.",
         FloodHeaderList "http2_flood_header_list_total" "Connections ended because of header lists above the cap.",
         FloodIgnored "http2_flood_ignored_total" "Connections ended because of frames that change nothing.",
-        FloodOutput "http2_flood_output_total" "Connections ended because the client did not read our answers to its frames.",
+        FloodOutput "http2_flood_output_total" "Connections ended because answers to frames were not read.",
     }
 }
 
@@ -136,11 +136,6 @@ impl Counters {
         bump(&self.shard[counter as usize], count);
     }
 
-    /// Takes from a level of the shard.
-    pub fn sub(&self, counter: Counter, count: u64) {
-        drop_by(&self.shard[counter as usize], count);
-    }
-
     /// Sets a level of the shard.
     pub fn set(&self, counter: Counter, level: u64) {
         self.shard[counter as usize].store(level, Ordering::Relaxed);
@@ -179,11 +174,6 @@ impl Counters {
         bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
     }
 
-    /// Takes from a level of an upstream.
-    pub fn sub_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
-        drop_by(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
-    }
-
     /// Sets a level of an upstream.
     pub fn set_upstream(&self, upstream: u32, counter: UpstreamCounter, level: u64) {
         self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].store(level, Ordering::Relaxed);
@@ -201,10 +191,6 @@ fn zeroes(count: usize) -> Box<[AtomicU64]> {
 
 fn bump(value: &AtomicU64, count: u64) {
     value.store(value.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
-}
-
-fn drop_by(value: &AtomicU64, count: u64) {
-    value.store(value.load(Ordering::Relaxed).saturating_sub(count), Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -30,12 +30,16 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
     );
     match place.setup.traffic {
         Traffic::Messages => text.push_str("  option splice-auto\n"),
+        Traffic::Calls => {}
         Traffic::Streams => text.push_str("  option http-no-delay\n"),
     }
     // Writing to a string cannot fail.
     let _ = write!(text, "frontend web\n  bind {}", place.listen);
     if let Some(files) = &place.setup.certificate {
-        let _ = write!(text, " ssl crt {} alpn http/1.1", files.combined.display());
+        let _ = write!(text, " ssl crt {} alpn h2,http/1.1", files.combined.display());
+    }
+    if place.setup.traffic == Traffic::Calls {
+        text.push_str(" proto h2");
     }
     text.push_str(" backlog 4096\n");
     match place.setup.routes {
@@ -46,7 +50,8 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
             text.push_str("backend none\n  http-request deny deny_status 404\n");
         }
     }
-    let _ = writeln!(text, "backend origin\n  server origin {}", place.setup.origin);
+    let protocol = if place.setup.traffic == Traffic::Calls { " proto h2" } else { "" };
+    let _ = writeln!(text, "backend origin\n  server origin {}{protocol}", place.setup.origin);
     text
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::failure::{Context, Failure};
+use crate::h2::Calls;
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
 use crate::process::Tree;
 use crate::socket::free_address;
@@ -73,6 +74,8 @@ pub enum Traffic {
     Messages,
     /// Streams whose pieces must leave when they arrive.
     Streams,
+    /// gRPC: HTTP/2 without TLS on both sides.
+    Calls,
 }
 
 /// The path under which route `number` serves.
@@ -121,6 +124,7 @@ impl Peer {
             Kind::Exchanges(exchanges) => {
                 exchanges.security == Security::Plain && exchanges.path == PathChoice::Single && case.name != "routes-1"
             }
+            Kind::Calls(calls) => calls == Calls::Echo,
             Kind::Streams | Kind::Idle => true,
         };
         plain || self != Peer::Copier

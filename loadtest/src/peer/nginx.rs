@@ -38,7 +38,7 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
     );
     match place.setup.traffic {
         // Spilling to a file would compare disks; the buffers in memory stay as they are by default.
-        Traffic::Messages => text.push_str("proxy_max_temp_file_size 0;\n"),
+        Traffic::Messages | Traffic::Calls => text.push_str("proxy_max_temp_file_size 0;\n"),
         Traffic::Streams => text.push_str("proxy_buffering off;\n"),
     }
     push_server(place, &mut text);
@@ -49,17 +49,21 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
 fn push_server(place: &Place<'_>, text: &mut String) {
     // Writing to a string cannot fail.
     let parameters = match &place.setup.certificate {
+        None if place.setup.traffic == Traffic::Calls => "http2",
         None => "",
         Some(files) => {
             let (certificate, key) = (files.certificate.display(), files.key.display());
             let _ = writeln!(text, "ssl_protocols TLSv1.2 TLSv1.3;");
             let _ = writeln!(text, "ssl_certificate {certificate};\nssl_certificate_key {key};");
-            "ssl"
+            "ssl http2"
         }
     };
     let listen = place.listen;
     let _ = writeln!(text, "server {{ listen {listen} {parameters} reuseport backlog=4096; server_name {HOST};");
     match place.setup.routes {
+        Routes::One if place.setup.traffic == Traffic::Calls => {
+            text.push_str("location / { grpc_pass grpc://origin; }\n");
+        }
         Routes::One => text.push_str("location / { proxy_pass http://origin; }\n"),
         Routes::Many(count) => {
             for number in 0..count {

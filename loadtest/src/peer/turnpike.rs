@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use super::{ACCESS_LOG, Place, Routes, route_prefix};
+use super::{ACCESS_LOG, Place, Routes, Traffic, route_prefix};
 use crate::failure::{Context, Failure};
 use crate::socket::free_address;
 
@@ -33,7 +33,14 @@ pub(super) fn configuration(place: &Place<'_>) -> Result<String, Failure> {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "tls = {{ certificates = [ {{ cert = \"{certificate}\", key = \"{key}\" }} ] }}");
     }
+    let calls = place.setup.traffic == Traffic::Calls;
+    if calls {
+        text.push_str("http2 = { cleartext = true }\n");
+    }
     let _ = write!(text, "\n[upstream.origin]\nendpoints = [\"{}\"]\n", place.setup.origin);
+    if calls {
+        text.push_str("http = \"2\"\n");
+    }
     match place.setup.routes {
         Routes::One => push_route(&mut text, "all", "/{*rest}"),
         Routes::Many(count) => {

@@ -13,7 +13,9 @@
 mod body;
 mod lane;
 pub mod origin;
+mod reader;
 pub mod server;
 mod session;
+mod writer;
 
 pub use body::Handle;

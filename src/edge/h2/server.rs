@@ -12,7 +12,8 @@ use crate::edge::bound::Bound;
 use crate::edge::connection::Connection;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::h2::body::{Handle, StreamBody, StreamSink};
-use crate::edge::h2::session::{Look, Role, Session};
+use crate::edge::h2::reader::{Look, Role};
+use crate::edge::h2::session::Session;
 use crate::edge::registry::Watch;
 use crate::edge::scratch::Scratch;
 use crate::edge::serve;
@@ -405,5 +406,24 @@ impl<N: Net> Client for H2Client<N> {
             return (Ok(()), first);
         }
         self.sink.write(first, ending, until).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::h2::session::Session;
+    use crate::net::uring::Uring;
+
+    fn size_of_future<A, F>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let serving = size_of_future(serve::<Uring>);
+        let writing = size_of_future(crate::edge::h2::writer::write_all::<Uring>);
+        let session = size_of::<Session<Uring>>();
+        assert!(serving <= 1_000 && writing <= 700 && session <= 2_200, "{serving} {writing} {session} bytes");
     }
 }

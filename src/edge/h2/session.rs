@@ -7,56 +7,26 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::base::{Buf, BufPool, Tick, limits};
+use crate::base::{Buf, Tick};
 use crate::edge::h2::lane::{Come, Lane, Outgoing};
+use crate::edge::h2::writer;
 use crate::edge::shard::Shard;
 use crate::edge::signal::Signal;
 use crate::edge::stream;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
-use crate::wire::h2::connection::{Connection, ConnectionError, Ending, Event, Grant, Input};
-use crate::wire::h2::frame::{ErrorCode, HEADER_BYTES};
-use crate::wire::h2::message;
+use crate::wire::h2::connection::{Connection, Ending};
+use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
 
 /// Queued bytes above which streams wait for their turn.
 const QUEUE_MAX: usize = 64 * 1024;
-/// A connection without streams gives its buffers back after this.
-const QUIET_MS: u64 = 100;
-/// How long the last words of a connection may take.
-const LAST_WORDS_MS: u64 = 2_000;
-
-/// What the two sides do differently.
-pub trait Role<N: Net> {
-    /// A head came; its fields are in the machine's section.
-    fn head(&self, session: &Rc<Session<N>>, key: Key, content: message::Content);
-    /// An informational head came.
-    fn interim(&self, session: &Rc<Session<N>>, key: Key);
-    /// Something about the connection.
-    fn told(&self, session: &Rc<Session<N>>, event: &Event);
-    /// The machine ended the connection.
-    fn failed(&self, session: &Rc<Session<N>>, error: ConnectionError);
-    /// When to look at the clock next.
-    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick;
-    /// Looks at the clock: what is due is done.
-    fn look(&self, session: &Session<N>, now: Tick) -> Look;
-}
-
-/// What a look at the clock came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// The connection goes on.
-    GoOn,
-    /// It is over.
-    Over,
-}
 
 /// One connection.
 pub struct Session<N: Net> {
@@ -68,11 +38,11 @@ pub struct Session<N: Net> {
     pub machine: RefCell<Connection>,
     /// When bytes came last.
     pub heard: Cell<Tick>,
-    lanes: RefCell<Vec<Lane<N>>>,
-    spill: RefCell<Vec<u8>>,
-    writer: Cell<Option<Waker>>,
-    write_wait: Duration,
-    over: Cell<bool>,
+    pub(super) lanes: RefCell<Vec<Lane<N>>>,
+    pub(super) spill: RefCell<Vec<u8>>,
+    pub(super) writer: Cell<Option<Waker>>,
+    pub(super) write_wait: Duration,
+    pub(super) over: Cell<bool>,
     /// Raised when the last words are written.
     pub done: Signal,
 }
@@ -101,7 +71,7 @@ impl<N: Net> Session<N> {
             over: Cell::new(false),
             done: Signal::default(),
         });
-        shard.net.spawn(write_all(session.clone()));
+        shard.net.spawn(writer::write_all(session.clone()));
         session
     }
 
@@ -239,18 +209,17 @@ impl<N: Net> Session<N> {
         ending: stream::Ending<'_>,
         until: Tick,
     ) -> (Option<Result<(), Cut>>, Buf) {
-        let (last, trailers) = match ending {
-            stream::Ending::More => (false, &b""[..]),
-            stream::Ending::Last(trailers) => (true, trailers),
-        };
-        match self.send_now(key, &mut buf, last, trailers) {
+        match self.send_now(key, &mut buf, ending) {
             Ok(true) => return (Some(Ok(())), buf),
             Ok(false) => {}
             Err(cut) => return (Some(Err(cut)), buf),
         }
-        let mut trailer_lines = Vec::new();
-        trailer_lines.extend_from_slice(trailers);
-        self.with(key, |lane| lane.outgoing = Some(Outgoing { buf, last, trailers: trailer_lines }));
+        let mut outgoing = Outgoing { buf, last: false, trailers: Vec::new() };
+        if let stream::Ending::Last(trailers) = ending {
+            outgoing.last = true;
+            outgoing.trailers.extend_from_slice(trailers);
+        }
+        self.with(key, |lane| lane.outgoing = Some(outgoing));
         self.machine.borrow_mut().offer(key);
         self.wake_writer();
         let sent = self.wait(until, |context| self.poll_sent(key, context)).await;
@@ -264,7 +233,7 @@ impl<N: Net> Session<N> {
     /// Ends our side of a stream.
     pub fn finish(&self, key: Key) {
         // A stream that is over needs no end.
-        let _ = self.send_now(key, &mut Buf::empty(), true, b"");
+        let _ = self.send_now(key, &mut Buf::empty(), stream::Ending::BARE);
     }
 
     fn take_back(&self, key: Key) -> Buf {
@@ -273,7 +242,7 @@ impl<N: Net> Session<N> {
     }
 
     /// True where everything is queued now.
-    fn send_now(&self, key: Key, buf: &mut Buf, last: bool, trailers: &[u8]) -> Result<bool, Cut> {
+    fn send_now(&self, key: Key, buf: &mut Buf, ending: stream::Ending<'_>) -> Result<bool, Cut> {
         let gone = || Cut(self.with(key, |lane| lane.come).unwrap_or(Come::Lost));
         if self.over.get() {
             return Err(Cut(Come::Lost));
@@ -282,14 +251,17 @@ impl<N: Net> Session<N> {
         if machine.output_len() >= QUEUE_MAX && !buf.is_empty() {
             return Ok(false);
         }
-        let bare = last && trailers.is_empty();
+        let bare = ending == stream::Ending::BARE;
         if !buf.is_empty() || bare {
-            let ending = if bare { Ending::Last } else { Ending::More };
+            let frames = if bare { Ending::Last } else { Ending::More };
             let now = self.shard.net.now();
-            let taken = machine.send_data(key, buf.filled(), ending, now).map_err(|_| gone())?;
+            let taken = machine.send_data(key, buf.filled(), frames, now).map_err(|_| gone())?;
             buf.consume(taken);
         }
-        if buf.is_empty() && last && !bare {
+        if let stream::Ending::Last(trailers) = ending
+            && buf.is_empty()
+            && !bare
+        {
             let lines = |out: &mut Vec<u8>, encoder: &mut _| write::trailer_lines(out, encoder, trailers);
             machine.send_trailers(key, lines).map_err(|_| gone())?;
         }
@@ -329,159 +301,6 @@ impl<N: Net> Session<N> {
         .await
     }
 
-    /// Reads and acts until the connection is over. `first` holds bytes that were read before.
-    pub async fn read_all(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
-        self.read_until_over(role, first).await;
-        self.end();
-    }
-
-    async fn read_until_over(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
-        let net = &self.shard.net;
-        if !first.is_empty() && self.feed(role, first.filled()) == Look::Over {
-            return;
-        }
-        let mut buf = first;
-        loop {
-            let now = net.now();
-            let resting = self.machine.borrow().held_streams() == 0;
-            let look_at = role.next_look(self, now);
-            if buf.capacity() < limits::BUF_CLASSES[1] {
-                buf = self.shard.pool.take(limits::BUF_CLASSES[1]);
-            }
-            buf.reset(0);
-            let until = if resting { look_at.min(now.after_ms(QUIET_MS)) } else { look_at };
-            let (read, returned) = self.transport.read_idle(buf, until).await;
-            buf = returned;
-            let outcome = match read {
-                Ok(0) => return,
-                Ok(count) => {
-                    let full = buf.spare() == 0;
-                    self.heard.set(net.now());
-                    debug_assert_eq!(count, buf.len());
-                    if self.feed(role, buf.filled()) == Look::Over {
-                        return;
-                    }
-                    if full {
-                        buf = grown(buf, &self.shard.pool);
-                    }
-                    continue;
-                }
-                Err(error) => error.kind(),
-            };
-            if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
-                return;
-            }
-            if self.over.get() || role.look(self, net.now()) == Look::Over {
-                return;
-            }
-            if self.machine.borrow().held_streams() == 0 {
-                self.shard.pool.put(std::mem::take(&mut buf));
-                if self.rest(role).await == Look::Over {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Waits without buffers until something comes.
-    async fn rest(&self, role: &impl Role<N>) -> Look {
-        self.machine.borrow_mut().shrink();
-        self.lanes.borrow_mut().shrink_to(0);
-        self.spill.borrow_mut().shrink_to_fit();
-        loop {
-            let until = role.next_look(self, self.shard.net.now());
-            match self.transport.readable(until).await {
-                Ok(()) => return Look::GoOn,
-                Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                    if role.look(self, self.shard.net.now()) == Look::Over {
-                        return Look::Over;
-                    }
-                }
-                Err(_) => return Look::Over,
-            }
-        }
-    }
-
-    /// Acts on received bytes.
-    fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Look {
-        let now = self.shard.net.now();
-        let mut input = Input::new(bytes);
-        loop {
-            let event = self.machine.borrow_mut().next(&mut input, now);
-            match event {
-                Ok(None) => break,
-                Ok(Some(event)) => self.act(role, event, bytes),
-                Err(error) => {
-                    role.failed(self, error);
-                    return Look::Over;
-                }
-            }
-        }
-        if self.machine.borrow().has_output() {
-            self.wake_writer();
-        }
-        if self.machine.borrow().is_drained() { Look::Over } else { Look::GoOn }
-    }
-
-    fn act(self: &Rc<Self>, role: &impl Role<N>, event: Event, bytes: &[u8]) {
-        match event {
-            Event::Head { key, end } => {
-                let content = if end { message::Content::Ended } else { message::Content::Follows };
-                role.head(self, key, content);
-                if end {
-                    self.came(key, |_| {});
-                }
-            }
-            Event::Interim { key } => role.interim(self, key),
-            Event::Data { key, bytes: range, end } => self.content(key, &bytes[range], end),
-            Event::Trailers { key } => self.trailers(key),
-            Event::Reset { key, code, .. } => {
-                self.with(key, |lane| lane.cut(Come::Reset(code)));
-            }
-            Event::StreamWindow { .. } | Event::AnyWindow => self.wake_writer(),
-            Event::Settings => {
-                self.wake_writer();
-                role.told(self, &event);
-            }
-            Event::SettingsAcked | Event::GoAway { .. } | Event::PingAck { .. } => role.told(self, &event),
-        }
-    }
-
-    fn content(&self, key: Key, bytes: &[u8], end: bool) {
-        // What nobody wants any more is not released either: the stream's window ends it.
-        self.with(key, |lane| {
-            if !lane.stopped {
-                lane.push(bytes, &self.shard.pool);
-            }
-        });
-        if end {
-            self.came(key, |_| {});
-        } else {
-            self.with(key, Lane::wake_reader);
-        }
-    }
-
-    fn trailers(&self, key: Key) {
-        let mut machine = self.machine.borrow_mut();
-        if message::trailers(machine.section()).is_err() {
-            drop(machine);
-            return self.reset(key, ErrorCode::Protocol);
-        }
-        let section = machine.section();
-        self.came(key, |lane| write::lines(&mut lane.trailers, section));
-    }
-
-    /// Everything of a stream has come.
-    fn came(&self, key: Key, act: impl FnOnce(&mut Lane<N>)) {
-        self.with(key, |lane| {
-            act(lane);
-            if lane.come == Come::Open {
-                lane.come = Come::All;
-            }
-            lane.wake_reader();
-        });
-    }
-
     /// The connection is over: its streams are told, and the writer says the last words.
     pub fn end(&self) {
         self.over.set(true);
@@ -489,122 +308,5 @@ impl<N: Net> Session<N> {
             lane.cut(Come::Lost);
         }
         self.wake_writer();
-    }
-
-    /// Gathers what can be written now.
-    fn gather(&self, buf: &mut Buf) {
-        loop {
-            let mut spill = self.spill.borrow_mut();
-            self.machine.borrow_mut().take_output(&mut spill);
-            let all = buf.append(&spill);
-            if !all {
-                let room = buf.spare();
-                let copied = buf.append(&spill[..room]);
-                debug_assert!(copied, "exactly the room");
-                spill.drain(..room);
-                return;
-            }
-            spill.clear();
-            drop(spill);
-            if self.over.get() || !self.next_frame(buf) {
-                return;
-            }
-        }
-    }
-
-    /// Takes frames from the lanes, in their turn, until `buf` is full. True where something was queued meanwhile that
-    /// must be written before any further frame.
-    fn next_frame(&self, buf: &mut Buf) -> bool {
-        let now = self.shard.net.now();
-        let mut machine = self.machine.borrow_mut();
-        let mut lanes = self.lanes.borrow_mut();
-        while buf.spare() > FRAME_MIN {
-            let Some(key) = machine.pick() else { return false };
-            let Some(lane) = lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()) else { continue };
-            let Some(outgoing) = &mut lane.outgoing else { continue };
-            let wanted = outgoing.buf.len().min(buf.spare() - HEADER_BYTES);
-            let ends = outgoing.last && outgoing.trailers.is_empty() && wanted == outgoing.buf.len();
-            let ending = if ends { Ending::Last } else { Ending::More };
-            match machine.grant(key, wanted, ending, now) {
-                Grant::Frame { header, len, .. } => {
-                    let copied = buf.append(&header) && buf.append(&outgoing.buf.filled()[..len]);
-                    debug_assert!(copied, "no more than the room was asked for");
-                    outgoing.buf.consume(len);
-                    if !outgoing.buf.is_empty() {
-                        machine.offer(key);
-                        continue;
-                    }
-                }
-                Grant::Blocked => {
-                    machine.offer(key);
-                    return false;
-                }
-                Grant::Gone => {}
-            }
-            let Some(Outgoing { buf: empty, last, trailers }) = lane.outgoing.take() else { continue };
-            let lines = |out: &mut Vec<u8>, encoder: &mut _| write::trailer_lines(out, encoder, &trailers);
-            let queued = last && !trailers.is_empty() && machine.send_trailers(key, lines).is_ok();
-            lane.sent = Some(empty);
-            lane.wake_sender();
-            if queued {
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// Less room than this is not worth a frame.
-const FRAME_MIN: usize = 1_024;
-
-fn grown(buf: Buf, pool: &BufPool) -> Buf {
-    if buf.capacity() >= limits::BUF_CLASSES[2] {
-        return buf;
-    }
-    pool.put(buf);
-    pool.take(limits::BUF_CLASSES[2])
-}
-
-/// Writes until the connection is over.
-async fn write_all<N: Net>(session: Rc<Session<N>>) {
-    let net = &session.shard.net;
-    loop {
-        let size = session.machine.borrow().output_len() + session.spill.borrow().len();
-        let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
-        session.gather(&mut buf);
-        if buf.is_empty() {
-            session.shard.pool.put(buf);
-            if session.over.get() {
-                break;
-            }
-            poll_fn(|context| {
-                let idle = !session.over.get() && !session.has_work();
-                if idle {
-                    session.writer.set(Some(context.waker().clone()));
-                    return Poll::Pending;
-                }
-                Poll::Ready(())
-            })
-            .await;
-            continue;
-        }
-        let wait = if session.over.get() { Duration::from_millis(LAST_WORDS_MS) } else { session.write_wait };
-        let (written, buf) = session.transport.write(buf, net.now().after(wait)).await;
-        session.shard.pool.put(buf);
-        if written.is_err() {
-            session.transport.abort();
-            session.end();
-            session.transport.interrupt();
-            break;
-        }
-    }
-    session.transport.finish();
-    session.done.raise();
-}
-
-impl<N: Net> Session<N> {
-    /// Is there anything that the writer could write?
-    fn has_work(&self) -> bool {
-        self.machine.borrow().has_output() || !self.spill.borrow().is_empty() || self.machine.borrow().can_pick()
     }
 }

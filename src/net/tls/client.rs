@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
@@ -136,3 +136,13 @@ impl ServerCertVerifier for Anybody {
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
+/// The same, with a table of sessions of its own: rustls keeps that table behind a lock, and shards must not meet at
+/// one.
+pub fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut own = config.clone();
+    own.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(own)
+}
+
+/// Servers whose sessions one shard remembers for one upstream.
+const SESSIONS: usize = 64;

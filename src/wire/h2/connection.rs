@@ -109,7 +109,8 @@ pub enum Event {
         /// Nothing follows.
         end: bool,
     },
-    /// The stream is over before its end; nothing more comes or can be sent.
+    /// The stream is over before its end; nothing more comes or can be sent. What came completely stays good: a server
+    /// that has answered may stop the rest of a request with `NoError` (RFC 9113 section 8.1).
     Reset {
         /// The stream.
         key: Key,

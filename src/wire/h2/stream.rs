@@ -323,9 +323,11 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// The table is a map.
         #[test]
-        fn like_a_map(steps in proptest::collection::vec((any::<bool>(), 0_usize..64), 0..400)) {
+        fn like_a_map(steps in proptest::collection::vec((any::<bool>(), 0_usize..20), 0..200)) {
             let mut streams = Streams::default();
             let mut model: HashMap<u32, Key> = HashMap::new();
             let mut next = 1_u32;
