@@ -6,6 +6,7 @@ use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::Exchange;
 use crate::edge::gate;
 use crate::edge::grpc::Caller;
+use crate::edge::grpc::web_answer::expose;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Outgoing, Source};
 use crate::edge::vars::Vars;
@@ -92,6 +93,9 @@ pub async fn end<N: Net, S: Source, K: Client>(
         work.effects.to_client.add(name.as_bytes(), value);
     }
     gate::adapt(*scene, work, b"");
+    if media != Media::Grpc {
+        expose(&mut work.effects.to_client);
+    }
     let Work { response, effects, record, .. } = &mut **work;
     (record.status, record.grpc) = (200, Some(end.code));
     let response = Response { bytes: b"", head: response };

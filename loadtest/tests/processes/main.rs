@@ -11,6 +11,8 @@ mod forwarding;
 mod gateway_api;
 mod grpc_calls;
 mod grpc_faults;
+mod grpc_json;
+mod grpc_web;
 mod hostile;
 mod limits;
 mod malformed;

@@ -68,7 +68,7 @@ async fn messages<N: Net, S: Source, K: Client>(
     let to = to_caller::Words::Checked(Scanner::new(Dialect::Grpc, way.plan.response_bytes_max));
     let mut source = FromCaller::new(&mut **source, from, &wrong);
     let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
-    let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work: &mut **work };
+    let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
     let offence = wrong.offence.get();
     exchange.work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(exchange.work.said);
@@ -85,7 +85,8 @@ async fn from_web<N: Net, S: Source, K: Client>(
     let wrong = Wrong::default();
     let Exchange { scene, source, client, work } = exchange;
     let mut content_type = Vec::new();
-    Media::Grpc.write(scene.request.value(Known::ContentType).unwrap_or_default(), &mut content_type);
+    let asked_type = scene.request.value(Known::ContentType).unwrap_or_default();
+    Media::Grpc.write(asked_type, &mut content_type);
     let patch = &mut work.effects.to_upstream;
     for name in [&b"accept"[..], b"x-grpc-web"] {
         patch.remove(&scene.request.head.fields, scene.request.bytes, name);
@@ -93,12 +94,12 @@ async fn from_web<N: Net, S: Source, K: Client>(
     patch.set(&scene.request.head.fields, scene.request.bytes, b"content-type", &content_type);
     let decoder = web::Decoder::new(coding, TrailersFrame::Refused, way.plan.request_bytes_max);
     let mut source = FromCaller::new(&mut **source, from_caller::Words::Web(decoder), &wrong);
-    let answer = WebAnswer::new(media, web::Encoder::new(coding, way.plan.response_bytes_max));
+    let answer = WebAnswer::new(media, coding, asked_type, way.plan.response_bytes_max);
     let to = to_caller::Words::Web(Box::new(answer));
     let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
     let asked = Asked::of(scene.request, BodyLength::Chunked)?;
     let scene = Scene { request: asked.request(), ..*scene };
-    let mut adapted = Exchange { scene, source: &mut source, client: &mut client, work: &mut **work };
+    let mut adapted = Exchange { scene, source: &mut source, client: &mut client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
     let offence = wrong.offence.get();
     work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(work.said);
@@ -192,7 +193,7 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
     let mut to_client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
     let asked = Asked::of(scene.request, source.told_length())?;
     let inner = Scene { request: asked.request(), ..*scene };
-    let mut adapted = Exchange { scene: inner, source: &mut source, client: &mut to_client, work: &mut **work };
+    let mut adapted = Exchange { scene: inner, source: &mut source, client: &mut to_client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
     let end = work.said.unwrap_or(End::of_fault(outcome.err().map_or(FaultKind::Internal, |fault| fault.kind)));
     if let Err(fault) = outcome {

@@ -34,13 +34,25 @@ pub struct ToCaller<'a, K> {
     interim: bool,
     /// The answer has a body.
     bodied: bool,
+    /// The head was sent.
+    committed: bool,
     out: Vec<u8>,
 }
 
 impl<'a, K: Client> ToCaller<'a, K> {
     /// To `inner`, in these words.
     pub fn new(inner: &'a mut K, words: Words, pool: &'a BufPool, wrong: &'a Wrong) -> ToCaller<'a, K> {
-        ToCaller { inner, pool, words, wrong, form: Form::Plain, interim: false, bodied: false, out: Vec::new() }
+        ToCaller {
+            inner,
+            pool,
+            words,
+            wrong,
+            form: Form::Plain,
+            interim: false,
+            bodied: false,
+            committed: false,
+            out: Vec::new(),
+        }
     }
 
     /// The status of an answer in JSON, once it was sent.
@@ -66,10 +78,11 @@ impl<'a, K: Client> ToCaller<'a, K> {
         match &mut self.words {
             Words::Checked(_) => return broken,
             Words::Web(web) => {
-                let mut lines = Vec::new();
-                end.write_lines(&mut lines);
-                if !web.framed || !self.bodied || web.encoder.trailers(&lines, &mut self.out).is_err() {
+                if !self.bodied || !web.fail(end, &mut self.out) {
                     return broken;
+                }
+                if !self.committed {
+                    return self.commit_out(until).await;
                 }
             }
             Words::Json(json) => {
@@ -148,6 +161,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
                 if let Err(offence) = ended {
                     return (Err(self.wrong.offend(offence, FaultKind::UpstreamProtocol)), buf);
                 }
+                web.between = web.encoder.is_between();
             }
             Words::Json(json) => {
                 if let Err(refusal) = json.push(buf.filled(), ending, &mut self.out) {
@@ -160,10 +174,12 @@ impl<'a, K: Client> ToCaller<'a, K> {
         if self.out.is_empty() && ending == Ending::More && first == First::No {
             return (Ok(()), buf);
         }
-        let made = match self.out.is_empty() && ending == Ending::More {
-            true => Buf::empty(),
-            false => self.taken(ending),
-        };
+        if self.out.is_empty() && ending == Ending::More {
+            // Only the head goes; the buffer comes back for what follows it.
+            buf.reset(ROOM);
+            return self.send(buf, ending, until, first).await;
+        }
+        let made = self.taken(ending);
         self.pool.put(buf);
         self.send(made, ending, until, first).await
     }
@@ -183,6 +199,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
 
     /// With or without a head in front.
     async fn send(&mut self, buf: Buf, ending: Ending<'_>, until: Tick, first: First) -> (Result<(), Fault>, Buf) {
+        self.committed |= first == First::Yes;
         match first {
             First::Yes => self.inner.commit(buf, ending, until).await,
             First::No => self.inner.write(buf, ending, until).await,
@@ -254,7 +271,7 @@ impl<K: Client> Client for ToCaller<'_, K> {
                 if !web.framed {
                     return self.inner.compose(outgoing);
                 }
-                let patch = web.patch(&outgoing, content_type);
+                let patch = web.patch(&outgoing);
                 self.inner.compose(Outgoing { patch: &patch, ..outgoing });
             }
             Words::Json(json) => json.head(outgoing),

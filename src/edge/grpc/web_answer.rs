@@ -1,31 +1,45 @@
 //! A server's answer as gRPC-Web: its head, and what a page of another origin may read of it.
 
 use crate::edge::stream::Outgoing;
-use crate::wire::grpc::{Media, web};
+use crate::wire::grpc::web::{self, Coding};
+use crate::wire::grpc::{End, Media};
 use crate::wire::patch::Patch;
 
 /// An answer as gRPC-Web.
 pub struct WebAnswer {
-    /// Of the request.
-    pub media: Media,
     /// Makes the frames.
     pub encoder: web::Encoder,
+    /// What was sent so far ends with a message.
+    pub between: bool,
+    coding: Coding,
+    content_type: Vec<u8>,
     /// The answer is one of gRPC, and no page of something else.
     pub framed: bool,
 }
 
 impl WebAnswer {
-    /// For a caller of this kind.
-    pub fn new(media: Media, encoder: web::Encoder) -> WebAnswer {
-        WebAnswer { media, encoder, framed: false }
+    /// For a caller that sent this `content-type`, whose answer's messages have at most `bytes_max` bytes each.
+    pub fn new(media: Media, coding: Coding, asked: &[u8], bytes_max: u32) -> WebAnswer {
+        let mut content_type = Vec::new();
+        media.write(asked, &mut content_type);
+        let encoder = web::Encoder::new(coding, bytes_max);
+        WebAnswer { encoder, between: true, coding, content_type, framed: false }
     }
 
-    /// The changes to a head of gRPC with this `content-type`.
-    pub fn patch(&self, outgoing: &Outgoing<'_>, content_type: &[u8]) -> Patch {
+    /// Appends trailers that tell of a failure of ours. False where the client would take them for payload.
+    pub fn fail(&self, end: &End<'_>, out: &mut Vec<u8>) -> bool {
+        let mut lines = Vec::new();
+        end.write_lines(&mut lines);
+        // The encoder may have seen what was never sent.
+        let told = web::Encoder::new(self.coding, 0).trailers(&lines, out);
+        self.framed && self.between && told.is_ok()
+    }
+
+    /// The changes to a head of gRPC.
+    pub fn patch(&self, outgoing: &Outgoing<'_>) -> Patch {
         let mut patch = outgoing.patch.clone();
-        let mut value = Vec::new();
-        self.media.write(content_type, &mut value);
-        patch.set(&outgoing.response.head.fields, outgoing.response.bytes, b"Content-Type", &value);
+        let fields = &outgoing.response.head.fields;
+        patch.set(fields, outgoing.response.bytes, b"Content-Type", &self.content_type);
         expose(&mut patch);
         patch
     }
