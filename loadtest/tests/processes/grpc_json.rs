@@ -82,7 +82,8 @@ fn calls_are_made_of_path_query_and_body() {
     let library = Library::start();
     let gateway = library.gateway("", "");
     let book = answered(&gateway, &[], "/v1/shelves/1/books/2?fullText=true");
-    let expected = json!({"name": "shelves/1/books/2", "pageTitle": "full", "pages": (1_u64 << 60).to_string(), "kind": "KIND_ATLAS"});
+    let pages = (1_u64 << 60).to_string();
+    let expected = json!({"name": "shelves/1/books/2", "pageTitle": "full", "pages": pages, "kind": "KIND_ATLAS"});
     assert_eq!(book, expected);
     let posted = r#"{"pageTitle": "Über", "pages": 12}"#;
     let made = answered(&gateway, &["-d", posted, "-H", "content-type: application/json"], "/v1/shelves/3/books");
