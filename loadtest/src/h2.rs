@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::certificate::HOST;
 use crate::client::Outcome;
+use crate::debian;
 use crate::failure::{Context, Failure};
 use crate::machine::{check_interrupt, now_ns};
 use crate::socket::free_address;
@@ -135,22 +136,7 @@ pub fn install() -> Result<(), Failure> {
     if missing("nghttpd") {
         packages.push("nghttp2-server");
     }
-    if packages.is_empty() {
-        return Ok(());
-    }
-    eprintln!("installing {packages:?} from Debian");
-    for arguments in [vec!["update", "-q"], ["install", "-y", "-q", "--no-install-recommends"].to_vec()] {
-        let mut command = Command::new("apt-get");
-        command.args(&arguments).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-        if arguments.first() == Some(&"install") {
-            command.args(&packages);
-        }
-        let status = command.stdout(Stdio::null()).status().context("running apt-get")?;
-        if !status.success() {
-            return Err(Failure(format!("apt-get {} failed", arguments.join(" "))));
-        }
-    }
-    Ok(())
+    debian::install(&packages)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! - `h2`: the two ends of tests of HTTP/2, which are other programs;
 //! - `copier`: a proxy that only copies bytes, the floor of all others;
 //! - `peer`: how each proxy is configured, started and stopped;
-//! - `probe`, `process`, `machine`: what is read of the machine, and how its state is told;
+//! - `probe`, `process`, `machine`, `debian`: what is read of the machine, and how its state is told;
 //! - `workload`, `slice`, `idle`, `compare`: what is measured, and in which order;
 //! - `record`, `summary`, `plot`, `gate`: raw figures, and what is made of them.
 
@@ -18,6 +18,7 @@ pub mod command;
 pub mod compare;
 pub mod connection;
 pub mod copier;
+pub mod debian;
 pub mod failure;
 pub mod gate;
 pub mod h2;

@@ -23,6 +23,8 @@ pub enum Retry {
     Yes,
     /// Yes, but only if it failed on a reused connection before any byte of the answer came.
     IfReused,
+    /// Yes: the endpoint said that it did not process the request. A few times that costs no try.
+    Refused,
 }
 
 /// What went wrong. Each kind has one status and one machine-readable name.
@@ -199,6 +201,11 @@ impl Fault {
     /// A fault that must not be retried.
     pub const fn last(kind: FaultKind) -> Fault {
         Fault { kind, retry: Retry::No }
+    }
+
+    /// A fault of an endpoint that said it did not process the request (RFC 9113 section 8.7).
+    pub const fn refused(kind: FaultKind) -> Fault {
+        Fault { kind, retry: Retry::Refused }
     }
 
     /// A fault after which the request certainly was not processed.

@@ -16,6 +16,8 @@ use ipnet::IpNet;
 
 use crate::base::Address;
 use crate::config::spec::server::LogLevel;
+use crate::policy::cors::OriginRule;
+use crate::policy::gcra::Rate;
 use crate::policy::{Phase, Policy};
 use crate::route::redirect::Redirect;
 use crate::route::rewrite::{HostRewrite, PathRewrite};
@@ -309,6 +311,23 @@ pub struct ProxyPlan {
     pub upgrade: bool,
     /// Longest silence in a tunnel.
     pub tunnel_idle: Duration,
+    /// Longest life of a tunnel; `None` is no cap.
+    pub tunnel_lifetime: Option<Duration>,
+    /// What holds of WebSockets.
+    pub websocket: WebSocketPlan,
+}
+
+/// What holds of WebSockets.
+#[derive(Debug)]
+pub struct WebSocketPlan {
+    /// Pages of which origins may open one; empty allows all.
+    pub origins: Vec<OriginRule>,
+    /// Silence of an end after which it is asked for a sign of life; as much again may it take.
+    pub ping: Option<Duration>,
+    /// Most bytes of a message, as it is on the wire, from either end; `u64::MAX` is no cap.
+    pub message_bytes_max: u64,
+    /// Messages of a client.
+    pub message_rate: Option<Rate>,
 }
 
 /// When a failed try is repeated on another endpoint.

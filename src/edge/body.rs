@@ -85,6 +85,10 @@ impl<S: Stream> Stop for StopReading<S> {
         self.0.interrupt();
         self.0.stop_reading();
     }
+
+    fn nudge(&self) {
+        self.0.interrupt();
+    }
 }
 
 impl<S: Stream> Source for BodyReader<S> {

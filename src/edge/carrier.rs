@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::balance::EndpointIndex;
 use crate::base::{Fault, FaultKind, Tick};
 use crate::config::plan::{HttpVersions, UpstreamPlan};
-use crate::edge::dial::{self, Speaker};
+use crate::edge::dial::{self, Offer, Speaker};
 use crate::edge::h2::origin::{Speaks, Stream};
 use crate::edge::shard::Shard;
 use crate::edge::signal::unless;
@@ -33,6 +33,17 @@ pub struct Wanted<'a, N: Net> {
     pub index: EndpointIndex,
     /// Which kept connections are taken without a look.
     pub trust: Trust,
+    /// What it must be able to carry.
+    pub purpose: Purpose,
+}
+
+/// What is to be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A request and its answer.
+    Exchange,
+    /// An upgrade, for which a stream of HTTP/2 needs an endpoint that takes an extended CONNECT (RFC 8441).
+    Upgrade,
 }
 
 impl<N: Net> Wanted<'_, N> {
@@ -41,6 +52,7 @@ impl<N: Net> Wanted<'_, N> {
         let Wanted { upstream, plan, index, trust, .. } = *self;
         if plan.http != HttpVersions::Http1
             && let Some(stream) = upstream.sessions.find(index)
+            && !self.declines(&stream)
         {
             return Some(Carrier::Stream(stream));
         }
@@ -53,9 +65,9 @@ impl<N: Net> Wanted<'_, N> {
     /// A new connection, or a stream on one that others are opening at this moment.
     pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Wanted { shard, upstream, plan, index, .. } = *self;
-        if plan.http == HttpVersions::Http1 {
-            let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
-            return Ok(Carrier::Connection(upstream.opened(index, transport, shard.net.now())));
+        let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
+        if plan.http == HttpVersions::Http1 || declined() {
+            return self.open_http1(speaker, deadline).await;
         }
         let until = shard.net.now().after(plan.connect).min(deadline);
         while let Some(opened) = upstream.sessions.awaited(index) {
@@ -77,6 +89,42 @@ impl<N: Net> Wanted<'_, N> {
         };
         drop(opening);
         Ok(carrier)
+    }
+
+    /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
+    /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
+    pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+        let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
+        if self.purpose == Purpose::Exchange {
+            return Ok(carrier);
+        }
+        let now = self.shard.net.now();
+        match stream.settled(now.after(self.plan.connect).min(deadline)).await {
+            Some(true) => Ok(carrier),
+            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
+            Some(false) if self.plan.http == HttpVersions::Both => {
+                match self.upstream.take_idle(self.index, self.plan, self.trust, now) {
+                    Some(kept) => Ok(Carrier::Connection(kept)),
+                    None => self.open_http1(speaker, deadline).await,
+                }
+            }
+            Some(false) => Err(Fault::last(FaultKind::NotImplemented)),
+        }
+    }
+
+    /// A new connection of HTTP/1.1, whatever else the endpoint speaks.
+    async fn open_http1(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+        let Wanted { shard, upstream, plan, index, .. } = *self;
+        let speaker = Speaker { offer: Offer::Http1, ..speaker };
+        let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
+        Ok(Carrier::Connection(upstream.opened(index, transport, shard.net.now())))
+    }
+
+    /// Is this stream known to be of no use, while another version may be?
+    fn declines(&self, stream: &Stream<N>) -> bool {
+        self.purpose == Purpose::Upgrade
+            && self.plan.http == HttpVersions::Both
+            && stream.takes_upgrades() == Some(false)
     }
 }
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::base::{Address, Buf, Tick};
 use crate::config::plan::{ClientTimeouts, contains};
 use crate::edge::accept::Door;
-use crate::edge::dial::Speaker;
+use crate::edge::dial::{Offer, Speaker};
 use crate::edge::h1;
 use crate::edge::h2;
 use crate::edge::registry::Place;
@@ -271,7 +271,8 @@ impl Peer {
     /// Who an upstream is told is speaking.
     pub fn speaker(&self) -> Speaker {
         let ends = self.inbound.peer.zip(self.local_ip);
-        Speaker { ends: ends.map(|(ip, local)| ((ip, self.port).into(), (local, self.local_port).into())) }
+        let ends = ends.map(|(ip, local)| ((ip, self.port).into(), (local, self.local_port).into()));
+        Speaker { ends, offer: Offer::Configured }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
+use crate::config::plan::HttpVersions;
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
@@ -14,9 +15,10 @@ use crate::edge::grpc::call;
 use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
 use crate::edge::respond::{Answering, Progress, Received};
 use crate::edge::scratch::Work;
-use crate::edge::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::edge::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::upstream::InFlight;
 use crate::edge::vars::Vars;
+use crate::edge::{tunnel, upgrade};
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::head::{BodyLength, Method};
@@ -66,7 +68,8 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
         at_once(&upload, *source, Answering::new(scene, way, remote, flight, *client, work), buf).await
     } else {
         let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
-        let ending = if streams { Ending::More } else { Ending::Last(source.trailers()) };
+        let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+        let ending = if streams || upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
         if let Err(fault) = written {
             scene.shard.pool.put(buf);
@@ -83,8 +86,9 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     };
     work.record.received.set(received.get());
     let ended = ended?;
-    if ended.upgraded {
-        crate::edge::tunnel::run(exchange, way, remote, ended.behind).await;
+    if let Some(protocol) = ended.upgraded {
+        // Few exchanges become tunnels, and no other should be as large as one.
+        Box::pin(tunnel::run(exchange, way, remote, ended.behind, protocol)).await;
         return Ok(Ended { reusable: false, again: false });
     }
     Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
@@ -92,7 +96,11 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
 
 /// A failure on a kept connection before any byte of an answer.
 pub fn stale(fault: Fault) -> Fault {
-    Fault { retry: Retry::IfReused, ..fault }
+    match fault.retry {
+        Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..fault },
+        // It is known for certain.
+        Retry::Yes | Retry::Refused => fault,
+    }
 }
 
 /// Upload and answer side by side.
@@ -208,8 +216,8 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
             }
             Ok(()) => {
                 let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
-                let mut sink = Keeping { writer, kept, max };
-                let (outcome, buf) = self.transfer().run(source, &mut sink, buf).await;
+                let mut source = Keeping { source, kept, max };
+                let (outcome, buf) = self.transfer().run(&mut source, &mut writer, buf).await;
                 self.scene.shard.pool.put(buf);
                 outcome
             }
@@ -218,12 +226,14 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
         outcome
     }
 
-    /// Is the body kept for another try? Only where another try could be allowed at all.
+    /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
+    /// refuse any request.
     fn keeps(&self) -> bool {
         let retry = &self.way.proxy.retry;
         let method = self.scene.request.head.method;
         let by_code = !retry.grpc_statuses.is_empty() && method == Method::Post;
-        retry.tries > 1 && (method.idempotent() || retry.non_idempotent || by_code)
+        let repeats = method.idempotent() || retry.non_idempotent || by_code;
+        (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
     }
 
     fn transfer(&self) -> Transfer<'_, N> {
@@ -240,9 +250,9 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
     }
 }
 
-/// Writes to the endpoint and keeps what was written, up to a cap; above it the body cannot be sent again.
+/// Yields a body and keeps what it yields, before any recoding, up to a cap; above it the body cannot be sent again.
 struct Keeping<'a, 'b, S> {
-    writer: S,
+    source: &'a mut S,
     kept: &'a mut Kept<'b>,
     max: usize,
 }
@@ -253,30 +263,59 @@ struct Kept<'a> {
     whole: &'a Cell<bool>,
 }
 
-impl<S: Sink> Sink for Keeping<'_, '_, S> {
-    async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
-        let whole = self.kept.whole.get() && self.kept.replay.len() + buf.len() <= self.max;
+impl<S: Source> Source for Keeping<'_, '_, S> {
+    type Stopper = S::Stopper;
+
+    fn length(&self) -> BodyLength {
+        self.source.length()
+    }
+
+    fn form(&self) -> Form {
+        self.source.form()
+    }
+
+    fn decode(&mut self) {
+        self.source.decode();
+    }
+
+    fn done(&self) -> bool {
+        self.source.done()
+    }
+
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
+        self.source.accept(buf, from)
+    }
+
+    async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
+        let from = buf.len();
+        let (result, buf) = self.source.read(buf, until).await;
+        let fresh = buf.filled().get(from..).unwrap_or_default();
+        let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
         self.kept.whole.set(whole);
         if whole {
-            self.kept.replay.extend_from_slice(buf.filled());
+            self.kept.replay.extend_from_slice(fresh);
         }
-        self.writer.write(buf, ending, until).await
+        (result, buf)
     }
 
-    fn finish(&self) {
-        self.writer.finish();
+    async fn read_open(&mut self, buf: Buf, until: Tick) -> (std::io::Result<usize>, Buf) {
+        self.source.read_open(buf, until).await
     }
 
-    fn abort(&self) {
-        self.writer.abort();
+    fn trailers(&self) -> &[u8] {
+        self.source.trailers()
+    }
+
+    fn stopper(&self) -> S::Stopper {
+        self.source.stopper()
     }
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K>(
+fn write_head<N: Net, S, K, R: Remote<N>>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: &Way<'_, N>,
-    remote: &impl Remote<N>,
+    remote: &R,
 ) -> Result<(), Fault> {
     let scene = exchange.scene;
     let mut host = std::mem::take(&mut exchange.work.value);
@@ -299,7 +338,7 @@ fn write_head<N: Net, S, K>(
     if caller.is_some() {
         call::tell_deadline(scene.request, &mut effects.to_upstream, way.deadline, scene.shard.net.now());
     }
-    let upgrades = scene.request.head.upgrade && way.proxy.upgrade;
+    let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
     let composed = remote.compose(
         out,
         &OutgoingRequest {

@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
@@ -15,11 +17,22 @@ use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
 use crate::wire::proxy::{self, Header};
 
-/// Who the PROXY header says is speaking: the client's address and the one it came to.
+/// What an endpoint hears before the first request.
 #[derive(Clone, Copy, Debug)]
 pub struct Speaker {
-    /// The client and our listener; `None` where one of them is a Unix socket.
+    /// The client and our listener, for the PROXY header; `None` where one of them is a Unix socket.
     pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// What is offered by ALPN.
+    pub offer: Offer,
+}
+
+/// Which versions of HTTP an endpoint may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Those of the configuration.
+    Configured,
+    /// HTTP/1.1 alone.
+    Http1,
 }
 
 impl Speaker {
@@ -92,6 +105,14 @@ async fn connect<N: Net>(
     }
     let (Some(plan_tls), Some(config)) = (&plan.tls, upstream.tls()) else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
+    let config = match speaker.offer {
+        Offer::Configured => config,
+        Offer::Http1 => {
+            let mut http1 = ClientConfig::clone(&config);
+            http1.alpn_protocols.retain(|protocol| protocol == b"http/1.1");
+            Arc::new(http1)
+        }
+    };
     let secured = tls::connect(stream, config, name, shard.pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),

@@ -11,18 +11,20 @@ use std::time::Duration;
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
-use crate::edge::carrier::{Carrier, Wanted};
+use crate::edge::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::grpc::call;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Remote, Source};
+use crate::edge::upgrade;
 use crate::edge::upstream::{InFlight, Trust, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route;
 use crate::wire::grpc::{Code, End};
-use crate::wire::head::BodyLength;
+use crate::wire::head::{BodyLength, Version};
+use crate::wire::upgrade::Protocol;
 
 /// One request's way to an upstream.
 pub struct Way<'a, N: Net> {
@@ -44,6 +46,8 @@ pub struct Way<'a, N: Net> {
     pub body_bytes_max: u64,
     /// Another try is possible after this one.
     pub more_tries: bool,
+    /// What the client wants to leave HTTP for, and may.
+    pub upgrade: Option<Protocol>,
 }
 
 /// How one try ended.
@@ -69,12 +73,7 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     if exchange.work.caller.is_some() {
         deadline = deadline.min(asked_deadline(exchange)?);
     }
-    let admitted = upstream.admit(&scene.shard.net, plan.queue_timeout, deadline).await;
-    if let Err(fault) = admitted {
-        let timed_out = fault.kind == FaultKind::QueueTimeout;
-        scene.bound.counters.add_upstream(id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
-        return Err(fault);
-    }
+    let upgrade = upgrade::offered(scene, proxy);
     let body_idle = scene.listener_plan().timeouts.body_idle;
     // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
     let bounded = proxy.grpc.as_ref().zip(exchange.work.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
@@ -83,7 +82,8 @@ pub async fn forward<N: Net, S: Source, K: Client>(
         false => (body_idle, proxy.idle, route.body_bytes_max),
     };
     let more_tries = false;
-    let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries };
+    let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
+    admit(scene, &way).await?;
     tries(exchange, &mut way).await
 }
 
@@ -92,6 +92,15 @@ fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<
     call::deadline(exchange.scene.request, exchange.work.record.started).map_err(|error| {
         exchange.work.said = Some(End::plain(Code::Internal, error.text()));
         Fault::last(FaultKind::BadRequest)
+    })
+}
+
+/// Waits for room under the upstream's caps.
+async fn admit<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> Result<(), Fault> {
+    let admitted = way.upstream.admit(&scene.shard.net, way.plan.queue_timeout, way.deadline).await;
+    admitted.inspect_err(|fault| {
+        let timed_out = fault.kind == FaultKind::QueueTimeout;
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
     })
 }
 
@@ -117,25 +126,33 @@ async fn tries<N: Net, S: Source, K: Client>(
             return Err(fault);
         }
         let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        let free = stale < STALE_MAX;
         let again = match fault.retry {
             Retry::Yes => way.more_tries,
-            // The endpoint closed a kept connection while our request was on its way: nobody's failure, so it costs
-            // no try.
-            Retry::IfReused if idempotent => {
-                stale += 1;
-                tried = Tried::NONE;
-                stale <= STALE_MAX
-            }
-            Retry::IfReused => false,
+            // Nobody's failure, so it costs no try: the endpoint closed a kept connection while our request was on its
+            // way, or said that it goes away, or that it has as many streams as it wants.
+            Retry::IfReused => idempotent && free,
+            Retry::Refused => free || way.more_tries,
             Retry::No => idempotent && way.more_tries && repeats(fault.kind),
         };
         if !again || scene.shard.net.now() >= way.deadline {
             return Err(fault);
         }
-        if fault.retry != Retry::IfReused && !within_budget(scene, way) {
-            return Err(fault);
+        match fault.retry {
+            Retry::IfReused if free => {
+                stale += 1;
+                tried = Tried::NONE;
+            }
+            Retry::Refused if free => stale += 1,
+            Retry::Yes | Retry::No | Retry::IfReused | Retry::Refused => {
+                if !within_budget(scene, way) {
+                    return Err(fault);
+                }
+            }
         }
         scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
+        // The try that failed gave its place to whoever waited longest.
+        admit(scene, way).await?;
     }
 }
 
@@ -146,8 +163,8 @@ const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), request
 /// the same moment is lost to a look, too.
 const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
-/// Kept connections that may turn out closed under one request; each was looked at just before, so more is a sign of
-/// something else.
+/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at just
+/// before, so more is a sign of something else.
 const STALE_MAX: u32 = 3;
 
 /// Faults of one endpoint that another may not have.
@@ -206,7 +223,11 @@ async fn once<N: Net, S: Source, K: Client>(
     let mut flight = way.upstream.begin(index, now);
     scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
     let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
-    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust };
+    let purpose = match upgrade::asked(scene, way, Version::H2) {
+        Some(_) => Purpose::Upgrade,
+        None => Purpose::Exchange,
+    };
+    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust, purpose };
     let (carrier, origin_use) = match wanted.kept(now) {
         Some(carrier) => {
             scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
@@ -214,15 +235,20 @@ async fn once<N: Net, S: Source, K: Client>(
         }
         None => (open(exchange, way, &wanted, &mut flight).await?, OriginUse::First),
     };
+    let carrier = match purpose {
+        Purpose::Exchange => carrier,
+        Purpose::Upgrade => Box::pin(wanted.fit(carrier, scene.peer.speaker(), way.deadline)).await?,
+    };
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
-            let (verdict, reusable) = conclude(exchange, &mut flight, &origin, ended)?;
-            if reusable {
+            let concluded = conclude(exchange, &mut flight, &origin, ended);
+            // With `canary` the rest of a broken answer meets the next request: the mistake that the simulator must find.
+            if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
                 way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
             }
-            Ok(verdict)
+            concluded.map(|(verdict, _)| verdict)
         }
         Carrier::Stream(stream) => {
             let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
@@ -250,9 +276,13 @@ fn conclude<N: Net, S: Source, K: Client>(
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
-            flight.judge(outcome_of(fault.kind), now);
+            // An endpoint that goes away in good order has not failed.
+            let refused = fault.retry == Retry::Refused;
+            flight.judge(if refused { Outcome::Cancelled } else { outcome_of(fault.kind) }, now);
             // A reset tells the endpoint that nobody waits for the rest.
-            remote.abort();
+            if !cfg!(feature = "canary") {
+                remote.abort();
+            }
             Err(fault)
         }
     }

@@ -93,7 +93,7 @@ fn consult<'p, N: Net, T>(
 }
 
 /// Sends a policy's answer.
-async fn refuse<N: Net, S: Source, K: Client>(
+pub async fn refuse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     answer: Answer<'_>,
 ) -> Result<Gate, Fault> {

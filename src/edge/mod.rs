@@ -5,7 +5,7 @@
 //!                                     │
 //!                                     ├─ reply, echo                 answers of our own
 //!                                     └─ forward ─ upstream, dial    which endpoint, which connection
-//!                                          └─ converse ─ respond ─ relay, tunnel
+//!                                          └─ converse ─ respond ─ relay, tunnel (websocket)
 //! ```
 //! `serve` is the path of a request on one screen. `stream` is the seam to the protocol versions: an exchange sees a
 //! head, a body source and a client to answer, and does not know what carries them.
@@ -39,6 +39,8 @@ pub mod signal;
 pub mod stream;
 pub mod subrequest;
 pub mod tunnel;
+pub mod upgrade;
 pub mod upstream;
 pub mod vars;
+pub mod websocket;
 pub mod whole;

@@ -4,6 +4,7 @@ use crate::base::{Fault, FaultKind};
 use crate::config::plan::{FieldChange, FieldOp, ProxyPlan, RoutePlan};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Work;
+use crate::edge::upgrade;
 use crate::edge::vars::Vars;
 use crate::net::Net;
 use crate::route::rewrite::Original;
@@ -33,6 +34,9 @@ pub fn prepare<N: Net, S, K>(
         trace_context(scene, patch);
     }
     request_fields(scene, exchange.work, &route.request_fields);
+    if scene.request.head.upgrade {
+        upgrade::prepare(scene, exchange.work);
+    }
     Ok(())
 }
 

@@ -110,12 +110,15 @@ pub fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
     let header = chunk_header(buf.len(), &mut digits);
     let framed = !buf.is_empty();
     if buf.headroom() < header.len() || buf.spare() < tailroom {
-        let mut roomy = pool.take(buf.len() + CHUNK_HEADROOM + tailroom);
-        if roomy.capacity() < buf.len() + CHUNK_HEADROOM + tailroom {
+        // What else is to stand in front of the chunk still finds its room there.
+        let headroom = buf.headroom().max(CHUNK_HEADROOM);
+        let needed = headroom + buf.len() + tailroom;
+        let mut roomy = pool.take(needed);
+        if roomy.capacity() < needed {
             // Above the largest class there is no pooled buffer; this one is freed after use.
-            roomy = Buf::with_capacity(buf.len() + CHUNK_HEADROOM + tailroom);
+            roomy = Buf::with_capacity(needed);
         }
-        roomy.reset(CHUNK_HEADROOM);
+        roomy.reset(headroom);
         let copied = roomy.append(buf.filled());
         debug_assert!(copied);
         pool.put(std::mem::replace(buf, roomy));
@@ -179,6 +182,11 @@ mod tests {
         let mut tight = Buf::copied(b"tail");
         encode(&mut tight, Ending::Last(b"Sum: 1\r\n"), &pool);
         assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\nSum: 1\r\n\r\n");
+        let mut full = pool.take(4096);
+        full.reset(500);
+        assert!(full.append(&vec![b'x'; full.spare()]));
+        encode(&mut full, Ending::BARE, &pool);
+        assert!(full.prepend(&[b'h'; 480]), "the head's room is still there");
         let mut nothing = Buf::empty();
         encode(&mut nothing, Ending::BARE, &pool);
         assert_eq!(nothing.filled(), b"0\r\n\r\n");

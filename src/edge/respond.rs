@@ -16,14 +16,15 @@ use crate::edge::grpc::call;
 use crate::edge::relay::{Recoding, Transfer, encode, recoding};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Outgoing, Remote, Source};
+use crate::edge::upgrade;
 use crate::edge::upstream::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::wire::grpc::End;
 use crate::wire::h1::{Caps, Parsed};
-use crate::wire::head::{BodyLength, Response};
+use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::patch::Patch;
-use crate::wire::upgrade;
+use crate::wire::upgrade::Protocol;
 
 /// Interim responses that one answer may have; more is an upstream that does not come to the point.
 const INTERIM_MAX: u32 = 16;
@@ -35,8 +36,8 @@ pub struct Received {
     pub reusable: bool,
     /// The status asks for another try; nothing was sent to the client.
     pub again: bool,
-    /// The upstream switched protocols (101), and so did we.
-    pub upgraded: bool,
+    /// The upstream switched to this, and so did we.
+    pub upgraded: Option<Protocol>,
     /// Bytes behind the answer: the start of the new protocol.
     pub behind: Buf,
 }
@@ -98,12 +99,19 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         }
         self.note_head();
         let status = self.work.response.status;
-        if status == 101 {
-            return self.upgrade(buf).await;
+        if status == 101 || self.scene.request.head.upgrade {
+            match upgrade::switched(self.scene, self.way, self.work, buf.filled(), R::VERSION) {
+                Ok(Some(protocol)) => return self.upgrade(buf, protocol).await,
+                Ok(None) => {}
+                Err(fault) => {
+                    self.scene.shard.pool.put(buf);
+                    return Err(fault);
+                }
+            }
         }
         if self.asks_again(status) {
             self.scene.shard.pool.put(buf);
-            return Ok(Received { reusable: false, again: true, upgraded: false, behind: Buf::empty() });
+            return Ok(Received { reusable: false, again: true, upgraded: None, behind: Buf::empty() });
         }
         self.pass_on(buf).await
     }
@@ -166,7 +174,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             match outcome {
                 Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
                 // The endpoint refused the stream: it certainly was not processed.
-                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::unsent(FaultKind::UpstreamClosed))),
+                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::refused(FaultKind::UpstreamClosed))),
                 Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);
@@ -261,11 +269,10 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         self.headed.after(wait).min(self.way.deadline)
     }
 
-    async fn upgrade(&mut self, mut buf: Buf) -> Result<Received, Fault> {
-        let response = Response { bytes: buf.filled(), head: &self.work.response };
-        let asked = self.way.proxy.upgrade && upgrade::is_accepted(self.scene.request, response);
-        if !asked || self.upload.is_some() {
-            return Err(Fault::last(FaultKind::UpstreamProtocol));
+    async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
+        debug_assert!(self.upload.is_none(), "an offer with a body is none");
+        if R::VERSION == Version::H2 {
+            buf = upgrade::bridge(self.scene, self.work, buf)?;
         }
         self.adapt(&buf);
         self.compose_switch(&buf);
@@ -278,7 +285,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
         self.scene.shard.pool.put(buf);
         sent?;
-        Ok(Received { reusable: false, again: false, upgraded: true, behind })
+        Ok(Received { reusable: false, again: false, upgraded: Some(protocol), behind })
     }
 
     /// Policies and rules change the head.
@@ -352,7 +359,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             self.work.record.grpc = said.or(self.work.record.grpc);
         }
         let reusable = self.work.response.keep_alive && self.remote.stands(&reader);
-        Ok(Received { reusable, again: false, upgraded: false, behind: Buf::empty() })
+        Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
     }
 
     async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {

@@ -12,7 +12,7 @@ use crate::edge::record::Line;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::vars::Vars;
-use crate::edge::{echo, forward, grpc, prepare, reply};
+use crate::edge::{echo, forward, grpc, prepare, reply, upgrade};
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::route::redirect::{Asked, Scheme};
@@ -47,6 +47,12 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     }
     let id = find(exchange.scene, exchange.work)?;
     let route = exchange.scene.bound.plan.route(id);
+    if exchange.scene.request.head.upgrade {
+        match upgrade::admit(exchange, route).await? {
+            Gate::Answered => return Ok(()),
+            Gate::Open => {}
+        }
+    }
     match gate::pass(exchange, route).await? {
         Gate::Answered => return Ok(()),
         Gate::Open => {}

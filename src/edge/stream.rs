@@ -11,7 +11,7 @@ use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::registry::Link;
 use crate::net::Net;
 use crate::wire::h1::{Caps, Parsed};
-use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
+use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 use crate::wire::patch::Patch;
 
@@ -77,7 +77,8 @@ pub trait Source {
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
     /// Appends the next raw bytes to `buf`. After `done` it must not be called again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
-    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` nothing is lost.
+    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
+    /// is lost.
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
     fn trailers(&self) -> &[u8];
@@ -89,6 +90,8 @@ pub trait Source {
 pub trait Stop {
     /// Makes a pending or later read return as if the body had broken off.
     fn stop(&self);
+    /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`; nothing is lost.
+    fn nudge(&self);
 }
 
 /// Takes the rest of a body.
@@ -135,6 +138,8 @@ pub trait Remote<N: Net> {
     type Body: Source;
     /// Takes the request's body.
     type Upload: Sink;
+    /// What is spoken with the endpoint.
+    const VERSION: Version;
     /// The form in which `Upload` wants a body of that length.
     fn form(&self, length: BodyLength) -> Form;
     /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::balance::{Outcome, Tried};
 use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::config::plan::{PolicyId, UpstreamId};
-use crate::edge::carrier::{Carrier, Wanted};
+use crate::edge::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::exchange::Scene;
 use crate::edge::gate;
 use crate::edge::scratch::Work;
@@ -62,7 +62,7 @@ async fn send<N: Net>(
             cluster.pick(None, None, &Tried::NONE, now, &mut shard.rng.borrow_mut()).map_err(Fault::last)?
         };
         let mut flight = upstream.begin(picked, now);
-        let wanted = Wanted { shard, upstream, plan, index: picked, trust: Trust::NONE };
+        let wanted = Wanted { shard, upstream, plan, index: picked, trust: Trust::NONE, purpose: Purpose::Exchange };
         let kept = wanted.kept(now);
         let reused = kept.is_some();
         let carrier = match kept {

@@ -24,7 +24,7 @@ use crate::net::tls::{Transport, with_own_sessions};
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
 use crate::wire::h2::connection;
-use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 
 /// One shard's side of one upstream.
@@ -144,7 +144,7 @@ impl<N: Net> Upstream<N> {
             cluster: RefCell::new(cluster),
             sessions: Sessions::default(),
             tls: RefCell::new(own_tls(plan)),
-            http2: Rc::new(connection::Config::default()),
+            http2: Rc::new(http2_limits()),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             open_count: Cell::new(0),
@@ -162,9 +162,9 @@ impl<N: Net> Upstream<N> {
         self.tls.borrow().clone()
     }
 
-    /// Idle connections.
+    /// Connections without a request.
     pub fn idle_count(&self) -> usize {
-        self.idle_count.get()
+        self.idle_count.get() + self.sessions.idle_count()
     }
 
     /// Open connections, idle ones included.
@@ -317,6 +317,8 @@ impl<N: Net> Remote<N> for Origin<N> {
     type Body = BodyReader<N::Stream>;
     type Upload = BodyWriter<N::Stream>;
 
+    const VERSION: Version = Version::H11;
+
     fn form(&self, length: BodyLength) -> Form {
         Form::of(length)
     }
@@ -366,4 +368,11 @@ impl<N: Net> Origin<N> {
         let too_old = plan.connection_age_max.is_some_and(|age| now.since(self.opened) >= age);
         used_up || too_old || now.since(self.idle_since) >= plan.idle_timeout
     }
+}
+
+/// What endpoints are allowed. Their connections carry the requests of many clients, so that the window of a connection
+/// must never be used up by streams whose clients do not read: those would stop all others.
+fn http2_limits() -> connection::Config {
+    let limits = connection::Config::default();
+    connection::Config { connection_window: limits.stream_window * limits.streams_max, ..limits }
 }

@@ -43,6 +43,7 @@ counters! {
         Rejected "requests_rejected_total" "Requests refused before routing because they are not valid HTTP.",
         TimedOutHeads "heads_timed_out_total" "Connections closed because a head did not come in time.",
         Tunnels "tunnels" "Open upgraded connections.",
+        WebSocketsEnded "websockets_ended_total" "WebSockets that the gateway ended, for any reason.",
         LogLinesDropped "log_lines_dropped_total" "Access-log lines dropped because the writer was behind.",
         LinkDropped "link_messages_dropped_total" "Messages to the control plane dropped because its queue was full.",
         Panics "panics_total" "Tasks that ended in a panic.",

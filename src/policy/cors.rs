@@ -96,7 +96,8 @@ impl OriginRule {
         regex::bytes::Regex::new(&format!("^(?:{text})$")).map(OriginRule::Regex)
     }
 
-    fn fits(&self, origin: &[u8]) -> bool {
+    /// Does it hold for this `Origin`?
+    pub fn fits(&self, origin: &[u8]) -> bool {
         match self {
             OriginRule::Exact(exact) => origin.eq_ignore_ascii_case(exact.as_bytes()),
             OriginRule::Subdomains(scheme, domain) => {

@@ -11,22 +11,28 @@ use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::body::{self, Outgoing};
 use crate::sim::common::Common;
+use crate::sim::h2;
 use crate::sim::latch::Latch;
-use crate::sim::ledger::{Ask, Outcome};
+use crate::sim::ledger::{Ask, Outcome, Spoken};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 
 /// Runs one client to its end.
-pub async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
+pub async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
     for _ in 0..common.scenario.connections {
         sim.sleep_until(sim.now().after_ms(rng.below(2_000))).await;
         let until = sim.now().after(common.scenario.patience());
-        match sim.connect(&common.gateway, until).await {
-            Ok(stream) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
-            Err(error) if common.demands.all_answered && !common.drains.get() => {
+        let to = match spoken {
+            Spoken::One => &common.gateway,
+            Spoken::Two => &common.gateway_two,
+        };
+        match (sim.connect(to, until).await, spoken) {
+            (Ok(stream), Spoken::One) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
+            (Ok(stream), Spoken::Two) => h2::client::connection(&common, &sim, Rc::new(stream), &mut rng).await,
+            (Err(error), _) if common.demands.all_answered && !common.drains.get() => {
                 sim.fail(format!("a client could not connect: {error}"));
             }
-            Err(_) => {}
+            (Err(_), _) => {}
         }
     }
 }
@@ -147,7 +153,8 @@ impl Writer {
         let scenario = &self.shared.common.scenario;
         let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
         let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
-        let upgrades = method == "GET" && rng.chance(50);
+        let to = if rng.chance(500) && !scenario.direct { Spoken::Two } else { Spoken::One };
+        let upgrades = method == "GET" && to == Spoken::One && rng.chance(50);
         let old = rng.chance(60) && !upgrades && !scenario.direct;
         // A POST without content is as little idempotent as one with it.
         let bare = with_body && rng.chance(300);
@@ -160,7 +167,10 @@ impl Writer {
         };
         let expects = with_body && !bare && !old && rng.chance(200);
         let last = old || (!upgrades && ((turn == Turn::Last && rng.chance(500)) || rng.chance(30)));
-        Ask { method, length, framing, old, expects, upgrades, last }
+        let trailers = framing == Framing::Chunked && rng.chance(200);
+        // A gateway that drains closes quiet connections, and a request may cross with that.
+        let entitled = !scenario.drains_early;
+        Ask { by: Spoken::One, to, method, length, framing, old, expects, upgrades, last, trailers, entitled }
     }
 
     /// Sends one request, up to `leaves_at` of its body where the client leaves there.
@@ -199,7 +209,7 @@ impl Writer {
             let told = shared.common.ledger.borrow_mut().sent(id, bytes);
             shared.held(told);
         };
-        let piece = Outgoing { tag, length: ask.length, end, framing, trailers: false };
+        let piece = Outgoing { tag, length: ask.length, end, framing, trailers: ask.trailers };
         body::send(&mut self.speak, &piece, &mut rng, &mut sent).await?;
         if ask.upgrades && leaves_at.is_none() {
             self.speak.stream().finish();
@@ -240,7 +250,8 @@ impl Writer {
 /// A request's head, perhaps with a field that concerns this connection only.
 fn head(id: u64, ask: &Ask, hop: HopField) -> String {
     let version = if ask.old { "1.0" } else { "1.1" };
-    let mut head = format!("{} /e/{id} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);
+    let path = ask.to.path(id);
+    let mut head = format!("{} {path} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);
     match ask.framing {
         Framing::Length(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
         Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),

@@ -18,6 +18,8 @@ pub struct Common {
     pub ledger: RefCell<Ledger>,
     /// Where clients connect to.
     pub gateway: Address,
+    /// Where clients of HTTP/2 connect to: the same, unless there is no gateway.
+    pub gateway_two: Address,
     /// Exchanges that became tunnels.
     pub tunnels: RefCell<BTreeSet<u64>>,
     /// The gateway was told to drain.
@@ -27,11 +29,11 @@ pub struct Common {
 }
 
 impl Common {
-    /// For a run in which clients connect to `gateway`.
-    pub fn new(scenario: Scenario, gateway: Address) -> Common {
+    /// For a run in which clients connect to `gateway`, and those of HTTP/2 to `gateway_two`.
+    pub fn new(scenario: Scenario, gateway: Address, gateway_two: Address) -> Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
         let (drains, over) = (Cell::new(false), Cell::new(false));
-        Common { scenario, demands, ledger, gateway, tunnels: RefCell::default(), drains, over }
+        Common { scenario, demands, ledger, gateway, gateway_two, tunnels: RefCell::default(), drains, over }
     }
 }

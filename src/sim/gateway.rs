@@ -24,6 +24,7 @@ use crate::policy::Policy;
 use crate::policy::lease::Accounts;
 use crate::sim::common::Common;
 use crate::sim::latch::Latch;
+use crate::sim::ledger::Spoken;
 
 /// The control plane of a simulated gateway.
 pub struct Gateway {
@@ -128,7 +129,7 @@ impl Gateway {
         let Ok(fields) = serde_json::from_slice::<serde_json::Value>(line) else {
             return self.sim.fail(format!("the access log has a line that is no JSON: {shown}"));
         };
-        let exchange = fields["target"].as_str().and_then(|target| target.strip_prefix("/e/")?.parse().ok());
+        let exchange = fields["target"].as_str().and_then(Spoken::exchange_of);
         let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
         if let (Some(exchange), Some(status)) = (exchange, status)
             && let Err(broken) = self.common.ledger.borrow_mut().logged(exchange, status)
@@ -215,7 +216,7 @@ impl Gateway {
 
     /// Tells the shards of other endpoints now and then: some of them in another order, down, up, and at last all
     /// again.
-    pub async fn meddle_now_and_then(self: Rc<Self>, origins: Vec<Address>, mut rng: Rng) {
+    pub async fn meddle_now_and_then(self: Rc<Self>, spoken: Spoken, origins: Vec<Address>, mut rng: Rng) {
         let count = self.common.scenario.meddles;
         for number in 1..=count {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(2_000))).await;
@@ -223,7 +224,7 @@ impl Gateway {
                 break;
             }
             let chosen = &origins[rng.below(origins.len() as u64) as usize];
-            let upstream: Arc<str> = "origins".into();
+            let upstream: Arc<str> = spoken.upstream().into();
             let health = !self.common.demands.all_answered && rng.chance(500);
             let mut endpoints: Vec<Endpoint> = origins.iter().map(endpoint).collect();
             endpoints.rotate_left(rng.below(origins.len() as u64) as usize);

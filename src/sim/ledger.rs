@@ -9,9 +9,49 @@ use std::fmt;
 
 use crate::sim::talk::Framing;
 
+/// Which HTTP is spoken on one side of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// HTTP/1.1, or 1.0.
+    One,
+    /// HTTP/2.
+    Two,
+}
+
+impl Spoken {
+    /// Both.
+    pub const ALL: [Spoken; 2] = [Spoken::One, Spoken::Two];
+
+    /// The path of an exchange that is for origins which speak this.
+    pub fn path(self, id: u64) -> String {
+        match self {
+            Spoken::One => format!("/one/{id}"),
+            Spoken::Two => format!("/two/{id}"),
+        }
+    }
+
+    /// The upstream of the origins that speak this.
+    pub fn upstream(self) -> &'static str {
+        match self {
+            Spoken::One => "one",
+            Spoken::Two => "two",
+        }
+    }
+
+    /// The exchange that a path names.
+    pub fn exchange_of(path: &str) -> Option<u64> {
+        let rest = path.strip_prefix("/one/").or_else(|| path.strip_prefix("/two/"))?;
+        rest.parse().ok()
+    }
+}
+
 /// What a client asks.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// What the client speaks.
+    pub by: Spoken,
+    /// What the origins speak that it asks.
+    pub to: Spoken,
     /// The method.
     pub method: &'static str,
     /// The body's length.
@@ -26,6 +66,10 @@ pub struct Ask {
     pub upgrades: bool,
     /// It is the connection's last.
     pub last: bool,
+    /// The body ends with trailers.
+    pub trailers: bool,
+    /// The gateway has no reason not to serve it, were everything else in order: its connection was open and settled.
+    pub entitled: bool,
 }
 
 impl Ask {
@@ -89,6 +133,8 @@ struct Exchange {
     answering: bool,
     delivered: u64,
     given_up: bool,
+    /// Times that an origin said that it did not process it.
+    refusals: u32,
     outcome: Option<Outcome>,
     /// Status of each line that the access log has of it.
     logged: Vec<u16>,
@@ -120,6 +166,10 @@ pub struct Totals {
     pub broken: u64,
     /// Never begun by the gateway.
     pub unserved: u64,
+    /// Times that an origin refused a stream.
+    pub refusals_of_origins: u64,
+    /// Answered by versions: of the client, then of the origin.
+    pub answered_by: [[u64; 2]; 2],
     /// Left by the client.
     pub given_up: u64,
     /// Body bytes that arrived anywhere.
@@ -137,6 +187,12 @@ impl Totals {
         self.refused += other.refused;
         self.broken += other.broken;
         self.unserved += other.unserved;
+        self.refusals_of_origins += other.refusals_of_origins;
+        for (client, others) in other.answered_by.iter().enumerate() {
+            for (origin, count) in others.iter().enumerate() {
+                self.answered_by[client][origin] += count;
+            }
+        }
         self.given_up += other.given_up;
         self.bytes += other.bytes;
         for (status, count) in &other.refusals {
@@ -147,9 +203,15 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { exchanges, attempts, answered, refused, broken, unserved, given_up, bytes, refusals } = self;
-        write!(out, "{exchanges} exchanges, {attempts} attempts at origins: {answered} answered, {refused} refused ")?;
-        write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; {bytes} body bytes")
+        let Totals { exchanges, attempts, answered, refused, broken, unserved, given_up, bytes, refusals, .. } = self;
+        let [[one_one, one_two], [two_one, two_two]] = self.answered_by;
+        write!(out, "{exchanges} exchanges, {attempts} attempts at origins: {answered} answered ")?;
+        write!(
+            out,
+            "(1 to 1: {one_one}, 1 to 2: {one_two}, 2 to 1: {two_one}, 2 to 2: {two_two}), {refused} refused "
+        )?;
+        write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; ")?;
+        write!(out, "{} streams refused by origins; {bytes} body bytes", self.refusals_of_origins)
     }
 }
 
@@ -181,6 +243,7 @@ impl Ledger {
             answering: false,
             delivered: 0,
             given_up: false,
+            refusals: 0,
             outcome: None,
             logged: Vec::new(),
         };
@@ -235,6 +298,18 @@ impl Ledger {
         }
         exchange.attempts.push(Attempt { origin, killed: false, received: 0, reply: None, sent: 0, whole: false });
         Ok(earlier as u32 + 1)
+    }
+
+    /// An origin says that it did not process a request. Returns how often one did, this time included.
+    pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
+        let exchange = self.exchange(id)?;
+        exchange.refusals += 1;
+        Ok(exchange.refusals)
+    }
+
+    /// How often origins refused it so far.
+    pub fn refusals(&self, id: u64) -> u32 {
+        self.exchanges.get(&id).map_or(0, |exchange| exchange.refusals)
     }
 
     fn of_attempt(&mut self, id: u64, number: u32) -> Result<&mut Attempt, String> {
@@ -348,7 +423,7 @@ impl Ledger {
             Outcome::Unserved if !exchange.attempts.is_empty() => {
                 Err(format!("exchange {id} reached an origin behind an answer that said it was the last"))
             }
-            Outcome::Refused(_) | Outcome::Broken if all_answered => {
+            Outcome::Refused(_) | Outcome::Broken if all_answered && exchange.ask.entitled => {
                 Err(format!("exchange {id} ended as {outcome:?}, though nothing went wrong: {:?}", exchange.ask))
             }
             Outcome::Answered(_) | Outcome::Refused(_) | Outcome::Broken | Outcome::Unserved | Outcome::GivenUp => {
@@ -390,8 +465,12 @@ impl Ledger {
         let mut totals = Totals { exchanges: self.exchanges.len() as u64, bytes: self.bytes, ..Totals::default() };
         for (id, exchange) in &self.exchanges {
             totals.attempts += exchange.attempts.len() as u64;
+            totals.refusals_of_origins += u64::from(exchange.refusals);
             match exchange.outcome {
-                Some(Outcome::Answered(_)) => totals.answered += 1,
+                Some(Outcome::Answered(_)) => {
+                    totals.answered += 1;
+                    totals.answered_by[exchange.ask.by as usize][exchange.ask.to as usize] += 1;
+                }
                 Some(Outcome::Refused(status)) => {
                     totals.refused += 1;
                     *totals.refusals.entry(status).or_default() += 1;

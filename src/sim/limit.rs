@@ -47,7 +47,7 @@ pub fn run_limited(limited: &Limited) -> Result<f64, Failure> {
     let mut scenario = Scenario::of_mood(limited.seed, Mood::Calm, &mut rng);
     scenario.shards = limited.shards;
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
-    let common = Rc::new(Common::new(scenario, listen.clone()));
+    let common = Rc::new(Common::new(scenario, listen.clone(), listen.clone()));
     let text = limited.toml(&listen);
     let gateway = Gateway::start(&simulation, &common, Rc::new(move |_| text.clone()));
     // One host: all requests count against the same address.

@@ -10,7 +10,8 @@ use crate::net::sim::{Sim, SimStream};
 use crate::net::{Listener, Net, Peek, Stream};
 use crate::sim::body::{self, Outgoing};
 use crate::sim::common::Common;
-use crate::sim::ledger::{Ask, Reply};
+use crate::sim::h2;
+use crate::sim::ledger::{Ask, Reply, Spoken};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 
@@ -21,6 +22,8 @@ pub struct Place {
     pub number: usize,
     /// Where it listens.
     pub address: Address,
+    /// What it speaks.
+    pub spoken: Spoken,
 }
 
 /// Accepts until its host is killed.
@@ -30,7 +33,12 @@ pub async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
         match listener.accept().await {
             Ok(stream) => {
                 let rng = Rng::new(rng.next_u64());
-                sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng));
+                match place.spoken {
+                    Spoken::One => sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng)),
+                    Spoken::Two => {
+                        sim.spawn(h2::origin::serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng));
+                    }
+                }
             }
             Err(_) => sim.sleep_until(sim.now().after_ms(10)).await,
         }
@@ -83,6 +91,31 @@ enum After {
     Close,
 }
 
+/// Is this a request that some client made, unchanged in what must not change?
+pub fn recognise(common: &Common, head: &Head, framing: Framing) -> Result<(u64, Ask, Framing), Trouble> {
+    let id = head.number("x-exchange")?;
+    let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;
+    let ask = common.ledger.borrow().ask(id).map_err(Trouble::Malformed)?;
+    let start = format!("{} {} HTTP/1.1", ask.method, ask.to.path(id));
+    let right_length = match framing {
+        Framing::Length(length) => length == ask.length && !ask.upgrades,
+        Framing::Empty => ask.length == 0 || ask.upgrades,
+        Framing::Chunked => ask.framing == Framing::Chunked && ask.length > 0,
+        Framing::Close => false,
+    };
+    let host = head.value("host")? == Some("origin.test");
+    let note = head.value("x-note")?.is_none_or(|told| told == note(id));
+    if head.start != start || !host || !right_length || !note || head.value("x-hop")?.is_some() {
+        return Err(Trouble::Malformed(format!("a request that its client did not make: {head:?} for {ask:?}")));
+    }
+    Ok((id, ask, framing))
+}
+
+/// What `x-note` says where it stands in a head of this exchange.
+pub fn note(id: u64) -> String {
+    "note ".repeat(1 + id as usize % 4) + &(id / 3).to_string()
+}
+
 struct Connection {
     common: Rc<Common>,
     sim: Sim,
@@ -126,7 +159,7 @@ impl Connection {
     }
 
     async fn request(&mut self, head: &Head) -> Result<After, Trouble> {
-        let (id, ask, framing) = self.recognise(head)?;
+        let (id, ask, framing) = recognise(&self.common, head, head.framing(Framing::Empty)?)?;
         let told = self.common.ledger.borrow_mut().attempt(id, self.number);
         let number = self.held(told)?;
         let tag = Tag { exchange: id, attempt: number };
@@ -169,27 +202,6 @@ impl Connection {
         }
     }
 
-    /// Is this a request that some client made, unchanged in what must not change?
-    fn recognise(&self, head: &Head) -> Result<(u64, Ask, Framing), Trouble> {
-        let id = head.number("x-exchange")?;
-        let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;
-        let told = self.common.ledger.borrow().ask(id);
-        let ask = self.held(told)?;
-        let start = format!("{} /e/{id} HTTP/1.1", ask.method);
-        let framing = head.framing(Framing::Empty)?;
-        let right_length = match framing {
-            Framing::Length(length) => length == ask.length && !ask.upgrades,
-            Framing::Empty => ask.length == 0 || ask.upgrades,
-            Framing::Chunked => ask.framing == Framing::Chunked && ask.length > 0,
-            Framing::Close => false,
-        };
-        let host = head.value("host")? == Some("origin.test");
-        if head.start != start || !host || !right_length || head.value("x-hop")?.is_some() {
-            return Err(Trouble::Malformed(format!("a request that its client did not make: {head:?} for {ask:?}")));
-        }
-        Ok((id, ask, framing))
-    }
-
     fn draw(&mut self, framing: Framing) -> Deed {
         let scenario = &self.common.scenario;
         if self.rng.chance(scenario.misdeeds) {
@@ -212,7 +224,11 @@ impl Connection {
             let told = common.ledger.borrow_mut().received(tag.exchange, tag.attempt, bytes.len() as u64);
             told.map_err(Trouble::Malformed)
         };
-        self.listen.body(framing, &mut take).await?;
+        let trailers = self.listen.body(framing, &mut take).await?;
+        let told = self.common.ledger.borrow().ask(tag.exchange);
+        if framing == Framing::Chunked && self.held(told)?.trailers && trailers.is_empty() {
+            return Err(Trouble::Malformed("a chunked request without its trailers".to_owned()));
+        }
         let told = self.common.ledger.borrow_mut().received_all(tag.exchange, tag.attempt);
         if framing == Framing::Empty { Ok(()) } else { self.held(told) }
     }

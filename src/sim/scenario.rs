@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
-use crate::sim::ledger::Demands;
+use crate::sim::ledger::{Demands, Spoken};
 use crate::sim::talk::Pace;
+use crate::wire::h2::connection;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,11 @@ pub struct Scenario {
     pub direct: bool,
     /// Shards of the gateway.
     pub shards: usize,
-    /// Origins behind it.
+    /// Origins behind it that speak HTTP/1.
     pub origins: usize,
-    /// Clients at once.
+    /// Origins behind it that speak HTTP/2.
+    pub origins_two: usize,
+    /// Clients at once; the first speaks HTTP/1, the second HTTP/2, and so on.
     pub clients: u64,
     /// Connections that each makes, one after another.
     pub connections: u64,
@@ -43,6 +46,8 @@ pub struct Scenario {
     pub requests: u64,
     /// Requests that a client sends ahead at most.
     pub depth: usize,
+    /// Streams that a client of HTTP/2 has open at most.
+    pub streams: usize,
     /// Longest body.
     pub body_max: u64,
     /// Tries of one request, as configured.
@@ -67,6 +72,10 @@ pub struct Scenario {
     pub lingers: u64,
     /// Of a thousand reads and writes, how many come after a pause.
     pub pauses: u64,
+    /// Of a thousand streams, how many an origin refuses.
+    pub refusals: u64,
+    /// Of a thousand requests at an origin of HTTP/2, behind how many it says GOAWAY.
+    pub goaways: u64,
     /// The network between clients and gateway.
     pub outside: Faults,
     /// The network between gateway and origins.
@@ -105,23 +114,27 @@ impl Scenario {
             mood,
             direct: false,
             shards: 1 + rng.below(2) as usize,
-            origins: 1 + rng.below(3) as usize,
-            clients: if mood == Mood::Bulk { 2 } else { 1 + rng.below(6) },
+            origins: 1 + rng.below(2) as usize,
+            origins_two: 1 + rng.below(2) as usize,
+            clients: if mood == Mood::Bulk { 2 } else { 2 + rng.below(5) },
             connections: 1 + rng.below(3),
             requests: if mood == Mood::Bulk { 2 } else { 1 + rng.below(8) },
             depth: 1 + rng.below(3) as usize,
+            streams: 1 + rng.below(8) as usize,
             body_max,
             tries: 1 + rng.below(3),
             reloads: if rng.chance(300) { 1 + rng.below(4) } else { 0 },
             meddles: if rng.chance(300) { 1 + rng.below(8) } else { 0 },
             requests_max: if rng.chance(300) { 1 + rng.below(4) } else { 0 },
-            drains_early: wild && rng.chance(150),
+            drains_early: rng.chance(150),
             leaves: sometimes(rng, 200),
             misdeeds: sometimes(rng, 400),
             stalls: sometimes(rng, 100),
             crashes: sometimes(rng, 4),
             lingers: rng.below(500),
             pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
+            refusals: if rng.chance(400) { 1 + rng.below(150) } else { 0 },
+            goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
             outside,
             inside,
         }
@@ -132,6 +145,11 @@ impl Scenario {
         self.direct = true;
         self.depth = 1;
         self.origins = 1;
+        self.origins_two = 1;
+        // Nobody would send them again, nor call a client away.
+        self.refusals = 0;
+        self.goaways = 0;
+        self.drains_early = false;
         // Nobody would end these waits: an origin here has no timeouts.
         self.lingers = 0;
         self.stalls = 0;
@@ -145,7 +163,7 @@ impl Scenario {
             all_answered: self.mood != Mood::Wild,
             // Beside the tries, kept connections that turned out closed cost no try, up to a few.
             attempts_max: self.tries as usize + 3,
-            between_max: windows as u64 + GATEWAY_HOLDS_MAX,
+            between_max: windows as u64 + GATEWAY_HOLDS_MAX + 2 * PEER_HOLDS_MAX,
         }
     }
 
@@ -160,20 +178,46 @@ impl Scenario {
         Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
     }
 
+    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a minute,
+    /// so where nothing may be given up its pauses are short.
+    pub fn pace_two(&self, rng: &mut Rng) -> Pace {
+        let pace = self.pace(rng);
+        let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };
+        Pace { pause_ms_max: most, ..pace }
+    }
+
+    /// The network between the gateway and origins that speak `spoken`: for the same reason not too slow.
+    pub fn inside(&self, spoken: Spoken) -> Faults {
+        match spoken {
+            Spoken::Two if self.mood != Mood::Wild => Faults { slow: 0, ..self.inside.clone() },
+            Spoken::One | Spoken::Two => self.inside.clone(),
+        }
+    }
+
     /// Longest that anybody waits for one step of the gateway: far beyond every timeout of the configuration.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(4 * 3_600)
     }
 
+    /// What an end of HTTP/2 allows the other: windows down to a few bytes, where bodies are short.
+    pub fn http2(&self, rng: &mut Rng) -> connection::Config {
+        let least = if self.body_max > 5_000 { 8_000 } else { 256 };
+        let wide = self.mood == Mood::Bulk || rng.chance(400);
+        connection::Config {
+            streams_max: if self.mood == Mood::Wild { 1 + rng.below(20) as u32 } else { 200 },
+            stream_window: if wide { 65_535 } else { least + rng.below(30_000) as u32 },
+            connection_window: if rng.chance(500) { 65_535 } else { 65_535 + rng.below(1_000_000) as u32 },
+            ..connection::Config::default()
+        }
+    }
+
     /// The gateway's configuration. Each generation differs from the one before, so that a reload changes something.
-    pub fn toml(&self, generation: u64, listen: &Address, origins: &[Address]) -> String {
+    pub fn toml(&self, generation: u64, listen: &Address, origins: &[Vec<Address>; 2]) -> String {
         let mut rng = Rng::new(self.seed ^ generation.wrapping_mul(0xC0FF_EE00_1234_5678));
         let Scenario { shards, tries, .. } = self;
         let timeouts = self.timeouts(&mut rng);
-        let upstream = self.upstream(&mut rng);
-        let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
-        let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
-        let endpoints = endpoints.join(", ");
+        let [one, two] = Spoken::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
+        let http2 = self.listener_http2(&mut rng);
         // A connection that ends after so many requests is a refusal of the next one only where that was sent ahead.
         let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
         format!(
@@ -192,13 +236,17 @@ impl Scenario {
             [[listener]]
             name = "web"
             bind = "{listen}"
-            [upstream.origins]
-            balance = "{balance}"
-            endpoints = [{endpoints}]
-            {upstream}
+            {http2}
+            {one}
+            {two}
             [[route]]
-            path_prefix = "/"
-            to = "origins"
+            path_prefix = "/one"
+            to = "one"
+            retry = {{ tries = {tries}, statuses = [503] }}
+            response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
+            [[route]]
+            path_prefix = "/two"
+            to = "two"
             retry = {{ tries = {tries}, statuses = [503] }}
             response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
             "#
@@ -220,23 +268,51 @@ impl Scenario {
         text
     }
 
-    /// Limits and pools of the upstream.
-    fn upstream(&self, rng: &mut Rng) -> String {
+    /// What a connection of HTTP/2 to the gateway may do. Calm clients must not come near its limits.
+    fn listener_http2(&self, rng: &mut Rng) -> String {
+        let streams = if self.mood == Mood::Wild { 1 + rng.below(20) } else { 100 };
+        let window = 64 + rng.below(200);
+        format!("http2 = {{ cleartext = true, streams = {streams}, stream_window = \"{window}KiB\" }}")
+    }
+
+    /// An upstream: its origins, limits and pool.
+    fn upstream(&self, rng: &mut Rng, spoken: Spoken, origins: &[Address]) -> String {
         let wild = self.mood == Mood::Wild;
         let outlier = wild && self.seed.is_multiple_of(2);
         let mut pool = format!("idle = {}, idle_timeout = \"30s\"", 1 + rng.below(6));
         if rng.chance(300) {
             let _ = write!(pool, ", requests_per_connection = {}, age_max = \"20s\"", 1 + rng.below(4));
         }
-        let limits = match self.requests_max {
-            0 => String::new(),
-            most if wild => format!("limits = {{ requests = {most}, endpoint_requests = {most}, queue = 3 }}"),
-            most => format!("limits = {{ requests = {most}, connections = {most} }}"),
+        let limits = match (self.requests_max, spoken) {
+            (0, _) => String::new(),
+            (most, _) if wild => format!("limits = {{ requests = {most}, endpoint_requests = {most}, queue = 3 }}"),
+            (most, Spoken::One) => format!("limits = {{ requests = {most}, connections = {most} }}"),
+            // A connection that ends after its last stream counts beside the one that takes the next.
+            (most, Spoken::Two) => format!("limits = {{ requests = {most} }}"),
         };
-        format!("outlier = {outlier}\npool = {{ {pool} }}\n{limits}")
+        let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
+        let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
+        let (name, endpoints) = (spoken.upstream(), endpoints.join(", "));
+        let http = match spoken {
+            Spoken::One => "1.1",
+            Spoken::Two => "2",
+        };
+        format!(
+            r#"
+            [upstream.{name}]
+            http = "{http}"
+            balance = "{balance}"
+            endpoints = [{endpoints}]
+            outlier = {outlier}
+            pool = {{ {pool} }}
+            {limits}
+            "#
+        )
     }
 }
 
-/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, and what it keeps for a
-/// retry.
-const GATEWAY_HOLDS_MAX: u64 = 700 * 1_024;
+/// Bytes of one body that the gateway may hold in one direction: its largest buffer twice, what it keeps for a retry,
+/// and the window of a stream.
+const GATEWAY_HOLDS_MAX: u64 = (700 + 264) * 1_024;
+/// Bytes of one body that an end of HTTP/2 may hold: its window, and what it has queued.
+const PEER_HOLDS_MAX: u64 = 100 * 1_024;

@@ -97,7 +97,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    async fn rest(&mut self, sim: &Sim) {
+    /// Pauses, now and then.
+    pub async fn rest(&mut self, sim: &Sim) {
         if self.pauses_left > 0 && self.rng.chance(self.pauses) {
             self.pauses_left -= 1;
             let millis = self.rng.below(self.pause_ms_max + 1);
@@ -105,7 +106,8 @@ impl Pace {
         }
     }
 
-    fn piece(&mut self) -> usize {
+    /// How many bytes the next read or write may have.
+    pub fn piece(&mut self) -> usize {
         1 + self.rng.below(self.piece_max) as usize
     }
 }

@@ -11,7 +11,7 @@ use crate::sim::client;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
-use crate::sim::ledger::Totals;
+use crate::sim::ledger::{Spoken, Totals};
 use crate::sim::origin::{self, Place};
 use crate::sim::scenario::Scenario;
 
@@ -23,19 +23,27 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     settings.time_max = LONGEST;
     let simulation = Simulation::new(settings);
     let mut rng = Rng::new(scenario.seed ^ 0xA11);
-    let origins: Vec<(Sim, Place)> = (0..scenario.origins)
+    let origins: Vec<(Sim, Place)> = (0..scenario.origins + scenario.origins_two)
         .map(|number| {
             let sim = simulation.host(&format!("origin{number}"), [10, 0, 2, number as u8 + 1]);
             let address = sim.address(9_000);
-            simulation.set_faults(&address, scenario.inside.clone());
-            (sim, Place { number, address })
+            let spoken = if number < scenario.origins { Spoken::One } else { Spoken::Two };
+            simulation.set_faults(&address, scenario.inside(spoken));
+            (sim, Place { number, address, spoken })
         })
         .collect();
-    let addresses: Vec<Address> = origins.iter().map(|(_, place)| place.address.clone()).collect();
+    let addresses = Spoken::ALL.map(|spoken| -> Vec<Address> {
+        let speaking = origins.iter().filter(|(_, place)| place.spoken == spoken);
+        speaking.map(|(_, place)| place.address.clone()).collect()
+    });
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
     simulation.set_faults(&listen, scenario.outside.clone());
-    let to = if scenario.direct { addresses[0].clone() } else { listen };
-    let common = Rc::new(Common::new(scenario.clone(), to));
+    let [to, to_two] = if scenario.direct {
+        Spoken::ALL.map(|spoken| addresses[spoken as usize][0].clone())
+    } else {
+        [listen.clone(), listen]
+    };
+    let common = Rc::new(Common::new(scenario.clone(), to, to_two));
     let gateway = (!scenario.direct).then(|| {
         let scenario = scenario.clone();
         let (listen, addresses) = (common.gateway.clone(), addresses.clone());
@@ -50,7 +58,9 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let crashes = crashes(common.clone(), script.clone(), origins.clone(), Rng::new(rng.next_u64()));
     script.spawn(crashes);
     if let Some(gateway) = gateway.clone() {
-        script.spawn(gateway.meddle_now_and_then(addresses, Rng::new(rng.next_u64())));
+        for (spoken, addresses) in Spoken::ALL.into_iter().zip(addresses) {
+            script.spawn(gateway.clone().meddle_now_and_then(spoken, addresses, Rng::new(rng.next_u64())));
+        }
     }
     simulation.run(live(common.clone(), script, gateway.clone(), clients, rng))?;
     common.over.set(true);
@@ -120,14 +130,14 @@ const SETTLING: Duration = Duration::from_secs(600);
 /// All clients of a run.
 struct Clients {
     common: Rc<Common>,
-    hosts: Vec<(Sim, Rng)>,
+    hosts: Vec<(Sim, Spoken, Rng)>,
 }
 
 impl Clients {
     fn new(simulation: &Simulation, common: &Rc<Common>, rng: &mut Rng) -> Clients {
         let hosts = (0..common.scenario.clients).map(|number| {
             let sim = simulation.host(&format!("client{number}"), [10, 0, 3, number as u8 + 1]);
-            (sim, Rng::new(rng.next_u64()))
+            (sim, Spoken::ALL[(number % 2) as usize], Rng::new(rng.next_u64()))
         });
         Clients { common: common.clone(), hosts: hosts.collect() }
     }
@@ -136,11 +146,11 @@ impl Clients {
     async fn run(self) {
         let latch = Latch::default();
         let left = Rc::new(Cell::new(self.hosts.len()));
-        for (sim, rng) in self.hosts {
+        for (sim, spoken, rng) in self.hosts {
             let (common, latch, left) = (self.common.clone(), latch.clone(), left.clone());
             let machine = sim.clone();
             machine.spawn(async move {
-                client::run(common, sim, rng).await;
+                client::run(common, sim, spoken, rng).await;
                 left.set(left.get() - 1);
                 latch.notify();
             });

@@ -16,6 +16,7 @@ use crate::wire::h1::body::Body;
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::RequestHead;
 use crate::wire::target::{self, PathRules};
+use crate::wire::ws;
 
 /// The text of a data file, if it is there: beside the project, or one folder further up for a second worktree.
 fn data(name: &str) -> Option<String> {
@@ -101,7 +102,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 11] = [
+    let targets: [(&str, Check); 12] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -113,6 +114,7 @@ fn fuzz_seeds() {
         ("grpc_body", grpc::check::body),
         ("grpc_json", grpc::check::transcoded),
         ("grpc_load", grpc::check::loaded),
+        ("websocket", ws::check::frames),
     ];
     for (target, check) in targets {
         let seeds = seeds(target);

@@ -165,7 +165,8 @@ pub struct RequestHead {
     pub query: Option<Span>,
     /// Host (and port) from the target's authority or the Host field, validated. Empty only for HTTP/1.0 without Host.
     pub authority: Span,
-    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441 section 4); empty for any other request.
+    /// The protocol that an extended CONNECT of HTTP/2 asks for (RFC 8441 section 4); empty for any other request. Its
+    /// method is GET, as it would be in HTTP/1.1.
     pub protocol: Span,
     /// The scheme of an absolute-form target, or of HTTP/2's `:scheme`, said `https`.
     pub absolute_https: bool,
@@ -185,6 +186,14 @@ pub struct RequestHead {
     pub accepts_trailers: bool,
     /// Length of the head in bytes, including the empty line (h1) or of the arena (h2).
     pub len: usize,
+}
+
+impl RequestHead {
+    /// What may come behind the head on a stream of HTTP/2: the body, or behind an upgrade whatever the other protocol
+    /// says.
+    pub const fn content(&self) -> BodyLength {
+        if self.upgrade { BodyLength::Chunked } else { self.body }
+    }
 }
 
 /// A response's head. All spans point into the bytes that came with it.

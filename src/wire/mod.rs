@@ -1,4 +1,5 @@
-//! Bytes to meaning and back, without I/O: heads, targets, framing, hop-by-hop rules, PROXY protocol.
+//! Bytes to meaning and back, without I/O: heads, targets, framing, hop-by-hop rules, PROXY protocol,
+//! frames of WebSocket.
 //!
 //! Nothing here waits, reads a clock or knows a socket. Parsers give the same answer for any split of their input and
 //! never panic.
@@ -22,6 +23,7 @@ pub mod target;
 pub mod template;
 pub mod trace;
 pub mod upgrade;
+pub mod ws;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;

@@ -131,7 +131,7 @@ impl<'a> OutgoingRequest<'a> {
         self.request.head.accepts_trailers && kept.names.has(Known::Te)
     }
 
-    /// What is asked for instead of HTTP: by an extended CONNECT, or by `Upgrade`.
+    /// What is asked for instead of HTTP/1.1: by an extended CONNECT, or by `Upgrade`.
     pub(crate) fn protocol(&self) -> Option<&'a [u8]> {
         match self.request.head.protocol.of(self.request.bytes) {
             [] => self.request.value(Known::Upgrade),

@@ -1,5 +1,6 @@
 //! Hot. Which offers to leave HTTP/1.1 the gateway passes on (RFC 9110 section 7.8, RFC 6455).
 //!
+//! An extended CONNECT (RFC 8441) is such an offer, too: it is understood as the GET that it would be in HTTP/1.1.
 //! `h2c`, other HTTP versions and TLS are never passed on: the tunnel that followed would carry requests that no rule
 //! of the gateway sees. Such an offer is ignored, as the RFC allows, and the request goes on as plain HTTP/1.1.
 
@@ -17,38 +18,53 @@ pub enum Protocol {
     Other,
 }
 
-/// Is the `Upgrade` field of this head an offer that we pass on? That `Connection` has the `upgrade` option is known.
+/// Is the `Upgrade` field of this head of HTTP/1.1 an offer that we pass on? That `Connection` has the `upgrade` option
+/// is known.
 pub(crate) fn is_offered(bytes: &[u8], head: &RequestHead) -> bool {
     head.body == BodyLength::None && protocol(bytes, head).is_some()
 }
 
-/// What `head` offers to upgrade to. `None` where it offers nothing, or nothing that we pass on.
+/// What `head` offers to upgrade to, in either version of HTTP. `None` where it offers nothing, or nothing that we pass
+/// on. Where one of several protocols is WebSocket, that is the answer: what holds of WebSockets holds of the request.
 pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
+    let extended = head.protocol.of(bytes);
+    if !extended.is_empty() {
+        return Some(if names_websocket(extended) { Protocol::WebSocket } else { Protocol::Other });
+    }
     let value = head.fields.value(bytes, Known::Upgrade)?;
-    let mut protocols = members(value);
-    if protocols.any(is_refused) {
+    if members(value).any(is_refused) {
         return None;
     }
-    if is_name(value, b"websocket") {
+    if members(value).any(names_websocket) {
         return is_websocket(bytes, head).then_some(Protocol::WebSocket);
     }
     Some(Protocol::Other)
 }
 
-/// Does this 101 answer what `request` offered (RFC 9110 section 15.2.2)? A 101 that does not is a fault of the
-/// upstream: whoever sends it means to leave HTTP on a connection that stays in it.
-pub fn is_accepted(request: Request<'_>, response: Response<'_>) -> bool {
+/// What this 101 of HTTP/1.1 chose of what `request` offered (RFC 9110 section 15.2.2). A 101 that chose nothing of it
+/// is a fault of the upstream: whoever sends it means to leave HTTP on a connection that stays in it.
+pub fn accepted(request: Request<'_>, response: Response<'_>) -> Option<Protocol> {
     let mut chosen = response.head.fields.values(response.bytes, Known::Upgrade);
-    let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return false };
-    let offered = request.value(Known::Upgrade).unwrap_or_default();
-    request.head.upgrade
+    let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return None };
+    let offered = match request.head.protocol.of(request.bytes) {
+        [] => request.value(Known::Upgrade).unwrap_or_default(),
+        protocol => protocol,
+    };
+    let fits = request.head.upgrade
         && response.head.status == 101
         && options(&response.head.fields, response.bytes).upgrade
-        && members(offered).any(|protocol| protocol.eq_ignore_ascii_case(chosen))
+        && members(offered).any(|protocol| protocol.eq_ignore_ascii_case(chosen));
+    let kind = if names_websocket(chosen) { Protocol::WebSocket } else { Protocol::Other };
+    fits.then_some(kind)
+}
+
+/// WebSocket, of whatever version.
+fn names_websocket(protocol: &[u8]) -> bool {
+    is_name(protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol), b"websocket")
 }
 
 /// Protocols that would carry HTTP past the gateway, and what is no protocol at all.
-fn is_refused(protocol: &[u8]) -> bool {
+pub(crate) fn is_refused(protocol: &[u8]) -> bool {
     let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol);
     name.is_empty() || [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|refused| is_name(name, refused))
 }
@@ -84,6 +100,12 @@ mod tests {
         assert_eq!(offered("GET", "Connection: upgrade\r\nUpgrade: websocket\r\n"), None);
         assert_eq!(offered("GET", &format!("Upgrade: websocket\r\n{KEY}")), None);
         assert_eq!(offered("GET", &format!("{lines}{KEY}")), None);
+        // One of several: nothing gets past the rules for WebSockets by standing beside another protocol.
+        for value in ["tcp, WebSocket", "websocket/13", "a, websocket/8"] {
+            let lines = format!("Connection: upgrade\r\nUpgrade: {value}\r\n");
+            assert_eq!(offered("GET", &format!("{lines}{KEY}")), Some(Protocol::WebSocket), "{value}");
+            assert_eq!(offered("GET", &lines), None, "{value}");
+        }
     }
 
     #[test]
@@ -94,6 +116,7 @@ mod tests {
         assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\n"), Some(Protocol::Other));
         assert_eq!(offered("POST", "Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 1\r\n"), None);
     }
+
     #[test]
     fn only_what_was_offered_is_accepted() {
         let asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a/1, B\r\n\r\n";
@@ -103,7 +126,7 @@ mod tests {
             let mut answered = ResponseHead::default();
             response::parse(answer.as_bytes(), &Caps::default(), Method::Get, &mut answered).unwrap();
             let response = Response { bytes: answer.as_bytes(), head: &answered };
-            is_accepted(Request { bytes: asked, head: &head }, response)
+            accepted(Request { bytes: asked, head: &head }, response).is_some()
         };
         assert!(accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n"));
         assert!(!accepted("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: c\r\n\r\n"));

@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
+use crate::debian;
 use crate::failure::{Context, Failure};
 use crate::h2::Calls;
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
@@ -158,23 +159,8 @@ impl Programs {
             let place = self.turnpike.display();
             return Err(Failure(format!("there is no turnpike at {place}: build it with `cargo build --release`")));
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        eprintln!("installing {missing:?} from Debian");
         let names: Vec<String> = missing.iter().map(Peer::to_string).collect();
-        for arguments in [vec!["update", "-q"], ["install", "-y", "-q", "--no-install-recommends"].to_vec()] {
-            let mut command = Command::new("apt-get");
-            command.args(&arguments).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-            if arguments.first() == Some(&"install") {
-                command.args(&names);
-            }
-            let status = command.stdout(Stdio::null()).status().context("running apt-get")?;
-            if !status.success() {
-                return Err(Failure(format!("apt-get {} failed", arguments.join(" "))));
-            }
-        }
-        Ok(())
+        debian::install(&names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// What the proxy says about its version, in one line.

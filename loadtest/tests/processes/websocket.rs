@@ -83,21 +83,6 @@ fn a_tunnel_lives_on_over_reloads() {
     go_on(child, &mut reader);
 }
 
-#[test]
-fn a_drain_waits_for_a_tunnel() {
-    let server = EchoServer::start();
-    let mut gateway = before(&server);
-    let mut child = held(&gateway);
-    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
-    let mut line = String::new();
-    reader.read_line(&mut line).expect("a word");
-    gateway.signal("TERM");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(gateway.runs());
-    go_on(child, &mut reader);
-    assert_eq!(gateway.wait(Duration::from_secs(5)).code(), Some(0));
-}
-
 const UPGRADE: &str = "GET /t HTTP/1.1\r\nHost: test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: tunnel\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n";
 
@@ -120,6 +105,35 @@ fn open(gateway: &Gateway) -> Client {
     assert_eq!((head.status, head.field("upgrade")), (101, "tunnel"));
     assert!(head.fields.all("connection").any(|value| value.to_ascii_lowercase().contains("upgrade")));
     client
+}
+
+#[test]
+fn a_drain_waits_for_a_tunnel() {
+    let origin = tunnel();
+    let mut gateway = Setup::web(format!("[[route]]\nto = \"{}\"\n", origin.url()))
+        .server("watch = false\ndrain_timeout = \"6s\"")
+        .start();
+    let mut client = open(&gateway);
+    client.exactly(5);
+    gateway.signal("TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(gateway.runs());
+    client.send("still here");
+    client.finish();
+    assert_eq!(String::from_utf8_lossy(&client.rest().0), "still here");
+    assert_eq!(gateway.wait(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn silent_or_old_tunnels_are_cut() {
+    let origin = tunnel();
+    for timeouts in ["tunnel = \"400ms\"", "tunnel_lifetime = \"400ms\""] {
+        let gateway = Gateway::web(format!("[[route]]\nto = \"{}\"\ntimeouts = {{ {timeouts} }}\n", origin.url()));
+        let mut client = open(&gateway);
+        client.exactly(5);
+        assert!(client.ends_within(Duration::from_secs(3)), "{timeouts}");
+        assert!(wait_idle(&origin.seen), "the origin's side ends, too");
+    }
 }
 
 #[test]
@@ -176,14 +190,4 @@ fn routes_can_forbid_upgrades() {
     let gateway = Gateway::web(format!("[[route]]\nupgrade = false\nto = \"{}\"\n", origin.url()));
     let answer = gateway.client().ask(UPGRADE);
     assert_eq!((answer.status, origin.last().fields.has("upgrade")), (200, false));
-}
-
-#[test]
-fn silent_tunnels_end() {
-    let origin = tunnel();
-    let gateway = Gateway::web(format!("[[route]]\nto = \"{}\"\ntimeouts = {{ tunnel = \"400ms\" }}\n", origin.url()));
-    let mut client = open(&gateway);
-    client.exactly(5);
-    assert!(client.ends_within(Duration::from_secs(3)));
-    assert!(wait_idle(&origin.seen), "the origin's side ends, too");
 }

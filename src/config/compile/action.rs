@@ -42,7 +42,7 @@ impl Compiler<'_> {
         let redirect = route.redirect.as_ref().map(|redirect| self.redirect(redirect, route, params));
         let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, params));
         if route.to.is_some() {
-            return self.proxy(route, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
+            return self.proxy(spec, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
         self.idle_keys(spec);
         match (redirect, answer) {
@@ -65,6 +65,7 @@ impl Compiler<'_> {
             ("timeouts", route.timeouts != usual.timeouts),
             ("upgrade", route.upgrade != usual.upgrade),
             ("grpc", route.grpc != usual.grpc),
+            ("websocket", route.websocket != usual.websocket),
         ];
         for (key, _) in idle.into_iter().filter(|(_, given)| *given) {
             let report = Report::warning(spec.place, format!("`{key}` does nothing here"));
@@ -72,7 +73,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn proxy(&mut self, route: &RouteSpec, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+    fn proxy(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+        let route = &spec.value;
         let targets = self.targets(route);
         let stick = route.stick.as_ref().map(|stick| self.stick(stick));
         let rewrite = match &route.rewrite {
@@ -82,6 +84,7 @@ impl Compiler<'_> {
         let host = self.host_rule(&route.host, params);
         let retry = self.retry(&route.retry);
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
+        let websocket = self.websocket(route, spec.place);
         let (upstreams, split) = targets?;
         let grpc = route.grpc.as_ref().map(|grpc| self.grpc(grpc, route, &upstreams));
         Some(ProxyPlan {
@@ -98,6 +101,8 @@ impl Compiler<'_> {
             retry,
             upgrade: route.upgrade,
             tunnel_idle: timeouts.tunnel.0,
+            tunnel_lifetime: timeouts.tunnel_lifetime.some().map(|time| time.0),
+            websocket: websocket?,
         })
     }
 

@@ -14,6 +14,7 @@ mod route;
 mod text;
 mod tls;
 mod upstream;
+mod websocket;
 
 #[cfg(test)]
 pub(super) use log::LOG_ONLY;

@@ -365,7 +365,8 @@ impl Compiler<'_> {
         })
     }
 
-    fn origin(&mut self, origin: &Placed<String>) -> Option<OriginRule> {
+    /// A rule for the origin of a page.
+    pub(super) fn origin(&mut self, origin: &Placed<String>) -> Option<OriginRule> {
         if let Some(regex) = origin.value.strip_prefix('~') {
             return match OriginRule::regex(regex) {
                 Ok(rule) => Some(rule),

@@ -2,7 +2,7 @@
 
 use crate::config::place::Placed;
 use crate::config::spec::grpc::GrpcSpec;
-use crate::config::spec::scalar::{Network, Size, Time};
+use crate::config::spec::scalar::{Limit, Network, Rate, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
 
@@ -66,10 +66,34 @@ table! {
         retry: RetrySpec = RetrySpec::default(),
         /// Limits.
         limits: RouteLimits = RouteLimits::default(),
-        /// Let clients upgrade the connection (WebSocket).
+        /// Let clients upgrade the connection (WebSocket), whether of HTTP/1.1 or a stream of HTTP/2 (RFC 8441). Where
+        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules, policies
+        /// and logs either is a GET that is answered with 101.
         upgrade: bool = true,
         /// What is done for calls of gRPC beyond passing them on: `true`, or a table.
         grpc: Option<Placed<ShortOr<GrpcSpec>>> = None,
+        /// What holds of WebSockets.
+        websocket: WebSocketSpec = WebSocketSpec::default(),
+    }
+}
+
+table! {
+    /// What holds of WebSockets. Whatever is set, the gateway ends those whose frames break RFC 6455 with 1002, and all
+    /// with 1001 when it stops; a reload touches none.
+    pub struct WebSocketSpec {
+        /// Pages of which origins may open one; others get 403. As `cors.origins`: `"https://app.example.com"`,
+        /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` comes from no page, and
+        /// may.
+        origins: Many<Placed<String>> = Many::default(),
+        /// An end that was silent for this long gets a ping; if it stays silent for as long again, the WebSocket is
+        /// closed. Answers to pings are no silence: `timeouts.tunnel` then finds only dead ends.
+        ping: Option<Placed<Time>> = None,
+        /// A message of either end, as it is on the wire (so compressed, where the ends compress); above it the
+        /// WebSocket is closed with 1009.
+        message: Limit<Size> = Limit::Off,
+        /// Messages of the client, with those of control: `"100/s"`, of which as many may come at once; above it the
+        /// WebSocket is closed with 1008.
+        rate: Option<Placed<Rate>> = None,
     }
 }
 

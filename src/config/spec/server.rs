@@ -134,8 +134,10 @@ layers! {
         first_byte: Time = "60s",
         /// Silence within the answer's body, or an upstream that takes nothing of a request's body.
         idle: Time = "60s",
-        /// Silence in a WebSocket or another upgraded connection.
+        /// Silence in a WebSocket or another upgraded connection; then a WebSocket is closed with 1001, another is cut.
         tunnel: Time = "1h",
+        /// The whole life of a WebSocket or another upgraded connection; ends as silence does.
+        tunnel_lifetime: Limit<Time> = "off",
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::h2::lane::Come;
+use crate::edge::h2::lane::{Come, Lane};
 use crate::edge::h2::session::{Cut, Session};
 use crate::edge::stream::{Ending, Form, Portion, Sink, Source, Stop};
 use crate::net::Net;
@@ -39,6 +39,10 @@ impl<N: Net> Stop for Handle<N> {
             lane.stopped = true;
             lane.wake_reader();
         });
+    }
+
+    fn nudge(&self) {
+        self.session.with(self.key, Lane::nudge);
     }
 }
 
@@ -130,7 +134,7 @@ impl<N: Net> Source for StreamBody<N> {
     }
 
     async fn read_open(&mut self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
-        let read = self.handle.session.read(self.handle.key, &mut buf, until).await;
+        let read = self.handle.session.read_open(self.handle.key, &mut buf, until).await;
         (io_result(read), buf)
     }
 
@@ -197,7 +201,7 @@ pub fn cut_fault(side: Side, cut: Cut) -> Fault {
     match (side, cut.0) {
         (Side::Client | Side::Gateway, _) => Fault::last(FaultKind::ClientClosed),
         // RFC 9113 section 8.7: certainly not processed.
-        (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::unsent(FaultKind::UpstreamClosed),
+        (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),
         (Side::Upstream, Come::Open | Come::All | Come::Reset(_) | Come::Lost) => {
             Fault::last(FaultKind::UpstreamClosed)
         }

@@ -55,10 +55,14 @@ pub struct Lane<N: Net> {
     pub method: Method,
     /// How far the receiving side is.
     pub come: Come,
+    /// Nothing can be sent any more: the stream was reset, or the connection is over.
+    pub closed: bool,
     /// Received trailers as lines.
     pub trailers: Vec<u8>,
     /// The exchange wants nothing more.
     pub stopped: bool,
+    /// Whoever reads in a tunnel is to look up.
+    pub nudged: bool,
     /// What waits to be sent.
     pub outgoing: Option<Outgoing>,
     /// The buffer of what was sent, for the exchange to take back.
@@ -77,8 +81,10 @@ impl<N: Net> Default for Lane<N> {
             heads: VecDeque::new(),
             method: Method::Get,
             come: Come::Open,
+            closed: false,
             trailers: Vec::new(),
             stopped: false,
+            nudged: false,
             outgoing: None,
             sent: None,
             watch: None,
@@ -95,8 +101,10 @@ impl<N: Net> Lane<N> {
         self.inbox.drain(..).for_each(|buf| pool.put(buf));
         self.heads.clear();
         self.come = Come::Open;
+        self.closed = false;
         self.trailers.clear();
         self.stopped = false;
+        self.nudged = false;
         for buf in [self.outgoing.take().map(|outgoing| outgoing.buf), self.sent.take()].into_iter().flatten() {
             pool.put(buf);
         }
@@ -161,6 +169,12 @@ impl<N: Net> Lane<N> {
         }
     }
 
+    /// Whoever reads in a tunnel has something else to do.
+    pub fn nudge(&mut self) {
+        self.nudged = true;
+        self.wake_reader();
+    }
+
     /// Something was sent, or never will be.
     pub fn wake_sender(&mut self) {
         if let Some(waker) = self.sender.take() {
@@ -168,9 +182,10 @@ impl<N: Net> Lane<N> {
         }
     }
 
-    /// Nothing more comes, and nothing can be sent.
+    /// Nothing more comes, and nothing can be sent. What came to its end before is still whole.
     pub fn cut(&mut self, come: Come) {
-        if self.come == Come::Open || come == Come::Lost {
+        self.closed = true;
+        if self.come == Come::Open {
             self.come = come;
         }
         self.wake_reader();

@@ -17,7 +17,7 @@ use crate::edge::h2::reader::{Look, Role};
 use crate::edge::h2::session::{Cut, Session};
 use crate::edge::registry::Link;
 use crate::edge::shard::Shard;
-use crate::edge::signal::Signal;
+use crate::edge::signal::{Signal, unless};
 use crate::edge::stream::{Form, Remote, Source};
 use crate::edge::upstream::Upstream;
 use crate::net::Net;
@@ -29,7 +29,7 @@ use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
-use crate::wire::head::{BodyLength, Method, ResponseHead};
+use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::{After, OutgoingRequest};
 
 /// An endpoint that is silent for this long while streams are open is asked for a sign of life.
@@ -72,6 +72,8 @@ pub struct Far<N: Net> {
     idle_timeout: Duration,
     retires: Tick,
     pinged: Cell<Option<Tick>>,
+    /// Its settings have come, or never will.
+    settled: Signal,
 }
 
 impl<N: Net> Drop for Far<N> {
@@ -149,6 +151,7 @@ impl<N: Net> Sessions<N> {
             idle_timeout: plan.idle_timeout,
             retires: plan.connection_age_max.map_or(Tick::NEVER, |age| now.after(age)),
             pinged: Cell::new(None),
+            settled: Signal::default(),
         });
         self.list.borrow_mut().push(far.clone());
         shard.net.spawn(keep(far.clone()));
@@ -158,6 +161,12 @@ impl<N: Net> Sessions<N> {
     /// Connections that are open.
     pub fn open_count(&self) -> usize {
         self.list.borrow().len()
+    }
+
+    /// Connections without a stream.
+    pub fn idle_count(&self) -> usize {
+        let list = self.list.borrow();
+        list.iter().filter(|far| far.session.machine.borrow().held_streams() == 0).count()
     }
 
     /// Takes connections out of use that are too old or whose endpoint left.
@@ -201,6 +210,7 @@ impl<N: Net> Far<N> {
 /// Reads from an endpoint until the connection is over.
 async fn keep<N: Net>(far: Rc<Far<N>>) {
     far.session.read_all(&Courier(far.clone()), Buf::empty()).await;
+    far.settled.raise();
     far.upstream.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
 }
 
@@ -216,6 +226,10 @@ impl<N: Net> Courier<N> {
             let method = session.with(key, |lane| lane.method).unwrap_or_default();
             let understood = message::response(section, content, method, &mut answer.head);
             std::mem::swap(&mut section.bytes, &mut answer.bytes);
+            if method == Method::Connect && answer.head.status == 200 {
+                // Behind an upgrade comes whatever the other protocol says.
+                answer.head.body = BodyLength::Chunked;
+            }
             if understood.is_ok() && answer.head.status >= 200 {
                 machine.expect(key, answer.head.body);
             }
@@ -246,11 +260,12 @@ impl<N: Net> Role<N> for Courier<N> {
         match event {
             Event::GoAway { .. } => self.0.retired.set(true),
             Event::PingAck { payload: PING } => self.0.pinged.set(None),
+            Event::Settings => self.0.settled.raise(),
             _ => {}
         }
     }
 
-    fn failed(&self, _: &Rc<Session<N>>, error: ConnectionError) {
+    fn failed(&self, _: &Session<N>, error: ConnectionError) {
         tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
     }
 
@@ -309,6 +324,20 @@ impl<N: Net> Stream<N> {
         self.far.index
     }
 
+    /// Does the endpoint take an extended CONNECT (RFC 8441 section 3)? `None` where it has not said.
+    pub fn takes_upgrades(&self) -> Option<bool> {
+        let told = self.far.settled.is_raised();
+        told.then(|| self.far.session.machine.borrow().peer().connect_protocol)
+    }
+
+    /// As `takes_upgrades`; `until` the endpoint may take its time. Before its settings have come, nothing may be asked
+    /// for.
+    pub async fn settled(&self, until: Tick) -> Option<bool> {
+        let net = &self.far.session.shard.net;
+        unless(&self.far.settled, net.sleep_until(until)).await;
+        self.takes_upgrades()
+    }
+
     fn handle(&self) -> Option<Handle<N>> {
         let session = self.far.session.clone();
         self.key.get().map(|key| Handle { session, key })
@@ -337,6 +366,8 @@ impl<N: Net> Remote<N> for Stream<N> {
     type Body = StreamBody<N>;
     type Upload = StreamSink<N>;
 
+    const VERSION: Version = Version::H2;
+
     fn form(&self, _: BodyLength) -> Form {
         Form::Plain
     }
@@ -350,7 +381,11 @@ impl<N: Net> Remote<N> for Stream<N> {
         let opened = session.machine.borrow_mut().open(ending, session.shard.net.now(), block);
         let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
         session.open_lane(key);
-        session.with(key, |lane| lane.method = outgoing.request.head.method);
+        let method = match outgoing.after {
+            After::Upgrade => Method::Connect,
+            After::KeepAlive | After::Close => outgoing.request.head.method,
+        };
+        session.with(key, |lane| lane.method = method);
         self.key.set(Some(key));
         self.ended.set(ends);
         streams.set(streams.get().saturating_add(1));

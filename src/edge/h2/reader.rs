@@ -25,7 +25,7 @@ pub trait Role<N: Net> {
     /// Something about the connection.
     fn told(&self, session: &Rc<Session<N>>, event: &Event);
     /// The machine ended the connection.
-    fn failed(&self, session: &Rc<Session<N>>, error: ConnectionError);
+    fn failed(&self, session: &Session<N>, error: ConnectionError);
     /// When to look at the clock next.
     fn next_look(&self, session: &Session<N>, now: Tick) -> Tick;
     /// Looks at the clock: what is due is done.
@@ -84,7 +84,7 @@ impl<N: Net> Session<N> {
             if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
                 return;
             }
-            if self.over.get() || role.look(self, net.now()) == Look::Over {
+            if self.over.get() || self.has_failed(role) || role.look(self, net.now()) == Look::Over {
                 return;
             }
             if self.machine.borrow().held_streams() == 0 {
@@ -94,6 +94,15 @@ impl<N: Net> Session<N> {
                 }
             }
         }
+    }
+
+    /// Did the machine end the connection while something was sent?
+    fn has_failed(&self, role: &impl Role<N>) -> bool {
+        let failed = self.machine.borrow().failed();
+        if let Some(error) = failed {
+            role.failed(self, error);
+        }
+        failed.is_some()
     }
 
     /// Waits without buffers until something comes.
@@ -106,7 +115,7 @@ impl<N: Net> Session<N> {
             match self.transport.readable(until).await {
                 Ok(()) => return Look::GoOn,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                    if role.look(self, self.shard.net.now()) == Look::Over {
+                    if self.has_failed(role) || role.look(self, self.shard.net.now()) == Look::Over {
                         return Look::Over;
                     }
                 }

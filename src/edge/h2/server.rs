@@ -12,6 +12,7 @@ use crate::edge::bound::Bound;
 use crate::edge::connection::Connection;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::h2::body::{Handle, StreamBody, StreamSink};
+use crate::edge::h2::lane::Come;
 use crate::edge::h2::reader::{Look, Role};
 use crate::edge::h2::session::Session;
 use crate::edge::registry::Watch;
@@ -108,7 +109,7 @@ impl<N: Net> Role<N> for Clerk<N> {
             let section = machine.section();
             let understood = message::request(section, content, &mut scratch.request);
             std::mem::swap(&mut section.bytes, &mut scratch.arena);
-            machine.expect(key, scratch.request.body);
+            machine.expect(key, scratch.request.content());
             understood
         };
         let refused = match understood {
@@ -143,7 +144,7 @@ impl<N: Net> Role<N> for Clerk<N> {
         }
     }
 
-    fn failed(&self, _: &Rc<Session<N>>, error: ConnectionError) {
+    fn failed(&self, _: &Session<N>, error: ConnectionError) {
         let bound = self.0.connection.shard.bound();
         bound.counters.add(Counter::Rejected, 1);
         if let Some(flood) = error.flood {
@@ -229,6 +230,7 @@ fn announce<N: Net>(session: &Session<N>, served: &Served<N>, now: Tick) {
     machine.announce_going();
     machine.ping(GOING_PING);
     drop(machine);
+    session.nudge_all();
     session.wake_writer();
 }
 
@@ -260,11 +262,18 @@ async fn exchange<N: Net>(
     refused: Option<FaultKind>,
 ) {
     let shard = &served.connection.shard;
-    if let Some(listener) = served.connection.door.listener() {
+    let watch = Rc::new(Watch::default());
+    let stands = refused.is_some() || stands(&served, &session, key, scratch.request.body).await;
+    let come = session.with(key, |lane| {
+        lane.watch = Some(watch.clone());
+        lane.come
+    });
+    if let Some(listener) = served.connection.door.listener()
+        && stands
+        && !matches!(come, None | Some(Come::Reset(_) | Come::Lost))
+    {
         let bound = shard.bound();
         scratch.work.record.started = shard.net.now();
-        let watch = Rc::new(Watch::default());
-        session.with(key, |lane| lane.watch = Some(watch.clone()));
         run(StreamOf { served: &served, session: &session, key, listener }, &bound, &watch, &mut scratch, refused)
             .await;
     }
@@ -284,6 +293,20 @@ async fn exchange<N: Net>(
         // The reader waits for bytes that may never come.
         session.transport.interrupt();
     }
+}
+
+/// Is what came so far a request? One of which it is known that it has no content is complete only when its stream has
+/// ended (RFC 9113 section 8.1.1), and until then nobody must act upon it.
+async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, body: BodyLength) -> bool {
+    let open = session.with(key, |lane| lane.come == Come::Open).unwrap_or(false);
+    let Some(listener) = served.connection.door.listener() else { return false };
+    if body != BodyLength::None || !open {
+        return true;
+    }
+    let shard = &served.connection.shard;
+    let wait = shard.bound().plan.listener(listener).timeouts.body_idle;
+    let end = session.read(key, &mut Buf::empty(), shard.net.now().after(wait)).await;
+    matches!(end, Some(Ok(_)))
 }
 
 /// A stream of a client's connection.

@@ -126,6 +126,22 @@ impl<N: Net> Session<N> {
         self.wait(until, |context| self.poll_read(key, buf, context)).await
     }
 
+    /// As `read`, in a tunnel: `None` also where somebody nudged the reader.
+    pub async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+        let poll = |context: &Context<'_>| {
+            if self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true) {
+                return Poll::Ready(None);
+            }
+            self.poll_read(key, buf, context).map(Some)
+        };
+        self.wait(until, poll).await.flatten()
+    }
+
+    /// Makes everybody who reads in a tunnel look up.
+    pub fn nudge_all(&self) {
+        self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0).for_each(Lane::nudge);
+    }
+
     /// What has come of a stream's content already.
     pub fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
         let taken = self.with(key, |lane| lane.take(buf, &self.shard.pool)).unwrap_or(0);
@@ -273,9 +289,7 @@ impl<N: Net> Session<N> {
     fn poll_sent(&self, key: Key, context: &Context<'_>) -> Poll<Result<Buf, Cut>> {
         let polled = self.with(key, |lane| match lane.sent.take() {
             Some(buf) => Poll::Ready(Ok(buf)),
-            None if lane.outgoing.is_none() || matches!(lane.come, Come::Reset(_) | Come::Lost) => {
-                Poll::Ready(Err(Cut(lane.come)))
-            }
+            None if lane.outgoing.is_none() || lane.closed => Poll::Ready(Err(Cut(lane.come))),
             None => {
                 lane.wait_to_send(context);
                 Poll::Pending

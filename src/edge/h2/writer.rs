@@ -25,6 +25,10 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
         let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
         session.gather(&mut buf);
+        if session.machine.borrow().failed().is_some() {
+            // Where it failed by what was sent, the reader does not know yet.
+            session.transport.interrupt();
+        }
         if buf.is_empty() {
             session.shard.pool.put(buf);
             if session.over.get() {
@@ -41,8 +45,7 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
             .await;
             continue;
         }
-        let wait = if session.over.get() { Duration::from_millis(LAST_WORDS_MS) } else { session.write_wait };
-        let (written, buf) = session.transport.write(buf, net.now().after(wait)).await;
+        let (written, buf) = session.transport.write(buf, net.now().after(session.patience())).await;
         session.shard.pool.put(buf);
         if written.is_err() {
             session.transport.abort();
@@ -56,6 +59,13 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
 }
 
 impl<N: Net> Session<N> {
+    /// How long a write may take. Where every stream came to its end the last words are answers, else nobody waits for
+    /// them.
+    fn patience(&self) -> Duration {
+        let hurries = self.over.get() && !self.machine.borrow().is_drained();
+        if hurries { Duration::from_millis(LAST_WORDS_MS) } else { self.write_wait }
+    }
+
     /// Gathers what can be written now.
     fn gather(&self, buf: &mut Buf) {
         loop {

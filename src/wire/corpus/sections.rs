@@ -72,7 +72,7 @@ fn taken(case: &Case) -> Result<(), Refusal> {
             Event::Head { key, end } => {
                 let content = if end { Content::Ended } else { Content::Follows };
                 message::request(connection.section(), content, &mut head).map_err(Refusal::Malformed)?;
-                connection.expect(key, head.body);
+                connection.expect(key, head.content());
                 arena.clone_from(&connection.section().bytes);
                 end
             }

@@ -93,6 +93,8 @@ fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), Fa
         return Err(FaultKind::BadRequest);
     }
     head.method = rules::method(head.method_text.of(bytes))?;
+    // The memory of a head may have held one of HTTP/2 before.
+    head.protocol = Span::EMPTY;
     let named = target(bytes, head)?;
     authority(bytes, named, head)?;
     head.body = framing::request(seen.once, &head.fields, bytes, head.version)?;

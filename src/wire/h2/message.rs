@@ -6,7 +6,9 @@
 //! - `:authority` may be missing where there is a `host`; where there are both they must name the same place. A request
 //!   with `:authority` alone gets a `host` field, so that rules about fields hold in every version.
 //! - `content-length` is one number without sign or leading zeros, and is compared with the content by the connection.
-//! - CONNECT is 501 as in h1, but for the extended CONNECT of RFC 8441, which is an offer like `Upgrade`.
+//! - CONNECT is 501 as in h1, but for the extended CONNECT of RFC 8441. That is an offer like `Upgrade`, and is
+//!   understood as the GET without a body that it would be in h1, so that rules about methods hold in every version;
+//!   `RequestHead::protocol` tells the two apart.
 
 use crate::base::Span;
 use crate::base::ascii::{decimal, is_name, is_token};
@@ -18,6 +20,7 @@ use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::section::{Pseudo, SEPARATOR, Section};
 use crate::wire::head::{BodyLength, Field, Method, RequestHead, ResponseHead, Version};
 use crate::wire::rules;
+use crate::wire::upgrade;
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,8 @@ const REQUEST_PSEUDO: u8 = PLAIN_PSEUDO | Pseudo::Authority.bit() | Pseudo::Prot
 /// Understands a section as a request's head. The section's fields move into `head`; its bytes stay where they are,
 /// and the head's spans point into them.
 ///
-/// After `BodyLength::None` no content may follow, after `Exact` exactly that much: the connection counts it.
+/// After `BodyLength::None` no content may follow, after `Exact` exactly that much: the connection counts it. Behind an
+/// upgrade anything may.
 pub fn request(section: &mut Section, content: Content, head: &mut RequestHead) -> Result<(), Malformed> {
     accept(section)?;
     if section.pseudo_seen & !REQUEST_PSEUDO != 0 {
@@ -67,15 +71,19 @@ pub fn request(section: &mut Section, content: Content, head: &mut RequestHead) 
     head.len = bytes.len();
     head.version = Version::H2;
     head.keep_alive = true;
-    head.upgrade = head.method == Method::Connect;
+    head.upgrade = !head.protocol.is_empty();
     head.accepts_trailers = section.seen.once.has(Known::Te);
     head.body = match (content, length) {
+        // What follows is not a body, and its length cannot be known.
+        (_, Some(_)) if head.upgrade => return Err(Malformed::ContentLength),
+        (_, None) if head.upgrade => BodyLength::None,
         (Content::Ended, None | Some(0)) | (Content::Follows, Some(0)) => BodyLength::None,
         (Content::Ended, Some(_)) => return Err(Malformed::ContentLength),
         (Content::Follows, Some(length)) => BodyLength::Exact(length),
         (Content::Follows, None) => BodyLength::Chunked,
     };
     head.expects_continue = section.seen.once.has(Known::Expect)
+        && !head.upgrade
         && rules::expects_continue(bytes, head).map_err(|_| Malformed::Expectation)?;
     Ok(())
 }
@@ -186,7 +194,7 @@ fn content_length(section: &Section, leading: Leading) -> Result<Option<u64>, Ma
     length.map(Some).ok_or(Malformed::ContentLength)
 }
 
-fn method(section: &Section, head: &mut RequestHead) -> Result<(), Malformed> {
+fn method(section: &mut Section, head: &mut RequestHead) -> Result<(), Malformed> {
     head.method_text = section.pseudo(Pseudo::Method).ok_or(Malformed::PseudoMissing)?;
     head.protocol = section.pseudo(Pseudo::Protocol).unwrap_or(Span::EMPTY);
     let text = head.method_text.of(&section.bytes);
@@ -196,10 +204,12 @@ fn method(section: &Section, head: &mut RequestHead) -> Result<(), Malformed> {
         Ok(_) if extended => return Err(Malformed::PseudoUnknown),
         Ok(method) => method,
         Err(_) if extended && text == b"CONNECT" => {
-            if !is_token(head.protocol.of(&section.bytes)) {
+            let protocol = head.protocol.of(&section.bytes);
+            if !is_token(protocol) || upgrade::is_refused(protocol) {
                 return Err(Malformed::NotImplemented);
             }
-            Method::Connect
+            head.method_text = append(section, b"GET")?;
+            Method::Get
         }
         Err(_) => return Err(Malformed::NotImplemented),
     };

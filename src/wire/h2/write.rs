@@ -16,7 +16,7 @@ use crate::wire::patch::Patch;
 use crate::wire::rules;
 
 /// Appends the block of a request's head. With `After::Upgrade` it is an extended CONNECT (RFC 8441 section 4) for the
-/// protocol that the received request asks for, in whichever way it does.
+/// protocol that the received one asks for; of what `Upgrade` can offer, only WebSocket has such a form.
 pub fn request(out: &mut Vec<u8>, encoder: &mut Encoder, scheme: Scheme, outgoing: &OutgoingRequest<'_>) {
     let OutgoingRequest { request, patch, .. } = *outgoing;
     let head = request.head;
@@ -27,15 +27,18 @@ pub fn request(out: &mut Vec<u8>, encoder: &mut Encoder, scheme: Scheme, outgoin
     encoder.authority(out, outgoing.host());
     encoder.path(out, outgoing.target);
     let mut drops = outgoing.drops();
+    let mut refused = REQUEST_DROPS;
     if upgrades {
-        encoder.protocol(out, outgoing.protocol().unwrap_or_default());
+        let extended = head.protocol.of(request.bytes);
+        encoder.protocol(out, if extended.is_empty() { b"websocket" } else { extended });
         // RFC 8441 section 5: the key of a WebSocket is not used.
         drops.insert(Known::SecWebsocketKey);
+        refused.insert(Known::SecWebsocketKey);
     }
 
     let kept = Kept::of(&head.fields, request.bytes, patch);
     Message { bytes: request.bytes, fields: &head.fields, version: head.version }.copy(out, encoder, drops, kept);
-    added(out, encoder, patch, REQUEST_DROPS);
+    added(out, encoder, patch, refused);
     if let Some(hops) = outgoing.max_forwards() {
         encoder.number(out, Known::MaxForwards, hops);
     }

@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod client;
 pub mod data;
 pub mod gateway;
+pub mod http2;
 pub mod load;
 pub mod message;
 pub mod origin;

@@ -119,6 +119,11 @@ impl Nginx {
         Nginx::listening("ssl", server)
     }
 
+    /// As `start_tls`, with HTTP/2 by ALPN.
+    pub fn start_http2(server: &str) -> Nginx {
+        Nginx::listening("ssl http2", server)
+    }
+
     fn listening(how: &str, server: &str) -> Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, address) = (folder.path().display(), free_address());

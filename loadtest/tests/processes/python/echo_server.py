@@ -1,17 +1,25 @@
-"""A WebSocket server that sends back what it receives. Prints its port, then runs until it is ended."""
+"""A WebSocket server that sends back what it receives. Prints its port, then one line for each WebSocket that ends:
+`closed CODE`. A message `send N` is answered with one of N bytes. Runs until it is ended."""
 
 import asyncio
 
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 
 async def echo(connection):
-    async for message in connection:
-        await connection.send(message)
+    try:
+        async for message in connection:
+            if isinstance(message, str) and message.startswith("send "):
+                message = b"x" * int(message.split()[1])
+            await connection.send(message)
+    except ConnectionClosed:
+        pass
+    print(f"closed {connection.close_code}", flush=True)
 
 
 async def main():
-    async with serve(echo, "127.0.0.1", 0, max_size=None, compression="deflate") as server:
+    async with serve(echo, "127.0.0.1", 0, max_size=None, compression="deflate", ping_interval=None) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 

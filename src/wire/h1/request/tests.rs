@@ -21,6 +21,14 @@ fn text(span: Span, bytes: &str) -> &str {
 }
 
 #[test]
+fn nothing_of_an_earlier_head_stays() {
+    let mut head = RequestHead { protocol: Span::new(3, 12), upgrade: true, ..RequestHead::default() };
+    let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(parse(bytes, &Caps::default(), &mut head), Ok(Parsed::Complete));
+    assert_eq!((head.protocol, head.upgrade), (Span::EMPTY, false));
+}
+
+#[test]
 fn a_browsers_request() {
     let bytes = "GET /shop/item?id=7 HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: x/1\r\nACCEPT:*/*\r\n\
         Cookie: \t a=b \t\r\nX-Empty:\r\nConnection: keep-alive\r\n\r\nbody";

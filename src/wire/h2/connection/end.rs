@@ -43,9 +43,11 @@ impl Connection {
         }
     }
 
-    /// Sends GOAWAY with the last stream that was taken; later ones are ignored, open ones go on.
+    /// Sends GOAWAY with the last stream that was taken; later ones are ignored, open ones go on. Said again without an
+    /// error it would say nothing new, and is not sent.
     pub fn go_away(&mut self, code: ErrorCode) {
-        if self.failed.is_none() {
+        let known = matches!(self.going, Going::Last(_)) && code == ErrorCode::NoError;
+        if self.failed.is_none() && !known {
             self.send_go_away(code);
         }
     }

@@ -128,7 +128,15 @@ fn an_extended_connect_is_an_offer() {
     fields[0].1 = "CONNECT";
     fields.push((":protocol", "websocket"));
     let (head, bytes) = understood(&fields, Content::Follows).unwrap();
-    assert_eq!((head.method, head.upgrade, head.protocol.of(&bytes)), (Method::Connect, true, &b"websocket"[..]));
+    assert_eq!((head.method, head.upgrade, head.protocol.of(&bytes)), (Method::Get, true, &b"websocket"[..]));
+    assert_eq!((head.method_text.of(&bytes), head.body), (&b"GET"[..], BodyLength::None));
+    fields.push(("content-length", "0"));
+    assert_eq!(understood(&fields, Content::Follows).unwrap_err(), Malformed::ContentLength);
+    fields.pop();
+    for protocol in ["h2c", "HTTP", "tls"] {
+        fields[4].1 = protocol;
+        assert_eq!(understood(&fields, Content::Follows).unwrap_err(), Malformed::NotImplemented, "{protocol}");
+    }
     fields[4].1 = "a b";
     assert_eq!(understood(&fields, Content::Follows).unwrap_err(), Malformed::NotImplemented);
     fields.truncate(2);

@@ -114,7 +114,7 @@ fn echo(ours: &mut Ours, event: Event, piece: &[u8], resets: &mut Vec<(u32, Erro
             let mut head = RequestHead::default();
             let content = if end { Content::Ended } else { Content::Follows };
             message::request(ours.connection.section(), content, &mut head).expect("a request");
-            ours.connection.expect(key, head.body);
+            ours.connection.expect(key, head.content());
             let path = head.path.of(&ours.connection.section().bytes).to_vec();
             if path == b"/reset" {
                 ours.connection.reset(key, ErrorCode::Http11Required, ours.now);

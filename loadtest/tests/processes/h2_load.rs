@@ -1,0 +1,86 @@
+//! Numbers: many streams, many connections, and what they cost while they are idle.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::harness::http2::{Lines, Origin2, counter, to, web2};
+use crate::harness::origin::ok;
+use crate::harness::tool::{Output, run};
+use crate::harness::{Gateway, Origin, wait_for};
+
+fn h2load(gateway: &Gateway, arguments: &[&str], target: &str) -> Output {
+    let url = gateway.url(target);
+    let out = run("h2load", &[arguments, &[&url]].concat());
+    assert_eq!(out.code, 0, "{}", out.all());
+    out
+}
+
+/// `requests: 10000 total, 10000 started, 10000 done, 10000 succeeded, 0 failed, 0 errored, 0 timeout`
+fn all_succeed(out: &Output, count: usize) {
+    let text = out.text();
+    let expected = format!("{count} succeeded, 0 failed, 0 errored, 0 timeout");
+    assert!(text.contains(&expected), "{text}");
+    assert!(text.contains(&format!("status codes: {count} 2xx")), "{text}");
+}
+
+#[test]
+fn ten_thousand_streams_over_a_hundred_connections() {
+    let origin = Origin::answering(|_| ok("x".repeat(100)));
+    let gateway = web2(to(origin.address, "1.1", "")).log("").start();
+    all_succeed(&h2load(&gateway, &["-n", "10000", "-c", "100", "-m", "100"], "/"), 10_000);
+    assert!(counter(&gateway, "turnpike_http2_connections_total") >= 100);
+}
+
+#[test]
+fn ten_thousand_streams_are_made_by_the_gateway_itself() {
+    let gateway = web2("[[route]]\nanswer = { body = \"here\" }\n").log("").start();
+    all_succeed(&h2load(&gateway, &["-n", "10000", "-c", "100", "-m", "100"], "/"), 10_000);
+}
+
+#[test]
+fn streams_to_an_origin_of_http2() {
+    let origin = Origin2::start();
+    let gateway = web2(to(origin.address, "2", "")).log("").start();
+    all_succeed(&h2load(&gateway, &["-n", "1000", "-c", "10", "-m", "10"], "/here"), 1_000);
+    assert!(origin.events("opened").len() <= 4, "{}", origin.events("opened").len());
+}
+
+#[test]
+fn uploads_of_many_streams() {
+    let origin = Origin::echo();
+    let gateway = web2(to(origin.address, "1.1", "")).log("").start();
+    let file = gateway.path("content");
+    fs::write(&file, crate::harness::noise(100_000)).expect("written");
+    let out = h2load(&gateway, &["-n", "500", "-c", "10", "-m", "10", "-d", file.to_str().expect("a path")], "/");
+    all_succeed(&out, 500);
+}
+
+/// Bytes of memory that belong to a process alone.
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
+    let lines = status.lines().filter(|line| line.starts_with("Private_"));
+    let kib = lines.filter_map(|line| line.split_whitespace().nth(1)).filter_map(|kib| kib.parse::<u64>().ok());
+    kib.sum::<u64>() * 1024
+}
+
+/// Each connection served a request, and is idle since. The limit has air: a debug build and small numbers.
+#[test]
+fn an_idle_connection_costs_little() {
+    let gateway = web2("[[route]]\nanswer = { body = \"here\" }\n").log("").start();
+    let here = gateway.here().to_string();
+    let mut warm = Lines::start("h2_holder.py", &[&here, "100"]);
+    assert_eq!(warm.hear(), json!(100));
+    let settled = |count: u64| {
+        wait_for("connections to rest", || (gateway.status()["connections"] == count).then_some(()));
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        memory(gateway.pid())
+    };
+    let before = settled(100);
+    let mut more = Lines::start("h2_holder.py", &[&here, "500"]);
+    assert_eq!(more.hear(), json!(500));
+    let after = settled(600);
+    let each = after.saturating_sub(before) / 500;
+    println!("{each} bytes for each idle connection");
+    assert!(each < 16 * 1024, "{each}");
+}

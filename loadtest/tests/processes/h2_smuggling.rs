@@ -1,0 +1,108 @@
+//! `smuggling-h2.jsonl` through the gateway to an HTTP/1.1 origin that records every byte.
+//!
+//! What must be rejected is rejected before the origin sees a byte; what arrives is well formed, and two parsers read
+//! it alike.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::data::data;
+use crate::harness::http2::Lines;
+use crate::harness::{Gateway, Origin, Setup};
+use crate::readings;
+
+/// Streams that are driven at the same time, each with an origin of its own.
+const WORKERS: usize = 8;
+
+/// Silence after which nothing of a case comes to the origin any more.
+const QUIET: Duration = Duration::from_millis(30);
+
+#[test]
+fn nothing_is_smuggled_into_http1() {
+    let Some(text) = data("smuggling-h2.jsonl") else { return };
+    let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a case")).collect();
+    assert!(cases.len() > 100);
+    let origins: Vec<Origin> = (0..WORKERS).map(|_| recorder()).collect();
+    let gateway = before(&origins);
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for (worker, origin) in origins.iter().enumerate() {
+            let (here, next, outcomes, cases) = (gateway.address(&format!("l{worker}")), &next, &outcomes, &cases);
+            scope.spawn(move || {
+                let mut client = Lines::start("h2_smuggle.py", &[&here.to_string()]);
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let answer = client.say(case);
+                    thread::sleep(QUIET);
+                    let received = taken(origin);
+                    outcomes.lock().expect("no worker panics with it").push((case, answer, received));
+                }
+            });
+        }
+    });
+    judge(&outcomes.into_inner().expect("no worker panicked with it"));
+}
+
+fn judge(outcomes: &[(&Value, Value, Vec<Vec<u8>>)]) {
+    let mut wrong = Vec::new();
+    let (mut forwarded, mut rejected) = (0, 0);
+    for (case, answer, received) in outcomes {
+        let shown: Vec<_> = received.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        let shown = format!("{}: {answer} and at the origin {shown:?}", case["id"]);
+        match case["expect"].as_str() {
+            Some("reject") if answer["marked"] == true || !received.is_empty() => {
+                wrong.push(format!("accepted {shown}"))
+            }
+            Some("reject") => rejected += 1,
+            Some("accept") if answer["marked"] != true => wrong.push(format!("refused {shown}")),
+            _ => {}
+        }
+        for bytes in received {
+            match (readings::ours(bytes), readings::theirs(bytes)) {
+                (Ok(ours), Ok(theirs)) if ours == theirs && ours.len() == 1 => forwarded += 1,
+                (ours, theirs) => wrong.push(format!("{shown}: read as {ours:?} and as {theirs:?}")),
+            }
+        }
+    }
+    println!("{rejected} rejected, {forwarded} forwarded");
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), outcomes.len());
+    assert!(rejected > 100 && forwarded >= 6, "{rejected} {forwarded}");
+}
+
+fn recorder() -> Origin {
+    Origin::with(|peer| {
+        loop {
+            let request = peer.request()?;
+            let length = if request.method == "HEAD" { "" } else { "Content-Length: 0\r\n" };
+            peer.send(format!("HTTP/1.1 200 OK\r\nx-from-the-origin: 1\r\n{length}\r\n"));
+        }
+    })
+}
+
+/// One gateway with a listener before each origin, and no second tries: a byte that is sent twice would be two
+/// readings.
+fn before(origins: &[Origin]) -> Gateway {
+    let mut text = String::new();
+    for (number, origin) in origins.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "[[listener]]\nname = \"l{number}\"\nbind = \"127.0.2.{number}:0\"\nhttp2 = {{ cleartext = true }}\n\
+             [upstream.o{number}]\nendpoints = \"{}\"\noutlier = false\n\
+             [[route]]\nname = \"r{number}\"\nlisteners = \"l{number}\"\nto = \"o{number}\"\nretry = {{ tries = 1 }}\n",
+            origin.address
+        );
+    }
+    Setup::new(text).log("").start()
+}
+
+/// What the origin received since the last time, by connection.
+fn taken(origin: &Origin) -> Vec<Vec<u8>> {
+    let streams = origin.seen.streams.lock().expect("no worker panics with it");
+    let bytes = streams.iter().map(|stream| std::mem::take(&mut *stream.lock().expect("no worker panics with it")));
+    bytes.filter(|bytes| !bytes.is_empty()).collect()
+}

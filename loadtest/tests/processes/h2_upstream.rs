@@ -1,0 +1,217 @@
+//! What endpoints of HTTP/2 may do, and what becomes of their clients.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::gateway::signal;
+use crate::harness::http2::{Lines, Origin2, ask, ask_all, counter, to, web2};
+use crate::harness::{End, Gateway, Origin, wait_for};
+
+fn before(origin: &Origin2) -> Gateway {
+    web2(to(origin.address, "2", "")).start()
+}
+
+/// The numbers of connections on which a path was asked for at the origin.
+fn connections(origin: &Origin2, path: &str) -> Vec<u64> {
+    let heads = origin.events("head");
+    heads.iter().filter(|head| head["path"] == path).filter_map(|head| head["connection"].as_u64()).collect()
+}
+
+#[test]
+fn a_refused_stream_is_asked_again() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    // It was certainly not processed, so that a POST may be sent again, too.
+    let answer = ask(&gateway, json!({ "path": "/refuse", "method": "POST" }));
+    assert_eq!((&answer["status"], &answer["text"]), (&json!(200), &json!("here")), "{answer}");
+    assert_eq!(connections(&origin, "/refuse").len(), 2);
+}
+
+#[test]
+fn what_a_goaway_does_not_cover_is_asked_again_elsewhere() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    let answer = ask(&gateway, json!({ "path": "/leave", "method": "POST" }));
+    assert_eq!((&answer["status"], &answer["text"]), (&json!(200), &json!("here")), "{answer}");
+    assert_eq!(connections(&origin, "/leave"), [1, 2]);
+}
+
+#[test]
+fn what_a_goaway_covers_is_answered_and_the_next_goes_elsewhere() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    for _ in 0..3 {
+        let answer = ask(&gateway, json!({ "path": "/retire" }));
+        assert_eq!((&answer["status"], &answer["text"]), (&json!(200), &json!("here")), "{answer}");
+    }
+    assert_eq!(connections(&origin, "/retire"), [1, 2, 3]);
+    origin.wait("closed", 3);
+}
+
+#[test]
+fn a_reset_within_an_answer_is_no_clean_end() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    for path in ["/reset", "/cut"] {
+        let answer = ask(&gateway, json!({ "path": path }));
+        assert_eq!(answer["status"], 200, "{path}: {answer}");
+        assert!(answer["ended"] == false && !answer["reset"].is_null(), "{path}: {answer}");
+        let mut client = gateway.client();
+        let answer = client.get(path);
+        assert!(matches!(answer.end, End::Aborted(_)), "{path}: {:?}", answer.end);
+    }
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+}
+
+#[test]
+fn an_http1_answer_that_breaks_off_is_no_clean_end_on_a_stream() {
+    for head in ["Content-Length: 20000", "Transfer-Encoding: chunked"] {
+        let first = if head.starts_with('C') { String::new() } else { "2710\r\n".to_owned() };
+        let origin = Origin::once(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{first}{}", "x".repeat(9_000)));
+        let gateway = web2(to(origin.address, "1.1", "")).start();
+        let answer = ask(&gateway, json!({ "path": "/" }));
+        assert!(answer["ended"] == false && !answer["reset"].is_null(), "{head}: {answer}");
+    }
+}
+
+/// A client that asks and then does as told, in a process of its own: `h2_leaver.py`.
+fn leaver(gateway: &Gateway, path: &str) -> Lines {
+    let mut client = Lines::start("h2_leaver.py", &[&gateway.here().to_string(), path]);
+    assert_eq!(client.hear(), "asked");
+    client
+}
+
+#[test]
+fn who_resets_its_stream_ends_it_at_the_origin() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    let mut client = leaver(&gateway, "/never");
+    origin.wait("request", 1);
+    client.say(&json!("reset"));
+    let reset = origin.wait("reset", 1).remove(0);
+    assert_eq!((&reset["code"], &reset["stream"]), (&json!(8), &json!(1)), "{reset}");
+    // The connection goes on, on both sides.
+    assert_eq!(client.say(&json!("ask")), json!(200));
+    assert_eq!(origin.events("opened").len(), 1);
+    assert_eq!(gateway.log(2)[0]["reason"], "client_closed");
+}
+
+#[test]
+fn who_leaves_ends_its_streams_at_the_origin() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    let mut client = leaver(&gateway, "/never");
+    origin.wait("request", 1);
+    client.say(&json!("leave"));
+    origin.wait("reset", 1);
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+}
+
+#[test]
+fn who_resets_its_stream_closes_the_connection_of_http1() {
+    let origin = Origin::with(|peer| {
+        let request = peer.request()?;
+        if request.target == "/never" {
+            assert!(peer.read_to_end().is_empty());
+            return Ok(());
+        }
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        Ok(())
+    });
+    let gateway = web2(to(origin.address, "1.1", "")).start();
+    let mut client = leaver(&gateway, "/never");
+    wait_for("the request", || (origin.count() == 1).then_some(()));
+    client.say(&json!("reset"));
+    assert!(crate::harness::origin::wait_idle(&origin.seen), "the origin works for nobody");
+    assert_eq!(client.say(&json!("ask")), json!(200));
+}
+
+/// Bytes of memory that a process holds.
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it says");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+}
+
+/// A client that reads nothing while the origin would send 50 MB on each of so many streams.
+fn stays_small(origin: std::net::SocketAddr, http: &str) {
+    let gateway = web2(to(origin, http, "")).start();
+    for _ in 0..3 {
+        assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    }
+    let before = memory(gateway.pid());
+    let mut client = leaver(&gateway, "/bytes/50000000");
+    for _ in 0..7 {
+        client.say(&json!("more"));
+    }
+    let mut most = 0;
+    let until = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < until {
+        most = most.max(memory(gateway.pid()));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let grown = most.saturating_sub(before);
+    println!("{http}: {} KiB before, {} KiB more with eight stalled answers", before / 1024, grown / 1024);
+    assert!(grown < 8 << 20, "{grown} bytes more");
+    // And once it reads, everything comes.
+    assert_eq!(client.say(&json!("read")), json!(50_000_000));
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_fill_the_memory() {
+    let origin = Origin2::start();
+    stays_small(origin.address, "2");
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_fill_the_memory_from_http1() {
+    let origin = Origin::answering(|request| {
+        let count = request.target.strip_prefix("/bytes/").map_or(4, |count| count.parse().unwrap_or(4));
+        crate::harness::origin::ok(vec![b'x'; count])
+    });
+    stays_small(origin.address, "1.1");
+}
+
+/// What the origin does not read is not taken from the client either.
+#[test]
+fn an_origin_that_does_not_read_stops_the_client() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    let before = memory(gateway.pid());
+    let mut client = leaver(&gateway, "/here");
+    let sent = client.say(&json!("upload")).as_u64().expect("a count");
+    let came = origin.events("data").last().and_then(|data| data["length"].as_u64()).unwrap_or(0);
+    let grown = memory(gateway.pid()).saturating_sub(before);
+    println!("{sent} bytes were taken, {came} arrived, {grown} bytes more memory");
+    assert!(sent < 2 << 20 && came <= sent, "{sent} {came}");
+    assert!(grown < 4 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn many_streams_share_few_connections() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    let requests: Vec<Value> = (0..90).map(|_| json!({ "path": "/slow/300" })).collect();
+    let started = Instant::now();
+    let came = ask_all(gateway.here(), &json!(requests));
+    assert!(came["answers"].as_array().expect("a list").iter().all(|answer| answer["text"] == "slow"), "{came}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(origin.events("opened").len(), 1);
+}
+
+#[test]
+fn an_origin_that_is_gone_is_a_502_and_its_return_is_noticed() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    signal(origin.pid(), "KILL");
+    origin.wait_gone();
+    let answer = ask(&gateway, json!({ "path": "/here" }));
+    assert!(matches!(answer["status"].as_u64(), Some(502 | 503)), "{answer}");
+    assert_eq!(counter(&gateway, "turnpike_http2_connections_total"), 2);
+}

@@ -1,0 +1,51 @@
+//! `websocket` of a route.
+
+use crate::config::compile::Compiler;
+use crate::config::place::{Place, Placed};
+use crate::config::plan::WebSocketPlan;
+use crate::config::report::Report;
+use crate::config::spec::route::{RouteSpec, WebSocketSpec};
+use crate::config::spec::scalar;
+use crate::policy::gcra::Rate;
+
+impl Compiler<'_> {
+    /// Compiles what holds of a route's WebSockets; it is idle where the route lets none through.
+    pub(super) fn websocket(&mut self, route: &RouteSpec, place: Place) -> Option<WebSocketPlan> {
+        let spec = &route.websocket;
+        if !route.upgrade && *spec != WebSocketSpec::default() {
+            let report = Report::warning(place, "`websocket` does nothing here");
+            self.faults.push(report.label("this route has `upgrade = false`"));
+        }
+        let any = spec.origins.iter().any(|origin| origin.value == "*");
+        let origins = match any {
+            true => Some(Vec::new()),
+            false => {
+                let rules: Vec<_> = spec.origins.iter().map(|origin| self.origin(origin)).collect();
+                rules.into_iter().collect()
+            }
+        };
+        if let Some(ping) = spec.ping.as_ref().filter(|ping| ping.value.0.is_zero()) {
+            self.error(ping.place, "a ping needs some silence before it");
+        }
+        let message_rate = match &spec.rate {
+            Some(rate) => self.message_rate(rate).map(Some),
+            None => Some(None),
+        };
+        Some(WebSocketPlan {
+            origins: origins?,
+            ping: spec.ping.as_ref().map(|ping| ping.value.0),
+            message_bytes_max: spec.message.clone().some().map_or(u64::MAX, |size| size.0),
+            message_rate: message_rate?,
+        })
+    }
+
+    fn message_rate(&mut self, spec: &Placed<scalar::Rate>) -> Option<Rate> {
+        let parts = spec.value.0;
+        let count = u32::try_from(parts.count).ok();
+        let rate = count.and_then(|count| Rate::new(count, parts.per, count));
+        if rate.is_none() {
+            self.error(spec.place, "a limit is 1 to 4294967295 messages in at most 366 days");
+        }
+        rate
+    }
+}

@@ -1,0 +1,506 @@
+//! A client of HTTP/2: several requests at once on one connection, every byte of every answer checked, streams reset at
+//! any point, windows that open late or never.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::base::Rng;
+use crate::net::sim::{Sim, SimStream};
+use crate::net::{Net, Stream};
+use crate::sim::common::Common;
+use crate::sim::h2::message::{self, Request};
+use crate::sim::h2::peer::{Manner, News, Peer};
+use crate::sim::ledger::{Ask, Outcome, Reply, Spoken};
+use crate::sim::origin;
+use crate::sim::tag::{Check, Tag};
+use crate::sim::talk::{Framing, Head, Trouble};
+use crate::wire::h2::connection::{Connection, Ending};
+use crate::wire::h2::frame::{self, ErrorCode, Kind};
+use crate::wire::h2::settings;
+use crate::wire::h2::stream::Key;
+
+/// Asks on one connection until it has asked enough, or the connection is over.
+pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+    let scenario = &common.scenario;
+    let config = Rc::new(scenario.http2(rng));
+    let calm = common.demands.all_answered;
+    let manner =
+        Manner { reads: scenario.pace_two(rng), writes: scenario.pace_two(rng), patience: scenario.patience(), calm };
+    let peer = Peer::start(sim, stream, Connection::client(config, sim.now()), manner);
+    let client = Rc::new(Client {
+        common: common.clone(),
+        sim: sim.clone(),
+        peer: peer.clone(),
+        outstanding: RefCell::default(),
+        running: Cell::new(0),
+        closing: Cell::new(false),
+    });
+    if calm || rng.chance(500) {
+        peer.settle().await;
+    }
+    let count = 1 + rng.below(2 * scenario.requests);
+    for _ in 0..count {
+        let room = || {
+            let full = client.running.get() >= scenario.streams;
+            let never = client.closing.get() || peer.is_ended() || peer.ask(Connection::is_going);
+            (never || (!full && peer.may_open())).then_some(())
+        };
+        peer.latch.wait(room).await;
+        if client.closing.get() || !peer.may_open() {
+            break;
+        }
+        client.begin(rng);
+        if rng.chance(300) {
+            sim.sleep_until(sim.now().after_ms(rng.below(200))).await;
+        }
+        if rng.chance(100) {
+            noise(&peer, rng);
+        }
+    }
+    peer.latch.wait(|| (client.running.get() == 0).then_some(())).await;
+    if !rng.chance(scenario.lingers) {
+        say_farewell(&peer, rng);
+    }
+    // Or else the gateway must close a silent connection by itself.
+    peer.over().await;
+}
+
+/// Frames that mean nothing, or that no answer depends on.
+fn noise(peer: &Peer, rng: &mut Rng) {
+    let table = rng.below(5_000) as u32;
+    match rng.below(4) {
+        0 => peer.say_raw(|out| settings::write(out, &[(settings::HEADER_TABLE_SIZE, table), (0xAAAA, 7)])),
+        1 => peer.say_raw(|out| frame::header(out, 0, Kind::Unknown, 0xFF, 0)),
+        2 => peer.say_raw(|out| {
+            frame::header(out, 4 + 3, Kind::PriorityUpdate, 0, 0);
+            out.extend_from_slice(&[0, 0, 0, 1]);
+            out.extend_from_slice(b"u=1");
+        }),
+        _ => peer.act(|machine| machine.ping(7)),
+    }
+}
+
+fn say_farewell(peer: &Peer, rng: &mut Rng) {
+    match rng.below(3) {
+        0 => peer.abort(),
+        1 => peer.finish(),
+        _ => {
+            peer.act(|machine| machine.go_away(ErrorCode::NoError));
+            peer.finish();
+        }
+    }
+}
+
+/// What the tasks of one connection share.
+struct Client {
+    common: Rc<Common>,
+    sim: Sim,
+    peer: Rc<Peer>,
+    /// Asked and not yet answered.
+    outstanding: RefCell<BTreeSet<u64>>,
+    running: Cell<usize>,
+    /// No more requests.
+    closing: Cell<bool>,
+}
+
+/// How one exchange goes wrong by its client's doing.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    /// It does not.
+    Whole,
+    /// It ends when so many bytes of the request's body are sent.
+    LeavesSending(u64),
+    /// It ends when so many bytes of the answer's body have come.
+    LeavesReading(u64),
+    /// It ends after so many milliseconds.
+    LeavesAfter(u64),
+    /// The request's body stops after so many bytes, and the gateway must not wait for ever.
+    StallsSending(u64),
+    /// No window ever opens, and the gateway must not wait for ever.
+    StallsReading,
+}
+
+/// One exchange.
+struct Exchange {
+    client: Rc<Client>,
+    id: u64,
+    key: Key,
+    ask: Ask,
+    plan: Plan,
+    rng: RefCell<Rng>,
+    /// The gateway said that the body may come, or has answered.
+    go_on: Cell<bool>,
+    uploading: Cell<bool>,
+    over: Cell<bool>,
+}
+
+impl Client {
+    /// Fails the run where a rule of the ledger is broken.
+    fn held<T>(&self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|broken| self.sim.fail(broken)).ok()
+    }
+
+    /// Opens a stream and lets its exchange run.
+    fn begin(self: &Rc<Self>, rng: &mut Rng) {
+        let ask = self.draw(rng);
+        let plan = self.plan(&ask, rng);
+        let id = self.common.ledger.borrow_mut().begin(ask.clone());
+        let path = ask.to.path(id);
+        let fields = fields(id, &ask, rng);
+        let ends = ask.length == 0;
+        let request = Request { method: ask.method, path: &path, fields: &fields };
+        let ending = if ends { Ending::Last } else { Ending::More };
+        let Some(key) = self.peer.open(ending, |out, encoder| request.write(out, encoder)) else {
+            return self.sim.fail("a stream that may be opened was not");
+        };
+        self.outstanding.borrow_mut().insert(id);
+        self.running.set(self.running.get() + 1);
+        let exchange = Rc::new(Exchange {
+            client: self.clone(),
+            id,
+            key,
+            ask,
+            plan,
+            rng: RefCell::new(Rng::new(rng.next_u64())),
+            go_on: Cell::new(false),
+            uploading: Cell::new(!ends),
+            over: Cell::new(false),
+        });
+        if !ends {
+            self.sim.spawn(exchange.clone().upload());
+        }
+        if let Plan::LeavesAfter(millis) = plan {
+            self.sim.spawn(exchange.clone().leave_after(millis));
+        }
+        self.sim.spawn(exchange.run());
+    }
+
+    fn draw(&self, rng: &mut Rng) -> Ask {
+        let scenario = &self.common.scenario;
+        let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
+        let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
+        // A POST without content is as little idempotent as one with it.
+        let bare = with_body && rng.chance(300);
+        let length = if with_body && !bare { 1 + rng.below(scenario.body_max) } else { 0 };
+        let framing = match with_body {
+            _ if bare => Framing::Length(0),
+            false => Framing::Empty,
+            true if rng.chance(500) => Framing::Length(length),
+            true => Framing::Chunked,
+        };
+        let to = if scenario.direct || rng.chance(500) { Spoken::Two } else { Spoken::One };
+        Ask {
+            by: Spoken::Two,
+            to,
+            method,
+            length,
+            framing,
+            old: false,
+            expects: length > 0 && rng.chance(200),
+            upgrades: false,
+            last: false,
+            trailers: framing == Framing::Chunked && rng.chance(200),
+            entitled: self.peer.is_settled() || !scenario.drains_early,
+        }
+    }
+
+    fn plan(&self, ask: &Ask, rng: &mut Rng) -> Plan {
+        let scenario = &self.common.scenario;
+        if rng.chance(scenario.leaves) {
+            return match rng.below(3) {
+                0 if ask.length > 0 => Plan::LeavesSending(rng.below(ask.length + 1)),
+                1 => {
+                    let most = [5, 200, 5_000][rng.below(3) as usize];
+                    Plan::LeavesAfter(rng.below(most))
+                }
+                _ => Plan::LeavesReading(rng.below(scenario.body_max + 1)),
+            };
+        }
+        if rng.chance(scenario.stalls) {
+            let sends = ask.length > 0 && rng.chance(500);
+            return if sends { Plan::StallsSending(rng.below(ask.length)) } else { Plan::StallsReading };
+        }
+        Plan::Whole
+    }
+}
+
+/// The fields of a request, some of them only to fill tables.
+fn fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
+    let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
+    if rng.chance(700) {
+        fields.push(("x-note".to_owned(), origin::note(id)));
+    }
+    for number in 0..rng.below(4) {
+        fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));
+    }
+    if let Framing::Length(length) = ask.framing {
+        fields.push(("content-length".to_owned(), length.to_string()));
+    }
+    if ask.expects {
+        fields.push(("expect".to_owned(), "100-continue".to_owned()));
+    }
+    if rng.chance(300) {
+        fields.push(("te".to_owned(), "trailers".to_owned()));
+    }
+    fields
+}
+
+impl Exchange {
+    async fn run(self: Rc<Self>) {
+        let answered = self.answer().await;
+        match answered {
+            Ok(()) | Err(Trouble::Enough) => {}
+            Err(Trouble::Cut | Trouble::Reset) => self.end(Outcome::Broken),
+            Err(Trouble::Late) => {
+                self.client.sim.fail(format!("exchange {}: the gateway let its client wait for ever", self.id));
+            }
+            Err(Trouble::Malformed(what)) => {
+                self.client.sim.fail(format!("exchange {}: the gateway sent {what}", self.id));
+            }
+        }
+        self.go_on.set(true);
+        self.over.set(true);
+        let Client { peer, running, outstanding, .. } = &*self.client;
+        peer.latch.notify();
+        peer.latch.wait(|| (!self.uploading.get()).then_some(())).await;
+        outstanding.borrow_mut().remove(&self.id);
+        peer.forget(self.key);
+        running.set(running.get() - 1);
+        peer.latch.notify();
+    }
+
+    fn end(&self, outcome: Outcome) {
+        let told = self.client.common.ledger.borrow_mut().end(self.id, outcome);
+        self.client.held(told);
+    }
+
+    /// Reads the answer to its end.
+    async fn answer(&self) -> Result<(), Trouble> {
+        let head = loop {
+            match self.client.peer.hear(self.key).await? {
+                News::Head(head, _) => break head,
+                News::Interim(head) => {
+                    self.check_exchange(&head)?;
+                    self.go_on();
+                }
+                News::Reset(ErrorCode::RefusedStream) => {
+                    if self.client.common.demands.all_answered && !self.client.common.drains.get() {
+                        return Err(Trouble::Malformed("REFUSED_STREAM to a client that keeps its limits".to_owned()));
+                    }
+                    self.end(Outcome::Unserved);
+                    return Ok(());
+                }
+                News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
+                News::Reset(_) => return Err(Trouble::Reset),
+                News::Lost => return Err(Trouble::Cut),
+                News::Data(_) | News::End(_) => return Err(Trouble::Malformed("content without a head".to_owned())),
+            }
+        };
+        self.go_on();
+        let status: Option<u16> = head.start.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| Trouble::Malformed(format!("the status in {:?}", head.start)))?;
+        if head.value("x-hop")?.is_some() {
+            return Err(Trouble::Malformed("a field that concerned another connection".to_owned()));
+        }
+        match self.check_exchange(&head)? {
+            Some(_) => self.passed_on(&head, status).await,
+            None => {
+                self.take(None, &head, status).await?;
+                self.end(Outcome::Refused(status));
+                self.hear_out().await
+            }
+        }
+    }
+
+    fn check_exchange(&self, head: &Head) -> Result<Option<u64>, Trouble> {
+        let named = head.number("x-exchange")?;
+        if named.is_some_and(|other| other != self.id) {
+            return Err(Trouble::Malformed(format!("an answer of another exchange: {head:?}")));
+        }
+        if head.value("x-note")?.is_some_and(|told| told != origin::note(self.id)) {
+            return Err(Trouble::Malformed(format!("a field that changed on its way: {head:?}")));
+        }
+        Ok(named)
+    }
+
+    fn go_on(&self) {
+        self.go_on.set(true);
+        self.client.peer.latch.notify();
+    }
+
+    /// An answer that an origin made.
+    async fn passed_on(&self, head: &Head, status: u16) -> Result<(), Trouble> {
+        let ledger = &self.client.common.ledger;
+        let number = head.number("x-attempt")?.unwrap_or(0) as u32;
+        let told = ledger.borrow_mut().answering(self.id, number, status);
+        let reply = self.client.held(told).ok_or(Trouble::Enough)?;
+        let trailers = self.take(Some((number, reply)), head, status).await?;
+        if reply.trailers && reply.framing == Framing::Chunked && trailers.is_empty() {
+            return Err(Trouble::Malformed("an answer without its trailers".to_owned()));
+        }
+        let done = match self.is_bare(status) {
+            true => ledger.borrow_mut().end(self.id, Outcome::Answered(status)),
+            // The end of a stream is as clear as that of a chunked body.
+            false => ledger.borrow_mut().complete(self.id, number, Framing::Chunked),
+        };
+        self.client.held(done);
+        self.hear_out().await
+    }
+
+    fn is_bare(&self, status: u16) -> bool {
+        self.ask.method == "HEAD" || status == 204 || status == 304
+    }
+
+    /// Takes a body to its end: an origin's, or the gateway's own.
+    async fn take(
+        &self,
+        made: Option<(u32, Reply)>,
+        head: &Head,
+        status: u16,
+    ) -> Result<Vec<(String, String)>, Trouble> {
+        let Client { peer, common, .. } = &*self.client;
+        let mut check = made.map(|(number, _)| Check::new(Tag { exchange: self.id, attempt: number }));
+        let mut seen = 0;
+        let trailers = loop {
+            let left = matches!(self.plan, Plan::LeavesReading(at) if seen >= at);
+            if left {
+                self.leave();
+            }
+            match peer.hear(self.key).await? {
+                News::Data(bytes) => {
+                    seen += bytes.len() as u64;
+                    if let Some(check) = &mut check {
+                        check.take(&bytes).map_err(Trouble::Malformed)?;
+                        self.client.held(common.ledger.borrow_mut().delivered(self.id, bytes.len() as u64));
+                    }
+                    if !matches!(self.plan, Plan::StallsReading) {
+                        self.dawdle().await;
+                        peer.release(self.key, bytes.len());
+                    }
+                }
+                News::End(trailers) => break trailers,
+                News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
+                News::Reset(_) => return Err(Trouble::Reset),
+                News::Lost => return Err(Trouble::Cut),
+                News::Head(..) | News::Interim(_) => return Err(Trouble::Malformed("a second head".to_owned())),
+            }
+        };
+        let said = if self.is_bare(status) { Some(0) } else { head.number("content-length")? };
+        if said.is_some_and(|length| length != seen) {
+            return Err(Trouble::Malformed(format!("{seen} bytes of content where {said:?} were said")));
+        }
+        Ok(trailers)
+    }
+
+    /// Lets a window wait.
+    async fn dawdle(&self) {
+        let pause = {
+            let mut rng = self.rng.borrow_mut();
+            let scenario = &self.client.common.scenario;
+            if rng.chance(scenario.pauses) { rng.below(2_000) } else { 0 }
+        };
+        if pause > 0 {
+            let sim = &self.client.sim;
+            sim.sleep_until(sim.now().after_ms(pause)).await;
+        }
+    }
+
+    /// The stream itself must end, too: by our last byte, or by the gateway's reset.
+    async fn hear_out(&self) -> Result<(), Trouble> {
+        let Client { peer, .. } = &*self.client;
+        let stalls = matches!(self.plan, Plan::StallsSending(_));
+        while self.uploading.get() || (stalls && !peer.is_over(self.key)) {
+            let until = self.client.sim.now().after(self.client.common.scenario.patience());
+            let over = || (peer.is_over(self.key) || !(self.uploading.get() || stalls)).then_some(());
+            peer.latch.wait_until(&self.client.sim, until, over).await.ok_or(Trouble::Late)?;
+            if peer.is_over(self.key) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn upload(self: Rc<Self>) {
+        match self.send_body().await {
+            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
+            Err(Trouble::Late) => {
+                self.client.sim.fail(format!("exchange {}: nobody takes its body, for ever", self.id));
+            }
+            Err(Trouble::Malformed(what)) => self.client.sim.fail(what),
+        }
+        self.uploading.set(false);
+        self.client.peer.latch.notify();
+    }
+
+    async fn send_body(&self) -> Result<(), Trouble> {
+        let Client { peer, common, sim, .. } = &*self.client;
+        if self.ask.expects {
+            // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
+            peer.latch.wait_until(sim, sim.now().after_ms(1_000), || self.go_on.get().then_some(())).await;
+        }
+        let end = match self.plan {
+            Plan::LeavesSending(at) | Plan::StallsSending(at) => at,
+            Plan::Whole | Plan::LeavesReading(_) | Plan::LeavesAfter(_) | Plan::StallsReading => self.ask.length,
+        };
+        let whole = end == self.ask.length && !matches!(self.plan, Plan::LeavesSending(_));
+        // The end may come with the last bytes, or alone.
+        let apart = self.ask.trailers || self.rng.borrow_mut().chance(300);
+        let tag = Tag { exchange: self.id, attempt: 0 };
+        let mut at = 0;
+        while at < end {
+            let count = (1 + self.rng.borrow_mut().below(PIECE_MAX)).min(end - at);
+            let mut piece = vec![0; count as usize];
+            tag.fill(at, &mut piece);
+            let last = whole && !apart && at + count == end;
+            peer.send(self.key, &piece, if last { Ending::Last } else { Ending::More }).await?;
+            at += count;
+            let told = common.ledger.borrow_mut().sent(self.id, at);
+            self.client.held(told);
+            self.dawdle().await;
+        }
+        if matches!(self.plan, Plan::LeavesSending(_)) {
+            self.leave();
+        }
+        if !whole || !apart {
+            return Ok(());
+        }
+        match self.ask.trailers && !peer.is_over(self.key) {
+            // A stream that is over needs no trailers.
+            true => peer.act(|machine| machine.send_trailers(self.key, message::trailers)).map_err(|_| Trouble::Reset),
+            false => peer.send(self.key, &[], Ending::Last).await,
+        }
+    }
+
+    async fn leave_after(self: Rc<Self>, millis: u64) {
+        let sim = &self.client.sim;
+        sim.sleep_until(sim.now().after_ms(millis)).await;
+        if !self.over.get() {
+            self.leave();
+        }
+    }
+
+    /// Goes away in one of the ways that clients do: from this stream, or from all.
+    fn leave(&self) {
+        let Client { peer, common, outstanding, closing, .. } = &*self.client;
+        if self.over.get() {
+            return;
+        }
+        let way = self.rng.borrow_mut().below(8);
+        if way > 1 {
+            common.ledger.borrow_mut().give_up(self.id);
+            return peer.reset(self.key, if way == 2 { ErrorCode::NoError } else { ErrorCode::Cancel });
+        }
+        outstanding.borrow().iter().for_each(|id| common.ledger.borrow_mut().give_up(*id));
+        closing.set(true);
+        if way == 0 {
+            peer.abort();
+        } else {
+            peer.finish();
+            peer.stream.stop_reading();
+        }
+    }
+}
+
+/// Bytes of one piece of a body at most.
+const PIECE_MAX: u64 = 12_000;

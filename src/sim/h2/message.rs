@@ -1,0 +1,117 @@
+//! Heads and trailers as field blocks, and what was read of them, judged once more by plain rules.
+
+use crate::sim::talk::{Head, Trouble};
+use crate::wire::h2::Section;
+use crate::wire::h2::hpack::{Encoder, Mark};
+use crate::wire::h2::section::Pseudo;
+
+/// Fields that concern a connection (RFC 9113 section 8.2.2).
+const CONNECTION: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+/// A request as its client writes it.
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// Fields.
+    pub fields: &'a [(String, String)],
+}
+
+impl Request<'_> {
+    /// Appends its block.
+    pub fn write(&self, out: &mut Vec<u8>, encoder: &mut Encoder) {
+        encoder.begin(out);
+        encoder.method(out, self.method.as_bytes());
+        encoder.scheme(out, b"http");
+        encoder.authority(out, b"origin.test");
+        encoder.path(out, self.path.as_bytes());
+        fields(out, encoder, self.fields);
+    }
+}
+
+/// Appends an answer's block.
+pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, status: u16, lines: &[(String, String)]) {
+    encoder.begin(out);
+    encoder.status(out, status);
+    fields(out, encoder, lines);
+}
+
+/// Appends the block of trailers.
+pub fn trailers(out: &mut Vec<u8>, encoder: &mut Encoder) {
+    encoder.begin(out);
+    fields(out, encoder, &[("x-trailer".to_owned(), "here".to_owned())]);
+}
+
+fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
+    for (name, value) in lines {
+        // Some of them keep themselves out of every table.
+        let mark = if value.len() % 5 == 0 { Mark::NeverIndexed } else { Mark::Ordinary };
+        encoder.field_in_any_case(out, name.as_bytes(), value.as_bytes(), mark);
+    }
+}
+
+/// A request's head, with a first line as HTTP/1.1 has it and `host` among the fields.
+pub fn read_request(section: &Section) -> Result<Head, Trouble> {
+    let pseudo = |which| pseudo(section, which);
+    let (Some(method), Some(path)) = (pseudo(Pseudo::Method)?, pseudo(Pseudo::Path)?) else {
+        return Err(Trouble::Malformed("a request without method or path".to_owned()));
+    };
+    if pseudo(Pseudo::Scheme)?.as_deref() != Some("http") || pseudo(Pseudo::Status)?.is_some() {
+        return Err(Trouble::Malformed("a request with wrong pseudo-fields".to_owned()));
+    }
+    let mut fields = read_fields(section)?;
+    if let Some(authority) = pseudo(Pseudo::Authority)? {
+        // Both may stand there, but must agree (RFC 9113 section 8.3.1).
+        if fields.iter().any(|(name, value)| name == "host" && *value != authority) {
+            return Err(Trouble::Malformed("`host` and `:authority` differ".to_owned()));
+        }
+        fields.retain(|(name, _)| name != "host");
+        fields.push(("host".to_owned(), authority));
+    }
+    Ok(Head { start: format!("{method} {path} HTTP/1.1"), fields })
+}
+
+/// The head of an answer, with a first line as HTTP/1.1 has it.
+pub fn read_response(section: &Section) -> Result<Head, Trouble> {
+    let Some(status) = pseudo(section, Pseudo::Status)? else {
+        return Err(Trouble::Malformed("an answer without a status".to_owned()));
+    };
+    if pseudo(section, Pseudo::Path)?.is_some() || pseudo(section, Pseudo::Method)?.is_some() {
+        return Err(Trouble::Malformed("an answer with a request's pseudo-fields".to_owned()));
+    }
+    Ok(Head { start: format!("HTTP/1.1 {status} "), fields: read_fields(section)? })
+}
+
+/// Trailers.
+pub fn read_trailers(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
+    for (which, name) in Pseudo::ALL {
+        if section.pseudo(which).is_some() {
+            return Err(Trouble::Malformed(format!("{} in trailers", String::from_utf8_lossy(name))));
+        }
+    }
+    read_fields(section)
+}
+
+fn pseudo(section: &Section, which: Pseudo) -> Result<Option<String>, Trouble> {
+    section.pseudo(which).map(|span| text(span.of(&section.bytes))).transpose()
+}
+
+fn read_fields(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
+    let mut fields = Vec::new();
+    for field in &section.fields.list {
+        let (name, value) = (text(field.name.of(&section.bytes))?, text(field.value.of(&section.bytes))?);
+        let proper = !name.is_empty() && !name.contains(|letter: char| letter.is_ascii_uppercase() || letter == ':');
+        let clean = !value.contains(['\r', '\n', '\0']) && value.trim_matches([' ', '\t']) == value;
+        let te = name != "te" || value == "trailers";
+        if !proper || !clean || !te || CONNECTION.contains(&&*name) {
+            return Err(Trouble::Malformed(format!("a field that HTTP/2 does not have: {name:?}: {value:?}")));
+        }
+        fields.push((name, value));
+    }
+    Ok(fields)
+}
+
+fn text(bytes: &[u8]) -> Result<String, Trouble> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Trouble::Malformed(format!("a field that is no text: {bytes:?}")))
+}

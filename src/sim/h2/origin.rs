@@ -1,0 +1,510 @@
+//! An origin of HTTP/2: serves many streams at once, and misbehaves as the scenario says: refuses, resets, says GOAWAY
+//! at any time, answers early, opens windows late, cuts connections.
+//!
+//! What it refuses, by RST_STREAM or by a GOAWAY that does not cover it, never counts as an attempt: so the ledger finds
+//! a gateway that does not send it again, or that sends again what was not refused.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::base::Rng;
+use crate::net::Net;
+use crate::net::sim::{Sim, SimStream};
+use crate::sim::common::Common;
+use crate::sim::h2::message;
+use crate::sim::h2::peer::{Manner, News, Peer};
+use crate::sim::ledger::{Ask, Reply};
+use crate::sim::origin::{note, recognise};
+use crate::sim::tag::{Check, Tag};
+use crate::sim::talk::{Framing, Head, Trouble};
+use crate::wire::h2::connection::{Connection, Ending};
+use crate::wire::h2::frame::{self, ErrorCode, Kind};
+use crate::wire::h2::hpack::Encoder;
+use crate::wire::h2::stream::Key;
+
+/// What an origin does with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Reads it, answers it.
+    Right,
+    /// Answers while it reads it.
+    Duplex,
+    /// Answers before it has read the body, then reads the rest.
+    Early,
+    /// Answers before it has read the body, then tells the client to stop (RFC 9113 section 8.1).
+    EarlyReset,
+    /// Resets instead of answering.
+    Reset,
+    /// Ends the connection instead of answering.
+    Close,
+    /// Breaks the connection instead of answering.
+    Abort,
+    /// Never answers.
+    Silent,
+    /// Breaks off within the answer's body: the stream, or the connection.
+    BreakOff,
+    /// Answers with a head that is none.
+    Nonsense,
+    /// Breaks a rule of the whole connection.
+    Violation,
+    /// Answers 503, which the route tries again.
+    Unavailable,
+    /// Says GOAWAY and names an earlier stream as its last.
+    Disown,
+}
+
+const MISDEEDS: [Deed; 12] = [
+    Deed::EarlyReset,
+    Deed::Reset,
+    Deed::Reset,
+    Deed::Reset,
+    Deed::Close,
+    Deed::Abort,
+    Deed::Silent,
+    Deed::BreakOff,
+    Deed::Nonsense,
+    Deed::Violation,
+    Deed::Unavailable,
+    Deed::Disown,
+];
+
+/// One connection.
+struct Served {
+    common: Rc<Common>,
+    sim: Sim,
+    number: usize,
+    peer: Rc<Peer>,
+    /// Streams above this one are not processed: GOAWAY said so.
+    last: Cell<u32>,
+    /// The highest stream that is processed.
+    highest: Cell<u32>,
+    going: Cell<bool>,
+    running: Cell<usize>,
+}
+
+/// One request.
+struct Exchange {
+    served: Rc<Served>,
+    key: Key,
+    tag: Tag,
+    ask: Ask,
+    rng: RefCell<Rng>,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
+    let scenario = &common.scenario;
+    let manner = Manner {
+        reads: scenario.pace_two(&mut rng),
+        writes: scenario.pace_two(&mut rng),
+        patience: scenario.patience(),
+        calm: common.demands.all_answered,
+    };
+    let config = Rc::new(scenario.http2(&mut rng));
+    let peer = Peer::start(&sim, stream, Connection::server(config, sim.now()), manner);
+    let served = Rc::new(Served {
+        common: common.clone(),
+        sim: sim.clone(),
+        number,
+        peer: peer.clone(),
+        last: Cell::new(u32::MAX),
+        highest: Cell::new(0),
+        going: Cell::new(false),
+        running: Cell::new(0),
+    });
+    while let Some(key) = peer.arrival().await {
+        if key.id() > served.last.get() {
+            continue;
+        }
+        served.running.set(served.running.get() + 1);
+        sim.spawn(served.clone().request(key, Rng::new(rng.next_u64())));
+        if rng.chance(scenario.goaways) && !served.going.replace(true) {
+            sim.spawn(served.clone().go_away());
+        }
+    }
+    peer.latch.wait(|| (served.running.get() == 0).then_some(())).await;
+    peer.over().await;
+}
+
+impl Served {
+    /// Goes as RFC 9113 section 6.8 wants it: an announcement, a round trip, the last stream, and an end behind it.
+    async fn go_away(self: Rc<Self>) {
+        self.sim.note("goes away");
+        self.peer.act(Connection::announce_going);
+        self.peer.round_trip().await;
+        self.peer.act(|machine| machine.go_away(ErrorCode::NoError));
+        let drained = || (self.peer.is_ended() || self.peer.ask(Connection::is_drained)).then_some(());
+        self.peer.latch.wait(drained).await;
+        self.peer.finish();
+    }
+
+    async fn request(self: Rc<Self>, key: Key, rng: Rng) {
+        match self.clone().answer(key, rng).await {
+            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
+            Err(Trouble::Late) => self.sim.fail("a stream to an origin was left waiting for ever"),
+            Err(Trouble::Malformed(what)) => self.sim.fail(format!("the gateway sent an origin {what}")),
+        }
+        self.peer.forget(key);
+        self.running.set(self.running.get() - 1);
+        self.peer.latch.notify();
+    }
+
+    async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), Trouble> {
+        let News::Head(head, ending) = self.peer.hear(key).await? else { return Err(Trouble::Reset) };
+        let ended = ending == Ending::Last;
+        let framing = head.framing(if ended { Framing::Empty } else { Framing::Chunked })?;
+        let (id, ask, framing) = recognise(&self.common, &head, framing)?;
+        if key.id() > self.last.get() {
+            return self.ignore(id, key).await;
+        }
+        if self.refuses(id, ended, &mut rng)? {
+            self.peer.reset(key, ErrorCode::RefusedStream);
+            return Ok(());
+        }
+        let deed = match self.deed(framing, &mut rng) {
+            Deed::Disown if key.id() < self.highest.get() || self.going.get() => Deed::Reset,
+            deed => deed,
+        };
+        if deed == Deed::Disown {
+            self.disown(key, &mut rng);
+            return self.ignore(id, key).await;
+        }
+        self.highest.set(key.id().max(self.highest.get()));
+        let told = self.common.ledger.borrow_mut().attempt(id, self.number);
+        let tag = Tag { exchange: id, attempt: self.held(told)? };
+        let exchange = Exchange { served: self, key, tag, ask, rng: RefCell::new(rng) };
+        exchange.run(deed, framing, &head).await
+    }
+
+    /// Fails the run where a rule of the ledger is broken.
+    fn held<T>(&self, result: Result<T, String>) -> Result<T, Trouble> {
+        result.map_err(Trouble::Malformed)
+    }
+
+    /// In a calm world only what a gateway can send again without having kept it, and not for ever.
+    fn refuses(&self, id: u64, ended: bool, rng: &mut Rng) -> Result<bool, Trouble> {
+        let calm = self.common.demands.all_answered;
+        let bearable = !calm || (ended && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
+        if !bearable || !rng.chance(self.common.scenario.refusals) {
+            return Ok(false);
+        }
+        let told = self.common.ledger.borrow_mut().refuse(id);
+        self.held(told).map(|_| true)
+    }
+
+    fn deed(&self, framing: Framing, rng: &mut Rng) -> Deed {
+        let scenario = &self.common.scenario;
+        if rng.chance(scenario.misdeeds) {
+            let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
+            // Without a gateway nobody would give up on it, or keep it from the client.
+            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense | Deed::Violation | Deed::Disown);
+            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
+        }
+        let early = framing != Framing::Empty && !self.common.demands.all_answered && rng.chance(50);
+        match early {
+            true => Deed::Early,
+            false if framing != Framing::Empty && rng.chance(200) => Deed::Duplex,
+            false => Deed::Right,
+        }
+    }
+
+    /// Names the stream before this one as the last. What runs below it goes on, or is cut.
+    fn disown(&self, key: Key, rng: &mut Rng) {
+        self.sim.note(format!("disowns stream {}", key.id()));
+        self.going.set(true);
+        let last = key.id().saturating_sub(2).min(self.last.get());
+        self.last.set(last);
+        self.peer.say_raw(|out| frame::go_away(out, last, ErrorCode::NoError));
+        if rng.chance(300) {
+            self.peer.finish();
+        }
+    }
+
+    /// A GOAWAY did not cover this stream. The gateway must end the connection when its last stream has ended.
+    async fn ignore(&self, id: u64, key: Key) -> Result<(), Trouble> {
+        let told = self.common.ledger.borrow_mut().refuse(id);
+        self.held(told)?;
+        while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
+        Ok(())
+    }
+}
+
+/// Times that one exchange is refused at most where it must be answered.
+const REFUSALS_BORNE: u32 = 2;
+
+impl Exchange {
+    async fn run(&self, deed: Deed, framing: Framing, head: &Head) -> Result<(), Trouble> {
+        match deed {
+            Deed::Early | Deed::EarlyReset => {
+                self.answer(deed).await?;
+                if deed == Deed::EarlyReset {
+                    self.served.peer.reset(self.key, ErrorCode::NoError);
+                    return Ok(());
+                }
+                return self.take(framing, &mut None).await;
+            }
+            Deed::Duplex => return self.duplex(framing).await,
+            Deed::Right
+            | Deed::Reset
+            | Deed::Close
+            | Deed::Abort
+            | Deed::Silent
+            | Deed::BreakOff
+            | Deed::Nonsense
+            | Deed::Violation
+            | Deed::Unavailable
+            | Deed::Disown => {}
+        }
+        if head.value("expect")?.is_some() {
+            self.interim(100)?;
+        }
+        if deed != Deed::Right && self.rng.borrow_mut().chance(300) {
+            // Misbehaves before it has read the body.
+            return self.misbehave(deed).await;
+        }
+        self.take(framing, &mut None).await?;
+        match deed {
+            Deed::Right | Deed::Unavailable => self.answer(deed).await,
+            Deed::Early
+            | Deed::EarlyReset
+            | Deed::Duplex
+            | Deed::Reset
+            | Deed::Close
+            | Deed::Abort
+            | Deed::Silent
+            | Deed::BreakOff
+            | Deed::Nonsense
+            | Deed::Violation
+            | Deed::Disown => self.misbehave(deed).await,
+        }
+    }
+
+    /// Reads the request's body, and answers piece by piece where there is something `to_send`.
+    async fn take(&self, framing: Framing, to_send: &mut Option<Sending>) -> Result<(), Trouble> {
+        let Served { peer, common, .. } = &*self.served;
+        let mut check = Check::new(Tag { attempt: 0, ..self.tag });
+        let trailers = loop {
+            match peer.hear(self.key).await? {
+                News::Data(bytes) => {
+                    check.take(&bytes).map_err(Trouble::Malformed)?;
+                    let mut ledger = common.ledger.borrow_mut();
+                    let told = ledger.received(self.tag.exchange, self.tag.attempt, bytes.len() as u64);
+                    drop(ledger);
+                    self.served.held(told)?;
+                    self.dawdle().await;
+                    peer.release(self.key, bytes.len());
+                    if let Some(sending) = to_send {
+                        self.send_some(sending, sending.reply.length).await?;
+                    }
+                }
+                News::End(trailers) => break trailers,
+                News::Reset(_) => return Err(Trouble::Reset),
+                News::Lost => return Err(Trouble::Cut),
+                News::Head(..) | News::Interim(_) => return Err(Trouble::Malformed("a second head".to_owned())),
+            }
+        };
+        if framing == Framing::Empty {
+            return Ok(());
+        }
+        if self.ask.trailers && framing == Framing::Chunked && trailers.is_empty() {
+            return Err(Trouble::Malformed("a request without its trailers".to_owned()));
+        }
+        let told = common.ledger.borrow_mut().received_all(self.tag.exchange, self.tag.attempt);
+        self.served.held(told)
+    }
+
+    /// Lets a window wait.
+    async fn dawdle(&self) {
+        let pause = {
+            let mut rng = self.rng.borrow_mut();
+            if rng.chance(self.served.common.scenario.pauses) { rng.below(2_000) } else { 0 }
+        };
+        if pause > 0 {
+            let sim = &self.served.sim;
+            sim.sleep_until(sim.now().after_ms(pause)).await;
+        }
+    }
+
+    fn interim(&self, status: u16) -> Result<(), Trouble> {
+        let fields = [("x-exchange".to_owned(), self.tag.exchange.to_string())];
+        let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::response(out, encoder, status, &fields);
+        self.served.peer.act(|machine| machine.send_interim(self.key, block)).map_err(|_| Trouble::Reset)
+    }
+
+    fn reply(&self, deed: Deed) -> Reply {
+        let mut rng = self.rng.borrow_mut();
+        let status = match deed {
+            Deed::Unavailable => 503,
+            _ if rng.chance(100) => [204, 304, 404, 500][rng.below(4) as usize],
+            _ => 200,
+        };
+        let bodiless = self.ask.method == "HEAD" || status == 204 || status == 304;
+        let length = rng.below(self.served.common.scenario.body_max + 1);
+        let (length, framing) = match rng.below(2) {
+            _ if bodiless => (0, Framing::Empty),
+            0 if length > 0 => (length, Framing::Chunked),
+            _ => (length, Framing::Length(length)),
+        };
+        let trailers = framing == Framing::Chunked && rng.chance(300);
+        Reply { status, framing, length, trailers }
+    }
+
+    /// Sends a head, and says what follows it.
+    fn begin(&self, deed: Deed) -> Result<Sending, Trouble> {
+        let mut reply = self.reply(deed);
+        if matches!(deed, Deed::BreakOff | Deed::Duplex) && reply.length == 0 {
+            reply = Reply { status: 200, framing: Framing::Length(1), length: 1, trailers: false };
+        }
+        let mut ledger = self.served.common.ledger.borrow_mut();
+        let told = ledger.reply(self.tag.exchange, self.tag.attempt, reply);
+        drop(ledger);
+        self.served.held(told)?;
+        if self.rng.borrow_mut().chance(100) && !self.ask.old {
+            self.interim(103)?;
+        }
+        let fields = self.fields(reply);
+        let ends = reply.length == 0 && !reply.trailers && self.rng.borrow_mut().chance(700);
+        let ending = if ends { Ending::Last } else { Ending::More };
+        let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::response(out, encoder, reply.status, &fields);
+        let sent = self.served.peer.act(|machine| machine.send_head(self.key, ending, block));
+        sent.map_err(|_| Trouble::Reset)?;
+        Ok(Sending { reply, at: 0, ended: ends })
+    }
+
+    fn fields(&self, reply: Reply) -> Vec<(String, String)> {
+        let Tag { exchange, attempt } = self.tag;
+        let mut fields =
+            vec![("x-exchange".to_owned(), exchange.to_string()), ("x-attempt".to_owned(), attempt.to_string())];
+        let mut rng = self.rng.borrow_mut();
+        if rng.chance(700) {
+            fields.push(("x-note".to_owned(), note(exchange)));
+        }
+        for number in 0..rng.below(4) {
+            fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));
+        }
+        match reply.framing {
+            Framing::Length(length) => fields.push(("content-length".to_owned(), length.to_string())),
+            Framing::Empty if self.ask.method == "HEAD" => {
+                fields.push(("content-length".to_owned(), "12345".to_owned()));
+            }
+            Framing::Empty | Framing::Chunked | Framing::Close => {}
+        }
+        fields
+    }
+
+    /// Answers as it should, but for `deed`.
+    async fn answer(&self, deed: Deed) -> Result<(), Trouble> {
+        let mut sending = self.begin(deed)?;
+        self.send_all(&mut sending).await
+    }
+
+    async fn duplex(&self, framing: Framing) -> Result<(), Trouble> {
+        let mut sending = Some(self.begin(Deed::Duplex)?);
+        self.take(framing, &mut sending).await?;
+        match &mut sending {
+            Some(sending) => self.send_all(sending).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends all that is left of an answer, and its end.
+    async fn send_all(&self, sending: &mut Sending) -> Result<(), Trouble> {
+        while sending.at < sending.reply.length {
+            self.send_some(sending, sending.reply.length).await?;
+        }
+        if !sending.ended {
+            let peer = &self.served.peer;
+            match sending.reply.trailers && !peer.is_over(self.key) {
+                true => peer.act(|machine| machine.send_trailers(self.key, message::trailers)).is_ok(),
+                false => peer.send(self.key, &[], Ending::Last).await.is_ok(),
+            }
+            .then_some(())
+            .ok_or(Trouble::Reset)?;
+        }
+        self.replied_all()
+    }
+
+    fn replied_all(&self) -> Result<(), Trouble> {
+        let told = self.served.common.ledger.borrow_mut().replied_all(self.tag.exchange, self.tag.attempt);
+        self.served.held(told)
+    }
+
+    /// Sends one piece of an answer's body, up to `end`; never its end.
+    async fn send_some(&self, sending: &mut Sending, end: u64) -> Result<(), Trouble> {
+        let count = (1 + self.rng.borrow_mut().below(PIECE_MAX)).min(end - sending.at);
+        if count == 0 {
+            return Ok(());
+        }
+        let mut piece = vec![0; count as usize];
+        self.tag.fill(sending.at, &mut piece);
+        self.served.peer.send(self.key, &piece, Ending::More).await?;
+        sending.at += count;
+        let mut ledger = self.served.common.ledger.borrow_mut();
+        let told = ledger.replied(self.tag.exchange, self.tag.attempt, sending.at);
+        drop(ledger);
+        self.served.held(told)
+    }
+
+    async fn misbehave(&self, deed: Deed) -> Result<(), Trouble> {
+        let Served { peer, sim, .. } = &*self.served;
+        sim.note(format!("exchange {} attempt {}: {deed:?}", self.tag.exchange, self.tag.attempt));
+        match deed {
+            Deed::Reset => {
+                let codes = [ErrorCode::Internal, ErrorCode::Cancel, ErrorCode::NoError, ErrorCode::EnhanceYourCalm];
+                peer.reset(self.key, codes[self.rng.borrow_mut().below(4) as usize]);
+            }
+            Deed::Close => peer.finish(),
+            Deed::Abort => peer.abort(),
+            Deed::Silent => while !matches!(peer.hear(self.key).await?, News::Reset(_) | News::Lost) {},
+            Deed::BreakOff => {
+                let mut sending = self.begin(deed)?;
+                let end = self.rng.borrow_mut().below(sending.reply.length);
+                while sending.at < end {
+                    self.send_some(&mut sending, end).await?;
+                }
+                match self.rng.borrow_mut().below(3) {
+                    0 => peer.reset(self.key, ErrorCode::Internal),
+                    1 => peer.finish(),
+                    _ => peer.abort(),
+                }
+            }
+            Deed::Nonsense => {
+                let block = |out: &mut Vec<u8>, encoder: &mut Encoder| {
+                    encoder.begin(out);
+                    encoder.field_in_any_case(out, b"x-no-status", b"here", crate::wire::h2::hpack::Mark::Ordinary);
+                };
+                // The gateway resets the stream, and that is right.
+                let sent = peer.act(|machine| machine.send_head(self.key, Ending::More, block));
+                sent.map_err(|_| Trouble::Reset)?;
+                while !matches!(peer.hear(self.key).await?, News::Reset(_) | News::Lost) {}
+            }
+            Deed::Violation => {
+                peer.forgive();
+                match self.rng.borrow_mut().below(3) {
+                    0 => peer.say_raw(|out| frame::header(out, 0, Kind::Data, 0, 0)),
+                    1 => peer.say_raw(|out| frame::header(out, 60_000, Kind::Headers, 0, 1)),
+                    _ => peer.say_raw(|out| {
+                        frame::header(out, 4, Kind::WindowUpdate, 0, 0);
+                        out.extend_from_slice(&[0; 4]);
+                    }),
+                }
+                // The gateway ends the connection.
+                while !matches!(peer.hear(self.key).await?, News::Lost) {}
+            }
+            Deed::Right | Deed::Early | Deed::EarlyReset | Deed::Duplex | Deed::Unavailable | Deed::Disown => {}
+        }
+        Ok(())
+    }
+}
+
+/// An answer on its way.
+struct Sending {
+    reply: Reply,
+    /// Bytes of the body that were sent.
+    at: u64,
+    /// The stream was ended with its head.
+    ended: bool,
+}
+
+/// Bytes of one piece of a body at most.
+const PIECE_MAX: u64 = 12_000;
