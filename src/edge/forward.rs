@@ -244,8 +244,7 @@ async fn once<N: Net, S: Source, K: Client>(
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
             let concluded = conclude(exchange, &mut flight, &origin, ended);
-            // With `canary` the rest of a broken answer meets the next request: the mistake that the simulator must
-            // find.
+            // With `canary` the rest of a broken answer meets the next request, and the simulator must find that.
             if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
                 way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
             }

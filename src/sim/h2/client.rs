@@ -147,7 +147,7 @@ impl Client {
         let plan = self.plan(&ask, rng);
         let id = self.common.ledger.borrow_mut().begin(ask.clone());
         let path = ask.to.path(id);
-        let fields = fields(id, &ask, rng);
+        let fields = message::request_fields(id, &ask, rng);
         let ends = ask.length == 0;
         let request = Request { method: ask.method, path: &path, fields: &fields };
         let ending = if ends { Ending::Last } else { Ending::More };
@@ -223,27 +223,6 @@ impl Client {
         }
         Plan::Whole
     }
-}
-
-/// The fields of a request, some of them only to fill tables.
-fn fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
-    let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
-    if rng.chance(700) {
-        fields.push(("x-note".to_owned(), origin::note(id)));
-    }
-    for number in 0..rng.below(4) {
-        fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));
-    }
-    if let Framing::Length(length) = ask.framing {
-        fields.push(("content-length".to_owned(), length.to_string()));
-    }
-    if ask.expects {
-        fields.push(("expect".to_owned(), "100-continue".to_owned()));
-    }
-    if rng.chance(300) {
-        fields.push(("te".to_owned(), "trailers".to_owned()));
-    }
-    fields
 }
 
 impl Exchange {

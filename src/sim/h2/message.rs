@@ -1,6 +1,10 @@
 //! Heads and trailers as field blocks, and what was read of them, judged once more by plain rules.
 
-use crate::sim::talk::{Head, Trouble};
+use crate::base::Rng;
+use crate::sim::ledger::{Ask, Reply};
+use crate::sim::origin;
+use crate::sim::tag::Tag;
+use crate::sim::talk::{Framing, Head, Trouble};
 use crate::wire::h2::Section;
 use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Pseudo;
@@ -48,6 +52,46 @@ fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) 
         // Some of them keep themselves out of every table.
         let mark = if value.len() % 5 == 0 { Mark::NeverIndexed } else { Mark::Ordinary };
         encoder.field_in_any_case(out, name.as_bytes(), value.as_bytes(), mark);
+    }
+}
+
+/// The fields of a request, some of them only to fill tables.
+pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
+    let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
+    fill(&mut fields, id, rng);
+    if let Framing::Length(length) = ask.framing {
+        fields.push(("content-length".to_owned(), length.to_string()));
+    }
+    if ask.expects {
+        fields.push(("expect".to_owned(), "100-continue".to_owned()));
+    }
+    if rng.chance(300) {
+        fields.push(("te".to_owned(), "trailers".to_owned()));
+    }
+    fields
+}
+
+/// The fields of an answer.
+pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<(String, String)> {
+    let Tag { exchange, attempt } = tag;
+    let named = [("x-exchange", exchange.to_string()), ("x-attempt", attempt.to_string())];
+    let mut fields: Vec<_> = named.map(|(name, value)| (name.to_owned(), value)).into();
+    fill(&mut fields, exchange, rng);
+    match reply.framing {
+        Framing::Length(length) => fields.push(("content-length".to_owned(), length.to_string())),
+        Framing::Empty if ask.method == "HEAD" => fields.push(("content-length".to_owned(), "12345".to_owned())),
+        Framing::Empty | Framing::Chunked | Framing::Close => {}
+    }
+    fields
+}
+
+/// Adds a field that must arrive as it is, and some whose only work is to change the tables.
+fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
+    if rng.chance(700) {
+        fields.push(("x-note".to_owned(), origin::note(id)));
+    }
+    for number in 0..rng.below(4) {
+        fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));
     }
 }
 

@@ -13,8 +13,8 @@ use crate::net::sim::{Sim, SimStream};
 use crate::sim::common::Common;
 use crate::sim::h2::message;
 use crate::sim::h2::peer::{Manner, News, Peer};
-use crate::sim::ledger::{Ask, Reply};
-use crate::sim::origin::{note, recognise};
+use crate::sim::ledger::{Ask, Ledger, Reply};
+use crate::sim::origin::recognise;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Trouble};
 use crate::wire::h2::connection::{Connection, Ending};
@@ -151,13 +151,12 @@ impl Served {
 
     async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), Trouble> {
         let News::Head(head, ending) = self.peer.hear(key).await? else { return Err(Trouble::Reset) };
-        let ended = ending == Ending::Last;
-        let framing = head.framing(if ended { Framing::Empty } else { Framing::Chunked })?;
+        let framing = head.framing(if ending == Ending::Last { Framing::Empty } else { Framing::Chunked })?;
         let (id, ask, framing) = recognise(&self.common, &head, framing)?;
         if key.id() > self.last.get() {
             return self.ignore(id, key).await;
         }
-        if self.refuses(id, ended, &mut rng)? {
+        if self.refuses(id, ending, &mut rng)? {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
@@ -170,27 +169,25 @@ impl Served {
             return self.ignore(id, key).await;
         }
         self.highest.set(key.id().max(self.highest.get()));
-        let told = self.common.ledger.borrow_mut().attempt(id, self.number);
-        let tag = Tag { exchange: id, attempt: self.held(told)? };
+        let attempt = self.tell(|ledger| ledger.attempt(id, self.number))?;
+        let tag = Tag { exchange: id, attempt };
         let exchange = Exchange { served: self, key, tag, ask, rng: RefCell::new(rng) };
         exchange.run(deed, framing, &head).await
     }
 
-    /// Fails the run where a rule of the ledger is broken.
-    fn held<T>(&self, result: Result<T, String>) -> Result<T, Trouble> {
-        result.map_err(Trouble::Malformed)
+    /// Writes something down. Fails the run where a rule of the ledger is broken.
+    fn tell<T>(&self, write: impl FnOnce(&mut Ledger) -> Result<T, String>) -> Result<T, Trouble> {
+        write(&mut self.common.ledger.borrow_mut()).map_err(Trouble::Malformed)
     }
 
     /// In a calm world only what a gateway can send again without having kept it, and not for ever.
-    // tidy(bool): it is END_STREAM, as the machine tells it.
-    fn refuses(&self, id: u64, ended: bool, rng: &mut Rng) -> Result<bool, Trouble> {
+    fn refuses(&self, id: u64, ending: Ending, rng: &mut Rng) -> Result<bool, Trouble> {
         let calm = self.common.demands.all_answered;
-        let bearable = !calm || (ended && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
+        let bearable = !calm || (ending == Ending::Last && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
         if !bearable || !rng.chance(self.common.scenario.refusals) {
             return Ok(false);
         }
-        let told = self.common.ledger.borrow_mut().refuse(id);
-        self.held(told).map(|_| true)
+        self.tell(|ledger| ledger.refuse(id)).map(|_| true)
     }
 
     fn deed(&self, framing: Framing, rng: &mut Rng) -> Deed {
@@ -223,8 +220,7 @@ impl Served {
 
     /// A GOAWAY did not cover this stream. The gateway must end the connection when its last stream has ended.
     async fn ignore(&self, id: u64, key: Key) -> Result<(), Trouble> {
-        let told = self.common.ledger.borrow_mut().refuse(id);
-        self.held(told)?;
+        self.tell(|ledger| ledger.refuse(id))?;
         while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
         Ok(())
     }
@@ -282,16 +278,15 @@ impl Exchange {
 
     /// Reads the request's body, and answers piece by piece where there is something `to_send`.
     async fn take(&self, framing: Framing, to_send: &mut Option<Sending>) -> Result<(), Trouble> {
-        let Served { peer, common, .. } = &*self.served;
+        let peer = &self.served.peer;
+        let Tag { exchange, attempt } = self.tag;
         let mut check = Check::new(Tag { attempt: 0, ..self.tag });
         let trailers = loop {
             match peer.hear(self.key).await? {
                 News::Data(bytes) => {
                     check.take(&bytes).map_err(Trouble::Malformed)?;
-                    let mut ledger = common.ledger.borrow_mut();
-                    let told = ledger.received(self.tag.exchange, self.tag.attempt, bytes.len() as u64);
-                    drop(ledger);
-                    self.served.held(told)?;
+                    let count = bytes.len() as u64;
+                    self.served.tell(|ledger| ledger.received(exchange, attempt, count))?;
                     self.dawdle().await;
                     peer.release(self.key, bytes.len());
                     if let Some(sending) = to_send {
@@ -310,8 +305,7 @@ impl Exchange {
         if self.ask.trailers && framing == Framing::Chunked && trailers.is_empty() {
             return Err(Trouble::Malformed("a request without its trailers".to_owned()));
         }
-        let told = common.ledger.borrow_mut().received_all(self.tag.exchange, self.tag.attempt);
-        self.served.held(told)
+        self.served.tell(|ledger| ledger.received_all(exchange, attempt))
     }
 
     /// Lets a window wait.
@@ -356,41 +350,17 @@ impl Exchange {
         if matches!(deed, Deed::BreakOff | Deed::Duplex) && reply.length == 0 {
             reply = Reply { status: 200, framing: Framing::Length(1), length: 1, trailers: false };
         }
-        let mut ledger = self.served.common.ledger.borrow_mut();
-        let told = ledger.reply(self.tag.exchange, self.tag.attempt, reply);
-        drop(ledger);
-        self.served.held(told)?;
+        self.served.tell(|ledger| ledger.reply(self.tag.exchange, self.tag.attempt, reply))?;
         if self.rng.borrow_mut().chance(100) && !self.ask.old {
             self.interim(103)?;
         }
-        let fields = self.fields(reply);
+        let fields = message::response_fields(self.tag, &self.ask, reply, &mut self.rng.borrow_mut());
         let ends = reply.length == 0 && !reply.trailers && self.rng.borrow_mut().chance(700);
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::response(out, encoder, reply.status, &fields);
         let sent = self.served.peer.act(|machine| machine.send_head(self.key, ending, block));
         sent.map_err(|_| Trouble::Reset)?;
         Ok(Sending { reply, at: 0, ended: ends })
-    }
-
-    fn fields(&self, reply: Reply) -> Vec<(String, String)> {
-        let Tag { exchange, attempt } = self.tag;
-        let mut fields =
-            vec![("x-exchange".to_owned(), exchange.to_string()), ("x-attempt".to_owned(), attempt.to_string())];
-        let mut rng = self.rng.borrow_mut();
-        if rng.chance(700) {
-            fields.push(("x-note".to_owned(), note(exchange)));
-        }
-        for number in 0..rng.below(4) {
-            fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));
-        }
-        match reply.framing {
-            Framing::Length(length) => fields.push(("content-length".to_owned(), length.to_string())),
-            Framing::Empty if self.ask.method == "HEAD" => {
-                fields.push(("content-length".to_owned(), "12345".to_owned()));
-            }
-            Framing::Empty | Framing::Chunked | Framing::Close => {}
-        }
-        fields
     }
 
     /// Answers as it should, but for `deed`.
@@ -426,8 +396,7 @@ impl Exchange {
     }
 
     fn replied_all(&self) -> Result<(), Trouble> {
-        let told = self.served.common.ledger.borrow_mut().replied_all(self.tag.exchange, self.tag.attempt);
-        self.served.held(told)
+        self.served.tell(|ledger| ledger.replied_all(self.tag.exchange, self.tag.attempt))
     }
 
     /// Sends one piece of an answer's body, up to `end`; never its end.
@@ -440,10 +409,7 @@ impl Exchange {
         self.tag.fill(sending.at, &mut piece);
         self.served.peer.send(self.key, &piece, Ending::More).await?;
         sending.at += count;
-        let mut ledger = self.served.common.ledger.borrow_mut();
-        let told = ledger.replied(self.tag.exchange, self.tag.attempt, sending.at);
-        drop(ledger);
-        self.served.held(told)
+        self.served.tell(|ledger| ledger.replied(self.tag.exchange, self.tag.attempt, sending.at))
     }
 
     async fn misbehave(&self, deed: Deed) -> Result<(), Trouble> {

@@ -76,6 +76,8 @@ pub struct Peer {
     patience: Duration,
     calm: bool,
     forgives: Cell<bool>,
+    /// The first byte that came.
+    first: Cell<Option<u8>>,
     settled: Cell<bool>,
     pings_answered: Cell<u32>,
     /// Nothing more can be read or written.
@@ -100,6 +102,7 @@ impl Peer {
             patience,
             calm,
             forgives: Cell::new(false),
+            first: Cell::new(None),
             settled: Cell::new(false),
             pings_answered: Cell::new(0),
             ended: Cell::new(false),
@@ -302,6 +305,7 @@ impl Peer {
     }
 
     fn feed(&self, bytes: &[u8]) {
+        self.first.set(self.first.get().or_else(|| bytes.first().copied()));
         let mut input = Input::new(bytes);
         let now = self.sim.now();
         loop {
@@ -316,7 +320,7 @@ impl Peer {
                 }
                 Err(error) => {
                     // A gateway that gives up before it has the whole preface answers as it would in HTTP/1.
-                    let unheard = !self.calm && !self.settled.get() && bytes.starts_with(b"H");
+                    let unheard = !self.calm && !self.settled.get() && self.first.get() == Some(b'H');
                     if !unheard {
                         self.sim.fail(format!("the other end of HTTP/2 broke a rule: {}", error.rule));
                     }
