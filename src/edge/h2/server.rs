@@ -271,11 +271,11 @@ async fn exchange<N: Net>(
     let shard = &served.connection.shard;
     let watch = Rc::new(Watch::default());
     let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
-    let come = session.with(key, |lane| {
+    let closed = session.with(key, |lane| {
         lane.watch = Some(watch.clone());
-        lane.come
+        lane.closed
     });
-    let gone = matches!(come, None | Some(Come::Reset(_) | Come::Lost));
+    let gone = closed.unwrap_or(true);
     match served.connection.door.listener() {
         Some(listener) if stands && !gone => {
             let bound = shard.bound();
