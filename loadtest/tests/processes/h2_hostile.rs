@@ -148,7 +148,10 @@ fn who_takes_too_long_is_told_so() {
 #[test]
 fn answers_that_nobody_reads_have_an_end() {
     let origin = Origin2::start();
-    let gateway = before(origin.address, "2");
+    // The windows are large, so that the content which pays for PING may come without being read by the origin.
+    let windows = "http2 = { cleartext = true, stream_window = \"1MiB\", connection_window = \"16MiB\" }";
+    let listener = WEB2.replace("http2 = { cleartext = true }", windows);
+    let gateway = Setup::new(format!("{listener}\n{}", to(origin.address, "2", ""))).start();
     let came = run(&gateway, &["answers_not_read"]).remove(0);
     assert!(!came["closed"].is_null(), "{came}");
     assert_eq!(counter(&gateway, "turnpike_http2_flood_output_total"), 1, "{came}");

@@ -32,6 +32,34 @@ fn reloads_under_load_close_nothing() {
     assert_eq!((&tally["connections"], &tally["goaways"]), (&json!(3), &json!(0)), "{tally}");
 }
 
+/// What comes on a listener that is gone may be sent elsewhere; what was taken before is answered.
+#[test]
+fn a_listener_that_goes_takes_no_request_with_it() {
+    let origin = Origin::answering(|request| {
+        if request.target == "/slow" {
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        crate::harness::origin::ok("done")
+    });
+    let other = "[[listener]]\nname = \"other\"\nbind = \"127.0.0.2:0\"\nhttp2 = { cleartext = true }\n";
+    let text = to(origin.address, "1.1", "");
+    let mut gateway = Setup::new(format!("{WEB2}{other}{text}")).server("watch = false").start();
+    let there = gateway.address("other");
+    let mut slow = Lines::start("h2_leaver.py", &[&there.to_string(), "/slow"]);
+    assert_eq!(slow.hear(), "asked");
+    let load = Load2::start(there, "/", 3, 8);
+    gateway.rewrite(format!("{WEB2}{text}"));
+    assert_eq!(gateway.reload().0, 200);
+    wait_for("the address to be free", || Client::try_to(there).is_err().then_some(()));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let tally = load.end();
+    let failures: Vec<&str> =
+        tally["failures"].as_array().expect("a list").iter().filter_map(|failure| failure.as_str()).collect();
+    assert!(failures.iter().all(|failure| failure.starts_with("connect")), "{failures:?}");
+    assert_eq!(tally["goaways"], 3, "{tally}");
+    assert_eq!(slow.say(&json!("answer")), json!(200));
+}
+
 /// What was sent before the client knew is answered, and what it sends later it sends elsewhere.
 #[test]
 fn a_drain_says_goaway_and_loses_nothing() {

@@ -102,6 +102,13 @@ impl<N: Net> Role<N> for Clerk<N> {
     fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
         let served = &self.0;
         let shard = &served.connection.shard;
+        if served.connection.door.listener().is_none() {
+            // Nothing says any more what to do with it: the client is to ask elsewhere (RFC 9113 section 8.7).
+            session.reset(key, ErrorCode::RefusedStream);
+            session.close_lane(key);
+            self.leave(session, shard.net.now());
+            return;
+        }
         session.open_lane(key);
         let mut scratch = shard.scratch.take();
         let understood = {
@@ -264,18 +271,20 @@ async fn exchange<N: Net>(
     let shard = &served.connection.shard;
     let watch = Rc::new(Watch::default());
     let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
-    let come = session.with(key, |lane| {
+    let closed = session.with(key, |lane| {
         lane.watch = Some(watch.clone());
-        lane.come
+        lane.closed
     });
-    if let Some(listener) = served.connection.door.listener()
-        && stands
-        && !matches!(come, None | Some(Come::Reset(_) | Come::Lost))
-    {
-        let bound = shard.bound();
-        scratch.work.record.started = shard.net.now();
-        run(StreamOf { served: &served, session: &session, key, listener }, &bound, &watch, &mut scratch, refused)
-            .await;
+    let gone = closed.unwrap_or(true);
+    match served.connection.door.listener() {
+        Some(listener) if stands && !gone => {
+            let bound = shard.bound();
+            scratch.work.record.started = shard.net.now();
+            let stream = StreamOf { served: &served, session: &session, key, listener };
+            run(stream, &bound, &watch, &mut scratch, refused).await;
+        }
+        Some(_) => {}
+        None => session.reset(key, ErrorCode::RefusedStream),
     }
     if !scratch.work.record.aborted {
         session.hear_out(key, shard.net.now().after_ms(HEAR_OUT_MS)).await;
@@ -297,10 +306,10 @@ async fn exchange<N: Net>(
 
 /// Is what came so far a request? One of which it is known that it has no content is complete only when its stream has
 /// ended (RFC 9113 section 8.1.1), and until then nobody must act upon it.
-async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, body: BodyLength) -> bool {
+async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, content: BodyLength) -> bool {
     let open = session.with(key, |lane| lane.come == Come::Open).unwrap_or(false);
     let Some(listener) = served.connection.door.listener() else { return false };
-    if body != BodyLength::None || !open {
+    if content != BodyLength::None || !open {
         return true;
     }
     let shard = &served.connection.shard;

@@ -240,12 +240,11 @@ def answers_not_read(address):
     """PING, paid for with content, whose answers are left in the pipe until there is no room for more."""
     wire = opened(address, received=4_096)
     wire.polite = False
-    wire.send(wire.request(1, "/never", "POST", end=False))
-    pair = frame(PING, 0, 0, bytes(8)) + frame(DATA, 0, 1, bytes(20))
-    for _ in range(400):
-        if not wire.send(pair * 1_000):
+    for stream in range(1, 33, 2):
+        wire.send(wire.request(stream, "/never", "POST", end=False))
+        pair = frame(PING, 0, 0, bytes(8)) + frame(DATA, 0, stream, bytes(16))
+        if not all(wire.send(pair * 1_000) for _ in range(25)):
             break
-        time.sleep(0.004)
     wire.pump(6, lambda: wire.goaway is not None)
     return wire
 

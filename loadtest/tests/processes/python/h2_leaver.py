@@ -8,6 +8,7 @@ Asks for PATH, says `"asked"`, and then answers each line (JSON) on standard inp
     "read"    reads the first answer to its end; its length
     "upload"  sends content to /deaf for as long as there is window; how much
     "answer"  waits for the first answer; its status
+    "come"    waits for more content of the first answer; all of it so far, as text
     "end"     waits for the end of the connection; `goaway` and `closed`
     "part"    sends the head and a part of the content of a POST to PATH; `"reset"` is then about this one
     "leave"   closes the connection"""
@@ -45,6 +46,10 @@ class Leaver:
             return wire.wait(self.ask("/here")).status
         if what == "answer":
             return wire.wait(1).status
+        if what == "come":
+            had = len(wire.of(1).body)
+            wire.pump(5, lambda: len(wire.of(1).body) > had or wire.of(1).over)
+            return bytes(wire.of(1).body).decode("latin-1")
         if what == "end":
             wire.polite = True
             wire.pump(10, lambda: wire.closed)
