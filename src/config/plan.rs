@@ -4,6 +4,7 @@
 //! is immutable and shared by `Arc`; what changes while running (buckets, pools, health) lives in `edge::bound`, in
 //! arrays that these ids index.
 
+mod grpc;
 mod upstream;
 
 use std::net::IpAddr;
@@ -23,11 +24,13 @@ use crate::route::rewrite::{HostRewrite, PathRewrite};
 use crate::route::split::{Split, Stick};
 use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
+use crate::wire::grpc::CodeSet;
 use crate::wire::h1::Caps;
 use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
+pub use grpc::{GrpcPlan, TranscoderId, TranscoderPlan, WebCalls};
 pub use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamPlan, UpstreamTlsPlan,
 };
@@ -63,6 +66,8 @@ pub struct Plan {
     pub routes: Vec<RoutePlan>,
     /// By `UpstreamId`.
     pub upstreams: Vec<UpstreamPlan>,
+    /// By `TranscoderId`.
+    pub transcoders: Vec<TranscoderPlan>,
     /// By `PolicyId`.
     pub policies: Vec<PolicyPlan>,
     /// Names of consumers by the ids that policies use.
@@ -146,6 +151,8 @@ pub enum LogPiece {
     BytesSent,
     /// Body bytes received from the client.
     BytesReceived,
+    /// The name of the code that a call of gRPC ended with, or `-`.
+    GrpcStatus,
     /// The fault's name, or `-`.
     Reason,
     /// Time of the request's end, RFC 3339.
@@ -298,6 +305,8 @@ pub struct ProxyPlan {
     pub idle: Duration,
     /// When to try again.
     pub retry: RetryPlan,
+    /// What is done for calls of gRPC beyond passing them on.
+    pub grpc: Option<GrpcPlan>,
     /// `Upgrade` is passed on.
     pub upgrade: bool,
     /// Longest silence in a tunnel.
@@ -330,6 +339,8 @@ pub struct RetryPlan {
     pub per_try: Option<Duration>,
     /// Repeat these statuses too, for idempotent requests.
     pub statuses: Vec<u16>,
+    /// Repeat calls of gRPC that end with these codes before their first message.
+    pub grpc_statuses: CodeSet,
     /// Repeat methods that are not idempotent too, even where the request may have been processed.
     pub non_idempotent: bool,
     /// Largest body kept for another try, in bytes; a longer one is sent once.

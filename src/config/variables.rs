@@ -34,6 +34,7 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("first_byte", "Log lines only: time to the upstream's first byte in seconds."),
     ("bytes_sent", "Log lines only: body bytes sent to the client."),
     ("bytes_received", "Log lines only: body bytes received from the client."),
+    ("grpc_status", "Log lines only: the name of the code that a call of gRPC ended with, or `-`."),
     ("reason", "Log lines only: what went wrong, or `-`."),
     ("tries", "Log lines only: tries made."),
 ];

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::{Rng, Tick};
-use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
+use crate::config::plan::{ListenerId, Plan, PolicyId, TranscoderId, UpstreamId};
 use crate::edge::upstream::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::Own;
 use crate::policy::lease::ShardId;
 use crate::route::Table;
+use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
 
 /// A plan bound to a shard.
@@ -27,6 +28,7 @@ pub struct Bound<N: Net> {
     policies: Vec<Rc<RefCell<Own>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
     http2: Vec<Rc<connection::Config>>,
+    transcoders: Vec<Option<Rc<Transcoder>>>,
 }
 
 impl<N: Net> Bound<N> {
@@ -58,7 +60,12 @@ impl<N: Net> Bound<N> {
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
-        Bound { plan, counters, tables, policies, upstreams, http2 }
+        let transcoders = plan.transcoders.iter().map(|transcoder| {
+            let compiled = Transcoder::from_descriptor_set(&transcoder.descriptors, transcoder.options.clone());
+            compiled.ok().map(Rc::new)
+        });
+        let transcoders = transcoders.collect();
+        Bound { plan, counters, tables, policies, upstreams, http2, transcoders }
     }
 
     /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
@@ -90,6 +97,11 @@ impl<N: Net> Bound<N> {
     /// What a listener allows connections of HTTP/2.
     pub fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
         &self.http2[id.0 as usize]
+    }
+
+    /// This shard's copy of a transcoder. There is none where it could not be compiled, which was tried before.
+    pub fn transcoder(&self, id: TranscoderId) -> Option<&Rc<Transcoder>> {
+        self.transcoders[id.0 as usize].as_ref()
     }
 
     /// The state of an upstream.

@@ -11,8 +11,9 @@ use crate::config::plan::HttpVersions;
 use crate::edge::duplex::duplex;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
+use crate::edge::grpc::call;
 use crate::edge::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
-use crate::edge::respond::{Answering, Received};
+use crate::edge::respond::{Answering, Progress, Received};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::upstream::InFlight;
@@ -20,7 +21,7 @@ use crate::edge::vars::Vars;
 use crate::edge::{tunnel, upgrade};
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
-use crate::wire::head::BodyLength;
+use crate::wire::head::{BodyLength, Method};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 
 /// How a conversation ended, where it ended in an answer.
@@ -115,7 +116,7 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
     let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
     let answered_first = Cell::new(false);
-    answering.sent_at = Some(&sent_at);
+    answering.upload = Some(Progress { sent_at: &sent_at, whole: &whole });
     let stopper = source.stopper();
     let (sent, answered) = duplex(
         upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
@@ -229,7 +230,9 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
     /// refuse any request.
     fn keeps(&self) -> bool {
         let retry = &self.way.proxy.retry;
-        let repeats = self.scene.request.head.method.idempotent() || retry.non_idempotent;
+        let method = self.scene.request.head.method;
+        let by_code = !retry.grpc_statuses.is_empty() && method == Method::Post;
+        let repeats = method.idempotent() || retry.non_idempotent || by_code;
         (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
     }
 
@@ -238,11 +241,11 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
             net: &self.scene.shard.net,
             pool: &self.scene.shard.pool,
             encode: self.encode,
-            source_idle: self.scene.listener_plan().timeouts.body_idle,
-            sink_idle: self.way.proxy.idle,
+            source_idle: self.way.client_idle,
+            sink_idle: self.way.idle,
             deadline: self.way.deadline,
             content: self.received,
-            content_max: self.way.route.body_bytes_max,
+            content_max: self.way.body_bytes_max,
         }
     }
 }
@@ -330,8 +333,11 @@ fn write_head<N: Net, S, K, R: Remote<N>>(
             rewrite.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
         }
     };
-    let Work { out, target, effects, .. } = &mut *exchange.work;
+    let Work { out, target, effects, caller, .. } = &mut *exchange.work;
     out.clear();
+    if caller.is_some() {
+        call::tell_deadline(scene.request, &mut effects.to_upstream, way.deadline, scene.shard.net.now());
+    }
     let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
     let composed = remote.compose(
         out,

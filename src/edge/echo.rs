@@ -4,17 +4,18 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::Exchange;
-use crate::edge::reply;
 use crate::edge::stream::{Client, Source};
+use crate::edge::{reply, whole};
 use crate::net::Net;
-use crate::wire::head::BodyLength;
 
 /// Body bytes that are told back; of a longer body the rest is counted only.
 const BODY_TOLD_MAX: usize = 64 * 1024;
 
 /// Answers with what was received.
 pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    let (told, total) = read_body(exchange).await?;
+    let max =
+        exchange.work.record.route.map_or(u64::MAX, |route| exchange.scene.bound.plan.route(route).body_bytes_max);
+    let (told, total) = whole::read(exchange, BODY_TOLD_MAX, max).await?;
     let scene = exchange.scene;
     let request = scene.request;
     let work = &exchange.work;
@@ -50,46 +51,4 @@ pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
 
 fn text(bytes: &[u8]) -> Value {
     Value::String(String::from_utf8_lossy(bytes).into_owned())
-}
-
-/// The body's beginning, and how long it was in all.
-async fn read_body<N: Net, S: Source, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
-) -> Result<(Vec<u8>, u64), Fault> {
-    let scene = exchange.scene;
-    let mut told = Vec::new();
-    let mut total = 0;
-    if scene.request.head.body == BodyLength::None {
-        return Ok((told, total));
-    }
-    let max = exchange.work.record.route.map_or(u64::MAX, |route| scene.bound.plan.route(route).body_bytes_max);
-    let idle = scene.listener_plan().timeouts.body_idle;
-    exchange.source.decode();
-    if scene.request.head.expects_continue && scene.behind.is_empty() {
-        reply::go_on(exchange).await?;
-    }
-    let mut buf = scene.shard.pool.take(scene.behind.len());
-    exchange.work.body_begun = true;
-    let copied = buf.append(scene.behind);
-    debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
-    let mut portion = exchange.source.accept(&mut buf, 0)?;
-    loop {
-        total += portion.content;
-        if total > max {
-            return Err(Fault::last(FaultKind::BodyTooLarge));
-        }
-        let room = BODY_TOLD_MAX - told.len();
-        told.extend_from_slice(&buf.filled()[..buf.len().min(room)]);
-        if portion.done {
-            break;
-        }
-        buf.reset(0);
-        let until = scene.shard.net.now().after(idle);
-        let (read, returned) = exchange.source.read(buf, until).await;
-        buf = returned;
-        portion = read?;
-    }
-    scene.shard.pool.put(buf);
-    exchange.work.record.received.set(total);
-    Ok((told, total))
 }

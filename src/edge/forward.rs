@@ -14,6 +14,7 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPla
 use crate::edge::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::converse::{self, Ended, OriginUse};
 use crate::edge::exchange::{Exchange, Scene};
+use crate::edge::grpc::call;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Remote, Source};
 use crate::edge::upgrade;
@@ -21,13 +22,12 @@ use crate::edge::upstream::{InFlight, Trust, Upstream};
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route;
+use crate::wire::grpc::{Code, End};
 use crate::wire::head::{BodyLength, Version};
 use crate::wire::upgrade::Protocol;
 
 /// One request's way to an upstream.
 pub struct Way<'a, N: Net> {
-    /// The route.
-    pub route: &'a RoutePlan,
     /// Its proxy action.
     pub proxy: &'a ProxyPlan,
     /// The upstream's id.
@@ -38,6 +38,12 @@ pub struct Way<'a, N: Net> {
     pub upstream: &'a Rc<Upstream<N>>,
     /// When everything must be over.
     pub deadline: Tick,
+    /// Longest silence of the client within the request's body.
+    pub client_idle: Duration,
+    /// Longest silence of the upstream, or longest that it takes nothing.
+    pub idle: Duration,
+    /// Largest request body.
+    pub body_bytes_max: u64,
     /// Another try is possible after this one.
     pub more_tries: bool,
     /// What the client wants to leave HTTP for, and may.
@@ -63,11 +69,30 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     let plan = scene.bound.plan.upstream(id);
     let upstream = scene.bound.upstream(id);
     let started = exchange.work.record.started;
-    let deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    let offered = upgrade::offered(scene, proxy);
-    let mut way = Way { route, proxy, id, plan, upstream, deadline, more_tries: false, upgrade: offered };
+    let mut deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
+    if exchange.work.caller.is_some() {
+        deadline = deadline.min(asked_deadline(exchange)?);
+    }
+    let upgrade = upgrade::offered(scene, proxy);
+    let body_idle = scene.listener_plan().timeouts.body_idle;
+    // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
+    let bounded = proxy.grpc.as_ref().zip(exchange.work.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
+    let (client_idle, idle, body_bytes_max) = match bounded {
+        true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
+        false => (body_idle, proxy.idle, route.body_bytes_max),
+    };
+    let more_tries = false;
+    let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
     admit(scene, &way).await?;
     tries(exchange, &mut way).await
+}
+
+/// When a caller of gRPC wants it to be over.
+fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<Tick, Fault> {
+    call::deadline(exchange.scene.request, exchange.work.record.started).map_err(|error| {
+        exchange.work.said = Some(End::plain(Code::Internal, error.text()));
+        Fault::last(FaultKind::BadRequest)
+    })
 }
 
 /// Waits for room under the upstream's caps.
@@ -245,7 +270,8 @@ fn conclude<N: Net, S: Source, K: Client>(
     exchange.work.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
-            flight.judge(Outcome::of_status(exchange.work.response.status), now);
+            let Work { record, response, .. } = &*exchange.work;
+            flight.judge(record.grpc.map_or(Outcome::of_status(response.status), call::outcome), now);
             Ok((if again { Verdict::Again } else { Verdict::Over }, reusable))
         }
         Err(fault) => {

@@ -5,13 +5,14 @@ use crate::base::{Fault, Tick};
 use crate::config::plan::{PolicyId, RoutePlan};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
+use crate::edge::grpc::Caller;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::vars::Vars;
 use crate::edge::{prepare, reply, subrequest};
 use crate::link::RouteCounter;
 use crate::net::Net;
-use crate::policy::{self, Answer, Ask, Body, Decision, Effects, Facts, Own, Phase, Policy, Reply};
+use crate::policy::{self, Answer, Ask, Body, Decision, Effects, Facts, Own, Phase, Policy, Problem, Reply};
 use crate::wire::problem;
 
 /// What the policies made of a request.
@@ -102,6 +103,17 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
         && answer.status >= 400
     {
         exchange.scene.bound.counters.add_route(route.0, counter, 1);
+    }
+    if let Some(Caller::Framed(media)) = exchange.work.caller
+        && answer.status >= 400
+    {
+        let words = match answer.body {
+            Body::Problem(Problem { detail: "", title, .. }) => title,
+            Body::Problem(Problem { detail, .. }) => detail,
+            Body::Empty => "",
+        };
+        reply::end_with(exchange, media, answer.status, words).await?;
+        return Ok(Gate::Answered);
     }
     match answer.body {
         Body::Empty => reply::send(exchange, answer.status, None, b"").await?,

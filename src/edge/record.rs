@@ -12,6 +12,7 @@ use crate::base::{FaultKind, Tick, Wall};
 use crate::config::plan::{LogFormat, LogPiece, Plan, UpstreamId};
 use crate::link::{Counter, Counters, FromShard, Outbox};
 use crate::route::RouteId;
+use crate::wire::grpc::Code;
 use crate::wire::template::Lookup;
 
 /// Lines are sent on when there are this many bytes of them.
@@ -44,6 +45,8 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// The status that was sent, or would have been.
     pub status: u16,
+    /// How a call of gRPC ended, as far as it was seen.
+    pub grpc: Option<Code>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
     /// The response's head was sent: from here on an error can only break the connection.
@@ -68,6 +71,7 @@ impl Default for Record {
             received: Cell::new(0),
             sent: Cell::new(0),
             status: 0,
+            grpc: None,
             fault: None,
             committed: false,
             aborted: false,
@@ -195,6 +199,10 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     text_field(out, b"\",\"protocol\":\"", line.protocol.as_bytes());
     out.extend_from_slice(b"\",\"status\":");
     push_decimal(out, u64::from(record.status));
+    if let Some(code) = record.grpc {
+        text_field(out, b",\"grpc_status\":\"", code.name().as_bytes());
+        out.push(b'"');
+    }
     out.extend_from_slice(b",\"duration_ms\":");
     millis(out, line.micros);
     number_field(out, b",\"bytes_received\":", Some(record.received.get()));
@@ -336,6 +344,7 @@ fn write_piece(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, lookup: &im
         LogPiece::Connect => optional_seconds(out, record.connect_us),
         LogPiece::BytesSent => push_decimal(out, record.sent.get()),
         LogPiece::BytesReceived => push_decimal(out, record.received.get()),
+        LogPiece::GrpcStatus => or_dash(out, record.grpc.map_or("", Code::name).as_bytes()),
         LogPiece::Reason => or_dash(out, record.reason().unwrap_or("").as_bytes()),
         LogPiece::Time => out.extend_from_slice(&date::rfc3339(line.wall)),
         LogPiece::TimeCommon => out.extend_from_slice(&date::clf(line.wall)),
@@ -387,6 +396,12 @@ mod tests {
         json(&mut out, &sample(&plain));
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["reason"], "no_route");
+        assert!(value.get("grpc_status").is_none());
+        let call = Record { grpc: Some(Code::NotFound), ..Record::default() };
+        out.clear();
+        json(&mut out, &sample(&call));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["grpc_status"], "NOT_FOUND");
     }
 
     #[test]

@@ -5,12 +5,15 @@ use crate::base::{Buf, Fault, FaultKind, Span, limits};
 use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::Exchange;
 use crate::edge::gate;
+use crate::edge::grpc::Caller;
+use crate::edge::grpc::web_answer::expose;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Outgoing, Source};
 use crate::edge::vars::Vars;
 use crate::net::Net;
 use crate::wire::field::Known;
-use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
+use crate::wire::grpc::{Code, End, Media, status};
+use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead, Version};
 use crate::wire::patch::Patch;
 use crate::wire::problem;
 
@@ -75,6 +78,66 @@ pub async fn send<N: Net, S: Source, K: Client>(
     sent
 }
 
+/// Ends a call of gRPC with a head that is the whole answer: whatever went wrong, HTTP itself went well.
+pub async fn end<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    media: Media,
+    end: &End<'_>,
+) -> Result<(), Fault> {
+    let Exchange { scene, client, work, .. } = exchange;
+    let version = scene.request.head.version;
+    work.response = ResponseHead { status: 200, version, keep_alive: true, ..ResponseHead::default() };
+    let asked = scene.request.value(Known::ContentType).unwrap_or_default();
+    work.effects.to_client.add_with(b"Content-Type", |value| media.write(asked, value));
+    for (name, value) in end.fields() {
+        work.effects.to_client.add(name.as_bytes(), value);
+    }
+    gate::adapt(*scene, work, b"");
+    if media != Media::Grpc {
+        expose(&mut work.effects.to_client);
+    }
+    let Work { response, effects, record, .. } = &mut **work;
+    (record.status, record.grpc) = (200, Some(end.code));
+    let response = Response { bytes: b"", head: response };
+    client.compose(Outgoing { response, patch: &effects.to_client, length: BodyLength::None, upgrades: false });
+    record.committed = true;
+    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
+    sent
+}
+
+/// As `end`, for a refusal with this status and these words.
+pub async fn end_with<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    media: Media,
+    status: u16,
+    words: &str,
+) -> Result<(), Fault> {
+    let mut message = Vec::new();
+    status::encode_message(words, &mut message);
+    end(exchange, media, &End { code: Code::of_answer(status), message: &message, details: b"" }).await
+}
+
+/// Ends a call of gRPC whose answer has begun: with trailers that tell of the fault. Where that cannot be, the fault
+/// comes back, and the stream must be broken.
+pub async fn end_late<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    fault: Fault,
+) -> Result<(), Fault> {
+    let Exchange { scene, client, work, .. } = exchange;
+    let begun = scene.request.head.version == Version::H2 && !matches!(work.response.body, BodyLength::Exact(_));
+    if work.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
+        return Err(fault);
+    }
+    let end = work.said.unwrap_or(End::of_fault(fault.kind));
+    let mut trailers = Vec::new();
+    end.write_lines(&mut trailers);
+    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    let (sent, _) = client.write(Buf::empty(), Ending::Last(&trailers), until).await;
+    work.record.grpc = Some(end.code);
+    sent
+}
+
 /// Sends a problem document (RFC 9457) for a fault. Faults of the connection's reading end also close it.
 pub async fn fault<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
@@ -93,6 +156,10 @@ pub async fn fault<N: Net, S: Source, K: Client>(
     // Nothing that policies wanted to say about a success belongs on a failure, except what CORS and limits say.
     if fault.kind.status() == 503 {
         exchange.work.effects.to_client.add(b"Retry-After", b"1");
+    }
+    if let Some(Caller::Framed(media)) = exchange.work.caller {
+        let told = exchange.work.said.unwrap_or(End::of_fault(fault.kind));
+        return end(exchange, media, &told).await;
     }
     send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes()).await
 }
@@ -139,7 +206,12 @@ pub async fn fixed<N: Net, S: Source, K: Client>(
     body.clear();
     answer.body.render(&Vars::new(exchange.scene, exchange.work), &mut body);
     let content_type = answer.content_type.as_deref().map(str::as_bytes);
-    let sent = send(exchange, answer.status, content_type, &body).await;
+    let sent = match exchange.work.caller {
+        Some(Caller::Framed(media)) if answer.status >= 400 => {
+            end_with(exchange, media, answer.status, &String::from_utf8_lossy(&body)).await
+        }
+        Some(_) | None => send(exchange, answer.status, content_type, &body).await,
+    };
     exchange.work.value = body;
     sent
 }

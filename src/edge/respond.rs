@@ -12,6 +12,7 @@ use crate::edge::converse::stale;
 use crate::edge::exchange::Scene;
 use crate::edge::forward::Way;
 use crate::edge::gate;
+use crate::edge::grpc::call;
 use crate::edge::relay::{Recoding, Transfer, encode, recoding};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Outgoing, Remote, Source};
@@ -19,6 +20,7 @@ use crate::edge::upgrade;
 use crate::edge::upstream::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::wire::grpc::End;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::patch::Patch;
@@ -40,6 +42,15 @@ pub struct Received {
     pub behind: Buf,
 }
 
+/// How far an upload is that runs beside the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// When it ended.
+    pub sent_at: &'a Cell<Option<Tick>>,
+    /// All that was sent of it is kept for another try.
+    pub whole: &'a Cell<bool>,
+}
+
 /// The answer's side of a conversation.
 pub struct Answering<'a, N: Net, K, R> {
     /// What it is about.
@@ -56,8 +67,8 @@ pub struct Answering<'a, N: Net, K, R> {
     pub work: &'a mut Work,
     /// The connection carried requests before this one.
     pub reused: bool,
-    /// Where an upload runs at the same time: when it ended.
-    pub sent_at: Option<&'a Cell<Option<Tick>>>,
+    /// Where an upload runs at the same time: how far it is.
+    pub upload: Option<Progress<'a>>,
     /// When the last head was there.
     pub headed: Tick,
 }
@@ -72,7 +83,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         client: &'a mut K,
         work: &'a mut Work,
     ) -> Answering<'a, N, K, R> {
-        Answering { scene, way, remote, flight, client, work, reused: false, sent_at: None, headed: Tick::ZERO }
+        Answering { scene, way, remote, flight, client, work, reused: false, upload: None, headed: Tick::ZERO }
     }
 
     /// Reads the answer with `buf` and passes it on.
@@ -81,6 +92,10 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         if let Err(fault) = outcome {
             self.scene.shard.pool.put(buf);
             return Err(fault);
+        }
+        if self.work.caller.is_some() && self.work.response.body == BodyLength::None {
+            let response = Response { bytes: buf.filled(), head: &self.work.response };
+            self.work.record.grpc = call::code_of(response);
         }
         self.note_head();
         let status = self.work.response.status;
@@ -175,7 +190,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let net = &self.scene.shard.net;
         let proxy = self.way.proxy;
         let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
-        let Some(sent_at) = self.sent_at else {
+        let Some(Progress { sent_at, .. }) = self.upload else {
             let until = began.after(allowed).min(self.way.deadline);
             let (read, buf) = self.remote.read(buf, until).await;
             return (buf, read.map_err(|error| error.kind()));
@@ -212,13 +227,31 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         self.work.record.first_byte_us = Some(first_byte);
         let counters = &self.scene.bound.counters;
         counters.add_upstream(self.way.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
-        self.flight.judge(Outcome::of_status(self.work.response.status), now);
+        let response = &self.work.response;
+        match self.work.record.grpc {
+            Some(code) => self.flight.judge(call::outcome(code), now),
+            // How the call ended is said behind its messages.
+            None if self.work.caller.is_some() && response.body != BodyLength::None => {}
+            None => self.flight.judge(Outcome::of_status(response.status), now),
+        }
     }
 
     fn asks_again(&self, status: u16) -> bool {
+        if !self.way.more_tries || !self.repeatable() {
+            return false;
+        }
         let retry = &self.way.proxy.retry;
         let method = self.scene.request.head.method;
-        self.way.more_tries && retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent)
+        let by_status = retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent);
+        by_status || self.work.record.grpc.is_some_and(|code| retry.grpc_statuses.has(code))
+    }
+
+    /// Can the request's body be sent once more?
+    fn repeatable(&self) -> bool {
+        match self.upload {
+            None => self.scene.request.head.body == BodyLength::None || self.work.replay_whole,
+            Some(Progress { sent_at, whole }) => sent_at.get().is_some() && whole.get(),
+        }
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
@@ -237,7 +270,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     }
 
     async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
-        debug_assert!(self.sent_at.is_none(), "an offer with a body is none");
+        debug_assert!(self.upload.is_none(), "an offer with a body is none");
         if R::VERSION == Version::H2 {
             buf = upgrade::bridge(self.scene, self.work, buf)?;
         }
@@ -321,6 +354,10 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         };
         self.work.record.sent.set(sent.get());
         outcome?;
+        if self.work.caller.is_some() {
+            let said = End::read_lines(reader.trailers()).map(|end| end.code);
+            self.work.record.grpc = said.or(self.work.record.grpc);
+        }
         let reusable = self.work.response.keep_alive && self.remote.stands(&reader);
         Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
     }
@@ -330,7 +367,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             net: &self.scene.shard.net,
             pool: &self.scene.shard.pool,
             encode: recode == Recoding::Encode,
-            source_idle: self.way.proxy.idle,
+            source_idle: self.way.idle,
             sink_idle: self.scene.listener_plan().timeouts.write,
             deadline: self.way.deadline,
             content: sent,

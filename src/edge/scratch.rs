@@ -3,10 +3,12 @@
 
 use std::cell::RefCell;
 
+use crate::edge::grpc::Caller;
 use crate::edge::record::Record;
 use crate::policy::{ConsumerId, Effects};
 use crate::route::Params;
 use crate::wire::forwarded;
+use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
 use crate::wire::head::{RequestHead, ResponseHead};
 
@@ -69,6 +71,10 @@ pub struct Work {
     pub client: forwarded::Client,
     /// Who the client was identified as.
     pub consumer: Option<ConsumerId>,
+    /// It is a call of gRPC, and who calls.
+    pub caller: Option<Caller>,
+    /// What the caller is told of a fault, where there is more to say than what kind it is.
+    pub said: Option<End<'static>>,
 }
 
 impl Default for Work {
@@ -90,6 +96,8 @@ impl Default for Work {
             body_begun: false,
             client: NOBODY,
             consumer: None,
+            caller: None,
+            said: None,
         }
     }
 }
@@ -117,6 +125,8 @@ impl Work {
         self.replay_whole = false;
         self.client = NOBODY;
         self.consumer = None;
+        self.caller = None;
+        self.said = None;
     }
 }
 

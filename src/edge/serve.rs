@@ -6,17 +6,20 @@ use crate::base::{Fault, FaultKind};
 use crate::config::plan::Action;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::gate::{self, Gate};
+use crate::edge::grpc::Caller;
+use crate::edge::grpc::forward::Way;
 use crate::edge::record::Line;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::vars::Vars;
-use crate::edge::{echo, forward, prepare, reply, upgrade};
+use crate::edge::{echo, forward, grpc, prepare, reply, upgrade};
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::route::redirect::{Asked, Scheme};
 use crate::route::rewrite::Original;
 use crate::route::{Found, RouteId, Wanted};
 use crate::wire::field::Known;
+use crate::wire::grpc::Code;
 use crate::wire::head::{Method, Version};
 use crate::wire::target::{self, Normalised};
 use crate::wire::{authority, ip, trace};
@@ -60,7 +63,10 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
             let upstream = forward::choose(exchange.scene, exchange.work, proxy)?;
             exchange.work.record.upstream = Some(upstream);
             prepare::prepare(exchange, route, proxy)?;
-            forward::forward(exchange, route, proxy, upstream).await
+            match &proxy.grpc {
+                None => forward::forward(exchange, route, proxy, upstream).await,
+                Some(plan) => grpc::forward::forward(exchange, Way { route, proxy, plan, upstream }).await,
+            }
         }
         Action::Redirect(redirect) => {
             let Scene { request, peer, .. } = exchange.scene;
@@ -92,6 +98,7 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
 fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
     let request = scene.request;
     let listener = scene.listener_plan();
+    work.caller = Caller::of(request);
     work.host.extend_from_slice(authority::host_of(request.authority()));
     work.host.make_ascii_lowercase();
     let client = listener.forwarded.client(&scene.peer.inbound, request);
@@ -165,7 +172,7 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
     if let Err(fault) = outcome {
         let answered = if exchange.work.record.committed {
             exchange.work.record.fault = Some(fault.kind);
-            Err(fault)
+            reply::end_late(exchange, fault).await
         } else {
             reply::fault(exchange, fault).await
         };
@@ -185,7 +192,8 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
-        let status = match record.status {
+        // A call of gRPC counts as the status that says the same.
+        let status = match record.grpc.map_or(record.status, Code::http_status) {
             ..200 => RouteCounter::Status1xx,
             200..300 => RouteCounter::Status2xx,
             300..400 => RouteCounter::Status3xx,

@@ -102,7 +102,7 @@ impl Scenario {
             Mood::Bulk => Faults { window: (1_000, 100_000), latency_us: (50, 5_000), ..Faults::none() },
             Mood::Wild => Faults::drawn(rng),
         };
-        let body_max = if mood == Mood::Bulk { 3_000_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
+        let body_max = if mood == Mood::Bulk { 1_500_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
         let (mut outside, mut inside) = (network(rng), network(rng));
         if body_max > 5_000 {
             // Long bodies byte by byte find nothing that short ones do not, and take a thousand times as long.

@@ -161,6 +161,10 @@ impl OutgoingResponse<'_> {
             BodyLength::None if framing::is_bodiless(status, self.method) => {
                 self.response.value(Known::ContentLength).and_then(decimal)
             }
+            // From HTTP/2 to HTTP/2 the end of the stream says it, and callers of gRPC are shown every field.
+            BodyLength::None if self.client == Version::H2 && self.response.head.version == Version::H2 => {
+                self.response.value(Known::ContentLength).and_then(decimal)
+            }
             BodyLength::None => Some(0),
         }
     }

@@ -8,9 +8,11 @@ use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan, UpstreamId}
 use crate::config::report::Report;
 use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
 use crate::config::spec::server::Timeouts;
+use crate::config::spec::shape::Many;
 use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
 use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
 use crate::route::split::{Split, Stick, stable_hash};
+use crate::wire::grpc::{Code, CodeSet};
 
 impl Compiler<'_> {
     /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split
@@ -62,6 +64,7 @@ impl Compiler<'_> {
             ("retry", route.retry != usual.retry),
             ("timeouts", route.timeouts != usual.timeouts),
             ("upgrade", route.upgrade != usual.upgrade),
+            ("grpc", route.grpc != usual.grpc),
             ("websocket", route.websocket != usual.websocket),
         ];
         for (key, _) in idle.into_iter().filter(|(_, given)| *given) {
@@ -83,7 +86,9 @@ impl Compiler<'_> {
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
         let websocket = self.websocket(route, spec.place);
         let (upstreams, split) = targets?;
+        let grpc = route.grpc.as_ref().map(|grpc| self.grpc(grpc, route, &upstreams));
         Some(ProxyPlan {
+            grpc,
             upstreams,
             split,
             stick: stick.map_or(Some(None), |stick| stick.map(Some))?,
@@ -233,9 +238,25 @@ impl Compiler<'_> {
             tries: spec.tries.value,
             per_try: spec.per_try.as_ref().map(|time| time.0),
             statuses: spec.statuses.iter().map(|status| status.value).collect(),
+            grpc_statuses: self.codes(&spec.grpc_statuses),
             non_idempotent: spec.non_idempotent,
             body_bytes_max: spec.body.0.min(REPLAY_BYTES_MAX) as usize,
         }
+    }
+
+    /// Codes of gRPC by name. `OK` is nothing to repeat.
+    fn codes(&mut self, names: &Many<Placed<String>>) -> CodeSet {
+        let mut set = CodeSet::default();
+        for name in names.iter() {
+            match Code::named(&name.value).filter(|code| *code != Code::Ok) {
+                Some(code) => set.insert(code),
+                None => {
+                    let report = Report::error(name.place, format!("`{}` is no code of a failed call", name.value));
+                    self.faults.push(report.suggest(&name.value, Code::ALL.into_iter().skip(1).map(Code::name)));
+                }
+            }
+        }
+        set
     }
 
     fn redirect(&mut self, spec: &Placed<RedirectSpec>, route: &RouteSpec, params: &[&str]) -> Option<Redirect> {

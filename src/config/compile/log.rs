@@ -71,6 +71,7 @@ pub(crate) const LOG_ONLY: &[(&str, LogPiece)] = &[
     ("connect", LogPiece::Connect),
     ("bytes_sent", LogPiece::BytesSent),
     ("bytes_received", LogPiece::BytesReceived),
+    ("grpc_status", LogPiece::GrpcStatus),
     ("reason", LogPiece::Reason),
     ("time", LogPiece::Time),
     ("time.common", LogPiece::TimeCommon),

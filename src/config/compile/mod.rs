@@ -6,6 +6,7 @@
 
 mod action;
 mod fields;
+mod grpc;
 mod listener;
 mod log;
 mod policy;
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Draft;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{AdminPlan, Plan, ProcessPlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{AdminPlan, Plan, ProcessPlan, TranscoderPlan, UpstreamId, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -53,6 +54,7 @@ pub(super) fn compile(
         names: Names::found(draft),
         unread: faults_before,
         upstreams: Vec::new(),
+        transcoders: Vec::new(),
         ids: HashMap::new(),
         used: BTreeSet::new(),
     };
@@ -73,6 +75,8 @@ struct Compiler<'d> {
     unread: Vec<Place>,
     /// Those of `[upstream.NAME]` first, then those that routes name by address.
     upstreams: Vec<UpstreamPlan>,
+    /// In the order of the routes.
+    transcoders: Vec<TranscoderPlan>,
     /// Of the upstreams, by name.
     ids: HashMap<String, UpstreamId>,
     /// Places of the names of upstreams and policies that something uses.
@@ -168,6 +172,7 @@ impl Compiler<'_> {
             listeners,
             routes: routes.into_iter().map(|route| route.plan).collect(),
             upstreams: std::mem::take(&mut self.upstreams),
+            transcoders: std::mem::take(&mut self.transcoders),
             policies: policies.into_iter().map(|policy| policy.plan).collect(),
             consumers: consumers.names(),
         }

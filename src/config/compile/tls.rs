@@ -180,7 +180,7 @@ impl Compiler<'_> {
     }
 
     /// A path relative to the file that names it.
-    fn beside(&self, path: &Placed<PathBuf>) -> PathBuf {
+    pub(super) fn beside(&self, path: &Placed<PathBuf>) -> PathBuf {
         let file = self.draft.files.get(usize::from(path.place.file)).and_then(|file| file.path.as_deref());
         file.and_then(Path::parent).unwrap_or(Path::new("")).join(&path.value)
     }

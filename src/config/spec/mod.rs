@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows what is right beyond a single value; `config::compile` does.
 
+pub mod grpc;
 pub mod listener;
 pub mod policy;
 pub mod route;

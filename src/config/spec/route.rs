@@ -1,6 +1,7 @@
 //! `[[route]]`.
 
 use crate::config::place::Placed;
+use crate::config::spec::grpc::GrpcSpec;
 use crate::config::spec::scalar::{Limit, Network, Rate, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
@@ -69,6 +70,8 @@ table! {
         /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules,
         /// policies and logs either is a GET that is answered with 101.
         upgrade: bool = true,
+        /// What is done for calls of gRPC beyond passing them on: `true`, or a table.
+        grpc: Option<Placed<ShortOr<GrpcSpec>>> = None,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
     }
@@ -212,6 +215,9 @@ table! {
         per_try: Option<Time> = None,
         /// Statuses that are repeated too.
         statuses: Many<Placed<u16>> = Many::default(),
+        /// Codes of gRPC, such as `"UNAVAILABLE"`, that are repeated where the call ends with them before its first
+        /// message, although calls are `POST`.
+        grpc_statuses: Many<Placed<String>> = Many::default(),
         /// Repeat `POST` and `PATCH` too, even where the request may have been acted upon.
         non_idempotent: bool = false,
         /// The largest body that is kept for another try.

@@ -188,6 +188,11 @@ impl CodeSet {
         self.0 & 1 << code.number() != 0
     }
 
+    /// True where no code is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Adds `code`.
     pub const fn insert(&mut self, code: Code) {
         self.0 |= 1 << code.number();

@@ -176,6 +176,11 @@ impl Encoder {
         Ok(())
     }
 
+    /// Does what was passed on so far end with a message?
+    pub const fn is_between(&self) -> bool {
+        self.scanner.is_between()
+    }
+
     /// Appends the frame of trailers, from lines `name: value CRLF`, which ends the body. `Truncated` inside a message:
     /// the client would take the trailers for payload, so the body has to be broken off instead.
     pub fn trailers(&mut self, lines: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::base::Span;
 use crate::wire::grpc::json::load::Transcoder;
+use crate::wire::grpc::json::options::StreamForm;
 use crate::wire::grpc::json::template::Template;
 use crate::wire::grpc::json::tree::Match;
 
@@ -103,6 +104,16 @@ impl Transcoder {
     /// The method that a request calls.
     pub fn call(&self, route: &Route) -> &Call {
         &self.calls[self.bindings[route.binding].call]
+    }
+
+    /// How streams are written where nothing else is asked for.
+    pub const fn stream_form(&self) -> StreamForm {
+        self.options.stream_form
+    }
+
+    /// Largest message of a response.
+    pub const fn response_bytes_max(&self) -> u32 {
+        self.options.response_bytes_max
     }
 
     /// All methods that can be called.

@@ -1,0 +1,202 @@
+//! JSON in the place of gRPC, with curl as the client and grpcio as the server of the sample service.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::grpc_calls::WEB2;
+use crate::harness::gateway::signal;
+use crate::harness::tool::{python, script};
+use crate::harness::{Gateway, Setup, curl};
+
+/// The Python server and its descriptor set.
+struct Library {
+    child: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Library {
+    fn start() -> Library {
+        let folder = tempfile::tempdir().expect("a folder");
+        let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/wire/grpc/json/sample");
+        let mut command = Command::new(python());
+        command.arg(script("grpc_json_server.py")).arg(protos).arg(folder.path().join("library.pb"));
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
+        let port = line.trim().parse().expect("a port; are the packages of gRPC installed?");
+        Library { child, port, folder }
+    }
+
+    /// A gateway with one route and these lines in it; in `options` those of `grpc.json`.
+    fn gateway(&self, options: &str, route: &str) -> Gateway {
+        let set = fs::read(self.folder.path().join("library.pb")).expect("a descriptor set");
+        Setup::new(format!(
+            "{WEB2}\n[upstream.library]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n[[route]]\nto = \"library\"\n\
+             grpc = {{ json = {{ descriptors = \"library.pb\" {options} }} }}\n{route}\n",
+            self.port
+        ))
+        .file("library.pb", set)
+        .start()
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        signal(self.child.id(), "KILL");
+        let _ = self.child.wait();
+    }
+}
+
+/// Status, type and JSON of an answer, over both versions of HTTP.
+fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
+    let url = gateway.url(target);
+    let mut answers = ["--http1.1", "--http2-prior-knowledge"].map(|version| {
+        let form = ["-w", "\n%{http_code} %{content_type}", version, &url];
+        let out = curl(&[&form[..], arguments].concat());
+        assert_eq!(out.code, 0, "{}", out.all());
+        let text = out.text();
+        let (body, last) = text.rsplit_once('\n').expect("a last line");
+        let (status, kind) = last.split_once(' ').expect("two words");
+        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        (status.parse().expect("a status"), kind.to_owned(), body)
+    });
+    assert_eq!(answers[0], answers[1]);
+    std::mem::take(&mut answers[0])
+}
+
+fn answered(gateway: &Gateway, arguments: &[&str], target: &str) -> Value {
+    let (status, kind, body) = ask(gateway, arguments, target);
+    assert_eq!((status, kind.as_str()), (200, "application/json"), "{body}");
+    body
+}
+
+#[test]
+fn calls_are_made_of_path_query_and_body() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    let book = answered(&gateway, &[], "/v1/shelves/1/books/2?fullText=true");
+    let pages = (1_u64 << 60).to_string();
+    let expected = json!({"name": "shelves/1/books/2", "pageTitle": "full", "pages": pages, "kind": "KIND_ATLAS"});
+    assert_eq!(book, expected);
+    let posted = r#"{"pageTitle": "Über", "pages": 12}"#;
+    let made = answered(&gateway, &["-d", posted, "-H", "content-type: application/json"], "/v1/shelves/3/books");
+    assert_eq!(made, json!({"name": "shelves/3/books/Über", "pages": "12"}));
+    assert_eq!(answered(&gateway, &["-d", "{}"], "/v1/shelves/1/books/2:publish"), json!({}));
+    let entry = &gateway.log(1)[0];
+    assert_eq!((&entry["status"], &entry["grpc_status"]), (&json!(200), &json!("OK")));
+    // Metadata are fields, and to HEAD no body is sent.
+    let out = curl(&["-I", &gateway.url("/v1/books/x")]);
+    let head = out.text().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("x-shelf: 7\r\n"), "{head}");
+    assert!(!head.contains("grpc-"), "{head}");
+}
+
+#[test]
+fn failures_are_json_with_their_own_status() {
+    let library = Library::start();
+    let gateway = library.gateway("", "limits = { body = \"2KiB\" }");
+    let failed = |arguments: &[&str], target: &str| {
+        let (status, kind, body) = ask(&gateway, arguments, target);
+        assert_eq!(kind, "application/json", "{body}");
+        (status, body["code"].as_u64().unwrap_or(0), body["message"].as_str().unwrap_or("").to_owned())
+    };
+    let none = failed(&[], "/v1/shelves/1/books/none");
+    assert_eq!(none, (404, 5, "no such book: ä".to_owned()));
+    assert_eq!(failed(&[], "/v1/unknown").0, 404);
+    assert_eq!(failed(&["-X", "DELETE"], "/v1/shelves/1/books/2").0, 405);
+    assert_eq!(failed(&[], "/v1/shelves/1/books/2?color=red").0, 400);
+    assert_eq!(failed(&["-d", "{]"], "/v1/shelves/3/books").0, 400);
+    assert_eq!(failed(&[], "/v1/shelves/1/titles").0, 501);
+    let long = format!("{{\"pageTitle\": \"{}\"}}", "x".repeat(4_000));
+    let (status, _, _) = ask(&gateway, &["-d", &long], "/v1/shelves/3/books");
+    assert_eq!(status, 413);
+}
+
+#[test]
+fn the_gateways_own_failures_are_json_too() {
+    let mut library = Library::start();
+    let gateway = library.gateway("", "timeouts = { total = \"500ms\" }");
+    let (status, kind, body) = ask(&gateway, &[], "/v1/shelves/1/books/slow");
+    assert_eq!((status, kind.as_str(), &body["code"]), (504, "application/json", &json!(4)));
+    signal(library.child.id(), "KILL");
+    let _ = library.child.wait();
+    let (status, kind, body) = ask(&gateway, &[], "/v1/shelves/1/books/2");
+    assert_eq!((status, kind.as_str(), &body["code"]), (503, "application/json", &json!(14)));
+    let entry = &gateway.log(4)[3];
+    assert_eq!((&entry["status"], &entry["grpc_status"]), (&json!(503), &json!("UNAVAILABLE")), "{entry}");
+}
+
+#[test]
+fn streams_of_the_server_are_lines_or_events() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    let lines = |tags: &str| {
+        let (status, kind, body) = ask(&gateway, &[], &format!("/v1/shelves/1/watch?pageSize=3{tags}"));
+        assert_eq!((status, kind.as_str()), (200, "application/x-ndjson"));
+        body.as_str().expect("lines").to_owned()
+    };
+    let books: String = (0..3).map(|number| format!("{{\"name\":\"shelves/1/books/{number}\"}}\n")).collect();
+    assert_eq!(lines(""), books);
+    let error = "{\"error\":{\"code\":10,\"message\":\"enough\",\"details\":[]}}\n";
+    assert_eq!(lines("&tags=fail"), format!("{books}{error}"));
+    let accept = ["-H", "accept: text/event-stream"];
+    let (_, kind, events) = ask(&gateway, &accept, "/v1/shelves/1/watch?pageSize=2");
+    assert_eq!(kind, "text/event-stream");
+    let expected: String =
+        (0..2).map(|number| format!("data: {{\"name\":\"shelves/1/books/{number}\"}}\n\n")).collect();
+    assert_eq!(events, expected);
+    // Before the first message, a failure has its own status.
+    let (status, _, body) = ask(&gateway, &[], "/v1/shelves/1/watch?tags=fail");
+    assert_eq!((status, &body["code"]), (409, &json!(10)));
+    // Messages leave when they come.
+    let mut client = gateway.client();
+    let began = Instant::now();
+    client.send("GET /v1/shelves/1/watch?pageSize=8 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+}
+
+#[test]
+fn deadlines_end_streams_with_an_error() {
+    let library = Library::start();
+    let gateway = library.gateway(", stream = \"array\"", "timeouts = { total = \"700ms\" }");
+    let (status, kind, body) = ask(&gateway, &[], "/v1/shelves/1/watch?pageSize=1&tags=wait");
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    assert_eq!((&body[0]["name"], &body[1]["error"]["code"]), (&json!("shelves/1/books/0"), &json!(4)), "{body}");
+}
+
+#[test]
+fn clients_stream_lines() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    let lines = "{\"book\": {\"pageTitle\": \"a\"}}\n{\"book\": {\"pageTitle\": \"b\"}}\n";
+    let taken = answered(&gateway, &["--data-binary", lines], "/v1/shelves/9/import");
+    assert_eq!(taken, json!({"titles": ["shelves/9: a", "shelves/9: b"]}));
+    let (_, _, back) = ask(&gateway, &["--data-binary", "{\"name\":\"a\"}\n{\"name\":\"b\"}"], "/v1/chat");
+    assert_eq!(back, "{\"name\":\"re: a\"}\n{\"name\":\"re: b\"}\n");
+    let (status, _, body) = ask(&gateway, &["--data-binary", "{\"name\":\"a\"}\n{]\n"], "/v1/shelves/9/import");
+    assert_eq!((status, &body["code"]), (400, &json!(3)), "{body}");
+}
+
+#[test]
+fn bytes_are_bytes() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    let (status, kind, body) = ask(&gateway, &[], "/v1/files/a/b");
+    assert_eq!((status, kind.as_str()), (200, "image/png"));
+    assert_eq!(body.as_str().map(str::len), Some(300_000));
+}
+
+#[test]
+fn paths_are_rewritten_first() {
+    let library = Library::start();
+    let gateway = library.gateway("", "path_prefix = \"/api\"\nrewrite = { strip_prefix = \"/api\" }");
+    assert_eq!(answered(&gateway, &[], "/api/v1/books/x")["name"], "x");
+}
