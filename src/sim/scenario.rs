@@ -178,8 +178,8 @@ impl Scenario {
         Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
     }
 
-    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a minute,
-    /// so where nothing may be given up its pauses are short.
+    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a
+    /// minute, so where nothing may be given up its pauses are short.
     pub fn pace_two(&self, rng: &mut Rng) -> Pace {
         let pace = self.pace(rng);
         let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };

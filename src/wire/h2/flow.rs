@@ -56,8 +56,8 @@ impl ReceiveWindow {
         ReceiveWindow { available: (size & MAX_31) as i32, pending: 0 }
     }
 
-    /// Counts a received frame. An error means that the peer sent more than we allowed; an empty frame is allowed always
-    /// (RFC 9113 section 6.9.1).
+    /// Counts a received frame. An error means that the peer sent more than we allowed; an empty frame is allowed
+    /// always (RFC 9113 section 6.9.1).
     pub const fn receive(&mut self, count: u32) -> Result<(), WindowOverflow> {
         if count > 0 && count as i64 > self.available as i64 {
             return Err(WindowOverflow);
