@@ -98,9 +98,9 @@ fn an_upstream_of_http1_gets_a_key_and_must_prove_that_it_read_it() {
     let (origin, gateway) = origin(wrong);
     assert_eq!(client(Http2, &url(&gateway, "/"), &["origin"]), "502");
     let head = origin.last();
-    assert_eq!((&*head.field("upgrade"), &*head.field("sec-websocket-version")), ("websocket", "13"));
+    assert_eq!((head.field("upgrade"), head.field("sec-websocket-version")), ("websocket", "13"));
     assert_eq!(head.field("sec-websocket-key").len(), 24);
-    assert_eq!((&*head.method, &*head.target), ("GET", "/"));
+    assert_eq!((head.method.as_str(), head.target.as_str()), ("GET", "/"));
 }
 
 #[test]
@@ -177,7 +177,37 @@ fn with_both_versions_the_endpoint_decides_how() {
         let head = raw.head();
         assert_eq!((head.status, head.field("x-spoken")), (101, spoken));
         assert_eq!(head.field("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(gateway.get("/").status, if spoken == "h2" { 200 } else { 200 });
+        assert_eq!(gateway.get("/").field("x-method"), "GET", "requests go on as they did");
+    }
+}
+
+#[test]
+fn an_end_that_vanishes_is_told_to_the_other() {
+    for (from, to) in BRIDGES {
+        let server = Server::start(to);
+        let gateway = server.behind("").start();
+        drop(held(from, &url(&gateway, "/chat"), "hold"));
+        assert_eq!(server.closed(), "1006", "{from:?} to {to:?}");
+        let open = held(from, &url(&gateway, "/chat"), "hold");
+        drop(server);
+        let said = open.line();
+        assert!(said.starts_with("none"), "{from:?} to {to:?}: {said}");
+        gateway.log(2);
+    }
+}
+
+#[test]
+fn over_tls_alpn_chooses() {
+    let pair = Authority::new("test").sign(&["localhost"]);
+    let server = Server::start(Http2);
+    let listener = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
+        [listener.tls]\ncertificates = { cert = \"{dir}/web.pem\", key = \"{dir}/web.key\" }\n";
+    let upstream = format!("[upstream.ws]\nendpoints = [\"127.0.0.1:{}\"]\nhttp = \"2\"\n", server.port);
+    let setup = crate::harness::Setup::new(format!("{listener}{upstream}[[route]]\nto = \"ws\"\n"));
+    let gateway = setup.file("web.pem", &pair.certificate).file("web.key", &pair.key).start();
+    for from in [Http1, Http2] {
+        let url = format!("wss://{}/chat", gateway.here());
+        assert_eq!(client(from, &url, &["cases"]), "good", "{from:?}");
     }
 }
 

@@ -103,12 +103,11 @@ fn pings_keep_the_living_and_find_the_dead() {
     for (from, to) in BRIDGES {
         let server = Server::start(to);
         let gateway = server.behind("timeouts = { tunnel = \"900ms\" }\nwebsocket = { ping = \"250ms\" }").start();
-        let mut living = held(from, &url(&gateway), "hold");
+        let living = held(from, &url(&gateway), "hold");
         let dead = held(from, &url(&gateway), "mute");
         assert_eq!(dead.line(), "1001 end", "{from:?} to {to:?}");
         assert_eq!(gateway.reason(1), "websocket_silent");
         std::thread::sleep(std::time::Duration::from_millis(1200));
         assert!(living.waits(), "{from:?} to {to:?}");
-        living.go_on();
     }
 }

@@ -50,7 +50,7 @@ impl Talker {
         self.lines.recv_timeout(2 * PATIENCE).expect("a line; are websockets, h2 and wsproto installed?")
     }
 
-    /// What it says next, if it does soon.
+    /// Does it say nothing for a while?
     pub fn waits(&self) -> bool {
         self.lines.recv_timeout(std::time::Duration::from_millis(400)).is_err()
     }
