@@ -163,8 +163,8 @@ const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), request
 /// the same moment is lost to a look, too.
 const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
-/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at just
-/// before, so more is a sign of something else.
+/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at
+/// just before, so more is a sign of something else.
 const STALE_MAX: u32 = 3;
 
 /// Faults of one endpoint that another may not have.
@@ -244,7 +244,8 @@ async fn once<N: Net, S: Source, K: Client>(
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
             let concluded = conclude(exchange, &mut flight, &origin, ended);
-            // With `canary` the rest of a broken answer meets the next request: the mistake that the simulator must find.
+            // With `canary` the rest of a broken answer meets the next request: the mistake that the simulator must
+            // find.
             if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
                 way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
             }

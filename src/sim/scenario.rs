@@ -102,7 +102,7 @@ impl Scenario {
             Mood::Bulk => Faults { window: (1_000, 100_000), latency_us: (50, 5_000), ..Faults::none() },
             Mood::Wild => Faults::drawn(rng),
         };
-        let body_max = if mood == Mood::Bulk { 3_000_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
+        let body_max = if mood == Mood::Bulk { 1_500_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
         let (mut outside, mut inside) = (network(rng), network(rng));
         if body_max > 5_000 {
             // Long bodies byte by byte find nothing that short ones do not, and take a thousand times as long.
@@ -178,8 +178,8 @@ impl Scenario {
         Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
     }
 
-    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a minute,
-    /// so where nothing may be given up its pauses are short.
+    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a
+    /// minute, so where nothing may be given up its pauses are short.
     pub fn pace_two(&self, rng: &mut Rng) -> Pace {
         let pace = self.pace(rng);
         let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };

@@ -144,6 +144,17 @@ fn who_takes_too_long_is_told_so() {
     }
 }
 
+/// A client that never reads makes us keep no more than a little: its connection ends when the pipe is full.
+#[test]
+fn answers_that_nobody_reads_have_an_end() {
+    let origin = Origin2::start();
+    let gateway = before(origin.address, "2");
+    let came = run(&gateway, &["answers_not_read"]).remove(0);
+    assert!(!came["closed"].is_null(), "{came}");
+    assert_eq!(counter(&gateway, "turnpike_http2_flood_output_total"), 1, "{came}");
+    assert_eq!(ask(&gateway, serde_json::json!({ "path": "/others" }))["status"], 200);
+}
+
 #[test]
 fn content_above_a_window_is_refused() {
     let origin = Origin2::start();

@@ -18,6 +18,7 @@ mod h2_hostile;
 mod h2_life;
 mod h2_load;
 mod h2_matrix;
+mod h2_origins;
 mod h2_smuggling;
 mod h2_upstream;
 mod hostile;

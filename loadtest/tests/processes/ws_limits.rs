@@ -1,6 +1,6 @@
 //! What a route lets WebSockets do: origins, sizes, rates, silence, life, and the rules of frames.
 
-use crate::harness::Gateway;
+use crate::harness::{Gateway, wait_for};
 use crate::ws_peers::Speaks::{Http1, Http2};
 use crate::ws_peers::{BRIDGES, Server, client, held};
 
@@ -50,7 +50,7 @@ fn a_message_that_is_too_large_ends_it() {
         assert_eq!(client(from, &url(&gateway), &["ask", "20000"]), "1001 end");
         assert_eq!(server.closed(), "1009");
         assert_eq!(gateway.reason(3), "websocket_message_too_large");
-        assert!(gateway.metrics().contains("turnpike_websockets_ended_total{"), "{}", gateway.metrics());
+        wait_for("the metric", || gateway.metrics().contains("\nturnpike_websockets_ended_total 3\n").then_some(()));
     }
 }
 

@@ -67,8 +67,8 @@ table! {
         /// Limits.
         limits: RouteLimits = RouteLimits::default(),
         /// Let clients upgrade the connection (WebSocket), whether of HTTP/1.1 or a stream of HTTP/2 (RFC 8441). Where
-        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules, policies
-        /// and logs either is a GET that is answered with 101.
+        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules,
+        /// policies and logs either is a GET that is answered with 101.
         upgrade: bool = true,
         /// What is done for calls of gRPC beyond passing them on: `true`, or a table.
         grpc: Option<Placed<ShortOr<GrpcSpec>>> = None,

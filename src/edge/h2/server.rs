@@ -263,7 +263,7 @@ async fn exchange<N: Net>(
 ) {
     let shard = &served.connection.shard;
     let watch = Rc::new(Watch::default());
-    let stands = refused.is_some() || stands(&served, &session, key, scratch.request.body).await;
+    let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
     let come = session.with(key, |lane| {
         lane.watch = Some(watch.clone());
         lane.come

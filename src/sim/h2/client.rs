@@ -39,7 +39,7 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
     if calm || rng.chance(500) {
         peer.settle().await;
     }
-    let count = 1 + rng.below(2 * scenario.requests);
+    let count = 1 + rng.below(2 + scenario.requests);
     for _ in 0..count {
         let room = || {
             let full = client.running.get() >= scenario.streams;

@@ -1,8 +1,8 @@
 //! An origin of HTTP/2: serves many streams at once, and misbehaves as the scenario says: refuses, resets, says GOAWAY
 //! at any time, answers early, opens windows late, cuts connections.
 //!
-//! What it refuses, by RST_STREAM or by a GOAWAY that does not cover it, never counts as an attempt: so the ledger finds
-//! a gateway that does not send it again, or that sends again what was not refused.
+//! What it refuses, by RST_STREAM or by a GOAWAY that does not cover it, never counts as an attempt: so the ledger
+//! finds a gateway that does not send it again, or that sends again what was not refused.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -182,6 +182,7 @@ impl Served {
     }
 
     /// In a calm world only what a gateway can send again without having kept it, and not for ever.
+    // tidy(bool): it is END_STREAM, as the machine tells it.
     fn refuses(&self, id: u64, ended: bool, rng: &mut Rng) -> Result<bool, Trouble> {
         let calm = self.common.demands.all_answered;
         let bearable = !calm || (ended && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);

@@ -56,9 +56,10 @@ impl ReceiveWindow {
         ReceiveWindow { available: (size & MAX_31) as i32, pending: 0 }
     }
 
-    /// Counts a received frame. An error means that the peer sent more than we allowed.
+    /// Counts a received frame. An error means that the peer sent more than we allowed; an empty frame is allowed
+    /// always (RFC 9113 section 6.9.1).
     pub const fn receive(&mut self, count: u32) -> Result<(), WindowOverflow> {
-        if count as i64 > self.available as i64 {
+        if count > 0 && count as i64 > self.available as i64 {
             return Err(WindowOverflow);
         }
         self.available -= count as i32;
@@ -124,5 +125,7 @@ mod tests {
         assert_eq!(window.available(), 50);
         assert_eq!(window.receive(51), Err(WindowOverflow));
         assert_eq!(window.release(0, 0), None);
+        window.shift(-60);
+        assert_eq!((window.available(), window.receive(0), window.receive(1)), (-10, Ok(()), Err(WindowOverflow)));
     }
 }

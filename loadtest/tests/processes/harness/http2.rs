@@ -39,16 +39,21 @@ pub struct Origin2 {
 impl Origin2 {
     /// By prior knowledge.
     pub fn start() -> Origin2 {
-        Origin2::with(&[])
+        Origin2::with("h2_origin.py", &[])
+    }
+
+    /// Another program that prints its port first.
+    pub fn program(name: &str) -> Origin2 {
+        Origin2::with(name, &[])
     }
 
     /// Over TLS, with the files of a certificate and its key.
     pub fn tls(certificate: &str, key: &str) -> Origin2 {
-        Origin2::with(&[certificate, key])
+        Origin2::with("h2_origin.py", &[certificate, key])
     }
 
-    fn with(arguments: &[&str]) -> Origin2 {
-        let (mut child, mut lines) = spawn("h2_origin.py", arguments, Stdio::null());
+    fn with(name: &str, arguments: &[&str]) -> Origin2 {
+        let (mut child, mut lines) = spawn(name, arguments, Stdio::null());
         let mut line = String::new();
         lines.read_line(&mut line).expect("a port");
         let port: u16 = line.trim().parse().unwrap_or_else(|_| {

@@ -15,7 +15,11 @@ async def echo(connection):
             await connection.send(message)
     except ConnectionClosed:
         pass
-    print(f"closed {connection.close_code}", flush=True)
+    try:
+        print(f"closed {connection.close_code}", flush=True)
+    except BrokenPipeError:
+        # Nobody wants to know.
+        pass
 
 
 async def main():

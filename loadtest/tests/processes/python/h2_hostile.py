@@ -235,6 +235,21 @@ def goaway_frames(address):
     return floods(wire, batches(lambda _: frame(GOAWAY, 0, 0, number(0) + number(0)), 60_000, 500))
 
 
+@case
+def answers_not_read(address):
+    """PING, paid for with content, whose answers are left in the pipe until there is no room for more."""
+    wire = opened(address, received=4_096)
+    wire.polite = False
+    wire.send(wire.request(1, "/never", "POST", end=False))
+    pair = frame(PING, 0, 0, bytes(8)) + frame(DATA, 0, 1, bytes(20))
+    for _ in range(400):
+        if not wire.send(pair * 1_000):
+            break
+        time.sleep(0.004)
+    wire.pump(6, lambda: wire.goaway is not None)
+    return wire
+
+
 # Content.
 
 

@@ -9,6 +9,7 @@ Asks for PATH, says `"asked"`, and then answers each line (JSON) on standard inp
     "upload"  sends content to /deaf for as long as there is window; how much
     "answer"  waits for the first answer; its status
     "end"     waits for the end of the connection; `goaway` and `closed`
+    "part"    sends the head and a part of the content of a POST to PATH; `"reset"` is then about this one
     "leave"   closes the connection"""
 
 import json
@@ -35,8 +36,11 @@ class Leaver:
     def act(self, what):
         wire = self.wire
         if what == "reset":
-            wire.send(frame(RST_STREAM, 0, 1, number(8)))
+            wire.send(frame(RST_STREAM, 0, self.victim, number(8)))
             return "reset"
+        if what == "part":
+            self.victim = self.ask(self.path, "POST", end=False)
+            return wire.send(frame(DATA, 0, self.victim, bytes(1_000)))
         if what == "ask":
             return wire.wait(self.ask("/here")).status
         if what == "answer":
@@ -73,6 +77,7 @@ class Leaver:
                 break
         return len(first.body) if first.ended else -len(first.body)
 
+    victim = 1
     granted = 1 << 20
 
     def opened(self, stream):
@@ -80,7 +85,7 @@ class Leaver:
 
     def upload(self):
         wire, stream = self.wire, self.ask("/deaf", "POST", end=False)
-        room = {0: 65_535, stream: 65_535}
+        room = {0: wire.room, stream: wire.window}
         settled = wire.act
 
         def act(kind, flags, of, payload):

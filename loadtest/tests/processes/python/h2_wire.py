@@ -92,6 +92,8 @@ class Wire:
         self.decoder.max_header_list_size = 1 << 24
         self.polite, self.goaway, self.closed, self.settled = polite, None, None, False
         self.streams, self.frames, self.buffer, self.block = {}, [], bytearray(), None
+        # What the other side lets us send: on a new stream, and in all.
+        self.window, self.room = 65_535, 65_535
         if first is not None:
             self.send(PREFACE + first)
 
@@ -152,8 +154,12 @@ class Wire:
     def act(self, kind, flags, stream, payload):
         if kind == SETTINGS:
             self.settled = True
+            entries = (payload[at:at + 6] for at in range(0, len(payload), 6))
+            self.window = next((int.from_bytes(entry[2:], "big") for entry in entries if entry[:2] == b"\0\4"), self.window)
             if not flags & ACK and self.polite:
                 self.send(frame(SETTINGS, ACK))
+        elif kind == WINDOW_UPDATE and stream == 0:
+            self.room += int.from_bytes(payload, "big")
         elif kind == PING and not flags & ACK and self.polite:
             self.send(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:

@@ -38,6 +38,8 @@ class Echo:
             pass
 
     def receive(self, data):
+        if self.last:
+            return
         try:
             self.frames.receive_data(data)
             for event in self.frames.events():

@@ -100,7 +100,7 @@ class H2Connection:
         self.socket, self.parts = dial(url, ["h2"])
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.initiate_connection()
-        self.pipes, self.ended, self.settled = {}, False, False
+        self.pipes, self.ended, self.settled, self.going, self.frames = {}, False, False, False, b""
         self.flush()
         while not self.settled:
             assert self.pump() and not self.ended, "no settings"
@@ -120,7 +120,7 @@ class H2Connection:
         if not data:
             self.ended = True
             return True
-        for event in self.h2.receive_data(data):
+        for event in self.h2.receive_data(self.without_farewell(data)):
             pipe = self.pipes.get(getattr(event, "stream_id", None))
             if isinstance(event, h2.events.RemoteSettingsChanged):
                 self.settled = True
@@ -137,6 +137,18 @@ class H2Connection:
                 pipe.reset = True
         self.flush()
         return True
+
+    def without_farewell(self, data):
+        """Whole frames, but for GOAWAY: behind that the library takes nothing, though open streams go on."""
+        self.frames += data
+        whole = b""
+        while len(self.frames) >= 9 and len(self.frames) >= 9 + (size := int.from_bytes(self.frames[:3], "big")):
+            if self.frames[3] == 7:
+                self.going = True
+            else:
+                whole += self.frames[: 9 + size]
+            self.frames = self.frames[9 + size :]
+        return whole
 
     def open(self, fields=(), protocol="websocket"):
         return H2Pipe(self, fields, protocol)
