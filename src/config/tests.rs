@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
+use crate::wire::grpc::json::sample;
 
 /// What `load` says of a text, which gets a listener behind it.
 fn said(text: &str) -> String {
@@ -79,6 +80,8 @@ fn the_quickstart_and_all_examples_compile_without_a_word() {
     let directory = tempfile::tempdir().unwrap();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     make_certificates(&directory.path().join("certs"));
+    // What `config/grpc.toml` names.
+    std::fs::write(directory.path().join("api.pb"), sample::descriptor_set()).unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(examples).unwrap() {
         let path = entry.unwrap().path();

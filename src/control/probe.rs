@@ -3,6 +3,8 @@
 //! One task an endpoint; when to probe and what a result means is decided by the state machine in `balance::health`.
 //! What is known of an endpoint stays over a reload, by upstream and address, also where the check itself changed.
 
+mod http2;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -24,7 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
 use crate::base::{Address, Tick};
-use crate::config::plan::{HealthPlan, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::config::plan::{HealthPlan, HttpVersions, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
@@ -60,6 +62,7 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Check {
     health: HealthPlan,
+    http: HttpVersions,
     tls: Option<UpstreamTlsPlan>,
     proxy_protocol: Option<ProxyVersion>,
 }
@@ -68,7 +71,8 @@ impl Check {
     /// The check of an upstream, if it has one.
     pub fn of(upstream: &UpstreamPlan) -> Option<Check> {
         let health = upstream.health.clone()?;
-        Some(Check { health, tls: upstream.tls.clone(), proxy_protocol: upstream.proxy_protocol })
+        let proxy_protocol = upstream.proxy_protocol;
+        Some(Check { health, http: upstream.http, tls: upstream.tls.clone(), proxy_protocol })
     }
 
     fn pace(&self) -> ProbePlan {
@@ -269,13 +273,23 @@ where
 {
     let preface = proxy_preface(check.proxy_protocol);
     stream.write_all(preface).await.map_err(|error| format!("send: {error}"))?;
-    let Some(tls) = &check.tls else { return exchange(check, address, name, stream).await };
+    let host = host_field(check, address, name);
+    let Some(tls) = &check.tls else {
+        if check.http == HttpVersions::Http2 {
+            return http2::exchange(&check.health, &http2::Server { scheme: "http", host }, stream).await;
+        }
+        return exchange(check, &host, stream).await;
+    };
     let server = match &tls.server_name {
         Some(server) => server.clone(),
         None => server_name(address, name).map_err(|error| format!("TLS: {error}"))?,
     };
     let secured = TlsConnector::from(Arc::clone(&tls.config)).connect(server, stream).await;
-    exchange(check, address, name, secured.map_err(|error| format!("TLS: {error}"))?).await
+    let secured = secured.map_err(|error| format!("TLS: {error}"))?;
+    if secured.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return http2::exchange(&check.health, &http2::Server { scheme: "https", host }, secured).await;
+    }
+    exchange(check, &host, secured).await
 }
 
 /// A PROXY header that says "this connection is the proxy's own" in that version.
@@ -319,10 +333,13 @@ fn host_field(check: &Check, address: &Address, name: &str) -> String {
     }
 }
 
-async fn exchange<S>(check: &Check, address: &Address, name: &str, stream: S) -> Result<String, String>
+async fn exchange<S>(check: &Check, host: &str, stream: S) -> Result<String, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    if check.health.grpc.is_some() {
+        return Err("the endpoint chose HTTP/1.1, which has no gRPC".to_owned());
+    }
     let builder = { http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).to_owned() };
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let _driver = Driver(spawn_local(async move {
@@ -330,7 +347,7 @@ where
         let _ = connection.await;
     }));
     let request = Request::get(&*check.health.path)
-        .header(HOST, host_field(check, address, name))
+        .header(HOST, host)
         .header(USER_AGENT, concat!("turnpike-health/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "*/*")
         .body(Empty::<Bytes>::new())

@@ -13,6 +13,9 @@ pub const CHUNK_HEADROOM: usize = 20;
 /// Room kept behind a portion for CRLF and the last chunk.
 const CHUNK_TAILROOM: usize = 7;
 
+/// How long after the deadline the last write may end.
+pub const GRACE_MS: u64 = 250;
+
 /// What carries a body.
 pub struct Transfer<'a, N: Net> {
     /// The machine, for the clock.
@@ -53,7 +56,7 @@ impl<N: Net> Transfer<'_, N> {
                 encode(&mut buf, ending, self.pool);
             }
             if !buf.is_empty() || portion.done {
-                let (written, returned) = sink.write(buf, ending, self.until(self.sink_idle)).await;
+                let (written, returned) = sink.write(buf, ending, self.sink_until()).await;
                 buf = returned;
                 if let Err(fault) = written {
                     return (Err(self.timely(fault)), buf);
@@ -76,6 +79,11 @@ impl<N: Net> Transfer<'_, N> {
             return Err(Fault::last(FaultKind::BodyTooLarge));
         }
         Ok(())
+    }
+
+    /// What came just in time may still leave: a write that begins at its own deadline would break the connection.
+    fn sink_until(&self) -> Tick {
+        self.net.now().after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
     }
 
     fn until(&self, idle: Duration) -> Tick {

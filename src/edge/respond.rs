@@ -13,7 +13,7 @@ use crate::edge::exchange::Scene;
 use crate::edge::forward::Way;
 use crate::edge::gate;
 use crate::edge::grpc::call;
-use crate::edge::relay::{Recoding, Transfer, encode, recoding};
+use crate::edge::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Ending, Outgoing, Remote, Source};
 use crate::edge::upgrade;
@@ -266,7 +266,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
 
     fn client_until(&self) -> Tick {
         let wait = self.scene.listener_plan().timeouts.write;
-        self.headed.after(wait).min(self.way.deadline)
+        self.headed.after(wait).min(self.way.deadline.after_ms(GRACE_MS))
     }
 
     async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {

@@ -67,6 +67,8 @@ fn the_examples_are_right() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let folder = tempfile::tempdir().expect("a folder");
     certificates_of_the_example(&folder.path().join("certs"));
+    // What `config/grpc.toml` names.
+    crate::grpc_json::describe(&folder.path().join("api.pb"));
     let mut count = 0;
     for entry in fs::read_dir(project.join("config")).expect("examples") {
         let path = entry.expect("an example").path();

@@ -83,7 +83,8 @@ fn the_gateways_deadline_ends_calls_and_is_told_to_the_server() {
     let server = Server::start(&[]);
     let gateway = before(&server, "", "timeouts = { total = \"800ms\" }");
     call(&gateway, &["own_deadline"]);
-    assert_eq!(logged(&gateway, 1), ("total_timeout".to_owned(), "DEADLINE_EXCEEDED".to_owned()));
+    // The server was told, and may be as quick as the gateway.
+    assert_eq!(logged(&gateway, 1).1, "DEADLINE_EXCEEDED");
     assert_eq!(logged(&gateway, 2), ("total_timeout".to_owned(), "DEADLINE_EXCEEDED".to_owned()));
 }
 

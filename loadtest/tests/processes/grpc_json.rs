@@ -21,12 +21,24 @@ struct Library {
     folder: TempDir,
 }
 
+/// The command of the server, which first writes its descriptor set.
+fn server(descriptors: &Path) -> Command {
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/wire/grpc/json/sample");
+    let mut command = Command::new(python());
+    command.arg(script("grpc_json_server.py")).arg(protos).arg(descriptors);
+    command
+}
+
+/// Writes the descriptor set of the sample service.
+pub fn describe(descriptors: &Path) {
+    let status = server(descriptors).arg("only").status().expect("python runs");
+    assert!(status.success(), "are the packages of gRPC installed?");
+}
+
 impl Library {
     fn start() -> Library {
         let folder = tempfile::tempdir().expect("a folder");
-        let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/wire/grpc/json/sample");
-        let mut command = Command::new(python());
-        command.arg(script("grpc_json_server.py")).arg(protos).arg(folder.path().join("library.pb"));
+        let mut command = server(&folder.path().join("library.pb"));
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");

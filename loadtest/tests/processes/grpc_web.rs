@@ -24,7 +24,7 @@ fn calls_of_browsers_become_calls_of_grpc() {
 fn pages_of_other_origins_may_call_where_a_policy_lets_them() {
     let server = Server::start(&[]);
     let cors = "[policy.pages]\ncors = { origins = [\"https://app.example\"], expose = [\"x-own\"] }\n";
-    let gateway = before(&server, cors, "policies = \"pages\"\ngrpc = { web = true }");
+    let gateway = before(&server, cors, "policies = \"pages\"\ngrpc = { web = true, request_message = 1000 }");
     call(&gateway, "pages");
 }
 

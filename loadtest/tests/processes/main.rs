@@ -11,6 +11,7 @@ mod forwarding;
 mod gateway_api;
 mod grpc_calls;
 mod grpc_faults;
+mod grpc_health;
 mod grpc_json;
 mod grpc_web;
 mod h2_hostile;

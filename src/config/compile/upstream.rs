@@ -148,6 +148,12 @@ impl Compiler<'_> {
         plan.hash_key = self.hash_key(spec, name.place);
         plan.sticky = spec.sticky.as_ref().map(|sticky| self.sticky(sticky));
         plan.health = spec.health.as_ref().map(|health| self.health(health));
+        let asks_grpc = spec.health.as_ref().and_then(|health| health.value.grpc.as_ref());
+        let speaks =
+            plan.http == plan::HttpVersions::Http2 || (plan.http != plan::HttpVersions::Http1 && plan.tls.is_some());
+        if let (Some(service), false) = (asks_grpc, speaks) {
+            self.error(service.place, "gRPC needs `http = \"2\"`");
+        }
         plan
     }
 
@@ -363,6 +369,7 @@ impl Compiler<'_> {
             self.error(spec.place, "`rise` and `fall` are at least 1");
         }
         HealthPlan {
+            grpc: health.grpc.as_ref().map(|service| service.value.as_str().into()),
             path: health.path.value.as_str().into(),
             host: health.host.as_ref().map(|host| host.value.as_str().into()),
             interval: health.interval.value.0,

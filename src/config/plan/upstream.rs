@@ -125,6 +125,8 @@ pub struct StickyPlan {
 /// Active health check of every endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthPlan {
+    /// Ask `grpc.health.v1` for this service instead; empty for the server as a whole.
+    pub grpc: Option<Arc<str>>,
     /// What is asked for.
     pub path: Arc<str>,
     /// The Host to ask with; `None` takes the endpoint's.

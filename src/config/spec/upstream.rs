@@ -155,10 +155,13 @@ impl Short for UpstreamTlsSpec {
 }
 
 table! {
-    /// Active health checks: a `GET` to every endpoint.
+    /// Active health checks: a `GET` to every endpoint, or a call of gRPC, in the version of HTTP that requests use.
     pub struct HealthSpec {
         /// What is asked for.
         path: Placed<String> = Placed::nowhere("/".to_owned()),
+        /// Ask `grpc.health.v1.Health/Check` for this service instead of `path`; `""` is the server as a whole. Well is
+        /// who says `SERVING`.
+        grpc: Option<Placed<String>> = None,
         /// The Host to ask with; without it the endpoint's own.
         host: Option<Placed<String>> = None,
         /// Between two checks of one endpoint.

@@ -20,11 +20,12 @@ fn health(path: &str) -> HealthPlan {
         fall: 2,
         statuses: vec![(200, 299)],
         body_contains: None,
+        grpc: None,
     }
 }
 
 fn check(health: HealthPlan) -> Check {
-    Check { health, tls: None, proxy_protocol: None }
+    Check { health, http: HttpVersions::Http1, tls: None, proxy_protocol: None }
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -1,6 +1,7 @@
 """A gRPC server of the sample service that the gateway's own tests use, made from its descriptor set.
 
-Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE. Writes the descriptor set, prints the port, runs until ended."""
+Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only]. Writes the descriptor set (and with `only` nothing more), prints
+the port, runs until it is ended."""
 
 import os
 import shutil
@@ -22,6 +23,8 @@ known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
 out = f"--descriptor_set_out={sys.argv[2]}"
 assert protoc.main(["", f"-I{folder}", f"-I{known}", "--include_imports", out, "library.proto"]) == 0
 shutil.rmtree(folder)
+if sys.argv[3:] == ["only"]:
+    sys.exit()
 files = descriptor_pb2.FileDescriptorSet.FromString(open(sys.argv[2], "rb").read())
 pool = descriptor_pool.DescriptorPool()
 for file in files.file:
