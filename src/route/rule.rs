@@ -130,8 +130,10 @@ impl WholeRegex {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~%!@:;=,<>\"'&".contains(&byte);
         let bytes = text.as_bytes();
         let end = bytes.iter().position(|byte| !plain(*byte)).unwrap_or(bytes.len());
-        // The last plain byte belongs to a repetition that may be for zero times.
-        let repeated = bytes.get(end).is_some_and(|byte| b"?*{".contains(byte));
+        // The last plain byte belongs to a repetition that may be for zero times; with `+` it may where that is
+        // repeated in its turn.
+        let repeats = |at: usize| bytes.get(at).is_some_and(|byte| b"?*{".contains(byte));
+        let repeated = repeats(end) || (bytes.get(end) == Some(&b'+') && repeats(end + 1));
         &bytes[..if repeated { end.saturating_sub(1) } else { end }]
     }
 }
