@@ -154,7 +154,8 @@ fn trailers_are_dropped_where_nobody_asked_for_them() {
     before_each(|gateway, origin| {
         let mut client = gateway.client();
         let answer = client.ask(
-            "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n",
+            "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n",
         );
         assert_eq!(answer.text(), "hello", "1.1 to {origin}");
         let answer =
