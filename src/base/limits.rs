@@ -85,6 +85,8 @@ pub const GRPC_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
 pub const GRPC_TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of the JSON body of a transcoded request, and default of its cap; above it 413.
 pub const TRANSCODE_BYTES: usize = 1024 * 1024;
+/// The most that a cap on the JSON body of a transcoded request may allow: it lives in memory.
+pub const TRANSCODE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Levels of nesting in a transcoded message; above it 400 or 500. Bounds the stack; must stay below the 100 levels
 /// that the decoder of messages itself allows.
 pub const TRANSCODE_DEPTH_MAX: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::limits::REFLECTION_BYTES_MAX;
+use crate::base::limits::{REFLECTION_BYTES_MAX, TRANSCODE_BODY_BYTES_MAX};
 use crate::config::compile::Compiler;
 use crate::config::place::Placed;
 use crate::config::plan::{GrpcPlan, HttpVersions, TranscoderId, TranscoderPlan, UpstreamId, WebCalls};
@@ -63,7 +63,7 @@ impl Compiler<'_> {
         };
         self.watched.push(full);
         let body = route.limits.over(&self.limits).body.some().map_or(u64::MAX, |size| size.0);
-        let options = options(json, grpc, usize::try_from(body).unwrap_or(usize::MAX));
+        let options = options(json, grpc, body.min(TRANSCODE_BODY_BYTES_MAX) as usize);
         if let Err(faults) = Transcoder::from_descriptor_set(&bytes, options.clone()) {
             for fault in faults {
                 self.error(path.place, fault.to_string());

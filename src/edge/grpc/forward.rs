@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::base::limits::FIELDS_MAX;
+use crate::base::limits::{FIELDS_MAX, TRANSCODE_BODY_BYTES_MAX};
 use crate::base::{Fault, FaultKind, Span};
 use crate::config::plan::{GrpcPlan, ProxyPlan, RoutePlan, UpstreamId, WebCalls};
 use crate::edge::exchange::{Exchange, Scene};
@@ -141,8 +141,8 @@ async fn from_json<N: Net, S: Source, K: Client>(
             from_caller::Words::Json(Box::new(JsonStream { requests, transcoder: transcoder.clone() }))
         }
         Flow::One => {
-            let max = way.route.body_bytes_max;
-            let (body, _) = whole::read(exchange, usize::try_from(max).unwrap_or(usize::MAX), max).await?;
+            let max = way.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
+            let (body, _) = whole::read(exchange, max as usize, max).await?;
             let mut message = std::mem::take(&mut exchange.work.replay);
             message.clear();
             let made = transcoder.request(&route, &incoming, &body, &mut message);
