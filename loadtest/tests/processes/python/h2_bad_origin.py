@@ -94,7 +94,7 @@ CASES = {
     "trailers-that-do-not-end": lambda peer, stream: head(peer, stream, [(":status", "200")]) + body(
         stream, end=False) + head(peer, stream, [("x", "a")]),
     "content-above-the-window": lambda peer, stream: head(peer, stream, [(":status", "200")]) + b"".join(
-        body(stream, bytes(16_384), end=False) for _ in range(200)),
+        body(stream, bytes(16_384), end=False) for _ in range(2_000)),
     "window-overflow": lambda peer, stream: head(peer, stream, [(":status", "200")]) + frame(
         WINDOW_UPDATE, 0, stream, number(0x7FFF_FFFF)) * 2,
     # Floods, behind the beginning of a good answer.
