@@ -329,10 +329,6 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             }
         };
         self.adapt(&buf);
-        if self.upload.is_some_and(|upload| upload.sent_at.get().is_none()) {
-            // An answer that may be complete before its request ends the connection, and this is the time to say so.
-            self.client.close_after();
-        }
         self.compose(&buf, framed);
         buf.consume(self.work.response.len);
         let bodiless = length == BodyLength::None;

@@ -76,7 +76,14 @@ fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Val
         let text = out.text();
         let (body, last) = text.rsplit_once('\n').expect("a last line");
         let (status, kind) = last.split_once(' ').expect("two words");
-        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        let mut body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        let last_row = body.as_array_mut().and_then(|rows| rows.last_mut());
+        if let Some(error) = last_row.and_then(|row| row.get_mut("error"))
+            && error["code"] == 4
+        {
+            // The server hears of the deadline, too: either may be the first to end the call, in its own words.
+            error["message"] = Value::Null;
+        }
         (status.parse().expect("a status"), kind.to_owned(), body)
     });
     assert_eq!(answers[0], answers[1]);

@@ -50,8 +50,15 @@ class Caller:
         if self.kind == "grpc-web-text":
             body = base64.b64encode(body)
         fields = {"content-type": f"application/{self.kind}+proto", "x-grpc-web": "1", **dict(fields)}
-        self.connection.request("POST", METHOD + name, body, fields)
-        answer = self.connection.getresponse()
+        try:
+            self.connection.request("POST", METHOD + name, body, fields)
+            answer = self.connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+            # An answer that was complete before its request ended the connection: the next call takes a new one, as
+            # browsers do.
+            self.connection.close()
+            self.connection.request("POST", METHOD + name, body, fields)
+            answer = self.connection.getresponse()
         content = answer.read()
         assert answer.status == 200, (answer.status, content)
         assert answer.headers["content-type"] == f"application/{self.kind}+proto" or not content, answer.headers
