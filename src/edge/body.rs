@@ -58,23 +58,6 @@ impl<S: Stream> BodyReader<S> {
         self.done = true;
         Ok(Portion { content: 0, done: true, full: false })
     }
-
-    fn cut(&self) -> Fault {
-        Fault::last(match self.side {
-            Side::Client | Side::Gateway => FaultKind::ClientClosed,
-            Side::Upstream => FaultKind::UpstreamTruncated,
-        })
-    }
-
-    fn failed(&self, error: ErrorKind) -> Fault {
-        if error != ErrorKind::TimedOut {
-            return self.cut();
-        }
-        Fault::last(match self.side {
-            Side::Client | Side::Gateway => FaultKind::RequestTimeout,
-            Side::Upstream => FaultKind::IdleTimeout,
-        })
-    }
 }
 
 /// Ends the reads of a `BodyReader`.
@@ -137,7 +120,7 @@ impl<S: Stream> Source for BodyReader<S> {
         let count = match result {
             Ok(0) => return (self.ended(), buf),
             Ok(count) => count,
-            Err(error) => return (Err(self.failed(error.kind())), buf),
+            Err(error) => return (Err(read_fault(self.side, error.kind())), buf),
         };
         match self.accept(&mut buf, from) {
             Ok(portion) => (Ok(Portion { full: count == room, ..portion }), buf),
@@ -179,6 +162,17 @@ impl<S: Stream> Sink for BodyWriter<S> {
     fn abort(&self) {
         self.stream.abort();
     }
+}
+
+/// What a failed read of a body from `side` means.
+pub fn read_fault(side: Side, error: ErrorKind) -> Fault {
+    let timed_out = error == ErrorKind::TimedOut;
+    Fault::last(match side {
+        Side::Client | Side::Gateway if timed_out => FaultKind::RequestTimeout,
+        Side::Client | Side::Gateway => FaultKind::ClientClosed,
+        Side::Upstream if timed_out => FaultKind::IdleTimeout,
+        Side::Upstream => FaultKind::UpstreamTruncated,
+    })
 }
 
 /// What a failed write to `side` means.

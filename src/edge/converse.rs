@@ -69,7 +69,7 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     } else {
         let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
         let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
-        let ending = if streams || upgrades { Ending::More } else { Ending::Last(source.trailers()) };
+        let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
         if let Err(fault) = written {
             scene.shard.pool.put(buf);

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::edge::body::{read_fault, write_fault};
 use crate::edge::h2::lane::{Come, Lane};
 use crate::edge::h2::session::{Cut, Session};
 use crate::edge::stream::{Ending, Form, Portion, Sink, Source, Stop};
@@ -73,20 +74,6 @@ impl<N: Net> StreamBody<N> {
             self.trailers = trailers;
         }
     }
-
-    fn cut(&self) -> Fault {
-        Fault::last(match self.side {
-            Side::Client | Side::Gateway => FaultKind::ClientClosed,
-            Side::Upstream => FaultKind::UpstreamTruncated,
-        })
-    }
-
-    fn late(&self) -> Fault {
-        Fault::last(match self.side {
-            Side::Client | Side::Gateway => FaultKind::RequestTimeout,
-            Side::Upstream => FaultKind::IdleTimeout,
-        })
-    }
 }
 
 impl<N: Net> Source for StreamBody<N> {
@@ -122,13 +109,12 @@ impl<N: Net> Source for StreamBody<N> {
 
     async fn read(&mut self, mut buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
         let read = self.handle.session.read(self.handle.key, &mut buf, until).await;
-        let result = match read {
-            Some(Ok(count)) => {
+        let result = match io_result(read) {
+            Ok(count) => {
                 self.settle();
                 Ok(Portion { content: count as u64, done: self.done, full: false })
             }
-            Some(Err(_)) => Err(self.cut()),
-            None => Err(self.late()),
+            Err(error) => Err(read_fault(self.side, error.kind())),
         };
         (result, buf)
     }
@@ -177,10 +163,7 @@ impl<N: Net> Sink for StreamSink<N> {
         let fault = match sent {
             Some(Ok(())) => return (Ok(()), buf),
             Some(Err(cut)) => cut_fault(self.side, cut),
-            None => Fault::last(match self.side {
-                Side::Client | Side::Gateway => FaultKind::ClientClosed,
-                Side::Upstream => FaultKind::IdleTimeout,
-            }),
+            None => write_fault(self.side, io::ErrorKind::TimedOut),
         };
         (Err(fault), buf)
     }
@@ -199,11 +182,10 @@ impl<N: Net> Sink for StreamSink<N> {
 /// What a stream that is over means, before anything of an answer came.
 pub fn cut_fault(side: Side, cut: Cut) -> Fault {
     match (side, cut.0) {
-        (Side::Client | Side::Gateway, _) => Fault::last(FaultKind::ClientClosed),
         // RFC 9113 section 8.7: certainly not processed.
         (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),
-        (Side::Upstream, Come::Open | Come::All | Come::Reset(_) | Come::Lost) => {
-            Fault::last(FaultKind::UpstreamClosed)
+        (side, Come::Open | Come::All | Come::Reset(_) | Come::Lost) => {
+            write_fault(side, io::ErrorKind::ConnectionReset)
         }
     }
 }

@@ -202,7 +202,7 @@ impl<N: Net> Far<N> {
 
     fn retire(&self) {
         if !self.retired.replace(true) {
-            self.session.transport_interrupt();
+            self.session.interrupt();
         }
     }
 }
@@ -261,7 +261,15 @@ impl<N: Net> Role<N> for Courier<N> {
             Event::GoAway { .. } => self.0.retired.set(true),
             Event::PingAck { payload: PING } => self.0.pinged.set(None),
             Event::Settings => self.0.settled.raise(),
-            _ => {}
+            Event::PingAck { .. }
+            | Event::SettingsAcked
+            | Event::Head { .. }
+            | Event::Interim { .. }
+            | Event::Trailers { .. }
+            | Event::Data { .. }
+            | Event::Reset { .. }
+            | Event::StreamWindow { .. }
+            | Event::AnyWindow => {}
         }
     }
 
@@ -314,16 +322,6 @@ impl<N: Net> Stream<N> {
         Stream { far, key: Cell::new(None), ended: Cell::new(false) }
     }
 
-    /// The connection carried requests before this one.
-    pub fn is_reused(&self) -> bool {
-        self.far.streams.get() > 0
-    }
-
-    /// Which endpoint it leads to.
-    pub fn index(&self) -> EndpointIndex {
-        self.far.index
-    }
-
     /// Does the endpoint take an extended CONNECT (RFC 8441 section 3)? `None` where it has not said.
     pub fn takes_upgrades(&self) -> Option<bool> {
         let told = self.far.settled.is_raised();
@@ -356,7 +354,7 @@ impl<N: Net> Drop for Stream<N> {
             self.far.idle_since.set(session.shard.net.now());
             let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
             if retired {
-                session.transport_interrupt();
+                session.interrupt();
             }
         }
     }
@@ -451,7 +449,7 @@ impl<N: Net> Remote<N> for Stream<N> {
     }
 }
 
-/// A stream that is over, as an error of reading; see `fault_of`.
+/// A stream that is over, as an error of reading, of which `Answering` makes a fault.
 fn error_of(cut: Cut) -> ErrorKind {
     match cut.0 {
         Come::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,

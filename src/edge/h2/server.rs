@@ -22,7 +22,6 @@ use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink};
 use crate::link::Counter;
 use crate::net::{Net, Stream};
 use crate::wire::h1::framing;
-use crate::wire::h2::Malformed;
 use crate::wire::h2::connection::{self, ConnectionError, Event};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::ErrorCode;
@@ -74,7 +73,6 @@ pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
         streams: Cell::new(0),
     });
     served.connection.place.set_idle();
-    session.wake_writer();
     session.read_all(&Clerk(served), first).await;
     linger(&session).await;
 }
@@ -124,7 +122,7 @@ impl<N: Net> Role<N> for Clerk<N> {
             Err(malformed) => match malformed.answer() {
                 Some(kind) => Some(kind),
                 None => {
-                    self.count_malformed(malformed);
+                    shard.bound().counters.add(Counter::Rejected, 1);
                     shard.scratch.put(scratch);
                     session.reset(key, ErrorCode::Protocol);
                     return session.close_lane(key);
@@ -225,10 +223,6 @@ impl<N: Net> Clerk<N> {
         }
         if session.machine.borrow().is_drained() { Look::Over } else { Look::GoOn }
     }
-
-    fn count_malformed(&self, _: Malformed) {
-        self.0.connection.shard.bound().counters.add(Counter::Rejected, 1);
-    }
 }
 
 fn announce<N: Net>(session: &Session<N>, served: &Served<N>, now: Tick) {
@@ -300,7 +294,7 @@ async fn exchange<N: Net>(
     }
     if session.machine.borrow().is_drained() {
         // The reader waits for bytes that may never come.
-        session.transport.interrupt();
+        session.interrupt();
     }
 }
 

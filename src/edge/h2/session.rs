@@ -110,7 +110,7 @@ impl<N: Net> Session<N> {
     }
 
     /// Makes the reader look at the clock.
-    pub fn transport_interrupt(&self) {
+    pub fn interrupt(&self) {
         self.transport.interrupt();
     }
 
@@ -161,17 +161,8 @@ impl<N: Net> Session<N> {
         if open != Some(true) {
             return;
         }
-        let poll = |context: &Context<'_>| {
-            let polled = self.with(key, |lane| match lane.come {
-                Come::Open => {
-                    lane.wait_to_read(context);
-                    Poll::Pending
-                }
-                Come::All | Come::Reset(_) | Come::Lost => Poll::Ready(()),
-            });
-            polled.unwrap_or(Poll::Ready(()))
-        };
-        self.wait(until, poll).await;
+        let heard = |lane: &Lane<N>| (lane.come != Come::Open).then_some(Ok(()));
+        self.wait(until, |context| self.poll_lane(key, context, heard)).await;
     }
 
     fn poll_read(&self, key: Key, buf: &mut Buf, context: &Context<'_>) -> Poll<Result<usize, Cut>> {
@@ -179,11 +170,24 @@ impl<N: Net> Session<N> {
         if taken > 0 {
             return Poll::Ready(Ok(taken));
         }
-        let polled = self.with(key, |lane| match lane.come {
-            _ if lane.stopped => Poll::Ready(Err(Cut(Come::Reset(ErrorCode::Cancel)))),
-            Come::All => Poll::Ready(Ok(0)),
-            Come::Reset(_) | Come::Lost => Poll::Ready(Err(Cut(lane.come))),
-            Come::Open => {
+        self.poll_lane(key, context, |lane| match lane.come {
+            _ if lane.stopped => Some(Err(Cut(Come::Reset(ErrorCode::Cancel)))),
+            Come::All => Some(Ok(0)),
+            Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
+            Come::Open => None,
+        })
+    }
+
+    /// What `look` finds in a stream's lane; where it finds nothing, whoever asks is woken when something came.
+    fn poll_lane<T>(
+        &self,
+        key: Key,
+        context: &Context<'_>,
+        look: impl FnOnce(&Lane<N>) -> Option<Result<T, Cut>>,
+    ) -> Poll<Result<T, Cut>> {
+        let polled = self.with(key, |lane| match look(lane) {
+            Some(found) => Poll::Ready(found),
+            None => {
                 lane.wait_to_read(context);
                 Poll::Pending
             }
@@ -203,18 +207,12 @@ impl<N: Net> Session<N> {
 
     /// Waits until a head of an answer is there (`Ok`) or none will come. `None` where `until` passed first.
     pub async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), Cut>> {
-        let poll = |context: &Context<'_>| {
-            let polled = self.with(key, |lane| match lane.come {
-                _ if !lane.heads.is_empty() => Poll::Ready(Ok(())),
-                Come::All | Come::Reset(_) | Come::Lost => Poll::Ready(Err(Cut(lane.come))),
-                Come::Open => {
-                    lane.wait_to_read(context);
-                    Poll::Pending
-                }
-            });
-            polled.unwrap_or(Poll::Ready(Err(Cut(Come::Lost))))
+        let headed = |lane: &Lane<N>| match lane.come {
+            _ if !lane.heads.is_empty() => Some(Ok(())),
+            Come::All | Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
+            Come::Open => None,
         };
-        self.wait(until, poll).await
+        self.wait(until, |context| self.poll_lane(key, context, headed)).await
     }
 
     /// Sends content. It is queued at once while the writer keeps up; else this waits for the stream's turn.

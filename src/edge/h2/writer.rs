@@ -27,7 +27,7 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
         session.gather(&mut buf);
         if session.machine.borrow().failed().is_some() {
             // Where it failed by what was sent, the reader does not know yet.
-            session.transport.interrupt();
+            session.interrupt();
         }
         if buf.is_empty() {
             session.shard.pool.put(buf);
@@ -50,7 +50,7 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
         if written.is_err() {
             session.transport.abort();
             session.end();
-            session.transport.interrupt();
+            session.interrupt();
             break;
         }
     }
