@@ -8,6 +8,7 @@ pub mod fault;
 pub mod limits;
 pub mod marks;
 pub mod rng;
+pub mod slots;
 pub mod span;
 pub mod tick;
 pub mod wheel;

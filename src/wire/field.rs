@@ -4,6 +4,7 @@
 //! table that is built, and proved free of collisions, when the gateway is compiled.
 
 use crate::base::ascii::is_name;
+use crate::base::slots;
 
 macro_rules! known {
     ($($variant:ident $name:literal,)*) => {
@@ -57,7 +58,7 @@ impl Known {
     pub fn class(name: &[u8]) -> Class {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Class::Name(Known::Other) };
         let fourth = name[name.len().saturating_sub(4)];
-        let candidate = SLOTS[slot([*first, fourth, *last], name.len(), SEED)];
+        let candidate = BY_SLOT[slots::slot(key([*first, fourth, *last], name.len()), SEED)];
         if candidate == Known::Other {
             return Class::Name(Known::Other);
         }
@@ -148,23 +149,38 @@ impl Seen {
 
 const _: () = assert!(Known::ALL.len() + 2 <= 64, "a set of names is 64 bits");
 
-const SLOTS_LEN: usize = 256;
-const SEED: u32 = seed();
-static SLOTS: [Known; SLOTS_LEN] = slots(SEED);
+const KEYS: [u32; Known::ALL.len()] = keys();
+const SEED: u32 = slots::seed(&KEYS);
+static BY_SLOT: [Known; slots::COUNT] = by_slot();
 
 /// Names by number, so that finding one is an index and no jump.
 static NAMES: [&str; 64] = names();
 
-/// The slot of a name: its first byte, the fourth from its end, its last, and its length tell all known names apart.
+/// The key of a name: its first byte, the fourth from its end, its last, and its length tell all known names apart.
 /// `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
-const fn slot([first, fourth, last]: [u8; 3], len: usize, seed: u32) -> usize {
-    let key = u32::from_le_bytes([first, fourth, last, len as u8]) | 0x0020_7220;
-    (key.wrapping_mul(seed) >> 24) as usize
+const fn key([first, fourth, last]: [u8; 3], len: usize) -> u32 {
+    u32::from_le_bytes([first, fourth, last, len as u8]) | 0x0020_7220
 }
 
-const fn slot_of(known: Known, seed: u32) -> usize {
-    let name = known.name().as_bytes();
-    slot([name[0], name[name.len().saturating_sub(4)], name[name.len() - 1]], name.len(), seed)
+const fn keys() -> [u32; Known::ALL.len()] {
+    let mut keys = [0; Known::ALL.len()];
+    let mut at = 0;
+    while at < keys.len() {
+        let name = Known::ALL[at].name().as_bytes();
+        keys[at] = key([name[0], name[name.len().saturating_sub(4)], name[name.len() - 1]], name.len());
+        at += 1;
+    }
+    keys
+}
+
+const fn by_slot() -> [Known; slots::COUNT] {
+    let mut by_slot = [Known::Other; slots::COUNT];
+    let mut at = 0;
+    while at < KEYS.len() {
+        by_slot[slots::slot(KEYS[at], SEED)] = Known::ALL[at];
+        at += 1;
+    }
+    by_slot
 }
 
 const fn names() -> [&'static str; 64] {
@@ -175,41 +191,6 @@ const fn names() -> [&'static str; 64] {
         at += 1;
     }
     names
-}
-
-/// The first multiplier under which no two known names share a slot.
-const fn seed() -> u32 {
-    let mut seed: u32 = 0x9E37_79B1;
-    loop {
-        if distinct(seed) {
-            return seed;
-        }
-        seed = seed.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F) | 1;
-    }
-}
-
-const fn distinct(seed: u32) -> bool {
-    let mut taken = [false; SLOTS_LEN];
-    let mut at = 0;
-    while at < Known::ALL.len() {
-        let slot = slot_of(Known::ALL[at], seed);
-        if taken[slot] {
-            return false;
-        }
-        taken[slot] = true;
-        at += 1;
-    }
-    true
-}
-
-const fn slots(seed: u32) -> [Known; SLOTS_LEN] {
-    let mut slots = [Known::Other; SLOTS_LEN];
-    let mut at = 0;
-    while at < Known::ALL.len() {
-        slots[slot_of(Known::ALL[at], seed)] = Known::ALL[at];
-        at += 1;
-    }
-    slots
 }
 
 /// A name that shares its slot with `candidate` and is not it.

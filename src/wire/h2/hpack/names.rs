@@ -3,6 +3,7 @@
 //! Names that are `Known` are found by number; those that are not, but that the static table has or whose values need
 //! care, by one lookup in a table that is built, and proved free of collisions, when the gateway is compiled.
 
+use crate::base::slots;
 use crate::wire::field::Known;
 use crate::wire::h2::hpack::statics;
 
@@ -44,7 +45,7 @@ impl Name {
         if name.is_empty() {
             return Name::UNNAMED;
         }
-        let at = SLOTS[slot(name, SEED)];
+        let at = BY_SLOT[slots::slot(key(name), SEED)];
         match LISTED.get(usize::from(at)) {
             Some((listed, policy)) if listed.as_bytes() == name => {
                 Name { index: LISTED_INDEX[usize::from(at)], policy: *policy }
@@ -151,10 +152,10 @@ const fn policy(known: Known) -> Policy {
 
 static BY_KNOWN: [Name; 64] = by_known();
 static LISTED_INDEX: [u8; LISTED.len()] = listed_index();
-static SLOTS: [u8; SLOTS_LEN] = slots(SEED);
+static BY_SLOT: [u8; slots::COUNT] = by_slot();
 
-const SLOTS_LEN: usize = 256;
-const SEED: u32 = seed();
+const KEYS: [u32; LISTED.len()] = keys();
+const SEED: u32 = slots::seed(&KEYS);
 const NONE: u8 = u8::MAX;
 
 const fn by_known() -> [Name; 64] {
@@ -189,48 +190,32 @@ const fn static_index(name: &str) -> u8 {
     0
 }
 
-/// The slot of a name that is not empty: its third byte, the fourth from its end, its last, and its length tell all
+/// The key of a name that is not empty: its third byte, the fourth from its end, its last, and its length tell all
 /// listed names apart.
-const fn slot(name: &[u8], seed: u32) -> usize {
+const fn key(name: &[u8]) -> u32 {
     let len = name.len();
     let third = name[if len > 2 { 2 } else { len - 1 }];
-    let key = u32::from_le_bytes([third, name[len.saturating_sub(4)], name[len - 1], len as u8]);
-    (key.wrapping_mul(seed) >> 24) as usize
+    u32::from_le_bytes([third, name[len.saturating_sub(4)], name[len - 1], len as u8])
 }
 
-/// The first multiplier under which no two listed names share a slot.
-const fn seed() -> u32 {
-    let mut seed: u32 = 0x9E37_79B1;
-    loop {
-        if distinct(seed) {
-            return seed;
-        }
-        seed = seed.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F) | 1;
-    }
-}
-
-const fn distinct(seed: u32) -> bool {
-    let mut taken = [false; SLOTS_LEN];
+const fn keys() -> [u32; LISTED.len()] {
+    let mut keys = [0; LISTED.len()];
     let mut at = 0;
-    while at < LISTED.len() {
-        let slot = slot(LISTED[at].0.as_bytes(), seed);
-        if taken[slot] {
-            return false;
-        }
-        taken[slot] = true;
+    while at < keys.len() {
+        keys[at] = key(LISTED[at].0.as_bytes());
         at += 1;
     }
-    true
+    keys
 }
 
-const fn slots(seed: u32) -> [u8; SLOTS_LEN] {
-    let mut slots = [NONE; SLOTS_LEN];
+const fn by_slot() -> [u8; slots::COUNT] {
+    let mut by_slot = [NONE; slots::COUNT];
     let mut at = 0;
-    while at < LISTED.len() {
-        slots[slot(LISTED[at].0.as_bytes(), seed)] = at as u8;
+    while at < KEYS.len() {
+        by_slot[slots::slot(KEYS[at], SEED)] = at as u8;
         at += 1;
     }
-    slots
+    by_slot
 }
 
 #[cfg(test)]

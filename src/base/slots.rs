@@ -1,0 +1,35 @@
+//! Tables without collisions for a few names that are known when the gateway is compiled: the slot of a name is its
+//! key, multiplied. Which key tells the names apart, their holder decides.
+
+/// Slots of a table.
+pub const COUNT: usize = 256;
+
+/// The slot of a key under a multiplier.
+pub const fn slot(key: u32, seed: u32) -> usize {
+    (key.wrapping_mul(seed) >> 24) as usize
+}
+
+/// The first multiplier under which no two of the keys share a slot. It does not end where two keys are equal.
+pub const fn seed(keys: &[u32]) -> u32 {
+    let mut seed: u32 = 0x9E37_79B1;
+    loop {
+        if distinct(keys, seed) {
+            return seed;
+        }
+        seed = seed.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F) | 1;
+    }
+}
+
+const fn distinct(keys: &[u32], seed: u32) -> bool {
+    let mut taken = [false; COUNT];
+    let mut at = 0;
+    while at < keys.len() {
+        let slot = slot(keys[at], seed);
+        if taken[slot] {
+            return false;
+        }
+        taken[slot] = true;
+        at += 1;
+    }
+    true
+}
