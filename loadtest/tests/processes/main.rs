@@ -14,6 +14,7 @@ mod grpc_faults;
 mod grpc_health;
 mod grpc_json;
 mod grpc_web;
+mod h2_fair;
 mod h2_hostile;
 mod h2_life;
 mod h2_load;

@@ -21,11 +21,13 @@ use crate::edge::serve;
 use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink};
 use crate::link::Counter;
 use crate::net::{Net, Stream};
+use crate::wire::field::Known;
 use crate::wire::h1::framing;
 use crate::wire::h2::connection::{self, ConnectionError, Event};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
+use crate::wire::h2::priority::Priority;
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, Version};
@@ -416,6 +418,12 @@ impl<N: Net> Client for H2Client<N> {
             debug_assert!(!self.headed, "one final head");
             let ends = outgoing.length == BodyLength::None && !outgoing.upgrades;
             self.headed = true;
+            if outgoing.response.head.fields.names.has(Known::Priority) {
+                // The origin may know better than the client what its answer is for.
+                let told = machine.priority_of(*key);
+                let values = outgoing.response.head.fields.values(outgoing.response.bytes, Known::Priority);
+                machine.prioritise(*key, values.fold(told, Priority::updated));
+            }
             self.sink.ended = ends;
             machine.send_head(*key, if ends { connection::Ending::Last } else { connection::Ending::More }, block)
         };

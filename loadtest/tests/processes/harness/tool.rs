@@ -124,6 +124,11 @@ impl Nginx {
         Nginx::listening("ssl http2", server)
     }
 
+    /// HTTP/2 alone, by prior knowledge.
+    pub fn start_prior(server: &str) -> Nginx {
+        Nginx::listening("http2", server)
+    }
+
     fn listening(how: &str, server: &str) -> Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, address) = (folder.path().display(), free_address());

@@ -9,6 +9,7 @@ Asks for PATH, says `"asked"`, and then answers each line (JSON) on standard inp
     "upload"  sends content to /deaf for as long as there is window; how much
     "answer"  waits for the first answer; its status
     "come"    waits for more content of the first answer; all of it so far, as text
+    "frames"  how many DATA frames of content came
     "end"     waits for the end of the connection; `goaway` and `closed`
     "part"    sends the head and a part of the content of a POST to PATH; `"reset"` is then about this one
     "leave"   closes the connection"""
@@ -50,6 +51,8 @@ class Leaver:
             had = len(wire.of(1).body)
             wire.pump(5, lambda: len(wire.of(1).body) > had or wire.of(1).over)
             return bytes(wire.of(1).body).decode("latin-1")
+        if what == "frames":
+            return sum(kind == DATA and length > 0 for kind, _, _, length in wire.frames)
         if what == "end":
             wire.polite = True
             wire.pump(10, lambda: wire.closed)

@@ -16,6 +16,8 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /deaf          nothing, and what is sent to it is never given back to the window
     /slow/N        200 after N milliseconds
     /fields        the fields as JSON
+    /urgent/N      as /bytes/N, with `priority: u=0`
+    /events        a head, and one event for each request to /emit on the same connection
 """
 
 import hashlib
@@ -75,7 +77,7 @@ class Peer:
         self.line, self.number, self.requests, self.later = line, number, {}, queue.Queue()
         config = H2Configuration(client_side=False, header_encoding=None, validate_inbound_headers=True)
         self.h2 = H2Connection(config)
-        self.over = False
+        self.over, self.listeners, self.emitted = False, [], 0
 
     def run(self):
         self.h2.initiate_connection()
@@ -168,6 +170,14 @@ class Peer:
         kind, _, rest = request.path[1:].partition("/")
         if kind in ("never", "deaf"):
             return
+        if kind == "events":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-type", "text/event-stream")])
+            self.listeners.append(stream)
+            return
+        if kind == "emit":
+            for listener in self.listeners:
+                self.h2.send_data(listener, f"data: {self.emitted}\n\n".encode())
+            self.emitted += 1
         if kind == "slow":
             self.later.put((time.monotonic() + int(rest) / 1000, stream))
             return
@@ -191,10 +201,10 @@ class Peer:
         if kind in ("echo", "continue"):
             content = bytes(request.kept)
             request.out_trailers = request.trailers
-        elif kind == "bytes":
+        elif kind in ("bytes", "urgent"):
             content = bytes(range(251)) * (int(rest) // 251 + 1)
             content = content[:int(rest)]
-            fields.append(("content-length", rest))
+            fields += [("content-length", rest)] + [("priority", "u=0")] * (kind == "urgent")
         elif kind == "fields":
             content = json.dumps(texts(request.fields)).encode()
         else:
