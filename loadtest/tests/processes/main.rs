@@ -16,6 +16,7 @@ mod grpc_json;
 mod grpc_web;
 mod h2_fair;
 mod h2_hostile;
+mod h2_keep;
 mod h2_life;
 mod h2_load;
 mod h2_matrix;

@@ -41,6 +41,8 @@ pub struct Session<N: Net> {
     pub machine: RefCell<Connection>,
     /// When bytes came last.
     pub heard: Cell<Tick>,
+    /// Something has come that belongs to a stream; whoever wants to know sets it back.
+    pub spoke: Cell<bool>,
     pub(super) lanes: RefCell<Vec<Lane<N>>>,
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
@@ -67,6 +69,7 @@ impl<N: Net> Session<N> {
             transport,
             machine: RefCell::new(machine),
             heard: Cell::new(shard.net.now()),
+            spoke: Cell::new(false),
             lanes: RefCell::default(),
             spill: RefCell::default(),
             writer: Cell::default(),
@@ -130,10 +133,23 @@ impl<N: Net> Session<N> {
         self.wait(until, |context| self.poll_read(key, buf, context)).await
     }
 
+    /// As `read`: `None` also where there is nothing to read and somebody nudged the reader.
+    pub async fn read_heeding(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+        let poll = |context: &Context<'_>| match self.poll_read(key, buf, context) {
+            Poll::Pending if self.was_nudged(key) => Poll::Ready(None),
+            polled => polled.map(Some),
+        };
+        self.wait(until, poll).await.flatten()
+    }
+
+    fn was_nudged(&self, key: Key) -> bool {
+        self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true)
+    }
+
     /// As `read`, in a tunnel: `None` also where somebody nudged the reader.
     pub async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
         let poll = |context: &Context<'_>| {
-            if self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true) {
+            if self.was_nudged(key) {
                 return Poll::Ready(None);
             }
             self.poll_read(key, buf, context).map(Some)
@@ -141,7 +157,7 @@ impl<N: Net> Session<N> {
         self.wait(until, poll).await.flatten()
     }
 
-    /// Makes everybody who reads in a tunnel look up.
+    /// Makes everybody who reads look up.
     pub fn nudge_all(&self) {
         self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0).for_each(Lane::nudge);
     }

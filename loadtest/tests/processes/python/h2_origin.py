@@ -8,6 +8,7 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /hints         103 twice, then 200
     /continue      100, and what comes then is sent back
     /refuse        REFUSED_STREAM for the first stream of the process, 200 behind it
+    /decline/N     REFUSED_STREAM for the first such stream of the process, when N bytes of content came; /echo behind it
     /leave         GOAWAY that does not cover the first such stream of the process; a later one is answered
     /retire        the answer, and GOAWAY that covers it
     /reset         the head and 10 000 bytes, then RST_STREAM
@@ -33,13 +34,14 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated, DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived, WindowUpdated,
+    ConnectionTerminated, DataReceived, PingReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived,
+    WindowUpdated,
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from hyperframe.frame import GoAwayFrame
 
 lock = threading.Lock()
-once = {"refuse": False, "leave": False}
+once = {"refuse": False, "leave": False, "decline": False}
 
 
 def say(**values):
@@ -68,7 +70,7 @@ class Request:
     def take(self, piece):
         self.length += len(piece)
         self.digest.update(piece)
-        if self.path == "/echo" or self.path == "/continue":
+        if self.path in ("/echo", "/continue") or self.path.startswith("/decline/"):
             self.kept += piece
 
 
@@ -134,6 +136,7 @@ class Peer:
                 if request.path == "/deaf":
                     say(event="data", length=request.length)
                     return
+                self.decline(stream, request)
             self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
         elif isinstance(event, TrailersReceived):
             self.requests[stream].trailers = event.headers
@@ -151,6 +154,8 @@ class Peer:
             say(event="reset", connection=self.number, stream=stream, code=int(event.error_code))
         elif isinstance(event, ConnectionTerminated):
             say(event="goaway", connection=self.number, code=int(event.error_code))
+        elif isinstance(event, PingReceived):
+            say(event="ping", connection=self.number)
         elif isinstance(event, WindowUpdated):
             pass
 
@@ -165,6 +170,12 @@ class Peer:
             self.requests.clear()
             self.leave(max(stream - 2, 0))
             self.over = True
+        self.decline(stream, request)
+
+    def decline(self, stream, request):
+        if request.path.startswith("/decline/") and request.length >= int(request.path[9:]) and first("decline"):
+            self.requests.pop(stream)
+            self.h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
 
     def answer(self, stream, request):
         kind, _, rest = request.path[1:].partition("/")
@@ -198,7 +209,7 @@ class Peer:
             fields = [(":status", rest), ("etag", '"x"')]
             self.h2.send_headers(stream, fields, end_stream=True)
             return
-        if kind in ("echo", "continue"):
+        if kind in ("echo", "continue", "decline"):
             content = bytes(request.kept)
             request.out_trailers = request.trailers
         elif kind in ("bytes", "urgent"):
