@@ -126,6 +126,10 @@ pub trait Stream: 'static {
     /// pending fails.
     fn abort(&self);
 
+    /// Lets the kernel take little more than `bytes` beyond what it has sent, so that what is written later does not
+    /// wait behind megabytes. A wish: where it cannot be had, nothing changes.
+    fn limit_unsent(&self, bytes: u32);
+
     /// Looks, without consuming: has the peer closed while nobody was reading?
     fn peek(&self) -> Peek;
 
