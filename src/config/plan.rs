@@ -30,7 +30,7 @@ use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
-pub use grpc::{GrpcPlan, TranscoderId, TranscoderPlan, WebCalls};
+pub use grpc::{Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls};
 pub use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamPlan, UpstreamTlsPlan,
 };

@@ -15,9 +15,10 @@ use crate::harness::tool::{python, script};
 use crate::harness::{Gateway, Setup, curl};
 
 /// The Python server and its descriptor set.
-struct Library {
+pub struct Library {
     child: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     folder: TempDir,
 }
 
@@ -37,9 +38,15 @@ pub fn describe(descriptors: &Path) {
 
 impl Library {
     fn start() -> Library {
+        Library::with(&[])
+    }
+
+    /// With these arguments more.
+    pub fn with(arguments: &[&str]) -> Library {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = server(&folder.path().join("library.pb"));
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
+        let mut child =
+            command.args(arguments).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
         let port = line.trim().parse().expect("a port; are the packages of gRPC installed?");
@@ -67,7 +74,7 @@ impl Drop for Library {
 }
 
 /// Status, type and JSON of an answer, over both versions of HTTP.
-fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
+pub fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
     let url = gateway.url(target);
     let mut answers = ["--http1.1", "--http2-prior-knowledge"].map(|version| {
         let form = ["-w", "\n%{http_code} %{content_type}", version, &url];

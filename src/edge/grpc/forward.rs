@@ -42,19 +42,30 @@ pub async fn forward<N: Net, S: Source, K: Client>(
 ) -> Result<(), Fault> {
     let bound = exchange.scene.bound;
     let plan = way.plan;
-    let transcoder = plan.json.and_then(|id| bound.transcoder(id));
-    match (exchange.work.caller, transcoder) {
+    match (exchange.work.caller, plan.json) {
         (Some(Caller::Framed(media)), _) => match Coding::of(media) {
             None => messages(exchange, way).await,
             Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, way, media, coding).await,
             Some(_) => forward::forward(exchange, way.route, way.proxy, way.upstream).await,
         },
-        (None, Some(transcoder)) => {
+        (None, Some(id)) => {
             exchange.work.caller = Some(Caller::Json);
-            from_json(exchange, way, transcoder).await
+            match bound.transcoders.of(id) {
+                Some(transcoder) => from_json(exchange, way, &transcoder).await,
+                None => untold(exchange).await,
+            }
         }
         (Some(Caller::Json) | None, _) => forward::forward(exchange, way.route, way.proxy, way.upstream).await,
     }
+}
+
+/// Answers a request whose service is not known: no server has told its descriptors yet.
+async fn untold<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    let what = "the methods of this service are not known: no server has told them by reflection yet";
+    let refusal = Refusal { code: Code::Unavailable, what: what.to_owned(), oversized: false };
+    exchange.work.record.refused = Some("no_descriptors");
+    exchange.work.effects.to_client.add(b"Retry-After", b"1");
+    refuse(exchange, &refusal, refusal.http_status()).await
 }
 
 /// Messages pass as they are.
@@ -130,8 +141,8 @@ async fn from_json<N: Net, S: Source, K: Client>(
     };
     let route = match transcoder.find(request.method_text(), path) {
         Lookup::Found(route) => route,
-        Lookup::OtherMethod => return refuse(exchange, transcoder, &no_method(Code::Unimplemented), 405).await,
-        Lookup::None => return refuse(exchange, transcoder, &no_method(Code::NotFound), 404).await,
+        Lookup::OtherMethod => return refuse(exchange, &no_method(Code::Unimplemented), 405).await,
+        Lookup::None => return refuse(exchange, &no_method(Code::NotFound), 404).await,
     };
     let content_type = request.value(Known::ContentType).unwrap_or_default();
     let incoming = Incoming { path, query, content_type };
@@ -151,7 +162,7 @@ async fn from_json<N: Net, S: Source, K: Client>(
             let work = &mut *exchange.work;
             (work.replay, work.replay_whole, work.body_begun) = (message, true, true);
             if let Err(refusal) = made {
-                return refuse(exchange, transcoder, &refusal, refusal.http_status()).await;
+                return refuse(exchange, &refusal, refusal.http_status()).await;
             }
             from_caller::Words::Given { bytes }
         }
@@ -160,7 +171,7 @@ async fn from_json<N: Net, S: Source, K: Client>(
     let form = StreamForm::accepted(accept, transcoder.stream_form());
     let answer = JsonAnswer::new(transcoder, &route, form, request.head.method);
     exchange.work.target.extend_from_slice(transcoder.call(&route).path.as_bytes());
-    call_for_json(exchange, way, words, answer).await
+    call_for_json(exchange, way, transcoder, (words, answer)).await
 }
 
 /// Fields of a request in JSON that the server would misunderstand.
@@ -177,8 +188,8 @@ const NOT_FOR_CALLS: [&[u8]; 7] = [
 async fn call_for_json<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     way: Way<'_>,
-    words: from_caller::Words,
-    answer: JsonAnswer,
+    transcoder: &Transcoder,
+    (words, answer): (from_caller::Words, JsonAnswer),
 ) -> Result<(), Fault> {
     let wrong = Wrong::default();
     let Exchange { scene, source, client, work } = exchange;
@@ -212,11 +223,10 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
         return Ok(());
     }
     // Nothing of the server's answer came: the error is an answer of our own.
-    let Some(transcoder) = way.plan.json.and_then(|id| exchange.scene.bound.transcoder(id)) else { return outcome };
     let mut text = Vec::new();
     let refusal = wrong.refusal.take();
     let made = match refusal {
-        Some(refusal) => transcoder.refuse(&refusal, &mut text),
+        Some(refusal) => refusal.answer(&mut text),
         None => transcoder.error(&end, &mut text),
     };
     reply::send(exchange, made.status, Some(made.content_type.as_bytes()), &text).await
@@ -225,12 +235,11 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
 /// Answers a request that is no call.
 async fn refuse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    transcoder: &Transcoder,
     refusal: &Refusal,
     status: u16,
 ) -> Result<(), Fault> {
     let mut text = Vec::new();
-    let made = transcoder.refuse(refusal, &mut text);
+    let made = refusal.answer(&mut text);
     exchange.work.record.grpc = Some(refusal.code);
     if exchange.work.body_begun && !exchange.source.done() {
         exchange.client.close_after();
