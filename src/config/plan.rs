@@ -391,6 +391,13 @@ pub struct PolicyPlan {
     pub upstream: Option<UpstreamId>,
 }
 
+impl RoutePlan {
+    /// Is what is no call of gRPC itself taken for one in JSON?
+    pub fn takes_json(&self) -> bool {
+        matches!(&self.action, Action::Proxy(proxy) if proxy.grpc.as_ref().is_some_and(|grpc| grpc.json.is_some()))
+    }
+}
+
 impl Plan {
     /// The listener of that id.
     pub fn listener(&self, id: ListenerId) -> &ListenerPlan {

@@ -47,6 +47,9 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     }
     let id = find(exchange.scene, exchange.work)?;
     let route = exchange.scene.bound.plan.route(id);
+    if exchange.work.caller.is_none() && route.takes_json() {
+        exchange.work.caller = Some(Caller::Json);
+    }
     if exchange.scene.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
             Gate::Answered => return Ok(()),
@@ -192,8 +195,9 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
-        // A call of gRPC counts as the status that says the same.
-        let status = match record.grpc.map_or(record.status, Code::http_status) {
+        // A call of gRPC counts as the status that says the same; in JSON it has one.
+        let code = record.grpc.filter(|_| work.caller != Some(Caller::Json));
+        let status = match code.map_or(record.status, Code::http_status) {
             ..200 => RouteCounter::Status1xx,
             200..300 => RouteCounter::Status2xx,
             300..400 => RouteCounter::Status3xx,

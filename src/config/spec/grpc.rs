@@ -42,8 +42,8 @@ impl Short for GrpcSpec {
 }
 
 table! {
-    /// JSON in the place of gRPC. A request in JSON may be as long as `limits.body`, at most 16MiB; one that breaks a
-    /// rule is answered with a `google.rpc.Status` in JSON.
+    /// JSON in the place of gRPC. A request in JSON may be as long as `limits.body`, at most 16MiB. Whatever fails, at
+    /// the server, in a policy or at the gateway, is answered with a `google.rpc.Status` in JSON.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.
