@@ -180,7 +180,8 @@ pub async fn end_late<N: Net, S: Source, K: Client>(
     sent
 }
 
-/// Sends a problem document (RFC 9457) for a fault; to a caller of gRPC, what that understands. Faults of the connection's reading end also close it.
+/// Sends a problem document (RFC 9457) for a fault; to a caller of gRPC, what that understands. Faults of the
+/// connection's reading end also close it.
 pub async fn fault<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,

@@ -3,7 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::grpc_calls::{Server, WEB2, before, call};
+use crate::grpc_json::{ask, describe};
+use crate::harness::http2::Origin2;
 use crate::harness::tool::{free_address, python, script};
 use crate::harness::{Gateway, Setup, run};
 
@@ -55,6 +59,45 @@ fn fixed_answers_of_failure_have_a_code() {
     let route = "[[route]]\nanswer = { status = 503, body = \"closed for today\" }\n";
     let gateway = Setup::new(format!("{WEB2}\n{route}")).start();
     call(&gateway, &["one_failure", "UNAVAILABLE", "closed for today"]);
+}
+
+#[test]
+fn resets_have_the_code_that_they_mean() {
+    let origin = Origin2::program("h2_bad_origin.py");
+    let upstream = format!("[upstream.calls]\nhttp = \"2\"\nendpoints = \"{}\"\noutlier = false\n", origin.address);
+    for route in ["", "grpc = true"] {
+        let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n{route}\n")).start();
+        call(&gateway, &["resets"]);
+        let log = gateway.log(26);
+        let seen = |code: &str| log.iter().filter(|entry| entry["grpc_status"] == code).count();
+        assert_eq!((seen("CANCELLED"), seen("PERMISSION_DENIED"), seen("UNKNOWN")), (3, 3, 4), "{log:?}");
+    }
+    let again = "retry = { tries = 2, grpc_statuses = [\"RESOURCE_EXHAUSTED\"] }";
+    let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n{again}\n")).start();
+    call(&gateway, &["reset_once"]);
+    assert_eq!(gateway.log(1)[0]["tries"], 2);
+}
+
+#[test]
+fn resets_are_told_in_json_too() {
+    let origin = Origin2::program("h2_bad_origin.py");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("library.pb");
+    describe(&file);
+    let gateway = Setup::new(format!(
+        "{WEB2}\n[upstream.calls]\nhttp = \"2\"\nendpoints = \"{}\"\noutlier = false\n[[route]]\nto = \"calls\"\n\
+         grpc = {{ json = \"{}\" }}\n",
+        origin.address,
+        file.display()
+    ))
+    .start();
+    for when in ["head", "late"] {
+        for (reset, status, code) in [(11, 429, 8), (12, 403, 7), (2, 500, 13), (7, 503, 14)] {
+            let field = format!("x-reset: {reset}/{when}");
+            let (got, _, body) = ask(&gateway, &["-H", &field], "/v1/shelves/1/books/2");
+            assert_eq!((got, &body["code"]), (status, &json!(code)), "{field}: {body}");
+        }
+    }
 }
 
 #[test]

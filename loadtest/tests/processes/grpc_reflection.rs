@@ -1,12 +1,11 @@
 //! Descriptors for JSON by server reflection, told by grpcio-reflection.
 
-use std::net::TcpListener;
-
 use serde_json::{Value, json};
 
 use crate::grpc_calls::{Server, WEB2, call};
 use crate::grpc_json::{Library, ask};
 use crate::harness::certificates::Authority;
+use crate::harness::tool::free_address;
 use crate::harness::{Gateway, Setup, curl, wait_for};
 
 /// A configuration with one route to `port`, with `options` for JSON.
@@ -15,10 +14,6 @@ fn text(port: u16, options: &str, upstream: &str) -> String {
         "{WEB2}\n[upstream.library]\nendpoints = \"127.0.0.1:{port}\"\nhttp = \"2\"\n{upstream}\n[[route]]\n\
          to = \"library\"\ngrpc = {{ json = {{ {options} }} }}\n"
     )
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 const BOOK: &str = "/v1/shelves/1/books/2";
@@ -63,7 +58,7 @@ fn only_named_services_are_asked_for() {
 
 #[test]
 fn a_server_that_comes_late_is_asked_again() {
-    let port = free_port();
+    let port = free_address().port();
     let gateway = Setup::new(text(port, "reflection = true", "")).start();
     let (status, kind, body) = ask(&gateway, &[], BOOK);
     assert_eq!((status, kind.as_str(), &body["code"]), (503, "application/json", &json!(14)), "{body}");
@@ -96,7 +91,7 @@ fn calls_go_on_where_nothing_is_known() {
 
 #[test]
 fn what_changes_is_taken_up() {
-    let port = free_port();
+    let port = free_address().port();
     let placed = format!("port={port}");
     let library = Library::with(&["reflection=v1", &placed]);
     let gateway = Setup::new(text(port, "reflection = { refresh = \"200ms\" }", "")).shards(2).start();
@@ -109,7 +104,7 @@ fn what_changes_is_taken_up() {
 
 #[test]
 fn a_reload_forgets_nothing() {
-    let port = free_port();
+    let port = free_address().port();
     let placed = format!("port={port}");
     let library = Library::with(&["reflection=v1", &placed]);
     let mut gateway = Setup::new(text(port, "reflection = true", "")).shards(2).start();
