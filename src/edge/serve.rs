@@ -6,8 +6,8 @@ use crate::base::{Fault, FaultKind};
 use crate::config::plan::Action;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::gate::{self, Gate};
-use crate::edge::grpc::Caller;
 use crate::edge::grpc::forward::Way;
+use crate::edge::grpc::{Caller, call};
 use crate::edge::record::Line;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
@@ -184,6 +184,10 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
             exchange.client.abort();
         }
     }
+    if let Some(caller) = exchange.work.caller {
+        let Work { record, response, .. } = &mut *exchange.work;
+        record.grpc = call::ended(caller, record, response.status);
+    }
     record(exchange.scene, exchange.work);
 }
 
@@ -209,6 +213,9 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         counters.add_route(route.0, RouteCounter::BytesReceived, record.received.get());
         counters.add_route(route.0, RouteCounter::BytesSent, record.sent.get());
         counters.observe(route.0, micros);
+        if let Some(code) = record.grpc {
+            counters.add_grpc(route.0, code);
+        }
     }
     let Some(log) = &bound.plan.access_log else { return };
     let cluster;
