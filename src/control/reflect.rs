@@ -214,9 +214,9 @@ impl Run {
         let set: Arc<[u8]> = Arc::from(set);
         let (asked, users) = (Arc::clone(&set), terms.users.clone());
         let checked = spawn_blocking(move || check(&asked, &users)).await;
-        let rules = checked.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
+        let methods = checked.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
         let (upstream, bytes) = (&self.source.upstream, set.len());
-        tracing::info!(%upstream, bytes, rules, "a server told its methods by reflection");
+        tracing::info!(%upstream, bytes, methods, "a server told its methods by reflection");
         self.known = Some(Known { set: Arc::clone(&set), users: terms.users.clone() });
         Ok(Some(set))
     }
@@ -238,22 +238,22 @@ impl Run {
     }
 }
 
-/// Compiles the set for all who want it, and counts the rules. What is wrong for one of them is only said.
+/// Compiles the set for all who want it, and counts the methods. What is wrong for one of them is only said.
 fn check(set: &[u8], users: &[TranscoderPlan]) -> Result<usize, String> {
-    let (mut rules, mut wrong) = (None, Vec::new());
+    let (mut methods, mut wrong) = (None, Vec::new());
     for user in users {
         match Transcoder::from_descriptor_set(set, user.options.clone()) {
-            Ok(transcoder) => rules = rules.max(Some(transcoder.rules().count())),
+            Ok(transcoder) => methods = methods.max(Some(transcoder.calls().len())),
             Err(faults) => wrong.extend(faults.iter().map(|fault| format!("route `{}`: {fault}", user.route))),
         }
     }
     let reason = wrong.join("; ");
-    match rules {
-        Some(rules) => {
+    match methods {
+        Some(methods) => {
             if !wrong.is_empty() {
                 tracing::warn!(%reason, "what a server told by reflection is not fit for all routes");
             }
-            Ok(rules)
+            Ok(methods)
         }
         None => Err(reason),
     }
