@@ -300,8 +300,12 @@ async fn ask(terms: &Terms, endpoint: &Endpoint, source: &ReflectionSource) -> R
         }
         match call.end() {
             (Code::Unimplemented, _) => {}
-            (code, words) => return Err(format!("{} {words}", code.name())),
+            (Code::Ok, _) => return Err("the server ended the call without an answer".to_owned()),
+            (code, words) => return Err(format!("{} {words}", code.name()).trim_end().to_owned()),
         }
     }
     Err("the server has no reflection service".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
