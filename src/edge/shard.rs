@@ -176,6 +176,12 @@ impl<N: Net> Shard<N> {
             ToShard::Health { upstream, address, up } => {
                 self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
             }
+            ToShard::Descriptors { source, descriptors } => {
+                let current = self.bound.borrow().clone();
+                let coming = self.prepared.borrow().as_ref().map(|prepared| prepared.bound.clone());
+                let bounds = current.into_iter().chain(coming);
+                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &descriptors));
+            }
             ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
             ToShard::Drain => {

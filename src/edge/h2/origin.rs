@@ -475,6 +475,11 @@ impl<N: Net> Remote<N> for Stream<N> {
             handle.abort();
         }
     }
+
+    fn reset_code(&self) -> Option<ErrorCode> {
+        let Handle { session, key } = self.handle()?;
+        session.with(key, |lane| lane.peer_reset).flatten()
+    }
 }
 
 /// A stream that is over, as an error of reading, of which `Answering` makes a fault.
