@@ -15,7 +15,7 @@ use crate::compare::Comparison;
 use crate::copier;
 use crate::failure::{Context, Failure};
 use crate::gate;
-use crate::hold::Held;
+use crate::hold::{Held, Target};
 use crate::machine::{CLIENT_CORE, interrupted, pin, raise_descriptors, wake_sharply};
 use crate::origin::Origin;
 use crate::peer::{Peer, Programs};
@@ -279,7 +279,8 @@ fn hold(arguments: &HoldArguments) -> Result<ExitCode, Failure> {
     raise_descriptors();
     let memory = || arguments.pid.map(|pid| Tree::of(pid).memory());
     let before = memory();
-    let held = Held::open(url.address, &url.request(None), arguments.connections)?;
+    let target = Target::Http1 { address: url.address, request: url.request(None) };
+    let held = Held::open(&target, arguments.connections)?;
     println!("{} connections held", arguments.connections);
     let mut left = Duration::try_from_secs_f64(arguments.seconds).context("--seconds")?;
     while !left.is_zero() && !interrupted() {

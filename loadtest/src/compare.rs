@@ -16,7 +16,7 @@ use crate::record::{Facts, Mode, Record, Recorder, Slice};
 use crate::report;
 use crate::slice::{Bench, Visit};
 use crate::summary::Summary;
-use crate::workload::{Case, EVENTS_PER_SECOND, Kind, Workload};
+use crate::workload::{Case, EVENTS_PER_SECOND, Kind, Speech, Workload};
 
 /// What a comparison is made of.
 #[derive(Debug, Clone)]
@@ -87,7 +87,11 @@ impl Comparison {
     fn measure_all(&self, bench: &Bench, recorder: &mut Recorder) -> Result<(), Failure> {
         for workload in &self.workloads {
             match workload {
-                Workload::Idle => self.measure_memory(bench, recorder)?,
+                Workload::Idle => {
+                    self.measure_rest(bench, recorder)?;
+                    self.measure_idle(bench, Speech::Http1, recorder)?;
+                }
+                Workload::H2Idle => self.measure_idle(bench, Speech::Http2Tls, recorder)?,
                 Workload::Get100
                 | Workload::Get10k
                 | Workload::Get1m
@@ -132,25 +136,32 @@ impl Comparison {
             Kind::Exchanges(exchanges) => {
                 bench.calibrate(reference, exchanges).context(format_args!("finding the rate of {}", case.name))
             }
-            Kind::Calls(_) | Kind::Streams | Kind::Idle => Ok(EVENTS_PER_SECOND),
+            Kind::Calls(_) | Kind::Streams | Kind::Idle(_) => Ok(EVENTS_PER_SECOND),
         }
     }
 
-    fn measure_memory(&self, bench: &Bench, recorder: &mut Recorder) -> Result<(), Failure> {
-        // A copier has no state to speak of, and no shards.
-        let proxies = || self.peers.iter().copied().filter(|peer| *peer != Peer::Copier);
-        for peer in proxies() {
+    /// The proxies whose memory is measured: a copier has no state to speak of, and no shards.
+    fn proxies(&self) -> impl Iterator<Item = Peer> {
+        self.peers.iter().copied().filter(|peer| *peer != Peer::Copier)
+    }
+
+    fn measure_rest(&self, bench: &Bench, recorder: &mut Recorder) -> Result<(), Failure> {
+        for peer in self.proxies() {
             for shards in [1, 2] {
                 check_interrupt()?;
                 recorder.write(&Record::Rest(bench.rest(peer, shards)?))?;
             }
         }
+        Ok(())
+    }
+
+    fn measure_idle(&self, bench: &Bench, speech: Speech, recorder: &mut Recorder) -> Result<(), Failure> {
         // Memory hardly differs from round to round.
         for round in 0..(self.rounds / ROUNDS_PER_IDLE_ROUND).max(1) {
-            for peer in proxies() {
+            for peer in self.proxies() {
                 check_interrupt()?;
-                let memory = bench.idle(peer, round)?;
-                eprintln!("idle               {peer:<9} {:.0} B for each connection", memory.bytes_with_tables());
+                let memory = bench.idle(peer, speech, round)?;
+                eprintln!("{speech:<19}{peer:<9} {:.0} B for each connection", memory.bytes_with_tables());
                 recorder.write(&Record::Idle(memory))?;
             }
         }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use crate::peer::Peer;
 use crate::record::RestMemory;
 use crate::summary::{Latency, Summary};
+use crate::workload::Speech;
 
 /// One bar and what was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +49,7 @@ pub fn judge(summary: &Summary) -> Vec<Verdict> {
             verdicts.push(Verdict { what, bar: 1.0, measured });
         }
     }
-    let idle = |peer| summary.idle.iter().find(|idle| idle.peer == peer);
+    let idle = |peer| summary.idle(Speech::Http1, peer);
     let pair = idle(Peer::Turnpike).zip(idle(Peer::Nginx));
     let grown = pair.map(|(ours, theirs)| ours.bytes_grown / theirs.bytes_grown);
     let with_tables = pair.map(|(ours, theirs)| ours.bytes_with_tables / theirs.bytes_with_tables);
@@ -56,6 +57,8 @@ pub fn judge(summary: &Summary) -> Vec<Verdict> {
         let what = format!("idle: RSS per connection, {name}, ratio to nginx");
         verdicts.push(Verdict { what, bar: IDLE_BAR, measured });
     }
+    let measured = summary.idle(Speech::Http2Tls, Peer::Turnpike).map(|idle| idle.bytes_grown / 1024.0);
+    verdicts.push(Verdict { what: "h2-idle: RSS per connection, KiB".into(), bar: H2_IDLE_KIB_BAR, measured });
     let two_shards = |rest: &&RestMemory| rest.peer == Peer::Turnpike && rest.shards == 2;
     let measured = summary.rest.iter().find(two_shards).map(|rest| rest.memory.rss_kib as f64 / 1024.0);
     verdicts.push(Verdict { what: "rest: RSS with two shards, MiB".into(), bar: REST_MIB_BAR, measured });
@@ -107,6 +110,9 @@ const LATENCY_CASES: [&str; 6] = ["get-100", "get-10k", "get-1m", "post-4k", "ht
 
 /// Resident memory for each idle connection, as a ratio to nginx's.
 const IDLE_BAR: f64 = 1.25;
+
+/// Resident memory for each idle connection of HTTP/2 over TLS.
+const H2_IDLE_KIB_BAR: f64 = 16.0;
 
 /// Resident memory of the whole process at rest with two shards.
 const REST_MIB_BAR: f64 = 15.0;

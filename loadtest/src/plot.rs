@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use crate::peer::Peer;
 use crate::summary::{Cost, Idle, Latency, Line, Summary};
+use crate::workload::Speech;
 
 /// Draws the figures.
 pub fn draw(summary: &Summary) -> String {
@@ -76,9 +77,14 @@ fn draw_latencies(canvas: &mut Canvas, lines: &[Line]) {
 
 fn draw_memory(canvas: &mut Canvas, idle: &[Idle]) {
     let largest = idle.iter().map(|idle| idle.held_kib).fold(1.0, f64::max);
-    for (at, idle) in idle.iter().enumerate() {
-        if at == 0 {
-            canvas.heading(&format!("Resident memory with {} idle connections", idle.connections));
+    let mut shown = None;
+    for idle in idle {
+        if shown.replace(idle.speech) != Some(idle.speech) {
+            let speech = match idle.speech {
+                Speech::Http1 => "HTTP/1.1",
+                Speech::Http2Tls => "HTTP/2 over TLS",
+            };
+            canvas.heading(&format!("Resident memory with {} idle connections of {speech}", idle.connections));
         }
         canvas.bar(idle.peer, idle.held_kib / largest * BAR_WIDTH);
         let (held, grown) = (idle.held_kib / 1024.0, idle.bytes_with_tables);

@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::probe::{Class, Probe};
 use crate::process::Memory;
+use crate::workload::Speech;
 
 /// Name of the file in the folder of a run.
 pub const RAW_FILE: &str = "raw.jsonl";
@@ -122,6 +123,9 @@ pub struct Quantiles {
 pub struct IdleMemory {
     /// The proxy.
     pub peer: Peer,
+    /// What the connections speak.
+    #[serde(default)]
+    pub speech: Speech,
     /// The round, from zero.
     pub round: usize,
     /// How many connections.

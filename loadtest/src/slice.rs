@@ -119,7 +119,7 @@ impl Bench {
             Kind::Exchanges(exchanges) => self.visit_exchanges(visit, exchanges),
             Kind::Calls(calls) => self.visit_calls(visit, calls),
             Kind::Streams => self.visit_streams(visit),
-            Kind::Idle => Err(Failure::new("the idle case has no slices")),
+            Kind::Idle(_) => Err(Failure::new("the idle case has no slices")),
         };
         slices.context(format_args!("{} through {}", visit.case.name, visit.peer))
     }

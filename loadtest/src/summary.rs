@@ -7,6 +7,7 @@ use crate::histogram::median;
 use crate::peer::Peer;
 use crate::probe::Class;
 use crate::record::{Facts, IdleMemory, Mode, Record, RestMemory, Slice};
+use crate::workload::Speech;
 
 /// The figures of a run.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub struct Latency {
 /// Memory of idle connections.
 #[derive(Debug, Clone)]
 pub struct Idle {
+    /// What the connections speak.
+    pub speech: Speech,
     /// The proxy.
     pub peer: Peer,
     /// How many connections.
@@ -100,12 +103,12 @@ impl Summary {
     pub fn of(records: &[Record]) -> Summary {
         let mut summary = Summary { facts: None, lines: vec![], idle: vec![], rest: vec![], warnings: vec![] };
         let mut slices: Vec<&Slice> = Vec::new();
-        let mut idle: BTreeMap<Peer, Vec<&IdleMemory>> = BTreeMap::new();
+        let mut idle: BTreeMap<(Speech, Peer), Vec<&IdleMemory>> = BTreeMap::new();
         for record in records {
             match record {
                 Record::Run(facts) => summary.facts = Some(facts.clone()),
                 Record::Slice(slice) => slices.push(slice),
-                Record::Idle(memory) => idle.entry(memory.peer).or_default().push(memory),
+                Record::Idle(memory) => idle.entry((memory.speech, memory.peer)).or_default().push(memory),
                 Record::Rest(memory) => summary.rest.push(memory.clone()),
             }
         }
@@ -121,7 +124,7 @@ impl Summary {
                 slices.iter().copied().filter(|slice| group(&slice.case) == group(case)).collect();
             summary.lines.extend(lines_of(&of_case, &of_group));
         }
-        summary.idle = idle.into_iter().map(|(peer, rounds)| idle_of(peer, &rounds)).collect();
+        summary.idle = idle.into_iter().map(|((speech, peer), rounds)| idle_of(speech, peer, &rounds)).collect();
         summary.warnings = warnings(&slices, &summary.lines);
         summary
     }
@@ -129,6 +132,11 @@ impl Summary {
     /// The line of a case and a proxy.
     pub fn line(&self, case: &str, peer: Peer) -> Option<&Line> {
         self.lines.iter().find(|line| line.case == case && line.peer == peer)
+    }
+
+    /// The memory of idle connections of a proxy.
+    pub fn idle(&self, speech: Speech, peer: Peer) -> Option<&Idle> {
+        self.idle.iter().find(|idle| idle.speech == speech && idle.peer == peer)
     }
 
     /// The tables for a person to read.
@@ -141,10 +149,10 @@ impl Summary {
             push_lines(&mut text, &self.lines);
         }
         for idle in &self.idle {
-            let Idle { peer, connections, bytes_grown, bytes_with_tables, rest_kib, held_kib } = idle;
+            let Idle { speech, peer, connections, bytes_grown, bytes_with_tables, rest_kib, held_kib } = idle;
             let _ = writeln!(
                 text,
-                "{peer:<9} {connections} idle connections: RSS {rest_kib:.0} -> {held_kib:.0} KiB, \
+                "{peer:<9} {speech}, {connections} connections: RSS {rest_kib:.0} -> {held_kib:.0} KiB, \
                  grown by {bytes_grown:.0} B each, {bytes_with_tables:.0} B each with what is set aside for them at \
                  start"
             );
@@ -235,9 +243,10 @@ fn latency_of(slices: &[&Slice], peer: Peer, class: Class) -> Option<Latency> {
     })
 }
 
-fn idle_of(peer: Peer, rounds: &[&IdleMemory]) -> Idle {
+fn idle_of(speech: Speech, peer: Peer, rounds: &[&IdleMemory]) -> Idle {
     let of = |figure: fn(&IdleMemory) -> f64| median(rounds.iter().map(|memory| figure(memory))).unwrap_or(0.0);
     Idle {
+        speech,
         peer,
         connections: rounds.first().map_or(0, |memory| memory.connections),
         bytes_grown: of(IdleMemory::bytes_grown),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::HOST;
 use crate::client::Lifetime;
@@ -45,6 +46,9 @@ pub enum Workload {
     /// 10 000 connections that are idle after one request.
     #[value(name = "idle")]
     Idle,
+    /// As many of HTTP/2 over TLS.
+    #[value(name = "h2-idle")]
+    H2Idle,
 }
 
 /// One thing that is measured for each proxy in each round.
@@ -66,7 +70,18 @@ pub enum Kind {
     /// Event streams.
     Streams,
     /// Memory of idle connections.
-    Idle,
+    Idle(Speech),
+}
+
+/// What an idle connection spoke before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Speech {
+    /// HTTP/1.1 in plain TCP.
+    #[default]
+    Http1,
+    /// HTTP/2 in TLS 1.3.
+    Http2Tls,
 }
 
 /// Requests and responses.
@@ -140,8 +155,18 @@ impl Workload {
             Workload::H2Get100 => vec![Case { name: "h2-100", kind: Kind::Calls(Calls::Get100) }],
             Workload::GrpcEcho => vec![Case { name: "grpc-echo", kind: Kind::Calls(Calls::Echo) }],
             Workload::Sse => vec![Case { name: "sse", kind: Kind::Streams }],
-            Workload::Idle => vec![Case { name: "idle", kind: Kind::Idle }],
+            Workload::Idle => vec![Case { name: "idle", kind: Kind::Idle(Speech::Http1) }],
+            Workload::H2Idle => vec![Case { name: "h2-idle", kind: Kind::Idle(Speech::Http2Tls) }],
         }
+    }
+}
+
+impl fmt::Display for Speech {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Speech::Http1 => "idle",
+            Speech::Http2Tls => "h2-idle",
+        })
     }
 }
 
@@ -224,7 +249,7 @@ pub const STREAMS: usize = 200;
 /// Events a second over all streams together.
 pub const EVENTS_PER_SECOND: u64 = 20_000;
 
-/// Connections of the `idle` case.
+/// Connections of the cases of idle connections.
 pub const IDLE_CONNECTIONS: usize = 10_000;
 
 /// Routes of the `routes-1000` cases.
@@ -258,7 +283,7 @@ mod tests {
         let names: Vec<String> = Workload::value_variants().iter().map(Workload::to_string).collect();
         assert_eq!(
             names.join(" "),
-            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 grpc-echo sse idle"
+            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 grpc-echo sse idle h2-idle"
         );
     }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use loadtest::client::{Client, Lifetime, Pace, Plan};
-use loadtest::hold::Held;
+use loadtest::hold::{Held, Target};
 use loadtest::origin::Origin;
 use loadtest::stream::Streams;
 use loadtest::workload::get;
@@ -79,7 +79,7 @@ fn streams_deliver_events_one_by_one() {
 #[test]
 fn held_connections_stay_open_until_the_origin_ends() {
     let origin = origin();
-    let held = Held::open(origin.address(), &get("/b/100"), 50).unwrap();
+    let held = Held::open(&Target::Http1 { address: origin.address(), request: get("/b/100") }, 50).unwrap();
     assert_eq!(held.closed(), 0);
     drop(origin);
     assert_eq!(held.closed(), 50);

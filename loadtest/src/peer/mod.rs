@@ -127,7 +127,7 @@ impl Peer {
                 exchanges.security == Security::Plain && exchanges.path == PathChoice::Single && case.name != "routes-1"
             }
             Kind::Calls(calls) => calls == Calls::Echo,
-            Kind::Streams | Kind::Idle => false,
+            Kind::Streams | Kind::Idle(_) => false,
         };
         plain || self != Peer::Copier
     }

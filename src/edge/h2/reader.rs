@@ -7,7 +7,7 @@ use crate::base::{Buf, BufPool, Tick, limits};
 use crate::edge::h2::lane::{Come, Lane};
 use crate::edge::h2::session::Session;
 use crate::net::{Net, Stream};
-use crate::wire::h2::connection::{ConnectionError, Event, Input};
+use crate::wire::h2::connection::{By, ConnectionError, Event, Input};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
@@ -148,16 +148,23 @@ impl<N: Net> Session<N> {
     fn act(self: &Rc<Self>, role: &impl Role<N>, event: Event, bytes: &[u8]) {
         match event {
             Event::Head { key, end } => {
+                self.spoke.set(true);
                 role.head(self, key, content_after(end));
                 if end {
                     self.came(key, |_| {});
                 }
             }
             Event::Interim { key } => role.interim(self, key),
-            Event::Data { key, bytes: range, end } => self.content(key, &bytes[range], content_after(end)),
+            Event::Data { key, bytes: range, end } => {
+                self.spoke.set(true);
+                self.content(key, &bytes[range], content_after(end));
+            }
             Event::Trailers { key } => self.trailers(key),
-            Event::Reset { key, code, .. } => {
-                self.with(key, |lane| lane.cut(Come::Reset(code)));
+            Event::Reset { key, code, by } => {
+                self.with(key, |lane| {
+                    lane.peer_reset = lane.peer_reset.or((by == By::Peer).then_some(code));
+                    lane.cut(Come::Reset(code));
+                });
             }
             Event::StreamWindow { .. } | Event::AnyWindow => self.wake_writer(),
             Event::Settings => {
