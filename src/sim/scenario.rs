@@ -148,7 +148,7 @@ impl Scenario {
             goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
             talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
-            grpc: grpc::Limits::draw(rng, mood),
+            grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
             outside,
             inside,

@@ -164,6 +164,6 @@ fn lines(frame: &[u8]) -> Result<Vec<(String, String)>, Trouble> {
         let proper = !name.is_empty() && !name.contains(|letter: char| letter.is_ascii_uppercase());
         proper.then(|| (name.to_owned(), value.trim().to_owned()))
     };
-    let lines: Option<Vec<_>> = text.strip_suffix("\r\n").map(|text| text.split("\r\n").map(line).collect()).flatten();
+    let lines: Option<Vec<_>> = text.strip_suffix("\r\n").and_then(|text| text.split("\r\n").map(line).collect());
     lines.ok_or_else(|| Trouble::Malformed(format!("a frame of trailers {text:?}")))
 }

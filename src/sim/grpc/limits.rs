@@ -15,10 +15,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Caps that messages in order stay below.
-    pub fn draw(rng: &mut Rng, mood: Mood) -> Limits {
+    /// Caps that messages in order stay below, in a world of bodies up to `body_max`.
+    pub fn draw(rng: &mut Rng, mood: Mood, body_max: u64) -> Limits {
         let slack_ms = if mood == Mood::Wild { 200_000 } else { 120_000 };
-        Limits { request_max: 100 + rng.below(20_000), response_max: 100 + rng.below(20_000), slack_ms }
+        let most = body_max.min(20_000);
+        Limits { request_max: 100 + rng.below(most), response_max: 100 + rng.below(most), slack_ms }
     }
 
     /// The route of calls.
