@@ -1,7 +1,7 @@
 //! What all roles of a simulated world share behind the gateway's back.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Address, Tick};
 use crate::sim::grpc;
@@ -22,6 +22,8 @@ pub struct Common {
     pub talks: RefCell<websocket::Book>,
     /// What really happened to calls.
     pub calls: RefCell<grpc::Book>,
+    /// Hostile clients that were ended, by what they did.
+    pub harms: RefCell<BTreeMap<&'static str, u64>>,
     /// Where clients connect to.
     pub gateway: Address,
     /// Where clients of HTTP/2 connect to: the same, unless there is no gateway.
@@ -42,8 +44,8 @@ impl Common {
         let talks = RefCell::new(websocket::Book::new(scenario.talk_demands()));
         let (drained, over) = (Cell::new(None), Cell::new(false));
         let calls = RefCell::new(grpc::Book::new(scenario.call_demands()));
-        let tunnels = RefCell::default();
-        Common { scenario, demands, ledger, talks, calls, gateway, gateway_two, tunnels, drained, over }
+        let (tunnels, harms) = (RefCell::default(), RefCell::default());
+        Common { scenario, demands, ledger, talks, calls, harms, gateway, gateway_two, tunnels, drained, over }
     }
 
     /// Was the gateway told to drain?

@@ -11,6 +11,7 @@ mod common;
 mod gateway;
 mod grpc;
 mod h2;
+mod hostile;
 mod latch;
 mod ledger;
 mod limit;

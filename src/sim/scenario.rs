@@ -81,6 +81,8 @@ pub struct Scenario {
     pub goaways: u64,
     /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are WebSockets.
     pub talks: u64,
+    /// Clients of HTTP/2 that mean harm.
+    pub hostile: u64,
     /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are calls of gRPC.
     pub calls: u64,
     /// What holds of calls.
@@ -147,6 +149,7 @@ impl Scenario {
             refusals: if rng.chance(400) { 1 + rng.below(150) } else { 0 },
             goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
             talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
+            hostile: if rng.chance(200) { 1 + rng.below(2) } else { 0 },
             calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
@@ -165,6 +168,7 @@ impl Scenario {
         self.refusals = 0;
         self.goaways = 0;
         self.drains_early = false;
+        self.hostile = 0;
         // Nobody would end these waits: an origin here has no timeouts.
         self.lingers = 0;
         self.stalls = 0;
@@ -235,7 +239,10 @@ impl Scenario {
             stream_window: if wide { 65_535 } else { least + rng.below(30_000) as u32 },
             connection_window: if rng.chance(500) { 65_535 } else { 65_535 + rng.below(1_000_000) as u32 },
             // A network that delivers byte by byte makes as many frames of what passes.
-            flood: FloodLimits::default().with(Flood::TinyData, Limit { burst: 1_000_000, per_second: 10_000 }),
+            flood: FloodLimits::default()
+                .with(Flood::TinyData, Limit { burst: 1_000_000, per_second: 10_000 })
+                // What hostile clients reset the gateway resets, too.
+                .with(Flood::RapidReset, Limit { burst: 1_000_000, per_second: 10_000 }),
             ..connection::Config::default()
         }
     }

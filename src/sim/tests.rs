@@ -19,6 +19,7 @@ fn seeds(from: u64) -> Totals {
     let opened: u64 = totals.talks.opened_by.iter().flatten().sum();
     assert!(opened > 20 && !totals.talks.farewells.is_empty(), "WebSockets are too rare: {totals}");
     assert!(totals.calls.said.iter().all(|count| *count > 5) && !totals.calls.told.is_empty(), "few calls: {totals}");
+    assert!(totals.harms.len() > 3, "hostile clients are too rare: {totals}");
     totals
 }
 

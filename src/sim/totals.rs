@@ -34,6 +34,8 @@ pub struct Totals {
     pub talks: websocket::Tally,
     /// Calls of gRPC.
     pub calls: grpc::Tally,
+    /// Hostile clients that were ended, by what they did.
+    pub harms: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
@@ -58,6 +60,9 @@ impl Totals {
         }
         self.talks.add(&other.talks);
         self.calls.add(&other.calls);
+        for (harm, count) in &other.harms {
+            *self.harms.entry(harm).or_default() += count;
+        }
     }
 }
 
@@ -73,8 +78,8 @@ impl fmt::Display for Totals {
         write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; ")?;
         write!(
             out,
-            "{} streams refused by origins; {bytes} body bytes\n{}\n{}",
-            self.refusals_of_origins, self.talks, self.calls
+            "{} streams refused by origins; {bytes} body bytes\n{}\n{}\nhostile clients {:?}",
+            self.refusals_of_origins, self.talks, self.calls, self.harms
         )
     }
 }

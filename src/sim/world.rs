@@ -10,6 +10,7 @@ use crate::net::sim::{Depth, Failure, Settings, Sim, Simulation};
 use crate::sim::client;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
+use crate::sim::hostile;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::Spoken;
 use crate::sim::origin::{self, Place};
@@ -81,6 +82,7 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     totals.talks = common.talks.borrow().close(log).map_err(|broken| simulation.failure(broken))?;
     let calls = common.calls.borrow().close(|code| Code::of(code.into()).map_or("?", Code::name));
     totals.calls = calls.map_err(|broken| simulation.failure(broken))?;
+    totals.harms = common.harms.take();
     Ok(Report { totals, digest: simulation.digest() })
 }
 
@@ -138,6 +140,7 @@ const SETTLING: Duration = Duration::from_secs(600);
 struct Clients {
     common: Rc<Common>,
     hosts: Vec<(Sim, Spoken, Rng)>,
+    hostile: Vec<(Sim, Rng)>,
 }
 
 impl Clients {
@@ -146,20 +149,36 @@ impl Clients {
             let sim = simulation.host(&format!("client{number}"), [10, 0, 3, number as u8 + 1]);
             (sim, Spoken::ALL[(number % 2) as usize], Rng::new(rng.next_u64()))
         });
-        Clients { common: common.clone(), hosts: hosts.collect() }
+        let hosts = hosts.collect();
+        let hostile = (0..common.scenario.hostile).map(|number| {
+            let sim = simulation.host(&format!("hostile{number}"), [10, 0, 5, number as u8 + 1]);
+            (sim, Rng::new(rng.next_u64()))
+        });
+        Clients { common: common.clone(), hosts, hostile: hostile.collect() }
     }
 
     /// Starts them and waits for all of them.
     async fn run(self) {
         let latch = Latch::default();
-        let left = Rc::new(Cell::new(self.hosts.len()));
+        let left = Rc::new(Cell::new(self.hosts.len() + self.hostile.len()));
+        let gone = |latch: Latch, left: Rc<Cell<usize>>| {
+            left.set(left.get() - 1);
+            latch.notify();
+        };
         for (sim, spoken, rng) in self.hosts {
             let (common, latch, left) = (self.common.clone(), latch.clone(), left.clone());
             let machine = sim.clone();
             machine.spawn(async move {
                 client::run(common, sim, spoken, rng).await;
-                left.set(left.get() - 1);
-                latch.notify();
+                gone(latch, left);
+            });
+        }
+        for (sim, rng) in self.hostile {
+            let (common, latch, left) = (self.common.clone(), latch.clone(), left.clone());
+            let machine = sim.clone();
+            machine.spawn(async move {
+                hostile::run(common, sim, rng).await;
+                gone(latch, left);
             });
         }
         latch.wait(|| (left.get() == 0).then_some(())).await;

@@ -1,0 +1,348 @@
+//! Clients of HTTP/2 that mean harm: they make work for nothing, in frames written by hand, and hold what they get.
+//!
+//! They stand beside honest clients, whose rules must hold all the same. A flood must end with ENHANCE_YOUR_CALM; who
+//! only waits must not be waited for without end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::base::{Buf, Rng};
+use crate::net::sim::{Sim, SimStream};
+use crate::net::{Net, Stream};
+use crate::sim::common::Common;
+use crate::sim::h2::message::{self, Request};
+use crate::sim::latch::Latch;
+use crate::sim::ledger::{Ask, Outcome, Spoken};
+use crate::sim::scenario::Mood;
+use crate::sim::talk::Framing;
+use crate::wire::h2::frame::{self, ErrorCode, Kind, PREFACE};
+use crate::wire::h2::hpack::Encoder;
+use crate::wire::h2::settings;
+
+/// What a hostile client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Harm {
+    /// Opens streams and resets them at once (CVE-2023-44487).
+    RapidReset,
+    /// Sends SETTINGS again and again (CVE-2019-9515).
+    Settings,
+    /// Sends PING again and again (CVE-2019-9512).
+    Ping,
+    /// Sends DATA without content that ends nothing (CVE-2019-9518).
+    EmptyData,
+    /// Changes priorities again and again (CVE-2019-9513).
+    Priority,
+    /// Opens the window of the connection by crumbs.
+    WindowUpdate,
+    /// Never ends a block of fields (RUSTSEC-2024-0332).
+    Continuation,
+    /// Begins a block of fields, and waits.
+    PartialBlock,
+    /// Wants answers and opens no window for them.
+    ZeroWindow,
+    /// Begins requests, and waits.
+    HalfOpen,
+}
+
+/// Streams of those who wait.
+const STREAMS_HELD: u64 = 8;
+
+impl Harm {
+    const ALL: [Harm; 10] = [
+        Harm::RapidReset,
+        Harm::Settings,
+        Harm::Ping,
+        Harm::EmptyData,
+        Harm::Priority,
+        Harm::WindowUpdate,
+        Harm::Continuation,
+        Harm::PartialBlock,
+        Harm::ZeroWindow,
+        Harm::HalfOpen,
+    ];
+
+    fn draw(common: &Common, rng: &mut Rng) -> Harm {
+        let scenario = &common.scenario;
+        // Where few requests may run at once and nobody gives up, those who hold some would starve the honest.
+        let scarce = scenario.requests_max > 0 && scenario.mood != Mood::Wild;
+        match Harm::ALL[rng.below(Harm::ALL.len() as u64) as usize] {
+            Harm::RapidReset | Harm::ZeroWindow | Harm::HalfOpen | Harm::EmptyData if scarce => Harm::Ping,
+            harm => harm,
+        }
+    }
+
+    /// The name in totals.
+    const fn name(self) -> &'static str {
+        match self {
+            Harm::RapidReset => "rapid reset",
+            Harm::Settings => "settings",
+            Harm::Ping => "ping",
+            Harm::EmptyData => "empty data",
+            Harm::Priority => "priority",
+            Harm::WindowUpdate => "window update",
+            Harm::Continuation => "continuation",
+            Harm::PartialBlock => "partial block",
+            Harm::ZeroWindow => "zero window",
+            Harm::HalfOpen => "half open",
+        }
+    }
+
+    /// Frames at most: far more than its cap. None where it waits.
+    const fn frames(self) -> u64 {
+        match self {
+            Harm::WindowUpdate => 20_000,
+            Harm::RapidReset | Harm::Settings | Harm::Ping | Harm::EmptyData | Harm::Priority | Harm::Continuation => {
+                2_000
+            }
+            Harm::PartialBlock | Harm::ZeroWindow | Harm::HalfOpen => 0,
+        }
+    }
+
+    /// Is it ended with ENHANCE_YOUR_CALM?
+    const fn is_flood(self) -> bool {
+        match self {
+            Harm::RapidReset
+            | Harm::Settings
+            | Harm::Ping
+            | Harm::EmptyData
+            | Harm::Priority
+            | Harm::WindowUpdate
+            | Harm::Continuation
+            | Harm::PartialBlock => true,
+            Harm::ZeroWindow | Harm::HalfOpen => false,
+        }
+    }
+}
+
+/// One hostile connection.
+struct Hostile {
+    common: Rc<Common>,
+    sim: Sim,
+    stream: Rc<SimStream>,
+    harm: Harm,
+    latch: Latch,
+    /// The gateway's SETTINGS that were not acknowledged.
+    owed: Cell<u32>,
+    goaway: Cell<Option<u32>>,
+    /// A block of fields was begun: no other frame may come.
+    in_block: Cell<bool>,
+    /// Exchanges that were begun, and are nobody's business any more.
+    begun: RefCell<Vec<u64>>,
+    over: Cell<bool>,
+    writing: Cell<bool>,
+}
+
+/// Runs one hostile client to its end.
+pub async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
+    sim.sleep_until(sim.now().after_ms(rng.below(3_000))).await;
+    let until = sim.now().after(common.scenario.patience());
+    let Ok(stream) = sim.connect(&common.gateway_two, until).await else { return };
+    let hostile = Rc::new(Hostile {
+        harm: Harm::draw(&common, &mut rng),
+        common: common.clone(),
+        sim: sim.clone(),
+        stream: Rc::new(stream),
+        latch: Latch::default(),
+        owed: Cell::new(0),
+        goaway: Cell::new(None),
+        in_block: Cell::new(false),
+        begun: RefCell::default(),
+        over: Cell::new(false),
+        writing: Cell::new(true),
+    });
+    sim.note(format!("means harm: {:?}", hostile.harm));
+    sim.spawn(hostile.clone().write_all(Rng::new(rng.next_u64())));
+    hostile.read_all().await;
+    hostile.over.set(true);
+    hostile.latch.notify();
+    hostile.latch.wait(|| (!hostile.writing.get()).then_some(())).await;
+    hostile.judge();
+}
+
+impl Hostile {
+    fn judge(&self) {
+        let calm = self.common.demands.all_answered && !self.common.drains();
+        let flooded = self.goaway.get() == Some(ErrorCode::EnhanceYourCalm.number());
+        if calm && self.harm.is_flood() && !flooded {
+            self.sim.fail(format!("a client that means harm ({:?}) saw GOAWAY {:?}", self.harm, self.goaway.get()));
+        }
+        for id in self.begun.take() {
+            if let Err(broken) = self.common.ledger.borrow_mut().end(id, Outcome::GivenUp) {
+                self.sim.fail(broken);
+            }
+        }
+        *self.common.harms.borrow_mut().entry(self.harm.name()).or_default() += 1;
+    }
+
+    /// Reads until the gateway ends the connection.
+    async fn read_all(&self) {
+        let mut bytes = Vec::new();
+        loop {
+            let until = self.sim.now().after(self.common.scenario.patience());
+            let (read, buf) = self.stream.read(Buf::with_capacity(4_096), until).await;
+            match read {
+                Ok(0) => return,
+                Ok(_) => bytes.extend_from_slice(buf.filled()),
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    return self.sim.fail(format!("a client that means harm ({:?}) was left alone", self.harm));
+                }
+                Err(_) => return,
+            }
+            while let Some(len) = frame_len(&bytes) {
+                self.take(&bytes[..len]);
+                bytes.drain(..len);
+            }
+        }
+    }
+
+    fn take(&self, frame: &[u8]) {
+        let (kind, flags) = (frame[3], frame[4]);
+        if kind == SETTINGS && flags & ACK == 0 {
+            self.owed.set(self.owed.get() + 1);
+            self.latch.notify();
+        }
+        if let (GOAWAY, Some(code)) = (kind, frame.get(13..17)) {
+            let code = code.iter().fold(0, |code, byte| code << 8 | u32::from(*byte));
+            self.sim.note(format!("GOAWAY {code}"));
+            // The last word counts.
+            self.goaway.set(Some(code));
+        }
+    }
+
+    async fn write_all(self: Rc<Self>, mut rng: Rng) {
+        let mut encoder = Encoder::new();
+        let mut out = PREFACE.to_vec();
+        let window = if self.harm == Harm::ZeroWindow { 0 } else { 65_535 };
+        settings::write(&mut out, &[(settings::INITIAL_WINDOW_SIZE, window)]);
+        let mut stream = 1;
+        if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
+            // Settings that nobody acknowledges would end it, and within a block nothing can be.
+            self.put(&mut out).await;
+            self.latch.wait(|| (self.over.get() || self.owed.get() > 0).then_some(())).await;
+            self.put(&mut out).await;
+            self.in_block.set(true);
+        }
+        self.prelude(&mut out, &mut encoder, &mut stream, &mut rng);
+        for number in 0..self.harm.frames() {
+            self.frame(&mut out, &mut encoder, &mut stream, number, &mut rng);
+            if out.len() < 1_000 && !rng.chance(50) {
+                continue;
+            }
+            if !self.put(&mut out).await {
+                break;
+            }
+        }
+        while self.put(&mut out).await {
+            self.latch.wait(|| (self.over.get() || self.owed.get() > 0).then_some(())).await;
+        }
+        self.writing.set(false);
+        self.latch.notify();
+    }
+
+    /// Writes what is gathered, and what is owed. False where nobody listens any more.
+    async fn put(&self, out: &mut Vec<u8>) -> bool {
+        while !self.in_block.get() && self.owed.get() > 0 {
+            self.owed.set(self.owed.get() - 1);
+            frame::settings_ack(out);
+        }
+        if self.over.get() {
+            return false;
+        }
+        if out.is_empty() {
+            self.owed.set(0);
+            return true;
+        }
+        let until = self.sim.now().after(self.common.scenario.patience());
+        let (written, _) = self.stream.write(Buf::copied(out), until).await;
+        out.clear();
+        written.is_ok()
+    }
+
+    /// What comes before a flood, or instead of one.
+    fn prelude(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, rng: &mut Rng) {
+        match self.harm {
+            Harm::EmptyData => self.open(out, encoder, stream, Method::Post, rng),
+            Harm::Continuation | Harm::PartialBlock => frame::header(out, 1, Kind::Headers, 0, 1),
+            Harm::ZeroWindow => {
+                (0..STREAMS_HELD).for_each(|_| self.open(out, encoder, stream, Method::Get, rng));
+            }
+            Harm::HalfOpen => (0..STREAMS_HELD).for_each(|_| self.open(out, encoder, stream, Method::Post, rng)),
+            Harm::RapidReset | Harm::Settings | Harm::Ping | Harm::Priority | Harm::WindowUpdate => {}
+        }
+        if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
+            // The method of a request that never comes.
+            out.push(0x82);
+        }
+    }
+
+    fn frame(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, number: u64, rng: &mut Rng) {
+        match self.harm {
+            Harm::RapidReset => {
+                let opened = *stream;
+                self.open(out, encoder, stream, Method::Get, rng);
+                frame::rst_stream(out, opened, ErrorCode::Cancel);
+            }
+            Harm::Settings => settings::write(out, &[(settings::HEADER_TABLE_SIZE, number as u32 % 4_096)]),
+            Harm::Ping => frame::ping(out, 0, number.to_be_bytes()),
+            Harm::EmptyData => frame::header(out, 0, Kind::Data, 0, 1),
+            Harm::Priority => {
+                frame::header(out, 4 + 3, Kind::PriorityUpdate, 0, 0);
+                out.extend_from_slice(&[0, 0, 0, 1]);
+                out.extend_from_slice(b"u=2");
+            }
+            Harm::WindowUpdate => frame::window_update(out, 0, 1),
+            Harm::Continuation => frame::header(out, 0, Kind::Continuation, 0, 1),
+            Harm::PartialBlock | Harm::ZeroWindow | Harm::HalfOpen => {}
+        }
+    }
+
+    /// A request that an origin will recognise, and of which nobody expects anything.
+    fn open(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, method: Method, rng: &mut Rng) {
+        let (method, length, framing, flags) = match method {
+            Method::Get => ("GET", 0, Framing::Empty, END_HEADERS | END_STREAM),
+            Method::Post => ("POST", 1_000, Framing::Chunked, END_HEADERS),
+        };
+        let ask = Ask {
+            by: Spoken::Two,
+            to: Spoken::ALL[rng.below(2) as usize],
+            method,
+            length,
+            framing,
+            old: false,
+            expects: false,
+            upgrades: false,
+            last: false,
+            trailers: false,
+            entitled: false,
+        };
+        let mut ledger = self.common.ledger.borrow_mut();
+        let id = ledger.begin(ask.clone());
+        ledger.give_up(id);
+        self.begun.borrow_mut().push(id);
+        let fields = message::request_fields(id, &ask, rng);
+        let mut block = Vec::new();
+        let path = ask.to.path(id);
+        Request { method, path: &path, fields: &fields }.write(&mut block, encoder);
+        frame::header(out, block.len(), Kind::Headers, flags, *stream);
+        out.extend_from_slice(&block);
+        *stream += 2;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+}
+
+/// The length of the frame at the front, where it is complete.
+fn frame_len(bytes: &[u8]) -> Option<usize> {
+    let len = bytes.get(..3)?.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)) + frame::HEADER_BYTES;
+    (bytes.len() >= len).then_some(len)
+}
+
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
