@@ -3,11 +3,14 @@
 //!
 //! The request is written out and read by the same parser, normaliser and table as real ones.
 
+mod grpc;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::balance::Algorithm;
 use crate::base::Address;
+use crate::config::explain::grpc::Called;
 use crate::config::plan::{
     Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
 };
@@ -235,8 +238,16 @@ fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) 
         HostRewrite::Upstream => "(the endpoint's)".to_owned(),
         HostRewrite::Template(template) => words.render(template),
     };
-    let method = String::from_utf8_lossy(request.method_text());
-    line(out, "sends", &format!("{method} {} with Host: {host}", String::from_utf8_lossy(&target)));
+    let called = proxy.grpc.as_ref().map_or(Called::None, |grpc| grpc::explain(out, plan, grpc, (request, &target)));
+    let sent = match called {
+        Called::Nothing => return,
+        Called::Method(path) => format!("POST {path}"),
+        Called::None => {
+            let method = String::from_utf8_lossy(request.method_text());
+            format!("{method} {}", String::from_utf8_lossy(&target))
+        }
+    };
+    line(out, "sends", &format!("{sent} with Host: {host}"));
     field_ops(out, "request's", &words.route.request_fields, words);
     let total = proxy.total.map_or_else(String::new, |total| format!(", {total:?} in all"));
     line(

@@ -30,7 +30,7 @@ use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
-pub use grpc::{GrpcPlan, TranscoderId, TranscoderPlan, WebCalls};
+pub use grpc::{Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls};
 pub use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
@@ -390,6 +390,13 @@ pub struct PolicyPlan {
     pub policy: Policy,
     /// The upstream that it asks, if it does.
     pub upstream: Option<UpstreamId>,
+}
+
+impl RoutePlan {
+    /// Is what is no call of gRPC itself taken for one in JSON?
+    pub fn takes_json(&self) -> bool {
+        matches!(&self.action, Action::Proxy(proxy) if proxy.grpc.as_ref().is_some_and(|grpc| grpc.json.is_some()))
+    }
 }
 
 impl Plan {

@@ -8,6 +8,7 @@ use crate::base::Tick;
 use crate::config::{Loaded, Reports};
 use crate::control::admin::Ask;
 use crate::control::probe::Verdict;
+use crate::control::reflect::Reflected;
 use crate::control::resolve::Answer;
 use crate::control::shards::FromShards;
 use crate::control::upgrade::Successor;
@@ -27,6 +28,8 @@ pub enum Event {
     Answer(Answer),
     /// An endpoint went up or down.
     Verdict(Verdict),
+    /// Servers were asked for their descriptors.
+    Reflected(Reflected),
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Loaded, Reports>>),
     /// A file of the configuration changed.
@@ -65,6 +68,8 @@ pub struct Ears {
     pub answers: mpsc::Receiver<Answer>,
     /// From the health checks.
     pub verdicts: mpsc::Receiver<Verdict>,
+    /// From reflection.
+    pub reflected: mpsc::Receiver<Reflected>,
     /// From the compiler.
     pub loads: mpsc::Receiver<Box<Result<Loaded, Reports>>>,
     /// The files of the plan in use, where they are watched.
@@ -76,7 +81,7 @@ pub struct Ears {
 impl Ears {
     /// The next event; `Time` at `until`. May be dropped: nothing is lost.
     pub async fn next(&mut self, until: Tick) -> Event {
-        let Ears { signals, asks, shards, answers, verdicts, loads, watch, successor } = self;
+        let Ears { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
             signal = signals.next() => Event::Signal(signal),
@@ -84,6 +89,7 @@ impl Ears {
             Some(ask) = asks.recv() => Event::Ask(ask),
             Some(answer) = answers.recv() => Event::Answer(answer),
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
+            Some(told) = reflected.recv() => Event::Reflected(told),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),
             () = changed(watch) => Event::FilesChanged,
             outcome = outcome(successor) => Event::Successor(outcome),

@@ -8,6 +8,7 @@ use crate::control::process::Process;
 use crate::control::tally::{RouteSums, Sums};
 use crate::link::counters::LATENCY_BOUNDS_US;
 use crate::link::{Counter, RouteCounter, UpstreamCounter};
+use crate::wire::grpc::Code;
 
 /// What stands on the page besides the shards' counters.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +92,14 @@ fn routes(out: &mut Exposition, sums: &Sums) {
         let mut family = out.family(name, Kind::Counter, counter.help());
         each_route(&mut family, sums, |of_route| of_route.value(counter));
     }
+    let help = "Calls of gRPC by route and the code that they ended with, those that the gateway ended among them.";
+    let mut family = out.family("turnpike_grpc_responses_total", Kind::Counter, help);
+    for (route, of_route) in sums.routes() {
+        // Most routes have no calls, and most codes never come.
+        for code in Code::ALL.into_iter().filter(|code| of_route.grpc(*code) > 0) {
+            family.count(&[Label("route", route), Label("code", code.name())], of_route.grpc(code));
+        }
+    }
     let bounds = LATENCY_BOUNDS_US.map(|micros| micros as f64 / MICROS);
     let help = "From the first byte of a request to the last of its answer.";
     let mut family = out.family("turnpike_request_duration_seconds", Kind::Histogram, help);
@@ -169,6 +178,7 @@ mod tests {
             shard.add(Counter::Accepted, 3);
             shard.add(Counter::LogLinesDropped, 1);
             shard.add_route(0, RouteCounter::Status2xx, 10);
+            shard.add_grpc(0, Code::NotFound);
             shard.observe(0, 300);
             shard.observe(0, 90_000_000);
             shard.add_upstream(0, UpstreamCounter::MicrosConnect, 500_000);
@@ -181,6 +191,8 @@ mod tests {
         assert_eq!(value("turnpike_log_lines_dropped_total{at=\"shard\"}"), 2.0);
         assert_eq!(value("turnpike_log_lines_dropped_total{at=\"writer\"}"), 5.0);
         assert_eq!(value("turnpike_requests_total{route=\"api \\\"v1\\\"\",class=\"2xx\"}"), 20.0);
+        assert_eq!(value("turnpike_grpc_responses_total{route=\"api \\\"v1\\\"\",code=\"NOT_FOUND\"}"), 2.0);
+        assert_eq!(parsed.samples.keys().filter(|key| key.starts_with("turnpike_grpc_responses_total")).count(), 1);
         assert_eq!(value("turnpike_request_duration_seconds_bucket{route=\"api \\\"v1\\\"\",le=\"0.0005\"}"), 2.0);
         assert_eq!(value("turnpike_request_duration_seconds_count{route=\"api \\\"v1\\\"\"}"), 4.0);
         assert_eq!(value("turnpike_upstream_connect_seconds_total{upstream=\"pool\"}"), 1.0);

@@ -14,6 +14,8 @@ pub mod socket;
 pub mod status;
 pub mod upgrade;
 
+mod call;
+mod dial;
 mod ears;
 mod lease;
 mod listen;
@@ -21,6 +23,7 @@ mod names;
 mod pages;
 mod plane;
 mod probe;
+mod reflect;
 mod reload;
 mod resolve;
 mod rollout;

@@ -180,6 +180,11 @@ impl Book {
         named.map(|(name, entry)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
     }
 
+    /// The endpoints of an upstream, also of a plan that is not in use yet.
+    pub fn endpoints_of(&self, upstream: &UpstreamPlan) -> Vec<Endpoint> {
+        Entry { terms: Terms::of(upstream), endpoints: Arc::from([]) }.gather(&self.answers)
+    }
+
     /// The endpoints of all upstreams.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Endpoint]>)> {
         self.upstreams.iter().map(|(name, entry)| (name, &entry.endpoints))

@@ -22,6 +22,7 @@ use crate::control::listen::Sockets;
 use crate::control::log::Log;
 use crate::control::names::{Book, Listed, Question};
 use crate::control::probe::{Check, Probes, Verdict};
+use crate::control::reflect::{Reflected, Reflections};
 use crate::control::reload::Reloads;
 use crate::control::resolve::{Answer, Resolver, SystemLookup};
 use crate::control::rollout::Rollout;
@@ -94,6 +95,7 @@ pub struct Plane {
     pub(super) resolver: Resolver<SystemLookup>,
     pub(super) unresolved: BTreeMap<Question, String>,
     pub(super) probes: Probes,
+    pub(super) reflections: Reflections,
     pub(super) leases: Leases,
     pub(super) supervisor: Supervisor,
     pub(super) admin: Option<AdminServer>,
@@ -154,6 +156,7 @@ impl Plane {
             Event::Shards => self.hear_shards(ears),
             Event::Answer(answer) => self.answer(answer),
             Event::Verdict(verdict) => self.verdict(verdict),
+            Event::Reflected(told) => self.reflected(told),
             Event::Loaded(loaded) => self.loaded(*loaded, ears),
             Event::FilesChanged => self.reload("a file changed", None),
             Event::Successor(outcome) => self.successor(outcome, ears),
@@ -182,7 +185,7 @@ impl Plane {
     fn wake_at(&self) -> Tick {
         let watchdog = if self.supervisor.watchdog().is_some() { self.timers.alive } else { Tick::NEVER };
         let sweep = if self.leases.is_empty() { Tick::NEVER } else { self.timers.sweep };
-        let rollout = self.rollout.wake_at(self.book.open_questions());
+        let rollout = self.rollout.wake_at(self.open_questions());
         [self.timers.flush, sweep, watchdog, rollout, self.state.deadline()].into_iter().min().unwrap_or(Tick::NEVER)
     }
 
@@ -276,6 +279,7 @@ impl Plane {
                     self.probe(&listed);
                     self.tell_endpoints(&listed);
                 }
+                self.reflect();
             }
             Answer::Failed(question, reason) => {
                 if !self.unresolved.contains_key(&question) {
@@ -291,6 +295,24 @@ impl Plane {
             upstream: Arc::clone(&listed.upstream),
             endpoints: Arc::clone(&listed.endpoints),
         });
+    }
+
+    /// Asks for descriptors as the plan in use and the one that is being prepared say.
+    pub(super) fn reflect(&mut self) {
+        let current = self.current.as_ref().map(|current| &current.plan);
+        let plans = current.into_iter().chain(self.reloads.coming());
+        self.reflections.follow(plans.map(|plan| &**plan), &self.book);
+    }
+
+    /// What was never answered and a new plan waits for, for a while.
+    pub(super) fn open_questions(&self) -> usize {
+        self.book.open_questions() + self.reflections.open()
+    }
+
+    fn reflected(&mut self, told: Reflected) {
+        let Reflected { source, descriptors: Some(descriptors) } = told else { return };
+        self.shards
+            .send_all(|_| ToShard::Descriptors { source: Arc::clone(&source), descriptors: Arc::clone(&descriptors) });
     }
 
     /// Probes the endpoints of one upstream as the plan in use says.

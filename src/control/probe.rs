@@ -7,7 +7,6 @@ mod http2;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,22 +16,22 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinHandle, spawn_local};
-use tokio_rustls::TlsConnector;
+use tokio::task::{AbortHandle, spawn_local};
 
 use crate::balance::{Endpoint, Health, Probe, ProbePlan, ProbeResult};
 use crate::base::{Address, Tick};
-use crate::config::plan::{HealthPlan, HttpVersions, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::config::plan::{HealthPlan, UpstreamPlan};
+use crate::control::call::{Driver, NO_GRPC};
+use crate::control::dial::{self, Dial, Speaks, Wire};
 use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
 const RUNNING_MAX: usize = 256;
 /// How much of an answer's body is searched.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Who asks.
+const AGENT: &str = concat!("turnpike-health/", env!("CARGO_PKG_VERSION"));
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Intervals vary by this much, so that many gateways do not probe in step.
@@ -62,17 +61,13 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Check {
     health: HealthPlan,
-    http: HttpVersions,
-    tls: Option<UpstreamTlsPlan>,
-    proxy_protocol: Option<ProxyVersion>,
+    dial: Dial,
 }
 
 impl Check {
     /// The check of an upstream, if it has one.
     pub fn of(upstream: &UpstreamPlan) -> Option<Check> {
-        let health = upstream.health.clone()?;
-        let proxy_protocol = upstream.proxy_protocol;
-        Some(Check { health, http: upstream.http, tls: upstream.tls.clone(), proxy_protocol })
+        Some(Check { health: upstream.health.clone()?, dial: Dial::of(upstream) })
     }
 
     fn pace(&self) -> ProbePlan {
@@ -252,117 +247,32 @@ impl Run {
 
 /// Asks once. `Ok` and `Err` both carry what was seen.
 async fn ask(check: &Check, address: &Address, name: &str) -> Result<String, String> {
-    let connected = match address {
-        Address::Inet(address) => TcpStream::connect(*address).await.map(Plain::Tcp),
-        Address::Unix(path) => UnixStream::connect(path).await.map(Plain::Unix),
+    let connected = check.dial.connect(address, name).await?;
+    let host = match &check.health.host {
+        Some(host) => host.to_string(),
+        None => dial::host(address, name),
     };
-    match connected.map_err(|error| format!("connect: {error}"))? {
-        Plain::Tcp(stream) => ask_over(check, address, name, stream).await,
-        Plain::Unix(stream) => ask_over(check, address, name, stream).await,
+    match connected.speaks {
+        Speaks::Http1 => exchange(check, &host, connected.stream).await,
+        Speaks::Http2 => http2::exchange(&check.health, connected, host).await,
     }
 }
 
-enum Plain {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-async fn ask_over<S>(check: &Check, address: &Address, name: &str, mut stream: S) -> Result<String, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let preface = proxy_preface(check.proxy_protocol);
-    stream.write_all(preface).await.map_err(|error| format!("send: {error}"))?;
-    let host = host_field(check, address, name);
-    let Some(tls) = &check.tls else {
-        if check.http == HttpVersions::Http2 {
-            return http2::exchange(&check.health, &http2::Server { scheme: "http", host }, stream).await;
-        }
-        return exchange(check, &host, stream).await;
-    };
-    let server = match &tls.server_name {
-        Some(server) => server.clone(),
-        None => server_name(address, name).map_err(|error| format!("TLS: {error}"))?,
-    };
-    let secured = TlsConnector::from(Arc::clone(&tls.config)).connect(server, stream).await;
-    let secured = secured.map_err(|error| format!("TLS: {error}"))?;
-    if secured.get_ref().1.alpn_protocol() == Some(b"h2") {
-        return http2::exchange(&check.health, &http2::Server { scheme: "https", host }, secured).await;
-    }
-    exchange(check, &host, secured).await
-}
-
-/// A PROXY header that says "this connection is the proxy's own" in that version.
-fn proxy_preface(version: Option<ProxyVersion>) -> &'static [u8] {
-    match version {
-        None => b"",
-        Some(ProxyVersion::V1) => b"PROXY UNKNOWN\r\n",
-        Some(ProxyVersion::V2) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
-    }
-}
-
-/// The name to verify: the endpoint's without a port, or its address.
-fn server_name(address: &Address, name: &str) -> io::Result<ServerName<'static>> {
-    let host = host_of(name);
-    if let Ok(server) = ServerName::try_from(host.to_owned()) {
-        return Ok(server);
-    }
-    match address {
-        Address::Inet(address) => Ok(ServerName::from(address.ip())),
-        Address::Unix(_) => Err(io::Error::other(format!("`{name}` is not a name to verify"))),
-    }
-}
-
-/// `name` without its port and brackets.
-fn host_of(name: &str) -> &str {
-    if let Some(bracketed) = name.strip_prefix('[') {
-        return bracketed.split(']').next().unwrap_or(bracketed);
-    }
-    match name.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => name,
-    }
-}
-
-/// The Host to ask with: the check's, or the endpoint's as it stands in the configuration.
-fn host_field(check: &Check, address: &Address, name: &str) -> String {
-    match (&check.health.host, address) {
-        (Some(host), _) => host.to_string(),
-        (None, Address::Inet(address)) if name.is_empty() => address.to_string(),
-        (None, Address::Inet(_) | Address::Unix(_)) => name.to_owned(),
-    }
-}
-
-async fn exchange<S>(check: &Check, host: &str, stream: S) -> Result<String, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn exchange(check: &Check, host: &str, stream: Box<dyn Wire>) -> Result<String, String> {
     if check.health.grpc.is_some() {
-        return Err("the endpoint chose HTTP/1.1, which has no gRPC".to_owned());
+        return Err(NO_GRPC.to_owned());
     }
     let builder = { http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).to_owned() };
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let _driver = Driver(spawn_local(async move {
-        // What ends the connection shows in the exchange itself.
-        let _ = connection.await;
-    }));
+    let _driver = Driver::of(connection);
     let request = Request::get(&*check.health.path)
         .header(HOST, host)
-        .header(USER_AGENT, concat!("turnpike-health/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, AGENT)
         .header(ACCEPT, "*/*")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let answer = sender.send_request(request).await.map_err(|error| format!("exchange: {error}"))?;
     judge(&check.health, answer).await
-}
-
-/// Ends the connection's task with the probe.
-struct Driver(JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 async fn judge(health: &HealthPlan, answer: Response<Incoming>) -> Result<String, String> {

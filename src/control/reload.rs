@@ -73,6 +73,13 @@ enum Change<T> {
     Remove,
 }
 
+impl Reloads {
+    /// The plan on its way into use.
+    pub fn coming(&self) -> Option<&Arc<Plan>> {
+        self.candidate.as_ref().map(|candidate| &candidate.plan)
+    }
+}
+
 impl Plane {
     /// Reads the configuration again, for the reason given.
     pub fn reload(&mut self, why: &str, reply: Option<Reply>) {
@@ -152,6 +159,7 @@ impl Plane {
         self.send_prepare(&plan, sockets);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
         self.reloads.candidate = Some(Candidate { plan, spec, files, warnings, log, admin });
+        self.reflect();
         Ok(())
     }
 
@@ -190,7 +198,7 @@ impl Plane {
     /// Does what the rollout asks for.
     pub(super) fn step_rollout(&mut self, ears: &mut Ears) {
         loop {
-            match self.rollout.step(self.book.open_questions(), machine::now()) {
+            match self.rollout.step(self.open_questions(), machine::now()) {
                 Step::Wait => return,
                 Step::Commit => self.commit(),
                 Step::Done => self.committed(ears),
@@ -244,6 +252,7 @@ impl Plane {
         let asked: Vec<_> = self.book.questions().collect();
         self.unresolved.retain(|question, _| asked.contains(question));
         self.probe_all();
+        self.reflect();
         let since = self.reloads.since;
         ears.watch = plan.process.watch.then(|| Watch::over(files, since));
         self.reloads.done += 1;
@@ -267,6 +276,7 @@ impl Plane {
         self.book.expect_nothing();
         self.resolver.follow(self.book.questions());
         self.leases.adopt(self.current.as_ref().map(|current| &*current.plan));
+        self.reflect();
         let words = format!("not all shards had the plan ready within {} seconds", PREPARE_MAX.as_secs());
         self.refuse(&Reports::of(Report::placeless(words)));
     }

@@ -15,6 +15,7 @@ use crate::control::listen::Sockets;
 use crate::control::names::Book;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
+use crate::control::reflect::Reflections;
 use crate::control::reload::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
 use crate::control::rollout::Rollout;
@@ -72,8 +73,10 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (asks_in, asks) = mpsc::channel(ASKS_MAX);
     let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
+    let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
-    let mut ears = Ears { signals, asks, shards: start.shards, answers, verdicts, loads, watch: None, successor: None };
+    let shards = start.shards;
+    let mut ears = Ears { signals, asks, shards, answers, verdicts, reflected, loads, watch: None, successor: None };
     let count = start.ends.len();
     let now = machine::now();
     let seed = seed();
@@ -102,6 +105,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
         unresolved: Default::default(),
         probes: Probes::new(verdicts_in, seed),
+        reflections: Reflections::new(reflected_in, seed),
         leases: Leases::new(),
         supervisor: Supervisor::of_process(),
         admin: None,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::config::plan::Plan;
 use crate::link::counters::LATENCY_BOUNDS_US;
 use crate::link::{Counter, Counters, RouteCounter, UpstreamCounter};
+use crate::wire::grpc::Code;
 
 const SHARD_WIDTH: usize = Counter::ALL.len();
 const ROUTE_WIDTH: usize = RouteCounter::ALL.len();
@@ -111,6 +112,7 @@ enum Age {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteSums {
     counters: [u64; ROUTE_WIDTH],
+    grpc: [u64; Code::ALL.len()],
     latencies: [u64; BUCKETS],
 }
 
@@ -118,6 +120,11 @@ impl RouteSums {
     /// A counter.
     pub fn value(&self, counter: RouteCounter) -> u64 {
         self.counters[counter as usize]
+    }
+
+    /// Calls of gRPC that ended with this code.
+    pub fn grpc(&self, code: Code) -> u64 {
+        self.grpc[usize::from(code.number())]
     }
 
     /// Counts by latency bucket, not cumulative.
@@ -129,15 +136,19 @@ impl RouteSums {
         for counter in RouteCounter::ALL {
             self.counters[*counter as usize] += counters.route_value(place, *counter);
         }
-        for (sum, count) in self.latencies.iter_mut().zip(counters.latencies(place)) {
-            *sum += count;
-        }
+        add(&mut self.grpc, &counters.grpc_values(place));
+        add(&mut self.latencies, &counters.latencies(place));
     }
 
     fn merge(&mut self, other: &RouteSums) {
-        self.counters.iter_mut().zip(other.counters).for_each(|(sum, count)| *sum += count);
-        self.latencies.iter_mut().zip(other.latencies).for_each(|(sum, count)| *sum += count);
+        add(&mut self.counters, &other.counters);
+        add(&mut self.grpc, &other.grpc);
+        add(&mut self.latencies, &other.latencies);
     }
+}
+
+fn add(sums: &mut [u64], counts: &[u64]) {
+    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
 }
 
 /// One upstream's sums.

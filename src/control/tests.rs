@@ -188,6 +188,7 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
                 ("drain".to_owned(), Some(FromShard::Drained).filter(|_| manner != Manner::Busy))
             }
             ToShard::Endpoints { upstream, endpoints } => (format!("endpoints {upstream} {}", endpoints.len()), None),
+            ToShard::Descriptors { source, .. } => (format!("descriptors {}", source.upstream), None),
             ToShard::Health { upstream, up, .. } => (format!("health {upstream} {up}"), None),
             ToShard::Stop => {
                 told.words.push("stop".to_owned());

@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::{Rng, Tick};
-use crate::config::plan::{ListenerId, Plan, PolicyId, TranscoderId, UpstreamId};
+use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
+use crate::edge::grpc::transcoders::Transcoders;
 use crate::edge::upstream::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::Own;
 use crate::policy::lease::ShardId;
 use crate::route::Table;
-use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
 
 /// A plan bound to a shard.
@@ -24,11 +24,12 @@ pub struct Bound<N: Net> {
     pub plan: Arc<Plan>,
     /// Where this shard counts under it.
     pub counters: Arc<Counters>,
+    /// What turns JSON into messages and back.
+    pub transcoders: Transcoders,
     tables: Vec<Table>,
     policies: Vec<Rc<RefCell<Own>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
     http2: Vec<Rc<connection::Config>>,
-    transcoders: Vec<Option<Rc<Transcoder>>>,
 }
 
 impl<N: Net> Bound<N> {
@@ -60,12 +61,9 @@ impl<N: Net> Bound<N> {
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
-        let transcoders = plan.transcoders.iter().map(|transcoder| {
-            let compiled = Transcoder::from_descriptor_set(&transcoder.descriptors, transcoder.options.clone());
-            compiled.ok().map(Rc::new)
-        });
-        let transcoders = transcoders.collect();
-        Bound { plan, counters, tables, policies, upstreams, http2, transcoders }
+        let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
+        let transcoders = Transcoders::new(&plan.transcoders, held);
+        Bound { plan, counters, transcoders, tables, policies, upstreams, http2 }
     }
 
     /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
@@ -97,11 +95,6 @@ impl<N: Net> Bound<N> {
     /// What a listener allows connections of HTTP/2.
     pub fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
         &self.http2[id.0 as usize]
-    }
-
-    /// This shard's copy of a transcoder. There is none where it could not be compiled, which was tried before.
-    pub fn transcoder(&self, id: TranscoderId) -> Option<&Rc<Transcoder>> {
-        self.transcoders[id.0 as usize].as_ref()
     }
 
     /// The state of an upstream.

@@ -126,6 +126,8 @@ async fn tries<N: Net, S: Source, K: Client>(
             return Err(fault);
         }
         let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        // A reset is a code, too.
+        let by_code = exchange.work.said.is_some_and(|end| way.proxy.retry.grpc_statuses.has(end.code));
         let free = stale < STALE_MAX;
         let again = match fault.retry {
             Retry::Yes => way.more_tries,
@@ -133,7 +135,7 @@ async fn tries<N: Net, S: Source, K: Client>(
             // way, or said that it goes away, or that it has as many streams as it wants.
             Retry::IfReused => idempotent && free,
             Retry::Refused => free || way.more_tries,
-            Retry::No => idempotent && way.more_tries && repeats(fault.kind),
+            Retry::No => (idempotent || by_code) && way.more_tries && repeats(fault.kind),
         };
         if !again || scene.shard.net.now() >= way.deadline {
             return Err(fault);
@@ -218,6 +220,8 @@ async fn once<N: Net, S: Source, K: Client>(
 ) -> Result<Verdict, Fault> {
     let scene = exchange.scene;
     let now = scene.shard.net.now();
+    // What the try before said is not why this one fails.
+    exchange.work.said = None;
     let index = pick(exchange, way, tried, now)?;
     tried.insert(index);
     exchange.work.record.endpoint = Some(index);
@@ -244,7 +248,7 @@ async fn once<N: Net, S: Source, K: Client>(
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
-            let concluded = conclude(exchange, &mut flight, &origin, ended);
+            let concluded = conclude(exchange, way, &mut flight, &origin, ended);
             // With `canary` the rest of a broken answer meets the next request, and the simulator must find that.
             if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
                 way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
@@ -253,7 +257,7 @@ async fn once<N: Net, S: Source, K: Client>(
         }
         Carrier::Stream(stream) => {
             let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
-            conclude(exchange, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
+            conclude(exchange, way, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
         }
     }
 }
@@ -261,6 +265,7 @@ async fn once<N: Net, S: Source, K: Client>(
 /// What a conversation came to, for the endpoint and for the request. True where its connection may be kept.
 fn conclude<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
     flight: &mut InFlight<N>,
     remote: &impl Remote<N>,
     ended: Result<Ended, Fault>,
@@ -279,7 +284,14 @@ fn conclude<N: Net, S: Source, K: Client>(
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             // An endpoint that goes away in good order has not failed.
             let refused = fault.retry == Retry::Refused;
-            flight.judge(if refused { Outcome::Cancelled } else { outcome_of(fault.kind) }, now);
+            let outcome = outcome_of(fault.kind);
+            flight.judge(if refused { Outcome::Cancelled } else { outcome }, now);
+            if exchange.work.caller.is_some() && outcome == Outcome::Reset {
+                exchange.work.said = remote.reset_code().map(|error| match now < way.deadline {
+                    true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
+                    false => End::of_fault(FaultKind::TotalTimeout),
+                });
+            }
             // A reset tells the endpoint that nobody waits for the rest.
             if !cfg!(feature = "canary") {
                 remote.abort();

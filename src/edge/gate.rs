@@ -5,7 +5,6 @@ use crate::base::{Fault, Tick};
 use crate::config::plan::{PolicyId, RoutePlan};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::forward::Way;
-use crate::edge::grpc::Caller;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
 use crate::edge::vars::Vars;
@@ -104,7 +103,7 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
     {
         exchange.scene.bound.counters.add_route(route.0, counter, 1);
     }
-    if let Some(Caller::Framed(media)) = exchange.work.caller
+    if let Some(caller) = exchange.work.caller
         && answer.status >= 400
     {
         let words = match answer.body {
@@ -112,7 +111,7 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
             Body::Problem(Problem { detail, .. }) => detail,
             Body::Empty => "",
         };
-        reply::end_with(exchange, media, answer.status, words).await?;
+        reply::refuse_call(exchange, caller, answer.status, words).await?;
         return Ok(Gate::Answered);
     }
     match answer.body {

@@ -12,10 +12,11 @@ use crate::edge::stream::{Client, Ending, Outgoing, Source};
 use crate::edge::vars::Vars;
 use crate::net::Net;
 use crate::wire::field::Known;
-use crate::wire::grpc::{Code, End, Media, status};
+use crate::wire::grpc::{Code, End, Media, json, status};
 use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead, Version};
 use crate::wire::patch::Patch;
 use crate::wire::problem;
+use crate::wire::status::reason;
 
 /// Closes the connection without an answer, as nginx does.
 pub const CLOSE_WITHOUT_ANSWER: u16 = 444;
@@ -106,16 +107,57 @@ pub async fn end<N: Net, S: Source, K: Client>(
     sent
 }
 
-/// As `end`, for a refusal with this status and these words.
-pub async fn end_with<N: Net, S: Source, K: Client>(
+/// Tells a caller of gRPC, in whatever words it speaks, of a refusal with this status.
+pub async fn refuse_call<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    media: Media,
+    caller: Caller,
     status: u16,
     words: &str,
 ) -> Result<(), Fault> {
+    let code = Code::of_answer(status);
+    let Caller::Framed(media) = caller else {
+        let words = if words.is_empty() { reason(status) } else { words };
+        return end_json(exchange, status, code, words).await;
+    };
     let mut message = Vec::new();
     status::encode_message(words, &mut message);
-    end(exchange, media, &End { code: Code::of_answer(status), message: &message, details: b"" }).await
+    end(exchange, media, &End { code, message: &message, details: b"" }).await
+}
+
+/// Ends a call in JSON with a `google.rpc.Status`, as an error of the server itself would end it.
+pub async fn end_json<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    status: u16,
+    code: Code,
+    words: &str,
+) -> Result<(), Fault> {
+    let mut body = std::mem::take(&mut exchange.work.value);
+    body.clear();
+    json::write_status(code, words, &[], &mut body);
+    exchange.work.record.grpc = Some(code);
+    let sent = send(exchange, status, Some(json::JSON.as_bytes()), &body).await;
+    exchange.work.value = body;
+    sent
+}
+
+/// Tells a caller of gRPC of a fault.
+async fn fail_call<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    caller: Caller,
+    kind: FaultKind,
+) -> Result<(), Fault> {
+    let told = exchange.work.said.unwrap_or(End::of_fault(kind));
+    let Caller::Framed(media) = caller else {
+        // What the caller of JSON did wrong was wrong with its HTTP, which has more words for that.
+        let (status, code) = match kind.status() {
+            status @ 400..500 => (status, Code::of_answer(status)),
+            _ => (told.code.http_status(), told.code),
+        };
+        let mut words = Vec::new();
+        status::decode_message(told.message, &mut words);
+        return end_json(exchange, status, code, &String::from_utf8_lossy(&words)).await;
+    };
+    end(exchange, media, &told).await
 }
 
 /// Ends a call of gRPC whose answer has begun: with trailers that tell of the fault. Where that cannot be, the fault
@@ -138,7 +180,8 @@ pub async fn end_late<N: Net, S: Source, K: Client>(
     sent
 }
 
-/// Sends a problem document (RFC 9457) for a fault. Faults of the connection's reading end also close it.
+/// Sends a problem document (RFC 9457) for a fault; to a caller of gRPC, what that understands. Faults of the
+/// connection's reading end also close it.
 pub async fn fault<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
@@ -157,9 +200,8 @@ pub async fn fault<N: Net, S: Source, K: Client>(
     if fault.kind.status() == 503 {
         exchange.work.effects.to_client.add(b"Retry-After", b"1");
     }
-    if let Some(Caller::Framed(media)) = exchange.work.caller {
-        let told = exchange.work.said.unwrap_or(End::of_fault(fault.kind));
-        return end(exchange, media, &told).await;
+    if let Some(caller) = exchange.work.caller {
+        return fail_call(exchange, caller, fault.kind).await;
     }
     send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes()).await
 }
@@ -207,8 +249,8 @@ pub async fn fixed<N: Net, S: Source, K: Client>(
     answer.body.render(&Vars::new(exchange.scene, exchange.work), &mut body);
     let content_type = answer.content_type.as_deref().map(str::as_bytes);
     let sent = match exchange.work.caller {
-        Some(Caller::Framed(media)) if answer.status >= 400 => {
-            end_with(exchange, media, answer.status, &String::from_utf8_lossy(&body)).await
+        Some(caller) if answer.status >= 400 => {
+            refuse_call(exchange, caller, answer.status, &String::from_utf8_lossy(&body)).await
         }
         Some(_) | None => send(exchange, answer.status, content_type, &body).await,
     };

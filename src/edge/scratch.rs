@@ -147,6 +147,11 @@ impl ScratchPool {
         self.free.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// Frees all scratch that waits for use.
+    pub fn trim(&self) {
+        *self.free.borrow_mut() = Vec::new();
+    }
+
     /// Gives scratch back.
     pub fn put(&self, mut scratch: Box<Scratch>) {
         let mut free = self.free.borrow_mut();

@@ -6,8 +6,8 @@ use crate::base::{Fault, FaultKind};
 use crate::config::plan::Action;
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::gate::{self, Gate};
-use crate::edge::grpc::Caller;
 use crate::edge::grpc::forward::Way;
+use crate::edge::grpc::{Caller, call};
 use crate::edge::record::Line;
 use crate::edge::scratch::Work;
 use crate::edge::stream::{Client, Source};
@@ -47,6 +47,9 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     }
     let id = find(exchange.scene, exchange.work)?;
     let route = exchange.scene.bound.plan.route(id);
+    if exchange.work.caller.is_none() && route.takes_json() {
+        exchange.work.caller = Some(Caller::Json);
+    }
     if exchange.scene.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
             Gate::Answered => return Ok(()),
@@ -181,6 +184,10 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
             exchange.client.abort();
         }
     }
+    if let Some(caller) = exchange.work.caller {
+        let Work { record, response, .. } = &mut *exchange.work;
+        record.grpc = call::ended(caller, record, response.status);
+    }
     record(exchange.scene, exchange.work);
 }
 
@@ -192,8 +199,9 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
-        // A call of gRPC counts as the status that says the same.
-        let status = match record.grpc.map_or(record.status, Code::http_status) {
+        // A call of gRPC counts as the status that says the same; in JSON it has one.
+        let code = record.grpc.filter(|_| work.caller != Some(Caller::Json));
+        let status = match code.map_or(record.status, Code::http_status) {
             ..200 => RouteCounter::Status1xx,
             200..300 => RouteCounter::Status2xx,
             300..400 => RouteCounter::Status3xx,
@@ -205,6 +213,9 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         counters.add_route(route.0, RouteCounter::BytesReceived, record.received.get());
         counters.add_route(route.0, RouteCounter::BytesSent, record.sent.get());
         counters.observe(route.0, micros);
+        if let Some(code) = record.grpc {
+            counters.add_grpc(route.0, code);
+        }
     }
     let Some(log) = &bound.plan.access_log else { return };
     let cluster;

@@ -11,6 +11,7 @@ use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::registry::Link;
 use crate::net::Net;
 use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 use crate::wire::patch::Patch;
@@ -169,4 +170,6 @@ pub trait Remote<N: Net> {
     fn stands(&self, body: &Self::Body) -> bool;
     /// Breaks the conversation off, so that the endpoint does not work for nobody.
     fn abort(&self);
+    /// With which code the endpoint reset the conversation, where it did and the version has such a thing.
+    fn reset_code(&self) -> Option<ErrorCode>;
 }

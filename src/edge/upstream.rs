@@ -23,6 +23,7 @@ use crate::edge::stream::{Form, Remote, Source};
 use crate::net::tls::{Transport, with_own_sessions};
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 
@@ -354,6 +355,10 @@ impl<N: Net> Remote<N> for Origin<N> {
 
     fn abort(&self) {
         self.stream.abort();
+    }
+
+    fn reset_code(&self) -> Option<ErrorCode> {
+        None
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::wire::grpc::Code;
+
 macro_rules! counters {
     ($(#[$meta:meta])* $kind:ident { $($variant:ident $name:literal $help:literal,)* }) => {
         $(#[$meta])*
@@ -113,12 +115,14 @@ pub const LATENCY_BOUNDS_US: [u64; 16] = [
 const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 const ROUTE_WIDTH: usize = RouteCounter::ALL.len() + BUCKETS;
 const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
+const GRPC_WIDTH: usize = Code::ALL.len();
 
 /// One shard's counters for one plan.
 #[derive(Debug)]
 pub struct Counters {
     shard: Box<[AtomicU64]>,
     routes: Box<[AtomicU64]>,
+    grpc: Box<[AtomicU64]>,
     upstreams: Box<[AtomicU64]>,
 }
 
@@ -128,6 +132,7 @@ impl Counters {
         Counters {
             shard: zeroes(Counter::ALL.len()),
             routes: zeroes(routes * ROUTE_WIDTH),
+            grpc: zeroes(routes * GRPC_WIDTH),
             upstreams: zeroes(upstreams * UPSTREAM_WIDTH),
         }
     }
@@ -155,6 +160,17 @@ impl Counters {
     /// Reads a counter of a route.
     pub fn route_value(&self, route: u32, counter: RouteCounter) -> u64 {
         self.routes[route as usize * ROUTE_WIDTH + counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a call of gRPC on a route that ended with this code.
+    pub fn add_grpc(&self, route: u32, code: Code) {
+        bump(&self.grpc[route as usize * GRPC_WIDTH + usize::from(code.number())], 1);
+    }
+
+    /// A route's calls of gRPC, by the number of the code that they ended with.
+    pub fn grpc_values(&self, route: u32) -> [u64; GRPC_WIDTH] {
+        let start = route as usize * GRPC_WIDTH;
+        std::array::from_fn(|code| self.grpc[start + code].load(Ordering::Relaxed))
     }
 
     /// Puts one latency into a route's histogram.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::base::Address;
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::{Counters, ListeningSocket};
 use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{LeaseReply, LeaseRequest};
@@ -46,6 +46,13 @@ pub enum ToShard<S = ListenSocket> {
         address: Address,
         /// Up or down.
         up: bool,
+    },
+    /// What a server told by reflection: for the transcoders of the plan in use and of the one being prepared.
+    Descriptors {
+        /// Whom they were asked of.
+        source: Arc<ReflectionSource>,
+        /// A serialised descriptor set.
+        descriptors: Arc<[u8]>,
     },
     /// What the account of a limit says to this shard: slots granted, or slots wanted back.
     Lease(LeaseReply),

@@ -58,6 +58,8 @@ pub trait Net: Clone + 'static {
     fn ear(&self, bell: &Bell) -> io::Result<Self::Ear>;
     /// Tasks that ended in a panic so far.
     fn panics(&self) -> u64;
+    /// Gives freed memory back to the machine. For a shard that has nothing to serve: it takes a millisecond or so.
+    fn give_memory_back(&self);
 }
 
 /// The hearing end of a bell.

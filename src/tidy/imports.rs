@@ -16,8 +16,8 @@ pub const LAW: [(&str, &[&str]); 13] = [
     ("policy", &["base", "wire", "ai"]),
     // Of the machine, a plan only knows the TLS material that it was compiled to.
     ("config", &["base", "wire", "net::tls", "route", "balance", "ai", "policy"]),
-    // The bell is how one plane wakes the other.
-    ("link", &["base", "net::sockets", "balance", "ai", "policy", "config"]),
+    // The bell is how one plane wakes the other, and what is counted by the codes of gRPC is counted by them.
+    ("link", &["base", "wire::grpc", "net::sockets", "balance", "ai", "policy", "config"]),
     ("edge", &["base", "wire", "net", "route", "balance", "ai", "policy", "config", "link"]),
     // It opens listening sockets for the shards, rings their bells and names endpoints, and leaves routing to them.
     ("control", &["base", "wire", "net", "balance", "ai", "policy", "config", "link"]),

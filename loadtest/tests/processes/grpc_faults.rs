@@ -3,15 +3,45 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::grpc_calls::{Server, WEB2, before, call};
+use crate::grpc_json::{ask, describe};
+use crate::harness::http2::Origin2;
 use crate::harness::tool::{free_address, python, script};
-use crate::harness::{Gateway, Setup, run};
+use crate::harness::{Gateway, Setup, run, wait_for};
 
 /// The log's last entry of so many: reason and code.
 fn logged(gateway: &Gateway, count: usize) -> (String, String) {
     let entry = &gateway.log(count)[count - 1];
     let text = |name: &str| entry[name].as_str().unwrap_or("").to_owned();
     (text("reason"), text("grpc_status"))
+}
+
+/// Calls that the metrics count with this code.
+fn counted(gateway: &Gateway, code: &str) -> u64 {
+    let wanted = format!("code=\"{code}\"}}");
+    let page = gateway.metrics();
+    let mut lines =
+        page.lines().filter(|line| line.starts_with("turnpike_grpc_responses_total{") && line.contains(&wanted));
+    lines.next().map_or(0, |line| line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count"))
+}
+
+#[test]
+fn every_call_is_counted_by_its_code() {
+    let server = Server::start(&[]);
+    let gateway = before(&server, "", "");
+    call(&gateway, &["unary_calls"]);
+    call(&gateway, &["statuses"]);
+    call(&gateway, &["cancellation"]);
+    wait_for("the counts", || (counted(&gateway, "CANCELLED") == 2).then_some(()));
+    let codes = ["NOT_FOUND", "UNAUTHENTICATED", "ABORTED", "UNIMPLEMENTED"];
+    assert_eq!(codes.map(|code| counted(&gateway, code)), [1; 4], "{}", gateway.metrics());
+    assert!(counted(&gateway, "OK") >= 6);
+    // What is no call is not counted.
+    let before = counted(&gateway, "UNKNOWN");
+    gateway.get("/test.Calls/Unary");
+    assert_eq!(counted(&gateway, "UNKNOWN"), before);
 }
 
 #[test]
@@ -55,6 +85,46 @@ fn fixed_answers_of_failure_have_a_code() {
     let route = "[[route]]\nanswer = { status = 503, body = \"closed for today\" }\n";
     let gateway = Setup::new(format!("{WEB2}\n{route}")).start();
     call(&gateway, &["one_failure", "UNAVAILABLE", "closed for today"]);
+}
+
+#[test]
+fn resets_have_the_code_that_they_mean() {
+    let origin = Origin2::program("h2_bad_origin.py");
+    let upstream = format!("[upstream.calls]\nhttp = \"2\"\nendpoints = \"{}\"\noutlier = false\n", origin.address);
+    for route in ["", "grpc = true"] {
+        let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n{route}\n")).start();
+        call(&gateway, &["resets"]);
+        let log = gateway.log(26);
+        let seen = |code: &str| log.iter().filter(|entry| entry["grpc_status"] == code).count();
+        assert_eq!((seen("CANCELLED"), seen("PERMISSION_DENIED"), seen("UNKNOWN")), (3, 3, 4), "{log:?}");
+        assert_eq!((counted(&gateway, "CANCELLED"), counted(&gateway, "UNKNOWN")), (3, 4));
+    }
+    let again = "retry = { tries = 2, grpc_statuses = [\"RESOURCE_EXHAUSTED\"] }";
+    let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n{again}\n")).start();
+    call(&gateway, &["reset_once"]);
+    assert_eq!(gateway.log(1)[0]["tries"], 2);
+}
+
+#[test]
+fn resets_are_told_in_json_too() {
+    let origin = Origin2::program("h2_bad_origin.py");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("library.pb");
+    describe(&file);
+    let gateway = Setup::new(format!(
+        "{WEB2}\n[upstream.calls]\nhttp = \"2\"\nendpoints = \"{}\"\noutlier = false\n[[route]]\nto = \"calls\"\n\
+         grpc = {{ json = \"{}\" }}\n",
+        origin.address,
+        file.display()
+    ))
+    .start();
+    for when in ["head", "late"] {
+        for (reset, status, code) in [(11, 429, 8), (12, 403, 7), (2, 500, 13), (7, 503, 14)] {
+            let field = format!("x-reset: {reset}/{when}");
+            let (got, _, body) = ask(&gateway, &["-H", &field], "/v1/shelves/1/books/2");
+            assert_eq!((got, &body["code"]), (status, &json!(code)), "{field}: {body}");
+        }
+    }
 }
 
 #[test]

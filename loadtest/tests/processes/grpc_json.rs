@@ -15,9 +15,10 @@ use crate::harness::tool::{python, script};
 use crate::harness::{Gateway, Setup, curl};
 
 /// The Python server and its descriptor set.
-struct Library {
+pub struct Library {
     child: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     folder: TempDir,
 }
 
@@ -37,9 +38,15 @@ pub fn describe(descriptors: &Path) {
 
 impl Library {
     fn start() -> Library {
+        Library::with(&[])
+    }
+
+    /// With these arguments more.
+    pub fn with(arguments: &[&str]) -> Library {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = server(&folder.path().join("library.pb"));
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
+        let mut child =
+            command.args(arguments).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a port");
         let port = line.trim().parse().expect("a port; are the packages of gRPC installed?");
@@ -67,7 +74,7 @@ impl Drop for Library {
 }
 
 /// Status, type and JSON of an answer, over both versions of HTTP.
-fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
+pub fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
     let url = gateway.url(target);
     let mut answers = ["--http1.1", "--http2-prior-knowledge"].map(|version| {
         let form = ["-w", "\n%{http_code} %{content_type}", version, &url];
@@ -150,6 +157,65 @@ fn the_gateways_own_failures_are_json_too() {
     assert_eq!((status, kind.as_str(), &body["code"]), (503, "application/json", &json!(14)));
     let entry = &gateway.log(4)[3];
     assert_eq!((&entry["status"], &entry["grpc_status"]), (&json!(503), &json!("UNAVAILABLE")), "{entry}");
+}
+
+/// One more line of a route, or what stands before it.
+fn with_policy(library: &Library, policy: &str) -> Gateway {
+    let set = fs::read(library.folder.path().join("library.pb")).expect("a descriptor set");
+    Setup::new(format!(
+        "{WEB2}timeouts = {{ body = \"300ms\" }}\n[upstream.library]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n\
+         [[consumer]]\nname = \"a\"\nkeys = {{ key = \"a-long-enough-key-0123456789\" }}\n[policy.one]\n{policy}\n\
+         [[route]]\nto = \"library\"\npolicies = \"one\"\ngrpc = {{ json = \"library.pb\" }}\n",
+        library.port
+    ))
+    .file("library.pb", set)
+    .start()
+}
+
+#[test]
+fn what_policies_refuse_is_json_too() {
+    let library = Library::start();
+    let book = "/v1/shelves/1/books/2";
+    let table = [
+        ("api_key = {}", 401, 16),
+        ("network = { allow = [\"10.9.8.0/24\"] }", 403, 7),
+        ("rate_limit = { rate = \"1/h\" }", 429, 8),
+    ];
+    for (policy, status, code) in table {
+        let gateway = with_policy(&library, policy);
+        if status == 429 {
+            assert_eq!(gateway.get(book).status, 200);
+        }
+        let (got, kind, body) = ask(&gateway, &[], book);
+        assert_eq!((got, kind.as_str(), &body["code"]), (status, "application/json", &json!(code)), "{body}");
+        let words = body["message"].as_str().unwrap_or("");
+        assert!(!words.is_empty() && body["details"] == json!([]), "{body}");
+        let head = curl(&["-I", &gateway.url(book)]).text();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_in_json() {
+    let library = Library::start();
+    let gateway = with_policy(&library, "network = { allow = [\"127.0.0.0/8\"] }");
+    let raw = |request: &str| {
+        let mut client = gateway.client();
+        client.send(request);
+        let answer = client.answer();
+        let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        (answer.status, body["code"].as_u64().unwrap_or(0))
+    };
+    let post = "POST /v1/shelves/3/books HTTP/1.1\r\nHost: x\r\n";
+    // A chunk that is none, a body that does not come, a deadline that is none.
+    assert_eq!(raw(&format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n")), (400, 3));
+    assert_eq!(raw(&format!("{post}Content-Length: 10\r\n\r\n{{")), (408, 4));
+    assert_eq!(raw(&format!("{post}grpc-timeout: soon\r\nContent-Length: 2\r\n\r\n{{}}")), (400, 3));
+    // Calls of gRPC on the same route are told as ever.
+    let framed = ["-D", "-", "-o", "/dev/null", "-X", "POST", "-H", "content-type: application/grpc"];
+    let head =
+        curl(&[&framed[..], &["-H", "grpc-timeout: soon", &gateway.url("/library.v1.Library/GetBook")]].concat());
+    assert!(head.text().to_ascii_lowercase().contains("grpc-status: 13\r\n"), "{}", head.text());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod grpc_calls;
 mod grpc_faults;
 mod grpc_health;
 mod grpc_json;
+mod grpc_reflection;
 mod grpc_web;
 mod h2_fair;
 mod h2_hostile;

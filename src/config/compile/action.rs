@@ -86,7 +86,7 @@ impl Compiler<'_> {
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
         let websocket = self.websocket(route, spec.place);
         let (upstreams, split) = targets?;
-        let grpc = route.grpc.as_ref().map(|grpc| self.grpc(grpc, route, &upstreams));
+        let grpc = route.grpc.as_ref().map(|grpc| self.grpc(grpc, name, route, &upstreams));
         Some(ProxyPlan {
             grpc,
             upstreams,

@@ -1,13 +1,18 @@
-//! `grpc` of a route: caps, gRPC-Web, and the transcoder for JSON, which is compiled here once to see that it can be.
+//! `grpc` of a route: caps, gRPC-Web, and the transcoder for JSON, which is compiled here once to see that it can be,
+//! where its descriptors are a file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::limits::{REFLECTION_BYTES_MAX, TRANSCODE_BODY_BYTES_MAX};
 use crate::config::compile::Compiler;
 use crate::config::place::Placed;
-use crate::config::plan::{GrpcPlan, HttpVersions, TranscoderId, TranscoderPlan, UpstreamId, WebCalls};
+use crate::config::plan::{
+    Descriptors, GrpcPlan, HttpVersions, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, UpstreamId,
+    WebCalls,
+};
 use crate::config::report::Report;
-use crate::config::spec::grpc::{GrpcSpec, JsonEnums, JsonIntegers, JsonNames, JsonSpec, JsonStream};
+use crate::config::spec::grpc::{GrpcSpec, JsonEnums, JsonIntegers, JsonNames, JsonSpec, JsonStream, ReflectionSpec};
 use crate::config::spec::route::RouteSpec;
 use crate::config::spec::scalar::Size;
 use crate::config::spec::shape::ShortOr;
@@ -15,11 +20,15 @@ use crate::wire::grpc::json::{
     Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Transcoder, Unannotated, Unknown,
 };
 
+/// More often a server is not asked.
+const REFRESH_MIN: Duration = Duration::from_millis(100);
+
 impl Compiler<'_> {
-    /// What a route does for calls that go to `upstreams`.
+    /// What the route `name` does for calls that go to `upstreams`.
     pub(super) fn grpc(
         &mut self,
         spec: &Placed<ShortOr<GrpcSpec>>,
+        name: &str,
         route: &RouteSpec,
         upstreams: &[UpstreamId],
     ) -> GrpcPlan {
@@ -35,20 +44,24 @@ impl Compiler<'_> {
             request_bytes_max: message_bytes(&grpc.request_message),
             response_bytes_max: message_bytes(&grpc.response_message),
             web: if grpc.web { WebCalls::Taken } else { WebCalls::Passed },
-            json: grpc.json.as_ref().and_then(|json| self.transcoder(json, grpc, route)),
+            json: grpc.json.as_ref().and_then(|json| {
+                let body = route.limits.over(&self.limits).body.some().map_or(u64::MAX, |size| size.0);
+                let options = options(&json.value.0, grpc, body.min(TRANSCODE_BODY_BYTES_MAX) as usize);
+                let descriptors = match &json.value.0.reflection {
+                    Some(reflection) => self.reflection(json, reflection, upstreams.first()),
+                    None => self.descriptors(json, &options),
+                };
+                self.transcoders.push(TranscoderPlan { route: name.into(), descriptors: descriptors?, options });
+                Some(TranscoderId(self.transcoders.len() as u32 - 1))
+            }),
         }
     }
 
-    fn transcoder(
-        &mut self,
-        spec: &Placed<ShortOr<JsonSpec>>,
-        grpc: &GrpcSpec,
-        route: &RouteSpec,
-    ) -> Option<TranscoderId> {
-        let json = &spec.value.0;
-        let path = &json.descriptors;
+    /// The descriptors of a file, which is compiled once to see that it can be.
+    fn descriptors(&mut self, spec: &Placed<ShortOr<JsonSpec>>, options: &Options) -> Option<Descriptors> {
+        let path = &spec.value.0.descriptors;
         if path.value.as_os_str().is_empty() {
-            self.absent(spec.place, Report::error(spec.place, "`descriptors` is missing"));
+            self.absent(spec.place, Report::error(spec.place, "neither `descriptors` nor `reflection` is there"));
             return None;
         }
         let file = if path.place.file == 0 && path.place == Default::default() { spec.place } else { path.place };
@@ -62,16 +75,35 @@ impl Compiler<'_> {
             }
         };
         self.watched.push(full);
-        let body = route.limits.over(&self.limits).body.some().map_or(u64::MAX, |size| size.0);
-        let options = options(json, grpc, body.min(TRANSCODE_BODY_BYTES_MAX) as usize);
         if let Err(faults) = Transcoder::from_descriptor_set(&bytes, options.clone()) {
             for fault in faults {
                 self.error(path.place, fault.to_string());
             }
             return None;
         }
-        self.transcoders.push(TranscoderPlan { descriptors: Arc::from(bytes), options });
-        Some(TranscoderId(self.transcoders.len() as u32 - 1))
+        Some(Descriptors::Known(Arc::from(bytes)))
+    }
+
+    /// Descriptors that a server of the upstream is asked for.
+    fn reflection(
+        &mut self,
+        spec: &Placed<ShortOr<JsonSpec>>,
+        reflection: &Placed<ShortOr<ReflectionSpec>>,
+        upstream: Option<&UpstreamId>,
+    ) -> Option<Descriptors> {
+        if !spec.value.0.descriptors.value.as_os_str().is_empty() {
+            self.error(reflection.place, "`descriptors` are given, so nobody needs to be asked: only one of the two");
+        }
+        let ReflectionSpec { refresh, timeout } = &reflection.value.0;
+        if refresh.value.0 < REFRESH_MIN {
+            self.error(refresh.place, "a server is asked again after 100ms at the earliest");
+        }
+        if timeout.value.0.is_zero() {
+            self.error(timeout.place, "a server needs some time to answer");
+        }
+        let upstream = Arc::clone(&self.upstreams[upstream?.0 as usize].name);
+        let source = Arc::new(ReflectionSource { upstream, services: spec.value.0.services.0.clone() });
+        Some(Descriptors::Asked(ReflectionPlan { source, refresh: refresh.value.0, timeout: timeout.value.0 }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Environment, Source, load};
+use crate::wire::grpc::json::sample;
 
 const TEXT: &str = r#"
 [[listener]]
@@ -91,4 +92,36 @@ fn what_is_no_request_is_said_so() {
     assert!(explained("GET", "nothing", &[]).is_err());
     assert!(explained("GET", "http://x/", &[("a b", "c")]).is_err());
     assert!(explained("GET", "http://x/", &[("a", "b\r\n\r\nc")]).is_ok());
+}
+
+#[test]
+fn calls_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("library.pb"), sample::descriptor_set()).unwrap();
+    let text = |json: &str| {
+        format!(
+            "[[listener]]\nbind = \"127.0.0.1:80\"\n[upstream.u]\nendpoints = \"127.0.0.1:1\"\nhttp = \"2\"\n\
+             [[route]]\nto = \"u\"\nhost = \"endpoint\"\ngrpc = {{ json = {json} }}\n"
+        )
+    };
+    let explained = |json: &str, method: &str, url: &str, headers: &[(&str, &str)]| {
+        let file = folder.path().join("turnpike.toml");
+        std::fs::write(&file, text(json)).unwrap();
+        let plan = load(&Source::File(file), &Environment::of_process()).unwrap().plan;
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let source = IpAddr::from([10, 0, 0, 9]);
+        explain(&plan, &Question { method: method.to_owned(), url: url.to_owned(), headers, source }).unwrap()
+    };
+    let file = "\"library.pb\"";
+    let said = explained(file, "GET", "/v1/shelves/1/books/2?full_text=true", &[]);
+    let call = "calls     /library.v1.Library/GetBook, by the rule GET /v1/{name=shelves/*/books/*}\n\
+                sends     POST /library.v1.Library/GetBook with Host: (the endpoint's)\n";
+    assert!(said.contains(call), "{said}");
+    let said = explained(file, "PATCH", "/v1/chat", &[]);
+    assert!(said.contains("so 405\n          GET /v1/{name=shelves/*/books/*}\n") && !said.contains("sends"), "{said}");
+    assert!(explained(file, "GET", "/v3", &[]).contains("no rule has this path, so 404\n"));
+    let said = explained(file, "POST", "/a.B/C", &[("content-type", "application/grpc")]);
+    assert!(!said.contains("calls") && said.contains("sends     POST /a.B/C with"), "{said}");
+    let said = explained("{ reflection = true }", "GET", "/v1/chat", &[]);
+    assert!(said.contains("calls     what the servers of u tell by reflection\n"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! What a route does for calls of gRPC, and the transcoders that it names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::wire::grpc::json::Options;
 
@@ -30,11 +31,52 @@ pub enum WebCalls {
     Taken,
 }
 
-/// JSON in the place of gRPC. Each shard compiles a transcoder of its own.
-#[derive(Clone, Debug)]
+/// JSON in the place of gRPC. Each shard compiles a transcoder of its own, since descriptors are counted references.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscoderPlan {
-    /// A serialised descriptor set with all imports; it was compiled once and is right.
-    pub descriptors: Arc<[u8]>,
+    /// The route that it is for.
+    pub route: Arc<str>,
+    /// Where the descriptors come from.
+    pub descriptors: Descriptors,
     /// What was chosen.
     pub options: Options,
+}
+
+/// Where descriptors come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Descriptors {
+    /// A serialised descriptor set with all imports; it was compiled once and is right.
+    Known(Arc<[u8]>),
+    /// The control plane asks a server for them.
+    Asked(ReflectionPlan),
+}
+
+/// How a server is asked for descriptors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReflectionPlan {
+    /// Who is asked, and for what.
+    pub source: Arc<ReflectionSource>,
+    /// Between two times.
+    pub refresh: Duration,
+    /// Longest wait for all of what one server tells.
+    pub timeout: Duration,
+}
+
+/// Who is asked for descriptors, and for what. What was told is kept under this name over a reload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReflectionSource {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// Services by full name; all that the server has where there are none.
+    pub services: Vec<String>,
+}
+
+impl TranscoderPlan {
+    /// Whom its descriptors are asked of.
+    pub fn source(&self) -> Option<&Arc<ReflectionSource>> {
+        match &self.descriptors {
+            Descriptors::Known(_) => None,
+            Descriptors::Asked(plan) => Some(&plan.source),
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! `grpc` of a route.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
-use crate::config::spec::scalar::Size;
+use crate::config::spec::scalar::{Size, Time};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
 table! {
@@ -21,7 +22,8 @@ table! {
         /// Take gRPC-Web, binary and text, from browsers. Pages of other origins need a policy `cors` beside it, which
         /// then lets them read `grpc-status` and `grpc-message`, too.
         web: bool = false,
-        /// Take JSON as well, by the `google.api.http` rules of a descriptor set: the file's path, or a table.
+        /// Take JSON as well, by the `google.api.http` rules of a descriptor set: the file's path, or a table such as
+        /// `{ reflection = true }`.
         json: Option<Placed<ShortOr<JsonSpec>>> = None,
     }
 }
@@ -40,13 +42,17 @@ impl Short for GrpcSpec {
 }
 
 table! {
-    /// JSON in the place of gRPC. A request in JSON may be as long as `limits.body`, at most 16MiB; one that breaks a
-    /// rule is answered with a `google.rpc.Status` in JSON.
+    /// JSON in the place of gRPC. A request in JSON may be as long as `limits.body`, at most 16MiB. Whatever fails, at
+    /// the server, in a policy or at the gateway, is answered with a `google.rpc.Status` in JSON.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.
         descriptors: Placed<PathBuf> = Placed::nowhere(PathBuf::new()),
-        /// Services to serve, by full name; without it all that the set has.
+        /// Without a file: ask the upstream's servers by `grpc.reflection` (`v1`, or `v1alpha` where they know only
+        /// that): `true`, or a table. Until one has told, requests in JSON get 503 and the log says why. Where the
+        /// route has several upstreams, the first is asked.
+        reflection: Option<Placed<ShortOr<ReflectionSpec>>> = None,
+        /// Services to serve, by full name; without it all that there are.
         services: Many<String> = Many::default(),
         /// Names of fields in answers: `lowerCamelCase`, or as in the `.proto` file. Requests may use both.
         names: JsonNames = JsonNames::Json,
@@ -66,10 +72,33 @@ table! {
 }
 
 impl Short for JsonSpec {
-    const EXPECTED: &'static str = "the path of a descriptor set, or a table with `descriptors`";
+    const EXPECTED: &'static str = "the path of a descriptor set, or a table with `descriptors` or `reflection`";
 
     fn of_text(text: &str) -> Result<JsonSpec, String> {
         Ok(JsonSpec { descriptors: Placed::nowhere(text.into()), ..JsonSpec::default() })
+    }
+}
+
+table! {
+    /// How servers are asked for their descriptors.
+    pub struct ReflectionSpec {
+        /// How often they are asked again. What was told stays in use until a server tells something else.
+        refresh: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(60))),
+        /// Longest wait until one server has told everything.
+        timeout: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(5))),
+    }
+}
+
+impl Short for ReflectionSpec {
+    const EXPECTED: &'static str = "`true`, or a table such as { refresh = \"1m\" }";
+
+    fn of_text(_: &str) -> Result<ReflectionSpec, String> {
+        Err("this is a text".to_owned())
+    }
+
+    // tidy(bool): it is the value that was written.
+    fn of_truth(truth: bool) -> Option<ReflectionSpec> {
+        truth.then(ReflectionSpec::default)
     }
 }
 

@@ -216,7 +216,7 @@ table! {
         /// Statuses that are repeated too.
         statuses: Many<Placed<u16>> = Many::default(),
         /// Codes of gRPC, such as `"UNAVAILABLE"`, that are repeated where the call ends with them before its first
-        /// message, although calls are `POST`.
+        /// message, although calls are `POST`. A stream that is reset ends with the code that its reset means.
         grpc_statuses: Many<Placed<String>> = Many::default(),
         /// Repeat `POST` and `PATCH` too, even where the request may have been acted upon.
         non_idempotent: bool = false,

@@ -79,7 +79,9 @@ table! {
 }
 
 table! {
-    /// Metrics, which `[admin]` serves.
+    /// Metrics, which `[admin]` serves at `/metrics`, each with a line of help. A call of gRPC counts in
+    /// `turnpike_requests_total` as the status that says the same as its code, and in `turnpike_grpc_responses_total`
+    /// by its code.
     pub struct MetricsSpec {
         /// Collect them.
         enabled: bool = true,

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::config::plan::{HttpVersions, ProxyVersion, UpstreamTlsPlan};
 
 fn health(path: &str) -> HealthPlan {
     HealthPlan {
@@ -25,7 +26,7 @@ fn health(path: &str) -> HealthPlan {
 }
 
 fn check(health: HealthPlan) -> Check {
-    Check { health, http: HttpVersions::Http1, tls: None, proxy_protocol: None }
+    Check { health, dial: Dial { http: HttpVersions::Http1, tls: None, proxy_protocol: None } }
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -110,7 +111,7 @@ fn unix_sockets_and_proxy_headers() {
             serve(stream, OK, &kept).await;
         });
         let mut check = check(health("/"));
-        check.proxy_protocol = Some(ProxyVersion::V1);
+        check.dial.proxy_protocol = Some(ProxyVersion::V1);
         assert!(ask(&check, &Address::Unix(path.into()), "").await.is_ok());
         assert!(heads.borrow()[0].starts_with("PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n"));
     });
@@ -152,17 +153,6 @@ fn a_verdict_is_carried_into_a_fresh_machine() {
     }
 }
 
-#[test]
-fn names_lose_their_port() {
-    let cases = [("a.test:80", "a.test"), ("a.test", "a.test"), ("[::1]:80", "::1"), ("::1", "::1"), ("", "")];
-    for (name, host) in cases {
-        assert_eq!(host_of(name), host);
-    }
-    let address = Address::Inet("127.0.0.1:8443".parse().expect("an address"));
-    assert_eq!(server_name(&address, "a.test:1").expect("a name"), ServerName::try_from("a.test").expect("a name"));
-    assert!(matches!(server_name(&address, "not a name"), Ok(ServerName::IpAddress(_))));
-}
-
 /// A certificate of its own for `origin.test`, as a server's and a client's configuration.
 fn tls() -> (tokio_rustls::TlsAcceptor, UpstreamTlsPlan) {
     let made = rcgen::generate_simple_self_signed(["origin.test".to_owned()]).expect("made");
@@ -202,7 +192,7 @@ fn tls_endpoints_are_verified_by_name() {
             }
         });
         let mut check = check(health("/"));
-        check.tls = Some(plan);
+        check.dial.tls = Some(plan);
         assert_eq!(ask(&check, &address, "origin.test:443").await, Ok("status 200".into()));
         let other = ask(&check, &address, "other.test:443").await;
         assert!(other.is_err_and(|reason| reason.starts_with("TLS: ")));

@@ -42,19 +42,26 @@ pub async fn forward<N: Net, S: Source, K: Client>(
 ) -> Result<(), Fault> {
     let bound = exchange.scene.bound;
     let plan = way.plan;
-    let transcoder = plan.json.and_then(|id| bound.transcoder(id));
-    match (exchange.work.caller, transcoder) {
+    match (exchange.work.caller, plan.json) {
         (Some(Caller::Framed(media)), _) => match Coding::of(media) {
             None => messages(exchange, way).await,
             Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, way, media, coding).await,
             Some(_) => forward::forward(exchange, way.route, way.proxy, way.upstream).await,
         },
-        (None, Some(transcoder)) => {
-            exchange.work.caller = Some(Caller::Json);
-            from_json(exchange, way, transcoder).await
-        }
+        (Some(Caller::Json), Some(id)) => match bound.transcoders.of(id) {
+            Some(transcoder) => from_json(exchange, way, &transcoder).await,
+            None => untold(exchange).await,
+        },
         (Some(Caller::Json) | None, _) => forward::forward(exchange, way.route, way.proxy, way.upstream).await,
     }
+}
+
+/// Answers a request whose service is not known: no server has told its descriptors yet.
+async fn untold<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    let what = "the methods of this service are not known: no server has told them by reflection yet";
+    exchange.work.record.refused = Some("no_descriptors");
+    exchange.work.effects.to_client.add(b"Retry-After", b"1");
+    reply::refuse_call(exchange, Caller::Json, 503, what).await
 }
 
 /// Messages pass as they are.
@@ -130,8 +137,8 @@ async fn from_json<N: Net, S: Source, K: Client>(
     };
     let route = match transcoder.find(request.method_text(), path) {
         Lookup::Found(route) => route,
-        Lookup::OtherMethod => return refuse(exchange, transcoder, &no_method(Code::Unimplemented), 405).await,
-        Lookup::None => return refuse(exchange, transcoder, &no_method(Code::NotFound), 404).await,
+        Lookup::OtherMethod => return reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await,
+        Lookup::None => return reply::end_json(exchange, 404, Code::NotFound, NO_METHOD).await,
     };
     let content_type = request.value(Known::ContentType).unwrap_or_default();
     let incoming = Incoming { path, query, content_type };
@@ -151,7 +158,7 @@ async fn from_json<N: Net, S: Source, K: Client>(
             let work = &mut *exchange.work;
             (work.replay, work.replay_whole, work.body_begun) = (message, true, true);
             if let Err(refusal) = made {
-                return refuse(exchange, transcoder, &refusal, refusal.http_status()).await;
+                return refuse(exchange, &refusal).await;
             }
             from_caller::Words::Given { bytes }
         }
@@ -195,52 +202,41 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
     let inner = Scene { request: asked.request(), ..*scene };
     let mut adapted = Exchange { scene: inner, source: &mut source, client: &mut to_client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
-    let end = work.said.unwrap_or(End::of_fault(outcome.err().map_or(FaultKind::Internal, |fault| fault.kind)));
     if let Err(fault) = outcome {
-        work.record.fault = Some(fault.kind);
+        let end = work.said.unwrap_or(End::of_fault(fault.kind));
+        (work.record.fault, work.record.grpc) = (Some(fault.kind), Some(end.code));
         if fault.kind == FaultKind::ClientClosed {
             return Err(fault);
         }
-        work.record.grpc = Some(end.code);
-        let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
-        if to_client.has_head() && to_client.fail(&end, until).await.is_err() {
-            return Err(fault);
+        if !to_client.has_head() {
+            // Nothing of the server's answer came: the error is an answer of our own.
+            return match wrong.refusal.take() {
+                Some(refusal) => refuse(exchange, &refusal).await,
+                None => Err(fault),
+            };
         }
+        let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+        to_client.fail(&end, until).await.map_err(|_| fault)?;
     }
-    if let Some(status) = to_client.sent_status() {
-        exchange.work.record.status = status;
-        return Ok(());
+    match to_client.sent_status() {
+        Some(status) => exchange.work.record.status = status,
+        None => return Err(Fault::last(FaultKind::Internal)),
     }
-    // Nothing of the server's answer came: the error is an answer of our own.
-    let Some(transcoder) = way.plan.json.and_then(|id| exchange.scene.bound.transcoder(id)) else { return outcome };
-    let mut text = Vec::new();
-    let refusal = wrong.refusal.take();
-    let made = match refusal {
-        Some(refusal) => transcoder.refuse(&refusal, &mut text),
-        None => transcoder.error(&end, &mut text),
-    };
-    reply::send(exchange, made.status, Some(made.content_type.as_bytes()), &text).await
+    Ok(())
 }
 
-/// Answers a request that is no call.
+/// Answers a request that cannot become messages.
 async fn refuse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    transcoder: &Transcoder,
     refusal: &Refusal,
-    status: u16,
 ) -> Result<(), Fault> {
-    let mut text = Vec::new();
-    let made = transcoder.refuse(refusal, &mut text);
-    exchange.work.record.grpc = Some(refusal.code);
     if exchange.work.body_begun && !exchange.source.done() {
         exchange.client.close_after();
     }
-    reply::send(exchange, status, Some(made.content_type.as_bytes()), &text).await
+    reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await
 }
 
-fn no_method(code: Code) -> Refusal {
-    Refusal { code, what: "no method is called like this".to_owned(), oversized: false }
-}
+const NO_METHOD: &str = "no method is called like this";
 
 /// A request's head as the head of a call: `POST`, with trailers welcome. Fields keep their places, because patches
 /// know them by these.

@@ -149,7 +149,7 @@ impl JsonAnswer {
         if !self.begun {
             match refusal {
                 Some(refusal) => {
-                    let answer = self.transcoder.refuse(&refusal, out);
+                    let answer = refusal.answer(out);
                     self.whole(answer.status, answer.content_type.into_owned(), out.len());
                 }
                 None => self.whole_error(end, out),

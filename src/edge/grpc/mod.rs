@@ -13,6 +13,7 @@ pub mod forward;
 pub mod from_caller;
 pub mod json_answer;
 pub mod to_caller;
+pub mod transcoders;
 pub mod web_answer;
 
 pub use call::Caller;

@@ -55,6 +55,8 @@ pub struct Lane<N: Net> {
     pub method: Method,
     /// How far the receiving side is.
     pub come: Come,
+    /// The peer reset the stream, with this code.
+    pub peer_reset: Option<ErrorCode>,
     /// Nothing can be sent any more: the stream was reset, or the connection is over.
     pub closed: bool,
     /// Received trailers as lines.
@@ -81,6 +83,7 @@ impl<N: Net> Default for Lane<N> {
             heads: VecDeque::new(),
             method: Method::Get,
             come: Come::Open,
+            peer_reset: None,
             closed: false,
             trailers: Vec::new(),
             stopped: false,
@@ -101,6 +104,7 @@ impl<N: Net> Lane<N> {
         self.inbox.drain(..).for_each(|buf| pool.put(buf));
         self.heads.clear();
         self.come = Come::Open;
+        self.peer_reset = None;
         self.closed = false;
         self.trailers.clear();
         self.stopped = false;

@@ -358,10 +358,17 @@ impl<N: Net> Stream<N> {
 
     /// As `takes_upgrades`; `until` the endpoint may take its time. Before its settings have come, nothing may be asked
     /// for.
-    pub async fn settled(&self, until: Tick) -> Option<bool> {
-        let net = &self.far.session.shard.net;
-        unless(&self.far.settled, net.sleep_until(until)).await;
-        self.takes_upgrades()
+    ///
+    /// # Errors
+    /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
+    pub async fn settled(&self, until: Tick) -> Result<bool, Fault> {
+        let session = &self.far.session;
+        unless(&self.far.settled, session.shard.net.sleep_until(until)).await;
+        match self.takes_upgrades() {
+            _ if session.is_over() => Err(Fault::unsent(FaultKind::UpstreamClosed)),
+            Some(taken) => Ok(taken),
+            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
+        }
     }
 
     fn handle(&self) -> Option<Handle<N>> {
@@ -474,6 +481,11 @@ impl<N: Net> Remote<N> for Stream<N> {
         if let Some(handle) = self.handle() {
             handle.abort();
         }
+    }
+
+    fn reset_code(&self) -> Option<ErrorCode> {
+        let Handle { session, key } = self.handle()?;
+        session.with(key, |lane| lane.peer_reset).flatten()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::{Buf, BufPool, Tick, limits};
 use crate::edge::h2::lane::{Come, Lane};
 use crate::edge::h2::session::Session;
 use crate::net::{Net, Stream};
-use crate::wire::h2::connection::{ConnectionError, Event, Input};
+use crate::wire::h2::connection::{By, ConnectionError, Event, Input};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
@@ -160,8 +160,11 @@ impl<N: Net> Session<N> {
                 self.content(key, &bytes[range], content_after(end));
             }
             Event::Trailers { key } => self.trailers(key),
-            Event::Reset { key, code, .. } => {
-                self.with(key, |lane| lane.cut(Come::Reset(code)));
+            Event::Reset { key, code, by } => {
+                self.with(key, |lane| {
+                    lane.peer_reset = lane.peer_reset.or((by == By::Peer).then_some(code));
+                    lane.cut(Come::Reset(code));
+                });
             }
             Event::StreamWindow { .. } | Event::AnyWindow => self.wake_writer(),
             Event::Settings => {

@@ -116,7 +116,6 @@ impl<N: Net> Role<N> for Clerk<N> {
         };
         served.connection.place.set_busy();
         served.streams.set(served.streams.get().saturating_add(1));
-        shard.active.set(shard.active.get() + 1);
         self.end_when_used_up(session);
         shard.net.spawn(exchange(served.clone(), session.clone(), key, scratch, refused));
     }
@@ -248,6 +247,7 @@ async fn exchange<N: Net>(
     refused: Option<FaultKind>,
 ) {
     let shard = &served.connection.shard;
+    let serving = shard.serving();
     let watch = Rc::new(Watch::default());
     let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
     let closed = session.with(key, |lane| {
@@ -272,7 +272,7 @@ async fn exchange<N: Net>(
     scratch.work.clear();
     scratch.arena.clear();
     shard.scratch.put(scratch);
-    shard.active.set(shard.active.get() - 1);
+    drop(serving);
     if session.machine.borrow().held_streams() == 0 {
         served.idle_since.set(shard.net.now());
         served.connection.place.set_idle();

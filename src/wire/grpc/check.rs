@@ -33,7 +33,7 @@ pub fn body(bytes: &[u8]) {
         encoder.trailers(&trailers, &mut again).expect("whole messages");
         assert_eq!(decoded(coding, &again, 3), Ok((messages, trailers)));
     }
-    let _ = (timeout::parse(bytes), reflection::read(bytes), status::call(bytes));
+    let _ = (timeout::parse(bytes), reflection::read(bytes));
 }
 
 /// Payloads one after the other, and how many there were.

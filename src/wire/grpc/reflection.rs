@@ -4,7 +4,7 @@
 //! One bidirectional call: `Walk::ask` writes a message, its answer goes to `Walk::take`, until `Walk::finish` has all
 //! files. Servers are believed nothing: files, services and bytes are counted, and each file is asked for once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use prost::Message;
@@ -88,8 +88,8 @@ pub struct Walk {
     questions: Vec<Question>,
     asked: BTreeSet<Question>,
     pending: Option<Question>,
-    names: BTreeSet<String>,
-    files: Vec<Vec<u8>>,
+    /// By name, so that the same files are the same set, in whatever order they came.
+    files: BTreeMap<String, Vec<u8>>,
     bytes: usize,
 }
 
@@ -105,8 +105,7 @@ impl Walk {
             questions,
             asked: BTreeSet::new(),
             pending: None,
-            names: BTreeSet::new(),
-            files: Vec::new(),
+            files: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -114,7 +113,7 @@ impl Walk {
     /// Appends the next question as one message with its prefix. False where there is none left.
     pub fn ask(&mut self, out: &mut Vec<u8>) -> bool {
         while let Some(question) = self.questions.pop() {
-            let known = matches!(&question, Question::File(name) if self.names.contains(name));
+            let known = matches!(&question, Question::File(name) if self.files.contains_key(name));
             if known || !self.asked.insert(question.clone()) {
                 continue;
             }
@@ -137,6 +136,8 @@ impl Walk {
             (Answer::Files(files), Question::Symbol(_) | Question::File(_)) => {
                 files.into_iter().try_for_each(|file| self.file(file))
             }
+            // Everybody knows these, also where the server does not have them at hand.
+            (Answer::Error { .. }, Question::File(name)) if name.starts_with("google/protobuf/") => Ok(()),
             (Answer::Error { code, message }, question) => Err(ReflectionError::Refused { question, code, message }),
             (Answer::Services(_) | Answer::Files(_) | Answer::Other, _) => Err(ReflectionError::Unexpected),
         }
@@ -144,16 +145,16 @@ impl Walk {
 
     /// The serialised `FileDescriptorSet` of all files.
     pub fn finish(self) -> Vec<u8> {
-        Files { files: self.files }.encode_to_vec()
+        Files { files: self.files.into_values().collect() }.encode_to_vec()
     }
 
     fn file(&mut self, bytes: Vec<u8>) -> Result<(), ReflectionError> {
         let file = File::decode(bytes.as_slice()).map_err(|_| ReflectionError::Malformed)?;
-        if !self.names.insert(file.name) {
+        if self.files.contains_key(&file.name) {
             return Ok(());
         }
         self.bytes += bytes.len();
-        self.files.push(bytes);
+        self.files.insert(file.name, bytes);
         self.questions.extend(file.dependencies.into_iter().map(Question::File));
         self.bounded()
     }

@@ -3,9 +3,9 @@
 //! A gRPC caller never sees an HTTP error or a page of HTML from us: whatever goes wrong becomes a head with status
 //! 200 that holds `grpc-status` and `grpc-message` and is the whole answer ("trailers-only").
 
+use crate::base::FaultKind;
 use crate::base::ascii::{self, decimal, hex_digit, is_name, push_percent};
 use crate::base::limits::GRPC_TEXT_BYTES_MAX;
-use crate::base::{FaultKind, Span};
 
 /// The name of the field or trailer with the code.
 pub const STATUS: &str = "grpc-status";
@@ -351,18 +351,6 @@ pub fn decode_message(mut value: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
-}
-
-/// The service and the method of a call's path `/package.Service/Method`, as spans of it.
-pub fn call(path: &[u8]) -> Option<(Span, Span)> {
-    let rest = path.strip_prefix(b"/")?;
-    let slash = memchr::memchr(b'/', rest)?;
-    let method = &rest[slash + 1..];
-    if slash == 0 || method.is_empty() || method.contains(&b'/') {
-        return None;
-    }
-    let end = path.len();
-    (end <= usize::from(u16::MAX)).then(|| (Span::new(1, slash + 1), Span::new(slash + 2, end)))
 }
 
 #[cfg(test)]

@@ -193,6 +193,33 @@ def one_failure(wanted="", part=""):
     assert part in (error.details() or ""), error.details()
 
 
+RESETS = {0: "INTERNAL", 1: "INTERNAL", 2: "INTERNAL", 3: "INTERNAL", 5: "INTERNAL", 7: "UNAVAILABLE", 8: "CANCELLED"}
+RESETS |= {9: "INTERNAL", 11: "RESOURCE_EXHAUSTED", 12: "PERMISSION_DENIED", 13: "UNKNOWN", 99: "UNKNOWN"}
+
+
+def resets():
+    """The server resets streams, before its head and behind its first message; each code has a meaning."""
+    for number, name in RESETS.items():
+        for when in ("head", "late"):
+            got = []
+            call = to_stream("Reset")(b"", timeout=8, metadata=[("x-reset", f"{number}/{when}")])
+            error = end_of(lambda: got.extend(call))
+            assert error.code().name == name, (number, when, error)
+            assert got == ([b"first"] if when == "late" and got else []), (number, when, got)
+    # While the client is still speaking.
+    over = threading.Event()
+    for number, name in ((8, "CANCELLED"), (12, "PERMISSION_DENIED")):
+        slow = iter(lambda: over.wait(0.05) and None or b"more", None)
+        error = end_of(lambda: list(both("Reset")(slow, timeout=8, metadata=[("x-reset", f"{number}/late")])))
+        assert error.code().name == name, (number, error)
+
+
+def reset_once():
+    """A stream that is reset is tried again."""
+    got = unary("Reset")(b"x", timeout=8, metadata=[("x-reset", "11/once")])
+    assert got == b"first", got
+
+
 def stream_failure(wanted=""):
     """A stream of the server fails with this code after its first message."""
     stream = to_stream("WaitStream")(b"", timeout=10)

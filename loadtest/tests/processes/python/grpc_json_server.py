@@ -1,7 +1,9 @@
 """A gRPC server of the sample service that the gateway's own tests use, made from its descriptor set.
 
-Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only]. Writes the descriptor set (and with `only` nothing more), prints
-the port, runs until it is ended."""
+Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only] [port=N] [reflection=v1|v1alpha ...] [version=v2]
+    [key=FILE certificate=FILE]
+Writes the descriptor set (and with `only` nothing more), prints the port, runs until it is ended. With `reflection` it tells its
+descriptors, with `version` the paths of its rules begin so, with a key it speaks TLS."""
 
 import os
 import shutil
@@ -13,17 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import grpc_tools
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_tools import protoc
 
+words = [word.partition("=") for word in sys.argv[3:]]
+options = {key: value for key, _, value in words}
 folder = tempfile.mkdtemp()
 os.makedirs(os.path.join(folder, "google/api"))
 for name, place in (("library.proto", ""), ("annotations.proto", "google/api"), ("httpbody.proto", "google/api")):
     shutil.copy(os.path.join(sys.argv[1], name), os.path.join(folder, place, name))
+if "version" in options:
+    path = os.path.join(folder, "library.proto")
+    text = open(path).read().replace('"/v1/', f'"/{options["version"]}/')
+    open(path, "w").write(text)
 known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
 out = f"--descriptor_set_out={sys.argv[2]}"
 assert protoc.main(["", f"-I{folder}", f"-I{known}", "--include_imports", out, "library.proto"]) == 0
 shutil.rmtree(folder)
-if sys.argv[3:] == ["only"]:
+if "only" in options:
     sys.exit()
 files = descriptor_pb2.FileDescriptorSet.FromString(open(sys.argv[2], "rb").read())
 pool = descriptor_pool.DescriptorPool()
@@ -84,7 +93,21 @@ made = {
 }
 server = grpc.server(ThreadPoolExecutor(max_workers=32))
 server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("library.v1.Library", made)])
-port = server.add_insecure_port("127.0.0.1:0")
+told = reflection.ReflectionServicer(["library.v1.Library", "grpc.reflection.v1.ServerReflection"], pool=pool)
+for version in [value for key, _, value in words if key == "reflection"]:
+    info = grpc.stream_stream_rpc_method_handler(
+        told.ServerReflectionInfo,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    service = f"grpc.reflection.{version}.ServerReflection"
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": info})])
+address = f"127.0.0.1:{options.get('port', 0)}"
+if "key" in options:
+    pair = (open(options["key"], "rb").read(), open(options["certificate"], "rb").read())
+    port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+else:
+    port = server.add_insecure_port(address)
 server.start()
 print(port, flush=True)
 server.wait_for_termination()

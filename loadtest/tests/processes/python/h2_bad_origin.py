@@ -1,6 +1,8 @@
 """An origin of HTTP/2 that breaks rules by the path of the request. Prints its port, then runs until it is ended.
 
-Each case is written below by its name; what is not a case is answered with 200 and `here`."""
+Each case is written below by its name; what is not a case is answered with 200 and `here`. Requests with `x-reset: CODE/WHEN` are
+calls of gRPC that are reset with this code: `head` before anything, `late` behind the first message, `once` before anything, but
+only the first of all, and the others are answered."""
 
 import socket
 import struct
@@ -106,6 +108,22 @@ CASES = {
 }
 
 
+GRPC = [(":status", "200"), ("content-type", "application/grpc")]
+MESSAGE = b"\0\0\0\0\5first"
+were_reset = []
+
+
+def call(peer, stream, code, when):
+    reset = frame(RST_STREAM, 0, stream, number(int(code)))
+    if when == "head":
+        return reset
+    if when == "once" and not were_reset:
+        were_reset.append(stream)
+        return reset
+    begun = head(peer, stream, GRPC) + body(stream, MESSAGE, end=False)
+    return begun + (reset if when == "late" else head(peer, stream, [("grpc-status", "0")], end=True))
+
+
 class Peer:
     def __init__(self, line):
         self.line, self.encoder, self.decoder = line, Encoder(), Decoder()
@@ -137,7 +155,10 @@ class Peer:
             elif kind == HEADERS:
                 fields = dict(self.decoder.decode(payload, raw=True))
                 case = CASES.get(fields[b":path"].decode()[1:])
-                made = case(self, stream) if case else head(self, stream, GOOD) + body(stream)
+                if b"x-reset" in fields:
+                    made = call(self, stream, *fields[b"x-reset"].decode().split("/"))
+                else:
+                    made = case(self, stream) if case else head(self, stream, GOOD) + body(stream)
                 self.line.sendall(made)
 
 

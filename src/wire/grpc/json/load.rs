@@ -38,7 +38,6 @@ pub struct Transcoder {
 pub(super) struct Listed {
     pub(super) verb: String,
     pub(super) template: String,
-    pub(super) call: usize,
 }
 
 /// Something that is wrong with a descriptor set or with the options for it.
@@ -215,7 +214,7 @@ impl Loading {
             let other = &self.transcoder.calls[self.transcoder.bindings[other as usize].call].path;
             return Err(format!("`{other}` has the same path and method"));
         }
-        let listed = Listed { verb: rule.verb.clone(), template: rule.template.clone(), call };
+        let listed = Listed { verb: rule.verb.clone(), template: rule.template.clone() };
         self.transcoder.listed.push(listed);
         self.transcoder.bindings.push(binding);
         Ok(())

@@ -27,7 +27,7 @@ mod weigh;
 
 pub use load::{LoadError, Transcoder};
 pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown, UnknownVerb};
-pub use refusal::Refusal;
+pub use refusal::{JSON, Refusal, write_status};
 pub use request::{Incoming, Requests};
 pub use response::{Answer, Responses};
 pub use route::{Call, Flow, Lookup, Route};

@@ -100,7 +100,7 @@ impl StreamForm {
 }
 
 /// What may be chosen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Services to serve, by full name; all of the descriptor set where there are none.
     pub services: Vec<String>,

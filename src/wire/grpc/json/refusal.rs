@@ -1,8 +1,14 @@
 //! Why a message could not be transcoded, as a gRPC status with words.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use crate::base::ascii::push_decimal;
+use crate::wire::grpc::json::response::Answer;
 use crate::wire::grpc::status::Code;
+
+/// The media type of JSON.
+pub const JSON: &str = "application/json";
 
 /// A request or response that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +46,28 @@ impl Refusal {
     pub const fn http_status(&self) -> u16 {
         if self.oversized { 413 } else { self.code.http_status() }
     }
+
+    /// Appends the body for a request that was refused before it was sent, or for a response that was.
+    pub fn answer(&self, out: &mut Vec<u8>) -> Answer {
+        write_status(self.code, &self.what, &[], out);
+        Answer { status: self.http_status(), content_type: Cow::Borrowed(JSON) }
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.code.name(), self.what)
     }
+}
+
+/// Appends an error as `google.rpc.Status` is in JSON.
+pub fn write_status(code: Code, message: &str, details: &[Vec<u8>], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"code":"#);
+    push_decimal(out, u64::from(code.number()));
+    out.extend_from_slice(br#","message":"#);
+    // A string can be written to a vector.
+    let _ = serde_json::to_writer(&mut *out, message);
+    out.extend_from_slice(br#","details":["#);
+    out.extend_from_slice(&details.join(&b','));
+    out.extend_from_slice(b"]}");
 }

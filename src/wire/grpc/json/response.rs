@@ -9,19 +9,18 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use serde_json::value::RawValue;
 
-use crate::base::ascii::{is_field_value, push_decimal};
+use crate::base::ascii::is_field_value;
 use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
 use crate::wire::grpc::base64;
 use crate::wire::grpc::json::finite::Finite;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::options::{Names, StreamForm};
-use crate::wire::grpc::json::refusal::Refusal;
+use crate::wire::grpc::json::refusal::{JSON, Refusal, write_status};
 use crate::wire::grpc::json::route::{Binding, Route};
 use crate::wire::grpc::json::weigh::Budget;
 use crate::wire::grpc::message::{Dialect, Part, Prefix, Scanner};
 use crate::wire::grpc::status::{Code, End, decode_message};
 
-const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
 /// The head of a response in JSON.
@@ -45,7 +44,7 @@ impl Transcoder {
             Ok(content_type) => Answer { status: 200, content_type },
             Err(refusal) => {
                 out.truncate(start);
-                self.refuse(&refusal, out)
+                refusal.answer(out)
             }
         }
     }
@@ -54,14 +53,8 @@ impl Transcoder {
     pub fn error(&self, end: &End<'_>, out: &mut Vec<u8>) -> Answer {
         let mut message = Vec::new();
         decode_message(end.message, &mut message);
-        write_error(end.code, &String::from_utf8_lossy(&message), &self.details(end.details), out);
+        write_status(end.code, &String::from_utf8_lossy(&message), &self.details(end.details), out);
         Answer { status: end.code.http_status(), content_type: Cow::Borrowed(JSON) }
-    }
-
-    /// Appends the body for a request that was refused before it was sent, or for a response that was.
-    pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) -> Answer {
-        write_error(refusal.code, &refusal.what, &[], out);
-        Answer { status: refusal.http_status(), content_type: Cow::Borrowed(JSON) }
     }
 
     /// The payload of the only message.
@@ -244,7 +237,7 @@ impl Responses {
     /// Appends the end of the body for a call that we broke off.
     pub fn break_off(&mut self, transcoder: &Transcoder, refusal: &Refusal, out: &mut Vec<u8>) {
         let mut text = Vec::new();
-        transcoder.refuse(refusal, &mut text);
+        refusal.answer(&mut text);
         self.fail(transcoder, &text, out);
         self.close(transcoder, out);
     }
@@ -354,18 +347,6 @@ impl io::Write for Bounded<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Appends an error as `google.rpc.Status` is in JSON.
-fn write_error(code: Code, message: &str, details: &[Vec<u8>], out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"code":"#);
-    push_decimal(out, u64::from(code.number()));
-    out.extend_from_slice(br#","message":"#);
-    // A string can be written to a vector.
-    let _ = serde_json::to_writer(&mut *out, message);
-    out.extend_from_slice(br#","details":["#);
-    out.extend_from_slice(&details.join(&b','));
-    out.extend_from_slice(b"]}");
 }
 
 /// Does JSON write this message as something else than its fields?

@@ -106,6 +106,12 @@ impl Transcoder {
         &self.calls[self.bindings[route.binding].call]
     }
 
+    /// The rule that a request came by: the HTTP method and the template as they were written.
+    pub fn rule(&self, route: &Route) -> (&str, &str) {
+        let rule = &self.listed[route.binding];
+        (&rule.verb, &rule.template)
+    }
+
     /// How streams are written where nothing else is asked for.
     pub const fn stream_form(&self) -> StreamForm {
         self.options.stream_form
@@ -121,9 +127,8 @@ impl Transcoder {
         &self.calls
     }
 
-    /// Every way to call a method: the HTTP method, the template as `explain` shows it, and the method's path.
-    pub fn rules(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        let path = |call: usize| self.calls[call].path.as_str();
-        self.listed.iter().map(move |rule| (rule.verb.as_str(), rule.template.as_str(), path(rule.call)))
+    /// Every way to call a method: the HTTP method and the template as they were written.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.listed.iter().map(|rule| (rule.verb.as_str(), rule.template.as_str()))
     }
 }

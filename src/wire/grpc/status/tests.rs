@@ -107,15 +107,6 @@ fn lines_that_may_be_trailers() {
     }
 }
 
-#[test]
-fn calls() {
-    let parts = |path: &'static [u8]| call(path).map(|(service, method)| (service.of(path), method.of(path)));
-    assert_eq!(parts(b"/a.B/C"), Some((&b"a.B"[..], &b"C"[..])));
-    for path in [&b""[..], b"/", b"/a", b"/a/", b"//b", b"/a/b/", b"a/b"] {
-        assert_eq!(parts(path), None);
-    }
-}
-
 proptest! {
     #[test]
     fn messages_come_back(text in ".{0,200}") {
@@ -130,7 +121,7 @@ proptest! {
 
     #[test]
     fn garbage(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = (End::read_lines(&bytes), call(&bytes), are_lines(&bytes));
+        let _ = (End::read_lines(&bytes), are_lines(&bytes));
         decode_message(&bytes, &mut Vec::new());
     }
 }

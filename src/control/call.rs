@@ -1,0 +1,203 @@
+//! Calls of gRPC that the control plane makes itself, and other requests over HTTP/2: a small client for health checks
+//! and for reflection.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
+use hyper::http::request::Builder;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::control::dial::Connected;
+use crate::wire::grpc::message::{PREFIX_BYTES, Prefix};
+use crate::wire::grpc::status::{MESSAGE, STATUS};
+use crate::wire::grpc::{Code, status};
+
+/// Why an endpoint that speaks HTTP/1.1 cannot be called.
+pub const NO_GRPC: &str = "the endpoint chose HTTP/1.1, which has no gRPC";
+
+/// A task that moves a connection's bytes; it ends with this.
+pub struct Driver(JoinHandle<()>);
+
+impl Driver {
+    /// Moves the bytes of `connection`.
+    pub fn of(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Driver {
+        Driver(spawn_local(async move {
+            // What ends the connection shows in the exchange itself.
+            let _ = connection.await;
+        }))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Spawns on the thread of the control plane.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
+
+/// A request's body: what is said while the call lasts.
+struct Said(mpsc::UnboundedReceiver<Bytes>);
+
+impl Body for Said {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|said| said.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_closed() && self.0.is_empty()
+    }
+}
+
+/// One connection of HTTP/2.
+pub struct Session {
+    sender: SendRequest<Said>,
+    origin: String,
+    agent: &'static str,
+    _driver: Driver,
+}
+
+impl Session {
+    /// Begins HTTP/2 on a connection. `host` is who is asked, `agent` who asks.
+    pub async fn open(connected: Connected, host: &str, agent: &'static str) -> Result<Session, String> {
+        let handshake = http2::Builder::new(Local).handshake(TokioIo::new(connected.stream));
+        let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
+        let origin = format!("{}://{host}", connected.scheme);
+        Ok(Session { sender, origin, agent, _driver: Driver::of(connection) })
+    }
+
+    /// Asks for a path.
+    pub async fn get(&mut self, path: &str) -> Result<Response<Incoming>, String> {
+        let (_, nothing) = mpsc::unbounded_channel();
+        let request = self.request(Request::get(format!("{}{path}", self.origin)).header(ACCEPT, "*/*"), nothing)?;
+        self.sender.send_request(request).await.map_err(|error| format!("exchange: {error}"))
+    }
+
+    /// Begins a call that may last for `timeout`.
+    pub fn call(&mut self, path: &str, timeout: Duration) -> Result<Call, String> {
+        let (questions, said) = mpsc::unbounded_channel();
+        let head = Request::post(format!("{}{path}", self.origin))
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(TE, "trailers")
+            .header("grpc-timeout", format!("{}m", timeout.as_millis().min(99_999_999)));
+        let answer = self.sender.send_request(self.request(head, said)?);
+        Ok(Call { questions: Some(questions), answer: Answer::Awaited(Box::pin(answer)), read: Vec::new(), end: None })
+    }
+
+    fn request(&self, head: Builder, said: mpsc::UnboundedReceiver<Bytes>) -> Result<Request<Said>, String> {
+        head.header(USER_AGENT, self.agent).body(Said(said)).map_err(|error| error.to_string())
+    }
+}
+
+/// One call.
+pub struct Call {
+    questions: Option<mpsc::UnboundedSender<Bytes>>,
+    answer: Answer,
+    read: Vec<u8>,
+    end: Option<(Code, String)>,
+}
+
+enum Answer {
+    Awaited(Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>),
+    Body(Incoming),
+    /// It is none of gRPC.
+    Foreign,
+}
+
+impl Call {
+    /// Says something: a message with its prefix.
+    pub fn say(&self, message: Vec<u8>) {
+        // Where nobody listens any more, the answer says why.
+        let _ = self.questions.as_ref().map(|questions| questions.send(Bytes::from(message)));
+    }
+
+    /// Nothing more will be said.
+    pub fn finish(&mut self) {
+        self.questions = None;
+    }
+
+    /// The payload of the next message, of `bytes_max` bytes at most; `None` when the call is over.
+    pub async fn next(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            if let Some(payload) = self.take(bytes_max)? {
+                return Ok(Some(payload));
+            }
+            let body = match &mut self.answer {
+                Answer::Body(body) => body,
+                Answer::Foreign => return Ok(None),
+                Answer::Awaited(answer) => {
+                    let (head, body) = answer.await.map_err(|error| format!("exchange: {error}"))?.into_parts();
+                    let status = head.status.as_u16();
+                    let missing = || (Code::of_upstream(status), format!("status {status}"));
+                    self.end = Some(code_in(&head.headers).unwrap_or_else(missing));
+                    self.answer = if status == 200 { Answer::Body(body) } else { Answer::Foreign };
+                    continue;
+                }
+            };
+            let Some(frame) = body.frame().await else { break };
+            let frame = frame.map_err(|error| format!("body: {error}"))?;
+            if let Some(trailers) = frame.trailers_ref() {
+                self.end = code_in(trailers).or(self.end.take());
+            }
+            self.read.extend_from_slice(frame.data_ref().map_or(&[], |bytes| bytes));
+        }
+        if self.read.is_empty() { Ok(None) } else { Err("the answer ends inside a message".to_owned()) }
+    }
+
+    /// How it ended: the code and its message. Before that, what the answer's head said.
+    pub fn end(self) -> (Code, String) {
+        self.end.unwrap_or((Code::Unknown, "no answer".to_owned()))
+    }
+
+    /// A whole message, where one has come.
+    fn take(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
+        let Some((&[flags, len @ ..], rest)) = self.read.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let prefix = Prefix { flags, len: u32::from_be_bytes(len) };
+        if flags != 0 {
+            return Err("the answer is compressed, which was not asked for".to_owned());
+        }
+        let len = prefix.len as usize;
+        if len > bytes_max {
+            return Err("the answer is too long".to_owned());
+        }
+        if rest.len() < len {
+            return Ok(None);
+        }
+        let behind = self.read.split_off(PREFIX_BYTES + len);
+        let mut message = std::mem::replace(&mut self.read, behind);
+        message.drain(..PREFIX_BYTES);
+        Ok(Some(message))
+    }
+}
+
+/// The code of a call and its message.
+fn code_in(fields: &HeaderMap) -> Option<(Code, String)> {
+    let code = Code::read(fields.get(STATUS)?.as_bytes());
+    let mut words = Vec::new();
+    status::decode_message(fields.get(MESSAGE).map_or(b"", |value| value.as_bytes()), &mut words);
+    Some((code, String::from_utf8_lossy(&words).into_owned()))
+}

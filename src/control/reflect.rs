@@ -1,0 +1,311 @@
+//! Descriptors by server reflection: asks the servers of an upstream again and again what they serve, and reports when
+//! that is something else than before.
+//!
+//! One task for each source, whichever routes use it. What was told is kept for as long as a plan names the source, so
+//! that neither a reload nor a server that is away makes a route forget its methods.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, spawn_blocking, spawn_local};
+
+use crate::balance::Endpoint;
+use crate::base::Rng;
+use crate::base::limits::REFLECTION_BYTES_MAX;
+use crate::config::plan::{Descriptors, Plan, ReflectionPlan, ReflectionSource, TranscoderPlan, UpstreamPlan};
+use crate::control::call::{NO_GRPC, Session};
+use crate::control::dial::{self, Dial, Speaks};
+use crate::control::names::Book;
+use crate::wire::grpc::Code;
+use crate::wire::grpc::json::Transcoder;
+use crate::wire::grpc::reflection::{PATH, PATH_ALPHA, Walk};
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause after a failure, where servers are not asked more often anyway.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Who asks.
+const AGENT: &str = concat!("turnpike-reflection/", env!("CARGO_PKG_VERSION"));
+
+/// The servers of a source were asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reflected {
+    /// Whom.
+    pub source: Arc<ReflectionSource>,
+    /// A serialised descriptor set that is new; `None` where there is nothing new.
+    pub descriptors: Option<Arc<[u8]>>,
+}
+
+/// All sources.
+#[derive(Debug)]
+pub struct Reflections {
+    running: BTreeMap<Arc<ReflectionSource>, (AbortHandle, Rc<Slot>)>,
+    reports: mpsc::Sender<Reflected>,
+    seed: u64,
+}
+
+/// What a task and the list of tasks share of one source.
+#[derive(Debug)]
+struct Slot {
+    terms: RefCell<Terms>,
+    /// A server was asked at least once, with whatever outcome.
+    asked: Cell<bool>,
+    changed: Notify,
+}
+
+/// How a source is asked, and for whom.
+#[derive(Clone, Debug)]
+struct Terms {
+    dial: Dial,
+    endpoints: Vec<Endpoint>,
+    refresh: Duration,
+    timeout: Duration,
+    users: Vec<TranscoderPlan>,
+}
+
+impl Terms {
+    fn of(upstream: &UpstreamPlan, plan: &ReflectionPlan, book: &Book) -> Terms {
+        Terms {
+            dial: Dial::of(upstream),
+            endpoints: book.endpoints_of(upstream),
+            refresh: plan.refresh,
+            timeout: plan.timeout,
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Reflections {
+    /// Reports to `reports`; `seed` spreads the questions.
+    pub fn new(reports: mpsc::Sender<Reflected>, seed: u64) -> Reflections {
+        Reflections { running: BTreeMap::new(), reports, seed }
+    }
+
+    /// Asks exactly the sources of these plans from now on. Where two plans name one, the first says how it is asked.
+    pub fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, book: &Book) {
+        let mut wanted: BTreeMap<Arc<ReflectionSource>, Terms> = BTreeMap::new();
+        for plan in plans {
+            for user in &plan.transcoders {
+                let Descriptors::Asked(asked) = &user.descriptors else { continue };
+                let named = plan.upstreams.iter().find(|upstream| upstream.name == asked.source.upstream);
+                let Some(upstream) = named else { continue };
+                let entry = wanted.entry(Arc::clone(&asked.source));
+                let terms = entry.or_insert_with(|| Terms::of(upstream, asked, book));
+                terms.refresh = terms.refresh.min(asked.refresh);
+                if !terms.users.contains(user) {
+                    terms.users.push(user.clone());
+                }
+            }
+        }
+        self.keep(|source| wanted.contains_key(source));
+        for (source, terms) in wanted {
+            match self.running.get(&source) {
+                Some((_, slot)) => slot.change(terms),
+                None => self.start(source, terms),
+            }
+        }
+    }
+
+    /// Sources that were never asked, because that takes time or because no server is known.
+    pub fn open(&self) -> usize {
+        self.running.values().filter(|(_, slot)| !slot.asked.get()).count()
+    }
+
+    fn start(&mut self, source: Arc<ReflectionSource>, terms: Terms) {
+        self.seed = self.seed.wrapping_add(1);
+        let slot = Rc::new(Slot { terms: RefCell::new(terms), asked: Cell::new(false), changed: Notify::new() });
+        let run = Run {
+            source: Arc::clone(&source),
+            slot: Rc::clone(&slot),
+            reports: self.reports.clone(),
+            rng: Rng::new(self.seed),
+            known: None,
+            failed: None,
+        };
+        self.running.insert(source, (spawn_local(run.follow()).abort_handle(), slot));
+    }
+
+    fn keep(&mut self, wanted: impl Fn(&Arc<ReflectionSource>) -> bool) {
+        self.running.retain(|source, (task, _)| {
+            let keep = wanted(source);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+    }
+}
+
+impl Drop for Reflections {
+    fn drop(&mut self) {
+        self.keep(|_| false);
+    }
+}
+
+impl Slot {
+    fn change(&self, terms: Terms) {
+        let old = self.terms.replace(terms);
+        let new = self.terms.borrow();
+        let same = old.endpoints == new.endpoints && old.users == new.users && old.refresh == new.refresh;
+        if !same {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// What a source told, and for whom it was seen to be right.
+struct Known {
+    set: Arc<[u8]>,
+    users: Vec<TranscoderPlan>,
+}
+
+/// One task.
+struct Run {
+    source: Arc<ReflectionSource>,
+    slot: Rc<Slot>,
+    reports: mpsc::Sender<Reflected>,
+    rng: Rng,
+    known: Option<Known>,
+    /// Why the last time failed, and how long the pause after it was.
+    failed: Option<(String, Duration)>,
+}
+
+impl Run {
+    async fn follow(mut self) {
+        loop {
+            let terms = self.slot.terms.borrow().clone();
+            let told = ask_any(&terms, &self.source).await;
+            let learned = match told {
+                Ok(set) => self.learn(set, &terms).await,
+                Err(reason) => Err(reason),
+            };
+            self.slot.asked.set(!terms.endpoints.is_empty());
+            let (descriptors, pause) = match learned {
+                Ok(news) => {
+                    self.failed = None;
+                    (news, terms.refresh)
+                }
+                Err(reason) => (None, self.fail(reason, terms.refresh)),
+            };
+            let report = Reflected { source: Arc::clone(&self.source), descriptors };
+            if self.reports.send(report).await.is_err() {
+                return;
+            }
+            // Many gateways should not ask in step.
+            let jitter = pause.mul_f64(self.rng.below(100) as f64 / 1_000.0);
+            tokio::select! {
+                () = tokio::time::sleep(pause + jitter) => {}
+                () = self.slot.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Looks whether what was told is new, and fit for those who want it.
+    async fn learn(&mut self, set: Vec<u8>, terms: &Terms) -> Result<Option<Arc<[u8]>>, String> {
+        let before = self.known.as_ref();
+        let same = before.is_some_and(|known| *known.set == *set);
+        if same && before.is_some_and(|known| known.users == terms.users) {
+            return Ok(None);
+        }
+        let set: Arc<[u8]> = Arc::from(set);
+        let (asked, users) = (Arc::clone(&set), terms.users.clone());
+        let checked = spawn_blocking(move || check(&asked, &users)).await;
+        let methods = checked.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
+        let (upstream, bytes) = (&self.source.upstream, set.len());
+        tracing::info!(%upstream, bytes, methods, "a server told its methods by reflection");
+        self.known = Some(Known { set: Arc::clone(&set), users: terms.users.clone() });
+        Ok(Some(set))
+    }
+
+    /// Notes a failure and gives the pause after it.
+    fn fail(&mut self, reason: String, refresh: Duration) -> Duration {
+        let upstream = &self.source.upstream;
+        let news = self.failed.as_ref().is_none_or(|(before, _)| *before != reason);
+        match (news, &self.known) {
+            (false, _) => {}
+            (true, None) => {
+                tracing::warn!(%upstream, %reason, "reflection failed; JSON is answered with 503 until a server tells");
+            }
+            (true, Some(_)) => tracing::warn!(%upstream, %reason, "reflection failed; what is known stays in use"),
+        }
+        let pause = self.failed.as_ref().map_or(PAUSE, |(_, pause)| *pause * 2).min(PAUSE_MAX.min(refresh));
+        self.failed = Some((reason, pause));
+        pause
+    }
+}
+
+/// Compiles the set for all who want it, and counts the methods. What is wrong for one of them is only said.
+fn check(set: &[u8], users: &[TranscoderPlan]) -> Result<usize, String> {
+    let (mut methods, mut wrong) = (None, Vec::new());
+    for user in users {
+        match Transcoder::from_descriptor_set(set, user.options.clone()) {
+            Ok(transcoder) => methods = methods.max(Some(transcoder.calls().len())),
+            Err(faults) => wrong.extend(faults.iter().map(|fault| format!("route `{}`: {fault}", user.route))),
+        }
+    }
+    let reason = wrong.join("; ");
+    match methods {
+        Some(methods) => {
+            if !wrong.is_empty() {
+                tracing::warn!(%reason, "what a server told by reflection is not fit for all routes");
+            }
+            Ok(methods)
+        }
+        None => Err(reason),
+    }
+}
+
+/// Asks one endpoint after the other until one has told. The reason of a failure is the first one's.
+async fn ask_any(terms: &Terms, source: &ReflectionSource) -> Result<Vec<u8>, String> {
+    let mut failed = None;
+    for endpoint in &terms.endpoints {
+        let asked = ask(terms, endpoint, source);
+        let told = tokio::time::timeout(terms.timeout, asked).await;
+        match told.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok(set) => return Ok(set),
+            Err(reason) => {
+                failed.get_or_insert(format!("{}: {reason}", endpoint.address));
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| "no endpoint is known".to_owned()))
+}
+
+async fn ask(terms: &Terms, endpoint: &Endpoint, source: &ReflectionSource) -> Result<Vec<u8>, String> {
+    let connected = terms.dial.connect(&endpoint.address, &endpoint.name).await?;
+    if connected.speaks == Speaks::Http1 {
+        return Err(NO_GRPC.to_owned());
+    }
+    let host = dial::host(&endpoint.address, &endpoint.name);
+    let mut session = Session::open(connected, &host, AGENT).await?;
+    for path in [PATH, PATH_ALPHA] {
+        let mut call = session.call(path, terms.timeout)?;
+        let mut walk = Walk::new(&host, &source.services);
+        let mut question = Vec::new();
+        let mut cut_off = false;
+        while !cut_off && walk.ask(&mut question) {
+            call.say(std::mem::take(&mut question));
+            match call.next(REFLECTION_BYTES_MAX).await? {
+                Some(answer) => walk.take(&answer).map_err(|error| error.to_string())?,
+                None => cut_off = true,
+            }
+        }
+        if !cut_off {
+            call.finish();
+            return Ok(walk.finish());
+        }
+        match call.end() {
+            (Code::Unimplemented, _) => {}
+            (Code::Ok, _) => return Err("the server ended the call without an answer".to_owned()),
+            (code, words) => return Err(format!("{} {words}", code.name()).trim_end().to_owned()),
+        }
+    }
+    Err("the server has no reflection service".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
