@@ -66,4 +66,4 @@ const CONNECTIONS_FIRST: usize = 16;
 const CONNECTIONS_FEW: usize = 512;
 
 /// How long a proxy may take to give memory back.
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_secs(1);

@@ -148,6 +148,11 @@ impl BufPool {
         buf
     }
 
+    /// Frees all buffers that wait for use.
+    pub fn trim(&self) {
+        self.free.iter().for_each(|free| *free.borrow_mut() = Vec::new());
+    }
+
     /// Gives a buffer back. Above the pool's cap, and for odd sizes, it is freed.
     pub fn put(&self, buf: Buf) {
         let Some(class) = limits::BUF_CLASSES.iter().position(|size| *size == buf.capacity()) else { return };
@@ -189,6 +194,9 @@ mod tests {
         let place = buf.filled().as_ptr();
         pool.put(buf);
         assert_eq!(pool.take(16 * 1024).filled().as_ptr(), place);
+        pool.put(Buf::with_capacity(16 * 1024));
+        pool.trim();
+        assert!(pool.free.iter().all(|free| free.borrow().capacity() == 0));
         assert_eq!(pool.take(usize::MAX).capacity(), 256 * 1024);
     }
 }

@@ -25,7 +25,6 @@ use crate::net::machine;
 pub fn main() -> ExitCode {
     // A kernel that cannot do this has no huge pages to give either.
     let _ = machine::without_huge_pages();
-    machine::give_memory_back_soon();
     // Sockets that the process was started with must be taken before any other descriptor is open.
     let inherited = crate::net::sockets::inherited();
     let arguments = Arguments::parse();

@@ -32,7 +32,8 @@ use crate::wire::template::Template;
 
 pub use grpc::{Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls};
 pub use upstream::{
-    HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamPlan, UpstreamTlsPlan,
+    HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
+    UpstreamTlsPlan,
 };
 
 /// Names one upstream of a plan.

@@ -23,6 +23,8 @@ pub struct BodyReader<S: Stream> {
     leftover: Buf,
     trailers: Vec<u8>,
     done: bool,
+    /// Reads can be given up without losing bytes.
+    heeds: bool,
 }
 
 impl<S: Stream> BodyReader<S> {
@@ -40,6 +42,7 @@ impl<S: Stream> BodyReader<S> {
             yields: Form::of(length),
             leftover: Buf::empty(),
             done: length == BodyLength::None,
+            heeds: false,
         }
     }
 
@@ -89,6 +92,10 @@ impl<S: Stream> Source for BodyReader<S> {
         self.yields = Form::Plain;
     }
 
+    fn heed_nudges(&mut self) {
+        self.heeds = true;
+    }
+
     fn done(&self) -> bool {
         self.done
     }
@@ -116,10 +123,14 @@ impl<S: Stream> Source for BodyReader<S> {
 
     async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
         let (from, room) = (buf.len(), buf.spare());
-        let (result, mut buf) = self.stream.read(buf, until).await;
+        let (result, mut buf) = match self.heeds {
+            false => self.stream.read(buf, until).await,
+            true => self.stream.read_idle(buf, until).await,
+        };
         let count = match result {
             Ok(0) => return (self.ended(), buf),
             Ok(count) => count,
+            Err(error) if self.heeds && error.kind() == ErrorKind::Interrupted => return (Ok(Portion::NOTHING), buf),
             Err(error) => return (Err(read_fault(self.side, error.kind())), buf),
         };
         match self.accept(&mut buf, from) {

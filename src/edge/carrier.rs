@@ -99,16 +99,15 @@ impl<N: Net> Wanted<'_, N> {
             return Ok(carrier);
         }
         let now = self.shard.net.now();
-        match stream.settled(now.after(self.plan.connect).min(deadline)).await {
-            Some(true) => Ok(carrier),
-            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
-            Some(false) if self.plan.http == HttpVersions::Both => {
+        match stream.settled(now.after(self.plan.connect).min(deadline)).await? {
+            true => Ok(carrier),
+            false if self.plan.http == HttpVersions::Both => {
                 match self.upstream.take_idle(self.index, self.plan, self.trust, now) {
                     Some(kept) => Ok(Carrier::Connection(kept)),
                     None => self.open_http1(speaker, deadline).await,
                 }
             }
-            Some(false) => Err(Fault::last(FaultKind::NotImplemented)),
+            false => Err(Fault::last(FaultKind::NotImplemented)),
         }
     }
 

@@ -149,23 +149,27 @@ impl<N: Net> Connection<N> {
     /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
     pub async fn linger(mut self) {
         self.stream.finish();
-        let until = self.shard.net.now().after_ms(LINGER_MS);
-        let mut buf = std::mem::take(&mut self.buf);
-        if buf.capacity() == 0 {
-            buf = self.shard.pool.take(0);
-        }
-        let mut seen = 0;
-        while seen < LINGER_BYTES_MAX {
-            buf.reset(0);
-            let (read, returned) = self.stream.read(buf, until).await;
-            buf = returned;
-            match read {
-                Ok(count) if count > 0 => seen += count,
-                Ok(_) | Err(_) => break,
-            }
-        }
-        self.shard.pool.put(buf);
+        hear_last(&self.shard, &self.stream, std::mem::take(&mut self.buf)).await;
     }
+}
+
+/// Reads what still comes on a connection whose last words were said, so that they arrive.
+pub async fn hear_last<N: Net>(shard: &Shard<N>, stream: &Transport<N::Stream>, mut buf: Buf) {
+    let until = shard.net.now().after_ms(LINGER_MS);
+    if buf.capacity() == 0 {
+        buf = shard.pool.take(0);
+    }
+    let mut seen = 0;
+    while seen < LINGER_BYTES_MAX {
+        buf.reset(0);
+        let (read, returned) = stream.read(buf, until).await;
+        buf = returned;
+        match read {
+            Ok(count) if count > 0 => seen += count,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    shard.pool.put(buf);
 }
 
 /// PROXY header and TLS. `None` where the connection did not get that far.

@@ -21,7 +21,7 @@ use crate::edge::vars::Vars;
 use crate::edge::{tunnel, upgrade};
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
-use crate::wire::head::{BodyLength, Method};
+use crate::wire::head::{BodyLength, Method, Version};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 
 /// How a conversation ended, where it ended in an answer.
@@ -51,7 +51,8 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     origin_use: OriginUse,
 ) -> Result<Ended, Fault> {
     let scene = exchange.scene;
-    let received = Cell::new(0);
+    // What an earlier try took in is not taken in again.
+    let received = Cell::new(exchange.work.record.received.get());
     let recode = recoding(exchange.source.form(), remote.form(scene.request.head.body));
     match (recode, exchange.work.body_begun) {
         (Recoding::Decode, false) => exchange.source.decode(),
@@ -116,10 +117,14 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
     let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
     let answered_first = Cell::new(false);
+    let paused = Cell::new(false);
     answering.upload = Some(Progress { sent_at: &sent_at, whole: &whole });
+    if R::VERSION == Version::H2 {
+        source.heed_nudges();
+    }
     let stopper = source.stopper();
     let (sent, answered) = duplex(
-        upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole }, &sent_at),
+        upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole, paused: &paused }, &sent_at),
         answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
@@ -128,16 +133,24 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
                 remote.abort();
             }
         },
-        |_| {
+        |answered| {
             // The answer is complete, or has failed, before the request: do not wait for the rest.
             answered_first.set(true);
-            stopper.stop();
+            if answered.as_ref().is_err_and(|fault| fault.retry == Retry::Refused) && whole.get() {
+                // Another try will want it.
+                paused.set(true);
+                stopper.nudge();
+            } else {
+                stopper.stop();
+            }
             remote.abort();
         },
     )
     .await;
     answering.work.replay = replay;
     answering.work.replay_whole = whole.get();
+    // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
+    answering.work.body_waits = sent.is_err_and(|fault| fault.retry == Retry::Refused);
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -261,7 +274,12 @@ struct Keeping<'a, 'b, S> {
 struct Kept<'a> {
     replay: &'a mut Vec<u8>,
     whole: &'a Cell<bool>,
+    /// The rest is for another try.
+    paused: &'a Cell<bool>,
 }
+
+/// Ends an upload that goes on in another try.
+const PAUSED: Fault = Fault::refused(FaultKind::UpstreamClosed);
 
 impl<S: Source> Source for Keeping<'_, '_, S> {
     type Stopper = S::Stopper;
@@ -278,6 +296,10 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
         self.source.decode();
     }
 
+    fn heed_nudges(&mut self) {
+        self.source.heed_nudges();
+    }
+
     fn done(&self) -> bool {
         self.source.done()
     }
@@ -288,6 +310,9 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
 
     async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
         let from = buf.len();
+        if self.kept.paused.get() {
+            return (Err(PAUSED), buf);
+        }
         let (result, buf) = self.source.read(buf, until).await;
         let fresh = buf.filled().get(from..).unwrap_or_default();
         let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
@@ -295,7 +320,7 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
         if whole {
             self.kept.replay.extend_from_slice(fresh);
         }
-        (result, buf)
+        (if self.kept.paused.get() { result.and(Err(PAUSED)) } else { result }, buf)
     }
 
     async fn read_open(&mut self, buf: Buf, until: Tick) -> (std::io::Result<usize>, Buf) {

@@ -186,7 +186,8 @@ fn repeats(kind: FaultKind) -> bool {
 /// Can the request's body be sent once more?
 fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
     let work = &exchange.work;
-    exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && exchange.source.done())
+    let rest = exchange.source.done() || work.body_waits;
+    exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && rest)
 }
 
 fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {

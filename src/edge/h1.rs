@@ -54,9 +54,9 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
         }
         connection.place.set_busy();
         connection.requests = connection.requests.saturating_add(1);
-        shard.active.set(shard.active.get() + 1);
+        let serving = shard.serving();
         let after = exchange(&mut connection, &mut scratch).await;
-        shard.active.set(shard.active.get() - 1);
+        drop(serving);
         let ended = scratch.work.record.ended;
         scratch.work.clear();
         match after {

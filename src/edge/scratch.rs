@@ -65,6 +65,8 @@ pub struct Work {
     pub replay: Vec<u8>,
     /// All of the body that was sent so far is in `replay`.
     pub replay_whole: bool,
+    /// What was not read of the body still can be: the last try left it alone.
+    pub body_waits: bool,
     /// Body bytes that came with the head were taken in.
     pub body_begun: bool,
     /// Who the client is, after trusted proxies were taken into account.
@@ -93,6 +95,7 @@ impl Default for Work {
             value: Vec::new(),
             replay: Vec::new(),
             replay_whole: false,
+            body_waits: false,
             body_begun: false,
             client: NOBODY,
             consumer: None,
@@ -123,6 +126,7 @@ impl Work {
         }
         self.body_begun = false;
         self.replay_whole = false;
+        self.body_waits = false;
         self.client = NOBODY;
         self.consumer = None;
         self.caller = None;
@@ -141,6 +145,11 @@ impl ScratchPool {
     /// Scratch, cleared.
     pub fn take(&self) -> Box<Scratch> {
         self.free.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Frees all scratch that waits for use.
+    pub fn trim(&self) {
+        *self.free.borrow_mut() = Vec::new();
     }
 
     /// Gives scratch back.

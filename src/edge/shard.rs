@@ -56,7 +56,9 @@ pub struct Shard<N: Net> {
     /// When a draining shard closes connections that wait for a request.
     drain_idle_until: Cell<Tick>,
     /// Requests being served now.
-    pub active: Cell<u64>,
+    active: Cell<u64>,
+    /// Requests whose serving began so far.
+    begun: Cell<u64>,
     /// Open tunnels.
     pub tunnels: Cell<u64>,
     /// Raised when the shard should end at once.
@@ -65,6 +67,17 @@ pub struct Shard<N: Net> {
     prepared: RefCell<Option<Prepared<N>>>,
     doors: RefCell<Vec<Rc<Door>>>,
     drained_told: Cell<bool>,
+}
+
+/// Counts a request as being served, also where serving it panics.
+pub struct Serving<'a> {
+    active: &'a Cell<u64>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.active.set(self.active.get() - 1);
+    }
 }
 
 struct Prepared<N: Net> {
@@ -87,6 +100,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
         draining: Signal::default(),
         drain_idle_until: Cell::new(Tick::NEVER),
         active: Cell::new(0),
+        begun: Cell::new(0),
         tunnels: Cell::new(0),
         stopping: Signal::default(),
         bound: RefCell::default(),
@@ -118,6 +132,13 @@ impl<N: Net> Shard<N> {
     pub fn bound(&self) -> Rc<Bound<N>> {
         let bound = self.bound.borrow();
         bound.as_ref().expect("tasks are spawned by doors, which open with the first plan").clone()
+    }
+
+    /// A request is being served, until what this gives is dropped.
+    pub fn serving(&self) -> Serving<'_> {
+        self.active.set(self.active.get() + 1);
+        self.begun.set(self.begun.get() + 1);
+        Serving { active: &self.active }
     }
 
     /// When a connection that waits for a request is closed because the shard drains; never while it does not.
@@ -281,7 +302,7 @@ impl<N: Net> Shard<N> {
 }
 
 async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
-    let mut busy = true;
+    let (mut busy, mut begun, mut tidy) = (true, 0, false);
     while !shard.stopping.is_raised() {
         let wait = if busy { HOUSEKEEPING_MS } else { HOUSEKEEPING_IDLE_MS };
         let at = shard.net.now().after_ms(wait);
@@ -294,6 +315,14 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.open_count() > 0;
         }
+        // What a burst has left behind goes back to the machine once nothing more comes.
+        let calm = shard.active.get() == 0 && shard.begun.get() == begun;
+        if calm && !tidy {
+            shard.pool.trim();
+            shard.scratch.trim();
+            shard.net.give_memory_back();
+        }
+        (begun, tidy) = (shard.begun.get(), calm);
         shard.registry.look_for_leavers(now);
         shard.leases.keep_house(&bound, &shard.outbox, now);
         shard.flush();

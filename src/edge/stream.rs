@@ -46,6 +46,11 @@ pub struct Portion {
     pub full: bool,
 }
 
+impl Portion {
+    /// Nothing came, but more may.
+    pub const NOTHING: Portion = Portion { content: 0, done: false, full: false };
+}
+
 /// Whether more of a body follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending<'a> {
@@ -71,12 +76,15 @@ pub trait Source {
     fn form(&self) -> Form;
     /// Yields content only from now on, whatever the coding. Before the first byte only.
     fn decode(&mut self);
+    /// From now on a nudge ends a pending `read`, too.
+    fn heed_nudges(&mut self);
     /// The whole body was seen.
     fn done(&self) -> bool;
     /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body
     /// stays in the window; what comes behind it is kept as leftover.
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
-    /// Appends the next raw bytes to `buf`. After `done` it must not be called again.
+    /// Appends the next raw bytes to `buf`; after a nudge there may be none, and the body goes on. After `done` it must
+    /// not be called again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
     /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
     /// is lost.
@@ -91,7 +99,8 @@ pub trait Source {
 pub trait Stop {
     /// Makes a pending or later read return as if the body had broken off.
     fn stop(&self);
-    /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`; nothing is lost.
+    /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`, and a `read` that heeds it
+    /// with nothing; nothing is lost.
     fn nudge(&self);
 }
 

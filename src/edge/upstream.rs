@@ -23,7 +23,6 @@ use crate::edge::stream::{Form, Remote, Source};
 use crate::net::tls::{Transport, with_own_sessions};
 use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
-use crate::wire::h2::connection;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
@@ -36,8 +35,6 @@ pub struct Upstream<N: Net> {
     pub sessions: Sessions<N>,
     /// What TLS handshakes with endpoints use: this shard's own.
     tls: RefCell<Option<Arc<ClientConfig>>>,
-    /// What endpoints may do on them.
-    pub http2: Rc<connection::Config>,
     idle: RefCell<Vec<Vec<Origin<N>>>>,
     idle_count: Cell<usize>,
     open_count: Cell<usize>,
@@ -145,7 +142,6 @@ impl<N: Net> Upstream<N> {
             cluster: RefCell::new(cluster),
             sessions: Sessions::default(),
             tls: RefCell::new(own_tls(plan)),
-            http2: Rc::new(http2_limits()),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
             open_count: Cell::new(0),
@@ -373,11 +369,4 @@ impl<N: Net> Origin<N> {
         let too_old = plan.connection_age_max.is_some_and(|age| now.since(self.opened) >= age);
         used_up || too_old || now.since(self.idle_since) >= plan.idle_timeout
     }
-}
-
-/// What endpoints are allowed. Their connections carry the requests of many clients, so that the window of a connection
-/// must never be used up by streams whose clients do not read: those would stop all others.
-fn http2_limits() -> connection::Config {
-    let limits = connection::Config::default();
-    connection::Config { connection_window: limits.stream_window * limits.streams_max, ..limits }
 }

@@ -58,6 +58,8 @@ pub trait Net: Clone + 'static {
     fn ear(&self, bell: &Bell) -> io::Result<Self::Ear>;
     /// Tasks that ended in a panic so far.
     fn panics(&self) -> u64;
+    /// Gives freed memory back to the machine. For a shard that has nothing to serve: it takes a millisecond or so.
+    fn give_memory_back(&self);
 }
 
 /// The hearing end of a bell.
@@ -123,6 +125,10 @@ pub trait Stream: 'static {
     /// Makes the coming close a reset (RST), so that the peer cannot take what it got for complete. Everything
     /// pending fails.
     fn abort(&self);
+
+    /// Lets the kernel take little more than `bytes` beyond what it has sent, so that what is written later does not
+    /// wait behind megabytes. A wish: where it cannot be had, nothing changes.
+    fn limit_unsent(&self, bytes: u32);
 
     /// Looks, without consuming: has the peer closed while nobody was reading?
     fn peek(&self) -> Peek;

@@ -358,6 +358,8 @@ impl Net for Sim {
     fn panics(&self) -> u64 {
         self.world.hosts.borrow()[self.host.0].panics
     }
+
+    fn give_memory_back(&self) {}
 }
 
 /// The calendar's time at the start of every run: 2026-01-01T00:00:00Z.

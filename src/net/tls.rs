@@ -417,6 +417,10 @@ impl<S: Stream> Stream for Tls<S> {
         self.inner.abort();
     }
 
+    fn limit_unsent(&self, bytes: u32) {
+        self.inner.limit_unsent(bytes);
+    }
+
     /// Ciphertext that waits counts as bytes, also where it is none (close_notify, a session ticket): a connection
     /// that is to be used again should have been quiet.
     fn peek(&self) -> Peek {

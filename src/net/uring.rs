@@ -186,6 +186,10 @@ impl Net for Uring {
     fn panics(&self) -> u64 {
         self.shard.panics.get()
     }
+
+    fn give_memory_back(&self) {
+        machine::give_memory_back();
+    }
 }
 
 /// Submission entries by default.

@@ -16,6 +16,7 @@ use crate::sim::latch::Latch;
 use crate::sim::ledger::{Ask, Outcome, Spoken};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+use crate::sim::websocket;
 
 /// Runs one client to its end.
 pub async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
@@ -27,6 +28,9 @@ pub async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
             Spoken::Two => &common.gateway_two,
         };
         match (sim.connect(to, until).await, spoken) {
+            (Ok(stream), Spoken::One) if rng.chance(common.scenario.talks) => {
+                websocket::client::one(&common, &sim, Rc::new(stream), &mut rng).await;
+            }
             (Ok(stream), Spoken::One) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
             (Ok(stream), Spoken::Two) => h2::client::connection(&common, &sim, Rc::new(stream), &mut rng).await,
             (Err(error), _) if common.demands.all_answered && !common.drains.get() => {

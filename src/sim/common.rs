@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::Address;
 use crate::sim::ledger::{Demands, Ledger};
 use crate::sim::scenario::Scenario;
+use crate::sim::websocket;
 
 /// What all roles share.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Common {
     pub demands: Demands,
     /// What really happened.
     pub ledger: RefCell<Ledger>,
+    /// What was really said on WebSockets.
+    pub talks: RefCell<websocket::Book>,
     /// Where clients connect to.
     pub gateway: Address,
     /// Where clients of HTTP/2 connect to: the same, unless there is no gateway.
@@ -33,7 +36,9 @@ impl Common {
     pub fn new(scenario: Scenario, gateway: Address, gateway_two: Address) -> Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
+        let talks = RefCell::new(websocket::Book::new(scenario.talk_demands()));
         let (drains, over) = (Cell::new(false), Cell::new(false));
-        Common { scenario, demands, ledger, gateway, gateway_two, tunnels: RefCell::default(), drains, over }
+        let tunnels = RefCell::default();
+        Common { scenario, demands, ledger, talks, gateway, gateway_two, tunnels, drains, over }
     }
 }

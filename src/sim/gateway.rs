@@ -25,6 +25,7 @@ use crate::policy::lease::Accounts;
 use crate::sim::common::Common;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::Spoken;
+use crate::sim::websocket;
 
 /// The control plane of a simulated gateway.
 pub struct Gateway {
@@ -129,8 +130,14 @@ impl Gateway {
         let Ok(fields) = serde_json::from_slice::<serde_json::Value>(line) else {
             return self.sim.fail(format!("the access log has a line that is no JSON: {shown}"));
         };
-        let exchange = fields["target"].as_str().and_then(Spoken::exchange_of);
+        let target = fields["target"].as_str();
+        let exchange = target.and_then(Spoken::exchange_of);
         let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        if let (Some(talk), Some(status)) = (target.and_then(websocket::exchange_of), status)
+            && let Err(broken) = self.common.talks.borrow_mut().logged(talk, u64::from(status), self.sim.now())
+        {
+            self.sim.fail(format!("{broken}: {shown}"));
+        }
         if let (Some(exchange), Some(status)) = (exchange, status)
             && let Err(broken) = self.common.ledger.borrow_mut().logged(exchange, status)
         {

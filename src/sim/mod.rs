@@ -17,11 +17,13 @@ mod origin;
 mod scenario;
 mod tag;
 mod talk;
+mod totals;
+mod websocket;
 mod world;
 
-pub use ledger::Totals;
 pub use limit::{Limited, run_limited};
 pub use scenario::{Mood, Scenario};
+pub use totals::Totals;
 pub use world::{Report, run};
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::sim::h2;
 use crate::sim::ledger::{Ask, Reply, Spoken};
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+use crate::sim::websocket;
+use crate::sim::websocket::origin::Offered;
 
 /// Which origin it is.
 #[derive(Clone, Debug)]
@@ -135,6 +137,11 @@ async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream
     loop {
         let mut told_to_close = false;
         let served = match connection.listen.head().await {
+            Ok(Some(head)) if websocket::origin::offered(&head).is_some() => {
+                let Connection { stream, listen, speak, mut rng, .. } = connection;
+                let offered = Offered { stream, listen, speak };
+                return websocket::origin::one(&common, &sim, offered, &head, &mut rng).await;
+            }
             Ok(Some(head)) => {
                 told_to_close = head.connection_says("close");
                 connection.request(&head).await

@@ -10,7 +10,9 @@ use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
 use crate::sim::ledger::{Demands, Spoken};
 use crate::sim::talk::Pace;
+use crate::sim::websocket;
 use crate::wire::h2::connection;
+use crate::wire::h2::flood::{Flood, FloodLimits, Limit};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,10 @@ pub struct Scenario {
     pub refusals: u64,
     /// Of a thousand requests at an origin of HTTP/2, behind how many it says GOAWAY.
     pub goaways: u64,
+    /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are WebSockets.
+    pub talks: u64,
+    /// What holds of WebSockets.
+    pub websocket: websocket::Limits,
     /// The network between clients and gateway.
     pub outside: Faults,
     /// The network between gateway and origins.
@@ -135,6 +141,8 @@ impl Scenario {
             pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
             refusals: if rng.chance(400) { 1 + rng.below(150) } else { 0 },
             goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
+            talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
+            websocket: websocket::Limits::draw(rng, mood),
             outside,
             inside,
         }
@@ -165,6 +173,12 @@ impl Scenario {
             attempts_max: self.tries as usize + 3,
             between_max: windows as u64 + GATEWAY_HOLDS_MAX + 2 * PEER_HOLDS_MAX,
         }
+    }
+
+    /// What the book of WebSockets demands of it.
+    pub fn talk_demands(&self) -> websocket::Demands {
+        let calm = self.mood != Mood::Wild;
+        websocket::Demands { calm, limits: self.websocket.clone(), tries_max: self.tries as usize + 3 }
     }
 
     /// How fast somebody reads and writes.
@@ -207,6 +221,8 @@ impl Scenario {
             streams_max: if self.mood == Mood::Wild { 1 + rng.below(20) as u32 } else { 200 },
             stream_window: if wide { 65_535 } else { least + rng.below(30_000) as u32 },
             connection_window: if rng.chance(500) { 65_535 } else { 65_535 + rng.below(1_000_000) as u32 },
+            // A network that delivers byte by byte makes as many frames of what passes.
+            flood: FloodLimits::default().with(Flood::TinyData, Limit { burst: 1_000_000, per_second: 10_000 }),
             ..connection::Config::default()
         }
     }
@@ -218,6 +234,7 @@ impl Scenario {
         let timeouts = self.timeouts(&mut rng);
         let [one, two] = Spoken::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
         let http2 = self.listener_http2(&mut rng);
+        let [talk_one, talk_two] = Spoken::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
         // A connection that ends after so many requests is a refusal of the next one only where that was sent ahead.
         let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
         format!(
@@ -249,6 +266,8 @@ impl Scenario {
             to = "two"
             retry = {{ tries = {tries}, statuses = [503] }}
             response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
+            {talk_one}
+            {talk_two}
             "#
         )
     }

@@ -133,6 +133,13 @@ impl Listen {
         &self.held[self.at..]
     }
 
+    /// Takes them.
+    pub fn take_behind(&mut self) -> Vec<u8> {
+        let taken = self.held.split_off(self.at);
+        self.at = self.held.len();
+        taken
+    }
+
     /// Reads some more; false is the peer's end.
     pub async fn more(&mut self) -> Result<bool, Trouble> {
         self.pace.rest(&self.sim).await;

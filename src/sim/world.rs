@@ -11,9 +11,11 @@ use crate::sim::client;
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
-use crate::sim::ledger::{Spoken, Totals};
+use crate::sim::ledger::Spoken;
 use crate::sim::origin::{self, Place};
 use crate::sim::scenario::Scenario;
+use crate::sim::totals::Totals;
+use crate::sim::websocket::Log;
 
 /// Runs `scenario`. What went wrong comes back with the seed and the last events.
 pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
@@ -73,7 +75,9 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
         common.ledger.borrow().check_log().map_err(|broken| simulation.failure(broken))?;
     }
     let closed = common.ledger.borrow().close();
-    let totals = closed.map_err(|broken| simulation.failure(broken))?;
+    let mut totals = closed.map_err(|broken| simulation.failure(broken))?;
+    let log = if scenario.direct { Log::None } else { Log::Kept };
+    totals.talks = common.talks.borrow().close(log).map_err(|broken| simulation.failure(broken))?;
     Ok(Report { totals, digest: simulation.digest() })
 }
 

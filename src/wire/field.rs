@@ -243,6 +243,7 @@ known! {
     Range "range",
     SecWebsocketKey "sec-websocket-key",
     AccessControlRequestMethod "access-control-request-method",
+    Priority "priority",
     AccessControlRequestHeaders "access-control-request-headers",
 }
 

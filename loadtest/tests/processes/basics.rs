@@ -301,20 +301,7 @@ fn nothing_there_and_not_with_this_method() {
 
 #[test]
 fn pieces_of_an_answer_leave_when_they_come() {
-    let (go, gone) = channel::<()>();
-    let gone = Mutex::new(gone);
-    let origin = Origin::with(move |peer| {
-        peer.request()?;
-        peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
-        for number in 0..3 {
-            peer.send(format!("9\r\ndata: {number}\n\n\r\n"));
-            // The next only when this one was seen: a gateway that gathers would wait for ever.
-            let wait = gone.lock().expect("a lock").recv_timeout(Duration::from_secs(5));
-            assert!(wait.is_ok(), "piece {number} did not arrive");
-        }
-        peer.send("0\r\n\r\n");
-        Ok(())
-    });
+    let (origin, seen) = Origin::events();
     let gateway = Gateway::before(origin.address);
     let mut client = gateway.client();
     client.send("GET /events HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -322,7 +309,7 @@ fn pieces_of_an_answer_leave_when_they_come() {
     for number in 0..3 {
         let piece = format!("9\r\ndata: {number}\n\n\r\n");
         assert_eq!(client.exactly(piece.len()), piece.as_bytes());
-        go.send(()).expect("the origin waits");
+        seen.send(()).expect("the origin waits");
     }
     assert_eq!(client.exactly(5), b"0\r\n\r\n");
 }

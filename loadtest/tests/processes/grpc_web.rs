@@ -1,7 +1,7 @@
-//! gRPC-Web, binary and text, from a client by hand over HTTP/1.1 to a server of gRPC.
+//! gRPC-Web, binary and text, from a client by hand and from the package of npm, over HTTP/1.1 to a server of gRPC.
 
 use crate::grpc_calls::{Server, WEB2, before};
-use crate::harness::tool::{free_address, python, script};
+use crate::harness::tool::{free_address, node, python, script};
 use crate::harness::{Gateway, Setup, run};
 
 fn call(gateway: &Gateway, scenario: &str) {
@@ -18,6 +18,14 @@ fn calls_of_browsers_become_calls_of_grpc() {
     assert_eq!(gateway.log(1)[0]["grpc_status"], "OK");
     // The same route takes gRPC itself.
     crate::grpc_calls::call(&gateway, &["statuses"]);
+}
+
+#[test]
+fn the_client_of_npm_is_served() {
+    let server = Server::start(&[]);
+    let gateway = before(&server, "", "grpc = { web = true }");
+    let out = node("grpc_web.js", &[&gateway.here().to_string()]);
+    assert_eq!(out.text(), "good\n", "are grpc-web and xhr2 installed? {}", out.stderr);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Numbers: many streams, many connections, and what they cost while they are idle.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -67,6 +68,20 @@ fn memory(pid: u32) -> u64 {
     kib.sum::<u64>() * 1024
 }
 
+/// The same, when it has not become less for a while: connections give their buffers back when they have rested, and on
+/// a machine that is busy with other tests that takes as long as it takes.
+fn memory_at_rest(pid: u32) -> u64 {
+    let mut least = memory(pid);
+    let mut steady = 0;
+    while steady < 5 {
+        std::thread::sleep(Duration::from_millis(120));
+        let now = memory(pid);
+        steady = if now < least { 0 } else { steady + 1 };
+        least = least.min(now);
+    }
+    least
+}
+
 /// Each connection served a request, and is idle since. What a task holds is several times as much without optimising.
 #[test]
 fn an_idle_connection_costs_little() {
@@ -76,15 +91,15 @@ fn an_idle_connection_costs_little() {
     assert_eq!(warm.hear(), json!(100));
     let settled = |count: u64| {
         wait_for("connections to rest", || (gateway.status()["connections"] == count).then_some(()));
-        std::thread::sleep(std::time::Duration::from_millis(400));
-        memory(gateway.pid())
+        memory_at_rest(gateway.pid())
     };
     let before = settled(100);
     let mut more = Lines::start("h2_holder.py", &[&here, "1500"]);
     assert_eq!(more.hear(), json!(1500));
     let after = settled(1600);
-    let each = after.saturating_sub(before) / 1500;
-    println!("{each} bytes for each idle connection");
+    let each = |after: u64| after.saturating_sub(before) / 1500;
+    println!("{} bytes for each idle connection", each(after));
     let most = if binary().components().any(|part| part.as_os_str() == "debug") { 96 } else { 16 };
-    assert!(each < most * 1024, "{each}");
+    // What looked like rest may have been a machine without time for us: it has some more.
+    wait_for("memory to be given back", || (each(memory(gateway.pid())) < most * 1024).then_some(()));
 }

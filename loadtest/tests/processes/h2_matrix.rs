@@ -2,9 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -365,20 +362,7 @@ fn tls_on_both_sides_in_all_four_combinations() {
 
 #[test]
 fn pieces_of_an_answer_leave_when_they_come() {
-    let (go, gone) = channel::<()>();
-    let gone = Mutex::new(gone);
-    let origin = Origin::with(move |peer| {
-        peer.request()?;
-        peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
-        for number in 0..3 {
-            peer.send(format!("9\r\ndata: {number}\n\n\r\n"));
-            // The next only when this one was seen: a gateway that gathers would wait for ever.
-            let wait = gone.lock().expect("a lock").recv_timeout(Duration::from_secs(5));
-            assert!(wait.is_ok(), "piece {number} did not arrive");
-        }
-        peer.send("0\r\n\r\n");
-        Ok(())
-    });
+    let (origin, seen) = Origin::events();
     let gateway = web2(to(origin.address, "1.1", "")).start();
     let mut client = Lines::start("h2_leaver.py", &[&gateway.here().to_string(), "/events"]);
     assert_eq!(client.hear(), "asked");
@@ -386,7 +370,7 @@ fn pieces_of_an_answer_leave_when_they_come() {
     for number in 0..3 {
         expected += &format!("data: {number}\n\n");
         assert_eq!(client.say(&json!("come")), json!(expected));
-        go.send(()).expect("the origin waits");
+        seen.send(()).expect("the origin waits");
     }
     assert_eq!(client.say(&json!("answer")), json!(200));
 }

@@ -3,7 +3,6 @@
 //! What must be rejected is rejected before the origin sees a byte; what arrives is well formed, and two parsers read
 //! it alike.
 
-use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use crate::harness::data::data;
 use crate::harness::http2::Lines;
-use crate::harness::{Gateway, Origin, Setup};
+use crate::harness::recording::{recorders, taken};
 use crate::readings;
 
 /// Streams that are driven at the same time, each with an origin of its own.
@@ -37,8 +36,7 @@ fn drive(how: &str) {
     let Some(text) = data("smuggling-h2.jsonl") else { return };
     let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a case")).collect();
     assert!(cases.len() > 100);
-    let origins: Vec<Origin> = (0..WORKERS).map(|_| recorder()).collect();
-    let gateway = before(&origins);
+    let (origins, gateway) = recorders(WORKERS, "http2 = { cleartext = true }");
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -96,37 +94,4 @@ fn judge(outcomes: &[(&Value, Value, Vec<Vec<u8>>)], refused: Refused) {
     println!("{rejected} rejected, {forwarded} forwarded");
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), outcomes.len());
     assert!(rejected > 100 && forwarded >= 6, "{rejected} {forwarded}");
-}
-
-fn recorder() -> Origin {
-    Origin::with(|peer| {
-        loop {
-            let request = peer.request()?;
-            let length = if request.method == "HEAD" { "" } else { "Content-Length: 0\r\n" };
-            peer.send(format!("HTTP/1.1 200 OK\r\nx-from-the-origin: 1\r\n{length}\r\n"));
-        }
-    })
-}
-
-/// One gateway with a listener before each origin, and no second tries: a byte that is sent twice would be two
-/// readings.
-fn before(origins: &[Origin]) -> Gateway {
-    let mut text = String::new();
-    for (number, origin) in origins.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "[[listener]]\nname = \"l{number}\"\nbind = \"127.0.2.{number}:0\"\nhttp2 = {{ cleartext = true }}\n\
-             [upstream.o{number}]\nendpoints = \"{}\"\noutlier = false\n\
-             [[route]]\nname = \"r{number}\"\nlisteners = \"l{number}\"\nto = \"o{number}\"\nretry = {{ tries = 1 }}\n",
-            origin.address
-        );
-    }
-    Setup::new(text).log("").start()
-}
-
-/// What the origin received since the last time, by connection.
-fn taken(origin: &Origin) -> Vec<Vec<u8>> {
-    let streams = origin.seen.streams.lock().expect("no worker panics with it");
-    let bytes = streams.iter().map(|stream| std::mem::take(&mut *stream.lock().expect("no worker panics with it")));
-    bytes.filter(|bytes| !bytes.is_empty()).collect()
 }

@@ -3,7 +3,6 @@
 //! What must be rejected is rejected; what reaches the origin is well formed, and two parsers read it alike.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,9 +10,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::harness::Client;
 use crate::harness::data::data;
 use crate::harness::message::bytes_of;
-use crate::harness::{Client, Gateway, Origin, Setup};
+use crate::harness::recording::{MARK, recorders, taken};
 use crate::readings;
 
 #[derive(Deserialize)]
@@ -65,16 +65,13 @@ const WORKERS: usize = 24;
 const QUIET: Duration = Duration::from_millis(120);
 /// Longest wait for the gateway to close what we closed.
 const END: Duration = Duration::from_secs(3);
-/// Tells the origin's answers from the gateway's.
-const MARK: &str = "x-from-the-origin";
 
 #[test]
 fn hostile_streams_are_rejected_or_have_one_meaning() {
     let Some(text) = data("smuggling-h1.jsonl") else { return };
     let streams: Vec<Stream> = text.lines().map(|line| serde_json::from_str(line).expect("a stream")).collect();
     assert!(streams.len() > 2_000);
-    let origins: Vec<Origin> = (0..WORKERS).map(|_| recorder()).collect();
-    let gateway = before(&origins);
+    let (origins, gateway) = recorders(WORKERS, "");
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -135,32 +132,6 @@ fn alike(ours: &[readings::Reading], theirs: &[readings::Reading]) -> bool {
     ours.iter().map(whole).eq(theirs.iter().map(whole))
 }
 
-fn recorder() -> Origin {
-    Origin::with(|peer| {
-        loop {
-            let request = peer.request()?;
-            let length = if request.method == "HEAD" { "" } else { "Content-Length: 0\r\n" };
-            peer.send(format!("HTTP/1.1 200 OK\r\n{MARK}: 1\r\n{length}\r\n"));
-        }
-    })
-}
-
-/// One gateway with a listener before each origin, and no second tries: a byte that is sent twice would be two
-/// readings.
-fn before(origins: &[Origin]) -> Gateway {
-    let mut text = String::new();
-    for (number, origin) in origins.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "[[listener]]\nname = \"l{number}\"\nbind = \"127.0.1.{number}:0\"\n\
-             [upstream.o{number}]\nendpoints = \"{}\"\noutlier = false\n\
-             [[route]]\nname = \"r{number}\"\nlisteners = \"l{number}\"\nto = \"o{number}\"\nretry = {{ tries = 1 }}\n",
-            origin.address
-        );
-    }
-    Setup::new(text).log("").start()
-}
-
 /// Sends a stream, and says how its connection ended.
 fn drive(stream: &Stream, here: std::net::SocketAddr) -> &'static str {
     let raw = bytes_of(&stream.raw);
@@ -184,15 +155,6 @@ fn drive(stream: &Stream, here: std::net::SocketAddr) -> &'static str {
         (Some(last), _) if last.contains(MARK) => "forwarded",
         (Some(_), _) => "refused",
     }
-}
-
-/// What the origin received since the last time, by connection.
-fn taken(origin: &Origin) -> Vec<Vec<u8>> {
-    let mut streams = origin.seen.streams.lock().expect("no worker panics with it");
-    let bytes: Vec<Vec<u8>> =
-        streams.iter().map(|stream| std::mem::take(&mut *stream.lock().expect("no worker panics with it"))).collect();
-    streams.retain(|stream| std::sync::Arc::strong_count(stream) > 1);
-    bytes.into_iter().filter(|bytes| !bytes.is_empty()).collect()
 }
 
 #[test]

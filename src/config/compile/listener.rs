@@ -22,9 +22,9 @@ use crate::wire::target::{Backslash, EncodedSlash, PathRules};
 /// Our name in `Via`.
 const VIA_NAME: &str = "turnpike";
 /// Streams of one connection; each may have an exchange.
-const STREAMS_MAX: u32 = 1_024;
+pub(super) const STREAMS_MAX: u32 = 1_024;
 /// The window that RFC 9113 gives every connection and stream.
-const WINDOW_MIN: u64 = 64 << 10;
+pub(super) const WINDOW_MIN: u64 = 64 << 10;
 
 impl Compiler<'_> {
     /// Compiles every listener that is right so far.

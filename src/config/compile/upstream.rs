@@ -9,17 +9,21 @@ use crate::balance::{
     SlowStartPlan,
 };
 use crate::base::{Address, limits};
+use crate::config::compile::listener::{STREAMS_MAX, WINDOW_MIN};
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{
+    self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamHttp2Plan, UpstreamId, UpstreamPlan,
+};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::ShortOr;
 use crate::config::spec::upstream::{
     Balance, BreakerSpec, EndpointSpec, HealthSpec, HttpVersions, OutlierSpec, ProxyVersion, SameSite, StickySpec,
-    UpstreamSpec,
+    UpstreamHttp2Spec, UpstreamSpec,
 };
+use crate::wire::h2::{connection, frame};
 
 /// What an endpoint gets, and how it is spoken to.
 #[derive(Clone, Copy)]
@@ -50,9 +54,6 @@ enum Way {
     Fixed(Address, Arc<str>),
     Name(NamePlan),
 }
-
-/// Streams that one connection of HTTP/2 to an endpoint is taken to carry.
-const STREAMS: u32 = 128;
 
 impl Compiler<'_> {
     /// Compiles every `[upstream.NAME]`; ids are positions in the file.
@@ -110,6 +111,7 @@ impl Compiler<'_> {
             balance: Balance::default(),
             hash: None,
             http: HttpVersions::default(),
+            http2: Placed::nowhere(UpstreamHttp2Spec::default()),
             tls: None,
             health: None,
             outlier: ShortOr::default(),
@@ -168,7 +170,7 @@ impl Compiler<'_> {
             endpoint_connections: self.share(limits.connections.0),
             requests_per_connection: match spec.http {
                 HttpVersions::Http1 => 1,
-                HttpVersions::Http2 | HttpVersions::Auto => STREAMS,
+                HttpVersions::Http2 | HttpVersions::Auto => spec.http2.value.streams,
             },
         };
         let cluster = ClusterPlan {
@@ -196,6 +198,7 @@ impl Compiler<'_> {
                 HttpVersions::Http2 => plan::HttpVersions::Http2,
                 HttpVersions::Auto => plan::HttpVersions::Both,
             },
+            http2: self.upstream_http2(&spec.http2),
             connect: timeouts.connect.0,
             idle_max: self.share_up(u64::from(spec.pool.idle)) as usize,
             idle_timeout: spec.pool.idle_timeout.0,
@@ -212,6 +215,30 @@ impl Compiler<'_> {
             sticky: None,
             health: None,
         }
+    }
+
+    fn upstream_http2(&mut self, spec: &Placed<UpstreamHttp2Spec>) -> UpstreamHttp2Plan {
+        let UpstreamHttp2Spec { streams, stream_window, ping, ping_timeout } = &spec.value;
+        if !(1..=STREAMS_MAX).contains(streams) {
+            self.error(spec.place, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
+        }
+        if !(WINDOW_MIN..=16 << 20).contains(&stream_window.0) {
+            self.error(spec.place, "`http2.stream_window` is 64KiB to 16MiB");
+        }
+        let ping = ping.clone().some().map(|silence| silence.0);
+        if ping.is_some_and(|silence| silence.is_zero()) || ping_timeout.0.is_zero() {
+            self.error(spec.place, "a ping needs some silence before it, and some time for its answer");
+        }
+        // A connection carries requests of many clients: were its window smaller than those of its streams together,
+        // streams whose clients do not read would stop all others.
+        let connection_window = stream_window.0.saturating_mul(u64::from(*streams)).min(u64::from(frame::MAX_31));
+        let limits = connection::Config {
+            streams_max: *streams,
+            stream_window: stream_window.0 as u32,
+            connection_window: connection_window as u32,
+            ..connection::Config::default()
+        };
+        UpstreamHttp2Plan { limits, ping, ping_timeout: ping_timeout.0 }
     }
 
     fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Placed<ShortOr<EndpointSpec>>, scheme: Scheme) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{ClusterPlan, Endpoint};
+use crate::wire::h2::connection;
 
 /// A group of endpoints that serve the same.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct UpstreamPlan {
     pub tls: Option<UpstreamTlsPlan>,
     /// Which versions of HTTP are spoken.
     pub http: HttpVersions,
+    /// What connections of HTTP/2 are like.
+    pub http2: UpstreamHttp2Plan,
     /// Longest wait for a connection.
     pub connect: Duration,
     /// Idle connections kept by one shard.
@@ -43,6 +46,17 @@ pub struct UpstreamPlan {
     pub sticky: Option<StickyPlan>,
     /// Active health check.
     pub health: Option<HealthPlan>,
+}
+
+/// Connections of HTTP/2 to endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamHttp2Plan {
+    /// What endpoints are allowed.
+    pub limits: connection::Config,
+    /// The silence behind which an endpoint is asked for a sign of life; `None` is never.
+    pub ping: Option<Duration>,
+    /// How long that may take.
+    pub ping_timeout: Duration,
 }
 
 /// Versions of HTTP that an upstream is spoken to in.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
-use crate::config::spec::scalar::{Count, Limit, PerCent, Statuses, Time};
+use crate::config::spec::scalar::{Count, Limit, PerCent, Size, Statuses, Time};
 use crate::config::spec::server::{UpstreamLimits, UpstreamTimeouts};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
@@ -30,6 +30,9 @@ pub struct UpstreamSpec {
     /// `"auto"`, where the endpoint chooses by ALPN and without TLS it is 1.1.
     #[serde(default)]
     pub http: HttpVersions,
+    /// HTTP/2 towards the endpoints.
+    #[serde(default)]
+    pub http2: Placed<UpstreamHttp2Spec>,
     /// TLS towards the endpoints: `true`, or a table.
     #[serde(default)]
     pub tls: Option<Placed<ShortOr<UpstreamTlsSpec>>>,
@@ -122,6 +125,24 @@ pub enum HttpVersions {
     /// What the endpoint prefers.
     #[serde(rename = "auto")]
     Auto,
+}
+
+table! {
+    /// HTTP/2 (RFC 9113) towards the endpoints. A connection holds at most `streams` times `stream_window` of answers
+    /// that clients have not read yet, and none of its streams stops another.
+    pub struct UpstreamHttp2Spec {
+        /// Streams on one connection, 1 to 1024, where the endpoint allows as many; for more, another is opened.
+        streams: u32 = 128,
+        /// Bytes of one answer that may be on their way or wait for the client, 64KiB to 16MiB.
+        stream_window: Size = Size(256 * 1024),
+        /// An endpoint that says nothing for this long, while requests wait for it, is asked for a sign of life
+        /// (PING). Where it gives signs of life and nothing else, it is asked again after five minutes, since servers
+        /// of gRPC turn away those who ask more often.
+        ping: Limit<Time> = Limit::At(Time(Duration::from_secs(20))),
+        /// How long that may take. Then the connection is closed, and its requests are tried elsewhere as after any
+        /// connection that broke.
+        ping_timeout: Time = Time(Duration::from_secs(10)),
+    }
 }
 
 table! {

@@ -153,6 +153,10 @@ impl<S: Source> Source for FromCaller<'_, S> {
 
     fn decode(&mut self) {}
 
+    fn heed_nudges(&mut self) {
+        self.inner.heed_nudges();
+    }
+
     fn done(&self) -> bool {
         matches!(self.words, Words::Given { .. }) || self.inner.done()
     }

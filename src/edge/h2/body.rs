@@ -89,6 +89,10 @@ impl<N: Net> Source for StreamBody<N> {
 
     fn decode(&mut self) {}
 
+    fn heed_nudges(&mut self) {
+        // It always does.
+    }
+
     fn done(&self) -> bool {
         self.done
     }
@@ -108,7 +112,11 @@ impl<N: Net> Source for StreamBody<N> {
     }
 
     async fn read(&mut self, mut buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
-        let read = self.handle.session.read(self.handle.key, &mut buf, until).await;
+        let Handle { session, key } = &self.handle;
+        let read = session.read_heeding(*key, &mut buf, until).await;
+        if read.is_none() && session.shard.net.now() < until {
+            return (Ok(Portion::NOTHING), buf);
+        }
         let result = match io_result(read) {
             Ok(count) => {
                 self.settle();

@@ -63,7 +63,7 @@ pub struct Lane<N: Net> {
     pub trailers: Vec<u8>,
     /// The exchange wants nothing more.
     pub stopped: bool,
-    /// Whoever reads in a tunnel is to look up.
+    /// Whoever reads is to look up.
     pub nudged: bool,
     /// What waits to be sent.
     pub outgoing: Option<Outgoing>,
@@ -173,7 +173,7 @@ impl<N: Net> Lane<N> {
         }
     }
 
-    /// Whoever reads in a tunnel has something else to do.
+    /// Whoever reads has something else to do.
     pub fn nudge(&mut self) {
         self.nudged = true;
         self.wake_reader();

@@ -20,8 +20,8 @@ use crate::edge::shard::Shard;
 use crate::edge::signal::{Signal, unless};
 use crate::edge::stream::{Form, Remote, Source};
 use crate::edge::upstream::Upstream;
-use crate::net::Net;
 use crate::net::tls::Transport;
+use crate::net::{Net, Stream as _};
 use crate::wire::forwarded::Scheme;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::connection::{self, ConnectionError, Ending, Event};
@@ -32,10 +32,9 @@ use crate::wire::h2::write;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::{After, OutgoingRequest};
 
-/// An endpoint that is silent for this long while streams are open is asked for a sign of life.
-const PING_AFTER: Duration = Duration::from_secs(20);
-/// How long the sign of life may take.
-const PING_WAIT: Duration = Duration::from_secs(10);
+/// An endpoint that gives signs of life and nothing else is asked for them no more often. Servers of gRPC end
+/// connections that ping more often than every five minutes while they send nothing.
+const PING_AGAIN: Duration = Duration::from_secs(310);
 /// How long a write to an endpoint may take.
 const WRITE_WAIT: Duration = Duration::from_secs(60);
 /// How often the clock is looked at while streams are open.
@@ -71,7 +70,12 @@ pub struct Far<N: Net> {
     idle_since: Cell<Tick>,
     idle_timeout: Duration,
     retires: Tick,
+    ping_after: Option<Duration>,
+    ping_wait: Duration,
+    /// When it was asked for a sign of life that has not come.
     pinged: Cell<Option<Tick>>,
+    /// When it was last asked, where it has sent nothing since that belongs to a stream.
+    asked: Cell<Option<Tick>>,
     /// Its settings have come, or never will.
     settled: Signal,
 }
@@ -137,7 +141,7 @@ impl<N: Net> Sessions<N> {
     ) -> Stream<N> {
         let now = shard.net.now();
         let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
-        let machine = connection::Connection::client(upstream.http2.clone(), now);
+        let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
         let session = Session::start(shard, Rc::new(transport), machine, WRITE_WAIT);
         let far = Rc::new(Far {
             session: session.clone(),
@@ -150,7 +154,10 @@ impl<N: Net> Sessions<N> {
             idle_since: Cell::new(now),
             idle_timeout: plan.idle_timeout,
             retires: plan.connection_age_max.map_or(Tick::NEVER, |age| now.after(age)),
+            ping_after: plan.http2.ping,
+            ping_wait: plan.http2.ping_timeout,
             pinged: Cell::new(None),
+            asked: Cell::new(None),
             settled: Signal::default(),
         });
         self.list.borrow_mut().push(far.clone());
@@ -198,6 +205,16 @@ impl<N: Net> Far<N> {
         let used_up = self.streams_max != 0 && self.streams.get() >= self.streams_max;
         let machine = self.session.machine.borrow();
         !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going() && machine.openable() > 0
+    }
+
+    /// When the endpoint is to be asked for a sign of life, while streams are open.
+    fn ping_at(&self) -> Tick {
+        let Some(after) = self.ping_after else { return Tick::NEVER };
+        let silent = self.session.heard.get().after(after);
+        if self.session.spoke.get() {
+            self.asked.set(None);
+        }
+        self.asked.get().map_or(silent, |asked| silent.max(asked.after(PING_AGAIN)))
     }
 
     fn retire(&self) {
@@ -278,10 +295,14 @@ impl<N: Net> Role<N> for Courier<N> {
     }
 
     fn next_look(&self, session: &Session<N>, now: Tick) -> Tick {
-        if session.machine.borrow().held_streams() > 0 {
-            return now.after_ms(LOOK_MS);
+        let far = &self.0;
+        if session.machine.borrow().held_streams() == 0 {
+            // A stream that is opened meanwhile does not wake the reader.
+            let often = far.ping_after.map_or(Tick::NEVER, |after| now.after(after));
+            return far.idle_since.get().after(far.idle_timeout).min(often);
         }
-        self.0.idle_since.get().after(self.0.idle_timeout)
+        // Nor does the end of the last stream.
+        far.pinged.get().map_or_else(|| far.ping_at(), |since| since.after(far.ping_wait)).min(now.after_ms(LOOK_MS))
     }
 
     fn look(&self, session: &Session<N>, now: Tick) -> Look {
@@ -297,9 +318,16 @@ impl<N: Net> Role<N> for Courier<N> {
             return Look::GoOn;
         }
         match far.pinged.get() {
-            Some(since) if now >= since.after(PING_WAIT) => return Look::Over,
-            None if now >= session.heard.get().after(PING_AFTER) => {
+            Some(since) if now >= since.after(far.ping_wait) => {
+                tracing::debug!("an upstream's HTTP/2 connection gave no sign of life");
+                // Nobody reads last words there, and a write may be waiting.
+                session.transport.abort();
+                return Look::Over;
+            }
+            None if now >= far.ping_at() => {
                 far.pinged.set(Some(now));
+                far.asked.set(Some(now));
+                session.spoke.set(false);
                 session.machine.borrow_mut().ping(PING);
                 session.wake_writer();
             }
@@ -330,10 +358,17 @@ impl<N: Net> Stream<N> {
 
     /// As `takes_upgrades`; `until` the endpoint may take its time. Before its settings have come, nothing may be asked
     /// for.
-    pub async fn settled(&self, until: Tick) -> Option<bool> {
-        let net = &self.far.session.shard.net;
-        unless(&self.far.settled, net.sleep_until(until)).await;
-        self.takes_upgrades()
+    ///
+    /// # Errors
+    /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
+    pub async fn settled(&self, until: Tick) -> Result<bool, Fault> {
+        let session = &self.far.session;
+        unless(&self.far.settled, session.shard.net.sleep_until(until)).await;
+        match self.takes_upgrades() {
+            _ if session.is_over() => Err(Fault::unsent(FaultKind::UpstreamClosed)),
+            Some(taken) => Ok(taken),
+            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
+        }
     }
 
     fn handle(&self) -> Option<Handle<N>> {

@@ -148,13 +148,17 @@ impl<N: Net> Session<N> {
     fn act(self: &Rc<Self>, role: &impl Role<N>, event: Event, bytes: &[u8]) {
         match event {
             Event::Head { key, end } => {
+                self.spoke.set(true);
                 role.head(self, key, content_after(end));
                 if end {
                     self.came(key, |_| {});
                 }
             }
             Event::Interim { key } => role.interim(self, key),
-            Event::Data { key, bytes: range, end } => self.content(key, &bytes[range], content_after(end)),
+            Event::Data { key, bytes: range, end } => {
+                self.spoke.set(true);
+                self.content(key, &bytes[range], content_after(end));
+            }
             Event::Trailers { key } => self.trailers(key),
             Event::Reset { key, code, by } => {
                 self.with(key, |lane| {

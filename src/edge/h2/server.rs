@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::ListenerId;
 use crate::edge::bound::Bound;
-use crate::edge::connection::Connection;
+use crate::edge::connection::{Connection, hear_last};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::h2::lane::Come;
@@ -20,12 +20,14 @@ use crate::edge::scratch::Scratch;
 use crate::edge::serve;
 use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink};
 use crate::link::Counter;
-use crate::net::{Net, Stream};
+use crate::net::Net;
+use crate::wire::field::Known;
 use crate::wire::h1::framing;
 use crate::wire::h2::connection::{self, ConnectionError, Event};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
+use crate::wire::h2::priority::Priority;
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, Version};
@@ -33,8 +35,6 @@ use crate::wire::outgoing::{After, OutgoingResponse};
 
 /// How long after the announcement of a drain the last stream is named, where the client does not answer the PING.
 const GOING_MS: u64 = 1_000;
-/// How long an ended connection is read from, so that the last answer is not lost to a reset.
-const LINGER_MS: u64 = 2_000;
 /// How long a client that got its answer may go on with a request before its stream is reset.
 const HEAR_OUT_MS: u64 = 500;
 /// How often the clock is looked at while streams are open.
@@ -74,23 +74,8 @@ pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     });
     served.connection.place.set_idle();
     session.read_all(&Clerk(served), first).await;
-    linger(&session).await;
-}
-
-/// Reads what still comes, so that the last words arrive.
-async fn linger<N: Net>(session: &Session<N>) {
     session.done.wait().await;
-    let until = session.shard.net.now().after_ms(LINGER_MS);
-    let mut buf = session.shard.pool.take(0);
-    loop {
-        buf.reset(0);
-        let (read, returned) = session.transport.read(buf, until).await;
-        buf = returned;
-        if !matches!(read, Ok(count) if count > 0) {
-            break;
-        }
-    }
-    session.shard.pool.put(buf);
+    hear_last(&session.shard, &session.transport, Buf::empty()).await;
 }
 
 /// What is done on a client's connection.
@@ -131,7 +116,6 @@ impl<N: Net> Role<N> for Clerk<N> {
         };
         served.connection.place.set_busy();
         served.streams.set(served.streams.get().saturating_add(1));
-        shard.active.set(shard.active.get() + 1);
         self.end_when_used_up(session);
         shard.net.spawn(exchange(served.clone(), session.clone(), key, scratch, refused));
     }
@@ -263,6 +247,7 @@ async fn exchange<N: Net>(
     refused: Option<FaultKind>,
 ) {
     let shard = &served.connection.shard;
+    let serving = shard.serving();
     let watch = Rc::new(Watch::default());
     let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
     let closed = session.with(key, |lane| {
@@ -287,7 +272,7 @@ async fn exchange<N: Net>(
     scratch.work.clear();
     scratch.arena.clear();
     shard.scratch.put(scratch);
-    shard.active.set(shard.active.get() - 1);
+    drop(serving);
     if session.machine.borrow().held_streams() == 0 {
         served.idle_since.set(shard.net.now());
         served.connection.place.set_idle();
@@ -416,6 +401,12 @@ impl<N: Net> Client for H2Client<N> {
             debug_assert!(!self.headed, "one final head");
             let ends = outgoing.length == BodyLength::None && !outgoing.upgrades;
             self.headed = true;
+            if outgoing.response.head.fields.names.has(Known::Priority) {
+                // The origin may know better than the client what its answer is for.
+                let told = machine.priority_of(*key);
+                let values = outgoing.response.head.fields.values(outgoing.response.bytes, Known::Priority);
+                machine.prioritise(*key, values.fold(told, Priority::updated));
+            }
             self.sink.ended = ends;
             machine.send_head(*key, if ends { connection::Ending::Last } else { connection::Ending::More }, block)
         };

@@ -25,8 +25,11 @@ use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
 
-/// Queued bytes above which streams wait for their turn.
+/// Queued content above which streams wait for their turn: what is queued is overtaken by nothing.
 const QUEUE_MAX: usize = 64 * 1024;
+/// Bytes that the kernel takes beyond what it has sent. With its own megabytes an urgent answer would wait behind all
+/// that a fast origin has given for a slow client; two writes keep the line busy.
+const UNSENT_MAX: u32 = 128 * 1024;
 
 /// One connection.
 pub struct Session<N: Net> {
@@ -38,6 +41,8 @@ pub struct Session<N: Net> {
     pub machine: RefCell<Connection>,
     /// When bytes came last.
     pub heard: Cell<Tick>,
+    /// Something has come that belongs to a stream; whoever wants to know sets it back.
+    pub spoke: Cell<bool>,
     pub(super) lanes: RefCell<Vec<Lane<N>>>,
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
@@ -64,6 +69,7 @@ impl<N: Net> Session<N> {
             transport,
             machine: RefCell::new(machine),
             heard: Cell::new(shard.net.now()),
+            spoke: Cell::new(false),
             lanes: RefCell::default(),
             spill: RefCell::default(),
             writer: Cell::default(),
@@ -71,6 +77,7 @@ impl<N: Net> Session<N> {
             over: Cell::new(false),
             done: Signal::default(),
         });
+        session.transport.limit_unsent(UNSENT_MAX);
         shard.net.spawn(writer::write_all(session.clone()));
         session
     }
@@ -126,10 +133,23 @@ impl<N: Net> Session<N> {
         self.wait(until, |context| self.poll_read(key, buf, context)).await
     }
 
+    /// As `read`: `None` also where there is nothing to read and somebody nudged the reader.
+    pub async fn read_heeding(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+        let poll = |context: &Context<'_>| match self.poll_read(key, buf, context) {
+            Poll::Pending if self.was_nudged(key) => Poll::Ready(None),
+            polled => polled.map(Some),
+        };
+        self.wait(until, poll).await.flatten()
+    }
+
+    fn was_nudged(&self, key: Key) -> bool {
+        self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true)
+    }
+
     /// As `read`, in a tunnel: `None` also where somebody nudged the reader.
     pub async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
         let poll = |context: &Context<'_>| {
-            if self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true) {
+            if self.was_nudged(key) {
                 return Poll::Ready(None);
             }
             self.poll_read(key, buf, context).map(Some)
@@ -137,7 +157,7 @@ impl<N: Net> Session<N> {
         self.wait(until, poll).await.flatten()
     }
 
-    /// Makes everybody who reads in a tunnel look up.
+    /// Makes everybody who reads look up.
     pub fn nudge_all(&self) {
         self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0).for_each(Lane::nudge);
     }
@@ -262,19 +282,23 @@ impl<N: Net> Session<N> {
             return Err(Cut(Come::Lost));
         }
         let mut machine = self.machine.borrow_mut();
-        if machine.output_len() >= QUEUE_MAX && !buf.is_empty() {
-            return Ok(false);
-        }
-        let bare = ending == stream::Ending::BARE;
-        if !buf.is_empty() || bare {
-            let frames = if bare { Ending::Last } else { Ending::More };
+        if !buf.is_empty() {
+            let room = self.queue_room(&machine);
+            let count = buf.len().min(room);
+            if count == 0 {
+                return Ok(false);
+            }
+            let last = ending == stream::Ending::BARE && count == buf.len();
+            let frames = if last { Ending::Last } else { Ending::More };
             let now = self.shard.net.now();
-            let taken = machine.send_data(key, buf.filled(), frames, now).map_err(|_| gone())?;
+            let taken = machine.send_data(key, &buf.filled()[..count], frames, now).map_err(|_| gone())?;
             buf.consume(taken);
+        } else if ending == stream::Ending::BARE {
+            machine.send_data(key, &[], Ending::Last, self.shard.net.now()).map_err(|_| gone())?;
         }
         if let stream::Ending::Last(trailers) = ending
             && buf.is_empty()
-            && !bare
+            && !trailers.is_empty()
         {
             let lines = |out: &mut Vec<u8>, encoder: &mut _| write::trailer_lines(out, encoder, trailers);
             machine.send_trailers(key, lines).map_err(|_| gone())?;
@@ -282,6 +306,12 @@ impl<N: Net> Session<N> {
         drop(machine);
         self.wake_writer();
         Ok(buf.is_empty())
+    }
+
+    /// How much content may be queued now. None while others wait for their turn: nobody overtakes them.
+    fn queue_room(&self, machine: &Connection) -> usize {
+        let queued = machine.output_len() + self.spill.borrow().len();
+        if machine.can_pick() { 0 } else { QUEUE_MAX.saturating_sub(queued) }
     }
 
     fn poll_sent(&self, key: Key, context: &Context<'_>) -> Poll<Result<Buf, Cut>> {

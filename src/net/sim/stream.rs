@@ -377,6 +377,10 @@ impl Stream for SimStream {
         self.incoming.pipe.borrow_mut().lose_reader();
     }
 
+    fn limit_unsent(&self, _: u32) {
+        // Pipes are small.
+    }
+
     fn peek(&self) -> Peek {
         if self.read_ended().is_some() || self.lost.get() {
             return Peek::Closed;

@@ -88,6 +88,13 @@ impl<S: Stream> Stream for Transport<S> {
         }
     }
 
+    fn limit_unsent(&self, bytes: u32) {
+        match self {
+            Transport::Plain(plain) => plain.limit_unsent(bytes),
+            Transport::Tls(tls) => tls.limit_unsent(bytes),
+        }
+    }
+
     fn peek(&self) -> Peek {
         match self {
             Transport::Plain(plain) => plain.peek(),

@@ -224,6 +224,11 @@ impl Stream for UringStream {
         }
     }
 
+    fn limit_unsent(&self, bytes: u32) {
+        // Unix sockets have no such option, and need none.
+        let _ = self.flow.socket().set_tcp_notsent_lowat(bytes);
+    }
+
     fn peek(&self) -> Peek {
         if self.flow.read.end.get() != End::Open {
             return Peek::Closed;

@@ -11,10 +11,12 @@ use crate::net::{Net, Stream};
 use crate::sim::common::Common;
 use crate::sim::h2::message::{self, Request};
 use crate::sim::h2::peer::{Manner, News, Peer};
-use crate::sim::ledger::{Ask, Outcome, Reply, Spoken};
+use crate::sim::h2::plan::{self, Plan};
+use crate::sim::ledger::{Ask, Outcome, Reply};
 use crate::sim::origin;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Trouble};
+use crate::sim::websocket;
 use crate::wire::h2::connection::{Connection, Ending};
 use crate::wire::h2::frame::{self, ErrorCode, Kind};
 use crate::wire::h2::settings;
@@ -50,7 +52,11 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
         if client.closing.get() || !peer.may_open() {
             break;
         }
-        client.begin(rng);
+        if peer.ask(|machine| machine.peer().connect_protocol) && rng.chance(scenario.talks) {
+            client.talk(rng);
+        } else {
+            client.begin(rng);
+        }
         if rng.chance(300) {
             sim.sleep_until(sim.now().after_ms(rng.below(200))).await;
         }
@@ -104,23 +110,6 @@ struct Client {
     closing: Cell<bool>,
 }
 
-/// How one exchange goes wrong by its client's doing.
-#[derive(Clone, Copy, Debug)]
-enum Plan {
-    /// It does not.
-    Whole,
-    /// It ends when so many bytes of the request's body are sent.
-    LeavesSending(u64),
-    /// It ends when so many bytes of the answer's body have come.
-    LeavesReading(u64),
-    /// It ends after so many milliseconds.
-    LeavesAfter(u64),
-    /// The request's body stops after so many bytes, and the gateway must not wait for ever.
-    StallsSending(u64),
-    /// No window ever opens, and the gateway must not wait for ever.
-    StallsReading,
-}
-
 /// One exchange.
 struct Exchange {
     client: Rc<Client>,
@@ -143,8 +132,9 @@ impl Client {
 
     /// Opens a stream and lets its exchange run.
     fn begin(self: &Rc<Self>, rng: &mut Rng) {
-        let ask = self.draw(rng);
-        let plan = self.plan(&ask, rng);
+        let scenario = &self.common.scenario;
+        let ask = plan::ask(scenario, self.peer.is_settled(), rng);
+        let plan = Plan::draw(scenario, &ask, rng);
         let id = self.common.ledger.borrow_mut().begin(ask.clone());
         let path = ask.to.path(id);
         let fields = message::request_fields(id, &ask, rng);
@@ -176,52 +166,16 @@ impl Client {
         self.sim.spawn(exchange.run());
     }
 
-    fn draw(&self, rng: &mut Rng) -> Ask {
-        let scenario = &self.common.scenario;
-        let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
-        let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
-        // A POST without content is as little idempotent as one with it.
-        let bare = with_body && rng.chance(300);
-        let length = if with_body && !bare { 1 + rng.below(scenario.body_max) } else { 0 };
-        let framing = match with_body {
-            _ if bare => Framing::Length(0),
-            false => Framing::Empty,
-            true if rng.chance(500) => Framing::Length(length),
-            true => Framing::Chunked,
-        };
-        let to = if scenario.direct || rng.chance(500) { Spoken::Two } else { Spoken::One };
-        Ask {
-            by: Spoken::Two,
-            to,
-            method,
-            length,
-            framing,
-            old: false,
-            expects: length > 0 && rng.chance(200),
-            upgrades: false,
-            last: false,
-            trailers: framing == Framing::Chunked && rng.chance(200),
-            entitled: self.peer.is_settled() || !scenario.drains_early,
-        }
-    }
-
-    fn plan(&self, ask: &Ask, rng: &mut Rng) -> Plan {
-        let scenario = &self.common.scenario;
-        if rng.chance(scenario.leaves) {
-            return match rng.below(3) {
-                0 if ask.length > 0 => Plan::LeavesSending(rng.below(ask.length + 1)),
-                1 => {
-                    let most = [5, 200, 5_000][rng.below(3) as usize];
-                    Plan::LeavesAfter(rng.below(most))
-                }
-                _ => Plan::LeavesReading(rng.below(scenario.body_max + 1)),
-            };
-        }
-        if rng.chance(scenario.stalls) {
-            let sends = ask.length > 0 && rng.chance(500);
-            return if sends { Plan::StallsSending(rng.below(ask.length)) } else { Plan::StallsReading };
-        }
-        Plan::Whole
+    /// Opens a stream and lets its WebSocket run.
+    fn talk(self: &Rc<Self>, rng: &mut Rng) {
+        let (client, rng) = (self.clone(), Rng::new(rng.next_u64()));
+        self.running.set(self.running.get() + 1);
+        let talk = websocket::client::two(self.common.clone(), self.sim.clone(), self.peer.clone(), rng);
+        self.sim.spawn(async move {
+            talk.await;
+            client.running.set(client.running.get() - 1);
+            client.peer.latch.notify();
+        });
     }
 }
 

@@ -34,6 +34,17 @@ impl Request<'_> {
     }
 }
 
+/// Appends the block of an extended CONNECT for a WebSocket (RFC 8441 section 4).
+pub fn connect(out: &mut Vec<u8>, encoder: &mut Encoder, path: &str, lines: &[(String, String)]) {
+    encoder.begin(out);
+    encoder.method(out, b"CONNECT");
+    encoder.protocol(out, b"websocket");
+    encoder.scheme(out, b"http");
+    encoder.authority(out, b"origin.test");
+    encoder.path(out, path.as_bytes());
+    fields(out, encoder, lines);
+}
+
 /// Appends an answer's block.
 pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, status: u16, lines: &[(String, String)]) {
     encoder.begin(out);
@@ -95,7 +106,7 @@ fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
     }
 }
 
-/// A request's head, with a first line as HTTP/1.1 has it and `host` among the fields.
+/// A request's head, with a first line as HTTP/1.1 has it, and `host` and `:protocol` among the fields.
 pub fn read_request(section: &Section) -> Result<Head, Trouble> {
     let pseudo = |which| pseudo(section, which);
     let (Some(method), Some(path)) = (pseudo(Pseudo::Method)?, pseudo(Pseudo::Path)?) else {
@@ -112,6 +123,9 @@ pub fn read_request(section: &Section) -> Result<Head, Trouble> {
         }
         fields.retain(|(name, _)| name != "host");
         fields.push(("host".to_owned(), authority));
+    }
+    if let Some(protocol) = pseudo(Pseudo::Protocol)? {
+        fields.push((":protocol".to_owned(), protocol));
     }
     Ok(Head { start: format!("{method} {path} HTTP/1.1"), fields })
 }

@@ -5,6 +5,8 @@
 //! that do not decode. Here that fails the run, because the gateway has no excuse for it.
 
 pub mod client;
-mod message;
+mod deed;
+pub mod message;
 pub mod origin;
-mod peer;
+pub mod peer;
+mod plan;

@@ -11,62 +11,18 @@ use crate::base::Rng;
 use crate::net::Net;
 use crate::net::sim::{Sim, SimStream};
 use crate::sim::common::Common;
+use crate::sim::h2::deed::Deed;
 use crate::sim::h2::message;
 use crate::sim::h2::peer::{Manner, News, Peer};
 use crate::sim::ledger::{Ask, Ledger, Reply};
 use crate::sim::origin::recognise;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Trouble};
-use crate::wire::h2::connection::{Connection, Ending};
+use crate::sim::websocket;
+use crate::wire::h2::connection::{self, Connection, Ending};
 use crate::wire::h2::frame::{self, ErrorCode, Kind};
 use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::stream::Key;
-
-/// What an origin does with one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
-    /// Reads it, answers it.
-    Right,
-    /// Answers while it reads it.
-    Duplex,
-    /// Answers before it has read the body, then reads the rest.
-    Early,
-    /// Answers before it has read the body, then tells the client to stop (RFC 9113 section 8.1).
-    EarlyReset,
-    /// Resets instead of answering.
-    Reset,
-    /// Ends the connection instead of answering.
-    Close,
-    /// Breaks the connection instead of answering.
-    Abort,
-    /// Never answers.
-    Silent,
-    /// Breaks off within the answer's body: the stream, or the connection.
-    BreakOff,
-    /// Answers with a head that is none.
-    Nonsense,
-    /// Breaks a rule of the whole connection.
-    Violation,
-    /// Answers 503, which the route tries again.
-    Unavailable,
-    /// Says GOAWAY and names an earlier stream as its last.
-    Disown,
-}
-
-const MISDEEDS: [Deed; 12] = [
-    Deed::EarlyReset,
-    Deed::Reset,
-    Deed::Reset,
-    Deed::Reset,
-    Deed::Close,
-    Deed::Abort,
-    Deed::Silent,
-    Deed::BreakOff,
-    Deed::Nonsense,
-    Deed::Violation,
-    Deed::Unavailable,
-    Deed::Disown,
-];
 
 /// One connection.
 struct Served {
@@ -100,7 +56,7 @@ pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimSt
         patience: scenario.patience(),
         calm: common.demands.all_answered,
     };
-    let config = Rc::new(scenario.http2(&mut rng));
+    let config = Rc::new(connection::Config { connect_protocol: true, ..scenario.http2(&mut rng) });
     let peer = Peer::start(&sim, stream, Connection::server(config, sim.now()), manner);
     let served = Rc::new(Served {
         common: common.clone(),
@@ -151,6 +107,9 @@ impl Served {
 
     async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), Trouble> {
         let News::Head(head, ending) = self.peer.hear(key).await? else { return Err(Trouble::Reset) };
+        if let Some(id) = websocket::origin::offered(&head) {
+            return self.talk(id, key, &head, &mut rng).await;
+        }
         let framing = head.framing(if ending == Ending::Last { Framing::Empty } else { Framing::Chunked })?;
         let (id, ask, framing) = recognise(&self.common, &head, framing)?;
         if key.id() > self.last.get() {
@@ -160,7 +119,7 @@ impl Served {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
-        let deed = match self.deed(framing, &mut rng) {
+        let deed = match Deed::draw(&self.common.scenario, framing, &mut rng) {
             Deed::Disown if key.id() < self.highest.get() || self.going.get() => Deed::Reset,
             deed => deed,
         };
@@ -173,6 +132,28 @@ impl Served {
         let tag = Tag { exchange: id, attempt };
         let exchange = Exchange { served: self, key, tag, ask, rng: RefCell::new(rng) };
         exchange.run(deed, framing, &head).await
+    }
+
+    /// Takes the offer of a WebSocket, or refuses it as any stream.
+    async fn talk(&self, id: u64, key: Key, head: &Head, rng: &mut Rng) -> Result<(), Trouble> {
+        let Served { common, sim, peer, .. } = self;
+        let borne = !common.demands.all_answered || common.talks.borrow().refusals(id) < REFUSALS_BORNE;
+        let refuses = borne && rng.chance(common.scenario.refusals);
+        let uncovered = key.id() > self.last.get();
+        if refuses || uncovered {
+            common.talks.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
+        }
+        if uncovered {
+            while !matches!(peer.hear(key).await?, News::Lost | News::Reset(_)) {}
+            return Ok(());
+        }
+        if refuses {
+            peer.reset(key, ErrorCode::RefusedStream);
+            return Ok(());
+        }
+        self.highest.set(key.id().max(self.highest.get()));
+        websocket::origin::two(common, sim, peer, key, head, rng).await;
+        Ok(())
     }
 
     /// Writes something down. Fails the run where a rule of the ledger is broken.
@@ -188,22 +169,6 @@ impl Served {
             return Ok(false);
         }
         self.tell(|ledger| ledger.refuse(id)).map(|_| true)
-    }
-
-    fn deed(&self, framing: Framing, rng: &mut Rng) -> Deed {
-        let scenario = &self.common.scenario;
-        if rng.chance(scenario.misdeeds) {
-            let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
-            // Without a gateway nobody would give up on it, or keep it from the client.
-            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense | Deed::Violation | Deed::Disown);
-            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
-        }
-        let early = framing != Framing::Empty && !self.common.demands.all_answered && rng.chance(50);
-        match early {
-            true => Deed::Early,
-            false if framing != Framing::Empty && rng.chance(200) => Deed::Duplex,
-            false => Deed::Right,
-        }
     }
 
     /// Names the stream before this one as the last. What runs below it goes on, or is cut.

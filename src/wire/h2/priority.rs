@@ -26,7 +26,12 @@ impl Priority {
     /// Reads a `priority` field or the value of a PRIORITY_UPDATE: a dictionary of RFC 8941. What is unknown or out of
     /// range is ignored, as RFC 9218 section 4 asks.
     pub fn parse(value: &[u8]) -> Priority {
-        let mut priority = Priority::default();
+        Priority::default().updated(value)
+    }
+
+    /// What becomes of it by a value that speaks after it: what that does not name stays (RFC 9218 section 8).
+    pub fn updated(self, value: &[u8]) -> Priority {
+        let mut priority = self;
         for member in members(value) {
             let name_and_value = member.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
             match name_and_value {
@@ -81,6 +86,13 @@ impl Scheduler {
             None => self.ready.push(Ready { key, urgency: priority.urgency, pass }),
         }
         pass
+    }
+
+    /// Changes the urgency of a stream, where it is there.
+    pub fn hurry(&mut self, key: Key, priority: Priority) {
+        if let Some(ready) = self.ready.iter_mut().find(|ready| ready.key == key) {
+            ready.urgency = priority.urgency;
+        }
     }
 
     /// Takes out the stream that should send next among those that `may` send.
@@ -152,6 +164,11 @@ mod tests {
         ] {
             assert_eq!(Priority::parse(value), expected, "{}", value.escape_ascii());
         }
+        for (value, expected) in
+            [(&b""[..], of(1, true)), (b"u=6", of(6, true)), (b"i=?0", of(1, false)), (b"u=3, i=?0", of(3, false))]
+        {
+            assert_eq!(of(1, true).updated(value), expected, "{}", value.escape_ascii());
+        }
     }
 
     /// Serves streams, all of which always have more, for `rounds` frames of 1 000 bytes; the bytes of each.
@@ -177,6 +194,16 @@ mod tests {
         assert_eq!(served(&[of(4, true), of(3, true)], 10), [0, 10_000]);
         assert_eq!(served(&[of(3, true), of(3, true)], 10), [5_000, 5_000]);
         assert_eq!(served(&[of(3, true), of(3, false)], 50), [10_000, 40_000]);
+    }
+
+    #[test]
+    fn who_waits_may_become_urgent() {
+        let mut scheduler = Scheduler::default();
+        let (first, second) = (Key::new(1, 0), Key::new(3, 1));
+        scheduler.offer(first, of(3, true), 0);
+        scheduler.offer(second, of(7, true), 0);
+        scheduler.hurry(second, of(0, true));
+        assert_eq!([scheduler.pick(|_| true), scheduler.pick(|_| true)], [Some(second), Some(first)]);
     }
 
     #[test]

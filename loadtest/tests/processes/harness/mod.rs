@@ -11,6 +11,7 @@ pub mod load;
 pub mod message;
 pub mod origin;
 pub mod reader;
+pub mod recording;
 pub mod strict;
 pub mod tool;
 

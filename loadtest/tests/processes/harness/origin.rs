@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -83,6 +84,25 @@ impl Origin {
                 peer.send(answer(&request));
             }
         })
+    }
+
+    /// An origin that answers with three events. Each is sent only when the one before it was seen, which whoever sees
+    /// it says through the channel: a gateway that gathers would wait for ever.
+    pub fn events() -> (Origin, Sender<()>) {
+        let (seen, sees) = channel::<()>();
+        let sees = Mutex::new(sees);
+        let origin = Origin::with(move |peer| {
+            peer.request()?;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+            for number in 0..3 {
+                peer.send(format!("9\r\ndata: {number}\n\n\r\n"));
+                let seen = sees.lock().expect("a lock").recv_timeout(PATIENCE);
+                assert!(seen.is_ok(), "event {number} did not arrive");
+            }
+            peer.send("0\r\n\r\n");
+            Ok(())
+        });
+        (origin, seen)
     }
 
     /// An origin that answers 200 with the request's content.

@@ -89,6 +89,23 @@ pub fn python() -> PathBuf {
     target.join("venv/bin/python")
 }
 
+/// The folder of the packages of npm that the tests need.
+pub fn node_modules() -> PathBuf {
+    if let Some(path) = std::env::var_os("TURNPIKE_NODE_MODULES") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("a test has a path");
+    let target = own.ancestors().nth(3).expect("a test lies in target");
+    target.join("tools/node/node_modules")
+}
+
+/// Runs one of the Node programs beside the tests.
+pub fn node(name: &str, arguments: &[&str]) -> Output {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/node").join(name);
+    let modules = format!("NODE_PATH={}", node_modules().display());
+    run("env", &[&[&*modules, "node", program.to_str().expect("a path")], arguments].concat())
+}
+
 /// One of the Python programs beside the tests.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/python").join(name)
@@ -122,6 +139,11 @@ impl Nginx {
     /// As `start_tls`, with HTTP/2 by ALPN.
     pub fn start_http2(server: &str) -> Nginx {
         Nginx::listening("ssl http2", server)
+    }
+
+    /// HTTP/2 alone, by prior knowledge.
+    pub fn start_prior(server: &str) -> Nginx {
+        Nginx::listening("http2", server)
     }
 
     fn listening(how: &str, server: &str) -> Nginx {

@@ -46,6 +46,72 @@ def batches(make, count, size=50):
         yield b"".join(make(at) for at in range(start, start + size))
 
 
+# One frame again and again: how each is made, how many there are, and how many go into one write.
+MANY = {
+    "made_you_reset_zero_increment": (
+        lambda wire, at: wire.request(2 * at + 1, "/never", "POST", end=False)
+        + frame(WINDOW_UPDATE, 0, 2 * at + 1, number(0)),
+        2_000, 50,
+    ),
+    "made_you_reset_overflow": (
+        lambda wire, at: wire.request(2 * at + 1, "/never", "POST", end=False)
+        + frame(WINDOW_UPDATE, 0, 2 * at + 1, number(0x7FFF_FFFF)),
+        2_000, 50,
+    ),
+    "made_you_reset_data_behind_the_end": (
+        lambda wire, at: wire.request(2 * at + 1, "/never") + frame(DATA, 0, 2 * at + 1, b"behind the end, twenty"),
+        2_000, 50,
+    ),
+    "made_you_reset_priority_length": (
+        lambda wire, at: wire.request(2 * at + 1, "/never") + frame(PRIORITY, 0, 2 * at + 1, b"123"),
+        2_000, 50,
+    ),
+    "made_you_reset_malformed_heads": (
+        lambda wire, at: wire.request(2 * at + 1, "/", more=[("Upper", "case")]),
+        2_000, 50,
+    ),
+    "settings_frames": (lambda wire, at: settings(window=65_535 + at % 2), 2_000, 10),
+    "settings_acknowledged_too_often": (lambda wire, _: frame(SETTINGS, ACK), 2_000, 10),
+    "ping_frames": (lambda wire, at: frame(PING, 0, 0, struct.pack(">Q", at)), 4_000, 50),
+    "ping_answers_to_nothing": (lambda wire, at: frame(PING, ACK, 0, struct.pack(">Q", at)), 4_000, 50),
+    "window_updates_of_one": (lambda wire, _: frame(WINDOW_UPDATE, 0, 0, number(1)), 40_000, 500),
+    "priority_updates": (lambda wire, at: frame(PRIORITY_UPDATE, 0, 0, number(2 * at + 1) + b"u=1"), 4_000, 50),
+    "unknown_frames": (lambda wire, _: frame(0xBE, 0, 0, b"?"), 60_000, 500),
+    "goaway_frames": (lambda wire, _: frame(GOAWAY, 0, 0, number(0) + number(0)), 60_000, 500),
+}
+
+# A rule is broken at once.
+BROKEN = {
+    "block_of_garbage": lambda wire: [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff" * 40)],
+    "even_stream": lambda wire: [wire.request(2, "/")],
+    "stream_zero": lambda wire: [wire.request(0, "/")],
+    "lower_stream": lambda wire: [wire.request(9, "/never"), wire.request(7, "/never")],
+    "data_on_idle_stream": lambda wire: [frame(DATA, 0, 5, b"x")],
+    "push": lambda wire: [frame(PUSH_PROMISE, END_HEADERS, 1, number(2) + wire.head([(":method", "GET")]))],
+    "connection_window_overflow": lambda wire: [frame(WINDOW_UPDATE, 0, 0, number(0x7FFF_FFFF))] * 2,
+    "something_within_a_block": lambda wire: [
+        frame(HEADERS, END_STREAM, 1, wire.head([(":method", "GET")])), frame(PING, 0, 0, bytes(8)),
+    ],
+    "wrong_setting": lambda wire: [settings(window=0x8000_0000)],
+    "settings_of_a_wrong_length": lambda wire: [frame(SETTINGS, 0, 0, b"12345")],
+}
+
+
+def table(name):
+    """The case of a row of the tables."""
+    def run(address):
+        wire = opened(address)
+        return floods(wire, BROKEN[name](wire) if name in BROKEN else repeated(wire, *MANY[name]))
+    return run
+
+
+def repeated(wire, make, count, size):
+    return batches(lambda at: make(wire, at), count, size)
+
+
+cases.update({name: table(name) for name in [*MANY, *BROKEN]})
+
+
 # Streams that come and go.
 
 
@@ -55,40 +121,6 @@ def rapid_reset(address):
     cancel = number(8)
     return floods(wire, batches(
         lambda at: wire.request(2 * at + 1, "/never") + frame(RST_STREAM, 0, 2 * at + 1, cancel), 2_000))
-
-
-@case
-def made_you_reset_zero_increment(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: wire.request(2 * at + 1, "/never", "POST", end=False)
-                                + frame(WINDOW_UPDATE, 0, 2 * at + 1, number(0)), 2_000))
-
-
-@case
-def made_you_reset_overflow(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: wire.request(2 * at + 1, "/never", "POST", end=False)
-                                + frame(WINDOW_UPDATE, 0, 2 * at + 1, number(0x7FFF_FFFF)), 2_000))
-
-
-@case
-def made_you_reset_data_behind_the_end(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: wire.request(2 * at + 1, "/never")
-                                + frame(DATA, 0, 2 * at + 1, b"behind the end, twenty"), 2_000))
-
-
-@case
-def made_you_reset_priority_length(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: wire.request(2 * at + 1, "/never")
-                                + frame(PRIORITY, 0, 2 * at + 1, b"123"), 2_000))
-
-
-@case
-def made_you_reset_malformed_heads(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: wire.request(2 * at + 1, "/", more=[("Upper", "case")]), 2_000))
 
 
 @case
@@ -151,12 +183,6 @@ def large_header_lists(address):
 
 
 @case
-def block_of_garbage(address):
-    wire = opened(address)
-    return floods(wire, [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff" * 40)])
-
-
-@case
 def block_that_never_ends(address):
     wire = opened(address)
     wire.send(frame(HEADERS, END_STREAM, 1, wire.head([(":method", "GET")])))
@@ -164,36 +190,6 @@ def block_that_never_ends(address):
 
 
 # Frames about the connection.
-
-
-@case
-def settings_frames(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: settings(window=65_535 + at % 2), 2_000, 10))
-
-
-@case
-def settings_acknowledged_too_often(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda _: frame(SETTINGS, ACK), 2_000, 10))
-
-
-@case
-def ping_frames(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: frame(PING, 0, 0, struct.pack(">Q", at)), 4_000))
-
-
-@case
-def ping_answers_to_nothing(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: frame(PING, ACK, 0, struct.pack(">Q", at)), 4_000))
-
-
-@case
-def window_updates_of_one(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda _: frame(WINDOW_UPDATE, 0, 0, number(1)), 40_000, 500))
 
 
 @case
@@ -211,28 +207,10 @@ def priority_frames(address):
 
 
 @case
-def priority_updates(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda at: frame(PRIORITY_UPDATE, 0, 0, number(2 * at + 1) + b"u=1"), 4_000))
-
-
-@case
-def unknown_frames(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda _: frame(0xBE, 0, 0, b"?"), 60_000, 500))
-
-
-@case
 def resets_of_nothing(address):
     wire = opened(address)
     wire.send(wire.request(1, "/") + frame(RST_STREAM, 0, 1, number(8)))
     return floods(wire, batches(lambda _: frame(RST_STREAM, 0, 1, number(8)), 60_000, 500))
-
-
-@case
-def goaway_frames(address):
-    wire = opened(address)
-    return floods(wire, batches(lambda _: frame(GOAWAY, 0, 0, number(0) + number(0)), 60_000, 500))
 
 
 @case
@@ -289,24 +267,6 @@ def crumbs(address):
 
 
 @case
-def even_stream(address):
-    wire = opened(address)
-    return floods(wire, [wire.request(2, "/")])
-
-
-@case
-def stream_zero(address):
-    wire = opened(address)
-    return floods(wire, [wire.request(0, "/")])
-
-
-@case
-def lower_stream(address):
-    wire = opened(address)
-    return floods(wire, [wire.request(9, "/never"), wire.request(7, "/never")])
-
-
-@case
 def last_stream_and_one_more(address):
     wire = opened(address)
     wire.send(wire.request(0x7FFF_FFFF, "/"))
@@ -318,23 +278,11 @@ def last_stream_and_one_more(address):
 
 
 @case
-def data_on_idle_stream(address):
-    wire = opened(address)
-    return floods(wire, [frame(DATA, 0, 5, b"x")])
-
-
-@case
 def data_behind_a_whole_exchange(address):
     wire = opened(address)
     wire.send(wire.request(1, "/"))
     wire.wait(1)
     return floods(wire, [frame(DATA, 0, 1, b"x" * 100)])
-
-
-@case
-def push(address):
-    wire = opened(address)
-    return floods(wire, [frame(PUSH_PROMISE, END_HEADERS, 1, number(2) + wire.head([(":method", "GET")]))])
 
 
 @case
@@ -361,30 +309,6 @@ def content_above_the_window_of_the_connection(address):
         wire.send(wire.request(2 * at + 1, "/deaf", "POST", end=False))
         wire.send(*(frame(DATA, 0, 2 * at + 1, bytes(16_384)) for _ in range(15)))
     return floods(wire, [])
-
-
-@case
-def connection_window_overflow(address):
-    wire = opened(address)
-    return floods(wire, [frame(WINDOW_UPDATE, 0, 0, number(0x7FFF_FFFF))] * 2)
-
-
-@case
-def something_within_a_block(address):
-    wire = opened(address)
-    return floods(wire, [frame(HEADERS, END_STREAM, 1, wire.head([(":method", "GET")])), frame(PING, 0, 0, bytes(8))])
-
-
-@case
-def wrong_setting(address):
-    wire = opened(address)
-    return floods(wire, [settings(window=0x8000_0000)])
-
-
-@case
-def settings_of_a_wrong_length(address):
-    wire = opened(address)
-    return floods(wire, [frame(SETTINGS, 0, 0, b"12345")])
 
 
 @case

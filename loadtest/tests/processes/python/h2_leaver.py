@@ -9,14 +9,17 @@ Asks for PATH, says `"asked"`, and then answers each line (JSON) on standard inp
     "upload"  sends content to /deaf for as long as there is window; how much
     "answer"  waits for the first answer; its status
     "come"    waits for more content of the first answer; all of it so far, as text
+    "frames"  how many DATA frames of content came
     "end"     waits for the end of the connection; `goaway` and `closed`
     "part"    sends the head and a part of the content of a POST to PATH; `"reset"` is then about this one
+    ["part", PATH]  the same with another path
+    "rest"    ends that POST with some more content; its status and the length of its answer
     "leave"   closes the connection"""
 
 import json
 import sys
 
-from h2_wire import ACK, DATA, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, frame, number, settings
+from h2_wire import ACK, DATA, END_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, frame, number, settings
 
 
 class Leaver:
@@ -36,12 +39,19 @@ class Leaver:
 
     def act(self, what):
         wire = self.wire
+        if isinstance(what, list):
+            _, self.path = what
+            return self.act("part")
         if what == "reset":
             wire.send(frame(RST_STREAM, 0, self.victim, number(8)))
             return "reset"
         if what == "part":
             self.victim = self.ask(self.path, "POST", end=False)
             return wire.send(frame(DATA, 0, self.victim, bytes(1_000)))
+        if what == "rest":
+            wire.send(frame(DATA, END_STREAM, self.victim, bytes(500)))
+            stream = wire.wait(self.victim)
+            return [stream.status, len(stream.body)]
         if what == "ask":
             return wire.wait(self.ask("/here")).status
         if what == "answer":
@@ -50,6 +60,8 @@ class Leaver:
             had = len(wire.of(1).body)
             wire.pump(5, lambda: len(wire.of(1).body) > had or wire.of(1).over)
             return bytes(wire.of(1).body).decode("latin-1")
+        if what == "frames":
+            return sum(kind == DATA and length > 0 for kind, _, _, length in wire.frames)
         if what == "end":
             wire.polite = True
             wire.pump(10, lambda: wire.closed)

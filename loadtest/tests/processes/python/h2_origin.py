@@ -8,6 +8,7 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /hints         103 twice, then 200
     /continue      100, and what comes then is sent back
     /refuse        REFUSED_STREAM for the first stream of the process, 200 behind it
+    /decline/N     REFUSED_STREAM for the first such stream of the process, when N bytes of content came; /echo behind it
     /leave         GOAWAY that does not cover the first such stream of the process; a later one is answered
     /retire        the answer, and GOAWAY that covers it
     /reset         the head and 10 000 bytes, then RST_STREAM
@@ -16,6 +17,8 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /deaf          nothing, and what is sent to it is never given back to the window
     /slow/N        200 after N milliseconds
     /fields        the fields as JSON
+    /urgent/N      as /bytes/N, with `priority: u=0`
+    /events        a head, and one event for each request to /emit on the same connection
 """
 
 import hashlib
@@ -31,13 +34,14 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated, DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived, WindowUpdated,
+    ConnectionTerminated, DataReceived, PingReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived,
+    WindowUpdated,
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from hyperframe.frame import GoAwayFrame
 
 lock = threading.Lock()
-once = {"refuse": False, "leave": False}
+once = {"refuse": False, "leave": False, "decline": False}
 
 
 def say(**values):
@@ -66,7 +70,7 @@ class Request:
     def take(self, piece):
         self.length += len(piece)
         self.digest.update(piece)
-        if self.path == "/echo" or self.path == "/continue":
+        if self.path in ("/echo", "/continue") or self.path.startswith("/decline/"):
             self.kept += piece
 
 
@@ -75,7 +79,7 @@ class Peer:
         self.line, self.number, self.requests, self.later = line, number, {}, queue.Queue()
         config = H2Configuration(client_side=False, header_encoding=None, validate_inbound_headers=True)
         self.h2 = H2Connection(config)
-        self.over = False
+        self.over, self.listeners, self.emitted = False, [], 0
 
     def run(self):
         self.h2.initiate_connection()
@@ -132,6 +136,7 @@ class Peer:
                 if request.path == "/deaf":
                     say(event="data", length=request.length)
                     return
+                self.decline(stream, request)
             self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
         elif isinstance(event, TrailersReceived):
             self.requests[stream].trailers = event.headers
@@ -149,6 +154,8 @@ class Peer:
             say(event="reset", connection=self.number, stream=stream, code=int(event.error_code))
         elif isinstance(event, ConnectionTerminated):
             say(event="goaway", connection=self.number, code=int(event.error_code))
+        elif isinstance(event, PingReceived):
+            say(event="ping", connection=self.number)
         elif isinstance(event, WindowUpdated):
             pass
 
@@ -163,11 +170,25 @@ class Peer:
             self.requests.clear()
             self.leave(max(stream - 2, 0))
             self.over = True
+        self.decline(stream, request)
+
+    def decline(self, stream, request):
+        if request.path.startswith("/decline/") and request.length >= int(request.path[9:]) and first("decline"):
+            self.requests.pop(stream)
+            self.h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
 
     def answer(self, stream, request):
         kind, _, rest = request.path[1:].partition("/")
         if kind in ("never", "deaf"):
             return
+        if kind == "events":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-type", "text/event-stream")])
+            self.listeners.append(stream)
+            return
+        if kind == "emit":
+            for listener in self.listeners:
+                self.h2.send_data(listener, f"data: {self.emitted}\n\n".encode())
+            self.emitted += 1
         if kind == "slow":
             self.later.put((time.monotonic() + int(rest) / 1000, stream))
             return
@@ -188,13 +209,13 @@ class Peer:
             fields = [(":status", rest), ("etag", '"x"')]
             self.h2.send_headers(stream, fields, end_stream=True)
             return
-        if kind in ("echo", "continue"):
+        if kind in ("echo", "continue", "decline"):
             content = bytes(request.kept)
             request.out_trailers = request.trailers
-        elif kind == "bytes":
+        elif kind in ("bytes", "urgent"):
             content = bytes(range(251)) * (int(rest) // 251 + 1)
             content = content[:int(rest)]
-            fields.append(("content-length", rest))
+            fields += [("content-length", rest)] + [("priority", "u=0")] * (kind == "urgent")
         elif kind == "fields":
             content = json.dumps(texts(request.fields)).encode()
         else:

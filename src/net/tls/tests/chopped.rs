@@ -59,6 +59,10 @@ impl<S: Stream> Stream for Chopped<S> {
         self.inner.abort();
     }
 
+    fn limit_unsent(&self, bytes: u32) {
+        self.inner.limit_unsent(bytes);
+    }
+
     fn peek(&self) -> Peek {
         self.inner.peek()
     }

@@ -3,6 +3,8 @@
 //! A block is decoded whatever becomes of its stream, so that compression stays in step (section 4.3).
 
 use crate::base::{Tick, limits};
+use crate::wire::field::Known;
+use crate::wire::h2::Section;
 use crate::wire::h2::connection::read::Step;
 use crate::wire::h2::connection::{Connection, ConnectionError, Ending, Event, Going, Role};
 use crate::wire::h2::flood::Flood;
@@ -154,10 +156,10 @@ impl Connection {
 
     /// What the request's `priority` field says (RFC 9218 section 5).
     fn priority_field(&self) -> Priority {
-        let bytes = &self.section.bytes;
-        let mut fields = self.section.fields.list.iter();
-        let found = fields.find(|field| field.name.len() == NAME.len() && field.name.of(bytes) == NAME);
-        found.map_or(Priority::default(), |field| Priority::parse(field.value.of(bytes)))
+        let Section { fields, bytes, .. } = &self.section;
+        // That the fields are listed by name, too, the judgement of the head says only later.
+        let values = fields.list.iter().filter(|field| field.known == Known::Priority);
+        values.fold(Priority::default(), |priority, field| priority.updated(field.value.of(bytes)))
     }
 
     /// A response, or trailers.
@@ -216,8 +218,6 @@ impl Connection {
         }
     }
 }
-
-const NAME: &[u8] = b"priority";
 
 /// The fragment in a HEADERS payload, without padding and the deprecated priority.
 fn strip(header: FrameHeader, payload: &[u8]) -> Result<&[u8], (ErrorCode, &'static str)> {

@@ -214,6 +214,7 @@ impl Connection {
     pub fn prioritise(&mut self, key: Key, priority: Priority) {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.priority = priority;
+            self.scheduler.hurry(key, priority);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::wire::h2::hpack::names::{Name, Policy};
 use crate::wire::h2::hpack::{ENTRY_OVERHEAD, Mark, TABLE_BYTES, integer, statics};
 use crate::wire::h2::huffman;
 
-/// Fields that were sent once, by hash: a second time they get a place in the table.
+/// Fields that were sent once, by half of a hash: a second time they get a place in the table.
 const RECENT: usize = 64;
 
 /// A cookie shorter than this is marked as never to be indexed: it could be guessed (RFC 7541 section 7.1.3).
@@ -27,7 +27,7 @@ const SHORT_STRING: usize = 126;
 #[derive(Clone, Debug)]
 pub struct Encoder {
     lookup: Lookup,
-    recent: [u32; RECENT],
+    recent: [u16; RECENT],
     /// A change of the table's size that the next block must begin with: the least it was in between, and what it is.
     update: Option<(usize, usize)>,
     scratch: Vec<u8>,
@@ -228,7 +228,8 @@ impl Encoder {
             Policy::Index => fits,
             Policy::Repeated => {
                 let hash = chain.hash(value);
-                fits && std::mem::replace(&mut self.recent[hash as usize % RECENT], hash) == hash
+                let upper = (hash >> 16) as u16;
+                fits && std::mem::replace(&mut self.recent[hash as usize % RECENT], upper) == upper
             }
             Policy::Plain | Policy::Never => false,
         }

@@ -112,6 +112,7 @@ const fn policy(known: Known) -> Policy {
         | Known::XForwardedHost
         | Known::XForwardedPort
         | Known::Te
+        | Known::Priority
         | Known::Trailer
         | Known::Vary
         | Known::Server

@@ -1,0 +1,69 @@
+//! What an origin of HTTP/2 does with one request.
+
+use crate::base::Rng;
+use crate::sim::scenario::{Mood, Scenario};
+use crate::sim::talk::Framing;
+
+/// What an origin does with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Reads it, answers it.
+    Right,
+    /// Answers while it reads it.
+    Duplex,
+    /// Answers before it has read the body, then reads the rest.
+    Early,
+    /// Answers before it has read the body, then tells the client to stop (RFC 9113 section 8.1).
+    EarlyReset,
+    /// Resets instead of answering.
+    Reset,
+    /// Ends the connection instead of answering.
+    Close,
+    /// Breaks the connection instead of answering.
+    Abort,
+    /// Never answers.
+    Silent,
+    /// Breaks off within the answer's body: the stream, or the connection.
+    BreakOff,
+    /// Answers with a head that is none.
+    Nonsense,
+    /// Breaks a rule of the whole connection.
+    Violation,
+    /// Answers 503, which the route tries again.
+    Unavailable,
+    /// Says GOAWAY and names an earlier stream as its last.
+    Disown,
+}
+
+const MISDEEDS: [Deed; 12] = [
+    Deed::EarlyReset,
+    Deed::Reset,
+    Deed::Reset,
+    Deed::Reset,
+    Deed::Close,
+    Deed::Abort,
+    Deed::Silent,
+    Deed::BreakOff,
+    Deed::Nonsense,
+    Deed::Violation,
+    Deed::Unavailable,
+    Deed::Disown,
+];
+
+impl Deed {
+    /// What is done with a request whose body has this framing.
+    pub fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Deed {
+        if rng.chance(scenario.misdeeds) {
+            let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
+            // Without a gateway nobody would give up on it, or keep it from the client.
+            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense | Deed::Violation | Deed::Disown);
+            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
+        }
+        let early = framing != Framing::Empty && scenario.mood == Mood::Wild && rng.chance(50);
+        match early {
+            true => Deed::Early,
+            false if framing != Framing::Empty && rng.chance(200) => Deed::Duplex,
+            false => Deed::Right,
+        }
+    }
+}

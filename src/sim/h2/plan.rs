@@ -1,0 +1,74 @@
+//! What a client of HTTP/2 asks on one stream, and how that goes wrong by its own doing.
+
+use crate::base::Rng;
+use crate::sim::ledger::{Ask, Spoken};
+use crate::sim::scenario::Scenario;
+use crate::sim::talk::Framing;
+
+/// How one exchange goes wrong by its client's doing.
+#[derive(Clone, Copy, Debug)]
+pub enum Plan {
+    /// It does not.
+    Whole,
+    /// It ends when so many bytes of the request's body are sent.
+    LeavesSending(u64),
+    /// It ends when so many bytes of the answer's body have come.
+    LeavesReading(u64),
+    /// It ends after so many milliseconds.
+    LeavesAfter(u64),
+    /// The request's body stops after so many bytes, and the gateway must not wait for ever.
+    StallsSending(u64),
+    /// No window ever opens, and the gateway must not wait for ever.
+    StallsReading,
+}
+
+impl Plan {
+    /// What becomes of `ask` by its client.
+    pub fn draw(scenario: &Scenario, ask: &Ask, rng: &mut Rng) -> Plan {
+        if rng.chance(scenario.leaves) {
+            return match rng.below(3) {
+                0 if ask.length > 0 => Plan::LeavesSending(rng.below(ask.length + 1)),
+                1 => {
+                    let most = [5, 200, 5_000][rng.below(3) as usize];
+                    Plan::LeavesAfter(rng.below(most))
+                }
+                _ => Plan::LeavesReading(rng.below(scenario.body_max + 1)),
+            };
+        }
+        if rng.chance(scenario.stalls) {
+            let sends = ask.length > 0 && rng.chance(500);
+            return if sends { Plan::StallsSending(rng.below(ask.length)) } else { Plan::StallsReading };
+        }
+        Plan::Whole
+    }
+}
+
+/// What a client asks on a stream. `settled` where it knows the gateway's settings.
+// tidy(bool): it is what the connection says of itself.
+pub fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
+    let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
+    let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
+    // A POST without content is as little idempotent as one with it.
+    let bare = with_body && rng.chance(300);
+    let length = if with_body && !bare { 1 + rng.below(scenario.body_max) } else { 0 };
+    let framing = match with_body {
+        _ if bare => Framing::Length(0),
+        false => Framing::Empty,
+        true if rng.chance(500) => Framing::Length(length),
+        true => Framing::Chunked,
+    };
+    let to = if scenario.direct || rng.chance(500) { Spoken::Two } else { Spoken::One };
+    Ask {
+        by: Spoken::Two,
+        to,
+        method,
+        length,
+        framing,
+        old: false,
+        expects: length > 0 && rng.chance(200),
+        upgrades: false,
+        last: false,
+        trailers: framing == Framing::Chunked && rng.chance(200),
+        entitled: settled || !scenario.drains_early,
+    }
+}

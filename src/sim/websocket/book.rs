@@ -1,0 +1,468 @@
+//! What was really said on every WebSocket, as both ends write it down, and the rules that it must keep.
+//!
+//! An end writes each frame down before its first byte leaves, so the other end knows what must come. A rule that is
+//! broken comes back as text; whoever called fails the run with it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use crate::base::Tick;
+use crate::sim::ledger::Spoken;
+use crate::sim::websocket::frames::Frame;
+use crate::sim::websocket::{Limits, Side};
+
+/// The path of a WebSocket to origins that speak `spoken`.
+pub fn path(spoken: Spoken, id: impl Display) -> String {
+    format!("/talk/{}/{id}", spoken.upstream())
+}
+
+/// The WebSocket that a path names.
+pub fn exchange_of(path: &str) -> Option<u64> {
+    let rest = path.strip_prefix("/talk/one/").or_else(|| path.strip_prefix("/talk/two/"))?;
+    rest.parse().ok()
+}
+
+/// A frame that an end began to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its header.
+    pub frame: Frame,
+    /// Payload of a control frame.
+    pub text: Vec<u8>,
+    /// The gateway must not let any byte of it pass.
+    pub offends: Option<Offence>,
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// Its message is larger than allowed.
+    Size,
+    /// It breaks a rule of RFC 6455.
+    Rule,
+}
+
+/// How an end heard the other for the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A farewell, of the other end or of the gateway, and then nothing.
+    Farewell,
+    /// An end in order, but without a farewell, between two frames.
+    Bare,
+    /// An end within a frame, or a broken connection.
+    Cut,
+}
+
+/// One end of one try.
+#[derive(Clone, Debug, Default)]
+struct Voice {
+    said: Vec<Said>,
+    /// It ended without a farewell, or broke off.
+    half_closes: bool,
+    /// It does not do what ends do: it neither says anything nor answers pings.
+    dumb: bool,
+}
+
+impl Voice {
+    fn offends(&self) -> Option<Offence> {
+        self.said.iter().find_map(|said| said.offends)
+    }
+}
+
+/// One time that an offer reached an origin.
+#[derive(Debug, Default)]
+struct Try {
+    /// When the origin began to answer that it switches.
+    answered: Option<Tick>,
+    /// When its client heard that.
+    opened: Option<Tick>,
+    /// When either end last gave bytes to the network.
+    spoke: Option<Tick>,
+    /// The longest time in which neither did.
+    quiet_ms: u64,
+    wrong_proof: bool,
+    voices: [Voice; 2],
+}
+
+#[derive(Debug)]
+struct Talk {
+    by: Spoken,
+    to: Spoken,
+    tries: Vec<Try>,
+    refusals: u32,
+    outcome: Option<Outcome>,
+    logged: Vec<u64>,
+}
+
+/// How an offer ended for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It became a WebSocket, which is over.
+    Talked,
+    /// The gateway, or an origin, answered with this instead.
+    Refused(u16),
+    /// The connection broke before an answer.
+    Broken,
+    /// The gateway said that it did not look at it.
+    Unserved,
+}
+
+/// Counts of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Offers.
+    pub offers: u64,
+    /// WebSockets, by versions: of the client, then of the origin.
+    pub opened_by: [[u64; 2]; 2],
+    /// Frames that arrived at the other end.
+    pub frames: u64,
+    /// Farewells of the gateway, by what they said.
+    pub farewells: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Tally) {
+        self.offers += other.offers;
+        self.frames += other.frames;
+        for (sum, count) in self.opened_by.iter_mut().flatten().zip(other.opened_by.iter().flatten()) {
+            *sum += count;
+        }
+        for (words, count) in &other.farewells {
+            *self.farewells.entry(words).or_default() += count;
+        }
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { offers, opened_by, frames, farewells } = self;
+        write!(out, "{offers} WebSockets offered, opened {opened_by:?}, {frames} frames, farewells {farewells:?}")
+    }
+}
+
+/// Which end of which try of which WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The WebSocket.
+    pub id: u64,
+    /// The try, from one.
+    pub number: u32,
+    /// The end.
+    pub side: Side,
+}
+
+/// What a world demands.
+#[derive(Clone, Debug)]
+pub struct Demands {
+    /// Nothing breaks in this world.
+    pub calm: bool,
+    /// What the gateway was told.
+    pub limits: Limits,
+    /// Times that one offer may reach an origin at most.
+    pub tries_max: usize,
+}
+
+/// The book.
+#[derive(Debug)]
+pub struct Book {
+    demands: Demands,
+    talks: BTreeMap<u64, Talk>,
+    tally: Tally,
+}
+
+/// Farewells of the gateway: code, words, and what must have happened.
+const FAREWELLS: [(u16, &str, Cause); 8] = [
+    (1001, "the gateway stops", Cause::Drain),
+    (1001, "open for long enough", Cause::Lifetime),
+    (1001, "silent for too long", Cause::Idle),
+    (1001, "no answer to a ping", Cause::Dumb),
+    (1001, "the other end was closed", Cause::Other),
+    (1002, "a frame breaks a rule", Cause::Rule),
+    (1008, "too many messages", Cause::Rate),
+    (1009, "a message is too large", Cause::Size),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Drain,
+    Lifetime,
+    Idle,
+    Dumb,
+    Other,
+    Rule,
+    Rate,
+    Size,
+}
+
+impl Book {
+    /// An empty book.
+    pub fn new(demands: Demands) -> Book {
+        Book { demands, talks: BTreeMap::new(), tally: Tally::default() }
+    }
+
+    /// A client offers a WebSocket.
+    pub fn begin(&mut self, by: Spoken, to: Spoken) -> u64 {
+        let id = self.talks.len() as u64 + 1;
+        let talk = Talk { by, to, tries: Vec::new(), refusals: 0, outcome: None, logged: Vec::new() };
+        self.talks.insert(id, talk);
+        id
+    }
+
+    /// What the gateway was told.
+    pub fn limits(&self) -> &Limits {
+        &self.demands.limits
+    }
+
+    fn talk(&mut self, id: u64) -> Result<&mut Talk, String> {
+        self.talks.get_mut(&id).ok_or_else(|| format!("nobody offered WebSocket {id}"))
+    }
+
+    fn of(&mut self, place: Place) -> Result<&mut Try, String> {
+        let tries = &mut self.talk(place.id)?.tries;
+        let found = (place.number as usize).checked_sub(1).and_then(|index| tries.get_mut(index));
+        found.ok_or_else(|| format!("WebSocket {} has no try {}", place.id, place.number))
+    }
+
+    /// An offer reached an origin that speaks `to`. Returns the try's number, from one.
+    pub fn arrive(&mut self, id: u64, to: Spoken) -> Result<u32, String> {
+        let tries_max = if self.demands.calm { 1 } else { self.demands.tries_max };
+        let talk = self.talk(id)?;
+        if talk.to != to || talk.tries.len() >= tries_max {
+            return Err(format!("WebSocket {id} reached an origin of {to:?} after {} tries", talk.tries.len()));
+        }
+        talk.tries.push(Try::default());
+        Ok(talk.tries.len() as u32)
+    }
+
+    /// An origin says that it did not look at an offer. Returns how often it was so.
+    pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
+        let talk = self.talk(id)?;
+        talk.refusals += 1;
+        Ok(talk.refusals)
+    }
+
+    /// How often origins refused it so far.
+    pub fn refusals(&self, id: u64) -> u32 {
+        self.talks.get(&id).map_or(0, |talk| talk.refusals)
+    }
+
+    /// The origin begins to say that it switches.
+    pub fn answer(&mut self, place: Place, now: Tick) -> Result<(), String> {
+        self.of(place)?.answered = Some(now);
+        Ok(())
+    }
+
+    /// The origin's proof will be wrong.
+    pub fn answer_wrongly(&mut self, place: Place) -> Result<(), String> {
+        self.of(place)?.wrong_proof = true;
+        Ok(())
+    }
+
+    /// The client heard that it is open. False where the origin's proof was wrong, and the client could see that.
+    pub fn open(&mut self, place: Place, now: Tick) -> Result<bool, String> {
+        let by = self.talk(place.id)?.by;
+        let found = self.of(place)?;
+        if found.answered.is_none() {
+            return Err(format!("WebSocket {} was opened, though no origin did", place.id));
+        }
+        if found.wrong_proof {
+            return match by {
+                Spoken::One => Ok(false),
+                Spoken::Two => Err(format!("WebSocket {} was opened on a wrong proof", place.id)),
+            };
+        }
+        found.opened = Some(now);
+        let (by, to) = (by as usize, self.talk(place.id)?.to as usize);
+        self.tally.opened_by[by][to] += 1;
+        Ok(true)
+    }
+
+    /// It is over for its client.
+    pub fn end(&mut self, id: u64, outcome: Outcome, drains: Drains) -> Result<(), String> {
+        let calm = self.demands.calm && drains == Drains::No;
+        let talk = self.talk(id)?;
+        if let Some(earlier) = talk.outcome.replace(outcome) {
+            return Err(format!("WebSocket {id} ended twice: {earlier:?}, then {outcome:?}"));
+        }
+        match outcome {
+            Outcome::Refused(status) if !EXCUSES.contains(&status) => {
+                Err(format!("WebSocket {id} was in order, but was answered with {status}"))
+            }
+            Outcome::Refused(_) | Outcome::Broken | Outcome::Unserved if calm => {
+                Err(format!("WebSocket {id} ended as {outcome:?}, though nothing went wrong"))
+            }
+            Outcome::Talked | Outcome::Refused(_) | Outcome::Broken | Outcome::Unserved => Ok(()),
+        }
+    }
+
+    /// An end begins to send a frame.
+    pub fn say(&mut self, place: Place, said: Said) -> Result<(), String> {
+        self.of(place)?.voices[place.side as usize].said.push(said);
+        Ok(())
+    }
+
+    /// An end gave bytes to the network.
+    pub fn spoke(&mut self, place: Place, now: Tick) -> Result<(), String> {
+        let found = self.of(place)?;
+        let before = found.spoke.replace(now).or(found.answered).unwrap_or(now);
+        found.quiet_ms = found.quiet_ms.max(now.since(before).as_millis() as u64);
+        Ok(())
+    }
+
+    /// An end will end without a farewell.
+    pub fn half_close(&mut self, place: Place) -> Result<(), String> {
+        self.of(place)?.voices[place.side as usize].half_closes = true;
+        Ok(())
+    }
+
+    /// An end will neither speak nor answer.
+    pub fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
+        self.of(place)?.voices[place.side as usize].dumb = true;
+        Ok(())
+    }
+
+    /// The frame that the end at `place` must hear as its `index`th; `None` where the other end has not said it.
+    pub fn expected(&mut self, place: Place, index: usize) -> Result<Option<Said>, String> {
+        let other = place.side.other() as usize;
+        Ok(self.of(place)?.voices[other].said.get(index).cloned())
+    }
+
+    /// A frame arrived completely.
+    pub fn arrived(&mut self) {
+        self.tally.frames += 1;
+    }
+
+    /// The gateway puts a ping in front of the next frame. May it?
+    pub fn pinged(&self, place: Place) -> Result<(), String> {
+        match self.demands.limits.ping_ms {
+            Some(_) => Ok(()),
+            None => Err(format!("{place:?}: a ping that nobody sent")),
+        }
+    }
+
+    /// The gateway says farewell to the end at `place`. Has it a reason?
+    pub fn farewell(&mut self, place: Place, payload: &[u8], at: Moment) -> Result<(), String> {
+        let shown = || format!("{place:?}: the farewell {:?}", String::from_utf8_lossy(payload));
+        let (code, words) = payload.split_at_checked(2).ok_or_else(|| format!("{} has no code", shown()))?;
+        let code = u16::from_be_bytes([code[0], code[1]]);
+        let known = FAREWELLS.iter().find(|known| known.0 == code && known.1.as_bytes() == words);
+        let (_, words, cause) = *known.ok_or_else(|| format!("{} is nobody's", shown()))?;
+        let Demands { calm, limits, .. } = self.demands.clone();
+        let found = self.of(place)?;
+        let lived_ms = found.answered.map_or(0, |answered| at.now.since(answered).as_millis() as u64);
+        let quiet_now_ms = found.spoke.map_or(lived_ms, |spoke| at.now.since(spoke).as_millis() as u64);
+        let quiet_ms = found.quiet_ms.max(quiet_now_ms);
+        let [own, other] = [place.side, place.side.other()].map(|side| &found.voices[side as usize]);
+        let right = match cause {
+            Cause::Drain => at.drains == Drains::Yes,
+            Cause::Lifetime => limits.lifetime_ms.is_some_and(|most| lived_ms >= most),
+            Cause::Idle => lived_ms >= limits.idle_ms && (!calm || quiet_ms + limits.slack_ms >= limits.idle_ms),
+            Cause::Dumb => limits.ping_ms.is_some() && (own.dumb || !calm),
+            Cause::Other => other.offends().is_some() || !calm,
+            Cause::Rule => own.offends() == Some(Offence::Rule),
+            Cause::Size => own.offends() == Some(Offence::Size),
+            Cause::Rate => limits.rate.is_some_and(|rate| own.said.len() as u64 > rate) && place.side == Side::Client,
+        };
+        if !right {
+            return Err(format!("{} has no reason after {lived_ms} ms, {quiet_ms} ms quiet", shown()));
+        }
+        *self.tally.farewells.entry(words).or_default() += 1;
+        Ok(())
+    }
+
+    /// The end at `place` hears nothing more, after `count` frames of the other.
+    pub fn hear_out(&mut self, place: Place, heard: Heard, count: usize, at: Moment) -> Result<(), String> {
+        let Demands { calm, limits, .. } = self.demands.clone();
+        let found = self.of(place)?;
+        let lived_ms = found.answered.map_or(0, |answered| at.now.since(answered).as_millis() as u64);
+        let outlived = limits.lifetime_ms.is_some_and(|most| lived_ms >= most);
+        let [own, other] = [place.side, place.side.other()].map(|side| &found.voices[side as usize]);
+        let loose = own.half_closes || other.half_closes;
+        let wrong = own.offends().is_some() || other.offends().is_some();
+        let missing = other.said.len().saturating_sub(count);
+        if !calm || found.wrong_proof {
+            return Ok(());
+        }
+        match heard {
+            // What was left out was left out for a reason, which `farewell` has judged.
+            Heard::Farewell => Ok(()),
+            Heard::Bare
+                if other.half_closes && !own.half_closes && !wrong && missing > 0 && at.drains == Drains::No =>
+            {
+                Err(format!("{place:?}: {missing} frames are missing, though the sender ended in order"))
+            }
+            Heard::Bare | Heard::Cut if loose => Ok(()),
+            Heard::Bare => Err(format!("{place:?}: it ended without a farewell")),
+            Heard::Cut if at.drains == Drains::Yes || outlived || wrong => Ok(()),
+            Heard::Cut => Err(format!("{place:?}: it was cut, though nothing went wrong")),
+        }
+    }
+
+    /// The access log says that a WebSocket, or the offer of one, is over.
+    pub fn logged(&mut self, id: u64, status: u64, now: Tick) -> Result<(), String> {
+        let limits = self.demands.limits.clone();
+        let talk = self.talk(id)?;
+        talk.logged.push(status);
+        if talk.logged.len() > 1 {
+            return Err(format!("WebSocket {id} is in the access log twice: {:?}", talk.logged));
+        }
+        let Some(Try { opened: Some(opened), spoke, .. }) = talk.tries.last() else { return Ok(()) };
+        let lived_ms = now.since(*opened).as_millis() as u64;
+        if limits.lifetime_ms.is_some_and(|most| lived_ms > most + limits.slack_ms) {
+            return Err(format!("WebSocket {id} lived for {lived_ms} ms"));
+        }
+        let quiet_ms = now.since(spoke.unwrap_or(*opened).max(*opened)).as_millis() as u64;
+        if quiet_ms > limits.idle_ms + limits.slack_ms {
+            return Err(format!("WebSocket {id} was silent for {quiet_ms} ms"));
+        }
+        Ok(())
+    }
+
+    /// Every WebSocket must be over at the end of a run, and what clients saw is what the log says.
+    pub fn close(&self, log: Log) -> Result<Tally, String> {
+        for (id, talk) in &self.talks {
+            let wrong = match (talk.outcome, talk.logged.first()) {
+                (None, _) => return Err(format!("WebSocket {id} is not over: {talk:?}")),
+                (Some(Outcome::Talked), told) => told != Some(&101),
+                (Some(Outcome::Refused(408)), told) => told.is_some_and(|told| *told != 408),
+                (Some(Outcome::Refused(status)), told) => told != Some(&u64::from(status)),
+                (Some(Outcome::Broken | Outcome::Unserved), _) => false,
+            };
+            if wrong && log == Log::Kept {
+                return Err(format!("WebSocket {id}: {:?} for its client, {:?} in the log", talk.outcome, talk.logged));
+            }
+        }
+        Ok(Tally { offers: self.talks.len() as u64, ..self.tally.clone() })
+    }
+}
+
+/// When something is heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Tick,
+    /// The gateway was told to drain.
+    pub drains: Drains,
+}
+
+/// Does the gateway drain?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drains {
+    /// It does, or has.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Is there an access log?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// Yes.
+    Kept,
+    /// No: there is no gateway.
+    None,
+}
+
+/// Statuses that a client may get instead of a WebSocket.
+const EXCUSES: [u16; 4] = [408, 502, 503, 504];

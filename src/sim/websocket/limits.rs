@@ -1,0 +1,73 @@
+//! What the gateway is told of WebSockets in one world: for how long, how large, how many.
+
+use std::fmt::Write;
+
+use crate::base::Rng;
+use crate::sim::ledger::Spoken;
+use crate::sim::scenario::Mood;
+use crate::sim::websocket;
+
+/// Limits on a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest silence of both ends.
+    pub idle_ms: u64,
+    /// Longest life.
+    pub lifetime_ms: Option<u64>,
+    /// Silence of one end after which it is asked for a sign of life.
+    pub ping_ms: Option<u64>,
+    /// Largest message.
+    pub message_max: Option<u64>,
+    /// Messages of a client per second.
+    pub rate: Option<u64>,
+    /// What the gateway may take beyond a limit, and the network with it.
+    pub slack_ms: u64,
+}
+
+impl Limits {
+    /// In a calm world minutes, so that nobody who behaves comes near them; in a wild one seconds.
+    pub fn draw(rng: &mut Rng, mood: Mood) -> Limits {
+        let wild = mood == Mood::Wild;
+        let (unit, slack_ms) = if wild { (1_000, 200_000) } else { (60_000, 120_000) };
+        let some = |rng: &mut Rng, value: u64| rng.chance(400).then_some(value);
+        let (lifetime, ping) = (unit * (4 + rng.below(if wild { 60 } else { 10 })), unit * (5 + rng.below(5)));
+        let (message, rate) = (1_000 + rng.below(20_000), 5 + rng.below(100));
+        Limits {
+            idle_ms: if wild { 500 + rng.below(60_000) } else { 10 * unit },
+            lifetime_ms: some(rng, lifetime),
+            ping_ms: some(rng, ping),
+            message_max: some(rng, message),
+            rate: some(rng, rate).filter(|_| wild),
+            slack_ms,
+        }
+    }
+
+    /// The route of WebSockets to origins that speak `spoken`.
+    pub fn toml(&self, spoken: Spoken, tries: u64) -> String {
+        let prefix = websocket::path(spoken, "");
+        let (prefix, upstream) = (prefix.trim_end_matches('/'), spoken.upstream());
+        let mut rules = String::new();
+        if let Some(ping_ms) = self.ping_ms {
+            let _ = write!(rules, "ping = \"{ping_ms}ms\", ");
+        }
+        if let Some(bytes) = self.message_max {
+            let _ = write!(rules, "message = \"{bytes}B\", ");
+        }
+        if let Some(rate) = self.rate {
+            let _ = write!(rules, "rate = \"{rate}/s\", ");
+        }
+        let rules = rules.trim_end_matches(", ");
+        let lifetime = self.lifetime_ms.map_or("off".to_owned(), |millis| format!("{millis}ms"));
+        format!(
+            r#"
+            [[route]]
+            path_prefix = "{prefix}"
+            to = "{upstream}"
+            retry = {{ tries = {tries} }}
+            timeouts = {{ tunnel = "{}ms", tunnel_lifetime = "{lifetime}" }}
+            websocket = {{ {rules} }}
+            "#,
+            self.idle_ms
+        )
+    }
+}
