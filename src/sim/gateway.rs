@@ -192,7 +192,7 @@ impl Gateway {
                 0 => vec![ListeningSocket { listener: ListenerId(0), address: self.common.gateway.clone(), socket }],
                 _ => Vec::new(),
             };
-            self.send(number, ToShard::Prepare { plan: plan.clone(), counters, sockets });
+            self.send(number, ToShard::Prepare { plan: plan.clone(), counters, sockets, transcoders: Vec::new() });
         }
         let made = plan.generation;
         self.all(|shard| shard.prepared.get() == made).await;

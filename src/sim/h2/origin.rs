@@ -132,7 +132,8 @@ impl Served {
         if key.id() > self.last.get() {
             return self.ignore(id, key).await;
         }
-        if self.refuses(id, ending, &mut rng)? {
+        let coming = if ending == Ending::Last { 0 } else { ask.length };
+        if self.refuses(id, coming, &mut rng)? {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
@@ -175,10 +176,10 @@ impl Served {
         write(&mut self.common.ledger.borrow_mut()).map_err(Trouble::Malformed)
     }
 
-    /// In a calm world only what a gateway can send again without having kept it, and not for ever.
-    fn refuses(&self, id: u64, ending: Ending, rng: &mut Rng) -> Result<bool, Trouble> {
+    /// In a calm world only what a gateway can send again, though `coming` bytes of it may come yet, and not for ever.
+    fn refuses(&self, id: u64, coming: u64, rng: &mut Rng) -> Result<bool, Trouble> {
         let calm = self.common.demands.all_answered;
-        let bearable = !calm || (ending == Ending::Last && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
+        let bearable = !calm || (coming <= KEPT && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
         if !bearable || !rng.chance(self.common.scenario.refusals) {
             return Ok(false);
         }
@@ -205,6 +206,8 @@ impl Served {
     }
 }
 
+/// Content that a gateway keeps for another try, of a request that is refused while it still comes.
+const KEPT: u64 = 60_000;
 /// Times that one exchange is refused at most where it must be answered.
 const REFUSALS_BORNE: u32 = 2;
 
