@@ -353,3 +353,66 @@ const DEADLINE_EXCEEDED: u8 = 4;
 const RESOURCE_EXHAUSTED: u8 = 8;
 /// The status after which a call is tried again.
 pub const UNAVAILABLE: u8 = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> (Book, u64) {
+        let limits = Limits { request_max: 10, response_max: 10, slack_ms: 100 };
+        let mut book = Book::new(Demands { calm: true, limits, tries_max: 3 });
+        let ask = Ask { words: Words::Plain, requests: vec![1], timeout_ms: Some(1_000) };
+        let id = book.begin(ask, Tick::ZERO);
+        (book, id)
+    }
+
+    fn reply(code: u8, responses: &[u64]) -> Reply {
+        Reply { responses: responses.to_vec(), code, trailers_only: responses.is_empty(), wrong: false }
+    }
+
+    #[test]
+    fn only_a_call_that_was_unavailable_is_made_again() {
+        let (mut book, id) = book();
+        assert_eq!(book.arrive(id, Some(1_000.0), Tick::ZERO), Ok(1));
+        book.reply(id, 1, reply(UNAVAILABLE, &[])).unwrap();
+        assert_eq!(book.arrive(id, Some(900.0), Tick::ZERO.after_ms(100)), Ok(2));
+        book.reply(id, 2, reply(0, &[5])).unwrap();
+        assert!(book.arrive(id, Some(1_000.0), Tick::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_deadline_is_told_and_kept() {
+        let (mut book, id) = book();
+        let late = Tick::ZERO.after_ms(500);
+        assert!(book.arrive(id, None, late).is_err() && book.arrive(id, Some(400.0), late).is_err());
+        assert!(book.arrive(id, Some(2_000.0), late).is_err() && book.arrive(id, Some(500.0), late).is_ok());
+        assert!(book.in_time(id, Tick::ZERO.after_ms(1_050)).is_ok());
+        assert!(book.in_time(id, Tick::ZERO.after_ms(1_150)).is_err());
+        assert!(book.logged(id, None, 1_200.0).is_err());
+    }
+
+    #[test]
+    fn an_origins_status_stands_behind_all_of_its_messages() {
+        let (mut book, id) = book();
+        book.arrive(id, Some(1_000.0), Tick::ZERO).unwrap();
+        book.reply(id, 1, reply(5, &[1, 2])).unwrap();
+        assert!(book.said(id, 1, 5, 2).is_err(), "it was not said yet");
+        book.replied(id, 1).unwrap();
+        assert!(book.said(id, 1, 5, 1).is_err() && book.said(id, 1, 0, 2).is_err());
+        assert!(book.said(id, 1, 5, 2).is_ok());
+    }
+
+    #[test]
+    fn the_gateway_needs_a_reason() {
+        let early = Moment { now: Tick::ZERO.after_ms(900), drains: false };
+        let late = Moment { now: Tick::ZERO.after_ms(1_000), ..early };
+        let end = |outcome, moment| {
+            let (mut book, id) = book();
+            book.end(id, outcome, moment)
+        };
+        assert!(end(Outcome::Told(4), early).is_err() && end(Outcome::Told(4), late).is_ok());
+        assert!(end(Outcome::Told(8), early).is_err() && end(Outcome::Told(14), early).is_err());
+        assert!(end(Outcome::Broken, early).is_err() && end(Outcome::Unserved, early).is_err());
+        assert!(end(Outcome::Broken, Moment { drains: true, ..early }).is_ok());
+    }
+}

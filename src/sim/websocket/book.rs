@@ -482,3 +482,67 @@ pub enum Log {
 
 /// Statuses that a client may get instead of a WebSocket.
 const EXCUSES: [u16; 4] = [408, 502, 503, 504];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { id: 1, number: 1, side: Side::Client };
+
+    fn open() -> Book {
+        let limits = Limits {
+            idle_ms: 1_000,
+            lifetime_ms: Some(5_000),
+            ping_ms: None,
+            message_max: None,
+            rate: None,
+            slack_ms: 100,
+        };
+        let mut book = Book::new(Demands { calm: true, limits, tries_max: 2 });
+        let id = book.begin(Spoken::Two, Spoken::One);
+        assert_eq!((id, book.arrive(id, Spoken::One)), (PLACE.id, Ok(PLACE.number)));
+        book.answer(PLACE, Tick::ZERO).unwrap();
+        assert_eq!(book.open(PLACE, Tick::ZERO), Ok(true));
+        book
+    }
+
+    fn at(millis: u64) -> Moment {
+        Moment { now: Tick::ZERO.after_ms(millis), drains: Drains::No }
+    }
+
+    #[test]
+    fn a_farewell_of_the_gateway_needs_a_reason() {
+        let told = |words: &str, moment| open().farewell(PLACE, &[b"\x03\xE9", words.as_bytes()].concat(), moment);
+        assert!(told("the gateway stops", at(10)).is_err());
+        assert!(told("the gateway stops", Moment { drains: Drains::Yes, ..at(10) }).is_ok());
+        assert!(told("silent for too long", at(900)).is_err() && told("silent for too long", at(1_000)).is_ok());
+        assert!(told("open for long enough", at(4_999)).is_err() && told("open for long enough", at(5_000)).is_ok());
+        assert!(told("no answer to a ping", at(900)).is_err() && told("something else", at(900)).is_err());
+        let mut spoken = open();
+        spoken.spoke(PLACE, at(500).now).unwrap();
+        assert!(spoken.farewell(PLACE, b"\x03\xE9silent for too long", at(1_010)).is_err());
+    }
+
+    #[test]
+    fn an_end_without_a_farewell_is_seen() {
+        assert!(open().hear_out(PLACE, Heard::Bare, 0, at(10)).is_err());
+        assert!(open().hear_out(PLACE, Heard::Cut, 0, at(10)).is_err());
+        assert!(open().hear_out(PLACE, Heard::Farewell, 0, at(10)).is_ok());
+        let mut halved = open();
+        halved.half_close(Place { side: Side::Origin, ..PLACE }).unwrap();
+        assert!(halved.hear_out(PLACE, Heard::Bare, 0, at(10)).is_ok());
+    }
+
+    #[test]
+    fn none_outlives_its_limits() {
+        let logged = |millis, drained: Option<u64>| {
+            let drained = drained.map(|millis| at(millis).now);
+            open().logged(PLACE.id, 101, at(millis).now, drained)
+        };
+        assert!(logged(1_050, None).is_ok() && logged(1_150, None).is_err());
+        assert!(logged(500, Some(300)).is_err() && logged(500, Some(450)).is_ok());
+        let mut broken = open();
+        broken.break_off(PLACE, at(100).now).unwrap();
+        assert!(broken.logged(PLACE.id, 101, at(250).now, None).is_err());
+    }
+}
