@@ -234,6 +234,10 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     async fn listen(&self, passage: &mut Passage, source: &mut impl Source, mut buf: Buf) -> Result<Buf, Fault> {
         let ours = !passage.leaving;
         loop {
+            if self.leaves.get() == Tick::NEVER {
+                // The other direction may wait for an end that answers no farewell, and is not told of a drain.
+                self.look_at_clock(self.shard.net.now());
+            }
             let mut at = 0;
             while !passage.leaving || !passage.scanner.is_between_frames() {
                 match passage.scanner.step(&buf.filled()[at..]) {
