@@ -241,6 +241,7 @@ impl Scenario {
             // A network that delivers byte by byte makes as many frames of what passes.
             flood: FloodLimits::default()
                 .with(Flood::TinyData, Limit { burst: 1_000_000, per_second: 10_000 })
+                .with(Flood::Ignored, Limit { burst: 1_000_000, per_second: 10_000 })
                 // What hostile clients reset the gateway resets, too.
                 .with(Flood::RapidReset, Limit { burst: 1_000_000, per_second: 10_000 }),
             ..connection::Config::default()

@@ -28,7 +28,7 @@ impl Limits {
     /// In a calm world minutes, so that nobody who behaves comes near them; in a wild one seconds.
     pub fn draw(rng: &mut Rng, mood: Mood) -> Limits {
         let wild = mood == Mood::Wild;
-        let (unit, slack_ms) = if wild { (1_000, 200_000) } else { (60_000, 120_000) };
+        let (unit, slack_ms) = if wild { (1_000, 600_000) } else { (60_000, 120_000) };
         let some = |rng: &mut Rng, value: u64| rng.chance(400).then_some(value);
         let (lifetime, ping) = (unit * (4 + rng.below(if wild { 60 } else { 10 })), unit * (5 + rng.below(5)));
         let (message, rate) = (1_000 + rng.below(20_000), 5 + rng.below(100));
