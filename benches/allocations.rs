@@ -208,7 +208,7 @@ fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
     let end = ShardEnd { shard: 0, inbox, outbox: Outbox { queue, wake: Arc::new(|| ()), shard: 0 } };
     let generation = plan.generation;
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address, socket }];
-    to_shard.send(ToShard::Prepare { plan, counters, sockets }).expect("an empty queue");
+    to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
     to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
     bell.ring();
     thread::spawn(move || {

@@ -188,7 +188,7 @@ fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> R
     let socket = SimSocket { address: listen.clone(), backlog: 64 };
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
     let generation = plan.generation;
-    to_shard.send(ToShard::Prepare { plan, counters, sockets }).expect("an empty queue");
+    to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
     to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
     let host = simulation.host("shard", [10, 0, 1, 1]);
     let bell = Bell::silent();

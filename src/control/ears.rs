@@ -5,12 +5,13 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::base::Tick;
-use crate::config::{Loaded, Reports};
+use crate::config::Reports;
 use crate::control::admin::Ask;
 use crate::control::probe::Verdict;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Answer;
 use crate::control::shards::FromShards;
+use crate::control::transcode::Ready;
 use crate::control::upgrade::Successor;
 use crate::control::watch::Watch;
 use crate::net::machine;
@@ -31,7 +32,7 @@ pub enum Event {
     /// Servers were asked for their descriptors.
     Reflected(Reflected),
     /// A configuration was read and compiled, or refused.
-    Loaded(Box<Result<Loaded, Reports>>),
+    Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
     FilesChanged,
     /// A successor serves, or never will.
@@ -71,7 +72,7 @@ pub struct Ears {
     /// From reflection.
     pub reflected: mpsc::Receiver<Reflected>,
     /// From the compiler.
-    pub loads: mpsc::Receiver<Box<Result<Loaded, Reports>>>,
+    pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// The files of the plan in use, where they are watched.
     pub watch: Option<Watch>,
     /// A successor on its way.

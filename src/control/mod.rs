@@ -31,6 +31,7 @@ mod run;
 mod stop;
 mod systemd;
 mod tally;
+mod transcode;
 mod watch;
 
 pub use plane::Host;

@@ -32,6 +32,7 @@ use crate::control::status::Status;
 use crate::control::stop::State;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
+use crate::control::transcode::Ready;
 use crate::control::upgrade::{Predecessor, Program, Successor};
 use crate::link::{FromShard, ToShard};
 use crate::net::machine;
@@ -68,7 +69,7 @@ pub struct Setup {
     /// The process that this one takes over from.
     pub predecessor: Option<Predecessor>,
     /// Where configurations that were compiled come back.
-    pub loads: mpsc::Sender<Box<Result<Loaded, Reports>>>,
+    pub loads: mpsc::Sender<Box<Result<Ready, Reports>>>,
     /// Where admin servers ask.
     pub asks: mpsc::Sender<Ask>,
     /// Calendar time of the start, seconds since 1970.
@@ -310,9 +311,10 @@ impl Plane {
     }
 
     fn reflected(&mut self, told: Reflected) {
-        let Reflected { source, descriptors: Some(descriptors) } = told else { return };
-        self.shards
-            .send_all(|_| ToShard::Descriptors { source: Arc::clone(&source), descriptors: Arc::clone(&descriptors) });
+        let source = told.source;
+        for (shard, transcoders) in told.transcoders.into_iter().enumerate() {
+            self.shards.send(shard, ToShard::Transcoders { source: Arc::clone(&source), transcoders });
+        }
     }
 
     /// Probes the endpoints of one upstream as the plan in use says.

@@ -20,6 +20,7 @@ use crate::config::plan::{Descriptors, Plan, ReflectionPlan, ReflectionSource, T
 use crate::control::call::{NO_GRPC, Session};
 use crate::control::dial::{self, Dial, Speaks};
 use crate::control::names::Book;
+use crate::control::transcode::copies;
 use crate::wire::grpc::Code;
 use crate::wire::grpc::json::Transcoder;
 use crate::wire::grpc::reflection::{PATH, PATH_ALPHA, Walk};
@@ -32,12 +33,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const AGENT: &str = concat!("turnpike-reflection/", env!("CARGO_PKG_VERSION"));
 
 /// The servers of a source were asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Reflected {
     /// Whom.
     pub source: Arc<ReflectionSource>,
-    /// A serialised descriptor set that is new; `None` where there is nothing new.
-    pub descriptors: Option<Arc<[u8]>>,
+    /// What is new, for each shard one for each choice of options; empty where nothing is.
+    pub transcoders: Vec<Vec<Transcoder>>,
 }
 
 /// All sources.
@@ -45,6 +46,7 @@ pub struct Reflected {
 pub struct Reflections {
     running: BTreeMap<Arc<ReflectionSource>, (AbortHandle, Rc<Slot>)>,
     reports: mpsc::Sender<Reflected>,
+    shards: usize,
     seed: u64,
 }
 
@@ -54,6 +56,7 @@ struct Slot {
     terms: RefCell<Terms>,
     /// A server was asked at least once, with whatever outcome.
     asked: Cell<bool>,
+    known: RefCell<Option<Known>>,
     changed: Notify,
 }
 
@@ -80,9 +83,9 @@ impl Terms {
 }
 
 impl Reflections {
-    /// Reports to `reports`; `seed` spreads the questions.
-    pub fn new(reports: mpsc::Sender<Reflected>, seed: u64) -> Reflections {
-        Reflections { running: BTreeMap::new(), reports, seed }
+    /// Reports to `reports`, for so many shards; `seed` spreads the questions.
+    pub fn new(reports: mpsc::Sender<Reflected>, shards: usize, seed: u64) -> Reflections {
+        Reflections { running: BTreeMap::new(), reports, shards, seed }
     }
 
     /// Asks exactly the sources of these plans from now on. Where two plans name one, the first says how it is asked.
@@ -115,15 +118,26 @@ impl Reflections {
         self.running.values().filter(|(_, slot)| !slot.asked.get()).count()
     }
 
+    /// The descriptors that are known.
+    pub fn told(&self) -> BTreeMap<Arc<ReflectionSource>, Arc<[u8]>> {
+        let told = |slot: &Slot| slot.known.borrow().as_ref().map(|known| Arc::clone(&known.set));
+        self.running.iter().filter_map(|(source, (_, slot))| Some((Arc::clone(source), told(slot)?))).collect()
+    }
+
     fn start(&mut self, source: Arc<ReflectionSource>, terms: Terms) {
         self.seed = self.seed.wrapping_add(1);
-        let slot = Rc::new(Slot { terms: RefCell::new(terms), asked: Cell::new(false), changed: Notify::new() });
+        let slot = Rc::new(Slot {
+            terms: RefCell::new(terms),
+            asked: Cell::new(false),
+            known: RefCell::default(),
+            changed: Notify::new(),
+        });
         let run = Run {
             source: Arc::clone(&source),
             slot: Rc::clone(&slot),
             reports: self.reports.clone(),
+            shards: self.shards,
             rng: Rng::new(self.seed),
-            known: None,
             failed: None,
         };
         self.running.insert(source, (spawn_local(run.follow()).abort_handle(), slot));
@@ -158,6 +172,7 @@ impl Slot {
 }
 
 /// What a source told, and for whom it was seen to be right.
+#[derive(Debug)]
 struct Known {
     set: Arc<[u8]>,
     users: Vec<TranscoderPlan>,
@@ -168,8 +183,8 @@ struct Run {
     source: Arc<ReflectionSource>,
     slot: Rc<Slot>,
     reports: mpsc::Sender<Reflected>,
+    shards: usize,
     rng: Rng,
-    known: Option<Known>,
     /// Why the last time failed, and how long the pause after it was.
     failed: Option<(String, Duration)>,
 }
@@ -184,14 +199,14 @@ impl Run {
                 Err(reason) => Err(reason),
             };
             self.slot.asked.set(!terms.endpoints.is_empty());
-            let (descriptors, pause) = match learned {
+            let (transcoders, pause) = match learned {
                 Ok(news) => {
                     self.failed = None;
                     (news, terms.refresh)
                 }
-                Err(reason) => (None, self.fail(reason, terms.refresh)),
+                Err(reason) => (Vec::new(), self.fail(reason, terms.refresh)),
             };
-            let report = Reflected { source: Arc::clone(&self.source), descriptors };
+            let report = Reflected { source: Arc::clone(&self.source), transcoders };
             if self.reports.send(report).await.is_err() {
                 return;
             }
@@ -205,32 +220,31 @@ impl Run {
     }
 
     /// Looks whether what was told is new, and fit for those who want it.
-    async fn learn(&mut self, set: Vec<u8>, terms: &Terms) -> Result<Option<Arc<[u8]>>, String> {
-        let before = self.known.as_ref();
-        let same = before.is_some_and(|known| *known.set == *set);
-        if same && before.is_some_and(|known| known.users == terms.users) {
-            return Ok(None);
+    async fn learn(&mut self, set: Vec<u8>, terms: &Terms) -> Result<Vec<Vec<Transcoder>>, String> {
+        let is_old = |known: &Known| *known.set == *set && known.users == terms.users;
+        if self.slot.known.borrow().as_ref().is_some_and(is_old) {
+            return Ok(Vec::new());
         }
         let set: Arc<[u8]> = Arc::from(set);
-        let (asked, users) = (Arc::clone(&set), terms.users.clone());
-        let checked = spawn_blocking(move || check(&asked, &users)).await;
-        let methods = checked.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
+        let (asked, users, shards) = (Arc::clone(&set), terms.users.clone(), self.shards);
+        let compiled = spawn_blocking(move || compile(&asked, &users, shards)).await;
+        let (methods, transcoders) = compiled.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
         let (upstream, bytes) = (&self.source.upstream, set.len());
         tracing::info!(%upstream, bytes, methods, "a server told its methods by reflection");
-        self.known = Some(Known { set: Arc::clone(&set), users: terms.users.clone() });
-        Ok(Some(set))
+        self.slot.known.replace(Some(Known { set, users: terms.users.clone() }));
+        Ok(transcoders)
     }
 
     /// Notes a failure and gives the pause after it.
     fn fail(&mut self, reason: String, refresh: Duration) -> Duration {
         let upstream = &self.source.upstream;
         let news = self.failed.as_ref().is_none_or(|(before, _)| *before != reason);
-        match (news, &self.known) {
+        match (news, self.slot.known.borrow().is_some()) {
             (false, _) => {}
-            (true, None) => {
+            (true, false) => {
                 tracing::warn!(%upstream, %reason, "reflection failed; JSON is answered with 503 until a server tells");
             }
-            (true, Some(_)) => tracing::warn!(%upstream, %reason, "reflection failed; what is known stays in use"),
+            (true, true) => tracing::warn!(%upstream, %reason, "reflection failed; what is known stays in use"),
         }
         let pause = self.failed.as_ref().map_or(PAUSE, |(_, pause)| *pause * 2).min(PAUSE_MAX.min(refresh));
         self.failed = Some((reason, pause));
@@ -238,25 +252,29 @@ impl Run {
     }
 }
 
-/// Compiles the set for all who want it, and counts the methods. What is wrong for one of them is only said.
-fn check(set: &[u8], users: &[TranscoderPlan]) -> Result<usize, String> {
+/// Compiles the set for all shards and all who want it, and counts the methods. What is wrong for one of them is only
+/// said.
+fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize, Vec<Vec<Transcoder>>), String> {
     let (mut methods, mut wrong) = (None, Vec::new());
-    for user in users {
-        match Transcoder::from_descriptor_set(set, user.options.clone()) {
-            Ok(transcoder) => methods = methods.max(Some(transcoder.calls().len())),
+    let mut by_shard: Vec<Vec<Transcoder>> = (0..shards).map(|_| Vec::new()).collect();
+    for (at, user) in users.iter().enumerate() {
+        if users[..at].iter().any(|before| before.options == user.options) {
+            continue;
+        }
+        match copies(set, user, shards) {
+            Ok(made) => {
+                methods = methods.max(made.first().map(|transcoder| transcoder.calls().len()));
+                by_shard.iter_mut().zip(made).for_each(|(of_shard, transcoder)| of_shard.push(transcoder));
+            }
             Err(faults) => wrong.extend(faults.iter().map(|fault| format!("route `{}`: {fault}", user.route))),
         }
     }
     let reason = wrong.join("; ");
-    match methods {
-        Some(methods) => {
-            if !wrong.is_empty() {
-                tracing::warn!(%reason, "what a server told by reflection is not fit for all routes");
-            }
-            Ok(methods)
-        }
-        None => Err(reason),
+    let Some(methods) = methods else { return Err(reason) };
+    if !wrong.is_empty() {
+        tracing::warn!(%reason, "what a server told by reflection is not fit for all routes");
     }
+    Ok((methods, by_shard))
 }
 
 /// Asks one endpoint after the other until one has told. The reason of a failure is the first one's.

@@ -25,10 +25,12 @@ use crate::control::rollout::{PREPARE_MAX, Step};
 use crate::control::socket::{ControlSocket, TakeOver};
 use crate::control::stop::State;
 use crate::control::tally::Names;
+use crate::control::transcode::Ready;
 use crate::control::watch::Watch;
 use crate::link::ToShard;
 use crate::net::machine;
 use crate::net::sockets::{ListenOptions, ListenSocket, listen};
+use crate::wire::grpc::json::Transcoder;
 
 /// Longest wait for a replaced log to be written to its end.
 const LOG_CLOSE: Duration = Duration::from_secs(5);
@@ -101,7 +103,8 @@ impl Plane {
     /// The first plan, which was compiled before the process had shards.
     pub fn begin(&mut self, loaded: Loaded, ears: &mut Ears) {
         self.reloads.since = Some(SystemTime::now());
-        self.loaded(Ok(loaded), ears);
+        let ready = Ready::new(loaded, None, &BTreeMap::new(), self.shards.count());
+        self.loaded(Ok(ready), ears);
     }
 
     fn load_if_idle(&mut self) {
@@ -115,16 +118,19 @@ impl Plane {
         reloads.asked = std::mem::take(&mut reloads.asked_again);
         self.supervisor.reloading(machine::now());
         let (host, loads) = (Arc::clone(&self.setup.host), self.setup.loads.clone());
+        let current = self.current.as_ref().map(|current| Arc::clone(&current.plan));
+        let (told, shards) = (self.reflections.told(), self.shards.count());
         tokio::task::spawn_blocking(move || {
-            let _ = loads.blocking_send(Box::new(host.load()));
+            let ready = host.load().map(|loaded| Ready::new(loaded, current.as_deref(), &told, shards));
+            let _ = loads.blocking_send(Box::new(ready));
         });
     }
 
     /// A configuration was compiled, or refused.
-    pub(super) fn loaded(&mut self, loaded: Result<Loaded, Reports>, ears: &mut Ears) {
+    pub(super) fn loaded(&mut self, ready: Result<Ready, Reports>, ears: &mut Ears) {
         self.reloads.loading = false;
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
+        let ready = match ready {
+            Ok(ready) => ready,
             Err(reports) => {
                 // A file that only the refused configuration includes is where it will be mended.
                 let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
@@ -140,14 +146,14 @@ impl Plane {
                 return self.give_up_reloads();
             }
         }
-        if let Err(words) = self.prepare(loaded) {
+        if let Err(words) = self.prepare(ready) {
             self.refuse(&Reports::of(Report::placeless(words)));
         }
     }
 
     /// Opens what the plan needs and tells all shards to prepare it.
-    fn prepare(&mut self, loaded: Loaded) -> Result<(), String> {
-        let Loaded { plan, spec, files, warnings } = loaded;
+    fn prepare(&mut self, ready: Ready) -> Result<(), String> {
+        let Ready { loaded: Loaded { plan, spec, files, warnings }, transcoders } = ready;
         let log = self.log_change(&plan)?;
         let admin = self.admin_change(&plan)?;
         let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
@@ -156,17 +162,19 @@ impl Plane {
         self.book.expect(&plan);
         self.resolver.follow(self.book.questions());
         self.rollout.begin(plan.generation, machine::now());
-        self.send_prepare(&plan, sockets);
+        self.send_prepare(&plan, sockets, transcoders);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
         self.reloads.candidate = Some(Candidate { plan, spec, files, warnings, log, admin });
         self.reflect();
         Ok(())
     }
 
-    fn send_prepare(&mut self, plan: &Arc<Plan>, sockets: ByShard) {
+    fn send_prepare(&mut self, plan: &Arc<Plan>, sockets: ByShard, transcoders: Vec<Vec<Option<Transcoder>>>) {
         let counters = self.tally.begin(plan.generation, Names::of(plan), self.shards.count());
-        for (shard, (counters, sockets)) in counters.into_iter().zip(sockets).enumerate() {
-            self.shards.send(shard, ToShard::Prepare { plan: Arc::clone(plan), counters, sockets });
+        let parts = counters.into_iter().zip(sockets).zip(transcoders);
+        for (shard, ((counters, sockets), transcoders)) in parts.enumerate() {
+            let plan = Arc::clone(plan);
+            self.shards.send(shard, ToShard::Prepare { plan, counters, sockets, transcoders });
         }
     }
 

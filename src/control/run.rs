@@ -105,7 +105,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
         unresolved: Default::default(),
         probes: Probes::new(verdicts_in, seed),
-        reflections: Reflections::new(reflected_in, seed),
+        reflections: Reflections::new(reflected_in, count, seed),
         leases: Leases::new(),
         supervisor: Supervisor::of_process(),
         admin: None,

@@ -174,7 +174,7 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
     while let Ok(message) = end.inbox.recv() {
         let mut told = told.lock().expect("not poisoned");
         let (words, answer) = match message {
-            ToShard::Prepare { plan, sockets, counters } => {
+            ToShard::Prepare { plan, sockets, counters, .. } => {
                 plans += 1;
                 assert!(manner != Manner::Dies || plans < 2, "as the test wants");
                 counters.add_route(0, crate::link::RouteCounter::Status2xx, 1);
@@ -188,7 +188,7 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
                 ("drain".to_owned(), Some(FromShard::Drained).filter(|_| manner != Manner::Busy))
             }
             ToShard::Endpoints { upstream, endpoints } => (format!("endpoints {upstream} {}", endpoints.len()), None),
-            ToShard::Descriptors { source, .. } => (format!("descriptors {}", source.upstream), None),
+            ToShard::Transcoders { source, .. } => (format!("transcoders {}", source.upstream), None),
             ToShard::Health { upstream, up, .. } => (format!("health {upstream} {up}"), None),
             ToShard::Stop => {
                 told.words.push("stop".to_owned());

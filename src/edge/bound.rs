@@ -16,6 +16,7 @@ use crate::net::Net;
 use crate::policy::Own;
 use crate::policy::lease::ShardId;
 use crate::route::Table;
+use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
 
 /// A plan bound to a shard.
@@ -32,11 +33,20 @@ pub struct Bound<N: Net> {
     http2: Vec<Rc<connection::Config>>,
 }
 
+/// What a shard is given for a plan.
+pub struct Parts {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where to count under it.
+    pub counters: Arc<Counters>,
+    /// Transcoders by `TranscoderId`, where the shard has none that serves.
+    pub transcoders: Vec<Option<Transcoder>>,
+}
+
 impl<N: Net> Bound<N> {
-    /// Binds `plan`, taking over what `before` has under the same names.
+    /// Binds a plan, taking over what `before` has under the same names.
     pub fn new(
-        plan: Arc<Plan>,
-        counters: Arc<Counters>,
+        Parts { plan, counters, transcoders }: Parts,
         before: Option<&Bound<N>>,
         shard: usize,
         rng: &mut Rng,
@@ -62,7 +72,7 @@ impl<N: Net> Bound<N> {
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
         let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
-        let transcoders = Transcoders::new(&plan.transcoders, held);
+        let transcoders = Transcoders::new(&plan.transcoders, transcoders, held);
         Bound { plan, counters, transcoders, tables, policies, upstreams, http2 }
     }
 

@@ -6,20 +6,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::balance::Health;
 use crate::base::date::DateCache;
 use crate::base::{Address, BufPool, Rng, Tick, Wall};
 use crate::config::plan::{ListenerId, Plan};
 use crate::edge::accept::{self, Door};
-use crate::edge::bound::Bound;
+use crate::edge::bound::{Bound, Parts};
 use crate::edge::lease::Leases;
 use crate::edge::record::LogSink;
 use crate::edge::registry::Registry;
 use crate::edge::scratch::ScratchPool;
 use crate::edge::signal::{Signal, unless};
-use crate::link::{Counter, Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, UpstreamCounter};
+use crate::link::{Counter, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, UpstreamCounter};
 use crate::net::{Ear, Net};
 
 /// How often a shard keeps house while it has something to do.
@@ -161,7 +160,9 @@ impl<N: Net> Shard<N> {
 
     fn take(self: &Rc<Self>, message: ToShard<N::Socket>) {
         match message {
-            ToShard::Prepare { plan, counters, sockets } => self.prepare(plan, counters, sockets),
+            ToShard::Prepare { plan, counters, sockets, transcoders } => {
+                self.prepare(Parts { plan, counters, transcoders }, sockets);
+            }
             ToShard::Commit { generation } => self.commit(generation),
             ToShard::Discard { generation } => {
                 self.prepared.borrow_mut().take_if(|prepared| prepared.bound.plan.generation == generation);
@@ -176,11 +177,12 @@ impl<N: Net> Shard<N> {
             ToShard::Health { upstream, address, up } => {
                 self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
             }
-            ToShard::Descriptors { source, descriptors } => {
+            ToShard::Transcoders { source, transcoders } => {
+                let told: Vec<_> = transcoders.into_iter().map(Rc::new).collect();
                 let current = self.bound.borrow().clone();
                 let coming = self.prepared.borrow().as_ref().map(|prepared| prepared.bound.clone());
                 let bounds = current.into_iter().chain(coming);
-                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &descriptors));
+                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &told));
             }
             ToShard::Lease(reply) => self.leases.receive(&self.bound(), reply, &self.outbox, self.net.now()),
             ToShard::StopAccepting => self.close_doors(),
@@ -211,11 +213,11 @@ impl<N: Net> Shard<N> {
         }
     }
 
-    fn prepare(&self, plan: Arc<Plan>, counters: Arc<Counters>, sockets: Vec<ListeningSocket<N::Socket>>) {
-        let generation = plan.generation;
+    fn prepare(&self, parts: Parts, sockets: Vec<ListeningSocket<N::Socket>>) {
+        let generation = parts.plan.generation;
         let before = self.bound.borrow().clone();
         let now = self.net.now();
-        let bound = Bound::new(plan, counters, before.as_deref(), self.outbox.shard, &mut self.rng.borrow_mut(), now);
+        let bound = Bound::new(parts, before.as_deref(), self.outbox.shard, &mut self.rng.borrow_mut(), now);
         *self.prepared.borrow_mut() = Some(Prepared { bound: Rc::new(bound), sockets });
         self.tell(FromShard::Prepared { generation });
     }

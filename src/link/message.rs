@@ -8,6 +8,7 @@ use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::{Counters, ListeningSocket};
 use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{LeaseReply, LeaseRequest};
+use crate::wire::grpc::json::Transcoder;
 
 /// From the control plane to one shard.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ pub enum ToShard<S = ListenSocket> {
         counters: Arc<Counters>,
         /// Listening sockets that are new with it.
         sockets: Vec<ListeningSocket<S>>,
+        /// By `TranscoderId`, compiled for this shard alone; none where it has one that serves, or where descriptors
+        /// are not known.
+        transcoders: Vec<Option<Transcoder>>,
     },
     /// Use the prepared plan of this generation from now on; close listening sockets that it does not name.
     Commit {
@@ -47,12 +51,12 @@ pub enum ToShard<S = ListenSocket> {
         /// Up or down.
         up: bool,
     },
-    /// What a server told by reflection: for the transcoders of the plan in use and of the one being prepared.
-    Descriptors {
-        /// Whom they were asked of.
+    /// What a server told by reflection, compiled for this shard alone: for the plan in use and the one being prepared.
+    Transcoders {
+        /// Who told.
         source: Arc<ReflectionSource>,
-        /// A serialised descriptor set.
-        descriptors: Arc<[u8]>,
+        /// One for each choice of options.
+        transcoders: Vec<Transcoder>,
     },
     /// What the account of a limit says to this shard: slots granted, or slots wanted back.
     Lease(LeaseReply),

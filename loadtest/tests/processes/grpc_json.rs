@@ -32,7 +32,11 @@ fn server(descriptors: &Path) -> Command {
 
 /// Writes the descriptor set of the sample service.
 pub fn describe(descriptors: &Path) {
-    let status = server(descriptors).arg("only").status().expect("python runs");
+    describe_with(descriptors, &[]);
+}
+
+fn describe_with(descriptors: &Path, arguments: &[&str]) {
+    let status = server(descriptors).arg("only").args(arguments).status().expect("python runs");
     assert!(status.success(), "are the packages of gRPC installed?");
 }
 
@@ -277,6 +281,19 @@ fn bytes_are_bytes() {
     let (status, kind, body) = ask(&gateway, &[], "/v1/files/a/b");
     assert_eq!((status, kind.as_str()), (200, "image/png"));
     assert_eq!(body.as_str().map(str::len), Some(300_000));
+}
+
+#[test]
+fn a_changed_file_is_taken_up_by_a_reload() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    let status = |target: &str| ask(&gateway, &[], target).0;
+    assert_eq!((status("/v1/books/x"), status("/v2/books/x")), (200, 404));
+    assert_eq!(gateway.reload().0, 200);
+    assert_eq!((status("/v1/books/x"), status("/v2/books/x")), (200, 404));
+    describe_with(&gateway.path("library.pb"), &["version=v2"]);
+    assert_eq!(gateway.reload().0, 200);
+    assert_eq!((status("/v1/books/x"), status("/v2/books/x")), (404, 200));
 }
 
 #[test]

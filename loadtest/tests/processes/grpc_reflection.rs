@@ -121,6 +121,14 @@ fn a_reload_forgets_nothing() {
 }
 
 #[test]
+fn servers_are_found_by_name() {
+    let library = Library::with(&["reflection=v1"]);
+    let named = text(library.port, "reflection = true", "").replace("127.0.0.1:", "localhost:");
+    let gateway = Setup::new(named.replace("bind = \"localhost:", "bind = \"127.0.0.1:")).start();
+    assert_eq!(ask(&gateway, &[], BOOK).0, 200);
+}
+
+#[test]
 fn servers_are_asked_over_tls() {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new("origins");

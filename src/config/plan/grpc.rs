@@ -31,7 +31,7 @@ pub enum WebCalls {
     Taken,
 }
 
-/// JSON in the place of gRPC. Each shard compiles a transcoder of its own, since descriptors are counted references.
+/// JSON in the place of gRPC. Each shard has a transcoder of its own, since descriptors are counted references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscoderPlan {
     /// The route that it is for.
@@ -72,6 +72,16 @@ pub struct ReflectionSource {
 }
 
 impl TranscoderPlan {
+    /// Does a transcoder for `other` do here, too? Where descriptors are asked for, as far as they are known.
+    pub fn is_served_by(&self, other: &TranscoderPlan) -> bool {
+        let same = match (&self.descriptors, &other.descriptors) {
+            (Descriptors::Known(own), Descriptors::Known(other)) => own == other,
+            (Descriptors::Asked(own), Descriptors::Asked(other)) => own.source == other.source,
+            (Descriptors::Known(_), Descriptors::Asked(_)) | (Descriptors::Asked(_), Descriptors::Known(_)) => false,
+        };
+        same && self.options == other.options
+    }
+
     /// Whom its descriptors are asked of.
     pub fn source(&self) -> Option<&Arc<ReflectionSource>> {
         match &self.descriptors {

@@ -170,24 +170,26 @@ fn news_are_reported_once_and_kept() {
         let manner = Rc::new(Cell::new(Manner::Refuses("14")));
         let address = server(Rc::clone(&manner)).await;
         let (reports_in, mut reports) = mpsc::channel(8);
-        let mut reflections = Reflections::new(reports_in, 1);
+        let mut reflections = Reflections::new(reports_in, 2, 1);
         let options = Options { unannotated: Unannotated::Post, ..Options::default() };
         let plan = ReflectionPlan { source: source(), refresh: PAUSE, timeout: PAUSE };
         let user = TranscoderPlan { route: "r".into(), descriptors: Descriptors::Asked(plan), options };
         reflections.start(source(), Terms { users: vec![user], ..terms(&[address]) });
         assert_eq!(reflections.open(), 1);
-        assert_eq!(reports.recv().await, Some(Reflected { source: source(), descriptors: None }));
+        assert!(reports.recv().await.expect("a report").transcoders.is_empty());
         assert_eq!(reflections.open(), 0);
         manner.set(Manner::Tells(told()));
         let mut news = 0;
         for _ in 0..6 {
-            news += usize::from(reports.recv().await.expect("a report").descriptors.is_some());
+            let told = reports.recv().await.expect("a report").transcoders;
+            assert!(told.is_empty() || told.iter().map(Vec::len).eq([1, 1]));
+            news += usize::from(!told.is_empty());
             if news == 1 {
                 // Whatever it says from now on is nothing new.
                 manner.set(Manner::Hangs);
             }
         }
-        assert_eq!(news, 1);
+        assert_eq!((news, reflections.told().len()), (1, 1));
         drop(reflections);
         while reports.recv().await.is_some() {}
     });

@@ -1,67 +1,47 @@
-//! A shard's transcoders. Descriptors are counted references, so each shard compiles its own: none writes to counters
-//! of another. What did not change is taken over from the plan before.
+//! A shard's transcoders. Descriptors are counted references, so each shard has its own, which the control plane
+//! compiled for it: none writes to counters of another. What did not change is taken over from the plan before.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::config::plan::{Descriptors, ReflectionSource, TranscoderId, TranscoderPlan};
+use crate::config::plan::{ReflectionSource, TranscoderId, TranscoderPlan};
 use crate::wire::grpc::json::Transcoder;
 
 /// The transcoders of one plan, by `TranscoderId`.
 #[derive(Debug)]
 pub struct Transcoders {
-    slots: Vec<RefCell<Option<Compiled>>>,
-}
-
-/// A transcoder and what it was made of.
-#[derive(Clone, Debug)]
-struct Compiled {
-    descriptors: Arc<[u8]>,
-    transcoder: Rc<Transcoder>,
-}
-
-impl Compiled {
-    /// `None` where it cannot be compiled, which the control plane saw and said.
-    fn new(descriptors: &Arc<[u8]>, plan: &TranscoderPlan) -> Option<Compiled> {
-        let compiled = Transcoder::from_descriptor_set(descriptors, plan.options.clone()).ok()?;
-        Some(Compiled { descriptors: Arc::clone(descriptors), transcoder: Rc::new(compiled) })
-    }
+    slots: Vec<RefCell<Option<Rc<Transcoder>>>>,
 }
 
 impl Transcoders {
-    /// Those of `plans`. `before` are those of the plan before, with what was learned for them.
-    pub fn new(plans: &[TranscoderPlan], before: Option<(&[TranscoderPlan], &Transcoders)>) -> Transcoders {
-        let (old_plans, old) = before.map_or((&[][..], &[][..]), |(plans, held)| (plans, &held.slots));
-        let held = || old_plans.iter().zip(old).filter_map(|(plan, slot)| Some((plan, slot.borrow().clone()?)));
-        let slot = |plan: &TranscoderPlan| {
-            let descriptors = match &plan.descriptors {
-                Descriptors::Known(descriptors) => Arc::clone(descriptors),
-                Descriptors::Asked(asked) => {
-                    held().find(|(known, _)| known.source() == Some(&asked.source))?.1.descriptors
-                }
-            };
-            let same = held().find(|(known, held)| known.options == plan.options && held.descriptors == descriptors);
-            same.map(|(_, held)| held).or_else(|| Compiled::new(&descriptors, plan))
+    /// Those of `plans`: fresh ones where there are some, else those that served `before`.
+    pub fn new(
+        plans: &[TranscoderPlan],
+        fresh: Vec<Option<Transcoder>>,
+        before: Option<(&[TranscoderPlan], &Transcoders)>,
+    ) -> Transcoders {
+        let held = |plan: &TranscoderPlan| {
+            let (plans, held) = before?;
+            let at = plans.iter().position(|known| plan.is_served_by(known))?;
+            held.slots[at].borrow().clone()
         };
-        Transcoders { slots: plans.iter().map(|plan| RefCell::new(slot(plan))).collect() }
+        let mut fresh = fresh.into_iter();
+        let slot = |plan| fresh.next().flatten().map(Rc::new).or_else(|| held(plan));
+        Transcoders { slots: plans.iter().map(slot).map(RefCell::new).collect() }
     }
 
     /// The transcoder of that id. There is none where no server has told its descriptors yet.
     pub fn of(&self, id: TranscoderId) -> Option<Rc<Transcoder>> {
-        self.slots[id.0 as usize].borrow().as_ref().map(|held| held.transcoder.clone())
+        self.slots[id.0 as usize].borrow().clone()
     }
 
-    /// Takes what `source` told. Where it does not fit, what was there stays.
-    pub fn learn(&self, plans: &[TranscoderPlan], source: &ReflectionSource, descriptors: &Arc<[u8]>) {
+    /// Takes what `source` told, by options. Where it does not fit, what was there stays.
+    pub fn learn(&self, plans: &[TranscoderPlan], source: &ReflectionSource, told: &[Rc<Transcoder>]) {
         for (plan, slot) in plans.iter().zip(&self.slots) {
             let wants = plan.source().is_some_and(|wanted| **wanted == *source);
-            let has = slot.borrow().as_ref().is_some_and(|held| held.descriptors == *descriptors);
-            if wants
-                && !has
-                && let Some(compiled) = Compiled::new(descriptors, plan)
-            {
-                slot.replace(Some(compiled));
+            let fit = told.iter().find(|transcoder| wants && *transcoder.options() == plan.options);
+            if let Some(transcoder) = fit {
+                slot.replace(Some(transcoder.clone()));
             }
         }
     }
@@ -69,10 +49,11 @@ impl Transcoders {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
-    use crate::config::plan::ReflectionPlan;
+    use crate::config::plan::{Descriptors, ReflectionPlan};
     use crate::wire::grpc::json::{Names, Options, sample};
 
     fn plan(upstream: &str, options: Options) -> TranscoderPlan {
@@ -82,38 +63,53 @@ mod tests {
         TranscoderPlan { route: "r".into(), descriptors, options }
     }
 
-    #[test]
-    fn what_was_told_is_kept_over_a_reload() {
-        let set: Arc<[u8]> = sample::descriptor_set().into();
-        let plans = [plan("a", Options::default()), plan("b", Options::default())];
-        let first = Transcoders::new(&plans, None);
-        first.learn(&plans, plans[0].source().expect("asked"), &set);
-        let old = first.of(TranscoderId(0)).expect("told");
-        assert!(first.of(TranscoderId(1)).is_none());
-        let other = Options { names: Names::Proto, ..Options::default() };
-        let next = [plan("b", Options::default()), plan("a", other), plan("a", Options::default())];
-        let second = Transcoders::new(&next, Some((&plans, &first)));
-        assert!(second.of(TranscoderId(0)).is_none());
-        assert!(!Rc::ptr_eq(&second.of(TranscoderId(1)).expect("told"), &old));
-        assert!(Rc::ptr_eq(&second.of(TranscoderId(2)).expect("told"), &old));
+    fn proto() -> Options {
+        Options { names: Names::Proto, ..Options::default() }
+    }
+
+    fn compiled(options: Options) -> Rc<Transcoder> {
+        Rc::new(sample::transcoder(options))
     }
 
     #[test]
-    fn what_does_not_fit_replaces_nothing() {
+    fn what_was_told_is_kept_over_a_reload() {
+        let plans = [plan("a", Options::default()), plan("b", Options::default())];
+        let first = Transcoders::new(&plans, Vec::new(), None);
+        let told = compiled(Options::default());
+        first.learn(&plans, plans[0].source().expect("asked"), std::slice::from_ref(&told));
+        assert!(Rc::ptr_eq(&first.of(TranscoderId(0)).expect("told"), &told));
+        assert!(first.of(TranscoderId(1)).is_none());
+        let next = [plan("b", Options::default()), plan("a", proto()), plan("a", Options::default())];
+        let fresh = vec![None, Some(sample::transcoder(proto())), None];
+        let second = Transcoders::new(&next, fresh, Some((&plans, &first)));
+        assert!(second.of(TranscoderId(0)).is_none());
+        assert_eq!(*second.of(TranscoderId(1)).expect("fresh").options(), proto());
+        assert!(Rc::ptr_eq(&second.of(TranscoderId(2)).expect("kept"), &told));
+    }
+
+    #[test]
+    fn what_is_told_is_for_those_who_chose_so() {
+        let plans = [plan("a", proto()), plan("a", Options::default())];
+        let held = Transcoders::new(&plans, Vec::new(), None);
+        held.learn(&plans, plans[0].source().expect("asked"), &[compiled(proto())]);
+        assert!(held.of(TranscoderId(0)).is_some() && held.of(TranscoderId(1)).is_none());
+        let other = plan("b", proto());
+        let told = held.of(TranscoderId(0)).expect("told");
+        held.learn(&plans, other.source().expect("asked"), &[compiled(proto())]);
+        assert!(Rc::ptr_eq(&held.of(TranscoderId(0)).expect("told"), &told));
+    }
+
+    #[test]
+    fn a_file_that_did_not_change_is_not_compiled_again() {
         let set: Arc<[u8]> = sample::descriptor_set().into();
-        let plans = [plan("a", Options::default())];
-        let source = plans[0].source().expect("asked").clone();
-        let held = Transcoders::new(&plans, None);
-        held.learn(&plans, &source, &set);
-        let known = held.of(TranscoderId(0)).expect("told");
-        for wrong in [&b""[..], b"\xff"] {
-            held.learn(&plans, &source, &Arc::from(wrong));
-            assert!(Rc::ptr_eq(&held.of(TranscoderId(0)).expect("still"), &known));
-        }
-        let file = TranscoderPlan { descriptors: Descriptors::Known(set), ..plans[0].clone() };
-        assert!(Rc::ptr_eq(
-            &Transcoders::new(&[file], Some((&plans, &held))).of(TranscoderId(0)).expect("a file"),
-            &known
-        ));
+        let file = |set: &Arc<[u8]>| {
+            [TranscoderPlan { descriptors: Descriptors::Known(Arc::clone(set)), ..plan("a", Options::default()) }]
+        };
+        let first = Transcoders::new(&file(&set), vec![Some(sample::transcoder(Options::default()))], None);
+        let same: Arc<[u8]> = set.to_vec().into();
+        let second = Transcoders::new(&file(&same), vec![None], Some((&file(&set), &first)));
+        assert!(Rc::ptr_eq(&second.of(TranscoderId(0)).expect("kept"), &first.of(TranscoderId(0)).expect("made")));
+        let other: Arc<[u8]> = set[1..].into();
+        assert!(Transcoders::new(&file(&other), vec![None], Some((&file(&set), &first))).of(TranscoderId(0)).is_none());
     }
 }

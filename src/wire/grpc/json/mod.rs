@@ -7,8 +7,8 @@
 //! Messages and texts are bounded in bytes, in depth and in the number of their values before anything is built of
 //! them, because a few bytes on the wire become hundreds in memory and each level of nesting costs stack.
 //!
-//! Descriptors are counted references: each shard compiles a transcoder of its own, so that no shard writes to
-//! counters of another.
+//! Descriptors are counted references: each shard has a transcoder of its own, so that no shard writes to counters of
+//! another.
 
 mod fields;
 mod finite;

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::base::Span;
 use crate::wire::grpc::json::load::Transcoder;
-use crate::wire::grpc::json::options::StreamForm;
+use crate::wire::grpc::json::options::{Options, StreamForm};
 use crate::wire::grpc::json::template::Template;
 use crate::wire::grpc::json::tree::Match;
 
@@ -110,6 +110,11 @@ impl Transcoder {
     pub fn rule(&self, route: &Route) -> (&str, &str) {
         let rule = &self.listed[route.binding];
         (&rule.verb, &rule.template)
+    }
+
+    /// What was chosen.
+    pub const fn options(&self) -> &Options {
+        &self.options
     }
 
     /// How streams are written where nothing else is asked for.
