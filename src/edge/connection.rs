@@ -30,7 +30,7 @@ use crate::wire::proxy::{self, Header};
 const PARK_AFTER_MS: u64 = 100;
 /// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
 const LINGER_MS: u64 = 2_000;
-/// And how much is read from it.
+/// And how much is read from one of HTTP/1.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// An open client connection.
@@ -149,18 +149,18 @@ impl<N: Net> Connection<N> {
     /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
     pub async fn linger(mut self) {
         self.stream.finish();
-        hear_last(&self.shard, &self.stream, std::mem::take(&mut self.buf)).await;
+        hear_last(&self.shard, &self.stream, std::mem::take(&mut self.buf), LINGER_BYTES_MAX).await;
     }
 }
 
-/// Reads what still comes on a connection whose last words were said, so that they arrive.
-pub async fn hear_last<N: Net>(shard: &Shard<N>, stream: &Transport<N::Stream>, mut buf: Buf) {
+/// Reads what still comes on a connection whose last words were said, so that they arrive; at most `bytes_max`.
+pub async fn hear_last<N: Net>(shard: &Shard<N>, stream: &Transport<N::Stream>, mut buf: Buf, bytes_max: usize) {
     let until = shard.net.now().after_ms(LINGER_MS);
     if buf.capacity() == 0 {
         buf = shard.pool.take(0);
     }
     let mut seen = 0;
-    while seen < LINGER_BYTES_MAX {
+    while seen < bytes_max {
         buf.reset(0);
         let (read, returned) = stream.read(buf, until).await;
         buf = returned;

@@ -83,8 +83,20 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     };
     let more_tries = false;
     let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
-    admit(scene, &way).await?;
-    tries(exchange, &mut way).await
+    let forwarded = match admit(scene, &way).await {
+        Ok(()) => tries(exchange, &mut way).await,
+        Err(fault) => Err(fault),
+    };
+    forwarded.map_err(|fault| if scene.shard.net.now() >= deadline { beyond_deadline(fault) } else { fault })
+}
+
+/// A fault that came when everything had to be over: whatever was waited for last, that is why it was not had.
+fn beyond_deadline(fault: Fault) -> Fault {
+    let waited = matches!(
+        fault.kind,
+        FaultKind::QueueTimeout | FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout | FaultKind::IdleTimeout
+    );
+    if waited { Fault { kind: FaultKind::TotalTimeout, ..fault } } else { fault }
 }
 
 /// When a caller of gRPC wants it to be over.

@@ -93,9 +93,11 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             self.scene.shard.pool.put(buf);
             return Err(fault);
         }
-        if self.work.caller.is_some() && self.work.response.body == BodyLength::None {
+        if self.work.caller.is_some() {
             let response = Response { bytes: buf.filled(), head: &self.work.response };
-            self.work.record.grpc = call::code_of(response);
+            let whole = self.work.response.body == BodyLength::None;
+            // What an earlier try said is not what this one says.
+            self.work.record.grpc = if whole { call::code_of(response) } else { None };
         }
         self.note_head();
         let status = self.work.response.status;

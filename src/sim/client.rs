@@ -11,6 +11,7 @@ use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::body::{self, Outgoing};
 use crate::sim::common::Common;
+use crate::sim::grpc;
 use crate::sim::h2;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::{Ask, Outcome, Spoken};
@@ -31,9 +32,12 @@ pub async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
             (Ok(stream), Spoken::One) if rng.chance(common.scenario.talks) => {
                 websocket::client::one(&common, &sim, Rc::new(stream), &mut rng).await;
             }
+            (Ok(stream), Spoken::One) if !common.scenario.direct && rng.chance(common.scenario.calls) => {
+                grpc::client::one(&common, &sim, Rc::new(stream), &mut rng).await;
+            }
             (Ok(stream), Spoken::One) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
             (Ok(stream), Spoken::Two) => h2::client::connection(&common, &sim, Rc::new(stream), &mut rng).await,
-            (Err(error), _) if common.demands.all_answered && !common.drains.get() => {
+            (Err(error), _) if common.demands.all_answered && !common.drains() => {
                 sim.fail(format!("a client could not connect: {error}"));
             }
             (Err(_), _) => {}

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use crate::base::Address;
+use crate::base::{Address, Tick};
+use crate::sim::grpc;
 use crate::sim::ledger::{Demands, Ledger};
 use crate::sim::scenario::Scenario;
 use crate::sim::websocket;
@@ -19,14 +20,16 @@ pub struct Common {
     pub ledger: RefCell<Ledger>,
     /// What was really said on WebSockets.
     pub talks: RefCell<websocket::Book>,
+    /// What really happened to calls.
+    pub calls: RefCell<grpc::Book>,
     /// Where clients connect to.
     pub gateway: Address,
     /// Where clients of HTTP/2 connect to: the same, unless there is no gateway.
     pub gateway_two: Address,
     /// Exchanges that became tunnels.
     pub tunnels: RefCell<BTreeSet<u64>>,
-    /// The gateway was told to drain.
-    pub drains: Cell<bool>,
+    /// When the gateway was told to drain.
+    pub drained: Cell<Option<Tick>>,
     /// Clients and gateway have gone.
     pub over: Cell<bool>,
 }
@@ -37,8 +40,19 @@ impl Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
         let talks = RefCell::new(websocket::Book::new(scenario.talk_demands()));
-        let (drains, over) = (Cell::new(false), Cell::new(false));
+        let (drained, over) = (Cell::new(None), Cell::new(false));
+        let calls = RefCell::new(grpc::Book::new(scenario.call_demands()));
         let tunnels = RefCell::default();
-        Common { scenario, demands, ledger, talks, gateway, gateway_two, tunnels, drains, over }
+        Common { scenario, demands, ledger, talks, calls, gateway, gateway_two, tunnels, drained, over }
+    }
+
+    /// Was the gateway told to drain?
+    pub fn drains(&self) -> bool {
+        self.drained.get().is_some()
+    }
+
+    /// The gateway is told to drain.
+    pub fn drain(&self, now: Tick) {
+        self.drained.set(self.drained.get().or(Some(now)));
     }
 }

@@ -23,6 +23,7 @@ use crate::net::{Bell, Ear, Net};
 use crate::policy::Policy;
 use crate::policy::lease::Accounts;
 use crate::sim::common::Common;
+use crate::sim::grpc;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::Spoken;
 use crate::sim::websocket;
@@ -134,7 +135,13 @@ impl Gateway {
         let exchange = target.and_then(Spoken::exchange_of);
         let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
         if let (Some(talk), Some(status)) = (target.and_then(websocket::exchange_of), status)
-            && let Err(broken) = self.common.talks.borrow_mut().logged(talk, u64::from(status), self.sim.now())
+            && let Err(broken) =
+                self.common.talks.borrow_mut().logged(talk, status.into(), self.sim.now(), self.common.drained.get())
+        {
+            self.sim.fail(format!("{broken}: {shown}"));
+        }
+        if let Some(call) = target.and_then(grpc::exchange_of)
+            && let Err(broken) = self.log_call(call, &fields)
         {
             self.sim.fail(format!("{broken}: {shown}"));
         }
@@ -143,6 +150,11 @@ impl Gateway {
         {
             self.sim.fail(format!("{broken}: {shown}"));
         }
+    }
+
+    fn log_call(&self, call: u64, fields: &serde_json::Value) -> Result<(), String> {
+        let took_ms = fields["duration_ms"].as_f64().unwrap_or(f64::MAX);
+        self.common.calls.borrow_mut().logged(call, fields["grpc_status"].as_str(), took_ms)
     }
 
     /// Takes in what shards have said.

@@ -9,6 +9,7 @@ mod body;
 mod client;
 mod common;
 mod gateway;
+mod grpc;
 mod h2;
 mod latch;
 mod ledger;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
+use crate::sim::grpc;
 use crate::sim::ledger::{Demands, Spoken};
 use crate::sim::talk::Pace;
 use crate::sim::websocket;
@@ -80,6 +81,10 @@ pub struct Scenario {
     pub goaways: u64,
     /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are WebSockets.
     pub talks: u64,
+    /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are calls of gRPC.
+    pub calls: u64,
+    /// What holds of calls.
+    pub grpc: grpc::Limits,
     /// What holds of WebSockets.
     pub websocket: websocket::Limits,
     /// The network between clients and gateway.
@@ -142,6 +147,8 @@ impl Scenario {
             refusals: if rng.chance(400) { 1 + rng.below(150) } else { 0 },
             goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
             talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
+            calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
+            grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
             outside,
             inside,
@@ -179,6 +186,12 @@ impl Scenario {
     pub fn talk_demands(&self) -> websocket::Demands {
         let calm = self.mood != Mood::Wild;
         websocket::Demands { calm, limits: self.websocket.clone(), tries_max: self.tries as usize + 3 }
+    }
+
+    /// What the book of calls demands of it.
+    pub fn call_demands(&self) -> grpc::Demands {
+        let calm = self.mood != Mood::Wild;
+        grpc::Demands { calm, limits: self.grpc.clone(), tries_max: self.tries as usize + 3 }
     }
 
     /// How fast somebody reads and writes.
@@ -234,6 +247,7 @@ impl Scenario {
         let timeouts = self.timeouts(&mut rng);
         let [one, two] = Spoken::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
         let http2 = self.listener_http2(&mut rng);
+        let calls = self.grpc.toml(*tries);
         let [talk_one, talk_two] = Spoken::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
         // A connection that ends after so many requests is a refusal of the next one only where that was sent ahead.
         let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
@@ -268,6 +282,7 @@ impl Scenario {
             response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
             {talk_one}
             {talk_two}
+            {calls}
             "#
         )
     }

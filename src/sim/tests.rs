@@ -18,6 +18,7 @@ fn seeds(from: u64) -> Totals {
     assert!(totals.refusals_of_origins > 0, "nobody refuses a stream: {totals}");
     let opened: u64 = totals.talks.opened_by.iter().flatten().sum();
     assert!(opened > 20 && !totals.talks.farewells.is_empty(), "WebSockets are too rare: {totals}");
+    assert!(totals.calls.said.iter().all(|count| *count > 5) && !totals.calls.told.is_empty(), "few calls: {totals}");
     totals
 }
 
@@ -48,6 +49,7 @@ fn clients_and_origins_agree_without_a_gateway() {
         totals.add(&passes(&Scenario::draw(seed).without_gateway()).totals);
     }
     assert!(totals.answered > 500 && totals.refused == 0, "{totals}");
+    assert!(totals.calls.said[0] > 50 && totals.calls.told.is_empty(), "{totals}");
     assert!(totals.talks.frames > 100 && totals.talks.farewells.is_empty(), "{totals}");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::sim::websocket;
+use crate::sim::{grpc, websocket};
 
 /// Counts of a run, for people and to see that a world does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Totals {
     pub refusals: BTreeMap<u16, u64>,
     /// WebSockets.
     pub talks: websocket::Tally,
+    /// Calls of gRPC.
+    pub calls: grpc::Tally,
 }
 
 impl Totals {
@@ -55,6 +57,7 @@ impl Totals {
             *self.refusals.entry(*status).or_default() += count;
         }
         self.talks.add(&other.talks);
+        self.calls.add(&other.calls);
     }
 }
 
@@ -68,6 +71,10 @@ impl fmt::Display for Totals {
             "(1 to 1: {one_one}, 1 to 2: {one_two}, 2 to 1: {two_one}, 2 to 2: {two_two}), {refused} refused "
         )?;
         write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; ")?;
-        write!(out, "{} streams refused by origins; {bytes} body bytes\n{}", self.refusals_of_origins, self.talks)
+        write!(
+            out,
+            "{} streams refused by origins; {bytes} body bytes\n{}\n{}",
+            self.refusals_of_origins, self.talks, self.calls
+        )
     }
 }

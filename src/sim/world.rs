@@ -16,6 +16,7 @@ use crate::sim::origin::{self, Place};
 use crate::sim::scenario::Scenario;
 use crate::sim::totals::Totals;
 use crate::sim::websocket::Log;
+use crate::wire::grpc::Code;
 
 /// Runs `scenario`. What went wrong comes back with the seed and the last events.
 pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
@@ -78,6 +79,8 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let mut totals = closed.map_err(|broken| simulation.failure(broken))?;
     let log = if scenario.direct { Log::None } else { Log::Kept };
     totals.talks = common.talks.borrow().close(log).map_err(|broken| simulation.failure(broken))?;
+    let calls = common.calls.borrow().close(|code| Code::of(code.into()).map_or("?", Code::name));
+    totals.calls = calls.map_err(|broken| simulation.failure(broken))?;
     Ok(Report { totals, digest: simulation.digest() })
 }
 
@@ -116,12 +119,12 @@ async fn live(common: Rc<Common>, sim: Sim, gateway: Option<Rc<Gateway>>, client
         let at = sim.now().after_ms(rng.below(5_000));
         sim.spawn(async move {
             machine.sleep_until(at).await;
-            common.drains.set(true);
+            common.drain(machine.now());
             gateway.drain().await;
         });
     }
     clients.run().await;
-    common.drains.set(true);
+    common.drain(sim.now());
     gateway.drain().await;
     gateway.stop();
 }

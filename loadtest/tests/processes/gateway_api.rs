@@ -7,25 +7,24 @@ mod adapter;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::adapter::{HTTPS, backends, list, listener, ports, text};
 use crate::harness::certificates::Authority;
 use crate::harness::data::data;
+use crate::harness::http2::Origin2;
 use crate::harness::message::{Fields, Request};
 use crate::harness::strict;
 use crate::harness::{Client, Gateway, Origin, Setup, curl};
 
 /// Models that need what comes later: their names, how many cases they have, and the reason.
-const LEFT_OUT: [(&str, usize, &str); 3] = [
-    ("HTTPRouteBackendProtocolH2C", 1, "h2c to an upstream"),
-    ("HTTPRouteRequestMirror", 2, "mirroring"),
-    ("HTTPRouteRequestMultipleMirrors", 2, "mirroring"),
-];
+const LEFT_OUT: [(&str, usize, &str); 2] =
+    [("HTTPRouteRequestMirror", 2, "mirroring"), ("HTTPRouteRequestMultipleMirrors", 2, "mirroring")];
 /// All cases of the file.
 const CASES: usize = 218;
 /// Orders of the rules.
@@ -87,9 +86,9 @@ fn run(model: &Value) -> Outcome {
     let name = text(&model["name"]).to_owned();
     let made = (name == BY_NAME).then(|| adapter::redirects_by_name(model));
     let model = made.as_ref().unwrap_or(model);
-    let origins: BTreeMap<String, Origin> =
-        backends(model).into_iter().map(|name| (name.to_owned(), origin(name))).collect();
-    let addresses = origins.iter().map(|(name, origin)| (name.clone(), origin.address)).collect();
+    let named = |name: &str| (name.to_owned(), Backend::start(model, name));
+    let origins: BTreeMap<String, Backend> = backends(model).into_iter().map(named).collect();
+    let addresses = origins.iter().map(|(name, origin)| (name.clone(), origin.address())).collect();
     let cases = list(&model["cases"]);
     let mut passes = vec![true; cases.len()];
     let mut failures = Vec::new();
@@ -134,11 +133,43 @@ fn origin(name: &str) -> Origin {
     })
 }
 
+/// What stands behind the gateway.
+enum Backend {
+    /// Says its name.
+    Http1(Origin),
+    /// By prior knowledge, and nothing else.
+    Http2(Origin2),
+}
+
+impl Backend {
+    fn start(model: &Value, name: &str) -> Backend {
+        match adapter::speaks_http2(model, name) {
+            true => Backend::Http2(Origin2::start()),
+            false => Backend::Http1(origin(name)),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Backend::Http1(origin) => origin.address,
+            Backend::Http2(origin) => origin.address,
+        }
+    }
+
+    /// The requests that came over HTTP/1.1.
+    fn requests(&self) -> Vec<Request> {
+        match self {
+            Backend::Http1(origin) => origin.requests(),
+            Backend::Http2(_) => Vec::new(),
+        }
+    }
+}
+
 /// A gateway with a model's rules, and what stands behind it.
 struct World<'a> {
     gateway: Gateway,
     model: &'a Value,
-    origins: &'a BTreeMap<String, Origin>,
+    origins: &'a BTreeMap<String, Backend>,
 }
 
 impl World<'_> {
@@ -149,6 +180,7 @@ impl World<'_> {
         fields_fit(&got.fields, &case["Response"])?;
         match got.fields.value("x-origin") {
             Some(origin) => self.origin_fits(origin, case)?,
+            None if self.came_over_http2(case) => {}
             None if case["Backend"].is_string() || got.status == 200 => return Err("no backend answered".to_owned()),
             None => {}
         }
@@ -179,9 +211,14 @@ impl World<'_> {
         let port = self.port(case);
         let address = self.gateway.address(&listener(port));
         let (target, host) = (text(&case["Request"]["Path"]), self.host(case));
-        if port == HTTPS {
-            let (header, url) = (format!("Host: {host}"), format!("https://{address}{target}"));
-            let out = curl(&["--insecure", "--include", "--header", &header, &url]);
+        let speech = match (port, text(&case["Request"]["Protocol"])) {
+            (HTTPS, _) => Some(("https", "--insecure")),
+            (_, "H2C_PRIOR_KNOWLEDGE") => Some(("http", "--http2-prior-knowledge")),
+            _ => None,
+        };
+        if let Some((scheme, option)) = speech {
+            let (header, url) = (format!("Host: {host}"), format!("{scheme}://{address}{target}"));
+            let out = curl(&[option, "--include", "--header", &header, &url]);
             let end = strict::end_of_head(&out.stdout).unwrap_or_else(|| panic!("no head: {}", out.all()));
             let (first, fields) = strict::head(&out.stdout[..end]).expect("a head");
             let status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -198,10 +235,17 @@ impl World<'_> {
         Got { status: answer.status, fields: answer.fields }
     }
 
+    /// Did the case's backend, which speaks HTTP/2 alone, get a request for the case's path?
+    fn came_over_http2(&self, case: &Value) -> bool {
+        let Some(Backend::Http2(origin)) = self.origins.get(text(&case["Backend"])) else { return false };
+        let fields = &origin.last()["fields"];
+        list(fields).contains(&json!([":path", case["Request"]["Path"]]))
+    }
+
     /// The right origin got the request, and as it should be. What a case does not say stays as it was sent.
     fn origin_fits(&self, origin: &str, case: &Value) -> Result<(), String> {
         same("backend", origin, case["Backend"].as_str().unwrap_or(origin))?;
-        let received = self.origins[origin].last();
+        let received = self.origins[origin].requests().pop().ok_or("no request came")?;
         let (sent, expected) = (&case["Request"], &case["ExpectedRequest"]);
         let wanted = &expected["Request"];
         let said =
@@ -233,7 +277,7 @@ impl World<'_> {
         let split = list(&self.model["rules"]).iter().find(|rule| list(&rule["backends"]).len() > 1);
         let Some(rule) = split else { return Ok(()) };
         let before: BTreeMap<&str, usize> =
-            self.origins.iter().map(|(name, origin)| (&**name, origin.count())).collect();
+            self.origins.iter().map(|(name, origin)| (&**name, origin.requests().len())).collect();
         let mut client = Client::to(self.gateway.address(&listener(80)));
         let request = format!("GET {} HTTP/1.1\r\nHost: {ANYBODY}\r\n\r\n", text(&rule["path"]["value"]));
         for _ in 0..DRAWS {

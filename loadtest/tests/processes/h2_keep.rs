@@ -87,7 +87,7 @@ fn what_was_declined_within_its_content_is_asked_again() {
         assert_eq!(client.say(&json!(["part", path])), json!(true));
         origin.wait("head", 3);
         assert_eq!(client.say(&json!("rest")), json!([200, 1_500]), "{path}");
-        assert_eq!(origin.last()["length"], 1_500);
+        assert_eq!(origin.wait("request", 2)[1]["length"], 1_500);
         let entry = &gateway.log(2)[1];
         assert_eq!((&entry["tries"], &entry["bytes_received"]), (&json!(2), &json!(1_500)), "{entry}");
     }

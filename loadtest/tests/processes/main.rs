@@ -39,5 +39,6 @@ mod upstreams;
 mod watching;
 mod websocket;
 mod ws_bridge;
+mod ws_conformance;
 mod ws_limits;
 mod ws_peers;

@@ -78,6 +78,9 @@ async fn messages<N: Net, S: Source, K: Client>(
     let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
     let offence = wrong.offence.get();
+    if let (Ok(()), Some(end)) = (outcome, client.supplied()) {
+        exchange.work.record.grpc = Some(end.code);
+    }
     exchange.work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(exchange.work.said);
     outcome
 }
@@ -110,7 +113,10 @@ async fn from_web<N: Net, S: Source, K: Client>(
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
     let offence = wrong.offence.get();
     work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(work.said);
-    let Err(fault) = outcome else { return Ok(()) };
+    let Err(fault) = outcome else {
+        work.record.grpc = client.supplied().map(|end| end.code).or(work.record.grpc);
+        return Ok(());
+    };
     if !work.record.committed || fault.kind == FaultKind::ClientClosed {
         return Err(fault);
     }

@@ -3,14 +3,16 @@
 //! It takes content in plain form, whatever the client's version of HTTP, and puts it into the chunked coding itself
 //! where the client wants that.
 
+use crate::base::ascii::is_name;
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
+use crate::edge::grpc::call;
 use crate::edge::grpc::from_caller::Wrong;
 use crate::edge::grpc::json_answer::JsonAnswer;
 use crate::edge::grpc::web_answer::WebAnswer;
 use crate::edge::relay::encode;
 use crate::edge::stream::{Client, Ending, Form, Outgoing, Sink};
 use crate::wire::field::Known;
-use crate::wire::grpc::{End, Media, Scanner, status, web};
+use crate::wire::grpc::{Code, End, Media, Scanner, status, web};
 use crate::wire::head::BodyLength;
 
 /// What a caller is to be told in.
@@ -36,6 +38,10 @@ pub struct ToCaller<'a, K> {
     bodied: bool,
     /// The head was sent.
     committed: bool,
+    /// The answer is one of gRPC, and its head held no status.
+    owes_status: bool,
+    /// It ended without one, so that we said one.
+    supplied: bool,
     out: Vec<u8>,
 }
 
@@ -51,6 +57,8 @@ impl<'a, K: Client> ToCaller<'a, K> {
             interim: false,
             bodied: false,
             committed: false,
+            owes_status: false,
+            supplied: false,
             out: Vec::new(),
         }
     }
@@ -69,6 +77,11 @@ impl<'a, K: Client> ToCaller<'a, K> {
             Words::Json(json) => json.has_head(),
             Words::Checked(_) | Words::Web(_) => false,
         }
+    }
+
+    /// What the caller was told of a server that ended without a status.
+    pub fn supplied(&self) -> Option<End<'static>> {
+        self.supplied.then_some(NO_STATUS)
     }
 
     /// Ends an answer that has begun: tells of the failure where there is still a place for it.
@@ -133,9 +146,30 @@ impl<'a, K: Client> ToCaller<'a, K> {
         sent
     }
 
+    /// The trailers of a server that ended without a status, with one of ours: a caller may take none for success.
+    fn supply(&mut self, ending: Ending<'_>) -> Option<Vec<u8>> {
+        let Ending::Last(trailers) = ending else { return None };
+        let framed = match &self.words {
+            Words::Checked(_) => true,
+            Words::Web(web) => web.framed,
+            Words::Json(_) => false,
+        };
+        if !self.owes_status || !self.bodied || !framed || End::read_lines(trailers).is_some() {
+            return None;
+        }
+        self.supplied = true;
+        let mut lines = Vec::new();
+        let others = status::lines(trailers).filter(|(name, _)| !is_name(name, status::STATUS.as_bytes()));
+        others.for_each(|(name, value)| web::write_line(name, value, &mut lines));
+        NO_STATUS.write_lines(&mut lines);
+        Some(lines)
+    }
+
     /// Sends content in the caller's words. `commits` where the head goes in front.
     async fn pass(&mut self, mut buf: Buf, ending: Ending<'_>, until: Tick, first: First) -> (Result<(), Fault>, Buf) {
         self.out.clear();
+        let supplied = self.supply(ending);
+        let ending = supplied.as_deref().map_or(ending, Ending::Last);
         match &mut self.words {
             Words::Checked(scanner) => {
                 if let Err(offence) = scanner.advance(buf.filled()) {
@@ -214,6 +248,9 @@ enum First {
     No,
 }
 
+/// What a caller is told where the server did not say how the call ended.
+const NO_STATUS: End<'static> = End::plain(Code::Unknown, "the server ended without a status");
+
 /// Room in front of and behind what was made, for the chunked coding.
 const ROOM: usize = 64;
 
@@ -263,6 +300,22 @@ impl<K: Client> Client for ToCaller<'_, K> {
         }
         self.form = self.inner.framing(outgoing.length).1;
         self.bodied = outgoing.length != BodyLength::None;
+        let head = &outgoing.response.head;
+        let said = call::code_of(outgoing.response).is_some();
+        let content_type = outgoing.response.value(Known::ContentType).unwrap_or_default();
+        self.owes_status = head.status == 200 && !said && Media::of(content_type) == Some(Media::Grpc);
+        let mut with_status;
+        let outgoing = match self.owes_status && !self.bodied && !matches!(self.words, Words::Json(_)) {
+            true => {
+                self.supplied = true;
+                with_status = outgoing.patch.clone();
+                for (name, value) in NO_STATUS.fields() {
+                    with_status.add(name.as_bytes(), value);
+                }
+                Outgoing { patch: &with_status, ..outgoing }
+            }
+            false => outgoing,
+        };
         match &mut self.words {
             Words::Checked(_) => self.inner.compose(outgoing),
             Words::Web(web) => {

@@ -64,6 +64,8 @@ pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     let machine = connection::Connection::server(bound.http2(listener).clone(), now);
     let session = Session::start(&shard, connection.stream.clone(), machine, plan.timeouts.write);
     bound.counters.add(Counter::Http2Connections, 1);
+    // So much may be on its way when the last words are said.
+    let on_its_way = bound.http2(listener).connection_window as usize;
     drop(bound);
     let first = std::mem::take(&mut connection.buf);
     let served = Rc::new(Served {
@@ -75,7 +77,7 @@ pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     served.connection.place.set_idle();
     session.read_all(&Clerk(served), first).await;
     session.done.wait().await;
-    hear_last(&session.shard, &session.transport, Buf::empty()).await;
+    hear_last(&session.shard, &session.transport, Buf::empty(), on_its_way).await;
 }
 
 /// What is done on a client's connection.

@@ -9,6 +9,7 @@ use crate::base::Rng;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::common::Common;
+use crate::sim::grpc;
 use crate::sim::h2::message::{self, Request};
 use crate::sim::h2::peer::{Manner, News, Peer};
 use crate::sim::h2::plan::{self, Plan};
@@ -52,10 +53,15 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
         if client.closing.get() || !peer.may_open() {
             break;
         }
-        if peer.ask(|machine| machine.peer().connect_protocol) && rng.chance(scenario.talks) {
-            client.talk(rng);
-        } else {
-            client.begin(rng);
+        let (to, machine, lane) = (common.clone(), sim.clone(), peer.clone());
+        match rng.below(1_000) {
+            chance if chance < scenario.calls => {
+                client.run(grpc::client::two(to, machine, lane, Rng::new(rng.next_u64())));
+            }
+            chance if chance < scenario.calls + scenario.talks && may_talk(&peer) => {
+                client.run(websocket::client::two(to, machine, lane, Rng::new(rng.next_u64())));
+            }
+            _ => client.begin(rng),
         }
         if rng.chance(300) {
             sim.sleep_until(sim.now().after_ms(rng.below(200))).await;
@@ -70,6 +76,11 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
     }
     // Or else the gateway must close a silent connection by itself.
     peer.over().await;
+}
+
+/// Do the gateway's settings allow an extended CONNECT (RFC 8441 section 3)?
+fn may_talk(peer: &Peer) -> bool {
+    peer.ask(|machine| machine.peer().connect_protocol)
 }
 
 /// Frames that mean nothing, or that no answer depends on.
@@ -166,13 +177,12 @@ impl Client {
         self.sim.spawn(exchange.run());
     }
 
-    /// Opens a stream and lets its WebSocket run.
-    fn talk(self: &Rc<Self>, rng: &mut Rng) {
-        let (client, rng) = (self.clone(), Rng::new(rng.next_u64()));
+    /// Lets something run that opens a stream of its own and forgets it.
+    fn run(self: &Rc<Self>, what: impl Future<Output = ()> + 'static) {
+        let client = self.clone();
         self.running.set(self.running.get() + 1);
-        let talk = websocket::client::two(self.common.clone(), self.sim.clone(), self.peer.clone(), rng);
         self.sim.spawn(async move {
-            talk.await;
+            what.await;
             client.running.set(client.running.get() - 1);
             client.peer.latch.notify();
         });
@@ -218,7 +228,7 @@ impl Exchange {
                     self.go_on();
                 }
                 News::Reset(ErrorCode::RefusedStream) => {
-                    if self.client.common.demands.all_answered && !self.client.common.drains.get() {
+                    if self.client.common.demands.all_answered && !self.client.common.drains() {
                         return Err(Trouble::Malformed("REFUSED_STREAM to a client that keeps its limits".to_owned()));
                     }
                     self.end(Outcome::Unserved);

@@ -58,6 +58,12 @@ pub fn trailers(out: &mut Vec<u8>, encoder: &mut Encoder) {
     fields(out, encoder, &[("x-trailer".to_owned(), "here".to_owned())]);
 }
 
+/// Appends the block of trailers with these fields.
+pub fn last(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
+    encoder.begin(out);
+    fields(out, encoder, lines);
+}
+
 fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
     for (name, value) in lines {
         // Some of them keep themselves out of every table.

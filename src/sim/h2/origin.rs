@@ -11,6 +11,7 @@ use crate::base::Rng;
 use crate::net::Net;
 use crate::net::sim::{Sim, SimStream};
 use crate::sim::common::Common;
+use crate::sim::grpc;
 use crate::sim::h2::deed::Deed;
 use crate::sim::h2::message;
 use crate::sim::h2::peer::{Manner, News, Peer};
@@ -108,14 +109,31 @@ impl Served {
     async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), Trouble> {
         let News::Head(head, ending) = self.peer.hear(key).await? else { return Err(Trouble::Reset) };
         if let Some(id) = websocket::origin::offered(&head) {
-            return self.talk(id, key, &head, &mut rng).await;
+            let earlier = self.common.talks.borrow().refusals(id);
+            if self.turns_away(key, earlier, &mut rng) {
+                self.common.talks.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
+                return self.turn_away(key).await;
+            }
+            websocket::origin::two(&self.common, &self.sim, &self.peer, key, &head, &mut rng).await;
+            return Ok(());
+        }
+        if let Some(id) = grpc::origin::called(&head) {
+            // A gateway that has not kept the messages cannot send them again.
+            let borne = if self.common.demands.all_answered { REFUSALS_BORNE } else { 0 };
+            if self.turns_away(key, borne, &mut rng) {
+                self.common.calls.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
+                return self.turn_away(key).await;
+            }
+            grpc::origin::serve(&self.common, &self.sim, &self.peer, key, &head, &mut rng).await;
+            return Ok(());
         }
         let framing = head.framing(if ending == Ending::Last { Framing::Empty } else { Framing::Chunked })?;
         let (id, ask, framing) = recognise(&self.common, &head, framing)?;
         if key.id() > self.last.get() {
             return self.ignore(id, key).await;
         }
-        if self.refuses(id, ending, &mut rng)? {
+        let coming = if ending == Ending::Last { 0 } else { ask.length };
+        if self.refuses(id, coming, &mut rng)? {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
@@ -134,25 +152,22 @@ impl Served {
         exchange.run(deed, framing, &head).await
     }
 
-    /// Takes the offer of a WebSocket, or refuses it as any stream.
-    async fn talk(&self, id: u64, key: Key, head: &Head, rng: &mut Rng) -> Result<(), Trouble> {
-        let Served { common, sim, peer, .. } = self;
-        let borne = !common.demands.all_answered || common.talks.borrow().refusals(id) < REFUSALS_BORNE;
-        let refuses = borne && rng.chance(common.scenario.refusals);
-        let uncovered = key.id() > self.last.get();
-        if refuses || uncovered {
-            common.talks.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
-        }
-        if uncovered {
-            while !matches!(peer.hear(key).await?, News::Lost | News::Reset(_)) {}
-            return Ok(());
-        }
-        if refuses {
-            peer.reset(key, ErrorCode::RefusedStream);
-            return Ok(());
+    /// Is a WebSocket or a call not looked at? It was `earlier` so often before.
+    fn turns_away(&self, key: Key, earlier: u32, rng: &mut Rng) -> bool {
+        let borne = !self.common.demands.all_answered || earlier < REFUSALS_BORNE;
+        if key.id() > self.last.get() || (borne && rng.chance(self.common.scenario.refusals)) {
+            return true;
         }
         self.highest.set(key.id().max(self.highest.get()));
-        websocket::origin::two(common, sim, peer, key, head, rng).await;
+        false
+    }
+
+    async fn turn_away(&self, key: Key) -> Result<(), Trouble> {
+        if key.id() <= self.last.get() {
+            self.peer.reset(key, ErrorCode::RefusedStream);
+            return Ok(());
+        }
+        while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
         Ok(())
     }
 
@@ -161,10 +176,10 @@ impl Served {
         write(&mut self.common.ledger.borrow_mut()).map_err(Trouble::Malformed)
     }
 
-    /// In a calm world only what a gateway can send again without having kept it, and not for ever.
-    fn refuses(&self, id: u64, ending: Ending, rng: &mut Rng) -> Result<bool, Trouble> {
+    /// In a calm world only what a gateway can send again, though `coming` bytes of it may come yet, and not for ever.
+    fn refuses(&self, id: u64, coming: u64, rng: &mut Rng) -> Result<bool, Trouble> {
         let calm = self.common.demands.all_answered;
-        let bearable = !calm || (ending == Ending::Last && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
+        let bearable = !calm || (coming <= KEPT && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
         if !bearable || !rng.chance(self.common.scenario.refusals) {
             return Ok(false);
         }
@@ -191,6 +206,8 @@ impl Served {
     }
 }
 
+/// Content that a gateway keeps for another try, of a request that is refused while it still comes.
+const KEPT: u64 = 60_000;
 /// Times that one exchange is refused at most where it must be answered.
 const REFUSALS_BORNE: u32 = 2;
 

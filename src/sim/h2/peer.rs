@@ -322,7 +322,7 @@ impl Peer {
                     // A gateway that gives up before it has the whole preface answers as it would in HTTP/1.
                     let unheard = !self.calm && !self.settled.get() && self.first.get() == Some(b'H');
                     if !unheard {
-                        self.sim.fail(format!("the other end of HTTP/2 broke a rule: {}", error.rule));
+                        self.sim.fail(format!("the other end of HTTP/2 broke a rule: {error:?}"));
                     }
                     self.end();
                     break;

@@ -81,6 +81,8 @@ struct Try {
     /// The longest time in which neither did.
     quiet_ms: u64,
     wrong_proof: bool,
+    /// When an end broke off.
+    broke_off: Option<Tick>,
     voices: [Voice; 2],
 }
 
@@ -316,6 +318,14 @@ impl Book {
         Ok(())
     }
 
+    /// An end breaks off.
+    pub fn break_off(&mut self, place: Place, now: Tick) -> Result<(), String> {
+        let found = self.of(place)?;
+        found.voices[place.side as usize].half_closes = true;
+        found.broke_off = Some(now);
+        Ok(())
+    }
+
     /// An end will neither speak nor answer.
     pub fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].dumb = true;
@@ -392,22 +402,28 @@ impl Book {
             {
                 Err(format!("{place:?}: {missing} frames are missing, though the sender ended in order"))
             }
-            Heard::Bare | Heard::Cut if loose => Ok(()),
+            Heard::Bare if loose => Ok(()),
             Heard::Bare => Err(format!("{place:?}: it ended without a farewell")),
-            Heard::Cut if at.drains == Drains::Yes || outlived || wrong => Ok(()),
+            Heard::Cut if at.drains == Drains::Yes || outlived || wrong || own.half_closes => Ok(()),
             Heard::Cut => Err(format!("{place:?}: it was cut, though nothing went wrong")),
         }
     }
 
-    /// The access log says that a WebSocket, or the offer of one, is over.
-    pub fn logged(&mut self, id: u64, status: u64, now: Tick) -> Result<(), String> {
+    /// The access log says that a WebSocket, or the offer of one, is over. The gateway was told to drain at `drained`.
+    pub fn logged(&mut self, id: u64, status: u64, now: Tick, drained: Option<Tick>) -> Result<(), String> {
         let limits = self.demands.limits.clone();
         let talk = self.talk(id)?;
         talk.logged.push(status);
         if talk.logged.len() > 1 {
             return Err(format!("WebSocket {id} is in the access log twice: {:?}", talk.logged));
         }
-        let Some(Try { opened: Some(opened), spoke, .. }) = talk.tries.last() else { return Ok(()) };
+        let Some(Try { opened: Some(opened), spoke, broke_off, .. }) = talk.tries.last() else { return Ok(()) };
+        for (what, since) in [("the drain", drained), ("an end broke off", *broke_off)] {
+            let late_ms = since.map_or(0, |since| now.since(since.max(*opened)).as_millis() as u64);
+            if late_ms > limits.slack_ms {
+                return Err(format!("WebSocket {id} went on for {late_ms} ms after {what}"));
+            }
+        }
         let lived_ms = now.since(*opened).as_millis() as u64;
         if limits.lifetime_ms.is_some_and(|most| lived_ms > most + limits.slack_ms) {
             return Err(format!("WebSocket {id} lived for {lived_ms} ms"));

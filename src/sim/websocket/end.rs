@@ -166,7 +166,7 @@ impl Speaker {
                 return Ok(());
             }
             Deed::Resets => {
-                end.write(|book| book.half_close(end.place));
+                end.write(|book| book.break_off(end.place, end.sim.now()));
                 self.mouth.reset();
                 return Err(Trouble::Enough);
             }
@@ -464,6 +464,6 @@ impl Book {
 impl Common {
     /// Does the gateway drain?
     pub fn draining(&self) -> Drains {
-        if self.drains.get() { Drains::Yes } else { Drains::No }
+        if self.drains() { Drains::Yes } else { Drains::No }
     }
 }

@@ -33,7 +33,11 @@ impl Limits {
         let (lifetime, ping) = (unit * (4 + rng.below(if wild { 60 } else { 10 })), unit * (5 + rng.below(5)));
         let (message, rate) = (1_000 + rng.below(20_000), 5 + rng.below(100));
         Limits {
-            idle_ms: if wild { 500 + rng.below(60_000) } else { 10 * unit },
+            idle_ms: match wild {
+                true if rng.chance(700) => 500 + rng.below(60_000),
+                true => 3_600_000,
+                false => 10 * unit,
+            },
             lifetime_ms: some(rng, lifetime),
             ping_ms: some(rng, ping),
             message_max: some(rng, message),

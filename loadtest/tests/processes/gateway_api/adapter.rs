@@ -15,12 +15,14 @@ pub fn config(model: &Value, origins: &BTreeMap<String, SocketAddr>, seed: u64) 
     // Each on an address of its own, because an address with port 0 is one socket.
     for (host, port) in (1..).zip(ports(model)) {
         let _ = writeln!(text, "[[listener]]\nname = \"{}\"\nbind = \"127.0.0.{host}:0\"", listener(port));
+        text.push_str("http2 = { cleartext = true }\n");
         if port == HTTPS {
             text.push_str("tls = { certificates = [{ cert = \"here.pem\", key = \"here.key\" }] }\n");
         }
     }
     for (name, address) in origins {
-        let _ = writeln!(text, "[upstream.{name:?}]\nendpoints = \"{address}\"");
+        let http = if speaks_http2(model, name) { "2" } else { "1.1" };
+        let _ = writeln!(text, "[upstream.{name:?}]\nendpoints = \"{address}\"\nhttp = \"{http}\"");
     }
     let rules = list(&model["rules"]).iter().enumerate();
     let mut routes = rules.map(|(number, rule)| route(rule, number)).collect::<Result<Vec<_>, _>>()?;
@@ -46,6 +48,12 @@ pub fn listener(port: u64) -> String {
 pub fn backends(model: &Value) -> BTreeSet<&str> {
     let all = list(&model["rules"]).iter().flat_map(|rule| list(&rule["backends"]));
     all.filter(|backend| !backend["url"].is_null()).map(|backend| text(&backend["name"])).collect()
+}
+
+/// Is a backend spoken to in HTTP/2 without TLS?
+pub fn speaks_http2(model: &Value, name: &str) -> bool {
+    let mut all = list(&model["rules"]).iter().flat_map(|rule| list(&rule["backends"]));
+    all.any(|backend| backend["name"] == name && backend["proto"] == "kubernetes.io/h2c")
 }
 
 /// The model that comes without rules, because it needs a listener with TLS: its redirects are made from the names of
@@ -133,9 +141,6 @@ fn target(rule: &Value) -> Result<String, String> {
     }
     if missing > 0 {
         return Err("a split with a backend that does not exist".to_owned());
-    }
-    if backends.iter().any(|backend| !backend["proto"].is_null()) {
-        return Err("h2c to an upstream".to_owned());
     }
     let part = |backend: &Value| {
         let weight = backend["weight"].as_u64().unwrap_or(1);

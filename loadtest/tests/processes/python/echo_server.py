@@ -1,5 +1,5 @@
 """A WebSocket server that sends back what it receives. Prints its port, then one line for each WebSocket that ends:
-`closed CODE`. A message `send N` is answered with one of N bytes. Runs until it is ended."""
+`closed CODE`. A message `send N` is answered with one of N bytes, `raw HEX` with these bytes as they are. Runs until it is ended."""
 
 import asyncio
 
@@ -10,6 +10,9 @@ from websockets.exceptions import ConnectionClosed
 async def echo(connection):
     try:
         async for message in connection:
+            if isinstance(message, str) and message.startswith("raw "):
+                connection.transport.write(bytes.fromhex(message[4:]))
+                continue
             if isinstance(message, str) and message.startswith("send "):
                 message = b"x" * int(message.split()[1])
             await connection.send(message)

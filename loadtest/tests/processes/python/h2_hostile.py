@@ -305,7 +305,8 @@ def content_above_the_window(address):
 @case
 def content_above_the_window_of_the_connection(address):
     wire = opened(address)
-    for at in range(60):
+    # 18 times 15 frames are a little more than 4 MiB; who sends much more may not be listened to for long enough.
+    for at in range(18):
         wire.send(wire.request(2 * at + 1, "/deaf", "POST", end=False))
         wire.send(*(frame(DATA, 0, 2 * at + 1, bytes(16_384)) for _ in range(15)))
     return floods(wire, [])

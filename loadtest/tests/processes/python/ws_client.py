@@ -219,6 +219,15 @@ def main(version, url, what, argument=None):
         # The origin is asked to send a message of that size.
         client.say(TextMessage(data=f"send {argument}"))
         return client.last_words()
+    if what == "raw":
+        # The origin is asked to send these bytes.
+        client.say(TextMessage(data=f"raw {argument}"))
+        return client.last_words()
+    if what == "hear":
+        client.say(TextMessage(data=f"raw {argument}"))
+        back = client.message()
+        client.leave()
+        return back
     if what == "half":
         # A frame that never ends, and what comes of a drain meanwhile.
         client.echo("hello")

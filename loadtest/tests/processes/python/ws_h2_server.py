@@ -1,5 +1,6 @@
 """A WebSocket server over HTTP/2 (RFC 8441). Sends back what it receives; prints its port, then one line for each
-WebSocket that ends: `closed CODE`. A message `send N` is answered with one of N bytes; the path /head gets the request's
+WebSocket that ends: `closed CODE`. A message `send N` is answered with one of N bytes, `raw HEX` with these
+bytes as they are; the path /head gets the request's
 fields as the first message.
 
 Usage: ws_h2_server.py [deaf] [tls CERTIFICATE KEY]. `deaf` takes no extended CONNECT, `tls` speaks HTTP/1.1 too, where the
@@ -61,6 +62,9 @@ class Echo:
             if event.message_finished:
                 whole = (b"" if isinstance(event, BytesMessage) else "").join(self.parts)
                 self.parts = []
+                if isinstance(whole, str) and whole.startswith("raw "):
+                    self.out += bytes.fromhex(whole[4:])
+                    return
                 if isinstance(whole, str) and whole.startswith("send "):
                     whole = b"x" * int(whole.split()[1])
                 kind = TextMessage if isinstance(whole, str) else BytesMessage

@@ -1,0 +1,248 @@
+//! A caller: of gRPC and gRPC-Web on a stream of HTTP/2, of gRPC-Web on a connection of HTTP/1.1.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::base::Rng;
+use crate::net::sim::{Sim, SimStream};
+use crate::net::{Net, Stream};
+use crate::sim::common::Common;
+use crate::sim::grpc::Words;
+use crate::sim::grpc::book::{Ask, Outcome, path};
+use crate::sim::grpc::caller::Caller;
+use crate::sim::grpc::messages::encode;
+use crate::sim::h2::message::Request;
+use crate::sim::h2::peer::{News, Peer};
+use crate::sim::latch::Latch;
+use crate::sim::ledger::Spoken;
+use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+use crate::wire::h2::connection::Ending;
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::stream::Key;
+
+fn draw(common: &Common, by: Spoken, rng: &mut Rng) -> Ask {
+    let scenario = &common.scenario;
+    let most = scenario.grpc.request_max;
+    let words = match rng.below(10) {
+        _ if scenario.direct => Words::Plain,
+        0..=5 if by == Spoken::Two => Words::Plain,
+        0..=2 | 6 | 7 => Words::Web,
+        _ => Words::Text,
+    };
+    let mut requests: Vec<u64> = (0..[1, 1, rng.below(8)][rng.below(3) as usize]).map(|_| length(most, rng)).collect();
+    if !scenario.direct && rng.chance(40) {
+        let at = rng.below(requests.len() as u64 + 1) as usize;
+        requests.insert(at, most + 1 + rng.below(2_000));
+    }
+    let timeout_ms = match rng.below(10) {
+        _ if scenario.direct => None,
+        0 => Some(1 + rng.below(3_000)),
+        1 => Some(1_000 + rng.below(200_000)),
+        _ => None,
+    };
+    Ask { words, requests, timeout_ms }
+}
+
+/// A length of a message: often short, at most `most`.
+pub fn length(most: u64, rng: &mut Rng) -> u64 {
+    let most = [0, 50, most, most][rng.below(4) as usize].min(most);
+    rng.below(most + 1)
+}
+
+/// The head's fields.
+fn fields(id: u64, ask: &Ask) -> Vec<(String, String)> {
+    let mut fields = vec![("x-exchange", id.to_string()), ("content-type", ask.words.content_type().to_owned())];
+    match ask.words {
+        Words::Plain => fields.push(("te", "trailers".to_owned())),
+        Words::Web | Words::Text => {
+            fields.push(("x-grpc-web", "1".to_owned()));
+            fields.push(("accept", ask.words.content_type().to_owned()));
+        }
+    }
+    if let Some(timeout) = ask.timeout_ms {
+        fields.push(("grpc-timeout", format!("{timeout}m")));
+    }
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The body, message by message.
+fn body(common: &Common, id: u64, words: Words) -> Vec<Vec<u8>> {
+    let Ok(row) = common.calls.borrow_mut().requests(id) else { return Vec::new() };
+    let messages = (0..row.lengths.len()).map(|index| row.message(index));
+    match words {
+        Words::Plain | Words::Web => messages.collect(),
+        Words::Text => messages.map(|message| encode(&message)).collect(),
+    }
+}
+
+/// A call on a stream. The stream is forgotten behind it.
+pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
+    let ask = draw(&common, Spoken::Two, &mut rng);
+    let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
+    let mut caller = Caller::new(&common, &sim, id, ask.words);
+    let (target, fields) = (path(id), fields(id, &ask));
+    let request = Request { method: "POST", path: &target, fields: &fields };
+    let Some(key) = peer.open(Ending::More, |out, encoder| request.write(out, encoder)) else {
+        // Others of the connection ended it in this moment.
+        return caller.conclude(Ok(Outcome::Unserved));
+    };
+    let uploading = Rc::new(Cell::new(true));
+    let stalls = rng.chance(common.scenario.stalls);
+    let upload = Upload { peer: peer.clone(), key, sim: sim.clone(), messages: body(&common, id, ask.words), stalls };
+    let (done, rng_up, waits) = (uploading.clone(), Rng::new(rng.next_u64()), peer.clone());
+    sim.spawn(async move {
+        upload.run(rng_up).await;
+        done.set(false);
+        waits.latch.notify();
+    });
+    if rng.chance(common.scenario.leaves) {
+        let (common, sim, peer) = (common.clone(), sim.clone(), peer.clone());
+        let most = [5, 300, 20_000][rng.below(3) as usize];
+        let at = sim.now().after_ms(rng.below(most));
+        sim.clone().spawn(async move {
+            sim.sleep_until(at).await;
+            if !peer.is_over(key) {
+                common.calls.borrow_mut().give_up(id);
+                peer.reset(key, ErrorCode::Cancel);
+            }
+        });
+    }
+    let heard = answer(&mut caller, &peer, key).await;
+    caller.conclude(heard);
+    if stalls && !peer.is_over(key) {
+        peer.reset(key, ErrorCode::Cancel);
+    }
+    peer.latch.wait(|| (!uploading.get()).then_some(())).await;
+    peer.forget(key);
+}
+
+async fn answer(caller: &mut Caller, peer: &Peer, key: Key) -> Result<Outcome, Trouble> {
+    loop {
+        match peer.hear(key).await? {
+            News::Head(head, _) => caller.head(&head)?,
+            News::Interim(_) => {}
+            News::Data(bytes) => {
+                caller.data(&bytes)?;
+                peer.release(key, bytes.len());
+            }
+            News::End(trailers) => return caller.end(trailers),
+            News::Reset(ErrorCode::RefusedStream) => return Ok(Outcome::Unserved),
+            News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
+            News::Reset(_) => return Err(Trouble::Reset),
+            News::Lost => return Err(Trouble::Cut),
+        }
+    }
+}
+
+/// The caller's messages on their way.
+struct Upload {
+    peer: Rc<Peer>,
+    key: Key,
+    sim: Sim,
+    messages: Vec<Vec<u8>>,
+    /// They stop within the last one, without an end.
+    stalls: bool,
+}
+
+impl Upload {
+    async fn run(mut self, mut rng: Rng) {
+        match self.send(&mut rng).await {
+            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
+            Err(Trouble::Late) => self.sim.fail("a call's messages are taken by nobody, for ever"),
+            Err(Trouble::Malformed(what)) => self.sim.fail(what),
+        }
+    }
+
+    async fn send(&mut self, rng: &mut Rng) -> Result<(), Trouble> {
+        let count = self.messages.len();
+        for (index, message) in std::mem::take(&mut self.messages).into_iter().enumerate() {
+            if rng.chance(200) {
+                self.sim.sleep_until(self.sim.now().after_ms(rng.below(5_000))).await;
+            }
+            let last = index + 1 == count && !self.stalls && rng.chance(500);
+            let mut rest = &message[..];
+            if self.stalls && index + 1 == count {
+                rest = &rest[..rest.len() / 2];
+            }
+            while !rest.is_empty() {
+                let most = [6, 500, 20_000][rng.below(3) as usize].max(message.len() as u64 / 20);
+                let (piece, behind) = rest.split_at((1 + rng.below(most) as usize).min(rest.len()));
+                rest = behind;
+                let ending = if last && rest.is_empty() { Ending::Last } else { Ending::More };
+                self.peer.send(self.key, piece, ending).await?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
+        match self.stalls {
+            true => Ok(()),
+            false => self.peer.send(self.key, &[], Ending::Last).await,
+        }
+    }
+}
+
+/// A call on a connection of its own.
+pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+    let scenario = &common.scenario;
+    let ask = draw(common, Spoken::One, rng);
+    let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
+    let mut caller = Caller::new(common, sim, id, ask.words);
+    let speak = Speak::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let mut listen = Listen::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let (latch, speaking) = (Latch::default(), Rc::new(Cell::new(true)));
+    let bytes = request(id, &ask, &body(common, id, ask.words), rng);
+    let (done, waits) = (speaking.clone(), latch.clone());
+    let mut speak = speak;
+    sim.spawn(async move {
+        // Whether it arrives, the answer tells.
+        let _ = speak.say(&bytes).await;
+        done.set(false);
+        waits.notify();
+    });
+    let heard = answer_one(&mut caller, &mut listen).await;
+    caller.conclude(heard);
+    stream.abort();
+    latch.wait(|| (!speaking.get()).then_some(())).await;
+}
+
+fn request(id: u64, ask: &Ask, messages: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = format!("POST {} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n", path(id)).into_bytes();
+    for (name, value) in fields(id, ask) {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let body = messages.concat();
+    if rng.chance(500) {
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(&body);
+        return bytes;
+    }
+    bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+    let mut rest = &body[..];
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at((1 + rng.below(10_000) as usize).min(rest.len()));
+        rest = behind;
+        bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        bytes.extend_from_slice(piece);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+async fn answer_one(caller: &mut Caller, listen: &mut Listen) -> Result<Outcome, Trouble> {
+    let head: Head = loop {
+        let Some(head) = listen.head().await? else { return Err(Trouble::Cut) };
+        if !head.start.starts_with("HTTP/1.1 1") {
+            break head;
+        }
+    };
+    caller.head(&head)?;
+    let framing = head.framing(Framing::Close)?;
+    if framing == Framing::Close {
+        // Its end could not be told from a connection that broke.
+        return Err(Trouble::Malformed(format!("an answer to a call without an end: {head:?}")));
+    }
+    let trailers = listen.body(framing, &mut |bytes| caller.data(bytes)).await?;
+    caller.end(trailers)
+}
