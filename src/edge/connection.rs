@@ -27,7 +27,7 @@ use crate::wire::forwarded::{Inbound, Scheme};
 use crate::wire::proxy::{self, Header};
 
 /// A connection this long without a byte gives its buffers back.
-const PARK_AFTER_MS: u64 = 100;
+pub const PARK_AFTER_MS: u64 = 100;
 /// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
 const LINGER_MS: u64 = 2_000;
 /// And how much is read from one of HTTP/1.
@@ -53,6 +53,8 @@ pub struct Connection<N: Net> {
     pub first_read: u32,
     /// Since when it waits for a request.
     pub idle_since: Tick,
+    /// When the first byte of a head came whose rest is missing; `NEVER` where none has begun.
+    pub head_since: Tick,
 }
 
 /// Who is at the other end, as far as the connection itself tells.
@@ -79,6 +81,8 @@ pub enum Next<N: Net> {
     Close,
     /// Quiet for now.
     Park(Box<Connection<N>>),
+    /// The buffer holds the beginning of a head whose rest comes slowly; until then.
+    Slow(Box<Connection<N>>, Tick),
     /// The client speaks HTTP/2; what it sent is in the buffer.
     Http2(Box<Connection<N>>),
 }
@@ -103,6 +107,11 @@ async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<
         match after {
             Next::Close => {}
             Next::Http2(connection) => Box::pin(h2::server::serve(connection)).await,
+            Next::Slow(connection, until) => {
+                // Whatever it is, it is found out again by reading.
+                let _ = connection.stream.readable(until).await;
+                next = Some(connection);
+            }
             Next::Park(mut parked) => {
                 if wait(&parked).await {
                     parked.idle_since = shard.net.now();
@@ -210,7 +219,8 @@ async fn establish<N: Net>(
     let idle_since = shard.net.now();
     let first_read = h1::FIRST_READ;
     let buf = Buf::empty();
-    Some(Box::new(Connection { shard, door, stream, place, peer, buf, requests: 0, first_read, idle_since }))
+    let (requests, head_since) = (0, Tick::NEVER);
+    Some(Box::new(Connection { shard, door, stream, place, peer, buf, requests, first_read, idle_since, head_since }))
 }
 
 /// Shortest PROXY header of either version: `PROXY UNKNOWN` and CRLF.

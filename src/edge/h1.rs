@@ -7,7 +7,7 @@ use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::{ListenerId, ListenerPlan};
 use crate::edge::body::{BodyReader, write_fault};
 use crate::edge::bound::Bound;
-use crate::edge::connection::{Connection, Next, first_wait};
+use crate::edge::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::exchange::{Exchange, Scene};
 use crate::edge::scratch::Scratch;
 use crate::edge::serve;
@@ -29,6 +29,8 @@ const DISCARD_MAX: u64 = 64 * 1024;
 enum Arrival {
     Head,
     Quiet,
+    /// Its beginning is there, and nothing more came for a while. It may take until then.
+    Slow(Tick),
     Gone,
     /// The client begins with the preface of HTTP/2, and may.
     Http2,
@@ -43,6 +45,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
     let next = loop {
         match arrival(&mut connection, &mut scratch).await {
             Arrival::Quiet => break Next::Park(connection),
+            Arrival::Slow(until) => break Next::Slow(connection, until),
             Arrival::Gone => break Next::Close,
             Arrival::Http2 => break Next::Http2(connection),
             Arrival::Refused(kind) => {
@@ -93,9 +96,14 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
             Err(_) => return Arrival::Gone,
         }
     }
-    let started = connection.shard.net.now();
+    let now = connection.shard.net.now();
+    if connection.head_since == Tick::NEVER {
+        connection.head_since = now;
+    }
+    let started = connection.head_since;
     scratch.work.record.started = started;
     let until = started.after(listener.timeouts.head);
+    let patience = now.after_ms(PARK_AFTER_MS).min(until);
     loop {
         let bytes = connection.buf.filled();
         if bytes.starts_with(b"PRI ") && connection.requests == 0 && listener.http2.cleartext {
@@ -103,7 +111,10 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
         }
         if scratch.scan.ready(bytes, &listener.caps) {
             match request::parse(bytes, &listener.caps, &mut scratch.request) {
-                Ok(Parsed::Complete) => return Arrival::Head,
+                Ok(Parsed::Complete) => {
+                    connection.head_since = Tick::NEVER;
+                    return Arrival::Head;
+                }
                 Ok(Parsed::Partial) => {}
                 Err(kind) => return Arrival::Refused(kind),
             }
@@ -112,12 +123,16 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
             return Arrival::Refused(FaultKind::HeadTooLarge);
         }
         let buf = std::mem::take(&mut connection.buf);
-        let (read, buf) = connection.stream.read(buf, until).await;
+        let (read, buf) = connection.stream.read_idle(buf, patience).await;
         connection.buf = buf;
         match read {
             Ok(0) => return Arrival::Gone,
             Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
+                if connection.shard.net.now() < until {
+                    return Arrival::Slow(until);
+                }
                 bound.counters.add(Counter::TimedOutHeads, 1);
                 return Arrival::Refused(FaultKind::RequestTimeout);
             }

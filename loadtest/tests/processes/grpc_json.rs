@@ -284,6 +284,14 @@ fn bytes_are_bytes() {
 }
 
 #[test]
+fn parameters_of_others_may_be_ignored() {
+    let library = Library::start();
+    let gateway = library.gateway(", ignored_query = [\"utm_source\", \"v\"]", "");
+    assert_eq!(ask(&gateway, &[], "/v1/books/x?utm_source=a&v=1&v=2&fullText=true").0, 200);
+    assert_eq!(ask(&gateway, &[], "/v1/books/x?utm_medium=a").0, 400);
+}
+
+#[test]
 fn a_changed_file_is_taken_up_by_a_reload() {
     let library = Library::start();
     let gateway = library.gateway("", "");

@@ -202,6 +202,25 @@ fn a_client_that_does_not_read_does_not_fill_the_memory() {
     stays_small(origin.address, "2");
 }
 
+/// What is not read of an answer stays within the window that a stream begins with, however many there are.
+#[test]
+fn many_answers_that_nobody_reads_hold_little() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    let before = memory(gateway.pid());
+    let mut client = leaver(&gateway, "/bytes/1000000");
+    for _ in 0..99 {
+        client.say(&json!("more"));
+    }
+    origin.wait("request", 101);
+    thread::sleep(Duration::from_millis(1_000));
+    let grown = memory(gateway.pid()).saturating_sub(before);
+    println!("{} KiB with a hundred answers that nobody reads", grown / 1024);
+    // 64 KiB in the window, and as much on its way to the client.
+    assert!(grown < 18 << 20, "{grown} bytes more");
+}
+
 #[test]
 fn a_client_that_does_not_read_does_not_fill_the_memory_from_http1() {
     let origin = Origin::answering(|request| {

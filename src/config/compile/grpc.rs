@@ -130,6 +130,7 @@ fn options(spec: &JsonSpec, grpc: &GrpcSpec, body_bytes_max: usize) -> Options {
         },
         defaults: if spec.defaults { Defaults::Print } else { Defaults::Skip },
         unknown_query: unknown,
+        ignored_query: spec.ignored_query.0.clone(),
         unknown_fields: unknown,
         unannotated: if spec.unannotated { Unannotated::Post } else { Unannotated::Skip },
         stream_form: match spec.stream {

@@ -55,6 +55,10 @@ enum Way {
     Name(NamePlan),
 }
 
+/// What an answer may hold that nobody reads. Few are longer, and those that are get the whole window while they are
+/// read.
+const FIRST_WINDOW: u32 = 64 * 1024;
+
 impl Compiler<'_> {
     /// Compiles every `[upstream.NAME]`; ids are positions in the file.
     pub(super) fn named_upstreams(&mut self) {
@@ -235,6 +239,7 @@ impl Compiler<'_> {
         let limits = connection::Config {
             streams_max: *streams,
             stream_window: stream_window.0 as u32,
+            stream_window_first: FIRST_WINDOW,
             connection_window: connection_window as u32,
             ..connection::Config::default()
         };

@@ -64,6 +64,8 @@ table! {
         defaults: bool = false,
         /// Ignore query parameters and members of the body that are no field, instead of refusing them with 400.
         ignore_unknown: bool = false,
+        /// Query parameters that are ignored in any case, such as those of a cache or of analytics.
+        ignored_query: Many<String> = Many::default(),
         /// Methods without a rule can be called, too: `POST /package.Service/Method`.
         unannotated: bool = false,
         /// How the messages of a server that streams are written where `Accept` names no form.

@@ -129,11 +129,12 @@ pub enum HttpVersions {
 
 table! {
     /// HTTP/2 (RFC 9113) towards the endpoints. A connection holds at most `streams` times `stream_window` of answers
-    /// that clients have not read yet, and none of its streams stops another.
+    /// that clients have not read yet, `streams` times 64KiB where they never read; none of its streams stops another.
     pub struct UpstreamHttp2Spec {
         /// Streams on one connection, 1 to 1024, where the endpoint allows as many; for more, another is opened.
         streams: u32 = 128,
-        /// Bytes of one answer that may be on their way or wait for the client, 64KiB to 16MiB.
+        /// Bytes of one answer that may be on their way or wait for the client, 64KiB to 16MiB. An answer begins with
+        /// 64KiB, and gets more while its client keeps up.
         stream_window: Size = Size(256 * 1024),
         /// An endpoint that says nothing for this long, while requests wait for it, is asked for a sign of life
         /// (PING). Where it gives signs of life and nothing else, it is asked again after five minutes, since servers

@@ -47,6 +47,9 @@ pub struct Config {
     pub streams_max: u32,
     /// Bytes of one stream that may be on their way or wait for `release`; at most 2^31-1.
     pub stream_window: u32,
+    /// How much of `stream_window` a stream begins with. It gets the rest by and by, where whoever reads it keeps up: a
+    /// stream that nobody reads holds no more than this.
+    pub stream_window_first: u32,
     /// The same for all streams together; at least 65 535.
     pub connection_window: u32,
     /// Bytes of a header list as RFC 9113 section 6.5.2 counts them; above it the section is `oversized`.
@@ -62,11 +65,19 @@ impl Default for Config {
         Config {
             streams_max: 128,
             stream_window: 256 * 1024,
+            stream_window_first: MAX_31,
             connection_window: 4 * 1024 * 1024,
             header_list_max: limits::HEAD_BYTES as u32,
             connect_protocol: false,
             flood: FloodLimits::default(),
         }
+    }
+}
+
+impl Config {
+    /// The window of a new stream.
+    pub(super) fn first_window(&self) -> u32 {
+        self.stream_window.min(self.stream_window_first).min(MAX_31)
     }
 }
 
@@ -276,7 +287,7 @@ impl Connection {
         let config = &connection.config;
         let entries = [
             (settings::MAX_CONCURRENT_STREAMS, config.streams_max),
-            (settings::INITIAL_WINDOW_SIZE, config.stream_window.min(MAX_31)),
+            (settings::INITIAL_WINDOW_SIZE, config.first_window()),
             (settings::MAX_HEADER_LIST_SIZE, config.header_list_max),
             (settings::NO_RFC7540_PRIORITIES, 1),
             (settings::ENABLE_CONNECT_PROTOCOL, 1),
@@ -294,7 +305,7 @@ impl Connection {
         let config = &connection.config;
         let entries = [
             (settings::ENABLE_PUSH, 0),
-            (settings::INITIAL_WINDOW_SIZE, config.stream_window.min(MAX_31)),
+            (settings::INITIAL_WINDOW_SIZE, config.first_window()),
             (settings::MAX_HEADER_LIST_SIZE, config.header_list_max),
         ];
         settings::write(&mut connection.out, &entries);

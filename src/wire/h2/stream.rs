@@ -53,6 +53,8 @@ pub(super) struct Stream {
     pub id: u32,
     pub send_window: SendWindow,
     pub receive_window: ReceiveWindow,
+    /// The size of the window that the peer sends into, which grows to the largest that we give.
+    pub window: u32,
     /// Bytes handed out and not released.
     pub held: u32,
     pub sending: Half,
@@ -311,6 +313,7 @@ mod tests {
             id,
             send_window: SendWindow::new(0),
             receive_window: ReceiveWindow::new(0),
+            window: 0,
             held: 0,
             sending: Half::Head,
             receiving: Half::Head,

@@ -26,7 +26,7 @@ mod tree;
 mod weigh;
 
 pub use load::{LoadError, Transcoder};
-pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown, UnknownVerb};
+pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown};
 pub use refusal::{JSON, Refusal, write_status};
 pub use request::{Incoming, Requests};
 pub use response::{Answer, Responses};

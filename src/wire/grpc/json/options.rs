@@ -56,15 +56,6 @@ pub enum Unannotated {
     Post,
 }
 
-/// A `:verb` at the end of a path that no rule has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownVerb {
-    /// Part of the last segment.
-    Literal,
-    /// No rule matches.
-    Refuse,
-}
-
 /// How the messages of a server stream stand in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamForm {
@@ -120,8 +111,6 @@ pub struct Options {
     pub unknown_fields: Unknown,
     /// Methods without a rule.
     pub unannotated: Unannotated,
-    /// Verbs that no rule has.
-    pub unknown_verb: UnknownVerb,
     /// How server streams are written where the client does not say.
     pub stream_form: StreamForm,
     /// Largest JSON text of one request message; above it 413.
@@ -146,7 +135,6 @@ impl Default for Options {
             ignored_query: Vec::new(),
             unknown_fields: Unknown::Refuse,
             unannotated: Unannotated::Skip,
-            unknown_verb: UnknownVerb::Literal,
             stream_form: StreamForm::Lines,
             request_bytes_max: TRANSCODE_BYTES,
             response_bytes_max: GRPC_MESSAGE_BYTES,

@@ -82,7 +82,7 @@ pub enum Lookup {
 impl Transcoder {
     /// Looks for the binding of a request. The path is taken as it is; it should be normalised.
     pub fn find(&self, method: &[u8], path: &[u8]) -> Lookup {
-        let (found, segments) = self.tree.find(method, path, self.options.unknown_verb);
+        let (found, segments) = self.tree.find(method, path);
         let binding = match found {
             Match::Binding(binding) => binding as usize,
             Match::OtherMethod => return Lookup::OtherMethod,

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::SmallVec;
 
 use crate::base::Span;
-use crate::wire::grpc::json::options::UnknownVerb;
 use crate::wire::grpc::json::template::{Segment, Template};
 
 /// Segments of a path.
@@ -85,8 +84,9 @@ impl Tree {
         Ok(())
     }
 
-    /// The binding for a method and a path, and the path's segments as it was matched.
-    pub fn find(&self, method: &[u8], path: &[u8], unknown: UnknownVerb) -> (Match, Segments) {
+    /// The binding for a method and a path, and the path's segments as it was matched. A `:verb` at the end that no
+    /// rule has is part of the last segment.
+    pub fn find(&self, method: &[u8], path: &[u8]) -> (Match, Segments) {
         let mut segments = Segments::new();
         if path.first() != Some(&b'/') || path.len() > usize::from(u16::MAX) {
             return (Match::None, segments);
@@ -101,15 +101,13 @@ impl Tree {
         let whole = segments[last];
         let colon = memchr::memrchr(b':', whole.of(path));
         let verb = colon.map(|at| Span::new(usize::from(whole.start) + at + 1, usize::from(whole.end)));
-        let known = verb.filter(|verb| {
-            unknown == UnknownVerb::Refuse || self.verbs.iter().any(|known| known.as_bytes() == verb.of(path))
-        });
+        let known = verb.filter(|verb| self.verbs.iter().any(|known| known.as_bytes() == verb.of(path)));
         let mut found = Match::None;
         if let Some(verb) = known {
             wanted.verb = Some(verb.of(path));
             segments[last].end = verb.start - 1;
             found = self.root.find(&wanted, &segments);
-            if matches!(found, Match::Binding(_)) || unknown == UnknownVerb::Refuse {
+            if matches!(found, Match::Binding(_)) {
                 return (found, segments);
             }
             wanted.verb = None;
@@ -210,7 +208,7 @@ mod tests {
             ("GET", "/x/**/end:read"),
         ];
         let tree = tree(&rules);
-        let find = |method: &str, path: &str| tree.find(method.as_bytes(), path.as_bytes(), UnknownVerb::Literal).0;
+        let find = |method: &str, path: &str| tree.find(method.as_bytes(), path.as_bytes()).0;
         for (method, path, found) in [
             ("GET", "/v1/books", Match::Binding(0)),
             ("POST", "/v1/books", Match::Binding(5)),
@@ -237,8 +235,6 @@ mod tests {
         ] {
             assert_eq!(find(method, path), found, "{method} {path}");
         }
-        let strict = tree.find(b"GET", b"/v1/books/7:write", UnknownVerb::Refuse).0;
-        assert_eq!(strict, Match::None);
     }
 
     #[test]

@@ -36,13 +36,17 @@ impl Connection {
     }
 
     fn release_window(&mut self, key: Key, count: u32) {
-        let size = self.config.stream_window;
+        let most = self.config.stream_window.min(frame::MAX_31);
         let Some(stream) = self.streams.get_mut(key) else { return };
         if stream.receiving == Half::Ended {
             return;
         }
-        if let Some(increment) = stream.receive_window.release(count, size) {
-            self.queue(|out| frame::window_update(out, key.id(), increment));
+        if let Some(increment) = stream.receive_window.release(count, stream.window) {
+            // Where everything was read, the window may be what holds the sender back.
+            let more = if stream.held == 0 { stream.window.min(most.saturating_sub(stream.window)) } else { 0 };
+            stream.window += more;
+            stream.receive_window.shift(more as i32);
+            self.queue(|out| frame::window_update(out, key.id(), increment + more));
         }
     }
 

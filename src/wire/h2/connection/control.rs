@@ -98,7 +98,7 @@ impl Connection {
         self.unacknowledged_since = Tick::NEVER;
         self.decoder.acknowledged();
         // A larger window was granted at once, a smaller one counts from here.
-        let by = settings::WINDOW.saturating_sub(self.config.stream_window);
+        let by = settings::WINDOW.saturating_sub(self.config.first_window());
         if by > 0 {
             self.streams.all_mut().for_each(|stream| stream.receive_window.shift(-(by as i32)));
         }

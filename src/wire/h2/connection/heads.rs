@@ -137,12 +137,13 @@ impl Connection {
     pub(super) fn new_stream(&self, id: u32, now: Tick) -> Stream {
         // The peer may not have seen a smaller window than the usual one yet (RFC 9113 section 6.9.3).
         let settled = self.unacknowledged_since == Tick::NEVER;
-        let window = self.config.stream_window.min(frame::MAX_31);
-        let window = if settled { window } else { window.max(settings::WINDOW) };
+        let window = self.config.first_window();
+        let receives = if settled { window } else { window.max(settings::WINDOW) };
         Stream {
             id,
             send_window: SendWindow::new(self.peer.window),
-            receive_window: ReceiveWindow::new(window),
+            receive_window: ReceiveWindow::new(receives),
+            window,
             held: 0,
             sending: Half::Head,
             receiving: Half::Head,

@@ -1,7 +1,7 @@
 //! JSON to gRPC.
 
 use super::{sample, sent, shown};
-use crate::wire::grpc::json::{Flow, Incoming, Lookup, Options, Refusal, Requests, Unannotated, Unknown, UnknownVerb};
+use crate::wire::grpc::json::{Flow, Incoming, Lookup, Options, Refusal, Requests, Unannotated, Unknown};
 
 fn request(line: &str, body: &str) -> (String, String) {
     sent(&sample::transcoder(Options::default()), line, body).unwrap_or_else(|refusal| panic!("{line}: {refusal}"))
@@ -129,8 +129,7 @@ fn what_options_change() {
     assert_eq!((path.as_str(), json.as_str()), ("/library.v1.Library/Plain", r#"{"name":"x"}"#));
     let ignored = Options { ignored_query: vec!["key".to_owned()], ..Options::default() };
     assert!(sent(&sample::transcoder(ignored), "GET /v1/books/x?key=1", "").is_ok());
-    let strict = sample::transcoder(Options { unknown_verb: UnknownVerb::Refuse, ..Options::default() });
-    assert_eq!(strict.find(b"GET", b"/v1/books/x:y"), Lookup::None);
+    let strict = sample::transcoder(Options::default());
     assert_eq!(strict.find(b"PUT", b"/v1/books/x"), Lookup::OtherMethod);
     assert_eq!(strict.find(b"POST", b"/library.v1.Library/Plain"), Lookup::None);
 }

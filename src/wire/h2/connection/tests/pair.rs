@@ -32,6 +32,7 @@ impl Side {
         let config = Rc::new(Config {
             streams_max: 4,
             stream_window: 400 + rng.below(200_000) as u32,
+            stream_window_first: 400 + rng.below(100_000) as u32,
             connection_window: 65_535 + rng.below(100_000) as u32,
             // Windows of a few bytes are the point here.
             flood: Flood::ALL.into_iter().fold(FloodLimits::default(), |limits, kind| {

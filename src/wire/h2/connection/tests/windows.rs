@@ -55,6 +55,25 @@ fn back_pressure() {
     assert_eq!(increments(&mut rig, 0), [108_000], "with what the first left behind");
 }
 
+/// Who is read gets more room, up to the whole window; who waits to be read does not.
+#[test]
+fn a_window_grows_where_everything_is_read() {
+    let config = Config { stream_window: 200_000, stream_window_first: 70_000, ..Config::default() };
+    let mut rig = Rig::with(Role::Server, config);
+    let key = rig.request(1, 0);
+    for (come, increment) in [(35_000, 105_000), (70_000, 130_000), (100_000, 100_000), (100_000, 100_000)] {
+        rig.feed(&data(1, 0, &[0; 5_000]).repeat(come / 5_000)).unwrap();
+        rig.connection.release(key, come);
+        assert_eq!(increments(&mut rig, 1), [increment]);
+    }
+    let unread = rig.request(3, 0);
+    rig.feed(&data(3, 0, &[0; 10_000]).repeat(7)).unwrap();
+    rig.connection.release(unread, 35_000);
+    assert_eq!(increments(&mut rig, 3), [35_000]);
+    rig.feed(&data(3, 0, &[0; 7_000]).repeat(5)).unwrap();
+    assert_eq!(rig.resets(unread, &data(3, 0, &[0; 1])), ErrorCode::FlowControl);
+}
+
 /// Section 6.9.2: SETTINGS_INITIAL_WINDOW_SIZE changes the windows of all open streams, below zero too.
 #[test]
 fn initial_windows_change() {
