@@ -72,7 +72,9 @@ impl Decoder {
         let Some(text) = &mut self.text else { return self.frames(input, out) };
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let result = text.push(input, &mut bytes).and_then(|()| self.frames(&bytes, out));
+        let decoded = text.push(input, &mut bytes);
+        // What came before a foreign character is looked at first, so that it does not matter how the text was split.
+        let result = self.frames(&bytes, out).and(decoded);
         self.bytes = bytes;
         result
     }

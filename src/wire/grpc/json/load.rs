@@ -107,9 +107,17 @@ impl Transcoder {
     }
 }
 
+/// What a file may be written in; nothing is the older of the two. The library panics over others.
+const SYNTAXES: [&str; 3] = ["", "proto2", "proto3"];
+
 /// Reads the set. Files of `google/protobuf` that it imports and lacks are added.
 fn pool(bytes: &[u8]) -> Result<DescriptorPool, LoadError> {
     let files = FileNames::decode(bytes).map_err(|error| LoadError::Set(error.to_string()))?.files;
+    let foreign = files.iter().find(|file| !SYNTAXES.contains(&file.syntax.as_str()));
+    if let Some(FileName { name, syntax, .. }) = foreign {
+        let what = format!("`{name}` has the syntax `{syntax}`: only proto2 and proto3 are known");
+        return Err(LoadError::Set(what));
+    }
     let held: BTreeSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let wanted: BTreeSet<&str> = files.iter().flat_map(|file| &file.imports).map(String::as_str).collect();
     let missing = |name: &str| wanted.contains(name) && !held.contains(name);
@@ -259,4 +267,6 @@ struct FileName {
     name: String,
     #[prost(string, repeated, tag = "3")]
     imports: Vec<String>,
+    #[prost(string, tag = "12")]
+    syntax: String,
 }

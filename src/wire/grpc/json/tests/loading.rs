@@ -58,6 +58,10 @@ fn sets_that_lack_something() {
     let named = Options { services: vec!["a.B".to_owned()], ..Options::default() };
     assert_eq!(faults(&sample::descriptor_set(), named)[0], "the descriptor set has no service `a.B`");
     assert!(faults(b"\x0a\xff", Options::default())[0].starts_with("the descriptor set cannot be read: "));
+    let edition = b"\x0a\x16\x0a\x07a.proto\x62\x08editions\x70\xe8\x07";
+    let expected =
+        "the descriptor set cannot be read: `a.proto` has the syntax `editions`: only proto2 and proto3 are known";
+    assert_eq!(faults(edition, Options::default()), [expected]);
     // Only the file itself, without what it imports.
     let set = sample::descriptor_set();
     let mut files: Vec<Vec<u8>> = Vec::new();
