@@ -81,8 +81,8 @@ pub enum Next<N: Net> {
     Close,
     /// Quiet for now.
     Park(Box<Connection<N>>),
-    /// The buffer holds the beginning of a head whose rest comes slowly; until then.
-    Slow(Box<Connection<N>>, Tick),
+    /// The buffer holds the beginning of a head whose rest comes slowly.
+    Slow(Box<Connection<N>>),
     /// The client speaks HTTP/2; what it sent is in the buffer.
     Http2(Box<Connection<N>>),
 }
@@ -107,9 +107,11 @@ async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<
         match after {
             Next::Close => {}
             Next::Http2(connection) => Box::pin(h2::server::serve(connection)).await,
-            Next::Slow(connection, until) => {
-                // Whatever it is, it is found out again by reading.
-                let _ = connection.stream.readable(until).await;
+            Next::Slow(connection) => {
+                if let Some(until) = connection.head_until() {
+                    // Whatever it is, it is found out again by reading.
+                    let _ = connection.stream.readable(until).await;
+                }
                 next = Some(connection);
             }
             Next::Park(mut parked) => {
@@ -143,6 +145,13 @@ impl<N: Net> Connection<N> {
         let listener = self.door.listener()?;
         let bound = self.shard.bound();
         Some(self.idle_since.after(bound.plan.listener(listener).timeouts.keep_alive))
+    }
+
+    /// When the wait for the rest of a head ends; `None` where its listener is gone.
+    pub fn head_until(&self) -> Option<Tick> {
+        let listener = self.door.listener()?;
+        let bound = self.shard.bound();
+        Some(self.head_since.after(bound.plan.listener(listener).timeouts.head))
     }
 
     /// TLS settled on HTTP/2.

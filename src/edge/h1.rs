@@ -29,8 +29,8 @@ const DISCARD_MAX: u64 = 64 * 1024;
 enum Arrival {
     Head,
     Quiet,
-    /// Its beginning is there, and nothing more came for a while. It may take until then.
-    Slow(Tick),
+    /// Its beginning is there, and nothing more came for a while.
+    Slow,
     Gone,
     /// The client begins with the preface of HTTP/2, and may.
     Http2,
@@ -45,7 +45,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
     let next = loop {
         match arrival(&mut connection, &mut scratch).await {
             Arrival::Quiet => break Next::Park(connection),
-            Arrival::Slow(until) => break Next::Slow(connection, until),
+            Arrival::Slow => break Next::Slow(connection),
             Arrival::Gone => break Next::Close,
             Arrival::Http2 => break Next::Http2(connection),
             Arrival::Refused(kind) => {
@@ -131,7 +131,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 if connection.shard.net.now() < until {
-                    return Arrival::Slow(until);
+                    return Arrival::Slow;
                 }
                 bound.counters.add(Counter::TimedOutHeads, 1);
                 return Arrival::Refused(FaultKind::RequestTimeout);
