@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::control::dial::Connected;
 use crate::wire::grpc::message::{PREFIX_BYTES, Prefix};
 use crate::wire::grpc::status::{MESSAGE, STATUS};
+use crate::wire::grpc::timeout::{self, TIMEOUT};
 use crate::wire::grpc::{Code, status};
 
 /// Why an endpoint that speaks HTTP/1.1 cannot be called.
@@ -100,10 +101,12 @@ impl Session {
     /// Begins a call that may last for `timeout`.
     pub fn call(&mut self, path: &str, timeout: Duration) -> Result<Call, String> {
         let (questions, said) = mpsc::unbounded_channel();
+        let mut lasts = Vec::new();
+        timeout::write(timeout, &mut lasts);
         let head = Request::post(format!("{}{path}", self.origin))
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")
-            .header("grpc-timeout", format!("{}m", timeout.as_millis().min(99_999_999)));
+            .header(TIMEOUT, lasts);
         let answer = self.sender.send_request(self.request(head, said)?);
         Ok(Call { questions: Some(questions), answer: Answer::Awaited(Box::pin(answer)), read: Vec::new(), end: None })
     }
@@ -175,9 +178,9 @@ impl Call {
 
     /// A whole message, where one has come.
     fn take(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
-        let Some((&[flags, len @ ..], rest)) = self.read.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
-        let prefix = Prefix { flags, len: u32::from_be_bytes(len) };
-        if flags != 0 {
+        let Some((prefix, rest)) = self.read.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let prefix = Prefix::read(*prefix);
+        if prefix.flags != 0 {
             return Err("the answer is compressed, which was not asked for".to_owned());
         }
         let len = prefix.len as usize;

@@ -5,13 +5,10 @@ use crate::base::Tick;
 use crate::config::plan::{GrpcPlan, WebCalls};
 use crate::edge::record::Record;
 use crate::wire::field::Known;
-use crate::wire::grpc::timeout::TimeoutError;
+use crate::wire::grpc::timeout::{TIMEOUT, TimeoutError};
 use crate::wire::grpc::{Code, End, Media, timeout};
 use crate::wire::head::{Fields, Method, Request, Response};
 use crate::wire::patch::Patch;
-
-/// The name of the field with the time that a call may take.
-const TIMEOUT: &[u8] = b"grpc-timeout";
 
 /// In which words a caller speaks of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,6 +103,11 @@ impl Prefix {
         self.flags & TRAILERS != 0
     }
 
+    /// Reads the bytes of one.
+    pub const fn read([flags, len @ ..]: [u8; PREFIX_BYTES]) -> Prefix {
+        Prefix { flags, len: u32::from_be_bytes(len) }
+    }
+
     /// Its bytes.
     pub const fn bytes(self) -> [u8; PREFIX_BYTES] {
         let len = self.len.to_be_bytes();
@@ -195,8 +200,7 @@ impl Scanner {
     }
 
     fn start(&mut self) -> Result<Prefix, Offence> {
-        let [flags, len @ ..] = self.prefix;
-        let prefix = Prefix { flags, len: u32::from_be_bytes(len) };
+        let prefix = Prefix::read(self.prefix);
         if prefix.len > self.most {
             return Err(Offence::TooLarge);
         }

@@ -42,6 +42,9 @@ impl TimeoutError {
     }
 }
 
+/// The field's name.
+pub const TIMEOUT: &[u8] = b"grpc-timeout";
+
 /// Reads a `grpc-timeout`.
 pub fn parse(value: &[u8]) -> Result<Duration, TimeoutError> {
     let (unit, digits) = value.split_last().ok_or(TimeoutError::NoDigits)?;

@@ -67,8 +67,7 @@ impl Transcoder {
             return Err(wrong());
         }
         let (prefix, payload) = body.split_first_chunk().ok_or_else(wrong)?;
-        let [flags, len @ ..]: [u8; 5] = *prefix;
-        uncompressed(Prefix { flags, len: u32::from_be_bytes(len) })?;
+        uncompressed(Prefix::read(*prefix))?;
         Ok(payload)
     }
 
