@@ -77,11 +77,10 @@ async fn messages<N: Net, S: Source, K: Client>(
     let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
     let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
-    let offence = wrong.offence.get();
     if let (Ok(()), Some(end)) = (outcome, client.supplied()) {
-        exchange.work.record.grpc = Some(end.code);
+        work.record.grpc = Some(end.code);
     }
-    exchange.work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(exchange.work.said);
+    work.said = wrong.end().or(work.said);
     outcome
 }
 
@@ -111,8 +110,7 @@ async fn from_web<N: Net, S: Source, K: Client>(
     let scene = Scene { request: asked.request(), ..*scene };
     let mut adapted = Exchange { scene, source: &mut source, client: &mut client, work };
     let outcome = forward::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
-    let offence = wrong.offence.get();
-    work.said = offence.map(|offence| End::plain(offence.code(), offence.text())).or(work.said);
+    work.said = wrong.end().or(work.said);
     let Err(fault) = outcome else {
         work.record.grpc = client.supplied().map(|end| end.code).or(work.record.grpc);
         return Ok(());

@@ -8,14 +8,14 @@ use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::stream::{Form, Portion, Source};
 use crate::wire::grpc::json::{Refusal, Requests, Transcoder};
 use crate::wire::grpc::web;
-use crate::wire::grpc::{Offence, Scanner};
+use crate::wire::grpc::{End, Offence, Scanner};
 use crate::wire::head::BodyLength;
 
 /// Why a body was refused, for the words of the answer.
 #[derive(Debug, Default)]
 pub struct Wrong {
     /// It is no row of messages.
-    pub offence: Cell<Option<Offence>>,
+    offence: Cell<Option<Offence>>,
     /// It cannot be turned into messages, or into JSON.
     pub refusal: RefCell<Option<Refusal>>,
 }
@@ -31,6 +31,11 @@ impl Wrong {
     pub fn refuse(&self, refusal: Refusal, kind: FaultKind) -> Fault {
         self.refusal.replace(Some(refusal));
         Fault::last(kind)
+    }
+
+    /// What the caller is told of an offence.
+    pub fn end(&self) -> Option<End<'static>> {
+        self.offence.get().map(|offence| End::plain(offence.code(), offence.text()))
     }
 }
 
