@@ -77,6 +77,9 @@ impl Drop for Library {
     }
 }
 
+/// How the gateway and the server say that a deadline passed.
+const LATE: [&str; 2] = ["the service did not answer in time", "Deadline Exceeded"];
+
 /// Status, type and JSON of an answer, over both versions of HTTP.
 pub fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String, Value) {
     let url = gateway.url(target);
@@ -88,12 +91,16 @@ pub fn ask(gateway: &Gateway, arguments: &[&str], target: &str) -> (u16, String,
         let (body, last) = text.rsplit_once('\n').expect("a last line");
         let (status, kind) = last.split_once(' ').expect("two words");
         let mut body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
-        let last_row = body.as_array_mut().and_then(|rows| rows.last_mut());
-        if let Some(error) = last_row.and_then(|row| row.get_mut("error"))
+        let error = match &mut body {
+            Value::Array(rows) => rows.last_mut().and_then(|row| row.get_mut("error")),
+            body => Some(body),
+        };
+        if let Some(error) = error
             && error["code"] == 4
         {
             // The server hears of the deadline, too: either may be the first to end the call, in its own words.
-            error["message"] = Value::Null;
+            let words = error["message"].take();
+            assert!(LATE.iter().any(|late| words == *late), "{words}");
         }
         (status.parse().expect("a status"), kind.to_owned(), body)
     });
