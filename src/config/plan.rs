@@ -1,7 +1,7 @@
 //! What a shard runs: the configuration after it was read, checked and compiled. A `Plan` that exists is right.
 //!
 //! Everything is addressed by dense ids; names remain only for logs, metrics and carrying state over a reload. A plan
-//! is immutable and shared by `Arc`; what changes while running (buckets, pools, health) lives in `edge::bound`, in
+//! is immutable and shared by `Arc`; what changes while running (buckets, pools, health) lives in `edge::shard`, in
 //! arrays that these ids index.
 
 mod grpc;

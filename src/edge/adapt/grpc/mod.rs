@@ -1,0 +1,17 @@
+//! gRPC through the pipeline. A call passes as any request does; this folder holds what is said and done differently.
+//!
+//! ```text
+//!              call: deadline, code, what a code says of an endpoint        (any route)
+//! forward ─┬─ messages ─┐
+//!          ├─ gRPC-Web ─┼─ from_caller (Source) ─► pipeline ─► to_caller (Client)      (routes with `grpc`)
+//!          └─ JSON ─────┘                                       └─ web_answer, json_answer
+//! ```
+//! What a call needs is decided once, in `forward`; everything else takes the way of a plain request.
+
+pub mod call;
+pub mod from_caller;
+pub mod json_answer;
+pub mod to_caller;
+pub mod web_answer;
+
+pub use call::Caller;

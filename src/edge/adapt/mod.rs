@@ -1,0 +1,3 @@
+//! Adaptors around a body that comes or goes. They know no connection and no plan.
+
+pub mod grpc;

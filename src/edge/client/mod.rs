@@ -1,0 +1,6 @@
+//! Connections of clients from accept to close, in HTTP/1 and HTTP/2.
+
+pub mod accept;
+pub mod connection;
+pub mod h1;
+pub mod h2;

@@ -1,0 +1,57 @@
+//! One request and its answer, as every step of the way sees it. It knows nothing of HTTP versions.
+
+use std::rc::Rc;
+
+use crate::config::plan::{ListenerId, ListenerPlan};
+use crate::edge::client::connection::Peer;
+use crate::edge::shard::bound::Bound;
+use crate::edge::shard::registry::Watch;
+use crate::edge::shard::scratch::Work;
+use crate::edge::shard::state::Shard;
+use crate::net::Net;
+use crate::wire::head::Request;
+
+/// What an exchange is about: shared by everything that serves it.
+pub struct Scene<'a, N: Net> {
+    /// The shard.
+    pub shard: &'a Rc<Shard<N>>,
+    /// The plan it is served under, whatever a reload does meanwhile.
+    pub bound: &'a Rc<Bound<N>>,
+    /// Where it came in.
+    pub listener: ListenerId,
+    /// Who is at the other end of the connection.
+    pub peer: &'a Peer,
+    /// The request's head.
+    pub request: Request<'a>,
+    /// Bytes that were read behind the head.
+    pub behind: &'a [u8],
+    /// Says to housekeeping what to break off when the client has gone.
+    pub watch: &'a Watch<N>,
+}
+
+impl<N: Net> Clone for Scene<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Net> Copy for Scene<'_, N> {}
+
+impl<'a, N: Net> Scene<'a, N> {
+    /// The listener's plan.
+    pub fn listener_plan(self) -> &'a ListenerPlan {
+        self.bound.plan.listener(self.listener)
+    }
+}
+
+/// An exchange: its scene, its two directions, and the memory it works in.
+pub struct Exchange<'a, N: Net, S, K> {
+    /// What it is about.
+    pub scene: Scene<'a, N>,
+    /// The request's body.
+    pub source: &'a mut S,
+    /// The way back.
+    pub client: &'a mut K,
+    /// The memory.
+    pub work: &'a mut Work,
+}

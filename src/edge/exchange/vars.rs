@@ -1,0 +1,99 @@
+//! What a template's variables are worth in one exchange.
+
+use crate::base::ascii::push_decimal;
+use crate::edge::exchange::context::Scene;
+use crate::edge::shard::scratch::Work;
+use crate::net::Net;
+use crate::wire::head::Response;
+use crate::wire::template::{Lookup, TlsVariable, Variable};
+
+/// The variables of one exchange.
+pub struct Vars<'a, N: Net> {
+    scene: Scene<'a, N>,
+    work: &'a Work,
+    response: Option<&'a [u8]>,
+}
+
+impl<'a, N: Net> Vars<'a, N> {
+    /// On the request's side.
+    pub fn new(scene: Scene<'a, N>, work: &'a Work) -> Vars<'a, N> {
+        Vars { scene, work, response: None }
+    }
+
+    /// On the response's side: `bytes` are those of the response's head.
+    pub fn with_response(scene: Scene<'a, N>, work: &'a Work, bytes: &'a [u8]) -> Vars<'a, N> {
+        Vars { scene, work, response: Some(bytes) }
+    }
+
+    fn tls(&self, variable: TlsVariable) -> &[u8] {
+        let Some(tls) = &self.scene.peer.tls else { return b"" };
+        match variable {
+            TlsVariable::Sni => tls.server_name.as_deref().unwrap_or("").as_bytes(),
+            TlsVariable::Version => tls.version.name().as_bytes(),
+            TlsVariable::ClientSubject => tls.peer_subject.as_deref().unwrap_or("").as_bytes(),
+        }
+    }
+
+    fn response_field(&self, name: &str) -> Option<&[u8]> {
+        let bytes = self.response?;
+        Response { bytes, head: &self.work.response }.named(name.as_bytes())
+    }
+
+    fn upstream_address(&self, out: &mut Vec<u8>) {
+        let record = &self.work.record;
+        let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) else { return };
+        let cluster = self.scene.bound.upstream(upstream).cluster.borrow();
+        if let Some(endpoint) = cluster.endpoint(index) {
+            // Writing to a `Vec` cannot fail.
+            let _ = std::io::Write::write_fmt(out, format_args!("{}", endpoint.address));
+        }
+    }
+}
+
+impl<N: Net> Lookup for Vars<'_, N> {
+    fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
+        let Scene { bound, peer, request, .. } = self.scene;
+        let record = &self.work.record;
+        match variable {
+            Variable::ClientIp => out.extend_from_slice(&self.work.client_text),
+            Variable::ClientPort => push_decimal(out, u64::from(peer.port)),
+            Variable::Host => out.extend_from_slice(&self.work.host),
+            Variable::Authority => out.extend_from_slice(request.authority()),
+            Variable::Method => out.extend_from_slice(request.method_text()),
+            Variable::Scheme => out.extend_from_slice(if self.work.https() { b"https" } else { b"http" }),
+            Variable::Path => out.extend_from_slice(&self.work.path),
+            Variable::PathRaw => out.extend_from_slice(request.path()),
+            Variable::Query => out.extend_from_slice(request.query()),
+            Variable::Target => out.extend_from_slice(request.head.target.of(request.bytes)),
+            Variable::ListenerPort => push_decimal(out, u64::from(peer.local_port)),
+            Variable::Route => {
+                let name = record.route.map_or("", |route| &*bound.plan.route(route).name);
+                out.extend_from_slice(name.as_bytes());
+            }
+            Variable::RequestId => out.extend_from_slice(&self.work.request_id),
+            Variable::Consumer => {
+                let consumer = self.work.consumer;
+                let name = consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]);
+                out.extend_from_slice(name.as_bytes());
+            }
+            Variable::Tls(variable) => out.extend_from_slice(self.tls(*variable)),
+            Variable::Param(position) => {
+                out.extend_from_slice(self.work.params.value(*position, &self.work.path).unwrap_or(b""));
+            }
+            Variable::Header(name) => out.extend_from_slice(request.named(name.as_bytes()).unwrap_or(b"")),
+            Variable::Cookie(name) => out.extend_from_slice(request.cookie(name.as_bytes()).unwrap_or(b"")),
+            Variable::QueryValue(name) => {
+                out.extend_from_slice(request.query_value(name.as_bytes()).unwrap_or(b""));
+            }
+            Variable::Status if record.status != 0 => push_decimal(out, u64::from(record.status)),
+            Variable::Status if self.response.is_some() => push_decimal(out, u64::from(self.work.response.status)),
+            Variable::Status => {}
+            Variable::ResponseHeader(name) => out.extend_from_slice(self.response_field(name).unwrap_or(b"")),
+            Variable::Upstream => {
+                let name = record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name);
+                out.extend_from_slice(name.as_bytes());
+            }
+            Variable::UpstreamAddress => self.upstream_address(out),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A request's body as a whole, for those who cannot begin without its end.
+
+use crate::base::{Fault, FaultKind};
+use crate::edge::exchange::context::Exchange;
+use crate::edge::exchange::reply;
+use crate::edge::flow::stream::{Client, Source};
+use crate::net::Net;
+use crate::wire::head::BodyLength;
+
+/// Reads a request's body of at most `bytes_max`. The first `kept_max` bytes of it, and how long it was in all.
+pub async fn read<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    kept_max: usize,
+    bytes_max: u64,
+) -> Result<(Vec<u8>, u64), Fault> {
+    let scene = exchange.scene;
+    let mut kept = Vec::new();
+    let mut total = 0;
+    if scene.request.head.body == BodyLength::None {
+        return Ok((kept, total));
+    }
+    let idle = scene.listener_plan().timeouts.body_idle;
+    exchange.source.decode();
+    if scene.request.head.expects_continue && scene.behind.is_empty() {
+        reply::go_on(exchange).await?;
+    }
+    let mut buf = scene.shard.pool.take(scene.behind.len());
+    exchange.work.body_begun = true;
+    let copied = buf.append(scene.behind);
+    debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
+    let mut portion = exchange.source.accept(&mut buf, 0)?;
+    loop {
+        total += portion.content;
+        if total > bytes_max {
+            return Err(Fault::last(FaultKind::BodyTooLarge));
+        }
+        let room = kept_max - kept.len();
+        kept.extend_from_slice(&buf.filled()[..buf.len().min(room)]);
+        if portion.done {
+            break;
+        }
+        buf.reset(0);
+        let until = scene.shard.net.now().after(idle);
+        let (read, returned) = exchange.source.read(buf, until).await;
+        buf = returned;
+        portion = read?;
+    }
+    scene.shard.pool.put(buf);
+    exchange.work.record.received.set(total);
+    Ok((kept, total))
+}

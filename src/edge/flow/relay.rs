@@ -1,0 +1,202 @@
+//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while
+//! full reads keep coming.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
+use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source};
+use crate::net::Net;
+
+/// Room before a portion for the chunk header that recoding puts there: CRLF, 16 hex digits, CRLF.
+pub const CHUNK_HEADROOM: usize = 20;
+/// Room kept behind a portion for CRLF and the last chunk.
+const CHUNK_TAILROOM: usize = 7;
+
+/// How long after the deadline the last write may end.
+pub const GRACE_MS: u64 = 250;
+
+/// What carries a body.
+pub struct Transfer<'a, N: Net> {
+    /// The machine, for the clock.
+    pub net: &'a N,
+    /// Where buffers come from.
+    pub pool: &'a BufPool,
+    /// The source's bytes are plain but the sink wants them chunked.
+    pub encode: bool,
+    /// Longest silence of the source.
+    pub source_idle: Duration,
+    /// Longest that the sink takes nothing.
+    pub sink_idle: Duration,
+    /// End of the whole exchange.
+    pub deadline: Tick,
+    /// Content bytes carried so far.
+    pub content: &'a Cell<u64>,
+    /// Content bytes allowed; above it the fault is `BodyTooLarge`.
+    pub content_max: u64,
+}
+
+impl<N: Net> Transfer<'_, N> {
+    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
+    /// one).
+    pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
+        loop {
+            buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
+            let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
+            buf = returned;
+            let portion = match read {
+                Ok(portion) => portion,
+                Err(fault) => return (Err(self.timely(fault)), buf),
+            };
+            if let Err(fault) = self.count(portion) {
+                return (Err(fault), buf);
+            }
+            let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
+            if self.encode {
+                encode(&mut buf, ending, self.pool);
+            }
+            if !buf.is_empty() || portion.done {
+                let (written, returned) = sink.write(buf, ending, self.sink_until()).await;
+                buf = returned;
+                if let Err(fault) = written {
+                    return (Err(self.timely(fault)), buf);
+                }
+            }
+            if portion.done {
+                return (Ok(()), buf);
+            }
+            if portion.full {
+                buf = self.grown(buf);
+            }
+        }
+    }
+
+    /// Counts a portion's content against the cap.
+    pub fn count(&self, portion: Portion) -> Result<(), Fault> {
+        let content = self.content.get() + portion.content;
+        self.content.set(content);
+        if content > self.content_max {
+            return Err(Fault::last(FaultKind::BodyTooLarge));
+        }
+        Ok(())
+    }
+
+    /// What came just in time may still leave: a write that begins at its own deadline would break the connection.
+    fn sink_until(&self) -> Tick {
+        self.net.now().after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
+    }
+
+    fn until(&self, idle: Duration) -> Tick {
+        self.net.now().after(idle).min(self.deadline)
+    }
+
+    /// A timeout at the end of the exchange is the exchange's, not the peer's.
+    fn timely(&self, fault: Fault) -> Fault {
+        // A write to a client that ran out of time says that the client is gone.
+        let ended = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout | FaultKind::ClientClosed);
+        if ended && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
+    }
+
+    /// The next larger buffer, while there is one.
+    fn grown(&self, buf: Buf) -> Buf {
+        let larger = limits::BUF_CLASSES.iter().find(|size| **size > buf.capacity());
+        let Some(size) = larger else { return buf };
+        let fresh = self.pool.take(*size);
+        self.pool.put(buf);
+        fresh
+    }
+}
+
+/// Puts a plain portion into the chunked coding, in place where there is room.
+pub fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
+    let trailers = match ending {
+        Ending::More => 0,
+        Ending::Last(trailers) => trailers.len(),
+    };
+    let tailroom = CHUNK_TAILROOM + trailers;
+    let mut digits = [0; CHUNK_HEADROOM];
+    let header = chunk_header(buf.len(), &mut digits);
+    let framed = !buf.is_empty();
+    if buf.headroom() < header.len() || buf.spare() < tailroom {
+        // What else is to stand in front of the chunk still finds its room there.
+        let headroom = buf.headroom().max(CHUNK_HEADROOM);
+        let needed = headroom + buf.len() + tailroom;
+        let mut roomy = pool.take(needed);
+        if roomy.capacity() < needed {
+            // Above the largest class there is no pooled buffer; this one is freed after use.
+            roomy = Buf::with_capacity(needed);
+        }
+        roomy.reset(headroom);
+        let copied = roomy.append(buf.filled());
+        debug_assert!(copied);
+        pool.put(std::mem::replace(buf, roomy));
+    }
+    let mut fits = true;
+    if framed {
+        fits = buf.prepend(header) && buf.append(b"\r\n");
+    }
+    if let Ending::Last(trailers) = ending {
+        fits = fits && buf.append(b"0\r\n") && buf.append(trailers) && buf.append(b"\r\n");
+    }
+    debug_assert!(fits, "room for a chunk's frame was made above");
+}
+
+fn chunk_header(len: usize, out: &mut [u8; CHUNK_HEADROOM]) -> &[u8] {
+    let mut at = out.len() - 2;
+    out[at..].copy_from_slice(b"\r\n");
+    let mut rest = len;
+    loop {
+        at -= 1;
+        out[at] = b"0123456789abcdef"[rest & 15];
+        rest >>= 4;
+        if rest == 0 {
+            return &out[at..];
+        }
+    }
+}
+
+/// The form in which a body must leave, given how it comes and how the sink frames it.
+pub fn recoding(from: Form, to: Form) -> Recoding {
+    match (from, to) {
+        (Form::Plain, Form::Plain) | (Form::Chunked, Form::Chunked) => Recoding::None,
+        (Form::Chunked, Form::Plain) => Recoding::Decode,
+        (Form::Plain, Form::Chunked) => Recoding::Encode,
+    }
+}
+
+/// What must be done to a body's bytes on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recoding {
+    /// Nothing.
+    None,
+    /// The source takes the chunked coding off.
+    Decode,
+    /// The relay puts the chunked coding on.
+    Encode,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodes_in_place_and_with_a_fresh_buffer() {
+        let pool = BufPool::new();
+        let mut roomy = pool.take(4096);
+        roomy.reset(CHUNK_HEADROOM);
+        assert!(roomy.append(b"hello, world, chunk"));
+        encode(&mut roomy, Ending::More, &pool);
+        assert_eq!(roomy.filled(), b"13\r\nhello, world, chunk\r\n");
+        let mut tight = Buf::copied(b"tail");
+        encode(&mut tight, Ending::Last(b"Sum: 1\r\n"), &pool);
+        assert_eq!(tight.filled(), b"4\r\ntail\r\n0\r\nSum: 1\r\n\r\n");
+        let mut full = pool.take(4096);
+        full.reset(500);
+        assert!(full.append(&vec![b'x'; full.spare()]));
+        encode(&mut full, Ending::BARE, &pool);
+        assert!(full.prepend(&[b'h'; 480]), "the head's room is still there");
+        let mut nothing = Buf::empty();
+        encode(&mut nothing, Ending::BARE, &pool);
+        assert_eq!(nothing.filled(), b"0\r\n\r\n");
+    }
+}

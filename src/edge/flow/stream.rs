@@ -1,0 +1,175 @@
+//! Hot. Bodies in motion: where portions come from and where they go, whatever the protocol version.
+//!
+//! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two
+//! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also
+//! takes response heads: one exchange's way back.
+
+use std::future::Future;
+use std::io;
+
+use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::edge::shard::registry::Link;
+use crate::net::Net;
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
+use crate::wire::outgoing::OutgoingRequest;
+use crate::wire::patch::Patch;
+
+/// What the raw bytes of a body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Content bytes and nothing else.
+    Plain,
+    /// Content in the chunked coding of RFC 9112 section 7.1, with its extensions and trailers.
+    Chunked,
+}
+
+impl Form {
+    /// The form of an HTTP/1 body of that length.
+    pub fn of(length: BodyLength) -> Form {
+        match length {
+            BodyLength::Chunked => Form::Chunked,
+            BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => Form::Plain,
+        }
+    }
+}
+
+/// What one read of a body brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// Content bytes among the raw bytes.
+    pub content: u64,
+    /// The body is complete.
+    pub done: bool,
+    /// The read filled all the room it was given: more is probably waiting.
+    pub full: bool,
+}
+
+impl Portion {
+    /// Nothing came, but more may.
+    pub const NOTHING: Portion = Portion { content: 0, done: false, full: false };
+}
+
+/// Whether more of a body follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<'a> {
+    /// Yes.
+    More,
+    /// No. Behind it come these trailer fields, each a line with its CRLF; usually there are none. In the chunked form
+    /// the bytes themselves hold them.
+    Last(&'a [u8]),
+}
+
+impl Ending<'_> {
+    /// The end of a body without trailers.
+    pub const BARE: Ending<'static> = Ending::Last(b"");
+}
+
+/// Yields the rest of a body.
+pub trait Source {
+    /// Ends its reads from outside.
+    type Stopper: Stop;
+    /// How long the body was said to be.
+    fn length(&self) -> BodyLength;
+    /// The form of what it yields.
+    fn form(&self) -> Form;
+    /// Yields content only from now on, whatever the coding. Before the first byte only.
+    fn decode(&mut self);
+    /// From now on a nudge ends a pending `read`, too.
+    fn heed_nudges(&mut self);
+    /// The whole body was seen.
+    fn done(&self) -> bool;
+    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body
+    /// stays in the window; what comes behind it is kept as leftover.
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
+    /// Appends the next raw bytes to `buf`; after a nudge there may be none, and the body goes on. After `done` it must
+    /// not be called again.
+    fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
+    /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
+    /// is lost.
+    fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
+    fn trailers(&self) -> &[u8];
+    /// What makes a pending read return soon, as if the body had broken off.
+    fn stopper(&self) -> Self::Stopper;
+}
+
+/// Ends a source's reads from outside, while the source itself is busy.
+pub trait Stop {
+    /// Makes a pending or later read return as if the body had broken off.
+    fn stop(&self);
+    /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`, and a `read` that heeds it
+    /// with nothing; nothing is lost.
+    fn nudge(&self);
+}
+
+/// Takes the rest of a body.
+pub trait Sink {
+    /// Sends the whole window of `buf`, which may be empty at the end.
+    fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
+    /// Ends our side of an upgraded connection.
+    fn finish(&self);
+    /// Breaks the connection or stream, so that what was sent is not taken for complete.
+    fn abort(&self);
+}
+
+/// A response head on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The head as received, or as made by us.
+    pub response: Response<'a>,
+    /// Changes to it.
+    pub patch: &'a Patch,
+    /// How long the body will be.
+    pub length: BodyLength,
+    /// The connection leaves HTTP with it (101).
+    pub upgrades: bool,
+}
+
+/// One exchange's way back to the client.
+pub trait Client: Sink {
+    /// How a body of that length leaves, and in which form `Sink::write` wants it.
+    fn framing(&self, length: BodyLength) -> (BodyLength, Form);
+    /// May informational responses be sent (RFC 9110 section 15.2)?
+    fn takes_interim(&self) -> bool;
+    /// The connection cannot be used after this exchange. Say so in the head, if it is not sent yet.
+    fn close_after(&mut self);
+    /// Serialises a head and keeps it for `commit`.
+    fn compose(&mut self, outgoing: Outgoing<'_>);
+    /// Sends the composed head and `first`, in one write where they fit together.
+    fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick)
+    -> impl Future<Output = (Result<(), Fault>, Buf)>;
+}
+
+/// The endpoint's side of one conversation: takes a request and yields its answer.
+pub trait Remote<N: Net> {
+    /// Yields the answer's body.
+    type Body: Source;
+    /// Takes the request's body.
+    type Upload: Sink;
+    /// What is spoken with the endpoint.
+    const VERSION: Version;
+    /// The form in which `Upload` wants a body of that length.
+    fn form(&self, length: BodyLength) -> Form;
+    /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault>;
+    /// What is to be broken off when the client goes. Once the head is composed.
+    fn link(&self) -> Link<N>;
+    /// Where the request's head and body go.
+    fn upload(&self) -> Self::Upload;
+    /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.
+    fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// As `read`, but after `TimedOut` it can be called again.
+    fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// Understands the head at the front of what was read. Its spans count from there.
+    fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind>;
+    /// The body behind the head that was parsed last.
+    fn body(&self, length: BodyLength) -> Self::Body;
+    /// Does what carried the answer stand at a boundary between messages, now that `body` was read?
+    fn stands(&self, body: &Self::Body) -> bool;
+    /// Breaks the conversation off, so that the endpoint does not work for nobody.
+    fn abort(&self);
+    /// With which code the endpoint reset the conversation, where it did and the version has such a thing.
+    fn reset_code(&self) -> Option<ErrorCode>;
+}

@@ -1,0 +1,388 @@
+//! Hot. Sends a request to an upstream: which one, which endpoint, which connection, and whether to try again.
+//!
+//! ```text
+//! choose -> admit (queue) -> [ pick -> connect -> converse ] -> answered
+//!                               ^---- again? (unsent, or idempotent and nothing sent to the client) ----'
+//! ```
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
+use crate::base::{Fault, FaultKind, Retry, Tick};
+use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
+use crate::edge::adapt::grpc::call;
+use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::flow::stream::{Client, Remote, Source};
+use crate::edge::forward::converse::{self, Ended, OriginUse};
+use crate::edge::forward::upgrade;
+use crate::edge::shard::scratch::Work;
+use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
+use crate::edge::upstream::pool::{InFlight, Trust, Upstream};
+use crate::link::UpstreamCounter;
+use crate::net::Net;
+use crate::route;
+use crate::wire::grpc::{Code, End};
+use crate::wire::head::{BodyLength, Version};
+use crate::wire::upgrade::Protocol;
+
+/// One request's way to an upstream.
+pub struct Way<'a, N: Net> {
+    /// Its proxy action.
+    pub proxy: &'a ProxyPlan,
+    /// The upstream's id.
+    pub id: UpstreamId,
+    /// Its plan.
+    pub plan: &'a UpstreamPlan,
+    /// This shard's side of it.
+    pub upstream: &'a Rc<Upstream<N>>,
+    /// When everything must be over.
+    pub deadline: Tick,
+    /// Longest silence of the client within the request's body.
+    pub client_idle: Duration,
+    /// Longest silence of the upstream, or longest that it takes nothing.
+    pub idle: Duration,
+    /// Largest request body.
+    pub body_bytes_max: u64,
+    /// Another try is possible after this one.
+    pub more_tries: bool,
+    /// What the client wants to leave HTTP for, and may.
+    pub upgrade: Option<Protocol>,
+}
+
+/// How one try ended.
+pub enum Verdict {
+    /// The client has its answer, or the exchange is beyond repair; either way it is over.
+    Over,
+    /// The upstream answered with a status that asks for another try.
+    Again,
+}
+
+/// Sends the request on to the upstream that `choose` gave, and the answer back.
+pub async fn forward<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+    proxy: &ProxyPlan,
+    id: UpstreamId,
+) -> Result<(), Fault> {
+    let scene = exchange.scene;
+    let plan = scene.bound.plan.upstream(id);
+    let upstream = scene.bound.upstream(id);
+    let started = exchange.work.record.started;
+    let mut deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
+    if exchange.work.caller.is_some() {
+        deadline = deadline.min(asked_deadline(exchange)?);
+    }
+    let upgrade = upgrade::offered(scene, proxy);
+    let body_idle = scene.listener_plan().timeouts.body_idle;
+    // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
+    let bounded = proxy.grpc.as_ref().zip(exchange.work.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
+    let (client_idle, idle, body_bytes_max) = match bounded {
+        true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
+        false => (body_idle, proxy.idle, route.body_bytes_max),
+    };
+    let more_tries = false;
+    let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
+    let forwarded = match admit(scene, &way).await {
+        Ok(()) => tries(exchange, &mut way).await,
+        Err(fault) => Err(fault),
+    };
+    forwarded.map_err(|fault| if scene.shard.net.now() >= deadline { beyond_deadline(fault) } else { fault })
+}
+
+/// A fault that came when everything had to be over: whatever was waited for last, that is why it was not had.
+fn beyond_deadline(fault: Fault) -> Fault {
+    let waited = matches!(
+        fault.kind,
+        FaultKind::QueueTimeout | FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout | FaultKind::IdleTimeout
+    );
+    if waited { Fault { kind: FaultKind::TotalTimeout, ..fault } } else { fault }
+}
+
+/// When a caller of gRPC wants it to be over.
+fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<Tick, Fault> {
+    call::deadline(exchange.scene.request, exchange.work.record.started).map_err(|error| {
+        exchange.work.said = Some(End::plain(Code::Internal, error.text()));
+        Fault::last(FaultKind::BadRequest)
+    })
+}
+
+/// Waits for room under the upstream's caps.
+async fn admit<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> Result<(), Fault> {
+    let admitted = way.upstream.admit(&scene.shard.net, way.plan.queue_timeout, way.deadline).await;
+    admitted.inspect_err(|fault| {
+        let timed_out = fault.kind == FaultKind::QueueTimeout;
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
+    })
+}
+
+async fn tries<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &mut Way<'_, N>,
+) -> Result<(), Fault> {
+    let scene = exchange.scene;
+    let mut tried = Tried::NONE;
+    let mut stale = 0;
+    loop {
+        let record = &mut exchange.work.record;
+        record.tries += 1;
+        let counted = record.tries.saturating_sub(stale);
+        way.more_tries = counted < way.proxy.retry.tries;
+        let fault = match once(exchange, way, &mut tried).await {
+            Ok(Verdict::Over) => return Ok(()),
+            Ok(Verdict::Again) => Fault::unsent(FaultKind::UpstreamClosed),
+            Err(fault) => fault,
+        };
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Failures, 1);
+        if exchange.work.record.committed || !replayable(exchange) {
+            return Err(fault);
+        }
+        let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        // A reset is a code, too.
+        let by_code = exchange.work.said.is_some_and(|end| way.proxy.retry.grpc_statuses.has(end.code));
+        let free = stale < STALE_MAX;
+        let again = match fault.retry {
+            Retry::Yes => way.more_tries,
+            // Nobody's failure, so it costs no try: the endpoint closed a kept connection while our request was on its
+            // way, or said that it goes away, or that it has as many streams as it wants.
+            Retry::IfReused => idempotent && free,
+            Retry::Refused => free || way.more_tries,
+            Retry::No => (idempotent || by_code) && way.more_tries && repeats(fault.kind),
+        };
+        if !again || scene.shard.net.now() >= way.deadline {
+            return Err(fault);
+        }
+        match fault.retry {
+            Retry::IfReused if free => {
+                stale += 1;
+                tried = Tried::NONE;
+            }
+            Retry::Refused if free => stale += 1,
+            Retry::Yes | Retry::No | Retry::IfReused | Retry::Refused => {
+                if !within_budget(scene, way) {
+                    return Err(fault);
+                }
+            }
+        }
+        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
+        // The try that failed gave its place to whoever waited longest.
+        admit(scene, way).await?;
+    }
+}
+
+/// Which kept connections a request that can be sent again takes without a look: all but those that rested long.
+const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), requests_min: 0 };
+
+/// And one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes in
+/// the same moment is lost to a look, too.
+const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
+
+/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at
+/// just before, so more is a sign of something else.
+const STALE_MAX: u32 = 3;
+
+/// Faults of one endpoint that another may not have.
+fn repeats(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::ConnectFailed
+            | FaultKind::ConnectTimeout
+            | FaultKind::UpstreamTls
+            | FaultKind::UpstreamClosed
+            | FaultKind::UpstreamProtocol
+            | FaultKind::UpstreamTruncated
+            | FaultKind::FirstByteTimeout
+    )
+}
+
+/// Can the request's body be sent once more?
+fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
+    let work = &exchange.work;
+    let rest = exchange.source.done() || work.body_waits;
+    exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && rest)
+}
+
+fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
+    let allowed = way.upstream.cluster.borrow_mut().may_retry(scene.shard.net.now());
+    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
+    allowed
+}
+
+/// Which upstream: by weight, where the route names several.
+pub fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+    if let [only] = proxy.upstreams[..]
+        && !proxy.split.is_empty()
+    {
+        return Ok(only);
+    }
+    let sticky = proxy.stick.as_ref().and_then(|stick| {
+        let source = work.client.address.unwrap_or(scene.peer.ip);
+        let wanted = route::Wanted { request: scene.request, host: &work.host, path: &work.path, source };
+        stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
+    });
+    let target = sticky.unwrap_or_else(|| proxy.split.target(scene.shard.rng.borrow_mut().next_u64()));
+    target.map(|at| proxy.upstreams[at]).ok_or(Fault::last(FaultKind::NoEndpoint))
+}
+
+/// One try: an endpoint, a connection, a conversation.
+async fn once<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    tried: &mut Tried,
+) -> Result<Verdict, Fault> {
+    let scene = exchange.scene;
+    let now = scene.shard.net.now();
+    // What the try before said is not why this one fails.
+    exchange.work.said = None;
+    let index = pick(exchange, way, tried, now)?;
+    tried.insert(index);
+    exchange.work.record.endpoint = Some(index);
+    let mut flight = way.upstream.begin(index, now);
+    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
+    let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
+    let purpose = match upgrade::asked(scene, way, Version::H2) {
+        Some(_) => Purpose::Upgrade,
+        None => Purpose::Exchange,
+    };
+    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust, purpose };
+    let (carrier, origin_use) = match wanted.kept(now) {
+        Some(carrier) => {
+            scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
+            (carrier, OriginUse::Reused)
+        }
+        None => (open(exchange, way, &wanted, &mut flight).await?, OriginUse::First),
+    };
+    let carrier = match purpose {
+        Purpose::Exchange => carrier,
+        Purpose::Upgrade => Box::pin(wanted.fit(carrier, scene.peer.speaker(), way.deadline)).await?,
+    };
+    match carrier {
+        Carrier::Connection(mut origin) => {
+            origin.requests = origin.requests.saturating_add(1);
+            let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
+            let concluded = conclude(exchange, way, &mut flight, &origin, ended);
+            // With `canary` the rest of a broken answer meets the next request, and the simulator must find that.
+            if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
+                way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
+            }
+            concluded.map(|(verdict, _)| verdict)
+        }
+        Carrier::Stream(stream) => {
+            let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
+            conclude(exchange, way, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
+        }
+    }
+}
+
+/// What a conversation came to, for the endpoint and for the request. True where its connection may be kept.
+fn conclude<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    flight: &mut InFlight<N>,
+    remote: &impl Remote<N>,
+    ended: Result<Ended, Fault>,
+) -> Result<(Verdict, bool), Fault> {
+    let scene = exchange.scene;
+    let client_gone = scene.watch.end();
+    let now = scene.shard.net.now();
+    exchange.work.record.ended = Some(now);
+    match ended {
+        Ok(Ended { reusable, again }) => {
+            let Work { record, response, .. } = &*exchange.work;
+            flight.judge(record.grpc.map_or(Outcome::of_status(response.status), call::outcome), now);
+            Ok((if again { Verdict::Again } else { Verdict::Over }, reusable))
+        }
+        Err(fault) => {
+            let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
+            // An endpoint that goes away in good order has not failed.
+            let refused = fault.retry == Retry::Refused;
+            let outcome = outcome_of(fault.kind);
+            flight.judge(if refused { Outcome::Cancelled } else { outcome }, now);
+            if exchange.work.caller.is_some() && outcome == Outcome::Reset {
+                exchange.work.said = remote.reset_code().map(|error| match now < way.deadline {
+                    true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
+                    false => End::of_fault(FaultKind::TotalTimeout),
+                });
+            }
+            // A reset tells the endpoint that nobody waits for the rest.
+            if !cfg!(feature = "canary") {
+                remote.abort();
+            }
+            Err(fault)
+        }
+    }
+}
+
+async fn open<N: Net, S, K>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    wanted: &Wanted<'_, N>,
+    flight: &mut InFlight<N>,
+) -> Result<Carrier<N>, Fault> {
+    let Scene { shard, bound, peer, .. } = exchange.scene;
+    let began = shard.net.now();
+    bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
+    let dialled = wanted.open(peer.speaker(), way.deadline).await;
+    let now = shard.net.now();
+    let micros = now.micros_since(began);
+    exchange.work.record.connect_us = Some(micros);
+    bound.counters.add_upstream(way.id.0, UpstreamCounter::MicrosConnect, micros);
+    dialled.inspect_err(|fault| {
+        bound.counters.add_upstream(way.id.0, UpstreamCounter::ConnectFailures, 1);
+        flight.judge(outcome_of(fault.kind), now);
+    })
+}
+
+fn pick<N: Net, S, K>(
+    exchange: &Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    tried: &Tried,
+    now: Tick,
+) -> Result<EndpointIndex, Fault> {
+    let scene = exchange.scene;
+    let seed = way.plan.cluster.hash_seed;
+    let key = match &way.plan.hash_key {
+        HashKey::None => None,
+        HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
+        HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
+        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
+        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
+    };
+    let sticky = way.plan.sticky.as_ref().and_then(|plan| {
+        let cookie = scene.request.cookie(plan.cookie.as_bytes())?;
+        u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()
+    });
+    let mut cluster = way.upstream.cluster.borrow_mut();
+    let picked = cluster.pick(key, sticky, tried, now, &mut scene.shard.rng.borrow_mut());
+    picked.map_err(Fault::last)
+}
+
+/// What a fault says of the endpoint.
+fn outcome_of(kind: FaultKind) -> Outcome {
+    match kind {
+        FaultKind::ConnectFailed | FaultKind::ConnectTimeout | FaultKind::UpstreamTls => Outcome::ConnectFailed,
+        FaultKind::UpstreamClosed
+        | FaultKind::UpstreamProtocol
+        | FaultKind::UpstreamHeadTooLarge
+        | FaultKind::UpstreamTruncated => Outcome::Reset,
+        FaultKind::FirstByteTimeout | FaultKind::IdleTimeout => Outcome::Timeout,
+        FaultKind::BadRequest
+        | FaultKind::RequestTimeout
+        | FaultKind::BodyTooLarge
+        | FaultKind::TargetTooLong
+        | FaultKind::HeadTooLarge
+        | FaultKind::NotImplemented
+        | FaultKind::VersionNotSupported
+        | FaultKind::ExpectationFailed
+        | FaultKind::Misdirected
+        | FaultKind::ClientClosed
+        | FaultKind::NoRoute
+        | FaultKind::MethodNotAllowed
+        | FaultKind::NoEndpoint
+        | FaultKind::Overloaded
+        | FaultKind::BreakerOpen
+        | FaultKind::QueueTimeout
+        | FaultKind::TotalTimeout
+        | FaultKind::Internal => Outcome::Cancelled,
+    }
+}

@@ -1,0 +1,277 @@
+//! Calls on a route with `grpc`: decides in which words the caller speaks, and puts the two adaptors around the
+//! exchange, so that the upstream sees plain gRPC with messages that are not too large.
+
+use std::rc::Rc;
+
+use crate::base::limits::{FIELDS_MAX, TRANSCODE_BODY_BYTES_MAX};
+use crate::base::{Fault, FaultKind, Span};
+use crate::config::plan::{GrpcPlan, ProxyPlan, RoutePlan, UpstreamId, WebCalls};
+use crate::edge::adapt::grpc::Caller;
+use crate::edge::adapt::grpc::from_caller::{self, FromCaller, JsonStream, Wrong};
+use crate::edge::adapt::grpc::json_answer::JsonAnswer;
+use crate::edge::adapt::grpc::to_caller::{self, ToCaller};
+use crate::edge::adapt::grpc::web_answer::WebAnswer;
+use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::{reply, whole};
+use crate::edge::flow::stream::{Client, Source};
+use crate::edge::forward::attempts;
+use crate::net::Net;
+use crate::wire::field::Known;
+use crate::wire::grpc::json::{Flow, Incoming, Lookup, Refusal, Requests, StreamForm, Transcoder};
+use crate::wire::grpc::message::Dialect;
+use crate::wire::grpc::web::{self, Coding, TrailersFrame};
+use crate::wire::grpc::{Code, End, Media, Scanner};
+use crate::wire::head::{BodyLength, Field, Method, Request, RequestHead};
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// The route.
+    pub route: &'a RoutePlan,
+    /// Its proxy action.
+    pub proxy: &'a ProxyPlan,
+    /// What is done for calls.
+    pub plan: &'a GrpcPlan,
+    /// The chosen upstream.
+    pub upstream: UpstreamId,
+}
+
+/// Sends a prepared request to its upstream.
+pub async fn forward<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: Way<'_>,
+) -> Result<(), Fault> {
+    let bound = exchange.scene.bound;
+    let plan = way.plan;
+    match (exchange.work.caller, plan.json) {
+        (Some(Caller::Framed(media)), _) => match Coding::of(media) {
+            None => messages(exchange, way).await,
+            Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, way, media, coding).await,
+            Some(_) => attempts::forward(exchange, way.route, way.proxy, way.upstream).await,
+        },
+        (Some(Caller::Json), Some(id)) => match bound.transcoders.of(id) {
+            Some(transcoder) => from_json(exchange, way, &transcoder).await,
+            None => untold(exchange).await,
+        },
+        (Some(Caller::Json) | None, _) => attempts::forward(exchange, way.route, way.proxy, way.upstream).await,
+    }
+}
+
+/// Answers a request whose service is not known: no server has told its descriptors yet.
+async fn untold<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    let what = "the methods of this service are not known: no server has told them by reflection yet";
+    exchange.work.record.refused = Some("no_descriptors");
+    exchange.work.effects.to_client.add(b"Retry-After", b"1");
+    reply::refuse_call(exchange, Caller::Json, 503, what).await
+}
+
+/// Messages pass as they are.
+async fn messages<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: Way<'_>,
+) -> Result<(), Fault> {
+    let wrong = Wrong::default();
+    let Exchange { scene, source, client, work } = exchange;
+    let from = from_caller::Words::Checked(Scanner::new(Dialect::Grpc, way.plan.request_bytes_max));
+    let to = to_caller::Words::Checked(Scanner::new(Dialect::Grpc, way.plan.response_bytes_max));
+    let mut source = FromCaller::new(&mut **source, from, &wrong);
+    let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
+    let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work };
+    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    if let (Ok(()), Some(end)) = (outcome, client.supplied()) {
+        work.record.grpc = Some(end.code);
+    }
+    work.said = wrong.end().or(work.said);
+    outcome
+}
+
+/// gRPC-Web becomes gRPC, and the answer gRPC-Web.
+async fn from_web<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: Way<'_>,
+    media: Media,
+    coding: Coding,
+) -> Result<(), Fault> {
+    let wrong = Wrong::default();
+    let Exchange { scene, source, client, work } = exchange;
+    let mut content_type = Vec::new();
+    let asked_type = scene.request.value(Known::ContentType).unwrap_or_default();
+    Media::Grpc.write(asked_type, &mut content_type);
+    let patch = &mut work.effects.to_upstream;
+    for name in [&b"accept"[..], b"x-grpc-web"] {
+        patch.remove(&scene.request.head.fields, scene.request.bytes, name);
+    }
+    patch.set(&scene.request.head.fields, scene.request.bytes, b"content-type", &content_type);
+    let decoder = web::Decoder::new(coding, TrailersFrame::Refused, way.plan.request_bytes_max);
+    let mut source = FromCaller::new(&mut **source, from_caller::Words::Web(decoder), &wrong);
+    let answer = WebAnswer::new(media, coding, asked_type, way.plan.response_bytes_max);
+    let to = to_caller::Words::Web(Box::new(answer));
+    let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
+    let asked = Asked::of(scene.request, BodyLength::Chunked)?;
+    let scene = Scene { request: asked.request(), ..*scene };
+    let mut adapted = Exchange { scene, source: &mut source, client: &mut client, work };
+    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    work.said = wrong.end().or(work.said);
+    let Err(fault) = outcome else {
+        work.record.grpc = client.supplied().map(|end| end.code).or(work.record.grpc);
+        return Ok(());
+    };
+    if !work.record.committed || fault.kind == FaultKind::ClientClosed {
+        return Err(fault);
+    }
+    let end = work.said.unwrap_or(End::of_fault(fault.kind));
+    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    if client.fail(&end, until).await.is_err() {
+        return Err(fault);
+    }
+    (work.record.fault, work.record.grpc) = (Some(fault.kind), Some(end.code));
+    Ok(())
+}
+
+/// JSON becomes gRPC, and the answer JSON.
+async fn from_json<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: Way<'_>,
+    transcoder: &Rc<Transcoder>,
+) -> Result<(), Fault> {
+    let request = exchange.scene.request;
+    let target = std::mem::take(&mut exchange.work.target);
+    let (path, query) = match memchr::memchr(b'?', &target) {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (&target[..], &b""[..]),
+    };
+    let route = match transcoder.find(request.method_text(), path) {
+        Lookup::Found(route) => route,
+        Lookup::OtherMethod => return reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await,
+        Lookup::None => return reply::end_json(exchange, 404, Code::NotFound, NO_METHOD).await,
+    };
+    let content_type = request.value(Known::ContentType).unwrap_or_default();
+    let incoming = Incoming { path, query, content_type };
+    let words = match transcoder.call(&route).requests {
+        Flow::Many => {
+            let requests = Requests::new(transcoder, &route, &incoming);
+            from_caller::Words::Json(Box::new(JsonStream { requests, transcoder: transcoder.clone() }))
+        }
+        Flow::One => {
+            let max = way.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
+            let (body, _) = whole::read(exchange, max as usize, max).await?;
+            let mut message = std::mem::take(&mut exchange.work.replay);
+            message.clear();
+            let made = transcoder.request(&route, &incoming, &body, &mut message);
+            let bytes = message.len() as u64;
+            // It stands where bodies are kept for another try.
+            let work = &mut *exchange.work;
+            (work.replay, work.replay_whole, work.body_begun) = (message, true, true);
+            if let Err(refusal) = made {
+                return refuse(exchange, &refusal).await;
+            }
+            from_caller::Words::Given { bytes }
+        }
+    };
+    let accept = request.named(b"accept").unwrap_or_default();
+    let form = StreamForm::accepted(accept, transcoder.stream_form());
+    let answer = JsonAnswer::new(transcoder, &route, form, request.head.method);
+    exchange.work.target.extend_from_slice(transcoder.call(&route).path.as_bytes());
+    call_for_json(exchange, way, words, answer).await
+}
+
+/// Fields of a request in JSON that the server would misunderstand.
+const NOT_FOR_CALLS: [&[u8]; 7] = [
+    b"accept",
+    b"accept-encoding",
+    b"content-encoding",
+    b"content-length",
+    b"grpc-accept-encoding",
+    b"grpc-encoding",
+    b"expect",
+];
+
+async fn call_for_json<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: Way<'_>,
+    words: from_caller::Words,
+    answer: JsonAnswer,
+) -> Result<(), Fault> {
+    let wrong = Wrong::default();
+    let Exchange { scene, source, client, work } = exchange;
+    let Request { bytes, head } = scene.request;
+    let patch = &mut work.effects.to_upstream;
+    for name in NOT_FOR_CALLS {
+        patch.remove(&head.fields, bytes, name);
+    }
+    patch.set(&head.fields, bytes, b"content-type", Media::Grpc.name().as_bytes());
+    let mut source = FromCaller::new(&mut **source, words, &wrong);
+    let to = to_caller::Words::Json(Box::new(answer));
+    let mut to_client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
+    let asked = Asked::of(scene.request, source.told_length())?;
+    let inner = Scene { request: asked.request(), ..*scene };
+    let mut adapted = Exchange { scene: inner, source: &mut source, client: &mut to_client, work };
+    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    if let Err(fault) = outcome {
+        let end = work.said.unwrap_or(End::of_fault(fault.kind));
+        (work.record.fault, work.record.grpc) = (Some(fault.kind), Some(end.code));
+        if fault.kind == FaultKind::ClientClosed {
+            return Err(fault);
+        }
+        if !to_client.has_head() {
+            // Nothing of the server's answer came: the error is an answer of our own.
+            return match wrong.refusal.take() {
+                Some(refusal) => refuse(exchange, &refusal).await,
+                None => Err(fault),
+            };
+        }
+        let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+        to_client.fail(&end, until).await.map_err(|_| fault)?;
+    }
+    match to_client.sent_status() {
+        Some(status) => exchange.work.record.status = status,
+        None => return Err(Fault::last(FaultKind::Internal)),
+    }
+    Ok(())
+}
+
+/// Answers a request that cannot become messages.
+async fn refuse<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    refusal: &Refusal,
+) -> Result<(), Fault> {
+    if exchange.work.body_begun && !exchange.source.done() {
+        exchange.client.close_after();
+    }
+    reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await
+}
+
+const NO_METHOD: &str = "no method is called like this";
+
+/// A request's head as the head of a call: `POST`, with trailers welcome. Fields keep their places, because patches
+/// know them by these.
+struct Asked {
+    bytes: Vec<u8>,
+    head: RequestHead,
+}
+
+impl Asked {
+    fn of(request: Request<'_>, body: BodyLength) -> Result<Asked, Fault> {
+        let mut bytes = request.bytes.to_vec();
+        let mut head = request.head.clone();
+        let words = b"POSTtetrailers";
+        let at = bytes.len();
+        if at + words.len() > usize::from(u16::MAX) || head.fields.list.len() >= FIELDS_MAX {
+            return Err(Fault::last(FaultKind::HeadTooLarge));
+        }
+        bytes.extend_from_slice(words);
+        head.method = Method::Post;
+        head.method_text = Span::new(at, at + 4);
+        let (name, value) = (Span::new(at + 4, at + 6), Span::new(at + 6, at + words.len()));
+        head.fields.push(Field { name, value, known: Known::Te });
+        head.accepts_trailers = true;
+        head.expects_continue = false;
+        head.upgrade = false;
+        head.body = body;
+        Ok(Asked { bytes, head })
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { bytes: &self.bytes, head: &self.head }
+    }
+}

@@ -1,0 +1,382 @@
+//! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the
+//! body is long.
+//!
+//! The answer may come before the request is through; then the rest of the request is not waited for, and neither
+//! connection is used again.
+
+use std::cell::Cell;
+
+use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
+use crate::config::plan::HttpVersions;
+use crate::edge::adapt::grpc::call;
+use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::vars::Vars;
+use crate::edge::flow::duplex::duplex;
+use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
+use crate::edge::flow::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
+use crate::edge::forward::attempts::Way;
+use crate::edge::forward::respond::{Answering, Progress, Received};
+use crate::edge::forward::{tunnel, upgrade};
+use crate::edge::shard::scratch::Work;
+use crate::edge::upstream::pool::InFlight;
+use crate::net::Net;
+use crate::route::rewrite::HostRewrite;
+use crate::wire::head::{BodyLength, Method, Version};
+use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
+
+/// How a conversation ended, where it ended in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The connection stands at a message boundary and may carry another request.
+    pub reusable: bool,
+    /// The answer was not sent to the client: its status asks for another try.
+    pub again: bool,
+}
+
+/// Whether a connection to an endpoint carried requests before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginUse {
+    /// It was opened for this request.
+    First,
+    /// It was kept, and the endpoint may have closed it meanwhile.
+    Reused,
+}
+
+/// Sends the request to `remote` and the answer to the client.
+pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    remote: &R,
+    flight: &mut InFlight<N>,
+    origin_use: OriginUse,
+) -> Result<Ended, Fault> {
+    let scene = exchange.scene;
+    // What an earlier try took in is not taken in again.
+    let received = Cell::new(exchange.work.record.received.get());
+    let recode = recoding(exchange.source.form(), remote.form(scene.request.head.body));
+    match (recode, exchange.work.body_begun) {
+        (Recoding::Decode, false) => exchange.source.decode(),
+        // What was kept of the body for another try is chunked, and this endpoint speaks another version.
+        (Recoding::Decode, true) => return Err(Fault::last(FaultKind::UpstreamClosed)),
+        (Recoding::None | Recoding::Encode, _) => {}
+    }
+    let upload = Upload { scene, way, remote, received: &received, encode: recode == Recoding::Encode };
+    let buf = upload.compose(exchange)?;
+    scene.watch.begin(remote.link(), flight.began());
+    let streams = !exchange.source.done() && scene.request.head.body != BodyLength::None;
+    let Exchange { source, client, work, .. } = exchange;
+    let ended = if streams {
+        at_once(&upload, *source, Answering::new(scene, way, remote, flight, *client, work), buf).await
+    } else {
+        let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
+        let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+        let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
+        let (written, mut buf) = remote.upload().write(buf, ending, until).await;
+        if let Err(fault) = written {
+            scene.shard.pool.put(buf);
+            Err(match origin_use {
+                OriginUse::First => fault,
+                OriginUse::Reused => stale(fault),
+            })
+        } else {
+            buf.reset(0);
+            let mut answering = Answering::new(scene, way, remote, flight, *client, work);
+            answering.reused = origin_use == OriginUse::Reused;
+            answering.run(buf).await
+        }
+    };
+    work.record.received.set(received.get());
+    let ended = ended?;
+    if let Some(protocol) = ended.upgraded {
+        // Few exchanges become tunnels, and no other should be as large as one.
+        Box::pin(tunnel::run(exchange, way, remote, ended.behind, protocol)).await;
+        return Ok(Ended { reusable: false, again: false });
+    }
+    Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
+}
+
+/// A failure on a kept connection before any byte of an answer.
+pub fn stale(fault: Fault) -> Fault {
+    match fault.retry {
+        Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..fault },
+        // It is known for certain.
+        Retry::Yes | Retry::Refused => fault,
+    }
+}
+
+/// Upload and answer side by side.
+async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
+    upload: &Upload<'_, N, R>,
+    source: &mut S,
+    mut answering: Answering<'_, N, K, R>,
+    buf: Buf,
+) -> Result<Received, Fault> {
+    let shard = upload.scene.shard;
+    let remote = upload.remote;
+    let mut replay = std::mem::take(&mut answering.work.replay);
+    let whole = Cell::new(answering.work.replay_whole);
+    let sent_at = Cell::new(None);
+    let answered_first = Cell::new(false);
+    let paused = Cell::new(false);
+    answering.upload = Some(Progress { sent_at: &sent_at, whole: &whole });
+    if R::VERSION == Version::H2 {
+        source.heed_nudges();
+    }
+    let stopper = source.stopper();
+    let (sent, answered) = duplex(
+        upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole, paused: &paused }, &sent_at),
+        answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
+        |sent: &Result<(), Fault>| {
+            // The client broke a rule or went away: there is nothing left to answer.
+            if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
+                // Not just an end of reading: a body that lasts until the connection closes would look complete.
+                remote.abort();
+            }
+        },
+        |answered| {
+            // The answer is complete, or has failed, before the request: do not wait for the rest.
+            answered_first.set(true);
+            if answered.as_ref().is_err_and(|fault| fault.retry == Retry::Refused) && whole.get() {
+                // Another try will want it.
+                paused.set(true);
+                stopper.nudge();
+            } else {
+                stopper.stop();
+            }
+            remote.abort();
+        },
+    )
+    .await;
+    answering.work.replay = replay;
+    answering.work.replay_whole = whole.get();
+    // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
+    answering.work.body_waits = sent.is_err_and(|fault| fault.retry == Retry::Refused);
+    match (sent, answered) {
+        (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
+        (Ok(()), answered) => answered,
+        (Err(_), Ok(received)) => {
+            answering.client.close_after();
+            Ok(Received { reusable: false, ..received })
+        }
+        (Err(_), Err(fault)) => Err(fault),
+    }
+}
+
+/// The request's way out.
+struct Upload<'a, N: Net, R> {
+    scene: Scene<'a, N>,
+    way: &'a Way<'a, N>,
+    remote: &'a R,
+    received: &'a Cell<u64>,
+    encode: bool,
+}
+
+impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
+    /// Head and the body bytes that are here already, in one buffer.
+    fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
+        let scene = self.scene;
+        let pool = &scene.shard.pool;
+        write_head(exchange, self.way, self.remote)?;
+        let Work { out, replay, body_begun, .. } = &mut *exchange.work;
+        let here: &[u8] = match scene.request.head.body {
+            BodyLength::None => &[],
+            _ if *body_begun => replay,
+            _ => scene.behind,
+        };
+        let headroom = out.len() + CHUNK_HEADROOM;
+        let mut buf = pool.take((headroom + here.len() + CHUNK_HEADROOM).max(limits::BUF_CLASSES[1]));
+        if buf.capacity() < headroom + here.len() {
+            // Above the largest class there is no pooled buffer; this one is freed after use.
+            buf = Buf::with_capacity(headroom + here.len());
+        }
+        buf.reset(headroom);
+        let copied = buf.append(here);
+        debug_assert!(copied, "room was made above");
+        if !*body_begun && scene.request.head.body != BodyLength::None {
+            *body_begun = true;
+            let portion = exchange.source.accept(&mut buf, 0)?;
+            self.transfer().count(portion)?;
+            if self.keeps() {
+                exchange.work.replay.extend_from_slice(buf.filled());
+                exchange.work.replay_whole = true;
+            }
+        }
+        if self.encode {
+            let ending = if exchange.source.done() { Ending::Last(exchange.source.trailers()) } else { Ending::More };
+            encode(&mut buf, ending, pool);
+        }
+        let put = buf.prepend(&exchange.work.out);
+        debug_assert!(put, "headroom was made above");
+        Ok(buf)
+    }
+
+    /// Sends head and body.
+    async fn run<S: Source>(
+        &self,
+        source: &mut S,
+        buf: Buf,
+        kept: &mut Kept<'_>,
+        sent_at: &Cell<Option<Tick>>,
+    ) -> Result<(), Fault> {
+        let net = &self.scene.shard.net;
+        let until = net.now().after(self.way.proxy.idle).min(self.way.deadline);
+        let mut writer = self.remote.upload();
+        let (written, buf) = writer.write(buf, Ending::More, until).await;
+        let outcome = match written {
+            Err(fault) => {
+                self.scene.shard.pool.put(buf);
+                Err(fault)
+            }
+            Ok(()) => {
+                let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
+                let mut source = Keeping { source, kept, max };
+                let (outcome, buf) = self.transfer().run(&mut source, &mut writer, buf).await;
+                self.scene.shard.pool.put(buf);
+                outcome
+            }
+        };
+        sent_at.set(Some(net.now()));
+        outcome
+    }
+
+    /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
+    /// refuse any request.
+    fn keeps(&self) -> bool {
+        let retry = &self.way.proxy.retry;
+        let method = self.scene.request.head.method;
+        let by_code = !retry.grpc_statuses.is_empty() && method == Method::Post;
+        let repeats = method.idempotent() || retry.non_idempotent || by_code;
+        (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
+    }
+
+    fn transfer(&self) -> Transfer<'_, N> {
+        Transfer {
+            net: &self.scene.shard.net,
+            pool: &self.scene.shard.pool,
+            encode: self.encode,
+            source_idle: self.way.client_idle,
+            sink_idle: self.way.idle,
+            deadline: self.way.deadline,
+            content: self.received,
+            content_max: self.way.body_bytes_max,
+        }
+    }
+}
+
+/// Yields a body and keeps what it yields, before any recoding, up to a cap; above it the body cannot be sent again.
+struct Keeping<'a, 'b, S> {
+    source: &'a mut S,
+    kept: &'a mut Kept<'b>,
+    max: usize,
+}
+
+/// What is kept of a body.
+struct Kept<'a> {
+    replay: &'a mut Vec<u8>,
+    whole: &'a Cell<bool>,
+    /// The rest is for another try.
+    paused: &'a Cell<bool>,
+}
+
+/// Ends an upload that goes on in another try.
+const PAUSED: Fault = Fault::refused(FaultKind::UpstreamClosed);
+
+impl<S: Source> Source for Keeping<'_, '_, S> {
+    type Stopper = S::Stopper;
+
+    fn length(&self) -> BodyLength {
+        self.source.length()
+    }
+
+    fn form(&self) -> Form {
+        self.source.form()
+    }
+
+    fn decode(&mut self) {
+        self.source.decode();
+    }
+
+    fn heed_nudges(&mut self) {
+        self.source.heed_nudges();
+    }
+
+    fn done(&self) -> bool {
+        self.source.done()
+    }
+
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
+        self.source.accept(buf, from)
+    }
+
+    async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
+        let from = buf.len();
+        if self.kept.paused.get() {
+            return (Err(PAUSED), buf);
+        }
+        let (result, buf) = self.source.read(buf, until).await;
+        let fresh = buf.filled().get(from..).unwrap_or_default();
+        let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
+        self.kept.whole.set(whole);
+        if whole {
+            self.kept.replay.extend_from_slice(fresh);
+        }
+        (if self.kept.paused.get() { result.and(Err(PAUSED)) } else { result }, buf)
+    }
+
+    async fn read_open(&mut self, buf: Buf, until: Tick) -> (std::io::Result<usize>, Buf) {
+        self.source.read_open(buf, until).await
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.source.trailers()
+    }
+
+    fn stopper(&self) -> S::Stopper {
+        self.source.stopper()
+    }
+}
+
+/// Serialises the request's head for this endpoint into `work.out`.
+fn write_head<N: Net, S, K, R: Remote<N>>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    remote: &R,
+) -> Result<(), Fault> {
+    let scene = exchange.scene;
+    let mut host = std::mem::take(&mut exchange.work.value);
+    host.clear();
+    // A request of HTTP/1.0 may name no host, but what we send must name one.
+    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
+    let rewrite = if matches!(way.proxy.host, HostRewrite::Keep) { &HostRewrite::Upstream } else { &way.proxy.host };
+    let written = match rewrite {
+        HostRewrite::Keep => true,
+        _ if keeps => true,
+        HostRewrite::Upstream | HostRewrite::Template(_) => {
+            let cluster = way.upstream.cluster.borrow();
+            let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
+            let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
+            rewrite.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
+        }
+    };
+    let Work { out, target, effects, caller, .. } = &mut *exchange.work;
+    out.clear();
+    if caller.is_some() {
+        call::tell_deadline(scene.request, &mut effects.to_upstream, way.deadline, scene.shard.net.now());
+    }
+    let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+    let composed = remote.compose(
+        out,
+        &OutgoingRequest {
+            request: scene.request,
+            method: scene.request.method_text(),
+            target,
+            host: if keeps { HostHeader::Received } else { HostHeader::Is(&host) },
+            patch: &effects.to_upstream,
+            body: scene.request.head.body,
+            after: if upgrades { After::Upgrade } else { After::KeepAlive },
+            via: scene.listener_plan().ids.via.map(str::as_bytes),
+        },
+    );
+    exchange.work.value = host;
+    if written { composed } else { Err(Fault::last(FaultKind::BadRequest)) }
+}

@@ -1,0 +1,391 @@
+//! Hot. Takes an upstream's answer and gives it to the client: interim heads, the head with its changes, the body.
+//!
+//! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From
+//! then on it can only break the connection: the client never gets a short body that looks whole.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+
+use crate::balance::Outcome;
+use crate::base::{Buf, Fault, FaultKind, Tick, limits};
+use crate::edge::adapt::grpc::call;
+use crate::edge::exchange::context::Scene;
+use crate::edge::flow::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
+use crate::edge::flow::stream::{Client, Ending, Outgoing, Remote, Source};
+use crate::edge::forward::attempts::Way;
+use crate::edge::forward::converse::stale;
+use crate::edge::forward::upgrade;
+use crate::edge::serve::policies;
+use crate::edge::shard::scratch::Work;
+use crate::edge::upstream::pool::InFlight;
+use crate::link::UpstreamCounter;
+use crate::net::Net;
+use crate::wire::grpc::End;
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::head::{BodyLength, Response, Version};
+use crate::wire::patch::Patch;
+use crate::wire::upgrade::Protocol;
+
+/// Interim responses that one answer may have; more is an upstream that does not come to the point.
+const INTERIM_MAX: u32 = 16;
+
+/// What came of waiting for an answer.
+#[derive(Debug)]
+pub struct Received {
+    /// The upstream's connection stands at a message boundary.
+    pub reusable: bool,
+    /// The status asks for another try; nothing was sent to the client.
+    pub again: bool,
+    /// The upstream switched to this, and so did we.
+    pub upgraded: Option<Protocol>,
+    /// Bytes behind the answer: the start of the new protocol.
+    pub behind: Buf,
+}
+
+/// How far an upload is that runs beside the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// When it ended.
+    pub sent_at: &'a Cell<Option<Tick>>,
+    /// All that was sent of it is kept for another try.
+    pub whole: &'a Cell<bool>,
+}
+
+/// The answer's side of a conversation.
+pub struct Answering<'a, N: Net, K, R> {
+    /// What it is about.
+    pub scene: Scene<'a, N>,
+    /// Which way.
+    pub way: &'a Way<'a, N>,
+    /// Where it comes from.
+    pub remote: &'a R,
+    /// The try.
+    pub flight: &'a mut InFlight<N>,
+    /// Where it goes.
+    pub client: &'a mut K,
+    /// The memory.
+    pub work: &'a mut Work,
+    /// The connection carried requests before this one.
+    pub reused: bool,
+    /// Where an upload runs at the same time: how far it is.
+    pub upload: Option<Progress<'a>>,
+    /// When the last head was there.
+    pub headed: Tick,
+}
+
+impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
+    /// An answer on a fresh connection, without an upload beside it.
+    pub fn new(
+        scene: Scene<'a, N>,
+        way: &'a Way<'a, N>,
+        remote: &'a R,
+        flight: &'a mut InFlight<N>,
+        client: &'a mut K,
+        work: &'a mut Work,
+    ) -> Answering<'a, N, K, R> {
+        Answering { scene, way, remote, flight, client, work, reused: false, upload: None, headed: Tick::ZERO }
+    }
+
+    /// Reads the answer with `buf` and passes it on.
+    pub async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
+        let (buf, outcome) = self.head(buf).await;
+        if let Err(fault) = outcome {
+            self.scene.shard.pool.put(buf);
+            return Err(fault);
+        }
+        if self.work.caller.is_some() {
+            let response = Response { bytes: buf.filled(), head: &self.work.response };
+            let whole = self.work.response.body == BodyLength::None;
+            // What an earlier try said is not what this one says.
+            self.work.record.grpc = if whole { call::code_of(response) } else { None };
+        }
+        self.note_head();
+        let status = self.work.response.status;
+        if status == 101 || self.scene.request.head.upgrade {
+            match upgrade::switched(self.scene, self.way, self.work, buf.filled(), R::VERSION) {
+                Ok(Some(protocol)) => return self.upgrade(buf, protocol).await,
+                Ok(None) => {}
+                Err(fault) => {
+                    self.scene.shard.pool.put(buf);
+                    return Err(fault);
+                }
+            }
+        }
+        if self.asks_again(status) {
+            self.scene.shard.pool.put(buf);
+            return Ok(Received { reusable: false, again: true, upgraded: None, behind: Buf::empty() });
+        }
+        self.pass_on(buf).await
+    }
+
+    /// Reads up to a final head, passing interim ones on. The head stands at the front of the buffer's window.
+    async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
+        buf.reset(limits::HEADROOM);
+        // On a kept connection no time has passed since the try began.
+        let began = if self.reused { self.flight.began() } else { self.scene.shard.net.now() };
+        let mut interim = 0;
+        loop {
+            let (returned, outcome) = self.one_head(buf, began).await;
+            buf = returned;
+            if outcome.is_err() {
+                return (buf, outcome);
+            }
+            let status = self.work.response.status;
+            if status >= 200 || status == 101 {
+                return (buf, Ok(()));
+            }
+            interim += 1;
+            if interim > INTERIM_MAX {
+                return (buf, Err(Fault::last(FaultKind::UpstreamProtocol)));
+            }
+            if self.client.takes_interim() && (status != 100 || self.scene.request.head.expects_continue) {
+                let passed = self.interim(&buf).await;
+                if passed.is_err() {
+                    return (buf, passed);
+                }
+            }
+            buf.consume(self.work.response.len);
+        }
+    }
+
+    async fn one_head(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<(), Fault>) {
+        let caps = response_caps();
+        let method = self.scene.request.head.method;
+        loop {
+            if !buf.is_empty() {
+                match self.remote.parse(&buf, &caps, method, &mut self.work.response) {
+                    Ok(Parsed::Complete) => return (buf, Ok(())),
+                    Ok(Parsed::Partial) => {}
+                    Err(kind) => return (buf, Err(Fault::last(kind))),
+                }
+            }
+            if buf.spare() == 0 {
+                let larger = self.scene.shard.pool.take(buf.capacity() + 1);
+                if larger.capacity() <= buf.capacity() || buf.len() > caps.head_bytes {
+                    return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
+                }
+                let small = std::mem::replace(&mut buf, larger);
+                buf.reset(limits::HEADROOM);
+                let copied = buf.append(small.filled());
+                debug_assert!(copied, "a larger class holds what a smaller one held");
+                self.scene.shard.pool.put(small);
+            }
+            let nothing_yet = buf.is_empty();
+            let (returned, outcome) = self.read(buf, began).await;
+            buf = returned;
+            match outcome {
+                Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
+                // The endpoint refused the stream: it certainly was not processed.
+                Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::refused(FaultKind::UpstreamClosed))),
+                Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
+                Ok(0) | Err(_) => {
+                    let closed = Fault::last(FaultKind::UpstreamClosed);
+                    return (buf, Err(if self.reused && nothing_yet { stale(closed) } else { closed }));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Reads once, under the deadline for a first byte. While an upload runs, that deadline does not.
+    async fn read(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<usize, ErrorKind>) {
+        let net = &self.scene.shard.net;
+        let proxy = self.way.proxy;
+        let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
+        let Some(Progress { sent_at, .. }) = self.upload else {
+            let until = began.after(allowed).min(self.way.deadline);
+            let (read, buf) = self.remote.read(buf, until).await;
+            return (buf, read.map_err(|error| error.kind()));
+        };
+        loop {
+            let from = sent_at.get().unwrap_or_else(|| net.now());
+            let until = from.after(allowed).min(self.way.deadline);
+            let (read, returned) = self.remote.read_idle(buf, until).await;
+            buf = returned;
+            match read {
+                Ok(count) => return (buf, Ok(count)),
+                Err(error) if error.kind() != ErrorKind::TimedOut => return (buf, Err(error.kind())),
+                Err(error) => {
+                    let now = net.now();
+                    let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
+                    // A reading side that ran out of time before says so at once, and would again.
+                    if waited || now < until || now >= self.way.deadline {
+                        return (buf, Err(error.kind()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn too_late(&self) -> Fault {
+        let total = self.scene.shard.net.now() >= self.way.deadline;
+        Fault::last(if total { FaultKind::TotalTimeout } else { FaultKind::FirstByteTimeout })
+    }
+
+    fn note_head(&mut self) {
+        let now = self.scene.shard.net.now();
+        self.headed = now;
+        let first_byte = now.micros_since(self.flight.began());
+        self.work.record.first_byte_us = Some(first_byte);
+        let counters = &self.scene.bound.counters;
+        counters.add_upstream(self.way.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
+        let response = &self.work.response;
+        match self.work.record.grpc {
+            Some(code) => self.flight.judge(call::outcome(code), now),
+            // How the call ended is said behind its messages.
+            None if self.work.caller.is_some() && response.body != BodyLength::None => {}
+            None => self.flight.judge(Outcome::of_status(response.status), now),
+        }
+    }
+
+    fn asks_again(&self, status: u16) -> bool {
+        if !self.way.more_tries || !self.repeatable() {
+            return false;
+        }
+        let retry = &self.way.proxy.retry;
+        let method = self.scene.request.head.method;
+        let by_status = retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent);
+        by_status || self.work.record.grpc.is_some_and(|code| retry.grpc_statuses.has(code))
+    }
+
+    /// Can the request's body be sent once more?
+    fn repeatable(&self) -> bool {
+        match self.upload {
+            None => self.scene.request.head.body == BodyLength::None || self.work.replay_whole,
+            Some(Progress { sent_at, whole }) => sent_at.get().is_some() && whole.get(),
+        }
+    }
+
+    async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
+        self.headed = self.scene.shard.net.now();
+        let head = &self.work.response;
+        let patch = Patch::default();
+        let response = Response { bytes: buf.filled(), head };
+        self.client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+        let (sent, _) = self.client.commit(Buf::empty(), Ending::More, self.client_until()).await;
+        sent
+    }
+
+    fn client_until(&self) -> Tick {
+        let wait = self.scene.listener_plan().timeouts.write;
+        self.headed.after(wait).min(self.way.deadline.after_ms(GRACE_MS))
+    }
+
+    async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
+        debug_assert!(self.upload.is_none(), "an offer with a body is none");
+        if R::VERSION == Version::H2 {
+            buf = upgrade::bridge(self.scene, self.work, buf)?;
+        }
+        self.adapt(&buf);
+        self.compose_switch(&buf);
+        self.client.close_after();
+        buf.consume(self.work.response.len);
+        let until = self.client_until();
+        self.commit_mark();
+        let behind = Buf::copied(buf.filled());
+        buf.reset(limits::HEADROOM);
+        let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
+        self.scene.shard.pool.put(buf);
+        sent?;
+        Ok(Received { reusable: false, again: false, upgraded: Some(protocol), behind })
+    }
+
+    /// Policies and rules change the head.
+    fn adapt(&mut self, buf: &Buf) {
+        policies::adapt(self.scene, self.work, buf.filled());
+        policies::stick(self.scene, self.way, self.work);
+    }
+
+    fn compose(&mut self, buf: &Buf, length: BodyLength) {
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        self.client.compose(Outgoing { response, patch: &self.work.effects.to_client, length, upgrades: false });
+    }
+
+    /// The head after which both sides speak another protocol.
+    fn compose_switch(&mut self, buf: &Buf) {
+        let response = Response { bytes: buf.filled(), head: &self.work.response };
+        let patch = &self.work.effects.to_client;
+        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true });
+    }
+
+    fn commit_mark(&mut self) {
+        self.work.record.status = self.work.response.status;
+        self.work.record.committed = true;
+    }
+
+    /// The final head and its body.
+    async fn pass_on(&mut self, mut buf: Buf) -> Result<Received, Fault> {
+        let length = self.work.response.body;
+        let (framed, form) = self.client.framing(length);
+        let mut reader = self.remote.body(length);
+        let recode = recoding(reader.form(), form);
+        if recode == Recoding::Decode {
+            reader.decode();
+        }
+        // The beginning of the body is judged before the head is written: what is wrong with it is still answered.
+        let portion = match reader.accept(&mut buf, self.work.response.len) {
+            Ok(portion) => portion,
+            Err(fault) => {
+                self.scene.shard.pool.put(buf);
+                return Err(fault);
+            }
+        };
+        self.adapt(&buf);
+        self.compose(&buf, framed);
+        buf.consume(self.work.response.len);
+        let bodiless = length == BodyLength::None;
+        let ending = if portion.done { Ending::Last(reader.trailers()) } else { Ending::More };
+        let encodes = recode == Recoding::Encode && !bodiless;
+        if encodes && (portion.done || !buf.is_empty()) {
+            encode(&mut buf, ending, &self.scene.shard.pool);
+        }
+        let sent = Cell::new(portion.content);
+        self.commit_mark();
+        let until = self.client_until();
+        let (committed, buf) = self.client.commit(buf, ending, until).await;
+        let outcome = match committed {
+            Ok(()) if portion.done || bodiless => {
+                self.scene.shard.pool.put(buf);
+                Ok(())
+            }
+            Ok(()) => self.rest(&mut reader, buf, recode, &sent).await,
+            Err(fault) => {
+                self.scene.shard.pool.put(buf);
+                Err(fault)
+            }
+        };
+        self.work.record.sent.set(sent.get());
+        outcome?;
+        if self.work.caller.is_some() {
+            let said = End::read_lines(reader.trailers()).map(|end| end.code);
+            self.work.record.grpc = said.or(self.work.record.grpc);
+        }
+        let reusable = self.work.response.keep_alive && self.remote.stands(&reader);
+        Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
+    }
+
+    async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {
+        let transfer = Transfer {
+            net: &self.scene.shard.net,
+            pool: &self.scene.shard.pool,
+            encode: recode == Recoding::Encode,
+            source_idle: self.way.idle,
+            sink_idle: self.scene.listener_plan().timeouts.write,
+            deadline: self.way.deadline,
+            content: sent,
+            content_max: u64::MAX,
+        };
+        let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
+        self.scene.shard.pool.put(buf);
+        outcome
+    }
+}
+
+/// Caps on an upstream's head: more generous than a client's, because applications set many cookies.
+fn response_caps() -> Caps {
+    Caps {
+        head_bytes: limits::HEAD_BYTES_MAX,
+        request_line_bytes: limits::REQUEST_LINE_BYTES,
+        fields: limits::FIELDS_MAX,
+    }
+}

@@ -1,0 +1,170 @@
+//! After an upgrade: bytes both ways, until both ends have ended or neither has said anything for too long.
+//!
+//! A WebSocket is carried by `websocket`, which knows where frames end. Any other protocol passes untouched, and is cut
+//! where it must end.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+
+use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
+use crate::edge::exchange::context::Exchange;
+use crate::edge::flow::duplex::duplex;
+use crate::edge::flow::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::edge::forward::attempts::Way;
+use crate::edge::forward::websocket::Talk;
+use crate::link::Counter;
+use crate::net::Net;
+use crate::wire::head::BodyLength;
+use crate::wire::upgrade::Protocol;
+use crate::wire::ws::frame::Sender;
+
+/// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
+pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    way: &Way<'_, N>,
+    remote: &R,
+    behind: Buf,
+    protocol: Protocol,
+) {
+    let Exchange { scene, source, client, work } = exchange;
+    let shard = scene.shard;
+    // In a tunnel an end from the client is half an end, and the other half goes on.
+    scene.watch.end();
+    shard.tunnels.set(shard.tunnels.get() + 1);
+    let mut up = remote.upload();
+    let mut down = remote.body(BodyLength::UntilClose);
+    let (received, sent) = (Cell::new(0), Cell::new(0));
+    let failed = Cell::new(false);
+    let (near, far) = (source.stopper(), down.stopper());
+    let first_up = Buf::copied(scene.behind);
+    let break_off = |outcome: &Result<(), Fault>| {
+        if outcome.is_err() {
+            failed.set(true);
+            near.stop();
+            remote.abort();
+        }
+    };
+    let (up_end, down_end) = match protocol {
+        Protocol::WebSocket => {
+            let talk = Talk::new(*scene, way, (&near, &far), &failed);
+            let ends = duplex(
+                talk.carry(Sender::Client, *source, &mut up, first_up, &received),
+                talk.carry(Sender::Server, &mut down, *client, behind, &sent),
+                break_off,
+                break_off,
+            )
+            .await;
+            if let Some(reason) = talk.reason() {
+                work.record.refused = Some(reason);
+                scene.bound.counters.add(Counter::WebSocketsEnded, 1);
+            }
+            ends
+        }
+        Protocol::Other => {
+            let pipe = Pipe::new(&shard.net, &shard.pool, way, &failed);
+            duplex(
+                pipe.carry(*source, &mut up, first_up, &received),
+                pipe.carry(&mut down, *client, behind, &sent),
+                break_off,
+                break_off,
+            )
+            .await
+        }
+    };
+    shard.tunnels.set(shard.tunnels.get().saturating_sub(1));
+    work.record.received.set(received.get());
+    work.record.sent.set(sent.get());
+    if let Some(fault) = up_end.err().or(down_end.err()) {
+        work.record.fault = Some(fault.kind);
+        work.record.aborted = true;
+        client.abort();
+    }
+}
+
+/// Carries what nobody here understands.
+struct Pipe<'a, N: Net> {
+    net: &'a N,
+    pool: &'a BufPool,
+    way: &'a Way<'a, N>,
+    last: Cell<Tick>,
+    over: Tick,
+    failed: &'a Cell<bool>,
+}
+
+impl<'a, N: Net> Pipe<'a, N> {
+    fn new(net: &'a N, pool: &'a BufPool, way: &'a Way<'a, N>, failed: &'a Cell<bool>) -> Pipe<'a, N> {
+        let now = net.now();
+        let over = way.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime));
+        Pipe { net, pool, way, last: Cell::new(now), over, failed }
+    }
+
+    /// One direction, to its end; then the other end is told that no more comes.
+    async fn carry(
+        &self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+        first: Buf,
+        count: &Cell<u64>,
+    ) -> Result<(), Fault> {
+        if !first.is_empty() {
+            count.set(first.len() as u64);
+            let (written, _) = sink.write(first, Ending::More, self.until()).await;
+            written?;
+        }
+        let mut buf = self.pool.take(0);
+        loop {
+            buf.reset(0);
+            let (read, returned) = source.read_open(buf, self.until()).await;
+            buf = returned;
+            match read {
+                Ok(0) if self.failed.get() => return Err(Fault::last(FaultKind::ClientClosed)),
+                Ok(0) => {
+                    sink.finish();
+                    self.pool.put(buf);
+                    return Ok(());
+                }
+                Ok(bytes) => count.set(count.get() + bytes as u64),
+                Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                    self.in_time()?;
+                    continue;
+                }
+                Err(_) => return Err(Fault::last(FaultKind::ClientClosed)),
+            }
+            self.last.set(self.net.now());
+            let full = buf.spare() == 0;
+            let (written, returned) = sink.write(buf, Ending::More, self.until()).await;
+            buf = fitting(self.pool, returned, full);
+            written?;
+        }
+    }
+
+    fn in_time(&self) -> Result<(), Fault> {
+        let now = self.net.now();
+        match now {
+            now if now >= self.over => Err(Fault::last(FaultKind::TotalTimeout)),
+            now if now >= self.until() => Err(Fault::last(FaultKind::IdleTimeout)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Silence in both directions counts, not in one.
+    fn until(&self) -> Tick {
+        self.last.get().after(self.way.proxy.tunnel_idle).min(self.over)
+    }
+}
+
+/// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent
+/// tunnel then costs two of the smallest.
+// tidy(bool): it is what was just seen of the buffer.
+pub fn fitting(pool: &BufPool, used: Buf, full: bool) -> Buf {
+    let size = match used.capacity() {
+        capacity if full => limits::BUF_CLASSES[..3].iter().copied().find(|size| *size > capacity).unwrap_or(capacity),
+        capacity if capacity > limits::BUF_CLASSES[0] => limits::BUF_CLASSES[0],
+        capacity => capacity,
+    };
+    if size == used.capacity() {
+        return used;
+    }
+    pool.put(used);
+    pool.take(size)
+}

@@ -1,0 +1,162 @@
+//! What becomes of an offer to leave HTTP, in every combination of versions: whether the route lets it pass, what the
+//! endpoint is asked, and whether its answer switches.
+//!
+//! ```text
+//!             client HTTP/1.1: GET + Upgrade        client HTTP/2: extended CONNECT (seen as GET)
+//! to HTTP/1.1  passed on, proof by the two ends      GET + Upgrade with a key of ours; the proof is checked here
+//! to HTTP/2    extended CONNECT; proof made here     passed on
+//! ```
+//! A switch is always a 101 in rules, logs and metrics, and the 200 of HTTP/2 is made at its border. To a client of
+//! HTTP/2, whose offer any 2xx accepts, none goes that is not a switch.
+
+use crate::base::{Buf, Fault, FaultKind, Span, limits};
+use crate::config::plan::{Action, ProxyPlan, RoutePlan};
+use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::flow::stream::{Client, Source};
+use crate::edge::forward::attempts::Way;
+use crate::edge::serve::policies::{self, Gate};
+use crate::edge::shard::scratch::Work;
+use crate::net::Net;
+use crate::policy::{Answer, Body, Problem};
+use crate::wire::field::Known;
+use crate::wire::head::{Field, Response, Version};
+use crate::wire::upgrade::{self, Protocol};
+use crate::wire::ws::handshake;
+
+/// The field that proves an endpoint to have understood the key.
+const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
+
+/// What the client offers and the route lets pass.
+pub fn offered<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Option<Protocol> {
+    let head = scene.request.head;
+    if !head.upgrade || !proxy.upgrade {
+        return None;
+    }
+    upgrade::protocol(scene.request.bytes, head)
+}
+
+/// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an
+/// extended CONNECT where nothing is upgraded. An offer of HTTP/1.1 may be ignored, so it is.
+pub async fn admit<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+) -> Result<Gate, Fault> {
+    let scene = exchange.scene;
+    let extended = is_extended(scene);
+    let proxy = match &route.action {
+        Action::Proxy(proxy) if proxy.upgrade => proxy,
+        Action::Answer(answer) if extended && (200..300).contains(&answer.status) => {
+            return Err(Fault::last(FaultKind::NotImplemented));
+        }
+        Action::Proxy(_) | Action::Echo if extended => return Err(Fault::last(FaultKind::NotImplemented)),
+        Action::Proxy(_) | Action::Echo | Action::Answer(_) | Action::Redirect(_) => return Ok(Gate::Open),
+    };
+    let origins = &proxy.websocket.origins;
+    let listed = |origin: &[u8]| origins.iter().any(|rule| rule.fits(origin));
+    if origins.is_empty()
+        || offered(scene, proxy) != Some(Protocol::WebSocket)
+        || scene.request.named(b"origin").is_none_or(listed)
+    {
+        return Ok(Gate::Open);
+    }
+    let detail = "Pages of this origin may not open a WebSocket here.";
+    let problem = Problem { kind: "", title: "Forbidden", detail, violated_policy: "" };
+    let answer = Answer { status: 403, reason: "websocket_origin_denied", body: Body::Problem(problem) };
+    policies::refuse(exchange, answer).await
+}
+
+/// Adds what an endpoint of HTTP/1.1 needs and a client of HTTP/2 does not send: a key, and the version.
+pub fn prepare<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
+    let request = scene.request;
+    if !is_extended(scene) || upgrade::protocol(request.bytes, request.head) != Some(Protocol::WebSocket) {
+        return;
+    }
+    let net = &scene.shard.net;
+    let key = handshake::key([net.random(), net.random()]);
+    let (fields, patch) = (&request.head.fields, &mut work.effects.to_upstream);
+    patch.set(fields, request.bytes, b"Sec-WebSocket-Key", &key);
+    if request.named(b"sec-websocket-version").is_none() {
+        patch.add(b"Sec-WebSocket-Version", b"13");
+    }
+}
+
+/// What an endpoint that speaks `version` is asked for: over HTTP/2 only WebSocket has a form.
+pub fn asked<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, version: Version) -> Option<Protocol> {
+    let protocol = way.upgrade?;
+    match (version, protocol) {
+        (Version::H2, Protocol::Other) if !is_extended(scene) => None,
+        (Version::H10 | Version::H11 | Version::H2, protocol) => Some(protocol),
+    }
+}
+
+/// Does the answer in `work.response`, whose head `bytes` begin with, switch to what was asked for?
+///
+/// # Errors
+/// It switches to something else, or its proof is wrong, or the client would take it for a switch that it is not.
+pub fn switched<N: Net>(
+    scene: Scene<'_, N>,
+    way: &Way<'_, N>,
+    work: &Work,
+    bytes: &[u8],
+    version: Version,
+) -> Result<Option<Protocol>, Fault> {
+    let asked = asked(scene, way, version);
+    let response = Response { bytes, head: &work.response };
+    let wrong = Err(Fault::last(FaultKind::UpstreamProtocol));
+    match (version, work.response.status) {
+        (Version::H2, 200) if asked.is_some() => Ok(asked),
+        (Version::H10 | Version::H11, 101) => {
+            let chosen = asked.and_then(|_| upgrade::accepted(scene.request, response));
+            let proven = !is_extended(scene) || chosen != Some(Protocol::WebSocket) || is_proven(work, response);
+            if chosen.is_some() && proven { Ok(chosen) } else { wrong }
+        }
+        (Version::H2, 101) => wrong,
+        (Version::H10 | Version::H11 | Version::H2, 200..300) if is_extended(scene) => wrong,
+        (Version::H10 | Version::H11 | Version::H2, _) => Ok(None),
+    }
+}
+
+/// Did the endpoint answer the key that we made?
+fn is_proven(work: &Work, response: Response<'_>) -> bool {
+    let key = work.effects.to_upstream.added().find(|(name, _)| name.eq_ignore_ascii_case(b"sec-websocket-key"));
+    let mut proofs = response.head.fields.named(response.bytes, ACCEPT);
+    let (Some((_, key)), Some(proof), None) = (key, proofs.next(), proofs.next()) else { return false };
+    proof == handshake::accept(key)
+}
+
+/// Makes the 101 that a client of HTTP/1.1 waits for of the 200 of an endpoint of HTTP/2; `buf` holds its head and
+/// nothing else.
+pub fn bridge<N: Net>(scene: Scene<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
+    work.response.status = 101;
+    let request = scene.request;
+    if is_extended(scene) {
+        return Ok(buf);
+    }
+    if let Some(key) = request.value(Known::SecWebsocketKey) {
+        let patch = &mut work.effects.to_client;
+        patch.set(&work.response.fields, buf.filled(), ACCEPT, &handshake::accept(key));
+    }
+    const LINE: &[u8] = b"upgradewebsocket";
+    const NAME_LEN: usize = b"upgrade".len();
+    if buf.spare() < LINE.len() {
+        let mut larger = scene.shard.pool.take(buf.len() + LINE.len() + limits::HEADROOM);
+        larger.reset(limits::HEADROOM);
+        if !larger.append(buf.filled()) {
+            return Err(Fault::last(FaultKind::UpstreamHeadTooLarge));
+        }
+        scene.shard.pool.put(std::mem::replace(&mut buf, larger));
+    }
+    let start = buf.len();
+    if start + LINE.len() > usize::from(u16::MAX) || !buf.append(LINE) {
+        return Err(Fault::last(FaultKind::UpstreamHeadTooLarge));
+    }
+    let name = Span::new(start, start + NAME_LEN);
+    let value = Span::new(start + NAME_LEN, buf.len());
+    work.response.fields.push(Field { name, value, known: Known::Upgrade });
+    work.response.len = buf.len();
+    Ok(buf)
+}
+
+fn is_extended<N: Net>(scene: Scene<'_, N>) -> bool {
+    !scene.request.head.protocol.is_empty()
+}

@@ -1,0 +1,197 @@
+//! Hot. The HTTP/1 ends of a body: reading one from a connection, writing one to it.
+//!
+//! `BodyReader` stands on either side. It lets pass exactly the bytes that belong to the body, checked, and keeps what
+//! comes after them; an end that comes too early is a fault, never a short body.
+
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source, Stop};
+use crate::net::Stream;
+use crate::net::tls::Transport;
+use crate::wire::h1::body::Body;
+use crate::wire::head::BodyLength;
+
+/// Reads one body from a connection.
+pub struct BodyReader<S: Stream> {
+    stream: Rc<Transport<S>>,
+    side: Side,
+    body: Body,
+    length: BodyLength,
+    yields: Form,
+    leftover: Buf,
+    trailers: Vec<u8>,
+    done: bool,
+    /// Reads can be given up without losing bytes.
+    heeds: bool,
+}
+
+impl<S: Stream> BodyReader<S> {
+    /// A reader for a body of `length` that `side` sends, yielding it in the form it has on the wire.
+    pub fn new(stream: Rc<Transport<S>>, side: Side, length: BodyLength) -> BodyReader<S> {
+        BodyReader {
+            stream,
+            side,
+            body: match side {
+                Side::Client | Side::Gateway => Body::request(length),
+                Side::Upstream => Body::response(length),
+            },
+            trailers: Vec::new(),
+            length,
+            yields: Form::of(length),
+            leftover: Buf::empty(),
+            done: length == BodyLength::None,
+            heeds: false,
+        }
+    }
+
+    /// Bytes that came behind the body: the start of the next message.
+    pub fn take_leftover(&mut self) -> Buf {
+        std::mem::take(&mut self.leftover)
+    }
+
+    /// Something came behind the body.
+    pub fn has_leftover(&self) -> bool {
+        !self.leftover.is_empty()
+    }
+
+    fn ended(&mut self) -> Result<Portion, Fault> {
+        self.body.finish().map_err(Fault::last)?;
+        self.done = true;
+        Ok(Portion { content: 0, done: true, full: false })
+    }
+}
+
+/// Ends the reads of a `BodyReader`.
+pub struct StopReading<S: Stream>(Rc<Transport<S>>);
+
+impl<S: Stream> Stop for StopReading<S> {
+    fn stop(&self) {
+        self.0.interrupt();
+        self.0.stop_reading();
+    }
+
+    fn nudge(&self) {
+        self.0.interrupt();
+    }
+}
+
+impl<S: Stream> Source for BodyReader<S> {
+    type Stopper = StopReading<S>;
+
+    fn length(&self) -> BodyLength {
+        self.length
+    }
+
+    fn form(&self) -> Form {
+        self.yields
+    }
+
+    fn decode(&mut self) {
+        self.yields = Form::Plain;
+    }
+
+    fn heed_nudges(&mut self) {
+        self.heeds = true;
+    }
+
+    fn done(&self) -> bool {
+        self.done
+    }
+
+    fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
+        let (kept, consumed, content) = if self.done {
+            (0, 0, 0)
+        } else if self.yields == Form::of(self.length) {
+            let step = self.body.advance(&buf.filled()[from..]).map_err(Fault::last)?;
+            self.done = step.done;
+            (step.raw, step.raw, step.data as u64)
+        } else {
+            let fresh = &mut buf.filled_mut()[from..];
+            let step = self.body.decode_in_place(fresh, &mut self.trailers).map_err(Fault::last)?;
+            self.done = step.done;
+            (step.kept, step.consumed, step.kept as u64)
+        };
+        let behind = from + consumed;
+        if behind < buf.len() {
+            self.leftover = Buf::copied(&buf.filled()[behind..]);
+        }
+        buf.truncate(from + kept);
+        Ok(Portion { content, done: self.done, full: false })
+    }
+
+    async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
+        let (from, room) = (buf.len(), buf.spare());
+        let (result, mut buf) = match self.heeds {
+            false => self.stream.read(buf, until).await,
+            true => self.stream.read_idle(buf, until).await,
+        };
+        let count = match result {
+            Ok(0) => return (self.ended(), buf),
+            Ok(count) => count,
+            Err(error) if self.heeds && error.kind() == ErrorKind::Interrupted => return (Ok(Portion::NOTHING), buf),
+            Err(error) => return (Err(read_fault(self.side, error.kind())), buf),
+        };
+        match self.accept(&mut buf, from) {
+            Ok(portion) => (Ok(Portion { full: count == room, ..portion }), buf),
+            Err(fault) => (Err(fault), buf),
+        }
+    }
+
+    async fn read_open(&mut self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read_idle(buf, until).await
+    }
+
+    fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    fn stopper(&self) -> StopReading<S> {
+        StopReading(self.stream.clone())
+    }
+}
+
+/// Writes body bytes to a connection as they are.
+pub struct BodyWriter<S: Stream> {
+    /// Where to.
+    pub stream: Rc<Transport<S>>,
+    /// Whose connection it is.
+    pub side: Side,
+}
+
+impl<S: Stream> Sink for BodyWriter<S> {
+    async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        let (result, buf) = self.stream.write(buf, until).await;
+        (result.map_err(|error| write_fault(self.side, error.kind())), buf)
+    }
+
+    fn finish(&self) {
+        self.stream.finish();
+    }
+
+    fn abort(&self) {
+        self.stream.abort();
+    }
+}
+
+/// What a failed read of a body from `side` means.
+pub fn read_fault(side: Side, error: ErrorKind) -> Fault {
+    let timed_out = error == ErrorKind::TimedOut;
+    Fault::last(match side {
+        Side::Client | Side::Gateway if timed_out => FaultKind::RequestTimeout,
+        Side::Client | Side::Gateway => FaultKind::ClientClosed,
+        Side::Upstream if timed_out => FaultKind::IdleTimeout,
+        Side::Upstream => FaultKind::UpstreamTruncated,
+    })
+}
+
+/// What a failed write to `side` means.
+pub fn write_fault(side: Side, error: ErrorKind) -> Fault {
+    let timed_out = error == ErrorKind::TimedOut;
+    Fault::last(match side {
+        Side::Client | Side::Gateway => FaultKind::ClientClosed,
+        Side::Upstream if timed_out => FaultKind::IdleTimeout,
+        Side::Upstream => FaultKind::UpstreamClosed,
+    })
+}

@@ -1,0 +1,226 @@
+//! Hot. Reads one connection and acts on what comes: heads become exchanges or answers, content goes into the lanes.
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use crate::base::{Buf, BufPool, Tick, limits};
+use crate::edge::protocol::h2::lane::{Come, Lane};
+use crate::edge::protocol::h2::session::Session;
+use crate::net::{Net, Stream};
+use crate::wire::h2::connection::{By, ConnectionError, Event, Input};
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::message::{self, Content};
+use crate::wire::h2::stream::Key;
+use crate::wire::h2::write;
+
+/// A connection without streams gives its buffers back after this.
+const QUIET_MS: u64 = 100;
+
+/// What the two sides do differently.
+pub trait Role<N: Net> {
+    /// A head came; its fields are in the machine's section.
+    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content);
+    /// An informational head came.
+    fn interim(&self, session: &Rc<Session<N>>, key: Key);
+    /// Something about the connection.
+    fn told(&self, session: &Rc<Session<N>>, event: &Event);
+    /// The machine ended the connection.
+    fn failed(&self, session: &Session<N>, error: ConnectionError);
+    /// When to look at the clock next.
+    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick;
+    /// Looks at the clock: what is due is done.
+    fn look(&self, session: &Session<N>, now: Tick) -> Look;
+}
+
+/// What a look at the clock came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The connection goes on.
+    GoOn,
+    /// It is over.
+    Over,
+}
+
+impl<N: Net> Session<N> {
+    /// Reads and acts until the connection is over. `first` holds bytes that were read before.
+    pub async fn read_all(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
+        self.read_until_over(role, first).await;
+        self.end();
+    }
+
+    async fn read_until_over(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
+        let net = &self.shard.net;
+        if !first.is_empty() && self.feed(role, first.filled()) == Look::Over {
+            return;
+        }
+        let mut buf = first;
+        loop {
+            let now = net.now();
+            let resting = self.machine.borrow().held_streams() == 0;
+            let look_at = role.next_look(self, now);
+            if buf.capacity() < limits::BUF_CLASSES[1] {
+                buf = self.shard.pool.take(limits::BUF_CLASSES[1]);
+            }
+            buf.reset(0);
+            let until = if resting { look_at.min(now.after_ms(QUIET_MS)) } else { look_at };
+            let (read, returned) = self.transport.read_idle(buf, until).await;
+            buf = returned;
+            let outcome = match read {
+                Ok(0) => return,
+                Ok(count) => {
+                    let full = buf.spare() == 0;
+                    self.heard.set(net.now());
+                    debug_assert_eq!(count, buf.len());
+                    if self.feed(role, buf.filled()) == Look::Over {
+                        return;
+                    }
+                    if full {
+                        buf = grown(buf, &self.shard.pool);
+                    }
+                    continue;
+                }
+                Err(error) => error.kind(),
+            };
+            if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
+                return;
+            }
+            if self.over.get() || self.has_failed(role) || role.look(self, net.now()) == Look::Over {
+                return;
+            }
+            if self.machine.borrow().held_streams() == 0 {
+                self.shard.pool.put(std::mem::take(&mut buf));
+                if self.rest(role).await == Look::Over {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Did the machine end the connection while something was sent?
+    fn has_failed(&self, role: &impl Role<N>) -> bool {
+        let failed = self.machine.borrow().failed();
+        if let Some(error) = failed {
+            role.failed(self, error);
+        }
+        failed.is_some()
+    }
+
+    /// Waits without buffers until something comes.
+    async fn rest(&self, role: &impl Role<N>) -> Look {
+        self.machine.borrow_mut().shrink();
+        *self.lanes.borrow_mut() = Vec::new();
+        self.spill.borrow_mut().shrink_to_fit();
+        loop {
+            let until = role.next_look(self, self.shard.net.now());
+            match self.transport.readable(until).await {
+                Ok(()) => return Look::GoOn,
+                Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                    if self.has_failed(role) || role.look(self, self.shard.net.now()) == Look::Over {
+                        return Look::Over;
+                    }
+                }
+                Err(_) => return Look::Over,
+            }
+        }
+    }
+
+    /// Acts on received bytes.
+    fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Look {
+        let now = self.shard.net.now();
+        let mut input = Input::new(bytes);
+        loop {
+            let event = self.machine.borrow_mut().next(&mut input, now);
+            match event {
+                Ok(None) => break,
+                Ok(Some(event)) => self.act(role, event, bytes),
+                Err(error) => {
+                    role.failed(self, error);
+                    return Look::Over;
+                }
+            }
+        }
+        if self.machine.borrow().has_output() {
+            self.wake_writer();
+        }
+        if self.machine.borrow().is_drained() { Look::Over } else { Look::GoOn }
+    }
+
+    fn act(self: &Rc<Self>, role: &impl Role<N>, event: Event, bytes: &[u8]) {
+        match event {
+            Event::Head { key, end } => {
+                self.spoke.set(true);
+                role.head(self, key, content_after(end));
+                if end {
+                    self.came(key, |_| {});
+                }
+            }
+            Event::Interim { key } => role.interim(self, key),
+            Event::Data { key, bytes: range, end } => {
+                self.spoke.set(true);
+                self.content(key, &bytes[range], content_after(end));
+            }
+            Event::Trailers { key } => self.trailers(key),
+            Event::Reset { key, code, by } => {
+                self.with(key, |lane| {
+                    lane.peer_reset = lane.peer_reset.or((by == By::Peer).then_some(code));
+                    lane.cut(Come::Reset(code));
+                });
+            }
+            Event::StreamWindow { .. } | Event::AnyWindow => self.wake_writer(),
+            Event::Settings => {
+                self.wake_writer();
+                role.told(self, &event);
+            }
+            Event::SettingsAcked | Event::GoAway { .. } | Event::PingAck { .. } => role.told(self, &event),
+        }
+    }
+
+    fn content(&self, key: Key, bytes: &[u8], behind: Content) {
+        // What nobody wants any more is not released either: the stream's window ends it.
+        self.with(key, |lane| {
+            if !lane.stopped {
+                lane.push(bytes, &self.shard.pool);
+            }
+        });
+        match behind {
+            Content::Ended => self.came(key, |_| {}),
+            Content::Follows => {
+                self.with(key, Lane::wake_reader);
+            }
+        }
+    }
+
+    fn trailers(&self, key: Key) {
+        let mut machine = self.machine.borrow_mut();
+        if message::trailers(machine.section()).is_err() {
+            drop(machine);
+            return self.reset(key, ErrorCode::Protocol);
+        }
+        let section = machine.section();
+        self.came(key, |lane| write::lines(&mut lane.trailers, section));
+    }
+
+    /// Everything of a stream has come.
+    fn came(&self, key: Key, act: impl FnOnce(&mut Lane<N>)) {
+        self.with(key, |lane| {
+            act(lane);
+            if lane.come == Come::Open {
+                lane.come = Come::All;
+            }
+            lane.wake_reader();
+        });
+    }
+}
+
+fn grown(buf: Buf, pool: &BufPool) -> Buf {
+    if buf.capacity() >= limits::BUF_CLASSES[2] {
+        return buf;
+    }
+    pool.put(buf);
+    pool.take(limits::BUF_CLASSES[2])
+}
+
+// tidy(bool): it is END_STREAM, as the machine tells it.
+const fn content_after(end: bool) -> Content {
+    if end { Content::Ended } else { Content::Follows }
+}

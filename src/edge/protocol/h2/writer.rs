@@ -1,0 +1,135 @@
+//! Hot. Writes one connection: what is queued, then frames from the lanes in their turn, as much as one write takes.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::base::{Buf, limits};
+use crate::edge::protocol::h2::lane::Outgoing;
+use crate::edge::protocol::h2::session::Session;
+use crate::net::{Net, Stream};
+use crate::wire::h2::connection::{Ending, Grant};
+use crate::wire::h2::frame::HEADER_BYTES;
+use crate::wire::h2::write;
+
+/// How long the last words of a connection may take.
+const LAST_WORDS_MS: u64 = 2_000;
+/// Less room than this is not worth a frame.
+const FRAME_MIN: usize = 1_024;
+
+/// Writes until the connection is over.
+pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
+    let net = &session.shard.net;
+    loop {
+        let size = session.machine.borrow().output_len() + session.spill.borrow().len();
+        let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
+        session.gather(&mut buf);
+        if session.machine.borrow().failed().is_some() {
+            // Where it failed by what was sent, the reader does not know yet.
+            session.interrupt();
+        }
+        if buf.is_empty() {
+            session.shard.pool.put(buf);
+            if session.over.get() {
+                break;
+            }
+            poll_fn(|context| {
+                let idle = !session.over.get() && !session.has_work();
+                if idle {
+                    session.writer.set(Some(context.waker().clone()));
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            })
+            .await;
+            continue;
+        }
+        let (written, buf) = session.transport.write(buf, net.now().after(session.patience())).await;
+        session.shard.pool.put(buf);
+        if written.is_err() {
+            session.transport.abort();
+            session.end();
+            session.interrupt();
+            break;
+        }
+    }
+    session.transport.finish();
+    session.done.raise();
+}
+
+impl<N: Net> Session<N> {
+    /// How long a write may take. Where every stream came to its end the last words are answers, else nobody waits for
+    /// them.
+    fn patience(&self) -> Duration {
+        let hurries = self.over.get() && !self.machine.borrow().is_drained();
+        if hurries { Duration::from_millis(LAST_WORDS_MS) } else { self.write_wait }
+    }
+
+    /// Gathers what can be written now.
+    fn gather(&self, buf: &mut Buf) {
+        loop {
+            let mut spill = self.spill.borrow_mut();
+            self.machine.borrow_mut().take_output(&mut spill);
+            let all = buf.append(&spill);
+            if !all {
+                let room = buf.spare();
+                let copied = buf.append(&spill[..room]);
+                debug_assert!(copied, "exactly the room");
+                spill.drain(..room);
+                return;
+            }
+            spill.clear();
+            drop(spill);
+            if self.over.get() || !self.next_frame(buf) {
+                return;
+            }
+        }
+    }
+
+    /// Takes frames from the lanes, in their turn, until `buf` is full. True where something was queued meanwhile that
+    /// must be written before any further frame.
+    fn next_frame(&self, buf: &mut Buf) -> bool {
+        let now = self.shard.net.now();
+        let mut machine = self.machine.borrow_mut();
+        let mut lanes = self.lanes.borrow_mut();
+        while buf.spare() > FRAME_MIN {
+            let Some(key) = machine.pick() else { return false };
+            let Some(lane) = lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()) else { continue };
+            let Some(outgoing) = &mut lane.outgoing else { continue };
+            let wanted = outgoing.buf.len().min(buf.spare() - HEADER_BYTES);
+            let ends = outgoing.last && outgoing.trailers.is_empty() && wanted == outgoing.buf.len();
+            let ending = if ends { Ending::Last } else { Ending::More };
+            match machine.grant(key, wanted, ending, now) {
+                Grant::Frame { header, len, .. } => {
+                    let copied = buf.append(&header) && buf.append(&outgoing.buf.filled()[..len]);
+                    debug_assert!(copied, "no more than the room was asked for");
+                    outgoing.buf.consume(len);
+                    if !outgoing.buf.is_empty() {
+                        machine.offer(key);
+                        continue;
+                    }
+                }
+                Grant::Blocked => {
+                    machine.offer(key);
+                    return false;
+                }
+                Grant::Gone => {}
+            }
+            let Some(Outgoing { buf: empty, last, trailers }) = lane.outgoing.take() else { continue };
+            let lines = |out: &mut Vec<u8>, encoder: &mut _| write::trailer_lines(out, encoder, &trailers);
+            let queued = last && !trailers.is_empty() && machine.send_trailers(key, lines).is_ok();
+            lane.sent = Some(empty);
+            lane.wake_sender();
+            if queued {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Is there anything that the writer could write?
+    fn has_work(&self) -> bool {
+        self.machine.borrow().has_output() || !self.spill.borrow().is_empty() || self.machine.borrow().can_pick()
+    }
+}

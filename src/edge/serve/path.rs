@@ -1,0 +1,256 @@
+//! Hot. The path of a request, on one screen: see -> route -> policies -> act -> record.
+//!
+//! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
+
+use crate::base::{Fault, FaultKind};
+use crate::config::plan::Action;
+use crate::edge::adapt::grpc::Caller;
+use crate::edge::adapt::grpc::call;
+use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::reply;
+use crate::edge::exchange::vars::Vars;
+use crate::edge::flow::stream::{Client, Source};
+use crate::edge::forward::calls::Way;
+use crate::edge::forward::upgrade;
+use crate::edge::forward::{attempts, calls};
+use crate::edge::serve::echo;
+use crate::edge::serve::policies::{self, Gate};
+use crate::edge::serve::prepare;
+use crate::edge::shard::record::Line;
+use crate::edge::shard::scratch::Work;
+use crate::link::{Counter, RouteCounter};
+use crate::net::Net;
+use crate::route::redirect::{Asked, Scheme};
+use crate::route::rewrite::Original;
+use crate::route::{Found, RouteId, Wanted};
+use crate::wire::field::Known;
+use crate::wire::grpc::Code;
+use crate::wire::head::{Method, Version};
+use crate::wire::target::{self, Normalised};
+use crate::wire::{authority, ip, trace};
+
+/// Serves one request to its end and records it.
+pub async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
+    let outcome = answer(exchange).await;
+    conclude(exchange, outcome).await;
+}
+
+/// Answers a head that could not be parsed, and records it.
+pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
+    exchange.work.client_text.extend_from_slice(&exchange.scene.peer.text);
+    conclude(exchange, Err(fault)).await;
+}
+
+async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    see(exchange.scene, exchange.work)?;
+    let request = exchange.scene.request;
+    let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
+    if request.path().is_empty() || last_hop {
+        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4); a request that may not be
+        // forwarded any more is for us (RFC 9110 section 7.6.2).
+        return reply::send(exchange, 204, None, b"").await;
+    }
+    let id = find(exchange.scene, exchange.work)?;
+    let route = exchange.scene.bound.plan.route(id);
+    if exchange.work.caller.is_none() && route.takes_json() {
+        exchange.work.caller = Some(Caller::Json);
+    }
+    if exchange.scene.request.head.upgrade {
+        match upgrade::admit(exchange, route).await? {
+            Gate::Answered => return Ok(()),
+            Gate::Open => {}
+        }
+    }
+    match policies::pass(exchange, route).await? {
+        Gate::Answered => return Ok(()),
+        Gate::Open => {}
+    }
+    match &route.action {
+        Action::Proxy(proxy) => {
+            // Chosen first, because what is prepared may hold the upstream's name.
+            let upstream = attempts::choose(exchange.scene, exchange.work, proxy)?;
+            exchange.work.record.upstream = Some(upstream);
+            prepare::prepare(exchange, route, proxy)?;
+            match &proxy.grpc {
+                None => attempts::forward(exchange, route, proxy, upstream).await,
+                Some(plan) => calls::forward(exchange, Way { route, proxy, plan, upstream }).await,
+            }
+        }
+        Action::Redirect(redirect) => {
+            let Scene { request, peer, .. } = exchange.scene;
+            let asked = Asked {
+                scheme: if exchange.work.https() { Scheme::Https } else { Scheme::Http },
+                authority: request.authority(),
+                listener_port: peer.local_port,
+                original: Original {
+                    path: &exchange.work.path,
+                    query: request.head.query.map(|q| q.of(request.bytes)),
+                },
+            };
+            let mut location = std::mem::take(&mut exchange.work.value);
+            location.clear();
+            let made = redirect.location(&asked, &Vars::new(exchange.scene, exchange.work), &mut location);
+            exchange.work.effects.to_client.add(b"Location", &location);
+            exchange.work.value = location;
+            if !made {
+                return Err(Fault::last(FaultKind::BadRequest));
+            }
+            reply::send(exchange, redirect.status, None, b"").await
+        }
+        Action::Answer(answer) => reply::fixed(exchange, answer).await,
+        Action::Echo => echo::answer(exchange).await,
+    }
+}
+
+/// Host, path, client and ids: what the rest of the way looks at.
+fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
+    let request = scene.request;
+    let listener = scene.listener_plan();
+    work.caller = Caller::of(request);
+    work.host.extend_from_slice(authority::host_of(request.authority()));
+    work.host.make_ascii_lowercase();
+    let client = listener.forwarded.client(&scene.peer.inbound, request);
+    work.client = client;
+    match client.address {
+        Some(address) if Some(address) != scene.peer.inbound.peer => ip::push(&mut work.client_text, address),
+        Some(_) | None => work.client_text.extend_from_slice(&scene.peer.text),
+    }
+    if listener.ids.request_id {
+        note_id(scene, work);
+    }
+    match request.head.method {
+        Method::Trace | Method::Connect => return Err(Fault::last(FaultKind::MethodNotAllowed)),
+        Method::Get
+        | Method::Head
+        | Method::Post
+        | Method::Put
+        | Method::Delete
+        | Method::Patch
+        | Method::Options
+        | Method::Other => {}
+    }
+    let path = request.path();
+    if path.is_empty() {
+        return Ok(());
+    }
+    if let Normalised::Unchanged = target::normalise(path, &listener.path_rules, &mut work.path).map_err(Fault::last)? {
+        work.path.extend_from_slice(path);
+    }
+    Ok(())
+}
+
+/// The client's id where it is well formed, else one of ours.
+fn note_id<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
+    match scene.request.value(Known::XRequestId) {
+        Some(sent) if trace::is_request_id(sent) => work.request_id.extend_from_slice(sent),
+        Some(_) | None => {
+            let net = &scene.shard.net;
+            work.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
+        }
+    }
+}
+
+fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
+    let Work { host, path, params, client, .. } = work;
+    let source = client.address.unwrap_or(scene.peer.ip);
+    let wanted = Wanted { request: scene.request, host, path, source };
+    let kind = match scene.bound.table(scene.listener).find(&wanted, params) {
+        Found::Route(id) => {
+            work.record.route = Some(id);
+            return Ok(id);
+        }
+        Found::MethodNotAllowed(methods) => {
+            work.value.clear();
+            for name in scene.bound.table(scene.listener).method_names(methods) {
+                let separator: &[u8] = if work.value.is_empty() { b"" } else { b", " };
+                work.value.extend_from_slice(separator);
+                work.value.extend_from_slice(name.as_bytes());
+            }
+            work.effects.to_client.add(b"Allow", &work.value);
+            FaultKind::MethodNotAllowed
+        }
+        Found::None => FaultKind::NoRoute,
+    };
+    scene.bound.counters.add(Counter::Unrouted, 1);
+    Err(Fault::last(kind))
+}
+
+/// Makes an answer of a fault where one can still be made; records the exchange.
+async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
+    if let Err(fault) = outcome {
+        let answered = if exchange.work.record.committed {
+            exchange.work.record.fault = Some(fault.kind);
+            reply::end_late(exchange, fault).await
+        } else {
+            reply::fault(exchange, fault).await
+        };
+        if answered.is_err() {
+            exchange.work.record.aborted = true;
+            exchange.client.abort();
+        }
+    }
+    if let Some(caller) = exchange.work.caller {
+        let Work { record, response, .. } = &mut *exchange.work;
+        record.grpc = call::ended(caller, record, response.status);
+    }
+    record(exchange.scene, exchange.work);
+}
+
+/// Counts and logs.
+fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
+    let Scene { shard, bound, request, .. } = scene;
+    let record = &work.record;
+    let ended = record.ended.unwrap_or_else(|| shard.net.now());
+    let micros = ended.micros_since(record.started);
+    if let (true, Some(route)) = (bound.plan.metrics, record.route) {
+        let counters = &bound.counters;
+        // A call of gRPC counts as the status that says the same; in JSON it has one.
+        let code = record.grpc.filter(|_| work.caller != Some(Caller::Json));
+        let status = match code.map_or(record.status, Code::http_status) {
+            ..200 => RouteCounter::Status1xx,
+            200..300 => RouteCounter::Status2xx,
+            300..400 => RouteCounter::Status3xx,
+            400..500 => RouteCounter::Status4xx,
+            500.. => RouteCounter::Status5xx,
+        };
+        counters.add_route(route.0, status, 1);
+        counters.add_route(route.0, RouteCounter::Aborted, u64::from(record.aborted));
+        counters.add_route(route.0, RouteCounter::BytesReceived, record.received.get());
+        counters.add_route(route.0, RouteCounter::BytesSent, record.sent.get());
+        counters.observe(route.0, micros);
+        if let Some(code) = record.grpc {
+            counters.add_grpc(route.0, code);
+        }
+    }
+    let Some(log) = &bound.plan.access_log else { return };
+    let cluster;
+    let mut endpoint = "";
+    if let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) {
+        cluster = bound.upstream(upstream).cluster.borrow();
+        endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
+    }
+    let consumer = work.consumer;
+    let line = Line {
+        record,
+        client: &work.client_text,
+        method: request.method_text(),
+        target: request.head.target.of(request.bytes),
+        protocol: match request.head.version {
+            Version::H10 => "HTTP/1.0",
+            Version::H11 => "HTTP/1.1",
+            Version::H2 => "HTTP/2.0",
+        },
+        host: request.authority(),
+        user_agent: request.value(Known::UserAgent).unwrap_or(b""),
+        referer: request.value(Known::Referer).unwrap_or(b""),
+        route: record.route.map_or("", |route| &*bound.plan.route(route).name),
+        upstream: record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name),
+        endpoint,
+        request_id: &work.request_id,
+        consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
+        wall: shard.wall_at(ended),
+        micros,
+    };
+    shard.log.write(&log.format, &line, &Vars::new(scene, work));
+    shard.log.flush_if_full(&shard.outbox, &bound.counters);
+}

@@ -1,0 +1,130 @@
+//! A plan together with one shard's own state for it, in arrays that the plan's ids index.
+//!
+//! Requests hold an `Rc<Bound>`: those that began before a reload finish on the old one. State is carried over by name:
+//! upstreams as they are, limits that did not change.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::{Rng, Tick};
+use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
+use crate::edge::shard::transcoders::Transcoders;
+use crate::edge::upstream::pool::Upstream;
+use crate::link::Counters;
+use crate::net::Net;
+use crate::policy::Own;
+use crate::policy::lease::ShardId;
+use crate::route::Table;
+use crate::wire::grpc::json::Transcoder;
+use crate::wire::h2::connection;
+
+/// A plan bound to a shard.
+pub struct Bound<N: Net> {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where this shard counts under it.
+    pub counters: Arc<Counters>,
+    /// What turns JSON into messages and back.
+    pub transcoders: Transcoders,
+    tables: Vec<Table>,
+    policies: Vec<Rc<RefCell<Own>>>,
+    upstreams: Vec<Rc<Upstream<N>>>,
+    http2: Vec<Rc<connection::Config>>,
+}
+
+/// What a shard is given for a plan.
+pub struct Parts {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where to count under it.
+    pub counters: Arc<Counters>,
+    /// Transcoders by `TranscoderId`, where the shard has none that serves.
+    pub transcoders: Vec<Option<Transcoder>>,
+}
+
+impl<N: Net> Bound<N> {
+    /// Binds a plan, taking over what `before` has under the same names.
+    pub fn new(
+        Parts { plan, counters, transcoders }: Parts,
+        before: Option<&Bound<N>>,
+        shard: usize,
+        rng: &mut Rng,
+        now: Tick,
+    ) -> Bound<N> {
+        let upstreams = plan.upstreams.iter().map(|upstream| {
+            let kept = before.and_then(|before| before.upstream_named(&upstream.name));
+            kept.unwrap_or_else(|| Upstream::new(upstream, rng, now))
+        });
+        let upstreams = upstreams.collect();
+        let policies = plan.policies.iter().map(|policy| {
+            let limit = policy.policy.limit_id();
+            let kept = limit.and(before).and_then(|before| {
+                let at = before.plan.policies.iter().position(|known| known.policy.limit_id() == limit)?;
+                Some(before.policies[at].clone())
+            });
+            let shards = plan.process.shards as u32;
+            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.own(ShardId(shard as u32), shards))))
+        });
+        let policies = policies.collect();
+        // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
+        // lock.
+        let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
+        let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
+        let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
+        let transcoders = Transcoders::new(&plan.transcoders, transcoders, held);
+        Bound { plan, counters, transcoders, tables, policies, upstreams, http2 }
+    }
+
+    /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
+    /// has not. Called when the plan is committed, not when it is prepared.
+    pub fn take_effect(&self, before: &Bound<N>, now: Tick) {
+        for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
+            let known = before.plan.upstreams.iter().find(|known| known.name == plan.name);
+            let Some(known) = known else { continue };
+            let mut cluster = upstream.cluster.borrow_mut();
+            cluster.set_plan(&plan.cluster);
+            upstream.follow_tls(plan);
+            // Where names are resolved, the control plane sends the new list itself.
+            if plan.names.is_empty() && (known.fixed != plan.fixed || !known.names.is_empty()) {
+                cluster.set_endpoints(&plan.fixed, now);
+            }
+        }
+        for (plan, upstream) in before.plan.upstreams.iter().zip(&before.upstreams) {
+            if self.upstream_named(&plan.name).is_none() {
+                upstream.close_idle();
+            }
+        }
+    }
+
+    /// The routes of a listener.
+    pub fn table(&self, id: ListenerId) -> &Table {
+        &self.tables[id.0 as usize]
+    }
+
+    /// What a listener allows connections of HTTP/2.
+    pub fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
+        &self.http2[id.0 as usize]
+    }
+
+    /// The state of an upstream.
+    pub fn upstream(&self, id: UpstreamId) -> &Rc<Upstream<N>> {
+        &self.upstreams[id.0 as usize]
+    }
+
+    /// The state of the upstream of that name.
+    pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream<N>>> {
+        let at = self.plan.upstreams.iter().position(|upstream| *upstream.name == *name)?;
+        Some(self.upstreams[at].clone())
+    }
+
+    /// The state of a policy.
+    pub fn own(&self, id: PolicyId) -> &RefCell<Own> {
+        &self.policies[id.0 as usize]
+    }
+
+    /// Every upstream with its id.
+    pub fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
+        (0..).map(UpstreamId).zip(&self.upstreams)
+    }
+}

@@ -1,0 +1,10 @@
+//! What one shard owns: the plan it runs with that plan's state, open client connections, memory to work in, the
+//! access log.
+
+pub mod bound;
+pub mod leases;
+pub mod record;
+pub mod registry;
+pub mod scratch;
+pub mod state;
+pub mod transcoders;

@@ -1,0 +1,214 @@
+//! The shard's open client connections: to count them, to wake the idle ones when the shard drains, to cap addresses.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ahash::AHashMap;
+
+use crate::base::Tick;
+use crate::edge::protocol::h2::body::Handle;
+use crate::net::tls::Transport;
+use crate::net::{Net, Peek, Stream};
+
+/// A client is looked after when its exchange has waited this long.
+const WATCH_AFTER: Duration = Duration::from_millis(500);
+
+/// All open client connections of a shard.
+pub struct Registry<N: Net> {
+    entries: RefCell<Vec<Option<Entry<N>>>>,
+    vacant: RefCell<Vec<usize>>,
+    by_address: RefCell<AHashMap<IpAddr, u32>>,
+    open: Cell<usize>,
+    idle: Cell<usize>,
+}
+
+impl<N: Net> Default for Registry<N> {
+    fn default() -> Registry<N> {
+        Registry {
+            entries: RefCell::default(),
+            vacant: RefCell::default(),
+            by_address: RefCell::default(),
+            open: Cell::new(0),
+            idle: Cell::new(0),
+        }
+    }
+}
+
+struct Entry<N: Net> {
+    stream: Rc<Transport<N::Stream>>,
+    watch: Rc<Watch<N>>,
+}
+
+/// What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request
+/// and our answer, so housekeeping looks for a close and then breaks off the upstream's side.
+pub struct Watch<N: Net> {
+    since: Cell<Tick>,
+    origin: RefCell<Option<Link<N>>>,
+    gone: Cell<bool>,
+}
+
+/// What an exchange's answer comes from.
+pub enum Link<N: Net> {
+    /// A connection.
+    Connection(Rc<Transport<N::Stream>>),
+    /// A stream of one.
+    Stream(Handle<N>),
+}
+
+impl<N: Net> Link<N> {
+    fn abort(&self) {
+        match self {
+            // Not just an end of reading: a body that lasts until the connection closes would look complete.
+            Link::Connection(connection) => connection.abort(),
+            Link::Stream(stream) => stream.abort(),
+        }
+    }
+}
+
+impl<N: Net> Default for Watch<N> {
+    fn default() -> Watch<N> {
+        Watch { since: Cell::new(Tick::ZERO), origin: RefCell::default(), gone: Cell::new(false) }
+    }
+}
+
+impl<N: Net> Watch<N> {
+    /// From `now` on the exchange depends on `origin`.
+    pub fn begin(&self, origin: Link<N>, now: Tick) {
+        self.since.set(now);
+        if self.gone.get() {
+            origin.abort();
+        }
+        *self.origin.borrow_mut() = Some(origin);
+    }
+
+    /// It no longer does. True where the client was found to be gone meanwhile.
+    pub fn end(&self) -> bool {
+        *self.origin.borrow_mut() = None;
+        self.gone.replace(false)
+    }
+
+    fn look(&self, client: &Transport<N::Stream>, now: Tick) {
+        let waits = self.origin.borrow().is_some();
+        let due = waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
+        if due && client.peek() == Peek::Closed {
+            self.break_off();
+        }
+    }
+
+    /// The client has gone: what the exchange waits for is broken off.
+    pub fn break_off(&self) {
+        self.gone.set(true);
+        if let Some(origin) = &*self.origin.borrow() {
+            origin.abort();
+        }
+    }
+}
+
+/// A connection's place in the registry; leaving is its drop.
+pub struct Place<N: Net> {
+    registry: Rc<Registry<N>>,
+    at: Option<usize>,
+    address: Option<IpAddr>,
+    idle: Cell<bool>,
+    /// What its exchange waits for.
+    pub watch: Rc<Watch<N>>,
+}
+
+impl<N: Net> Registry<N> {
+    /// Counts one more connection.
+    pub fn enter(self: &Rc<Self>) -> Place<N> {
+        self.open.set(self.open.get() + 1);
+        Place { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
+    }
+
+    /// Open connections.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Open connections between two requests.
+    pub fn idle(&self) -> usize {
+        self.idle.get()
+    }
+
+    /// Wakes every connection that waits for a request.
+    pub fn interrupt(&self) {
+        for entry in self.entries.borrow().iter().flatten() {
+            entry.stream.interrupt();
+        }
+    }
+
+    /// Breaks off exchanges whose client has gone.
+    pub fn look_for_leavers(&self, now: Tick) {
+        for entry in self.entries.borrow().iter().flatten() {
+            entry.watch.look(&entry.stream, now);
+        }
+    }
+}
+
+impl<N: Net> Place<N> {
+    /// Makes the connection known, so that it can be interrupted.
+    pub fn attach(&mut self, stream: &Rc<Transport<N::Stream>>) {
+        let entry = Entry { stream: stream.clone(), watch: self.watch.clone() };
+        let mut entries = self.registry.entries.borrow_mut();
+        let at = self.registry.vacant.borrow_mut().pop().unwrap_or(entries.len());
+        if at == entries.len() {
+            entries.push(None);
+        }
+        entries[at] = Some(entry);
+        self.at = Some(at);
+    }
+
+    /// Counts the connection for `address`. False where that address has `max` already (zero is no cap).
+    #[must_use]
+    pub fn claim(&mut self, address: IpAddr, max: u32) -> bool {
+        if max == 0 {
+            return true;
+        }
+        let mut by_address = self.registry.by_address.borrow_mut();
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= max {
+            return false;
+        }
+        *count += 1;
+        self.address = Some(address);
+        true
+    }
+
+    /// The connection waits for a request from now on.
+    pub fn set_idle(&self) {
+        if !self.idle.replace(true) {
+            self.registry.idle.set(self.registry.idle.get() + 1);
+        }
+    }
+
+    /// The connection does not wait for a request any more.
+    pub fn set_busy(&self) {
+        if self.idle.replace(false) {
+            self.registry.idle.set(self.registry.idle.get().saturating_sub(1));
+        }
+    }
+}
+
+impl<N: Net> Drop for Place<N> {
+    fn drop(&mut self) {
+        self.set_busy();
+        self.registry.open.set(self.registry.open.get().saturating_sub(1));
+        if let Some(at) = self.at {
+            let entry = self.registry.entries.borrow_mut()[at].take();
+            drop(entry);
+            self.registry.vacant.borrow_mut().push(at);
+        }
+        if let Some(address) = self.address {
+            let mut by_address = self.registry.by_address.borrow_mut();
+            if let Some(count) = by_address.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+    }
+}

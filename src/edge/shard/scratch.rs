@@ -1,0 +1,163 @@
+//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates
+//! nothing.
+
+use std::cell::RefCell;
+
+use crate::edge::adapt::grpc::Caller;
+use crate::edge::shard::record::Record;
+use crate::policy::{ConsumerId, Effects};
+use crate::route::Params;
+use crate::wire::forwarded;
+use crate::wire::grpc::End;
+use crate::wire::h1::HeadScan;
+use crate::wire::head::{RequestHead, ResponseHead};
+
+/// Free scratch that a shard keeps; above it, scratch is freed.
+const KEEP: usize = 256;
+/// A vector that grew beyond this is given back to the allocator rather than kept.
+const VECTOR_KEEP: usize = 64 * 1024;
+
+/// What one busy connection works in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The request's head.
+    pub request: RequestHead,
+    /// How far the search for a head's end has come.
+    pub scan: HeadScan,
+    /// Serialised response head.
+    pub out: Vec<u8>,
+    /// The bytes of a head that came over HTTP/2.
+    pub arena: Vec<u8>,
+    /// The rest.
+    pub work: Work,
+}
+
+/// Before the request was looked at.
+const NOBODY: forwarded::Client =
+    forwarded::Client { address: None, scheme: forwarded::Scheme::Http, peer_trusted: false };
+
+/// What serving works in, beside the request's head.
+#[derive(Debug)]
+pub struct Work {
+    /// What is remembered of the exchange.
+    pub record: Record,
+    /// The request's host, lower case, without its port.
+    pub host: Vec<u8>,
+    /// The normalised path.
+    pub path: Vec<u8>,
+    /// The client's address as text, after trusted proxies were taken into account.
+    pub client_text: Vec<u8>,
+    /// The request's id.
+    pub request_id: Vec<u8>,
+    /// Path parameters.
+    pub params: Params,
+    /// What policies and rules change.
+    pub effects: Effects,
+    /// The response's head.
+    pub response: ResponseHead,
+    /// The rewritten target.
+    pub target: Vec<u8>,
+    /// Serialised request head.
+    pub out: Vec<u8>,
+    /// One template's value.
+    pub value: Vec<u8>,
+    /// Body bytes that were sent, kept for another try.
+    pub replay: Vec<u8>,
+    /// All of the body that was sent so far is in `replay`.
+    pub replay_whole: bool,
+    /// What was not read of the body still can be: the last try left it alone.
+    pub body_waits: bool,
+    /// Body bytes that came with the head were taken in.
+    pub body_begun: bool,
+    /// Who the client is, after trusted proxies were taken into account.
+    pub client: forwarded::Client,
+    /// Who the client was identified as.
+    pub consumer: Option<ConsumerId>,
+    /// It is a call of gRPC, and who calls.
+    pub caller: Option<Caller>,
+    /// What the caller is told of a fault, where there is more to say than what kind it is.
+    pub said: Option<End<'static>>,
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work {
+            record: Record::default(),
+            host: Vec::new(),
+            path: Vec::new(),
+            client_text: Vec::new(),
+            request_id: Vec::new(),
+            params: Params::default(),
+            effects: Effects::default(),
+            response: ResponseHead::default(),
+            target: Vec::new(),
+            out: Vec::new(),
+            value: Vec::new(),
+            replay: Vec::new(),
+            replay_whole: false,
+            body_waits: false,
+            body_begun: false,
+            client: NOBODY,
+            consumer: None,
+            caller: None,
+            said: None,
+        }
+    }
+}
+
+impl Work {
+    /// The client spoke TLS, to us or to a trusted proxy before us.
+    pub fn https(&self) -> bool {
+        self.client.scheme == forwarded::Scheme::Https
+    }
+
+    /// Ready for the next exchange; keeps its memory.
+    pub fn clear(&mut self) {
+        self.record = Record::default();
+        self.effects.clear();
+        for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
+            text.clear();
+        }
+        for bytes in [&mut self.target, &mut self.out, &mut self.value, &mut self.replay] {
+            bytes.clear();
+            if bytes.capacity() > VECTOR_KEEP {
+                *bytes = Vec::new();
+            }
+        }
+        self.body_begun = false;
+        self.replay_whole = false;
+        self.body_waits = false;
+        self.client = NOBODY;
+        self.consumer = None;
+        self.caller = None;
+        self.said = None;
+    }
+}
+
+/// A shard's free scratch.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "scratch is lent as a box, so that lending it moves a pointer")]
+pub struct ScratchPool {
+    free: RefCell<Vec<Box<Scratch>>>,
+}
+
+impl ScratchPool {
+    /// Scratch, cleared.
+    pub fn take(&self) -> Box<Scratch> {
+        self.free.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Frees all scratch that waits for use.
+    pub fn trim(&self) {
+        *self.free.borrow_mut() = Vec::new();
+    }
+
+    /// Gives scratch back.
+    pub fn put(&self, mut scratch: Box<Scratch>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEEP {
+            scratch.work.clear();
+            free.push(scratch);
+        }
+    }
+}

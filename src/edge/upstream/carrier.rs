@@ -1,0 +1,137 @@
+//! Hot. Finds what carries a request to an endpoint: a kept connection, a stream on one, or a new connection.
+
+use std::rc::Rc;
+
+use crate::balance::EndpointIndex;
+use crate::base::{Fault, FaultKind, Tick};
+use crate::config::plan::{HttpVersions, UpstreamPlan};
+use crate::edge::flow::signal::unless;
+use crate::edge::shard::state::Shard;
+use crate::edge::upstream::dial::{self, Offer, Speaker};
+use crate::edge::upstream::h2::{Speaks, Stream};
+use crate::edge::upstream::pool::{Origin, Trust, Upstream};
+use crate::net::Net;
+use crate::net::tls::Transport;
+
+/// What carries one conversation.
+pub enum Carrier<N: Net> {
+    /// A connection of HTTP/1.
+    Connection(Origin<N>),
+    /// A stream of HTTP/2.
+    Stream(Stream<N>),
+}
+
+/// Where to, and under which conditions.
+pub struct Wanted<'a, N: Net> {
+    /// The shard.
+    pub shard: &'a Rc<Shard<N>>,
+    /// This shard's side of the upstream.
+    pub upstream: &'a Rc<Upstream<N>>,
+    /// Its plan.
+    pub plan: &'a UpstreamPlan,
+    /// The endpoint.
+    pub index: EndpointIndex,
+    /// Which kept connections are taken without a look.
+    pub trust: Trust,
+    /// What it must be able to carry.
+    pub purpose: Purpose,
+}
+
+/// What is to be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A request and its answer.
+    Exchange,
+    /// An upgrade, for which a stream of HTTP/2 needs an endpoint that takes an extended CONNECT (RFC 8441).
+    Upgrade,
+}
+
+impl<N: Net> Wanted<'_, N> {
+    /// What is there already.
+    pub fn kept(&self, now: Tick) -> Option<Carrier<N>> {
+        let Wanted { upstream, plan, index, trust, .. } = *self;
+        if plan.http != HttpVersions::Http1
+            && let Some(stream) = upstream.sessions.find(index)
+            && !self.declines(&stream)
+        {
+            return Some(Carrier::Stream(stream));
+        }
+        if plan.http == HttpVersions::Http2 {
+            return None;
+        }
+        upstream.take_idle(index, plan, trust, now).map(Carrier::Connection)
+    }
+
+    /// A new connection, or a stream on one that others are opening at this moment.
+    pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+        let Wanted { shard, upstream, plan, index, .. } = *self;
+        let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
+        if plan.http == HttpVersions::Http1 || declined() {
+            return self.open_http1(speaker, deadline).await;
+        }
+        let until = shard.net.now().after(plan.connect).min(deadline);
+        while let Some(opened) = upstream.sessions.awaited(index) {
+            // Whoever waits longer than connecting may take gets what the one who connects gets.
+            if unless(&opened, shard.net.sleep_until(until)).await.is_some() {
+                return Err(Fault::unsent(FaultKind::ConnectTimeout));
+            }
+            if let Some(stream) = upstream.sessions.find(index) {
+                return Ok(Carrier::Stream(stream));
+            }
+        }
+        let opening = upstream.sessions.open(index);
+        let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
+        let speaks = speaks(plan, &transport);
+        upstream.sessions.note(speaks);
+        let carrier = match speaks {
+            Speaks::Http2 => Carrier::Stream(upstream.sessions.opened(shard, upstream, plan, index, transport)),
+            Speaks::Http1 => Carrier::Connection(upstream.opened(index, transport, shard.net.now())),
+        };
+        drop(opening);
+        Ok(carrier)
+    }
+
+    /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
+    /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
+    pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+        let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
+        if self.purpose == Purpose::Exchange {
+            return Ok(carrier);
+        }
+        let now = self.shard.net.now();
+        match stream.settled(now.after(self.plan.connect).min(deadline)).await? {
+            true => Ok(carrier),
+            false if self.plan.http == HttpVersions::Both => {
+                match self.upstream.take_idle(self.index, self.plan, self.trust, now) {
+                    Some(kept) => Ok(Carrier::Connection(kept)),
+                    None => self.open_http1(speaker, deadline).await,
+                }
+            }
+            false => Err(Fault::last(FaultKind::NotImplemented)),
+        }
+    }
+
+    /// A new connection of HTTP/1.1, whatever else the endpoint speaks.
+    async fn open_http1(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+        let Wanted { shard, upstream, plan, index, .. } = *self;
+        let speaker = Speaker { offer: Offer::Http1, ..speaker };
+        let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
+        Ok(Carrier::Connection(upstream.opened(index, transport, shard.net.now())))
+    }
+
+    /// Is this stream known to be of no use, while another version may be?
+    fn declines(&self, stream: &Stream<N>) -> bool {
+        self.purpose == Purpose::Upgrade
+            && self.plan.http == HttpVersions::Both
+            && stream.takes_upgrades() == Some(false)
+    }
+}
+
+/// Over TLS the endpoint chose (RFC 9113 section 3.2), without it the configuration knows (section 3.3).
+fn speaks<S: crate::net::Stream>(plan: &UpstreamPlan, transport: &Transport<S>) -> Speaks {
+    let chosen = transport.session().map(|session| session.alpn.as_deref() == Some(b"h2"));
+    match (chosen, plan.http) {
+        (Some(true), _) | (None, HttpVersions::Http2) => Speaks::Http2,
+        (Some(false), _) | (None, HttpVersions::Http1 | HttpVersions::Both) => Speaks::Http1,
+    }
+}

@@ -1,0 +1,134 @@
+//! Opens connections to endpoints: TCP or Unix, PROXY header, TLS, all under one deadline.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use crate::balance::{Endpoint, EndpointIndex};
+use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::edge::shard::state::Shard;
+use crate::edge::upstream::pool::Upstream;
+use crate::net::tls::{self, Transport};
+use crate::net::{Net, Stream};
+use crate::wire::proxy::{self, Header};
+
+/// What an endpoint hears before the first request.
+#[derive(Clone, Copy, Debug)]
+pub struct Speaker {
+    /// The client and our listener, for the PROXY header; `None` where one of them is a Unix socket.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// What is offered by ALPN.
+    pub offer: Offer,
+}
+
+/// Which versions of HTTP an endpoint may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Those of the configuration.
+    Configured,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+impl Speaker {
+    fn header(self) -> Header {
+        match self.ends {
+            Some((source, destination)) => Header::Proxied { source, destination },
+            None => Header::Unknown,
+        }
+    }
+}
+
+/// Opens a connection to the endpoint `index`, which counts as open from here on: whoever takes it counts it out. Every
+/// fault of it means that the request was not sent.
+pub async fn dial<N: Net>(
+    shard: &Shard<N>,
+    upstream: &Rc<Upstream<N>>,
+    plan: &UpstreamPlan,
+    index: EndpointIndex,
+    speaker: Speaker,
+    deadline: Tick,
+) -> Result<Transport<N::Stream>, Fault> {
+    let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
+    let Some(endpoint) = endpoint else { return Err(Fault::unsent(FaultKind::NoEndpoint)) };
+    upstream.connection_opening(index)?;
+    let opening = Opening { upstream, index, armed: true };
+    let until = shard.net.now().after(plan.connect).min(deadline);
+    let stream = connect(shard, upstream, plan, &endpoint, speaker, until).await?;
+    opening.done();
+    Ok(stream)
+}
+
+/// Takes the count back where opening fails.
+struct Opening<'a, N: Net> {
+    upstream: &'a Rc<Upstream<N>>,
+    index: EndpointIndex,
+    armed: bool,
+}
+
+impl<N: Net> Opening<'_, N> {
+    fn done(mut self) {
+        self.armed = false;
+    }
+}
+
+impl<N: Net> Drop for Opening<'_, N> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.upstream.connection_closed(self.index);
+        }
+    }
+}
+
+async fn connect<N: Net>(
+    shard: &Shard<N>,
+    upstream: &Upstream<N>,
+    plan: &UpstreamPlan,
+    endpoint: &Endpoint,
+    speaker: Speaker,
+    until: Tick,
+) -> Result<Transport<N::Stream>, Fault> {
+    let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
+    if let Some(version) = plan.proxy_protocol {
+        let mut header = Vec::new();
+        match version {
+            ProxyVersion::V1 => proxy::write_v1(&speaker.header(), &mut header),
+            ProxyVersion::V2 => proxy::write_v2(&speaker.header(), &mut header),
+        }
+        let (written, _) = stream.write(Buf::copied(&header), until).await;
+        written.map_err(|error| connect_fault(error.kind()))?;
+    }
+    let (Some(plan_tls), Some(config)) = (&plan.tls, upstream.tls()) else { return Ok(Transport::Plain(stream)) };
+    let name = server_name(plan_tls, endpoint)?;
+    let config = match speaker.offer {
+        Offer::Configured => config,
+        Offer::Http1 => {
+            let mut http1 = ClientConfig::clone(&config);
+            http1.alpn_protocols.retain(|protocol| protocol == b"http/1.1");
+            Arc::new(http1)
+        }
+    };
+    let secured = tls::connect(stream, config, name, shard.pool.clone(), until).await;
+    secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
+        _ => Fault::unsent(FaultKind::UpstreamTls),
+    })
+}
+
+fn connect_fault(error: ErrorKind) -> Fault {
+    Fault::unsent(if error == ErrorKind::TimedOut { FaultKind::ConnectTimeout } else { FaultKind::ConnectFailed })
+}
+
+/// The configured name, or the endpoint's without its port.
+fn server_name(tls: &UpstreamTlsPlan, endpoint: &Endpoint) -> Result<ServerName<'static>, Fault> {
+    if let Some(name) = &tls.server_name {
+        return Ok(name.clone());
+    }
+    let host = endpoint.name.rsplit_once(':').map_or(&*endpoint.name, |(host, _)| host);
+    tls::server_name(host).map_err(|_| Fault::unsent(FaultKind::UpstreamTls))
+}

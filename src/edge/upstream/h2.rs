@@ -1,0 +1,499 @@
+//! Hot. HTTP/2 to endpoints: one or few connections of a shard to each, with as many streams as the endpoint allows.
+//!
+//! A connection that the endpoint ends (GOAWAY), that is too old or whose endpoint left the configuration takes nothing
+//! new and ends with its last stream. What was certainly not processed may be sent again (RFC 9113 section 8.7).
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::balance::EndpointIndex;
+use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::config::plan::UpstreamPlan;
+use crate::edge::flow::signal::{Signal, unless};
+use crate::edge::flow::stream::{Form, Remote, Source};
+use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
+use crate::edge::protocol::h2::lane::{Answer, Come};
+use crate::edge::protocol::h2::reader::{Look, Role};
+use crate::edge::protocol::h2::session::{Cut, Session};
+use crate::edge::shard::registry::Link;
+use crate::edge::shard::state::Shard;
+use crate::edge::upstream::pool::Upstream;
+use crate::net::tls::Transport;
+use crate::net::{Net, Stream as _};
+use crate::wire::forwarded::Scheme;
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h2::connection::{self, ConnectionError, Ending, Event};
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::message::{self, Content};
+use crate::wire::h2::stream::Key;
+use crate::wire::h2::write;
+use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
+use crate::wire::outgoing::{After, OutgoingRequest};
+
+/// An endpoint that gives signs of life and nothing else is asked for them no more often. Servers of gRPC end
+/// connections that ping more often than every five minutes while they send nothing.
+const PING_AGAIN: Duration = Duration::from_secs(310);
+/// How long a write to an endpoint may take.
+const WRITE_WAIT: Duration = Duration::from_secs(60);
+/// How often the clock is looked at while streams are open.
+const LOOK_MS: u64 = 1_000;
+/// The payload of our PING.
+const PING: u64 = u64::from_be_bytes(*b"turnpike");
+
+/// A shard's connections of HTTP/2 to the endpoints of one upstream.
+pub struct Sessions<N: Net> {
+    list: RefCell<Vec<Rc<Far<N>>>>,
+    /// Endpoints to which a connection is being opened, for those who would otherwise open one more.
+    opening: RefCell<Vec<(EndpointIndex, Rc<Signal>)>>,
+    /// The last endpoint that was asked by ALPN preferred HTTP/1.1.
+    declined: Cell<bool>,
+}
+
+impl<N: Net> Default for Sessions<N> {
+    fn default() -> Sessions<N> {
+        Sessions { list: RefCell::default(), opening: RefCell::default(), declined: Cell::new(false) }
+    }
+}
+
+/// One connection to an endpoint. Dropping it tells the cluster.
+pub struct Far<N: Net> {
+    session: Rc<Session<N>>,
+    upstream: Rc<Upstream<N>>,
+    index: EndpointIndex,
+    scheme: Scheme,
+    /// It takes no new streams.
+    retired: Cell<bool>,
+    streams: Cell<u32>,
+    streams_max: u32,
+    idle_since: Cell<Tick>,
+    idle_timeout: Duration,
+    retires: Tick,
+    ping_after: Option<Duration>,
+    ping_wait: Duration,
+    /// When it was asked for a sign of life that has not come.
+    pinged: Cell<Option<Tick>>,
+    /// When it was last asked, where it has sent nothing since that belongs to a stream.
+    asked: Cell<Option<Tick>>,
+    /// Its settings have come, or never will.
+    settled: Signal,
+}
+
+impl<N: Net> Drop for Far<N> {
+    fn drop(&mut self) {
+        self.upstream.connection_closed(self.index);
+    }
+}
+
+/// Says when a connection that was being opened is open, or is not.
+pub struct Opening<'a, N: Net> {
+    sessions: &'a Sessions<N>,
+    signal: Rc<Signal>,
+}
+
+impl<N: Net> Drop for Opening<'_, N> {
+    fn drop(&mut self) {
+        self.sessions.opening.borrow_mut().retain(|(_, signal)| !Rc::ptr_eq(signal, &self.signal));
+        self.signal.raise();
+    }
+}
+
+impl<N: Net> Sessions<N> {
+    /// A place for one more stream to `index`: on the connection with the fewest.
+    pub fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
+        let list = self.list.borrow();
+        let able = list.iter().filter(|far| far.index == index && far.has_room());
+        let far = able.min_by_key(|far| far.session.machine.borrow().held_streams())?;
+        Some(Stream::on(far.clone()))
+    }
+
+    /// What tells that the connection which is being opened to `index` is there; `None` where none is, or where
+    /// waiting for it is no use.
+    pub fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
+        if self.declined.get() {
+            return None;
+        }
+        let opening = self.opening.borrow();
+        opening.iter().find(|(other, _)| *other == index).map(|(_, signal)| signal.clone())
+    }
+
+    /// Tells others that a connection to `index` is being opened.
+    pub fn open(&self, index: EndpointIndex) -> Opening<'_, N> {
+        let signal = Rc::new(Signal::default());
+        self.opening.borrow_mut().push((index, signal.clone()));
+        Opening { sessions: self, signal }
+    }
+
+    /// What an endpoint said of HTTP/2.
+    pub fn note(&self, speaks: Speaks) {
+        self.declined.set(speaks == Speaks::Http1);
+    }
+
+    /// A connection was opened: `connection_opening` of the upstream must have been called before.
+    pub fn opened(
+        &self,
+        shard: &Rc<Shard<N>>,
+        upstream: &Rc<Upstream<N>>,
+        plan: &UpstreamPlan,
+        index: EndpointIndex,
+        transport: Transport<N::Stream>,
+    ) -> Stream<N> {
+        let now = shard.net.now();
+        let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
+        let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
+        let session = Session::start(shard, Rc::new(transport), machine, WRITE_WAIT);
+        let far = Rc::new(Far {
+            session: session.clone(),
+            upstream: upstream.clone(),
+            index,
+            scheme,
+            retired: Cell::new(false),
+            streams: Cell::new(0),
+            streams_max: plan.requests_per_connection_max,
+            idle_since: Cell::new(now),
+            idle_timeout: plan.idle_timeout,
+            retires: plan.connection_age_max.map_or(Tick::NEVER, |age| now.after(age)),
+            ping_after: plan.http2.ping,
+            ping_wait: plan.http2.ping_timeout,
+            pinged: Cell::new(None),
+            asked: Cell::new(None),
+            settled: Signal::default(),
+        });
+        self.list.borrow_mut().push(far.clone());
+        shard.net.spawn(keep(far.clone()));
+        Stream::on(far)
+    }
+
+    /// Connections that are open.
+    pub fn open_count(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Connections without a stream.
+    pub fn idle_count(&self) -> usize {
+        let list = self.list.borrow();
+        list.iter().filter(|far| far.session.machine.borrow().held_streams() == 0).count()
+    }
+
+    /// Takes connections out of use that are too old or whose endpoint left.
+    pub fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
+        for far in self.list.borrow().iter() {
+            if now >= far.retires || !is_listed(far.index) {
+                far.retire();
+            }
+        }
+    }
+
+    /// Takes all connections out of use.
+    pub fn close(&self) {
+        self.list.borrow().iter().for_each(|far| far.retire());
+    }
+}
+
+/// What an endpoint chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1, or nothing.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl<N: Net> Far<N> {
+    fn has_room(&self) -> bool {
+        let used_up = self.streams_max != 0 && self.streams.get() >= self.streams_max;
+        let machine = self.session.machine.borrow();
+        !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going() && machine.openable() > 0
+    }
+
+    /// When the endpoint is to be asked for a sign of life, while streams are open.
+    fn ping_at(&self) -> Tick {
+        let Some(after) = self.ping_after else { return Tick::NEVER };
+        let silent = self.session.heard.get().after(after);
+        if self.session.spoke.get() {
+            self.asked.set(None);
+        }
+        self.asked.get().map_or(silent, |asked| silent.max(asked.after(PING_AGAIN)))
+    }
+
+    fn retire(&self) {
+        if !self.retired.replace(true) {
+            self.session.interrupt();
+        }
+    }
+}
+
+/// Reads from an endpoint until the connection is over.
+async fn keep<N: Net>(far: Rc<Far<N>>) {
+    far.session.read_all(&Courier(far.clone()), Buf::empty()).await;
+    far.settled.raise();
+    far.upstream.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
+}
+
+/// What is done on a connection to an endpoint.
+struct Courier<N: Net>(Rc<Far<N>>);
+
+impl<N: Net> Courier<N> {
+    fn answer(&self, session: &Session<N>, key: Key, content: Content) {
+        let mut answer = Answer::default();
+        let understood = {
+            let mut machine = session.machine.borrow_mut();
+            let section = machine.section();
+            let method = session.with(key, |lane| lane.method).unwrap_or_default();
+            let understood = message::response(section, content, method, &mut answer.head);
+            std::mem::swap(&mut section.bytes, &mut answer.bytes);
+            if method == Method::Connect && answer.head.status == 200 {
+                // Behind an upgrade comes whatever the other protocol says.
+                answer.head.body = BodyLength::Chunked;
+            }
+            if understood.is_ok() && answer.head.status >= 200 {
+                machine.expect(key, answer.head.body);
+            }
+            understood
+        };
+        match understood {
+            Ok(()) => {
+                session.with(key, |lane| {
+                    lane.heads.push_back(answer);
+                    lane.wake_reader();
+                });
+            }
+            Err(_) => session.reset(key, ErrorCode::Protocol),
+        }
+    }
+}
+
+impl<N: Net> Role<N> for Courier<N> {
+    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
+        self.answer(session, key, content);
+    }
+
+    fn interim(&self, session: &Rc<Session<N>>, key: Key) {
+        self.answer(session, key, Content::Follows);
+    }
+
+    fn told(&self, _: &Rc<Session<N>>, event: &Event) {
+        match event {
+            Event::GoAway { .. } => self.0.retired.set(true),
+            Event::PingAck { payload: PING } => self.0.pinged.set(None),
+            Event::Settings => self.0.settled.raise(),
+            Event::PingAck { .. }
+            | Event::SettingsAcked
+            | Event::Head { .. }
+            | Event::Interim { .. }
+            | Event::Trailers { .. }
+            | Event::Data { .. }
+            | Event::Reset { .. }
+            | Event::StreamWindow { .. }
+            | Event::AnyWindow => {}
+        }
+    }
+
+    fn failed(&self, _: &Session<N>, error: ConnectionError) {
+        tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
+    }
+
+    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick {
+        let far = &self.0;
+        if session.machine.borrow().held_streams() == 0 {
+            // A stream that is opened meanwhile does not wake the reader.
+            let often = far.ping_after.map_or(Tick::NEVER, |after| now.after(after));
+            return far.idle_since.get().after(far.idle_timeout).min(often);
+        }
+        // Nor does the end of the last stream.
+        far.pinged.get().map_or_else(|| far.ping_at(), |since| since.after(far.ping_wait)).min(now.after_ms(LOOK_MS))
+    }
+
+    fn look(&self, session: &Session<N>, now: Tick) -> Look {
+        let far = &self.0;
+        let held = session.machine.borrow().held_streams();
+        if held == 0 {
+            let idle = now >= far.idle_since.get().after(far.idle_timeout);
+            if idle || far.retired.get() || session.shard.stopping.is_raised() {
+                far.retired.set(true);
+                session.machine.borrow_mut().go_away(ErrorCode::NoError);
+                return Look::Over;
+            }
+            return Look::GoOn;
+        }
+        match far.pinged.get() {
+            Some(since) if now >= since.after(far.ping_wait) => {
+                tracing::debug!("an upstream's HTTP/2 connection gave no sign of life");
+                // Nobody reads last words there, and a write may be waiting.
+                session.transport.abort();
+                return Look::Over;
+            }
+            None if now >= far.ping_at() => {
+                far.pinged.set(Some(now));
+                far.asked.set(Some(now));
+                session.spoke.set(false);
+                session.machine.borrow_mut().ping(PING);
+                session.wake_writer();
+            }
+            Some(_) | None => {}
+        }
+        Look::GoOn
+    }
+}
+
+/// One conversation: a stream that is opened when the request's head is composed.
+pub struct Stream<N: Net> {
+    far: Rc<Far<N>>,
+    key: Cell<Option<Key>>,
+    /// The request ended with its head.
+    ended: Cell<bool>,
+}
+
+impl<N: Net> Stream<N> {
+    fn on(far: Rc<Far<N>>) -> Stream<N> {
+        Stream { far, key: Cell::new(None), ended: Cell::new(false) }
+    }
+
+    /// Does the endpoint take an extended CONNECT (RFC 8441 section 3)? `None` where it has not said.
+    pub fn takes_upgrades(&self) -> Option<bool> {
+        let told = self.far.settled.is_raised();
+        told.then(|| self.far.session.machine.borrow().peer().connect_protocol)
+    }
+
+    /// As `takes_upgrades`; `until` the endpoint may take its time. Before its settings have come, nothing may be asked
+    /// for.
+    ///
+    /// # Errors
+    /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
+    pub async fn settled(&self, until: Tick) -> Result<bool, Fault> {
+        let session = &self.far.session;
+        unless(&self.far.settled, session.shard.net.sleep_until(until)).await;
+        match self.takes_upgrades() {
+            _ if session.is_over() => Err(Fault::unsent(FaultKind::UpstreamClosed)),
+            Some(taken) => Ok(taken),
+            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
+        }
+    }
+
+    fn handle(&self) -> Option<Handle<N>> {
+        let session = self.far.session.clone();
+        self.key.get().map(|key| Handle { session, key })
+    }
+
+    /// The handle of an open stream. Only `compose` comes before it is open.
+    fn opened(&self) -> Handle<N> {
+        self.handle().expect("a conversation begins with its request's head")
+    }
+}
+
+impl<N: Net> Drop for Stream<N> {
+    fn drop(&mut self) {
+        if let Some(Handle { session, key }) = self.handle() {
+            session.close_lane(key);
+            self.far.idle_since.set(session.shard.net.now());
+            let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
+            if retired {
+                session.interrupt();
+            }
+        }
+    }
+}
+
+impl<N: Net> Remote<N> for Stream<N> {
+    type Body = StreamBody<N>;
+    type Upload = StreamSink<N>;
+
+    const VERSION: Version = Version::H2;
+
+    fn form(&self, _: BodyLength) -> Form {
+        Form::Plain
+    }
+
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
+        out.clear();
+        let Far { session, scheme, streams, .. } = &*self.far;
+        let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
+        let ending = if ends { Ending::Last } else { Ending::More };
+        let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
+        let opened = session.machine.borrow_mut().open(ending, session.shard.net.now(), block);
+        let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
+        session.open_lane(key);
+        let method = match outgoing.after {
+            After::Upgrade => Method::Connect,
+            After::KeepAlive | After::Close => outgoing.request.head.method,
+        };
+        session.with(key, |lane| lane.method = method);
+        self.key.set(Some(key));
+        self.ended.set(ends);
+        streams.set(streams.get().saturating_add(1));
+        session.wake_writer();
+        Ok(())
+    }
+
+    fn link(&self) -> Link<N> {
+        Link::Stream(self.opened())
+    }
+
+    fn upload(&self) -> StreamSink<N> {
+        StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get() }
+    }
+
+    async fn read(&self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        let Handle { session, key } = self.opened();
+        match session.headed(key, until).await {
+            None => return (Err(ErrorKind::TimedOut.into()), buf),
+            Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
+            Some(Ok(())) => {}
+        }
+        // The head itself waits until it is parsed.
+        let bytes = session.with(key, |lane| lane.heads.front_mut().map(|answer| std::mem::take(&mut answer.bytes)));
+        let Some(bytes) = bytes.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
+        debug_assert!(buf.is_empty(), "heads come one by one");
+        if buf.spare() < bytes.len() {
+            session.shard.pool.put(buf);
+            buf = session.shard.pool.take(bytes.len());
+        }
+        let copied = buf.append(&bytes);
+        debug_assert!(copied, "room was made above");
+        (Ok(bytes.len()), buf)
+    }
+
+    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.read(buf, until).await
+    }
+
+    fn parse(&self, _: &Buf, _: &Caps, _: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
+        let Handle { session, key } = self.opened();
+        match session.with(key, |lane| lane.heads.pop_front()).flatten() {
+            Some(mut answer) => {
+                std::mem::swap(head, &mut answer.head);
+                Ok(Parsed::Complete)
+            }
+            None => Ok(Parsed::Partial),
+        }
+    }
+
+    fn body(&self, length: BodyLength) -> StreamBody<N> {
+        StreamBody::new(self.opened(), Side::Upstream, length)
+    }
+
+    fn stands(&self, body: &StreamBody<N>) -> bool {
+        body.done()
+    }
+
+    fn abort(&self) {
+        if let Some(handle) = self.handle() {
+            handle.abort();
+        }
+    }
+
+    fn reset_code(&self) -> Option<ErrorCode> {
+        let Handle { session, key } = self.handle()?;
+        session.with(key, |lane| lane.peer_reset).flatten()
+    }
+}
+
+/// A stream that is over, as an error of reading, of which `Answering` makes a fault.
+fn error_of(cut: Cut) -> ErrorKind {
+    match cut.0 {
+        Come::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,
+        Come::Reset(ErrorCode::Protocol) => ErrorKind::InvalidData,
+        Come::Open | Come::All | Come::Reset(_) | Come::Lost => ErrorKind::ConnectionReset,
+    }
+}

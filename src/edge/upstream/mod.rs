@@ -1,0 +1,6 @@
+//! Which connection to which endpoint: kept connections, new ones, streams of HTTP/2.
+
+pub mod carrier;
+pub mod dial;
+pub mod h2;
+pub mod pool;
