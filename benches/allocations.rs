@@ -19,7 +19,7 @@ use std::time::Instant;
 use turnpike::base::{Address, Tick};
 use turnpike::config::plan::{ListenerId, Plan};
 use turnpike::config::{Environment, Source, load};
-use turnpike::edge::shard::state;
+use turnpike::edge::run::run;
 use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard};
 use turnpike::net::uring::{DriverChoice, RunOptions};
 use turnpike::net::{Net, sockets, uring};
@@ -217,7 +217,7 @@ fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
         let options = RunOptions { driver, ..RunOptions::default() };
         uring::run(&options, |net| {
             let ear = net.ear(&bell).expect("a bell can be heard");
-            state::run(net, end, ear, "bench")
+            run(net, end, ear, "bench")
         })
         .expect("a shard");
     });

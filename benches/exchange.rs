@@ -16,7 +16,7 @@ use pieces::{Piece, Run};
 use turnpike::base::{Address, Buf, Tick};
 use turnpike::config::plan::ListenerId;
 use turnpike::config::{Environment, Source, load};
-use turnpike::edge::shard::state;
+use turnpike::edge::run::run;
 use turnpike::link::{Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
 use turnpike::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
 use turnpike::net::{Bell, Listener, Net, Stream};
@@ -194,7 +194,7 @@ fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> R
     let bell = Bell::silent();
     bell.ring();
     let ear = host.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
-    host.spawn(state::run(host.clone(), ShardEnd { shard: 0, inbox, outbox }, ear, "simulated"));
+    host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox }, ear, "simulated"));
     // It listens before anybody connects.
     simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");
     said

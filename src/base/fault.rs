@@ -212,4 +212,14 @@ impl Fault {
     pub const fn unsent(kind: FaultKind) -> Fault {
         Fault { kind, retry: Retry::Yes }
     }
+
+    /// The same on a kept connection before any byte of a response: the endpoint may have closed it meanwhile.
+    #[must_use]
+    pub const fn on_reused(self) -> Fault {
+        match self.retry {
+            Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..self },
+            // It is known for certain.
+            Retry::Yes | Retry::Refused => self,
+        }
+    }
 }

@@ -55,7 +55,7 @@ pub fn data_plane(parts: ShardParts, core: Option<usize>) {
         uring::run(&options, |net| async move {
             let driver = net.driver().name();
             match net.ear(&bell) {
-                Ok(ear) => crate::edge::shard::state::run(net, end, ear, driver).await,
+                Ok(ear) => crate::edge::run::run(net, end, ear, driver).await,
                 Err(error) => fail(&end.outbox, &error),
             }
         })

@@ -1,14 +1,12 @@
 //! The data plane: shards, connections, exchanges. Async, generic over `Net`, blind to the control plane.
 //!
 //! ```text
-//! shard ─ accept ─ connection ─ h1 ─ serve ─ gate (policies)
-//!                                     │
-//!                                     ├─ reply, echo                 answers of our own
-//!                                     └─ forward ─ upstream, dial    which endpoint, which connection
-//!                                          └─ converse ─ respond ─ relay, tunnel (websocket)
+//!  run ──► client ──► serve ──► forward ──► exchange ──► shard ──► upstream ──► protocol ──► flow
+//!                                   └───────► adapt ◄──── exchange, shard, serve       adapt ──► flow
 //! ```
-//! `serve` is the path of a request on one screen. `stream` is the seam to the protocol versions: an exchange sees a
-//! head, a body source and a client to answer, and does not know what carries them.
+//! `serve/path` is the path of a request on one screen. `flow/stream` is the seam to the protocol versions: an exchange
+//! sees a head, a body source and a client to answer, and does not know what carries them. Which room may import which
+//! is a law of `tidy`.
 
 pub mod adapt;
 pub mod client;
@@ -16,6 +14,7 @@ pub mod exchange;
 pub mod flow;
 pub mod forward;
 pub mod protocol;
+pub mod run;
 pub mod serve;
 pub mod shard;
 pub mod upstream;

@@ -13,7 +13,7 @@ use crate::balance::Endpoint;
 use crate::base::{Address, Rng};
 use crate::config::plan::{ListenerId, Plan};
 use crate::config::{self, Environment, Source};
-use crate::edge::shard::state;
+use crate::edge::run::run;
 use crate::link::{
     Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard,
     UpstreamCounter,
@@ -73,7 +73,7 @@ impl Gateway {
             let end = ShardEnd { shard: number, inbox, outbox };
             let bell = Bell::silent();
             let ear = sim.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
-            sim.spawn(state::run(sim.clone(), end, ear, "simulated"));
+            sim.spawn(run(sim.clone(), end, ear, "simulated"));
             let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
             Shard { sim, queue, bell, counters, prepared: never.clone(), committed: never, drained: Cell::new(false) }
         });

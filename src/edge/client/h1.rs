@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::{ListenerId, ListenerPlan};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
-use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink, Source};
 use crate::edge::protocol::h1::{BodyReader, write_fault};
 use crate::edge::serve::path;
@@ -20,8 +20,6 @@ use crate::wire::h1::write::{self, After, OutgoingResponse};
 use crate::wire::h1::{Parsed, framing, request};
 use crate::wire::head::{BodyLength, Method, Request, Version};
 
-/// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
-pub const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
 /// Body bytes read and dropped after an answer that did not need them, so that the connection can be kept.
 const DISCARD_MAX: u64 = 64 * 1024;
 
@@ -63,7 +61,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
         let ended = scratch.work.record.ended;
         scratch.work.clear();
         match after {
-            Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.net.now()),
+            Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.thread.net.now()),
             Fate::Close => {
                 connection.stream.finish();
                 break Next::Close;
@@ -85,7 +83,7 @@ pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
 /// Waits for the next head and parses it.
 async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) -> Arrival {
     let bound = connection.shard.bound();
-    let Some(listener) = connection.door.listener() else { return Arrival::Gone };
+    let Some(listener) = connection.acceptor.listener() else { return Arrival::Gone };
     let listener = bound.plan.listener(listener);
     scratch.scan.reset();
     if connection.buf.is_empty() {
@@ -96,7 +94,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
             Err(_) => return Arrival::Gone,
         }
     }
-    let now = connection.shard.net.now();
+    let now = connection.shard.thread.net.now();
     if connection.head_since == Tick::NEVER {
         connection.head_since = now;
     }
@@ -130,7 +128,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                if connection.shard.net.now() < until {
+                if connection.shard.thread.net.now() < until {
                     return Arrival::Slow;
                 }
                 bound.counters.add(Counter::TimedOutHeads, 1);
@@ -150,7 +148,7 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         let until = until.min(shard.drain_idle_until());
         let mut buf = std::mem::take(&mut connection.buf);
         if buf.capacity() < connection.first_read as usize {
-            buf = shard.pool.take(connection.first_read as usize);
+            buf = shard.thread.pool.take(connection.first_read as usize);
         }
         buf.reset(0);
         let (read, buf) = connection.stream.read_idle(buf, until).await;
@@ -165,7 +163,7 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
                 return Ok(count > 0);
             }
             Err(error) => {
-                shard.pool.put(buf);
+                shard.thread.pool.put(buf);
                 if error.kind() != ErrorKind::Interrupted {
                     return Err(error.kind());
                 }
@@ -187,10 +185,10 @@ fn more_room<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) ->
     if buf.len() > listener.caps.head_bytes {
         return false;
     }
-    let mut larger = connection.shard.pool.take(buf.capacity() + 1);
+    let mut larger = connection.shard.thread.pool.take(buf.capacity() + 1);
     let copied = larger.append(buf.filled());
     debug_assert!(copied, "a larger class holds what a smaller one held");
-    connection.shard.pool.put(std::mem::replace(buf, larger));
+    connection.shard.thread.pool.put(std::mem::replace(buf, larger));
     true
 }
 
@@ -209,12 +207,12 @@ enum Fate {
 
 /// One request and its answer.
 async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) -> Fate {
-    let Some(listener) = connection.door.listener() else { return Fate::Close };
+    let Some(listener) = connection.acceptor.listener() else { return Fate::Close };
     let bound = connection.shard.bound();
     let Scratch { request, out, work, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, request.body);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
-    let scene = Scene {
+    let context = Context {
         shard: &connection.shard,
         bound: &bound,
         listener,
@@ -223,7 +221,7 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
         behind: &connection.buf.filled()[request.len..],
         watch: &connection.place.watch,
     };
-    path::serve(&mut Exchange { scene, source: &mut source, client: &mut client, work }).await;
+    path::serve(&mut Exchange { context, source: &mut source, client: &mut client, work }).await;
     if work.record.aborted {
         return Fate::Abort;
     }
@@ -275,7 +273,7 @@ async fn finish_body<N: Net>(
         (Taken::Nothing, Persistence::Keep | Persistence::Close) => {
             let mut buf = std::mem::take(&mut connection.buf);
             let accepted = source.accept(&mut buf, 0);
-            connection.shard.pool.put(buf);
+            connection.shard.thread.pool.put(buf);
             if accepted.is_err() {
                 return false;
             }
@@ -286,7 +284,7 @@ async fn finish_body<N: Net>(
     }
     let leftover = source.take_leftover();
     if !leftover.is_empty() {
-        let mut buf = connection.shard.pool.take(leftover.len());
+        let mut buf = connection.shard.thread.pool.take(leftover.len());
         if buf.append(leftover.filled()) {
             connection.buf = buf;
         } else {
@@ -300,18 +298,18 @@ async fn finish_body<N: Net>(
 async fn discard<N: Net>(connection: &Connection<N>, source: &mut BodyReader<N::Stream>) -> bool {
     let shard = &connection.shard;
     let bound = shard.bound();
-    let Some(listener) = connection.door.listener() else { return false };
+    let Some(listener) = connection.acceptor.listener() else { return false };
     let idle = bound.plan.listener(listener).timeouts.body_idle;
     if let BodyLength::Exact(length) = source.length()
         && length > DISCARD_MAX
     {
         return false;
     }
-    let mut buf = shard.pool.take(0);
+    let mut buf = shard.thread.pool.take(0);
     let mut seen = 0;
     let done = loop {
         buf.reset(0);
-        let (read, returned) = source.read(buf, shard.net.now().after(idle)).await;
+        let (read, returned) = source.read(buf, shard.thread.net.now().after(idle)).await;
         buf = returned;
         match read {
             Ok(portion) if portion.done => break true,
@@ -322,13 +320,13 @@ async fn discard<N: Net>(connection: &Connection<N>, source: &mut BodyReader<N::
             break false;
         }
     };
-    shard.pool.put(buf);
+    shard.thread.pool.put(buf);
     done
 }
 
 /// Answers a head that is not valid HTTP, or that came too slowly.
 async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, kind: FaultKind) {
-    let Some(listener) = connection.door.listener() else { return };
+    let Some(listener) = connection.acceptor.listener() else { return };
     let bound = connection.shard.bound();
     bound.counters.add(Counter::Rejected, 1);
     // What was parsed of a refused head is not to be relied on: the answer and the log are made without it.
@@ -337,7 +335,7 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, BodyLength::None);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
     client.close_after();
-    let scene = Scene {
+    let context = Context {
         shard: &connection.shard,
         bound: &bound,
         listener,
@@ -346,7 +344,7 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
         behind: &[],
         watch: &connection.place.watch,
     };
-    let mut exchange = Exchange { scene, source: &mut source, client: &mut client, work };
+    let mut exchange = Exchange { context, source: &mut source, client: &mut client, work };
     path::refuse(&mut exchange, Fault::last(kind)).await;
     work.clear();
 }
@@ -378,7 +376,7 @@ impl<'a, N: Net> H1Client<'a, N> {
             out,
             version: request.version,
             method: request.method,
-            close: used_up || !request.keep_alive || connection.shard.draining.is_raised(),
+            close: used_up || !request.keep_alive || connection.shard.thread.draining.is_raised(),
         }
     }
 }
@@ -414,9 +412,9 @@ impl<N: Net> Client for H1Client<'_, N> {
 
     fn compose(&mut self, outgoing: Outgoing<'_>) {
         // A drain may have begun since the request came, and this head is the last occasion to say so.
-        self.close |= outgoing.length == BodyLength::UntilClose || self.shard.draining.is_raised();
+        self.close |= outgoing.length == BodyLength::UntilClose || self.shard.thread.draining.is_raised();
         self.out.clear();
-        let mut dates = self.shard.dates.borrow_mut();
+        let mut dates = self.shard.thread.dates.borrow_mut();
         let after = match self.close {
             _ if outgoing.upgrades => After::Upgrade,
             true => After::Close,
@@ -431,7 +429,7 @@ impl<N: Net> Client for H1Client<'_, N> {
                 method: self.method,
                 client: self.version,
                 after,
-                date: dates.imf(self.shard.wall_lately()),
+                date: dates.imf(self.shard.thread.wall_lately()),
                 via: None,
             },
         );

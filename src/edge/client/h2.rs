@@ -9,15 +9,15 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::ListenerId;
 use crate::edge::client::connection::{Connection, hear_last};
-use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};
+use crate::edge::flow::watch::Watch;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::protocol::h2::lane::Come;
 use crate::edge::protocol::h2::reader::{Look, Role};
 use crate::edge::protocol::h2::session::Session;
 use crate::edge::serve::path;
 use crate::edge::shard::bound::Bound;
-use crate::edge::shard::registry::Watch;
 use crate::edge::shard::scratch::Scratch;
 use crate::link::Counter;
 use crate::net::Net;
@@ -56,13 +56,13 @@ struct Served<N: Net> {
 
 /// Serves a connection to its end. Bytes that were read before are in the connection's buffer.
 pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
-    let Some(listener) = connection.door.listener() else { return };
+    let Some(listener) = connection.acceptor.listener() else { return };
     let bound = connection.shard.bound();
     let plan = bound.plan.listener(listener);
     let shard = connection.shard.clone();
-    let now = shard.net.now();
+    let now = shard.thread.net.now();
     let machine = connection::Connection::server(bound.http2(listener).clone(), now);
-    let session = Session::start(&shard, connection.stream.clone(), machine, plan.timeouts.write);
+    let session = Session::start(&shard.thread, connection.stream.clone(), machine, plan.timeouts.write);
     bound.counters.add(Counter::Http2Connections, 1);
     // So much may be on its way when the last words are said.
     let on_its_way = bound.http2(listener).connection_window as usize;
@@ -77,7 +77,7 @@ pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     served.connection.place.set_idle();
     session.read_all(&Clerk(served), first).await;
     session.done.wait().await;
-    hear_last(&session.shard, &session.transport, Buf::empty(), on_its_way).await;
+    hear_last(&session.thread, &session.transport, Buf::empty(), on_its_way).await;
 }
 
 /// What is done on a client's connection.
@@ -87,11 +87,11 @@ impl<N: Net> Role<N> for Clerk<N> {
     fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
         let served = &self.0;
         let shard = &served.connection.shard;
-        if served.connection.door.listener().is_none() {
+        if served.connection.acceptor.listener().is_none() {
             // Nothing says any more what to do with it: the client is to ask elsewhere (RFC 9113 section 8.7).
             session.reset(key, ErrorCode::RefusedStream);
             session.close_lane(key);
-            self.leave(session, shard.net.now());
+            self.leave(session, shard.thread.net.now());
             return;
         }
         session.open_lane(key);
@@ -119,7 +119,7 @@ impl<N: Net> Role<N> for Clerk<N> {
         served.connection.place.set_busy();
         served.streams.set(served.streams.get().saturating_add(1));
         self.end_when_used_up(session);
-        shard.net.spawn(exchange(served.clone(), session.clone(), key, scratch, refused));
+        shard.thread.net.spawn(exchange(served.clone(), session.clone(), key, scratch, refused));
     }
 
     fn interim(&self, _: &Rc<Session<N>>, _: Key) {
@@ -156,7 +156,7 @@ impl<N: Net> Role<N> for Clerk<N> {
 
     fn look(&self, session: &Session<N>, now: Tick) -> Look {
         let served = &self.0;
-        let Some(listener) = served.connection.door.listener() else { return self.leave(session, now) };
+        let Some(listener) = served.connection.acceptor.listener() else { return self.leave(session, now) };
         let bound = served.connection.shard.bound();
         let timeouts = &bound.plan.listener(listener).timeouts;
         let machine = session.machine.borrow();
@@ -172,7 +172,7 @@ impl<N: Net> Role<N> for Clerk<N> {
             return Look::Over;
         }
         let idle = held == 0 && self.idle_until().is_none_or(|until| now >= until);
-        if idle || served.connection.shard.draining.is_raised() || served.going_since.get().is_some() {
+        if idle || served.connection.shard.thread.draining.is_raised() || served.going_since.get().is_some() {
             return self.leave(session, now);
         }
         Look::GoOn
@@ -182,17 +182,17 @@ impl<N: Net> Role<N> for Clerk<N> {
 impl<N: Net> Clerk<N> {
     fn idle_until(&self) -> Option<Tick> {
         let served = &self.0;
-        let listener = served.connection.door.listener()?;
+        let listener = served.connection.acceptor.listener()?;
         let bound = served.connection.shard.bound();
         Some(served.idle_since.get().after(bound.plan.listener(listener).timeouts.keep_alive))
     }
 
     fn end_when_used_up(&self, session: &Session<N>) {
         let served = &self.0;
-        let Some(listener) = served.connection.door.listener() else { return };
+        let Some(listener) = served.connection.acceptor.listener() else { return };
         let max = served.connection.shard.bound().plan.listener(listener).requests_max;
         if max != 0 && served.streams.get() >= max && served.going_since.get().is_none() {
-            announce(session, served, served.connection.shard.net.now());
+            announce(session, served, served.connection.shard.thread.net.now());
         }
     }
 
@@ -257,10 +257,10 @@ async fn exchange<N: Net>(
         lane.closed
     });
     let gone = closed.unwrap_or(true);
-    match served.connection.door.listener() {
+    match served.connection.acceptor.listener() {
         Some(listener) if stands && !gone => {
             let bound = shard.bound();
-            scratch.work.record.started = shard.net.now();
+            scratch.work.record.started = shard.thread.net.now();
             let stream = StreamOf { served: &served, session: &session, key, listener };
             run(stream, &bound, &watch, &mut scratch, refused).await;
         }
@@ -268,7 +268,7 @@ async fn exchange<N: Net>(
         None => session.reset(key, ErrorCode::RefusedStream),
     }
     if !scratch.work.record.aborted {
-        session.hear_out(key, shard.net.now().after_ms(HEAR_OUT_MS)).await;
+        session.hear_out(key, shard.thread.net.now().after_ms(HEAR_OUT_MS)).await;
     }
     session.close_lane(key);
     scratch.work.clear();
@@ -276,7 +276,7 @@ async fn exchange<N: Net>(
     shard.scratch.put(scratch);
     drop(serving);
     if session.machine.borrow().held_streams() == 0 {
-        served.idle_since.set(shard.net.now());
+        served.idle_since.set(shard.thread.net.now());
         served.connection.place.set_idle();
     }
     if session.machine.borrow().is_drained() {
@@ -289,13 +289,13 @@ async fn exchange<N: Net>(
 /// ended (RFC 9113 section 8.1.1), and until then nobody must act upon it.
 async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, content: BodyLength) -> bool {
     let open = session.with(key, |lane| lane.come == Come::Open).unwrap_or(false);
-    let Some(listener) = served.connection.door.listener() else { return false };
+    let Some(listener) = served.connection.acceptor.listener() else { return false };
     if content != BodyLength::None || !open {
         return true;
     }
     let shard = &served.connection.shard;
     let wait = shard.bound().plan.listener(listener).timeouts.body_idle;
-    let end = session.read(key, &mut Buf::empty(), shard.net.now().after(wait)).await;
+    let end = session.read(key, &mut Buf::empty(), shard.thread.net.now().after(wait)).await;
     matches!(end, Some(Ok(_)))
 }
 
@@ -310,7 +310,7 @@ struct StreamOf<'a, N: Net> {
 async fn run<N: Net>(
     stream: StreamOf<'_, N>,
     bound: &Rc<Bound<N>>,
-    watch: &Watch<N>,
+    watch: &Watch,
     scratch: &mut Scratch,
     refused: Option<FaultKind>,
 ) {
@@ -333,8 +333,8 @@ async fn run<N: Net>(
     };
     let peer = &served.connection.peer;
     let request = Request { bytes: arena, head: request };
-    let scene = Scene { shard, bound, listener, peer, request, behind: &[], watch };
-    let mut exchange = Exchange { scene, source: &mut source, client: &mut client, work };
+    let context = Context { shard, bound, listener, peer, request, behind: &[], watch };
+    let mut exchange = Exchange { context, source: &mut source, client: &mut client, work };
     match refused {
         None => path::serve(&mut exchange).await,
         Some(kind) => path::refuse(&mut exchange, Fault::last(kind)).await,
@@ -382,8 +382,8 @@ impl<N: Net> Client for H2Client<N> {
 
     fn compose(&mut self, outgoing: Outgoing<'_>) {
         let Handle { session, key } = &self.sink.handle;
-        let shard = &session.shard;
-        let mut dates = shard.dates.borrow_mut();
+        let thread = &session.thread;
+        let mut dates = thread.dates.borrow_mut();
         let response = OutgoingResponse {
             response: outgoing.response,
             patch: outgoing.patch,
@@ -391,7 +391,7 @@ impl<N: Net> Client for H2Client<N> {
             method: self.method,
             client: Version::H2,
             after: if outgoing.upgrades { After::Upgrade } else { After::KeepAlive },
-            date: dates.imf(shard.wall_lately()),
+            date: dates.imf(thread.wall_lately()),
             via: None,
         };
         let block = |out: &mut Vec<u8>, encoder: &mut _| write::response(out, encoder, &response);

@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use crate::config::plan::{ListenerId, ListenerPlan};
-use crate::edge::client::connection::Peer;
+use crate::edge::exchange::peer::Peer;
+use crate::edge::flow::watch::Watch;
 use crate::edge::shard::bound::Bound;
-use crate::edge::shard::registry::Watch;
 use crate::edge::shard::scratch::Work;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::wire::head::Request;
 
 /// What an exchange is about: shared by everything that serves it.
-pub struct Scene<'a, N: Net> {
+pub struct Context<'a, N: Net> {
     /// The shard.
     pub shard: &'a Rc<Shard<N>>,
     /// The plan it is served under, whatever a reload does meanwhile.
@@ -26,18 +26,18 @@ pub struct Scene<'a, N: Net> {
     /// Bytes that were read behind the head.
     pub behind: &'a [u8],
     /// Says to housekeeping what to break off when the client has gone.
-    pub watch: &'a Watch<N>,
+    pub watch: &'a Watch,
 }
 
-impl<N: Net> Clone for Scene<'_, N> {
+impl<N: Net> Clone for Context<'_, N> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<N: Net> Copy for Scene<'_, N> {}
+impl<N: Net> Copy for Context<'_, N> {}
 
-impl<'a, N: Net> Scene<'a, N> {
+impl<'a, N: Net> Context<'a, N> {
     /// The listener's plan.
     pub fn listener_plan(self) -> &'a ListenerPlan {
         self.bound.plan.listener(self.listener)
@@ -47,11 +47,20 @@ impl<'a, N: Net> Scene<'a, N> {
 /// An exchange: its scene, its two directions, and the memory it works in.
 pub struct Exchange<'a, N: Net, S, K> {
     /// What it is about.
-    pub scene: Scene<'a, N>,
+    pub context: Context<'a, N>,
     /// The request's body.
     pub source: &'a mut S,
     /// The way back.
     pub client: &'a mut K,
     /// The memory.
     pub work: &'a mut Work,
+}
+
+/// What became of a request that might have been refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filtered {
+    /// It goes on.
+    Continue,
+    /// The response has been sent.
+    Responded,
 }

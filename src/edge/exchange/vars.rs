@@ -1,7 +1,7 @@
 //! What a template's variables are worth in one exchange.
 
 use crate::base::ascii::push_decimal;
-use crate::edge::exchange::context::Scene;
+use crate::edge::exchange::context::Context;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
 use crate::wire::head::Response;
@@ -9,24 +9,24 @@ use crate::wire::template::{Lookup, TlsVariable, Variable};
 
 /// The variables of one exchange.
 pub struct Vars<'a, N: Net> {
-    scene: Scene<'a, N>,
+    context: Context<'a, N>,
     work: &'a Work,
     response: Option<&'a [u8]>,
 }
 
 impl<'a, N: Net> Vars<'a, N> {
     /// On the request's side.
-    pub fn new(scene: Scene<'a, N>, work: &'a Work) -> Vars<'a, N> {
-        Vars { scene, work, response: None }
+    pub fn new(context: Context<'a, N>, work: &'a Work) -> Vars<'a, N> {
+        Vars { context, work, response: None }
     }
 
     /// On the response's side: `bytes` are those of the response's head.
-    pub fn with_response(scene: Scene<'a, N>, work: &'a Work, bytes: &'a [u8]) -> Vars<'a, N> {
-        Vars { scene, work, response: Some(bytes) }
+    pub fn with_response(context: Context<'a, N>, work: &'a Work, bytes: &'a [u8]) -> Vars<'a, N> {
+        Vars { context, work, response: Some(bytes) }
     }
 
     fn tls(&self, variable: TlsVariable) -> &[u8] {
-        let Some(tls) = &self.scene.peer.tls else { return b"" };
+        let Some(tls) = &self.context.peer.tls else { return b"" };
         match variable {
             TlsVariable::Sni => tls.server_name.as_deref().unwrap_or("").as_bytes(),
             TlsVariable::Version => tls.version.name().as_bytes(),
@@ -42,7 +42,7 @@ impl<'a, N: Net> Vars<'a, N> {
     fn upstream_address(&self, out: &mut Vec<u8>) {
         let record = &self.work.record;
         let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) else { return };
-        let cluster = self.scene.bound.upstream(upstream).cluster.borrow();
+        let cluster = self.context.bound.upstream(upstream).load.cluster.borrow();
         if let Some(endpoint) = cluster.endpoint(index) {
             // Writing to a `Vec` cannot fail.
             let _ = std::io::Write::write_fmt(out, format_args!("{}", endpoint.address));
@@ -52,7 +52,7 @@ impl<'a, N: Net> Vars<'a, N> {
 
 impl<N: Net> Lookup for Vars<'_, N> {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
-        let Scene { bound, peer, request, .. } = self.scene;
+        let Context { bound, peer, request, .. } = self.context;
         let record = &self.work.record;
         match variable {
             Variable::ClientIp => out.extend_from_slice(&self.work.client_text),

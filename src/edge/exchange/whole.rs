@@ -2,7 +2,7 @@
 
 use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
-use crate::edge::exchange::reply;
+use crate::edge::exchange::response;
 use crate::edge::flow::stream::{Client, Source};
 use crate::net::Net;
 use crate::wire::head::BodyLength;
@@ -13,20 +13,20 @@ pub async fn read<N: Net, S: Source, K: Client>(
     kept_max: usize,
     bytes_max: u64,
 ) -> Result<(Vec<u8>, u64), Fault> {
-    let scene = exchange.scene;
+    let context = exchange.context;
     let mut kept = Vec::new();
     let mut total = 0;
-    if scene.request.head.body == BodyLength::None {
+    if context.request.head.body == BodyLength::None {
         return Ok((kept, total));
     }
-    let idle = scene.listener_plan().timeouts.body_idle;
+    let idle = context.listener_plan().timeouts.body_idle;
     exchange.source.decode();
-    if scene.request.head.expects_continue && scene.behind.is_empty() {
-        reply::go_on(exchange).await?;
+    if context.request.head.expects_continue && context.behind.is_empty() {
+        response::go_on(exchange).await?;
     }
-    let mut buf = scene.shard.pool.take(scene.behind.len());
+    let mut buf = context.shard.thread.pool.take(context.behind.len());
     exchange.work.body_begun = true;
-    let copied = buf.append(scene.behind);
+    let copied = buf.append(context.behind);
     debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
     let mut portion = exchange.source.accept(&mut buf, 0)?;
     loop {
@@ -40,12 +40,12 @@ pub async fn read<N: Net, S: Source, K: Client>(
             break;
         }
         buf.reset(0);
-        let until = scene.shard.net.now().after(idle);
+        let until = context.shard.thread.net.now().after(idle);
         let (read, returned) = exchange.source.read(buf, until).await;
         buf = returned;
         portion = read?;
     }
-    scene.shard.pool.put(buf);
+    context.shard.thread.pool.put(buf);
     exchange.work.record.received.set(total);
     Ok((kept, total))
 }

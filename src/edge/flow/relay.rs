@@ -175,6 +175,22 @@ pub enum Recoding {
     Encode,
 }
 
+/// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent
+/// tunnel then costs two of the smallest.
+// tidy(bool): it is what was just seen of the buffer.
+pub fn fitting(pool: &BufPool, used: Buf, full: bool) -> Buf {
+    let size = match used.capacity() {
+        capacity if full => limits::BUF_CLASSES[..3].iter().copied().find(|size| *size > capacity).unwrap_or(capacity),
+        capacity if capacity > limits::BUF_CLASSES[0] => limits::BUF_CLASSES[0],
+        capacity => capacity,
+    };
+    if size == used.capacity() {
+        return used;
+    }
+    pool.put(used);
+    pool.take(size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,8 +8,7 @@ use std::future::Future;
 use std::io;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
-use crate::edge::shard::registry::Link;
-use crate::net::Net;
+use crate::edge::flow::watch::Link;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
@@ -143,7 +142,7 @@ pub trait Client: Sink {
 }
 
 /// The endpoint's side of one conversation: takes a request and yields its answer.
-pub trait Remote<N: Net> {
+pub trait Remote {
     /// Yields the answer's body.
     type Body: Source;
     /// Takes the request's body.
@@ -155,7 +154,7 @@ pub trait Remote<N: Net> {
     /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.
     fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault>;
     /// What is to be broken off when the client goes. Once the head is composed.
-    fn link(&self) -> Link<N>;
+    fn link(&self) -> Link;
     /// Where the request's head and body go.
     fn upload(&self) -> Self::Upload;
     /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.

@@ -5,50 +5,26 @@
 //!                               ^---- again? (unsent, or idempotent and nothing sent to the client) ----'
 //! ```
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick};
-use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId};
 use crate::edge::adapt::grpc::call;
-use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Remote, Source};
 use crate::edge::forward::converse::{self, Ended, OriginUse};
+use crate::edge::forward::destination::Destination;
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
-use crate::edge::upstream::pool::{InFlight, Trust, Upstream};
+use crate::edge::upstream::h1::Trust;
+use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route;
 use crate::wire::grpc::{Code, End};
 use crate::wire::head::{BodyLength, Version};
-use crate::wire::upgrade::Protocol;
-
-/// One request's way to an upstream.
-pub struct Way<'a, N: Net> {
-    /// Its proxy action.
-    pub proxy: &'a ProxyPlan,
-    /// The upstream's id.
-    pub id: UpstreamId,
-    /// Its plan.
-    pub plan: &'a UpstreamPlan,
-    /// This shard's side of it.
-    pub upstream: &'a Rc<Upstream<N>>,
-    /// When everything must be over.
-    pub deadline: Tick,
-    /// Longest silence of the client within the request's body.
-    pub client_idle: Duration,
-    /// Longest silence of the upstream, or longest that it takes nothing.
-    pub idle: Duration,
-    /// Largest request body.
-    pub body_bytes_max: u64,
-    /// Another try is possible after this one.
-    pub more_tries: bool,
-    /// What the client wants to leave HTTP for, and may.
-    pub upgrade: Option<Protocol>,
-}
 
 /// How one try ended.
 pub enum Verdict {
@@ -65,16 +41,16 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     proxy: &ProxyPlan,
     id: UpstreamId,
 ) -> Result<(), Fault> {
-    let scene = exchange.scene;
-    let plan = scene.bound.plan.upstream(id);
-    let upstream = scene.bound.upstream(id);
+    let context = exchange.context;
+    let plan = context.bound.plan.upstream(id);
+    let upstream = context.bound.upstream(id);
     let started = exchange.work.record.started;
     let mut deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
     if exchange.work.caller.is_some() {
         deadline = deadline.min(asked_deadline(exchange)?);
     }
-    let upgrade = upgrade::offered(scene, proxy);
-    let body_idle = scene.listener_plan().timeouts.body_idle;
+    let upgrade = upgrade::offered(context, proxy);
+    let body_idle = context.listener_plan().timeouts.body_idle;
     // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
     let bounded = proxy.grpc.as_ref().zip(exchange.work.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
     let (client_idle, idle, body_bytes_max) = match bounded {
@@ -82,12 +58,13 @@ pub async fn forward<N: Net, S: Source, K: Client>(
         false => (body_idle, proxy.idle, route.body_bytes_max),
     };
     let more_tries = false;
-    let mut way = Way { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
-    let forwarded = match admit(scene, &way).await {
-        Ok(()) => tries(exchange, &mut way).await,
+    let mut destination =
+        Destination { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
+    let forwarded = match admit(context, &destination).await {
+        Ok(()) => tries(exchange, &mut destination).await,
         Err(fault) => Err(fault),
     };
-    forwarded.map_err(|fault| if scene.shard.net.now() >= deadline { beyond_deadline(fault) } else { fault })
+    forwarded.map_err(|fault| if context.shard.thread.net.now() >= deadline { beyond_deadline(fault) } else { fault })
 }
 
 /// A fault that came when everything had to be over: whatever was waited for last, that is why it was not had.
@@ -101,55 +78,59 @@ fn beyond_deadline(fault: Fault) -> Fault {
 
 /// When a caller of gRPC wants it to be over.
 fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<Tick, Fault> {
-    call::deadline(exchange.scene.request, exchange.work.record.started).map_err(|error| {
+    call::deadline(exchange.context.request, exchange.work.record.started).map_err(|error| {
         exchange.work.said = Some(End::plain(Code::Internal, error.text()));
         Fault::last(FaultKind::BadRequest)
     })
 }
 
 /// Waits for room under the upstream's caps.
-async fn admit<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> Result<(), Fault> {
-    let admitted = way.upstream.admit(&scene.shard.net, way.plan.queue_timeout, way.deadline).await;
+async fn admit<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>) -> Result<(), Fault> {
+    let admitted = destination
+        .upstream
+        .load
+        .admit(&context.shard.thread.net, destination.plan.queue_timeout, destination.deadline)
+        .await;
     admitted.inspect_err(|fault| {
         let timed_out = fault.kind == FaultKind::QueueTimeout;
-        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
+        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
     })
 }
 
 async fn tries<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &mut Way<'_, N>,
+    destination: &mut Destination<'_, N>,
 ) -> Result<(), Fault> {
-    let scene = exchange.scene;
+    let context = exchange.context;
     let mut tried = Tried::NONE;
     let mut stale = 0;
     loop {
         let record = &mut exchange.work.record;
         record.tries += 1;
         let counted = record.tries.saturating_sub(stale);
-        way.more_tries = counted < way.proxy.retry.tries;
-        let fault = match once(exchange, way, &mut tried).await {
+        destination.more_tries = counted < destination.proxy.retry.tries;
+        let fault = match once(exchange, destination, &mut tried).await {
             Ok(Verdict::Over) => return Ok(()),
             Ok(Verdict::Again) => Fault::unsent(FaultKind::UpstreamClosed),
             Err(fault) => fault,
         };
-        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Failures, 1);
+        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
         if exchange.work.record.committed || !replayable(exchange) {
             return Err(fault);
         }
-        let idempotent = scene.request.head.method.idempotent() || way.proxy.retry.non_idempotent;
+        let idempotent = context.request.head.method.idempotent() || destination.proxy.retry.non_idempotent;
         // A reset is a code, too.
-        let by_code = exchange.work.said.is_some_and(|end| way.proxy.retry.grpc_statuses.has(end.code));
+        let by_code = exchange.work.said.is_some_and(|end| destination.proxy.retry.grpc_statuses.has(end.code));
         let free = stale < STALE_MAX;
         let again = match fault.retry {
-            Retry::Yes => way.more_tries,
+            Retry::Yes => destination.more_tries,
             // Nobody's failure, so it costs no try: the endpoint closed a kept connection while our request was on its
             // way, or said that it goes away, or that it has as many streams as it wants.
             Retry::IfReused => idempotent && free,
-            Retry::Refused => free || way.more_tries,
-            Retry::No => (idempotent || by_code) && way.more_tries && repeats(fault.kind),
+            Retry::Refused => free || destination.more_tries,
+            Retry::No => (idempotent || by_code) && destination.more_tries && repeats(fault.kind),
         };
-        if !again || scene.shard.net.now() >= way.deadline {
+        if !again || context.shard.thread.net.now() >= destination.deadline {
             return Err(fault);
         }
         match fault.retry {
@@ -159,14 +140,14 @@ async fn tries<N: Net, S: Source, K: Client>(
             }
             Retry::Refused if free => stale += 1,
             Retry::Yes | Retry::No | Retry::IfReused | Retry::Refused => {
-                if !within_budget(scene, way) {
+                if !within_budget(context, destination) {
                     return Err(fault);
                 }
             }
         }
-        scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Retries, 1);
+        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Retries, 1);
         // The try that failed gave its place to whoever waited longest.
-        admit(scene, way).await?;
+        admit(context, destination).await?;
     }
 }
 
@@ -202,74 +183,81 @@ fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
     exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && rest)
 }
 
-fn within_budget<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>) -> bool {
-    let allowed = way.upstream.cluster.borrow_mut().may_retry(scene.shard.net.now());
-    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
+fn within_budget<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>) -> bool {
+    let allowed = destination.upstream.load.cluster.borrow_mut().may_retry(context.shard.thread.net.now());
+    context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
     allowed
 }
 
 /// Which upstream: by weight, where the route names several.
-pub fn choose<N: Net>(scene: Scene<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
     if let [only] = proxy.upstreams[..]
         && !proxy.split.is_empty()
     {
         return Ok(only);
     }
     let sticky = proxy.stick.as_ref().and_then(|stick| {
-        let source = work.client.address.unwrap_or(scene.peer.ip);
-        let wanted = route::Wanted { request: scene.request, host: &work.host, path: &work.path, source };
+        let source = work.client.address.unwrap_or(context.peer.ip);
+        let wanted = route::Wanted { request: context.request, host: &work.host, path: &work.path, source };
         stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
     });
-    let target = sticky.unwrap_or_else(|| proxy.split.target(scene.shard.rng.borrow_mut().next_u64()));
+    let target = sticky.unwrap_or_else(|| proxy.split.target(context.shard.thread.rng.borrow_mut().next_u64()));
     target.map(|at| proxy.upstreams[at]).ok_or(Fault::last(FaultKind::NoEndpoint))
 }
 
 /// One try: an endpoint, a connection, a conversation.
 async fn once<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     tried: &mut Tried,
 ) -> Result<Verdict, Fault> {
-    let scene = exchange.scene;
-    let now = scene.shard.net.now();
+    let context = exchange.context;
+    let now = context.shard.thread.net.now();
     // What the try before said is not why this one fails.
     exchange.work.said = None;
-    let index = pick(exchange, way, tried, now)?;
+    let index = pick(exchange, destination, tried, now)?;
     tried.insert(index);
     exchange.work.record.endpoint = Some(index);
-    let mut flight = way.upstream.begin(index, now);
-    scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Requests, 1);
-    let trust = if scene.request.head.method.idempotent() { REPEATABLE } else { ONCE };
-    let purpose = match upgrade::asked(scene, way, Version::H2) {
+    let mut flight = destination.upstream.load.begin(index, now);
+    context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Requests, 1);
+    let trust = if context.request.head.method.idempotent() { REPEATABLE } else { ONCE };
+    let purpose = match upgrade::asked(context, destination, Version::H2) {
         Some(_) => Purpose::Upgrade,
         None => Purpose::Exchange,
     };
-    let wanted = Wanted { shard: scene.shard, upstream: way.upstream, plan: way.plan, index, trust, purpose };
+    let wanted = Wanted {
+        thread: &context.shard.thread,
+        upstream: destination.upstream,
+        plan: destination.plan,
+        index,
+        trust,
+        purpose,
+    };
     let (carrier, origin_use) = match wanted.kept(now) {
         Some(carrier) => {
-            scene.bound.counters.add_upstream(way.id.0, UpstreamCounter::Reused, 1);
+            context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Reused, 1);
             (carrier, OriginUse::Reused)
         }
-        None => (open(exchange, way, &wanted, &mut flight).await?, OriginUse::First),
+        None => (open(exchange, destination, &wanted, &mut flight).await?, OriginUse::First),
     };
     let carrier = match purpose {
         Purpose::Exchange => carrier,
-        Purpose::Upgrade => Box::pin(wanted.fit(carrier, scene.peer.speaker(), way.deadline)).await?,
+        Purpose::Upgrade => Box::pin(wanted.fit(carrier, context.peer.speaker(), destination.deadline)).await?,
     };
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
-            let ended = converse::converse(exchange, way, &origin, &mut flight, origin_use).await;
-            let concluded = conclude(exchange, way, &mut flight, &origin, ended);
+            let ended = converse::converse(exchange, destination, &origin, &mut flight, origin_use).await;
+            let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
             // With `canary` the rest of a broken answer meets the next request, and the simulator must find that.
             if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
-                way.upstream.keep(origin, way.plan, exchange.work.record.ended.unwrap_or(now));
+                destination.upstream.keep(origin, destination.plan, exchange.work.record.ended.unwrap_or(now));
             }
             concluded.map(|(verdict, _)| verdict)
         }
         Carrier::Stream(stream) => {
-            let ended = converse::converse(exchange, way, &stream, &mut flight, origin_use).await;
-            conclude(exchange, way, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
+            let ended = converse::converse(exchange, destination, &stream, &mut flight, origin_use).await;
+            conclude(exchange, destination, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
         }
     }
 }
@@ -277,14 +265,14 @@ async fn once<N: Net, S: Source, K: Client>(
 /// What a conversation came to, for the endpoint and for the request. True where its connection may be kept.
 fn conclude<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
-    flight: &mut InFlight<N>,
-    remote: &impl Remote<N>,
+    destination: &Destination<'_, N>,
+    flight: &mut InFlight,
+    remote: &impl Remote,
     ended: Result<Ended, Fault>,
 ) -> Result<(Verdict, bool), Fault> {
-    let scene = exchange.scene;
-    let client_gone = scene.watch.end();
-    let now = scene.shard.net.now();
+    let context = exchange.context;
+    let client_gone = context.watch.end();
+    let now = context.shard.thread.net.now();
     exchange.work.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
@@ -299,7 +287,7 @@ fn conclude<N: Net, S: Source, K: Client>(
             let outcome = outcome_of(fault.kind);
             flight.judge(if refused { Outcome::Cancelled } else { outcome }, now);
             if exchange.work.caller.is_some() && outcome == Outcome::Reset {
-                exchange.work.said = remote.reset_code().map(|error| match now < way.deadline {
+                exchange.work.said = remote.reset_code().map(|error| match now < destination.deadline {
                     true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
                     false => End::of_fault(FaultKind::TotalTimeout),
                 });
@@ -315,45 +303,45 @@ fn conclude<N: Net, S: Source, K: Client>(
 
 async fn open<N: Net, S, K>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     wanted: &Wanted<'_, N>,
-    flight: &mut InFlight<N>,
+    flight: &mut InFlight,
 ) -> Result<Carrier<N>, Fault> {
-    let Scene { shard, bound, peer, .. } = exchange.scene;
-    let began = shard.net.now();
-    bound.counters.add_upstream(way.id.0, UpstreamCounter::Connects, 1);
-    let dialled = wanted.open(peer.speaker(), way.deadline).await;
-    let now = shard.net.now();
+    let Context { shard, bound, peer, .. } = exchange.context;
+    let began = shard.thread.net.now();
+    bound.counters.add_upstream(destination.id.0, UpstreamCounter::Connects, 1);
+    let dialled = wanted.open(peer.speaker(), destination.deadline).await;
+    let now = shard.thread.net.now();
     let micros = now.micros_since(began);
     exchange.work.record.connect_us = Some(micros);
-    bound.counters.add_upstream(way.id.0, UpstreamCounter::MicrosConnect, micros);
+    bound.counters.add_upstream(destination.id.0, UpstreamCounter::MicrosConnect, micros);
     dialled.inspect_err(|fault| {
-        bound.counters.add_upstream(way.id.0, UpstreamCounter::ConnectFailures, 1);
+        bound.counters.add_upstream(destination.id.0, UpstreamCounter::ConnectFailures, 1);
         flight.judge(outcome_of(fault.kind), now);
     })
 }
 
 fn pick<N: Net, S, K>(
     exchange: &Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     tried: &Tried,
     now: Tick,
 ) -> Result<EndpointIndex, Fault> {
-    let scene = exchange.scene;
-    let seed = way.plan.cluster.hash_seed;
-    let key = match &way.plan.hash_key {
+    let context = exchange.context;
+    let seed = destination.plan.cluster.hash_seed;
+    let key = match &destination.plan.hash_key {
         HashKey::None => None,
         HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
         HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
-        HashKey::Header(name) => scene.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
-        HashKey::Cookie(name) => scene.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
+        HashKey::Header(name) => context.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
+        HashKey::Cookie(name) => context.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };
-    let sticky = way.plan.sticky.as_ref().and_then(|plan| {
-        let cookie = scene.request.cookie(plan.cookie.as_bytes())?;
+    let sticky = destination.plan.sticky.as_ref().and_then(|plan| {
+        let cookie = context.request.cookie(plan.cookie.as_bytes())?;
         u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()
     });
-    let mut cluster = way.upstream.cluster.borrow_mut();
-    let picked = cluster.pick(key, sticky, tried, now, &mut scene.shard.rng.borrow_mut());
+    let mut cluster = destination.upstream.load.cluster.borrow_mut();
+    let picked = cluster.pick(key, sticky, tried, now, &mut context.shard.thread.rng.borrow_mut());
     picked.map_err(Fault::last)
 }
 

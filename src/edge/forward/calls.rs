@@ -11,8 +11,8 @@ use crate::edge::adapt::grpc::from_caller::{self, FromCaller, JsonStream, Wrong}
 use crate::edge::adapt::grpc::json_answer::JsonAnswer;
 use crate::edge::adapt::grpc::to_caller::{self, ToCaller};
 use crate::edge::adapt::grpc::web_answer::WebAnswer;
-use crate::edge::exchange::context::{Exchange, Scene};
-use crate::edge::exchange::{reply, whole};
+use crate::edge::exchange::context::{Context, Exchange};
+use crate::edge::exchange::{call_reply, whole};
 use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::attempts;
 use crate::net::Net;
@@ -25,7 +25,7 @@ use crate::wire::head::{BodyLength, Field, Method, Request, RequestHead};
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
-pub struct Way<'a> {
+pub struct Call<'a> {
     /// The route.
     pub route: &'a RoutePlan,
     /// Its proxy action.
@@ -39,21 +39,21 @@ pub struct Way<'a> {
 /// Sends a prepared request to its upstream.
 pub async fn forward<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: Way<'_>,
+    call: Call<'_>,
 ) -> Result<(), Fault> {
-    let bound = exchange.scene.bound;
-    let plan = way.plan;
+    let bound = exchange.context.bound;
+    let plan = call.plan;
     match (exchange.work.caller, plan.json) {
         (Some(Caller::Framed(media)), _) => match Coding::of(media) {
-            None => messages(exchange, way).await,
-            Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, way, media, coding).await,
-            Some(_) => attempts::forward(exchange, way.route, way.proxy, way.upstream).await,
+            None => messages(exchange, call).await,
+            Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, call, media, coding).await,
+            Some(_) => attempts::forward(exchange, call.route, call.proxy, call.upstream).await,
         },
         (Some(Caller::Json), Some(id)) => match bound.transcoders.of(id) {
-            Some(transcoder) => from_json(exchange, way, &transcoder).await,
+            Some(transcoder) => from_json(exchange, call, &transcoder).await,
             None => untold(exchange).await,
         },
-        (Some(Caller::Json) | None, _) => attempts::forward(exchange, way.route, way.proxy, way.upstream).await,
+        (Some(Caller::Json) | None, _) => attempts::forward(exchange, call.route, call.proxy, call.upstream).await,
     }
 }
 
@@ -62,22 +62,22 @@ async fn untold<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     let what = "the methods of this service are not known: no server has told them by reflection yet";
     exchange.work.record.refused = Some("no_descriptors");
     exchange.work.effects.to_client.add(b"Retry-After", b"1");
-    reply::refuse_call(exchange, Caller::Json, 503, what).await
+    call_reply::refuse_call(exchange, Caller::Json, 503, what).await
 }
 
 /// Messages pass as they are.
 async fn messages<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: Way<'_>,
+    call: Call<'_>,
 ) -> Result<(), Fault> {
     let wrong = Wrong::default();
-    let Exchange { scene, source, client, work } = exchange;
-    let from = from_caller::Words::Checked(Scanner::new(Dialect::Grpc, way.plan.request_bytes_max));
-    let to = to_caller::Words::Checked(Scanner::new(Dialect::Grpc, way.plan.response_bytes_max));
+    let Exchange { context, source, client, work } = exchange;
+    let from = from_caller::Words::Checked(Scanner::new(Dialect::Grpc, call.plan.request_bytes_max));
+    let to = to_caller::Words::Checked(Scanner::new(Dialect::Grpc, call.plan.response_bytes_max));
     let mut source = FromCaller::new(&mut **source, from, &wrong);
-    let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
-    let mut adapted = Exchange { scene: *scene, source: &mut source, client: &mut client, work };
-    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    let mut client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
+    let mut adapted = Exchange { context: *context, source: &mut source, client: &mut client, work };
+    let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
     if let (Ok(()), Some(end)) = (outcome, client.supplied()) {
         work.record.grpc = Some(end.code);
     }
@@ -88,29 +88,29 @@ async fn messages<N: Net, S: Source, K: Client>(
 /// gRPC-Web becomes gRPC, and the answer gRPC-Web.
 async fn from_web<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: Way<'_>,
+    call: Call<'_>,
     media: Media,
     coding: Coding,
 ) -> Result<(), Fault> {
     let wrong = Wrong::default();
-    let Exchange { scene, source, client, work } = exchange;
+    let Exchange { context, source, client, work } = exchange;
     let mut content_type = Vec::new();
-    let asked_type = scene.request.value(Known::ContentType).unwrap_or_default();
+    let asked_type = context.request.value(Known::ContentType).unwrap_or_default();
     Media::Grpc.write(asked_type, &mut content_type);
     let patch = &mut work.effects.to_upstream;
     for name in [&b"accept"[..], b"x-grpc-web"] {
-        patch.remove(&scene.request.head.fields, scene.request.bytes, name);
+        patch.remove(&context.request.head.fields, context.request.bytes, name);
     }
-    patch.set(&scene.request.head.fields, scene.request.bytes, b"content-type", &content_type);
-    let decoder = web::Decoder::new(coding, TrailersFrame::Refused, way.plan.request_bytes_max);
+    patch.set(&context.request.head.fields, context.request.bytes, b"content-type", &content_type);
+    let decoder = web::Decoder::new(coding, TrailersFrame::Refused, call.plan.request_bytes_max);
     let mut source = FromCaller::new(&mut **source, from_caller::Words::Web(decoder), &wrong);
-    let answer = WebAnswer::new(media, coding, asked_type, way.plan.response_bytes_max);
+    let answer = WebAnswer::new(media, coding, asked_type, call.plan.response_bytes_max);
     let to = to_caller::Words::Web(Box::new(answer));
-    let mut client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
-    let asked = Asked::of(scene.request, BodyLength::Chunked)?;
-    let scene = Scene { request: asked.request(), ..*scene };
-    let mut adapted = Exchange { scene, source: &mut source, client: &mut client, work };
-    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    let mut client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
+    let asked = Asked::of(context.request, BodyLength::Chunked)?;
+    let context = Context { request: asked.request(), ..*context };
+    let mut adapted = Exchange { context, source: &mut source, client: &mut client, work };
+    let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
     work.said = wrong.end().or(work.said);
     let Err(fault) = outcome else {
         work.record.grpc = client.supplied().map(|end| end.code).or(work.record.grpc);
@@ -120,7 +120,7 @@ async fn from_web<N: Net, S: Source, K: Client>(
         return Err(fault);
     }
     let end = work.said.unwrap_or(End::of_fault(fault.kind));
-    let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     if client.fail(&end, until).await.is_err() {
         return Err(fault);
     }
@@ -131,10 +131,10 @@ async fn from_web<N: Net, S: Source, K: Client>(
 /// JSON becomes gRPC, and the answer JSON.
 async fn from_json<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: Way<'_>,
+    call: Call<'_>,
     transcoder: &Rc<Transcoder>,
 ) -> Result<(), Fault> {
-    let request = exchange.scene.request;
+    let request = exchange.context.request;
     let target = std::mem::take(&mut exchange.work.target);
     let (path, query) = match memchr::memchr(b'?', &target) {
         Some(at) => (&target[..at], &target[at + 1..]),
@@ -142,8 +142,8 @@ async fn from_json<N: Net, S: Source, K: Client>(
     };
     let route = match transcoder.find(request.method_text(), path) {
         Lookup::Found(route) => route,
-        Lookup::OtherMethod => return reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await,
-        Lookup::None => return reply::end_json(exchange, 404, Code::NotFound, NO_METHOD).await,
+        Lookup::OtherMethod => return call_reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await,
+        Lookup::None => return call_reply::end_json(exchange, 404, Code::NotFound, NO_METHOD).await,
     };
     let content_type = request.value(Known::ContentType).unwrap_or_default();
     let incoming = Incoming { path, query, content_type };
@@ -153,7 +153,7 @@ async fn from_json<N: Net, S: Source, K: Client>(
             from_caller::Words::Json(Box::new(JsonStream { requests, transcoder: transcoder.clone() }))
         }
         Flow::One => {
-            let max = way.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
+            let max = call.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
             let (body, _) = whole::read(exchange, max as usize, max).await?;
             let mut message = std::mem::take(&mut exchange.work.replay);
             message.clear();
@@ -172,7 +172,7 @@ async fn from_json<N: Net, S: Source, K: Client>(
     let form = StreamForm::accepted(accept, transcoder.stream_form());
     let answer = JsonAnswer::new(transcoder, &route, form, request.head.method);
     exchange.work.target.extend_from_slice(transcoder.call(&route).path.as_bytes());
-    call_for_json(exchange, way, words, answer).await
+    call_for_json(exchange, call, words, answer).await
 }
 
 /// Fields of a request in JSON that the server would misunderstand.
@@ -188,13 +188,13 @@ const NOT_FOR_CALLS: [&[u8]; 7] = [
 
 async fn call_for_json<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: Way<'_>,
+    call: Call<'_>,
     words: from_caller::Words,
     answer: JsonAnswer,
 ) -> Result<(), Fault> {
     let wrong = Wrong::default();
-    let Exchange { scene, source, client, work } = exchange;
-    let Request { bytes, head } = scene.request;
+    let Exchange { context, source, client, work } = exchange;
+    let Request { bytes, head } = context.request;
     let patch = &mut work.effects.to_upstream;
     for name in NOT_FOR_CALLS {
         patch.remove(&head.fields, bytes, name);
@@ -202,11 +202,11 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
     patch.set(&head.fields, bytes, b"content-type", Media::Grpc.name().as_bytes());
     let mut source = FromCaller::new(&mut **source, words, &wrong);
     let to = to_caller::Words::Json(Box::new(answer));
-    let mut to_client = ToCaller::new(&mut **client, to, &scene.shard.pool, &wrong);
-    let asked = Asked::of(scene.request, source.told_length())?;
-    let inner = Scene { request: asked.request(), ..*scene };
-    let mut adapted = Exchange { scene: inner, source: &mut source, client: &mut to_client, work };
-    let outcome = attempts::forward(&mut adapted, way.route, way.proxy, way.upstream).await;
+    let mut to_client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
+    let asked = Asked::of(context.request, source.told_length())?;
+    let inner = Context { request: asked.request(), ..*context };
+    let mut adapted = Exchange { context: inner, source: &mut source, client: &mut to_client, work };
+    let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
     if let Err(fault) = outcome {
         let end = work.said.unwrap_or(End::of_fault(fault.kind));
         (work.record.fault, work.record.grpc) = (Some(fault.kind), Some(end.code));
@@ -220,7 +220,7 @@ async fn call_for_json<N: Net, S: Source, K: Client>(
                 None => Err(fault),
             };
         }
-        let until = scene.shard.net.now().after(scene.listener_plan().timeouts.write);
+        let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
         to_client.fail(&end, until).await.map_err(|_| fault)?;
     }
     match to_client.sent_status() {
@@ -238,7 +238,7 @@ async fn refuse<N: Net, S: Source, K: Client>(
     if exchange.work.body_begun && !exchange.source.done() {
         exchange.client.close_after();
     }
-    reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await
+    call_reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await
 }
 
 const NO_METHOD: &str = "no method is called like this";

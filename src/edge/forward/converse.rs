@@ -9,16 +9,16 @@ use std::cell::Cell;
 use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
 use crate::config::plan::HttpVersions;
 use crate::edge::adapt::grpc::call;
-use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
 use crate::edge::flow::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
-use crate::edge::forward::attempts::Way;
+use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::{tunnel, upgrade};
 use crate::edge::shard::scratch::Work;
-use crate::edge::upstream::pool::InFlight;
+use crate::edge::upstream::load::InFlight;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::head::{BodyLength, Method, Version};
@@ -43,44 +43,45 @@ pub enum OriginUse {
 }
 
 /// Sends the request to `remote` and the answer to the client.
-pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
+pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     remote: &R,
-    flight: &mut InFlight<N>,
+    flight: &mut InFlight,
     origin_use: OriginUse,
 ) -> Result<Ended, Fault> {
-    let scene = exchange.scene;
+    let context = exchange.context;
     // What an earlier try took in is not taken in again.
     let received = Cell::new(exchange.work.record.received.get());
-    let recode = recoding(exchange.source.form(), remote.form(scene.request.head.body));
+    let recode = recoding(exchange.source.form(), remote.form(context.request.head.body));
     match (recode, exchange.work.body_begun) {
         (Recoding::Decode, false) => exchange.source.decode(),
         // What was kept of the body for another try is chunked, and this endpoint speaks another version.
         (Recoding::Decode, true) => return Err(Fault::last(FaultKind::UpstreamClosed)),
         (Recoding::None | Recoding::Encode, _) => {}
     }
-    let upload = Upload { scene, way, remote, received: &received, encode: recode == Recoding::Encode };
+    let upload = Upload { context, destination, remote, received: &received, encode: recode == Recoding::Encode };
     let buf = upload.compose(exchange)?;
-    scene.watch.begin(remote.link(), flight.began());
-    let streams = !exchange.source.done() && scene.request.head.body != BodyLength::None;
+    context.watch.begin(remote.link(), flight.began());
+    let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
     let Exchange { source, client, work, .. } = exchange;
     let ended = if streams {
-        at_once(&upload, *source, Answering::new(scene, way, remote, flight, *client, work), buf).await
+        at_once(&upload, *source, Answering::new(context, destination, remote, flight, *client, work), buf).await
     } else {
-        let until = flight.began().after(way.plan.connect).after(way.proxy.idle).min(way.deadline);
-        let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+        let until =
+            flight.began().after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
+        let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
         let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
         if let Err(fault) = written {
-            scene.shard.pool.put(buf);
+            context.shard.thread.pool.put(buf);
             Err(match origin_use {
                 OriginUse::First => fault,
-                OriginUse::Reused => stale(fault),
+                OriginUse::Reused => fault.on_reused(),
             })
         } else {
             buf.reset(0);
-            let mut answering = Answering::new(scene, way, remote, flight, *client, work);
+            let mut answering = Answering::new(context, destination, remote, flight, *client, work);
             answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
         }
@@ -89,29 +90,20 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote<N>>(
     let ended = ended?;
     if let Some(protocol) = ended.upgraded {
         // Few exchanges become tunnels, and no other should be as large as one.
-        Box::pin(tunnel::run(exchange, way, remote, ended.behind, protocol)).await;
+        Box::pin(tunnel::run(exchange, destination, remote, ended.behind, protocol)).await;
         return Ok(Ended { reusable: false, again: false });
     }
     Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
 }
 
-/// A failure on a kept connection before any byte of an answer.
-pub fn stale(fault: Fault) -> Fault {
-    match fault.retry {
-        Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..fault },
-        // It is known for certain.
-        Retry::Yes | Retry::Refused => fault,
-    }
-}
-
 /// Upload and answer side by side.
-async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
+async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
     upload: &Upload<'_, N, R>,
     source: &mut S,
     mut answering: Answering<'_, N, K, R>,
     buf: Buf,
 ) -> Result<Received, Fault> {
-    let shard = upload.scene.shard;
+    let shard = upload.context.shard;
     let remote = upload.remote;
     let mut replay = std::mem::take(&mut answering.work.replay);
     let whole = Cell::new(answering.work.replay_whole);
@@ -125,7 +117,7 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
     let stopper = source.stopper();
     let (sent, answered) = duplex(
         upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole, paused: &paused }, &sent_at),
-        answering.run(shard.pool.take(limits::BUF_CLASSES[1])),
+        answering.run(shard.thread.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
             if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
@@ -164,24 +156,24 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote<N>>(
 
 /// The request's way out.
 struct Upload<'a, N: Net, R> {
-    scene: Scene<'a, N>,
-    way: &'a Way<'a, N>,
+    context: Context<'a, N>,
+    destination: &'a Destination<'a, N>,
     remote: &'a R,
     received: &'a Cell<u64>,
     encode: bool,
 }
 
-impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
+impl<N: Net, R: Remote> Upload<'_, N, R> {
     /// Head and the body bytes that are here already, in one buffer.
     fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
-        let scene = self.scene;
-        let pool = &scene.shard.pool;
-        write_head(exchange, self.way, self.remote)?;
+        let context = self.context;
+        let pool = &context.shard.thread.pool;
+        write_head(exchange, self.destination, self.remote)?;
         let Work { out, replay, body_begun, .. } = &mut *exchange.work;
-        let here: &[u8] = match scene.request.head.body {
+        let here: &[u8] = match context.request.head.body {
             BodyLength::None => &[],
             _ if *body_begun => replay,
-            _ => scene.behind,
+            _ => context.behind,
         };
         let headroom = out.len() + CHUNK_HEADROOM;
         let mut buf = pool.take((headroom + here.len() + CHUNK_HEADROOM).max(limits::BUF_CLASSES[1]));
@@ -192,7 +184,7 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
         buf.reset(headroom);
         let copied = buf.append(here);
         debug_assert!(copied, "room was made above");
-        if !*body_begun && scene.request.head.body != BodyLength::None {
+        if !*body_begun && context.request.head.body != BodyLength::None {
             *body_begun = true;
             let portion = exchange.source.accept(&mut buf, 0)?;
             self.transfer().count(portion)?;
@@ -218,20 +210,20 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
         kept: &mut Kept<'_>,
         sent_at: &Cell<Option<Tick>>,
     ) -> Result<(), Fault> {
-        let net = &self.scene.shard.net;
-        let until = net.now().after(self.way.proxy.idle).min(self.way.deadline);
+        let net = &self.context.shard.thread.net;
+        let until = net.now().after(self.destination.proxy.idle).min(self.destination.deadline);
         let mut writer = self.remote.upload();
         let (written, buf) = writer.write(buf, Ending::More, until).await;
         let outcome = match written {
             Err(fault) => {
-                self.scene.shard.pool.put(buf);
+                self.context.shard.thread.pool.put(buf);
                 Err(fault)
             }
             Ok(()) => {
-                let max = if self.keeps() { self.way.proxy.retry.body_bytes_max } else { 0 };
+                let max = if self.keeps() { self.destination.proxy.retry.body_bytes_max } else { 0 };
                 let mut source = Keeping { source, kept, max };
                 let (outcome, buf) = self.transfer().run(&mut source, &mut writer, buf).await;
-                self.scene.shard.pool.put(buf);
+                self.context.shard.thread.pool.put(buf);
                 outcome
             }
         };
@@ -242,23 +234,23 @@ impl<N: Net, R: Remote<N>> Upload<'_, N, R> {
     /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
     /// refuse any request.
     fn keeps(&self) -> bool {
-        let retry = &self.way.proxy.retry;
-        let method = self.scene.request.head.method;
+        let retry = &self.destination.proxy.retry;
+        let method = self.context.request.head.method;
         let by_code = !retry.grpc_statuses.is_empty() && method == Method::Post;
         let repeats = method.idempotent() || retry.non_idempotent || by_code;
-        (retry.tries > 1 && repeats) || self.way.plan.http != HttpVersions::Http1
+        (retry.tries > 1 && repeats) || self.destination.plan.http != HttpVersions::Http1
     }
 
     fn transfer(&self) -> Transfer<'_, N> {
         Transfer {
-            net: &self.scene.shard.net,
-            pool: &self.scene.shard.pool,
+            net: &self.context.shard.thread.net,
+            pool: &self.context.shard.thread.pool,
             encode: self.encode,
-            source_idle: self.way.client_idle,
-            sink_idle: self.way.idle,
-            deadline: self.way.deadline,
+            source_idle: self.destination.client_idle,
+            sink_idle: self.destination.idle,
+            deadline: self.destination.deadline,
             content: self.received,
-            content_max: self.way.body_bytes_max,
+            content_max: self.destination.body_bytes_max,
         }
     }
 }
@@ -337,44 +329,53 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
 }
 
 /// Serialises the request's head for this endpoint into `work.out`.
-fn write_head<N: Net, S, K, R: Remote<N>>(
+fn write_head<N: Net, S, K, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     remote: &R,
 ) -> Result<(), Fault> {
-    let scene = exchange.scene;
+    let context = exchange.context;
     let mut host = std::mem::take(&mut exchange.work.value);
     host.clear();
     // A request of HTTP/1.0 may name no host, but what we send must name one.
-    let keeps = matches!(way.proxy.host, HostRewrite::Keep) && !scene.request.authority().is_empty();
-    let rewrite = if matches!(way.proxy.host, HostRewrite::Keep) { &HostRewrite::Upstream } else { &way.proxy.host };
+    let keeps = matches!(destination.proxy.host, HostRewrite::Keep) && !context.request.authority().is_empty();
+    let rewrite = if matches!(destination.proxy.host, HostRewrite::Keep) {
+        &HostRewrite::Upstream
+    } else {
+        &destination.proxy.host
+    };
     let written = match rewrite {
         HostRewrite::Keep => true,
         _ if keeps => true,
         HostRewrite::Upstream | HostRewrite::Template(_) => {
-            let cluster = way.upstream.cluster.borrow();
+            let cluster = destination.upstream.load.cluster.borrow();
             let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
             let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
-            rewrite.write(scene.request.authority(), own, &Vars::new(scene, exchange.work), &mut host)
+            rewrite.write(context.request.authority(), own, &Vars::new(context, exchange.work), &mut host)
         }
     };
     let Work { out, target, effects, caller, .. } = &mut *exchange.work;
     out.clear();
     if caller.is_some() {
-        call::tell_deadline(scene.request, &mut effects.to_upstream, way.deadline, scene.shard.net.now());
+        call::tell_deadline(
+            context.request,
+            &mut effects.to_upstream,
+            destination.deadline,
+            context.shard.thread.net.now(),
+        );
     }
-    let upgrades = upgrade::asked(scene, way, R::VERSION).is_some();
+    let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
     let composed = remote.compose(
         out,
         &OutgoingRequest {
-            request: scene.request,
-            method: scene.request.method_text(),
+            request: context.request,
+            method: context.request.method_text(),
             target,
             host: if keeps { HostHeader::Received } else { HostHeader::Is(&host) },
             patch: &effects.to_upstream,
-            body: scene.request.head.body,
+            body: context.request.head.body,
             after: if upgrades { After::Upgrade } else { After::KeepAlive },
-            via: scene.listener_plan().ids.via.map(str::as_bytes),
+            via: context.listener_plan().ids.via.map(str::as_bytes),
         },
     );
     exchange.work.value = host;

@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod calls;
 pub mod converse;
+pub mod destination;
 pub mod respond;
 pub mod subrequest;
 pub mod tunnel;

@@ -9,15 +9,14 @@ use std::io::ErrorKind;
 use crate::balance::Outcome;
 use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::adapt::grpc::call;
-use crate::edge::exchange::context::Scene;
+use crate::edge::exchange::context::Context;
+use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
 use crate::edge::flow::stream::{Client, Ending, Outgoing, Remote, Source};
-use crate::edge::forward::attempts::Way;
-use crate::edge::forward::converse::stale;
+use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::upgrade;
-use crate::edge::serve::policies;
 use crate::edge::shard::scratch::Work;
-use crate::edge::upstream::pool::InFlight;
+use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::wire::grpc::End;
@@ -54,13 +53,13 @@ pub struct Progress<'a> {
 /// The answer's side of a conversation.
 pub struct Answering<'a, N: Net, K, R> {
     /// What it is about.
-    pub scene: Scene<'a, N>,
+    pub context: Context<'a, N>,
     /// Which way.
-    pub way: &'a Way<'a, N>,
+    pub destination: &'a Destination<'a, N>,
     /// Where it comes from.
     pub remote: &'a R,
     /// The try.
-    pub flight: &'a mut InFlight<N>,
+    pub flight: &'a mut InFlight,
     /// Where it goes.
     pub client: &'a mut K,
     /// The memory.
@@ -73,24 +72,34 @@ pub struct Answering<'a, N: Net, K, R> {
     pub headed: Tick,
 }
 
-impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
+impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     /// An answer on a fresh connection, without an upload beside it.
     pub fn new(
-        scene: Scene<'a, N>,
-        way: &'a Way<'a, N>,
+        context: Context<'a, N>,
+        destination: &'a Destination<'a, N>,
         remote: &'a R,
-        flight: &'a mut InFlight<N>,
+        flight: &'a mut InFlight,
         client: &'a mut K,
         work: &'a mut Work,
     ) -> Answering<'a, N, K, R> {
-        Answering { scene, way, remote, flight, client, work, reused: false, upload: None, headed: Tick::ZERO }
+        Answering {
+            context,
+            destination,
+            remote,
+            flight,
+            client,
+            work,
+            reused: false,
+            upload: None,
+            headed: Tick::ZERO,
+        }
     }
 
     /// Reads the answer with `buf` and passes it on.
     pub async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
         let (buf, outcome) = self.head(buf).await;
         if let Err(fault) = outcome {
-            self.scene.shard.pool.put(buf);
+            self.context.shard.thread.pool.put(buf);
             return Err(fault);
         }
         if self.work.caller.is_some() {
@@ -101,18 +110,18 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         }
         self.note_head();
         let status = self.work.response.status;
-        if status == 101 || self.scene.request.head.upgrade {
-            match upgrade::switched(self.scene, self.way, self.work, buf.filled(), R::VERSION) {
+        if status == 101 || self.context.request.head.upgrade {
+            match upgrade::switched(self.context, self.destination, self.work, buf.filled(), R::VERSION) {
                 Ok(Some(protocol)) => return self.upgrade(buf, protocol).await,
                 Ok(None) => {}
                 Err(fault) => {
-                    self.scene.shard.pool.put(buf);
+                    self.context.shard.thread.pool.put(buf);
                     return Err(fault);
                 }
             }
         }
         if self.asks_again(status) {
-            self.scene.shard.pool.put(buf);
+            self.context.shard.thread.pool.put(buf);
             return Ok(Received { reusable: false, again: true, upgraded: None, behind: Buf::empty() });
         }
         self.pass_on(buf).await
@@ -122,7 +131,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
         buf.reset(limits::HEADROOM);
         // On a kept connection no time has passed since the try began.
-        let began = if self.reused { self.flight.began() } else { self.scene.shard.net.now() };
+        let began = if self.reused { self.flight.began() } else { self.context.shard.thread.net.now() };
         let mut interim = 0;
         loop {
             let (returned, outcome) = self.one_head(buf, began).await;
@@ -138,7 +147,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
             if interim > INTERIM_MAX {
                 return (buf, Err(Fault::last(FaultKind::UpstreamProtocol)));
             }
-            if self.client.takes_interim() && (status != 100 || self.scene.request.head.expects_continue) {
+            if self.client.takes_interim() && (status != 100 || self.context.request.head.expects_continue) {
                 let passed = self.interim(&buf).await;
                 if passed.is_err() {
                     return (buf, passed);
@@ -150,7 +159,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
 
     async fn one_head(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<(), Fault>) {
         let caps = response_caps();
-        let method = self.scene.request.head.method;
+        let method = self.context.request.head.method;
         loop {
             if !buf.is_empty() {
                 match self.remote.parse(&buf, &caps, method, &mut self.work.response) {
@@ -160,7 +169,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
                 }
             }
             if buf.spare() == 0 {
-                let larger = self.scene.shard.pool.take(buf.capacity() + 1);
+                let larger = self.context.shard.thread.pool.take(buf.capacity() + 1);
                 if larger.capacity() <= buf.capacity() || buf.len() > caps.head_bytes {
                     return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
                 }
@@ -168,7 +177,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
                 buf.reset(limits::HEADROOM);
                 let copied = buf.append(small.filled());
                 debug_assert!(copied, "a larger class holds what a smaller one held");
-                self.scene.shard.pool.put(small);
+                self.context.shard.thread.pool.put(small);
             }
             let nothing_yet = buf.is_empty();
             let (returned, outcome) = self.read(buf, began).await;
@@ -180,7 +189,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
                 Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);
-                    return (buf, Err(if self.reused && nothing_yet { stale(closed) } else { closed }));
+                    return (buf, Err(if self.reused && nothing_yet { closed.on_reused() } else { closed }));
                 }
                 Ok(_) => {}
             }
@@ -189,17 +198,17 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
 
     /// Reads once, under the deadline for a first byte. While an upload runs, that deadline does not.
     async fn read(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<usize, ErrorKind>) {
-        let net = &self.scene.shard.net;
-        let proxy = self.way.proxy;
+        let net = &self.context.shard.thread.net;
+        let proxy = self.destination.proxy;
         let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
         let Some(Progress { sent_at, .. }) = self.upload else {
-            let until = began.after(allowed).min(self.way.deadline);
+            let until = began.after(allowed).min(self.destination.deadline);
             let (read, buf) = self.remote.read(buf, until).await;
             return (buf, read.map_err(|error| error.kind()));
         };
         loop {
             let from = sent_at.get().unwrap_or_else(|| net.now());
-            let until = from.after(allowed).min(self.way.deadline);
+            let until = from.after(allowed).min(self.destination.deadline);
             let (read, returned) = self.remote.read_idle(buf, until).await;
             buf = returned;
             match read {
@@ -209,7 +218,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
                     let now = net.now();
                     let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
                     // A reading side that ran out of time before says so at once, and would again.
-                    if waited || now < until || now >= self.way.deadline {
+                    if waited || now < until || now >= self.destination.deadline {
                         return (buf, Err(error.kind()));
                     }
                 }
@@ -218,17 +227,17 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     }
 
     fn too_late(&self) -> Fault {
-        let total = self.scene.shard.net.now() >= self.way.deadline;
+        let total = self.context.shard.thread.net.now() >= self.destination.deadline;
         Fault::last(if total { FaultKind::TotalTimeout } else { FaultKind::FirstByteTimeout })
     }
 
     fn note_head(&mut self) {
-        let now = self.scene.shard.net.now();
+        let now = self.context.shard.thread.net.now();
         self.headed = now;
         let first_byte = now.micros_since(self.flight.began());
         self.work.record.first_byte_us = Some(first_byte);
-        let counters = &self.scene.bound.counters;
-        counters.add_upstream(self.way.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
+        let counters = &self.context.bound.counters;
+        counters.add_upstream(self.destination.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
         let response = &self.work.response;
         match self.work.record.grpc {
             Some(code) => self.flight.judge(call::outcome(code), now),
@@ -239,11 +248,11 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     }
 
     fn asks_again(&self, status: u16) -> bool {
-        if !self.way.more_tries || !self.repeatable() {
+        if !self.destination.more_tries || !self.repeatable() {
             return false;
         }
-        let retry = &self.way.proxy.retry;
-        let method = self.scene.request.head.method;
+        let retry = &self.destination.proxy.retry;
+        let method = self.context.request.head.method;
         let by_status = retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent);
         by_status || self.work.record.grpc.is_some_and(|code| retry.grpc_statuses.has(code))
     }
@@ -251,13 +260,13 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     /// Can the request's body be sent once more?
     fn repeatable(&self) -> bool {
         match self.upload {
-            None => self.scene.request.head.body == BodyLength::None || self.work.replay_whole,
+            None => self.context.request.head.body == BodyLength::None || self.work.replay_whole,
             Some(Progress { sent_at, whole }) => sent_at.get().is_some() && whole.get(),
         }
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
-        self.headed = self.scene.shard.net.now();
+        self.headed = self.context.shard.thread.net.now();
         let head = &self.work.response;
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
@@ -267,14 +276,14 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
     }
 
     fn client_until(&self) -> Tick {
-        let wait = self.scene.listener_plan().timeouts.write;
-        self.headed.after(wait).min(self.way.deadline.after_ms(GRACE_MS))
+        let wait = self.context.listener_plan().timeouts.write;
+        self.headed.after(wait).min(self.destination.deadline.after_ms(GRACE_MS))
     }
 
     async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
         debug_assert!(self.upload.is_none(), "an offer with a body is none");
         if R::VERSION == Version::H2 {
-            buf = upgrade::bridge(self.scene, self.work, buf)?;
+            buf = upgrade::bridge(self.context, self.work, buf)?;
         }
         self.adapt(&buf);
         self.compose_switch(&buf);
@@ -285,15 +294,15 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let behind = Buf::copied(buf.filled());
         buf.reset(limits::HEADROOM);
         let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
-        self.scene.shard.pool.put(buf);
+        self.context.shard.thread.pool.put(buf);
         sent?;
         Ok(Received { reusable: false, again: false, upgraded: Some(protocol), behind })
     }
 
     /// Policies and rules change the head.
     fn adapt(&mut self, buf: &Buf) {
-        policies::adapt(self.scene, self.work, buf.filled());
-        policies::stick(self.scene, self.way, self.work);
+        policies::adapt(self.context, self.work, buf.filled());
+        destination::stick(self.context, self.destination, self.work);
     }
 
     fn compose(&mut self, buf: &Buf, length: BodyLength) {
@@ -326,7 +335,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let portion = match reader.accept(&mut buf, self.work.response.len) {
             Ok(portion) => portion,
             Err(fault) => {
-                self.scene.shard.pool.put(buf);
+                self.context.shard.thread.pool.put(buf);
                 return Err(fault);
             }
         };
@@ -337,7 +346,7 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let ending = if portion.done { Ending::Last(reader.trailers()) } else { Ending::More };
         let encodes = recode == Recoding::Encode && !bodiless;
         if encodes && (portion.done || !buf.is_empty()) {
-            encode(&mut buf, ending, &self.scene.shard.pool);
+            encode(&mut buf, ending, &self.context.shard.thread.pool);
         }
         let sent = Cell::new(portion.content);
         self.commit_mark();
@@ -345,12 +354,12 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
         let (committed, buf) = self.client.commit(buf, ending, until).await;
         let outcome = match committed {
             Ok(()) if portion.done || bodiless => {
-                self.scene.shard.pool.put(buf);
+                self.context.shard.thread.pool.put(buf);
                 Ok(())
             }
             Ok(()) => self.rest(&mut reader, buf, recode, &sent).await,
             Err(fault) => {
-                self.scene.shard.pool.put(buf);
+                self.context.shard.thread.pool.put(buf);
                 Err(fault)
             }
         };
@@ -366,17 +375,17 @@ impl<'a, N: Net, K: Client, R: Remote<N>> Answering<'a, N, K, R> {
 
     async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {
         let transfer = Transfer {
-            net: &self.scene.shard.net,
-            pool: &self.scene.shard.pool,
+            net: &self.context.shard.thread.net,
+            pool: &self.context.shard.thread.pool,
             encode: recode == Recoding::Encode,
-            source_idle: self.way.idle,
-            sink_idle: self.scene.listener_plan().timeouts.write,
-            deadline: self.way.deadline,
+            source_idle: self.destination.idle,
+            sink_idle: self.context.listener_plan().timeouts.write,
+            deadline: self.destination.deadline,
             content: sent,
             content_max: u64::MAX,
         };
         let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
-        self.scene.shard.pool.put(buf);
+        self.context.shard.thread.pool.put(buf);
         outcome
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::balance::{Outcome, Tried};
 use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::config::plan::{PolicyId, UpstreamId};
-use crate::edge::exchange::context::Scene;
+use crate::edge::exchange::context::Context;
+use crate::edge::exchange::policies;
 use crate::edge::flow::stream::{Ending, Remote, Sink, Source};
-use crate::edge::serve::policies;
 use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
-use crate::edge::upstream::pool::Trust;
+use crate::edge::upstream::h1::Trust;
 use crate::net::Net;
 use crate::policy::{self, Decision, Reply};
 use crate::wire::h1::{Caps, Parsed};
@@ -24,66 +24,73 @@ const BODY_MAX: u64 = 64 * 1024;
 
 /// Sends what the policy left in `effects.subrequest` and gives it the answer.
 pub async fn ask<'p, N: Net>(
-    scene: Scene<'p, N>,
+    context: Context<'p, N>,
     work: &mut Work,
     id: PolicyId,
     upstream: policy::UpstreamId,
     timeout: Duration,
 ) -> Decision<'p> {
-    let until = scene.shard.net.now().after(timeout);
+    let until = context.shard.thread.net.now().after(timeout);
     let mut head = ResponseHead::default();
-    match send(scene, work, UpstreamId(upstream.0), &mut head, until).await {
+    match send(context, work, UpstreamId(upstream.0), &mut head, until).await {
         Ok(bytes) => {
             let reply = Reply::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
-            let decision = policies::resume(scene, work, id, reply);
-            scene.shard.pool.put(bytes);
+            let decision = policies::resume(context, work, id, reply);
+            context.shard.thread.pool.put(bytes);
             decision
         }
-        Err(fault) => policies::resume(scene, work, id, Reply::Failed(fault.kind)),
+        Err(fault) => policies::resume(context, work, id, Reply::Failed(fault.kind)),
     }
 }
 
 /// One exchange with the upstream; a kept connection that turns out closed is replaced once. Returns the bytes of the
 /// head.
 async fn send<N: Net>(
-    scene: Scene<'_, N>,
+    context: Context<'_, N>,
     work: &mut Work,
     id: UpstreamId,
     head: &mut ResponseHead,
     until: Tick,
 ) -> Result<Buf, Fault> {
-    let plan = scene.bound.plan.upstream(id);
-    let upstream = scene.bound.upstream(id);
-    let shard = scene.shard;
+    let plan = context.bound.plan.upstream(id);
+    let upstream = context.bound.upstream(id);
+    let shard = context.shard;
     loop {
-        let now = shard.net.now();
+        let now = shard.thread.net.now();
         let picked = {
-            let mut cluster = upstream.cluster.borrow_mut();
-            cluster.pick(None, None, &Tried::NONE, now, &mut shard.rng.borrow_mut()).map_err(Fault::last)?
+            let mut cluster = upstream.load.cluster.borrow_mut();
+            cluster.pick(None, None, &Tried::NONE, now, &mut shard.thread.rng.borrow_mut()).map_err(Fault::last)?
         };
-        let mut flight = upstream.begin(picked, now);
-        let wanted = Wanted { shard, upstream, plan, index: picked, trust: Trust::NONE, purpose: Purpose::Exchange };
+        let mut flight = upstream.load.begin(picked, now);
+        let wanted = Wanted {
+            thread: &shard.thread,
+            upstream,
+            plan,
+            index: picked,
+            trust: Trust::NONE,
+            purpose: Purpose::Exchange,
+        };
         let kept = wanted.kept(now);
         let reused = kept.is_some();
         let carrier = match kept {
             Some(carrier) => carrier,
             None => {
-                let opened = wanted.open(scene.peer.speaker(), until).await;
-                opened.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.net.now()))?
+                let opened = wanted.open(context.peer.speaker(), until).await;
+                opened.inspect_err(|_| flight.judge(Outcome::ConnectFailed, shard.thread.net.now()))?
             }
         };
-        let name = upstream.endpoint_name(picked);
+        let name = upstream.load.endpoint_name(picked);
         let exchanged = match carrier {
             Carrier::Connection(origin) => {
-                let exchanged = exchange(scene, work, &origin, name.as_bytes(), head, until).await;
+                let exchanged = exchange(context, work, &origin, name.as_bytes(), head, until).await;
                 if let Ok((_, Fate::Keep)) = &exchanged {
-                    upstream.keep(origin, plan, shard.net.now());
+                    upstream.keep(origin, plan, shard.thread.net.now());
                 }
                 exchanged
             }
-            Carrier::Stream(stream) => exchange(scene, work, &stream, name.as_bytes(), head, until).await,
+            Carrier::Stream(stream) => exchange(context, work, &stream, name.as_bytes(), head, until).await,
         };
-        let now = shard.net.now();
+        let now = shard.thread.net.now();
         match exchanged {
             Ok((bytes, _)) => {
                 flight.judge(Outcome::of_status(head.status), now);
@@ -109,16 +116,16 @@ enum Fate {
 }
 
 /// Head out, head and body back. Returns the bytes of the head.
-async fn exchange<N: Net, R: Remote<N>>(
-    scene: Scene<'_, N>,
+async fn exchange<N: Net, R: Remote>(
+    context: Context<'_, N>,
     work: &mut Work,
     remote: &R,
     host: &[u8],
     head: &mut ResponseHead,
     until: Tick,
 ) -> Result<(Buf, Fate), Fault> {
-    let pool = &scene.shard.pool;
-    compose(scene, work, remote, host)?;
+    let pool = &context.shard.thread.pool;
+    compose(context, work, remote, host)?;
     let mut buf = pool.take(work.out.len().max(limits::BUF_CLASSES[1]));
     if !buf.append(&work.out) {
         // A subrequest repeats the client's fields, which may be more than a buffer: then it takes one of its own.
@@ -144,7 +151,7 @@ async fn exchange<N: Net, R: Remote<N>>(
             && let Parsed::Complete = remote.parse(&buf, &caps, Method::Get, head).map_err(Fault::last)?
         {
             if head.status >= 200 {
-                let fate = drop_body(scene, remote, head, &buf, until).await;
+                let fate = drop_body(context, remote, head, &buf, until).await;
                 return Ok((buf, fate));
             }
             buf.consume(head.len);
@@ -152,7 +159,7 @@ async fn exchange<N: Net, R: Remote<N>>(
     }
 }
 
-fn compose<N: Net>(scene: Scene<'_, N>, work: &mut Work, remote: &impl Remote<N>, host: &[u8]) -> Result<(), Fault> {
+fn compose<N: Net>(context: Context<'_, N>, work: &mut Work, remote: &impl Remote, host: &[u8]) -> Result<(), Fault> {
     let Work { effects, out, .. } = work;
     out.clear();
     let request = RequestHead { method: Method::Get, keep_alive: true, ..RequestHead::default() };
@@ -166,24 +173,24 @@ fn compose<N: Net>(scene: Scene<'_, N>, work: &mut Work, remote: &impl Remote<N>
             patch: &effects.subrequest.fields,
             body: BodyLength::None,
             after: After::KeepAlive,
-            via: scene.listener_plan().ids.via.map(str::as_bytes),
+            via: context.listener_plan().ids.via.map(str::as_bytes),
         },
     )
 }
 
 /// Reads the body to its end, so that the connection can be kept, where that is worth it.
 async fn drop_body<N: Net>(
-    scene: Scene<'_, N>,
-    remote: &impl Remote<N>,
+    context: Context<'_, N>,
+    remote: &impl Remote,
     head: &ResponseHead,
     bytes: &Buf,
     until: Tick,
 ) -> Fate {
     let mut reader = remote.body(head.body);
-    let mut rest = scene.shard.pool.take(bytes.len());
+    let mut rest = context.shard.thread.pool.take(bytes.len());
     let copied = rest.append(&bytes.filled()[head.len..]);
     if !copied {
-        scene.shard.pool.put(rest);
+        context.shard.thread.pool.put(rest);
         return Fate::Close;
     }
     let mut seen = 0;
@@ -202,6 +209,6 @@ async fn drop_body<N: Net>(
         rest = returned;
         portion = read;
     }
-    scene.shard.pool.put(rest);
+    context.shard.thread.pool.put(rest);
     if head.keep_alive && remote.stands(&reader) { Fate::Keep } else { Fate::Close }
 }

@@ -6,11 +6,12 @@
 use std::cell::Cell;
 use std::io::ErrorKind;
 
-use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
+use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::flow::duplex::duplex;
+use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{Client, Ending, Remote, Sink, Source, Stop};
-use crate::edge::forward::attempts::Way;
+use crate::edge::forward::destination::Destination;
 use crate::edge::forward::websocket::Talk;
 use crate::link::Counter;
 use crate::net::Net;
@@ -19,24 +20,24 @@ use crate::wire::upgrade::Protocol;
 use crate::wire::ws::frame::Sender;
 
 /// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
-pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
+pub async fn run<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
-    way: &Way<'_, N>,
+    destination: &Destination<'_, N>,
     remote: &R,
     behind: Buf,
     protocol: Protocol,
 ) {
-    let Exchange { scene, source, client, work } = exchange;
-    let shard = scene.shard;
+    let Exchange { context, source, client, work } = exchange;
+    let shard = context.shard;
     // In a tunnel an end from the client is half an end, and the other half goes on.
-    scene.watch.end();
+    context.watch.end();
     shard.tunnels.set(shard.tunnels.get() + 1);
     let mut up = remote.upload();
     let mut down = remote.body(BodyLength::UntilClose);
     let (received, sent) = (Cell::new(0), Cell::new(0));
     let failed = Cell::new(false);
     let (near, far) = (source.stopper(), down.stopper());
-    let first_up = Buf::copied(scene.behind);
+    let first_up = Buf::copied(context.behind);
     let break_off = |outcome: &Result<(), Fault>| {
         if outcome.is_err() {
             failed.set(true);
@@ -46,7 +47,7 @@ pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
     };
     let (up_end, down_end) = match protocol {
         Protocol::WebSocket => {
-            let talk = Talk::new(*scene, way, (&near, &far), &failed);
+            let talk = Talk::new(*context, destination, (&near, &far), &failed);
             let ends = duplex(
                 talk.carry(Sender::Client, *source, &mut up, first_up, &received),
                 talk.carry(Sender::Server, &mut down, *client, behind, &sent),
@@ -56,12 +57,12 @@ pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
             .await;
             if let Some(reason) = talk.reason() {
                 work.record.refused = Some(reason);
-                scene.bound.counters.add(Counter::WebSocketsEnded, 1);
+                context.bound.counters.add(Counter::WebSocketsEnded, 1);
             }
             ends
         }
         Protocol::Other => {
-            let pipe = Pipe::new(&shard.net, &shard.pool, way, &failed);
+            let pipe = Pipe::new(&shard.thread.net, &shard.thread.pool, destination, &failed);
             duplex(
                 pipe.carry(*source, &mut up, first_up, &received),
                 pipe.carry(&mut down, *client, behind, &sent),
@@ -85,17 +86,17 @@ pub async fn run<N: Net, S: Source, K: Client, R: Remote<N>>(
 struct Pipe<'a, N: Net> {
     net: &'a N,
     pool: &'a BufPool,
-    way: &'a Way<'a, N>,
+    destination: &'a Destination<'a, N>,
     last: Cell<Tick>,
     over: Tick,
     failed: &'a Cell<bool>,
 }
 
 impl<'a, N: Net> Pipe<'a, N> {
-    fn new(net: &'a N, pool: &'a BufPool, way: &'a Way<'a, N>, failed: &'a Cell<bool>) -> Pipe<'a, N> {
+    fn new(net: &'a N, pool: &'a BufPool, destination: &'a Destination<'a, N>, failed: &'a Cell<bool>) -> Pipe<'a, N> {
         let now = net.now();
-        let over = way.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime));
-        Pipe { net, pool, way, last: Cell::new(now), over, failed }
+        let over = destination.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime));
+        Pipe { net, pool, destination, last: Cell::new(now), over, failed }
     }
 
     /// One direction, to its end; then the other end is told that no more comes.
@@ -149,22 +150,6 @@ impl<'a, N: Net> Pipe<'a, N> {
 
     /// Silence in both directions counts, not in one.
     fn until(&self) -> Tick {
-        self.last.get().after(self.way.proxy.tunnel_idle).min(self.over)
+        self.last.get().after(self.destination.proxy.tunnel_idle).min(self.over)
     }
-}
-
-/// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent
-/// tunnel then costs two of the smallest.
-// tidy(bool): it is what was just seen of the buffer.
-pub fn fitting(pool: &BufPool, used: Buf, full: bool) -> Buf {
-    let size = match used.capacity() {
-        capacity if full => limits::BUF_CLASSES[..3].iter().copied().find(|size| *size > capacity).unwrap_or(capacity),
-        capacity if capacity > limits::BUF_CLASSES[0] => limits::BUF_CLASSES[0],
-        capacity => capacity,
-    };
-    if size == used.capacity() {
-        return used;
-    }
-    pool.put(used);
-    pool.take(size)
 }

@@ -11,10 +11,10 @@
 
 use crate::base::{Buf, Fault, FaultKind, Span, limits};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
-use crate::edge::exchange::context::{Exchange, Scene};
+use crate::edge::exchange::context::{Context, Exchange, Filtered};
+use crate::edge::exchange::reply;
 use crate::edge::flow::stream::{Client, Source};
-use crate::edge::forward::attempts::Way;
-use crate::edge::serve::policies::{self, Gate};
+use crate::edge::forward::destination::Destination;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
 use crate::policy::{Answer, Body, Problem};
@@ -27,12 +27,12 @@ use crate::wire::ws::handshake;
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
 
 /// What the client offers and the route lets pass.
-pub fn offered<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Option<Protocol> {
-    let head = scene.request.head;
+pub fn offered<N: Net>(context: Context<'_, N>, proxy: &ProxyPlan) -> Option<Protocol> {
+    let head = context.request.head;
     if !head.upgrade || !proxy.upgrade {
         return None;
     }
-    upgrade::protocol(scene.request.bytes, head)
+    upgrade::protocol(context.request.bytes, head)
 }
 
 /// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an
@@ -40,38 +40,38 @@ pub fn offered<N: Net>(scene: Scene<'_, N>, proxy: &ProxyPlan) -> Option<Protoco
 pub async fn admit<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
-) -> Result<Gate, Fault> {
-    let scene = exchange.scene;
-    let extended = is_extended(scene);
+) -> Result<Filtered, Fault> {
+    let context = exchange.context;
+    let extended = is_extended(context);
     let proxy = match &route.action {
         Action::Proxy(proxy) if proxy.upgrade => proxy,
         Action::Answer(answer) if extended && (200..300).contains(&answer.status) => {
             return Err(Fault::last(FaultKind::NotImplemented));
         }
         Action::Proxy(_) | Action::Echo if extended => return Err(Fault::last(FaultKind::NotImplemented)),
-        Action::Proxy(_) | Action::Echo | Action::Answer(_) | Action::Redirect(_) => return Ok(Gate::Open),
+        Action::Proxy(_) | Action::Echo | Action::Answer(_) | Action::Redirect(_) => return Ok(Filtered::Continue),
     };
     let origins = &proxy.websocket.origins;
     let listed = |origin: &[u8]| origins.iter().any(|rule| rule.fits(origin));
     if origins.is_empty()
-        || offered(scene, proxy) != Some(Protocol::WebSocket)
-        || scene.request.named(b"origin").is_none_or(listed)
+        || offered(context, proxy) != Some(Protocol::WebSocket)
+        || context.request.named(b"origin").is_none_or(listed)
     {
-        return Ok(Gate::Open);
+        return Ok(Filtered::Continue);
     }
     let detail = "Pages of this origin may not open a WebSocket here.";
     let problem = Problem { kind: "", title: "Forbidden", detail, violated_policy: "" };
     let answer = Answer { status: 403, reason: "websocket_origin_denied", body: Body::Problem(problem) };
-    policies::refuse(exchange, answer).await
+    reply::refuse(exchange, answer).await
 }
 
 /// Adds what an endpoint of HTTP/1.1 needs and a client of HTTP/2 does not send: a key, and the version.
-pub fn prepare<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
-    let request = scene.request;
-    if !is_extended(scene) || upgrade::protocol(request.bytes, request.head) != Some(Protocol::WebSocket) {
+pub fn prepare<N: Net>(context: Context<'_, N>, work: &mut Work) {
+    let request = context.request;
+    if !is_extended(context) || upgrade::protocol(request.bytes, request.head) != Some(Protocol::WebSocket) {
         return;
     }
-    let net = &scene.shard.net;
+    let net = &context.shard.thread.net;
     let key = handshake::key([net.random(), net.random()]);
     let (fields, patch) = (&request.head.fields, &mut work.effects.to_upstream);
     patch.set(fields, request.bytes, b"Sec-WebSocket-Key", &key);
@@ -81,10 +81,10 @@ pub fn prepare<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
 }
 
 /// What an endpoint that speaks `version` is asked for: over HTTP/2 only WebSocket has a form.
-pub fn asked<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, version: Version) -> Option<Protocol> {
-    let protocol = way.upgrade?;
+pub fn asked<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, version: Version) -> Option<Protocol> {
+    let protocol = destination.upgrade?;
     match (version, protocol) {
-        (Version::H2, Protocol::Other) if !is_extended(scene) => None,
+        (Version::H2, Protocol::Other) if !is_extended(context) => None,
         (Version::H10 | Version::H11 | Version::H2, protocol) => Some(protocol),
     }
 }
@@ -94,24 +94,24 @@ pub fn asked<N: Net>(scene: Scene<'_, N>, way: &Way<'_, N>, version: Version) ->
 /// # Errors
 /// It switches to something else, or its proof is wrong, or the client would take it for a switch that it is not.
 pub fn switched<N: Net>(
-    scene: Scene<'_, N>,
-    way: &Way<'_, N>,
+    context: Context<'_, N>,
+    destination: &Destination<'_, N>,
     work: &Work,
     bytes: &[u8],
     version: Version,
 ) -> Result<Option<Protocol>, Fault> {
-    let asked = asked(scene, way, version);
+    let asked = asked(context, destination, version);
     let response = Response { bytes, head: &work.response };
     let wrong = Err(Fault::last(FaultKind::UpstreamProtocol));
     match (version, work.response.status) {
         (Version::H2, 200) if asked.is_some() => Ok(asked),
         (Version::H10 | Version::H11, 101) => {
-            let chosen = asked.and_then(|_| upgrade::accepted(scene.request, response));
-            let proven = !is_extended(scene) || chosen != Some(Protocol::WebSocket) || is_proven(work, response);
+            let chosen = asked.and_then(|_| upgrade::accepted(context.request, response));
+            let proven = !is_extended(context) || chosen != Some(Protocol::WebSocket) || is_proven(work, response);
             if chosen.is_some() && proven { Ok(chosen) } else { wrong }
         }
         (Version::H2, 101) => wrong,
-        (Version::H10 | Version::H11 | Version::H2, 200..300) if is_extended(scene) => wrong,
+        (Version::H10 | Version::H11 | Version::H2, 200..300) if is_extended(context) => wrong,
         (Version::H10 | Version::H11 | Version::H2, _) => Ok(None),
     }
 }
@@ -126,10 +126,10 @@ fn is_proven(work: &Work, response: Response<'_>) -> bool {
 
 /// Makes the 101 that a client of HTTP/1.1 waits for of the 200 of an endpoint of HTTP/2; `buf` holds its head and
 /// nothing else.
-pub fn bridge<N: Net>(scene: Scene<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
+pub fn bridge<N: Net>(context: Context<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
     work.response.status = 101;
-    let request = scene.request;
-    if is_extended(scene) {
+    let request = context.request;
+    if is_extended(context) {
         return Ok(buf);
     }
     if let Some(key) = request.value(Known::SecWebsocketKey) {
@@ -139,12 +139,12 @@ pub fn bridge<N: Net>(scene: Scene<'_, N>, work: &mut Work, mut buf: Buf) -> Res
     const LINE: &[u8] = b"upgradewebsocket";
     const NAME_LEN: usize = b"upgrade".len();
     if buf.spare() < LINE.len() {
-        let mut larger = scene.shard.pool.take(buf.len() + LINE.len() + limits::HEADROOM);
+        let mut larger = context.shard.thread.pool.take(buf.len() + LINE.len() + limits::HEADROOM);
         larger.reset(limits::HEADROOM);
         if !larger.append(buf.filled()) {
             return Err(Fault::last(FaultKind::UpstreamHeadTooLarge));
         }
-        scene.shard.pool.put(std::mem::replace(&mut buf, larger));
+        context.shard.thread.pool.put(std::mem::replace(&mut buf, larger));
     }
     let start = buf.len();
     if start + LINE.len() > usize::from(u16::MAX) || !buf.append(LINE) {
@@ -157,6 +157,6 @@ pub fn bridge<N: Net>(scene: Scene<'_, N>, work: &mut Work, mut buf: Buf) -> Res
     Ok(buf)
 }
 
-fn is_extended<N: Net>(scene: Scene<'_, N>) -> bool {
-    !scene.request.head.protocol.is_empty()
+fn is_extended<N: Net>(context: Context<'_, N>) -> bool {
+    !context.request.head.protocol.is_empty()
 }

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::config::plan::WebSocketPlan;
-use crate::edge::exchange::context::Scene;
+use crate::edge::exchange::context::Context;
+use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{Ending, Sink, Source, Stop};
-use crate::edge::forward::attempts::Way;
-use crate::edge::forward::tunnel::fitting;
+use crate::edge::forward::destination::Destination;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::gcra::Meter;
@@ -133,19 +133,19 @@ const fn other(sender: Sender) -> Sender {
 impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     /// A WebSocket that was just opened. `stops` nudge those who read from the client and from the endpoint.
     pub fn new(
-        scene: Scene<'a, N>,
-        way: &'a Way<'a, N>,
+        context: Context<'a, N>,
+        destination: &'a Destination<'a, N>,
         stops: (&'a A, &'a B),
         failed: &'a Cell<bool>,
     ) -> Talk<'a, N, A, B> {
-        let now = scene.shard.net.now();
+        let now = context.shard.thread.net.now();
         let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), closed: Cell::new(false) };
         Talk {
-            shard: scene.shard,
-            plan: &way.proxy.websocket,
-            idle: way.proxy.tunnel_idle,
-            write: [scene.listener_plan().timeouts.write, way.proxy.idle],
-            over: way.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
+            shard: context.shard,
+            plan: &destination.proxy.websocket,
+            idle: destination.proxy.tunnel_idle,
+            write: [context.listener_plan().timeouts.write, destination.proxy.idle],
+            over: destination.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
             stops,
             failed,
             farewell: Cell::new(None),
@@ -168,13 +168,13 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         first: Buf,
         count: &Cell<u64>,
     ) -> Result<(), Fault> {
-        let meter = self.plan.message_rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.net.now()));
+        let meter = self.plan.message_rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.thread.net.now()));
         let scanner = Scanner::new(sender);
         let mut passage = Passage { sender, scanner, meter, between: true, leaving: false, ended: false };
         count.set(first.len() as u64);
         let buf = self.talk(&mut passage, source, sink, first, count).await?;
         let buf = self.listen(&mut passage, source, buf).await?;
-        self.shard.pool.put(buf);
+        self.shard.thread.pool.put(buf);
         sink.finish();
         self.hurry();
         Ok(())
@@ -192,7 +192,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         let receiver = other(passage.sender);
         let mut full = false;
         loop {
-            let now = self.shard.net.now();
+            let now = self.shard.thread.net.now();
             self.look_at_clock(now);
             let passable = self.judge(passage, buf.filled());
             buf = self.pass(sink, buf, passable, receiver).await?;
@@ -216,7 +216,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
                 return Ok(buf);
             }
             if buf.is_empty() {
-                buf = fitting(&self.shard.pool, buf, full);
+                buf = fitting(&self.shard.thread.pool, buf, full);
             }
             let read;
             (read, buf) = self.read(passage, source, buf).await?;
@@ -236,7 +236,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         loop {
             if self.leaves.get() == Tick::NEVER {
                 // The other direction may wait for an end that answers no farewell, and is not told of a drain.
-                self.look_at_clock(self.shard.net.now());
+                self.look_at_clock(self.shard.thread.net.now());
             }
             let mut at = 0;
             while !passage.leaving || !passage.scanner.is_between_frames() {
@@ -251,7 +251,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
                 }
             }
             let said = ours && passage.leaving && passage.scanner.is_between_frames();
-            if said || passage.ended || self.shard.net.now() >= self.until(passage) {
+            if said || passage.ended || self.shard.thread.net.now() >= self.until(passage) {
                 return Ok(buf);
             }
             buf.consume(at);
@@ -301,7 +301,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             Kind::Close => false,
         };
         let rate = self.plan.message_rate.filter(|_| counts && passage.sender == Sender::Client)?;
-        let allowed = passage.meter.take(&rate, 1, self.shard.net.now());
+        let allowed = passage.meter.take(&rate, 1, self.shard.thread.net.now());
         (!allowed).then_some(Farewell::Rate(passage.sender))
     }
 
@@ -320,7 +320,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         }
         let mut rest = Buf::empty();
         if taken < buf.len() {
-            rest = self.shard.pool.take(buf.len());
+            rest = self.shard.thread.pool.take(buf.len());
             if !rest.append(&buf.filled()[taken..]) {
                 // Above the largest class there is no pooled buffer; this one is freed after use.
                 rest = Buf::copied(&buf.filled()[taken..]);
@@ -332,7 +332,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             returned.reset(0);
             rest = returned;
         } else {
-            self.shard.pool.put(returned);
+            self.shard.thread.pool.put(returned);
         }
         written?;
         Ok(self.roomy(rest))
@@ -343,13 +343,13 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         if buf.spare() >= HEADER_BYTES_MAX {
             return buf;
         }
-        let mut roomy = self.shard.pool.take(buf.len() + HEADER_BYTES_MAX);
+        let mut roomy = self.shard.thread.pool.take(buf.len() + HEADER_BYTES_MAX);
         if !roomy.append(buf.filled()) || roomy.spare() < HEADER_BYTES_MAX {
             roomy = Buf::with_capacity(buf.len() + HEADER_BYTES_MAX);
             let copied = roomy.append(buf.filled());
             debug_assert!(copied, "it was made for them");
         }
-        self.shard.pool.put(buf);
+        self.shard.thread.pool.put(buf);
         roomy
     }
 
@@ -364,7 +364,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             }
             Ok(count) => {
                 let end = self.end(passage.sender);
-                end.heard.set(self.shard.net.now());
+                end.heard.set(self.shard.thread.net.now());
                 end.asked.set(Tick::NEVER);
                 Ok((count, buf))
             }
@@ -386,7 +386,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         make: impl FnOnce(&mut Vec<u8>, Mask),
     ) -> Result<(), Fault> {
         let mut out = Vec::with_capacity(own::FRAME_BYTES_MAX);
-        make(&mut out, Mask::of(other(receiver), self.shard.net.random()));
+        make(&mut out, Mask::of(other(receiver), self.shard.thread.net.random()));
         let (written, _) = sink.write(Buf::copied(&out), Ending::More, self.write_until(receiver)).await;
         written
     }
@@ -395,7 +395,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     fn look_at_clock(&self, now: Tick) {
         let silent = |sender| self.silent_until(sender) <= now;
         let farewell = match now {
-            _ if self.shard.draining.is_raised() => Farewell::Drain,
+            _ if self.shard.thread.draining.is_raised() => Farewell::Drain,
             _ if now >= self.over => Farewell::Lifetime,
             _ if now >= self.last_heard().after(self.idle) => Farewell::Idle,
             _ if silent(Sender::Client) => Farewell::Silent(Sender::Client),
@@ -423,7 +423,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     }
 
     fn leave_soon(&self) {
-        self.leaves.set(self.leaves.get().min(self.shard.net.now().after_ms(LEAVE_MS)));
+        self.leaves.set(self.leaves.get().min(self.shard.thread.net.now().after_ms(LEAVE_MS)));
     }
 
     /// Makes both directions look up.
@@ -473,6 +473,6 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             Sender::Client => self.write[0],
             Sender::Server => self.write[1],
         };
-        self.shard.net.now().after(wait)
+        self.shard.thread.net.now().after(wait)
     }
 }

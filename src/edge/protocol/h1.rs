@@ -8,9 +8,11 @@ use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source, Stop};
+use crate::edge::flow::watch::Abort;
 use crate::net::Stream;
 use crate::net::tls::Transport;
 use crate::wire::h1::body::Body;
+use crate::wire::h2::stream::Key;
 use crate::wire::head::BodyLength;
 
 /// Reads one body from a connection.
@@ -172,6 +174,13 @@ impl<S: Stream> Sink for BodyWriter<S> {
 
     fn abort(&self) {
         self.stream.abort();
+    }
+}
+
+/// The conversation has the whole connection.
+impl<S: Stream> Abort for Transport<S> {
+    fn abort_stream(&self, _: Option<Key>) {
+        self.abort();
     }
 }
 

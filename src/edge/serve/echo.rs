@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
-use crate::edge::exchange::{reply, whole};
+use crate::edge::exchange::{response, whole};
 use crate::edge::flow::stream::{Client, Source};
 use crate::net::Net;
 
@@ -14,10 +14,10 @@ const BODY_TOLD_MAX: usize = 64 * 1024;
 /// Answers with what was received.
 pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     let max =
-        exchange.work.record.route.map_or(u64::MAX, |route| exchange.scene.bound.plan.route(route).body_bytes_max);
+        exchange.work.record.route.map_or(u64::MAX, |route| exchange.context.bound.plan.route(route).body_bytes_max);
     let (told, total) = whole::read(exchange, BODY_TOLD_MAX, max).await?;
-    let scene = exchange.scene;
-    let request = scene.request;
+    let context = exchange.context;
+    let request = context.request;
     let work = &exchange.work;
     let fields = request.head.fields.list.iter().map(|field| {
         let name = text(field.name.of(request.bytes));
@@ -26,7 +26,7 @@ pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
     let fields: Vec<Value> = fields.map(|(name, value)| json!([name, value])).collect();
     let mut params = Map::new();
     if let Some(route) = work.record.route {
-        for (name, span) in scene.bound.plan.route(route).params.iter().zip(work.params.spans()) {
+        for (name, span) in context.bound.plan.route(route).params.iter().zip(work.params.spans()) {
             params.insert(name.to_string(), text(span.of(&work.path)));
         }
     }
@@ -38,7 +38,7 @@ pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
         "params": params,
         "client": text(&work.client_text),
         "scheme": if work.https() { "https" } else { "http" },
-        "route": work.record.route.map(|route| scene.bound.plan.route(route).name.to_string()),
+        "route": work.record.route.map(|route| context.bound.plan.route(route).name.to_string()),
         "request_id": text(&work.request_id),
         "headers": fields,
         "body": text(&told),
@@ -46,7 +46,7 @@ pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
     });
     let mut body = serde_json::to_vec_pretty(&described).map_err(|_| Fault::last(FaultKind::Internal))?;
     body.push(b'\n');
-    reply::send(exchange, 200, Some(b"application/json"), &body).await
+    response::send(exchange, 200, Some(b"application/json"), &body).await
 }
 
 fn text(bytes: &[u8]) -> Value {

@@ -4,3 +4,4 @@ pub mod echo;
 pub mod path;
 pub mod policies;
 pub mod prepare;
+pub mod redirect;

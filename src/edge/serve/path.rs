@@ -5,23 +5,17 @@
 use crate::base::{Fault, FaultKind};
 use crate::config::plan::Action;
 use crate::edge::adapt::grpc::Caller;
-use crate::edge::adapt::grpc::call;
-use crate::edge::exchange::context::{Exchange, Scene};
-use crate::edge::exchange::reply;
+use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
+use crate::edge::exchange::{call_reply, reply, response};
 use crate::edge::flow::stream::{Client, Source};
-use crate::edge::forward::calls::Way;
-use crate::edge::forward::upgrade;
-use crate::edge::forward::{attempts, calls};
-use crate::edge::serve::echo;
-use crate::edge::serve::policies::{self, Gate};
-use crate::edge::serve::prepare;
-use crate::edge::shard::record::Line;
+use crate::edge::forward::calls::Call;
+use crate::edge::forward::{attempts, calls, upgrade};
+use crate::edge::serve::{echo, policies, prepare, redirect};
+use crate::edge::shard::log::Line;
 use crate::edge::shard::scratch::Work;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
-use crate::route::redirect::{Asked, Scheme};
-use crate::route::rewrite::Original;
 use crate::route::{Found, RouteId, Wanted};
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
@@ -37,86 +31,66 @@ pub async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, 
 
 /// Answers a head that could not be parsed, and records it.
 pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
-    exchange.work.client_text.extend_from_slice(&exchange.scene.peer.text);
+    exchange.work.client_text.extend_from_slice(&exchange.context.peer.text);
     conclude(exchange, Err(fault)).await;
 }
 
 async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    see(exchange.scene, exchange.work)?;
-    let request = exchange.scene.request;
+    see(exchange.context, exchange.work)?;
+    let request = exchange.context.request;
     let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
     if request.path().is_empty() || last_hop {
         // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4); a request that may not be
         // forwarded any more is for us (RFC 9110 section 7.6.2).
-        return reply::send(exchange, 204, None, b"").await;
+        return response::send(exchange, 204, None, b"").await;
     }
-    let id = find(exchange.scene, exchange.work)?;
-    let route = exchange.scene.bound.plan.route(id);
+    let id = find(exchange.context, exchange.work)?;
+    let route = exchange.context.bound.plan.route(id);
     if exchange.work.caller.is_none() && route.takes_json() {
         exchange.work.caller = Some(Caller::Json);
     }
-    if exchange.scene.request.head.upgrade {
+    if exchange.context.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
-            Gate::Answered => return Ok(()),
-            Gate::Open => {}
+            Filtered::Responded => return Ok(()),
+            Filtered::Continue => {}
         }
     }
     match policies::pass(exchange, route).await? {
-        Gate::Answered => return Ok(()),
-        Gate::Open => {}
+        Filtered::Responded => return Ok(()),
+        Filtered::Continue => {}
     }
     match &route.action {
         Action::Proxy(proxy) => {
             // Chosen first, because what is prepared may hold the upstream's name.
-            let upstream = attempts::choose(exchange.scene, exchange.work, proxy)?;
+            let upstream = attempts::choose(exchange.context, exchange.work, proxy)?;
             exchange.work.record.upstream = Some(upstream);
             prepare::prepare(exchange, route, proxy)?;
             match &proxy.grpc {
                 None => attempts::forward(exchange, route, proxy, upstream).await,
-                Some(plan) => calls::forward(exchange, Way { route, proxy, plan, upstream }).await,
+                Some(plan) => calls::forward(exchange, Call { route, proxy, plan, upstream }).await,
             }
         }
-        Action::Redirect(redirect) => {
-            let Scene { request, peer, .. } = exchange.scene;
-            let asked = Asked {
-                scheme: if exchange.work.https() { Scheme::Https } else { Scheme::Http },
-                authority: request.authority(),
-                listener_port: peer.local_port,
-                original: Original {
-                    path: &exchange.work.path,
-                    query: request.head.query.map(|q| q.of(request.bytes)),
-                },
-            };
-            let mut location = std::mem::take(&mut exchange.work.value);
-            location.clear();
-            let made = redirect.location(&asked, &Vars::new(exchange.scene, exchange.work), &mut location);
-            exchange.work.effects.to_client.add(b"Location", &location);
-            exchange.work.value = location;
-            if !made {
-                return Err(Fault::last(FaultKind::BadRequest));
-            }
-            reply::send(exchange, redirect.status, None, b"").await
-        }
+        Action::Redirect(redirect) => redirect::send(exchange, redirect).await,
         Action::Answer(answer) => reply::fixed(exchange, answer).await,
         Action::Echo => echo::answer(exchange).await,
     }
 }
 
 /// Host, path, client and ids: what the rest of the way looks at.
-fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
-    let request = scene.request;
-    let listener = scene.listener_plan();
+fn see<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<(), Fault> {
+    let request = context.request;
+    let listener = context.listener_plan();
     work.caller = Caller::of(request);
     work.host.extend_from_slice(authority::host_of(request.authority()));
     work.host.make_ascii_lowercase();
-    let client = listener.forwarded.client(&scene.peer.inbound, request);
+    let client = listener.forwarded.client(&context.peer.inbound, request);
     work.client = client;
     match client.address {
-        Some(address) if Some(address) != scene.peer.inbound.peer => ip::push(&mut work.client_text, address),
-        Some(_) | None => work.client_text.extend_from_slice(&scene.peer.text),
+        Some(address) if Some(address) != context.peer.inbound.peer => ip::push(&mut work.client_text, address),
+        Some(_) | None => work.client_text.extend_from_slice(&context.peer.text),
     }
     if listener.ids.request_id {
-        note_id(scene, work);
+        note_id(context, work);
     }
     match request.head.method {
         Method::Trace | Method::Connect => return Err(Fault::last(FaultKind::MethodNotAllowed)),
@@ -140,28 +114,28 @@ fn see<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<(), Fault> {
 }
 
 /// The client's id where it is well formed, else one of ours.
-fn note_id<N: Net>(scene: Scene<'_, N>, work: &mut Work) {
-    match scene.request.value(Known::XRequestId) {
+fn note_id<N: Net>(context: Context<'_, N>, work: &mut Work) {
+    match context.request.value(Known::XRequestId) {
         Some(sent) if trace::is_request_id(sent) => work.request_id.extend_from_slice(sent),
         Some(_) | None => {
-            let net = &scene.shard.net;
+            let net = &context.shard.thread.net;
             work.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
         }
     }
 }
 
-fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
+fn find<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
     let Work { host, path, params, client, .. } = work;
-    let source = client.address.unwrap_or(scene.peer.ip);
-    let wanted = Wanted { request: scene.request, host, path, source };
-    let kind = match scene.bound.table(scene.listener).find(&wanted, params) {
+    let source = client.address.unwrap_or(context.peer.ip);
+    let wanted = Wanted { request: context.request, host, path, source };
+    let kind = match context.bound.table(context.listener).find(&wanted, params) {
         Found::Route(id) => {
             work.record.route = Some(id);
             return Ok(id);
         }
         Found::MethodNotAllowed(methods) => {
             work.value.clear();
-            for name in scene.bound.table(scene.listener).method_names(methods) {
+            for name in context.bound.table(context.listener).method_names(methods) {
                 let separator: &[u8] = if work.value.is_empty() { b"" } else { b", " };
                 work.value.extend_from_slice(separator);
                 work.value.extend_from_slice(name.as_bytes());
@@ -171,7 +145,7 @@ fn find<N: Net>(scene: Scene<'_, N>, work: &mut Work) -> Result<RouteId, Fault> 
         }
         Found::None => FaultKind::NoRoute,
     };
-    scene.bound.counters.add(Counter::Unrouted, 1);
+    context.bound.counters.add(Counter::Unrouted, 1);
     Err(Fault::last(kind))
 }
 
@@ -180,7 +154,7 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
     if let Err(fault) = outcome {
         let answered = if exchange.work.record.committed {
             exchange.work.record.fault = Some(fault.kind);
-            reply::end_late(exchange, fault).await
+            call_reply::end_late(exchange, fault).await
         } else {
             reply::fault(exchange, fault).await
         };
@@ -191,16 +165,16 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
     }
     if let Some(caller) = exchange.work.caller {
         let Work { record, response, .. } = &mut *exchange.work;
-        record.grpc = call::ended(caller, record, response.status);
+        record.grpc = record.call_ended(caller, response.status);
     }
-    record(exchange.scene, exchange.work);
+    record(exchange.context, exchange.work);
 }
 
 /// Counts and logs.
-fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
-    let Scene { shard, bound, request, .. } = scene;
+fn record<N: Net>(context: Context<'_, N>, work: &Work) {
+    let Context { shard, bound, request, .. } = context;
     let record = &work.record;
-    let ended = record.ended.unwrap_or_else(|| shard.net.now());
+    let ended = record.ended.unwrap_or_else(|| shard.thread.net.now());
     let micros = ended.micros_since(record.started);
     if let (true, Some(route)) = (bound.plan.metrics, record.route) {
         let counters = &bound.counters;
@@ -226,7 +200,7 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
     let cluster;
     let mut endpoint = "";
     if let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) {
-        cluster = bound.upstream(upstream).cluster.borrow();
+        cluster = bound.upstream(upstream).load.cluster.borrow();
         endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
     }
     let consumer = work.consumer;
@@ -248,9 +222,9 @@ fn record<N: Net>(scene: Scene<'_, N>, work: &Work) {
         endpoint,
         request_id: &work.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
-        wall: shard.wall_at(ended),
+        wall: shard.thread.wall_at(ended),
         micros,
     };
-    shard.log.write(&log.format, &line, &Vars::new(scene, work));
+    shard.log.write(&log.format, &line, &Vars::new(context, work));
     shard.log.flush_if_full(&shard.outbox, &bound.counters);
 }

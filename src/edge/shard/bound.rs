@@ -82,7 +82,7 @@ impl<N: Net> Bound<N> {
         for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
             let known = before.plan.upstreams.iter().find(|known| known.name == plan.name);
             let Some(known) = known else { continue };
-            let mut cluster = upstream.cluster.borrow_mut();
+            let mut cluster = upstream.load.cluster.borrow_mut();
             cluster.set_plan(&plan.cluster);
             upstream.follow_tls(plan);
             // Where names are resolved, the control plane sends the new list itself.

@@ -3,6 +3,7 @@
 
 pub mod bound;
 pub mod leases;
+pub mod log;
 pub mod record;
 pub mod registry;
 pub mod scratch;

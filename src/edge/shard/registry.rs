@@ -3,17 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use ahash::AHashMap;
 
 use crate::base::Tick;
-use crate::edge::protocol::h2::body::Handle;
+use crate::edge::flow::watch::Watch;
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
-
-/// A client is looked after when its exchange has waited this long.
-const WATCH_AFTER: Duration = Duration::from_millis(500);
 
 /// All open client connections of a shard.
 pub struct Registry<N: Net> {
@@ -38,72 +34,7 @@ impl<N: Net> Default for Registry<N> {
 
 struct Entry<N: Net> {
     stream: Rc<Transport<N::Stream>>,
-    watch: Rc<Watch<N>>,
-}
-
-/// What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request
-/// and our answer, so housekeeping looks for a close and then breaks off the upstream's side.
-pub struct Watch<N: Net> {
-    since: Cell<Tick>,
-    origin: RefCell<Option<Link<N>>>,
-    gone: Cell<bool>,
-}
-
-/// What an exchange's answer comes from.
-pub enum Link<N: Net> {
-    /// A connection.
-    Connection(Rc<Transport<N::Stream>>),
-    /// A stream of one.
-    Stream(Handle<N>),
-}
-
-impl<N: Net> Link<N> {
-    fn abort(&self) {
-        match self {
-            // Not just an end of reading: a body that lasts until the connection closes would look complete.
-            Link::Connection(connection) => connection.abort(),
-            Link::Stream(stream) => stream.abort(),
-        }
-    }
-}
-
-impl<N: Net> Default for Watch<N> {
-    fn default() -> Watch<N> {
-        Watch { since: Cell::new(Tick::ZERO), origin: RefCell::default(), gone: Cell::new(false) }
-    }
-}
-
-impl<N: Net> Watch<N> {
-    /// From `now` on the exchange depends on `origin`.
-    pub fn begin(&self, origin: Link<N>, now: Tick) {
-        self.since.set(now);
-        if self.gone.get() {
-            origin.abort();
-        }
-        *self.origin.borrow_mut() = Some(origin);
-    }
-
-    /// It no longer does. True where the client was found to be gone meanwhile.
-    pub fn end(&self) -> bool {
-        *self.origin.borrow_mut() = None;
-        self.gone.replace(false)
-    }
-
-    fn look(&self, client: &Transport<N::Stream>, now: Tick) {
-        let waits = self.origin.borrow().is_some();
-        let due = waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get();
-        if due && client.peek() == Peek::Closed {
-            self.break_off();
-        }
-    }
-
-    /// The client has gone: what the exchange waits for is broken off.
-    pub fn break_off(&self) {
-        self.gone.set(true);
-        if let Some(origin) = &*self.origin.borrow() {
-            origin.abort();
-        }
-    }
+    watch: Rc<Watch>,
 }
 
 /// A connection's place in the registry; leaving is its drop.
@@ -113,7 +44,7 @@ pub struct Place<N: Net> {
     address: Option<IpAddr>,
     idle: Cell<bool>,
     /// What its exchange waits for.
-    pub watch: Rc<Watch<N>>,
+    pub watch: Rc<Watch>,
 }
 
 impl<N: Net> Registry<N> {
@@ -143,7 +74,9 @@ impl<N: Net> Registry<N> {
     /// Breaks off exchanges whose client has gone.
     pub fn look_for_leavers(&self, now: Tick) {
         for entry in self.entries.borrow().iter().flatten() {
-            entry.watch.look(&entry.stream, now);
+            if entry.watch.is_due(now) && entry.stream.peek() == Peek::Closed {
+                entry.watch.break_off();
+            }
         }
     }
 }

@@ -6,10 +6,11 @@ use crate::balance::EndpointIndex;
 use crate::base::{Fault, FaultKind, Tick};
 use crate::config::plan::{HttpVersions, UpstreamPlan};
 use crate::edge::flow::signal::unless;
-use crate::edge::shard::state::Shard;
-use crate::edge::upstream::dial::{self, Offer, Speaker};
+use crate::edge::flow::thread::Thread;
+use crate::edge::upstream::dial::{self, Offer, Speaker, Target};
+use crate::edge::upstream::h1::{Origin, Trust};
 use crate::edge::upstream::h2::{Speaks, Stream};
-use crate::edge::upstream::pool::{Origin, Trust, Upstream};
+use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
 use crate::net::tls::Transport;
 
@@ -23,8 +24,8 @@ pub enum Carrier<N: Net> {
 
 /// Where to, and under which conditions.
 pub struct Wanted<'a, N: Net> {
-    /// The shard.
-    pub shard: &'a Rc<Shard<N>>,
+    /// The thread.
+    pub thread: &'a Rc<Thread<N>>,
     /// This shard's side of the upstream.
     pub upstream: &'a Rc<Upstream<N>>,
     /// Its plan.
@@ -64,15 +65,15 @@ impl<N: Net> Wanted<'_, N> {
 
     /// A new connection, or a stream on one that others are opening at this moment.
     pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
-        let Wanted { shard, upstream, plan, index, .. } = *self;
+        let Wanted { thread, upstream, plan, index, .. } = *self;
         let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
         if plan.http == HttpVersions::Http1 || declined() {
             return self.open_http1(speaker, deadline).await;
         }
-        let until = shard.net.now().after(plan.connect).min(deadline);
+        let until = thread.net.now().after(plan.connect).min(deadline);
         while let Some(opened) = upstream.sessions.awaited(index) {
             // Whoever waits longer than connecting may take gets what the one who connects gets.
-            if unless(&opened, shard.net.sleep_until(until)).await.is_some() {
+            if unless(&opened, thread.net.sleep_until(until)).await.is_some() {
                 return Err(Fault::unsent(FaultKind::ConnectTimeout));
             }
             if let Some(stream) = upstream.sessions.find(index) {
@@ -80,12 +81,12 @@ impl<N: Net> Wanted<'_, N> {
             }
         }
         let opening = upstream.sessions.open(index);
-        let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
+        let (transport, open) = dial::dial(thread, self.target(), speaker, deadline).await?;
         let speaks = speaks(plan, &transport);
         upstream.sessions.note(speaks);
         let carrier = match speaks {
-            Speaks::Http2 => Carrier::Stream(upstream.sessions.opened(shard, upstream, plan, index, transport)),
-            Speaks::Http1 => Carrier::Connection(upstream.opened(index, transport, shard.net.now())),
+            Speaks::Http2 => Carrier::Stream(upstream.sessions.opened(thread, plan, transport, open)),
+            Speaks::Http1 => Carrier::Connection(Origin::opened(open, transport, thread.net.now())),
         };
         drop(opening);
         Ok(carrier)
@@ -98,7 +99,7 @@ impl<N: Net> Wanted<'_, N> {
         if self.purpose == Purpose::Exchange {
             return Ok(carrier);
         }
-        let now = self.shard.net.now();
+        let now = self.thread.net.now();
         match stream.settled(now.after(self.plan.connect).min(deadline)).await? {
             true => Ok(carrier),
             false if self.plan.http == HttpVersions::Both => {
@@ -113,10 +114,14 @@ impl<N: Net> Wanted<'_, N> {
 
     /// A new connection of HTTP/1.1, whatever else the endpoint speaks.
     async fn open_http1(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
-        let Wanted { shard, upstream, plan, index, .. } = *self;
         let speaker = Speaker { offer: Offer::Http1, ..speaker };
-        let transport = dial::dial(shard, upstream, plan, index, speaker, deadline).await?;
-        Ok(Carrier::Connection(upstream.opened(index, transport, shard.net.now())))
+        let (transport, open) = dial::dial(self.thread, self.target(), speaker, deadline).await?;
+        Ok(Carrier::Connection(Origin::opened(open, transport, self.thread.net.now())))
+    }
+
+    fn target(&self) -> Target<'_> {
+        let Wanted { upstream, plan, index, .. } = *self;
+        Target { load: &upstream.load, plan, tls: upstream.tls(), index }
     }
 
     /// Is this stream known to be of no use, while another version may be?

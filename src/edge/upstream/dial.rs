@@ -11,8 +11,8 @@ use rustls::pki_types::ServerName;
 use crate::balance::{Endpoint, EndpointIndex};
 use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
-use crate::edge::shard::state::Shard;
-use crate::edge::upstream::pool::Upstream;
+use crate::edge::flow::thread::Thread;
+use crate::edge::upstream::load::{Load, Open};
 use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
 use crate::wire::proxy::{self, Header};
@@ -44,56 +44,42 @@ impl Speaker {
     }
 }
 
-/// Opens a connection to the endpoint `index`, which counts as open from here on: whoever takes it counts it out. Every
-/// fault of it means that the request was not sent.
+/// An endpoint, and how connections to it are opened.
+pub struct Target<'a> {
+    /// The load of its upstream.
+    pub load: &'a Rc<Load>,
+    /// The upstream's plan.
+    pub plan: &'a UpstreamPlan,
+    /// What TLS handshakes use, where there is TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Which endpoint.
+    pub index: EndpointIndex,
+}
+
+/// Opens a connection, which counts as open until the guard is dropped. Every fault of it means that the request was
+/// not sent.
 pub async fn dial<N: Net>(
-    shard: &Shard<N>,
-    upstream: &Rc<Upstream<N>>,
-    plan: &UpstreamPlan,
-    index: EndpointIndex,
+    thread: &Thread<N>,
+    target: Target<'_>,
     speaker: Speaker,
     deadline: Tick,
-) -> Result<Transport<N::Stream>, Fault> {
-    let endpoint = upstream.cluster.borrow().endpoint(index).cloned();
+) -> Result<(Transport<N::Stream>, Open), Fault> {
+    let endpoint = target.load.cluster.borrow().endpoint(target.index).cloned();
     let Some(endpoint) = endpoint else { return Err(Fault::unsent(FaultKind::NoEndpoint)) };
-    upstream.connection_opening(index)?;
-    let opening = Opening { upstream, index, armed: true };
-    let until = shard.net.now().after(plan.connect).min(deadline);
-    let stream = connect(shard, upstream, plan, &endpoint, speaker, until).await?;
-    opening.done();
-    Ok(stream)
-}
-
-/// Takes the count back where opening fails.
-struct Opening<'a, N: Net> {
-    upstream: &'a Rc<Upstream<N>>,
-    index: EndpointIndex,
-    armed: bool,
-}
-
-impl<N: Net> Opening<'_, N> {
-    fn done(mut self) {
-        self.armed = false;
-    }
-}
-
-impl<N: Net> Drop for Opening<'_, N> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.upstream.connection_closed(self.index);
-        }
-    }
+    let open = target.load.open(target.index)?;
+    let until = thread.net.now().after(target.plan.connect).min(deadline);
+    let stream = connect(thread, target, &endpoint, speaker, until).await?;
+    Ok((stream, open))
 }
 
 async fn connect<N: Net>(
-    shard: &Shard<N>,
-    upstream: &Upstream<N>,
-    plan: &UpstreamPlan,
+    thread: &Thread<N>,
+    Target { plan, tls, .. }: Target<'_>,
     endpoint: &Endpoint,
     speaker: Speaker,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
-    let stream = shard.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
+    let stream = thread.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
     if let Some(version) = plan.proxy_protocol {
         let mut header = Vec::new();
         match version {
@@ -103,7 +89,7 @@ async fn connect<N: Net>(
         let (written, _) = stream.write(Buf::copied(&header), until).await;
         written.map_err(|error| connect_fault(error.kind()))?;
     }
-    let (Some(plan_tls), Some(config)) = (&plan.tls, upstream.tls()) else { return Ok(Transport::Plain(stream)) };
+    let (Some(plan_tls), Some(config)) = (&plan.tls, tls) else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
     let config = match speaker.offer {
         Offer::Configured => config,
@@ -113,7 +99,7 @@ async fn connect<N: Net>(
             Arc::new(http1)
         }
     };
-    let secured = tls::connect(stream, config, name, shard.pool.clone(), until).await;
+    let secured = tls::connect(stream, config, name, thread.pool.clone(), until).await;
     secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
         ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
         _ => Fault::unsent(FaultKind::UpstreamTls),

@@ -13,13 +13,13 @@ use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::signal::{Signal, unless};
 use crate::edge::flow::stream::{Form, Remote, Source};
+use crate::edge::flow::thread::Thread;
+use crate::edge::flow::watch::Link;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::protocol::h2::lane::{Answer, Come};
 use crate::edge::protocol::h2::reader::{Look, Role};
 use crate::edge::protocol::h2::session::{Cut, Session};
-use crate::edge::shard::registry::Link;
-use crate::edge::shard::state::Shard;
-use crate::edge::upstream::pool::Upstream;
+use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream as _};
 use crate::wire::forwarded::Scheme;
@@ -57,11 +57,11 @@ impl<N: Net> Default for Sessions<N> {
     }
 }
 
-/// One connection to an endpoint. Dropping it tells the cluster.
+/// One connection to an endpoint.
 pub struct Far<N: Net> {
     session: Rc<Session<N>>,
-    upstream: Rc<Upstream<N>>,
-    index: EndpointIndex,
+    sessions: Rc<Sessions<N>>,
+    open: Open,
     scheme: Scheme,
     /// It takes no new streams.
     retired: Cell<bool>,
@@ -78,12 +78,6 @@ pub struct Far<N: Net> {
     asked: Cell<Option<Tick>>,
     /// Its settings have come, or never will.
     settled: Signal,
-}
-
-impl<N: Net> Drop for Far<N> {
-    fn drop(&mut self) {
-        self.upstream.connection_closed(self.index);
-    }
 }
 
 /// Says when a connection that was being opened is open, or is not.
@@ -103,7 +97,7 @@ impl<N: Net> Sessions<N> {
     /// A place for one more stream to `index`: on the connection with the fewest.
     pub fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
         let list = self.list.borrow();
-        let able = list.iter().filter(|far| far.index == index && far.has_room());
+        let able = list.iter().filter(|far| far.open.index == index && far.has_room());
         let far = able.min_by_key(|far| far.session.machine.borrow().held_streams())?;
         Some(Stream::on(far.clone()))
     }
@@ -130,23 +124,22 @@ impl<N: Net> Sessions<N> {
         self.declined.set(speaks == Speaks::Http1);
     }
 
-    /// A connection was opened: `connection_opening` of the upstream must have been called before.
+    /// A connection was opened: the first stream of it.
     pub fn opened(
-        &self,
-        shard: &Rc<Shard<N>>,
-        upstream: &Rc<Upstream<N>>,
+        self: &Rc<Self>,
+        thread: &Rc<Thread<N>>,
         plan: &UpstreamPlan,
-        index: EndpointIndex,
         transport: Transport<N::Stream>,
+        open: Open,
     ) -> Stream<N> {
-        let now = shard.net.now();
+        let now = thread.net.now();
         let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
         let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
-        let session = Session::start(shard, Rc::new(transport), machine, WRITE_WAIT);
+        let session = Session::start(thread, Rc::new(transport), machine, WRITE_WAIT);
         let far = Rc::new(Far {
             session: session.clone(),
-            upstream: upstream.clone(),
-            index,
+            sessions: self.clone(),
+            open,
             scheme,
             retired: Cell::new(false),
             streams: Cell::new(0),
@@ -161,7 +154,7 @@ impl<N: Net> Sessions<N> {
             settled: Signal::default(),
         });
         self.list.borrow_mut().push(far.clone());
-        shard.net.spawn(keep(far.clone()));
+        thread.net.spawn(keep(far.clone()));
         Stream::on(far)
     }
 
@@ -179,7 +172,7 @@ impl<N: Net> Sessions<N> {
     /// Takes connections out of use that are too old or whose endpoint left.
     pub fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
         for far in self.list.borrow().iter() {
-            if now >= far.retires || !is_listed(far.index) {
+            if now >= far.retires || !is_listed(far.open.index) {
                 far.retire();
             }
         }
@@ -228,7 +221,7 @@ impl<N: Net> Far<N> {
 async fn keep<N: Net>(far: Rc<Far<N>>) {
     far.session.read_all(&Courier(far.clone()), Buf::empty()).await;
     far.settled.raise();
-    far.upstream.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
+    far.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
 }
 
 /// What is done on a connection to an endpoint.
@@ -310,7 +303,7 @@ impl<N: Net> Role<N> for Courier<N> {
         let held = session.machine.borrow().held_streams();
         if held == 0 {
             let idle = now >= far.idle_since.get().after(far.idle_timeout);
-            if idle || far.retired.get() || session.shard.stopping.is_raised() {
+            if idle || far.retired.get() || session.thread.stopping.is_raised() {
                 far.retired.set(true);
                 session.machine.borrow_mut().go_away(ErrorCode::NoError);
                 return Look::Over;
@@ -363,7 +356,7 @@ impl<N: Net> Stream<N> {
     /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
     pub async fn settled(&self, until: Tick) -> Result<bool, Fault> {
         let session = &self.far.session;
-        unless(&self.far.settled, session.shard.net.sleep_until(until)).await;
+        unless(&self.far.settled, session.thread.net.sleep_until(until)).await;
         match self.takes_upgrades() {
             _ if session.is_over() => Err(Fault::unsent(FaultKind::UpstreamClosed)),
             Some(taken) => Ok(taken),
@@ -386,7 +379,7 @@ impl<N: Net> Drop for Stream<N> {
     fn drop(&mut self) {
         if let Some(Handle { session, key }) = self.handle() {
             session.close_lane(key);
-            self.far.idle_since.set(session.shard.net.now());
+            self.far.idle_since.set(session.thread.net.now());
             let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
             if retired {
                 session.interrupt();
@@ -395,7 +388,7 @@ impl<N: Net> Drop for Stream<N> {
     }
 }
 
-impl<N: Net> Remote<N> for Stream<N> {
+impl<N: Net> Remote for Stream<N> {
     type Body = StreamBody<N>;
     type Upload = StreamSink<N>;
 
@@ -411,7 +404,7 @@ impl<N: Net> Remote<N> for Stream<N> {
         let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
-        let opened = session.machine.borrow_mut().open(ending, session.shard.net.now(), block);
+        let opened = session.machine.borrow_mut().open(ending, session.thread.net.now(), block);
         let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
         session.open_lane(key);
         let method = match outgoing.after {
@@ -426,8 +419,9 @@ impl<N: Net> Remote<N> for Stream<N> {
         Ok(())
     }
 
-    fn link(&self) -> Link<N> {
-        Link::Stream(self.opened())
+    fn link(&self) -> Link {
+        let Handle { session, key } = self.opened();
+        Link { connection: session, stream: Some(key) }
     }
 
     fn upload(&self) -> StreamSink<N> {
@@ -446,8 +440,8 @@ impl<N: Net> Remote<N> for Stream<N> {
         let Some(bytes) = bytes.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
         debug_assert!(buf.is_empty(), "heads come one by one");
         if buf.spare() < bytes.len() {
-            session.shard.pool.put(buf);
-            buf = session.shard.pool.take(bytes.len());
+            session.thread.pool.put(buf);
+            buf = session.thread.pool.take(bytes.len());
         }
         let copied = buf.append(&bytes);
         debug_assert!(copied, "room was made above");

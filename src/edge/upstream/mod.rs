@@ -2,5 +2,7 @@
 
 pub mod carrier;
 pub mod dial;
+pub mod h1;
 pub mod h2;
+pub mod load;
 pub mod pool;

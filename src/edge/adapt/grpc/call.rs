@@ -3,7 +3,6 @@
 use crate::balance::Outcome;
 use crate::base::Tick;
 use crate::config::plan::{GrpcPlan, WebCalls};
-use crate::edge::shard::record::Record;
 use crate::wire::field::Known;
 use crate::wire::grpc::timeout::{TIMEOUT, TimeoutError};
 use crate::wire::grpc::{Code, End, Media, timeout};
@@ -57,18 +56,6 @@ pub fn tell_deadline(request: Request<'_>, patch: &mut Patch, deadline: Tick, no
 /// The code in a head that is the whole answer.
 pub fn code_of(response: Response<'_>) -> Option<Code> {
     End::read(fields(&response.head.fields, response.bytes)).map(|end| end.code)
-}
-
-/// The code that a call came to, of which the caller may have been told by something else: a reset of ours, a status of
-/// HTTP that the upstream sent. `None` where it is hidden in a body that was not looked into, and where something was
-/// answered that is no call.
-pub fn ended(caller: Caller, record: &Record, upstream_status: u16) -> Option<Code> {
-    let of_fault = || record.fault.map(Code::of_fault);
-    let of_upstream = || match (caller, upstream_status) {
-        (Caller::Framed(Media::Web | Media::WebText), 200) => None,
-        (Caller::Framed(_) | Caller::Json, status) => record.upstream.map(|_| Code::of_upstream(status)),
-    };
-    record.grpc.or_else(of_fault).or_else(of_upstream)
 }
 
 /// Names and values.

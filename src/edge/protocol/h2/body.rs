@@ -114,7 +114,7 @@ impl<N: Net> Source for StreamBody<N> {
     async fn read(&mut self, mut buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {
         let Handle { session, key } = &self.handle;
         let read = session.read_heeding(*key, &mut buf, until).await;
-        if read.is_none() && session.shard.net.now() < until {
+        if read.is_none() && session.thread.net.now() < until {
             return (Ok(Portion::NOTHING), buf);
         }
         let result = match io_result(read) {

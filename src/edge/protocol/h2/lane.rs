@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::base::{Buf, BufPool};
-use crate::edge::shard::registry::Watch;
-use crate::net::Net;
+use crate::edge::flow::watch::Watch;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{Method, ResponseHead};
 
@@ -44,7 +43,7 @@ pub struct Outgoing {
 }
 
 /// One stream's place.
-pub struct Lane<N: Net> {
+pub struct Lane {
     /// The stream; zero where the place is nobody's.
     pub id: u32,
     /// Received content.
@@ -70,13 +69,13 @@ pub struct Lane<N: Net> {
     /// The buffer of what was sent, for the exchange to take back.
     pub sent: Option<Buf>,
     /// What breaks the exchange off when the client goes.
-    pub watch: Option<Rc<Watch<N>>>,
+    pub watch: Option<Rc<Watch>>,
     reader: Option<Waker>,
     sender: Option<Waker>,
 }
 
-impl<N: Net> Default for Lane<N> {
-    fn default() -> Lane<N> {
+impl Default for Lane {
+    fn default() -> Lane {
         Lane {
             id: 0,
             inbox: VecDeque::new(),
@@ -97,7 +96,7 @@ impl<N: Net> Default for Lane<N> {
     }
 }
 
-impl<N: Net> Lane<N> {
+impl Lane {
     /// Makes the place ready for stream `id`, or for nobody.
     pub fn reset(&mut self, id: u32, pool: &BufPool) {
         self.id = id;

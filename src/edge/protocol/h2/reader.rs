@@ -49,7 +49,7 @@ impl<N: Net> Session<N> {
     }
 
     async fn read_until_over(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
-        let net = &self.shard.net;
+        let net = &self.thread.net;
         if !first.is_empty() && self.feed(role, first.filled()) == Look::Over {
             return;
         }
@@ -59,7 +59,7 @@ impl<N: Net> Session<N> {
             let resting = self.machine.borrow().held_streams() == 0;
             let look_at = role.next_look(self, now);
             if buf.capacity() < limits::BUF_CLASSES[1] {
-                buf = self.shard.pool.take(limits::BUF_CLASSES[1]);
+                buf = self.thread.pool.take(limits::BUF_CLASSES[1]);
             }
             buf.reset(0);
             let until = if resting { look_at.min(now.after_ms(QUIET_MS)) } else { look_at };
@@ -75,7 +75,7 @@ impl<N: Net> Session<N> {
                         return;
                     }
                     if full {
-                        buf = grown(buf, &self.shard.pool);
+                        buf = grown(buf, &self.thread.pool);
                     }
                     continue;
                 }
@@ -88,7 +88,7 @@ impl<N: Net> Session<N> {
                 return;
             }
             if self.machine.borrow().held_streams() == 0 {
-                self.shard.pool.put(std::mem::take(&mut buf));
+                self.thread.pool.put(std::mem::take(&mut buf));
                 if self.rest(role).await == Look::Over {
                     return;
                 }
@@ -111,11 +111,11 @@ impl<N: Net> Session<N> {
         *self.lanes.borrow_mut() = Vec::new();
         self.spill.borrow_mut().shrink_to_fit();
         loop {
-            let until = role.next_look(self, self.shard.net.now());
+            let until = role.next_look(self, self.thread.net.now());
             match self.transport.readable(until).await {
                 Ok(()) => return Look::GoOn,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                    if self.has_failed(role) || role.look(self, self.shard.net.now()) == Look::Over {
+                    if self.has_failed(role) || role.look(self, self.thread.net.now()) == Look::Over {
                         return Look::Over;
                     }
                 }
@@ -126,7 +126,7 @@ impl<N: Net> Session<N> {
 
     /// Acts on received bytes.
     fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Look {
-        let now = self.shard.net.now();
+        let now = self.thread.net.now();
         let mut input = Input::new(bytes);
         loop {
             let event = self.machine.borrow_mut().next(&mut input, now);
@@ -179,7 +179,7 @@ impl<N: Net> Session<N> {
         // What nobody wants any more is not released either: the stream's window ends it.
         self.with(key, |lane| {
             if !lane.stopped {
-                lane.push(bytes, &self.shard.pool);
+                lane.push(bytes, &self.thread.pool);
             }
         });
         match behind {
@@ -201,7 +201,7 @@ impl<N: Net> Session<N> {
     }
 
     /// Everything of a stream has come.
-    fn came(&self, key: Key, act: impl FnOnce(&mut Lane<N>)) {
+    fn came(&self, key: Key, act: impl FnOnce(&mut Lane)) {
         self.with(key, |lane| {
             act(lane);
             if lane.come == Come::Open {

@@ -15,9 +15,9 @@ use std::time::Duration;
 use crate::base::{Buf, Tick};
 use crate::edge::flow::signal::Signal;
 use crate::edge::flow::stream;
+use crate::edge::flow::thread::Thread;
+use crate::edge::flow::watch::Abort;
 use crate::edge::protocol::h2::lane::{Come, Lane, Outgoing};
-use crate::edge::protocol::h2::writer;
-use crate::edge::shard::state::Shard;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 use crate::wire::h2::connection::{Connection, Ending};
@@ -27,14 +27,11 @@ use crate::wire::h2::write;
 
 /// Queued content above which streams wait for their turn: what is queued is overtaken by nothing.
 const QUEUE_MAX: usize = 64 * 1024;
-/// Bytes that the kernel takes beyond what it has sent. With its own megabytes an urgent answer would wait behind all
-/// that a fast origin has given for a slow client; two writes keep the line busy.
-const UNSENT_MAX: u32 = 128 * 1024;
 
 /// One connection.
 pub struct Session<N: Net> {
-    /// Its shard.
-    pub shard: Rc<Shard<N>>,
+    /// The thread that runs it.
+    pub thread: Rc<Thread<N>>,
     /// The bytes.
     pub transport: Rc<Transport<N::Stream>>,
     /// The protocol.
@@ -43,7 +40,7 @@ pub struct Session<N: Net> {
     pub heard: Cell<Tick>,
     /// Something has come that belongs to a stream; whoever wants to know sets it back.
     pub spoke: Cell<bool>,
-    pub(super) lanes: RefCell<Vec<Lane<N>>>,
+    pub(super) lanes: RefCell<Vec<Lane>>,
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
     pub(super) write_wait: Duration,
@@ -57,31 +54,6 @@ pub struct Session<N: Net> {
 pub struct Cut(pub Come);
 
 impl<N: Net> Session<N> {
-    /// A connection over `transport`; its writing task starts at once. A write may take no longer than `write_wait`.
-    pub fn start(
-        shard: &Rc<Shard<N>>,
-        transport: Rc<Transport<N::Stream>>,
-        machine: Connection,
-        write_wait: Duration,
-    ) -> Rc<Session<N>> {
-        let session = Rc::new(Session {
-            shard: shard.clone(),
-            transport,
-            machine: RefCell::new(machine),
-            heard: Cell::new(shard.net.now()),
-            spoke: Cell::new(false),
-            lanes: RefCell::default(),
-            spill: RefCell::default(),
-            writer: Cell::default(),
-            write_wait,
-            over: Cell::new(false),
-            done: Signal::default(),
-        });
-        session.transport.limit_unsent(UNSENT_MAX);
-        shard.net.spawn(writer::write_all(session.clone()));
-        session
-    }
-
     /// Nothing more comes, and nothing new can be sent.
     pub fn is_over(&self) -> bool {
         self.over.get()
@@ -93,25 +65,25 @@ impl<N: Net> Session<N> {
         if lanes.len() <= key.slot() {
             lanes.resize_with(key.slot() + 1, Lane::default);
         }
-        lanes[key.slot()].reset(key.id(), &self.shard.pool);
+        lanes[key.slot()].reset(key.id(), &self.thread.pool);
     }
 
     /// The exchange of a stream is over.
     pub fn close_lane(&self, key: Key) {
-        self.with(key, |lane| lane.reset(0, &self.shard.pool));
-        self.machine.borrow_mut().forget(key, self.shard.net.now());
+        self.with(key, |lane| lane.reset(0, &self.thread.pool));
+        self.machine.borrow_mut().forget(key, self.thread.net.now());
         self.wake_writer();
     }
 
     /// Does something with a stream's lane, where it is still the stream's.
-    pub fn with<T>(&self, key: Key, act: impl FnOnce(&mut Lane<N>) -> T) -> Option<T> {
+    pub fn with<T>(&self, key: Key, act: impl FnOnce(&mut Lane) -> T) -> Option<T> {
         let mut lanes = self.lanes.borrow_mut();
         lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()).map(act)
     }
 
     /// Resets a stream.
     pub fn reset(&self, key: Key, code: ErrorCode) {
-        self.machine.borrow_mut().reset(key, code, self.shard.net.now());
+        self.machine.borrow_mut().reset(key, code, self.thread.net.now());
         self.with(key, |lane| lane.cut(Come::Reset(code)));
         self.wake_writer();
     }
@@ -164,7 +136,7 @@ impl<N: Net> Session<N> {
 
     /// What has come of a stream's content already.
     pub fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
-        let taken = self.with(key, |lane| lane.take(buf, &self.shard.pool)).unwrap_or(0);
+        let taken = self.with(key, |lane| lane.take(buf, &self.thread.pool)).unwrap_or(0);
         if taken > 0 {
             self.released(key, taken);
         }
@@ -181,7 +153,7 @@ impl<N: Net> Session<N> {
         if open != Some(true) {
             return;
         }
-        let heard = |lane: &Lane<N>| (lane.come != Come::Open).then_some(Ok(()));
+        let heard = |lane: &Lane| (lane.come != Come::Open).then_some(Ok(()));
         self.wait(until, |context| self.poll_lane(key, context, heard)).await;
     }
 
@@ -203,7 +175,7 @@ impl<N: Net> Session<N> {
         &self,
         key: Key,
         context: &Context<'_>,
-        look: impl FnOnce(&Lane<N>) -> Option<Result<T, Cut>>,
+        look: impl FnOnce(&Lane) -> Option<Result<T, Cut>>,
     ) -> Poll<Result<T, Cut>> {
         let polled = self.with(key, |lane| match look(lane) {
             Some(found) => Poll::Ready(found),
@@ -227,7 +199,7 @@ impl<N: Net> Session<N> {
 
     /// Waits until a head of an answer is there (`Ok`) or none will come. `None` where `until` passed first.
     pub async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), Cut>> {
-        let headed = |lane: &Lane<N>| match lane.come {
+        let headed = |lane: &Lane| match lane.come {
             _ if !lane.heads.is_empty() => Some(Ok(())),
             Come::All | Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
             Come::Open => None,
@@ -290,11 +262,11 @@ impl<N: Net> Session<N> {
             }
             let last = ending == stream::Ending::BARE && count == buf.len();
             let frames = if last { Ending::Last } else { Ending::More };
-            let now = self.shard.net.now();
+            let now = self.thread.net.now();
             let taken = machine.send_data(key, &buf.filled()[..count], frames, now).map_err(|_| gone())?;
             buf.consume(taken);
         } else if ending == stream::Ending::BARE {
-            machine.send_data(key, &[], Ending::Last, self.shard.net.now()).map_err(|_| gone())?;
+            machine.send_data(key, &[], Ending::Last, self.thread.net.now()).map_err(|_| gone())?;
         }
         if let stream::Ending::Last(trailers) = ending
             && buf.is_empty()
@@ -333,7 +305,7 @@ impl<N: Net> Session<N> {
         if let Poll::Ready(outcome) = first {
             return Some(outcome);
         }
-        let mut timer = pin!(self.shard.net.sleep_until(until));
+        let mut timer = pin!(self.thread.net.sleep_until(until));
         poll_fn(|context| {
             if let Poll::Ready(outcome) = poll(context) {
                 return Poll::Ready(Some(outcome));
@@ -350,5 +322,14 @@ impl<N: Net> Session<N> {
             lane.cut(Come::Lost);
         }
         self.wake_writer();
+    }
+}
+
+impl<N: Net> Abort for Session<N> {
+    fn abort_stream(&self, stream: Option<Key>) {
+        match stream {
+            Some(key) => self.reset(key, ErrorCode::Cancel),
+            None => self.transport.abort(),
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! Hot. Writes one connection: what is queued, then frames from the lanes in their turn, as much as one write takes.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::base::{Buf, limits};
+use crate::edge::flow::signal::Signal;
+use crate::edge::flow::thread::Thread;
 use crate::edge::protocol::h2::lane::Outgoing;
 use crate::edge::protocol::h2::session::Session;
+use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
-use crate::wire::h2::connection::{Ending, Grant};
+use crate::wire::h2::connection::{Connection, Ending, Grant};
 use crate::wire::h2::frame::HEADER_BYTES;
 use crate::wire::h2::write;
 
@@ -17,20 +21,23 @@ use crate::wire::h2::write;
 const LAST_WORDS_MS: u64 = 2_000;
 /// Less room than this is not worth a frame.
 const FRAME_MIN: usize = 1_024;
+/// Bytes that the kernel takes beyond what it has sent. With its own megabytes an urgent answer would wait behind all
+/// that a fast origin has given for a slow client; two writes keep the line busy.
+const UNSENT_MAX: u32 = 128 * 1024;
 
 /// Writes until the connection is over.
 pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
-    let net = &session.shard.net;
+    let net = &session.thread.net;
     loop {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
-        let mut buf = session.shard.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
+        let mut buf = session.thread.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
         session.gather(&mut buf);
         if session.machine.borrow().failed().is_some() {
             // Where it failed by what was sent, the reader does not know yet.
             session.interrupt();
         }
         if buf.is_empty() {
-            session.shard.pool.put(buf);
+            session.thread.pool.put(buf);
             if session.over.get() {
                 break;
             }
@@ -46,7 +53,7 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
             continue;
         }
         let (written, buf) = session.transport.write(buf, net.now().after(session.patience())).await;
-        session.shard.pool.put(buf);
+        session.thread.pool.put(buf);
         if written.is_err() {
             session.transport.abort();
             session.end();
@@ -59,6 +66,31 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
 }
 
 impl<N: Net> Session<N> {
+    /// A connection over `transport`; its writing task starts at once. A write may take no longer than `write_wait`.
+    pub fn start(
+        thread: &Rc<Thread<N>>,
+        transport: Rc<Transport<N::Stream>>,
+        machine: Connection,
+        write_wait: Duration,
+    ) -> Rc<Session<N>> {
+        let session = Rc::new(Session {
+            thread: thread.clone(),
+            transport,
+            machine: RefCell::new(machine),
+            heard: Cell::new(thread.net.now()),
+            spoke: Cell::new(false),
+            lanes: RefCell::default(),
+            spill: RefCell::default(),
+            writer: Cell::default(),
+            write_wait,
+            over: Cell::new(false),
+            done: Signal::default(),
+        });
+        session.transport.limit_unsent(UNSENT_MAX);
+        thread.net.spawn(write_all(session.clone()));
+        session
+    }
+
     /// How long a write may take. Where every stream came to its end the last words are answers, else nobody waits for
     /// them.
     fn patience(&self) -> Duration {
@@ -90,7 +122,7 @@ impl<N: Net> Session<N> {
     /// Takes frames from the lanes, in their turn, until `buf` is full. True where something was queued meanwhile that
     /// must be written before any further frame.
     fn next_frame(&self, buf: &mut Buf) -> bool {
-        let now = self.shard.net.now();
+        let now = self.thread.net.now();
         let mut machine = self.machine.borrow_mut();
         let mut lanes = self.lanes.borrow_mut();
         while buf.spare() > FRAME_MIN {

@@ -1,0 +1,42 @@
+//! One listening socket as its connections see it.
+
+use std::cell::Cell;
+
+use crate::base::Address;
+use crate::config::plan::ListenerId;
+use crate::edge::flow::signal::Signal;
+
+/// A listening socket, and which listener of the plan it is now.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// Its address.
+    pub address: Address,
+    listener: Cell<Option<ListenerId>>,
+    /// Raised when no more connections are taken.
+    pub closed: Signal,
+}
+
+impl Acceptor {
+    /// An open one.
+    pub fn new(address: Address, listener: ListenerId) -> Acceptor {
+        Acceptor { address, listener: Cell::new(Some(listener)), closed: Signal::default() }
+    }
+
+    /// Which listener of the plan in use it is; `None` where the plan has none any more.
+    pub fn listener(&self) -> Option<ListenerId> {
+        self.listener.get()
+    }
+
+    /// A new plan names it anew, or not at all: then it closes.
+    pub fn set_listener(&self, listener: Option<ListenerId>) {
+        self.listener.set(listener);
+        if listener.is_none() {
+            self.close();
+        }
+    }
+
+    /// Takes no more connections. Those that are open go on.
+    pub fn close(&self) {
+        self.closed.raise();
+    }
+}

@@ -1,0 +1,190 @@
+//! One client connection from accept to close: PROXY header, TLS, then exchanges, and long waits at little cost.
+//!
+//! ```text
+//! accept -> establish -> busy <-> parked -> close
+//! ```
+//! `busy` holds buffers and scratch; its future lives in a box. A connection that is quiet for `PARK_AFTER_MS` gives
+//! all of that back and is `parked`: a small future and a poll, nothing else, until bytes arrive.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::base::{Address, Buf, Tick};
+use crate::config::plan::contains;
+use crate::edge::client::acceptor::Acceptor;
+use crate::edge::client::connection::{Connection, FIRST_READ, Next};
+use crate::edge::client::{h1, h2};
+use crate::edge::exchange::peer::Peer;
+use crate::edge::shard::registry::Place;
+use crate::edge::shard::state::Shard;
+use crate::link::Counter;
+use crate::net::tls::{self, Transport};
+use crate::net::{Net, Stream};
+use crate::wire::forwarded::Scheme;
+use crate::wire::proxy::{self, Header};
+
+/// Starts the task of one connection.
+///
+/// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the
+/// pieces that only the beginning needs are in a box that goes when they have done their work.
+pub fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream, place: Place<N>) {
+    let established = Box::pin(establish(shard.clone(), acceptor.clone(), stream, place));
+    shard.thread.net.spawn(live(shard.clone(), established));
+}
+
+/// Runs one connection to its end.
+async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<Shard<N>>, established: Pin<Box<F>>) {
+    let mut next = established.await;
+    while let Some(connection) = next.take() {
+        let after = match connection.chose_http2() {
+            true => Next::Http2(connection),
+            false => Box::pin(h1::busy(connection)).await,
+        };
+        match after {
+            Next::Close => {}
+            Next::Http2(connection) => Box::pin(h2::serve(connection)).await,
+            Next::Slow(connection) => {
+                if let Some(until) = connection.head_until() {
+                    // Whatever it is, it is found out again by reading.
+                    let _ = connection.stream.readable(until).await;
+                }
+                next = Some(connection);
+            }
+            Next::Park(mut parked) => {
+                if wait(&parked).await {
+                    parked.idle_since = shard.thread.net.now();
+                    next = Some(parked);
+                }
+            }
+        }
+    }
+    shard.tell_drained();
+}
+
+/// Waits without buffers. False where the connection has waited long enough, or the shard drains.
+async fn wait<N: Net>(connection: &Connection<N>) -> bool {
+    loop {
+        let Some(until) = connection.idle_until() else { return false };
+        let until = until.min(connection.shard.drain_idle_until());
+        connection.place.set_idle();
+        match connection.stream.readable(until).await {
+            Ok(()) => return true,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// PROXY header and TLS. `None` where the connection did not get that far.
+async fn establish<N: Net>(
+    shard: Rc<Shard<N>>,
+    acceptor: Rc<Acceptor>,
+    stream: N::Stream,
+    mut place: Place<N>,
+) -> Option<Box<Connection<N>>> {
+    let bound = shard.bound();
+    let listener = bound.plan.listener(acceptor.listener()?);
+    let until = shard.thread.net.now().after(listener.timeouts.handshake);
+    let mut peer = Peer::of(stream.peer(), stream.local());
+    if contains(&listener.proxy_protocol_from, peer.ip) {
+        peer = read_proxy(&stream, peer, until).await.ok()?;
+    }
+    if !place.claim(peer.ip, listener.connections_per_address_max) {
+        bound.counters.add(Counter::Refused, 1);
+        return None;
+    }
+    let transport = match &listener.tls {
+        None => Transport::Plain(stream),
+        Some(tls) => {
+            let accepted = tls::accept(stream, tls.config.clone(), shard.thread.pool.clone(), until).await;
+            let Ok(accepted) = accepted else {
+                bound.counters.add(Counter::HandshakesFailed, 1);
+                return None;
+            };
+            bound.counters.add(Counter::Handshakes, 1);
+            bound.counters.add(Counter::HandshakesResumed, u64::from(accepted.session().resumed));
+            peer.tls = Some(Box::new(accepted.session().clone()));
+            peer.inbound.scheme = Scheme::Https;
+            Transport::Tls(Box::new(accepted))
+        }
+    };
+    let stream = Rc::new(transport);
+    place.attach(&stream);
+    let idle_since = shard.thread.net.now();
+    let first_read = FIRST_READ;
+    let buf = Buf::empty();
+    let (requests, head_since) = (0, Tick::NEVER);
+    Some(Box::new(Connection {
+        shard,
+        acceptor,
+        stream,
+        place,
+        peer,
+        buf,
+        requests,
+        first_read,
+        idle_since,
+        head_since,
+    }))
+}
+
+/// Shortest PROXY header of either version: `PROXY UNKNOWN` and CRLF.
+const PROXY_BYTES_MIN: usize = 15;
+/// Signature, version, family and length of version 2.
+const PROXY_V2_FIXED: usize = 16;
+
+/// Reads a PROXY header and nothing behind it: what follows may be the start of TLS. Returns who it says is speaking.
+async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Result<Peer> {
+    let mut header = Vec::new();
+    let mut wanted = PROXY_BYTES_MIN;
+    loop {
+        let buf = Buf::with_capacity(wanted);
+        let (read, buf) = stream.read(buf, until).await;
+        if read? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        header.extend_from_slice(buf.filled());
+        match proxy::parse(&header) {
+            Ok(Some((Header::Proxied { source, destination }, _))) => {
+                return Ok(Peer::of(&Address::Inet(source), &Address::Inet(destination)));
+            }
+            Ok(Some((Header::Local | Header::Unknown, _))) => return Ok(peer),
+            Ok(None) => wanted = proxy_bytes_missing(&header),
+            Err(_) => return Err(ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Bytes that certainly still belong to an incomplete header, at least one.
+fn proxy_bytes_missing(header: &[u8]) -> usize {
+    let binary = header.first() == Some(&b'\r');
+    match header.get(14..PROXY_V2_FIXED) {
+        Some(&[high, low]) if binary => {
+            let whole = PROXY_V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
+            whole.saturating_sub(header.len()).max(1)
+        }
+        Some(_) => 1,
+        None if binary => PROXY_V2_FIXED.saturating_sub(header.len()).max(1),
+        None => PROXY_BYTES_MIN.saturating_sub(header.len()).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::uring::Uring;
+
+    /// The size of the future that a parked connection is in.
+    fn size_of_life<F>(
+        _: impl Fn(Rc<Shard<Uring>>, Pin<Box<std::future::Ready<Option<Box<Connection<Uring>>>>>>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_parked_connection_is_small() {
+        let (life, connection) = (size_of_life(live), size_of::<Connection<Uring>>());
+        assert!(life <= 400 && connection <= 224, "{life} and {connection} bytes");
+    }
+}

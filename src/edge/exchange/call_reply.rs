@@ -1,0 +1,115 @@
+//! Ends calls of gRPC that the gateway answers itself, in the words of whoever calls.
+
+use crate::base::{Buf, Fault, FaultKind};
+use crate::edge::adapt::grpc::Caller;
+use crate::edge::adapt::grpc::web_answer::expose;
+use crate::edge::exchange::context::Exchange;
+use crate::edge::exchange::{policies, response};
+use crate::edge::flow::stream::{Client, Ending, Outgoing, Source};
+use crate::edge::shard::scratch::Work;
+use crate::net::Net;
+use crate::wire::field::Known;
+use crate::wire::grpc::{Code, End, Media, json, status};
+use crate::wire::head::{BodyLength, Response, ResponseHead, Version};
+use crate::wire::status::reason;
+
+/// Ends a call of gRPC with a head that is the whole answer: whatever went wrong, HTTP itself went well.
+pub async fn end<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    media: Media,
+    end: &End<'_>,
+) -> Result<(), Fault> {
+    let Exchange { context, client, work, .. } = exchange;
+    let version = context.request.head.version;
+    work.response = ResponseHead { status: 200, version, keep_alive: true, ..ResponseHead::default() };
+    let asked = context.request.value(Known::ContentType).unwrap_or_default();
+    work.effects.to_client.add_with(b"Content-Type", |value| media.write(asked, value));
+    for (name, value) in end.fields() {
+        work.effects.to_client.add(name.as_bytes(), value);
+    }
+    policies::adapt(*context, work, b"");
+    if media != Media::Grpc {
+        expose(&mut work.effects.to_client);
+    }
+    let Work { response, effects, record, .. } = &mut **work;
+    (record.status, record.grpc) = (200, Some(end.code));
+    let response = Response { bytes: b"", head: response };
+    client.compose(Outgoing { response, patch: &effects.to_client, length: BodyLength::None, upgrades: false });
+    record.committed = true;
+    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
+    let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
+    sent
+}
+
+/// Tells a caller of gRPC, in whatever words it speaks, of a refusal with this status.
+pub async fn refuse_call<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    caller: Caller,
+    status: u16,
+    words: &str,
+) -> Result<(), Fault> {
+    let code = Code::of_answer(status);
+    let Caller::Framed(media) = caller else {
+        let words = if words.is_empty() { reason(status) } else { words };
+        return end_json(exchange, status, code, words).await;
+    };
+    let mut message = Vec::new();
+    status::encode_message(words, &mut message);
+    end(exchange, media, &End { code, message: &message, details: b"" }).await
+}
+
+/// Ends a call in JSON with a `google.rpc.Status`, as an error of the server itself would end it.
+pub async fn end_json<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    status: u16,
+    code: Code,
+    words: &str,
+) -> Result<(), Fault> {
+    let mut body = std::mem::take(&mut exchange.work.value);
+    body.clear();
+    json::write_status(code, words, &[], &mut body);
+    exchange.work.record.grpc = Some(code);
+    let sent = response::send(exchange, status, Some(json::JSON.as_bytes()), &body).await;
+    exchange.work.value = body;
+    sent
+}
+
+/// Tells a caller of gRPC of a fault.
+pub async fn fail_call<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    caller: Caller,
+    kind: FaultKind,
+) -> Result<(), Fault> {
+    let told = exchange.work.said.unwrap_or(End::of_fault(kind));
+    let Caller::Framed(media) = caller else {
+        // What the caller of JSON did wrong was wrong with its HTTP, which has more words for that.
+        let (status, code) = match kind.status() {
+            status @ 400..500 => (status, Code::of_answer(status)),
+            _ => (told.code.http_status(), told.code),
+        };
+        let mut words = Vec::new();
+        status::decode_message(told.message, &mut words);
+        return end_json(exchange, status, code, &String::from_utf8_lossy(&words)).await;
+    };
+    end(exchange, media, &told).await
+}
+
+/// Ends a call of gRPC whose answer has begun: with trailers that tell of the fault. Where that cannot be, the fault
+/// comes back, and the stream must be broken.
+pub async fn end_late<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    fault: Fault,
+) -> Result<(), Fault> {
+    let Exchange { context, client, work, .. } = exchange;
+    let begun = context.request.head.version == Version::H2 && !matches!(work.response.body, BodyLength::Exact(_));
+    if work.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
+        return Err(fault);
+    }
+    let end = work.said.unwrap_or(End::of_fault(fault.kind));
+    let mut trailers = Vec::new();
+    end.write_lines(&mut trailers);
+    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
+    let (sent, _) = client.write(Buf::empty(), Ending::Last(&trailers), until).await;
+    work.record.grpc = Some(end.code);
+    sent
+}

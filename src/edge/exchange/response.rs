@@ -1,0 +1,82 @@
+//! Sends responses that the gateway makes itself, whatever they say.
+
+use crate::base::ascii::push_decimal;
+use crate::base::{Buf, Fault, Span, limits};
+use crate::edge::exchange::context::Exchange;
+use crate::edge::exchange::policies;
+use crate::edge::flow::stream::{Client, Ending, Outgoing, Source};
+use crate::edge::shard::scratch::Work;
+use crate::net::Net;
+use crate::wire::field::Known;
+use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
+use crate::wire::patch::Patch;
+
+/// Sends an answer with this body and whatever `work.effects.to_client` adds.
+pub async fn send<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    status: u16,
+    content_type: Option<&[u8]>,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let Exchange { context, client, work, .. } = exchange;
+    let head_only = context.request.head.method == Method::Head;
+    let bodiless = status < 200 || status == 204 || status == 304;
+    let length = match body.len() as u64 {
+        0 => BodyLength::None,
+        _ if bodiless || head_only => BodyLength::None,
+        bytes => BodyLength::Exact(bytes),
+    };
+    work.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
+    if let Some(content_type) = content_type
+        && !bodiless
+    {
+        work.effects.to_client.add(b"Content-Type", content_type);
+    }
+    // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
+    let mut told = Vec::new();
+    if head_only && !bodiless {
+        told.extend_from_slice(b"Content-Length: ");
+        let value_start = told.len();
+        push_decimal(&mut told, body.len() as u64);
+        let value = Span::new(value_start, told.len());
+        let name = Span::new(0, value_start - b": ".len());
+        work.response.fields.push(Field { name, value, known: Known::ContentLength });
+        told.extend_from_slice(b"\r\n");
+        work.response.len = told.len() + b"\r\n".len();
+    }
+    policies::adapt(*context, work, &told);
+    let Work { response, effects, record, .. } = &mut **work;
+    record.status = status;
+    let response = Response { bytes: &told, head: response };
+    let outgoing = Outgoing { response, patch: &effects.to_client, length, upgrades: false };
+    client.compose(outgoing);
+    record.committed = true;
+    let pool = &context.shard.thread.pool;
+    let mut buf = pool.take(limits::HEADROOM + body.len());
+    if buf.capacity() < limits::HEADROOM + body.len() {
+        // Above the largest class there is no pooled buffer; this one is freed after use.
+        buf = Buf::with_capacity(limits::HEADROOM + body.len());
+    }
+    buf.reset(limits::HEADROOM);
+    if length != BodyLength::None {
+        let copied = buf.append(body);
+        debug_assert!(copied, "room was made above");
+        record.sent.set(body.len() as u64);
+    }
+    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
+    let (sent, buf) = client.commit(buf, Ending::BARE, until).await;
+    pool.put(buf);
+    sent
+}
+
+/// Sends `100 Continue`: the body is wanted (RFC 9110 section 15.2.1).
+pub async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    let Exchange { context, client, .. } = exchange;
+    let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
+    let patch = Patch::default();
+    let response = Response { bytes: &[], head: &head };
+    client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
+    let (sent, _) = client.commit(Buf::empty(), Ending::More, until).await;
+    sent
+}

@@ -1,0 +1,59 @@
+//! What every task of a shard's thread uses, whatever the plan says: the machine, buffers, chance, clocks, and the
+//! signals that end things.
+
+use std::cell::{Cell, RefCell};
+
+use crate::base::date::DateCache;
+use crate::base::{BufPool, Rng, Tick, Wall};
+use crate::edge::flow::signal::Signal;
+use crate::net::Net;
+
+/// What every task of a thread uses.
+pub struct Thread<N: Net> {
+    /// The machine.
+    pub net: N,
+    /// Free buffers.
+    pub pool: BufPool,
+    /// Chance, seeded from the machine.
+    pub rng: RefCell<Rng>,
+    /// The current second as text.
+    pub dates: RefCell<DateCache>,
+    /// The calendar at some tick not long ago.
+    clock: Cell<(Tick, Wall)>,
+    /// Raised when the thread should finish what runs and take nothing new.
+    pub draining: Signal,
+    /// Raised when the thread should end at once.
+    pub stopping: Signal,
+}
+
+impl<N: Net> Thread<N> {
+    /// A thread that runs on `net`.
+    pub fn new(net: N) -> Thread<N> {
+        Thread {
+            pool: BufPool::new(),
+            rng: RefCell::new(Rng::new(net.random())),
+            dates: RefCell::default(),
+            clock: Cell::new((net.now(), net.wall())),
+            draining: Signal::default(),
+            stopping: Signal::default(),
+            net,
+        }
+    }
+
+    /// Asks the machine for the calendar at `now`.
+    pub fn set_clock(&self, now: Tick) {
+        self.clock.set((now, self.net.wall()));
+    }
+
+    /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping
+    /// takes.
+    pub fn wall_at(&self, tick: Tick) -> Wall {
+        let (then, wall) = self.clock.get();
+        Wall(wall.0 + tick.micros_since(then))
+    }
+
+    /// The calendar at the last housekeeping: right to a fraction of a second, for `Date` fields.
+    pub fn wall_lately(&self) -> Wall {
+        self.clock.get().1
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a request goes, and within which bounds.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::config::plan::{ProxyPlan, UpstreamId, UpstreamPlan};
+use crate::edge::exchange::context::Context;
+use crate::edge::shard::scratch::Work;
+use crate::edge::upstream::pool::Upstream;
+use crate::net::Net;
+use crate::wire::upgrade::Protocol;
+
+/// One request's way to an upstream.
+pub struct Destination<'a, N: Net> {
+    /// Its proxy action.
+    pub proxy: &'a ProxyPlan,
+    /// The upstream's id.
+    pub id: UpstreamId,
+    /// Its plan.
+    pub plan: &'a UpstreamPlan,
+    /// This shard's side of it.
+    pub upstream: &'a Rc<Upstream<N>>,
+    /// When everything must be over.
+    pub deadline: Tick,
+    /// Longest silence of the client within the request's body.
+    pub client_idle: Duration,
+    /// Longest silence of the upstream, or longest that it takes nothing.
+    pub idle: Duration,
+    /// Largest request body.
+    pub body_bytes_max: u64,
+    /// Another try is possible after this one.
+    pub more_tries: bool,
+    /// What the client wants to leave HTTP for, and may.
+    pub upgrade: Option<Protocol>,
+}
+
+/// Tells the client which endpoint to come back to, where it does not know.
+pub fn stick<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, work: &mut Work) {
+    if let Some(sticky) = &destination.plan.sticky
+        && let Some(index) = work.record.endpoint
+        && let Some(id) = destination.upstream.load.cluster.borrow().sticky_id(index)
+        && !context.request.cookie(sticky.cookie.as_bytes()).is_some_and(|sent| is_id(sent, id))
+    {
+        work.effects.to_client.add_with(b"Set-Cookie", |value| {
+            // Writing to a `Vec` cannot fail.
+            let _ = std::io::Write::write_fmt(value, format_args!("{}={id:016x}{}", sticky.cookie, sticky.attributes));
+        });
+    }
+}
+
+fn is_id(sent: &[u8], id: u64) -> bool {
+    std::str::from_utf8(sent).ok().and_then(|sent| u64::from_str_radix(sent, 16).ok()) == Some(id)
+}

@@ -1,0 +1,193 @@
+//! The main task of a shard's thread: takes messages from the control plane, binds plans, opens and closes acceptors,
+//! and keeps house about once a second, until it is told to stop.
+
+use std::rc::Rc;
+
+use crate::balance::Health;
+use crate::base::Address;
+use crate::config::plan::{ListenerId, Plan};
+use crate::edge::client::accept;
+use crate::edge::client::acceptor::Acceptor;
+use crate::edge::flow::signal::unless;
+use crate::edge::flow::thread::Thread;
+use crate::edge::shard::bound::{Bound, Parts};
+use crate::edge::shard::state::Shard;
+use crate::edge::upstream::pool::Upstream;
+use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
+use crate::net::{Ear, Net};
+
+/// How often a shard keeps house while it has something to do.
+const HOUSEKEEPING_MS: u64 = 250;
+/// And while it has nothing to do.
+const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
+
+/// Runs a shard until it is told to stop. `driver` names the I/O driver in the first message.
+pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: &'static str) {
+    let shard = Rc::new(Shard::new(Thread::new(net), end.outbox.clone()));
+    // The first message has an empty queue before it, so it cannot be refused.
+    let _ = shard.outbox.send(FromShard::Started { driver });
+    let thread = shard.thread.clone();
+    thread.net.spawn(keep_house(shard.clone()));
+    let mut main = Main { shard, prepared: None, acceptors: Vec::new() };
+    while !thread.stopping.is_raised() {
+        while let Ok(message) = end.inbox.try_recv() {
+            main.take(message);
+        }
+        if unless(&thread.stopping, ear.hear()).await.is_none() {
+            break;
+        }
+    }
+    main.close_acceptors();
+    main.shard.flush();
+    if let Some(bound) = main.shard.bind(None) {
+        bound.upstreams().for_each(|(_, upstream)| upstream.close_idle());
+    }
+}
+
+/// What only the main task needs.
+struct Main<N: Net> {
+    shard: Rc<Shard<N>>,
+    prepared: Option<Prepared<N>>,
+    acceptors: Vec<Rc<Acceptor>>,
+}
+
+/// A plan that waits for its commit.
+struct Prepared<N: Net> {
+    bound: Rc<Bound<N>>,
+    sockets: Vec<ListeningSocket<N::Socket>>,
+}
+
+impl<N: Net> Main<N> {
+    fn take(&mut self, message: ToShard<N::Socket>) {
+        let shard = &self.shard;
+        match message {
+            ToShard::Prepare { plan, counters, sockets, transcoders } => {
+                self.prepare(Parts { plan, counters, transcoders }, sockets);
+            }
+            ToShard::Commit { generation } => self.commit(generation),
+            ToShard::Discard { generation } => {
+                self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
+            }
+            ToShard::Endpoints { upstream, endpoints } => {
+                let now = shard.thread.net.now();
+                for upstream in self.named(&upstream) {
+                    upstream.load.cluster.borrow_mut().set_endpoints(&endpoints, now);
+                }
+            }
+            ToShard::Health { upstream, address, up } => {
+                self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
+            }
+            ToShard::Transcoders { source, transcoders } => {
+                let told: Vec<_> = transcoders.into_iter().map(Rc::new).collect();
+                let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
+                let bounds = shard.bound_already().into_iter().chain(coming);
+                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &told));
+            }
+            ToShard::Lease(reply) => {
+                shard.leases.receive(&shard.bound(), reply, &shard.outbox, shard.thread.net.now());
+            }
+            ToShard::StopAccepting => self.close_acceptors(),
+            ToShard::Drain => {
+                self.close_acceptors();
+                self.shard.drain();
+            }
+            ToShard::Stop => shard.thread.stopping.raise(),
+        }
+    }
+
+    /// The upstream of that name in the plan in use and in the one being prepared.
+    fn named(&self, name: &str) -> Vec<Rc<Upstream<N>>> {
+        let current = self.shard.bound_already().and_then(|bound| bound.upstream_named(name));
+        let coming = self.prepared.as_ref().and_then(|prepared| prepared.bound.upstream_named(name));
+        match (current, coming) {
+            (Some(current), Some(coming)) if Rc::ptr_eq(&current, &coming) => vec![current],
+            (current, coming) => current.into_iter().chain(coming).collect(),
+        }
+    }
+
+    fn set_health(&self, upstream: &str, address: &Address, health: Health) {
+        for upstream in self.named(upstream) {
+            upstream.load.cluster.borrow_mut().set_health(address, health, self.shard.thread.net.now());
+        }
+    }
+
+    fn prepare(&mut self, parts: Parts, sockets: Vec<ListeningSocket<N::Socket>>) {
+        let shard = &self.shard;
+        let generation = parts.plan.generation;
+        let before = shard.bound_already();
+        let thread = &shard.thread;
+        let now = thread.net.now();
+        let bound = Bound::new(parts, before.as_deref(), shard.outbox.shard, &mut thread.rng.borrow_mut(), now);
+        self.prepared = Some(Prepared { bound: Rc::new(bound), sockets });
+        shard.tell(FromShard::Prepared { generation });
+    }
+
+    fn commit(&mut self, generation: u64) {
+        let taken = self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
+        let Some(Prepared { bound, sockets }) = taken else { return };
+        let shard = self.shard.clone();
+        let thread = &shard.thread;
+        if let Some(before) = shard.bind(Some(bound.clone())) {
+            bound.take_effect(&before, thread.net.now());
+        }
+        shard.log.configure(&bound.plan);
+        self.rename_acceptors(&bound.plan);
+        for ListeningSocket { listener, address, socket } in sockets {
+            match thread.net.listener(socket) {
+                Ok(listening) => {
+                    let acceptor = Rc::new(Acceptor::new(address, listener));
+                    self.acceptors.push(acceptor.clone());
+                    thread.net.spawn(accept::run(shard.clone(), acceptor, listening));
+                }
+                Err(error) => shard.tell(FromShard::Failed { reason: format!("listening on {address}: {error}") }),
+            }
+        }
+        shard.publish(&bound);
+        shard.tell(FromShard::Committed { generation });
+    }
+
+    /// Acceptors go on under the listener that now has their address; those without one close.
+    fn rename_acceptors(&mut self, plan: &Plan) {
+        self.acceptors.retain(|acceptor| {
+            let named = (0..).zip(&plan.listeners).find(|(_, listener)| listener.bind.contains(&acceptor.address));
+            acceptor.set_listener(named.map(|(id, _)| ListenerId(id)));
+            named.is_some()
+        });
+    }
+
+    fn close_acceptors(&mut self) {
+        for acceptor in self.acceptors.drain(..) {
+            acceptor.close();
+        }
+    }
+}
+
+async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
+    let thread = shard.thread.clone();
+    let (mut busy, mut begun, mut tidy) = (true, 0, false);
+    while !thread.stopping.is_raised() {
+        let wait = if busy { HOUSEKEEPING_MS } else { HOUSEKEEPING_IDLE_MS };
+        let at = thread.net.now().after_ms(wait);
+        unless(&thread.stopping, thread.net.sleep_until(at)).await;
+        busy = shard.registry.open() > 0 || thread.draining.is_raised();
+        let Some(bound) = shard.bound_already() else { continue };
+        let now = thread.net.now();
+        thread.set_clock(now);
+        for (id, upstream) in bound.upstreams() {
+            upstream.sweep(bound.plan.upstream(id), now);
+            busy |= upstream.load.open_count() > 0;
+        }
+        // What a burst has left behind goes back to the machine once nothing more comes.
+        let calm = shard.active() == 0 && shard.begun() == begun;
+        if calm && !tidy {
+            thread.pool.trim();
+            shard.scratch.trim();
+            thread.net.give_memory_back();
+        }
+        (begun, tidy) = (shard.begun(), calm);
+        shard.registry.look_for_leavers(now);
+        shard.leases.keep_house(&bound, &shard.outbox, now);
+        shard.flush();
+        shard.tell_drained();
+    }
+}

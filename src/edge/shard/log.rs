@@ -1,0 +1,348 @@
+//! Hot. The access-log line made of a record, and the lines on their way.
+//!
+//! Lines are written straight into the shard's log buffer, which goes to the control plane when it is large enough or
+//! old enough. Where the control plane is behind, whole lines are dropped and counted; a shard never waits for a log.
+
+use std::cell::{Cell, RefCell};
+
+use crate::base::ascii::push_decimal;
+use crate::base::{Wall, date};
+use crate::config::plan::{LogFormat, LogPiece, Plan};
+use crate::edge::shard::record::Record;
+use crate::link::{Counter, Counters, FromShard, Outbox};
+use crate::wire::grpc::Code;
+use crate::wire::template::Lookup;
+
+/// Lines are sent on when there are this many bytes of them.
+const FLUSH_BYTES: usize = 48 * 1024;
+/// Memory of one log buffer: a line that crosses `FLUSH_BYTES` still fits.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a line says beside the record: texts that the exchange still holds.
+pub struct Line<'a> {
+    /// The record.
+    pub record: &'a Record,
+    /// The client's address as text.
+    pub client: &'a [u8],
+    /// Method, as sent; empty where there was no valid head.
+    pub method: &'a [u8],
+    /// Target, as sent.
+    pub target: &'a [u8],
+    /// `HTTP/1.1` and the like.
+    pub protocol: &'static str,
+    /// Host, as sent.
+    pub host: &'a [u8],
+    /// `User-Agent`.
+    pub user_agent: &'a [u8],
+    /// `Referer`.
+    pub referer: &'a [u8],
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// The endpoint's name.
+    pub endpoint: &'a str,
+    /// The request's id.
+    pub request_id: &'a [u8],
+    /// The consumer's name.
+    pub consumer: &'a str,
+    /// Time of the end.
+    pub wall: Wall,
+    /// Microseconds in all.
+    pub micros: u64,
+}
+
+/// A shard's access log on its way.
+#[derive(Debug, Default)]
+pub struct LogSink {
+    buffer: RefCell<Vec<u8>>,
+    lines: Cell<u64>,
+    wanted: Cell<bool>,
+}
+
+impl LogSink {
+    /// Follows a new plan.
+    pub fn configure(&self, plan: &Plan) {
+        self.wanted.set(plan.access_log.is_some());
+    }
+
+    /// Is there an access log at all?
+    pub fn wanted(&self) -> bool {
+        self.wanted.get()
+    }
+
+    /// Writes one line.
+    pub fn write(&self, format: &LogFormat, line: &Line<'_>, lookup: &impl Lookup) {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.capacity() == 0 {
+            buffer.reserve(BUFFER_BYTES);
+        }
+        match format {
+            LogFormat::Json => json(&mut buffer, line),
+            LogFormat::Combined => combined(&mut buffer, line),
+            LogFormat::Template(template) => {
+                let start = buffer.len();
+                template.pieces.iter().for_each(|piece| write_piece(&mut buffer, piece, line, lookup));
+                // Variables are the client's words: none may end the line or move the reader's cursor.
+                buffer[start..].iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
+            }
+        }
+        buffer.push(b'\n');
+        self.lines.set(self.lines.get() + 1);
+    }
+
+    /// Sends lines on where there are enough.
+    pub fn flush_if_full(&self, outbox: &Outbox, counters: &Counters) {
+        if self.buffer.borrow().len() >= FLUSH_BYTES {
+            self.flush(outbox, counters);
+        }
+    }
+
+    /// Sends lines on. Where the control plane is behind they are dropped and counted.
+    pub fn flush(&self, outbox: &Outbox, counters: &Counters) {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.is_empty() {
+            return;
+        }
+        let lines = self.lines.take();
+        let full = std::mem::take(&mut *buffer);
+        match outbox.send(FromShard::LogLines(full)) {
+            Ok(()) => {}
+            Err(refused) => {
+                counters.add(Counter::LogLinesDropped, lines);
+                if let FromShard::LogLines(mut unsent) = *refused {
+                    unsent.clear();
+                    *buffer = unsent;
+                }
+            }
+        }
+    }
+}
+
+fn json(out: &mut Vec<u8>, line: &Line<'_>) {
+    let record = line.record;
+    out.extend_from_slice(b"{\"time\":\"");
+    out.extend_from_slice(&date::rfc3339(line.wall));
+    text_field(out, b"\",\"client\":\"", line.client);
+    text_field(out, b"\",\"method\":\"", line.method);
+    text_field(out, b"\",\"host\":\"", line.host);
+    text_field(out, b"\",\"target\":\"", line.target);
+    text_field(out, b"\",\"protocol\":\"", line.protocol.as_bytes());
+    out.extend_from_slice(b"\",\"status\":");
+    push_decimal(out, u64::from(record.status));
+    if let Some(code) = record.grpc {
+        text_field(out, b",\"grpc_status\":\"", code.name().as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"duration_ms\":");
+    millis(out, line.micros);
+    number_field(out, b",\"bytes_received\":", Some(record.received.get()));
+    number_field(out, b",\"bytes_sent\":", Some(record.sent.get()));
+    text_field(out, b",\"route\":\"", line.route.as_bytes());
+    if record.upstream.is_some() {
+        text_field(out, b"\",\"upstream\":\"", line.upstream.as_bytes());
+        text_field(out, b"\",\"endpoint\":\"", line.endpoint.as_bytes());
+        out.extend_from_slice(b"\",\"tries\":");
+        push_decimal(out, u64::from(record.tries));
+        optional_millis(out, b",\"connect_ms\":", record.connect_us);
+        optional_millis(out, b",\"first_byte_ms\":", record.first_byte_us);
+    } else {
+        out.push(b'"');
+    }
+    optional_text(out, b",\"request_id\":\"", line.request_id);
+    optional_text(out, b",\"consumer\":\"", line.consumer.as_bytes());
+    optional_text(out, b",\"reason\":\"", record.reason().unwrap_or("").as_bytes());
+    if record.aborted {
+        out.extend_from_slice(b",\"aborted\":true");
+    }
+    optional_text(out, b",\"user_agent\":\"", line.user_agent);
+    optional_text(out, b",\"referer\":\"", line.referer);
+    out.push(b'}');
+}
+
+fn text_field(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
+    out.extend_from_slice(key);
+    escape(out, text);
+}
+
+fn optional_text(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
+    if !text.is_empty() {
+        text_field(out, key, text);
+        out.push(b'"');
+    }
+}
+
+fn number_field(out: &mut Vec<u8>, key: &[u8], number: Option<u64>) {
+    if let Some(number) = number {
+        out.extend_from_slice(key);
+        push_decimal(out, number);
+    }
+}
+
+fn optional_millis(out: &mut Vec<u8>, key: &[u8], micros: Option<u64>) {
+    if let Some(micros) = micros {
+        out.extend_from_slice(key);
+        millis(out, micros);
+    }
+}
+
+/// Milliseconds with three digits behind the point.
+fn millis(out: &mut Vec<u8>, micros: u64) {
+    push_decimal(out, micros / 1_000);
+    fraction(out, (micros % 1_000) as u32);
+}
+
+/// Seconds with three digits behind the point.
+fn seconds(out: &mut Vec<u8>, micros: u64) {
+    push_decimal(out, micros / 1_000_000);
+    fraction(out, (micros / 1_000 % 1_000) as u32);
+}
+
+fn fraction(out: &mut Vec<u8>, thousandths: u32) {
+    let digit = |divisor: u32| b'0' + (thousandths / divisor % 10) as u8;
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+}
+
+/// JSON and log escapes: quotes, backslashes and control bytes; other bytes that are not ASCII as `\u00XX`, so that a
+/// line is always valid UTF-8 whatever a client sends.
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    if is_clean(text) {
+        return out.extend_from_slice(text);
+    }
+    let mut clean_from = 0;
+    for (at, byte) in text.iter().enumerate() {
+        if matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&text[clean_from..at]);
+        clean_from = at + 1;
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            byte => {
+                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    out.extend_from_slice(&text[clean_from..]);
+}
+
+/// Needs nothing of `text` an escape? Written so that it compiles to vector instructions.
+#[expect(clippy::manual_range_contains, reason = "comparisons joined by `&` have no branches")]
+fn is_clean(text: &[u8]) -> bool {
+    let printable = |byte: u8| (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\');
+    text.iter().fold(true, |clean, byte| clean & printable(*byte))
+}
+
+/// `client - consumer [time] "request" status bytes "referer" "user agent"`.
+fn combined(out: &mut Vec<u8>, line: &Line<'_>) {
+    out.extend_from_slice(line.client);
+    out.extend_from_slice(b" - ");
+    or_dash(out, line.consumer.as_bytes());
+    out.extend_from_slice(b" [");
+    out.extend_from_slice(&date::clf(line.wall));
+    out.extend_from_slice(b"] \"");
+    escape(out, line.method);
+    out.push(b' ');
+    escape(out, line.target);
+    out.push(b' ');
+    out.extend_from_slice(line.protocol.as_bytes());
+    out.extend_from_slice(b"\" ");
+    push_decimal(out, u64::from(line.record.status));
+    out.push(b' ');
+    push_decimal(out, line.record.sent.get());
+    out.extend_from_slice(b" \"");
+    or_dash(out, line.referer);
+    out.extend_from_slice(b"\" \"");
+    or_dash(out, line.user_agent);
+    out.push(b'"');
+}
+
+fn or_dash(out: &mut Vec<u8>, text: &[u8]) {
+    if text.is_empty() {
+        out.push(b'-');
+    } else {
+        escape(out, text);
+    }
+}
+
+fn write_piece(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, lookup: &impl Lookup) {
+    let record = line.record;
+    match piece {
+        LogPiece::Text(template) => template.render(lookup, out),
+        LogPiece::Duration => seconds(out, line.micros),
+        LogPiece::FirstByte => optional_seconds(out, record.first_byte_us),
+        LogPiece::Connect => optional_seconds(out, record.connect_us),
+        LogPiece::BytesSent => push_decimal(out, record.sent.get()),
+        LogPiece::BytesReceived => push_decimal(out, record.received.get()),
+        LogPiece::GrpcStatus => or_dash(out, record.grpc.map_or("", Code::name).as_bytes()),
+        LogPiece::Reason => or_dash(out, record.reason().unwrap_or("").as_bytes()),
+        LogPiece::Time => out.extend_from_slice(&date::rfc3339(line.wall)),
+        LogPiece::TimeCommon => out.extend_from_slice(&date::clf(line.wall)),
+        LogPiece::Tries => push_decimal(out, u64::from(record.tries)),
+    }
+}
+
+fn optional_seconds(out: &mut Vec<u8>, micros: Option<u64>) {
+    match micros {
+        Some(micros) => seconds(out, micros),
+        None => out.push(b'-'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FaultKind;
+    use crate::config::plan::UpstreamId;
+
+    fn sample(record: &Record) -> Line<'_> {
+        Line {
+            record,
+            client: b"10.0.0.1",
+            method: b"GET",
+            target: b"/a\"b\xff",
+            protocol: "HTTP/1.1",
+            host: b"h",
+            user_agent: b"",
+            referer: b"",
+            route: "r",
+            upstream: "u",
+            endpoint: "e:1",
+            request_id: b"",
+            consumer: "",
+            wall: Wall(784_111_777_000_000),
+            micros: 1_234_567,
+        }
+    }
+
+    #[test]
+    fn json_lines_are_json_whatever_the_client_sends() {
+        let record = Record { upstream: Some(UpstreamId(0)), status: 200, ..Record::default() };
+        let mut out = Vec::new();
+        json(&mut out, &sample(&record));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["target"], "/a\"b\u{ff}");
+        assert_eq!(value["duration_ms"], 1234.567);
+        let plain = Record { fault: Some(FaultKind::NoRoute), ..Record::default() };
+        out.clear();
+        json(&mut out, &sample(&plain));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["reason"], "no_route");
+        assert!(value.get("grpc_status").is_none());
+        let call = Record { grpc: Some(Code::NotFound), ..Record::default() };
+        out.clear();
+        json(&mut out, &sample(&call));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["grpc_status"], "NOT_FOUND");
+    }
+
+    #[test]
+    fn combined_lines_are_what_log_tools_read() {
+        let record = Record { status: 200, ..Record::default() };
+        let mut out = Vec::new();
+        combined(&mut out, &sample(&record));
+        let expected = "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a\\\"b\\u00ff HTTP/1.1\" 200 0 \"-\" \"-\"";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

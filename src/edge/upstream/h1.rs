@@ -1,0 +1,122 @@
+//! Hot. HTTP/1 to endpoints: a conversation has the whole connection, which is kept for the next one.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::balance::EndpointIndex;
+use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::config::plan::UpstreamPlan;
+use crate::edge::flow::stream::{Form, Remote, Source};
+use crate::edge::flow::watch::Link;
+use crate::edge::protocol::h1::{BodyReader, BodyWriter};
+use crate::edge::upstream::load::Open;
+use crate::net::tls::Transport;
+use crate::net::{Net, Stream};
+use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::h2::frame::ErrorCode;
+use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
+use crate::wire::outgoing::OutgoingRequest;
+
+/// Which kept connections are taken to be open without a look.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// Those that rested for less than this,
+    pub rested_max: Duration,
+    /// and that carried at least so many requests.
+    pub requests_min: u32,
+}
+
+impl Trust {
+    /// None.
+    pub const NONE: Trust = Trust { rested_max: Duration::ZERO, requests_min: 0 };
+
+    /// May this connection be used without a look?
+    pub fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
+        origin.requests >= self.requests_min && now.since(origin.idle_since) < self.rested_max
+    }
+}
+
+/// A connection to an endpoint. Dropping it closes it and counts it out.
+pub struct Origin<N: Net> {
+    open: Open,
+    /// The connection.
+    pub stream: Rc<Transport<N::Stream>>,
+    /// When it was opened.
+    pub opened: Tick,
+    /// Since when it is idle.
+    pub idle_since: Tick,
+    /// Requests it has carried.
+    pub requests: u32,
+}
+
+impl<N: Net> Remote for Origin<N> {
+    type Body = BodyReader<N::Stream>;
+    type Upload = BodyWriter<N::Stream>;
+
+    const VERSION: Version = Version::H11;
+
+    fn form(&self, length: BodyLength) -> Form {
+        Form::of(length)
+    }
+
+    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
+        write::request(out, outgoing);
+        Ok(())
+    }
+
+    fn link(&self) -> Link {
+        Link { connection: self.stream.clone(), stream: None }
+    }
+
+    fn upload(&self) -> BodyWriter<N::Stream> {
+        BodyWriter { stream: self.stream.clone(), side: Side::Upstream }
+    }
+
+    async fn read(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read(buf, until).await
+    }
+
+    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
+        self.stream.read_idle(buf, until).await
+    }
+
+    fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
+        response::parse(buf.filled(), caps, method, head)
+    }
+
+    fn body(&self, length: BodyLength) -> BodyReader<N::Stream> {
+        BodyReader::new(self.stream.clone(), Side::Upstream, length)
+    }
+
+    fn stands(&self, body: &BodyReader<N::Stream>) -> bool {
+        body.done() && !body.has_leftover()
+    }
+
+    fn abort(&self) {
+        self.stream.abort();
+    }
+
+    fn reset_code(&self) -> Option<ErrorCode> {
+        None
+    }
+}
+
+impl<N: Net> Origin<N> {
+    /// A connection that was just opened.
+    pub fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Origin<N> {
+        Origin { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0 }
+    }
+
+    /// Which endpoint it leads to.
+    pub fn index(&self) -> EndpointIndex {
+        self.open.index
+    }
+
+    /// Is it old, idle for too long, or used up?
+    pub fn is_worn(&self, plan: &UpstreamPlan, now: Tick) -> bool {
+        let used_up = plan.requests_per_connection_max != 0 && self.requests >= plan.requests_per_connection_max;
+        let too_old = plan.connection_age_max.is_some_and(|age| now.since(self.opened) >= age);
+        used_up || too_old || now.since(self.idle_since) >= plan.idle_timeout
+    }
+}

@@ -1,0 +1,170 @@
+//! Hot. How loaded one upstream is: who gets the next request, who waits, what is open and in flight.
+//!
+//! Connections and requests are counted by guards (`Open`, `InFlight`), so that none is forgotten on any way out.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
+use crate::base::{Fault, FaultKind, Tick};
+use crate::net::Net;
+
+/// The load of one upstream on one shard.
+pub struct Load {
+    /// Who gets the next request.
+    pub cluster: RefCell<Cluster>,
+    open: Cell<usize>,
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+#[derive(Default)]
+struct Waiter {
+    admitted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Counts a connection to an endpoint, from before it is opened until it is dropped.
+pub struct Open {
+    load: Rc<Load>,
+    /// Which endpoint it leads to.
+    pub index: EndpointIndex,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.load.cluster.borrow_mut().connection_closed(self.index);
+        self.load.open.set(self.load.open.get().saturating_sub(1));
+    }
+}
+
+/// A request in flight; ends with its drop at the latest.
+pub struct InFlight {
+    load: Rc<Load>,
+    flight: Flight,
+    began: Tick,
+    judged: bool,
+}
+
+impl InFlight {
+    /// Which endpoint.
+    pub fn index(&self) -> EndpointIndex {
+        self.flight.index
+    }
+
+    /// When this try began.
+    pub fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// Says how it went; only the first word counts.
+    pub fn judge(&mut self, outcome: Outcome, now: Tick) {
+        if !self.judged {
+            self.judged = true;
+            self.load.cluster.borrow_mut().observe(self.flight, outcome, now.since(self.began), now);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut cluster = self.load.cluster.borrow_mut();
+        if !self.judged {
+            cluster.observe(self.flight, Outcome::Cancelled, Duration::ZERO, self.began);
+        }
+        cluster.finish(self.flight);
+        let room = cluster.has_room();
+        drop(cluster);
+        if room {
+            self.load.admit_next();
+        }
+    }
+}
+
+impl Load {
+    /// The load of an upstream that has none yet.
+    pub fn new(cluster: Cluster) -> Rc<Load> {
+        Rc::new(Load { cluster: RefCell::new(cluster), open: Cell::new(0), waiting: RefCell::default() })
+    }
+
+    /// Open connections, idle ones included.
+    pub fn open_count(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Requests that wait for room.
+    pub fn queued(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// Waits for room under the upstream's caps, in order of arrival, no longer than `wait` and until `deadline`.
+    pub async fn admit<N: Net>(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
+        let admission = self.cluster.borrow().admission();
+        match admission {
+            Admission::Go => return Ok(()),
+            Admission::Refuse(kind) => return Err(Fault::unsent(kind)),
+            Admission::Wait => {}
+        }
+        let until = net.now().after(wait).min(deadline);
+        let waiter = Rc::new(Waiter::default());
+        self.waiting.borrow_mut().push_back(waiter.clone());
+        self.cluster.borrow_mut().queue_enter();
+        let admitted = admitted(&waiter, net, until).await;
+        self.cluster.borrow_mut().queue_leave();
+        if admitted {
+            return Ok(());
+        }
+        self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
+        Err(Fault::unsent(FaultKind::QueueTimeout))
+    }
+
+    fn admit_next(&self) {
+        let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
+        next.admitted.set(true);
+        if let Some(waker) = next.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Counts a try to `index` as begun.
+    pub fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
+        let flight = self.cluster.borrow_mut().begin(index, now);
+        InFlight { load: self.clone(), flight, began: now, judged: false }
+    }
+
+    /// Counts a connection to `index`, which is to be opened.
+    ///
+    /// # Errors
+    /// The endpoint has as many as it may have.
+    pub fn open(self: &Rc<Self>, index: EndpointIndex) -> Result<Open, Fault> {
+        let mut cluster = self.cluster.borrow_mut();
+        if !cluster.may_connect(index) {
+            return Err(Fault::unsent(FaultKind::Overloaded));
+        }
+        cluster.connection_opened(index);
+        self.open.set(self.open.get() + 1);
+        Ok(Open { load: self.clone(), index })
+    }
+
+    /// The endpoint's name, for a Host field of our own.
+    pub fn endpoint_name(&self, index: EndpointIndex) -> Arc<str> {
+        let cluster = self.cluster.borrow();
+        cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
+    }
+}
+
+/// Waits until the waiter is admitted. False where it was not until `until`.
+async fn admitted<N: Net>(waiter: &Waiter, net: &N, until: Tick) -> bool {
+    let mut timeout = std::pin::pin!(net.sleep_until(until));
+    std::future::poll_fn(|context| {
+        if waiter.admitted.get() {
+            return Poll::Ready(true);
+        }
+        *waiter.waker.borrow_mut() = Some(context.waker().clone());
+        std::future::Future::poll(timeout.as_mut(), context).map(|()| waiter.admitted.get())
+    })
+    .await
+}
