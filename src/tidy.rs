@@ -24,6 +24,7 @@ const NOT_OURS: [&str; 8] = [".git", "target", "corpus", "artifacts", "node_modu
 fn check(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     imports::check(source, &mut findings);
+    imports::check_rooms(source, &mut findings);
     shape::check(source, &mut findings);
     words::check(source, &mut findings);
     findings.retain(|finding| finding.rule == "file-length" || !source.excuses(finding));

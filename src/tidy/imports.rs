@@ -28,6 +28,21 @@ pub const LAW: [(&str, &[&str]); 13] = [
     ),
 ];
 
+/// The second law: each room of `edge`, and the rooms that it may import.
+pub const ROOMS: [(&str, &[&str]); 10] = [
+    ("flow", &[]),
+    ("protocol", &["flow"]),
+    ("adapt", &["flow"]),
+    ("upstream", &["flow", "protocol"]),
+    ("shard", &["flow", "adapt", "upstream"]),
+    ("exchange", &["flow", "adapt", "upstream", "shard"]),
+    ("forward", &["flow", "protocol", "adapt", "upstream", "shard", "exchange"]),
+    ("serve", &["flow", "protocol", "adapt", "upstream", "shard", "exchange", "forward"]),
+    // It knows connections of clients and nothing of upstreams: what it serves goes through `serve`.
+    ("client", &["flow", "protocol", "shard", "exchange", "serve"]),
+    ("run", &["flow", "upstream", "shard", "client"]),
+];
+
 /// One use of another folder.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
@@ -41,33 +56,62 @@ pub struct Import {
 
 /// Every `crate::folder` in the code, and every `super::…` chain that climbs to the crate's root.
 pub fn imports(source: &Source) -> Vec<Import> {
-    let code = source.product();
-    let depth = module_depth(&source.path);
     let mut found = Vec::new();
-    let mut at = 0;
-    while at < code.len() {
-        let (climbed, after) = climb(code, at, depth);
-        if climbed {
-            heads(&code[after..], &mut found);
+    climbs(source, |level, path| {
+        if level == 0 {
+            heads(path, &mut found);
         }
-        at = after.max(at + 1);
-    }
+    });
     found
 }
 
-/// Does a path that starts at `at` reach the crate's root? And where does it go on.
-fn climb(code: &[Token], at: usize, depth: usize) -> (bool, usize) {
-    let colons = |at: usize| code.get(at..at + 2).is_some_and(|pair| pair.iter().all(|token| token.is_mark(':')));
+/// The rooms that a file of `edge` names, and where: by `crate::edge::room`, or by a `super::…` chain that climbs to
+/// `edge`.
+fn rooms(source: &Source) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    climbs(source, |level, path| match level {
+        0 => {
+            let edge = starts(path).into_iter().map(|at| &path[at..]).filter(|path| path[0].is_word("edge"));
+            edge.filter(|path| is_joined(path, 1)).for_each(|path| heads(&path[3..], &mut found));
+        }
+        1 => heads(path, &mut found),
+        _ => {}
+    });
+    found.into_iter().map(|import| (import.folder, import.line)).collect()
+}
+
+/// Calls `visit` for every path that starts with `crate` or `super`: with the number of modules between the crate's
+/// root and where it climbs to, and with what follows from there.
+fn climbs(source: &Source, mut visit: impl FnMut(usize, &[Token])) {
+    let code = source.product();
+    let depth = module_depth(&source.path);
+    let mut at = 0;
+    while at < code.len() {
+        let (level, after) = climb(code, at, depth);
+        if let Some(level) = level {
+            visit(level, &code[after.min(code.len())..]);
+        }
+        at = after.max(at + 1);
+    }
+}
+
+/// How far below the crate's root does the path that starts at `at` climb to? And where does it go on.
+fn climb(code: &[Token], at: usize, depth: usize) -> (Option<usize>, usize) {
     if code[at].is_word("crate") {
-        return (colons(at + 1), at + 3);
+        return (is_joined(code, at + 1).then_some(0), at + 3);
     }
     let mut steps = 0;
     let mut next = at;
-    while code.get(next).is_some_and(|token| token.is_word("super")) && colons(next + 1) {
+    while code.get(next).is_some_and(|token| token.is_word("super")) && is_joined(code, next + 1) {
         steps += 1;
         next += 3;
     }
-    (steps >= depth && steps > 0, next)
+    ((steps > 0).then(|| depth.saturating_sub(steps)), next)
+}
+
+/// Does `::` stand at `at`?
+fn is_joined(code: &[Token], at: usize) -> bool {
+    code.get(at..at + 2).is_some_and(|pair| pair.iter().all(|token| token.is_mark(':')))
 }
 
 /// How many modules a file lies below the crate's root.
@@ -80,10 +124,15 @@ fn module_depth(path: &str) -> usize {
 
 /// The first names of the path or of the group that follows `crate::`.
 fn heads(code: &[Token], found: &mut Vec<Import>) {
+    found.extend(starts(code).into_iter().filter_map(|at| head(&code[at..])));
+}
+
+/// Where the paths of the group that `code` begins with start; the one path where it begins with no group.
+fn starts(code: &[Token]) -> Vec<usize> {
     if !code.first().is_some_and(|token| token.is_mark('{')) {
-        found.extend(head(code));
-        return;
+        return if code.is_empty() { Vec::new() } else { vec![0] };
     }
+    let mut found = Vec::new();
     let mut depth = 0;
     for (at, token) in code.iter().enumerate() {
         if token.is_mark('{') {
@@ -92,20 +141,20 @@ fn heads(code: &[Token], found: &mut Vec<Import>) {
             depth -= 1;
         }
         if depth == 0 {
-            return;
+            break;
         }
         let opens = token.is_mark('{') || token.is_mark(',');
-        if depth == 1 && opens {
-            found.extend(head(&code[at + 1..]));
+        if depth == 1 && opens && at + 1 < code.len() {
+            found.push(at + 1);
         }
     }
+    found
 }
 
 fn head(code: &[Token]) -> Option<Import> {
     let folder = code.first()?.word()?.to_owned();
     let line = code.first()?.line;
-    let colons = code.get(1..3).is_some_and(|pair| pair.iter().all(|token| token.is_mark(':')));
-    let module = code.get(3).filter(|_| colons).and_then(Token::word).map(str::to_owned);
+    let module = code.get(3).filter(|_| is_joined(code, 1)).and_then(Token::word).map(str::to_owned);
     Some(Import { folder, module, line })
 }
 
@@ -132,6 +181,28 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
         let what =
             format!("`{folder}` must not import `{name}`; it may import {allowed:?}: move the code or the type down");
         findings.push(source.finding(import.line, "imports", what));
+    }
+}
+
+/// What breaks the second law in one file.
+pub fn check_rooms(source: &Source, findings: &mut Vec<Finding>) {
+    let Some(inside) = source.path.strip_prefix("src/edge/") else { return };
+    let first = inside.split('/').next().unwrap_or(inside);
+    let room = first.strip_suffix(".rs").unwrap_or(first);
+    if first == "mod.rs" {
+        return;
+    }
+    let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+        let what =
+            format!("`{room}` has no row in the table of rooms: decide what it may import, in src/tidy/imports.rs");
+        findings.push(source.finding(1, "rooms", what));
+        return;
+    };
+    for (name, line) in rooms(source) {
+        if name != room && !allowed.contains(&name.as_str()) {
+            let what = format!("room `{room}` must not import `{name}`; it may import {allowed:?}: move the code down");
+            findings.push(source.finding(line, "rooms", what));
+        }
     }
 }
 

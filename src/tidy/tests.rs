@@ -1,7 +1,7 @@
 //! The rules on the tree, and each rule on text that breaks it.
 
 use super::*;
-use crate::tidy::imports::LAW;
+use crate::tidy::imports::{LAW, ROOMS};
 use crate::tidy::shape::functions;
 use crate::tidy::token::{Kind, tokens};
 
@@ -24,6 +24,14 @@ fn no_cycle_between_folders() {
                 "{folder} imports {target}, which is not above it"
             );
         }
+    }
+}
+
+#[test]
+fn a_room_imports_only_from_rooms_above_it_in_the_table() {
+    for (row, (room, allowed)) in ROOMS.iter().enumerate() {
+        let above = |target: &&str| ROOMS[..row].iter().any(|(name, _)| name == target);
+        assert!(allowed.iter().all(above), "{room} imports from a room that is not above it");
     }
 }
 
@@ -64,7 +72,7 @@ fn imports_upwards_are_found_however_they_are_written() {
     assert_eq!(broken("src/wire/h1/x.rs", "use super::super::super::edge::conn;"), ["imports"]);
     assert_eq!(broken("src/wire/mod.rs", "use super::edge::conn;"), ["imports"]);
     assert_eq!(broken("src/config/x.rs", "use crate::net::Net;"), ["imports"]);
-    assert_eq!(broken("src/edge/x.rs", "use crate::control::reload;"), ["imports"]);
+    assert_eq!(broken("src/edge/run.rs", "use crate::control::reload;"), ["imports"]);
     assert_eq!(broken("src/other/x.rs", "use crate::base::Tick;"), ["imports"]);
 }
 
@@ -77,6 +85,32 @@ fn imports_downwards_and_in_tests_are_fine() {
     assert_eq!(broken("src/wire/x.rs", "// crate::edge\nconst A: &str = \"crate::edge\";"), none);
     assert_eq!(broken("src/wire/x.rs", "#[cfg(test)]\nmod tests { use crate::edge::conn; }"), none);
     assert_eq!(broken("src/wire/x/tests.rs", "use crate::edge::conn;"), none);
+}
+
+#[test]
+fn imports_of_rooms_are_found_however_they_are_written() {
+    let file = "src/edge/shard/x.rs";
+    assert_eq!(broken(file, "use crate::edge::client::live;"), ["rooms"]);
+    assert_eq!(broken(file, "use crate::edge::{flow::watch, serve};"), ["rooms"]);
+    assert_eq!(broken(file, "use crate::{base::Tick, edge::{flow, serve::path}};"), ["rooms"]);
+    assert_eq!(broken(file, "use crate::edge::{serve, client};"), ["rooms", "rooms"]);
+    assert_eq!(broken(file, "use super::super::client::live;"), ["rooms"]);
+    assert_eq!(broken("src/edge/shard/mod.rs", "pub use super::serve::path;"), ["rooms"]);
+    assert_eq!(broken("src/edge/adapt/grpc/x.rs", "fn f() { super::super::super::upstream::pool::f() }"), ["rooms"]);
+    assert_eq!(broken("src/edge/client/x.rs", "use crate::edge::upstream::pool;"), ["rooms"]);
+    assert_eq!(broken("src/edge/other/x.rs", "use crate::base::Tick;"), ["rooms"]);
+    assert_eq!(broken("src/edge/x.rs", "use crate::base::Tick;"), ["rooms"]);
+}
+
+#[test]
+fn imports_within_a_room_and_of_rooms_below_are_fine() {
+    let none: [&str; 0] = [];
+    let file = "src/edge/shard/x.rs";
+    assert_eq!(broken(file, "use crate::edge::{flow::watch::Watch, shard::{log, record}};"), none);
+    assert_eq!(broken(file, "use crate::edge::upstream::pool; use super::record; use super::super::adapt;"), none);
+    assert_eq!(broken(file, "#[cfg(test)]\nmod tests { use crate::edge::client::live; }"), none);
+    assert_eq!(broken("src/edge/run.rs", "use super::client::accept;"), none);
+    assert_eq!(broken("src/edge/mod.rs", "pub mod client;"), none);
 }
 
 #[test]
@@ -129,27 +163,27 @@ fn the_machine_is_touched_where_it_may_be() {
     for text in
         ["use monoio::net;", "let a = Instant::now();", "struct A(Mutex<u8>);", "unsafe { b() }", "tokio::spawn(a)"]
     {
-        assert_eq!(broken("src/edge/x.rs", text), ["machine"], "{text}");
+        assert_eq!(broken("src/edge/run.rs", text), ["machine"], "{text}");
     }
     let none: [&str; 0] = [];
     assert_eq!(broken("src/net/uring/stream.rs", "use monoio::net; unsafe { b() }"), none);
     assert_eq!(broken("src/control/x.rs", "use tokio::net; struct A(Mutex<u8>);"), none);
-    assert_eq!(broken("src/edge/x.rs", "// monoio, Mutex and unsafe\nconst A: &str = \"unsafe\";"), none);
+    assert_eq!(broken("src/edge/run.rs", "// monoio, Mutex and unsafe\nconst A: &str = \"unsafe\";"), none);
 }
 
 #[test]
 fn unfinished_work_is_found_in_tests_too() {
     let text =
         "#[cfg(test)]\nmod tests {\n#[test]\n#[ignore]\nfn a() { todo!() }\nfn b() { dbg!(1); unimplemented!() }\n}";
-    assert_eq!(broken("src/edge/x.rs", text), ["nowhere"; 4]);
-    assert_eq!(broken("src/edge/x.rs", "use std::io::*;"), ["globs"]);
+    assert_eq!(broken("src/edge/run.rs", text), ["nowhere"; 4]);
+    assert_eq!(broken("src/edge/run.rs", "use std::io::*;"), ["globs"]);
     let captures = "fn f<'a>(x: &'a u8) -> impl Fn() -> u8 + use<'a> { move || *x }";
-    assert_eq!(broken("src/edge/x.rs", captures), [""; 0]);
+    assert_eq!(broken("src/edge/run.rs", captures), [""; 0]);
 }
 
 #[test]
 fn hot_files_do_not_allocate() {
-    let hot = |line: &str| broken("src/edge/x.rs", &format!("//! Hot. The path.\n{line}"));
+    let hot = |line: &str| broken("src/edge/run.rs", &format!("//! Hot. The path.\n{line}"));
     for line in
         ["fn f() { format!(\"\") }", "fn f() { a.to_string() }", "fn f() { Box::new(a) }", "struct A(Box<dyn B>);"]
     {

@@ -44,9 +44,9 @@ impl<'a, N: Net> Context<'a, N> {
     }
 }
 
-/// An exchange: its scene, its two directions, and the memory it works in.
+/// An exchange: its context, its two directions, and the memory it works in.
 pub struct Exchange<'a, N: Net, S, K> {
-    /// What it is about.
+    /// Its context.
     pub context: Context<'a, N>,
     /// The request's body.
     pub source: &'a mut S,

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!              call: deadline, code, what a code says of an endpoint        (any route)
-//! forward ─┬─ messages ─┐
+//! calls ───┬─ messages ─┐
 //!          ├─ gRPC-Web ─┼─ from_caller (Source) ─► pipeline ─► to_caller (Client)      (routes with `grpc`)
 //!          └─ JSON ─────┘                                       └─ web_answer, json_answer
 //! ```
-//! What a call needs is decided once, in `forward`; everything else takes the way of a plain request.
+//! What a call needs is decided once, in `forward/calls`; everything else takes the way of a plain request.
 
 pub mod call;
 pub mod from_caller;
