@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use crate::balance::endpoint::Outcome;
+use crate::balance::outcome::Outcome;
 use crate::balance::plan::BreakerPlan;
 use crate::balance::window::Window;
 use crate::base::Tick;

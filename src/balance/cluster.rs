@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::balance::breaker::Breaker;
 use crate::balance::budget::RetryBudget;
-use crate::balance::endpoint::{Endpoint, EndpointIndex, Flight, Health, Outcome, Slot};
+use crate::balance::endpoint::{Endpoint, EndpointIndex, Flight, Health, Slot};
 use crate::balance::hash::hash_key;
+use crate::balance::outcome::Outcome;
 use crate::balance::plan::{Algorithm, ClusterPlan, EwmaPlan, HashPlan};
 use crate::balance::ring::{Ring, RingMember};
 use crate::base::limits::ENDPOINTS_MAX;

@@ -1,4 +1,4 @@
-//! Hot. One endpoint: what is known of it, how it is named from outside, and what a request reports of it.
+//! Hot. One endpoint: what is known of it, how it is named from outside, and which ones a request has tried.
 //!
 //! `EndpointIndex` is a slot and the slot's generation: an index from before the endpoint left and its slot was given
 //! to another is recognised and does nothing.
@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::balance::ewma::Ewma;
+use crate::balance::outcome::Totals;
 use crate::balance::outlier::Outlier;
 use crate::balance::plan::SlowStartPlan;
-use crate::balance::state::Totals;
 use crate::base::limits::TRIED_MAX;
 use crate::base::{Address, Tick};
 
@@ -64,48 +64,6 @@ pub enum Health {
     Up,
     /// Failed: not used.
     Down,
-}
-
-/// How a request to an endpoint went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Answered, with anything but a 5xx.
-    Ok,
-    /// A 5xx that the application made itself: all but 502, 503, 504.
-    ServerError,
-    /// 502, 503 or 504.
-    GatewayError,
-    /// Refused, unreachable, no TLS, or not connected in time.
-    ConnectFailed,
-    /// Closed, reset or malformed before the answer was complete.
-    Reset,
-    /// No answer in time.
-    Timeout,
-    /// We gave up for reasons of our own (the client left): says nothing of the endpoint.
-    Cancelled,
-}
-
-impl Outcome {
-    /// The outcome that a status stands for.
-    pub const fn of_status(status: u16) -> Outcome {
-        match status {
-            502..=504 => Outcome::GatewayError,
-            500..=599 => Outcome::ServerError,
-            _ => Outcome::Ok,
-        }
-    }
-
-    /// True for everything that speaks against the endpoint.
-    pub const fn failed(self) -> bool {
-        match self {
-            Outcome::Ok | Outcome::Cancelled => false,
-            Outcome::ServerError
-            | Outcome::GatewayError
-            | Outcome::ConnectFailed
-            | Outcome::Reset
-            | Outcome::Timeout => true,
-        }
-    }
 }
 
 /// The endpoints that one request has tried already. With more than `TRIED_MAX`, the oldest is forgotten.

@@ -11,6 +11,7 @@ mod endpoint;
 mod ewma;
 mod hash;
 mod health;
+mod outcome;
 mod outlier;
 mod pick;
 mod plan;
@@ -23,10 +24,11 @@ mod tests;
 
 pub use breaker::BreakerPhase;
 pub use cluster::{Admission, Cluster};
-pub use endpoint::{Endpoint, EndpointIndex, Flight, Health, Outcome, Tried};
+pub use endpoint::{Endpoint, EndpointIndex, Flight, Health, Tried};
 pub use hash::hash_key;
 pub use health::{Change, Probe, ProbePlan, ProbeResult};
+pub use outcome::{Outcome, Totals};
 pub use plan::{
     Algorithm, BreakerPlan, Caps, ClusterPlan, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,
 };
-pub use state::{ClusterState, EndpointState, Totals};
+pub use state::{ClusterState, EndpointState};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::balance::breaker::doubled;
-use crate::balance::endpoint::Outcome;
+use crate::balance::outcome::Outcome;
 use crate::balance::plan::OutlierPlan;
 use crate::balance::window::Window;
 use crate::base::Tick;

@@ -4,46 +4,9 @@ use std::sync::Arc;
 
 use crate::balance::breaker::BreakerPhase;
 use crate::balance::cluster::Cluster;
-use crate::balance::endpoint::{Health, Outcome, Slot};
+use crate::balance::endpoint::{Health, Slot};
+use crate::balance::outcome::Totals;
 use crate::base::{Address, Tick};
-
-/// What has happened since an endpoint was first listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests begun.
-    pub requests: u64,
-    /// Ended without a 5xx.
-    pub ok: u64,
-    /// Ended with a 5xx other than 502, 503, 504.
-    pub server_errors: u64,
-    /// Ended with 502, 503, 504.
-    pub gateway_errors: u64,
-    /// Could not connect.
-    pub connect_failures: u64,
-    /// Broke off.
-    pub resets: u64,
-    /// Took too long.
-    pub timeouts: u64,
-    /// Given up by us.
-    pub cancelled: u64,
-    /// Times it was ejected.
-    pub ejections: u64,
-}
-
-impl Totals {
-    pub(super) fn count(&mut self, outcome: Outcome) {
-        let counter = match outcome {
-            Outcome::Ok => &mut self.ok,
-            Outcome::ServerError => &mut self.server_errors,
-            Outcome::GatewayError => &mut self.gateway_errors,
-            Outcome::ConnectFailed => &mut self.connect_failures,
-            Outcome::Reset => &mut self.resets,
-            Outcome::Timeout => &mut self.timeouts,
-            Outcome::Cancelled => &mut self.cancelled,
-        };
-        *counter += 1;
-    }
-}
 
 /// One shard's view of an upstream.
 #[derive(Clone, Debug, PartialEq)]
