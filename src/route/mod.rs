@@ -39,6 +39,7 @@ mod report;
 mod rule;
 mod table;
 mod tree;
+mod whole_regex;
 
 pub mod redirect;
 pub mod rewrite;
@@ -52,8 +53,9 @@ pub use params::Params;
 pub use pattern::{Part, PathPattern, PathTemplate, PatternError};
 pub use precedence::Decision;
 pub use report::Report;
-pub use rule::{FieldMatch, HostError, HostPattern, RouteId, Rule, ValueMatch, WholeRegex};
+pub use rule::{FieldMatch, HostError, HostPattern, RouteId, Rule, ValueMatch};
 pub use table::{Found, Table, Wanted};
+pub use whole_regex::WholeRegex;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::base::limits::{PARAMS_MAX, PATTERN_BYTES_MAX};
-use crate::route::rule::WholeRegex;
+use crate::route::whole_regex::WholeRegex;
 
 /// What is asked of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]

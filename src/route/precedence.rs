@@ -183,7 +183,8 @@ fn segments(parts: &[Part]) -> Vec<SegmentRank> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::rule::{RouteId, WholeRegex};
+    use crate::route::rule::RouteId;
+    use crate::route::whole_regex::WholeRegex;
 
     fn ranked(path: PathPattern) -> Precedence {
         Precedence::of(&Rule::new("", RouteId(0), path), &HostPattern::Any)
