@@ -19,6 +19,8 @@ use crate::wire::head::Request;
 use crate::wire::ip;
 use crate::wire::patch::Patch;
 
+pub use crate::base::Scheme;
+
 /// Where a trusted peer says who the client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -96,25 +98,6 @@ pub struct Inbound {
     pub scheme: Scheme,
     /// Our port.
     pub port: u16,
-}
-
-/// How a request was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Without TLS.
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// Its name in lower case.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
 }
 
 /// Who sent a request, as far as it can be believed.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use crate::base::Scheme;
 use crate::base::ascii::{is_name, is_token};
 use crate::base::limits::FORWARDED_HOPS_MAX;
 use crate::wire::field::Known;
-use crate::wire::forwarded::Scheme;
 use crate::wire::head::Request;
 use crate::wire::ip;
 
