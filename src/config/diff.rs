@@ -130,13 +130,14 @@ const NAMES_MAX: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::draft::Draft;
     use crate::config::report::Faults;
-    use crate::config::{Environment, Source, draft};
+    use crate::config::{Environment, Source};
 
     fn spec(text: &str) -> Spec {
         let mut faults = Faults::default();
         let source = Source::Text { name: "a".to_owned(), text: text.to_owned() };
-        let draft = draft(&source, &Environment::sealed(), &mut faults);
+        let draft = Draft::read(&source, &Environment::sealed(), &mut faults);
         assert_eq!(faults.errors(), 0, "{faults:?}");
         draft.spec
     }

@@ -4,13 +4,14 @@
 //! The request is written out and read by the same parser, normaliser and table as real ones.
 
 mod grpc;
+mod line;
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::balance::Algorithm;
 use crate::base::Address;
 use crate::config::explain::grpc::Called;
+use crate::config::explain::line::line;
 use crate::config::plan::{
     Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
 };
@@ -82,10 +83,6 @@ pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
         line(&mut out, if index == 0 { "not" } else { "" }, &words);
     }
     Ok(out)
-}
-
-fn line(out: &mut String, what: &str, words: &str) {
-    let _ = writeln!(out, "{what:<10}{words}");
 }
 
 /// Scheme, authority (empty for a bare path) and target of a URL.

@@ -14,23 +14,25 @@ pub mod report;
 pub mod source;
 pub mod spec;
 
+mod draft;
 mod read;
+mod tickets;
 mod tree;
 mod variables;
 
-pub use compile::TicketKeys;
 pub use one_line::OneLine;
 pub use place::{Place, Placed};
 pub use report::{Report, Reports, Severity};
 pub use source::{Environment, FileAccess, Source};
 pub use spec::Spec;
+pub use tickets::TicketKeys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use draft::Draft;
 use plan::Plan;
-use report::{Faults, SourceFile};
-use tree::Node;
+use report::Faults;
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub struct Loaded {
 /// Reads, checks and compiles a configuration. Errors come with all warnings.
 pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Reports> {
     let mut faults = Faults::default();
-    let draft = draft(source, environment, &mut faults);
+    let draft = Draft::read(source, environment, &mut faults);
     finish(draft, environment, faults)
 }
 
@@ -59,26 +61,6 @@ pub fn check_text(text: &str) -> Option<Reports> {
         Ok(loaded) => Some(loaded.warnings).filter(|warnings| !warnings.list.is_empty()),
         Err(reports) => Some(reports),
     }
-}
-
-/// A specification as it was read, with what else is needed to compile it.
-#[derive(Debug)]
-struct Draft {
-    /// What could be understood.
-    spec: Spec,
-    /// The tree that it was read from: names are known from it even where their tables are wrong.
-    root: Node,
-    /// The files, by the index that places name.
-    files: Vec<SourceFile>,
-    /// Files and directories whose change changes the configuration.
-    watched: Vec<PathBuf>,
-}
-
-/// Reads a configuration without compiling it. What is wrong is in `faults`.
-fn draft(source: &Source, environment: &Environment, faults: &mut Faults) -> Draft {
-    let sources = source::gather(source, environment, faults);
-    let spec = read::read(&sources.root, faults).unwrap_or_default();
-    Draft { spec, root: sources.root, files: sources.files, watched: sources.watched }
 }
 
 fn finish(draft: Draft, environment: &Environment, mut faults: Faults) -> Result<Loaded, Reports> {

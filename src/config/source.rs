@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::compile::TicketKeys;
 use crate::config::place::{FILE_BYTES_MAX, FILES_MAX, Place};
 use crate::config::report::{Faults, Report, SourceFile};
+use crate::config::tickets::TicketKeys;
 use crate::config::tree::{self, Node, NodeKind};
 
 /// Largest secret file in bytes.

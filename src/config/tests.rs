@@ -152,7 +152,7 @@ fn secrets_are_never_shown() {
     let reports = load(&source, &environment).unwrap_err();
     assert!(reports.errors() >= 2 && !reports.plain().contains("hunter2"), "{reports}");
     let mut faults = Faults::default();
-    let draft = draft(&source, &environment, &mut faults);
+    let draft = Draft::read(&source, &environment, &mut faults);
     assert!(!format!("{:?}", draft.spec.consumer).contains("hunter2"));
 }
 

@@ -18,13 +18,12 @@ mod websocket;
 
 #[cfg(test)]
 pub(super) use log::LOG_ONLY;
-pub use tls::TicketKeys;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::Draft;
+use crate::config::draft::Draft;
 use crate::config::place::{Place, Placed};
 use crate::config::plan::{AdminPlan, Plan, ProcessPlan, TranscoderPlan, UpstreamId, UpstreamPlan};
 use crate::config::report::{Faults, Report};

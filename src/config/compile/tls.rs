@@ -1,11 +1,8 @@
 //! Certificates and keys, from files to what handshakes use.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-// tidy(machine): only the control plane compiles, and one compilation waits for another at most.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
@@ -17,38 +14,9 @@ use crate::config::spec::listener::{CertificateSpec, ClientAuthMode, ClientAuthS
 use crate::config::spec::shape::Many;
 use crate::config::spec::upstream::UpstreamTlsSpec;
 use crate::net::tls::{
-    Certificate, ClientAuth, ClientMaterial, MaterialError, Roots, ServerMaterial, Tickets, Verify, Versions,
-    certificates, client_config, private_key, server_config, server_name,
+    Certificate, ClientAuth, ClientMaterial, MaterialError, Roots, ServerMaterial, Verify, Versions, certificates,
+    client_config, private_key, server_config, server_name,
 };
-
-/// Keys of session tickets by what a session may be resumed for, kept over reloads so that a reload ends no session.
-///
-/// Listeners never share them: a session that was made without a client certificate must not be taken up where one is
-/// required.
-#[derive(Clone, Default)]
-// tidy(machine): see above; a shard holds the keys themselves, never this table.
-pub struct TicketKeys(Arc<Mutex<HashMap<u64, Tickets>>>);
-
-impl TicketKeys {
-    fn of(&self, purpose: u64) -> Result<Tickets, MaterialError> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tickets) = known.get(&purpose) {
-            return Ok(tickets.clone());
-        }
-        if known.len() >= PURPOSES_MAX {
-            known.clear();
-        }
-        let tickets = Tickets::new()?;
-        known.insert(purpose, tickets.clone());
-        Ok(tickets)
-    }
-}
-
-impl fmt::Debug for TicketKeys {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("TicketKeys")
-    }
-}
 
 impl Compiler<'_> {
     /// TLS of a listener.
@@ -213,5 +181,3 @@ fn purpose(listener: &str, auth: &ClientAuth) -> u64 {
 const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 /// A bundle of all public authorities has about 250 KiB.
 const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Purposes that are remembered; above it all are forgotten, and sessions start anew.
-const PURPOSES_MAX: usize = 1_024;

@@ -1,6 +1,6 @@
 //! What a route for calls of gRPC makes of a request: which method a request in JSON calls, and by which rule.
 
-use crate::config::explain::line;
+use crate::config::explain::line::line;
 use crate::config::plan::{Descriptors, GrpcPlan, Plan};
 use crate::wire::field::Known;
 use crate::wire::grpc::Media;

@@ -1,0 +1,31 @@
+//! A configuration that was read and not yet compiled.
+
+use std::path::PathBuf;
+
+use crate::config::read;
+use crate::config::report::{Faults, SourceFile};
+use crate::config::source::{self, Environment, Source};
+use crate::config::spec::Spec;
+use crate::config::tree::Node;
+
+/// A specification as it was read, with what else is needed to compile it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// What could be understood.
+    pub(super) spec: Spec,
+    /// The tree that it was read from: names are known from it even where their tables are wrong.
+    pub(super) root: Node,
+    /// The files, by the index that places name.
+    pub(super) files: Vec<SourceFile>,
+    /// Files and directories whose change changes the configuration.
+    pub(super) watched: Vec<PathBuf>,
+}
+
+impl Draft {
+    /// Reads a configuration without compiling it. What is wrong is in `faults`.
+    pub(super) fn read(source: &Source, environment: &Environment, faults: &mut Faults) -> Draft {
+        let sources = source::gather(source, environment, faults);
+        let spec = read::read(&sources.root, faults).unwrap_or_default();
+        Draft { spec, root: sources.root, files: sources.files, watched: sources.watched }
+    }
+}
