@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::base::Address;
-use crate::config::plan::{Plan, ReflectionSource};
-use crate::link::{Counters, ListeningSocket};
+use crate::config::plan::{ListenerId, Plan, ReflectionSource};
+use crate::link::counters::Counters;
 use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{LeaseReply, LeaseRequest};
 use crate::wire::grpc::json::Transcoder;
@@ -97,4 +97,15 @@ pub enum FromShard {
         /// Why.
         reason: String,
     },
+}
+
+/// A listening socket for one shard.
+#[derive(Debug)]
+pub struct ListeningSocket<S = ListenSocket> {
+    /// The listener it belongs to, in the plan that comes with it.
+    pub listener: ListenerId,
+    /// Its address, for carrying it over a reload.
+    pub address: Address,
+    /// The socket, listening already. On the real machine it is a descriptor, in the simulator a number.
+    pub socket: S,
 }
