@@ -9,9 +9,9 @@ use prost_reflect::{
 };
 
 use crate::base::limits::TRANSCODE_DEPTH_MAX;
+use crate::wire::grpc::json::binding::{Binding, Body, Call, Flow};
 use crate::wire::grpc::json::fields;
 use crate::wire::grpc::json::options::{Defaults, Enums, LargeIntegers, Names, Options, Unannotated, Unknown};
-use crate::wire::grpc::json::route::{Binding, Body, Call, Flow};
 use crate::wire::grpc::json::rule::{Rule, rules};
 use crate::wire::grpc::json::template::Template;
 use crate::wire::grpc::json::tree::Tree;

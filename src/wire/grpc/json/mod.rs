@@ -10,6 +10,8 @@
 //! Descriptors are counted references: each shard has a transcoder of its own, so that no shard writes to counters of
 //! another.
 
+mod answer;
+mod binding;
 mod fields;
 mod finite;
 mod load;
@@ -25,12 +27,14 @@ mod template;
 mod tree;
 mod weigh;
 
+pub use answer::Answer;
+pub use binding::{Call, Flow};
 pub use load::{LoadError, Transcoder};
 pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown};
 pub use refusal::{JSON, Refusal, write_status};
 pub use request::{Incoming, Requests};
-pub use response::{Answer, Responses};
-pub use route::{Call, Flow, Lookup, Route};
+pub use response::Responses;
+pub use route::{Lookup, Route};
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod sample;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::ascii::push_decimal;
-use crate::wire::grpc::json::response::Answer;
+use crate::wire::grpc::json::answer::Answer;
 use crate::wire::grpc::status::Code;
 
 /// The media type of JSON.

@@ -11,12 +11,13 @@ use serde::de::IgnoredAny;
 
 use crate::base::ascii::hex_digit;
 use crate::base::limits::{QUERY_PARAMETERS_MAX, TRANSCODED_BATCH_BYTES};
+use crate::wire::grpc::json::binding::{Binding, Body};
 use crate::wire::grpc::json::fields;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::measure;
 use crate::wire::grpc::json::options::Unknown;
 use crate::wire::grpc::json::refusal::Refusal;
-use crate::wire::grpc::json::route::{Binding, Body, Route};
+use crate::wire::grpc::json::route::Route;
 use crate::wire::grpc::json::split::Splitter;
 use crate::wire::grpc::message;
 use crate::wire::target;

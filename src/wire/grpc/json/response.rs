@@ -12,25 +12,18 @@ use serde_json::value::RawValue;
 use crate::base::ascii::is_field_value;
 use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
 use crate::wire::grpc::base64;
+use crate::wire::grpc::json::answer::Answer;
+use crate::wire::grpc::json::binding::Binding;
 use crate::wire::grpc::json::finite::Finite;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::options::{Names, StreamForm};
 use crate::wire::grpc::json::refusal::{JSON, Refusal, write_status};
-use crate::wire::grpc::json::route::{Binding, Route};
+use crate::wire::grpc::json::route::Route;
 use crate::wire::grpc::json::weigh::Budget;
 use crate::wire::grpc::message::{Dialect, Part, Prefix, Scanner};
 use crate::wire::grpc::status::{Code, End, decode_message};
 
 const BYTES: &str = "application/octet-stream";
-
-/// The head of a response in JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status.
-    pub status: u16,
-    /// Its media type.
-    pub content_type: Cow<'static, str>,
-}
 
 impl Transcoder {
     /// Appends the body for a call that ended with `end` after the framed messages `body`, which should be one.
