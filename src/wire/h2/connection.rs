@@ -14,11 +14,13 @@
 //! A stream's key lives until `forget`: it must be called once for every stream that came with a `Head` event or from
 //! `open`, when its exchange is over.
 
+mod block;
 mod content;
 mod control;
 mod end;
 mod heads;
 mod read;
+mod reading;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -32,12 +34,13 @@ use crate::wire::h2::flood::{Counters, Flood, FloodLimits};
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
 use crate::wire::h2::frame::{self, ErrorCode, MAX_31, PREFACE};
 use crate::wire::h2::hpack::{self, Decoder, Encoder};
-use crate::wire::h2::priority::{Priority, Scheduler};
+use crate::wire::h2::priority::Priority;
+use crate::wire::h2::scheduler::Scheduler;
 use crate::wire::h2::settings::{self, Settings};
 use crate::wire::h2::stream::{Half, Key, Streams};
 
-use heads::Block;
-use read::Reading;
+use block::Block;
+use reading::Reading;
 
 /// What a connection allows its peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod huffman;
 pub mod malformed;
 pub mod message;
 pub mod priority;
+pub mod scheduler;
 pub mod section;
 pub mod settings;
 pub mod stream;

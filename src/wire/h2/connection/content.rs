@@ -4,7 +4,8 @@
 //! depend on how its payload is cut.
 
 use crate::base::Tick;
-use crate::wire::h2::connection::read::{Content, Reading, Step};
+use crate::wire::h2::connection::read::Step;
+use crate::wire::h2::connection::reading::{Content, Reading};
 use crate::wire::h2::connection::{Connection, ConnectionError, Event, Input};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader};

@@ -15,34 +15,6 @@ use crate::wire::h2::section::Pseudo;
 use crate::wire::h2::settings;
 use crate::wire::h2::stream::{ANY_LENGTH, Closed, Half, Key, Stream};
 
-/// A header block that is not complete.
-#[derive(Debug)]
-pub(super) struct Block {
-    /// Zero where there is none.
-    pub stream: u32,
-    flags: u8,
-    continuations: u32,
-    fragments: Vec<u8>,
-}
-
-impl Block {
-    pub(super) const NONE: Block = Block { stream: 0, flags: 0, continuations: 0, fragments: Vec::new() };
-
-    pub(super) const fn is_open(&self) -> bool {
-        self.stream != 0
-    }
-
-    pub(super) fn shrink(&mut self) {
-        if !self.is_open() {
-            self.fragments = Vec::new();
-        }
-    }
-
-    pub(super) fn memory(&self) -> usize {
-        self.fragments.capacity()
-    }
-}
-
 impl Connection {
     pub(super) fn headers(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
         let fragment = match strip(header, payload) {

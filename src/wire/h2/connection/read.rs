@@ -1,39 +1,10 @@
 //! Hot. Frames out of bytes: what is complete is read where it lies, what is not is gathered.
 
 use crate::base::Tick;
+use crate::wire::h2::connection::reading::Reading;
 use crate::wire::h2::connection::{Connection, ConnectionError, Event, Input};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader, HEADER_BYTES, Kind, PAYLOAD_MAX, PREFACE};
-use crate::wire::h2::stream::Key;
-
-/// What the next bytes are.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reading {
-    /// The client's preface.
-    Preface,
-    /// A frame header.
-    Header,
-    /// The payload of any frame but DATA.
-    Payload(FrameHeader),
-    /// The length of the padding of DATA.
-    Padding(FrameHeader, Key),
-    /// DATA.
-    Content(Content),
-    /// This many bytes that mean nothing.
-    Skip(u32),
-}
-
-/// The rest of a DATA frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Content {
-    pub key: Key,
-    /// Content to come.
-    pub left: u32,
-    /// Padding behind it.
-    pub padding: u32,
-    /// The frame ends its stream.
-    pub end: bool,
-}
 
 /// What a step of reading brought.
 pub(super) enum Step {

@@ -8,7 +8,8 @@ use crate::wire::h2::connection::{Connection, Ending, Gone, Grant, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, FrameHeader, HEADER_BYTES, Kind, MAX_31};
 use crate::wire::h2::hpack::Encoder;
-use crate::wire::h2::priority::{self, Priority};
+use crate::wire::h2::priority::Priority;
+use crate::wire::h2::scheduler::charged;
 use crate::wire::h2::stream::{Half, Key};
 
 /// A frame that the window cut below this many bytes is a crumb.
@@ -135,7 +136,7 @@ impl Connection {
         debug_assert_eq!(stream.sending, Half::Body, "a head comes first");
         let len = wanted.min(room);
         stream.send_window.spend(len);
-        stream.pass = priority::charged(stream.pass, stream.priority, len);
+        stream.pass = charged(stream.pass, stream.priority, len);
         self.send_window.spend(len);
         if stream.send_window.room() == 0 {
             stream.stalled = stream.stalled.min(now);
