@@ -1,17 +1,14 @@
 //! Hot. The machine in production: `Net` over monoio, on io_uring or, where the kernel refuses it, on epoll.
 //!
 //! Only this file and those in its folder name monoio. What they add to it is deadlines that cost a store (`flow`,
-//! `shard`), reads that are cancelled without losing what had arrived, accepts that lose no connection, and tasks
+//! `deadlines`), reads that are cancelled without losing what had arrived, accepts that lose no connection, and tasks
 //! whose panics stay theirs. One thread has one `Uring`; nothing of it leaves the thread.
 
 use std::future::{Future, pending};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use monoio::net::TcpStream;
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
@@ -20,8 +17,12 @@ use crate::net::sockets::ListenSocket;
 use crate::net::{Bell, Net, machine};
 
 mod caught;
+mod deadlines;
+mod descriptor;
+mod driver;
 mod ear;
 mod flow;
+mod instant;
 mod lent;
 mod listener;
 mod shard;
@@ -29,11 +30,14 @@ mod stream;
 #[cfg(test)]
 pub(in crate::net) mod tests;
 
+pub use driver::{Driver, DriverChoice};
 pub use ear::UringEar;
 pub use listener::UringListener;
 pub use stream::UringStream;
 
 use caught::Caught;
+use deadlines::watch;
+use instant::instant;
 use shard::Shard;
 
 /// How to run a shard.
@@ -50,51 +54,6 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions { core: None, ring_entries: RING_ENTRIES, driver: DriverChoice::Best }
-    }
-}
-
-/// Which driver is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriverChoice {
-    /// The best that the kernel allows.
-    Best,
-    /// io_uring, or an error.
-    IoUring,
-    /// epoll.
-    Epoll,
-}
-
-impl DriverChoice {
-    /// The choice that the variable `TURNPIKE_DRIVER` (`io_uring` or `epoll`) makes; the best where it is not set.
-    pub fn from_environment() -> io::Result<DriverChoice> {
-        match std::env::var("TURNPIKE_DRIVER").as_deref() {
-            Err(_) | Ok("") => Ok(DriverChoice::Best),
-            Ok("io_uring") => Ok(DriverChoice::IoUring),
-            Ok("epoll") => Ok(DriverChoice::Epoll),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TURNPIKE_DRIVER must be `io_uring` or `epoll`")),
-        }
-    }
-}
-
-/// Which driver runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
-    /// io_uring with a single issuer and deferred task work (Linux 6.1): one system call serves many connections.
-    IoUring,
-    /// io_uring as it comes: completions interrupt the thread. Costs a quarter more for a small request.
-    IoUringPlain,
-    /// epoll and a system call for each operation.
-    Epoll,
-}
-
-impl Driver {
-    /// The name in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Driver::IoUring => "io_uring",
-            Driver::IoUringPlain => "io_uring_plain",
-            Driver::Epoll => "epoll",
-        }
     }
 }
 
@@ -199,8 +158,6 @@ const RING_ENTRIES_MIN: u32 = 256;
 /// Many more operations wait than are submitted at once: each idle connection has one. What overflows the completion
 /// ring is kept by the kernel in a slower list.
 const COMPLETIONS_PER_ENTRY: u32 = 4;
-/// Further away than any sleep has to be exact: whoever sleeps longer looks again.
-const SLEEP_MAX: Duration = Duration::from_secs(24 * 3600);
 
 static WARNED_EPOLL: AtomicBool = AtomicBool::new(false);
 static WARNED_PLAIN: AtomicBool = AtomicBool::new(false);
@@ -238,22 +195,10 @@ where
 {
     let shard = Rc::new(Shard::new(driver)?);
     runtime.block_on(async {
-        let timers = monoio::spawn(shard::watch_deadlines(shard.clone()));
+        let timers = monoio::spawn(watch(shard.deadlines.clone()));
         main(Uring { shard: shard.clone() }).await;
-        shard.stop();
+        shard.deadlines.stop();
         timers.await;
     });
     Ok(())
-}
-
-/// A tick as the runtime's own time, at most `SLEEP_MAX` away.
-fn instant(at: Tick) -> monoio::time::Instant {
-    monoio::time::Instant::now() + at.since(machine::now()).min(SLEEP_MAX)
-}
-
-/// The descriptor of a monoio stream, for calls that do not wait. Must not be used after the stream is dropped.
-fn descriptor(socket: &TcpStream) -> BorrowedFd<'static> {
-    // SAFETY: the callers keep it beside the stream (or, in a `Flow`, forget it when the stream is dropped), and the
-    // descriptor stays open as long as the stream.
-    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }

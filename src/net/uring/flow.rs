@@ -22,7 +22,7 @@ use std::task::{Context, Waker};
 use monoio::io::{CancelHandle, Canceller};
 use socket2::SockRef;
 
-use super::shard::Shard;
+use super::deadlines::{Deadlines, Timed};
 use crate::base::{Tick, Timer};
 
 /// What a side of a stream waits for.
@@ -95,12 +95,12 @@ impl Side {
 pub(super) struct Flow {
     /// Borrowed from the stream that owns the flow, until `close`.
     fd: BorrowedFd<'static>,
-    shard: Rc<Shard>,
+    deadlines: Rc<Deadlines<Flow>>,
     pub(super) read: Side,
     pub(super) write: Side,
     /// What the timer is armed for; `NEVER` where it is not.
     armed: Cell<Tick>,
-    pub(super) timer: Cell<Option<Timer>>,
+    timer: Cell<Option<Timer>>,
     /// Set by `interrupt`, until a wait returns it.
     interrupted: Cell<bool>,
     /// Made at the first `read_idle` and kept.
@@ -109,10 +109,10 @@ pub(super) struct Flow {
 
 impl Flow {
     /// The flow of a socket, which must stay open until `close`.
-    pub(super) fn new(fd: BorrowedFd<'static>, shard: Rc<Shard>) -> Flow {
+    pub(super) fn new(fd: BorrowedFd<'static>, deadlines: Rc<Deadlines<Flow>>) -> Flow {
         Flow {
             fd,
-            shard,
+            deadlines,
             read: Side::new(),
             write: Side::new(),
             armed: Cell::new(Tick::NEVER),
@@ -125,17 +125,13 @@ impl Flow {
     /// The stream goes: no deadline acts on its descriptor any more.
     pub(super) fn close(&self) {
         if let Some(timer) = self.timer.take() {
-            self.shard.forget(timer);
+            self.deadlines.forget(timer);
         }
     }
 
     /// Frees what cancelling needs; the next `read_idle` makes it again.
     pub(super) fn forget_canceller(&self) {
         self.canceller.take();
-    }
-
-    pub(super) fn shard(&self) -> &Rc<Shard> {
-        &self.shard
     }
 
     /// The socket, for calls that do not wait.
@@ -157,24 +153,9 @@ impl Flow {
         side.until.set(until);
         if until < self.armed.get() {
             self.armed.set(until);
-            self.shard.arm(self, until);
+            self.deadlines.arm(self, until);
         }
         Pending { flow: self, side, done: false }
-    }
-
-    /// Acts on the deadlines that have passed, and gives the next one.
-    pub(super) fn fire(&self, now: Tick) -> Tick {
-        if self.read.until.get() <= now {
-            self.read.until.set(Tick::NEVER);
-            self.read_late();
-        }
-        if self.write.until.get() <= now {
-            self.write.until.set(Tick::NEVER);
-            self.write_late();
-        }
-        let next = self.read.until.get().min(self.write.until.get());
-        self.armed.set(next);
-        next
     }
 
     fn read_late(&self) {
@@ -248,6 +229,26 @@ impl Flow {
         if let Some(canceller) = self.canceller.take() {
             self.canceller.set(Some(canceller.cancel()));
         }
+    }
+}
+
+impl Timed for Flow {
+    fn timer(&self) -> &Cell<Option<Timer>> {
+        &self.timer
+    }
+
+    fn fire(&self, now: Tick) -> Tick {
+        if self.read.until.get() <= now {
+            self.read.until.set(Tick::NEVER);
+            self.read_late();
+        }
+        if self.write.until.get() <= now {
+            self.write.until.set(Tick::NEVER);
+            self.write_late();
+        }
+        let next = self.read.until.get().min(self.write.until.get());
+        self.armed.set(next);
+        next
     }
 }
 

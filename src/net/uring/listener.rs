@@ -13,9 +13,10 @@ use std::rc::Rc;
 use monoio::net::TcpStream;
 use socket2::{SockAddr, SockRef, Socket};
 
+use super::descriptor::descriptor;
+use super::driver::Driver;
 use super::shard::Shard;
 use super::stream::UringStream;
-use super::{Driver, descriptor};
 use crate::base::{Address, limits};
 use crate::net::Listener;
 use crate::net::sockets::{ListenSocket, address_of};

@@ -9,6 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -18,10 +19,12 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use super::descriptor::descriptor;
+use super::driver::Driver;
 use super::flow::{End, Flow, Waits};
+use super::instant::instant;
 use super::lent::Lent;
 use super::shard::Shard;
-use super::{Driver, descriptor, instant};
 use crate::base::{Address, Buf, Tick};
 use crate::net::sockets::address_of;
 use crate::net::{Peek, Stream, machine};
@@ -40,7 +43,7 @@ impl UringStream {
     /// Wraps a connected socket. On epoll, it must not block.
     pub(super) fn new(shard: &Rc<Shard>, socket: Socket, peer: Address) -> io::Result<UringStream> {
         let socket = TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(socket)))?;
-        let flow = Rc::new(Flow::new(descriptor(&socket), shard.clone()));
+        let flow = Rc::new(Flow::new(descriptor(&socket), shard.deadlines.clone()));
         Ok(UringStream { socket: UnsafeCell::new(socket), flow, peer, local: OnceCell::new() })
     }
 
@@ -249,7 +252,7 @@ impl Stream for UringStream {
     fn local(&self) -> &Address {
         self.local.get_or_init(|| match self.flow.socket().local_addr() {
             Ok(address) => address_of(&address),
-            Err(_) => self.flow.shard().unnamed.clone(),
+            Err(_) => Address::Unix(Path::new("").into()),
         })
     }
 }
