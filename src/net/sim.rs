@@ -7,9 +7,12 @@
 //! A run fails, with its seed and its last events, when a task misuses a stream, panics, spins, when nothing can happen
 //! any more (deadlock), when it takes longer than its virtual time, or when something is left over at its end.
 
+mod door;
 pub mod faults;
+mod host;
 mod listener;
 mod pipe;
+mod settings;
 mod stream;
 mod trace;
 mod world;
@@ -18,66 +21,22 @@ use std::cell::RefCell;
 use std::fmt::{self, Display, Write};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::base::{Address, Tick, Wall};
 use crate::net::{Bell, Ear, Net};
 
 pub use faults::Faults;
-pub use listener::SimListener;
+pub use host::Sim;
+pub use listener::{SimListener, SimSocket};
+pub use settings::{PanicRule, Settings};
 pub use stream::SimStream;
 pub use trace::Depth;
 
-use world::{HeardBell, Host, HostId, Timer, Turn, World};
-
-/// What a panic in a task means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanicRule {
-    /// The run fails.
-    Fail,
-    /// It is counted for the task's host, as `Net::panics` says.
-    Count,
-}
-
-/// How a simulation runs.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Decides everything.
-    pub seed: u64,
-    /// Faults of connections for which `Simulation::set_faults` said nothing.
-    pub faults: Faults,
-    /// Deadlines are kept up to so many milliseconds late; the seam allows 20.
-    pub late_ms_max: u64,
-    /// A poll takes up to so many nanoseconds of virtual time.
-    pub poll_nanos_max: u64,
-    /// Polls without a chance for timers, after which the run fails.
-    pub polls_max: u64,
-    /// Virtual time after which the run fails.
-    pub time_max: Duration,
-    /// What a panic in a task means.
-    pub panics: PanicRule,
-    /// How many events are kept.
-    pub trace: Depth,
-}
-
-impl Settings {
-    /// A run on a perfect network.
-    pub fn new(seed: u64) -> Settings {
-        Settings {
-            seed,
-            faults: Faults::none(),
-            late_ms_max: 0,
-            poll_nanos_max: 2_000,
-            polls_max: 200_000,
-            time_max: Duration::from_secs(24 * 3_600),
-            panics: PanicRule::Fail,
-            trace: Depth::Last(300),
-        }
-    }
-}
+use door::Door;
+use world::{HeardBell, Host, HostId, Turn, World};
 
 /// Why a run failed, with what is needed to run it again.
 #[derive(Clone)]
@@ -111,12 +70,13 @@ impl fmt::Debug for Failure {
 /// A world of hosts and its executor. Dropping it ends every task.
 pub struct Simulation {
     world: Rc<World>,
+    doors: Rc<RefCell<Vec<Rc<Door>>>>,
 }
 
 impl Simulation {
     /// A world at time zero, with no hosts but the one that runs `run`'s future.
     pub fn new(settings: Settings) -> Simulation {
-        let simulation = Simulation { world: Rc::new(World::new(settings)) };
+        let simulation = Simulation { world: Rc::new(World::new(settings)), doors: Rc::default() };
         simulation.host("main", [127, 0, 0, 1]);
         simulation
     }
@@ -126,7 +86,7 @@ impl Simulation {
         let host = Host { name: name.into(), address: address.into(), panics: 0, last_port: 32_767 };
         let mut hosts = self.world.hosts.borrow_mut();
         hosts.push(host);
-        Sim { world: self.world.clone(), host: HostId(hosts.len() - 1) }
+        self.sim(HostId(hosts.len() - 1))
     }
 
     /// Connections to `address` have these faults from now on.
@@ -163,7 +123,7 @@ impl Simulation {
 
     /// Runs everything until `at`.
     pub fn run_until(&self, at: Tick) -> Result<(), Failure> {
-        let clock = Sim { world: self.world.clone(), host: HostId(0) };
+        let clock = self.sim(HostId(0));
         self.run(async move { clock.sleep_exactly_until(at).await })
     }
 
@@ -205,6 +165,10 @@ impl Simulation {
         self.world.trace.borrow().text()
     }
 
+    fn sim(&self, host: HostId) -> Sim {
+        Sim { world: self.world.clone(), host, doors: self.doors.clone() }
+    }
+
     /// What exists: tasks, streams and listeners, host by host.
     fn left(&self) -> String {
         let hosts: Vec<Rc<str>> = self.world.hosts.borrow().iter().map(|host| host.name.clone()).collect();
@@ -226,93 +190,6 @@ impl Drop for Simulation {
     fn drop(&mut self) {
         // Tasks hold handles to the world that holds them.
         self.world.clear();
-    }
-}
-
-/// One host's machine.
-#[derive(Clone)]
-pub struct Sim {
-    world: Rc<World>,
-    host: HostId,
-}
-
-/// A socket to listen on, before a shard does.
-#[derive(Clone, Debug)]
-pub struct SimSocket {
-    /// Where it listens.
-    pub address: Address,
-    /// Connections that wait to be accepted at most; more are not answered.
-    pub backlog: usize,
-}
-
-impl Sim {
-    /// The seed of the run.
-    pub fn seed(&self) -> u64 {
-        self.world.settings.seed
-    }
-
-    /// The host's address with a port.
-    pub fn address(&self, port: u16) -> Address {
-        Address::Inet(SocketAddr::new(self.world.hosts.borrow()[self.host.0].address, port))
-    }
-
-    /// Listens at `address`.
-    pub fn listen(&self, address: &Address) -> SimListener {
-        listener::listen(self, SimSocket { address: address.clone(), backlog: 1_024 })
-    }
-
-    /// Adds a remark to the trace.
-    pub fn note(&self, note: impl Display) {
-        self.world.note(self.host, note.to_string());
-    }
-
-    /// Fails the run.
-    pub fn fail(&self, reason: impl Display) {
-        self.world.fail(self.host, reason.to_string());
-    }
-
-    /// Ends all tasks of this host at once, as `kill -9` would: its listeners and connections close.
-    pub fn kill(&self) {
-        self.world.drop_tasks(&self.world.tasks_of(self.host));
-    }
-
-    /// Streams of this host that are open.
-    pub fn open_streams(&self) -> usize {
-        let live = self.world.live.borrow();
-        live.values().filter(|(host, what)| *host == self.host && what.starts_with("stream")).count()
-    }
-
-    /// Tasks of this host that have not ended.
-    pub fn open_tasks(&self) -> usize {
-        self.world.tasks_of(self.host).len()
-    }
-
-    /// Connections to `address` have these faults from now on.
-    pub fn set_faults(&self, address: &Address, faults: Faults) {
-        self.world.faults.borrow_mut().insert(address.clone(), faults);
-    }
-
-    async fn sleep_exactly_until(&self, at: Tick) {
-        let mut timer = Timer::new(self.world.clone());
-        poll_fn(|context| {
-            if self.world.now.get() >= at {
-                return Poll::Ready(());
-            }
-            timer.set(at, context);
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Our end's address for a connection to `to`.
-    fn fresh_address(&self, to: &Address) -> Address {
-        let mut hosts = self.world.hosts.borrow_mut();
-        let host = &mut hosts[self.host.0];
-        host.last_port = host.last_port.checked_add(1).unwrap_or(32_768);
-        match to {
-            Address::Inet(_) => Address::Inet(SocketAddr::new(host.address, host.last_port)),
-            Address::Unix(path) => Address::Unix(path.clone()),
-        }
     }
 }
 

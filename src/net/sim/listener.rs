@@ -3,37 +3,34 @@
 //! Several listeners may share one address (SO_REUSEPORT): each connection goes to one of them, chosen by the seed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::base::{Address, Tick};
+use crate::net::sim::door::Door;
 use crate::net::sim::faults::Faults;
+use crate::net::sim::host::Sim;
 use crate::net::sim::stream::{Parties, SimStream, connection};
 use crate::net::sim::trace::Subject;
-use crate::net::sim::world::{HostId, Timer, World};
-use crate::net::sim::{Sim, SimSocket};
+use crate::net::sim::world::{Timer, World};
 use crate::net::{Listener, Net, Stream};
-
-/// A listening socket as those who connect see it.
-pub struct Door {
-    address: Address,
-    host: HostId,
-    backlog: usize,
-    /// Connections that wait, each from its tick on.
-    queue: RefCell<VecDeque<(Tick, SimStream)>>,
-    waker: RefCell<Option<Waker>>,
-    /// Connections of a burst become visible together at this tick.
-    burst: Cell<Tick>,
-}
 
 /// A listening socket.
 pub struct SimListener {
     sim: Sim,
     id: u64,
     door: Rc<Door>,
+}
+
+/// A socket to listen on, before a shard does.
+#[derive(Clone, Debug)]
+pub struct SimSocket {
+    /// Where it listens.
+    pub address: Address,
+    /// Connections that wait to be accepted at most; more are not answered.
+    pub backlog: usize,
 }
 
 /// Starts to listen.
@@ -49,7 +46,7 @@ pub fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
     });
     let id = world.fresh_id();
     world.live.borrow_mut().insert(id, (sim.host, format!("listener {}", door.address)));
-    world.doors.borrow_mut().push(door.clone());
+    sim.doors.borrow_mut().push(door.clone());
     SimListener { sim: sim.clone(), id, door }
 }
 
@@ -97,7 +94,7 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let world = &self.sim.world;
-        world.doors.borrow_mut().retain(|door| !Rc::ptr_eq(door, &self.door));
+        self.sim.doors.borrow_mut().retain(|door| !Rc::ptr_eq(door, &self.door));
         world.live.borrow_mut().remove(&self.id);
         let waiting = self.door.queue.take();
         for (_, stream) in waiting {
@@ -111,11 +108,18 @@ impl World {
     pub fn faults_of(&self, address: &Address) -> Faults {
         self.faults.borrow().get(address).unwrap_or(&self.settings.faults).clone()
     }
+}
+
+impl Sim {
+    /// Listens at `address`.
+    pub fn listen(&self, address: &Address) -> SimListener {
+        listen(self, SimSocket { address: address.clone(), backlog: 1_024 })
+    }
 
     fn door_to(&self, address: &Address) -> Option<Rc<Door>> {
         let doors: Vec<Rc<Door>> =
             self.doors.borrow().iter().filter(|door| door.address == *address).cloned().collect();
-        let chosen = self.rng.borrow_mut().below(doors.len() as u64) as usize;
+        let chosen = self.world.rng.borrow_mut().below(doors.len() as u64) as usize;
         doors.get(chosen).cloned()
     }
 }
@@ -138,7 +142,7 @@ pub async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<SimStre
     travel(sim, latency, until).await?;
     let mut patience = SYN_RETRY_NANOS;
     let door = loop {
-        let door = world.door_to(to).filter(|_| !refused);
+        let door = sim.door_to(to).filter(|_| !refused);
         let Some(door) = door else {
             travel(sim, latency, until).await?;
             world.event(sim.host, Subject::World, "is refused", 0);

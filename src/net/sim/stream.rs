@@ -15,9 +15,6 @@ use crate::net::sim::faults::{Course, Faults};
 use crate::net::sim::pipe::{Pipe, Put, Take};
 use crate::net::sim::trace::Subject;
 use crate::net::sim::world::{HostId, World};
-use crate::net::{Peek, Stream};
-
-use transfer::{Reading, Want, Writing};
 
 /// One direction and who waits for it.
 struct Wire {
@@ -65,6 +62,27 @@ pub struct SimStream {
     lost: Cell<bool>,
     bytes_read: Cell<u64>,
     bytes_written: Cell<u64>,
+}
+
+/// Which of the three kinds of reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// `read`
+    Bytes,
+    /// `read_idle`
+    IdleBytes,
+    /// `readable`
+    Ready,
+}
+
+impl Want {
+    /// Does `interrupt` end it?
+    pub fn interruptible(self) -> bool {
+        match self {
+            Want::Bytes => false,
+            Want::IdleBytes | Want::Ready => true,
+        }
+    }
 }
 
 /// Who is connected, for a new pair of ends.
@@ -317,86 +335,5 @@ impl Drop for SimStream {
     fn drop(&mut self) {
         self.close();
         self.world.live.borrow_mut().remove(&self.id);
-    }
-}
-
-impl Stream for SimStream {
-    fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
-        Reading::new(self, Want::Bytes, Some(buf), until)
-    }
-
-    fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
-        Reading::new(self, Want::IdleBytes, Some(buf), until)
-    }
-
-    async fn readable(&self, until: Tick) -> io::Result<()> {
-        Reading::new(self, Want::Ready, None, until).await.0.map(|_| ())
-    }
-
-    fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)> {
-        Writing::new(self, buf, until)
-    }
-
-    fn write_now(&self, bytes: &[u8]) -> usize {
-        if self.writing.get() || self.aborted.get() || self.write_over.get() || bytes.is_empty() {
-            return 0;
-        }
-        let put = self.outgoing.pipe.borrow_mut().put(self.world.now.get(), bytes);
-        let (Put::Took(count) | Put::Unwanted(count) | Put::Cut(count)) = put else { return 0 };
-        self.bytes_written.set(self.bytes_written.get() + count as u64);
-        self.event("wrote now", count);
-        self.after_put(put);
-        count
-    }
-
-    fn interrupt(&self) {
-        self.interrupted.set(true);
-        self.incoming.wake_both();
-    }
-
-    fn stop_reading(&self) {
-        self.event("stopped reading", 0);
-        self.stopped.set(true);
-        self.incoming.wake_both();
-    }
-
-    fn finish(&self) {
-        if !self.write_over.replace(true) {
-            self.event("ended its side", 0);
-        }
-        self.outgoing.pipe.borrow_mut().finish(self.world.now.get());
-        self.outgoing.wake_both();
-    }
-
-    fn abort(&self) {
-        if self.aborted.replace(true) {
-            return;
-        }
-        self.event("aborted", 0);
-        self.break_peer(self.world.now.get());
-        self.incoming.pipe.borrow_mut().lose_reader();
-    }
-
-    fn limit_unsent(&self, _: u32) {
-        // Pipes are small.
-    }
-
-    fn peek(&self) -> Peek {
-        if self.read_ended().is_some() || self.lost.get() {
-            return Peek::Closed;
-        }
-        match self.incoming.pipe.borrow_mut().look(self.world.now.get()) {
-            Take::Took(_) => Peek::Readable,
-            Take::Nothing(_) => Peek::Quiet,
-            Take::End | Take::Broken => Peek::Closed,
-        }
-    }
-
-    fn peer(&self) -> &Address {
-        &self.peer
-    }
-
-    fn local(&self) -> &Address {
-        &self.local
     }
 }

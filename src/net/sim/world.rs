@@ -19,9 +19,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::base::{Address, Rng, Tick};
 use crate::net::Bell;
 use crate::net::sim::faults::Faults;
-use crate::net::sim::listener::Door;
+use crate::net::sim::settings::{PanicRule, Settings};
 use crate::net::sim::trace::{Subject, Trace};
-use crate::net::sim::{PanicRule, Settings};
 
 /// Names one host of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +40,6 @@ pub struct World {
     pub failures: RefCell<Vec<String>>,
     /// By `HostId`.
     pub hosts: RefCell<Vec<Host>>,
-    /// Listening sockets that can be connected to.
-    pub doors: RefCell<Vec<Rc<Door>>>,
     /// Faults of connections to one address; others get `settings.faults`.
     pub faults: RefCell<BTreeMap<Address, Faults>>,
     /// Streams and listeners that exist, for leaks: number to host and what it is.
@@ -120,7 +117,6 @@ impl World {
             trace: RefCell::new(Trace::new(settings.trace)),
             failures: RefCell::default(),
             hosts: RefCell::default(),
-            doors: RefCell::default(),
             faults: RefCell::default(),
             live: RefCell::default(),
             tasks: RefCell::default(),

@@ -1,32 +1,93 @@
-//! Reads and writes on their way: they wait, time out, and notice when they are dropped half-way.
+//! `net::Stream` for a simulated end. Reads and writes are futures here: they wait, time out, and notice when they are dropped half-way.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::base::{Buf, Tick};
-use crate::net::Stream;
-use crate::net::sim::stream::SimStream;
+use crate::base::{Address, Buf, Tick};
+use crate::net::sim::pipe::{Put, Take};
+use crate::net::sim::stream::{SimStream, Want};
 use crate::net::sim::world::Timer;
+use crate::net::{Peek, Stream};
 
-/// Which of the three kinds of reading.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// `read`
-    Bytes,
-    /// `read_idle`
-    IdleBytes,
-    /// `readable`
-    Ready,
-}
+impl Stream for SimStream {
+    fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
+        Reading::new(self, Want::Bytes, Some(buf), until)
+    }
 
-impl Want {
-    /// Does `interrupt` end it?
-    pub fn interruptible(self) -> bool {
-        match self {
-            Want::Bytes => false,
-            Want::IdleBytes | Want::Ready => true,
+    fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
+        Reading::new(self, Want::IdleBytes, Some(buf), until)
+    }
+
+    async fn readable(&self, until: Tick) -> io::Result<()> {
+        Reading::new(self, Want::Ready, None, until).await.0.map(|_| ())
+    }
+
+    fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)> {
+        Writing::new(self, buf, until)
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        if self.writing.get() || self.aborted.get() || self.write_over.get() || bytes.is_empty() {
+            return 0;
         }
+        let put = self.outgoing.pipe.borrow_mut().put(self.world.now.get(), bytes);
+        let (Put::Took(count) | Put::Unwanted(count) | Put::Cut(count)) = put else { return 0 };
+        self.bytes_written.set(self.bytes_written.get() + count as u64);
+        self.event("wrote now", count);
+        self.after_put(put);
+        count
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.set(true);
+        self.incoming.wake_both();
+    }
+
+    fn stop_reading(&self) {
+        self.event("stopped reading", 0);
+        self.stopped.set(true);
+        self.incoming.wake_both();
+    }
+
+    fn finish(&self) {
+        if !self.write_over.replace(true) {
+            self.event("ended its side", 0);
+        }
+        self.outgoing.pipe.borrow_mut().finish(self.world.now.get());
+        self.outgoing.wake_both();
+    }
+
+    fn abort(&self) {
+        if self.aborted.replace(true) {
+            return;
+        }
+        self.event("aborted", 0);
+        self.break_peer(self.world.now.get());
+        self.incoming.pipe.borrow_mut().lose_reader();
+    }
+
+    fn limit_unsent(&self, _: u32) {
+        // Pipes are small.
+    }
+
+    fn peek(&self) -> Peek {
+        if self.read_ended().is_some() || self.lost.get() {
+            return Peek::Closed;
+        }
+        match self.incoming.pipe.borrow_mut().look(self.world.now.get()) {
+            Take::Took(_) => Peek::Readable,
+            Take::Nothing(_) => Peek::Quiet,
+            Take::End | Take::Broken => Peek::Closed,
+        }
+    }
+
+    fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    fn local(&self) -> &Address {
+        &self.local
     }
 }
 

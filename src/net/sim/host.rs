@@ -1,0 +1,88 @@
+//! One host of a simulation, as whoever runs on it holds it.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::base::{Address, Tick};
+use crate::net::sim::door::Door;
+use crate::net::sim::faults::Faults;
+use crate::net::sim::world::{HostId, Timer, World};
+
+/// One host's machine.
+#[derive(Clone)]
+pub struct Sim {
+    pub(super) world: Rc<World>,
+    pub(super) host: HostId,
+    /// Where any host of the simulation listens.
+    pub(super) doors: Rc<RefCell<Vec<Rc<Door>>>>,
+}
+
+impl Sim {
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.world.settings.seed
+    }
+
+    /// The host's address with a port.
+    pub fn address(&self, port: u16) -> Address {
+        Address::Inet(SocketAddr::new(self.world.hosts.borrow()[self.host.0].address, port))
+    }
+
+    /// Adds a remark to the trace.
+    pub fn note(&self, note: impl Display) {
+        self.world.note(self.host, note.to_string());
+    }
+
+    /// Fails the run.
+    pub fn fail(&self, reason: impl Display) {
+        self.world.fail(self.host, reason.to_string());
+    }
+
+    /// Ends all tasks of this host at once, as `kill -9` would: its listeners and connections close.
+    pub fn kill(&self) {
+        self.world.drop_tasks(&self.world.tasks_of(self.host));
+    }
+
+    /// Streams of this host that are open.
+    pub fn open_streams(&self) -> usize {
+        let live = self.world.live.borrow();
+        live.values().filter(|(host, what)| *host == self.host && what.starts_with("stream")).count()
+    }
+
+    /// Tasks of this host that have not ended.
+    pub fn open_tasks(&self) -> usize {
+        self.world.tasks_of(self.host).len()
+    }
+
+    /// Connections to `address` have these faults from now on.
+    pub fn set_faults(&self, address: &Address, faults: Faults) {
+        self.world.faults.borrow_mut().insert(address.clone(), faults);
+    }
+
+    pub(super) async fn sleep_exactly_until(&self, at: Tick) {
+        let mut timer = Timer::new(self.world.clone());
+        poll_fn(|context| {
+            if self.world.now.get() >= at {
+                return Poll::Ready(());
+            }
+            timer.set(at, context);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Our end's address for a connection to `to`.
+    pub(super) fn fresh_address(&self, to: &Address) -> Address {
+        let mut hosts = self.world.hosts.borrow_mut();
+        let host = &mut hosts[self.host.0];
+        host.last_port = host.last_port.checked_add(1).unwrap_or(32_768);
+        match to {
+            Address::Inet(_) => Address::Inet(SocketAddr::new(host.address, host.last_port)),
+            Address::Unix(path) => Address::Unix(path.clone()),
+        }
+    }
+}
