@@ -25,7 +25,7 @@ use crate::policy::lease::Accounts;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;
-use crate::sim::ledger::Spoken;
+use crate::sim::spoken::Spoken;
 use crate::sim::websocket;
 
 /// The control plane of a simulated gateway.

@@ -13,7 +13,8 @@ use crate::net::sim::{Depth, Failure, Faults, Settings, Sim, Simulation};
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
-use crate::sim::scenario::{Mood, Scenario};
+use crate::sim::mood::Mood;
+use crate::sim::scenario::Scenario;
 use crate::sim::talk::{Framing, Listen, Pace, Speak};
 
 /// How long clients ask.

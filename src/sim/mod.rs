@@ -15,8 +15,11 @@ mod hostile;
 mod latch;
 mod ledger;
 mod limit;
+mod mood;
 mod origin;
+mod recognise;
 mod scenario;
+mod spoken;
 mod tag;
 mod talk;
 mod totals;
@@ -24,7 +27,8 @@ mod websocket;
 mod world;
 
 pub use limit::{Limited, run_limited};
-pub use scenario::{Mood, Scenario};
+pub use mood::Mood;
+pub use scenario::Scenario;
 pub use totals::Totals;
 pub use world::{Report, run};
 

@@ -9,22 +9,13 @@ use std::time::Duration;
 use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
 use crate::sim::grpc;
-use crate::sim::ledger::{Demands, Spoken};
+use crate::sim::ledger::Demands;
+use crate::sim::mood::Mood;
+use crate::sim::spoken::Spoken;
 use crate::sim::talk::Pace;
 use crate::sim::websocket;
 use crate::wire::h2::connection;
 use crate::wire::h2::flood::{Flood, FloodLimits, Limit};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
-    /// Slow, split and stalled, but nothing fails: every request must be answered.
-    Calm,
-    /// Few and long bodies, readers that stop: memory must stay bounded.
-    Bulk,
-    /// Clients, origins and network misbehave.
-    Wild,
-}
 
 /// One run.
 #[derive(Clone, Debug)]

@@ -95,6 +95,11 @@ impl Check {
     }
 }
 
+/// What `x-note` says where it stands in a head of this exchange.
+pub fn note(id: u64) -> String {
+    "note ".repeat(1 + id as usize % 4) + &(id / 3).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

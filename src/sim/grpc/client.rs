@@ -14,7 +14,7 @@ use crate::sim::grpc::messages::encode;
 use crate::sim::h2::message::Request;
 use crate::sim::h2::peer::{News, Peer};
 use crate::sim::latch::Latch;
-use crate::sim::ledger::Spoken;
+use crate::sim::spoken::Spoken;
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 use crate::wire::h2::connection::Ending;
 use crate::wire::h2::frame::ErrorCode;

@@ -1,7 +1,7 @@
 //! What the gateway is told of calls in one world.
 
 use crate::base::Rng;
-use crate::sim::scenario::Mood;
+use crate::sim::mood::Mood;
 
 /// Limits on calls.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,7 @@ use crate::sim::h2::message::{self, Request};
 use crate::sim::h2::peer::{Manner, News, Peer};
 use crate::sim::h2::plan::{self, Plan};
 use crate::sim::ledger::{Ask, Outcome, Reply};
-use crate::sim::origin;
-use crate::sim::tag::{Check, Tag};
+use crate::sim::tag::{Check, Tag, note};
 use crate::sim::talk::{Framing, Head, Trouble};
 use crate::sim::websocket;
 use crate::wire::h2::connection::{Connection, Ending};
@@ -261,7 +260,7 @@ impl Exchange {
         if named.is_some_and(|other| other != self.id) {
             return Err(Trouble::Malformed(format!("an answer of another exchange: {head:?}")));
         }
-        if head.value("x-note")?.is_some_and(|told| told != origin::note(self.id)) {
+        if head.value("x-note")?.is_some_and(|told| told != note(self.id)) {
             return Err(Trouble::Malformed(format!("a field that changed on its way: {head:?}")));
         }
         Ok(named)

@@ -1,7 +1,8 @@
 //! What an origin of HTTP/2 does with one request.
 
 use crate::base::Rng;
-use crate::sim::scenario::{Mood, Scenario};
+use crate::sim::mood::Mood;
+use crate::sim::scenario::Scenario;
 use crate::sim::talk::Framing;
 
 /// What an origin does with one request.

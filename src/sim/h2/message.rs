@@ -2,8 +2,7 @@
 
 use crate::base::Rng;
 use crate::sim::ledger::{Ask, Reply};
-use crate::sim::origin;
-use crate::sim::tag::Tag;
+use crate::sim::tag::{Tag, note};
 use crate::sim::talk::{Framing, Head, Trouble};
 use crate::wire::h2::Section;
 use crate::wire::h2::hpack::{Encoder, Mark};
@@ -105,7 +104,7 @@ pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<
 /// Adds a field that must arrive as it is, and some whose only work is to change the tables.
 fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
     if rng.chance(700) {
-        fields.push(("x-note".to_owned(), origin::note(id)));
+        fields.push(("x-note".to_owned(), note(id)));
     }
     for number in 0..rng.below(4) {
         fields.push((format!("x-filler-{number}"), "filler ".repeat(1 + rng.below(20) as usize).trim().to_owned()));

@@ -16,7 +16,7 @@ use crate::sim::h2::deed::Deed;
 use crate::sim::h2::message;
 use crate::sim::h2::peer::{Manner, News, Peer};
 use crate::sim::ledger::{Ask, Ledger, Reply};
-use crate::sim::origin::recognise;
+use crate::sim::recognise::recognise;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Trouble};
 use crate::sim::websocket;

@@ -1,8 +1,9 @@
 //! What a client of HTTP/2 asks on one stream, and how that goes wrong by its own doing.
 
 use crate::base::Rng;
-use crate::sim::ledger::{Ask, Spoken};
+use crate::sim::ledger::Ask;
 use crate::sim::scenario::Scenario;
+use crate::sim::spoken::Spoken;
 use crate::sim::talk::Framing;
 
 /// How one exchange goes wrong by its client's doing.

@@ -7,20 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use crate::base::Tick;
-use crate::sim::ledger::Spoken;
+use crate::sim::spoken::Spoken;
 use crate::sim::websocket::frames::Frame;
 use crate::sim::websocket::{Limits, Side};
-
-/// The path of a WebSocket to origins that speak `spoken`.
-pub fn path(spoken: Spoken, id: impl Display) -> String {
-    format!("/talk/{}/{id}", spoken.upstream())
-}
-
-/// The WebSocket that a path names.
-pub fn exchange_of(path: &str) -> Option<u64> {
-    let rest = path.strip_prefix("/talk/one/").or_else(|| path.strip_prefix("/talk/two/"))?;
-    rest.parse().ok()
-}
 
 /// A frame that an end began to send.
 #[derive(Clone, Debug, PartialEq, Eq)]

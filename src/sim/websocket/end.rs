@@ -10,7 +10,7 @@ use crate::net::Net;
 use crate::net::sim::Sim;
 use crate::sim::common::Common;
 use crate::sim::latch::Latch;
-use crate::sim::scenario::Mood;
+use crate::sim::mood::Mood;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::Trouble;
 use crate::sim::websocket::Side;

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::base::Rng;
-use crate::sim::ledger::Spoken;
-use crate::sim::scenario::Mood;
-use crate::sim::websocket;
+use crate::sim::mood::Mood;
+use crate::sim::spoken::Spoken;
+use crate::sim::websocket::path::path;
 
 /// Limits on a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Limits {
 
     /// The route of WebSockets to origins that speak `spoken`.
     pub fn toml(&self, spoken: Spoken, tries: u64) -> String {
-        let prefix = websocket::path(spoken, "");
+        let prefix = path(spoken, "");
         let (prefix, upstream) = (prefix.trim_end_matches('/'), spoken.upstream());
         let mut rules = String::new();
         if let Some(ping_ms) = self.ping_ms {

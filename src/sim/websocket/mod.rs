@@ -12,9 +12,11 @@ mod frames;
 mod limits;
 mod line;
 pub mod origin;
+mod path;
 
-pub use book::{Book, Demands, Log, Tally, exchange_of, path};
+pub use book::{Book, Demands, Log, Tally};
 pub use limits::Limits;
+pub use path::exchange_of;
 
 /// Which end of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

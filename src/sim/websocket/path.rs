@@ -1,0 +1,16 @@
+//! The paths of WebSockets, and the WebSocket that a path names.
+
+use std::fmt::Display;
+
+use crate::sim::spoken::Spoken;
+
+/// The path of a WebSocket to origins that speak `spoken`.
+pub fn path(spoken: Spoken, id: impl Display) -> String {
+    format!("/talk/{}/{id}", spoken.upstream())
+}
+
+/// The WebSocket that a path names.
+pub fn exchange_of(path: &str) -> Option<u64> {
+    let rest = path.strip_prefix("/talk/one/").or_else(|| path.strip_prefix("/talk/two/"))?;
+    rest.parse().ok()
+}
