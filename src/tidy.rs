@@ -4,7 +4,9 @@
 //! do. Where a rule must be broken, the line (or the comment right above it) says `tidy(rule): reason`; a file that is
 //! too long has no excuse.
 
+mod circles;
 mod imports;
+mod paths;
 mod shape;
 mod source;
 #[cfg(test)]

@@ -36,6 +36,11 @@ fn a_room_imports_only_from_rooms_above_it_in_the_table() {
 }
 
 #[test]
+fn no_circle_of_files() {
+    report(&circles::check(&sources(), circles::NOT_YET));
+}
+
+#[test]
 fn no_text_names_a_machine_or_a_registry() {
     let mut findings = Vec::new();
     for (path, place) in files() {

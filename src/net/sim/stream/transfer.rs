@@ -1,4 +1,5 @@
-//! `net::Stream` for a simulated end. Reads and writes are futures here: they wait, time out, and notice when they are dropped half-way.
+//! `net::Stream` for a simulated end. Reads and writes are futures here: they wait, time out, and notice when they are
+//! dropped half-way.
 
 use std::io;
 use std::pin::Pin;
