@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use turnpike::base::{Address, Tick};
-use turnpike::config::plan::{ListenerId, Plan};
+use turnpike::base::{Address, ListenerId, Tick};
+use turnpike::config::plan::Plan;
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::run::run;
 use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard};

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, bounded};
 
 use pieces::{Piece, Run};
-use turnpike::base::{Address, Buf, Tick};
-use turnpike::config::plan::ListenerId;
+use turnpike::base::{Address, Buf, ListenerId, Tick};
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::run::run;
 use turnpike::link::{Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};

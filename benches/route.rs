@@ -13,8 +13,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pieces::{Piece, Run};
-use turnpike::base::Span;
-use turnpike::route::{FieldMatch, Found, HostPattern, Params, PathPattern, RouteId, Rule, Table, ValueMatch, Wanted};
+use turnpike::base::{RouteId, Span};
+use turnpike::route::{FieldMatch, Found, HostPattern, Params, PathPattern, Rule, Table, ValueMatch, Wanted};
 use turnpike::wire::field::Known;
 use turnpike::wire::head::{Field, Method, Request, RequestHead};
 

@@ -13,8 +13,7 @@ use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use pieces::{Piece, Run};
-use turnpike::base::{Span, Tick};
-use turnpike::wire::forwarded::Scheme;
+use turnpike::base::{Scheme, Span, Tick};
 use turnpike::wire::h1::body::Body;
 use turnpike::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};
 use turnpike::wire::h1::{Caps, request, response};

@@ -9,16 +9,16 @@ mod line;
 use std::net::IpAddr;
 
 use crate::balance::Algorithm;
-use crate::base::Address;
+use crate::base::{Address, RouteId, Scheme};
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
 use crate::config::plan::{
     Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
 };
-use crate::route::redirect::{self, Asked, Redirect};
+use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::{HostRewrite, Original};
-use crate::route::{Explanation, Found, RouteId, Wanted};
-use crate::wire::forwarded::{Inbound, Scheme};
+use crate::route::{Explanation, Found, Wanted};
+use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
 use crate::wire::head::{Request, RequestHead};
@@ -52,7 +52,7 @@ struct Case {
 /// Says what `plan` would do with a request. The error says why it would not even be routed.
 pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
-    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(usual_port(scheme));
+    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
     let (listener, note) = listener(plan, scheme, port)?;
     let mut out = format!("{} {} from {}\n\n", question.method, question.url, question.source);
     line(&mut out, "listener", &listener_words(listener));
@@ -115,13 +115,6 @@ fn listener(plan: &Plan, scheme: Scheme, port: u16) -> Result<(&ListenerPlan, Op
     let scheme = scheme.name();
     let first = plan.listeners.iter().find(speaks).or(plan.listeners.first()).ok_or("the plan has no listener")?;
     Ok((first, Some(format!("(none speaks {scheme} on port {port}; this one is assumed)"))))
-}
-
-fn usual_port(scheme: Scheme) -> u16 {
-    match scheme {
-        Scheme::Http => 80,
-        Scheme::Https => 443,
-    }
 }
 
 fn listener_words(listener: &ListenerPlan) -> String {
@@ -282,7 +275,7 @@ fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
 fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_>) {
     let request = words.case.request();
     let asked = Asked {
-        scheme: if words.case.scheme == Scheme::Https { redirect::Scheme::Https } else { redirect::Scheme::Http },
+        scheme: words.case.scheme,
         authority: request.authority(),
         listener_port: words.case.port,
         original: Original { path: &words.case.path, query: request.head.query.map(|query| query.of(request.bytes)) },

@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::Address;
+use crate::base::{Address, ListenerId, PolicyId, RouteId, UpstreamId};
 use crate::config::spec::server::LogLevel;
 use crate::policy::cors::OriginRule;
 use crate::policy::gcra::Rate;
 use crate::policy::{Phase, Policy};
+use crate::route::Table;
 use crate::route::redirect::Redirect;
 use crate::route::rewrite::{HostRewrite, PathRewrite};
 use crate::route::split::{Split, Stick};
-use crate::route::{RouteId, Table};
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::grpc::CodeSet;
 use crate::wire::h1::Caps;
@@ -35,18 +35,6 @@ pub use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
 };
-
-/// Names one upstream of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UpstreamId(pub u32);
-
-/// Names one listener of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ListenerId(pub u32);
-
-/// Names one policy instance of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PolicyId(pub u32);
 
 /// Everything that a process needs to serve.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::base::Address;
-use crate::config::plan::{ListenerId, ListenerPlan, Plan};
+use crate::base::{Address, ListenerId};
+use crate::config::plan::{ListenerPlan, Plan};
 use crate::link::ListeningSocket;
 use crate::net::sockets::{Inherited, ListenOptions, ListenSocket, listen};
 

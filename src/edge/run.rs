@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use crate::balance::Health;
-use crate::base::Address;
-use crate::config::plan::{ListenerId, Plan};
+use crate::base::{Address, ListenerId};
+use crate::config::plan::Plan;
 use crate::edge::client::accept;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::flow::signal::unless;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::balance::Endpoint;
-use crate::base::Address;
-use crate::config::plan::{ListenerId, Plan, ReflectionSource};
+use crate::base::{Address, ListenerId};
+use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::net::sockets::ListenSocket;
 use crate::policy::lease::{LeaseReply, LeaseRequest};

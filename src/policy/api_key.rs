@@ -9,8 +9,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::base::{Span, Wall};
-use crate::policy::facts::{Answer, Body, ConsumerId, Decision, Effects, Facts, Problem};
+use crate::base::{ConsumerId, Span, Wall};
+use crate::policy::facts::{Answer, Body, Decision, Effects, Facts, Problem};
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, Response, UpstreamId};
+use crate::base::UpstreamId;
+use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, Response};
 use crate::policy::text::is_field_value;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Request};

@@ -8,46 +8,10 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::base::{FaultKind, Span, Tick, Wall};
+use crate::base::{ConsumerId, FaultKind, ListenerId, RouteId, Scheme, Span, Tick, UpstreamId, Wall};
 use crate::policy::text::append_json_string;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
-
-/// A listener, dense within one plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ListenerId(pub u32);
-
-/// A route, dense within one plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RouteId(pub u32);
-
-/// An upstream, dense within one plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UpstreamId(pub u32);
-
-/// A consumer, dense within one plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ConsumerId(pub u32);
-
-/// How the client spoke to us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    /// Without TLS.
-    #[default]
-    Http,
-    /// With TLS, here or at a trusted proxy before us.
-    Https,
-}
-
-impl Scheme {
-    /// Its name in a URL.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-}
 
 /// What is known of a request. `words` answers for template variables.
 #[derive(Debug)]

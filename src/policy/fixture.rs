@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::base::{Span, Wall};
-use crate::policy::facts::{ConsumerId, Facts, ListenerId, Response, RouteId, Scheme};
+use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Wall};
+use crate::policy::facts::{Facts, Response};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Method, Request, RequestHead, ResponseHead};
 use crate::wire::patch::Patch;

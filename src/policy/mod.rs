@@ -21,8 +21,5 @@ mod text;
 #[cfg(test)]
 mod fixture;
 
-pub use facts::{
-    Answer, Ask, Body, ConsumerId, Decision, Effects, Facts, ListenerId, Problem, Reply, Response, RouteId, Scheme,
-    UpstreamId,
-};
+pub use facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, Response};
 pub use phase::{Own, Phase, Policy};

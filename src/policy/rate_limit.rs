@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use crate::base::Tick;
-use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, RouteId};
+use crate::base::{RouteId, Tick};
+use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply};
 use crate::policy::gcra::Rate;
 use crate::policy::lease::{Holder, LimitId, ShardId, Standing, Taken};
 use crate::policy::phase::Phase;

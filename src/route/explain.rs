@@ -4,11 +4,12 @@
 use std::cmp::Reverse;
 use std::fmt;
 
+use crate::base::RouteId;
 use crate::base::limits::EXPLAINED_MAX;
 use crate::route::condition::{FieldTest, Place};
 use crate::route::params::Params;
 use crate::route::precedence::Decision;
-use crate::route::rule::{FieldMatch, HostPattern, RouteId, Rule, ValueMatch};
+use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 use crate::route::table::{Found, NONE, Table, Wanted};
 
 /// Where a request goes, and why not elsewhere.

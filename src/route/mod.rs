@@ -53,7 +53,7 @@ pub use params::Params;
 pub use pattern::{Part, PathPattern, PathTemplate, PatternError};
 pub use precedence::Decision;
 pub use report::Report;
-pub use rule::{FieldMatch, HostError, HostPattern, RouteId, Rule, ValueMatch};
+pub use rule::{FieldMatch, HostError, HostPattern, Rule, ValueMatch};
 pub use table::{Found, Table, Wanted};
 pub use whole_regex::WholeRegex;
 

@@ -183,7 +183,7 @@ fn segments(parts: &[Part]) -> Vec<SegmentRank> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::rule::RouteId;
+    use crate::base::RouteId;
     use crate::route::whole_regex::WholeRegex;
 
     fn ranked(path: PathPattern) -> Precedence {

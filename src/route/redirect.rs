@@ -1,6 +1,7 @@
 //! Where a redirect sends the client: a whole URL from a template, or the request's own URL with parts replaced by the
 //! rules of the Gateway API.
 
+use crate::base::Scheme;
 use crate::route::escape::{Escaping, Keep, escape_from};
 use crate::route::rewrite::{Original, PathRewrite, write_host};
 use crate::wire::template::{Lookup, Template};
@@ -36,15 +37,6 @@ pub struct Parts {
     pub path: Option<PathRewrite>,
 }
 
-/// A scheme that we redirect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// `http`
-    Http,
-    /// `https`
-    Https,
-}
-
 /// The port of a redirect. It is left out of the URL where it is the scheme's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Port {
@@ -69,24 +61,6 @@ pub struct Asked<'a> {
     pub listener_port: u16,
     /// Path and query.
     pub original: Original<'a>,
-}
-
-impl Scheme {
-    /// As it stands in a URL.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    /// The port that goes without saying.
-    pub const fn port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
 }
 
 impl Redirect {
@@ -123,7 +97,7 @@ impl Parts {
         let (sent_host, sent_port) = split_authority(asked.authority);
         let scheme = self.scheme.unwrap_or(asked.scheme);
         if self.host.is_some() || !sent_host.is_empty() {
-            out.extend_from_slice(scheme.text().as_bytes());
+            out.extend_from_slice(scheme.name().as_bytes());
             out.extend_from_slice(b"://");
             match &self.host {
                 Some(host) if !write_host(host, lookup, out) => return false,
@@ -131,7 +105,7 @@ impl Parts {
                 None => out.extend_from_slice(sent_host),
             }
             let port = self.port(asked, sent_port);
-            if port != scheme.port() {
+            if port != scheme.default_port() {
                 push_port(port, out);
             }
         }
@@ -150,8 +124,8 @@ impl Parts {
     fn port(&self, asked: &Asked<'_>, sent: Option<u16>) -> u16 {
         match (self.port, self.scheme) {
             (Port::Fixed(port), _) => port,
-            (Port::Sent | Port::Listener, Some(scheme)) => scheme.port(),
-            (Port::Sent, None) => sent.unwrap_or(asked.scheme.port()),
+            (Port::Sent | Port::Listener, Some(scheme)) => scheme.default_port(),
+            (Port::Sent, None) => sent.unwrap_or(asked.scheme.default_port()),
             (Port::Listener, None) => asked.listener_port,
         }
     }

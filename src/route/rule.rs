@@ -7,12 +7,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::base::RouteId;
 use crate::route::pattern::PathPattern;
 use crate::route::whole_regex::WholeRegex;
-
-/// A route of the plan, as a dense number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub u32);
 
 /// Which requests go to one route: every part that is given must hold. Several rules may lead to the same route.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
-use crate::base::Span;
+use crate::base::{RouteId, Span};
 use crate::route::condition::Conditions;
 use crate::route::host::{Hosts, TreeId};
 use crate::route::methods::{MethodSet, Methods};
 use crate::route::params::{Params, Spans};
 use crate::route::precedence::Precedence;
-use crate::route::rule::{HostPattern, RouteId, Rule};
+use crate::route::rule::{HostPattern, Rule};
 use crate::route::tree::{Forest, Judge};
 use crate::wire::head::Request;
 

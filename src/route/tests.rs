@@ -7,8 +7,8 @@ mod oracle;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::base::{Rng, Span};
-use crate::route::{Found, Params, PathPattern, RouteId, Rule, Table, Wanted};
+use crate::base::{Rng, RouteId, Span};
+use crate::route::{Found, Params, PathPattern, Rule, Table, Wanted};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Method, Request, RequestHead};
 

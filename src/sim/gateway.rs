@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::balance::Endpoint;
-use crate::base::{Address, Rng};
-use crate::config::plan::{ListenerId, Plan};
+use crate::base::{Address, ListenerId, Rng};
+use crate::config::plan::Plan;
 use crate::config::{self, Environment, Source};
 use crate::edge::run::run;
 use crate::link::{

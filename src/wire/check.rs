@@ -6,9 +6,9 @@
 mod blocks;
 mod frames;
 
-use crate::base::FaultKind;
+use crate::base::{FaultKind, Scheme};
 use crate::wire::field::Known;
-use crate::wire::forwarded::{ForwardedPlan, Inbound, Scheme, Source, Treatment};
+use crate::wire::forwarded::{ForwardedPlan, Inbound, Source, Treatment};
 use crate::wire::h1::body::Body;
 use crate::wire::h1::strict::{self, Offence};
 use crate::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};

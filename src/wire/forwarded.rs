@@ -12,14 +12,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::base::Scheme;
 use crate::base::ascii::{is_name, push_decimal};
 use crate::base::limits::FORWARDED_HOPS_MAX;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 use crate::wire::ip;
 use crate::wire::patch::Patch;
-
-pub use crate::base::Scheme;
 
 /// Where a trusted peer says who the client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

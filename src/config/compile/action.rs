@@ -2,14 +2,15 @@
 //!
 //! A plan with errors is never used, so what is wrong is reported and compiled on with, wherever that finds more.
 
+use crate::base::{Scheme, UpstreamId};
 use crate::config::compile::Compiler;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan, UpstreamId};
+use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan};
 use crate::config::report::Report;
 use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
 use crate::config::spec::server::Timeouts;
 use crate::config::spec::shape::Many;
-use crate::route::redirect::{Parts, Port, Redirect, Scheme, Target};
+use crate::route::redirect::{Parts, Port, Redirect, Target};
 use crate::route::rewrite::{HostRewrite, PathRewrite, PrefixRewrite, RegexRewrite, RewriteError};
 use crate::route::split::{Split, Stick, stable_hash};
 use crate::wire::grpc::{Code, CodeSet};

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::UpstreamId;
 use crate::base::limits::{REFLECTION_BYTES_MAX, TRANSCODE_BODY_BYTES_MAX};
 use crate::config::compile::Compiler;
 use crate::config::place::Placed;
 use crate::config::plan::{
-    Descriptors, GrpcPlan, HttpVersions, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, UpstreamId,
-    WebCalls,
+    Descriptors, GrpcPlan, HttpVersions, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
 use crate::config::report::Report;
 use crate::config::spec::grpc::{GrpcSpec, JsonEnums, JsonIntegers, JsonNames, JsonSpec, JsonStream, ReflectionSpec};

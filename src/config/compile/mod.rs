@@ -23,9 +23,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::UpstreamId;
 use crate::config::draft::Draft;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{AdminPlan, Plan, ProcessPlan, TranscoderPlan, UpstreamId, UpstreamPlan};
+use crate::config::plan::{AdminPlan, Plan, ProcessPlan, TranscoderPlan, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};

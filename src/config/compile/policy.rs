@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::{ConsumerId, UpstreamId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{FieldChange, FieldOp, PolicyPlan, UpstreamId};
+use crate::config::plan::{FieldChange, FieldOp, PolicyPlan};
 use crate::config::report::Report;
 use crate::config::spec::policy::{
     ApiKeySpec, AuthFailure, ConsumerSpec, CorsSpec, ExternalAuthSpec, FieldsSpec, KeySpec, LimitFields, PolicySpec,
@@ -21,7 +22,7 @@ use crate::policy::gcra::Rate;
 use crate::policy::headers::Change;
 use crate::policy::network::NetworkSet;
 use crate::policy::rate_limit::{FieldsSent, Key, Mode, OnTrouble, Scope};
-use crate::policy::{ConsumerId, Policy, api_key, cors, external_auth, headers, network, rate_limit};
+use crate::policy::{Policy, api_key, cors, external_auth, headers, network, rate_limit};
 use crate::wire::template::Template;
 
 /// A compiled policy and where it came from.
@@ -182,7 +183,7 @@ impl Compiler<'_> {
             return alone(Policy::Network(network::Plan { deny, allow, detail }));
         }
         let plan = self.external_auth(&name.value, &external_auth.as_ref()?.value)?;
-        let upstream = UpstreamId(plan.upstream.0);
+        let upstream = plan.upstream;
         Some((Policy::ExternalAuth(plan), Some(upstream)))
     }
 
@@ -305,7 +306,7 @@ impl Compiler<'_> {
         Some(external_auth::Plan {
             to_upstream: self.copied(&spec.to_upstream),
             to_client: self.copied(&spec.to_client),
-            upstream: crate::policy::UpstreamId(upstream?.0),
+            upstream: upstream?,
             name: name.into(),
             target: target?,
             timeout: spec.timeout.as_ref().map_or(AUTH_TIMEOUT, |timeout| timeout.0),

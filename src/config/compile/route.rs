@@ -3,19 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::base::{PolicyId, RouteId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{PolicyId, RoutePlan};
+use crate::config::plan::RoutePlan;
 use crate::config::report::Report;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
 use crate::policy::rate_limit::Key;
 use crate::policy::{Phase, Policy};
-use crate::route::{
-    FieldMatch, HostError, HostPattern, PathPattern, PatternError, RouteId, Rule, ValueMatch, WholeRegex,
-};
+use crate::route::{FieldMatch, HostError, HostPattern, PathPattern, PatternError, Rule, ValueMatch, WholeRegex};
 use crate::wire::head::Method;
 use crate::wire::target::{self, EncodedSlash, Normalised, PathRules};
 

@@ -8,13 +8,11 @@ use crate::balance::{
     Algorithm, BreakerPlan, Caps, ClusterPlan, Endpoint, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan,
     SlowStartPlan,
 };
-use crate::base::{Address, limits};
+use crate::base::{Address, Scheme, UpstreamId, limits};
 use crate::config::compile::listener::{STREAMS_MAX, WINDOW_MIN};
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{
-    self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamHttp2Plan, UpstreamId, UpstreamPlan,
-};
+use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamHttp2Plan, UpstreamPlan};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
@@ -31,22 +29,6 @@ struct Terms {
     weight: u32,
     backup: bool,
     scheme: Scheme,
-}
-
-/// How endpoints are spoken to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
 }
 
 /// Where an endpoint's text leads.
@@ -284,7 +266,7 @@ impl Compiler<'_> {
     }
 
     fn host_and_port(&mut self, text: &Placed<String>, written: &str, terms: Terms) -> Option<Way> {
-        let usual = terms.scheme.port();
+        let usual = terms.scheme.default_port();
         if let Ok(address) = written.parse::<SocketAddr>() {
             return Some(Way::Fixed(Address::Inet(address), written.into()));
         }

@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::base::Address;
-use crate::config::plan::ListenerId;
+use crate::base::{Address, ListenerId};
 use crate::edge::flow::signal::Signal;
 
 /// A listening socket, and which listener of the plan it is now.

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::config::plan::{ListenerId, ListenerPlan};
+use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
+use crate::config::plan::ListenerPlan;
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink, Source};

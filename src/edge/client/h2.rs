@@ -6,8 +6,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::config::plan::ListenerId;
+use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::edge::client::connection::{Connection, hear_last};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::base::{Address, Buf, Tick};
+use crate::base::{Address, Buf, Scheme, Tick};
 use crate::config::plan::contains;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::client::connection::{Connection, FIRST_READ, Next};
@@ -21,7 +21,6 @@ use crate::edge::shard::state::Shard;
 use crate::link::Counter;
 use crate::net::tls::{self, Transport};
 use crate::net::{Net, Stream};
-use crate::wire::forwarded::Scheme;
 use crate::wire::proxy::{self, Header};
 
 /// Starts the task of one connection.

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::config::plan::{ListenerId, ListenerPlan};
+use crate::base::ListenerId;
+use crate::config::plan::ListenerPlan;
 use crate::edge::exchange::peer::Peer;
 use crate::edge::flow::watch::Watch;
 use crate::edge::shard::bound::Bound;

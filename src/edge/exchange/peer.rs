@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::base::Address;
+use crate::base::{Address, Scheme};
 use crate::edge::upstream::dial::{Offer, Speaker};
 use crate::net::tls::Session;
 use crate::wire;
-use crate::wire::forwarded::{Inbound, Scheme};
+use crate::wire::forwarded::Inbound;
 
 /// Who is at the other end, as far as the connection itself tells.
 pub struct Peer {

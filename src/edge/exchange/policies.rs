@@ -1,7 +1,6 @@
 //! Calls into policies with everything that they may look at and change.
 
-use crate::base::Tick;
-use crate::config::plan::PolicyId;
+use crate::base::{PolicyId, Tick};
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
@@ -33,9 +32,9 @@ fn consult<'p, N: Net, T>(
         host: &work.host,
         path: &work.path,
         client: work.client.address.unwrap_or(context.peer.ip),
-        scheme: if work.https() { policy::Scheme::Https } else { policy::Scheme::Http },
-        listener: policy::ListenerId(context.listener.0),
-        route: work.record.route.map(|route| policy::RouteId(route.0)),
+        scheme: work.client.scheme,
+        listener: context.listener,
+        route: work.record.route,
         consumer: effects.consumer,
         wall: context.shard.thread.net.wall(),
         words: &words,

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
-use crate::base::{Fault, FaultKind, Retry, Tick};
-use crate::config::plan::{HashKey, ProxyPlan, RoutePlan, UpstreamId};
+use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
+use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Remote, Source};

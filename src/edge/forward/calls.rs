@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use crate::base::limits::{FIELDS_MAX, TRANSCODE_BODY_BYTES_MAX};
-use crate::base::{Fault, FaultKind, Span};
-use crate::config::plan::{GrpcPlan, ProxyPlan, RoutePlan, UpstreamId, WebCalls};
+use crate::base::{Fault, FaultKind, Span, UpstreamId};
+use crate::config::plan::{GrpcPlan, ProxyPlan, RoutePlan, WebCalls};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::grpc::from_caller::{self, FromCaller, JsonStream, Wrong};
 use crate::edge::adapt::grpc::json_answer::JsonAnswer;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::base::Tick;
-use crate::config::plan::{ProxyPlan, UpstreamId, UpstreamPlan};
+use crate::base::{Tick, UpstreamId};
+use crate::config::plan::{ProxyPlan, UpstreamPlan};
 use crate::edge::exchange::context::Context;
 use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::pool::Upstream;

@@ -5,8 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::balance::{Outcome, Tried};
-use crate::base::{Buf, Fault, FaultKind, Tick, limits};
-use crate::config::plan::{PolicyId, UpstreamId};
+use crate::base::{Buf, Fault, FaultKind, PolicyId, Tick, UpstreamId, limits};
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
 use crate::edge::flow::stream::{Ending, Remote, Sink, Source};
@@ -27,12 +26,12 @@ pub async fn ask<'p, N: Net>(
     context: Context<'p, N>,
     work: &mut Work,
     id: PolicyId,
-    upstream: policy::UpstreamId,
+    upstream: UpstreamId,
     timeout: Duration,
 ) -> Decision<'p> {
     let until = context.shard.thread.net.now().after(timeout);
     let mut head = ResponseHead::default();
-    match send(context, work, UpstreamId(upstream.0), &mut head, until).await {
+    match send(context, work, upstream, &mut head, until).await {
         Ok(bytes) => {
             let reply = Reply::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
             let decision = policies::resume(context, work, id, reply);

@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
 
-use crate::base::{Fault, FaultKind};
+use crate::base::{Fault, FaultKind, RouteId};
 use crate::config::plan::Action;
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
@@ -16,7 +16,7 @@ use crate::edge::shard::log::Line;
 use crate::edge::shard::scratch::Work;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
-use crate::route::{Found, RouteId, Wanted};
+use crate::route::{Found, Wanted};
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
 use crate::wire::head::{Method, Version};

@@ -6,7 +6,7 @@ use crate::edge::exchange::response;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::stream::{Client, Source};
 use crate::net::Net;
-use crate::route::redirect::{Asked, Redirect, Scheme};
+use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::Original;
 
 /// Sends the client elsewhere.
@@ -16,7 +16,7 @@ pub async fn send<N: Net, S: Source, K: Client>(
 ) -> Result<(), Fault> {
     let Context { request, peer, .. } = exchange.context;
     let asked = Asked {
-        scheme: if exchange.work.https() { Scheme::Https } else { Scheme::Http },
+        scheme: exchange.work.client.scheme,
         authority: request.authority(),
         listener_port: peer.local_port,
         original: Original { path: &exchange.work.path, query: request.head.query.map(|q| q.of(request.bytes)) },

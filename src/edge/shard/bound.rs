@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{Rng, Tick};
-use crate::config::plan::{ListenerId, Plan, PolicyId, UpstreamId};
+use crate::base::{ListenerId, PolicyId, Rng, Tick, UpstreamId};
+use crate::config::plan::Plan;
 use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::Counters;

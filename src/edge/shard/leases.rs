@@ -6,8 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use crate::base::Tick;
-use crate::config::plan::PolicyId;
+use crate::base::{PolicyId, Tick};
 use crate::edge::shard::bound::Bound;
 use crate::link::{FromShard, Outbox};
 use crate::net::Net;

@@ -293,8 +293,7 @@ fn optional_seconds(out: &mut Vec<u8>, micros: Option<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::FaultKind;
-    use crate::config::plan::UpstreamId;
+    use crate::base::{FaultKind, UpstreamId};
 
     fn sample(record: &Record) -> Line<'_> {
         Line {

@@ -3,10 +3,8 @@
 use std::cell::Cell;
 
 use crate::balance::EndpointIndex;
-use crate::base::{FaultKind, Tick};
-use crate::config::plan::UpstreamId;
+use crate::base::{FaultKind, RouteId, Tick, UpstreamId};
 use crate::edge::adapt::grpc::Caller;
-use crate::route::RouteId;
 use crate::wire::grpc::{Code, Media};
 
 /// What is remembered of one exchange.

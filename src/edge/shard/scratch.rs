@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 
+use crate::base::{ConsumerId, Scheme};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::shard::record::Record;
-use crate::policy::{ConsumerId, Effects};
+use crate::policy::Effects;
 use crate::route::Params;
 use crate::wire::forwarded;
 use crate::wire::grpc::End;
@@ -33,8 +34,7 @@ pub struct Scratch {
 }
 
 /// Before the request was looked at.
-const NOBODY: forwarded::Client =
-    forwarded::Client { address: None, scheme: forwarded::Scheme::Http, peer_trusted: false };
+const NOBODY: forwarded::Client = forwarded::Client { address: None, scheme: Scheme::Http, peer_trusted: false };
 
 /// What serving works in, beside the request's head.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Default for Work {
 impl Work {
     /// The client spoke TLS, to us or to a trusted proxy before us.
     pub fn https(&self) -> bool {
-        self.client.scheme == forwarded::Scheme::Https
+        self.client.scheme == Scheme::Https
     }
 
     /// Ready for the next exchange; keeps its memory.

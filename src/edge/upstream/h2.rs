@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::base::{Buf, Fault, FaultKind, Scheme, Side, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::signal::{Signal, unless};
 use crate::edge::flow::stream::{Form, Remote, Source};
@@ -22,7 +22,6 @@ use crate::edge::protocol::h2::session::{Cut, Session};
 use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream as _};
-use crate::wire::forwarded::Scheme;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::connection::{self, ConnectionError, Ending, Event};
 use crate::wire::h2::frame::ErrorCode;

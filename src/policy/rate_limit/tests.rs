@@ -1,7 +1,7 @@
 //! What a client, the upstream and the control plane see of a rate limit.
 
 use super::*;
-use crate::policy::facts::ConsumerId;
+use crate::base::ConsumerId;
 use crate::policy::fixture::{Fixture, added};
 use crate::policy::{Own, Policy};
 

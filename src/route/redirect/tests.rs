@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::Scheme;
 use crate::route::rewrite::PrefixRewrite;
 use crate::route::rewrite::tests::{Values, values};
 

@@ -188,7 +188,7 @@ fn a_wrong_method_names_the_right_ones() {
     assert_eq!(Sample::new("PROPFIND", "", "/dav").route(&table).map(|(route, _)| route), Some(3));
     let preflight = Sample::new("OPTIONS", "", "/a/7");
     let mut params = crate::route::Params::default();
-    assert_eq!(table.find_as(b"PUT", &preflight.wanted(), &mut params), Found::Route(crate::route::RouteId(1)));
+    assert_eq!(table.find_as(b"PUT", &preflight.wanted(), &mut params), Found::Route(crate::base::RouteId(1)));
     assert_ne!(preflight.found(&table), Found::MethodNotAllowed(MethodSet::ALL));
 }
 

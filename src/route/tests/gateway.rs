@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{Sample, pattern, shuffle};
-use crate::base::Rng;
-use crate::route::redirect::{Asked, Parts, Port, Redirect, Scheme, Target};
+use crate::base::{Rng, RouteId, Scheme};
+use crate::route::redirect::{Asked, Parts, Port, Redirect, Target};
 use crate::route::rewrite::{HostRewrite, Original, PathRewrite, PrefixRewrite};
 use crate::route::rule::FieldMatch;
 use crate::route::split::Split;
-use crate::route::{Found, HostPattern, Params, RouteId, Rule, Table, ValueMatch};
+use crate::route::{Found, HostPattern, Params, Rule, Table, ValueMatch};
 use crate::wire::template::{Lookup, Template, Variable};
 
 /// Models of which more than routing, rewrites and redirects is asked: routing is checked here, the rest is the

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use regex::bytes::Regex;
 
 use super::{Sample, pattern, rule, shuffle};
-use crate::base::Rng;
+use crate::base::{Rng, RouteId};
 use crate::route::pattern::Part;
 use crate::route::precedence::{Precedence, order};
 use crate::route::rule::FieldMatch;
-use crate::route::{Found, HostPattern, PathPattern, Report, RouteId, Rule, Table, ValueMatch};
+use crate::route::{Found, HostPattern, PathPattern, Report, Rule, Table, ValueMatch};
 
 const PATHS: [&str; 26] = [
     "/",

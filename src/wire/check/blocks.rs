@@ -1,7 +1,7 @@
 //! What must hold for any field blocks: one connection's worth of them, each behind its length in two bytes.
 
+use crate::base::Scheme;
 use crate::wire::check::{outgoing, rewritten};
-use crate::wire::forwarded::Scheme;
 use crate::wire::h2::hpack::{Decoder, Encoder};
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::section::{Pseudo, Section};

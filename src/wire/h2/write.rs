@@ -4,8 +4,8 @@
 //! nothing about a connection is written, and a field that came as never-indexed leaves as such. The block is appended
 //! to `out` whole; cutting it into frames is not done here.
 
+use crate::base::Scheme;
 use crate::wire::field::{Known, KnownSet};
-use crate::wire::forwarded::Scheme;
 use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Section;
 use crate::wire::head::{Field, Fields, Version};
