@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::base::{ConsumerId, Span, Wall};
-use crate::policy::facts::{Answer, Body, Decision, Effects, Facts, Problem};
+use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::facts::{Effects, Facts};
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 
@@ -175,7 +176,7 @@ impl Plan {
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
         effects.to_client.add(b"WWW-Authenticate", &self.challenge);
         let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
-        Decision::Answer(Answer { status: 401, reason, body: Body::Problem(problem) })
+        Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
     }
 
     fn tell(&self, consumer: ConsumerId, request: Request<'_>, effects: &mut Effects) {
@@ -298,10 +299,10 @@ mod tests {
         let mut effects = Effects::default();
         match plan.decide(&fixture.facts(), &mut effects) {
             Decision::Pass => Ok(effects.consumer.unwrap().0),
-            Decision::Answer(answer) => {
-                assert_eq!(answer.status, 401);
+            Decision::Respond(response) => {
+                assert_eq!(response.status, 401);
                 assert_eq!(added(&effects.to_client), [("WWW-Authenticate", "Bearer realm=\"api\"")]);
-                Err(answer.reason)
+                Err(response.reason)
             }
             Decision::Ask(_) => panic!("it never asks"),
         }

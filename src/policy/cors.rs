@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use crate::policy::facts::{Answer, Body, Decision, Effects, Facts, Response};
+use crate::policy::decision::{Decision, LocalBody, LocalResponse};
+use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::text::append_decimal;
 use crate::wire::field::Known;
 use crate::wire::head::{Method, Request};
@@ -142,7 +143,7 @@ impl Plan {
             self.add_permissions(method, request, effects);
         }
         let reason = if origin.is_some() { "cors_preflight" } else { "cors_origin_denied" };
-        Decision::Answer(Answer { status: 204, reason, body: Body::Empty })
+        Decision::Respond(LocalResponse { status: 204, reason, body: LocalBody::Empty })
     }
 
     pub(super) fn adapt(&self, response: Response<'_>, effects: &mut Effects) {
@@ -228,7 +229,7 @@ const OURS: [&[u8]; 7] = [ORIGIN, CREDENTIALS, METHODS, HEADERS, EXPOSE, MAX_AGE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, Reply, added};
+    use crate::policy::fixture::{Fixture, ResponseFixture, added};
 
     fn plan(origins: &[&str]) -> Plan {
         Plan {
@@ -257,7 +258,7 @@ mod tests {
         let plan = plan(&["https://app.example.com"]);
         let mut effects = Effects::default();
         let decision = plan.decide(&preflight("https://app.example.com").facts(), &mut effects);
-        assert!(matches!(decision, Decision::Answer(Answer { status: 204, body: Body::Empty, .. })));
+        assert!(matches!(decision, Decision::Respond(LocalResponse { status: 204, body: LocalBody::Empty, .. })));
         let expected = [
             VARY,
             ("Access-Control-Allow-Origin", "https://app.example.com"),
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(added(&effects.to_client), expected);
         effects.clear();
         let decision = plan.decide(&preflight("https://evil.com").facts(), &mut effects);
-        assert!(matches!(decision, Decision::Answer(Answer { reason: "cors_origin_denied", .. })));
+        assert!(matches!(decision, Decision::Respond(LocalResponse { reason: "cors_origin_denied", .. })));
         assert_eq!(added(&effects.to_client), [VARY], "no permission, and no cache mixes the two up");
     }
 
@@ -281,7 +282,7 @@ mod tests {
         let mut effects = Effects::default();
         let fixture = Fixture::get("/").field("Origin", "https://app.example.com");
         assert_eq!(plan.decide(&fixture.facts(), &mut effects), Decision::Pass);
-        let reply = Reply::new(200).field("access-control-allow-origin", "*").field("X-Total", "3");
+        let reply = ResponseFixture::new(200).field("access-control-allow-origin", "*").field("X-Total", "3");
         plan.adapt(reply.response(), &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("X-Total".to_owned(), "3".to_owned())]);
         let expected = [

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UpstreamId;
-use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, Response};
+use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::text::is_field_value;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Request};
@@ -28,9 +29,9 @@ pub struct Plan {
     pub timeout: Duration,
     /// Which fields of the request the server sees.
     pub forward: Forward,
-    /// Answer fields that become request fields: from, to.
+    /// Response fields that become request fields: from, to.
     pub to_upstream: Box<[Copied]>,
-    /// Answer fields that become response fields: from, to.
+    /// Response fields that become response fields: from, to.
     pub to_client: Box<[Copied]>,
     /// What a redirect (3xx) in the answer means.
     pub redirects: Redirects,
@@ -97,10 +98,12 @@ impl Plan {
         Decision::Ask(Ask::Subrequest { upstream: self.upstream, name: &self.name, timeout: self.timeout })
     }
 
-    pub(super) fn resume<L>(&self, facts: &Facts<'_, L>, reply: Reply<'_>, effects: &mut Effects) -> Decision<'_> {
+    pub(super) fn resume<L>(&self, facts: &Facts<'_, L>, reply: AskOutcome<'_>, effects: &mut Effects) -> Decision<'_> {
         let response = match reply {
-            Reply::Subrequest(response) => response,
-            Reply::Failed(_) | Reply::Expired | Reply::Granted => return self.fail("external_auth_failed"),
+            AskOutcome::Subrequest(response) => response,
+            AskOutcome::Failed(_) | AskOutcome::Expired | AskOutcome::Granted => {
+                return self.fail("external_auth_failed");
+            }
         };
         match response.head.status {
             200..=299 => {
@@ -124,7 +127,7 @@ impl Plan {
             status @ (301 | 302 | 303 | 307 | 308) if self.redirects == Redirects::Forward => {
                 copy(response, b"Location", b"Location", &mut effects.to_client);
                 copy(response, b"Set-Cookie", b"Set-Cookie", &mut effects.to_client);
-                Decision::Answer(Answer { status, reason: "external_auth_redirect", body: Body::Empty })
+                Decision::Respond(LocalResponse { status, reason: "external_auth_redirect", body: LocalBody::Empty })
             }
             _ => self.fail("external_auth_status"),
         }
@@ -141,7 +144,7 @@ impl Plan {
             OnFailure::Admit => Decision::Pass,
             OnFailure::Refuse(status) => {
                 let problem = Problem { kind: "", title: "Authorization unavailable", detail: "", violated_policy: "" };
-                Decision::Answer(Answer { status, reason, body: Body::Problem(problem) })
+                Decision::Respond(LocalResponse { status, reason, body: LocalBody::Problem(problem) })
             }
         }
     }
@@ -161,7 +164,7 @@ impl Plan {
 
 fn refuse<'p>(status: u16, title: &'static str) -> Decision<'p> {
     let problem = Problem { kind: "", title, detail: "", violated_policy: "" };
-    Decision::Answer(Answer { status, reason: "external_auth_denied", body: Body::Problem(problem) })
+    Decision::Respond(LocalResponse { status, reason: "external_auth_denied", body: LocalBody::Problem(problem) })
 }
 
 /// Tells the server what the request was. The names are nginx's custom and those of forward-auth servers.
@@ -285,34 +288,35 @@ mod tests {
         assert_eq!(added(&effects.subrequest.fields)[0], ("Content-Type", "text/plain"));
     }
 
-    fn resumed<'p>(plan: &'p Plan, reply: &fixture::Reply, effects: &mut Effects) -> Decision<'p> {
+    fn resumed<'p>(plan: &'p Plan, reply: &fixture::ResponseFixture, effects: &mut Effects) -> Decision<'p> {
         let fixture = fixture();
         effects.clear();
         plan.decide(&fixture.facts(), effects);
-        plan.resume(&fixture.facts(), Reply::Subrequest(reply.response()), effects)
+        plan.resume(&fixture.facts(), AskOutcome::Subrequest(reply.response()), effects)
     }
 
     #[test]
     fn answers_are_read_as_nginx_does() {
         let plan = plan();
         let mut effects = Effects::default();
-        let passing = fixture::Reply::new(204).field("X-User", "anna").field("Set-Cookie", "t=2");
+        let passing = fixture::ResponseFixture::new(204).field("X-User", "anna").field("Set-Cookie", "t=2");
         assert_eq!(resumed(&plan, &passing, &mut effects), Decision::Pass);
         assert_eq!(added(&effects.to_upstream), [("X-Auth-User", "anna")]);
         assert_eq!(added(&effects.to_client), [("Set-Cookie", "t=2")]);
         let forged = fixture().left(&effects.to_upstream).iter().any(|(name, _)| name == "X-Auth-User");
         assert!(!forged, "what the client pretended is gone");
 
-        let status = |reply: &fixture::Reply, effects: &mut Effects| match resumed(&plan, reply, effects) {
-            Decision::Answer(answer) => answer.status,
+        let status = |reply: &fixture::ResponseFixture, effects: &mut Effects| match resumed(&plan, reply, effects) {
+            Decision::Respond(local) => local.status,
             Decision::Pass | Decision::Ask(_) => 0,
         };
-        let challenge = fixture::Reply::new(401).field("WWW-Authenticate", "Basic").field("www-authenticate", "Bearer");
+        let challenge =
+            fixture::ResponseFixture::new(401).field("WWW-Authenticate", "Basic").field("www-authenticate", "Bearer");
         assert_eq!(status(&challenge, &mut effects), 401);
         assert_eq!(added(&effects.to_client), [("WWW-Authenticate", "Basic"), ("WWW-Authenticate", "Bearer")]);
-        assert_eq!(status(&fixture::Reply::new(403), &mut effects), 403);
+        assert_eq!(status(&fixture::ResponseFixture::new(403), &mut effects), 403);
         for odd in [100, 302, 404, 429, 500, 503, 999] {
-            assert_eq!(status(&fixture::Reply::new(odd), &mut effects), 503);
+            assert_eq!(status(&fixture::ResponseFixture::new(odd), &mut effects), 503);
         }
     }
 
@@ -323,9 +327,9 @@ mod tests {
         for (failure, expected) in [(OnFailure::Refuse(500), Some(500)), (OnFailure::Admit, None)] {
             let plan = Plan { failure, ..plan() };
             plan.decide(&facts.facts(), &mut effects);
-            let reply = Reply::Failed(FaultKind::ConnectTimeout);
+            let reply = AskOutcome::Failed(FaultKind::ConnectTimeout);
             let status = match plan.resume(&facts.facts(), reply, &mut effects) {
-                Decision::Answer(answer) => Some(answer.status),
+                Decision::Respond(local) => Some(local.status),
                 Decision::Pass | Decision::Ask(_) => None,
             };
             assert_eq!(status, expected);
@@ -337,15 +341,17 @@ mod tests {
     fn redirects_and_odd_targets() {
         let plan = Plan { redirects: Redirects::Forward, ..plan() };
         let mut effects = Effects::default();
-        let login =
-            fixture::Reply::new(302).field("Location", "/login").field("Set-Cookie", "a=1").field("X-User", "x");
-        assert!(matches!(resumed(&plan, &login, &mut effects), Decision::Answer(Answer { status: 302, .. })));
+        let login = fixture::ResponseFixture::new(302)
+            .field("Location", "/login")
+            .field("Set-Cookie", "a=1")
+            .field("X-User", "x");
+        assert!(matches!(resumed(&plan, &login, &mut effects), Decision::Respond(LocalResponse { status: 302, .. })));
         assert_eq!(added(&effects.to_client), [("Location", "/login"), ("Set-Cookie", "a=1")]);
 
         let odd = Plan { target: Template::compile("/check?u={header.X-Bad}", &[]).unwrap(), ..plan };
         let decision = odd.decide(&fixture().facts(), &mut effects);
         assert!(
-            matches!(decision, Decision::Answer(Answer { status: 503, .. })),
+            matches!(decision, Decision::Respond(LocalResponse { status: 503, .. })),
             "a variable cannot break the request line"
         );
     }

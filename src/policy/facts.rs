@@ -1,15 +1,12 @@
-//! Hot. What a policy sees of a request, what it may change, and what it may decide.
+//! Hot. What a policy sees of a request (`Facts`) and of a response, and what it may change (`Effects`).
 //!
-//! `Effects` is reused from request to request. `Answer` and `Ask` borrow from the policy's plan, so refusing costs no
-//! allocation.
+//! `Effects` is reused from request to request.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::base::{ConsumerId, FaultKind, ListenerId, RouteId, Scheme, Span, Tick, UpstreamId, Wall};
-use crate::policy::text::append_json_string;
+use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Wall};
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -106,125 +103,10 @@ impl Effects {
     }
 }
 
-/// What a policy decides.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Decision<'p> {
-    /// Go on, with what `Effects` says.
-    Pass,
-    /// Stop here and answer.
-    Answer(Answer<'p>),
-    /// Do this, then call `resume`.
-    Ask(Ask<'p>),
-}
-
-/// An answer that the gateway gives itself; its extra fields are in `Effects::to_client`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer<'p> {
-    /// The status.
-    pub status: u16,
-    /// Why, for logs and metrics: one word of `[a-z_]`.
-    pub reason: &'static str,
-    /// What the client reads.
-    pub body: Body<'p>,
-}
-
-/// The body of an answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Body<'p> {
-    /// None.
-    Empty,
-    /// An RFC 9457 problem.
-    Problem(Problem<'p>),
-}
-
-/// An RFC 9457 problem.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Problem<'p> {
-    /// `type`, a URI; empty for `about:blank`.
-    pub kind: &'static str,
-    /// `title`.
-    pub title: &'static str,
-    /// `detail`; left out where empty.
-    pub detail: &'p str,
-    /// `violated-policies` of the RateLimit draft; left out where empty.
-    pub violated_policy: &'p str,
-}
-
-impl Problem<'_> {
-    /// Appends it as `application/problem+json`.
-    pub fn append_json(&self, status: u16, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"type\":");
-        append_json_string(if self.kind.is_empty() { "about:blank" } else { self.kind }, out);
-        out.extend_from_slice(b",\"title\":");
-        append_json_string(self.title, out);
-        out.extend_from_slice(b",\"status\":");
-        super::text::append_decimal(u64::from(status), out);
-        if !self.detail.is_empty() {
-            out.extend_from_slice(b",\"detail\":");
-            append_json_string(self.detail, out);
-        }
-        if !self.violated_policy.is_empty() {
-            out.extend_from_slice(b",\"violated-policies\":[");
-            append_json_string(self.violated_policy, out);
-            out.push(b']');
-        }
-        out.extend_from_slice(b"}\n");
-    }
-}
-
-/// What a policy needs that takes time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ask<'p> {
-    /// Send `Effects::subrequest` with `GET` to this upstream, wait for its head, drop its body, and resume with
-    /// `Reply::Subrequest`.
-    Subrequest {
-        /// Where to.
-        upstream: UpstreamId,
-        /// The upstream's name, for logs.
-        name: &'p str,
-        /// How long it may take, from connect to the response's head.
-        timeout: Duration,
-    },
-    /// Wait until a grant for this key of this policy arrives, and resume with `Reply::Granted`; at the deadline, with
-    /// `Reply::Expired`. Where it asks again, the first deadline stays. What has to be sent lies in the policy's outbox
-    /// (`Own::message`). The edge caps how many wait; above it, resume with `Reply::Expired` at once.
-    Lease {
-        /// The key that a `lease::Grant` will name.
-        key: u64,
-        /// Until when.
-        until: Tick,
-    },
-}
-
-/// What came of an `Ask`.
-#[derive(Clone, Copy, Debug)]
-pub enum Reply<'a> {
-    /// The head of the answer to a subrequest.
-    Subrequest(Response<'a>),
-    /// The subrequest failed.
-    Failed(FaultKind),
-    /// A grant for the key arrived and was given to `Own::grant`.
-    Granted,
-    /// No grant came in time.
-    Expired,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::fixture::Fixture;
-
-    #[test]
-    fn a_problem_is_json() {
-        let problem = Problem { kind: "", title: "No", detail: "say \"please\"\n", violated_policy: "a\\b" };
-        let mut out = Vec::new();
-        problem.append_json(429, &mut out);
-        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(json["type"], "about:blank");
-        assert_eq!(json["detail"], "say \"please\"\n");
-        assert_eq!(json["violated-policies"][0], "a\\b");
-        assert_eq!(json["status"], 429);
-    }
 
     #[test]
     fn pieces_leave_the_query() {

@@ -81,17 +81,17 @@ impl Fixture {
 }
 
 /// A response.
-pub(super) struct Reply {
+pub(super) struct ResponseFixture {
     pub bytes: Vec<u8>,
     pub head: ResponseHead,
 }
 
-impl Reply {
-    pub fn new(status: u16) -> Reply {
-        Reply { bytes: Vec::new(), head: ResponseHead { status, ..ResponseHead::default() } }
+impl ResponseFixture {
+    pub fn new(status: u16) -> ResponseFixture {
+        ResponseFixture { bytes: Vec::new(), head: ResponseHead { status, ..ResponseHead::default() } }
     }
 
-    pub fn field(mut self, name: &str, value: &str) -> Reply {
+    pub fn field(mut self, name: &str, value: &str) -> ResponseFixture {
         push(&mut self.head.fields, &mut self.bytes, name, value);
         self
     }

@@ -3,7 +3,8 @@
 //! Fields that frame a message or belong to one connection are not ours to edit: `check_name` refuses them when a plan
 //! is made. A value that a variable would turn into more than one line is not written at all.
 
-use crate::policy::facts::{Decision, Effects, Facts, Response};
+use crate::policy::decision::Decision;
+use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::text::{is_field_value, is_token};
 use crate::wire::head::Fields;
 use crate::wire::patch::Patch;
@@ -137,7 +138,7 @@ fn add<L: Lookup>(name: &[u8], value: &Template, words: &L, patch: &mut Patch, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, Reply, Words, added};
+    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added};
 
     fn name(text: &str) -> Box<[u8]> {
         text.as_bytes().into()
@@ -189,7 +190,7 @@ mod tests {
                 Change::Add(name("X-Status"), value("{status}")),
             ]),
         };
-        let reply = Reply::new(200).field("server", "theirs").field("Date", "today");
+        let reply = ResponseFixture::new(200).field("server", "theirs").field("Date", "today");
         let mut effects = Effects::default();
         plan.adapt(reply.response(), &Words, &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("Date".to_owned(), "today".to_owned())]);

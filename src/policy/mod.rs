@@ -7,6 +7,7 @@
 
 pub mod api_key;
 pub mod cors;
+pub mod decision;
 pub mod external_auth;
 pub mod facts;
 pub mod gcra;
@@ -21,5 +22,6 @@ mod text;
 #[cfg(test)]
 mod fixture;
 
-pub use facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply, Response};
+pub use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+pub use facts::{Effects, Facts, Response};
 pub use phase::{Own, Phase, Policy};

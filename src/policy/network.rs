@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::facts::{Answer, Body, Decision, Facts, Problem};
+use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::facts::Facts;
 
 /// Allowed and denied networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Plan {
             return Decision::Pass;
         }
         let problem = Problem { kind: "", title: "Forbidden", detail: &self.detail, violated_policy: "" };
-        Decision::Answer(Answer { status: 403, reason: "network_denied", body: Body::Problem(problem) })
+        Decision::Respond(LocalResponse { status: 403, reason: "network_denied", body: LocalBody::Problem(problem) })
     }
 
     /// May this address come in?
@@ -97,7 +98,7 @@ mod tests {
         assert!(Plan::default().admits("1.2.3.4".parse().unwrap()));
         let mut fixture = Fixture::get("/");
         fixture.client = "10.1.0.1".parse().unwrap();
-        assert!(matches!(plan.decide(&fixture.facts()), Decision::Answer(Answer { status: 403, .. })));
+        assert!(matches!(plan.decide(&fixture.facts()), Decision::Respond(LocalResponse { status: 403, .. })));
     }
 
     #[test]

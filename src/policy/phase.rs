@@ -6,7 +6,8 @@
 //! ```
 
 use crate::base::Tick;
-use crate::policy::facts::{Answer, Body, Decision, Effects, Facts, Reply, Response};
+use crate::policy::decision::{AskOutcome, Decision, LocalBody, LocalResponse};
+use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::lease::{Holder, HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
 use crate::policy::{api_key, cors, external_auth, headers, network, rate_limit};
 use crate::wire::template::Lookup;
@@ -127,7 +128,7 @@ impl Policy {
         &self,
         own: &mut Own,
         facts: &Facts<'_, L>,
-        reply: Reply<'_>,
+        reply: AskOutcome<'_>,
         effects: &mut Effects,
         now: Tick,
     ) -> Decision<'_> {
@@ -205,5 +206,5 @@ impl Own {
 /// A policy was given the state of another: a bug of the caller. A limit that cannot be checked is not passed.
 fn mismatch<'p>() -> Decision<'p> {
     debug_assert!(false, "a policy was given another's state");
-    Decision::Answer(Answer { status: 500, reason: "internal", body: Body::Empty })
+    Decision::Respond(LocalResponse { status: 500, reason: "internal", body: LocalBody::Empty })
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use ahash::RandomState;
 
 use crate::base::{RouteId, Tick};
-use crate::policy::facts::{Answer, Ask, Body, Decision, Effects, Facts, Problem, Reply};
+use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::facts::{Effects, Facts};
 use crate::policy::gcra::Rate;
 use crate::policy::lease::{Holder, LimitId, ShardId, Standing, Taken};
 use crate::policy::phase::Phase;
@@ -166,17 +167,17 @@ impl Plan {
         &self,
         holder: &mut Holder,
         facts: &Facts<'_, L>,
-        reply: Reply<'_>,
+        reply: AskOutcome<'_>,
         effects: &mut Effects,
         now: Tick,
     ) -> Decision<'_> {
         match reply {
-            Reply::Granted => {
+            AskOutcome::Granted => {
                 let key = self.key_of(facts);
                 let taken = holder.retake(key, 1, now);
                 self.judge(taken, key, effects, now)
             }
-            Reply::Expired | Reply::Failed(_) | Reply::Subrequest(_) => {
+            AskOutcome::Expired | AskOutcome::Failed(_) | AskOutcome::Subrequest(_) => {
                 self.trouble(self.lease_missing, "lease_missing", effects)
             }
         }
@@ -223,7 +224,7 @@ impl Plan {
                     detail: "",
                     violated_policy: &self.name,
                 };
-                Decision::Answer(Answer { status: 503, reason, body: Body::Problem(problem) })
+                Decision::Respond(LocalResponse { status: 503, reason, body: LocalBody::Problem(problem) })
             }
         }
     }
@@ -236,7 +237,11 @@ impl Plan {
             detail: &self.detail,
             violated_policy: &self.name,
         };
-        Decision::Answer(Answer { status: self.status, reason: "rate_limited", body: Body::Problem(problem) })
+        Decision::Respond(LocalResponse {
+            status: self.status,
+            reason: "rate_limited",
+            body: LocalBody::Problem(problem),
+        })
     }
 
     fn add_retry_after(&self, retry_after: u64, effects: &mut Effects) {

@@ -6,7 +6,7 @@ use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
-use crate::policy::{self, Decision, Effects, Facts, Own, Policy, Reply};
+use crate::policy::{self, AskOutcome, Decision, Effects, Facts, Own, Policy};
 
 /// Asks a policy what it makes of the request.
 pub fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, id: PolicyId) -> Decision<'p> {
@@ -14,8 +14,13 @@ pub fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, id: PolicyId
 }
 
 /// Gives a policy what it asked for.
-pub fn resume<'p, N: Net>(context: Context<'p, N>, work: &mut Work, id: PolicyId, reply: Reply<'_>) -> Decision<'p> {
-    consult(context, work, id, |policy, own, facts, effects, now| policy.resume(own, facts, reply, effects, now))
+pub fn resume<'p, N: Net>(
+    context: Context<'p, N>,
+    work: &mut Work,
+    id: PolicyId,
+    outcome: AskOutcome<'_>,
+) -> Decision<'p> {
+    consult(context, work, id, |policy, own, facts, effects, now| policy.resume(own, facts, outcome, effects, now))
 }
 
 /// Calls into a policy with everything that it may look at and change.

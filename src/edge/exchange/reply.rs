@@ -8,7 +8,7 @@ use crate::edge::exchange::{call_reply, response};
 use crate::edge::flow::stream::{Client, Source};
 use crate::link::RouteCounter;
 use crate::net::Net;
-use crate::policy::{Answer, Body, Problem};
+use crate::policy::{LocalBody, LocalResponse, Problem};
 use crate::wire::problem;
 
 /// Closes the connection without an answer, as nginx does.
@@ -57,36 +57,36 @@ fn ends_connection(kind: FaultKind) -> bool {
     )
 }
 
-/// Sends a policy's answer.
+/// Sends the response that a policy made.
 pub async fn refuse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    answer: Answer<'_>,
+    local: LocalResponse<'_>,
 ) -> Result<Filtered, Fault> {
-    exchange.work.record.refused = Some(answer.reason);
-    let counter = if answer.status == 429 { RouteCounter::Limited } else { RouteCounter::Denied };
+    exchange.work.record.refused = Some(local.reason);
+    let counter = if local.status == 429 { RouteCounter::Limited } else { RouteCounter::Denied };
     if let Some(route) = exchange.work.record.route
-        && answer.status >= 400
+        && local.status >= 400
     {
         exchange.context.bound.counters.add_route(route.0, counter, 1);
     }
     if let Some(caller) = exchange.work.caller
-        && answer.status >= 400
+        && local.status >= 400
     {
-        let words = match answer.body {
-            Body::Problem(Problem { detail: "", title, .. }) => title,
-            Body::Problem(Problem { detail, .. }) => detail,
-            Body::Empty => "",
+        let words = match local.body {
+            LocalBody::Problem(Problem { detail: "", title, .. }) => title,
+            LocalBody::Problem(Problem { detail, .. }) => detail,
+            LocalBody::Empty => "",
         };
-        call_reply::refuse_call(exchange, caller, answer.status, words).await?;
+        call_reply::refuse_call(exchange, caller, local.status, words).await?;
         return Ok(Filtered::Responded);
     }
-    match answer.body {
-        Body::Empty => response::send(exchange, answer.status, None, b"").await?,
-        Body::Problem(problem) => {
+    match local.body {
+        LocalBody::Empty => response::send(exchange, local.status, None, b"").await?,
+        LocalBody::Problem(problem) => {
             let mut body = std::mem::take(&mut exchange.work.value);
             body.clear();
-            problem.append_json(answer.status, &mut body);
-            let sent = response::send(exchange, answer.status, Some(problem::CONTENT_TYPE), &body).await;
+            problem.append_json(local.status, &mut body);
+            let sent = response::send(exchange, local.status, Some(problem::CONTENT_TYPE), &body).await;
             exchange.work.value = body;
             sent?;
         }

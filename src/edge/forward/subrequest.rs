@@ -13,7 +13,7 @@ use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::upstream::h1::Trust;
 use crate::net::Net;
-use crate::policy::{self, Decision, Reply};
+use crate::policy::{self, AskOutcome, Decision};
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
@@ -33,12 +33,12 @@ pub async fn ask<'p, N: Net>(
     let mut head = ResponseHead::default();
     match send(context, work, upstream, &mut head, until).await {
         Ok(bytes) => {
-            let reply = Reply::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
-            let decision = policies::resume(context, work, id, reply);
+            let outcome = AskOutcome::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
+            let decision = policies::resume(context, work, id, outcome);
             context.shard.thread.pool.put(bytes);
             decision
         }
-        Err(fault) => policies::resume(context, work, id, Reply::Failed(fault.kind)),
+        Err(fault) => policies::resume(context, work, id, AskOutcome::Failed(fault.kind)),
     }
 }
 

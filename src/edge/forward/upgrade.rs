@@ -17,7 +17,7 @@ use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::destination::Destination;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
-use crate::policy::{Answer, Body, Problem};
+use crate::policy::{LocalBody, LocalResponse, Problem};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Response, Version};
 use crate::wire::upgrade::{self, Protocol};
@@ -61,8 +61,8 @@ pub async fn admit<N: Net, S: Source, K: Client>(
     }
     let detail = "Pages of this origin may not open a WebSocket here.";
     let problem = Problem { kind: "", title: "Forbidden", detail, violated_policy: "" };
-    let answer = Answer { status: 403, reason: "websocket_origin_denied", body: Body::Problem(problem) };
-    reply::refuse(exchange, answer).await
+    let response = LocalResponse { status: 403, reason: "websocket_origin_denied", body: LocalBody::Problem(problem) };
+    reply::refuse(exchange, response).await
 }
 
 /// Adds what an endpoint of HTTP/1.1 needs and a client of HTTP/2 does not send: a key, and the version.

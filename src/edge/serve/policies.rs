@@ -8,7 +8,7 @@ use crate::edge::exchange::{policies, reply};
 use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::subrequest;
 use crate::net::Net;
-use crate::policy::{Ask, Decision, Phase, Reply};
+use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
 /// Asks every policy up to the fetch.
 pub async fn pass<N: Net, S: Source, K: Client>(
@@ -27,11 +27,11 @@ pub async fn pass<N: Net, S: Source, K: Client>(
             context.shard.leases.send(context.bound, *id, &context.shard.outbox);
             match decision {
                 Decision::Pass => break,
-                Decision::Answer(answer) => return reply::refuse(exchange, answer).await,
+                Decision::Respond(response) => return reply::refuse(exchange, response).await,
                 Decision::Ask(Ask::Lease { key, until }) => {
                     let granted = context.shard.leases.wait(&context.shard.thread.net, &plan.name, key, until).await;
-                    let reply = if granted { Reply::Granted } else { Reply::Expired };
-                    decision = policies::resume(context, exchange.work, *id, reply);
+                    let outcome = if granted { AskOutcome::Granted } else { AskOutcome::Expired };
+                    decision = policies::resume(context, exchange.work, *id, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
                     decision = subrequest::ask(context, exchange.work, *id, upstream, timeout).await;

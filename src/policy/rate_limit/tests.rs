@@ -34,10 +34,10 @@ fn a_refusal_says_when_and_why() {
     );
     assert_eq!(passed(&policy, &mut own, &fixture, 5), 2);
     effects.clear();
-    let Decision::Answer(answer) = policy.decide(&mut own, &fixture.facts(), &mut effects, now()) else { panic!() };
-    assert_eq!((answer.status, answer.reason), (429, "rate_limited"));
+    let Decision::Respond(response) = policy.decide(&mut own, &fixture.facts(), &mut effects, now()) else { panic!() };
+    assert_eq!((response.status, response.reason), (429, "rate_limited"));
     assert_eq!(added(&effects.to_client)[1..], [("RateLimit", "\"per-minute\";r=0;t=1"), ("Retry-After", "1")]);
-    let Body::Problem(problem) = answer.body else { panic!() };
+    let LocalBody::Problem(problem) = response.body else { panic!() };
     assert_eq!(problem.violated_policy, "per-minute");
 }
 
@@ -98,8 +98,8 @@ fn two_shards_ask_and_a_missing_grant_is_as_configured() {
         let message = own.message().unwrap();
         assert_eq!(Some(message.limit), policy.limit_id());
         own.sent();
-        match policy.resume(&mut own, &fixture.facts(), Reply::Expired, &mut effects, now()) {
-            Decision::Answer(answer) => assert_eq!(answer.status, status),
+        match policy.resume(&mut own, &fixture.facts(), AskOutcome::Expired, &mut effects, now()) {
+            Decision::Respond(response) => assert_eq!(response.status, status),
             Decision::Pass => assert_eq!((status, effects.reported), (0, Some("lease_missing"))),
             Decision::Ask(_) => panic!(),
         }
@@ -109,7 +109,7 @@ fn two_shards_ask_and_a_missing_grant_is_as_configured() {
         let mut replies = Vec::new();
         accounts.receive(message, now(), &mut replies);
         assert_eq!(own.receive(replies[0].1, now()), Some(message.key));
-        assert_eq!(policy.resume(&mut own, &fixture.facts(), Reply::Granted, &mut effects, now()), Decision::Pass);
+        assert_eq!(policy.resume(&mut own, &fixture.facts(), AskOutcome::Granted, &mut effects, now()), Decision::Pass);
     }
 }
 
@@ -123,7 +123,7 @@ fn a_full_table_is_as_configured() {
         other.client = "203.0.113.1".parse().unwrap();
         let mut effects = Effects::default();
         let decision = policy.decide(&mut own, &other.facts(), &mut effects, now());
-        assert!(matches!(decision, Decision::Answer(Answer { status, .. }) if status == expected));
+        assert!(matches!(decision, Decision::Respond(LocalResponse { status, .. }) if status == expected));
     }
 }
 
