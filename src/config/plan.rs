@@ -376,8 +376,6 @@ pub struct PolicyPlan {
     pub name: Arc<str>,
     /// What it does.
     pub policy: Policy,
-    /// The upstream that it asks, if it does.
-    pub upstream: Option<UpstreamId>,
 }
 
 impl RoutePlan {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
+use crate::base::limits::ROUTE_POLICIES_MAX;
 use crate::wire::grpc::json::sample;
 
 /// What `load` says of a text, which gets a listener behind it.
@@ -73,6 +74,20 @@ retry = { tries = 99 }
     let reports = load(&source, &Environment::sealed()).unwrap_err();
     // 25 that the reader finds, and four that the compiler finds in the same route.
     assert_eq!(reports.errors(), 29, "{reports}");
+}
+
+#[test]
+fn a_route_has_only_so_many_policies() {
+    let with = |count: usize| {
+        let mut text = String::new();
+        for number in 0..count {
+            let _ = writeln!(text, "[policy.p{number}]\nnetwork = {{ deny = '10.0.0.{number}' }}");
+        }
+        let names: Vec<String> = (0..count).map(|number| format!("'p{number}'")).collect();
+        said(&format!("{text}[[route]]\necho = true\npolicies = [{}]", names.join(", ")))
+    };
+    assert_eq!(with(ROUTE_POLICIES_MAX), "");
+    assert!(with(ROUTE_POLICIES_MAX + 1).contains("a route has at most 64 policies"));
 }
 
 #[test]

@@ -7,9 +7,7 @@ use crate::base::Tick;
 use crate::config::plan::Plan;
 use crate::link::ToShard;
 use crate::net::sockets::ListenSocket;
-use crate::policy::Policy;
-use crate::policy::gcra::Rate;
-use crate::policy::lease::{Accounts, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::lease::{Accounts, LeaseReply, LeaseRequest, ShardId};
 
 /// Keys over all limits that are remembered at most; above it, shards that ask for a new one are refused.
 const ACCOUNTS_MAX: usize = 1_000_000;
@@ -37,7 +35,7 @@ impl Leases {
     /// limits are forgotten.
     pub fn adopt<'p>(&mut self, plans: impl IntoIterator<Item = &'p Plan>) {
         let policies = plans.into_iter().flat_map(|plan| &plan.policies);
-        self.accounts.set_limits(policies.filter_map(|plan| limit_of(&plan.policy)));
+        self.accounts.set_limits(policies.filter_map(|plan| plan.policy.limit()));
     }
 
     /// A shard asks or reports: what to answer, and to whom.
@@ -58,12 +56,5 @@ impl Leases {
     /// Is no key remembered?
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()
-    }
-}
-
-fn limit_of(policy: &Policy) -> Option<(LimitId, Rate)> {
-    match policy {
-        Policy::RateLimit(plan) => Some((plan.limit_id(), plan.rate)),
-        Policy::Network(_) | Policy::Cors(_) | Policy::ApiKey(_) | Policy::ExternalAuth(_) | Policy::Headers(_) => None,
     }
 }

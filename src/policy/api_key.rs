@@ -11,9 +11,12 @@ use subtle::ConstantTimeEq;
 
 use crate::base::{ConsumerId, Span, Wall};
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
-use crate::policy::facts::{Effects, Facts};
+use crate::policy::facts::Effects;
+use crate::policy::kind::{Call, Kind};
+use crate::policy::phase::Phase;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
+use crate::wire::template::Lookup;
 
 /// Where keys come from and what they say.
 #[derive(Clone, Debug)]
@@ -144,8 +147,16 @@ enum Found {
     Several,
 }
 
-impl Plan {
-    pub(super) fn decide<L>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+impl Kind for Plan {
+    type State = ();
+    type Memo = ();
+
+    fn phase(&self) -> Phase {
+        Phase::Identify
+    }
+
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
+        let Call { facts, effects, .. } = call;
         let request = facts.request;
         let mut key = None;
         for source in &self.sources {
@@ -172,7 +183,9 @@ impl Plan {
         self.tell(consumer, request, effects);
         Decision::Pass
     }
+}
 
+impl Plan {
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
         effects.to_client.add(b"WWW-Authenticate", &self.challenge);
         let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
@@ -269,7 +282,7 @@ const KEY_BYTES_MAX: usize = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, added};
+    use crate::policy::fixture::{Fixture, added, decide};
 
     fn plan() -> Plan {
         let entry =
@@ -297,7 +310,7 @@ mod tests {
 
     fn who(plan: &Plan, fixture: &Fixture) -> Result<u32, &'static str> {
         let mut effects = Effects::default();
-        match plan.decide(&fixture.facts(), &mut effects) {
+        match decide(plan, &fixture.facts(), &mut effects) {
             Decision::Pass => Ok(effects.consumer.unwrap().0),
             Decision::Respond(response) => {
                 assert_eq!(response.status, 401);
@@ -356,7 +369,7 @@ mod tests {
             .field("x-consumer-id", "0")
             .field("Authorization", "Bearer other");
         let mut effects = Effects::default();
-        assert_eq!(plan().decide(&fixture.facts(), &mut effects), Decision::Pass);
+        assert_eq!(decide(&plan(), &fixture.facts(), &mut effects), Decision::Pass);
         assert_eq!(fixture.left(&effects.to_upstream), [("Accept".to_owned(), "*/*".to_owned())]);
         assert_eq!(added(&effects.to_upstream), [("X-Consumer-Name", "anna"), ("X-Consumer-Id", "17")]);
         let mut query = Vec::new();
@@ -365,7 +378,7 @@ mod tests {
 
         let kept = Plan { credential: Credential::Kept, consumer_fields: ConsumerFields::Omitted, ..plan() };
         let mut effects = Effects::default();
-        assert_eq!(kept.decide(&fixture.facts(), &mut effects), Decision::Pass);
+        assert_eq!(decide(&kept, &fixture.facts(), &mut effects), Decision::Pass);
         assert_eq!(fixture.left(&effects.to_upstream).len(), 3, "only the forged consumer is removed");
         assert!(added(&effects.to_upstream).is_empty() && effects.query_removed.is_empty());
     }

@@ -8,10 +8,13 @@
 use std::time::Duration;
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse};
-use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::facts::{Effects, Response};
+use crate::policy::kind::{Call, Kind};
+use crate::policy::phase::Phase;
 use crate::policy::text::append_decimal;
 use crate::wire::field::Known;
 use crate::wire::head::{Method, Request};
+use crate::wire::template::Lookup;
 
 /// Who may read what from which pages.
 #[derive(Clone, Debug)]
@@ -118,8 +121,18 @@ impl OriginRule {
     }
 }
 
-impl Plan {
-    pub(super) fn decide<L>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+impl Kind for Plan {
+    type State = ();
+    type Memo = ();
+
+    /// Before all others: a preflight carries no credentials, and a page can only read a refusal that has its CORS
+    /// fields.
+    fn phase(&self) -> Phase {
+        Phase::Screen
+    }
+
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
+        let Call { facts, effects, .. } = call;
         let request = facts.request;
         let origin = sole_origin(request).filter(|origin| self.allows(origin));
         let asked = request.value(Known::AccessControlRequestMethod);
@@ -146,7 +159,7 @@ impl Plan {
         Decision::Respond(LocalResponse { status: 204, reason, body: LocalBody::Empty })
     }
 
-    pub(super) fn adapt(&self, response: Response<'_>, effects: &mut Effects) {
+    fn adapt<L: Lookup>(&self, (): &mut (), response: Response<'_>, _: &L, effects: &mut Effects) {
         for (index, field) in response.head.fields.list.iter().enumerate() {
             let name = field.name.of(response.bytes);
             if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
@@ -154,7 +167,9 @@ impl Plan {
             }
         }
     }
+}
 
+impl Plan {
     /// Is this origin allowed?
     pub fn allows(&self, origin: &[u8]) -> bool {
         match &self.origins {
@@ -229,7 +244,7 @@ const OURS: [&[u8]; 7] = [ORIGIN, CREDENTIALS, METHODS, HEADERS, EXPOSE, MAX_AGE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, ResponseFixture, added};
+    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added, decide};
 
     fn plan(origins: &[&str]) -> Plan {
         Plan {
@@ -257,7 +272,7 @@ mod tests {
     fn a_preflight_is_answered() {
         let plan = plan(&["https://app.example.com"]);
         let mut effects = Effects::default();
-        let decision = plan.decide(&preflight("https://app.example.com").facts(), &mut effects);
+        let decision = decide(&plan, &preflight("https://app.example.com").facts(), &mut effects);
         assert!(matches!(decision, Decision::Respond(LocalResponse { status: 204, body: LocalBody::Empty, .. })));
         let expected = [
             VARY,
@@ -271,7 +286,7 @@ mod tests {
         ];
         assert_eq!(added(&effects.to_client), expected);
         effects.clear();
-        let decision = plan.decide(&preflight("https://evil.com").facts(), &mut effects);
+        let decision = decide(&plan, &preflight("https://evil.com").facts(), &mut effects);
         assert!(matches!(decision, Decision::Respond(LocalResponse { reason: "cors_origin_denied", .. })));
         assert_eq!(added(&effects.to_client), [VARY], "no permission, and no cache mixes the two up");
     }
@@ -281,9 +296,9 @@ mod tests {
         let plan = plan(&["https://app.example.com"]);
         let mut effects = Effects::default();
         let fixture = Fixture::get("/").field("Origin", "https://app.example.com");
-        assert_eq!(plan.decide(&fixture.facts(), &mut effects), Decision::Pass);
+        assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
         let reply = ResponseFixture::new(200).field("access-control-allow-origin", "*").field("X-Total", "3");
-        plan.adapt(reply.response(), &mut effects);
+        plan.adapt(&mut (), reply.response(), &Words, &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("X-Total".to_owned(), "3".to_owned())]);
         let expected = [
             ("Vary", "Origin"),
@@ -300,7 +315,7 @@ mod tests {
             Fixture::new("OPTIONS", "/"),
         ] {
             effects.clear();
-            assert_eq!(plan.decide(&fixture.facts(), &mut effects), Decision::Pass);
+            assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
             assert_eq!(added(&effects.to_client), [("Vary", "Origin")]);
         }
     }
@@ -309,7 +324,7 @@ mod tests {
     fn any_origin_never_gets_credentials() {
         let plan = Plan { origins: Origins::Any, ..plan(&[]) };
         let mut effects = Effects::default();
-        plan.decide(&Fixture::get("/").field("Origin", "https://evil.com").facts(), &mut effects);
+        decide(&plan, &Fixture::get("/").field("Origin", "https://evil.com").facts(), &mut effects);
         assert_eq!(
             added(&effects.to_client),
             [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "X-Total")]

@@ -30,6 +30,12 @@ pub struct LocalResponse<'p> {
     pub body: LocalBody<'p>,
 }
 
+impl LocalResponse<'_> {
+    /// For what must not happen: a bug of ours refuses rather than lets pass.
+    pub const INTERNAL: LocalResponse<'static> =
+        LocalResponse { status: 500, reason: "internal", body: LocalBody::Empty };
+}
+
 /// The body of a local response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LocalBody<'p> {
@@ -87,9 +93,10 @@ pub enum Ask<'p> {
         /// How long it may take, from connect to the response's head.
         timeout: Duration,
     },
-    /// Wait until a grant for this key of this policy arrives, and resume with `AskOutcome::Granted`; at the deadline, with
-    /// `AskOutcome::Expired`. Where it asks again, the first deadline stays. What has to be sent lies in the policy's outbox
-    /// (`Own::message`). The edge caps how many wait; above it, resume with `AskOutcome::Expired` at once.
+    /// Wait until a grant for this key of this policy arrives, and resume with `AskOutcome::Granted`; at the deadline,
+    /// with `AskOutcome::Expired`. Where it asks again, the first deadline stays. What has to be sent lies in the
+    /// policy's outbox (`ShardState::message`). The edge caps how many wait; above it, resume with
+    /// `AskOutcome::Expired` at once.
     Lease {
         /// The key that a `lease::Grant` will name.
         key: u64,
@@ -105,7 +112,7 @@ pub enum AskOutcome<'a> {
     Subrequest(Response<'a>),
     /// The subrequest failed.
     Failed(FaultKind),
-    /// A grant for the key arrived and was given to `Own::grant`.
+    /// A grant for the key arrived and was given to the policy's state.
     Granted,
     /// No grant came in time.
     Expired,

@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::base::UpstreamId;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::kind::{Call, Kind};
+use crate::policy::phase::Phase;
 use crate::policy::text::is_field_value;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Request};
@@ -75,8 +77,16 @@ pub enum OnFailure {
     Admit,
 }
 
-impl Plan {
-    pub(super) fn decide<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+impl Kind for Plan {
+    type State = ();
+    type Memo = ();
+
+    fn phase(&self) -> Phase {
+        Phase::Identify
+    }
+
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
+        let Call { facts, effects, .. } = call;
         let request = facts.request;
         for copied in &self.to_upstream {
             effects.to_upstream.remove(&request.head.fields, request.bytes, &copied.to);
@@ -98,8 +108,9 @@ impl Plan {
         Decision::Ask(Ask::Subrequest { upstream: self.upstream, name: &self.name, timeout: self.timeout })
     }
 
-    pub(super) fn resume<L>(&self, facts: &Facts<'_, L>, reply: AskOutcome<'_>, effects: &mut Effects) -> Decision<'_> {
-        let response = match reply {
+    fn resume<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>, outcome: AskOutcome<'_>) -> Decision<'_> {
+        let Call { facts, effects, .. } = call;
+        let response = match outcome {
             AskOutcome::Subrequest(response) => response,
             AskOutcome::Failed(_) | AskOutcome::Expired | AskOutcome::Granted => {
                 return self.fail("external_auth_failed");
@@ -132,7 +143,9 @@ impl Plan {
             _ => self.fail("external_auth_status"),
         }
     }
+}
 
+impl Plan {
     fn copy_to_client(&self, response: Response<'_>, effects: &mut Effects) {
         for copied in &self.to_client {
             copy(response, &copied.from, &copied.to, &mut effects.to_client);
@@ -233,7 +246,7 @@ const ORIGINAL: [&[u8]; 4] = [b"x-original-method", b"x-original-uri", b"x-forwa
 mod tests {
     use super::*;
     use crate::base::FaultKind;
-    use crate::policy::fixture::{self, Fixture, added};
+    use crate::policy::fixture::{self, Fixture, added, decide, resume};
 
     fn plan() -> Plan {
         let copied = |from: &str, to: &str| Copied { from: from.as_bytes().into(), to: to.as_bytes().into() };
@@ -267,7 +280,7 @@ mod tests {
     fn the_question_describes_the_request() {
         let (plan, fixture) = (plan(), fixture());
         let mut effects = Effects::default();
-        let decision = plan.decide(&fixture.facts(), &mut effects);
+        let decision = decide(&plan, &fixture.facts(), &mut effects);
         let expected = Ask::Subrequest { upstream: UpstreamId(4), name: "auth", timeout: Duration::from_secs(1) };
         assert_eq!(decision, Decision::Ask(expected));
         assert_eq!(effects.subrequest.target, b"/check?x=1");
@@ -284,15 +297,15 @@ mod tests {
         assert_eq!(added(&effects.subrequest.fields), expected);
 
         let only = Plan { forward: Forward::Only(Box::new([(*b"content-type").into()])), ..plan };
-        only.decide(&fixture.facts(), &mut effects);
+        decide(&only, &fixture.facts(), &mut effects);
         assert_eq!(added(&effects.subrequest.fields)[0], ("Content-Type", "text/plain"));
     }
 
     fn resumed<'p>(plan: &'p Plan, reply: &fixture::ResponseFixture, effects: &mut Effects) -> Decision<'p> {
         let fixture = fixture();
         effects.clear();
-        plan.decide(&fixture.facts(), effects);
-        plan.resume(&fixture.facts(), AskOutcome::Subrequest(reply.response()), effects)
+        decide(plan, &fixture.facts(), effects);
+        resume(plan, &fixture.facts(), AskOutcome::Subrequest(reply.response()), effects)
     }
 
     #[test]
@@ -326,9 +339,9 @@ mod tests {
         let mut effects = Effects::default();
         for (failure, expected) in [(OnFailure::Refuse(500), Some(500)), (OnFailure::Admit, None)] {
             let plan = Plan { failure, ..plan() };
-            plan.decide(&facts.facts(), &mut effects);
+            decide(&plan, &facts.facts(), &mut effects);
             let reply = AskOutcome::Failed(FaultKind::ConnectTimeout);
-            let status = match plan.resume(&facts.facts(), reply, &mut effects) {
+            let status = match resume(&plan, &facts.facts(), reply, &mut effects) {
                 Decision::Respond(local) => Some(local.status),
                 Decision::Pass | Decision::Ask(_) => None,
             };
@@ -349,7 +362,7 @@ mod tests {
         assert_eq!(added(&effects.to_client), [("Location", "/login"), ("Set-Cookie", "a=1")]);
 
         let odd = Plan { target: Template::compile("/check?u={header.X-Bad}", &[]).unwrap(), ..plan };
-        let decision = odd.decide(&fixture().facts(), &mut effects);
+        let decision = decide(&odd, &fixture().facts(), &mut effects);
         assert!(
             matches!(decision, Decision::Respond(LocalResponse { status: 503, .. })),
             "a variable cannot break the request line"

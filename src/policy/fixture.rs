@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Wall};
-use crate::policy::facts::{Facts, Response};
+use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Tick, Wall};
+use crate::policy::decision::{AskOutcome, Decision};
+use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::kind::{Call, Kind};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Method, Request, RequestHead, ResponseHead};
 use crate::wire::patch::Patch;
@@ -139,4 +141,23 @@ fn left(fields: &Fields, bytes: &[u8], patch: &Patch) -> Vec<(String, String)> {
     let text = |span: Span| String::from_utf8(span.of(bytes).to_vec()).unwrap();
     let kept = fields.list.iter().enumerate().filter(|(index, _)| !patch.is_removed(*index));
     kept.map(|(_, field)| (text(field.name), text(field.value))).collect()
+}
+
+/// Asks a policy that keeps and remembers nothing.
+pub(super) fn decide<'p, K: Kind<State = ()>>(
+    plan: &'p K,
+    facts: &Facts<'_, Words>,
+    effects: &mut Effects,
+) -> Decision<'p> {
+    plan.decide(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO })
+}
+
+/// Gives a policy that keeps and remembers nothing what it asked for.
+pub(super) fn resume<'p, K: Kind<State = ()>>(
+    plan: &'p K,
+    facts: &Facts<'_, Words>,
+    outcome: AskOutcome<'_>,
+    effects: &mut Effects,
+) -> Decision<'p> {
+    plan.resume(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO }, outcome)
 }

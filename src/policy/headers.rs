@@ -4,7 +4,9 @@
 //! is made. A value that a variable would turn into more than one line is not written at all.
 
 use crate::policy::decision::Decision;
-use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::facts::{Effects, Response};
+use crate::policy::kind::{Call, Kind};
+use crate::policy::phase::Phase;
 use crate::policy::text::{is_field_value, is_token};
 use crate::wire::head::Fields;
 use crate::wire::patch::Patch;
@@ -63,15 +65,23 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-impl Plan {
-    pub(super) fn decide<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+impl Kind for Plan {
+    type State = ();
+    type Memo = ();
+
+    fn phase(&self) -> Phase {
+        Phase::Shape
+    }
+
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
+        let Call { facts, effects, .. } = call;
         let Effects { to_upstream, scratch, .. } = effects;
         let head = Head { fields: &facts.request.head.fields, bytes: facts.request.bytes };
         self.request.iter().for_each(|change| change.apply(head, facts.words, to_upstream, scratch));
         Decision::Pass
     }
 
-    pub(super) fn adapt<L: Lookup>(&self, response: Response<'_>, words: &L, effects: &mut Effects) {
+    fn adapt<L: Lookup>(&self, (): &mut (), response: Response<'_>, words: &L, effects: &mut Effects) {
         let Effects { to_client, scratch, .. } = effects;
         let head = Head { fields: &response.head.fields, bytes: response.bytes };
         self.response.iter().for_each(|change| change.apply(head, words, to_client, scratch));
@@ -138,7 +148,7 @@ fn add<L: Lookup>(name: &[u8], value: &Template, words: &L, patch: &mut Patch, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added};
+    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added, decide};
 
     fn name(text: &str) -> Box<[u8]> {
         text.as_bytes().into()
@@ -167,7 +177,7 @@ mod tests {
         let fixture =
             Fixture::get("/").field("Accept", "a").field("X-Old", "1").field("X-Old", "2").field("x-who", "forged");
         let mut effects = Effects::default();
-        assert_eq!(plan.decide(&fixture.facts(), &mut effects), Decision::Pass);
+        assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
         assert!(fixture.left(&effects.to_upstream).is_empty());
         let expected = [
             ("X-New", "1"),
@@ -192,7 +202,7 @@ mod tests {
         };
         let reply = ResponseFixture::new(200).field("server", "theirs").field("Date", "today");
         let mut effects = Effects::default();
-        plan.adapt(reply.response(), &Words, &mut effects);
+        plan.adapt(&mut (), reply.response(), &Words, &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("Date".to_owned(), "today".to_owned())]);
         assert_eq!(added(&effects.to_client), [("Server", "ours"), ("X-Status", "200")]);
     }

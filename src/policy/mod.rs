@@ -1,27 +1,33 @@
 //! Decisions about a request: who may, how often, from where, with which fields. One policy a file, each pure.
 //!
 //! A `Policy` is a plan (immutable, the same on every shard) that looks at `Facts`, changes its own state on this shard
-//! (`Own`) and the request's `Effects`, and returns a `Decision`: pass, answer, or ask the edge for something that
-//! takes time and then `resume`. Nothing here reads a clock, waits, or knows a connection. Phases are fixed (`Phase`);
-//! within a phase the order is the user's.
+//! and the request's `Effects`, and returns a `Decision`: pass, respond, or ask the edge for something that takes time
+//! and then `resume`. Nothing here reads a clock, waits, or knows a connection. Phases are fixed (`Phase`); within a
+//! phase the order is the user's. `kinds` has the list of all kinds, `kind` what each of them implements.
 
-pub mod api_key;
-pub mod cors;
 pub mod decision;
-pub mod external_auth;
 pub mod facts;
 pub mod gcra;
-pub mod headers;
+pub mod kind;
+pub mod kinds;
 pub mod lease;
-pub mod network;
 pub mod phase;
-pub mod rate_limit;
 mod table;
 mod text;
 
 #[cfg(test)]
 mod fixture;
 
+macro_rules! modules {
+    ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
+        $(pub mod $module;)*
+    };
+}
+each_kind!(modules);
+
 pub use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 pub use facts::{Effects, Facts, Response};
-pub use phase::{Own, Phase, Policy};
+pub use kind::Call;
+pub(crate) use kinds::each_kind;
+pub use kinds::{Policy, PolicyMemo, PolicyState};
+pub use phase::Phase;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
-use crate::policy::facts::Facts;
+use crate::policy::kind::{Call, Kind};
+use crate::policy::phase::Phase;
+use crate::wire::template::Lookup;
 
 /// Allowed and denied networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,15 +27,24 @@ pub struct NetworkSet {
     ranges: Box<[(u128, u128)]>,
 }
 
-impl Plan {
-    pub(super) fn decide<L>(&self, facts: &Facts<'_, L>) -> Decision<'_> {
-        if self.admits(facts.client) {
+impl Kind for Plan {
+    type State = ();
+    type Memo = ();
+
+    fn phase(&self) -> Phase {
+        Phase::Screen
+    }
+
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
+        if self.admits(call.facts.client) {
             return Decision::Pass;
         }
         let problem = Problem { kind: "", title: "Forbidden", detail: &self.detail, violated_policy: "" };
         Decision::Respond(LocalResponse { status: 403, reason: "network_denied", body: LocalBody::Problem(problem) })
     }
+}
 
+impl Plan {
     /// May this address come in?
     pub fn admits(&self, address: IpAddr) -> bool {
         !self.deny.contains(address) && (self.allow.is_empty() || self.allow.contains(address))
@@ -82,7 +93,8 @@ mod tests {
     use proptest::prelude::{any, prop, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::policy::fixture::Fixture;
+    use crate::policy::facts::Effects;
+    use crate::policy::fixture::{Fixture, decide};
 
     fn set(networks: &[&str]) -> NetworkSet {
         NetworkSet::new(&networks.iter().map(|network| network.parse().unwrap()).collect::<Vec<_>>())
@@ -98,7 +110,10 @@ mod tests {
         assert!(Plan::default().admits("1.2.3.4".parse().unwrap()));
         let mut fixture = Fixture::get("/");
         fixture.client = "10.1.0.1".parse().unwrap();
-        assert!(matches!(plan.decide(&fixture.facts()), Decision::Respond(LocalResponse { status: 403, .. })));
+        assert!(matches!(
+            decide(&plan, &fixture.facts(), &mut Effects::default()),
+            Decision::Respond(LocalResponse { status: 403, .. })
+        ));
     }
 
     #[test]

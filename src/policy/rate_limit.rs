@@ -14,9 +14,11 @@ use crate::base::{RouteId, Tick};
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::gcra::Rate;
-use crate::policy::lease::{Holder, LimitId, ShardId, Standing, Taken};
+use crate::policy::kind::{Call, Kind, ShardState};
+use crate::policy::lease::{Holder, HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId, Standing, Taken};
 use crate::policy::phase::Phase;
 use crate::policy::text::{append_decimal, append_field_string};
+use crate::wire::template::Lookup;
 
 /// A rate limit.
 #[derive(Clone, Debug)]
@@ -49,6 +51,13 @@ pub struct Plan {
     /// Keys the hash of keys, so that nobody can make his key collide with another's: random, the same on all shards
     /// and for the life of the process.
     pub hash_seed: u64,
+}
+
+/// What it remembers of a request.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// What the request is counted by, so that it is hashed once.
+    key: u64,
 }
 
 /// What is counted apart from each other.
@@ -110,6 +119,88 @@ pub enum OnTrouble {
     Admit,
 }
 
+impl Kind for Plan {
+    type State = Box<Holder>;
+    type Memo = Memo;
+
+    /// Limits by address protect what identifies clients; the others need to know who it is.
+    fn phase(&self) -> Phase {
+        match self.key {
+            Key::Address { .. } => Phase::Screen,
+            Key::Consumer | Key::Header(_) | Key::Everything => Phase::Admit,
+        }
+    }
+
+    fn decide<L: Lookup>(&self, holder: &mut Box<Holder>, call: Call<'_, L, Memo>) -> Decision<'_> {
+        let key = self.key_of(call.facts);
+        call.memo.key = key;
+        let taken = holder.take(key, 1, call.now);
+        self.judge(taken, key, call.effects, call.now)
+    }
+
+    fn resume<L: Lookup>(
+        &self,
+        holder: &mut Box<Holder>,
+        call: Call<'_, L, Memo>,
+        outcome: AskOutcome<'_>,
+    ) -> Decision<'_> {
+        match outcome {
+            AskOutcome::Granted => {
+                let key = call.memo.key;
+                let taken = holder.retake(key, 1, call.now);
+                self.judge(taken, key, call.effects, call.now)
+            }
+            AskOutcome::Expired | AskOutcome::Failed(_) | AskOutcome::Subrequest(_) => {
+                self.trouble(self.lease_missing, "lease_missing", call.effects)
+            }
+        }
+    }
+
+    fn limit(&self) -> Option<(LimitId, Rate)> {
+        Some((self.limit_id(), self.rate))
+    }
+
+    fn needs_consumer(&self) -> bool {
+        self.key == Key::Consumer
+    }
+}
+
+impl ShardState<Plan> for Box<Holder> {
+    fn new(plan: &Plan, shard: ShardId, shards: u32) -> Box<Holder> {
+        // tidy(hot): once for a shard and a plan; most policies keep nothing, so what they share is small.
+        Box::new(Holder::new(plan.limit_id(), plan.rate, shard, shards, plan.keys_max))
+    }
+
+    fn message(&self) -> Option<LeaseRequest> {
+        Holder::message(self)
+    }
+
+    fn sent(&mut self) {
+        Holder::sent(self);
+    }
+
+    fn receive(&mut self, reply: LeaseReply, now: Tick) -> Option<u64> {
+        match reply {
+            LeaseReply::Grant(grant) => {
+                self.grant(grant, now);
+                Some(grant.key)
+            }
+            LeaseReply::Recall(recall) => {
+                self.recall(recall, now);
+                None
+            }
+        }
+    }
+
+    fn sweep(&mut self, count: usize, now: Tick) {
+        Holder::sweep(self, count, now);
+    }
+
+    fn counters(&self) -> Option<HolderCounters> {
+        Some(Holder::counters(self))
+    }
+}
+
 impl Plan {
     /// A limit with everything else as most users want it.
     pub fn new(name: &str, rate: Rate, key: Key) -> Plan {
@@ -130,57 +221,12 @@ impl Plan {
         }
     }
 
-    /// Limits by address protect what identifies clients; the others need to know who it is.
-    pub fn phase(&self) -> Phase {
-        match self.key {
-            Key::Address { .. } => Phase::Screen,
-            Key::Consumer | Key::Header(_) | Key::Everything => Phase::Admit,
-        }
-    }
-
     /// Equal where a new plan counts the same things with the same rate under the same name. A limit whose identity
     /// changed, and every limit of a new process, starts full.
     pub fn limit_id(&self) -> LimitId {
         let mut hasher = self.hasher();
         (&*self.name, self.rate, &self.key, self.scope).hash(&mut hasher);
         LimitId(hasher.finish())
-    }
-
-    /// A shard's state.
-    pub fn holder(&self, shard: ShardId, shards: u32) -> Holder {
-        Holder::new(self.limit_id(), self.rate, shard, shards, self.keys_max)
-    }
-
-    pub(super) fn decide<L>(
-        &self,
-        holder: &mut Holder,
-        facts: &Facts<'_, L>,
-        effects: &mut Effects,
-        now: Tick,
-    ) -> Decision<'_> {
-        let key = self.key_of(facts);
-        let taken = holder.take(key, 1, now);
-        self.judge(taken, key, effects, now)
-    }
-
-    pub(super) fn resume<L>(
-        &self,
-        holder: &mut Holder,
-        facts: &Facts<'_, L>,
-        reply: AskOutcome<'_>,
-        effects: &mut Effects,
-        now: Tick,
-    ) -> Decision<'_> {
-        match reply {
-            AskOutcome::Granted => {
-                let key = self.key_of(facts);
-                let taken = holder.retake(key, 1, now);
-                self.judge(taken, key, effects, now)
-            }
-            AskOutcome::Expired | AskOutcome::Failed(_) | AskOutcome::Subrequest(_) => {
-                self.trouble(self.lease_missing, "lease_missing", effects)
-            }
-        }
     }
 
     fn judge(&self, taken: Taken, key: u64, effects: &mut Effects, now: Tick) -> Decision<'_> {

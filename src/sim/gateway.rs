@@ -20,7 +20,6 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
-use crate::policy::Policy;
 use crate::policy::lease::Accounts;
 use crate::sim::common::Common;
 use crate::sim::grpc;
@@ -203,13 +202,7 @@ impl Gateway {
     }
 
     fn adopt_limits(&self, plan: &Plan) {
-        let limits = plan.policies.iter().filter_map(|policy| match &policy.policy {
-            Policy::RateLimit(plan) => Some((plan.limit_id(), plan.rate)),
-            Policy::Network(_) | Policy::Cors(_) | Policy::ApiKey(_) | Policy::ExternalAuth(_) | Policy::Headers(_) => {
-                None
-            }
-        });
-        self.accounts.borrow_mut().set_limits(limits);
+        self.accounts.borrow_mut().set_limits(plan.policies.iter().filter_map(|policy| policy.policy.limit()));
     }
 
     /// Waits until all shards are so far. A shard that is not within an hour never will be.

@@ -5,7 +5,7 @@ use crate::config::place::Placed;
 use crate::config::plan::{FieldChange, FieldOp};
 use crate::config::report::Report;
 use crate::config::spec::route::HeadersSpec;
-use crate::config::spec::shape::Named;
+use crate::config::spec::shape::{Many, Named};
 
 /// Whose head is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,12 @@ impl Compiler<'_> {
                 ops.push(FieldOp { name: name.value.as_str().into(), change: change(template) });
             }
         }
+    }
+
+    /// Names of fields, lower or upper case as written; reports those that are none.
+    pub(super) fn field_names(&mut self, names: &Many<Placed<String>>) -> Vec<Vec<u8>> {
+        let good: Vec<&Placed<String>> = names.iter().filter(|name| self.token(name, "field")).collect();
+        good.into_iter().map(|name| name.value.as_bytes().to_vec()).collect()
     }
 
     /// Is it a field that may be changed? Those that frame messages or belong to one connection are ours.

@@ -5,6 +5,7 @@
 //! tables behind them are wrong, and absences are only reported where everything was understood.
 
 mod action;
+mod consumer;
 mod fields;
 mod grpc;
 mod listener;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::base::limits::ROUTE_POLICIES_MAX;
 use crate::base::{PolicyId, RouteId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
@@ -12,8 +13,7 @@ use crate::config::plan::RoutePlan;
 use crate::config::report::Report;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
-use crate::policy::rate_limit::Key;
-use crate::policy::{Phase, Policy};
+use crate::policy::Phase;
 use crate::route::{FieldMatch, HostError, HostPattern, PathPattern, PatternError, Rule, ValueMatch, WholeRegex};
 use crate::wire::head::Method;
 use crate::wire::target::{self, EncodedSlash, Normalised, PathRules};
@@ -103,6 +103,10 @@ impl Compiler<'_> {
                 list.push(entry);
             }
         }
+        let last = defaults.iter().chain(route.policies.iter()).last();
+        if let Some(name) = last.filter(|_| list.len() > ROUTE_POLICIES_MAX) {
+            self.error(name.place, format!("a route has at most {ROUTE_POLICIES_MAX} policies"));
+        }
         list.sort_by_key(|(phase, _)| *phase);
         self.check_identity(route, policies, &list);
         list
@@ -115,10 +119,7 @@ impl Compiler<'_> {
         }
         for name in route.policies.iter() {
             let named = policies.iter().find(|policy| *policy.plan.name == *name.value);
-            let by_consumer = named.is_some_and(
-                |policy| matches!(&policy.plan.policy, Policy::RateLimit(limit) if limit.key == Key::Consumer),
-            );
-            if by_consumer {
+            if named.is_some_and(|policy| policy.plan.policy.needs_consumer()) {
                 let title =
                     format!("`{}` counts by consumer, but no policy of this route says who that is", name.value);
                 self.faults.push(Report::warning(name.place, title).label("it will count by address"));

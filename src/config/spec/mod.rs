@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows what is right beyond a single value; `config::compile` does.
 
+pub mod consumer;
 pub mod grpc;
 pub mod listener;
 pub mod policy;
@@ -16,8 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
+use consumer::ConsumerSpec;
 use listener::ListenerSpec;
-use policy::{ConsumerSpec, PolicySpec};
+use policy::PolicySpec;
 use route::RouteSpec;
 use server::{AdminSpec, DefaultsSpec, LogSpec, MetricsSpec, ServerSpec};
 use shape::Named;

@@ -237,9 +237,9 @@ impl Serialize for Secret {
 /// Declares a table all of whose keys have a default, which stands beside each.
 macro_rules! table {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$key_meta:meta])* $key:ident: $kind:ty = $default:expr,)* }) => {
-        $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(default, deny_unknown_fields)]
+        $(#[$meta])*
         pub struct $name { $($(#[$key_meta])* pub $key: $kind,)* }
 
         impl Default for $name {

@@ -1,36 +1,49 @@
 //! Calls into policies with everything that they may look at and change.
 
-use crate::base::{PolicyId, Tick};
+use crate::base::PolicyId;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
-use crate::policy::{self, AskOutcome, Decision, Effects, Facts, Own, Policy};
+use crate::policy::{self, AskOutcome, Call, Decision, Facts, Policy, PolicyMemo, PolicyState};
+
+/// A policy that is asked about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Which.
+    pub id: PolicyId,
+    /// Where in `Work::memos` it remembers.
+    pub memo: usize,
+}
 
 /// Asks a policy what it makes of the request.
-pub fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, id: PolicyId) -> Decision<'p> {
-    consult(context, work, id, |policy, own, facts, effects, now| policy.decide(own, facts, effects, now))
+pub fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, asked: Asked) -> Decision<'p> {
+    consult(context, work, asked, |policy, state, call| policy.decide(state, call))
 }
 
 /// Gives a policy what it asked for.
 pub fn resume<'p, N: Net>(
     context: Context<'p, N>,
     work: &mut Work,
-    id: PolicyId,
+    asked: Asked,
     outcome: AskOutcome<'_>,
 ) -> Decision<'p> {
-    consult(context, work, id, |policy, own, facts, effects, now| policy.resume(own, facts, outcome, effects, now))
+    consult(context, work, asked, |policy, state, call| policy.resume(state, call, outcome))
 }
 
 /// Calls into a policy with everything that it may look at and change.
 fn consult<'p, N: Net, T>(
     context: Context<'p, N>,
     work: &mut Work,
-    id: PolicyId,
-    call: impl FnOnce(&'p Policy, &mut Own, &Facts<'_, Vars<'_, N>>, &mut Effects, Tick) -> T,
+    asked: Asked,
+    ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> T,
 ) -> T {
     let mut effects = std::mem::take(&mut work.effects);
+    let mut memos = std::mem::take(&mut work.memos);
+    if memos.len() <= asked.memo {
+        memos.resize_with(asked.memo + 1, PolicyMemo::default);
+    }
     let words = Vars::new(context, work);
     let facts = Facts {
         request: context.request,
@@ -44,11 +57,13 @@ fn consult<'p, N: Net, T>(
         wall: context.shard.thread.net.wall(),
         words: &words,
     };
-    let policy = &context.bound.plan.policy(id).policy;
+    let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
-    let outcome = call(policy, &mut context.bound.own(id).borrow_mut(), &facts, &mut effects, now);
+    let call = Call { facts: &facts, effects: &mut effects, memo: &mut memos[asked.memo], now };
+    let outcome = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
     work.consumer = effects.consumer;
     work.effects = effects;
+    work.memos = memos;
     outcome
 }
 
@@ -60,12 +75,15 @@ pub fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
     }
     let Some(route) = work.record.route else { return };
     let route = context.bound.plan.route(route);
-    for (_, id) in &route.policies {
+    for (memo, (_, id)) in route.policies.iter().enumerate() {
         let policy = &context.bound.plan.policy(*id).policy;
         let mut effects = std::mem::take(&mut work.effects);
+        let mut memos = std::mem::take(&mut work.memos);
         let words = Vars::with_response(context, work, bytes);
-        policy.adapt(policy::Response { bytes, head: &work.response }, &words, &mut effects);
+        let response = policy::Response { bytes, head: &work.response };
+        policy.adapt(memos.get_mut(memo), response, &words, &mut effects);
         work.effects = effects;
+        work.memos = memos;
     }
     fields::response_fields(context, work, &route.response_fields, bytes);
 }

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::balance::{Outcome, Tried};
-use crate::base::{Buf, Fault, FaultKind, PolicyId, Tick, UpstreamId, limits};
+use crate::base::{Buf, Fault, FaultKind, Tick, UpstreamId, limits};
 use crate::edge::exchange::context::Context;
-use crate::edge::exchange::policies;
+use crate::edge::exchange::policies::{self, Asked};
 use crate::edge::flow::stream::{Ending, Remote, Sink, Source};
 use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
@@ -25,7 +25,7 @@ const BODY_MAX: u64 = 64 * 1024;
 pub async fn ask<'p, N: Net>(
     context: Context<'p, N>,
     work: &mut Work,
-    id: PolicyId,
+    asked: Asked,
     upstream: UpstreamId,
     timeout: Duration,
 ) -> Decision<'p> {
@@ -34,11 +34,11 @@ pub async fn ask<'p, N: Net>(
     match send(context, work, upstream, &mut head, until).await {
         Ok(bytes) => {
             let outcome = AskOutcome::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
-            let decision = policies::resume(context, work, id, outcome);
+            let decision = policies::resume(context, work, asked, outcome);
             context.shard.thread.pool.put(bytes);
             decision
         }
-        Err(fault) => policies::resume(context, work, id, AskOutcome::Failed(fault.kind)),
+        Err(fault) => policies::resume(context, work, asked, AskOutcome::Failed(fault.kind)),
     }
 }
 

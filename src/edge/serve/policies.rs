@@ -4,7 +4,8 @@
 use crate::base::Fault;
 use crate::config::plan::RoutePlan;
 use crate::edge::exchange::context::{Exchange, Filtered};
-use crate::edge::exchange::{policies, reply};
+use crate::edge::exchange::policies::{self, Asked};
+use crate::edge::exchange::reply;
 use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::subrequest;
 use crate::net::Net;
@@ -16,13 +17,14 @@ pub async fn pass<N: Net, S: Source, K: Client>(
     route: &RoutePlan,
 ) -> Result<Filtered, Fault> {
     let context = exchange.context;
-    for (phase, id) in &route.policies {
+    for (memo, (phase, id)) in route.policies.iter().enumerate() {
         match phase {
             Phase::Screen | Phase::Identify | Phase::Admit | Phase::Shape => {}
             Phase::Adapt | Phase::Settle => continue,
         }
         let plan = context.bound.plan.policy(*id);
-        let mut decision = policies::decide(context, exchange.work, *id);
+        let asked = Asked { id: *id, memo };
+        let mut decision = policies::decide(context, exchange.work, asked);
         loop {
             context.shard.leases.send(context.bound, *id, &context.shard.outbox);
             match decision {
@@ -31,10 +33,10 @@ pub async fn pass<N: Net, S: Source, K: Client>(
                 Decision::Ask(Ask::Lease { key, until }) => {
                     let granted = context.shard.leases.wait(&context.shard.thread.net, &plan.name, key, until).await;
                     let outcome = if granted { AskOutcome::Granted } else { AskOutcome::Expired };
-                    decision = policies::resume(context, exchange.work, *id, outcome);
+                    decision = policies::resume(context, exchange.work, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
-                    decision = subrequest::ask(context, exchange.work, *id, upstream, timeout).await;
+                    decision = subrequest::ask(context, exchange.work, asked, upstream, timeout).await;
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
-use crate::policy::Own;
+use crate::policy::PolicyState;
 use crate::policy::lease::ShardId;
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
@@ -28,7 +28,7 @@ pub struct Bound<N: Net> {
     /// What turns JSON into messages and back.
     pub transcoders: Transcoders,
     tables: Vec<Table>,
-    policies: Vec<Rc<RefCell<Own>>>,
+    policies: Vec<Rc<RefCell<PolicyState>>>,
     upstreams: Vec<Rc<Upstream<N>>>,
     http2: Vec<Rc<connection::Config>>,
 }
@@ -64,7 +64,7 @@ impl<N: Net> Bound<N> {
                 Some(before.policies[at].clone())
             });
             let shards = plan.process.shards as u32;
-            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.own(ShardId(shard as u32), shards))))
+            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.state(ShardId(shard as u32), shards))))
         });
         let policies = policies.collect();
         // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
@@ -119,7 +119,7 @@ impl<N: Net> Bound<N> {
     }
 
     /// The state of a policy.
-    pub fn own(&self, id: PolicyId) -> &RefCell<Own> {
+    pub fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
         &self.policies[id.0 as usize]
     }
 

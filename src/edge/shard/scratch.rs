@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use crate::base::{ConsumerId, Scheme};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::shard::record::Record;
-use crate::policy::Effects;
+use crate::policy::{Effects, PolicyMemo};
 use crate::route::Params;
 use crate::wire::forwarded;
 use crate::wire::grpc::End;
@@ -53,6 +53,8 @@ pub struct Work {
     pub params: Params,
     /// What policies and rules change.
     pub effects: Effects,
+    /// What policies remember of this request, in the order in which they are asked.
+    pub memos: Vec<PolicyMemo>,
     /// The response's head.
     pub response: ResponseHead,
     /// The rewritten target.
@@ -89,6 +91,7 @@ impl Default for Work {
             request_id: Vec::new(),
             params: Params::default(),
             effects: Effects::default(),
+            memos: Vec::new(),
             response: ResponseHead::default(),
             target: Vec::new(),
             out: Vec::new(),
@@ -115,6 +118,7 @@ impl Work {
     pub fn clear(&mut self) {
         self.record = Record::default();
         self.effects.clear();
+        self.memos.clear();
         for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
             text.clear();
         }

@@ -1,0 +1,34 @@
+//! `[[consumer]]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::place::Placed;
+use crate::config::spec::scalar::Moment;
+use crate::config::spec::shape::{Many, Secret, table};
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerSpec {
+    /// The name, for logs and limits.
+    pub name: Placed<String>,
+    /// Your own identifier, which upstreams get as `X-Consumer-Id`.
+    #[serde(default)]
+    pub id: Option<Placed<String>>,
+    /// The keys; more than one while they are exchanged.
+    #[serde(default)]
+    pub keys: Many<Placed<KeySpec>>,
+}
+
+table! {
+    /// One key; exactly one of `sha256` and `key`.
+    pub struct KeySpec {
+        /// The key's SHA-256, as 64 hexadecimal digits: `printf %s KEY | sha256sum`.
+        sha256: Option<Placed<String>> = None,
+        /// The key itself; best as `"${file:/run/secrets/acme}"`. It is hashed when read.
+        key: Option<Placed<Secret>> = None,
+        /// Not valid from then on: `"2027-01-31"` (from its first moment in UTC) or `"2027-01-31T12:00:00Z"`.
+        expires: Option<Moment> = None,
+    }
+}

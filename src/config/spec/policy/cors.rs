@@ -1,0 +1,29 @@
+//! `[policy.NAME.cors]`.
+
+use std::time::Duration;
+
+use crate::config::place::Placed;
+use crate::config::spec::scalar::Time;
+use crate::config::spec::shape::{Many, table};
+
+table! {
+    /// Lets browsers call from pages of other origins (CORS). Preflight requests are answered here.
+    #[schemars(rename = "CorsSpec")]
+    pub struct Spec {
+        /// Origins: `"https://app.example.com"`, `"https://*.example.com"` (any depth, not the bare domain),
+        /// `"~REGEX"` for the whole origin, `"*"` for all.
+        origins: Many<Placed<String>> = Many(vec![Placed::nowhere("*".to_owned())]),
+        /// Methods beyond GET, HEAD and POST; without it all that are asked for.
+        methods: Many<Placed<String>> = Many::default(),
+        /// Request fields beyond the usual; without it all that are asked for.
+        headers: Many<Placed<String>> = Many::default(),
+        /// Answer fields that scripts may read.
+        expose: Many<Placed<String>> = Many::default(),
+        /// Let cookies through. Not with the origin `"*"`.
+        credentials: Placed<bool> = Placed::nowhere(false),
+        /// How long a browser may remember the answer to a preflight request.
+        max_age: Time = Time(Duration::from_secs(600)),
+        /// Pages from public networks may reach us on a private one.
+        private_network: bool = false,
+    }
+}

@@ -1,0 +1,15 @@
+//! `[policy.NAME.headers]`.
+
+use crate::config::spec::route::HeadersSpec;
+use crate::config::spec::shape::table;
+
+table! {
+    /// Changes to fields.
+    #[schemars(rename = "FieldsSpec")]
+    pub struct Spec {
+        /// Of requests, before they are sent on.
+        request: HeadersSpec = HeadersSpec::default(),
+        /// Of answers, before the client gets them; also of those that the gateway makes.
+        response: HeadersSpec = HeadersSpec::default(),
+    }
+}

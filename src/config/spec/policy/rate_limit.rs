@@ -1,0 +1,76 @@
+//! `[policy.NAME.rate_limit]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::place::Placed;
+use crate::config::spec::scalar::Rate;
+
+/// So many requests per time; above it 429 with `Retry-After` and a problem body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RateLimitSpec")]
+pub struct Spec {
+    /// How many: `"100/s"`, `"5/m"`, `"1000/10s"`.
+    pub rate: Placed<Rate>,
+    /// How many may come at once; without it one time span's worth.
+    #[serde(default)]
+    pub burst: Option<Placed<u32>>,
+    /// What is counted apart from each other: `"address"` (clients; of IPv6 the /64), `"address/24"` or
+    /// `"address/24/48"` (their networks, IPv4 and IPv6), `"consumer"`, `"header:NAME"`, `"everything"` (nothing is
+    /// counted apart). Where there is no consumer or no such field, the address counts.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "address"))]
+    pub key: Option<Placed<String>>,
+    /// Each route that names the policy counts for itself.
+    #[serde(default)]
+    pub per_route: bool,
+    /// The status of a refusal.
+    #[serde(default)]
+    #[schemars(extend("x-default" = 429))]
+    pub status: Option<Placed<u16>>,
+    /// What a refused client reads as `detail`.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// When clients get `RateLimit` and `RateLimit-Policy` fields.
+    #[serde(default)]
+    pub fields: LimitFields,
+    /// Count and report, but refuse nothing: for trying a limit out.
+    #[serde(default)]
+    pub report_only: bool,
+    /// Keys that one thread remembers.
+    #[serde(default)]
+    #[schemars(extend("x-default" = 100000))]
+    pub keys_max: Option<u32>,
+    /// What happens to a request that cannot be counted, because there are too many keys or the process is overloaded.
+    #[serde(default)]
+    pub uncountable: Uncountable,
+}
+
+/// When clients are told where they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum LimitFields {
+    /// In every answer; `Retry-After` in refusals.
+    #[default]
+    Always,
+    /// Only `Retry-After` in refusals.
+    OnRefusal,
+    /// Never.
+    Never,
+}
+
+/// What happens to a request that cannot be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Uncountable {
+    /// 503 with `Retry-After`.
+    #[default]
+    Unavailable,
+    /// Refused as if the limit were used up.
+    Refuse,
+    /// Let through uncounted.
+    Admit,
+}

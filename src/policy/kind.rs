@@ -1,0 +1,94 @@
+//! Hot. What a kind of policy is: the trait that each one's plan implements, in its own file. `kinds` makes the enum
+//! and its dispatch from the list of them, so nothing here is called through a pointer.
+
+use crate::base::Tick;
+use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
+use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::gcra::Rate;
+use crate::policy::lease::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::phase::Phase;
+use crate::wire::template::Lookup;
+
+/// A kind of policy: implemented by its plan, which is immutable and the same on all shards.
+pub trait Kind: Sized {
+    /// What it keeps on one shard; `()` where that is nothing.
+    type State: ShardState<Self>;
+    /// What it remembers of one request between these calls; `()` where that is nothing.
+    type Memo: Default;
+
+    /// When it decides.
+    fn phase(&self) -> Phase;
+
+    /// Decides on a request.
+    fn decide<L: Lookup>(&self, state: &mut Self::State, call: Call<'_, L, Self::Memo>) -> Decision<'_>;
+
+    /// Goes on after an `Ask`, with what came of it. May ask again; the first deadline stays. A policy that asks must
+    /// have this: without it the request is refused.
+    fn resume<L: Lookup>(
+        &self,
+        _state: &mut Self::State,
+        _call: Call<'_, L, Self::Memo>,
+        _outcome: AskOutcome<'_>,
+    ) -> Decision<'_> {
+        debug_assert!(false, "a policy asks and cannot resume");
+        Decision::Respond(LocalResponse::INTERNAL)
+    }
+
+    /// Changes the response on its way to the client, by `Effects::to_client`. Called in the order of the decisions,
+    /// also for responses of the gateway's own, and also where an earlier policy refused, so that `memo` is empty.
+    fn adapt<L: Lookup>(&self, _memo: &mut Self::Memo, _response: Response<'_>, _words: &L, _effects: &mut Effects) {}
+
+    /// The limit that its state holds slots of.
+    fn limit(&self) -> Option<(LimitId, Rate)> {
+        None
+    }
+
+    /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.
+    fn needs_consumer(&self) -> bool {
+        false
+    }
+}
+
+/// What a policy is called with.
+#[derive(Debug)]
+pub struct Call<'a, L, M> {
+    /// What is known of the request.
+    pub facts: &'a Facts<'a, L>,
+    /// What it may change.
+    pub effects: &'a mut Effects,
+    /// What it remembers of this request.
+    pub memo: &'a mut M,
+    /// The time.
+    pub now: Tick,
+}
+
+/// What a policy keeps on one shard, and how it speaks with whoever keeps the rest of it.
+pub trait ShardState<P> {
+    /// Fresh state. On a reload, a shard keeps the old one where `Kind::limit` has the same id.
+    fn new(plan: &P, shard: ShardId, shards: u32) -> Self;
+
+    /// The next message to the control plane, if any; `sent` once it is in the queue.
+    fn message(&self) -> Option<LeaseRequest> {
+        None
+    }
+
+    /// The message that `message` showed is in the queue.
+    fn sent(&mut self) {}
+
+    /// A message from the control plane. Returns the key whose waiting requests may resume.
+    fn receive(&mut self, _reply: LeaseReply, _now: Tick) -> Option<u64> {
+        None
+    }
+
+    /// Gives up what is idle, looking at `count` entries. Called a few times a second.
+    fn sweep(&mut self, _count: usize, _now: Tick) {}
+
+    /// What a limit did on this shard so far.
+    fn counters(&self) -> Option<HolderCounters> {
+        None
+    }
+}
+
+impl<P> ShardState<P> for () {
+    fn new(_: &P, _: ShardId, _: u32) {}
+}

@@ -1,0 +1,198 @@
+//! Hot. The kinds of policies: the only list of them, and the enums that are made of it. The set is ours and closed, so
+//! calls are dispatched by `match`.
+//!
+//! A row of the list names a variant and a module. The module is `policy/NAME.rs` with a `Plan` that is a `Kind`,
+//! `config/spec/policy/NAME.rs` with the `Spec` that a user writes as `[policy.X.NAME]`, and
+//! `config/compile/policy/NAME.rs` with the function `compile` that makes one of the other. The comment of a row is the
+//! meaning of the key in `docs/config.md`.
+
+use crate::base::Tick;
+use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
+use crate::policy::facts::{Effects, Response};
+use crate::policy::gcra::Rate;
+use crate::policy::kind::{Call, Kind, ShardState};
+use crate::policy::lease::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::phase::Phase;
+use crate::wire::template::Lookup;
+
+/// Calls `$with!` with the list.
+macro_rules! each_kind {
+    ($with:ident) => {
+        $with! {
+            /// From which networks.
+            Network(network),
+            /// Let browsers call from pages of other origins.
+            Cors(cors),
+            /// Who calls, by a key.
+            ApiKey(api_key),
+            /// Ask another service whether the request may pass.
+            ExternalAuth(external_auth),
+            /// So many requests per time, exact over all threads.
+            RateLimit(rate_limit),
+            /// Changes to fields.
+            Headers(headers),
+        }
+    };
+}
+pub(crate) use each_kind;
+
+macro_rules! enums {
+    ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
+        /// One policy's plan.
+        #[derive(Clone, Debug)]
+        pub enum Policy {
+            $($(#[$doc])* $Kind(crate::policy::$module::Plan),)*
+        }
+
+        /// What a policy keeps on one shard.
+        #[derive(Debug)]
+        pub enum PolicyState {
+            $($(#[$doc])* $Kind(<crate::policy::$module::Plan as Kind>::State),)*
+        }
+
+        /// What a policy remembers of one request.
+        #[derive(Debug, Default)]
+        pub enum PolicyMemo {
+            /// Nothing: it was not asked.
+            #[default]
+            Unused,
+            $($(#[$doc])* $Kind(<crate::policy::$module::Plan as Kind>::Memo),)*
+        }
+
+        impl Policy {
+            /// When it decides.
+            pub fn phase(&self) -> Phase {
+                match self { $(Policy::$Kind(plan) => plan.phase(),)* }
+            }
+
+            /// The name of its kind in logs, metrics and the configuration.
+            pub const fn kind(&self) -> &'static str {
+                match self { $(Policy::$Kind(_) => stringify!($module),)* }
+            }
+
+            /// Fresh state for one shard; see `ShardState::new`.
+            pub fn state(&self, shard: ShardId, shards: u32) -> PolicyState {
+                match self { $(Policy::$Kind(plan) => PolicyState::$Kind(ShardState::new(plan, shard, shards)),)* }
+            }
+
+            /// See `Kind::decide`.
+            pub fn decide<L: Lookup>(
+                &self,
+                state: &mut PolicyState,
+                call: Call<'_, L, PolicyMemo>,
+            ) -> Decision<'_> {
+                let Call { facts, effects, memo, now } = call;
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        *memo = PolicyMemo::$Kind(Default::default());
+                        let PolicyState::$Kind(state) = state else { return mismatch() };
+                        let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
+                        plan.decide(state, Call { facts, effects, memo, now })
+                    })*
+                }
+            }
+
+            /// See `Kind::resume`.
+            pub fn resume<L: Lookup>(
+                &self,
+                state: &mut PolicyState,
+                call: Call<'_, L, PolicyMemo>,
+                outcome: AskOutcome<'_>,
+            ) -> Decision<'_> {
+                let Call { facts, effects, memo, now } = call;
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        let PolicyState::$Kind(state) = state else { return mismatch() };
+                        let PolicyMemo::$Kind(memo) = memo else { return mismatch() };
+                        plan.resume(state, Call { facts, effects, memo, now }, outcome)
+                    })*
+                }
+            }
+
+            /// See `Kind::adapt`. `memo` is `None` where the policy was not asked.
+            pub fn adapt<L: Lookup>(
+                &self,
+                memo: Option<&mut PolicyMemo>,
+                response: Response<'_>,
+                words: &L,
+                effects: &mut Effects,
+            ) {
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        let mut unused = Default::default();
+                        let memo = if let Some(PolicyMemo::$Kind(memo)) = memo { memo } else { &mut unused };
+                        plan.adapt(memo, response, words, effects);
+                    })*
+                }
+            }
+
+            /// See `Kind::limit`.
+            pub fn limit(&self) -> Option<(LimitId, Rate)> {
+                match self { $(Policy::$Kind(plan) => plan.limit(),)* }
+            }
+
+            /// See `Kind::needs_consumer`.
+            pub fn needs_consumer(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.needs_consumer(),)* }
+            }
+        }
+
+        impl PolicyState {
+            /// See `ShardState::message`.
+            pub fn message(&self) -> Option<LeaseRequest> {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::message(state),)*
+                }
+            }
+
+            /// See `ShardState::sent`.
+            pub fn sent(&mut self) {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::sent(state),)*
+                }
+            }
+
+            /// See `ShardState::receive`.
+            pub fn receive(&mut self, reply: LeaseReply, now: Tick) -> Option<u64> {
+                match self {
+                    $(PolicyState::$Kind(state) => {
+                        ShardState::<crate::policy::$module::Plan>::receive(state, reply, now)
+                    })*
+                }
+            }
+
+            /// See `ShardState::sweep`.
+            pub fn sweep(&mut self, count: usize, now: Tick) {
+                match self {
+                    $(PolicyState::$Kind(state) => {
+                        ShardState::<crate::policy::$module::Plan>::sweep(state, count, now);
+                    })*
+                }
+            }
+
+            /// See `ShardState::counters`.
+            pub fn counters(&self) -> Option<HolderCounters> {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::counters(state),)*
+                }
+            }
+        }
+    };
+}
+each_kind!(enums);
+
+impl Policy {
+    /// The identity of the limit that its state holds slots of.
+    pub fn limit_id(&self) -> Option<LimitId> {
+        self.limit().map(|(id, _)| id)
+    }
+}
+
+/// A policy was given the state or the memory of another: a bug of the caller. What cannot be checked does not pass.
+fn mismatch<'p>() -> Decision<'p> {
+    debug_assert!(false, "a policy was given another's state");
+    Decision::Respond(LocalResponse::INTERNAL)
+}
+
+// Every request with policies has one a policy: what is larger belongs into a box that is made when it is needed.
+const _: () = assert!(size_of::<PolicyMemo>() <= 32);
