@@ -119,7 +119,9 @@ fn exchange(socket: &Path, method: &str, path: &str) -> Result<Answer, String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: turnpike\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: turnpike\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         Ok(answer)
@@ -199,10 +201,15 @@ mod tests {
         let listener = UnixListener::bind(&path).expect("bound");
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("asked");
-            let mut bytes = [0; 512];
-            let count = stream.read(&mut bytes).expect("read");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut bytes = [0; 512];
+                let count = stream.read(&mut bytes).expect("read");
+                assert!(count > 0, "closed behind {request:?}");
+                request.extend_from_slice(&bytes[..count]);
+            }
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("sent");
-            String::from_utf8_lossy(&bytes[..count]).into_owned()
+            String::from_utf8_lossy(&request).into_owned()
         });
         assert_eq!(exchange(&path, "POST", "/reload"), Ok(Answer { status: 200, body: "ok".into() }));
         assert!(server.join().expect("no panic").starts_with("POST /reload HTTP/1.1\r\n"));

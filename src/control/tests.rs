@@ -118,7 +118,8 @@ impl Gateway {
     fn ask(&self, line: &str) -> (u16, String) {
         let mut stream = UnixStream::connect(self.path("control.sock")).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        write!(stream, "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+        let request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
