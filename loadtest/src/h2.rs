@@ -13,7 +13,7 @@ use crate::client::Outcome;
 use crate::debian;
 use crate::failure::{Context, Failure};
 use crate::machine::{check_interrupt, now_ns};
-use crate::socket::free_address;
+use crate::socket::Reserved;
 
 /// What is asked for over HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +83,14 @@ fn outcome(text: &str, count: u64, elapsed_ns: u64) -> Result<Outcome, Failure> 
 #[derive(Debug)]
 pub struct EchoOrigin {
     child: Child,
-    address: SocketAddr,
+    reserved: Reserved,
 }
 
 impl EchoOrigin {
     /// Starts one, where the caller may run.
     pub fn start(directory: &Path) -> Result<EchoOrigin, Failure> {
-        let address = free_address()?;
+        let reserved = Reserved::new()?;
+        let address = reserved.address();
         let output = File::create(directory.join("nghttpd.txt")).context("making a file for nghttpd's output")?;
         let child = Command::new("nghttpd")
             .args(["--no-tls", "--echo-upload", "--trailer", "grpc-status: 0", "-m", "1000", "-a"])
@@ -100,7 +101,7 @@ impl EchoOrigin {
             .stdout(output)
             .spawn()
             .context("starting nghttpd")?;
-        let origin = EchoOrigin { child, address };
+        let origin = EchoOrigin { child, reserved };
         let deadline = Instant::now() + Duration::from_secs(5);
         while std::net::TcpStream::connect(address).is_err() {
             if Instant::now() > deadline {
@@ -113,7 +114,7 @@ impl EchoOrigin {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.reserved.address()
     }
 }
 

@@ -1,13 +1,13 @@
-//! Sockets and readiness: an edge-triggered epoll, loopback connections from several source addresses, free ports.
+//! Sockets and readiness: an edge-triggered epoll, loopback connections from several source addresses, ports kept for a server.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket_with, sockopt};
 
 use crate::failure::{Context, Failure};
 
@@ -81,10 +81,35 @@ fn dial_from_elsewhere(target: SocketAddr, mut last: io::Error) -> io::Result<Tc
     Err(last)
 }
 
-/// A loopback address whose port nobody uses at the moment.
-pub fn free_address() -> Result<SocketAddr, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
-    listener.local_addr().context("reading the free port")
+/// A loopback address that the kernel gives to nobody else for as long as this lives: a socket that never listens is
+/// bound to it.
+///
+/// Connections to it are refused until a server listens there. Any server that sets `SO_REUSEADDR` can do that: Linux
+/// lets sockets share an address where all of them set it and no other one listens.
+#[derive(Debug)]
+pub struct Reserved {
+    address: SocketAddr,
+    _socket: OwnedFd,
+}
+
+impl Reserved {
+    /// A port that the kernel chooses.
+    pub fn new() -> Result<Reserved, Failure> {
+        let reserve = || {
+            let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            Ok((SocketAddr::try_from(getsockname(&socket)?)?, socket))
+        };
+        let reserved: rustix::io::Result<_> = reserve();
+        let (address, socket) = reserved.context("reserving a port")?;
+        Ok(Reserved { address, _socket: socket })
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// Twenty addresses have half a million ports.
@@ -92,3 +117,23 @@ const SOURCES_MAX: u8 = 21;
 
 /// Events of one wait.
 const EVENTS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_is_for_one_server() {
+        let reserved = Reserved::new().unwrap();
+        let address = reserved.address();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        // `TcpListener` sets SO_REUSEADDR, as servers do.
+        let server = TcpListener::bind(address).unwrap();
+        TcpStream::connect(address).unwrap();
+        assert_eq!(TcpListener::bind(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(server);
+        TcpListener::bind(address).unwrap();
+    }
+}

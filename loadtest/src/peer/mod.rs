@@ -25,7 +25,7 @@ use crate::failure::{Context, Failure};
 use crate::h2::Calls;
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
 use crate::process::Tree;
-use crate::socket::free_address;
+use crate::socket::Reserved;
 use crate::workload::{Case, Kind, PathChoice, Security};
 
 /// A proxy.
@@ -95,7 +95,7 @@ pub struct Programs {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    address: SocketAddr,
+    reserved: Reserved,
     directory: PathBuf,
     strays: Vec<String>,
 }
@@ -199,7 +199,8 @@ impl Programs {
             fs::remove_dir_all(&directory).context("removing the files of an earlier proxy")?;
         }
         fs::create_dir_all(&directory).context("making a directory for a proxy")?;
-        let place = Place { directory: &directory, listen: free_address()?, setup };
+        let reserved = Reserved::new()?;
+        let place = Place { directory: &directory, listen: reserved.address(), setup };
         let mut command = Command::new(program);
         match peer {
             Peer::Turnpike => turnpike::configure(&place, &mut command)?,
@@ -220,8 +221,7 @@ impl Programs {
         // Its own group, so that ctrl-c reaches only us, and we stop it in order.
         command.process_group(0);
         let child = spawn(&mut command, setup.shards).context(format_args!("starting {peer}"))?;
-        let address = place.listen;
-        let mut running = Running { child, address, directory, strays: Vec::new() };
+        let mut running = Running { child, reserved, directory, strays: Vec::new() };
         running.wait_until_ready(peer)?;
         if setup.shards == 1 {
             running.strays = running.tree().strays(PROXY_CORE);
@@ -233,7 +233,7 @@ impl Programs {
 impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.reserved.address()
     }
 
     /// Its processes.
@@ -259,11 +259,11 @@ impl Running {
             if let Some(status) = self.child.try_wait().context("looking after a proxy")? {
                 return Err(Failure(format!("{peer} ended with {status} when started:\n{}", self.output())));
             }
-            if TcpStream::connect(self.address).is_ok() {
+            if TcpStream::connect(self.address()).is_ok() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Failure(format!("{peer} does not listen on {}:\n{}", self.address, self.output())));
+                return Err(Failure(format!("{peer} does not listen on {}:\n{}", self.address(), self.output())));
             }
             check_interrupt()?;
             std::thread::sleep(Duration::from_millis(5));

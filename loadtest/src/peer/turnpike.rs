@@ -7,24 +7,22 @@ use std::process::Command;
 
 use super::{ACCESS_LOG, Place, Routes, Traffic, route_prefix};
 use crate::failure::{Context, Failure};
-use crate::socket::free_address;
 
 /// Writes the configuration and completes the command.
 pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), Failure> {
     let file = place.directory.join("turnpike.toml");
-    fs::write(&file, configuration(place)?).context("writing the configuration of turnpike")?;
+    fs::write(&file, configuration(place)).context("writing the configuration of turnpike")?;
     command.arg("run").arg("-c").arg(file);
     Ok(())
 }
 
 /// The configuration, one string to be read from top to bottom.
-pub(super) fn configuration(place: &Place<'_>) -> Result<String, Failure> {
+pub(super) fn configuration(place: &Place<'_>) -> String {
     let mut text = format!(
-        "[server]\nshards = {shards}\n\n[admin]\nbind = \"{admin}\"\n\n\
+        "[server]\nshards = {shards}\n\n[admin]\nbind = \"127.0.0.1:0\"\n\n\
          [log.access]\npath = \"{directory}/{ACCESS_LOG}\"\nformat = \"combined\"\n\n\
          [[listener]]\nname = \"web\"\nbind = [\"{listen}\"]\n",
         shards = place.setup.shards,
-        admin = free_address()?,
         directory = place.directory.display(),
         listen = place.listen,
     );
@@ -49,7 +47,7 @@ pub(super) fn configuration(place: &Place<'_>) -> Result<String, Failure> {
             }
         }
     }
-    Ok(text)
+    text
 }
 
 fn push_route(text: &mut String, name: &str, path: &str) {

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use loadtest::socket::Reserved;
+
 use crate::harness::certificates::Authority;
 use crate::harness::gateway::{binary, signal};
-use crate::harness::tool::{Output, free_address};
+use crate::harness::tool::{Output, reserved};
 use crate::harness::{Client, Gateway, Origin, run, wait_for};
 
 fn turnpike(arguments: &[&str]) -> Output {
@@ -161,7 +163,8 @@ fn one_line_makes_a_proxy() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log").to_str().expect("a path").to_owned();
     let socket = folder.path().join("socket").to_str().expect("a path").to_owned();
-    let (here, there, admin) = (free_address(), free_address(), free_address());
+    let kept = [reserved(), reserved(), reserved()];
+    let [here, there, admin] = kept.each_ref().map(Reserved::address);
     let _running = started(&[
         "run",
         "--to",

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::grpc_calls::{Server, WEB2, before, call};
 use crate::grpc_json::{ask, describe};
 use crate::harness::http2::Origin2;
-use crate::harness::tool::{free_address, python, script};
+use crate::harness::tool::{python, reserved, script};
 use crate::harness::{Gateway, Setup, run, wait_for};
 
 /// The log's last entry of so many: reason and code.
@@ -55,7 +55,8 @@ fn what_is_not_routed_is_unimplemented() {
 
 #[test]
 fn a_dead_upstream_is_unavailable() {
-    let upstream = format!("[upstream.calls]\nendpoints = \"{}\"\nhttp = \"2\"\n", free_address());
+    let nobody = reserved();
+    let upstream = format!("[upstream.calls]\nendpoints = \"{}\"\nhttp = \"2\"\n", nobody.address());
     let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n")).start();
     call(&gateway, &["one_failure", "UNAVAILABLE", "cannot answer"]);
     assert_eq!(logged(&gateway, 1), ("connect_failed".to_owned(), "UNAVAILABLE".to_owned()));

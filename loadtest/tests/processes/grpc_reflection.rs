@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::grpc_calls::{Server, WEB2, call};
 use crate::grpc_json::{Library, ask};
 use crate::harness::certificates::Authority;
-use crate::harness::tool::free_address;
+use crate::harness::tool::reserved;
 use crate::harness::{Gateway, Setup, curl, wait_for};
 
 /// A configuration with one route to `port`, with `options` for JSON.
@@ -58,7 +58,8 @@ fn only_named_services_are_asked_for() {
 
 #[test]
 fn a_server_that_comes_late_is_asked_again() {
-    let port = free_address().port();
+    let reserved = reserved();
+    let port = reserved.address().port();
     let gateway = Setup::new(text(port, "reflection = true", "")).start();
     let (status, kind, body) = ask(&gateway, &[], BOOK);
     assert_eq!((status, kind.as_str(), &body["code"]), (503, "application/json", &json!(14)), "{body}");
@@ -91,7 +92,8 @@ fn calls_go_on_where_nothing_is_known() {
 
 #[test]
 fn what_changes_is_taken_up() {
-    let port = free_address().port();
+    let reserved = reserved();
+    let port = reserved.address().port();
     let placed = format!("port={port}");
     let library = Library::with(&["reflection=v1", &placed]);
     let gateway = Setup::new(text(port, "reflection = { refresh = \"200ms\" }", "")).shards(2).start();
@@ -104,7 +106,8 @@ fn what_changes_is_taken_up() {
 
 #[test]
 fn a_reload_forgets_nothing() {
-    let port = free_address().port();
+    let reserved = reserved();
+    let port = reserved.address().port();
     let placed = format!("port={port}");
     let library = Library::with(&["reflection=v1", &placed]);
     let mut gateway = Setup::new(text(port, "reflection = true", "")).shards(2).start();

@@ -1,7 +1,7 @@
 //! gRPC-Web, binary and text, from a client by hand and from the package of npm, over HTTP/1.1 to a server of gRPC.
 
 use crate::grpc_calls::{Server, WEB2, before};
-use crate::harness::tool::{free_address, node, python, script};
+use crate::harness::tool::{node, python, reserved, script};
 use crate::harness::{Gateway, Setup, run};
 
 fn call(gateway: &Gateway, scenario: &str) {
@@ -51,7 +51,8 @@ fn deadlines_are_told_behind_messages() {
 
 #[test]
 fn a_dead_upstream_is_unavailable() {
-    let upstream = format!("[upstream.calls]\nendpoints = \"{}\"\nhttp = \"2\"\n", free_address());
+    let nobody = reserved();
+    let upstream = format!("[upstream.calls]\nendpoints = \"{}\"\nhttp = \"2\"\n", nobody.address());
     let route = "[[route]]\nto = \"calls\"\ngrpc = { web = true }\n";
     call(&Setup::new(format!("{WEB2}\n{upstream}\n{route}")).start(), "dead");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::gateway::SOON;
 use crate::harness::http2::{Lines, Load2, Origin2, WEB2, ask_all, to, web2};
-use crate::harness::tool::free_address;
+use crate::harness::tool::reserved;
 use crate::harness::{Client, Gateway, Origin, Setup, run, wait_for};
 
 /// A plan that says its number in each answer.
@@ -108,7 +108,8 @@ fn h2load_through_a_drain_sees_no_request_break_off() {
 fn a_new_program_takes_over_under_load() {
     let origin = Origin::saying("here");
     // A port of choice: one that the kernel chose could not be named to the new process.
-    let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\nhttp2.cleartext = true\n", free_address());
+    let reserved = reserved();
+    let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\nhttp2.cleartext = true\n", reserved.address());
     let text = format!("{listener}\n{}", to(origin.address, "1.1", ""));
     let mut gateway = Setup::new(text).server("drain_timeout = \"5s\"").start();
     let load = Load2::start(gateway.here(), "/", 3, 8);

@@ -1,6 +1,6 @@
 //! Policies as callers meet them: keys, another service's word, browsers, networks, fields.
 
-use crate::harness::tool::{Nginx, free_address};
+use crate::harness::tool::{Nginx, reserved};
 use crate::harness::{Gateway, Origin, run};
 
 const KEYS: &str = r#"
@@ -193,7 +193,8 @@ fn the_asked_service_sees_the_head_without_the_body() {
 #[test]
 fn a_service_that_is_not_there_refuses_unless_told_otherwise() {
     let origin = Origin::echo();
-    let nobody = format!("http://{}", free_address());
+    let reserved = reserved();
+    let nobody = format!("http://{}", reserved.address());
     for (failure, status) in [("refuse", 500), ("unavailable", 503), ("admit", 200)] {
         let more = format!("failure = \"{failure}\", timeout = \"300ms\"");
         assert_eq!(guarded(&nobody, &more, &origin).get("/").status, status, "{failure}");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::harness::gateway::{WEB, binary, signal};
 use crate::harness::origin::ok;
-use crate::harness::tool::{free_address, python, script};
+use crate::harness::tool::{python, reserved, script};
 use crate::harness::{Client, Gateway, Origin, Setup, curl, wait_for};
 
 #[test]
@@ -184,7 +184,8 @@ fn version_2_of(source: SocketAddr, target: SocketAddr) -> Vec<u8> {
 #[test]
 fn sockets_can_come_from_a_service_manager() {
     let folder = tempfile::tempdir().expect("a folder");
-    let address = free_address();
+    let reserved = reserved();
+    let address = reserved.address();
     let path = folder.path().join("t.toml");
     let socket = folder.path().join("control.sock");
     let text = format!(

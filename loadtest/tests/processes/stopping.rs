@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::harness::gateway::{SOON, binary};
 use crate::harness::load::{Load, Use};
 use crate::harness::origin::ok;
-use crate::harness::tool::free_address;
+use crate::harness::tool::reserved;
 use crate::harness::{Client, End, Gateway, Origin, Setup, run, wait_for};
 
 /// An origin that takes its time for `/slow`.
@@ -144,7 +144,8 @@ fn the_log_is_reopened() {
 fn upgrades(shards: usize) {
     let origin = slow_origin();
     // A port of choice: one that the kernel chose could not be named to the new process.
-    let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", free_address());
+    let reserved = reserved();
+    let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\n", reserved.address());
     let mut gateway = Setup::new(format!("{listener}\n[[route]]\nname = \"all\"\nto = \"{}\"\n", origin.url()))
         .shards(shards)
         .server("drain_timeout = \"5s\"")

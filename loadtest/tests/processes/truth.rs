@@ -49,8 +49,8 @@ fn an_origin_that_closes_before_its_answer() {
 
 #[test]
 fn an_origin_that_nobody_listens_at() {
-    let address = crate::harness::tool::free_address();
-    let gateway = Gateway::before(address);
+    let nobody = crate::harness::tool::reserved();
+    let gateway = Gateway::before(nobody.address());
     let answer = gateway.get("/");
     assert_eq!((answer.status, &*gateway.reason(1)), (502, "connect_failed"));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::gateway::signal;
 use crate::harness::load::{Load, Use};
 use crate::harness::origin::ok;
-use crate::harness::tool::{Nginx, free_address, python, script};
+use crate::harness::tool::{Nginx, python, reserved, script};
 use crate::harness::{Client, Gateway, Origin, Setup, curl, noise, wait_for};
 
 /// A gateway before these origins; `lines` belong to the upstream.
@@ -256,7 +256,8 @@ fn backups_serve_when_nobody_else_does() {
         )
     };
     assert_eq!(counts(&Gateway::web(config(&a.address.to_string())), 10).len(), 1);
-    let dead = Gateway::web(config(&free_address().to_string()));
+    let nobody = reserved();
+    let dead = Gateway::web(config(&nobody.address().to_string()));
     assert_eq!(counts(&dead, 10).keys().collect::<Vec<_>>(), ["backup"]);
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::task::LocalSet;
 
 use super::*;
@@ -92,8 +92,11 @@ fn a_broken_origin_fails() {
             let wanted = HealthPlan { body_contains: Some("x".into()), ..health("/") };
             assert!(ask(&check(wanted), &address, "").await.is_err());
         }
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("a socket").local_addr().expect("bound");
-        let refused = ask(&check(health("/")), &Address::Inet(free), "").await;
+        // A socket that is bound and does not listen keeps the port from everybody else.
+        let silent = TcpSocket::new_v4().expect("a socket");
+        silent.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let nobody = Address::Inet(silent.local_addr().expect("bound"));
+        let refused = ask(&check(health("/")), &nobody, "").await;
         assert!(refused.is_err_and(|reason| reason.starts_with("connect: ")));
     });
 }

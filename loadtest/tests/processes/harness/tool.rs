@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use loadtest::socket::Reserved;
 use tempfile::TempDir;
 
 use super::{Client, PATIENCE, wait_for};
@@ -111,16 +112,16 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/processes/python").join(name)
 }
 
-/// An address that was free a moment ago.
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
+/// An address where nobody listens, for as long as this lives; a server of the test's choice may.
+pub fn reserved() -> Reserved {
+    Reserved::new().expect("a free port")
 }
 
 /// nginx with one `server` block's content.
 #[derive(Debug)]
 pub struct Nginx {
     pub address: SocketAddr,
+    _reserved: Reserved,
     child: Child,
     _folder: TempDir,
 }
@@ -148,7 +149,8 @@ impl Nginx {
 
     fn listening(how: &str, server: &str) -> Nginx {
         let folder = tempfile::tempdir().expect("a folder");
-        let (path, address) = (folder.path().display(), free_address());
+        let reserved = reserved();
+        let (path, address) = (folder.path().display(), reserved.address());
         let config = format!(
             "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/error.log;\n\
              events {{ worker_connections 512; }}\n\
@@ -162,7 +164,7 @@ impl Nginx {
         let mut command = Command::new(program);
         command.arg("-c").arg(&file).arg("-p").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| panic!("nginx: {error}"));
-        let nginx = Nginx { address, child, _folder: folder };
+        let nginx = Nginx { address, _reserved: reserved, child, _folder: folder };
         wait_for("nginx to accept", || Client::try_to(address).ok());
         nginx
     }
