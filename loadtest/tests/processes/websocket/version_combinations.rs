@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::harness::certificates::Authority;
 use crate::harness::tool::{python, script};
 use crate::harness::{Gateway, Origin, run};
-use crate::ws_peers::Speaks::{Http1, Http2};
-use crate::ws_peers::{BRIDGES, Server, Speaks, client, held};
+use crate::websocket::peers::Speaks::{Http1, Http2};
+use crate::websocket::peers::{BRIDGES, Server, Speaks, client, held};
 
 fn url(gateway: &Gateway, path: &str) -> String {
     format!("ws://{}{path}", gateway.here())

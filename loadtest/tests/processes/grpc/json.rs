@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::grpc_calls::WEB2;
+use crate::grpc::calls::WEB2;
 use crate::harness::gateway::signal;
 use crate::harness::tool::{python, script};
 use crate::harness::{Gateway, Setup, curl};

@@ -1,6 +1,6 @@
 //! Health checks by `grpc.health.v1`, and checks by `GET` over HTTP/2.
 
-use crate::grpc_calls::{Server, WEB2, call};
+use crate::grpc::calls::{Server, WEB2, call};
 use crate::harness::{Gateway, Setup, wait_for};
 
 fn gateway(servers: [&Server; 2], health: &str) -> Gateway {

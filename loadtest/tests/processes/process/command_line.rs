@@ -70,7 +70,7 @@ fn the_examples_are_right() {
     let folder = tempfile::tempdir().expect("a folder");
     certificates_of_the_example(&folder.path().join("certs"));
     // What `config/grpc.toml` names.
-    crate::grpc_json::describe(&folder.path().join("api.pb"));
+    crate::grpc::json::describe(&folder.path().join("api.pb"));
     let mut count = 0;
     for entry in fs::read_dir(project.join("config")).expect("examples") {
         let path = entry.expect("an example").path();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::grpc_calls::{Server, WEB2, call};
-use crate::grpc_json::{Library, ask};
+use crate::grpc::calls::{Server, WEB2, call};
+use crate::grpc::json::{Library, ask};
 use crate::harness::certificates::Authority;
 use crate::harness::tool::reserved;
 use crate::harness::{Gateway, Setup, curl, wait_for};

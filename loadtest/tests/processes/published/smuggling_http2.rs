@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::harness::data::data;
 use crate::harness::http2::Lines;
 use crate::harness::recording::{recorders, taken};
-use crate::readings;
+use crate::published::readings;
 
 /// Streams that are driven at the same time, each with an origin of its own.
 const WORKERS: usize = 8;

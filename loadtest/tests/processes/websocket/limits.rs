@@ -1,8 +1,8 @@
 //! What a route lets WebSockets do: origins, sizes, rates, silence, life, and the rules of frames.
 
 use crate::harness::{Gateway, wait_for};
-use crate::ws_peers::Speaks::{Http1, Http2};
-use crate::ws_peers::{BRIDGES, Server, client, held};
+use crate::websocket::peers::Speaks::{Http1, Http2};
+use crate::websocket::peers::{BRIDGES, Server, client, held};
 
 fn url(gateway: &Gateway) -> String {
     format!("ws://{}/", gateway.here())

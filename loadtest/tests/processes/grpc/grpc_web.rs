@@ -1,6 +1,6 @@
 //! gRPC-Web, binary and text, from a client by hand and from the package of npm, over HTTP/1.1 to a server of gRPC.
 
-use crate::grpc_calls::{Server, WEB2, before};
+use crate::grpc::calls::{Server, WEB2, before};
 use crate::harness::tool::{node, python, reserved, script};
 use crate::harness::{Gateway, Setup, run};
 
@@ -17,7 +17,7 @@ fn calls_of_browsers_become_calls_of_grpc() {
     call(&gateway, "calls");
     assert_eq!(gateway.log(1)[0]["grpc_status"], "OK");
     // The same route takes gRPC itself.
-    crate::grpc_calls::call(&gateway, &["statuses"]);
+    crate::grpc::calls::call(&gateway, &["statuses"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::harness::run;
 use crate::harness::tool::{python, script};
-use crate::ws_peers::Speaks::{Http1, Http2};
-use crate::ws_peers::{BRIDGES, Server, Speaks, client};
+use crate::websocket::peers::Speaks::{Http1, Http2};
+use crate::websocket::peers::{BRIDGES, Server, Speaks, client};
 
 fn conforms(from: Speaks, to: Speaks) {
     let server = Server::start(to);

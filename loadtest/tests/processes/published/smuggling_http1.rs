@@ -14,7 +14,7 @@ use crate::harness::Client;
 use crate::harness::data::data;
 use crate::harness::message::bytes_of;
 use crate::harness::recording::{MARK, recorders, taken};
-use crate::readings;
+use crate::published::readings;
 
 #[derive(Deserialize)]
 struct Stream {

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::grpc_calls::{Server, WEB2, before, call};
-use crate::grpc_json::{ask, describe};
+use crate::grpc::calls::{Server, WEB2, before, call};
+use crate::grpc::json::{ask, describe};
 use crate::harness::http2::Origin2;
 use crate::harness::tool::{python, reserved, script};
 use crate::harness::{Gateway, Setup, run, wait_for};

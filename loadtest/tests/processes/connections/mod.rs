@@ -1,0 +1,4 @@
+//! Where connections come from and go to, with and without TLS.
+
+mod sockets_and_addresses;
+mod tls;

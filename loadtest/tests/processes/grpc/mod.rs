@@ -1,0 +1,8 @@
+//! gRPC: calls, gRPC-Web, JSON, health checks, reflection.
+
+mod calls;
+mod failures;
+mod grpc_web;
+mod health_checks;
+pub mod json;
+mod reflection;

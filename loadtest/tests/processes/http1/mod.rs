@@ -1,0 +1,5 @@
+//! HTTP/1.1 on both sides.
+
+mod broken_origins;
+mod exchanges;
+mod slow_and_many_clients;

@@ -1,0 +1,4 @@
+//! What policies let through.
+
+mod access;
+mod rate_limits;

@@ -1,0 +1,3 @@
+//! Groups of origins.
+
+mod balancing_and_health;

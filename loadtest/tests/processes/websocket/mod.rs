@@ -1,0 +1,7 @@
+//! WebSocket and other upgraded connections.
+
+mod conformance;
+mod limits;
+mod peers;
+mod tunnels;
+mod version_combinations;
