@@ -1,9 +1,9 @@
 //! Tests of the whole: rules in, routes out. What they share is here.
 
 mod basics;
-mod gateway;
 mod linear;
 mod oracle;
+mod published;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -28,4 +28,6 @@ pub mod ws;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;
 #[cfg(test)]
-mod corpus;
+mod fuzz_seeds;
+#[cfg(test)]
+pub(crate) mod published;

@@ -98,8 +98,3 @@ impl Answer {
 pub fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
-
-/// The reverse of `latin`.
-pub fn bytes_of(text: &str) -> Vec<u8> {
-    text.chars().map(|letter| u8::try_from(u32::from(letter)).expect("the text holds bytes only")).collect()
-}

@@ -4,7 +4,6 @@
 
 pub mod certificates;
 pub mod client;
-pub mod data;
 pub mod gateway;
 pub mod http2;
 pub mod load;

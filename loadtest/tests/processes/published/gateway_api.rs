@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 
 use self::adapter::{HTTPS, backends, list, listener, ports, text};
 use crate::harness::certificates::Authority;
-use crate::harness::data::data;
 use crate::harness::http2::Origin2;
 use crate::harness::message::{Fields, Request};
 use crate::harness::strict;
 use crate::harness::{Client, Gateway, Origin, Setup, curl};
+use crate::published::cases::data;
 
 /// Models that need what comes later: their names, how many cases they have, and the reason.
 const LEFT_OUT: [(&str, usize, &str); 2] =

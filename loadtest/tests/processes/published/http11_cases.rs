@@ -9,69 +9,9 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::harness::data::data;
-use crate::harness::message::bytes_of;
 use crate::harness::reader::Trouble;
 use crate::harness::{Client, Gateway, Origin};
-
-#[derive(Deserialize)]
-struct Case {
-    id: String,
-    scored: bool,
-    #[serde(default)]
-    raw: Option<String>,
-    #[serde(default)]
-    status: BTreeMap<String, Vec<(u16, u16, String)>>,
-    #[serde(default)]
-    no_response: BTreeMap<String, String>,
-    #[serde(default)]
-    content_dependent: bool,
-    #[serde(default)]
-    steps: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    parts: Vec<Part>,
-    dynamic: bool,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    raw: String,
-    delay_ms: u64,
-}
-
-/// Cases that end as a warning, and why that is right for a gateway.
-const WARNINGS: &[(&str, &str)] = &[
-    ("COMP-UPGRADE-INVALID-VER", "the WebSocket version is the origin's to refuse with 426"),
-    ("COMP-UNKNOWN-METHOD", "extension methods are the origin's business"),
-    ("COMP-405-ALLOW", "the origin allows DELETE"),
-    ("COMP-NO-CL-IN-204", "the origin answers OPTIONS with 200"),
-    ("COMP-OPTIONS-ALLOW", "Allow is the origin's to send"),
-    ("COMP-CONTENT-TYPE", "Content-Type is the origin's to send"),
-    (
-        "SMUG-CL-TRAILING-SPACE",
-        "space around a value is allowed (RFC 9112 section 5.1), and the length is written anew",
-    ),
-    ("SMUG-CL-EXTRA-LEADING-SP", "space around a value is allowed, and the length is written anew"),
-    ("MAL-CL-TAB-BEFORE-VALUE", "space around a value is allowed, and the length is written anew"),
-    ("COMP-GET-WITH-CL-BODY", "GET may have a body (RFC 9110 section 9.3.1); it is framed anew"),
-    ("COMP-HTTP10-NO-HOST", "HTTP/1.0 may leave out Host"),
-    ("COMP-HTTP12-VERSION", "a later minor version is read as 1.1 (RFC 9110 section 2.5)"),
-    ("COMP-DATE-FORMAT", "the origin's Date goes through as it is"),
-    ("COMP-ACCEPT-NONSENSE", "negotiation is the origin's business"),
-    ("SMUG-EXPECT-100-CL", "100-continue is supported"),
-    ("SMUG-HEAD-CL-BODY", "HEAD may have a body; it is framed anew"),
-    ("SMUG-OPTIONS-CL-BODY", "OPTIONS may have a body; it is framed anew"),
-    ("MAL-RANGE-OVERLAPPING", "ranges are the origin's business"),
-    ("COOK-MULTI-HEADER", "two Cookie lines have one reading (RFC 6265 section 5.4 binds browsers)"),
-];
-
-/// Cases that judge a web framework's page about a cookie, which our origin does not have.
-const OF_THE_ORIGIN: &[&str] = &["COOK-PARSED-BASIC", "COOK-PARSED-MULTI"];
+use crate::published::cases::{Case, http11_cases, sent};
 
 /// Cases that run at the same time.
 const WORKERS: usize = 16;
@@ -80,27 +20,20 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Wait for an answer where none may come.
 const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
 
-fn cases() -> Option<Vec<Case>> {
-    Some(serde_json::from_str(&data("http11-cases.json")?).expect("cases"))
-}
-
 #[test]
 fn no_scored_case_fails() {
-    let Some(cases) = cases() else { return };
+    let Some(cases) = http11_cases() else { return };
     let origin = Origin::echo();
     let gateway = Gateway::before(origin.address);
     let here = gateway.here();
-    let single: Vec<&Case> = cases.iter().filter(|case| case.raw.is_some()).collect();
+    let single: Vec<&Case> = cases.iter().filter(|case| case.is_single()).collect();
     assert!(single.len() > 150);
     let verdicts = each(&single, |case| verdict(case, here));
     let mut wrong = Vec::new();
     let mut counts: BTreeMap<(bool, &str), usize> = BTreeMap::new();
     for (case, (verdict, seen)) in single.iter().zip(&verdicts) {
-        if OF_THE_ORIGIN.contains(&&*case.id) {
-            continue;
-        }
         *counts.entry((case.scored, verdict)).or_default() += 1;
-        let listed = WARNINGS.iter().any(|(id, _)| *id == case.id);
+        let listed = case.rightly_warned_of();
         let bad = match &**verdict {
             "Pass" => listed,
             "Warn" => !listed,
@@ -111,14 +44,13 @@ fn no_scored_case_fails() {
         }
     }
     println!("verdicts by (scored, verdict): {counts:?}");
-    WARNINGS.iter().for_each(|(id, reason)| println!("Warn {id}: {reason}"));
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_received_well(&origin);
 }
 
 #[test]
 fn nothing_behind_an_ambiguous_request_is_served() {
-    let Some(cases) = cases() else { return };
+    let Some(cases) = http11_cases() else { return };
     let origin = Origin::echo();
     let gateway = Gateway::before(origin.address);
     let here = gateway.here();
@@ -128,7 +60,7 @@ fn nothing_behind_an_ambiguous_request_is_served() {
         let mut client = Client::to(here);
         for part in case.steps.iter().flat_map(|step| &step.parts) {
             thread::sleep(Duration::from_millis(part.delay_ms));
-            client.send(sent(&part.raw, here));
+            client.send(sent(&part.raw, &here.to_string()));
         }
         let first = client.read("GET").map(|answer| answer.status);
         (first, client.read("GET").map(|answer| answer.status))
@@ -142,7 +74,7 @@ fn nothing_behind_an_ambiguous_request_is_served() {
 
 #[test]
 fn odd_sequences_reach_the_origin_as_they_were_meant() {
-    let Some(cases) = cases() else { return };
+    let Some(cases) = http11_cases() else { return };
     let origin = Origin::echo();
     let gateway = Gateway::before(origin.address);
     let here = gateway.here();
@@ -152,7 +84,7 @@ fn odd_sequences_reach_the_origin_as_they_were_meant() {
         let mut client = Client::to(here);
         for step in &case.steps {
             for part in &step.parts {
-                client.send(sent(&part.raw, here));
+                client.send(sent(&part.raw, &here.to_string()));
             }
             client.patience(QUIET);
             while client.read("GET").is_ok() {}
@@ -192,15 +124,11 @@ fn pop<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
     queue.lock().expect("no worker panics with it").pop_front()
 }
 
-fn sent(raw: &str, here: SocketAddr) -> Vec<u8> {
-    bytes_of(&raw.replace("@@HOST@@", &here.to_string()))
-}
-
 /// The verdict of the case's tables, and what was seen.
 fn verdict(case: &Case, here: SocketAddr) -> (String, String) {
     let raw = case.raw.as_deref().unwrap_or("");
     let mut client = Client::to(here);
-    client.send(sent(raw, here));
+    client.send(case.request(&here.to_string()));
     client.patience(ANSWER_WAIT);
     let method = if raw.starts_with("HEAD ") { "HEAD" } else { "GET" };
     let answer = match client.read(method) {
@@ -211,13 +139,5 @@ fn verdict(case: &Case, here: SocketAddr) -> (String, String) {
     let wait = if answer.closes() { ANSWER_WAIT } else { QUIET };
     let state = if client.ends_within(wait) { "Closed" } else { "Open" };
     let seen = format!("{} {state}", answer.status);
-    let ranges = &case.status[state];
-    let matching = ranges.iter().find(|(from, to, _)| (*from..=*to).contains(&answer.status));
-    let verdict = match matching {
-        Some((_, _, verdict)) => verdict,
-        // What is left depends on what the origin answers, and that comes through as it is.
-        None if (case.content_dependent || ranges.is_empty()) && answer.status == 200 => "Pass",
-        None => "Fail",
-    };
-    (verdict.to_owned(), seen)
+    (case.verdict(answer.status, state).to_owned(), seen)
 }

@@ -1,5 +1,7 @@
-//! Cases that others published (`../shared/data`), which are not part of the project.
+//! The cases that others published, as requests to a process (see `src/wire/published/cases.rs`).
 
+#[path = "../../../../src/wire/published/cases.rs"]
+mod cases;
 mod gateway_api;
 mod http11_cases;
 mod readings;

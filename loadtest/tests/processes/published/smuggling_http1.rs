@@ -8,50 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::harness::Client;
-use crate::harness::data::data;
-use crate::harness::message::bytes_of;
 use crate::harness::recording::{MARK, recorders, taken};
+use crate::published::cases::{Stream, bytes, smuggling_streams};
 use crate::published::readings;
-
-#[derive(Deserialize)]
-struct Stream {
-    id: String,
-    src: String,
-    raw: String,
-    expect: Option<String>,
-}
-
-/// Streams that their collection calls acceptable and we refuse, each with the reason.
-const STRICTER: &[(&str, &str)] = &[
-    ("llhttp-uri-03-request+host", "absolute-form names another host than Host"),
-    ("llhttp-uri-08-request+host", "a fragment in the target"),
-    ("llhttp-content-length-01-request+host", "leading zeros in a length"),
-    ("llhttp-content-length-02-request+host", "leading zeros in a length"),
-    ("llhttp-transfer-encoding-06-request+host", "`Vary` and `Content-Type` as trailers"),
-    ("llhttp-transfer-encoding-20-request+host", "a transfer coding besides chunked (501)"),
-    ("llhttp-transfer-encoding-21-request+host", "a transfer coding besides chunked, on two lines"),
-    ("llhttp-pipelining-01-request+host", "no Host in the second request"),
-    ("llhttp-sample-10-request", "HTTP/0.9"),
-    ("llhttp-method-12-request", "ICE is not HTTP"),
-    ("llhttp-method-13-request", "RTSP is not HTTP"),
-    ("llhttp-method-14-request", "RTSP is not HTTP"),
-    ("desync-more-compliant-tests-05", "a transfer coding besides chunked (501)"),
-    ("desync-more-compliant-tests-07", "a transfer coding besides chunked (501)"),
-    ("desync-more-compliant-tests-08", "a transfer coding besides chunked, on five lines"),
-    ("desync-more-compliant-tests-09", "a parameter of chunked"),
-    ("desync-rfc-compliant-08", "a transfer coding besides chunked, on five lines"),
-    ("desync-rfc-compliant-09", "a transfer coding besides chunked (501)"),
-    ("desync-rfc-compliant-10", "a transfer coding besides chunked, on three lines"),
-    ("desync-rfc-compliant-11", "a fragment in the target"),
-    ("desync-rfc-compliant-12", "raw UTF-8 in the target"),
-    ("desync-rfc-compliant-13", "an empty target"),
-    ("desync-uri-specific-test-cases-10", "%09 in a path"),
-    ("desync-uri-specific-test-cases-12", "%0D in a path"),
-    ("desync-uri-specific-test-cases-13", "%0A in a path"),
-];
 
 /// Streams that must be rejected, of which the first request is good and what follows is never taken for one.
 const LEFT_OVER: &[(&str, &str)] = &[
@@ -68,9 +28,7 @@ const END: Duration = Duration::from_secs(3);
 
 #[test]
 fn hostile_streams_are_rejected_or_have_one_meaning() {
-    let Some(text) = data("smuggling-h1.jsonl") else { return };
-    let streams: Vec<Stream> = text.lines().map(|line| serde_json::from_str(line).expect("a stream")).collect();
-    assert!(streams.len() > 2_000);
+    let Some(streams) = smuggling_streams() else { return };
     let (origins, gateway) = recorders(WORKERS, "");
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
@@ -95,7 +53,7 @@ fn judge(outcomes: &[(&Stream, &'static str, Vec<Vec<u8>>)]) {
     let mut forwarded = 0;
     for (stream, ending, received) in outcomes {
         *counts.entry((&stream.src, ending)).or_default() += 1;
-        let listed = STRICTER.iter().any(|(id, _)| *id == stream.id);
+        let listed = stream.rightly_refused();
         match stream.expect.as_deref() {
             Some("reject") if LEFT_OVER.iter().any(|(id, _)| *id == stream.id) => only_the_first(stream, received),
             Some("reject") if *ending == "forwarded" => wrong.push(format!("accepted: {}", stream.id)),
@@ -134,7 +92,7 @@ fn alike(ours: &[readings::Reading], theirs: &[readings::Reading]) -> bool {
 
 /// Sends a stream, and says how its connection ended.
 fn drive(stream: &Stream, here: std::net::SocketAddr) -> &'static str {
-    let raw = bytes_of(&stream.raw);
+    let raw = bytes(&stream.raw);
     let mut client = Client::to(here);
     client.send(&raw);
     client.patience(QUIET);

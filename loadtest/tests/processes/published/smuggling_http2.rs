@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::data::data;
 use crate::harness::http2::Lines;
 use crate::harness::recording::{recorders, taken};
+use crate::published::cases::data;
 use crate::published::readings;
 
 /// Streams that are driven at the same time, each with an origin of its own.

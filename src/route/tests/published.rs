@@ -1,5 +1,4 @@
-//! The Kubernetes Gateway API's own routing cases, as data from outside of this repository; skipped, and said so, where
-//! that is absent. The rules of each model are shuffled. The Gateway API knows no 405: a wrong method is a 404 there.
+//! The Kubernetes Gateway API's own routing cases. The rules of each model are shuffled. The Gateway API knows no 405: a wrong method is a 404 there.
 
 use std::collections::HashMap;
 
@@ -12,6 +11,7 @@ use crate::route::rewrite::{HostRewrite, Original, PathRewrite, PrefixRewrite};
 use crate::route::rule::FieldMatch;
 use crate::route::split::Split;
 use crate::route::{Found, HostPattern, Params, Rule, Table, ValueMatch};
+use crate::wire::published::cases::data;
 use crate::wire::template::{Lookup, Template, Variable};
 
 /// Models of which more than routing, rewrites and redirects is asked: routing is checked here, the rest is the
@@ -47,10 +47,8 @@ impl Lookup for Nothing {
 
 #[test]
 fn gateway_api_cases_pass() {
-    let Some(models) = models() else {
-        eprintln!("skipped: ../shared/data/gateway-api-routes.json is absent");
-        return;
-    };
+    let Some(file) = data("gateway-api-routes.json") else { return };
+    let models: Vec<Value> = serde_json::from_str(&file).expect("the file is JSON");
     let (mut cases, mut failures) = (0, Vec::new());
     for model in &models {
         let name = text(&model["name"]);
@@ -66,13 +64,6 @@ fn gateway_api_cases_pass() {
     assert_eq!(cases, 218);
     let known = |name: &str| models.iter().any(|model| model["name"] == name);
     assert!(MORE_ELSEWHERE.iter().all(|(name, _)| known(name)));
-}
-
-fn models() -> Option<Vec<Value>> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |up: &str| std::fs::read(root.join(up).join("shared/data/gateway-api-routes.json")).ok();
-    let bytes = read("..").or_else(|| read("../.."))?;
-    Some(serde_json::from_slice(&bytes).expect("the file is JSON"))
 }
 
 fn check(model: &Value, case: &Value, seed: u64) -> Result<(), String> {

@@ -1,38 +1,17 @@
-//! The outside cases of `../shared/data` driven through the parsers: what is accepted, with which status the rest is
+//! The cases that others published, driven through the parsers: what is accepted, with which status the rest is
 //! refused, and that what is forwarded has one reading.
-//!
-//! The data are not part of the project; where they are absent the tests say so and pass.
 
-mod compliance;
-mod sections;
-mod smuggling;
-
-use std::path::{Path, PathBuf};
+pub(crate) mod cases;
+mod http11_cases;
+mod smuggling_http1;
+mod smuggling_http2;
 
 use crate::base::FaultKind;
 use crate::wire::check;
-use crate::wire::grpc;
 use crate::wire::h1::body::Body;
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::RequestHead;
 use crate::wire::target::{self, PathRules};
-use crate::wire::ws;
-
-/// The text of a data file, if it is there: beside the project, or one folder further up for a second worktree.
-fn data(name: &str) -> Option<String> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let places = project.ancestors().skip(1).take(2).map(|folder| folder.join("shared/data").join(name));
-    let text = places.into_iter().find_map(|path| std::fs::read_to_string(path).ok());
-    if text.is_none() {
-        println!("skipped: ../shared/data/{name} is not there");
-    }
-    text
-}
-
-/// The data write bytes as characters below 256.
-fn bytes(text: &str) -> Vec<u8> {
-    text.chars().map(|char| u8::try_from(u32::from(char)).expect("a byte")).collect()
-}
 
 /// One message of a stream, as the gateway would take it.
 enum Message {
@@ -89,36 +68,5 @@ fn first(stream: &[u8]) -> (Message, usize) {
             (message, head.len + found.raw)
         }
         Ok(_) => (Message::PartialBody, stream.len()),
-    }
-}
-
-/// Every seed of a fuzz target, if the folder is there.
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("no seeds in {}", folder.display()));
-    entries.map(|entry| std::fs::read(entry.expect("a seed").path()).expect("a seed")).collect()
-}
-
-#[test]
-fn fuzz_seeds() {
-    type Check = fn(&[u8]);
-    let targets: [(&str, Check); 12] = [
-        ("head", check::head),
-        ("response", check::response_head),
-        ("chunk", check::chunked),
-        ("target", check::target),
-        ("proxy", check::proxy),
-        ("forwarded", check::forwarded),
-        ("blocks", check::blocks),
-        ("frames", check::frames),
-        ("grpc_body", grpc::check::body),
-        ("grpc_json", grpc::check::transcoded),
-        ("grpc_load", grpc::check::loaded),
-        ("websocket", ws::check::frames),
-    ];
-    for (target, check) in targets {
-        let seeds = seeds(target);
-        assert!(!seeds.is_empty(), "{target} has no seeds");
-        seeds.iter().for_each(|seed| check(seed));
     }
 }

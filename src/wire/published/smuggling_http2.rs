@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::{bytes, data};
+use super::cases::{bytes, data};
 use crate::base::Tick;
 use crate::wire::check;
 use crate::wire::h2::Malformed;
@@ -32,7 +32,7 @@ enum Refusal {
 }
 
 #[test]
-fn messages() {
+fn hostile_messages_are_refused_or_have_one_meaning() {
     let Some(text) = data("smuggling-h2.jsonl") else { return };
     let cases: Vec<Case> = text.lines().map(|line| serde_json::from_str(line).expect("a message")).collect();
     assert!(cases.len() > 100);

@@ -1,0 +1,38 @@
+//! The kept inputs of the fuzz targets, through the properties that the targets check.
+
+use std::path::PathBuf;
+
+use crate::wire::check;
+use crate::wire::grpc;
+use crate::wire::ws;
+
+/// Every seed of a fuzz target.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("no seeds in {}", folder.display()));
+    entries.map(|entry| std::fs::read(entry.expect("a seed").path()).expect("a seed")).collect()
+}
+
+#[test]
+fn fuzz_seeds_keep_the_properties() {
+    type Check = fn(&[u8]);
+    let targets: [(&str, Check); 12] = [
+        ("head", check::head),
+        ("response", check::response_head),
+        ("chunk", check::chunked),
+        ("target", check::target),
+        ("proxy", check::proxy),
+        ("forwarded", check::forwarded),
+        ("blocks", check::blocks),
+        ("frames", check::frames),
+        ("grpc_body", grpc::check::body),
+        ("grpc_json", grpc::check::transcoded),
+        ("grpc_load", grpc::check::loaded),
+        ("websocket", ws::check::frames),
+    ];
+    for (target, check) in targets {
+        let seeds = seeds(target);
+        assert!(!seeds.is_empty(), "{target} has no seeds");
+        seeds.iter().for_each(|seed| check(seed));
+    }
+}
