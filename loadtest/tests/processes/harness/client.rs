@@ -80,6 +80,12 @@ impl Client {
         self.reader.answer_head(&mut self.socket).unwrap_or_else(|trouble| panic!("no head: {trouble}"))
     }
 
+    /// The content behind such a head of an answer to `GET`; where it breaks off, the answer says so.
+    pub fn content(&mut self, answer: &mut Answer) {
+        let read = self.reader.answer_body(&mut self.socket, "GET", answer);
+        read.unwrap_or_else(|trouble| panic!("no content: {trouble}"));
+    }
+
     /// Sends a whole request and reads the answer.
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         self.send(request.as_ref());

@@ -192,6 +192,12 @@ impl Load2 {
         Load2(program)
     }
 
+    /// Waits until a count is as large as that.
+    pub fn wait(&mut self, name: &str, count: u64) {
+        let what = format!("{count} {name} of the load");
+        wait_for(&what, || self.0.say(&json!("counts"))[name].as_u64().filter(|now| *now >= count));
+    }
+
     /// Stops, and gives the counts.
     pub fn end(mut self) -> Value {
         self.0.say(&json!("stop"))

@@ -24,7 +24,7 @@ pub use origin::{Origin, Peer};
 pub use tool::{curl, run};
 
 /// Longest wait for anything that a machine under load still does.
-pub const PATIENCE: Duration = Duration::from_secs(8);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks `question` again and again until it has an answer. Panics with `what` where none comes in time.
 pub fn wait_for<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {

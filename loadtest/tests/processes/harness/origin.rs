@@ -86,6 +86,30 @@ impl Origin {
         })
     }
 
+    /// An origin that answers a request for `/held` only once a message comes through the channel, or the channel is
+    /// dropped, and every other request at once.
+    pub fn holding() -> (Origin, Sender<()>) {
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let origin = Origin::answering(move |request| {
+            if request.target == "/held" {
+                // The test may be over before.
+                let _ = released.lock().expect("a lock").recv_timeout(PATIENCE);
+            }
+            ok("done")
+        });
+        (origin, release)
+    }
+
+    /// An origin that takes a request and says nothing until its connection ends.
+    pub fn silent() -> Origin {
+        Origin::with(|peer| {
+            peer.request()?;
+            peer.read_to_end();
+            Ok(())
+        })
+    }
+
     /// An origin that answers with three events. Each is sent only when the one before it was seen, which whoever sees
     /// it says through the channel: a gateway that gathers would wait for ever.
     pub fn events() -> (Origin, Sender<()>) {

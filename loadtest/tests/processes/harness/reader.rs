@@ -157,7 +157,8 @@ impl Reader {
         })
     }
 
-    fn answer_body(&mut self, stream: &mut impl Read, method: &str, answer: &mut Answer) -> Result<(), Trouble> {
+    /// The content that belongs to an answer's head.
+    pub fn answer_body(&mut self, stream: &mut impl Read, method: &str, answer: &mut Answer) -> Result<(), Trouble> {
         if method == "HEAD" || matches!(answer.status, 101 | 204 | 304) {
             return Ok(());
         }

@@ -2,10 +2,11 @@
 //!
 //! Never is a short body passed on as a whole one.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 use crate::harness::origin::ok;
-use crate::harness::{Answer, End, Gateway, Origin, Peer};
+use crate::harness::{Answer, End, Gateway, Origin, PATIENCE, Peer, wait_for};
 
 /// A gateway before this origin, with one try and small waits.
 fn gateway(origin: &Origin) -> Gateway {
@@ -29,6 +30,26 @@ fn one(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Origin, Gateway) {
 fn seen(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
     let (_origin, gateway) = one(treat);
     let answer = gateway.get("/");
+    (answer, gateway.reason(1))
+}
+
+/// The same of an origin that begins an answer with `head`, and goes on when the client has it: what comes then cannot
+/// overtake it.
+fn seen_behind_head(head: &str, then: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
+    let head = head.to_owned();
+    let (arrived, arrives) = channel();
+    let arrives = Mutex::new(arrives);
+    let (_origin, gateway) = one(move |peer| {
+        peer.send(&head);
+        let came = arrives.lock().expect("a lock").recv_timeout(PATIENCE);
+        assert!(came.is_ok(), "the head did not arrive");
+        then(peer);
+    });
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    let mut answer = client.head();
+    arrived.send(()).expect("the origin waits");
+    client.content(&mut answer);
     (answer, gateway.reason(1))
 }
 
@@ -60,11 +81,8 @@ fn a_body_that_is_shorter_than_said() {
     let (answer, reason) = seen(|peer| peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"));
     assert_aborted(&answer, "length");
     assert_eq!((answer.status, &*answer.coded, &*reason), (200, &b"hello"[..], "upstream_truncated"));
-    let (answer, reason) = seen(|peer| {
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
-        peer.pause(50);
-        peer.reset();
-    });
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let (answer, reason) = seen_behind_head(head, Peer::reset);
     assert_aborted(&answer, "reset");
     assert_eq!(reason, "upstream_truncated");
 }
@@ -76,11 +94,7 @@ fn a_chunked_body_that_ends_within() {
         let (answer, reason) = seen(move |peer| peer.send(format!("{head}{part}")));
         assert_aborted(&answer, part);
         assert_eq!(reason, "upstream_truncated", "{part:?}");
-        let (answer, _) = seen(move |peer| {
-            peer.send(format!("{head}{part}"));
-            peer.pause(30);
-            peer.reset();
-        });
+        let (answer, _) = seen_behind_head(&format!("{head}{part}"), Peer::reset);
         assert_aborted(&answer, part);
     }
 }
@@ -91,12 +105,9 @@ fn a_broken_chunk_is_not_repaired() {
         ["5\r\nhelloX", "zz\r\nhello\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "fffffffffffffffff\r\n"]
     {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-        let (answer, reason) = seen(move |peer| {
-            peer.send(head);
-            // Behind the head, so that it is on its way to the client before the nonsense comes.
-            peer.pause(80);
+        let (answer, reason) = seen_behind_head(head, move |peer| {
             peer.send(part);
-            peer.pause(80);
+            peer.read_to_end();
         });
         assert_aborted(&answer, part);
         assert_eq!((answer.status, &*reason), (200, "upstream_protocol"), "{part:?}");
@@ -105,11 +116,7 @@ fn a_broken_chunk_is_not_repaired() {
 
 #[test]
 fn a_body_until_the_end_that_is_reset() {
-    let (answer, reason) = seen(|peer| {
-        peer.send("HTTP/1.1 200 OK\r\n\r\nsome of it");
-        peer.pause(100);
-        peer.reset();
-    });
+    let (answer, reason) = seen_behind_head("HTTP/1.1 200 OK\r\n\r\nsome of it", Peer::reset);
     assert_aborted(&answer, "until the end of the connection");
     assert_eq!(reason, "upstream_truncated");
 }
@@ -167,12 +174,18 @@ fn bytes_behind_an_answer_are_not_the_next_one() {
 
 #[test]
 fn an_unasked_answer_on_a_kept_connection_is_not_used() {
-    let origin = Origin::with(|peer| {
+    let (closed, was_closed) = channel();
+    let (taken, was_taken) = channel::<()>();
+    let (closed, was_taken) = (Mutex::new(closed), Mutex::new(was_taken));
+    let origin = Origin::with(move |peer| {
         peer.request()?;
         peer.send(ok("first"));
-        peer.pause(60);
+        // Behind the answer that was asked for, and before the next request.
+        let _ = was_taken.lock().expect("a lock").recv_timeout(PATIENCE);
         peer.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        peer.pause(200);
+        // The gateway closes what said something unasked.
+        let rest = peer.read_to_end();
+        let _ = closed.lock().expect("a lock").send(rest);
         Ok(())
     });
     let gateway = gateway(&origin);
@@ -180,7 +193,8 @@ fn an_unasked_answer_on_a_kept_connection_is_not_used() {
     for _ in 0..3 {
         let answer = client.get("/");
         assert_eq!((answer.status, answer.text()), (200, "first".to_owned()));
-        std::thread::sleep(Duration::from_millis(120));
+        taken.send(()).expect("the origin waits");
+        assert_eq!(was_closed.recv_timeout(PATIENCE).expect("the connection ends"), b"", "no second request");
     }
 }
 
@@ -220,7 +234,7 @@ fn an_answer_before_a_slow_request_was_sent() {
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nonly a part");
     let answer = client.answer();
     assert_eq!((answer.status, answer.text()), (409, "early".to_owned()));
-    assert!(client.ends_within(Duration::from_secs(5)), "what follows is not known to be a request");
+    assert!(client.ends_within(PATIENCE), "what follows is not known to be a request");
 }
 
 #[test]
@@ -234,7 +248,10 @@ fn a_client_that_leaves_within_its_request_is_told_of_to_the_origin() {
     let gateway = gateway(&origin);
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nonly a part");
-    std::thread::sleep(Duration::from_millis(100));
+    let arrived = || {
+        origin.seen.streams.lock().expect("a lock").first()?.lock().expect("a lock").ends_with(b"a part").then_some(())
+    };
+    wait_for("the part at the origin", arrived);
     drop(client);
     let entry = &gateway.log(1)[0];
     assert_eq!((entry["reason"].as_str(), entry["status"].as_u64()), (Some("client_closed"), Some(499)));

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::harness::origin::ok;
-use crate::harness::{Gateway, Origin, curl, noise};
+use crate::harness::{Gateway, Origin, PATIENCE, curl, noise};
 
 #[test]
 fn curl_gets_heads_and_posts() {
@@ -77,7 +77,7 @@ fn connections_are_kept_on_both_sides() {
     }
     assert_eq!(origin.seen.streams.lock().expect("a lock").len(), 1);
     let last = client.ask("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    assert!(last.closes() && client.ends_within(Duration::from_secs(2)));
+    assert!(last.closes() && client.ends_within(PATIENCE));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn old_clients_get_what_they_understand() {
     let mut client = gateway.client();
     let answer = client.ask("GET / HTTP/1.0\r\n\r\n");
     assert_eq!((answer.status, answer.text()), (200, "abc".to_owned()));
-    assert!(client.ends_within(Duration::from_secs(2)), "HTTP/1.0 closes");
+    assert!(client.ends_within(PATIENCE), "HTTP/1.0 closes");
     let mut client = gateway.client();
     let answer = client.ask("GET /chunks HTTP/1.0\r\nHost: test\r\n\r\n");
     assert_eq!((answer.text(), answer.fields.has("transfer-encoding")), ("abc".to_owned(), false));
@@ -334,7 +334,7 @@ fn pieces_of_a_request_leave_when_they_come() {
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\n");
     for piece in ["one.", "two."] {
         client.send(piece);
-        let came = gone.recv_timeout(Duration::from_secs(5)).expect("the piece arrives before the next is sent");
+        let came = gone.recv_timeout(PATIENCE).expect("the piece arrives before the next is sent");
         assert_eq!(came, piece.as_bytes());
     }
     assert_eq!(client.answer().text(), "done");

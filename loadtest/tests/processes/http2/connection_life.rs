@@ -35,23 +35,19 @@ fn reloads_under_load_close_nothing() {
 /// What comes on a listener that is gone may be sent elsewhere; what was taken before is answered.
 #[test]
 fn a_listener_that_goes_takes_no_request_with_it() {
-    let origin = Origin::answering(|request| {
-        if request.target == "/slow" {
-            std::thread::sleep(Duration::from_millis(400));
-        }
-        crate::harness::origin::ok("done")
-    });
+    let (origin, release) = Origin::holding();
     let other = "[[listener]]\nname = \"other\"\nbind = \"127.0.0.2:0\"\nhttp2 = { cleartext = true }\n";
     let text = to(origin.address, "1.1", "");
     let mut gateway = Setup::new(format!("{WEB2}{other}{text}")).server("watch = false").start();
     let there = gateway.address("other");
-    let mut slow = Lines::start("h2_leaver.py", &[&there.to_string(), "/slow"]);
+    let mut slow = Lines::start("h2_leaver.py", &[&there.to_string(), "/held"]);
     assert_eq!(slow.hear(), "asked");
-    let load = Load2::start(there, "/", 3, 8);
+    let mut load = Load2::start(there, "/", 3, 8);
     gateway.rewrite(format!("{WEB2}{text}"));
     assert_eq!(gateway.reload().0, 200);
     wait_for("the address to be free", || Client::try_to(there).is_err().then_some(()));
-    std::thread::sleep(Duration::from_millis(1_500));
+    load.wait("goaways", 3);
+    release.send(()).expect("the origin waits");
     let tally = load.end();
     let failures: Vec<&str> =
         tally["failures"].as_array().expect("a list").iter().filter_map(|failure| failure.as_str()).collect();
@@ -63,23 +59,18 @@ fn a_listener_that_goes_takes_no_request_with_it() {
 /// What was sent before the client knew is answered, and what it sends later it sends elsewhere.
 #[test]
 fn a_drain_says_goaway_and_loses_nothing() {
-    let origin = Origin::answering(|request| {
-        if request.target == "/slow" {
-            std::thread::sleep(Duration::from_millis(400));
-        }
-        crate::harness::origin::ok("done")
-    });
-    let gateway = web2(to(origin.address, "1.1", "")).server("drain_timeout = \"8s\"");
+    let (origin, release) = Origin::holding();
+    let gateway = web2(to(origin.address, "1.1", "")).server("drain_timeout = \"30s\"");
     let mut gateway = gateway.start();
     let here = gateway.here();
-    let mut slow = Lines::start("h2_leaver.py", &[&here.to_string(), "/slow"]);
+    let mut slow = Lines::start("h2_leaver.py", &[&here.to_string(), "/held"]);
     assert_eq!(slow.hear(), "asked");
-    let load = Load2::start(here, "/", 3, 8);
+    let mut load = Load2::start(here, "/", 3, 8);
     gateway.signal("TERM");
-    let asked = Instant::now();
+    load.wait("goaways", 3);
+    release.send(()).expect("the origin waits");
     assert_eq!(gateway.wait(SOON).code(), Some(0));
     let tally = load.end();
-    println!("{tally}, ended after {:?}", asked.elapsed());
     let failures: Vec<&str> =
         tally["failures"].as_array().expect("a list").iter().filter_map(|failure| failure.as_str()).collect();
     // New connections are refused; what ran was answered.
@@ -93,7 +84,7 @@ fn a_drain_says_goaway_and_loses_nothing() {
 #[test]
 fn h2load_through_a_drain_sees_no_request_break_off() {
     let origin = Origin::saying("here");
-    let mut gateway = web2(to(origin.address, "1.1", "")).server("drain_timeout = \"8s\"").start();
+    let mut gateway = web2(to(origin.address, "1.1", "")).server("drain_timeout = \"30s\"").start();
     let url = gateway.url("/");
     let load = std::thread::spawn(move || run("h2load", &["-D", "3", "-c", "4", "-m", "10", &url]));
     wait_for("the load", || (origin.count() > 300).then_some(()));
@@ -111,8 +102,8 @@ fn a_new_program_takes_over_under_load() {
     let reserved = reserved();
     let listener = format!("[[listener]]\nname = \"web\"\nbind = \"{}\"\nhttp2.cleartext = true\n", reserved.address());
     let text = format!("{listener}\n{}", to(origin.address, "1.1", ""));
-    let mut gateway = Setup::new(text).server("drain_timeout = \"5s\"").start();
-    let load = Load2::start(gateway.here(), "/", 3, 8);
+    let mut gateway = Setup::new(text).server("drain_timeout = \"30s\"").start();
+    let mut load = Load2::start(gateway.here(), "/", 3, 8);
     let before = gateway.pid();
     gateway.signal("USR2");
     let after = wait_for("the successor", || {
@@ -121,7 +112,7 @@ fn a_new_program_takes_over_under_load() {
     });
     gateway.adopt(after);
     assert_eq!(gateway.wait(SOON).code(), Some(0), "the old process ends");
-    std::thread::sleep(Duration::from_millis(200));
+    load.wait("connections", 6);
     let tally = load.stop();
     assert_eq!((&tally["connections"], &tally["goaways"]), (&json!(6), &json!(3)), "{tally}");
 }
@@ -151,8 +142,8 @@ fn requests_of_a_connection_are_limited() {
     let origin = Origin::saying("here");
     let limits = "limits = { requests_per_connection = 20 }\n";
     let gateway = Setup::new(format!("{WEB2}{limits}\n{}", to(origin.address, "1.1", ""))).start();
-    let load = Load2::start(gateway.here(), "/", 2, 4);
-    std::thread::sleep(Duration::from_millis(300));
+    let mut load = Load2::start(gateway.here(), "/", 2, 4);
+    load.wait("connections", 8);
     let tally = load.stop();
     let (good, connections) =
         (tally["good"].as_u64().expect("a count"), tally["connections"].as_u64().expect("a count"));

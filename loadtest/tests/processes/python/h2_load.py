@@ -1,4 +1,5 @@
-"""Requests over HTTP/2 without a pause, until a line comes on standard input; then the counts as one line of JSON.
+"""Requests over HTTP/2 without a pause, until the line `"stop"` comes on standard input; then the counts as one line of JSON.
+Any other line is answered with the counts so far.
 
 Usage: h2_load.py ADDRESS PATH CONNECTIONS STREAMS. Prints `going` when the first hundred are answered. As every client does
 (RFC 9113 section 8.7), what a GOAWAY does not cover or REFUSED_STREAM names is asked again, on another connection; what it
@@ -92,7 +93,11 @@ def main():
     while tally["good"] < 100 and not tally["failures"]:
         time.sleep(0.01)
     print('"going"', flush=True)
-    sys.stdin.readline()
+    for line in sys.stdin:
+        if json.loads(line) == "stop":
+            break
+        with lock:
+            print(json.dumps(tally), flush=True)
     stopping.set()
     for thread in threads:
         thread.join()

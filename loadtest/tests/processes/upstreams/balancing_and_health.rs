@@ -10,7 +10,7 @@ use crate::harness::gateway::signal;
 use crate::harness::load::{Load, Use};
 use crate::harness::origin::ok;
 use crate::harness::tool::{Nginx, python, reserved, script};
-use crate::harness::{Client, Gateway, Origin, Setup, curl, noise, wait_for};
+use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, curl, noise, wait_for};
 
 /// A gateway before these origins; `lines` belong to the upstream.
 fn group(origins: &[&Origin], lines: &str) -> Gateway {
@@ -263,23 +263,20 @@ fn backups_serve_when_nobody_else_does() {
 
 #[test]
 fn full_upstreams_queue_and_refuse() {
-    let origin = Origin::answering(|_| {
-        std::thread::sleep(Duration::from_millis(250));
-        ok("done")
-    });
-    let gateway = group(&[&origin], "limits = { requests = 1, queue = 1 }\ntimeouts = { queue = \"2s\" }");
+    let (origin, release) = Origin::holding();
+    let gateway = group(&[&origin], "limits = { requests = 1, queue = 1 }\ntimeouts = { queue = \"30s\" }");
     let here = gateway.here();
-    let workers: Vec<_> = (0..4)
-        .map(|number| {
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(number * 30));
-                Client::to(here).get("/").status
-            })
-        })
-        .collect();
-    let mut statuses: Vec<u16> = workers.into_iter().map(|worker| worker.join().expect("no panic")).collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 503, 503]);
+    let (done, statuses) = std::sync::mpsc::channel();
+    for _ in 0..4 {
+        let done = done.clone();
+        std::thread::spawn(move || done.send(Client::to(here).get("/held").status));
+    }
+    let next = || statuses.recv_timeout(PATIENCE).expect("an answer");
+    // One is at the origin and one waits for it, so those that are answered are the others.
+    assert_eq!([next(), next()], [503, 503]);
+    release.send(()).expect("the origin waits");
+    release.send(()).expect("the origin waits");
+    assert_eq!([next(), next()], [200, 200]);
     let reasons: Vec<String> =
         gateway.log(4).iter().filter_map(|entry| entry["reason"].as_str().map(str::to_owned)).collect();
     assert_eq!(reasons, ["overloaded", "overloaded"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::gateway::signal;
 use crate::harness::origin::wait_idle;
 use crate::harness::tool::{python, script};
-use crate::harness::{Client, Gateway, Origin, Setup, noise, run};
+use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, noise, run};
 
 /// The Python echo server.
 struct EchoServer {
@@ -36,7 +36,7 @@ impl Drop for EchoServer {
 
 fn before(server: &EchoServer) -> Gateway {
     Setup::web(format!("[[route]]\nname = \"ws\"\nto = \"http://127.0.0.1:{}\"\n", server.port))
-        .server("watch = false\ndrain_timeout = \"6s\"")
+        .server("watch = false\ndrain_timeout = \"30s\"")
         .start()
 }
 
@@ -111,7 +111,7 @@ fn open(gateway: &Gateway) -> Client {
 fn a_drain_waits_for_a_tunnel() {
     let origin = tunnel();
     let mut gateway = Setup::web(format!("[[route]]\nto = \"{}\"\n", origin.url()))
-        .server("watch = false\ndrain_timeout = \"6s\"")
+        .server("watch = false\ndrain_timeout = \"30s\"")
         .start();
     let mut client = open(&gateway);
     client.exactly(5);
@@ -121,7 +121,7 @@ fn a_drain_waits_for_a_tunnel() {
     client.send("still here");
     client.finish();
     assert_eq!(String::from_utf8_lossy(&client.rest().0), "still here");
-    assert_eq!(gateway.wait(Duration::from_secs(5)).code(), Some(0));
+    assert_eq!(gateway.wait(PATIENCE).code(), Some(0));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn silent_or_old_tunnels_are_cut() {
         let gateway = Gateway::web(format!("[[route]]\nto = \"{}\"\ntimeouts = {{ {timeouts} }}\n", origin.url()));
         let mut client = open(&gateway);
         client.exactly(5);
-        assert!(client.ends_within(Duration::from_secs(3)), "{timeouts}");
+        assert!(client.ends_within(PATIENCE), "{timeouts}");
         assert!(wait_idle(&origin.seen), "the origin's side ends, too");
     }
 }
