@@ -3,6 +3,7 @@
 pub mod address;
 pub mod ascii;
 pub mod buf;
+pub mod canary;
 pub mod date;
 pub mod fault;
 pub mod id;

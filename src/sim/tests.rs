@@ -1,13 +1,14 @@
 //! The simulator's own tests, and the seeds that every change must pass.
 
 use super::*;
+use crate::base::canary;
 use crate::net::sim::Depth;
 
 fn passes(scenario: &Scenario) -> Report {
     run(scenario, Depth::Last(200)).unwrap_or_else(|failure| panic!("{scenario:#?}\n{failure}"))
 }
 
-/// In four parts, so that they run side by side. A seed that fails is replayed by `cargo sim -- --seed N --trace`.
+/// In four parts, so that they run side by side. A seed that fails is replayed by `cargo sim --seed N --trace`.
 fn seeds(from: u64) -> Totals {
     let mut totals = Totals::default();
     for seed in from..from + 50 {
@@ -41,6 +42,14 @@ fn seeds_100_to_149() {
 #[test]
 fn seeds_150_to_199() {
     seeds(150);
+}
+
+#[test]
+fn a_gateway_that_is_broken_on_purpose_is_caught() {
+    let caught = |seed| canary::let_out(|| run(&Scenario::draw(seed), Depth::Last(200)).err());
+    let failure = (0..500).find_map(caught).expect("no seed finds what is broken");
+    passes(&Scenario::draw(failure.seed));
+    println!("caught by seed {}: {}", failure.seed, failure.reasons.join("; "));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
-use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
+use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId, canary};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
@@ -249,8 +249,8 @@ async fn once<N: Net, S: Source, K: Client>(
             origin.requests = origin.requests.saturating_add(1);
             let ended = converse::converse(exchange, destination, &origin, &mut flight, origin_use).await;
             let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
-            // With `canary` the rest of a broken answer meets the next request, and the simulator must find that.
-            if concluded.as_ref().map_or(cfg!(feature = "canary"), |(_, reusable)| *reusable) {
+            // With the canary the rest of a broken answer meets the next request, and the simulator must find that.
+            if concluded.as_ref().map_or(canary::is_let_out(), |(_, reusable)| *reusable) {
                 destination.upstream.keep(origin, destination.plan, exchange.work.record.ended.unwrap_or(now));
             }
             concluded.map(|(verdict, _)| verdict)
@@ -293,7 +293,7 @@ fn conclude<N: Net, S: Source, K: Client>(
                 });
             }
             // A reset tells the endpoint that nobody waits for the rest.
-            if !cfg!(feature = "canary") {
+            if !canary::is_let_out() {
                 remote.abort();
             }
             Err(fault)
