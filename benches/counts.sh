@@ -26,11 +26,8 @@ export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=0x40000000
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Our own code is compiled as one unit. Cut into several, what is inlined depends on how the compiler cuts, and changes
-# of comments moved counts by up to 5 %.
 build() {
-  cargo build --quiet --profile "$profile" --config "profile.$profile.package.turnpike.codegen-units=1" \
-    --features sim "${benches[@]/#/--bench=}" \
+  cargo build --quiet --profile "$profile" --features sim "${benches[@]/#/--bench=}" \
     --message-format json-render-diagnostics > "$work/built"
   local bench
   for bench in "${benches[@]}"; do

@@ -1,4 +1,5 @@
-//! Sockets and readiness: an edge-triggered epoll, loopback connections from several source addresses, ports kept for a server.
+//! Sockets and readiness: an edge-triggered epoll, loopback connections from several source addresses, ports that are
+//! kept for a server.
 
 use std::fmt;
 use std::io::{self, ErrorKind};

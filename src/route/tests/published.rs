@@ -1,4 +1,5 @@
-//! The Kubernetes Gateway API's own routing cases. The rules of each model are shuffled. The Gateway API knows no 405: a wrong method is a 404 there.
+//! The Kubernetes Gateway API's own routing cases. The rules of each model are shuffled. The Gateway API knows no 405:
+//! a wrong method is a 404 there.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! The cases that others published, as `../shared/data` has them, and what a gateway rightly does otherwise than they
-//! ask. The data are not part of the project; where they are absent the tests that read them say so, and `./test` counts
-//! them as skipped.
+//! ask. The data are not part of the project; where they are absent the tests that read them say so, and `./test`
+//! counts them as skipped.
 //!
 //! The process tests (`loadtest/tests/processes/published`) include this file, so it names nothing of the crate.
 
