@@ -4,6 +4,7 @@
 //!
 //! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With
 //! `BACKTRACE=1` in its environment it shows where the first of what is counted comes from.
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::backtrace::Backtrace;

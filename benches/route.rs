@@ -4,6 +4,7 @@
 //! For people: `cargo bench --bench route`; for the gate, which counts instructions, see `pieces`. `ROUTE_FLOOR=1`
 //! prints the best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs
 //! least.
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod pieces;
 

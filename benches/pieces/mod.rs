@@ -6,13 +6,14 @@
 //! besides our code and its compiler, `COUNT=<name>/<times>` prepares one piece and runs it that often. The cost of one
 //! is the difference of two such runs divided by the difference of their times, whatever preparing costs;
 //! `benches/counts.sh` does that under callgrind.
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::time::Instant;
 
 use criterion::Criterion;
 
 /// One thing to measure.
-pub struct Piece {
+pub(crate) struct Piece {
     name: String,
     gate: Gate,
     prepare: Box<dyn FnOnce() -> Run>,
@@ -29,36 +30,36 @@ enum Gate {
 }
 
 /// Does the prepared work so many times.
-pub struct Run(Box<dyn FnMut(u64)>);
+pub(crate) struct Run(Box<dyn FnMut(u64)>);
 
 impl Run {
     /// Work that says itself how it is done so many times.
-    pub fn many(run: impl FnMut(u64) + 'static) -> Run {
+    pub(crate) fn many(run: impl FnMut(u64) + 'static) -> Run {
         Run(Box::new(run))
     }
 }
 
 impl Piece {
     /// A piece that is prepared only when it is measured.
-    pub fn new(name: impl Into<String>, prepare: impl FnOnce() -> Run + 'static) -> Piece {
+    pub(crate) fn new(name: impl Into<String>, prepare: impl FnOnce() -> Run + 'static) -> Piece {
         Piece { name: name.into(), gate: Gate::Whole, prepare: Box::new(prepare) }
     }
 
     /// The gate looks at what this piece costs more than `times` of `other`.
     #[allow(dead_code, reason = "not every bench has such pieces")]
-    pub fn without(self, other: &'static str, times: u32) -> Piece {
+    pub(crate) fn without(self, other: &'static str, times: u32) -> Piece {
         Piece { gate: Gate::Without(other, times), ..self }
     }
 
     /// The gate does not look at this piece by itself.
     #[allow(dead_code, reason = "not every bench has such pieces")]
-    pub fn not_gated(self) -> Piece {
+    pub(crate) fn not_gated(self) -> Piece {
         Piece { gate: Gate::Nothing, ..self }
     }
 }
 
 /// Does what the environment and the arguments ask for.
-pub fn main(pieces: Vec<Piece>) {
+pub(crate) fn main(pieces: Vec<Piece>) {
     match std::env::var("COUNT").as_deref() {
         Ok("list") => list(&pieces),
         Ok("machine") => println!("{}", machine()),

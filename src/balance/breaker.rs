@@ -47,7 +47,7 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub fn new(plan: &BreakerPlan) -> Breaker {
+    pub(crate) fn new(plan: &BreakerPlan) -> Breaker {
         Breaker {
             plan: plan.clone(),
             phase: BreakerPhase::Closed,
@@ -63,7 +63,7 @@ impl Breaker {
     }
 
     /// May a request pass? Counts nothing: `begin` does.
-    pub fn allows(&mut self, now: Tick) -> bool {
+    pub(crate) fn allows(&mut self, now: Tick) -> bool {
         if let BreakerPhase::Open(until) = self.phase
             && now >= until
         {
@@ -80,7 +80,7 @@ impl Breaker {
     }
 
     /// A request begins; returns the epoch that its end must name.
-    pub fn begin(&mut self, now: Tick) -> u32 {
+    pub(crate) fn begin(&mut self, now: Tick) -> u32 {
         if self.phase == BreakerPhase::HalfOpen {
             self.trials += 1;
             self.last_trial = now;
@@ -89,7 +89,7 @@ impl Breaker {
     }
 
     /// A request that began in `epoch` ended.
-    pub fn observe(&mut self, epoch: u32, outcome: Outcome, now: Tick) {
+    pub(crate) fn observe(&mut self, epoch: u32, outcome: Outcome, now: Tick) {
         if epoch != self.epoch {
             return;
         }
@@ -101,12 +101,12 @@ impl Breaker {
         }
     }
 
-    pub fn phase(&self) -> BreakerPhase {
+    pub(crate) fn phase(&self) -> BreakerPhase {
         self.phase
     }
 
     /// Times it opened since the start.
-    pub fn openings(&self) -> u64 {
+    pub(crate) fn openings(&self) -> u64 {
         self.openings
     }
 

@@ -17,17 +17,17 @@ pub(super) struct RetryBudget {
 }
 
 impl RetryBudget {
-    pub fn new() -> RetryBudget {
+    pub(crate) fn new() -> RetryBudget {
         RetryBudget { recent: Window::new(Duration::from_secs(WINDOW_SECONDS)), granted: 0, refused: 0 }
     }
 
     /// Counts a try, the first one or a further one.
-    pub fn count_try(&mut self, now: Tick) {
+    pub(crate) fn count_try(&mut self, now: Tick) {
         self.recent.add(1, 0, now);
     }
 
     /// Takes one retry out of the budget; false where there is none left.
-    pub fn take(&mut self, plan: &RetryBudgetPlan, now: Tick) -> bool {
+    pub(crate) fn take(&mut self, plan: &RetryBudgetPlan, now: Tick) -> bool {
         let [tries, retries] = self.recent.sums(now);
         let requests = tries.saturating_sub(retries);
         let allowed = u64::from(plan.per_second_min) * WINDOW_SECONDS + requests * u64::from(plan.per_cent) / 100;
@@ -41,7 +41,7 @@ impl RetryBudget {
     }
 
     /// Retries granted and refused since the start.
-    pub fn totals(&self) -> [u64; 2] {
+    pub(crate) fn totals(&self) -> [u64; 2] {
         [self.granted, self.refused]
     }
 }

@@ -123,7 +123,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub fn new(endpoint: Endpoint, id: u64, generation: u32) -> Slot {
+    pub(crate) fn new(endpoint: Endpoint, id: u64, generation: u32) -> Slot {
         Slot {
             endpoint,
             id,
@@ -142,17 +142,17 @@ impl Slot {
     }
 
     /// Nobody lists it and nobody uses it: another endpoint may have the slot.
-    pub fn vacant(&self) -> bool {
+    pub(crate) fn vacant(&self) -> bool {
         !self.listed && self.in_flight == 0 && self.connections == 0
     }
 
     /// Listed, not down, not ejected.
-    pub fn available(&self) -> bool {
+    pub(crate) fn available(&self) -> bool {
         self.listed && self.health != Health::Down && !self.outlier.ejected()
     }
 
     /// The share of its weight that slow start grants now, in 1/1024, at least 1.
-    pub fn ramp(&self, plan: Option<&SlowStartPlan>, now: Tick) -> u32 {
+    pub(crate) fn ramp(&self, plan: Option<&SlowStartPlan>, now: Tick) -> u32 {
         let (Some(from), Some(plan)) = (self.ramp_from, plan) else { return RAMP_FULL };
         let window = plan.window.as_nanos();
         let elapsed = now.since(from).as_nanos();
@@ -165,7 +165,7 @@ impl Slot {
     }
 
     /// Its weight in units of 1/1024, slow start applied.
-    pub fn weight(&self, plan: Option<&SlowStartPlan>, now: Tick) -> i64 {
+    pub(crate) fn weight(&self, plan: Option<&SlowStartPlan>, now: Tick) -> i64 {
         i64::from(self.endpoint.weight) * i64::from(self.ramp(plan, now))
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Ewma {
 
 impl Ewma {
     /// Takes a measurement in.
-    pub fn observe(&mut self, latency: Duration, plan: &EwmaPlan, now: Tick) {
+    pub(crate) fn observe(&mut self, latency: Duration, plan: &EwmaPlan, now: Tick) {
         let measured = latency.as_nanos() as f64;
         let average = match self.nanos {
             Some(average) if measured <= average => {
@@ -31,7 +31,7 @@ impl Ewma {
     }
 
     /// What the next request is expected to need, in nanoseconds, at least 1.
-    pub fn cost(&self, plan: &EwmaPlan, now: Tick) -> f64 {
+    pub(crate) fn cost(&self, plan: &EwmaPlan, now: Tick) -> f64 {
         let Some(average) = self.nanos else { return (plan.initial.as_nanos() as f64).max(1.0) };
         (average * self.kept(plan, now)).max(1.0)
     }

@@ -41,12 +41,12 @@ impl Default for Outlier {
 
 impl Outlier {
     /// Starts counting for `plan`; a rest under way goes on.
-    pub fn configure(&mut self, plan: &OutlierPlan) {
+    pub(crate) fn configure(&mut self, plan: &OutlierPlan) {
         self.recent = Window::new(plan.window);
     }
 
     /// Takes one outcome in. True where the endpoint should rest; the caller decides whether it may.
-    pub fn observe(&mut self, outcome: Outcome, plan: &OutlierPlan, now: Tick) -> bool {
+    pub(crate) fn observe(&mut self, outcome: Outcome, plan: &OutlierPlan, now: Tick) -> bool {
         let (error, gateway, connect) = match outcome {
             Outcome::Cancelled => return false,
             Outcome::Ok => (Row::Ends, Row::Ends, Row::Ends),
@@ -64,7 +64,7 @@ impl Outlier {
     }
 
     /// Lets it rest; returns until when. A longer rest follows one that was not long ago.
-    pub fn eject(&mut self, plan: &OutlierPlan, now: Tick) -> Tick {
+    pub(crate) fn eject(&mut self, plan: &OutlierPlan, now: Tick) -> Tick {
         let healthy = now.since(self.last_end).as_nanos();
         let forgiven = healthy.checked_div(self.last_length.as_nanos()).unwrap_or(u128::MAX);
         self.times = self.times.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
@@ -79,7 +79,7 @@ impl Outlier {
     }
 
     /// Ends a rest whose time is up; returns when it ended.
-    pub fn release_due(&mut self, now: Tick) -> Option<Tick> {
+    pub(crate) fn release_due(&mut self, now: Tick) -> Option<Tick> {
         let until = self.until.filter(|until| now >= *until)?;
         self.until = None;
         self.forget();
@@ -87,11 +87,11 @@ impl Outlier {
     }
 
     /// Until when it rests.
-    pub fn until(&self) -> Option<Tick> {
+    pub(crate) fn until(&self) -> Option<Tick> {
         self.until
     }
 
-    pub fn ejected(&self) -> bool {
+    pub(crate) fn ejected(&self) -> bool {
         self.until.is_some()
     }
 

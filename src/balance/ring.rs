@@ -23,7 +23,7 @@ pub(super) struct RingMember {
 
 impl Ring {
     /// Places `members` with `points` points for each unit of weight.
-    pub fn build(members: &[RingMember], points: u32) -> Ring {
+    pub(crate) fn build(members: &[RingMember], points: u32) -> Ring {
         let divisor = members.iter().fold(0, |divisor, member| common_divisor(divisor, member.weight)).max(1);
         let wanted = |member: &RingMember| u64::from(member.weight / divisor) * u64::from(points.max(1));
         let total = members.iter().map(wanted).sum::<u64>();
@@ -44,14 +44,14 @@ impl Ring {
     }
 
     /// The slots from the key's point on, once around; a slot comes as often as it has points.
-    pub fn walk(&self, key: u64) -> impl Iterator<Item = u32> {
+    pub(crate) fn walk(&self, key: u64) -> impl Iterator<Item = u32> {
         let start = self.hashes.partition_point(|hash| *hash < key);
         self.slots[start..].iter().chain(&self.slots[..start]).copied()
     }
 
     /// How many points there are.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 }

@@ -17,14 +17,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub fn new(length: Duration) -> Window {
+    pub(crate) fn new(length: Duration) -> Window {
         let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let bucket_nanos = (nanos / BUCKETS as u64).max(1);
         Window { buckets: [[0; 2]; BUCKETS], sums: [0; 2], bucket_nanos, newest: 0 }
     }
 
     /// Adds to the first and the second count.
-    pub fn add(&mut self, first: u32, second: u32, now: Tick) {
+    pub(crate) fn add(&mut self, first: u32, second: u32, now: Tick) {
         self.advance(now);
         let bucket = &mut self.buckets[(self.newest % BUCKETS as u64) as usize];
         for (slot, count) in [first, second].into_iter().enumerate() {
@@ -35,13 +35,13 @@ impl Window {
     }
 
     /// Both counts over the window.
-    pub fn sums(&mut self, now: Tick) -> [u64; 2] {
+    pub(crate) fn sums(&mut self, now: Tick) -> [u64; 2] {
         self.advance(now);
         self.sums
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.buckets = [[0; 2]; BUCKETS];
         self.sums = [0; 2];
     }

@@ -11,6 +11,8 @@ pub mod place;
 pub mod plan;
 pub mod reference;
 pub mod report;
+// The control plane reads configurations, on a thread that serves nobody.
+#[allow(clippy::disallowed_methods)]
 pub mod source;
 pub mod spec;
 

@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 32;
 
 /// One value.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where it stands; for a table everything that belongs to it.
     pub place: Place,
     /// What it is.
@@ -23,7 +23,7 @@ pub struct Node {
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub enum NodeKind {
+pub(crate) enum NodeKind {
     /// A string, after substitution.
     Text(String),
     /// An integer.
@@ -42,7 +42,7 @@ pub enum NodeKind {
 
 /// A key of a table.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Its text.
     pub text: String,
     /// Where it stands.
@@ -51,17 +51,17 @@ pub struct Key {
 
 impl Node {
     /// A table without entries.
-    pub fn empty() -> Node {
+    pub(crate) fn empty() -> Node {
         Node { place: Place::default(), kind: NodeKind::Table(Vec::new()), filled: false }
     }
 
     /// The node of a key, where this is a table that has it.
-    pub fn child(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn child(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(name, _)| name.text == key).map(|(_, node)| node)
     }
 
     /// The entries of a table; none for anything else.
-    pub fn entries(&self) -> &[(Key, Node)] {
+    pub(crate) fn entries(&self) -> &[(Key, Node)] {
         match &self.kind {
             NodeKind::Table(entries) => entries,
             NodeKind::Text(_)
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// Its kind in words.
-    pub fn kind_name(&self) -> &'static str {
+    pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind {
             NodeKind::Text(_) => "a string",
             NodeKind::Integer(_) => "a number",
@@ -88,7 +88,7 @@ impl Node {
 }
 
 /// Parses one file. All syntax errors are collected; what could be understood is returned.
-pub fn parse(file: u16, text: &str, faults: &mut Faults) -> Node {
+pub(crate) fn parse(file: u16, text: &str, faults: &mut Faults) -> Node {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
@@ -157,7 +157,7 @@ impl Converter<'_> {
 
 /// Adds an included file's tree to `into`. Lists of tables are joined and tables merged key by key; a value that both
 /// set is reported.
-pub fn merge(into: &mut Node, from: Node, faults: &mut Faults) {
+pub(crate) fn merge(into: &mut Node, from: Node, faults: &mut Faults) {
     let (NodeKind::Table(ours), NodeKind::Table(theirs)) = (&mut into.kind, from.kind) else { return };
     for (key, node) in theirs {
         let Some((first, present)) = ours.iter_mut().find(|(name, _)| name.text == key.text) else {

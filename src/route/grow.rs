@@ -9,7 +9,7 @@ use crate::route::tree::{Edge, Forest, Leaf, NO_CHILD, NONE, Node};
 
 /// Trees that still grow.
 #[derive(Debug, Default)]
-pub struct Grove {
+pub(crate) struct Grove {
     nodes: Vec<Sprout>,
     roots: Vec<usize>,
 }
@@ -34,14 +34,14 @@ enum List {
 
 impl Grove {
     /// A new empty tree.
-    pub fn plant(&mut self) -> TreeId {
+    pub(crate) fn plant(&mut self) -> TreeId {
         self.roots.push(self.nodes.len());
         self.nodes.push(Sprout::default());
         TreeId(self.roots.len() as u32 - 1)
     }
 
     /// Adds the rule of that rank. Ranks must come in ascending order.
-    pub fn add(&mut self, tree: TreeId, path: &PathPattern, rank: u32) {
+    pub(crate) fn add(&mut self, tree: TreeId, path: &PathPattern, rank: u32) {
         let root = self.roots[tree.0 as usize];
         let (node, list) = match path {
             PathPattern::Exact(text) => (self.literal(root, text.as_bytes()), List::Exact),
@@ -110,7 +110,7 @@ impl Grove {
     }
 
     /// Lays all trees out.
-    pub fn harvest(self) -> Forest {
+    pub(crate) fn harvest(self) -> Forest {
         let mut forest = Forest::default();
         // The sprout that each laid-out node came from; children are appended when their parent is reached.
         let mut sprouts = Vec::with_capacity(self.nodes.len());

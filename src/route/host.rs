@@ -11,11 +11,11 @@ use crate::route::rule::HostPattern;
 
 /// A tree in the table's arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TreeId(pub u32);
+pub(crate) struct TreeId(pub u32);
 
 /// Hosts to trees.
 #[derive(Debug)]
-pub struct Hosts {
+pub(crate) struct Hosts {
     exact: HashMap<Box<[u8]>, TreeId, RandomState>,
     suffixes: HashMap<Box<[u8]>, TreeId, RandomState>,
     /// Lengths of suffixes that exist, so that other labels of a host are not even hashed.
@@ -39,7 +39,7 @@ impl Default for Hosts {
 
 impl Hosts {
     /// The tree of that pattern, made by `make` where it is new.
-    pub fn tree_for(&mut self, host: &HostPattern, make: impl FnOnce() -> TreeId) -> TreeId {
+    pub(crate) fn tree_for(&mut self, host: &HostPattern, make: impl FnOnce() -> TreeId) -> TreeId {
         match host {
             HostPattern::Exact(name) => *self.exact.entry(name.as_bytes().into()).or_insert_with(make),
             HostPattern::Suffix(suffix) => {
@@ -52,7 +52,7 @@ impl Hosts {
     }
 
     /// Calls `visit` with every tree that has rules for `host` (lower case, no port), most specific first.
-    pub fn each(&self, host: &[u8], mut visit: impl FnMut(TreeId)) {
+    pub(crate) fn each(&self, host: &[u8], mut visit: impl FnMut(TreeId)) {
         let host = host.strip_suffix(b".").unwrap_or(host);
         if !self.exact.is_empty()
             && let Some(tree) = self.exact.get(host)

@@ -9,7 +9,7 @@ use crate::route::rule::{HostPattern, Rule};
 
 /// Where a rule stands with one of its hosts. Rules of equal precedence are told apart by name (`order`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Precedence {
+pub(crate) struct Precedence {
     priority: Reverse<i32>,
     host: HostRank,
     path: PathRank,
@@ -77,7 +77,7 @@ enum SegmentRank {
 
 impl Precedence {
     /// The precedence of `rule` for requests to `host`, one of its hosts (or `Any` where it names none).
-    pub fn of(rule: &Rule, host: &HostPattern) -> Precedence {
+    pub(crate) fn of(rule: &Rule, host: &HostPattern) -> Precedence {
         Precedence {
             priority: Reverse(rule.priority),
             host: HostRank::of(host),
@@ -96,7 +96,7 @@ impl Precedence {
     }
 
     /// The first part in which two differ.
-    pub fn decision(&self, other: &Precedence) -> Decision {
+    pub(crate) fn decision(&self, other: &Precedence) -> Decision {
         let parts = [
             (self.priority == other.priority, Decision::Priority),
             (self.host == other.host, Decision::Host),
@@ -112,7 +112,7 @@ impl Precedence {
 }
 
 /// The total order of rules: precedence, then name, then (for rules of one name) what they say, then the route.
-pub fn order(one: (&Precedence, &Rule), two: (&Precedence, &Rule)) -> Ordering {
+pub(crate) fn order(one: (&Precedence, &Rule), two: (&Precedence, &Rule)) -> Ordering {
     let by_name = || one.1.name.cmp(&two.1.name);
     let by_text = || said(one.1).cmp(&said(two.1));
     one.0.cmp(two.0).then_with(by_name).then_with(by_text).then_with(|| one.1.route.cmp(&two.1.route))

@@ -14,7 +14,7 @@ use crate::wire::head::{Field, Method, Request, RequestHead};
 
 /// A request, made without a parser.
 #[derive(Clone, Debug)]
-pub struct Sample {
+pub(crate) struct Sample {
     bytes: Vec<u8>,
     head: RequestHead,
     host: String,
@@ -24,7 +24,7 @@ pub struct Sample {
 
 impl Sample {
     /// A request for `host` and `target`, whose path is taken as normalised.
-    pub fn new(method: &str, host: &str, target: &str) -> Sample {
+    pub(crate) fn new(method: &str, host: &str, target: &str) -> Sample {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let mut sample = Sample {
             bytes: Vec::new(),
@@ -40,7 +40,7 @@ impl Sample {
     }
 
     /// With another field.
-    pub fn header(mut self, name: &str, value: &str) -> Sample {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Sample {
         let known = Known::of(name.as_bytes());
         let (name, value) = (self.push(name), self.push(value));
         self.head.fields.push(Field { name, value, known });
@@ -48,27 +48,27 @@ impl Sample {
     }
 
     /// From that address.
-    pub fn from(mut self, source: &str) -> Sample {
+    pub(crate) fn from(mut self, source: &str) -> Sample {
         self.source = source.parse().unwrap();
         self
     }
 
     /// Another path, of any bytes.
-    pub fn set_path(&mut self, path: Vec<u8>) {
+    pub(crate) fn set_path(&mut self, path: Vec<u8>) {
         self.path = path;
     }
 
-    pub fn wanted(&self) -> Wanted<'_> {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
         let request = Request { bytes: &self.bytes, head: &self.head };
         Wanted { request, host: self.host.as_bytes(), path: &self.path, source: self.source }
     }
 
-    pub fn found(&self, table: &Table) -> Found {
+    pub(crate) fn found(&self, table: &Table) -> Found {
         table.find(&self.wanted(), &mut Params::default())
     }
 
     /// The number of the route, if one is found, and its parameters.
-    pub fn route(&self, table: &Table) -> Option<(u32, Vec<String>)> {
+    pub(crate) fn route(&self, table: &Table) -> Option<(u32, Vec<String>)> {
         let mut params = Params::default();
         match table.find(&self.wanted(), &mut params) {
             Found::Route(RouteId(route)) => {
@@ -87,7 +87,7 @@ impl Sample {
 }
 
 /// A pattern in the notation of reports: `= exact`, `~ regex`, `prefix`, or a template where there is a brace.
-pub fn pattern(text: &str) -> PathPattern {
+pub(crate) fn pattern(text: &str) -> PathPattern {
     if let Some(exact) = text.strip_prefix("= ") {
         PathPattern::exact(exact).unwrap()
     } else if let Some(regex) = text.strip_prefix("~ ") {
@@ -100,16 +100,16 @@ pub fn pattern(text: &str) -> PathPattern {
 }
 
 /// A rule for any host, named after its number.
-pub fn rule(number: u32, path: &str) -> Rule {
+pub(crate) fn rule(number: u32, path: &str) -> Rule {
     Rule::new(&format!("r{number:03}"), RouteId(number), pattern(path))
 }
 
 /// A table of rules for any host, numbered in order.
-pub fn table(paths: &[&str]) -> Table {
+pub(crate) fn table(paths: &[&str]) -> Table {
     Table::build(paths.iter().zip(0..).map(|(path, number)| rule(number, path)).collect()).table
 }
 
-pub fn shuffle<T>(list: &mut [T], rng: &mut Rng) {
+pub(crate) fn shuffle<T>(list: &mut [T], rng: &mut Rng) {
     for last in (1..list.len()).rev() {
         list.swap(last, rng.below(last as u64 + 1) as usize);
     }

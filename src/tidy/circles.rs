@@ -11,13 +11,13 @@ use super::paths::{self, Named, Names};
 use super::source::{Finding, Source};
 
 /// Folders that are not yet under this law. A folder in which no circle is left is a finding too: take it out.
-pub const NOT_YET: &[&str] = &["control"];
+pub(crate) const NOT_YET: &[&str] = &["control"];
 
 /// How many `use` declarations a name is followed through.
 const HOPS_MAX: usize = 16;
 
 /// One finding for each knot of files, with a shortest circle of it, and one for each folder of `not_yet` without any.
-pub fn check(sources: &[Source], not_yet: &[&str]) -> Vec<Finding> {
+pub(crate) fn check(sources: &[Source], not_yet: &[&str]) -> Vec<Finding> {
     let tree = Tree::new(sources);
     let needs = tree.needs();
     let mut findings = Vec::new();

@@ -6,7 +6,7 @@ use super::source::{Finding, Source};
 use super::token::Token;
 
 /// Each folder, and the folders (or single modules of them) that it may import outside of its tests.
-pub const LAW: [(&str, &[&str]); 13] = [
+pub(crate) const LAW: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("net", &["base", "wire"]),
@@ -29,7 +29,7 @@ pub const LAW: [(&str, &[&str]); 13] = [
 ];
 
 /// The second law: each room of `edge`, and the rooms that it may import.
-pub const ROOMS: [(&str, &[&str]); 10] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 10] = [
     ("flow", &[]),
     ("protocol", &["flow"]),
     ("adapt", &["flow"]),
@@ -45,7 +45,7 @@ pub const ROOMS: [(&str, &[&str]); 10] = [
 
 /// One use of another folder.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Import {
+pub(crate) struct Import {
     /// The folder that is imported.
     pub folder: String,
     /// The module inside it that was named, if any.
@@ -55,7 +55,7 @@ pub struct Import {
 }
 
 /// Every `crate::folder` in the code, and every `super::…` chain that climbs to the crate's root.
-pub fn imports(source: &Source) -> Vec<Import> {
+pub(crate) fn imports(source: &Source) -> Vec<Import> {
     let mut found = Vec::new();
     climbs(source, |level, path| {
         if level == 0 {
@@ -159,7 +159,7 @@ fn head(code: &[Token]) -> Option<Import> {
 }
 
 /// What breaks the law in one file.
-pub fn check(source: &Source, findings: &mut Vec<Finding>) {
+pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     let Some(folder) = source.folder() else { return };
     if matches!(folder, "lib" | "main" | "tidy") {
         return;
@@ -185,7 +185,7 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
 }
 
 /// What breaks the second law in one file.
-pub fn check_rooms(source: &Source, findings: &mut Vec<Finding>) {
+pub(crate) fn check_rooms(source: &Source, findings: &mut Vec<Finding>) {
     let Some(inside) = source.path.strip_prefix("src/edge/") else { return };
     let first = inside.split('/').next().unwrap_or(inside);
     let room = first.strip_suffix(".rs").unwrap_or(first);
@@ -207,7 +207,7 @@ pub fn check_rooms(source: &Source, findings: &mut Vec<Finding>) {
 }
 
 /// A cycle between folders, if the files make one: the folders on it, in order.
-pub fn cycle(sources: &[Source]) -> Option<Vec<String>> {
+pub(crate) fn cycle(sources: &[Source]) -> Option<Vec<String>> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources {
         let Some(folder) = source.folder() else { continue };

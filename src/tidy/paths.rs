@@ -8,7 +8,7 @@ use super::token::Token;
 
 /// A path as it is written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub(crate) struct Named {
     /// The module that it is written in: the file's own, or one with braces inside the file.
     pub module: Vec<String>,
     /// Its words.
@@ -19,7 +19,7 @@ pub struct Named {
 
 /// One name that a `use` declaration brings into a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
+pub(crate) struct Import {
     /// What the file calls it; `_` where it has no name.
     pub name: String,
     /// What it stands for.
@@ -30,7 +30,7 @@ pub struct Import {
 
 /// What one file names.
 #[derive(Debug, Default)]
-pub struct Names {
+pub(crate) struct Names {
     /// By `use` declarations.
     pub imports: Vec<Import>,
     /// By paths of at least two words in the rest of its code.
@@ -40,7 +40,7 @@ pub struct Names {
 }
 
 /// The path of the module that a file of `src` is: none for other files and for the program's own `main.rs`.
-pub fn module(path: &str) -> Option<Vec<String>> {
+pub(crate) fn module(path: &str) -> Option<Vec<String>> {
     let inside = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     let mut words: Vec<String> = inside.split('/').map(str::to_owned).collect();
     match words.last().map(String::as_str) {
@@ -55,7 +55,7 @@ pub fn module(path: &str) -> Option<Vec<String>> {
 }
 
 /// What the file of module `module` names outside of its tests.
-pub fn names(source: &Source, module: &[String]) -> Names {
+pub(crate) fn names(source: &Source, module: &[String]) -> Names {
     // The rules themselves count as tests elsewhere; here only their own tests do.
     let ruled = source.path.starts_with("src/tidy") && !source.path.ends_with("/tests.rs");
     let code = without_tests(if ruled { &source.code } else { source.product() });

@@ -4,20 +4,20 @@ use super::source::{Finding, Source};
 use super::token::Token;
 
 /// Lines of a file before its tests.
-pub const FILE_LINES_MAX: usize = 500;
+pub(crate) const FILE_LINES_MAX: usize = 500;
 /// Lines of a file of tests.
-pub const TEST_LINES_MAX: usize = 800;
+pub(crate) const TEST_LINES_MAX: usize = 800;
 /// Lines of a function, signature and braces included.
-pub const FUNCTION_LINES_MAX: usize = 70;
+pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 /// Characters of a line.
-pub const WIDTH_MAX: usize = 120;
+pub(crate) const WIDTH_MAX: usize = 120;
 /// Arguments of a function, besides `self`.
-pub const ARGUMENTS_MAX: usize = 6;
+pub(crate) const ARGUMENTS_MAX: usize = 6;
 /// `if`, `for`, `while`, `loop` and `match` inside one another.
-pub const NESTING_MAX: usize = 4;
+pub(crate) const NESTING_MAX: usize = 4;
 
 /// What breaks a rule of shape in one file.
-pub fn check(source: &Source, findings: &mut Vec<Finding>) {
+pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     check_file(source, findings);
     for function in functions(source) {
         check_function(source, &function, findings);
@@ -78,7 +78,7 @@ fn check_function(source: &Source, function: &Function, findings: &mut Vec<Findi
 
 /// A function with a body.
 #[derive(Debug)]
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
     pub name: String,
     /// Where `fn` stands.
@@ -94,7 +94,7 @@ pub struct Function {
 }
 
 /// All functions with a body, also those inside others.
-pub fn functions(source: &Source) -> Vec<Function> {
+pub(crate) fn functions(source: &Source) -> Vec<Function> {
     let code = &source.code;
     let named = |at: &usize| code[*at].is_word("fn") && code.get(at + 1).is_some_and(|next| next.word().is_some());
     (0..code.len()).filter(named).filter_map(|at| function(code, at)).collect()

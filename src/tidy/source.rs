@@ -5,7 +5,7 @@ use std::fmt;
 use super::token::{Kind, Token, tokens};
 
 /// A Rust file.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the repository, with `/`.
     pub path: String,
     /// Its text.
@@ -20,7 +20,7 @@ pub struct Source {
 
 /// Something that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The file.
     pub path: String,
     /// The line, from one.
@@ -39,7 +39,7 @@ impl fmt::Display for Finding {
 
 impl Source {
     /// Reads a file's text.
-    pub fn new(path: &str, text: &str) -> Source {
+    pub(crate) fn new(path: &str, text: &str) -> Source {
         let (comments, code): (Vec<_>, Vec<_>) =
             tokens(text).into_iter().partition(|token| matches!(token.kind, Kind::Comment(_)));
         let whole = is_test_file(path);
@@ -48,35 +48,35 @@ impl Source {
     }
 
     /// The top-level folder under `src`, or the top-level file's stem; none for files elsewhere.
-    pub fn folder(&self) -> Option<&str> {
+    pub(crate) fn folder(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let first = inside.split('/').next()?;
         Some(first.strip_suffix(".rs").unwrap_or(first))
     }
 
     /// Is this line part of the tests?
-    pub fn is_test(&self, line: usize) -> bool {
+    pub(crate) fn is_test(&self, line: usize) -> bool {
         line >= self.tests_from
     }
 
     /// Tokens outside of tests.
-    pub fn product(&self) -> &[Token] {
+    pub(crate) fn product(&self) -> &[Token] {
         let end = self.code.iter().position(|token| self.is_test(token.line)).unwrap_or(self.code.len());
         &self.code[..end]
     }
 
     /// Does the file's header start with `Hot.`?
-    pub fn is_hot(&self) -> bool {
+    pub(crate) fn is_hot(&self) -> bool {
         self.text.starts_with("//! Hot.")
     }
 
     /// A finding about this file.
-    pub fn finding(&self, line: usize, rule: &'static str, what: impl Into<String>) -> Finding {
+    pub(crate) fn finding(&self, line: usize, rule: &'static str, what: impl Into<String>) -> Finding {
         Finding { path: self.path.clone(), line, rule, what: what.into() }
     }
 
     /// Is the finding excused by a comment `tidy(rule): reason` on its line or on the comment lines right above?
-    pub fn excuses(&self, finding: &Finding) -> bool {
+    pub(crate) fn excuses(&self, finding: &Finding) -> bool {
         let mark = format!("tidy({}): ", finding.rule);
         let mut line = finding.line;
         loop {

@@ -5,7 +5,7 @@
 
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// What it is.
     pub kind: Kind,
     /// The line where it starts, from one.
@@ -14,7 +14,7 @@ pub struct Token {
 
 /// What a token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// An identifier or keyword, without `r#`.
     Word(String),
     /// One character of punctuation.
@@ -27,17 +27,17 @@ pub enum Kind {
 
 impl Token {
     /// Is it this word?
-    pub fn is_word(&self, text: &str) -> bool {
+    pub(crate) fn is_word(&self, text: &str) -> bool {
         matches!(&self.kind, Kind::Word(word) if word == text)
     }
 
     /// Is it this mark?
-    pub fn is_mark(&self, mark: char) -> bool {
+    pub(crate) fn is_mark(&self, mark: char) -> bool {
         self.kind == Kind::Mark(mark)
     }
 
     /// The word, if it is one.
-    pub fn word(&self) -> Option<&str> {
+    pub(crate) fn word(&self) -> Option<&str> {
         match &self.kind {
             Kind::Word(word) => Some(word),
             Kind::Mark(_) | Kind::Literal | Kind::Comment(_) => None,
@@ -46,7 +46,7 @@ impl Token {
 }
 
 /// The tokens of `text`.
-pub fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let mut scanner = Scanner { chars: text.chars().collect(), at: 0, line: 1 };
     let mut found = Vec::new();
     while let Some(token) = scanner.next() {

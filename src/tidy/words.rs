@@ -55,7 +55,7 @@ const COLD: [(&str, &str); 9] = [
 ];
 
 /// What breaks a rule of words in one file.
-pub fn check(source: &Source, findings: &mut Vec<Finding>) {
+pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     for (phrase, instead) in NOWHERE {
         for line in places(&source.code, phrase) {
             findings.push(source.finding(line, "nowhere", format!("`{phrase}` may stand nowhere: {instead}")));
@@ -154,7 +154,7 @@ const TEXTS: [(&str, &str); 9] = [
 ];
 
 /// What breaks a rule in any committed text.
-pub fn check_text(path: &str, text: &str, findings: &mut Vec<Finding>) {
+pub(crate) fn check_text(path: &str, text: &str, findings: &mut Vec<Finding>) {
     for (number, line) in text.lines().enumerate() {
         for (pattern, what) in TEXTS {
             let found = line.match_indices(pattern).any(|(at, _)| !pattern.starts_with('/') || starts_a_path(line, at));

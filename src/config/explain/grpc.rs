@@ -11,7 +11,7 @@ use crate::wire::head::Request;
 const RULES_SHOWN: usize = 10;
 
 /// What a request in JSON calls.
-pub enum Called {
+pub(crate) enum Called {
     /// It is none.
     None,
     /// The method with this path.
@@ -21,7 +21,12 @@ pub enum Called {
 }
 
 /// Says what a request calls whose target is `target` by now.
-pub fn explain(out: &mut String, plan: &Plan, grpc: &GrpcPlan, (request, target): (Request<'_>, &[u8])) -> Called {
+pub(crate) fn explain(
+    out: &mut String,
+    plan: &Plan,
+    grpc: &GrpcPlan,
+    (request, target): (Request<'_>, &[u8]),
+) -> Called {
     let framed = request.value(Known::ContentType).and_then(Media::of).is_some();
     let transcoder = grpc.json.filter(|_| !framed).map(|id| &plan.transcoders[id.0 as usize]);
     let Some(transcoder) = transcoder else { return Called::None };

@@ -9,7 +9,7 @@ use crate::net::sim::stream::SimStream;
 use crate::net::sim::world::HostId;
 
 /// A listening socket as those who connect see it.
-pub struct Door {
+pub(crate) struct Door {
     /// Where it listens.
     pub address: Address,
     /// Who listens.

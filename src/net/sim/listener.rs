@@ -34,7 +34,7 @@ pub struct SimSocket {
 }
 
 /// Starts to listen.
-pub fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
+pub(crate) fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
     let world = &sim.world;
     let door = Rc::new(Door {
         address: socket.address,
@@ -105,7 +105,7 @@ impl Drop for SimListener {
 
 impl World {
     /// The faults of connections to `address`.
-    pub fn faults_of(&self, address: &Address) -> Faults {
+    pub(crate) fn faults_of(&self, address: &Address) -> Faults {
         self.faults.borrow().get(address).unwrap_or(&self.settings.faults).clone()
     }
 }
@@ -125,7 +125,7 @@ impl Sim {
 }
 
 /// Connects to whoever listens at `to`.
-pub async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<SimStream> {
+pub(crate) async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<SimStream> {
     let world = &sim.world;
     let until = world.late(until);
     let faults = world.faults_of(to);

@@ -10,7 +10,7 @@ use crate::net::sim::faults::Course;
 
 /// One direction.
 #[derive(Debug)]
-pub struct Pipe {
+pub(crate) struct Pipe {
     course: Course,
     rng: Rng,
     /// Everything put and not yet taken.
@@ -38,7 +38,7 @@ pub struct Pipe {
 
 /// What became of bytes offered to a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
+pub(crate) enum Put {
     /// So many were accepted, at least one.
     Took(usize),
     /// So many were accepted, but nobody will read them: the connection breaks, as the peer has closed.
@@ -53,7 +53,7 @@ pub enum Put {
 
 /// What a reader gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
+pub(crate) enum Take {
     /// So many bytes, at least one.
     Took(usize),
     /// The writer's end; there is no more.
@@ -66,7 +66,7 @@ pub enum Take {
 
 impl Pipe {
     /// An empty pipe of this course; `rng` decides its splits and stalls.
-    pub fn new(course: Course, rng: Rng) -> Pipe {
+    pub(crate) fn new(course: Course, rng: Rng) -> Pipe {
         Pipe {
             course,
             rng,
@@ -86,7 +86,7 @@ impl Pipe {
     }
 
     /// Offers `bytes`, at least one.
-    pub fn put(&mut self, now: Tick, bytes: &[u8]) -> Put {
+    pub(crate) fn put(&mut self, now: Tick, bytes: &[u8]) -> Put {
         if self.end.is_some() || self.writer_broken.is_some_and(|at| at <= now) {
             return Put::Broken;
         }
@@ -128,7 +128,7 @@ impl Pipe {
     }
 
     /// Reads into `into`, which is not empty.
-    pub fn take(&mut self, now: Tick, into: &mut [u8]) -> Take {
+    pub(crate) fn take(&mut self, now: Tick, into: &mut [u8]) -> Take {
         let broken = self.reader_broken.is_some_and(|at| at <= now);
         let arrived = self.arrived(now);
         if arrived == 0 || (broken && !self.course.keeps_unread) {
@@ -149,7 +149,7 @@ impl Pipe {
     }
 
     /// What a reader would get now, without taking it; `Took` says how many bytes wait.
-    pub fn look(&mut self, now: Tick) -> Take {
+    pub(crate) fn look(&mut self, now: Tick) -> Take {
         let broken = self.reader_broken.is_some_and(|at| at <= now);
         match self.arrived(now) {
             0 => self.without_bytes(now),
@@ -171,7 +171,7 @@ impl Pipe {
     }
 
     /// Bytes that have arrived and were not taken.
-    pub fn arrived(&mut self, now: Tick) -> usize {
+    pub(crate) fn arrived(&mut self, now: Tick) -> usize {
         while let Some((_, upto)) = self.arrivals.pop_front_if(|(at, _)| *at <= now) {
             self.arrived = upto;
         }
@@ -179,22 +179,22 @@ impl Pipe {
     }
 
     /// Bytes inside, arrived or not.
-    pub fn inside(&self) -> usize {
+    pub(crate) fn inside(&self) -> usize {
         self.bytes.len()
     }
 
     /// When the last byte that is inside arrives (now, where none is on its way).
-    pub fn drained_at(&self, now: Tick) -> Tick {
+    pub(crate) fn drained_at(&self, now: Tick) -> Tick {
         self.last_arrival.max(now)
     }
 
     /// One-way latency in nanoseconds.
-    pub fn latency(&self) -> u64 {
+    pub(crate) fn latency(&self) -> u64 {
         self.course.latency
     }
 
     /// The writer ends its side.
-    pub fn finish(&mut self, now: Tick) {
+    pub(crate) fn finish(&mut self, now: Tick) {
         if self.end.is_none() {
             let at = Tick::from_nanos(now.nanos() + self.course.latency).max(self.last_arrival);
             self.end = Some(at);
@@ -202,7 +202,7 @@ impl Pipe {
     }
 
     /// The reader learns at `at` that the connection is broken; what had not arrived by then never will.
-    pub fn break_reader(&mut self, at: Tick) {
+    pub(crate) fn break_reader(&mut self, at: Tick) {
         let at = self.reader_broken.map_or(at, |earlier| earlier.min(at));
         self.reader_broken = Some(at);
         while self.arrivals.back().is_some_and(|(arrives, _)| *arrives > at) {
@@ -214,12 +214,12 @@ impl Pipe {
     }
 
     /// The writer learns at `at` that the connection is broken.
-    pub fn break_writer(&mut self, at: Tick) {
+    pub(crate) fn break_writer(&mut self, at: Tick) {
         self.writer_broken = Some(self.writer_broken.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// The reader closed.
-    pub fn lose_reader(&mut self) {
+    pub(crate) fn lose_reader(&mut self) {
         self.reader_gone = true;
         self.bytes.clear();
         self.arrivals.clear();

@@ -66,7 +66,7 @@ pub struct SimStream {
 
 /// Which of the three kinds of reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub(crate) enum Want {
     /// `read`
     Bytes,
     /// `read_idle`
@@ -77,7 +77,7 @@ pub enum Want {
 
 impl Want {
     /// Does `interrupt` end it?
-    pub fn interruptible(self) -> bool {
+    pub(crate) fn interruptible(self) -> bool {
         match self {
             Want::Bytes => false,
             Want::IdleBytes | Want::Ready => true,
@@ -86,7 +86,7 @@ impl Want {
 }
 
 /// Who is connected, for a new pair of ends.
-pub struct Parties {
+pub(crate) struct Parties {
     /// Who connects.
     pub opener: (HostId, Address),
     /// Who accepts.
@@ -94,7 +94,7 @@ pub struct Parties {
 }
 
 /// A new connection: the end that was opened and the end to be accepted.
-pub fn connection(world: &Rc<World>, parties: Parties, faults: &Faults) -> (SimStream, SimStream) {
+pub(crate) fn connection(world: &Rc<World>, parties: Parties, faults: &Faults) -> (SimStream, SimStream) {
     let connection = world.fresh_id();
     let mut rng = Rng::new(world.settings.seed ^ connection.wrapping_mul(0xD6E8_FEB8_6659_FD93));
     let mut wire = || Wire::new(Course::draw(faults, &mut rng), Rng::new(rng.next_u64()));

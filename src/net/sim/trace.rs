@@ -17,7 +17,7 @@ pub enum Depth {
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// A task, by number.
     Task(u64),
     /// One end of a connection: its number, and whether it is the end that was accepted.
@@ -49,7 +49,7 @@ struct Entry {
 
 /// The events of a run.
 #[derive(Debug)]
-pub struct Trace {
+pub(crate) struct Trace {
     depth: Depth,
     entries: VecDeque<Entry>,
     dropped: u64,
@@ -58,17 +58,17 @@ pub struct Trace {
 
 impl Trace {
     /// A trace with nothing in it.
-    pub fn new(depth: Depth) -> Trace {
+    pub(crate) fn new(depth: Depth) -> Trace {
         Trace { depth, entries: VecDeque::new(), dropped: 0, digest: 0xCBF2_9CE4_8422_2325 }
     }
 
     /// Adds an event; `count` is bytes or whatever the verb counts.
-    pub fn event(&mut self, at: Tick, host: &Rc<str>, subject: Subject, verb: &'static str, count: u64) {
+    pub(crate) fn event(&mut self, at: Tick, host: &Rc<str>, subject: Subject, verb: &'static str, count: u64) {
         self.push(Entry { at, host: host.clone(), subject, verb, count, note: None });
     }
 
     /// Adds a remark.
-    pub fn note(&mut self, at: Tick, host: &Rc<str>, note: String) {
+    pub(crate) fn note(&mut self, at: Tick, host: &Rc<str>, note: String) {
         let (subject, note) = (Subject::World, Some(note.into_boxed_str()));
         self.push(Entry { at, host: host.clone(), subject, verb: "note", count: 0, note });
     }
@@ -103,12 +103,12 @@ impl Trace {
     }
 
     /// A number that two runs share only if the same happened at the same time in both.
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
     /// The events as lines of text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if self.dropped > 0 {
             let _ = writeln!(text, "({} earlier events)", self.dropped);

@@ -24,10 +24,10 @@ use crate::net::sim::trace::{Subject, Trace};
 
 /// Names one host of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostId(pub usize);
+pub(crate) struct HostId(pub usize);
 
 /// Everything that the handles of one simulation share.
-pub struct World {
+pub(crate) struct World {
     /// As the run was asked for.
     pub settings: Settings,
     /// Virtual time.
@@ -58,7 +58,7 @@ pub struct World {
 }
 
 /// One machine of a simulation.
-pub struct Host {
+pub(crate) struct Host {
     /// As traces show it.
     pub name: Rc<str>,
     /// Where its listeners and connections are.
@@ -89,7 +89,7 @@ impl Wake for TaskWaker {
 }
 
 /// A bell that some task of this simulation hears.
-pub struct HeardBell {
+pub(crate) struct HeardBell {
     /// The bell.
     pub bell: Bell,
     /// The world took a ring that the task has not heard yet.
@@ -100,7 +100,7 @@ pub struct HeardBell {
 
 /// What one turn of the executor did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// A task ran, or time moved.
     Ran,
     /// No task is ready and no timer is set: nothing will ever happen again.
@@ -109,7 +109,7 @@ pub enum Turn {
 
 impl World {
     /// A world at time zero with no hosts.
-    pub fn new(settings: Settings) -> World {
+    pub(crate) fn new(settings: Settings) -> World {
         let (wake, woken) = channel();
         World {
             now: Cell::new(Tick::from_nanos(1)),
@@ -133,31 +133,31 @@ impl World {
     }
 
     /// A number that nothing else in this world has.
-    pub fn fresh_id(&self) -> u64 {
+    pub(crate) fn fresh_id(&self) -> u64 {
         self.last_id.set(self.last_id.get() + 1);
         self.last_id.get()
     }
 
     /// Adds an event to the trace.
-    pub fn event(&self, host: HostId, subject: Subject, verb: &'static str, count: u64) {
+    pub(crate) fn event(&self, host: HostId, subject: Subject, verb: &'static str, count: u64) {
         let hosts = self.hosts.borrow();
         self.trace.borrow_mut().event(self.now.get(), &hosts[host.0].name, subject, verb, count);
     }
 
     /// Adds a remark to the trace.
-    pub fn note(&self, host: HostId, note: String) {
+    pub(crate) fn note(&self, host: HostId, note: String) {
         let hosts = self.hosts.borrow();
         self.trace.borrow_mut().note(self.now.get(), &hosts[host.0].name, note);
     }
 
     /// Something happened that must not: the run ends.
-    pub fn fail(&self, host: HostId, reason: String) {
+    pub(crate) fn fail(&self, host: HostId, reason: String) {
         self.note(host, format!("FAILURE: {reason}"));
         self.failures.borrow_mut().push(reason);
     }
 
     /// Counts an operation that a task tries. One that tries on and on within a poll would hold its shard for ever.
-    pub fn operation(&self, host: HostId) {
+    pub(crate) fn operation(&self, host: HostId) {
         self.operations.set(self.operations.get() + 1);
         if self.operations.get() > OPERATIONS_MAX {
             self.operations.set(0);
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// The deadline as it will be kept: a little late, as the seam allows.
-    pub fn late(&self, until: Tick) -> Tick {
+    pub(crate) fn late(&self, until: Tick) -> Tick {
         let most = self.settings.late_ms_max * 1_000_000;
         if until == Tick::NEVER || most == 0 {
             return until;
@@ -176,7 +176,7 @@ impl World {
     }
 
     /// Starts a task on `host`.
-    pub fn spawn(&self, host: HostId, future: Pin<Box<dyn Future<Output = ()>>>) -> u64 {
+    pub(crate) fn spawn(&self, host: HostId, future: Pin<Box<dyn Future<Output = ()>>>) -> u64 {
         let task = self.fresh_id();
         let waker = Waker::from(Arc::new(TaskWaker { task, wake: self.wake.clone() }));
         self.event(host, Subject::Task(task), "spawned", 0);
@@ -186,13 +186,13 @@ impl World {
     }
 
     /// Tasks of `host` that have not ended.
-    pub fn tasks_of(&self, host: HostId) -> Vec<u64> {
+    pub(crate) fn tasks_of(&self, host: HostId) -> Vec<u64> {
         let tasks = self.tasks.borrow();
         tasks.iter().filter(|(_, task)| task.host == host).map(|(id, _)| *id).collect()
     }
 
     /// Ends tasks without running them further, as a killed process would.
-    pub fn drop_tasks(&self, ids: &[u64]) {
+    pub(crate) fn drop_tasks(&self, ids: &[u64]) {
         for id in ids {
             let task = self.tasks.borrow_mut().remove(id);
             if let Some(task) = task {
@@ -204,7 +204,7 @@ impl World {
     }
 
     /// Ends all tasks.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         loop {
             let ids: Vec<u64> = self.tasks.borrow().keys().copied().collect();
             if ids.is_empty() {
@@ -215,7 +215,7 @@ impl World {
     }
 
     /// Runs one ready task, or moves time.
-    pub fn turn(&self) -> Turn {
+    pub(crate) fn turn(&self) -> Turn {
         self.collect_woken();
         if self.ready.borrow().is_empty() {
             self.hear_bells();
@@ -318,7 +318,7 @@ impl World {
     }
 
     /// Starts to hear a bell.
-    pub fn hear(&self, bell: &Bell) -> Rc<HeardBell> {
+    pub(crate) fn hear(&self, bell: &Bell) -> Rc<HeardBell> {
         let heard = Rc::new(HeardBell { bell: bell.clone(), rung: Cell::new(false), waker: RefCell::default() });
         self.ears.borrow_mut().push(Rc::downgrade(&heard));
         heard
@@ -341,19 +341,19 @@ impl World {
 const OPERATIONS_MAX: u64 = 1_000_000;
 
 /// At most one timer of a future; forgotten when the future is dropped.
-pub struct Timer {
+pub(crate) struct Timer {
     world: Rc<World>,
     key: Option<(Tick, u64)>,
 }
 
 impl Timer {
     /// A timer that is not set.
-    pub fn new(world: Rc<World>) -> Timer {
+    pub(crate) fn new(world: Rc<World>) -> Timer {
         Timer { world, key: None }
     }
 
     /// Wakes the task at `at` instead of when it was set for before; `NEVER` sets nothing.
-    pub fn set(&mut self, at: Tick, context: &Context<'_>) {
+    pub(crate) fn set(&mut self, at: Tick, context: &Context<'_>) {
         self.forget();
         if at == Tick::NEVER {
             return;

@@ -20,12 +20,12 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Reads on from `at`.
-    pub fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
         Lines { bytes, at, controls: Search::new(bytes) }
     }
 
     /// A method and the space behind it, not longer than `max`.
-    pub fn method(&mut self, max: usize) -> Option<Span> {
+    pub(crate) fn method(&mut self, max: usize) -> Option<Span> {
         let start = self.at;
         let mut end = start;
         while TOKEN[usize::from(*self.bytes.get(end)?)] {
@@ -37,7 +37,7 @@ impl<'a> Lines<'a> {
     }
 
     /// A request target of visible ASCII without a fragment, and the space behind it.
-    pub fn target(&mut self) -> Option<Span> {
+    pub(crate) fn target(&mut self) -> Option<Span> {
         let start = self.at;
         let mut end = start;
         while TARGET[usize::from(*self.bytes.get(end)?)] {
@@ -49,26 +49,26 @@ impl<'a> Lines<'a> {
     }
 
     /// Exactly these bytes.
-    pub fn take<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+    pub(crate) fn take<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
         let found: &[u8; N] = self.bytes.get(self.at..)?.first_chunk()?;
         self.at += N;
         (found == expected).then_some(())
     }
 
     /// The next byte, which stays.
-    pub fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     /// A decimal digit.
-    pub fn digit(&mut self) -> Option<u8> {
+    pub(crate) fn digit(&mut self) -> Option<u8> {
         let digit = self.peek()?.wrapping_sub(b'0');
         self.at += 1;
         (digit < 10).then_some(digit)
     }
 
     /// What a field value may hold, up to CRLF; the CRLF is taken too.
-    pub fn text(&mut self) -> Option<Span> {
+    pub(crate) fn text(&mut self) -> Option<Span> {
         let start = self.at;
         let mut end = self.controls.next(start)?;
         while self.bytes[end] == b'\t' {
@@ -80,7 +80,7 @@ impl<'a> Lines<'a> {
     }
 
     /// All field lines and the empty line, at most `max` lines.
-    pub fn fields(&mut self, max: usize, fields: &mut Fields) -> Option<Seen> {
+    pub(crate) fn fields(&mut self, max: usize, fields: &mut Fields) -> Option<Seen> {
         let mut seen = Seen::default();
         let mut colons = Search::<Colons>::new(self.bytes);
         fields.list.clear();

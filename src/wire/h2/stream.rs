@@ -74,14 +74,14 @@ const _: () = assert!(size_of::<Stream>() <= 64, "one cache line");
 
 impl Stream {
     /// WINDOW_UPDATE, or a change of the initial window by `by`.
-    pub fn shift_window(&mut self, by: i64, now: Tick) -> Result<(), WindowOverflow> {
+    pub(crate) fn shift_window(&mut self, by: i64, now: Tick) -> Result<(), WindowOverflow> {
         self.send_window.shift(by)?;
         self.stalled = if self.send_window.room() > 0 { Tick::NEVER } else { self.stalled.min(now) };
         Ok(())
     }
 
     /// At least one direction is not over.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.sending != Half::Ended || self.receiving != Half::Ended
     }
 }
@@ -121,17 +121,17 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Streams that are open.
-    pub const fn open(&self) -> usize {
+    pub(crate) const fn open(&self) -> usize {
         self.open
     }
 
     /// Slots that are taken: open streams, and closed ones whose holders are not done.
-    pub const fn taken(&self) -> usize {
+    pub(crate) const fn taken(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// Adds an open stream.
-    pub fn insert(&mut self, stream: Stream) -> Key {
+    pub(crate) fn insert(&mut self, stream: Stream) -> Key {
         if self.table.len() < 2 * (self.open + 1) {
             self.grow();
         }
@@ -155,7 +155,7 @@ impl Streams {
     }
 
     /// The open stream of an id.
-    pub fn find(&self, id: u32) -> Option<Key> {
+    pub(crate) fn find(&self, id: u32) -> Option<Key> {
         if self.table.is_empty() {
             return None;
         }
@@ -170,28 +170,28 @@ impl Streams {
     }
 
     /// The stream of a key, unless its slot was freed. It may be closed.
-    pub fn get(&self, key: Key) -> Option<&Stream> {
+    pub(crate) fn get(&self, key: Key) -> Option<&Stream> {
         self.slots.get(key.slot()).filter(|stream| stream.id == key.id && key.id != 0)
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
         self.slots.get_mut(key.slot()).filter(|stream| stream.id == key.id && key.id != 0)
     }
 
     /// Every taken slot from `from` on.
-    pub fn iter_from(&self, from: usize) -> impl Iterator<Item = (Key, &Stream)> {
+    pub(crate) fn iter_from(&self, from: usize) -> impl Iterator<Item = (Key, &Stream)> {
         let slots = self.slots.iter().enumerate().skip(from);
         slots.filter(|(_, stream)| stream.id != 0).map(|(slot, stream)| (Key::new(stream.id, slot), stream))
     }
 
     /// Every stream in a taken slot, to be changed.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.slots.iter_mut().filter(|stream| stream.id != 0)
     }
 
     /// Closes an open stream; its slot stays taken.
-    pub fn close(&mut self, key: Key, how: Closed) {
+    pub(crate) fn close(&mut self, key: Key, how: Closed) {
         let Some(stream) = self.get_mut(key) else { return };
         stream.sending = Half::Ended;
         stream.receiving = Half::Ended;
@@ -203,14 +203,14 @@ impl Streams {
     }
 
     /// Frees the slot of a closed stream.
-    pub fn free(&mut self, key: Key) {
+    pub(crate) fn free(&mut self, key: Key) {
         let Some(stream) = self.get_mut(key) else { return };
         stream.id = 0;
         self.free.push(key.slot);
     }
 
     /// Remembers how a stream ended, or that it was refused.
-    pub fn remember(&mut self, id: u32, how: Closed) {
+    pub(crate) fn remember(&mut self, id: u32, how: Closed) {
         let entry = id >> 1 | (how as u32) << 30;
         if self.past.len() < REMEMBERED {
             self.past.push(entry);
@@ -222,7 +222,7 @@ impl Streams {
     }
 
     /// How the stream of an odd id ended, which is not open but not above all that were.
-    pub fn closed(&self, id: u32) -> Closed {
+    pub(crate) fn closed(&self, id: u32) -> Closed {
         let entry = self.past.iter().find(|entry| *entry & 0x3fff_ffff == id >> 1);
         match entry.map(|entry| entry >> 30) {
             Some(0) => Closed::Ended,
@@ -234,7 +234,7 @@ impl Streams {
     }
 
     /// Gives memory back where no slot is taken.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.taken() == 0 {
             self.slots = Vec::new();
             self.free = Vec::new();
@@ -243,7 +243,7 @@ impl Streams {
     }
 
     /// Bytes of memory.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.slots.capacity() * size_of::<Stream>()
             + (self.free.capacity() + self.past.capacity()) * size_of::<u32>()
             + self.table.capacity() * size_of::<Key>()

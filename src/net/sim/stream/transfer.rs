@@ -93,7 +93,7 @@ impl Stream for SimStream {
 }
 
 /// A `read`, `read_idle` or `readable` on its way.
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     stream: &'a SimStream,
     want: Want,
     /// None where only readiness is wanted.
@@ -105,7 +105,7 @@ pub struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// A read that has not started.
-    pub fn new(stream: &'a SimStream, want: Want, buf: Option<Buf>, until: Tick) -> Reading<'a> {
+    pub(crate) fn new(stream: &'a SimStream, want: Want, buf: Option<Buf>, until: Tick) -> Reading<'a> {
         Reading { stream, want, buf, until, timer: Timer::new(stream.world.clone()), started: false }
     }
 
@@ -163,7 +163,7 @@ impl Drop for Reading<'_> {
 }
 
 /// A `write` on its way.
-pub struct Writing<'a> {
+pub(crate) struct Writing<'a> {
     stream: &'a SimStream,
     buf: Buf,
     until: Tick,
@@ -173,7 +173,7 @@ pub struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     /// A write that has not started.
-    pub fn new(stream: &'a SimStream, buf: Buf, until: Tick) -> Writing<'a> {
+    pub(crate) fn new(stream: &'a SimStream, buf: Buf, until: Tick) -> Writing<'a> {
         Writing { stream, buf, until, timer: Timer::new(stream.world.clone()), started: false }
     }
 

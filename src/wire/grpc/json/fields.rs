@@ -6,7 +6,7 @@ use serde::de::IntoDeserializer;
 use crate::base::limits::TRANSCODE_DEPTH_MAX;
 
 /// Finds the fields that names lead to, outermost first. A name is the proto name or the JSON name.
-pub fn resolve<'a>(
+pub(crate) fn resolve<'a>(
     kind: &MessageDescriptor,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<FieldDescriptor>, String> {
@@ -31,7 +31,7 @@ pub fn resolve<'a>(
 }
 
 /// Can one text be a value of this field (or an element, where it is repeated)?
-pub fn takes_text(field: &FieldDescriptor) -> bool {
+pub(crate) fn takes_text(field: &FieldDescriptor) -> bool {
     match field.kind() {
         Kind::Message(kind) => !field.is_map() && is_text_kind(kind.full_name()),
         _ => true,
@@ -39,7 +39,7 @@ pub fn takes_text(field: &FieldDescriptor) -> bool {
 }
 
 /// Sets the last of `fields` to what `text` says; appends it where the field is repeated.
-pub fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], text: &str) -> Result<(), String> {
+pub(crate) fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], text: &str) -> Result<(), String> {
     let Some((last, outer)) = fields.split_last() else { return Ok(()) };
     let mut message = message;
     for field in outer {

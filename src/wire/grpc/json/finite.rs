@@ -8,7 +8,7 @@ use std::fmt::Display;
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// Serializes with `S`, but for such numbers.
-pub struct Finite<S>(pub S);
+pub(crate) struct Finite<S>(pub S);
 
 /// A value to be serialized so.
 struct Inner<'a, T: ?Sized>(&'a T);

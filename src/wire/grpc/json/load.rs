@@ -18,7 +18,7 @@ use crate::wire::grpc::json::tree::Tree;
 use crate::wire::grpc::json::weigh;
 
 /// The full name of the message whose content is no JSON but bytes with a media type.
-pub const HTTP_BODY: &str = "google.api.HttpBody";
+pub(crate) const HTTP_BODY: &str = "google.api.HttpBody";
 
 /// JSON in the place of gRPC, for the methods of a descriptor set.
 #[derive(Debug)]

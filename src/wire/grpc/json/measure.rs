@@ -6,7 +6,7 @@ use crate::wire::grpc::json::options::Options;
 use crate::wire::grpc::json::refusal::Refusal;
 
 /// An error where the text is larger, deeper or fuller than the options allow.
-pub fn check(text: &[u8], options: &Options) -> Result<(), Refusal> {
+pub(crate) fn check(text: &[u8], options: &Options) -> Result<(), Refusal> {
     if text.len() > options.request_bytes_max {
         return Err(Refusal::too_much("the body is larger than allowed"));
     }

@@ -7,7 +7,7 @@ use prost::Message;
 
 /// One way to call a method.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The HTTP method; `*` for any.
     pub verb: String,
     /// The path template.
@@ -19,7 +19,7 @@ pub struct Rule {
 }
 
 /// All rules in a method's options, the main one first.
-pub fn rules(options: &[u8]) -> Result<Vec<Rule>, prost::DecodeError> {
+pub(crate) fn rules(options: &[u8]) -> Result<Vec<Rule>, prost::DecodeError> {
     let Some(http) = MethodOptions::decode(options)?.http else { return Ok(Vec::new()) };
     let mut rules = Vec::with_capacity(1 + http.additional_bindings.len());
     for binding in &http.additional_bindings {

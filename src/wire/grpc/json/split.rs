@@ -9,7 +9,7 @@ use crate::wire::grpc::json::refusal::Refusal;
 
 /// Cuts a stream into values.
 #[derive(Debug)]
-pub struct Splitter {
+pub(crate) struct Splitter {
     state: State,
     layout: Layout,
     depth: usize,
@@ -46,12 +46,12 @@ enum Layout {
 
 impl Splitter {
     /// For values of at most `bytes_max` bytes each.
-    pub const fn new(bytes_max: usize) -> Splitter {
+    pub(crate) const fn new(bytes_max: usize) -> Splitter {
         Splitter { state: State::Before, layout: Layout::Open, depth: 0, value: Vec::new(), bytes_max }
     }
 
     /// Hands each value that ends in `bytes` to `take`, until that breaks off. Returns how many bytes were read.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         bytes: &[u8],
         take: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, Refusal>,
@@ -72,7 +72,7 @@ impl Splitter {
     }
 
     /// The stream ended here. The value that ends with it, if one does.
-    pub fn finish(&mut self) -> Result<Option<&[u8]>, Refusal> {
+    pub(crate) fn finish(&mut self) -> Result<Option<&[u8]>, Refusal> {
         match (self.layout, self.state) {
             (Layout::Values, State::Bare) => {
                 self.state = State::Before;

@@ -15,7 +15,7 @@ const LITERAL: [bool; 256] = alphanumeric_and(b"-._~!$&'()+,;=:@%");
 
 /// A segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Segment {
+pub(crate) enum Segment {
     /// This text.
     Literal(String),
     /// Any one segment that is not empty.
@@ -26,7 +26,7 @@ pub enum Segment {
 
 /// A part of the path that goes to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Names of the field and of those it is in, outermost first.
     pub fields: Vec<String>,
     /// The first of its segments.
@@ -37,7 +37,7 @@ pub struct Variable {
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     /// Its segments, variables dissolved.
     pub segments: Vec<Segment>,
     /// What stands behind the last `:`.
@@ -48,7 +48,7 @@ pub struct Template {
 
 /// Why a template cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
+pub(crate) struct TemplateError {
     /// The byte where it stops making sense.
     pub at: usize,
     /// What is wrong there.
@@ -57,7 +57,7 @@ pub struct TemplateError {
 
 impl Template {
     /// Reads a template.
-    pub fn parse(text: &str) -> Result<Template, TemplateError> {
+    pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
         if text.len() > PATH_TEMPLATE_BYTES_MAX {
             return Err(TemplateError { at: PATH_TEMPLATE_BYTES_MAX, what: "the template is too long" });
         }
@@ -74,12 +74,12 @@ impl Template {
     }
 
     /// Where `**` stands.
-    pub fn rest(&self) -> Option<usize> {
+    pub(crate) fn rest(&self) -> Option<usize> {
         self.segments.iter().position(|segment| *segment == Segment::Rest)
     }
 
     /// Does a variable hold what may be several segments? Then `%2F` in it is not the same as `/`.
-    pub fn is_multiple(&self, variable: &Variable) -> bool {
+    pub(crate) fn is_multiple(&self, variable: &Variable) -> bool {
         let segments = &self.segments[variable.start..variable.end];
         segments.len() > 1 || segments.contains(&Segment::Rest)
     }

@@ -11,11 +11,11 @@ use crate::base::Span;
 use crate::wire::grpc::json::template::{Segment, Template};
 
 /// Segments of a path.
-pub type Segments = SmallVec<[Span; 16]>;
+pub(crate) type Segments = SmallVec<[Span; 16]>;
 
 /// The templates of all bindings.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(crate) struct Tree {
     root: Node,
     verbs: BTreeSet<String>,
 }
@@ -38,7 +38,7 @@ struct Leaf {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match {
+pub(crate) enum Match {
     /// This binding.
     Binding(u32),
     /// Only with other methods.
@@ -62,7 +62,7 @@ impl Match {
 
 impl Tree {
     /// Adds a binding. Where the same template with the same method is there already, its binding is returned.
-    pub fn add(&mut self, template: &Template, method: &str, binding: u32) -> Result<(), u32> {
+    pub(crate) fn add(&mut self, template: &Template, method: &str, binding: u32) -> Result<(), u32> {
         let mut node = &mut self.root;
         let fixed = template.rest().unwrap_or(template.segments.len());
         for segment in &template.segments[..fixed] {
@@ -86,7 +86,7 @@ impl Tree {
 
     /// The binding for a method and a path, and the path's segments as it was matched. A `:verb` at the end that no
     /// rule has is part of the last segment.
-    pub fn find(&self, method: &[u8], path: &[u8]) -> (Match, Segments) {
+    pub(crate) fn find(&self, method: &[u8], path: &[u8]) -> (Match, Segments) {
         let mut segments = Segments::new();
         if path.first() != Some(&b'/') || path.len() > usize::from(u16::MAX) {
             return (Match::None, segments);

@@ -12,30 +12,30 @@ use crate::wire::grpc::json::options::Options;
 use crate::wire::grpc::json::refusal::Refusal;
 
 /// The full name of `Any`.
-pub const ANY: &str = "google.protobuf.Any";
+pub(crate) const ANY: &str = "google.protobuf.Any";
 
 /// What may still be built.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     values: usize,
     depth: usize,
 }
 
 impl Budget {
     /// The budget of one message.
-    pub const fn new(options: &Options) -> Budget {
+    pub(crate) const fn new(options: &Options) -> Budget {
         Budget { values: options.values_max, depth: options.depth_max }
     }
 
     /// Reads a message within the budget.
-    pub fn decode(&mut self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, Refusal> {
+    pub(crate) fn decode(&mut self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, Refusal> {
         let depth = self.depth;
         Reader { bytes }.message(Some(kind), self, depth, None)?;
         DynamicMessage::decode(kind.clone(), bytes).map_err(|_| malformed())
     }
 
     /// Opens every `Any` in a message, and those inside of them.
-    pub fn open(&mut self, message: &DynamicMessage) -> Result<(), Refusal> {
+    pub(crate) fn open(&mut self, message: &DynamicMessage) -> Result<(), Refusal> {
         self.open_message(message, TRANSCODE_ANY_DEPTH_MAX)
     }
 
@@ -92,7 +92,7 @@ impl Budget {
 }
 
 /// Can a message of this kind hold an `Any`, however deep?
-pub fn reaches_any(kind: &MessageDescriptor) -> bool {
+pub(crate) fn reaches_any(kind: &MessageDescriptor) -> bool {
     let mut seen = BTreeSet::new();
     let mut waiting = vec![kind.clone()];
     while let Some(kind) = waiting.pop() {

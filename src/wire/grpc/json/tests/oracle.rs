@@ -20,7 +20,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// What a line holds: the message's JSON or its bytes.
-pub fn payload(line: &str, shown: bool) -> Vec<u8> {
+pub(crate) fn payload(line: &str, shown: bool) -> Vec<u8> {
     let row: Row = serde_json::from_str(line).unwrap();
     if shown { row.shown.to_string().into_bytes() } else { bytes(&row.bytes) }
 }
