@@ -7,8 +7,8 @@
 //!    │                               └───────────── a trial failed ───────┘   │
 //!    └────────────────────────────── enough trials succeeded ─────────────────┘
 //! ```
-//! Every arrow starts a new epoch. A request that began in another epoch says nothing: what was sent before the breaker
-//! opened must neither close nor re-open it.
+//! Every change of phase starts a new epoch. The result of a request counts only in the epoch in which the request
+//! began: a request that was sent before the breaker opened must neither close nor re-open it.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::balance::plan::BreakerPlan;
 use crate::balance::window::Window;
 use crate::base::Tick;
 
-/// Where a breaker stands.
+/// The phase of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerPhase {
     /// Requests pass.
     Closed,
     /// Requests are refused until then.
     Open(Tick),
-    /// A few requests pass to see whether the upstream is back.
+    /// A few requests pass as trials, to find out whether the upstream works again.
     HalfOpen,
 }
 
@@ -37,11 +37,11 @@ pub(super) struct Breaker {
     /// Successes and failures while closed.
     recent: Window,
     failures_in_row: u32,
-    /// Trials under way and succeeded while half-open.
+    /// Trials that run, and trials that succeeded, while half-open.
     trials: u32,
     successes: u32,
     last_trial: Tick,
-    /// Openings in a row without a closing between them.
+    /// How often it opened since it was last closed.
     openings_in_row: u32,
     openings: u64,
 }
@@ -62,7 +62,7 @@ impl Breaker {
         }
     }
 
-    /// May a request pass? Counts nothing: `begin` does.
+    /// Whether a request may pass. Counts nothing; `begin` counts.
     pub(crate) fn allows(&mut self, now: Tick) -> bool {
         if let BreakerPhase::Open(until) = self.phase
             && now >= until
@@ -72,14 +72,15 @@ impl Breaker {
         match self.phase {
             BreakerPhase::Closed => true,
             BreakerPhase::Open(_) => false,
-            // A trial that never ends (a tunnel, a stream) must not keep the upstream shut: after a while, another.
+            // A trial that never ends (a tunnel, a stream) must not keep the breaker half-open for ever: after `open`,
+            // another trial may start.
             BreakerPhase::HalfOpen => {
                 self.trials < self.plan.trials.max(1) || now >= self.last_trial.after(self.plan.open)
             }
         }
     }
 
-    /// A request begins; returns the epoch that its end must name.
+    /// Counts a request that begins. Returns the epoch, which `observe` takes when the request ends.
     pub(crate) fn begin(&mut self, now: Tick) -> u32 {
         if self.phase == BreakerPhase::HalfOpen {
             self.trials += 1;
@@ -88,14 +89,14 @@ impl Breaker {
         self.epoch
     }
 
-    /// A request that began in `epoch` ended.
+    /// Takes in the outcome of a request that began in `epoch`.
     pub(crate) fn observe(&mut self, epoch: u32, outcome: Outcome, now: Tick) {
         if epoch != self.epoch {
             return;
         }
         match self.phase {
             BreakerPhase::Closed => self.observe_closed(outcome, now),
-            // Nothing begins while open, so nothing of this epoch can end.
+            // No request begins while the breaker is open, so none of this epoch can end.
             BreakerPhase::Open(_) => {}
             BreakerPhase::HalfOpen => self.observe_trial(outcome, now),
         }

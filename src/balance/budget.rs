@@ -1,5 +1,5 @@
-//! Hot. The retry budget: retries are a fraction of recent requests plus a small constant, so that a dead origin gets a
-//! little more than its ordinary load and not a multiple of it.
+//! Hot. The retry budget: allows retries up to a fraction of the recent requests plus a small constant. A failing
+//! upstream then receives a little more than its ordinary load, and not a multiple of it.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::balance::plan::RetryBudgetPlan;
 use crate::balance::window::Window;
 use crate::base::Tick;
 
-/// Tries and retries of the last ten seconds.
+/// Attempts and retries of the last ten seconds.
 #[derive(Clone, Debug)]
 pub(super) struct RetryBudget {
-    /// First count: tries of any kind; second: retries granted.
+    /// First count: attempts of any kind; second: retries granted.
     recent: Window,
     granted: u64,
     refused: u64,
@@ -21,12 +21,12 @@ impl RetryBudget {
         RetryBudget { recent: Window::new(Duration::from_secs(WINDOW_SECONDS)), granted: 0, refused: 0 }
     }
 
-    /// Counts a try, the first one or a further one.
+    /// Counts an attempt, whether it is the first one of its request or a retry.
     pub(crate) fn count_try(&mut self, now: Tick) {
         self.recent.add(1, 0, now);
     }
 
-    /// Takes one retry out of the budget; false where there is none left.
+    /// Takes one retry from the budget; false where the budget is used up.
     pub(crate) fn take(&mut self, plan: &RetryBudgetPlan, now: Tick) -> bool {
         let [tries, retries] = self.recent.sums(now);
         let requests = tries.saturating_sub(retries);

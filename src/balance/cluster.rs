@@ -1,8 +1,8 @@
-//! Hot. One shard's view of one upstream: its endpoints, what is in flight, who may be picked now.
+//! Hot. One shard's view of one upstream: its endpoints, the requests in flight, and which endpoints may be picked now.
 //!
 //! The order of calls for a request is `admission` → `pick` → `begin` → (`observe` → `finish`, or `end`), without
-//! waiting between `pick` and `begin`. Invariant: `requests` is the number of flights begun and not finished, also
-//! across `set_endpoints`, because a slot is not given away before its last request and connection ended.
+//! waiting between `pick` and `begin`. Invariant: `requests` is the number of flights begun and not finished. It holds
+//! across `set_endpoints`, because a slot is not reused before its last request and connection have ended.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -37,24 +37,24 @@ pub struct Cluster {
     listed: u32,
     ejected: u32,
     available: u32,
-    /// `serving` must be built anew, at once or from then on.
+    /// `serving` must be rebuilt: at once where `stale` is set, otherwise from `refresh_at` on.
     stale: bool,
     refresh_at: Tick,
 }
 
-/// Whether a request that just came may go on.
+/// Whether a request that has just arrived may proceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// There is room.
+    /// It may: the upstream is below its limits.
     Go,
-    /// No room, or others wait already: wait (`queue_enter`, `queue_leave`).
+    /// It must wait (`queue_enter`, `queue_leave`): the upstream is at a limit, or other requests wait already.
     Wait,
-    /// Nobody may wait any more.
+    /// It is refused with this fault: the queue is full as well.
     Refuse(FaultKind),
 }
 
 impl Cluster {
-    /// An upstream with these endpoints, all of unknown health.
+    /// A cluster with these endpoints, all of unknown health.
     pub fn new(plan: &ClusterPlan, endpoints: &[Endpoint]) -> Cluster {
         let mut cluster = Cluster {
             plan: plan.clone(),
@@ -78,7 +78,7 @@ impl Cluster {
         cluster
     }
 
-    /// Starts at a random place of the round robin, so that shards do not all begin with the same endpoint.
+    /// Moves the round robin to a random position, so that shards do not all begin with the same endpoint.
     pub fn desynchronise(&mut self, rng: &mut Rng, now: Tick) {
         self.refresh(now);
         let cycle = self.weights.last().copied().unwrap_or(0).min(1_000);
@@ -87,7 +87,7 @@ impl Cluster {
         }
     }
 
-    /// Takes a new plan, keeping all that is known of the endpoints. A breaker whose plan changed starts closed.
+    /// Switches to a new plan and keeps the state of the endpoints. A breaker whose plan changed starts closed.
     pub fn set_plan(&mut self, plan: &ClusterPlan) {
         if self.plan.breaker != plan.breaker {
             self.breaker = plan.breaker.as_ref().map(Breaker::new);
@@ -105,8 +105,8 @@ impl Cluster {
         self.index();
     }
 
-    /// Replaces the list. An endpoint whose address was known keeps its state; one that is gone gets no new requests.
-    /// Returns how many were left out: those above `ENDPOINTS_MAX`, and addresses named twice.
+    /// Replaces the list of endpoints. An endpoint whose address was listed before keeps its state; one that is no
+    /// longer listed gets no new requests. Returns how many were left out: duplicates, and those above `ENDPOINTS_MAX`.
     pub fn set_endpoints(&mut self, endpoints: &[Endpoint], now: Tick) -> usize {
         let had_any = self.listed > 0;
         let mut seen = HashSet::with_capacity(endpoints.len());
@@ -120,7 +120,7 @@ impl Cluster {
             slot.listed = false;
             known.insert(slot.endpoint.address.clone(), at);
         }
-        // Known ones first: only then is it certain which slots may be given to new ones.
+        // Known endpoints first: only then is it certain which slots are free for new ones.
         wanted.retain(|endpoint| {
             let Some(at) = known.get(&endpoint.address) else { return true };
             let slot: &mut Slot = &mut self.slots[*at];
@@ -137,7 +137,8 @@ impl Cluster {
         left_out
     }
 
-    /// What active checks found. An unknown address does nothing: the list and the checks are told separately.
+    /// Stores the result of active health checks. An unknown address is ignored, because lists and results arrive in
+    /// separate messages.
     pub fn set_health(&mut self, address: &Address, health: Health, now: Tick) {
         let mut slots = self.slots.iter_mut();
         let Some(slot) = slots.find(|slot| slot.listed && slot.endpoint.address == *address) else { return };
@@ -151,7 +152,7 @@ impl Cluster {
         self.stale = true;
     }
 
-    /// May a request that just came go on to `pick`? Those that wait are not overtaken.
+    /// Whether a request that has just arrived may go on to `pick`. It never overtakes requests that wait.
     pub fn admission(&self) -> Admission {
         if self.pending == 0 && self.has_room() {
             return Admission::Go;
@@ -159,23 +160,23 @@ impl Cluster {
         if self.pending < self.plan.caps.pending { Admission::Wait } else { Admission::Refuse(FaultKind::Overloaded) }
     }
 
-    /// True where the upstream as a whole may take one more request: the first that waits may `pick`.
+    /// True where the upstream as a whole has room for one more request, so that the first in the queue may `pick`.
     pub fn has_room(&self) -> bool {
         self.requests < self.plan.caps.requests
     }
 
-    /// One more request waits. Call `queue_leave` exactly once when it stops, for whatever reason.
+    /// Counts a request that begins to wait. Call `queue_leave` exactly once when it stops waiting, for any reason.
     pub fn queue_enter(&mut self) {
         self.pending += 1;
     }
 
-    /// A request stopped waiting.
+    /// Counts a request that has stopped waiting.
     pub fn queue_leave(&mut self) {
         debug_assert!(self.pending > 0, "left a queue that is empty");
         self.pending = self.pending.saturating_sub(1);
     }
 
-    /// A request, or one more try of it, goes to the endpoint that `pick` just named.
+    /// Counts an attempt that goes to the endpoint that `pick` has just returned.
     pub fn begin(&mut self, index: EndpointIndex, now: Tick) -> Flight {
         self.requests += 1;
         self.retry_budget.count_try(now);
@@ -187,14 +188,14 @@ impl Cluster {
         Flight { index, epoch }
     }
 
-    /// What became of a request: `observe` and `finish` in one.
+    /// Reports the outcome of an attempt and ends it: `observe` and `finish` in one.
     pub fn end(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         self.observe(flight, outcome, latency, now);
         self.finish(flight);
     }
 
-    /// Judges a flight, at most once: for a long stream or a tunnel as soon as its head is there. `latency` is the time
-    /// to the response's head (or to the failure).
+    /// Reports the outcome of an attempt, at most once: for a long stream or a tunnel as soon as the response's head
+    /// has arrived. `latency` is the time to that head, or to the failure.
     pub fn observe(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         if let Some(breaker) = &mut self.breaker {
             breaker.observe(flight.epoch, outcome, now);
@@ -217,7 +218,7 @@ impl Cluster {
         }
     }
 
-    /// The request and its answer are over; the endpoint is free of it.
+    /// Ends an attempt: its request and response are complete or given up, and no longer count as in flight.
     pub fn finish(&mut self, flight: Flight) {
         debug_assert!(self.requests > 0, "more flights ended than began");
         self.requests = self.requests.saturating_sub(1);
@@ -226,7 +227,7 @@ impl Cluster {
         }
     }
 
-    /// Takes one retry out of the budget; false where it is used up. Ask before every further try.
+    /// Takes one retry from the budget; false where the budget is used up. Call it before every retry.
     pub fn may_retry(&mut self, now: Tick) -> bool {
         self.retry_budget.take(&self.plan.retry_budget, now)
     }
@@ -237,32 +238,32 @@ impl Cluster {
         slot.is_some_and(|slot| slot.listed && slot.connections < self.plan.caps.endpoint_connections)
     }
 
-    /// A connection is being opened. Call `connection_closed` exactly once for it, also where it failed.
+    /// Counts a connection that is being opened. Call `connection_closed` exactly once for it, also if it fails.
     pub fn connection_opened(&mut self, index: EndpointIndex) {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections += 1;
         }
     }
 
-    /// A connection is gone, or did not come to be.
+    /// Counts a connection that has closed or could not be opened.
     pub fn connection_closed(&mut self, index: EndpointIndex) {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections = slot.connections.saturating_sub(1);
         }
     }
 
-    /// The endpoint; `None` for an index from before its slot was given away.
+    /// The endpoint; `None` for an old index, whose slot another endpoint has by now.
     pub fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
         self.place_of(index).map(|at| &self.slots[at].endpoint)
     }
 
-    /// False where the endpoint left the list: its idle connections should be closed.
+    /// False where the endpoint is no longer listed; its idle connections should then be closed.
     pub fn is_listed(&self, index: EndpointIndex) -> bool {
         self.place_of(index).is_some_and(|at| self.slots[at].listed)
     }
 
-    /// The endpoint's sticky id: what a cookie carries, and what `pick` takes back. Says nothing of the address to
-    /// somebody who does not know the seed.
+    /// The endpoint's sticky id: the cookie carries it, and `pick` takes it. Without the seed, nobody can tell the
+    /// address from it.
     pub fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
         self.place_of(index).map(|at| self.slots[at].id)
     }
@@ -336,7 +337,7 @@ impl Cluster {
                 continue;
             }
             if !before {
-                // A running weight from before a rest would pay out a share that others have had long ago.
+                // An old running weight would give the endpoint a share that the others have received meanwhile.
                 slot.current = 0;
             }
             sum += u64::from(slot.endpoint.weight);

@@ -1,7 +1,7 @@
-//! Hot. One endpoint: what is known of it, how it is named from outside, and which ones a request has tried.
+//! Hot. One endpoint: its state, its index as other folders hold it, and the set of endpoints that a request has tried.
 //!
-//! `EndpointIndex` is a slot and the slot's generation: an index from before the endpoint left and its slot was given
-//! to another is recognised and does nothing.
+//! `EndpointIndex` is a slot and the slot's generation. An old index, whose slot another endpoint has by now, is
+//! recognised by its generation and has no effect.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Endpoint {
     pub address: Address,
     /// Its name: for TLS, for the Host field where that is replaced, and for logs.
     pub name: Arc<str>,
-    /// Its share. Zero drains it: only requests that are stuck to it still go there.
+    /// Its share of requests. Zero drains it: only requests with its sticky cookie still go there.
     pub weight: u32,
     /// Used only while no primary is available.
     pub backup: bool,
@@ -33,7 +33,7 @@ pub struct EndpointIndex {
 }
 
 impl EndpointIndex {
-    /// A small number that is the endpoint's alone while it is listed or has requests: for arrays beside the cluster.
+    /// A small number that no other endpoint has while this one is listed or has requests. Arrays may be indexed by it.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
@@ -50,7 +50,7 @@ impl EndpointIndex {
 pub struct Flight {
     /// Where it went.
     pub index: EndpointIndex,
-    /// The breaker's state when it began: what ends under another says nothing about this one.
+    /// The breaker's epoch when it began. The outcome counts for the breaker only in the same epoch.
     pub(super) epoch: u32,
 }
 
@@ -66,7 +66,7 @@ pub enum Health {
     Down,
 }
 
-/// The endpoints that one request has tried already. With more than `TRIED_MAX`, the oldest is forgotten.
+/// The endpoints that one request has tried. Above `TRIED_MAX`, the oldest is forgotten.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried {
     slots: [u32; TRIED_MAX],
@@ -83,12 +83,12 @@ impl Tried {
         self.count = self.count.wrapping_add(1).max(1);
     }
 
-    /// Was it tried?
+    /// Whether the request has tried it.
     pub fn contains(&self, index: EndpointIndex) -> bool {
         self.has_slot(index.slot)
     }
 
-    /// True before the first try.
+    /// True before the first attempt.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -106,7 +106,7 @@ pub(super) struct Slot {
     /// The same for the same address on every shard and machine with the same seed.
     pub id: u64,
     pub generation: u32,
-    /// In the current list. Without it the slot waits for its last request and connection.
+    /// It is in the current list. Otherwise the slot is kept until its last request and connection have ended.
     pub listed: bool,
     /// May be picked: in the tier that serves now.
     pub serving: bool,
@@ -141,7 +141,7 @@ impl Slot {
         }
     }
 
-    /// Nobody lists it and nobody uses it: another endpoint may have the slot.
+    /// Not listed, no requests, no connections: another endpoint may take the slot.
     pub(crate) fn vacant(&self) -> bool {
         !self.listed && self.in_flight == 0 && self.connections == 0
     }

@@ -1,6 +1,6 @@
-//! Hot. Peak EWMA: a moving average of latency that jumps up with the worst measurement and sinks with time.
+//! Hot. Peak EWMA: a moving average of latency that rises at once to the worst measurement and decays with time.
 //!
-//! It sinks also without measurements, so that an endpoint that was slow once is tried again some day.
+//! It also decays without measurements, so that an endpoint that was slow once is tried again.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) struct Ewma {
 }
 
 impl Ewma {
-    /// Takes a measurement in.
+    /// Adds a measurement.
     pub(crate) fn observe(&mut self, latency: Duration, plan: &EwmaPlan, now: Tick) {
         let measured = latency.as_nanos() as f64;
         let average = match self.nanos {
@@ -30,7 +30,7 @@ impl Ewma {
         self.stamp = now;
     }
 
-    /// What the next request is expected to need, in nanoseconds, at least 1.
+    /// The expected latency of the next request in nanoseconds, at least 1.
     pub(crate) fn cost(&self, plan: &EwmaPlan, now: Tick) -> f64 {
         let Some(average) = self.nanos else { return (plan.initial.as_nanos() as f64).max(1.0) };
         (average * self.kept(plan, now)).max(1.0)

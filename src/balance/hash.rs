@@ -1,8 +1,7 @@
-//! Hot. A hash that never changes between versions, machines and shards: the same key must find the same endpoint
-//! everywhere.
+//! Hot. A hash that is the same in all versions, machines and shards, so that a key finds the same endpoint everywhere.
 //!
-//! Fast and well mixed, but not secret and not collision-resistant: an attacker who chooses keys can at most choose
-//! where his own requests go, which he can anyway.
+//! It is fast and well mixed, but not collision-resistant. An attacker who chooses keys can at most choose which
+//! endpoint gets the attacker's own requests.
 
 /// Hashes `bytes`; equal seeds and bytes give equal hashes for ever (a test pins values).
 pub fn hash_key(seed: u64, bytes: &[u8]) -> u64 {

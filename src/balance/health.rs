@@ -1,4 +1,4 @@
-//! The state machine of one endpoint's active check: when the next probe is due, and which results change the verdict.
+//! The state machine of one endpoint's active check: when the next probe is due, and which results change the health.
 //!
 //! ```text
 //!            one pass                `fall` failures in a row
@@ -7,7 +7,7 @@
 //!     │                  └────── `rise` passes in a row ────────┘
 //!     └──────────────────── `fall` failures in a row ───────────►
 //! ```
-//! The control plane runs the probes and tells every shard what changed. Pure: it reads no clock and sends nothing.
+//! The control plane runs the probes and sends every change to every shard. Pure: it reads no clock and sends nothing.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub struct ProbePlan {
     pub interval: Duration,
     /// The same while down or unknown; usually shorter.
     pub interval_down: Duration,
-    /// Each interval is lengthened or shortened by up to this per cent, so that many gateways do not probe in step; at
-    /// most 100.
+    /// Each interval is lengthened or shortened by up to this many per cent (at most 100), so that many gateways do not
+    /// probe at the same moment.
     pub jitter_per_cent: u8,
     /// Passes in a row that bring it up, at least 1.
     pub rise: u32,
@@ -33,13 +33,13 @@ pub struct ProbePlan {
 /// What one probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeResult {
-    /// As expected.
+    /// The response was the expected one.
     Pass,
-    /// Anything else, also no answer in time.
+    /// Anything else, or no response in time.
     Fail,
 }
 
-/// The verdict changed.
+/// A change of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// What it was.
@@ -53,7 +53,7 @@ pub struct Change {
 pub struct Probe {
     plan: ProbePlan,
     health: Health,
-    /// Results in a row that speak against the verdict.
+    /// Results in a row that contradict the current health.
     against: u32,
     due: Tick,
     rng: Rng,
@@ -74,12 +74,13 @@ impl Probe {
         self.due
     }
 
-    /// The verdict.
+    /// The current health.
     pub fn health(&self) -> Health {
         self.health
     }
 
-    /// A probe starts now: the next is due one interval later, however long this one takes. Run one at a time.
+    /// Notes that a probe starts now: the next is due one interval later, however long this one takes. At most one
+    /// probe runs at a time.
     pub fn start(&mut self, now: Tick) {
         let interval = match self.health {
             Health::Up => self.plan.interval,
@@ -90,8 +91,8 @@ impl Probe {
         self.due = now.after(Duration::from_nanos(wait));
     }
 
-    /// A probe ended. Says whether the verdict changed; a change also brings the next probe forward to the interval of
-    /// the new verdict.
+    /// Takes in the result of a probe. Returns the change of health, if there is one; after a change, the next probe is
+    /// due by the interval of the new health.
     pub fn observe(&mut self, result: ProbeResult, now: Tick) -> Option<Change> {
         let (to, needed) = match (self.health, result) {
             (Health::Up, ProbeResult::Pass) | (Health::Down, ProbeResult::Fail) => {

@@ -1,8 +1,9 @@
-//! Which endpoint of an upstream gets the next request, and whether any should.
+//! Load balancing: which endpoint of an upstream gets the next request, if any may.
 //!
 //! A `Cluster` is one shard's view of one upstream: algorithm, health, passive ejection, slow start, caps, circuit
 //! breaker and retry budget. Everything is pure: time (`Tick`) and chance (`Rng`) are arguments. `Probe` is the state
-//! machine of active health checks; the control plane runs it and tells every shard with `Cluster::set_health`.
+//! machine of active health checks; the control plane runs it, and shards take in its changes with
+//! `Cluster::set_health`.
 
 mod breaker;
 mod budget;

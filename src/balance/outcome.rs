@@ -1,9 +1,9 @@
-//! Hot. How a request to an endpoint ended, and the counts of such ends.
+//! Hot. How an attempt at an endpoint ended, and a counter for each outcome.
 
-/// How a request to an endpoint went.
+/// How an attempt at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Answered, with anything but a 5xx.
+    /// A response with any status but a 5xx.
     Ok,
     /// A 5xx that the application made itself: all but 502, 503, 504.
     ServerError,
@@ -11,16 +11,16 @@ pub enum Outcome {
     GatewayError,
     /// Refused, unreachable, no TLS, or not connected in time.
     ConnectFailed,
-    /// Closed, reset or malformed before the answer was complete.
+    /// The connection closed or was reset, or the response was malformed, before the response was complete.
     Reset,
-    /// No answer in time.
+    /// No response in time.
     Timeout,
-    /// We gave up for reasons of our own (the client left): says nothing of the endpoint.
+    /// The gateway gave up for another reason (the client left): neither success nor failure of the endpoint.
     Cancelled,
 }
 
 impl Outcome {
-    /// The outcome that a status stands for.
+    /// The outcome of a response with this status.
     pub const fn of_status(status: u16) -> Outcome {
         match status {
             502..=504 => Outcome::GatewayError,
@@ -29,7 +29,7 @@ impl Outcome {
         }
     }
 
-    /// True for everything that speaks against the endpoint.
+    /// True for every failure of the endpoint.
     pub const fn failed(self) -> bool {
         match self {
             Outcome::Ok | Outcome::Cancelled => false,
@@ -42,7 +42,7 @@ impl Outcome {
     }
 }
 
-/// What has happened since an endpoint was first listed.
+/// Counts since an endpoint was first listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Requests begun.
@@ -53,13 +53,13 @@ pub struct Totals {
     pub server_errors: u64,
     /// Ended with 502, 503, 504.
     pub gateway_errors: u64,
-    /// Could not connect.
+    /// Failed connects.
     pub connect_failures: u64,
-    /// Broke off.
+    /// Reset, closed or malformed responses.
     pub resets: u64,
-    /// Took too long.
+    /// Timeouts.
     pub timeouts: u64,
-    /// Given up by us.
+    /// Cancelled by the gateway.
     pub cancelled: u64,
     /// Times it was ejected.
     pub ejections: u64,

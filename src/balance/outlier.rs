@@ -1,6 +1,6 @@
-//! Hot. Passive ejection: one endpoint's recent failures, and whether they suffice to let it rest.
+//! Hot. Outlier detection: counts one endpoint's recent failures and decides whether to eject it.
 //!
-//! This file decides only for one endpoint; that not too many rest at a time is the cluster's part.
+//! This file looks at one endpoint only; the cluster sees to it that not too many are ejected at a time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::balance::plan::OutlierPlan;
 use crate::balance::window::Window;
 use crate::base::Tick;
 
-/// Failures of one endpoint and its rests.
+/// Recent failures and ejections of one endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Outlier {
     errors_in_row: u32,
@@ -40,12 +40,12 @@ impl Default for Outlier {
 }
 
 impl Outlier {
-    /// Starts counting for `plan`; a rest under way goes on.
+    /// Restarts the counts for `plan`; a current ejection goes on.
     pub(crate) fn configure(&mut self, plan: &OutlierPlan) {
         self.recent = Window::new(plan.window);
     }
 
-    /// Takes one outcome in. True where the endpoint should rest; the caller decides whether it may.
+    /// Adds one outcome. True where the endpoint should be ejected; the caller decides whether it is.
     pub(crate) fn observe(&mut self, outcome: Outcome, plan: &OutlierPlan, now: Tick) -> bool {
         let (error, gateway, connect) = match outcome {
             Outcome::Cancelled => return false,
@@ -59,11 +59,11 @@ impl Outlier {
         count(&mut self.connect_failures_in_row, connect);
         let error = error == Row::Grows;
         self.recent.add(u32::from(!error), u32::from(error), now);
-        // Only a failure ejects: a success must never be what tips the window over.
+        // Only a failure may eject, although a success can bring the number of requests in the window to its minimum.
         error && self.verdict(plan, now)
     }
 
-    /// Lets it rest; returns until when. A longer rest follows one that was not long ago.
+    /// Ejects the endpoint and returns until when. Repeated ejections last longer, unless the last one was long ago.
     pub(crate) fn eject(&mut self, plan: &OutlierPlan, now: Tick) -> Tick {
         let healthy = now.since(self.last_end).as_nanos();
         let forgiven = healthy.checked_div(self.last_length.as_nanos()).unwrap_or(u128::MAX);
@@ -78,7 +78,7 @@ impl Outlier {
         until
     }
 
-    /// Ends a rest whose time is up; returns when it ended.
+    /// Ends an ejection whose time is up, and returns when that was.
     pub(crate) fn release_due(&mut self, now: Tick) -> Option<Tick> {
         let until = self.until.filter(|until| now >= *until)?;
         self.until = None;
@@ -86,7 +86,7 @@ impl Outlier {
         Some(until)
     }
 
-    /// Until when it rests.
+    /// The end of the current ejection.
     pub(crate) fn until(&self) -> Option<Tick> {
         self.until
     }
@@ -115,12 +115,12 @@ impl Outlier {
     }
 }
 
-/// What an outcome does to a row of failures of one kind.
+/// What an outcome does to the count of consecutive failures of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
-    /// It is one more.
+    /// It adds one.
     Grows,
-    /// It is none.
+    /// It resets the count.
     Ends,
 }
 

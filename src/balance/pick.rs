@@ -1,5 +1,5 @@
-//! Hot. Choosing an endpoint. Every algorithm sees only the endpoints that serve now (`Cluster::refresh`), and among
-//! them passes over those that are full or were tried before.
+//! Hot. Chooses an endpoint. Every algorithm sees only the endpoints that serve now (`Cluster::refresh`), and skips
+//! those that are full or that the request has tried before.
 
 use crate::balance::cluster::Cluster;
 use crate::balance::endpoint::{EndpointIndex, RAMP_FULL, Slot, Tried};
@@ -16,7 +16,7 @@ impl Cluster {
     ///
     /// # Errors
     /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full: such a
-    /// request may wait in the queue and try again when one ends.
+    /// request may wait in the queue until another request ends.
     pub fn pick(
         &mut self,
         key: Option<u64>,
@@ -61,8 +61,9 @@ impl Cluster {
         }
     }
 
-    /// One step of smooth weighted round robin among those that `takes` accepts: everybody earns its weight, the
-    /// richest is chosen and pays what all earned. Over a cycle everybody is chosen exactly as often as it weighs.
+    /// One step of smooth weighted round robin among the endpoints that `takes` accepts: each running weight grows by
+    /// the endpoint's weight, the largest is chosen, and the sum of all weights is subtracted from it. Over a cycle,
+    /// each endpoint is chosen exactly as often as its weight says.
     pub(super) fn smooth(&mut self, now: Tick, takes: impl Fn(&Slot, u32) -> bool) -> Option<u32> {
         let ramp = self.plan.slow_start.as_ref();
         let mut total = 0;
@@ -133,7 +134,7 @@ impl Cluster {
         let weights = self.weights.last().copied().unwrap_or(0);
         let within_bound = |slot: &Slot| {
             let Some(per_cent) = plan.load_max_per_cent else { return true };
-            // Rounded up, and counting the request to be placed, so that somebody always has room.
+            // Rounded up, and with the new request counted, so that at least one endpoint always has room.
             let share =
                 u128::from(self.requests + 1) * u128::from(slot.endpoint.weight) * u128::from(per_cent.max(100));
             u128::from(slot.in_flight) < share.div_ceil(u128::from(weights) * 100)
@@ -170,7 +171,7 @@ impl Cluster {
         }
     }
 
-    /// The endpoint of a sticky id, where it may have the request: it serves, or is a drained primary that is not ill.
+    /// The endpoint of a sticky id, where it may have the request: it serves, or is a drained primary that is healthy.
     fn stuck(&self, id: u64, tried: &Tried) -> Option<u32> {
         let number = self.slot_of_sticky(id)?;
         let slot = self.slot(number);

@@ -1,4 +1,4 @@
-//! What a user says of an upstream's balancing, already checked: immutable and the same on every shard.
+//! The load-balancing settings of an upstream, checked, immutable, and the same on every shard.
 //!
 //! Counts are one shard's: where a user gives a number for the whole machine, the compiler divides it by the number
 //! of shards (rounded down so that the sum never exceeds it, but at least one; queues are rounded up). Every
@@ -16,15 +16,15 @@ pub struct ClusterPlan {
     pub algorithm: Algorithm,
     /// Goes into ring positions and sticky ids. Gateways that must agree on them need the same one.
     pub hash_seed: u64,
-    /// Where fewer than this per cent of the primaries are available, health is ignored and all primaries are used:
-    /// when most look dead, the check is more often wrong than the servers, and few survivors would fall next. 0 is
-    /// off.
+    /// The panic threshold: where fewer than this many per cent of the primaries are available, health is ignored and
+    /// all primaries are used. When most endpoints look down, the check is more often wrong than the servers, and the
+    /// few that are left would be overloaded. 0 is off.
     pub panic_below_per_cent: u8,
     /// How much may be in flight.
     pub caps: Caps,
-    /// Gentle return of an endpoint that recovered or is new; `None` is off.
+    /// Slow start of an endpoint that is new or has recovered; `None` is off.
     pub slow_start: Option<SlowStartPlan>,
-    /// Passive ejection; `None` is off.
+    /// Outlier detection; `None` is off.
     pub outlier: Option<OutlierPlan>,
     /// Circuit breaker of the whole upstream; `None` is off.
     pub breaker: Option<BreakerPlan>,
@@ -53,9 +53,10 @@ pub enum Algorithm {
 pub struct EwmaPlan {
     /// After this long, a measurement weighs 1/e of what it did.
     pub decay: Duration,
-    /// What an endpoint without a measurement is taken to need.
+    /// The latency that is assumed for an endpoint without a measurement.
     pub initial: Duration,
-    /// A failure counts as an answer that took at least this long, so that failing fast does not attract requests.
+    /// A failure counts as a response after at least this long, so that an endpoint that fails fast does not attract
+    /// requests.
     pub failure: Duration,
 }
 
@@ -93,8 +94,8 @@ pub struct SlowStartPlan {
     pub start_per_cent: u8,
 }
 
-/// When answers alone show that an endpoint is ill, and for how long it rests. The thresholds are alternatives; 0 is
-/// off.
+/// Outlier detection: which failures eject an endpoint, and for how long. Reaching one threshold suffices; 0 turns a
+/// threshold off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlierPlan {
     /// Failures of any kind in a row (every 5xx, connect failure, reset, timeout).
@@ -118,7 +119,7 @@ pub struct OutlierPlan {
     pub ejected_max_per_cent: u8,
 }
 
-/// When the whole upstream is left alone. Alternatives; 0 is off.
+/// When the breaker opens for the whole upstream. Reaching one threshold suffices; 0 turns a threshold off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerPlan {
     /// Failures in a row that open it.

@@ -1,7 +1,7 @@
 //! Hot. A hash ring: every endpoint owns many points, a key belongs to the first point at or after its hash.
 //!
-//! Points depend only on seed, address and weight, so all shards and machines agree, and an endpoint that comes or goes
-//! moves only the keys that it gains or loses. Endpoints that may not be used now stay on the ring and are passed over.
+//! Points depend only on seed, address and weight, so all shards and machines agree, and adding or removing an endpoint
+//! moves only that endpoint's keys. Endpoints that may not be used now stay on the ring and are skipped.
 
 use crate::balance::hash::hash_number;
 use crate::base::limits::RING_POINTS_MAX;

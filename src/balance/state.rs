@@ -1,4 +1,4 @@
-//! A picture of a cluster for metrics, the admin interface and logs. Made on request; allocates.
+//! A snapshot of a cluster for metrics, the admin interface and logs. Made on request; allocates.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub struct EndpointState {
     pub serving: bool,
     /// What active checks say.
     pub health: Health,
-    /// Until when it rests after failures.
+    /// The end of its current ejection.
     pub ejected_until: Option<Tick>,
     /// The per mille of its weight that slow start grants.
     pub ramp_per_mille: u32,

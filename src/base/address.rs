@@ -1,11 +1,11 @@
-//! Where a socket is: an internet address or a path.
+//! The address of a socket: an internet address with a port, or a path.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An address that one can listen on or connect to.
+/// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// TCP over IPv4 or IPv6.

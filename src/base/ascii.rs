@@ -1,6 +1,7 @@
-//! Hot. ASCII as HTTP sees it: character classes as tables, numbers in and out of bytes, names compared in any case.
+//! Hot. ASCII in HTTP: tables of character classes, reading and writing of numbers, comparison of names without regard
+//! to case.
 //!
-//! Nothing here allocates beyond the caller's buffer, and nothing here knows a protocol element larger than a token.
+//! Functions write only into the caller's buffer. The largest protocol element they know is a token.
 
 /// `token` characters (RFC 9110 section 5.6.2).
 pub const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
@@ -16,12 +17,12 @@ const PAIRS: [u8; 200] = pairs();
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// Is `text` a `token`: at least one character, all of them token characters?
+/// True if `text` is a `token`: at least one character, all of them token characters.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-/// Is `text` made only of what a field value may hold?
+/// True if `text` holds only characters that a field value may hold.
 pub fn is_field_value(text: &[u8]) -> bool {
     text.iter().all(|byte| FIELD_VALUE[usize::from(*byte)])
 }
@@ -34,10 +35,9 @@ pub const fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Does `name` equal `lower` in any case? `lower` must hold only lower-case letters, digits and `-`.
+/// True if `name` equals `lower`, ignoring case. `lower` must hold only lower-case letters, digits and `-`.
 ///
-/// Compares eight bytes a step, the last step overlapping the one before, because it runs for every field of every
-/// head.
+/// It runs for every field of every head, so it compares eight bytes at a time; the last eight overlap those before.
 #[inline]
 pub fn is_name(name: &[u8], lower: &[u8]) -> bool {
     if name.len() != lower.len() {

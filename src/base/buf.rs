@@ -1,8 +1,8 @@
-//! Hot. A byte buffer that is lent to the kernel and comes back, and the shard's pool of them.
+//! Hot. A byte buffer that is lent to the kernel and given back, and the shard's pool of such buffers.
 //!
 //! `Buf` is owned memory with a filled window `start..end`: reads append behind the window, writes consume from its
-//! front, and a head can be put in front of it (headroom). It is never uninitialised and never moves its bytes
-//! unless asked to.
+//! front, and a head can be put in front of it (headroom). Its memory is always initialised, and only
+//! `shift_to` moves bytes in it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ pub struct Buf {
 }
 
 impl Buf {
-    /// A buffer that owns nothing; reading into it is an error of the caller.
+    /// A buffer without memory. Callers must not read into it.
     pub fn empty() -> Buf {
         Buf::default()
     }
@@ -148,12 +148,12 @@ impl BufPool {
         buf
     }
 
-    /// Frees all buffers that wait for use.
+    /// Frees all free buffers of the pool.
     pub fn trim(&self) {
         self.free.iter().for_each(|free| *free.borrow_mut() = Vec::new());
     }
 
-    /// Gives a buffer back. Above the pool's cap, and for odd sizes, it is freed.
+    /// Gives a buffer back to the pool. It is freed where the pool is full or has no class of its size.
     pub fn put(&self, buf: Buf) {
         let Some(class) = limits::BUF_CLASSES.iter().position(|size| *size == buf.capacity()) else { return };
         let mut free = self.free[class].borrow_mut();

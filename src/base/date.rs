@@ -1,7 +1,7 @@
-//! Hot. Calendar time as HTTP and logs write it, from a `Wall` that somebody else read.
+//! Hot. Writes calendar time as HTTP and logs do. The caller reads the clock and passes a `Wall`.
 //!
 //! `DateCache` keeps the text of the current second, so that a response costs a comparison and a copy of 29 bytes.
-//! Only UTC exists here.
+//! All times are UTC.
 
 use crate::base::Wall;
 use crate::base::ascii::two_digits;
@@ -17,10 +17,10 @@ const SECONDS_A_DAY: u64 = 86_400;
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-/// The last second that four digits of a year can name: 9999-12-31T23:59:59Z. Later ones are written as this one.
+/// The last second whose year has four digits: 9999-12-31T23:59:59Z. Later times are written as this one.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The text of the current second, made again only when the second changes.
+/// The text of the current second, written anew only when the second changes.
 #[derive(Clone, Debug)]
 pub struct DateCache {
     second: u64,

@@ -1,7 +1,6 @@
-//! What can go wrong with an exchange, as a small `Copy` value: what, whose fault, and whether another try is safe.
+//! Why an exchange failed, as a small `Copy` value: what happened, who caused it, and whether a retry is safe.
 //!
-//! One table (`FaultKind::status`) turns a fault into a status; words for people are made where the access record
-//! is written, never here.
+//! One table (`FaultKind::status`) maps a fault to a status. The access record, not this file, has the text for people.
 
 /// Who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +20,9 @@ pub enum Retry {
     No,
     /// Yes: the request cannot have been processed.
     Yes,
-    /// Yes, but only if it failed on a reused connection before any byte of the answer came.
+    /// Yes, but only if it failed on a reused connection before any byte of the response arrived.
     IfReused,
-    /// Yes: the endpoint said that it did not process the request. A few times that costs no try.
+    /// Yes: the endpoint said that it did not process the request. A few such refusals do not count as attempts.
     Refused,
 }
 
@@ -49,7 +48,7 @@ pub enum FaultKind {
     ExpectationFailed,
     /// Request for a host that this connection is not for (TLS name and Host differ).
     Misdirected,
-    /// The client closed or reset before the answer was complete.
+    /// The client closed or reset the connection before the response was complete.
     ClientClosed,
     // Routing and capacity.
     /// No route matches.
@@ -193,7 +192,7 @@ impl FaultKind {
 pub struct Fault {
     /// What.
     pub kind: FaultKind,
-    /// May it be tried again?
+    /// Whether the request may be retried.
     pub retry: Retry,
 }
 

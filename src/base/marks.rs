@@ -1,7 +1,7 @@
-//! Hot. Where certain bytes are, looked for in 64 at a time: one bit a byte.
+//! Hot. Finds certain bytes by examining 64 bytes at a time, with one bit for each byte.
 //!
-//! A search remembers the marks of the block that it looked at last, so that the many short lines of a head cost one
-//! look at each block and a few bit operations for each line.
+//! A search keeps the bits of the block that it examined last. So each block of a head is examined once, and each of
+//! the many short lines in it costs a few bit operations.
 
 use std::marker::PhantomData;
 
@@ -22,7 +22,7 @@ pub struct Colons;
 /// A search from the front of some bytes to their end.
 pub struct Search<'a, W> {
     bytes: &'a [u8],
-    /// Where the block begins that was looked at last, and where it ends.
+    /// Start and end of the block that was examined last.
     block: usize,
     end: usize,
     marks: u64,
@@ -35,7 +35,7 @@ impl<'a, W: Wanted> Search<'a, W> {
         Search { bytes, block: 0, end: 0, marks: 0, wanted: PhantomData }
     }
 
-    /// The place of the next wanted byte at `from` or behind it. `from` must not go back.
+    /// The position of the next wanted byte at or after `from`. `from` must not be smaller than in the call before.
     #[inline]
     pub fn next(&mut self, from: usize) -> Option<usize> {
         let mut from = from;
@@ -51,7 +51,7 @@ impl<'a, W: Wanted> Search<'a, W> {
         }
     }
 
-    /// Looks at the block that begins at `from`; `None` where there are no bytes left.
+    /// Examines the block that begins at `from`; `None` where there are no bytes left.
     fn look(&mut self, from: usize) -> Option<()> {
         let rest = self.bytes.get(from..).filter(|rest| !rest.is_empty())?;
         self.block = from;

@@ -1,4 +1,4 @@
-//! Time, numbers, names and limits: what every other folder may rely on, and what relies on nothing.
+//! Time, numbers, addresses, buffers and limits. Every other folder may import this one; it imports none.
 
 pub mod address;
 pub mod ascii;

@@ -1,4 +1,4 @@
-//! Chance as an argument: a small, fast, seedable generator (SplitMix64). Not for secrets.
+//! A small, fast, seedable random number generator (SplitMix64), which callers pass as an argument. Not for secrets.
 
 /// A seeded source of numbers; equal seeds give equal sequences.
 #[derive(Clone, Debug)]

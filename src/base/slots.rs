@@ -1,5 +1,5 @@
-//! Tables without collisions for a few names that are known when the gateway is compiled: the slot of a name is its
-//! key, multiplied. Which key tells the names apart, their holder decides.
+//! Perfect hash tables for a few names that are known at compile time. The owner of a table derives a key from each
+//! name; the slot is that key times a multiplier.
 
 /// Slots of a table.
 pub const COUNT: usize = 256;

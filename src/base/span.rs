@@ -1,6 +1,6 @@
-//! A place inside a byte buffer, as two 16-bit offsets. Heads are capped below 64 KiB, so this always suffices.
+//! A range inside a byte buffer, as two 16-bit offsets. They suffice because heads are capped below 64 KiB.
 
-/// `start..end` inside some buffer that the holder knows.
+/// `start..end` inside a buffer that the holder of the span knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
     /// First byte.

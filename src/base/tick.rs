@@ -1,7 +1,7 @@
 //! Points in time as plain numbers, handed in as arguments.
 //!
-//! `Tick` is monotonic and only good for differences; `Wall` is the calendar. Neither reads a clock: `net` and
-//! `control` do, everything else is told.
+//! `Tick` is monotonic and only its differences mean anything; `Wall` is calendar time. Only `net` and `control` read
+//! clocks; all other code takes the time as an argument.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Tick(u64);
 impl Tick {
     /// Before every other tick.
     pub const ZERO: Tick = Tick(0);
-    /// A deadline that does not come.
+    /// A deadline that never passes.
     pub const NEVER: Tick = Tick(u64::MAX);
 
     /// The tick that lies `nanos` after the start.

@@ -1,9 +1,9 @@
 //! Hot. A hierarchical timer wheel: many coarse deadlines, each armed and disarmed in constant time.
 //!
-//! Time comes in as an argument; the wheel knows no clock. A timer never fires early and at most one unit (`UNIT`)
-//! late, counted from the call that is told the time. One timer is in at most one slot, so what a holder keeps arming
-//! costs no memory, and removing it leaves nothing behind. The holder is expected to be lazy: leave a timer armed for
-//! an early deadline and arm it again, later, when it fires.
+//! The caller passes the time; the wheel reads no clock. A timer never fires early, and at most one unit (`UNIT`) after
+//! the time that the caller passes. A timer is in at most one slot, so arming it again costs no memory, and removing it
+//! leaves nothing behind. A holder whose deadline moves to a later time should leave the timer armed, and arm it again
+//! when it fires.
 //!
 //! Seven levels of 64 slots; a slot of level `n` is 64^n units wide. A timer stands at the level of the highest group
 //! of six bits in which its unit differs from `elapsed`, so that every occupied slot lies ahead of `elapsed` in its

@@ -1,7 +1,8 @@
-//! A bell: how another thread wakes a shard.
+//! A bell: another thread rings it to wake a shard.
 //!
-//! The ringing end is plain and thread-safe; the hearing end is an `Ear` of the shard's `Net`. Ringing says only "look
-//! at your queues": rings between two hearings are one. What is rung about must be visible before `ring` is called.
+//! Any thread may ring; the receiving end is an `Ear` of the shard's `Net`. A ring carries no data: the shard looks at
+//! all its queues, and several rings before it looks count as one. The sender puts its message into the queue before it
+//! calls `ring`.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -18,33 +19,33 @@ pub struct Bell {
 #[derive(Debug)]
 struct Shared {
     rung: AtomicBool,
-    /// An eventfd; none in a bell that its hearer asks by itself.
+    /// An eventfd; `None` in a bell whose receiver polls `take`.
     event: Option<File>,
 }
 
 impl Bell {
-    /// A bell over an eventfd (non-blocking; `sockets::bell` makes one), for a hearer that sleeps in the kernel.
+    /// A bell over an eventfd (non-blocking; `sockets::bell` makes one), for a receiver that sleeps in the kernel.
     pub fn over(event: OwnedFd) -> Bell {
         Bell { shared: Arc::new(Shared { rung: AtomicBool::new(false), event: Some(File::from(event)) }) }
     }
 
-    /// A bell without a descriptor, for a hearer that looks at `take` by itself, as the simulator does.
+    /// A bell without a descriptor, for a receiver that polls `take`, as the simulator does.
     pub fn silent() -> Bell {
         Bell { shared: Arc::new(Shared { rung: AtomicBool::new(false), event: None }) }
     }
 
-    /// Rings. Costs one atomic swap, and one system call if nobody rang since it was last heard.
+    /// Rings. Costs one atomic swap, and one system call if it is the first ring since the receiver last looked.
     pub fn ring(&self) {
         if self.shared.rung.swap(true, Ordering::AcqRel) {
             return;
         }
         if let Some(mut event) = self.shared.event.as_ref() {
-            // The counter of an eventfd cannot be full: it is written once for each time it is heard.
+            // The counter of an eventfd cannot be full: it is written once between two reads of the receiver.
             let _ = event.write(&1_u64.to_ne_bytes());
         }
     }
 
-    /// Was it rung since the last call? The hearer's side.
+    /// True if it was rung since the last call. For the receiver.
     pub fn take(&self) -> bool {
         self.shared.rung.swap(false, Ordering::AcqRel)
     }

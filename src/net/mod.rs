@@ -1,13 +1,13 @@
-//! The machine, behind one seam: connections, listeners, time and chance as the data plane sees them.
+//! The interface of the data plane to the machine: connections, listeners, time and random numbers.
 //!
 //! The pipeline in `edge` is generic over `Net`. In production that is `uring::Uring` (monoio on io_uring, or its
-//! epoll driver); in tests `sim::Sim` (virtual time, seeded faults). Nothing else in the data plane reads a clock or
-//! a socket.
+//! epoll driver); in tests `sim::Sim` (virtual time, seeded faults). No other code of the data plane reads a clock
+//! or uses a socket.
 //!
-//! Rules every implementation keeps:
+//! Every implementation keeps these rules:
 //! - A buffer given to `read` or `write` always comes back, with whatever arrived in it.
 //! - At most one read and one write are in flight on a stream at a time; both sides may be in flight at once.
-//! - Futures of `read` and `write` are driven to completion; dropping one early loses the connection, never memory.
+//! - Callers drive futures of `read` and `write` to completion. Dropping one early breaks the connection, but is safe.
 //! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
 
 pub mod bell;
@@ -41,12 +41,12 @@ pub trait Net: Clone + 'static {
     type Listener: Listener<Stream = Self::Stream>;
     /// A socket that the control plane opened and a shard turns into a listener.
     type Socket: Send + 'static;
-    /// The hearing end of a bell.
+    /// The receiving end of a bell.
     type Ear: Ear;
 
-    /// Now, monotonic.
+    /// The current monotonic time.
     fn now(&self) -> Tick;
-    /// Now, by the calendar.
+    /// The current calendar time.
     fn wall(&self) -> Wall;
     /// 64 random bits, not for secrets.
     fn random(&self) -> u64;
@@ -58,32 +58,33 @@ pub trait Net: Clone + 'static {
     fn connect(&self, to: &Address, until: Tick) -> impl Future<Output = io::Result<Self::Stream>>;
     /// Starts to listen on `socket`.
     fn listener(&self, socket: Self::Socket) -> io::Result<Self::Listener>;
-    /// Hears `bell` on this shard. A bell has one hearer.
+    /// The receiving end of `bell` on this shard. A bell has one receiver.
     fn ear(&self, bell: &Bell) -> io::Result<Self::Ear>;
     /// Tasks that ended in a panic so far.
     fn panics(&self) -> u64;
-    /// Gives freed memory back to the machine. For a shard that has nothing to serve: it takes a millisecond or so.
+    /// Returns freed memory to the kernel. It takes about a millisecond, so a shard calls it while it is idle.
     fn give_memory_back(&self);
 }
 
-/// The hearing end of a bell.
+/// The receiving end of a bell.
 pub trait Ear: 'static {
-    /// Waits until the bell was rung since it was last heard. May be dropped without missing a ring.
+    /// Waits for a ring since the last call returned. May be dropped without missing a ring.
     fn hear(&self) -> impl Future<Output = ()>;
 }
 
 /// A listening socket.
 pub trait Listener: 'static {
-    /// What it yields.
+    /// The type of accepted connections.
     type Stream: Stream;
     /// The next connection. May be dropped without losing a connection. Errors that concern one connection only
-    /// (`ECONNABORTED`) are swallowed; those of the process (`EMFILE`) are returned, and the caller waits a little.
+    /// (`ECONNABORTED`) are skipped. Errors of the process (`EMFILE`) are returned; the caller should wait a little
+    /// before it calls again.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>>;
     /// The address it listens on.
     fn local(&self) -> &Address;
 }
 
-/// What is known of a stream's peer without consuming anything.
+/// The state of a stream's reading side, found out without consuming bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
     /// Open, nothing to read.
@@ -108,12 +109,12 @@ pub trait Stream: 'static {
     /// `read_idle`. May be dropped.
     fn readable(&self, until: Tick) -> impl Future<Output = io::Result<()>>;
 
-    /// Writes the whole window of `buf` and consumes it. On an error the window holds what is not known to be sent.
-    /// After `TimedOut` the writing side is finished.
+    /// Writes the whole window of `buf` and consumes it. After an error, the window holds the bytes that may not have
+    /// been sent. After `TimedOut` the writing side is finished.
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)>;
 
-    /// Sends what fits at once and gives its count; zero where nothing fits or a write is in flight. Only for the
-    /// last words of a protocol (the TLS close_notify), which nobody waits for.
+    /// Sends as many bytes as fit at once and returns the count; zero where none fits or a write is in flight. Only
+    /// for the last message of a protocol (the TLS close_notify), whose delivery is not waited for.
     fn write_now(&self, bytes: &[u8]) -> usize;
 
     /// Makes a pending `read_idle` or `readable` (or, if none is pending, the next one) return
@@ -126,15 +127,15 @@ pub trait Stream: 'static {
     /// Sends the end of our side (FIN); reading still works.
     fn finish(&self);
 
-    /// Makes the coming close a reset (RST), so that the peer cannot take what it got for complete. Everything
-    /// pending fails.
+    /// Makes the coming close a reset (RST), so that the peer cannot take an incomplete message for complete. Pending
+    /// operations fail.
     fn abort(&self);
 
-    /// Lets the kernel take little more than `bytes` beyond what it has sent, so that what is written later does not
-    /// wait behind megabytes. A wish: where it cannot be had, nothing changes.
+    /// Limits the unsent bytes in the kernel's buffer to about `bytes`, so that a later, more urgent write does not
+    /// wait behind megabytes. Does nothing on a machine without such a limit.
     fn limit_unsent(&self, bytes: u32);
 
-    /// Looks, without consuming: has the peer closed while nobody was reading?
+    /// Whether bytes or a close have arrived. Consumes nothing.
     fn peek(&self) -> Peek;
 
     /// The other end.

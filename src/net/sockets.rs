@@ -1,7 +1,7 @@
-//! Listening sockets: opened, inherited and handed over by the control plane, as plain descriptors that shards turn
-//! into listeners. Nothing here waits, and nothing here is on a request's path.
+//! Listening sockets. The control plane opens them, inherits them and hands them over, as plain descriptors; shards
+//! make listeners of them. Nothing here waits, and no request calls it.
 //!
-//! Every descriptor is close-on-exec; what a successor inherits is a duplicate made for it (`HandOver`).
+//! Every descriptor is close-on-exec. A successor process inherits a duplicate that is made for it (`HandOver`).
 
 use std::env;
 use std::fs::{self, File, Permissions};

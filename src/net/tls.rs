@@ -1,16 +1,15 @@
-//! Hot. TLS over any `Stream`, as a `Stream`: rustls does the protocol, this file moves the bytes.
+//! Hot. A TLS stream over any other `Stream`: rustls implements the protocol, this file moves the bytes.
 //!
-//! Reading and writing may be in flight at once in one task. Ciphertext leaves in the order in which rustls made it,
-//! because whoever sends holds the turn (`turn`); a reader that makes rustls answer (a key update) sends the answer
-//! itself if nobody else is sending, and otherwise leaves it to whoever is. The connection is never borrowed across
-//! an await.
+//! One task may read and write at once. Ciphertext is sent in the order in which rustls makes it, because a sender must
+//! hold the turn (`turn`). When a read makes rustls respond (to a key update), the reader sends the response if it gets
+//! the turn; otherwise the current sender sends it. The connection is never borrowed across an await.
 //!
 //! Ciphertext is received into the spare memory of the reader's own buffer, handed to rustls, and overwritten with
 //! the plaintext, which is never longer. So a read takes no second buffer, and an idle connection holds none. A write
 //! takes one from the pool while it is in flight, and sends all its records in one call.
 //!
-//! The end of a connection is truthful: an end without close_notify is `ErrorKind::UnexpectedEof`, not zero (RFC 8446
-//! section 6.1).
+//! Truncation is detected: a connection that ends without close_notify gives `ErrorKind::UnexpectedEof`, not zero
+//! (RFC 8446 section 6.1).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};

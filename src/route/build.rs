@@ -1,4 +1,4 @@
-//! From rules to a table, in any order of the rules.
+//! Compiles rules to a table. The order of the rules does not matter.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::route::report::{Report, report};
 use crate::route::rule::{HostPattern, Rule};
 use crate::route::table::{Entry, NONE, Origin, Shared, Table};
 
-/// A table and what there is to say about its rules.
+/// A table and the reports about its rules.
 #[derive(Debug)]
 pub struct Built {
-    /// The table, of all rules but those that a fault was reported of.
+    /// The table. Rules with a reported fault are left out.
     pub table: Table,
     /// Conflicts, unreachable rules and faults, in order of precedence.
     pub reports: Vec<Report>,

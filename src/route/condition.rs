@@ -1,4 +1,4 @@
-//! Hot. What a rule asks of a request besides host, path and method, compiled: fields, query, cookies, source networks.
+//! Hot. The compiled conditions of a rule besides host, path and method: fields, query, cookies, source networks.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::wire::head::Request;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RegexId(u32);
 
-/// What must hold for one rule; nothing where there is nothing.
+/// The conditions of one rule; empty where it has none.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     path: Option<RegexId>,

@@ -1,7 +1,7 @@
-//! Hot. What an upstream sees instead of what the client asked for: the path (with its query) and the host.
+//! Hot. Rewrites the path (with its query) and the host of a request for its upstream.
 //!
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.
-//! Expressions have scratch memory in which threads would meet at a lock, so each shard keeps its own clone of a
+//! The scratch memory of an expression is behind a lock when threads share it, so each shard keeps its own clone of a
 //! rewrite.
 
 use std::fmt;
@@ -117,7 +117,7 @@ fn append_query(question: Option<usize>, query: Option<&[u8]>, out: &mut Vec<u8>
     }
 }
 
-/// Has the path a segment `.` or `..`, also written with escapes?
+/// True if the path has a segment `.` or `..`, also in percent-encoded form.
 fn climbs(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| {
         let (mut rest, mut dots) = (segment, 0);
@@ -140,7 +140,7 @@ impl PrefixRewrite {
     }
 
     fn write(&self, path: &[u8], out: &mut Vec<u8>) {
-        // A path that another rule of the route took may not have the prefix; it stays as it is.
+        // A path that matched another rule of the route may lack the prefix; it stays as it is.
         let rest = path.strip_prefix(&*self.matched).filter(|rest| rest.is_empty() || rest[0] == b'/');
         match rest {
             Some(rest) => {

@@ -1,7 +1,7 @@
 //! What the config compiler hands to `Table::build`: one rule says which requests go to one route.
 //!
-//! Everything here is parsed: a `Rule` that exists is well formed. Whether rules get along with each other is judged by
-//! `route::report` when a table is built.
+//! Everything here is parsed: a `Rule` that exists is well formed. When a table is built,
+//! `route::report` finds conflicts between rules.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::route::whole_regex::WholeRegex;
 pub struct Rule {
     /// The route's name, as reports say it; among rules of equal precedence the smaller name wins.
     pub name: Box<str>,
-    /// Where a match leads.
+    /// The route that a match selects.
     pub route: RouteId,
     /// Overrides every other part of the precedence: higher goes first. Zero unless the user says otherwise.
     pub priority: i32,
@@ -68,7 +68,7 @@ pub struct FieldMatch {
     pub value: ValueMatch,
 }
 
-/// What is asked of a value. Bytes are compared as they are, in their own case.
+/// A condition on a value. Bytes are compared as they are, with regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueMatch {
     /// Is exactly this.
@@ -164,7 +164,7 @@ impl HostPattern {
         if wild { Ok(HostPattern::Suffix(format!(".{name}").into())) } else { Ok(HostPattern::Exact(name.into())) }
     }
 
-    /// Does it take `host` (lower case, no port, no trailing dot)?
+    /// True if it matches `host` (lower case, no port, no trailing dot).
     pub fn takes(&self, host: &[u8]) -> bool {
         match self {
             HostPattern::Exact(name) => name.as_bytes() == host,
@@ -173,7 +173,7 @@ impl HostPattern {
         }
     }
 
-    /// Does it take every host that `other` takes?
+    /// True if it matches every host that `other` matches.
     pub fn covers(&self, other: &HostPattern) -> bool {
         match self {
             HostPattern::Any => true,

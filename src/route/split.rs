@@ -1,5 +1,5 @@
-//! Hot. Which of several weighted targets takes a request: by a draw, or by a key so that the same client stays where
-//! it is.
+//! Hot. Chooses one of several weighted targets for a request: at random, or by a key, so that a client keeps its
+//! target.
 //!
 //! Weights are summed up once. A target of weight zero takes nothing; where all weights are zero, nothing takes
 //! anything.
@@ -15,7 +15,7 @@ pub struct Split {
     ends: Box<[u64]>,
 }
 
-/// What keeps a client at its target.
+/// The key by which a client keeps its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stick {
     /// The first value of this request field.
@@ -52,7 +52,7 @@ impl Split {
         self.target(stable_hash(key, salt))
     }
 
-    /// Has it a target for anything?
+    /// True if no target has a weight above zero.
     pub fn is_empty(&self) -> bool {
         self.ends.last().is_none_or(|total| *total == 0)
     }

@@ -18,7 +18,7 @@ use crate::route::rule::{HostPattern, Rule};
 use crate::route::tree::{Forest, Judge};
 use crate::wire::head::Request;
 
-/// What `Table::find` is asked about.
+/// The parts of a request that `Table::find` looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The head, for method, fields, query and cookies.
@@ -31,7 +31,7 @@ pub struct Wanted<'a> {
     pub source: IpAddr,
 }
 
-/// What `Table::find` answers.
+/// The result of `Table::find`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// This route takes the request.
@@ -44,8 +44,8 @@ pub enum Found {
 
 /// The compiled rules of one listener.
 ///
-/// Clones share the tree. What they do not share are the scratch memories of regular expressions, in which threads
-/// would meet at a lock: so each shard keeps a clone of its own.
+/// Clones share the tree. They do not share the scratch memory of regular expressions, which is behind a lock when
+/// threads share it; so each shard keeps its own clone.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) shared: Arc<Shared>,

@@ -42,11 +42,11 @@ pub(super) struct Node {
     pub(super) low: u8,
     /// How many slots there are.
     pub(super) width: u8,
-    /// It has ways besides its literal children: parameter edges, or lists other than `exact`.
+    /// It has other edges than literal ones, or other lists than `exact`.
     pub(super) forks: bool,
 }
 
-/// A way through a parameter.
+/// A parameter edge.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     pub(super) node: u32,
@@ -76,9 +76,9 @@ pub(super) const NO_CHILD: u8 = u8::MAX;
 // A node is what a search loads at every step: two of them fit a cache line.
 const _: () = assert!(size_of::<Node>() == 32);
 
-/// Who is asked about the rules that a search comes by.
+/// Decides about the rules that a search finds.
 pub(super) trait Judge {
-    /// Ranks at or above this are of no interest any more.
+    /// The search may skip rules whose rank is at or above this.
     fn bar(&self) -> u32;
 
     /// The paths of these rules match (of regular expressions only the literal prefix does); `spans` are what they

@@ -1,7 +1,8 @@
 //! Hot. Host and port as a `Host` field or an absolute-form target names them (RFC 9110 sections 4.2 and 7.2).
 //!
 //! Stricter than RFC 3986's `reg-name`: only letters, digits, `-`, `.`, `_` and `~`, or an IPv6 address in brackets. No
-//! user information, no percent-encoding, no empty port: what two readers could take for two hosts is no host.
+//! user information, no percent-encoding, no empty port: text that two parsers could read as two different
+//! hosts is refused.
 
 use std::net::Ipv6Addr;
 

@@ -1,7 +1,7 @@
 //! Hot. Field names that the gateway itself acts upon, recognised once when a head is parsed.
 //!
-//! Everything else is `Known::Other` and is compared by bytes where a rule names it. Recognition is one lookup in a
-//! table that is built, and proved free of collisions, when the gateway is compiled.
+//! Every other name is `Known::Other`, and rules that mention it compare bytes. Recognition is one lookup in a table
+//! that the compiler builds and checks to be free of collisions.
 
 use crate::base::ascii::is_name;
 use crate::base::slots;

@@ -1,10 +1,9 @@
-//! Hot. Who the client is behind trusted proxies, and what the origin is told about it: `X-Forwarded-For` and its kin,
-//! `X-Real-IP`, and `Forwarded` (RFC 7239).
+//! Hot. Finds the client behind trusted proxies, and writes the fields that name it to the origin: the `X-Forwarded-`
+//! fields, `X-Real-IP`, and `Forwarded` (RFC 7239).
 //!
-//! Only what a trusted peer says counts, and of a list only what trusted hops appended: it is walked from its end,
-//! hop by hop, until an address that is not trusted, and that is the client. Something that is no address (`unknown`,
-//! `_hidden`, garbage) ends the walk at the hop before it. From a peer that is not trusted, nothing of this is passed
-//! on.
+//! These fields count only if a trusted peer sent them. A list is read from its end, because each hop appends to it:
+//! the first address that is not trusted is the client. An element that is no address (`unknown`, `_hidden`, garbage)
+//! ends the search at the hop before it. If the peer is not trusted, none of its forwarding fields is passed on.
 
 mod element;
 
@@ -184,7 +183,7 @@ fn addresses(request: Request<'_>) -> impl Iterator<Item = Option<IpAddr>> {
     elements.map(|element| ip::parse(element.trim_ascii()))
 }
 
-/// The address in the only field of a name; two such fields mean that somebody added one.
+/// The address in the only field with this name. `None` where there are two, because one of them may be forged.
 fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<IpAddr> {
     match (values.next(), values.next()) {
         (Some(value), None) => ip::parse(value),

@@ -1,4 +1,4 @@
-//! Hot. A parsed head: spans into bytes that the holder keeps, never strings of its own.
+//! Hot. A parsed head: spans into bytes that the caller keeps, without strings of its own.
 //!
 //! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up.
 //! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
@@ -110,7 +110,7 @@ impl Field {
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// The lines. Whoever adds one here says its name in `names`; `push` does both.
+    /// The field lines. Code that adds one here must add its name to `names`; `push` does both.
     pub list: SmallVec<[Field; 24]>,
     /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
     /// more than there are.

@@ -1,4 +1,4 @@
-//! Hot. What belongs to one connection only and is not forwarded (RFC 9110 section 7.6.1).
+//! Hot. Fields that concern one connection only and are not forwarded (RFC 9110 section 7.6.1).
 //!
 //! `Connection` may name further fields of that kind. A client can abuse this to strip a field that another hop added
 //! or that the origin relies on, so naming a field that the gateway itself acts upon, or one of `ESSENTIAL`, has no

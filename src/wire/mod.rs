@@ -1,7 +1,7 @@
-//! Bytes to meaning and back, without I/O: heads, targets, framing, hop-by-hop rules, PROXY protocol,
-//! frames of WebSocket.
+//! Parsers and writers of the protocols, without I/O: message heads, request targets, framing, hop-by-hop fields, the
+//! PROXY protocol, HTTP/2, gRPC and WebSocket frames.
 //!
-//! Nothing here waits, reads a clock or knows a socket. Parsers give the same answer for any split of their input and
+//! Nothing here waits, reads a clock or uses a socket. Parsers give the same result for any split of their input and
 //! never panic.
 
 pub mod authority;

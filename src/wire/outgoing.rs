@@ -1,7 +1,7 @@
-//! Hot. Messages as they leave: what was received, what is changed in it, and the gateway's own decisions.
+//! Hot. Outgoing messages: the received head, the patch to it, and the gateway's own decisions.
 //!
-//! How they are written is `h1::write` and `h2::write`. Which fields go on, which go away and which are made anew is
-//! decided here, once for every version.
+//! This file decides, once for all HTTP versions, which fields are forwarded, removed or generated. `h1::write` and
+//! `h2::write` serialise the result.
 
 use crate::base::ascii::decimal;
 use crate::base::date::IMF_LEN;

@@ -1,8 +1,7 @@
-//! Hot. What a client reads when something went wrong: a problem body (RFC 9457), one fixed text for each kind of
-//! fault.
+//! Hot. The body of error responses: a problem document (RFC 9457) with one fixed text for each kind of fault.
 //!
-//! A text tells what the client can act upon, and nothing about which upstream, timer or limit it was: that is in the
-//! access record, under the request's id.
+//! The text says what the client can do. It does not say which upstream, timer or limit failed; the access record has
+//! that, under the request's id.
 
 use crate::base::FaultKind;
 

@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: who is at the other end of a connection that a load balancer passed on.
+//! The PROXY protocol, versions 1 and 2: a load balancer names the client of a connection that it passes on.
 //!
-//! Read once at the start of a connection, from peers that are configured to send it, and then it must be there: a
-//! listener that guessed would let any client say who it is. Whatever is not exactly the protocol ends the connection.
+//! The header is read once at the start of a connection from peers that are configured to send it, and these must send
+//! it. If it were optional, any client could claim any address. A malformed header ends the connection.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
-//! Hot. What holds of a head in every version: which fields must be single, which methods are served.
+//! Hot. Rules for heads of all HTTP versions: which fields may occur only once, which methods are supported.
 //!
-//! HTTP/1 and HTTP/2 read heads from different bytes and refuse them in different ways; what a head may say is decided
-//! here once, so that no request gets through in one version that the other refuses.
+//! HTTP/1 and HTTP/2 parse heads differently and report errors differently. The rules for their content are here, once,
+//! so that no version accepts a request that the other refuses.
 
 use memchr::memchr;
 

@@ -1,7 +1,7 @@
-//! Hot. Paths brought to one form before anything is decided by them (RFC 3986 section 6.2.2), and queries read.
+//! Hot. Normalises paths before any rule looks at them (RFC 3986 section 6.2.2), and reads queries.
 //!
-//! A rule that protects `/admin` must see `/admin` in `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the
-//! origin must get what the rule saw. So the path that routes, and that is forwarded, is the normalised one:
+//! A rule that protects `/admin` must also match `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the origin
+//! must get the path that the rule matched. So routes match the normalised path, and the same path is forwarded:
 //!
 //! | in the path | becomes |
 //! |---|---|

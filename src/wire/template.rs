@@ -1,7 +1,7 @@
 //! Text with `{variables}`, compiled once: for header values, rewrites, redirects and log lines.
 //!
-//! `{{` and `}}` stand for the braces themselves. What a variable is worth is asked of a `Lookup`, so this file knows
-//! no exchange. Unknown variables are an error when compiled, never at run time.
+//! `{{` and `}}` stand for the braces themselves. A `Lookup` gives the values of variables, so this file does not
+//! depend on exchanges. Unknown variables are an error when compiled, never at run time.
 
 /// What a template may name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
-//! Hot. Trace context (W3C Trace Context, `traceparent`) and request ids: read, checked, and made from given chance.
+//! Hot. Trace context (W3C Trace Context, `traceparent`) and request ids: parses them, and makes new ones from random
+//! bits that the caller passes.
 //!
-//! A `traceparent` that is not exactly right is as good as none, and then a new trace starts (section 4.3 of the
-//! recommendation). Nothing a client sends is trusted beyond being well-formed.
+//! A malformed `traceparent` is ignored, and a new trace starts (section 4.3 of the recommendation). Nothing a client
+//! sends is trusted beyond being well-formed.
 
 use crate::base::ascii::{hex_digit, hex_lower};
 use crate::base::limits::REQUEST_ID_BYTES_MAX;

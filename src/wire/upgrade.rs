@@ -1,8 +1,8 @@
-//! Hot. Which offers to leave HTTP/1.1 the gateway passes on (RFC 9110 section 7.8, RFC 6455).
+//! Hot. Decides which upgrade requests the gateway forwards (RFC 9110 section 7.8, RFC 6455).
 //!
-//! An extended CONNECT (RFC 8441) is such an offer, too: it is understood as the GET that it would be in HTTP/1.1.
+//! An extended CONNECT (RFC 8441) is such a request, too: it is treated as the GET that it would be in HTTP/1.1.
 //! `h2c`, other HTTP versions and TLS are never passed on: the tunnel that followed would carry requests that no rule
-//! of the gateway sees. Such an offer is ignored, as the RFC allows, and the request goes on as plain HTTP/1.1.
+//! of the gateway sees. Such an upgrade is ignored, as the RFC allows, and the request is forwarded as plain HTTP/1.1.
 
 use crate::base::ascii::is_name;
 use crate::wire::field::Known;

@@ -1,6 +1,6 @@
-//! The client's side of TLS, for upstreams: a configuration from parsed material.
+//! TLS towards upstreams: makes a client configuration from parsed material.
 //!
-//! A configuration keeps sessions to take up again in a table under a lock, so that each shard should have its own.
+//! A configuration keeps the sessions for resumption in a table behind a lock, so each shard should have its own table.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,10 +12,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::material::MaterialError;
 use super::server::{Certificate, Versions, certified, provider, refused, root_store};
 
-/// What a client trusts and shows.
+/// The parts of a client configuration.
 #[derive(Debug)]
 pub struct ClientMaterial {
-    /// Whom to trust.
+    /// The trusted certificate authorities.
     pub roots: Roots,
     /// Whether to check the server's certificate.
     pub verify: Verify,
@@ -54,8 +54,8 @@ pub fn client_config(material: &ClientMaterial) -> Result<ClientConfig, Material
         }
         Verify::Off => Arc::new(Anybody),
     };
-    // `dangerous` is how rustls takes any verifier that was made outside of the builder; which one it is was decided
-    // above.
+    // rustls accepts a verifier that was made outside of its builder only through `dangerous`. The verifier itself is
+    // chosen above.
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(material.versions.list())
         .map_err(refused)?
@@ -136,8 +136,8 @@ impl ServerCertVerifier for Anybody {
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
-/// The same, with a table of sessions of its own: rustls keeps that table behind a lock, and shards must not meet at
-/// one.
+/// The same configuration with its own table of sessions. rustls keeps the table behind a lock, which shards must not
+/// share.
 pub fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut own = config.clone();
     own.resumption = Resumption::in_memory_sessions(SESSIONS);

@@ -1,4 +1,4 @@
-//! Certificates and keys from bytes, with errors that say what is wrong with them.
+//! Parses certificates and private keys. Errors say what is wrong with them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::base::Wall;
 
-/// What is wrong with a certificate, a key, or what was to be made of them.
+/// Why a certificate, a key, or a configuration made of them is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaterialError {
     /// There is no certificate in it.

@@ -1,7 +1,7 @@
-//! The server's side of TLS: a configuration from parsed material, and the choice of a certificate by name.
+//! TLS towards clients: makes a server configuration from parsed material, and chooses a certificate by server name.
 //!
-//! A configuration is made by the control plane and shared by all shards. Its session tickets are sealed with keys that
-//! rotate by themselves; `Tickets` goes from one configuration to the next, so that a reload does not end all sessions.
+//! The control plane makes a configuration, and all shards share it. The keys of session tickets rotate by themselves.
+//! A new configuration takes over the `Tickets` of the old one, so that sessions can be resumed after a reload.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

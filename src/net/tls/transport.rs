@@ -1,4 +1,4 @@
-//! Hot. A connection with or without TLS, as one type, so that what stands above is compiled once.
+//! Hot. A connection with or without TLS, as one type, so that the code above is compiled once for both.
 
 use std::io;
 

@@ -1,10 +1,10 @@
-//! Hot. Whose turn it is to send: one of two parties, the writer and a reader that has to answer.
+//! Hot. A lock for sending, which the writer and the reader of one TLS stream take in turns.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// A lock within one task's two halves. Only the writer ever waits for it, so there is room for one waiter.
+/// The lock. Both of its users are in one task, and only the writer ever waits for it, so it keeps one waiter.
 #[derive(Default)]
 pub(super) struct Turn {
     taken: Cell<bool>,
@@ -24,7 +24,7 @@ impl Turn {
         .await
     }
 
-    /// The turn, if nobody has it.
+    /// Takes the turn, if it is free.
     pub(super) fn take_if_free(&self) -> Option<TurnGuard<'_>> {
         (!self.taken.replace(true)).then_some(TurnGuard { turn: self })
     }

@@ -1,4 +1,4 @@
-//! A task whose panic stays its own: the runtime would otherwise unwind through its loop and take the shard along.
+//! Catches the panic of a task. Otherwise the panic would unwind through the runtime's loop and end the shard.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 
 use super::shard::Shard;
 
-/// A future that ends quietly, and is counted, where `task` panics.
+/// Runs `task`; where it panics, counts the panic and ends as if `task` had returned.
 pub(super) struct Caught<F> {
-    /// None after it ended, so that what panics while being dropped is caught, too. Pinned: never moved out.
+    /// None once it has ended: `poll` drops it, so that a panic in its drop is caught, too. Pinned: never moved out.
     task: Option<F>,
     shard: Rc<Shard>,
 }

@@ -1,4 +1,4 @@
-//! The hearing end of a bell: an eventfd that the shard waits for.
+//! The receiving end of a bell: an eventfd that the shard waits for.
 
 use std::io;
 use std::net::TcpStream as StdStream;
@@ -7,7 +7,7 @@ use monoio::net::TcpStream;
 
 use crate::net::{Bell, Ear};
 
-/// Hears one bell.
+/// Waits for the rings of one bell.
 pub struct UringEar {
     bell: Bell,
     /// The bell's eventfd; only ever asked for readiness.

@@ -1,7 +1,8 @@
-//! Hot. What a stream waits for and until when: the part of a stream that its deadlines and interruptions act upon.
+//! Hot. The state of a stream's pending operations: what each direction waits for, and its deadline. Deadlines and
+//! interruptions act upon this state.
 //!
-//! Setting a deadline is a store and a comparison: the flow's timer stays armed for the earliest deadline it ever
-//! had, and when it fires, moves to the one it has then. So a connection costs a wheel operation each time its oldest
+//! Setting a deadline is a store and a comparison. The timer stays armed for an earlier deadline; when it fires too
+//! early for the current one, it is armed again for that. So a connection costs a wheel operation each time its oldest
 //! deadline would have passed, and not each time it reads.
 //!
 //! ```text
@@ -79,7 +80,7 @@ impl Side {
         self.late.replace(false)
     }
 
-    /// Tells the pending `Ready` wait that it is late.
+    /// Wakes the pending `Ready` wait, because its deadline has passed.
     fn wake_late(&self) {
         self.late.set(true);
         self.wake();
@@ -122,7 +123,7 @@ impl Flow {
         }
     }
 
-    /// The stream goes: no deadline acts on its descriptor any more.
+    /// The stream is dropped: from now on, no deadline acts on its descriptor.
     pub(super) fn close(&self) {
         if let Some(timer) = self.timer.take() {
             self.deadlines.forget(timer);
@@ -193,7 +194,7 @@ impl Flow {
         }
     }
 
-    /// Why the pending (or coming) `Idle` or `Ready` wait of the reading side is over. Asking takes the answer away.
+    /// Takes the reason why the pending (or next) `Idle` or `Ready` wait of the reading side ends, if there is one.
     pub(super) fn take_over(&self) -> Option<io::ErrorKind> {
         if self.interrupted.replace(false) {
             return Some(io::ErrorKind::Interrupted);
@@ -252,7 +253,7 @@ impl Timed for Flow {
     }
 }
 
-/// An operation in flight. Dropped before `done`, it has taken its bytes along, and the stream cannot be used any more.
+/// An operation in flight. If it is dropped before `done`, its bytes are lost, and the stream cannot be used any more.
 pub(super) struct Pending<'a> {
     flow: &'a Flow,
     side: &'a Side,

@@ -1,14 +1,14 @@
-//! Hot. Ticks in the time of the runtime.
+//! Hot. Converts ticks to the runtime's instants.
 
 use std::time::Duration;
 
 use crate::base::Tick;
 use crate::net::machine;
 
-/// A tick as the runtime's own time, at most `SLEEP_MAX` away.
+/// `at` as an instant of the runtime, at most `SLEEP_MAX` in the future.
 pub(super) fn instant(at: Tick) -> monoio::time::Instant {
     monoio::time::Instant::now() + at.since(machine::now()).min(SLEEP_MAX)
 }
 
-/// Further away than any sleep has to be exact: whoever sleeps longer looks again.
+/// The longest single sleep. A task with a later deadline wakes once in between.
 pub(super) const SLEEP_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -1,7 +1,7 @@
 //! Hot. A listening socket on a shard.
 //!
-//! Accepting is a wait for readiness, which may be dropped at any time, and then plain calls that take what is there:
-//! an accept in the ring that is cancelled just as it completes would lose the connection and its descriptor.
+//! `accept` waits for readiness, which may be cancelled at any time, and then calls accept(2) without waiting. An
+//! accept operation in the ring would lose the connection and its descriptor if it were cancelled just as it completes.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -46,7 +46,7 @@ impl UringListener {
         })
     }
 
-    /// Takes what waits, up to a batch. True where there is something to hand out.
+    /// Accepts waiting connections, up to a batch. True where the queue then holds any.
     fn fill(&self) -> io::Result<bool> {
         let mut queue = self.queue.borrow_mut();
         let listener = SockRef::from(&self.fd);
@@ -55,7 +55,7 @@ impl UringListener {
                 Ok(accepted) => queue.push_back(accepted),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if concerns_one_connection(&error) => {}
-                // What was accepted before it is handed out first; the error comes back if it lasts.
+                // Connections that are already in the queue go first. A lasting error will return.
                 Err(_) if !queue.is_empty() => break,
                 Err(error) => return Err(error),
             }

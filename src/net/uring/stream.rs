@@ -92,7 +92,7 @@ impl Stream for UringStream {
             let (result, back) = reading.await;
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => lent = back,
-                // Bytes that arrived together with the deadline are bytes.
+                // Bytes that arrive together with the deadline are returned.
                 Ok(count) if count > 0 => {
                     pending.done();
                     return (Ok(count), back.0);
@@ -139,7 +139,7 @@ impl Stream for UringStream {
         if self.read_ended().is_some() {
             return Ok(());
         }
-        // Whoever waits without a buffer waits long: what `read_idle` keeps between two calls goes too.
+        // A wait without a buffer is usually long, so the memory that `read_idle` keeps between two calls is freed.
         self.flow.forget_canceller();
         let pending = self.flow.begin_read(Waits::Ready, until);
         // SAFETY: as in `writable`.
@@ -263,7 +263,7 @@ impl Drop for UringStream {
     }
 }
 
-/// Connects to `to`; what is dropped or late closes its socket.
+/// Connects to `to`. Closes the socket if it is dropped or the deadline passes.
 pub(super) async fn connect(shard: &Rc<Shard>, to: &Address, until: Tick) -> io::Result<UringStream> {
     let (domain, address) = match to {
         Address::Inet(address) => (Domain::for_address(*address), SockAddr::from(*address)),

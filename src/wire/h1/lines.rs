@@ -1,7 +1,7 @@
-//! Hot. Start lines and field lines of an ordinary head, read once, many bytes a step.
+//! Hot. The fast parser of start lines and field lines: one pass, many bytes at a time.
 //!
-//! It accepts exactly what `strict` accepts (RFC 9112 sections 3 to 5) and says nothing about anything else: `None`
-//! stands for refused as well as for incomplete, and `strict` tells the two apart. Lines have one reading only (CRLF
+//! It accepts exactly the heads that `strict` accepts (RFC 9112 sections 3 to 5). For all others it returns `None`,
+//! whether they are malformed or incomplete; `strict` then distinguishes the two. Lines have one reading only (CRLF
 //! ends them, the colon is directly behind the name, nothing is folded), so runs of lines can be copied as they are.
 
 use crate::base::Span;

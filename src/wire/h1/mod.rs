@@ -6,9 +6,9 @@
 //!                          └─► strict: which fault          ▼
 //!   bytes ◄── write ◄── head + patch + BodyLength ◄── what the gateway decided
 //! ```
-//! `lines` reads what is ordinary; `strict` reads byte by byte, says what is wrong with the rest, and must agree with
-//! it about everything. What is accepted has exactly one reading: every line ends in CRLF, starts where the one before
-//! ended, and has one colon directly behind its name. `httparse` is the third reader, in tests
+//! `lines` is the fast parser. `strict` parses byte by byte and reports the errors; both must accept the same heads. An
+//! accepted head has exactly one reading: every line ends in CRLF, starts where the one before
+//! ended, and has one colon directly behind its name. Tests compare them with `httparse`
 //! (`docs/decisions/0005-own-head-reader.md`).
 
 pub mod body;

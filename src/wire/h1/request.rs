@@ -2,8 +2,9 @@
 //!
 //! Decisions where the RFC leaves one, or where an edge must be stricter than it:
 //! - One empty line before the request line is skipped (section 2.2); a second is refused.
-//! - Absolute-form names the host. A Host field that names another place is refused: section 3.2.2 tells a proxy to
-//!   ignore it, but section 3.2 forbids a client to send it, and whoever stands before us may have routed by it.
+//! - Absolute-form names the host. A Host field that names another host is refused: section 3.2.2 tells a proxy to
+//!   ignore it, but section 3.2 forbids a client to send it, and a proxy in front of the gateway may have
+//!   routed by it.
 //! - HTTP/1.1 needs exactly one valid, non-empty Host. HTTP/1.0 may leave it out.
 //! - A later HTTP/1.x is read as HTTP/1.1 (RFC 9110 section 2.5). Other major versions are 505.
 //! - CONNECT and TRACE are 501: this is a gateway, not a tunnel, and TRACE reflects secrets.

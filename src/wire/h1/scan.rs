@@ -1,8 +1,8 @@
-//! Hot. Decides when a head that arrives in pieces is worth parsing, so that a peer that dribbles bytes costs one
-//! look at each of them and not one parse for each.
+//! Hot. Decides when to parse a head that arrives in pieces, so that a peer that sends single bytes costs one
+//! comparison for each byte and not one parse.
 //!
-//! The first piece is always parsed (nearly all heads come whole). After that a head is parsed only when its empty line
-//! came, when a line ended in a way that cannot be right, or when a cap is passed.
+//! The first piece is always parsed (nearly all heads come whole). After that, a head is parsed only when its empty
+//! line has arrived, when a line has an invalid end, or when a cap is exceeded.
 
 use memchr::memchr_iter;
 

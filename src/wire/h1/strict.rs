@@ -1,8 +1,8 @@
-//! The grammar of a head read byte by byte: slow, plain, and in the order of the bytes.
+//! The slow parser of heads: follows the grammar byte by byte.
 //!
-//! It is asked where the fast reading refused or did not come to an end, and says which fault it was: always the first
-//! one, so that the answer does not depend on how the bytes were split. Tests use it as a second reader that must agree
-//! with the first about everything.
+//! It runs where the fast parser has not accepted a head, and finds out whether the head is incomplete or which fault
+//! comes first, so that the result does not depend on how the bytes were split. Tests check that both parsers accept
+//! the same heads.
 
 use crate::base::ascii::{FIELD_VALUE, TOKEN};
 use crate::base::limits::METHOD_BYTES_MAX;

@@ -1,4 +1,4 @@
-//! Hot. Heads into bytes (RFC 9112 sections 2 to 6), from what was received, a patch, and the gateway's own decisions.
+//! Hot. Writes HTTP/1.1 heads (RFC 9112 sections 2 to 6) from the received head, a patch, and the gateway's decisions.
 //!
 //! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is
 //! first; nothing about the connection a message came on is passed on (`hop`); runs of lines that stay are copied

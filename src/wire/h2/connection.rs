@@ -1,8 +1,8 @@
 //! Hot. One HTTP/2 connection without I/O (RFC 9113): bytes in, events out, and bytes to be written.
 //!
-//! Both roles are one machine. It reads no clock and waits for nothing; what it keeps of its input is the part of a
-//! frame that is not complete, never DATA: content is handed out as ranges of the caller's bytes. Whatever the peer
-//! does ends in an event, in RST_STREAM, or in GOAWAY and an error, and any split of the input ends the same way.
+//! One state machine serves both roles. It reads no clock and never waits. Of its input it keeps only incomplete
+//! frames, and never DATA: content is returned as ranges of the caller's bytes. A rule that the
+//! peer breaks leads to RST_STREAM, or to GOAWAY and an error. Any split of the same input gives the same results.
 //!
 //! ```text
 //!   input ── read ──► heads ──► section ─┐

@@ -1,8 +1,8 @@
-//! What a peer can make us do for nothing, counted: each kind of cheap frame has a level that rises with every frame
-//! and leaks with time.
+//! Limits frames that are cheap for the peer and costly for the gateway: each kind has a leaky bucket, whose level
+//! rises with every frame and falls with time.
 //!
-//! Above its cap the connection ends with GOAWAY ENHANCE_YOUR_CALM (RFC 9113 section 10.5). Useful work gives credit,
-//! so that a connection may live for days, and a busy one may do more than an idle one, without ever reaching a cap.
+//! Above its cap the connection ends with GOAWAY ENHANCE_YOUR_CALM (RFC 9113 section 10.5). Useful
+//! requests lower the level, so that long-lived and busy connections do not reach a cap.
 
 use crate::base::Tick;
 
@@ -84,7 +84,7 @@ impl Flood {
     }
 }
 
-/// How much of one kind is borne.
+/// The limit of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// As many at once.

@@ -1,7 +1,7 @@
 //! Hot. HTTP/2 frames (RFC 9113 sections 4 and 6): the nine bytes in front, types, flags, error codes, and the frames
 //! that the connection itself writes.
 //!
-//! Nothing here knows a connection's state; what a frame means where it arrives is decided in `connection`.
+//! Nothing here depends on the state of a connection; `connection` decides what a received frame means.
 
 /// What a client sends before its first frame (RFC 9113 section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

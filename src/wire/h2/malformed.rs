@@ -1,6 +1,6 @@
-//! Why a message of HTTP/2 is refused (RFC 9113 section 8.1.1), and what is to be done about it.
+//! Why an HTTP/2 message is malformed (RFC 9113 section 8.1.1), and how the gateway reacts.
 //!
-//! Whatever the reason, the field block was decoded to its end, so the connection goes on: only the stream is lost.
+//! The field block was decoded to its end in every case, so the connection goes on and only the stream fails.
 
 use crate::base::FaultKind;
 
@@ -52,7 +52,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// The answer that a client gets; `None` where the stream is reset with `PROTOCOL_ERROR`.
+    /// The fault whose response the client gets; `None` where the stream is reset with `PROTOCOL_ERROR`.
     ///
     /// Reset is what breaks HTTP/2 itself. What any version would refuse for its meaning is answered, as h1 does.
     pub const fn answer(self) -> Option<FaultKind> {

@@ -1,4 +1,4 @@
-//! Hot. Field sections understood as heads (RFC 9113 section 8).
+//! Hot. Makes message heads of field sections (RFC 9113 section 8).
 //!
 //! What h1 refuses is refused here too, by the same rules (`wire::rules`, `wire::authority`), and what HTTP/2 adds on
 //! top: pseudo-fields, no fields about a connection, lower-case names. A head that came through says the same in both

@@ -5,10 +5,10 @@
 //!                     (huffman)                     │ malformed: which rule, and what is to be done
 //!   field block ◄── hpack::Encoder ◄── write ◄── head + patch + BodyLength
 //! ```
-//! `connection` is the machine around both: streams, windows, floods, and the order of things.
+//! `connection` is the state machine around both: streams, windows, limits, and the order of frames.
 //!
-//! The decoder always reads a block to its end, so that its table stays in step with the peer's whatever the fields
-//! say; only then is it decided what the message is worth.
+//! The decoder always reads a block to its end, so that its dynamic table agrees with the peer's whatever the fields
+//! say. Only then is the message checked.
 
 pub mod connection;
 pub mod flood;

@@ -1,8 +1,8 @@
 //! Which stream may send next, by its priority (RFC 9218 section 10).
 //!
-//! Urgency is strict. Within one urgency streams share the connection by bytes: each has a virtual time that its bytes
-//! move forward, and the one furthest behind is next. A stream that is not incremental moves slower, so it is done
-//! sooner, but it never stops small answers beside it.
+//! A more urgent stream always goes first. Streams of equal urgency share the connection by bytes: sending bytes
+//! advances a stream's virtual time, and the stream with the smallest virtual time is next. The virtual time of a
+//! stream that is not incremental advances more slowly, so it finishes sooner, but it never blocks small responses.
 
 use crate::wire::h2::priority::Priority;
 use crate::wire::h2::stream::Key;
@@ -62,12 +62,12 @@ impl Scheduler {
         self.ready.iter().any(|ready| may(ready.key))
     }
 
-    /// Nobody waits.
+    /// True where no stream waits.
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }
 
-    /// Gives memory back where nobody waits.
+    /// Frees memory that is not needed for the waiting streams.
     pub fn shrink(&mut self) {
         self.ready.shrink_to_fit();
     }

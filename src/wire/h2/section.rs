@@ -1,4 +1,4 @@
-//! Hot. A decoded field section (RFC 9113 section 4.3): an arena, the fields in it, and what was noticed on the way.
+//! Hot. A decoded field section (RFC 9113 section 4.3): an arena, the fields in it, and their properties.
 //!
 //! Pseudo-fields are kept apart from fields, so that what becomes of a section is a list as h1 has it. Every name and
 //! value is judged once (`Traits`); for fields from a table that was when the entry was made. A section never holds

@@ -1,4 +1,4 @@
-//! SETTINGS (RFC 9113 section 6.5): what the peer allows us, and what we tell it.
+//! SETTINGS (RFC 9113 section 6.5), in both directions.
 //!
 //! A frame is read as a whole and its values are applied together, so that a frame with thousands of entries costs one
 //! change of windows.

@@ -1,8 +1,8 @@
-//! Hot. The streams of one connection: their state, where they lie, and a short memory of those that are over.
+//! Hot. The streams of one connection: their states, in dense slots, and the most recently closed ones.
 //!
-//! Streams lie densely in slots. A slot is taken until the stream is closed *and* its holder is done with it, so that
-//! a peer who opens and resets cannot have more exchanges running than we bear. The ids of open streams lead to slots
-//! through a small table; what is closed leaves the table at once.
+//! A slot is occupied until the stream is closed *and* its exchange has ended, so that a peer that opens and resets
+//! streams cannot have more exchanges running than the limit. A small table maps the ids of open streams to slots; a
+//! closed stream leaves the table at once.
 
 use crate::base::Tick;
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow, WindowOverflow};

@@ -1,4 +1,4 @@
-//! Hot. Heads into field blocks (RFC 9113 section 8), from what was received, a patch, and the gateway's own decisions.
+//! Hot. Writes field blocks (RFC 9113 section 8) from the received head, a patch, and the gateway's own decisions.
 //!
 //! Which fields go on is decided in `wire::outgoing`, as for h1. Pseudo-fields come first, names are in lower case,
 //! nothing about a connection is written, and a field that came as never-indexed leaves as such. The block is appended

@@ -6,9 +6,9 @@
 //!            v                             |
 //! header ->  payload left > 0  ------------'--> payload left = 0: between two frames, where others may be put
 //! ```
-//! A header is taken whole or not at all: whoever feeds the scanner keeps an incomplete one (at most 13 bytes) until
-//! more has come. What breaks a rule here would be read in two ways by two readers, or is a fault that every endpoint
-//! must end the connection for; what extensions may give a meaning (reserved bits, reserved opcodes) passes.
+//! A header is consumed whole or not at all: the caller keeps an incomplete one (at most 13 bytes) until more bytes
+//! arrive. Frames are refused where two parsers could read them differently, or where every endpoint must end the
+//! connection. Reserved bits and opcodes pass, because an extension may define them.
 
 /// The longest header: two bytes, a length of eight, a key of four.
 pub const HEADER_BYTES_MAX: usize = 14;

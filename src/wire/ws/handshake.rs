@@ -1,5 +1,5 @@
 //! The opening handshake's proof (RFC 6455 sections 4.1 and 4.2.2), which HTTP/1.1 has and HTTP/2 does without: where
-//! the gateway stands between the two, it makes the one half and checks or makes the other.
+//! the two ends use different versions, the gateway generates and checks the proof.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

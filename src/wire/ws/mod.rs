@@ -1,7 +1,7 @@
 //! WebSocket (RFC 6455) as an intermediary sees it: where frames and messages begin and end, the opening handshake in
-//! both versions of HTTP (RFC 8441), and the few frames that the gateway says itself.
+//! both versions of HTTP (RFC 8441), and the few frames that the gateway sends itself.
 //!
-//! What is inside a message is not looked at: extensions, compression and text are the two ends' own.
+//! The payload of messages is not examined: extensions, compression and text concern only the two ends.
 
 pub mod frame;
 pub mod handshake;

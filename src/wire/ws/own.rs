@@ -1,4 +1,4 @@
-//! Frames that the gateway says itself: a farewell, and a question for a sign of life.
+//! Frames that the gateway itself sends: close and ping.
 
 use crate::wire::ws::frame::{CONTROL_BYTES_MAX, Sender};
 
@@ -30,7 +30,7 @@ impl Code {
 /// The longest frame made here.
 pub const FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 
-/// Appends a close frame with a reason for people; what does not fit of it is left out.
+/// Appends a close frame with a reason as text, which is cut where it does not fit.
 pub fn close(out: &mut Vec<u8>, code: Code, reason: &str, mask: Mask) {
     let mut room = reason.len().min(CONTROL_BYTES_MAX - 2);
     while !reason.is_char_boundary(room) {

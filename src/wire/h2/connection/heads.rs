@@ -1,6 +1,6 @@
 //! Hot. HEADERS and CONTINUATION that arrive (RFC 9113 sections 6.2, 6.10 and 8.1), and what becomes of their stream.
 //!
-//! A block is decoded whatever becomes of its stream, so that compression stays in step (section 4.3).
+//! A block is always decoded, also for a stream that is refused, so that both ends' dynamic tables agree (section 4.3).
 
 use crate::base::{Tick, limits};
 use crate::wire::field::Known;

@@ -1,4 +1,4 @@
-//! Hot. Frames out of bytes: what is complete is read where it lies, what is not is gathered.
+//! Hot. Finds frames in received bytes: complete frames are read in place, parts of others are collected.
 
 use crate::base::Tick;
 use crate::wire::h2::connection::reading::Reading;

@@ -1,4 +1,4 @@
-//! Hot. What the next received bytes are.
+//! Hot. The parser's state: which part of a frame the next bytes belong to.
 
 use crate::wire::h2::frame::FrameHeader;
 use crate::wire::h2::stream::Key;

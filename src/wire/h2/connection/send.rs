@@ -1,7 +1,7 @@
 //! Hot. What we send: heads and trailers, DATA by window and turn, PING, and the queue that the edge writes.
 //!
-//! Order is the contract: what is queued is written before any DATA that was granted later, and a granted frame before
-//! anything that is queued after it.
+//! The order is guaranteed: queued bytes are written before DATA that is granted later, and a granted frame is written
+//! before bytes that are queued after it.
 
 use crate::base::Tick;
 use crate::wire::h2::connection::{Connection, Ending, Gone, Grant, Role};
