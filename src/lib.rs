@@ -1,4 +1,4 @@
-//! Turnpike: edge proxy, API gateway and AI gateway on one data plane.
+//! Turnpike: an edge proxy and API gateway in one binary.
 //!
 //! The folders are layers; each imports only from layers below it (`src/tidy.rs` proves it). The map is in
 //! `docs/architecture.md`. Files that may contain `unsafe` say `#![allow(unsafe_code)]`-style attributes here,
