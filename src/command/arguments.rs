@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// Edge proxy, API gateway and AI gateway in one binary.
+use crate::command::pages::VERSION;
+
+/// Edge proxy and API gateway: routing, load balancing, health checks, rate limits, gRPC and WebSocket in one binary.
 ///
 /// Without a command it runs: with a built-in example configuration, with a file (`-c`), or as a proxy for one origin
 /// (`--to`).
 #[derive(Debug, Parser)]
-#[command(name = "turnpike", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "turnpike", version = VERSION, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

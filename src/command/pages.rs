@@ -8,9 +8,12 @@ use clap_complete::Shell;
 
 use crate::command::arguments::Arguments;
 
+/// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
+
 /// Prints the version.
 pub fn version() -> ExitCode {
-    println!("turnpike {}", env!("CARGO_PKG_VERSION"));
+    println!("turnpike {VERSION}");
     ExitCode::SUCCESS
 }
 
@@ -58,6 +61,14 @@ fn print(text: &[u8]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_names_a_commit_or_none() {
+        let (number, build) = VERSION.split_once(' ').unwrap_or((VERSION, ""));
+        assert_eq!(number, env!("CARGO_PKG_VERSION"));
+        let commit = build.trim_matches(['(', ')']).trim_end_matches(", changed");
+        assert!(commit.is_empty() || commit.len() == 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
 
     #[test]
     fn every_command_has_a_page() {
