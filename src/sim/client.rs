@@ -1,6 +1,6 @@
-//! A client: opens connections, asks, sometimes ahead, and checks every byte of every answer.
+//! An HTTP/1.1 client: opens connections, sends requests (sometimes pipelined) and checks every byte of every response.
 //!
-//! Writing and reading are two tasks on one connection, so that a body can go up while an answer comes down.
+//! Each connection has a writing and a reading task, so that an upload and a response can run at the same time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ struct Shared {
     /// Asked and not yet answered, in order.
     outstanding: RefCell<VecDeque<u64>>,
     latch: Latch,
-    /// The exchange that was told to go on (100, 101 or a final answer).
+    /// The exchange for which a 100, a 101 or a final response has arrived.
     go_on: Cell<u64>,
     /// No more requests.
     closing: Cell<bool>,
@@ -61,7 +61,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Fails the run where a rule of the ledger is broken.
+    /// Records an event; fails the run where it breaks a rule of the ledger.
     fn held<T>(&self, result: Result<T, String>) -> Option<T> {
         result.map_err(|broken| self.sim.fail(broken)).ok()
     }
@@ -88,11 +88,11 @@ async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: 
     shared.latch.notify();
     let left = shared.outstanding.take();
     for id in left {
-        // Nobody answers these any more: the connection is over.
+        // These requests get no response: the connection is closed.
         shared.held(common.ledger.borrow_mut().end(id, reader.rest_is()));
     }
     if !shared.writer_done.get() {
-        // A writer that is stuck learns from this that nobody listens.
+        // This wakes a writer that is blocked, so that it sees that the peer no longer reads.
         stream.abort();
         shared.latch.wait(|| shared.writer_done.get().then_some(())).await;
     }
@@ -105,7 +105,7 @@ enum Turn {
     Last,
 }
 
-/// Whether a head has a field that concerns this connection only.
+/// Whether a head has a hop-by-hop field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HopField {
     Present,
@@ -148,8 +148,8 @@ impl Writer {
                 break;
             }
             if number == count && !shared.common.demands.all_answered && self.rng.chance(100) {
-                // Half a close: it still reads. The gateway may take that for leaving, but must not lie about the
-                // answer.
+                // The client shuts down its writing side and goes on reading. The gateway may treat that as a
+                // disconnect, but must not send a response that looks complete and is not.
                 self.speak.stream().finish();
             }
         }
@@ -165,7 +165,7 @@ impl Writer {
         let to = if rng.chance(500) && !scenario.direct { Spoken::Two } else { Spoken::One };
         let upgrades = method == "GET" && to == Spoken::One && rng.chance(50);
         let old = rng.chance(60) && !upgrades && !scenario.direct;
-        // A POST without content is as little idempotent as one with it.
+        // A POST is not idempotent, even without content.
         let bare = with_body && rng.chance(300);
         let length = if (with_body && !bare) || upgrades { 1 + rng.below(scenario.body_max) } else { 0 };
         let framing = match (with_body && !bare, old || rng.chance(500)) {
@@ -177,18 +177,18 @@ impl Writer {
         let expects = with_body && !bare && !old && rng.chance(200);
         let last = old || (!upgrades && ((turn == Turn::Last && rng.chance(500)) || rng.chance(30)));
         let trailers = framing == Framing::Chunked && rng.chance(200);
-        // A gateway that drains closes quiet connections, and a request may cross with that.
+        // A draining gateway closes idle connections, and a request may be on its way at that moment.
         let entitled = !scenario.drains_early;
         Ask { by: Spoken::One, to, method, length, framing, old, expects, upgrades, last, trailers, entitled }
     }
 
-    /// Sends one request, up to `leaves_at` of its body where the client leaves there.
+    /// Sends one request. A client that disconnects half-way sends `leaves_at` bytes of the body.
     async fn ask(&mut self, id: u64, ask: &Ask, leaves_at: Option<u64>) -> Result<(), Trouble> {
         let hops = !self.shared.common.scenario.direct && self.rng.chance(200);
         let hop = if hops { HopField::Present } else { HopField::Absent };
         let mut head = head(id, ask, hop).into_bytes();
         if ask.framing == Framing::Length(ask.length) && ask.length < 4_000 && leaves_at.is_none() && !ask.expects {
-            // All of it at once, so that the gateway reads head and body together.
+            // One write, so that the gateway reads head and body together.
             let from = head.len();
             head.resize(from + ask.length as usize, 0);
             Tag { exchange: id, attempt: 0 }.fill(0, &mut head[from..]);
@@ -199,7 +199,7 @@ impl Writer {
         }
         self.speak.say(&head).await?;
         if ask.upgrades || ask.expects {
-            // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
+            // RFC 9110 section 10.1.1: a client must not wait indefinitely for a 100.
             let sim = self.shared.sim.clone();
             let wait = if ask.upgrades { self.shared.common.scenario.patience().as_secs() } else { 1 };
             let until = sim.now().after_ms(wait * 1_000);
@@ -226,21 +226,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a request and does not go on with it: the gateway must not wait for ever.
+    /// Sends the beginning of a request and then nothing: the gateway must time out.
     async fn stall(&mut self, id: u64, ask: &Ask) {
         let head = head(id, ask, HopField::Absent);
-        // Up to the whole head where a body would follow, or else it would be a whole request.
+        // Includes the whole head only where a body would follow; otherwise the request would be complete.
         let most = head.len() as u64 - u64::from(ask.length == 0 || ask.upgrades);
         let begun = 1 + self.rng.below(most) as usize;
         if self.speak.say(&head.as_bytes()[..begun]).await.is_ok() {
             let shared = self.shared.clone();
-            // An origin may answer before it has read a body that never comes.
+            // An origin may respond without reading the body, which never arrives.
             let over = || shared.closing.get() || !shared.outstanding.borrow().contains(&id);
             shared.latch.wait(|| over().then_some(())).await;
         }
     }
 
-    /// Goes away in one of the ways that clients do.
+    /// Disconnects: by closing, by a half-close or by a reset.
     fn leave(&mut self) {
         for id in self.shared.outstanding.borrow().iter() {
             self.shared.common.ledger.borrow_mut().give_up(*id);
@@ -256,7 +256,7 @@ impl Writer {
     }
 }
 
-/// A request's head, perhaps with a field that concerns this connection only.
+/// A request's head, perhaps with a hop-by-hop field.
 fn head(id: u64, ask: &Ask, hop: HopField) -> String {
     let version = if ask.old { "1.0" } else { "1.1" };
     let path = ask.to.path(id);
@@ -285,7 +285,7 @@ struct Reader {
     rng: Rng,
 }
 
-/// What the connection is good for after an answer.
+/// What the connection may be used for after a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Next,
@@ -294,7 +294,7 @@ enum After {
 }
 
 impl Reader {
-    /// What becomes of requests that were never answered.
+    /// How requests without a response ended.
     fn rest_is(&self) -> Outcome {
         if self.shared.go_on.get() == ANNOUNCED { Outcome::Unserved } else { Outcome::Broken }
     }
@@ -322,7 +322,7 @@ impl Reader {
         }
         let lingers = self.rng.chance(self.shared.common.scenario.lingers);
         if lingers && !self.shared.closing.get() {
-            // The gateway must close a silent connection by itself.
+            // The gateway must close an idle connection.
             self.expect_end().await;
         } else if self.rng.chance(200) {
             stream.finish();
@@ -353,7 +353,7 @@ impl Reader {
         }
     }
 
-    /// Reads the answer to the first outstanding request.
+    /// Reads the response to the first outstanding request.
     async fn answer(&mut self, id: u64) -> Result<After, Trouble> {
         let ask = self.shared.held(self.shared.common.ledger.borrow().ask(id)).ok_or(Trouble::Enough)?;
         let head = loop {
@@ -366,7 +366,7 @@ impl Reader {
             }
         };
         let status = status(&head)?;
-        // Who answers 408 has not seen the whole head, so it may not know that the method was HEAD.
+        // A 408 is sent before the whole head was read, so its sender may not know that the method is HEAD.
         let unread = status == 408 && head.value("x-exchange")?.is_none();
         let bare = (ask.method == "HEAD" && !unread) || status == 204 || status == 304;
         let framing = if bare { Framing::Empty } else { head.framing(Framing::Close)? };
@@ -401,7 +401,7 @@ impl Reader {
         Ok(())
     }
 
-    /// An answer that an origin made; without a framing where it has no body whatever its fields say.
+    /// A response from an origin. `framing` is none where the response has no body whatever its fields say.
     async fn passed_on(&mut self, id: u64, head: &Head, framed: Option<Framing>) -> Result<(), Trouble> {
         let framing = framed.unwrap_or(Framing::Empty);
         let common = self.shared.common.clone();
@@ -469,7 +469,7 @@ impl Reader {
     }
 }
 
-/// In `go_on`: an answer said that it is the last, so what is asked behind it is never served.
+/// In `go_on`: a response said `Connection: close`, so later requests on this connection are not served.
 const ANNOUNCED: u64 = u64::MAX;
 
 fn status(head: &Head) -> Result<u16, Trouble> {

@@ -1,4 +1,4 @@
-//! What all roles of a simulated world share behind the gateway's back.
+//! What all roles of a simulated world share without the gateway's knowledge.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,11 +22,11 @@ pub struct Common {
     pub talks: RefCell<websocket::Book>,
     /// What really happened to calls.
     pub calls: RefCell<grpc::Book>,
-    /// Hostile clients that were ended, by what they did.
+    /// Hostile clients that the gateway disconnected, by attack.
     pub harms: RefCell<BTreeMap<&'static str, u64>>,
     /// Where clients connect to.
     pub gateway: Address,
-    /// Where clients of HTTP/2 connect to: the same, unless there is no gateway.
+    /// Where HTTP/2 clients connect to: the same, unless there is no gateway.
     pub gateway_two: Address,
     /// Exchanges that became tunnels.
     pub tunnels: RefCell<BTreeSet<u64>>,

@@ -1,4 +1,4 @@
-//! The gateway in a simulated world: real shards, and a control plane that does what the real one does to them.
+//! The gateway in a simulated world: real shards, and a small control plane that sends them what the real one sends.
 //!
 //! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact
 //! limits, reloads, drains and stops.
@@ -56,7 +56,7 @@ struct Shard {
 }
 
 impl Gateway {
-    /// Starts its shards, which do nothing before the first plan.
+    /// Starts the shards. They do nothing until the first plan arrives.
     pub fn start(
         simulation: &Simulation,
         common: &Rc<Common>,
@@ -121,7 +121,7 @@ impl Gateway {
         }
     }
 
-    /// One line of the access log, empty behind the last one.
+    /// One line of the access log. Empty after the last one.
     fn log(&self, line: &[u8]) {
         if line.is_empty() {
             return;
@@ -205,7 +205,7 @@ impl Gateway {
         self.accounts.borrow_mut().set_limits(plan.policies.iter().filter_map(|policy| policy.policy.limit()));
     }
 
-    /// Waits until all shards are so far. A shard that is not within an hour never will be.
+    /// Waits until all shards have reached this step. Fails after an hour of virtual time.
     async fn all(&self, condition: impl Fn(&Shard) -> bool) {
         let until = self.sim.now().after(self.common.scenario.patience());
         let done = || (self.stopped.get() || self.shards.iter().all(&condition)).then_some(());
@@ -215,7 +215,7 @@ impl Gateway {
         }
     }
 
-    /// Loads new plans now and then, as often as the scenario says.
+    /// Loads new plans at random times, as often as the scenario says.
     pub async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
         for _ in 0..self.common.scenario.reloads {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(3_000))).await;
@@ -226,8 +226,8 @@ impl Gateway {
         }
     }
 
-    /// Tells the shards of other endpoints now and then: some of them in another order, down, up, and at last all
-    /// again.
+    /// Changes the endpoints at random times: removes some, reorders them, marks them down and up, and finally restores
+    /// all.
     pub async fn meddle_now_and_then(self: Rc<Self>, spoken: Spoken, origins: Vec<Address>, mut rng: Rng) {
         let count = self.common.scenario.meddles;
         for number in 1..=count {
@@ -258,7 +258,7 @@ impl Gateway {
         }
     }
 
-    /// Tells all shards to finish what runs, and waits until they have.
+    /// Drains all shards and waits until they have no connections.
     pub async fn drain(&self) {
         self.sim.note("the gateway drains");
         for number in 0..self.shards.len() {

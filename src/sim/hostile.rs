@@ -1,7 +1,8 @@
-//! Clients of HTTP/2 that mean harm: they make work for nothing, in frames written by hand, and hold what they get.
+//! Hostile HTTP/2 clients: floods of frames, and requests that hold resources and never go on. The frames are written
+//! by hand.
 //!
-//! They stand beside honest clients, whose rules must hold all the same. A flood must end with ENHANCE_YOUR_CALM; who
-//! only waits must not be waited for without end.
+//! They run beside honest clients, for whom all rules still hold. A flood must end with ENHANCE_YOUR_CALM; a client
+//! that only waits must be timed out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -30,27 +31,27 @@ enum Harm {
     Settings,
     /// Sends PING again and again (CVE-2019-9512).
     Ping,
-    /// Sends DATA without content that ends nothing (CVE-2019-9518).
+    /// Sends empty DATA frames without END_STREAM (CVE-2019-9518).
     EmptyData,
     /// Changes priorities again and again (CVE-2019-9513).
     Priority,
-    /// Opens the window of the connection by crumbs.
+    /// Opens the connection's window a few bytes at a time.
     WindowUpdate,
-    /// Never ends a block of fields (RUSTSEC-2024-0332).
+    /// Sends CONTINUATION frames without END_HEADERS (RUSTSEC-2024-0332).
     Continuation,
-    /// Begins a block of fields, and waits.
+    /// Begins a field block and then sends nothing.
     PartialBlock,
-    /// Wants answers and opens no window for them.
+    /// Sends requests and never opens a window for the responses.
     ZeroWindow,
-    /// Begins requests, and waits.
+    /// Begins requests and then sends nothing.
     HalfOpen,
 }
 
-/// How long a flood may go on in a calm world, whose every wait is an hour.
+/// Longest flood in a calm world, where every timeout is an hour.
 const FLOOD_MAX: Duration = Duration::from_secs(600);
-/// Whose frames take longer sends them at less than twice the rate that is borne for ever.
+/// A client whose frames take longer than this sends less than twice the rate that the gateway accepts indefinitely.
 const RATE_TIME: Duration = Duration::from_secs(45);
-/// Streams of those who wait.
+/// Streams of a client that only waits.
 const STREAMS_HELD: u64 = 8;
 
 impl Harm {
@@ -69,7 +70,7 @@ impl Harm {
 
     fn draw(common: &Common, rng: &mut Rng) -> Harm {
         let scenario = &common.scenario;
-        // Where few requests may run at once and nobody gives up, those who hold some would starve the honest.
+        // Where few requests may run at once and nothing times out, held requests would starve the honest clients.
         let scarce = scenario.requests_max > 0 && scenario.mood != Mood::Wild;
         match Harm::ALL[rng.below(Harm::ALL.len() as u64) as usize] {
             Harm::RapidReset | Harm::ZeroWindow | Harm::HalfOpen | Harm::EmptyData if scarce => Harm::Ping,
@@ -93,7 +94,7 @@ impl Harm {
         }
     }
 
-    /// Frames at most: far more than its cap. None where it waits.
+    /// Most frames of the flood, far above the gateway's cap; zero for those that wait.
     const fn frames(self) -> u64 {
         match self {
             Harm::WindowUpdate => 20_000,
@@ -104,7 +105,7 @@ impl Harm {
         }
     }
 
-    /// Is it ended with ENHANCE_YOUR_CALM?
+    /// Must the gateway end it with ENHANCE_YOUR_CALM?
     const fn is_flood(self) -> bool {
         match self {
             Harm::RapidReset
@@ -123,19 +124,19 @@ impl Harm {
 /// One hostile connection.
 struct Hostile {
     began: Tick,
-    /// How long it took to send what was sent of a flood.
+    /// How long the flood has taken so far.
     wrote: Cell<Duration>,
     common: Rc<Common>,
     sim: Sim,
     stream: Rc<SimStream>,
     harm: Harm,
     latch: Latch,
-    /// The gateway's SETTINGS that were not acknowledged.
+    /// SETTINGS of the gateway that are not yet acknowledged.
     owed: Cell<u32>,
     goaway: Cell<Option<u32>>,
-    /// A block of fields was begun: no other frame may come.
+    /// A field block has begun: no other frame may be sent.
     in_block: Cell<bool>,
-    /// Exchanges that were begun, and are nobody's business any more.
+    /// Exchanges that were begun and that no rule covers any more.
     begun: RefCell<Vec<u64>>,
     over: Cell<bool>,
     writing: Cell<bool>,
@@ -175,9 +176,9 @@ impl Hostile {
         let calm = self.common.demands.all_answered && !self.common.drains();
         let flooded = self.goaway.get() == Some(ErrorCode::EnhanceYourCalm.number());
         let took = self.sim.now().since(self.began);
-        // Who sends nothing more is ended by a wait, and everybody else before that.
+        // A client that sends nothing more is timed out; all others end before that.
         let late = self.harm.frames() > 0 && took > FLOOD_MAX;
-        // On a slow network it is none.
+        // On a slow network it is not a flood.
         let slow = self.wrote.get() > RATE_TIME;
         if calm && self.harm.is_flood() && !slow && (!flooded || late) {
             let told = self.goaway.get();
@@ -233,7 +234,7 @@ impl Hostile {
         settings::write(&mut out, &[(settings::INITIAL_WINDOW_SIZE, window)]);
         let mut stream = 1;
         if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
-            // Settings that nobody acknowledges would end it, and within a block nothing can be.
+            // Missing acknowledgements would end the connection, and none can be sent within a field block.
             self.put(&mut out).await;
             self.latch.wait(|| (self.over.get() || self.owed.get() > 0).then_some(())).await;
             self.put(&mut out).await;
@@ -257,7 +258,7 @@ impl Hostile {
         self.latch.notify();
     }
 
-    /// Writes what is gathered, and what is owed. False where nobody listens any more.
+    /// Writes the gathered frames and the acknowledgements that are due. False where the peer no longer reads.
     async fn put(&self, out: &mut Vec<u8>) -> bool {
         while !self.in_block.get() && self.owed.get() > 0 {
             self.owed.set(self.owed.get() - 1);
@@ -276,7 +277,7 @@ impl Hostile {
         written.is_ok()
     }
 
-    /// What comes before a flood, or instead of one.
+    /// The frames before a flood, or of a client that only waits.
     fn prelude(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, rng: &mut Rng) {
         match self.harm {
             Harm::EmptyData => self.open(out, encoder, stream, Method::Post, rng),
@@ -288,7 +289,7 @@ impl Hostile {
             Harm::RapidReset | Harm::Settings | Harm::Ping | Harm::Priority | Harm::WindowUpdate => {}
         }
         if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
-            // The method of a request that never comes.
+            // The method of a request that is never completed.
             out.push(0x82);
         }
     }
@@ -314,7 +315,7 @@ impl Hostile {
         }
     }
 
-    /// A request that an origin will recognise, and of which nobody expects anything.
+    /// A request that an origin recognises and for which no rule expects a response.
     fn open(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, method: Method, rng: &mut Rng) {
         let (method, length, framing, flags) = match method {
             Method::Get => ("GET", 0, Framing::Empty, END_HEADERS | END_STREAM),

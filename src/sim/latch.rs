@@ -1,4 +1,4 @@
-//! How tasks of one simulation wait for one another: whoever changes something that others wait for calls `notify`.
+//! How tasks of one simulation wait for one another: a task that changes shared state calls `notify`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -10,21 +10,21 @@ use crate::base::Tick;
 use crate::net::Net;
 use crate::net::sim::Sim;
 
-/// A waiting room. Clones share it.
+/// A condition variable for tasks. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Latch {
     waiting: Rc<RefCell<Vec<Waker>>>,
 }
 
 impl Latch {
-    /// Lets everybody who waits look again.
+    /// Makes all waiting tasks check their condition.
     pub fn notify(&self) {
         for waker in self.waiting.take() {
             waker.wake();
         }
     }
 
-    /// Waits until `condition` gives something.
+    /// Waits until `condition` returns `Some`.
     pub async fn wait<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
             if let Some(value) = condition() {
@@ -36,7 +36,7 @@ impl Latch {
         .await
     }
 
-    /// As `wait`, until `until` at most.
+    /// As `wait`, but no longer than `until`.
     pub async fn wait_until<T>(&self, sim: &Sim, until: Tick, condition: impl FnMut() -> Option<T>) -> Option<T> {
         let mut waited = pin!(self.wait(condition));
         let mut late = pin!(sim.sleep_until(until));

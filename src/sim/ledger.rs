@@ -1,8 +1,8 @@
-//! What really happened to every exchange, as clients and origins write it down, and the rules that it must keep.
+//! The ledger: what clients and origins recorded of every exchange, and the rules for it.
 //!
-//! The roles of a simulated world share one ledger behind the gateway's back: so an origin knows what the client
-//! meant to send, and a client what the origin meant to answer. A method that finds a broken rule returns it as text;
-//! the role that called fails the run with it.
+//! Clients and origins share one ledger without the gateway's knowledge, so an origin knows what the client meant to
+//! send, and a client knows what the origin meant to respond. A method that finds a broken rule returns a description;
+//! its caller fails the run with it.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::sim::totals::Totals;
 /// What a client asks.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What the client speaks.
+    /// The client's HTTP version.
     pub by: Spoken,
-    /// What the origins speak that it asks.
+    /// The origins' HTTP version.
     pub to: Spoken,
     /// The method.
     pub method: &'static str,
@@ -33,12 +33,12 @@ pub struct Ask {
     pub last: bool,
     /// The body ends with trailers.
     pub trailers: bool,
-    /// The gateway has no reason not to serve it, were everything else in order: its connection was open and settled.
+    /// The gateway must serve it if nothing else goes wrong: its connection was open and its settings were known.
     pub entitled: bool,
 }
 
 impl Ask {
-    /// May it be sent twice (RFC 9110 section 9.2.2)?
+    /// Is the method idempotent, so that it may be retried (RFC 9110 section 9.2.2)?
     pub fn idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
     }
@@ -62,15 +62,16 @@ pub struct Reply {
 pub struct Attempt {
     /// Which origin.
     pub origin: usize,
-    /// The origin was killed before its answer was complete. Its kernel closes the connection as if all had been said.
+    /// The origin was killed before its response was complete. Its kernel closes the connection as after a complete
+    /// one.
     pub killed: bool,
     /// Body bytes that have arrived.
     pub received: u64,
-    /// The answer, once decided.
+    /// The response, once decided.
     pub reply: Option<Reply>,
-    /// Body bytes of the answer that were given to the network.
+    /// Bytes of the response body that were given to the network.
     pub sent: u64,
-    /// The answer was sent to its end.
+    /// The response was sent to its end.
     pub whole: bool,
 }
 
@@ -79,11 +80,11 @@ pub struct Attempt {
 pub enum Outcome {
     /// With an origin's answer, complete.
     Answered(u16),
-    /// With the gateway's own answer.
+    /// With the gateway's own response.
     Refused(u16),
-    /// With the end of the connection, before or within an answer.
+    /// The connection closed before or in the middle of a response.
     Broken,
-    /// Not at all: an answer before it said that it was the last.
+    /// Not served: an earlier response said `Connection: close`.
     Unserved,
     /// The client went away itself.
     GivenUp,
@@ -98,21 +99,21 @@ struct Exchange {
     answering: bool,
     delivered: u64,
     given_up: bool,
-    /// Times that an origin said that it did not process it.
+    /// How often an origin refused it.
     refusals: u32,
     outcome: Option<Outcome>,
-    /// Status of each line that the access log has of it.
+    /// The status of each of its access-log lines.
     logged: Vec<u16>,
 }
 
-/// What a world demands.
+/// The rules of one world.
 #[derive(Clone, Debug)]
 pub struct Demands {
-    /// Nothing goes wrong in this world, so every exchange must be answered by an origin, at the first attempt.
+    /// No faults are injected, so an origin must respond to every exchange at the first attempt.
     pub all_answered: bool,
-    /// Times that one request may reach an origin at most.
+    /// Most attempts of one request that may reach an origin.
     pub attempts_max: usize,
-    /// Bytes of one body that may be between its sender and its receiver.
+    /// Most bytes of one body that may be in transit between its sender and its receiver.
     pub between_max: u64,
 }
 
@@ -124,8 +125,8 @@ pub struct Ledger {
     bytes: u64,
 }
 
-/// Statuses that the gateway may answer with when something went wrong. Everything that clients send is valid, routed
-/// and small enough, so any other status is a mistake.
+/// Statuses that the gateway may respond with after a fault. Clients send only valid requests that have a route and
+/// keep the limits, so any other status fails the run.
 const EXCUSES: [u16; 4] = [408, 502, 503, 504];
 
 impl Ledger {
@@ -162,7 +163,7 @@ impl Ledger {
         self.exchanges.get_mut(&id).ok_or_else(|| format!("nobody began exchange {id}"))
     }
 
-    /// The client gave so many bytes of its body to the network, from the start.
+    /// The client has given this many bytes of its body to the network, counted from the start.
     pub fn sent(&mut self, id: u64, bytes: u64) -> Result<(), String> {
         let between_max = self.demands.between_max;
         let exchange = self.exchange(id)?;
@@ -193,7 +194,7 @@ impl Ledger {
         if earlier >= demands.attempts_max || (earlier > 0 && demands.all_answered) {
             return Err(format!("exchange {id} reached an origin for the {}th time", earlier + 1));
         }
-        // After another outcome it may arrive late: the gateway gave up on it while it was on its way.
+        // After any other outcome it may arrive late: the gateway gave up while it was in transit.
         if exchange.outcome == Some(Outcome::Unserved) {
             return Err(format!("exchange {id} reached an origin behind an answer that said it was the last"));
         }
@@ -201,7 +202,7 @@ impl Ledger {
         Ok(earlier as u32 + 1)
     }
 
-    /// An origin says that it did not process a request. Returns how often one did, this time included.
+    /// An origin refuses a request. Returns how often it was refused, this time included.
     pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
         let exchange = self.exchange(id)?;
         exchange.refusals += 1;
@@ -236,13 +237,13 @@ impl Ledger {
         Err(format!("exchange {id}: the request's body ended cleanly after {received} of {length} bytes"))
     }
 
-    /// The origin decides its answer.
+    /// The origin decides its response.
     pub fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
         self.of_attempt(id, number)?.reply = Some(reply);
         Ok(())
     }
 
-    /// The origin gave so many bytes of its answer's body to the network, from the start.
+    /// The origin has given this many bytes of its response body to the network, counted from the start.
     pub fn replied(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
         let between_max = self.demands.between_max;
         let delivered = self.exchange(id)?.delivered;
@@ -256,7 +257,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The origin sent its answer to the end.
+    /// The origin sent its response to the end.
     pub fn replied_all(&mut self, id: u64, number: u32) -> Result<(), String> {
         self.of_attempt(id, number)?.whole = true;
         Ok(())
@@ -268,7 +269,7 @@ impl Ledger {
         attempts.filter(|attempt| attempt.origin == origin && !attempt.whole).for_each(|attempt| attempt.killed = true);
     }
 
-    /// The client got the head of an origin's answer. Returns what the origin meant to send.
+    /// The client received the head of an origin's response. Returns what the origin meant to send.
     pub fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
         let reply = self.of_attempt(id, number)?.reply;
         let reply = reply.ok_or_else(|| format!("exchange {id}: attempt {number} was not answered yet"))?;
@@ -279,14 +280,14 @@ impl Ledger {
         Ok(reply)
     }
 
-    /// Body bytes of an answer arrived at the client.
+    /// Body bytes of a response arrived at the client.
     pub fn delivered(&mut self, id: u64, bytes: u64) -> Result<(), String> {
         self.bytes += bytes;
         self.exchange(id)?.delivered += bytes;
         Ok(())
     }
 
-    /// The client took an answer of this attempt for complete.
+    /// The client received a response of this attempt that looks complete.
     pub fn complete(&mut self, id: u64, number: u32, framing: Framing) -> Result<(), String> {
         let Exchange { delivered, given_up, .. } = *self.exchange(id)?;
         if given_up {
@@ -333,7 +334,7 @@ impl Ledger {
         }
     }
 
-    /// The access log says that an exchange is over.
+    /// Records the access-log line of an exchange.
     pub fn logged(&mut self, id: u64, status: u16) -> Result<(), String> {
         let exchange = self.exchange(id)?;
         exchange.logged.push(status);
@@ -343,7 +344,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// What the access log says must be what the clients saw. A refused head may be logged without its target.
+    /// Checks that the access log says what the clients saw. A rejected head may be logged without its target.
     pub fn check_log(&self) -> Result<(), String> {
         for (id, exchange) in &self.exchanges {
             let told = exchange.logged.first();

@@ -1,7 +1,7 @@
-//! Exact limits over several shards: clients ask more than a limit allows, unevenly, and it must never be exceeded and
-//! hardly ever be unused.
+//! Exact rate limits over several shards: clients send more than the limit allows, at uneven rates. The limit must
+//! never be exceeded, and nearly all of it must be usable.
 //!
-//! The whole way is walked: connection, route, policy, lease messages between shards and the control plane's accounts.
+//! The test runs the whole path: connection, route, policy, and lease messages to the accounts.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,14 +31,14 @@ pub struct Limited {
     pub rate: u64,
     /// Requests at once.
     pub burst: u64,
-    /// How many times the rate is asked for, in all.
+    /// Requests sent, as a multiple of the rate.
     pub load: u64,
 }
 
-/// When requests were sent and answered, in nanoseconds, of those that were let through.
+/// When each admitted request was sent and answered, in nanoseconds.
 type Admitted = Rc<RefCell<Vec<(u64, u64)>>>;
 
-/// Runs it. Returns how many requests were let through, in per cent of what the limit allows.
+/// Runs the scenario. Returns the admitted requests in per cent of what the limit allows.
 pub fn run_limited(limited: &Limited) -> Result<f64, Failure> {
     let mut settings = Settings::new(limited.seed);
     settings.trace = Depth::Last(100);
@@ -91,8 +91,8 @@ impl Limited {
         )
     }
 
-    /// In no span of time were more let through than the limit allows: a request that was sent after the span's start
-    /// and answered before its end was let through within it.
+    /// Checks that the limit held in every interval: a request that was sent after the interval's start and answered
+    /// before its end was admitted within it.
     fn check(&self, admitted: &[(u64, u64)]) -> Result<(), String> {
         let mut by_answer: Vec<(u64, u64)> = admitted.to_vec();
         by_answer.sort_by_key(|(_, answered)| *answered);
@@ -110,7 +110,7 @@ impl Limited {
     }
 }
 
-/// Clients that ask at very different paces, each on its own connections.
+/// Clients with very different request rates, each on its own connections.
 async fn ask(limited: Limited, common: Rc<Common>, sim: Sim, admitted: Admitted, mut rng: Rng) {
     let weights: Vec<u64> = (0..12).map(|_| 1 << rng.below(6)).collect();
     let sum: u64 = weights.iter().sum();
@@ -152,7 +152,7 @@ impl One {
             let pace = Pace { rng: Rng::new(1), pauses: 0, pause_ms_max: 0, pauses_left: 0, piece_max: 4_096 };
             let mut speak = Speak::new(&self.sim, stream.clone(), pace.clone(), patience);
             let mut listen = Listen::new(&self.sim, stream, pace, patience);
-            // A new connection now and then, which may come to another shard.
+            // A new connection at random times; another shard may accept it.
             let requests = 1 + rng.below(400);
             let mut next = self.sim.now();
             for _ in 0..requests {
@@ -201,7 +201,7 @@ mod tests {
         let second = 1_000_000_000;
         assert!(limited.check(&[(0, 5), (1, 6), (second / 5, second / 5)]).is_ok());
         assert!(limited.check(&[(0, 5), (1, 6), (2, 7)]).is_err());
-        // One that was sent before the span began may have been let through before it.
+        // A request that was sent before the interval may have been admitted before it.
         assert!(limited.check(&[(0, second), (second - 2, second), (second - 1, second)]).is_ok());
     }
 }

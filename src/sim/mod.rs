@@ -1,9 +1,10 @@
-//! The simulator: the gateway's own code between simulated clients and origins, on virtual time, with seeded faults.
+//! The simulator: runs the gateway's own code between simulated clients and origins, on virtual time, with faults drawn
+//! from a seed.
 //!
-//! A run is a function of its seed. It fails where an invariant breaks: an exchange answered twice or not at all, a
-//! byte in a foreign exchange, an upstream connection used in an unknown state, a request sent again that must not
-//! be, a body that looks complete and is not, a wait that never ends, memory without bound, anything left over at the
-//! end.
+//! A run is a function of its seed. It fails where an invariant breaks: an exchange with two responses or none, a byte
+//! in the wrong exchange, an upstream connection reused in an unknown state, a retry of a request that must not be
+//! retried, a body that looks complete and is not, a wait without a timeout, unbounded memory, anything left over at
+//! the end.
 
 mod body;
 mod client;

@@ -3,9 +3,9 @@
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// Slow, split and stalled, but nothing fails: every request must be answered.
+    /// Calm: reads are slow, split and stalled, but nothing fails, so every request must get its response.
     Calm,
-    /// Few and long bodies, readers that stop: memory must stay bounded.
+    /// Few and long bodies, and readers that stop: memory must stay bounded.
     Bulk,
     /// Clients, origins and network misbehave.
     Wild,

@@ -1,7 +1,7 @@
-//! An origin: reads requests strictly, answers with tagged bodies, and misbehaves as the scenario says.
+//! An HTTP/1.1 origin: reads requests strictly, responds with tagged bodies, and misbehaves as the scenario says.
 //!
-//! It proves from its side that each request begins on a clean boundary, that none comes while an answer is unfinished,
-//! that a body which looks complete is complete, and that nothing reaches it twice that must not.
+//! It checks that each request begins at a message boundary, that none arrives while a response is unfinished, that a
+//! body which looks complete is complete, and that no request is retried that must not be.
 
 use std::rc::Rc;
 
@@ -64,17 +64,17 @@ enum Deed {
     Reset,
     /// Never answers.
     Silent,
-    /// Breaks off within the answer's body: with a reset, or with an end that looks clean.
+    /// Breaks off in the middle of the response body: with a reset, or with an orderly close.
     BreakOff,
     /// Answers with something that is not HTTP.
     Nonsense,
     /// Answers 503, which the route tries again.
     Unavailable,
-    /// Answers, then closes without having said so.
+    /// Responds, then closes without `Connection: close`.
     CloseAfter,
 }
 
-/// Ends without an answer are most of them: what becomes of the request then is the hardest question.
+/// Most of them close without a response, because whether to retry then is the hardest decision.
 const MISDEEDS: [Deed; 10] = [
     Deed::EarlyClose,
     Deed::Close,
@@ -88,7 +88,7 @@ const MISDEEDS: [Deed; 10] = [
     Deed::CloseAfter,
 ];
 
-/// Is the connection good for another request?
+/// Can the connection take another request?
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Next,
@@ -137,7 +137,7 @@ async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream
 }
 
 impl Connection {
-    /// Fails the run where a rule of the ledger is broken.
+    /// Records an event; fails the run where it breaks a rule of the ledger.
     fn held<T>(&self, result: Result<T, String>) -> Result<T, Trouble> {
         result.map_err(Trouble::Malformed)
     }
@@ -190,11 +190,11 @@ impl Connection {
         let scenario = &self.common.scenario;
         if self.rng.chance(scenario.misdeeds) {
             let deed = MISDEEDS[self.rng.below(MISDEEDS.len() as u64) as usize];
-            // Without a gateway nobody would give up on it, or keep it from the client.
+            // Without a gateway there is no timeout to end this.
             let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense);
             return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
         }
-        // Answering early is right, but then the gateway need not send the rest.
+        // An early response is allowed, but then the gateway need not send the rest of the body.
         let early = framing != Framing::Empty && !self.common.demands.all_answered && self.rng.chance(50);
         if early { Deed::Early } else { Deed::Right }
     }
@@ -266,7 +266,7 @@ impl Connection {
         Ok(if closes { After::Close } else { After::Next })
     }
 
-    /// Nothing may follow the request before its answer is complete: the gateway does not send ahead.
+    /// No bytes may follow the request before its response is complete: the gateway does not pipeline.
     fn still_alone(&self) -> Result<(), Trouble> {
         if self.listen.behind().is_empty() && self.stream.peek() != Peek::Readable {
             return Ok(());
@@ -302,7 +302,7 @@ impl Connection {
                     return Ok(After::Close);
                 }
                 if reply.framing == Framing::Close {
-                    // An end that looks clean is one here; so it must be a reset.
+                    // Here an orderly close would mark the end of the body, so it must be a reset.
                     reply.length += 1;
                 }
                 let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
@@ -350,7 +350,7 @@ impl Connection {
         Ok(After::Close)
     }
 
-    /// An answer's head, and what it `announces` of the connection.
+    /// A response's head, and what it `announces` of the connection.
     fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: After) -> String {
         let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
         head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));

@@ -5,7 +5,7 @@ use crate::sim::ledger::Ask;
 use crate::sim::tag::note;
 use crate::sim::talk::{Framing, Head, Trouble};
 
-/// Is this a request that some client made, unchanged in what must not change?
+/// Finds the client's request that arrived here, and checks that nothing changed that must not.
 pub fn recognise(common: &Common, head: &Head, framing: Framing) -> Result<(u64, Ask, Framing), Trouble> {
     let id = head.number("x-exchange")?;
     let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;

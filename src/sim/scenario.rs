@@ -1,7 +1,8 @@
-//! What a seed means: how many of whom, how they behave, what the network does, and the gateway's configuration.
+//! What a seed decides: the number of clients and origins, their behaviour, network faults, and the gateway's
+//! configuration.
 //!
-//! Faults are drawn in two steps (does this run have this kind at all; then how often), because runs with few kinds
-//! reach states that runs with all kinds at once never reach.
+//! A fault is drawn in two steps: whether this run has this kind at all, and then how often. Runs with few kinds of
+//! faults reach states that runs with all kinds never reach.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub struct Scenario {
     pub seed: u64,
     /// How bad it is.
     pub mood: Mood,
-    /// Without a gateway: clients talk to one origin, which proves that these two agree.
+    /// Without a gateway: clients connect to one origin, which tests the simulator's own two sides.
     pub direct: bool,
     /// Shards of the gateway.
     pub shards: usize,
@@ -32,15 +33,15 @@ pub struct Scenario {
     pub origins: usize,
     /// Origins behind it that speak HTTP/2.
     pub origins_two: usize,
-    /// Clients at once; the first speaks HTTP/1, the second HTTP/2, and so on.
+    /// Concurrent clients, by turns of HTTP/1 and HTTP/2.
     pub clients: u64,
     /// Connections that each makes, one after another.
     pub connections: u64,
     /// Requests on one connection at most.
     pub requests: u64,
-    /// Requests that a client sends ahead at most.
+    /// Most pipelined requests of a client.
     pub depth: usize,
-    /// Streams that a client of HTTP/2 has open at most.
+    /// Streams that a HTTP/2 client has open at most.
     pub streams: usize,
     /// Longest body.
     pub body_max: u64,
@@ -48,9 +49,9 @@ pub struct Scenario {
     pub tries: u64,
     /// New plans while it runs.
     pub reloads: u64,
-    /// Messages about endpoints while it runs: fewer, others, down, up.
+    /// Endpoint changes during the run: removed, reordered, down, up.
     pub meddles: u64,
-    /// Requests at once to all origins; more wait. Zero is no limit.
+    /// Concurrent requests to all origins; more are queued. Zero is no limit.
     pub requests_max: u64,
     /// The gateway drains while clients still come.
     pub drains_early: bool,
@@ -58,7 +59,7 @@ pub struct Scenario {
     pub leaves: u64,
     /// Of a thousand requests, how many an origin treats badly.
     pub misdeeds: u64,
-    /// Of a thousand requests, how many clients begin and do not go on with.
+    /// Of a thousand requests, how many stop half-way without closing.
     pub stalls: u64,
     /// Times that an origin is killed and comes back.
     pub crashes: u64,
@@ -68,13 +69,13 @@ pub struct Scenario {
     pub pauses: u64,
     /// Of a thousand streams, how many an origin refuses.
     pub refusals: u64,
-    /// Of a thousand requests at an origin of HTTP/2, behind how many it says GOAWAY.
+    /// Of a thousand requests at an HTTP/2 origin, behind how many it says GOAWAY.
     pub goaways: u64,
-    /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are WebSockets.
+    /// Of a thousand connections (HTTP/1) and streams (HTTP/2), how many are WebSockets.
     pub talks: u64,
-    /// Clients of HTTP/2 that mean harm.
+    /// HTTP/2 clients that mean harm.
     pub hostile: u64,
-    /// Of a thousand connections of HTTP/1 and streams of HTTP/2, how many are calls of gRPC.
+    /// Of a thousand connections (HTTP/1) and streams (HTTP/2), how many are gRPC calls.
     pub calls: u64,
     /// What holds of calls.
     pub grpc: grpc::Limits,
@@ -98,7 +99,7 @@ impl Scenario {
         Scenario::of_mood(seed, mood, &mut rng)
     }
 
-    /// A run of this mood, whatever the seed would draw.
+    /// A run with this level of faults, whatever the seed would draw.
     pub fn of_mood(seed: u64, mood: Mood, rng: &mut Rng) -> Scenario {
         let wild = mood == Mood::Wild;
         let network = |rng: &mut Rng| match mood {
@@ -109,7 +110,7 @@ impl Scenario {
         let body_max = if mood == Mood::Bulk { 1_500_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
         let (mut outside, mut inside) = (network(rng), network(rng));
         if body_max > 5_000 {
-            // Long bodies byte by byte find nothing that short ones do not, and take a thousand times as long.
+            // Long bodies sent byte by byte find nothing that short ones do not, and take a thousand times as long.
             (outside.pieces, inside.pieces) = ((200, 2_000), (200, 2_000));
         }
         let sometimes = |rng: &mut Rng, most: u64| if wild && rng.chance(500) { 1 + rng.below(most) } else { 0 };
@@ -155,12 +156,12 @@ impl Scenario {
         self.depth = 1;
         self.origins = 1;
         self.origins_two = 1;
-        // Nobody would send them again, nor call a client away.
+        // Without a gateway nothing is retried, and no client is asked to leave.
         self.refusals = 0;
         self.goaways = 0;
         self.drains_early = false;
         self.hostile = 0;
-        // Nobody would end these waits: an origin here has no timeouts.
+        // Without a gateway these waits would not end: an origin has no timeouts.
         self.lingers = 0;
         self.stalls = 0;
         self
@@ -171,7 +172,7 @@ impl Scenario {
         let windows = self.outside.window.1 + self.inside.window.1;
         Demands {
             all_answered: self.mood != Mood::Wild,
-            // Beside the tries, kept connections that turned out closed cost no try, up to a few.
+            // An attempt on a kept-alive connection that turned out closed is not counted, up to a few.
             attempts_max: self.tries as usize + 3,
             between_max: windows as u64 + GATEWAY_HOLDS_MAX + 2 * PEER_HOLDS_MAX,
         }
@@ -200,8 +201,8 @@ impl Scenario {
         Pace { rng: Rng::new(rng.next_u64()), pauses: self.pauses, pause_ms_max, pauses_left: 30, piece_max }
     }
 
-    /// How fast an end of HTTP/2 reads and writes. The gateway gives an origin up that answers no PING for half a
-    /// minute, so where nothing may be given up its pauses are short.
+    /// How fast an HTTP/2 end reads and writes. The gateway closes a connection to an origin that answers no PING for
+    /// half a minute, so in calm worlds its pauses are short.
     pub fn pace_two(&self, rng: &mut Rng) -> Pace {
         let pace = self.pace(rng);
         let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };
@@ -216,7 +217,7 @@ impl Scenario {
         }
     }
 
-    /// Longest that anybody waits for one step of the gateway: far beyond every timeout of the configuration.
+    /// Longest wait for one step of the gateway, far above every configured timeout.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(4 * 3_600)
     }
@@ -229,11 +230,11 @@ impl Scenario {
             streams_max: if self.mood == Mood::Wild { 1 + rng.below(20) as u32 } else { 200 },
             stream_window: if wide { 65_535 } else { least + rng.below(30_000) as u32 },
             connection_window: if rng.chance(500) { 65_535 } else { 65_535 + rng.below(1_000_000) as u32 },
-            // A network that delivers byte by byte makes as many frames of what passes.
+            // A network that delivers byte by byte makes one frame of each byte.
             flood: FloodLimits::default()
                 .with(Flood::TinyData, Limit { burst: 1_000_000, per_second: 10_000 })
                 .with(Flood::Ignored, Limit { burst: 1_000_000, per_second: 10_000 })
-                // What hostile clients reset the gateway resets, too.
+                // The gateway resets upstream streams for those that hostile clients reset.
                 .with(Flood::RapidReset, Limit { burst: 1_000_000, per_second: 10_000 }),
             ..connection::Config::default()
         }
@@ -248,7 +249,7 @@ impl Scenario {
         let http2 = self.listener_http2(&mut rng);
         let calls = self.grpc.toml(*tries);
         let [talk_one, talk_two] = Spoken::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
-        // A connection that ends after so many requests is a refusal of the next one only where that was sent ahead.
+        // A connection that closes after so many requests refuses the next one only if it was pipelined.
         let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
         format!(
             r#"
@@ -286,7 +287,7 @@ impl Scenario {
         )
     }
 
-    /// Every wait is short in a wild world and an hour in others, where nothing may be given up.
+    /// Timeouts are short in a wild world and an hour in others, where nothing may time out.
     fn timeouts(&self, rng: &mut Rng) -> String {
         let wild = self.mood == Mood::Wild;
         let mut text = String::new();
@@ -301,7 +302,7 @@ impl Scenario {
         text
     }
 
-    /// What a connection of HTTP/2 to the gateway may do. Calm clients must not come near its limits.
+    /// The gateway's limits for HTTP/2 connections. Calm clients must stay well below them.
     fn listener_http2(&self, rng: &mut Rng) -> String {
         let streams = if self.mood == Mood::Wild { 1 + rng.below(20) } else { 100 };
         let window = 64 + rng.below(200);
@@ -320,7 +321,7 @@ impl Scenario {
             (0, _) => String::new(),
             (most, _) if wild => format!("limits = {{ requests = {most}, endpoint_requests = {most}, queue = 3 }}"),
             (most, Spoken::One) => format!("limits = {{ requests = {most}, connections = {most} }}"),
-            // A connection that ends after its last stream counts beside the one that takes the next.
+            // A connection that is still closing counts beside its successor.
             (most, Spoken::Two) => format!("limits = {{ requests = {most} }}"),
         };
         let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];

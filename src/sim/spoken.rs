@@ -1,6 +1,6 @@
 //! Which HTTP is spoken on one side of the gateway, and what paths and upstreams are named after it.
 
-/// Which HTTP is spoken on one side of the gateway.
+/// The HTTP version on one side of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
     /// HTTP/1.1, or 1.0.
@@ -13,7 +13,7 @@ impl Spoken {
     /// Both.
     pub const ALL: [Spoken; 2] = [Spoken::One, Spoken::Two];
 
-    /// The path of an exchange that is for origins which speak this.
+    /// The path of an exchange with origins of this version.
     pub fn path(self, id: u64) -> String {
         match self {
             Spoken::One => format!("/one/{id}"),
@@ -21,7 +21,7 @@ impl Spoken {
         }
     }
 
-    /// The upstream of the origins that speak this.
+    /// The upstream of the origins of this version.
     pub fn upstream(self) -> &'static str {
         match self {
             Spoken::One => "one",

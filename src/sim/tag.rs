@@ -1,7 +1,6 @@
-//! Body bytes that say whose they are: every 32 bytes name the exchange, the direction and the place.
+//! Body bytes that identify themselves: every 32 bytes name the exchange, the direction and the offset.
 //!
-//! So any byte that ends up in another exchange, or at another place of its own, is found by whoever reads it, and the
-//! message says where it came from.
+//! So the reader finds any byte that ends up in another exchange or at another offset, and can say where it came from.
 
 /// Whose bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl Check {
         self.seen
     }
 
-    /// Takes the next bytes; says what they are where they are not this body's.
+    /// Checks the next bytes; describes them where they are not of this body.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
         let right = self.tag.matches(self.seen, bytes);
         let offset = self.seen;
@@ -95,7 +94,7 @@ impl Check {
     }
 }
 
-/// What `x-note` says where it stands in a head of this exchange.
+/// The value of `x-note` in heads of this exchange.
 pub fn note(id: u64) -> String {
     "note ".repeat(1 + id as usize % 4) + &(id / 3).to_string()
 }

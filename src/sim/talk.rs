@@ -1,5 +1,5 @@
-//! HTTP/1.1 as the simulator's clients and origins read it: strict, plain, and written without the gateway's own codec,
-//! so that a mistake in one does not hide in the other.
+//! The HTTP/1.1 reader and writer of the simulator's clients and origins: strict, plain, and independent of the
+//! gateway's codec, so that a fault in one does not hide a fault in the other.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ pub enum Trouble {
     Cut,
     /// The connection broke.
     Reset,
-    /// Nothing came, or nothing was taken, for a very long time.
+    /// Nothing could be read or written within the patience.
     Late,
     /// The peer sent what no correct peer sends.
     Malformed(String),
-    /// Whoever takes the body wants no more of it.
+    /// The reader of the body wants no more of it.
     Enough,
 }
 
@@ -46,7 +46,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// The value of a field that must not stand twice.
+    /// The value of a field that must not occur twice.
     pub fn value(&self, name: &str) -> Result<Option<&str>, Trouble> {
         let mut found = self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (found.next(), found.next()) {
@@ -62,7 +62,7 @@ impl Head {
         Ok(Some(number))
     }
 
-    /// Does the list in `Connection` name this option?
+    /// Does `Connection` list this option?
     pub fn connection_says(&self, option: &str) -> bool {
         let lists = self.fields.iter().filter(|(name, _)| name == "connection");
         lists.flat_map(|(_, value)| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(option))
@@ -128,7 +128,7 @@ impl Listen {
         Listen { stream, sim: sim.clone(), pace, patience, held: Vec::new(), at: 0 }
     }
 
-    /// Bytes that were read and belong to nothing yet.
+    /// Bytes that were read and not used yet.
     pub fn behind(&self) -> &[u8] {
         &self.held[self.at..]
     }
@@ -181,7 +181,7 @@ impl Listen {
         }
     }
 
-    /// Reads a body to its end, showing `take` what arrives. Returns the trailers of a chunked one.
+    /// Reads a body to its end and passes the bytes to `take`. Returns the trailers of a chunked one.
     pub async fn body(
         &mut self,
         framing: Framing,

@@ -1,11 +1,11 @@
-//! Counts of a run, for people and to see that a world does something.
+//! Counts of a run, to read and to check that each feature was exercised.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::sim::{grpc, websocket};
 
-/// Counts of a run, for people and to see that a world does something.
+/// Counts of a run, to read and to check that each feature was exercised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Exchanges begun by clients.
@@ -14,17 +14,17 @@ pub struct Totals {
     pub attempts: u64,
     /// Exchanges by how they ended.
     pub answered: u64,
-    /// With the gateway's own answer.
+    /// With the gateway's own response.
     pub refused: u64,
     /// With a broken connection.
     pub broken: u64,
     /// Never begun by the gateway.
     pub unserved: u64,
-    /// Times that an origin refused a stream.
+    /// Streams that an origin refused.
     pub refusals_of_origins: u64,
-    /// Answered by versions: of the client, then of the origin.
+    /// Responses by HTTP version: of the client, then of the origin.
     pub answered_by: [[u64; 2]; 2],
-    /// Left by the client.
+    /// Cancelled by the client.
     pub given_up: u64,
     /// Body bytes that arrived anywhere.
     pub bytes: u64,
@@ -32,9 +32,9 @@ pub struct Totals {
     pub refusals: BTreeMap<u16, u64>,
     /// WebSockets.
     pub talks: websocket::Tally,
-    /// Calls of gRPC.
+    /// gRPC calls.
     pub calls: grpc::Tally,
-    /// Hostile clients that were ended, by what they did.
+    /// Hostile clients that the gateway disconnected, by attack.
     pub harms: BTreeMap<&'static str, u64>,
 }
 

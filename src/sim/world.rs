@@ -1,4 +1,4 @@
-//! One run: builds the world of a scenario, lets it live, and checks what is left of it.
+//! One run: builds the world of a scenario, runs it, and checks that nothing is left over.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::sim::totals::Totals;
 use crate::sim::websocket::Log;
 use crate::wire::grpc::Code;
 
-/// Runs `scenario`. What went wrong comes back with the seed and the last events.
+/// Runs `scenario`. The error has the seed and the last events.
 pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let mut settings = Settings::new(scenario.seed);
     settings.late_ms_max = 20;
@@ -95,7 +95,7 @@ pub struct Report {
     pub digest: u64,
 }
 
-/// Kills origins, and lets them come back after a while.
+/// Kills origins and restarts them after a while.
 async fn crashes(common: Rc<Common>, script: Sim, origins: Vec<(Sim, Place)>, mut rng: Rng) {
     for _ in 0..common.scenario.crashes {
         script.sleep_until(script.now().after_ms(rng.below(2_000))).await;
@@ -111,7 +111,7 @@ async fn crashes(common: Rc<Common>, script: Sim, origins: Vec<(Sim, Place)>, mu
     }
 }
 
-/// Everything that happens in a run, from the first plan to the end of the last shard.
+/// A whole run, from the first plan to the end of the last shard.
 async fn live(common: Rc<Common>, sim: Sim, gateway: Option<Rc<Gateway>>, clients: Clients, mut rng: Rng) {
     let Some(gateway) = gateway else { return clients.run().await };
     gateway.load().await;
@@ -133,7 +133,7 @@ async fn live(common: Rc<Common>, sim: Sim, gateway: Option<Rc<Gateway>>, client
 
 /// Virtual time that no run may take.
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 3_600);
-/// What still happens when everybody has gone: the last packets arrive.
+/// Lets the last packets arrive after all roles have ended.
 const SETTLING: Duration = Duration::from_secs(600);
 
 /// All clients of a run.

@@ -1,4 +1,4 @@
-//! What really happened to every call, as callers and origins write it down, and the rules that it must keep.
+//! The ledger of calls: what callers and origins recorded of every call, and the rules for it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -21,11 +21,11 @@ pub fn exchange_of(path: &str) -> Option<u64> {
 /// What a caller asks.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// In which words.
+    /// The protocol.
     pub words: Words,
     /// Bytes of each message.
     pub requests: Vec<u64>,
-    /// By when it wants the call to be over.
+    /// The deadline of the call.
     pub timeout_ms: Option<u64>,
 }
 
@@ -36,9 +36,9 @@ pub struct Reply {
     pub responses: Vec<u64>,
     /// The status behind them.
     pub code: u8,
-    /// The status stands in the head, which is the whole answer.
+    /// The response is trailers-only: the status is in the head.
     pub trailers_only: bool,
-    /// What it says is no answer to a call.
+    /// What it says is no response to a call.
     pub wrong: bool,
 }
 
@@ -56,11 +56,11 @@ pub enum Outcome {
     Said(u8),
     /// With a status of the gateway.
     Told(u8),
-    /// With an answer that is no call's: an origin's, or the gateway's before it knew that it was a call.
+    /// With a response that is not gRPC: from an origin, or from the gateway before it knew that this is a call.
     Other(u16),
     /// With a broken connection or stream.
     Broken,
-    /// The gateway said that it did not look at it.
+    /// The gateway refused it unprocessed.
     Unserved,
 }
 
@@ -80,13 +80,13 @@ struct Call {
 pub struct Tally {
     /// Calls.
     pub calls: u64,
-    /// Answered by an origin: gRPC, gRPC-Web, gRPC-Web in base64.
+    /// Calls that got an origin's status: gRPC, gRPC-Web, gRPC-Web in base64.
     pub said: [u64; 3],
     /// Tries after the first.
     pub again: u64,
-    /// Ended with a status of the gateway, by code.
+    /// Calls that got the gateway's own status, by code.
     pub told: BTreeMap<u8, u64>,
-    /// Broken, or answered with something else.
+    /// Calls that broke off or got something else.
     pub broken: u64,
 }
 
@@ -111,18 +111,18 @@ impl Display for Tally {
     }
 }
 
-/// What a world demands.
+/// The rules of one world.
 #[derive(Clone, Debug)]
 pub struct Demands {
     /// Nothing breaks in this world.
     pub calm: bool,
-    /// What the gateway was told.
+    /// The gateway's limits.
     pub limits: Limits,
-    /// Times that one call may reach an origin at most.
+    /// Most attempts of one call that may reach an origin.
     pub tries_max: usize,
 }
 
-/// The book.
+/// The ledger.
 #[derive(Debug)]
 pub struct Book {
     demands: Demands,
@@ -130,12 +130,12 @@ pub struct Book {
 }
 
 impl Book {
-    /// An empty book.
+    /// An empty ledger.
     pub fn new(demands: Demands) -> Book {
         Book { demands, calls: BTreeMap::new() }
     }
 
-    /// What the gateway was told.
+    /// The gateway's limits.
     pub fn limits(&self) -> Limits {
         self.demands.limits.clone()
     }
@@ -173,7 +173,7 @@ impl Book {
         Ok(Row { tag: Tag { exchange: id, attempt: number }, lengths })
     }
 
-    /// A call reached an origin, which is to take at most `told_ms` at `now`. Returns the try's number.
+    /// A call reached an origin at `now` with a `grpc-timeout` of `told_ms`. Returns the attempt's number.
     pub fn arrive(&mut self, id: u64, told_ms: Option<f64>, now: Tick) -> Result<u32, String> {
         let Demands { calm, tries_max, .. } = self.demands;
         let call = self.call(id)?;
@@ -186,10 +186,10 @@ impl Book {
         let passed_ms = now.since(call.begun).as_secs_f64() * 1_000.0;
         match (call.ask.timeout_ms, told_ms) {
             (None, None) => {}
-            // In a wild world the route has a limit of its own.
+            // In a wild world the route has a timeout of its own.
             (None, Some(_)) if !calm => {}
             (Some(asked), Some(told)) if !calm && told <= asked as f64 + 1.0 => {}
-            // What is left is at least what would be left had the call reached the gateway when it was made.
+            // The remaining time is at least what would remain if the call had reached the gateway when it was made.
             (Some(asked), Some(told)) if told <= asked as f64 + 1.0 && told + passed_ms + 1.0 >= asked as f64 => {}
             (asked, told) => {
                 return Err(format!("call {id}: grpc-timeout {told:?} ms after {passed_ms} ms of {asked:?}"));
@@ -199,7 +199,7 @@ impl Book {
         Ok(call.tries.len() as u32)
     }
 
-    /// An origin says that it did not look at a call.
+    /// An origin refuses a call unprocessed.
     pub fn refuse(&mut self, id: u64) -> Result<(), String> {
         self.call(id)?.refusals += 1;
         Ok(())
@@ -216,13 +216,13 @@ impl Book {
         Ok(())
     }
 
-    /// An origin is about to say its status.
+    /// An origin is about to send its status.
     pub fn replied(&mut self, id: u64, number: u32) -> Result<(), String> {
         self.of(id, number)?.whole = true;
         Ok(())
     }
 
-    /// The origin saw the end of the caller's messages, in order, behind so many.
+    /// The origin saw the orderly end of the caller's messages after `count` of them.
     pub fn received_all(&mut self, id: u64, count: usize) -> Result<(), String> {
         let asked = self.call(id)?.ask.requests.len();
         if count == asked {
@@ -231,13 +231,13 @@ impl Book {
         Err(format!("call {id}: the messages ended cleanly after {count} of {asked}"))
     }
 
-    /// The gateway lets an origin work on a call at `now`. May it still?
+    /// Checks that an origin which still works on a call at `now` does so within the deadline.
     pub fn in_time(&mut self, id: u64, now: Tick) -> Result<(), String> {
         let Demands { calm, limits: Limits { slack_ms, .. }, .. } = self.demands;
         let call = self.call(id)?;
         let late = |timeout| now > call.begun.after_ms(timeout + slack_ms);
         match call.ask.timeout_ms {
-            // In a wild world ends may sleep over it.
+            // In a wild world the ends themselves may be late.
             Some(timeout) if calm && late(timeout) => {
                 let passed = now.since(call.begun);
                 Err(format!("call {id} goes on after {passed:?}, though it had {timeout} ms"))
@@ -287,7 +287,7 @@ impl Book {
             Outcome::Told(RESOURCE_EXHAUSTED) => too_much || too_large || !calm,
             Outcome::Told(DEADLINE_EXCEEDED) => passed || !calm,
             Outcome::Told(code) => (!calm || wrong) && [1, 2, 13, 14].contains(&code),
-            // What an origin said half of in words of the web cannot be ended with a status.
+            // A gRPC-Web response that broke off within a message cannot be ended with a status.
             Outcome::Broken => excused || too_large || too_much || passed || wrong,
             Outcome::Other(_) => excused || wrong,
             Outcome::Unserved => excused,
@@ -295,7 +295,7 @@ impl Book {
         if right { Ok(()) } else { Err(format!("call {id} ended as {outcome:?} without a reason: {call:?}")) }
     }
 
-    /// The access log says that a call is over.
+    /// Records the access-log line of a call.
     pub fn logged(&mut self, id: u64, code: Option<&str>, took_ms: f64) -> Result<(), String> {
         let slack_ms = self.demands.limits.slack_ms;
         let call = self.call(id)?;
@@ -309,7 +309,7 @@ impl Book {
         }
     }
 
-    /// Every call must be over at the end of a run, and what callers saw is what the log says.
+    /// Checks that every call is over at the end of a run and that the access log says what callers saw.
     pub fn close(&self, names: impl Fn(u8) -> &'static str) -> Result<Tally, String> {
         let mut tally = Tally { calls: self.calls.len() as u64, ..Tally::default() };
         for (id, call) in &self.calls {
@@ -351,7 +351,7 @@ pub struct Moment {
 
 const DEADLINE_EXCEEDED: u8 = 4;
 const RESOURCE_EXHAUSTED: u8 = 8;
-/// The status after which a call is tried again.
+/// The status that is retried.
 pub const UNAVAILABLE: u8 = 14;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a caller makes of an answer, whatever carried it: head, content, trailers, and at last how the call ended.
+//! A caller's reading of a response over any HTTP version: head, content, trailers, and how the call ended.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ pub struct Caller {
     text: Text,
     /// The status in the head.
     headed: Option<Outcome>,
-    /// The answer is no call's.
+    /// The response is no call's.
     other: bool,
 }
 
@@ -72,7 +72,7 @@ impl Caller {
     }
 
     /// The status among these fields, and whether an origin said it.
-    // tidy(bool): it is what the fields say of their origin.
+    // tidy(bool): it is whether the fields have the origin's mark.
     fn status(&self, fields: &Head, by_origin: bool) -> Result<Option<Outcome>, Trouble> {
         let Some(code) = fields.number("grpc-status")? else { return Ok(None) };
         let code = code as u8;
@@ -105,7 +105,7 @@ impl Caller {
         }
     }
 
-    /// The answer ended in order, with these trailers. How did the call end?
+    /// Decides how the call ended, from a complete response with these trailers.
     pub fn end(&self, trailers: Vec<(String, String)>) -> Result<Outcome, Trouble> {
         if self.other {
             return Ok(Outcome::Other(self.http));

@@ -1,4 +1,4 @@
-//! A caller: of gRPC and gRPC-Web on a stream of HTTP/2, of gRPC-Web on a connection of HTTP/1.1.
+//! A caller: gRPC and gRPC-Web over an HTTP/2 stream, gRPC-Web over an HTTP/1.1 connection.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -75,7 +75,7 @@ fn body(common: &Common, id: u64, words: Words) -> Vec<Vec<u8>> {
     }
 }
 
-/// A call on a stream. The stream is forgotten behind it.
+/// A call on a stream, which is removed afterwards.
 pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
     let ask = draw(&common, Spoken::Two, &mut rng);
     let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
@@ -83,7 +83,7 @@ pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
     let (target, fields) = (path(id), fields(id, &ask));
     let request = Request { method: "POST", path: &target, fields: &fields };
     let Some(key) = peer.open(Ending::More, |out, encoder| request.write(out, encoder)) else {
-        // Others of the connection ended it in this moment.
+        // Another task of this client closed the connection meanwhile.
         return caller.conclude(Ok(Outcome::Unserved));
     };
     let uploading = Rc::new(Cell::new(true));
@@ -140,7 +140,7 @@ struct Upload {
     key: Key,
     sim: Sim,
     messages: Vec<Vec<u8>>,
-    /// They stop within the last one, without an end.
+    /// The messages break off in the middle of the last one.
     stalls: bool,
 }
 
@@ -195,7 +195,7 @@ pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mu
     let (done, waits) = (speaking.clone(), latch.clone());
     let mut speak = speak;
     sim.spawn(async move {
-        // Whether it arrives, the answer tells.
+        // The response shows whether it arrived.
         let _ = speak.say(&bytes).await;
         done.set(false);
         waits.notify();
@@ -240,7 +240,7 @@ async fn answer_one(caller: &mut Caller, listen: &mut Listen) -> Result<Outcome,
     caller.head(&head)?;
     let framing = head.framing(Framing::Close)?;
     if framing == Framing::Close {
-        // Its end could not be told from a connection that broke.
+        // Its end would look like a broken connection.
         return Err(Trouble::Malformed(format!("an answer to a call without an end: {head:?}")));
     }
     let trailers = listen.body(framing, &mut |bytes| caller.data(bytes)).await?;

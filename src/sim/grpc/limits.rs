@@ -1,4 +1,4 @@
-//! What the gateway is told of calls in one world.
+//! The gateway's limits on gRPC calls in one world.
 
 use crate::base::Rng;
 use crate::sim::mood::Mood;
@@ -10,12 +10,12 @@ pub struct Limits {
     pub request_max: u64,
     /// Largest message of an origin.
     pub response_max: u64,
-    /// What the gateway may take beyond a deadline, and the network with it.
+    /// How late the gateway and the network may be after a deadline.
     pub slack_ms: u64,
 }
 
 impl Limits {
-    /// Caps that messages in order stay below, in a world of bodies up to `body_max`.
+    /// Caps that valid messages stay below, in a world of bodies up to `body_max`.
     pub fn draw(rng: &mut Rng, mood: Mood, body_max: u64) -> Limits {
         let slack_ms = if mood == Mood::Wild { 200_000 } else { 120_000 };
         let most = body_max.min(20_000);

@@ -1,16 +1,16 @@
-//! Messages of gRPC as the simulator's ends write and read them, and base64 around them; not with the gateway's codec.
+//! The simulator's own codec of gRPC messages and of base64, independent of the gateway's.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::sim::tag::{Check, Tag};
 
-/// The flag of a compressed message. Nothing here is; but the flag must arrive.
+/// The flag of a compressed message. The payloads are not compressed, but the flag must arrive.
 const COMPRESSED: u8 = 1;
 /// The flag of gRPC-Web's trailers.
 const TRAILERS: u8 = 0x80;
 
-/// One body's messages: how long each is, and whose bytes they hold.
+/// The messages of one body: the length of each, and the tag of their bytes.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Whose bytes.
@@ -36,7 +36,7 @@ impl Row {
     }
 }
 
-/// Follows the messages of a body as they come.
+/// Reads the messages of a body incrementally.
 #[derive(Debug)]
 pub struct Reading {
     row: Row,
@@ -44,16 +44,16 @@ pub struct Reading {
     most: u64,
     check: Check,
     held: Vec<u8>,
-    /// Bytes of the current payload that have not come.
+    /// Bytes of the current payload that have not arrived.
     left: u64,
     /// Prefixes that have come.
     begun: usize,
-    /// A frame of trailers that has begun, where the body may have one.
+    /// A trailers frame that has begun, where the body may have one.
     trailers: Option<Vec<u8>>,
 }
 
 impl Reading {
-    /// The row that must come, of messages of at most `most` bytes.
+    /// Expects this row of messages, each of at most `most` bytes.
     pub fn new(row: Row, most: u64) -> Reading {
         let check = Check::new(row.tag);
         Reading { row, most, check, held: Vec::new(), left: 0, begun: 0, trailers: None }
@@ -118,7 +118,7 @@ impl Reading {
     }
 }
 
-/// Takes base64 apart: texts one behind the other, each with its padding.
+/// Decodes concatenated base64 texts, each with its padding.
 #[derive(Debug, Default)]
 pub struct Text {
     held: Vec<u8>,

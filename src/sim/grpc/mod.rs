@@ -1,8 +1,8 @@
-//! Calls of gRPC through the gateway: callers that speak gRPC or gRPC-Web, origins that speak gRPC, and every byte of
-//! every message known beforehand to the one who reads it.
+//! gRPC through the gateway: callers of gRPC and gRPC-Web, and gRPC origins. The reader of a message knows each of its
+//! bytes beforehand.
 //!
-//! A call must end with exactly one status, or visibly broken; an origin's status only behind all of its messages; one
-//! of the gateway only where it has a reason; and no later than its caller wants.
+//! A call must end with exactly one status or visibly broken, and within its deadline. An origin's status comes only
+//! after all of its messages; the gateway sends a status of its own only for a reason.
 
 mod book;
 mod caller;
@@ -14,7 +14,7 @@ pub mod origin;
 pub use book::{Book, Demands, Tally, exchange_of};
 pub use limits::Limits;
 
-/// In which words a caller speaks.
+/// The protocol that a caller uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
     /// gRPC.

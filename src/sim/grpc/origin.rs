@@ -1,4 +1,4 @@
-//! An origin that is called: reads messages strictly, answers in any order that gRPC allows, and misbehaves.
+//! A gRPC origin: reads messages strictly, responds in any order that gRPC allows, and misbehaves.
 
 use std::rc::Rc;
 
@@ -28,19 +28,19 @@ pub fn called(head: &Head) -> Option<u64> {
 /// What an origin does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
-    /// Hears all, then answers.
+    /// Reads all messages, then responds.
     Right,
     /// Answers message by message.
     Duplex,
-    /// Answers before it has heard all.
+    /// Responds before it has read all messages.
     Early,
-    /// Answers with a status and nothing else.
+    /// Sends a status without messages.
     TrailersOnly,
     /// Takes very long.
     Slow,
-    /// Says a message that is too large.
+    /// Sends a message that is too large.
     TooLarge,
-    /// Resets the stream, perhaps within its answer.
+    /// Resets the stream, perhaps within its response.
     Reset,
     /// Breaks the connection.
     Abort,
@@ -48,7 +48,7 @@ enum Deed {
     Silent,
     /// Ends in order, without a status.
     NoStatus,
-    /// Answers with something that is no gRPC.
+    /// Sends a response that is not gRPC.
     Other,
 }
 
@@ -186,7 +186,7 @@ impl Served<'_> {
         Ok(())
     }
 
-    /// Takes what comes next. False where nothing more does.
+    /// Reads the next bytes. False at the end.
     async fn hear(&mut self) -> Result<bool, Trouble> {
         if self.heard {
             return Ok(false);
@@ -292,7 +292,7 @@ impl Served<'_> {
         }
         self.end(reply.code)?;
         if self.rng.chance(500) && !self.heard {
-            // RFC 9113 section 8.1: nothing more of the request is wanted.
+            // RFC 9113 section 8.1: the rest of the request is not needed.
             self.peer.reset(self.key, ErrorCode::NoError);
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! A client of HTTP/2: several requests at once on one connection, every byte of every answer checked, streams reset at
-//! any point, windows that open late or never.
+//! An HTTP/2 client: several requests at once on one connection, streams reset at any point, flow-control windows that
+//! open late or never. It checks every byte of every response.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::wire::h2::frame::{self, ErrorCode, Kind};
 use crate::wire::h2::settings;
 use crate::wire::h2::stream::Key;
 
-/// Asks on one connection until it has asked enough, or the connection is over.
+/// Sends requests on one connection until it has sent enough or the connection closes.
 pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
     let scenario = &common.scenario;
     let config = Rc::new(scenario.http2(rng));
@@ -73,7 +73,7 @@ pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
     if !rng.chance(scenario.lingers) {
         say_farewell(&peer, rng);
     }
-    // Or else the gateway must close a silent connection by itself.
+    // Otherwise the gateway must close the idle connection.
     peer.over().await;
 }
 
@@ -82,7 +82,7 @@ fn may_talk(peer: &Peer) -> bool {
     peer.ask(|machine| machine.peer().connect_protocol)
 }
 
-/// Frames that mean nothing, or that no answer depends on.
+/// Frames that no response depends on.
 fn noise(peer: &Peer, rng: &mut Rng) {
     let table = rng.below(5_000) as u32;
     match rng.below(4) {
@@ -128,14 +128,14 @@ struct Exchange {
     ask: Ask,
     plan: Plan,
     rng: RefCell<Rng>,
-    /// The gateway said that the body may come, or has answered.
+    /// The gateway has sent a 100 or a response.
     go_on: Cell<bool>,
     uploading: Cell<bool>,
     over: Cell<bool>,
 }
 
 impl Client {
-    /// Fails the run where a rule of the ledger is broken.
+    /// Records an event; fails the run where it breaks a rule of the ledger.
     fn held<T>(&self, result: Result<T, String>) -> Option<T> {
         result.map_err(|broken| self.sim.fail(broken)).ok()
     }
@@ -176,7 +176,7 @@ impl Client {
         self.sim.spawn(exchange.run());
     }
 
-    /// Lets something run that opens a stream of its own and forgets it.
+    /// Runs a task that opens a stream of its own and removes it afterwards.
     fn run(self: &Rc<Self>, what: impl Future<Output = ()> + 'static) {
         let client = self.clone();
         self.running.set(self.running.get() + 1);
@@ -217,7 +217,7 @@ impl Exchange {
         self.client.held(told);
     }
 
-    /// Reads the answer to its end.
+    /// Reads the response to its end.
     async fn answer(&self) -> Result<(), Trouble> {
         let head = loop {
             match self.client.peer.hear(self.key).await? {
@@ -271,7 +271,7 @@ impl Exchange {
         self.client.peer.latch.notify();
     }
 
-    /// An answer that an origin made.
+    /// A response that an origin made.
     async fn passed_on(&self, head: &Head, status: u16) -> Result<(), Trouble> {
         let ledger = &self.client.common.ledger;
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
@@ -283,7 +283,7 @@ impl Exchange {
         }
         let done = match self.is_bare(status) {
             true => ledger.borrow_mut().end(self.id, Outcome::Answered(status)),
-            // The end of a stream is as clear as that of a chunked body.
+            // END_STREAM marks the end as reliably as the last chunk does.
             false => ledger.borrow_mut().complete(self.id, number, Framing::Chunked),
         };
         self.client.held(done);
@@ -294,7 +294,7 @@ impl Exchange {
         self.ask.method == "HEAD" || status == 204 || status == 304
     }
 
-    /// Takes a body to its end: an origin's, or the gateway's own.
+    /// Reads a body to its end, from an origin or from the gateway itself.
     async fn take(
         &self,
         made: Option<(u32, Reply)>,
@@ -348,7 +348,7 @@ impl Exchange {
         }
     }
 
-    /// The stream itself must end, too: by our last byte, or by the gateway's reset.
+    /// The stream must end in both directions: with our last byte or with the gateway's reset.
     async fn hear_out(&self) -> Result<(), Trouble> {
         let Client { peer, .. } = &*self.client;
         let stalls = matches!(self.plan, Plan::StallsSending(_));
@@ -378,7 +378,7 @@ impl Exchange {
     async fn send_body(&self) -> Result<(), Trouble> {
         let Client { peer, common, sim, .. } = &*self.client;
         if self.ask.expects {
-            // RFC 9110 section 10.1.1: a client does not wait for ever for a 100.
+            // RFC 9110 section 10.1.1: a client must not wait indefinitely for a 100.
             peer.latch.wait_until(sim, sim.now().after_ms(1_000), || self.go_on.get().then_some(())).await;
         }
         let end = match self.plan {
@@ -422,7 +422,7 @@ impl Exchange {
         }
     }
 
-    /// Goes away in one of the ways that clients do: from this stream, or from all.
+    /// Cancels this stream, or closes the connection with all its streams.
     fn leave(&self) {
         let Client { peer, common, outstanding, closing, .. } = &*self.client;
         if self.over.get() {

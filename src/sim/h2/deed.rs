@@ -1,4 +1,4 @@
-//! What an origin of HTTP/2 does with one request.
+//! How an HTTP/2 origin behaves on one request.
 
 use crate::base::Rng;
 use crate::sim::mood::Mood;
@@ -14,17 +14,17 @@ pub enum Deed {
     Duplex,
     /// Answers before it has read the body, then reads the rest.
     Early,
-    /// Answers before it has read the body, then tells the client to stop (RFC 9113 section 8.1).
+    /// Responds before it has read the body, then resets the stream with NO_ERROR (RFC 9113 section 8.1).
     EarlyReset,
     /// Resets instead of answering.
     Reset,
     /// Ends the connection instead of answering.
     Close,
-    /// Breaks the connection instead of answering.
+    /// Closes the connection without a response.
     Abort,
     /// Never answers.
     Silent,
-    /// Breaks off within the answer's body: the stream, or the connection.
+    /// Resets the stream or closes the connection in the middle of the response body.
     BreakOff,
     /// Answers with a head that is none.
     Nonsense,
@@ -32,7 +32,7 @@ pub enum Deed {
     Violation,
     /// Answers 503, which the route tries again.
     Unavailable,
-    /// Says GOAWAY and names an earlier stream as its last.
+    /// Sends GOAWAY with an earlier stream as the last one.
     Disown,
 }
 
@@ -52,11 +52,11 @@ const MISDEEDS: [Deed; 12] = [
 ];
 
 impl Deed {
-    /// What is done with a request whose body has this framing.
+    /// Draws the behaviour for a request whose body has this framing.
     pub fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Deed {
         if rng.chance(scenario.misdeeds) {
             let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
-            // Without a gateway nobody would give up on it, or keep it from the client.
+            // Without a gateway there is no timeout to end this.
             let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense | Deed::Violation | Deed::Disown);
             return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
         }

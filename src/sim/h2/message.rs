@@ -1,4 +1,4 @@
-//! Heads and trailers as field blocks, and what was read of them, judged once more by plain rules.
+//! Writes heads and trailers as field blocks, and checks received ones a second time by plain rules.
 
 use crate::base::Rng;
 use crate::sim::ledger::{Ask, Reply};
@@ -8,7 +8,7 @@ use crate::wire::h2::Section;
 use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Pseudo;
 
-/// Fields that concern a connection (RFC 9113 section 8.2.2).
+/// Connection-specific fields (RFC 9113 section 8.2.2).
 const CONNECTION: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// A request as its client writes it.
@@ -44,7 +44,7 @@ pub fn connect(out: &mut Vec<u8>, encoder: &mut Encoder, path: &str, lines: &[(S
     fields(out, encoder, lines);
 }
 
-/// Appends an answer's block.
+/// Appends a response's block.
 pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, status: u16, lines: &[(String, String)]) {
     encoder.begin(out);
     encoder.status(out, status);
@@ -65,13 +65,13 @@ pub fn last(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]
 
 fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
     for (name, value) in lines {
-        // Some of them keep themselves out of every table.
+        // Some are sent as never indexed.
         let mark = if value.len() % 5 == 0 { Mark::NeverIndexed } else { Mark::Ordinary };
         encoder.field_in_any_case(out, name.as_bytes(), value.as_bytes(), mark);
     }
 }
 
-/// The fields of a request, some of them only to fill tables.
+/// The fields of a request. Some only fill the HPACK tables.
 pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
     let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
     fill(&mut fields, id, rng);
@@ -87,7 +87,7 @@ pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)
     fields
 }
 
-/// The fields of an answer.
+/// The fields of a response.
 pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<(String, String)> {
     let Tag { exchange, attempt } = tag;
     let named = [("x-exchange", exchange.to_string()), ("x-attempt", attempt.to_string())];
@@ -101,7 +101,7 @@ pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<
     fields
 }
 
-/// Adds a field that must arrive as it is, and some whose only work is to change the tables.
+/// Adds a field that must arrive unchanged, and some that only change the HPACK tables.
 fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
     if rng.chance(700) {
         fields.push(("x-note".to_owned(), note(id)));
@@ -111,7 +111,7 @@ fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
     }
 }
 
-/// A request's head, with a first line as HTTP/1.1 has it, and `host` and `:protocol` among the fields.
+/// A request's head in the form of HTTP/1.1: with a start line, and `host` and `:protocol` as fields.
 pub fn read_request(section: &Section) -> Result<Head, Trouble> {
     let pseudo = |which| pseudo(section, which);
     let (Some(method), Some(path)) = (pseudo(Pseudo::Method)?, pseudo(Pseudo::Path)?) else {
@@ -122,7 +122,7 @@ pub fn read_request(section: &Section) -> Result<Head, Trouble> {
     }
     let mut fields = read_fields(section)?;
     if let Some(authority) = pseudo(Pseudo::Authority)? {
-        // Both may stand there, but must agree (RFC 9113 section 8.3.1).
+        // A request may have both, but they must agree (RFC 9113 section 8.3.1).
         if fields.iter().any(|(name, value)| name == "host" && *value != authority) {
             return Err(Trouble::Malformed("`host` and `:authority` differ".to_owned()));
         }
@@ -135,7 +135,7 @@ pub fn read_request(section: &Section) -> Result<Head, Trouble> {
     Ok(Head { start: format!("{method} {path} HTTP/1.1"), fields })
 }
 
-/// The head of an answer, with a first line as HTTP/1.1 has it.
+/// A response's head in the form of HTTP/1.1, with a status line.
 pub fn read_response(section: &Section) -> Result<Head, Trouble> {
     let Some(status) = pseudo(section, Pseudo::Status)? else {
         return Err(Trouble::Malformed("an answer without a status".to_owned()));

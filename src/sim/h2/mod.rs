@@ -1,8 +1,9 @@
-//! HTTP/2 as the simulator's clients and origins speak it: on the same machine as the gateway (`wire::h2::connection`),
-//! but with a driver of its own, so that mistakes of the gateway's sessions do not hide in their like.
+//! HTTP/2 for the simulator's clients and origins. They use the same state machine as the gateway
+//! (`wire::h2::connection`) with a driver of their own, so that a fault in the gateway's sessions cannot hide behind
+//! the same fault here.
 //!
-//! The machine refuses what breaks a rule of the protocol: data above a window, frames on streams that are over, blocks
-//! that do not decode. Here that fails the run, because the gateway has no excuse for it.
+//! The state machine refuses protocol errors: data above a window, frames on closed streams, blocks that do not decode.
+//! Here each one fails the run, because the gateway must not send them.
 
 pub mod client;
 mod deed;

@@ -1,8 +1,8 @@
-//! An origin of HTTP/2: serves many streams at once, and misbehaves as the scenario says: refuses, resets, says GOAWAY
-//! at any time, answers early, opens windows late, cuts connections.
+//! An HTTP/2 origin: serves many streams at once and misbehaves as the scenario says. It refuses, resets, sends GOAWAY
+//! at any time, responds early, opens windows late and cuts connections.
 //!
-//! What it refuses, by RST_STREAM or by a GOAWAY that does not cover it, never counts as an attempt: so the ledger
-//! finds a gateway that does not send it again, or that sends again what was not refused.
+//! A request that it refuses, by RST_STREAM or by a GOAWAY that does not cover it, is not an attempt. So the ledger
+//! finds a gateway that does not retry it, and one that retries a request that was not refused.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ struct Served {
     sim: Sim,
     number: usize,
     peer: Rc<Peer>,
-    /// Streams above this one are not processed: GOAWAY said so.
+    /// The last stream of the GOAWAY: streams above it are not processed.
     last: Cell<u32>,
     /// The highest stream that is processed.
     highest: Cell<u32>,
@@ -84,7 +84,8 @@ pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimSt
 }
 
 impl Served {
-    /// Goes as RFC 9113 section 6.8 wants it: an announcement, a round trip, the last stream, and an end behind it.
+    /// Closes gracefully (RFC 9113 section 6.8): GOAWAY with the highest identifier, a round trip, GOAWAY with the last
+    /// stream, then the end of the connection.
     async fn go_away(self: Rc<Self>) {
         self.sim.note("goes away");
         self.peer.act(Connection::announce_going);
@@ -118,7 +119,7 @@ impl Served {
             return Ok(());
         }
         if let Some(id) = grpc::origin::called(&head) {
-            // A gateway that has not kept the messages cannot send them again.
+            // A gateway that has not kept the messages cannot retry.
             let borne = if self.common.demands.all_answered { REFUSALS_BORNE } else { 0 };
             if self.turns_away(key, borne, &mut rng) {
                 self.common.calls.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
@@ -152,7 +153,7 @@ impl Served {
         exchange.run(deed, framing, &head).await
     }
 
-    /// Is a WebSocket or a call not looked at? It was `earlier` so often before.
+    /// Should the origin refuse this WebSocket or call? It has refused it `earlier` times.
     fn turns_away(&self, key: Key, earlier: u32, rng: &mut Rng) -> bool {
         let borne = !self.common.demands.all_answered || earlier < REFUSALS_BORNE;
         if key.id() > self.last.get() || (borne && rng.chance(self.common.scenario.refusals)) {
@@ -171,12 +172,13 @@ impl Served {
         Ok(())
     }
 
-    /// Writes something down. Fails the run where a rule of the ledger is broken.
+    /// Records an event in the ledger. Fails the run where it breaks a rule.
     fn tell<T>(&self, write: impl FnOnce(&mut Ledger) -> Result<T, String>) -> Result<T, Trouble> {
         write(&mut self.common.ledger.borrow_mut()).map_err(Trouble::Malformed)
     }
 
-    /// In a calm world only what a gateway can send again, though `coming` bytes of it may come yet, and not for ever.
+    /// Should the origin refuse this request? In a calm world only one that the gateway can retry, also while `coming`
+    /// bytes of its body are still to arrive, and only a few times.
     fn refuses(&self, id: u64, coming: u64, rng: &mut Rng) -> Result<bool, Trouble> {
         let calm = self.common.demands.all_answered;
         let bearable = !calm || (coming <= KEPT && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
@@ -186,7 +188,7 @@ impl Served {
         self.tell(|ledger| ledger.refuse(id)).map(|_| true)
     }
 
-    /// Names the stream before this one as the last. What runs below it goes on, or is cut.
+    /// Sends GOAWAY with the stream before this one as the last. Earlier streams go on, or are cut.
     fn disown(&self, key: Key, rng: &mut Rng) {
         self.sim.note(format!("disowns stream {}", key.id()));
         self.going.set(true);
@@ -206,9 +208,9 @@ impl Served {
     }
 }
 
-/// Content that a gateway keeps for another try, of a request that is refused while it still comes.
+/// Largest content for which the gateway can retry a request that is refused during its upload.
 const KEPT: u64 = 60_000;
-/// Times that one exchange is refused at most where it must be answered.
+/// Most refusals of one exchange that must get a response.
 const REFUSALS_BORNE: u32 = 2;
 
 impl Exchange {
@@ -258,7 +260,7 @@ impl Exchange {
         }
     }
 
-    /// Reads the request's body, and answers piece by piece where there is something `to_send`.
+    /// Reads the request's body, and sends the response in pieces meanwhile where there is something `to_send`.
     async fn take(&self, framing: Framing, to_send: &mut Option<Sending>) -> Result<(), Trouble> {
         let peer = &self.served.peer;
         let Tag { exchange, attempt } = self.tag;
@@ -360,7 +362,7 @@ impl Exchange {
         }
     }
 
-    /// Sends all that is left of an answer, and its end.
+    /// Sends all that is left of a response, and its end.
     async fn send_all(&self, sending: &mut Sending) -> Result<(), Trouble> {
         while sending.at < sending.reply.length {
             self.send_some(sending, sending.reply.length).await?;
@@ -381,7 +383,7 @@ impl Exchange {
         self.served.tell(|ledger| ledger.replied_all(self.tag.exchange, self.tag.attempt))
     }
 
-    /// Sends one piece of an answer's body, up to `end`; never its end.
+    /// Sends one piece of a response's body, up to `end`; never its end.
     async fn send_some(&self, sending: &mut Sending, end: u64) -> Result<(), Trouble> {
         let count = (1 + self.rng.borrow_mut().below(PIECE_MAX)).min(end - sending.at);
         if count == 0 {
@@ -422,7 +424,7 @@ impl Exchange {
                     encoder.begin(out);
                     encoder.field_in_any_case(out, b"x-no-status", b"here", crate::wire::h2::hpack::Mark::Ordinary);
                 };
-                // The gateway resets the stream, and that is right.
+                // The gateway resets the stream, which is allowed here.
                 let sent = peer.act(|machine| machine.send_head(self.key, Ending::More, block));
                 sent.map_err(|_| Trouble::Reset)?;
                 while !matches!(peer.hear(self.key).await?, News::Reset(_) | News::Lost) {}
@@ -446,7 +448,7 @@ impl Exchange {
     }
 }
 
-/// An answer on its way.
+/// A response on its way.
 struct Sending {
     reply: Reply,
     /// Bytes of the body that were sent.

@@ -1,8 +1,8 @@
-//! One end of an HTTP/2 connection: a task that reads into the machine and sorts what comes by stream, a task that
-//! writes what the machine has queued, and calls that wait.
+//! One end of an HTTP/2 connection. One task reads into the state machine and sorts events by stream, one writes what
+//! the state machine has queued, and clients and origins wait for events.
 //!
-//! Windows open only as somebody takes what came, and DATA is queued only while little else is, so that a body stops
-//! where its reader stops.
+//! Received content goes back to the sender's window when it is taken, and DATA is queued only while the queue is
+//! short, so that backpressure works as on a real peer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,7 +34,7 @@ pub enum News {
     Head(Head, Ending),
     /// Content; to be given back with `release`.
     Data(Vec<u8>),
-    /// Nothing more comes but this: trailers, where there are any.
+    /// The end of the stream, with the trailers if there are any.
     End(Vec<(String, String)>),
     /// The stream was reset, by either side.
     Reset(ErrorCode),
@@ -57,7 +57,7 @@ pub struct Manner {
     pub writes: Pace,
     /// How long it waits for anything.
     pub patience: Duration,
-    /// In this world the other end has no reason to give up.
+    /// In this world the other end must not give up.
     pub calm: bool,
 }
 
@@ -66,7 +66,7 @@ pub struct Peer {
     sim: Sim,
     /// The bytes.
     pub stream: Rc<SimStream>,
-    /// Whoever waits for anything of this connection.
+    /// Wakes everybody who waits for this connection.
     pub latch: Latch,
     machine: RefCell<Connection>,
     /// Whole frames that the machine would not write.
@@ -82,7 +82,7 @@ pub struct Peer {
     pings_answered: Cell<u32>,
     /// Nothing more can be read or written.
     ended: Cell<bool>,
-    /// What is queued is written, then our side ends.
+    /// Set: the queue is written out and then our side is shut down.
     finishing: Cell<bool>,
     tasks: Cell<usize>,
 }
@@ -114,7 +114,7 @@ impl Peer {
         peer
     }
 
-    /// Changes the machine and lets everybody look.
+    /// Changes the state machine and wakes everybody who waits.
     pub fn act<T>(&self, change: impl FnOnce(&mut Connection) -> T) -> T {
         let result = change(&mut self.machine.borrow_mut());
         self.latch.notify();
@@ -137,7 +137,7 @@ impl Peer {
         !self.ended.get() && !self.finishing.get() && self.ask(|machine| machine.openable() > 0 && !machine.is_going())
     }
 
-    /// Opens a stream with a head, where `may_open`.
+    /// Opens a stream with a head. Only where `may_open`.
     pub fn open(&self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Option<Key> {
         let now = self.sim.now();
         let key = self.act(|machine| machine.open(ending, now, write)).ok()?;
@@ -146,7 +146,7 @@ impl Peer {
         Some(key)
     }
 
-    /// The next stream that the other end opened; `None` when there will be none.
+    /// The next stream that the other end opened; `None` after the end of the connection.
     pub async fn arrival(&self) -> Option<Key> {
         let next = || {
             let arrived = self.arrivals.borrow_mut().pop_front();
@@ -155,7 +155,7 @@ impl Peer {
         self.latch.wait(next).await
     }
 
-    /// What came next on a stream. `Late` where nothing did for a very long time.
+    /// The next event on a stream. `Late` where none came within the patience.
     pub async fn hear(&self, key: Key) -> Result<News, Trouble> {
         let next = || {
             let mut streams = self.streams.borrow_mut();
@@ -195,7 +195,7 @@ impl Peer {
         }
     }
 
-    /// From here on the other end may find fault with us.
+    /// From here on protocol errors of ours are expected.
     pub fn forgive(&self) {
         self.forgives.set(true);
     }
@@ -240,7 +240,7 @@ impl Peer {
         self.ended.get()
     }
 
-    /// Sends a PING and waits for its answer.
+    /// Sends a PING and waits for its response.
     pub async fn round_trip(&self) {
         let before = self.pings_answered.get();
         self.act(|machine| machine.ping(PING));
@@ -319,7 +319,7 @@ impl Peer {
                     }
                 }
                 Err(error) => {
-                    // A gateway that gives up before it has the whole preface answers as it would in HTTP/1.
+                    // A gateway that times out before it has the whole preface responds in HTTP/1.
                     let unheard = !self.calm && !self.settled.get() && self.first.get() == Some(b'H');
                     if !unheard {
                         self.sim.fail(format!("the other end of HTTP/2 broke a rule: {error:?}"));
@@ -405,7 +405,7 @@ impl Peer {
         self.latch.notify();
     }
 
-    /// What is to be written; `Some(None)` where nothing more will be.
+    /// The bytes to write; `Some(None)` at the end.
     fn queued(&self) -> Option<Option<Vec<u8>>> {
         if self.ended.get() {
             return Some(None);

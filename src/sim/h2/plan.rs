@@ -1,4 +1,4 @@
-//! What a client of HTTP/2 asks on one stream, and how that goes wrong by its own doing.
+//! What an HTTP/2 client requests on one stream, and how the client itself breaks it off.
 
 use crate::base::Rng;
 use crate::sim::ledger::Ask;
@@ -6,20 +6,20 @@ use crate::sim::scenario::Scenario;
 use crate::sim::spoken::Spoken;
 use crate::sim::talk::Framing;
 
-/// How one exchange goes wrong by its client's doing.
+/// How the client breaks one exchange off.
 #[derive(Clone, Copy, Debug)]
 pub enum Plan {
     /// It does not.
     Whole,
-    /// It ends when so many bytes of the request's body are sent.
+    /// After this many bytes of the request body.
     LeavesSending(u64),
-    /// It ends when so many bytes of the answer's body have come.
+    /// After this many bytes of the response body.
     LeavesReading(u64),
     /// It ends after so many milliseconds.
     LeavesAfter(u64),
-    /// The request's body stops after so many bytes, and the gateway must not wait for ever.
+    /// The client stops sending after this many bytes of the request body; the gateway must time out.
     StallsSending(u64),
-    /// No window ever opens, and the gateway must not wait for ever.
+    /// The client never opens its window; the gateway must time out.
     StallsReading,
 }
 
@@ -44,12 +44,12 @@ impl Plan {
     }
 }
 
-/// What a client asks on a stream. `settled` where it knows the gateway's settings.
-// tidy(bool): it is what the connection says of itself.
+/// Draws a request for one stream. `settled`: the client knows the gateway's settings.
+// tidy(bool): it is the connection's own response to `is_settled`.
 pub fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
     let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
     let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
-    // A POST without content is as little idempotent as one with it.
+    // A POST is not idempotent, even without content.
     let bare = with_body && rng.chance(300);
     let length = if with_body && !bare { 1 + rng.below(scenario.body_max) } else { 0 };
     let framing = match with_body {

@@ -1,7 +1,7 @@
-//! What was really said on every WebSocket, as both ends write it down, and the rules that it must keep.
+//! The ledger of WebSockets: what both ends recorded of each, and the rules for it.
 //!
-//! An end writes each frame down before its first byte leaves, so the other end knows what must come. A rule that is
-//! broken comes back as text; whoever called fails the run with it.
+//! An end records each frame before it sends the first byte, so the other end knows what must arrive. A method that
+//! finds a broken rule returns a description; its caller fails the run with it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -18,7 +18,7 @@ pub struct Said {
     pub frame: Frame,
     /// Payload of a control frame.
     pub text: Vec<u8>,
-    /// The gateway must not let any byte of it pass.
+    /// The gateway must not forward any byte of it.
     pub offends: Option<Offence>,
 }
 
@@ -31,14 +31,14 @@ pub enum Offence {
     Rule,
 }
 
-/// How an end heard the other for the last time.
+/// How an end saw the other end finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A farewell, of the other end or of the gateway, and then nothing.
+    /// A close frame, from the other end or from the gateway, and then nothing.
     Farewell,
-    /// An end in order, but without a farewell, between two frames.
+    /// An orderly end between two frames, without a close frame.
     Bare,
-    /// An end within a frame, or a broken connection.
+    /// An end in the middle of a frame, or a broken connection.
     Cut,
 }
 
@@ -46,9 +46,9 @@ pub enum Heard {
 #[derive(Clone, Debug, Default)]
 struct Voice {
     said: Vec<Said>,
-    /// It ended without a farewell, or broke off.
+    /// It ended without a close frame, or broke off.
     half_closes: bool,
-    /// It does not do what ends do: it neither says anything nor answers pings.
+    /// It is unresponsive: it sends nothing and answers no pings.
     dumb: bool,
 }
 
@@ -58,16 +58,16 @@ impl Voice {
     }
 }
 
-/// One time that an offer reached an origin.
+/// One attempt: a handshake that reached an origin.
 #[derive(Debug, Default)]
 struct Try {
-    /// When the origin began to answer that it switches.
+    /// When the origin began to send its 101 or 200.
     answered: Option<Tick>,
-    /// When its client heard that.
+    /// When its client received that.
     opened: Option<Tick>,
     /// When either end last gave bytes to the network.
     spoke: Option<Tick>,
-    /// The longest time in which neither did.
+    /// The longest time in which neither end sent anything.
     quiet_ms: u64,
     wrong_proof: bool,
     /// When an end broke off.
@@ -85,16 +85,16 @@ struct Talk {
     logged: Vec<u64>,
 }
 
-/// How an offer ended for its client.
+/// How a handshake ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It became a WebSocket, which is over.
+    /// The WebSocket was opened and has ended.
     Talked,
-    /// The gateway, or an origin, answered with this instead.
+    /// The gateway or an origin responded with this status instead.
     Refused(u16),
-    /// The connection broke before an answer.
+    /// The connection broke before a response.
     Broken,
-    /// The gateway said that it did not look at it.
+    /// The gateway refused it unprocessed.
     Unserved,
 }
 
@@ -107,7 +107,7 @@ pub struct Tally {
     pub opened_by: [[u64; 2]; 2],
     /// Frames that arrived at the other end.
     pub frames: u64,
-    /// Farewells of the gateway, by what they said.
+    /// Close frames of the gateway, by reason.
     pub farewells: BTreeMap<&'static str, u64>,
 }
 
@@ -132,7 +132,7 @@ impl Display for Tally {
     }
 }
 
-/// Which end of which try of which WebSocket.
+/// One end of one attempt of one WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The WebSocket.
@@ -143,18 +143,18 @@ pub struct Place {
     pub side: Side,
 }
 
-/// What a world demands.
+/// The rules of one world.
 #[derive(Clone, Debug)]
 pub struct Demands {
     /// Nothing breaks in this world.
     pub calm: bool,
-    /// What the gateway was told.
+    /// The gateway's limits.
     pub limits: Limits,
-    /// Times that one offer may reach an origin at most.
+    /// Most attempts of one handshake that may reach an origin.
     pub tries_max: usize,
 }
 
-/// The book.
+/// The ledger.
 #[derive(Debug)]
 pub struct Book {
     demands: Demands,
@@ -162,7 +162,7 @@ pub struct Book {
     tally: Tally,
 }
 
-/// Farewells of the gateway: code, words, and what must have happened.
+/// Close frames of the gateway: status code, reason, and what must have happened before.
 const FAREWELLS: [(u16, &str, Cause); 8] = [
     (1001, "the gateway stops", Cause::Drain),
     (1001, "open for long enough", Cause::Lifetime),
@@ -187,12 +187,12 @@ enum Cause {
 }
 
 impl Book {
-    /// An empty book.
+    /// An empty ledger.
     pub fn new(demands: Demands) -> Book {
         Book { demands, talks: BTreeMap::new(), tally: Tally::default() }
     }
 
-    /// A client offers a WebSocket.
+    /// A client begins a handshake.
     pub fn begin(&mut self, by: Spoken, to: Spoken) -> u64 {
         let id = self.talks.len() as u64 + 1;
         let talk = Talk { by, to, tries: Vec::new(), refusals: 0, outcome: None, logged: Vec::new() };
@@ -200,7 +200,7 @@ impl Book {
         id
     }
 
-    /// What the gateway was told.
+    /// The gateway's limits.
     pub fn limits(&self) -> &Limits {
         &self.demands.limits
     }
@@ -215,7 +215,7 @@ impl Book {
         found.ok_or_else(|| format!("WebSocket {} has no try {}", place.id, place.number))
     }
 
-    /// An offer reached an origin that speaks `to`. Returns the try's number, from one.
+    /// A handshake reached an origin of the version `to`. Returns the attempt's number, from one.
     pub fn arrive(&mut self, id: u64, to: Spoken) -> Result<u32, String> {
         let tries_max = if self.demands.calm { 1 } else { self.demands.tries_max };
         let talk = self.talk(id)?;
@@ -226,7 +226,7 @@ impl Book {
         Ok(talk.tries.len() as u32)
     }
 
-    /// An origin says that it did not look at an offer. Returns how often it was so.
+    /// An origin refuses a handshake unprocessed. Returns how often it was refused.
     pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
         let talk = self.talk(id)?;
         talk.refusals += 1;
@@ -238,19 +238,19 @@ impl Book {
         self.talks.get(&id).map_or(0, |talk| talk.refusals)
     }
 
-    /// The origin begins to say that it switches.
+    /// The origin begins to send its 101 or 200.
     pub fn answer(&mut self, place: Place, now: Tick) -> Result<(), String> {
         self.of(place)?.answered = Some(now);
         Ok(())
     }
 
-    /// The origin's proof will be wrong.
+    /// The origin will send a wrong `Sec-WebSocket-Accept`.
     pub fn answer_wrongly(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.wrong_proof = true;
         Ok(())
     }
 
-    /// The client heard that it is open. False where the origin's proof was wrong, and the client could see that.
+    /// The client received the 101 or 200. False where `Sec-WebSocket-Accept` was wrong and the client could see it.
     pub fn open(&mut self, place: Place, now: Tick) -> Result<bool, String> {
         let by = self.talk(place.id)?.by;
         let found = self.of(place)?;
@@ -301,7 +301,7 @@ impl Book {
         Ok(())
     }
 
-    /// An end will end without a farewell.
+    /// An end will end without a close frame.
     pub fn half_close(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].half_closes = true;
         Ok(())
@@ -315,13 +315,13 @@ impl Book {
         Ok(())
     }
 
-    /// An end will neither speak nor answer.
+    /// An end becomes unresponsive.
     pub fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].dumb = true;
         Ok(())
     }
 
-    /// The frame that the end at `place` must hear as its `index`th; `None` where the other end has not said it.
+    /// The frame that the end at `place` must receive as its `index`th; `None` where the other end has not sent it.
     pub fn expected(&mut self, place: Place, index: usize) -> Result<Option<Said>, String> {
         let other = place.side.other() as usize;
         Ok(self.of(place)?.voices[other].said.get(index).cloned())
@@ -332,7 +332,7 @@ impl Book {
         self.tally.frames += 1;
     }
 
-    /// The gateway puts a ping in front of the next frame. May it?
+    /// Checks that the gateway may send a ping before the next frame.
     pub fn pinged(&self, place: Place) -> Result<(), String> {
         match self.demands.limits.ping_ms {
             Some(_) => Ok(()),
@@ -340,7 +340,7 @@ impl Book {
         }
     }
 
-    /// The gateway says farewell to the end at `place`. Has it a reason?
+    /// Checks that the gateway has a reason for the close frame that it sends to the end at `place`.
     pub fn farewell(&mut self, place: Place, payload: &[u8], at: Moment) -> Result<(), String> {
         let shown = || format!("{place:?}: the farewell {:?}", String::from_utf8_lossy(payload));
         let (code, words) = payload.split_at_checked(2).ok_or_else(|| format!("{} has no code", shown()))?;
@@ -370,7 +370,7 @@ impl Book {
         Ok(())
     }
 
-    /// The end at `place` hears nothing more, after `count` frames of the other.
+    /// The end at `place` receives nothing more, after `count` frames of the other.
     pub fn hear_out(&mut self, place: Place, heard: Heard, count: usize, at: Moment) -> Result<(), String> {
         let Demands { calm, limits, .. } = self.demands.clone();
         let talk = self.talk(place.id)?;
@@ -386,7 +386,7 @@ impl Book {
             return Ok(());
         }
         match heard {
-            // What was left out was left out for a reason, which `farewell` has judged.
+            // `farewell` has already checked the reason for the frames that were left out.
             Heard::Farewell => Ok(()),
             Heard::Bare
                 if other.half_closes && !own.half_closes && !wrong && missing > 0 && at.drains == Drains::No =>
@@ -396,13 +396,13 @@ impl Book {
             Heard::Bare if loose => Ok(()),
             Heard::Bare => Err(format!("{place:?}: it ended without a farewell")),
             Heard::Cut if at.drains == Drains::Yes || outlived || wrong || own.half_closes => Ok(()),
-            // Who still speaks when the connection is closed may lose the end that came before that.
+            // An end that still sends when its connection is closed may lose what the other end sent before.
             Heard::Cut if other.half_closes && spoken == Spoken::One => Ok(()),
             Heard::Cut => Err(format!("{place:?}: it was cut, though nothing went wrong")),
         }
     }
 
-    /// The access log says that a WebSocket, or the offer of one, is over. The gateway was told to drain at `drained`.
+    /// Records the access-log line of a WebSocket or handshake. `drained`: when the gateway was told to drain.
     pub fn logged(&mut self, id: u64, status: u64, now: Tick, drained: Option<Tick>) -> Result<(), String> {
         let limits = self.demands.limits.clone();
         let talk = self.talk(id)?;
@@ -428,7 +428,7 @@ impl Book {
         Ok(())
     }
 
-    /// Every WebSocket must be over at the end of a run, and what clients saw is what the log says.
+    /// Checks that every WebSocket is over at the end of a run and that the access log says what clients saw.
     pub fn close(&self, log: Log) -> Result<Tally, String> {
         for (id, talk) in &self.talks {
             let wrong = match (talk.outcome, talk.logged.first()) {

@@ -1,4 +1,4 @@
-//! A client's offer of a WebSocket, as GET with `Upgrade` or as extended CONNECT (RFC 8441), and what becomes of it.
+//! A client's WebSocket handshake: GET with `Upgrade`, or extended CONNECT (RFC 8441).
 
 use std::rc::Rc;
 
@@ -37,7 +37,7 @@ pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mu
     }
 }
 
-/// A WebSocket on a stream. The stream is forgotten behind it.
+/// A WebSocket on a stream, which is removed afterwards.
 pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
     let mut offer = Offer::begin(&common, &sim, Spoken::Two, &mut rng);
     let target = path(offer.to, offer.id);
@@ -45,7 +45,7 @@ pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
         [("x-exchange".to_owned(), offer.id.to_string()), ("sec-websocket-version".to_owned(), "13".to_owned())];
     let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::connect(out, encoder, &target, &fields);
     let Some(key) = peer.open(Ending::More, block) else {
-        // Others of the connection ended it in this moment.
+        // Another task of this client closed the connection meanwhile.
         return offer.end(Outcome::Unserved);
     };
     let heard = offer.connect(&peer, key).await;
@@ -67,13 +67,13 @@ struct Offer {
     over: bool,
 }
 
-/// What came of an offer.
+/// The result of a handshake.
 #[derive(Clone, Copy, Debug)]
 enum Reply {
     Opened(u32),
     Refused(u16),
     Unserved,
-    /// The client leaves, because the proof is wrong.
+    /// The client disconnects, because `Sec-WebSocket-Accept` is wrong.
     Disproved,
 }
 
@@ -97,7 +97,7 @@ impl Offer {
         }
     }
 
-    /// The place to talk at, where there is one.
+    /// The end, where a WebSocket was opened.
     fn judge(&mut self, heard: Result<Reply, Trouble>) -> Option<Place> {
         match heard {
             Ok(Reply::Opened(number)) => return Some(Place { id: self.id, number, side: Side::Client }),
@@ -110,7 +110,7 @@ impl Offer {
         None
     }
 
-    /// False where the client sees that the proof is wrong.
+    /// False where the client sees a wrong `Sec-WebSocket-Accept`.
     fn open(&self, head: &Head) -> Result<(u32, bool), Trouble> {
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
         if head.number("x-exchange")? != Some(self.id) {
@@ -194,7 +194,7 @@ fn status(head: &Head) -> Result<u16, Trouble> {
     status.ok_or_else(|| Trouble::Malformed(format!("the status in {:?}", head.start)))
 }
 
-/// What proves that a key was understood (RFC 6455 section 4.2.2).
+/// The value of `Sec-WebSocket-Accept` for a key (RFC 6455 section 4.2.2).
 pub fn proof(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")))
 }

@@ -1,5 +1,5 @@
-//! One end of an open WebSocket: says messages in frames, in any pieces and with pauses, answers pings and farewells,
-//! and judges every frame that it hears. Both ends are the same but for the mask.
+//! One end of an open WebSocket: sends messages as frames in pieces and with pauses, answers pings and close frames,
+//! and checks every frame that it receives. Both ends are the same except for the mask.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,19 +21,19 @@ use crate::sim::websocket::line::{Ear, Mouth};
 /// How an end behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
-    /// It says farewell when it has said everything.
+    /// It sends a close frame after its last message.
     Closes,
-    /// It waits for the other's farewell, for a while.
+    /// It waits for the other end's close frame for a while.
     Waits,
-    /// It ends its direction without a farewell.
+    /// It ends its direction without a close frame.
     HalfCloses,
     /// It breaks off.
     Resets,
-    /// It stops, perhaps within a frame, and hears on.
+    /// It stops sending, perhaps within a frame, and goes on reading.
     Stalls,
-    /// It stops to speak and to hear.
+    /// It stops sending and reading.
     FallsDeaf,
-    /// It sends what may not pass.
+    /// It sends a frame that the gateway must not forward.
     Offends(Offence),
 }
 
@@ -46,14 +46,14 @@ pub struct End {
     latch: Latch,
     /// Payloads of pings that were not answered yet.
     pings: RefCell<VecDeque<Vec<u8>>>,
-    /// A farewell came.
+    /// A close frame arrived.
     told: Cell<bool>,
-    /// Nothing more is heard.
+    /// Reading has ended.
     deaf: Cell<bool>,
     speaking: Cell<bool>,
 }
 
-/// Talks to the end. True where the line is good for nothing more, because this end broke it.
+/// Runs this end until the WebSocket is over. True where this end broke the connection.
 pub async fn talk(common: &Rc<Common>, sim: &Sim, place: Place, (mouth, mut ear): (Mouth, Ear), rng: &mut Rng) {
     let end = Rc::new(End {
         common: common.clone(),
@@ -103,7 +103,7 @@ impl Deed {
 }
 
 impl End {
-    /// Writes something down. Fails the run where a rule is broken.
+    /// Records an event in the ledger. Fails the run where it breaks a rule.
     fn write<T>(&self, write: impl FnOnce(&mut Book) -> Result<T, String>) -> Option<T> {
         write(&mut self.common.talks.borrow_mut()).map_err(|broken| self.sim.fail(broken)).ok()
     }
@@ -134,7 +134,7 @@ struct Speaker {
     end: Rc<End>,
     mouth: Mouth,
     rng: Rng,
-    /// It has said farewell.
+    /// It has sent a close frame.
     farewell: bool,
 }
 
@@ -145,7 +145,7 @@ impl Speaker {
         let count = self.rng.below(6);
         let mut at = 0;
         for _ in 0..count {
-            // In a calm world less than the longest silence allowed, whoever else is silent.
+            // In a calm world less than the idle timeout, so that it alone keeps the WebSocket open.
             let most = if self.rng.chance(850) { 50 } else { [2_000, 420_000][usize::from(calm)] };
             let pause = self.rng.below(most);
             self.rest(pause).await?;
@@ -187,17 +187,17 @@ impl Speaker {
             return Ok(());
         }
         self.say_farewell().await?;
-        // The other's farewell, or its end.
+        // The other end's close frame, or its end.
         end.latch.wait(|| (end.told.get() || end.deaf.get()).then_some(())).await;
         Ok(())
     }
 
-    /// There is nothing more to be said but farewell.
+    /// Is nothing left to send but a close frame?
     fn is_over(&self) -> bool {
         self.end.told.get() || self.end.deaf.get()
     }
 
-    /// Waits, but for pings.
+    /// Waits, and answers pings meanwhile.
     async fn rest(&mut self, millis: u64) -> Result<(), Trouble> {
         let end = self.end.clone();
         let until = end.sim.now().after_ms(millis);
@@ -246,7 +246,7 @@ impl Speaker {
         self.send(Said { frame, text: text.clone(), offends: None }, text).await
     }
 
-    /// Says one message, in one frame or in many, with control frames between them.
+    /// Sends one message in one or more frames, with control frames between them.
     async fn message(&mut self, at: &mut u64) -> Result<(), Trouble> {
         let most = self.end.common.talks.borrow().message_max().unwrap_or(u64::MAX);
         let most = most.min(self.end.common.scenario.body_max.min(200_000));
@@ -284,7 +284,7 @@ impl Speaker {
         self.control(CLOSE, payload).await
     }
 
-    /// Says the beginning of a frame.
+    /// Sends the beginning of a frame.
     async fn begin_and_stop(&mut self, at: u64) -> Result<(), Trouble> {
         let frame = Frame { last: true, opcode: BINARY, mask: self.key(), length: 1 + self.rng.below(5_000) };
         let frame = match self.end.common.talks.borrow().message_max() {
@@ -303,7 +303,7 @@ impl Speaker {
         self.put(&bytes[..begun]).await
     }
 
-    /// Says what the gateway must keep to itself.
+    /// Sends a frame that the gateway must not forward.
     async fn offend(&mut self, offence: Offence, mut at: u64) -> Result<(), Trouble> {
         let offends = Some(offence);
         if offence == Offence::Size {
@@ -331,19 +331,19 @@ impl Speaker {
     }
 }
 
-/// The payloads of one direction, all messages one behind the other.
+/// The payloads of one direction, concatenated.
 fn tag(place: Place, sender: Side) -> Tag {
     Tag { exchange: place.id, attempt: place.number * 2 + sender as u32 }
 }
 
-/// What an end has heard.
+/// What an end has received.
 struct Hearing {
     end: Rc<End>,
     bytes: Vec<u8>,
-    /// Frames of the other end that came completely.
+    /// Complete frames of the other end.
     count: usize,
     check: Check,
-    /// The frame that is being heard, and how much of its payload has come.
+    /// The current frame, and how much of its payload has arrived.
     frame: Option<(Frame, u64)>,
 }
 
@@ -353,7 +353,7 @@ impl Hearing {
         Hearing { end: end.clone(), bytes: Vec::new(), count: 0, check, frame: None }
     }
 
-    /// Hears to the end, and says how that was.
+    /// Reads to the end and returns how it ended.
     async fn hear_all(&mut self, ear: &mut Ear) -> Result<Heard, Trouble> {
         if self.end.deed == Deed::FallsDeaf {
             let (sim, millis) = (&self.end.sim, DEAF_MS);
@@ -378,7 +378,7 @@ impl Hearing {
         }
     }
 
-    /// Takes in what it can. False where more must come first.
+    /// Processes buffered bytes. False where more are needed.
     fn step(&mut self) -> Result<bool, String> {
         if self.bytes.is_empty() {
             return Ok(false);
@@ -452,7 +452,7 @@ impl Hearing {
     }
 }
 
-/// How long a deaf end hears nothing: far longer than any limit of a wild world.
+/// How long an unresponsive end reads nothing: far longer than any timeout of a wild world.
 const DEAF_MS: u64 = 400_000;
 
 impl Book {

@@ -1,4 +1,4 @@
-//! Frames of RFC 6455 as the simulator's ends write and read them: plain, strict, and not with the gateway's own codec.
+//! The simulator's own codec of WebSocket frames (RFC 6455): plain, strict, and independent of the gateway's.
 
 use crate::sim::websocket::Side;
 
@@ -9,27 +9,27 @@ pub struct Frame {
     pub last: bool,
     /// The opcode.
     pub opcode: u8,
-    /// The key that its payload is masked with.
+    /// The masking key.
     pub mask: Option<[u8; 4]>,
     /// Bytes of payload.
     pub length: u64,
 }
 
-/// The opcode of further frames of a message.
+/// The opcode of a continuation frame.
 pub const CONTINUATION: u8 = 0;
-/// The opcode of a message of text.
+/// The opcode of a text frame.
 pub const TEXT: u8 = 1;
-/// The opcode of a message of bytes.
+/// The opcode of a binary frame.
 pub const BINARY: u8 = 2;
-/// The opcode of a farewell.
+/// The opcode of a close frame.
 pub const CLOSE: u8 = 8;
-/// The opcode of a question for a sign of life.
+/// The opcode of a ping.
 pub const PING: u8 = 9;
-/// The opcode of its answer.
+/// The opcode of a pong.
 pub const PONG: u8 = 10;
 
 impl Frame {
-    /// Does it stand between messages, whole and short?
+    /// Is it a control frame?
     pub const fn is_control(self) -> bool {
         self.opcode >= 8
     }
@@ -52,7 +52,7 @@ impl Frame {
         out.extend_from_slice(self.mask.as_ref().map_or(&[][..], |key| key));
     }
 
-    /// The payload's bytes from `offset` on, as they are on the wire and back.
+    /// Masks or unmasks the payload's bytes from `offset` on.
     pub fn mask(self, offset: u64, bytes: &mut [u8]) {
         let Some(key) = self.mask else { return };
         for (at, byte) in bytes.iter_mut().enumerate() {
@@ -61,7 +61,8 @@ impl Frame {
     }
 }
 
-/// The header at the front of `bytes`, which come from `sender`, and its length; `None` where it is not complete.
+/// Parses the header at the front of `bytes`, sent by `sender`. Returns it and its length; `None` where it is not
+/// complete.
 pub fn read(bytes: &[u8], sender: Side) -> Result<Option<(Frame, usize)>, String> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let short = u64::from(second & 0x7F);

@@ -1,4 +1,4 @@
-//! What the gateway is told of WebSockets in one world: for how long, how large, how many.
+//! The gateway's WebSocket limits in one world: time, message size, message rate.
 
 use std::fmt::Write;
 
@@ -10,22 +10,22 @@ use crate::sim::websocket::path::path;
 /// Limits on a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest silence of both ends.
+    /// The idle timeout of both ends.
     pub idle_ms: u64,
-    /// Longest life.
+    /// The longest lifetime.
     pub lifetime_ms: Option<u64>,
-    /// Silence of one end after which it is asked for a sign of life.
+    /// Silence of one end after which the gateway sends it a ping.
     pub ping_ms: Option<u64>,
     /// Largest message.
     pub message_max: Option<u64>,
     /// Messages of a client per second.
     pub rate: Option<u64>,
-    /// What the gateway may take beyond a limit, and the network with it.
+    /// How late the gateway and the network may be after a timeout.
     pub slack_ms: u64,
 }
 
 impl Limits {
-    /// In a calm world minutes, so that nobody who behaves comes near them; in a wild one seconds.
+    /// Minutes in a calm world, so that well-behaved ends stay below them; seconds in a wild one.
     pub fn draw(rng: &mut Rng, mood: Mood) -> Limits {
         let wild = mood == Mood::Wild;
         let (unit, slack_ms) = if wild { (1_000, 600_000) } else { (60_000, 120_000) };
@@ -46,7 +46,7 @@ impl Limits {
         }
     }
 
-    /// The route of WebSockets to origins that speak `spoken`.
+    /// The route of WebSockets to origins of the version `spoken`.
     pub fn toml(&self, spoken: Spoken, tries: u64) -> String {
         let prefix = path(spoken, "");
         let (prefix, upstream) = (prefix.trim_end_matches('/'), spoken.upstream());

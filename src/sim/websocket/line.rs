@@ -1,4 +1,4 @@
-//! What carries the bytes of a WebSocket at one end: a connection of HTTP/1.1, or a stream of HTTP/2.
+//! The byte stream under a WebSocket at one end: an HTTP/1.1 connection or an HTTP/2 stream.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::wire::h2::connection::Ending;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 
-/// Where an end speaks.
+/// Where an end writes.
 pub enum Mouth {
     /// On a connection.
     One(Speak),
@@ -19,7 +19,7 @@ pub enum Mouth {
 }
 
 impl Mouth {
-    /// Sends `bytes`, in pieces, telling `sent` after each.
+    /// Sends `bytes` in pieces and calls `sent` after each.
     pub async fn say(&mut self, bytes: &[u8], rng: &mut Rng, sent: &impl Fn()) -> Result<(), Trouble> {
         let mut rest = bytes;
         let most = [7, 1_000, 30_000][rng.below(3) as usize].max(bytes.len() as u64 / 50);
@@ -35,7 +35,7 @@ impl Mouth {
         Ok(())
     }
 
-    /// Says nothing more.
+    /// Ends the direction.
     pub async fn end(&mut self) -> Result<(), Trouble> {
         match self {
             Mouth::One(speak) => speak.stream().finish(),
@@ -54,7 +54,7 @@ impl Mouth {
     }
 }
 
-/// Where an end hears.
+/// Where an end reads.
 pub enum Ear {
     /// On a connection.
     One(Listen),
@@ -63,7 +63,7 @@ pub enum Ear {
 }
 
 impl Ear {
-    /// What comes next; `None` is the end.
+    /// The next bytes; `None` at the end.
     pub async fn hear(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         match self {
             Ear::One(listen) => {

@@ -1,9 +1,8 @@
-//! WebSockets through the gateway: clients and origins of both versions talk in frames, every byte of which is known
-//! beforehand to the one who reads it.
+//! WebSockets through the gateway, between clients and origins of both HTTP versions. The reader of a frame knows each
+//! of its bytes beforehand.
 //!
-//! Frames are written and read here without the gateway's own codec. What passes must be the same frames in the same
-//! order; between two of them, and nowhere else, the gateway may put a ping of its own or a farewell for which it has
-//! a reason.
+//! Frames are written and read without the gateway's codec. The same frames must arrive in the same order; only between
+//! two of them may the gateway insert a ping, or a close frame for which it has a reason.
 
 mod book;
 pub mod client;
@@ -18,17 +17,17 @@ pub use book::{Book, Demands, Log, Tally};
 pub use limits::Limits;
 pub use path::exchange_of;
 
-/// Which end of a WebSocket.
+/// An end of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The one who opened it.
+    /// The client.
     Client,
-    /// The one who took it.
+    /// The server.
     Origin,
 }
 
 impl Side {
-    /// The end that hears what this one says.
+    /// The other end.
     pub const fn other(self) -> Side {
         match self {
             Side::Client => Side::Origin,

@@ -1,4 +1,4 @@
-//! An origin that is offered a WebSocket: checks the offer, takes it or misbehaves, and talks.
+//! A WebSocket origin: checks the handshake, accepts it or misbehaves, and then runs its end.
 
 use std::rc::Rc;
 
@@ -29,14 +29,14 @@ pub fn offered(head: &Head) -> Option<u64> {
     head.start.split(' ').nth(1).and_then(exchange_of)
 }
 
-/// What an origin does with an offer.
+/// How an origin behaves on a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     /// Takes it.
     Right,
-    /// Takes it, and proves something else.
+    /// Accepts it with a wrong `Sec-WebSocket-Accept`.
     WrongProof,
-    /// Says that it is no place for this.
+    /// Responds with another status.
     Unavailable,
     /// Breaks the connection or the stream.
     Reset,
@@ -50,7 +50,7 @@ impl Deed {
             _ if !rng.chance(common.scenario.misdeeds) => Deed::Right,
             0 => Deed::WrongProof,
             1 => Deed::Unavailable,
-            // Without a gateway nobody would give up on it.
+            // Without a gateway there is no timeout to end this.
             2 if !common.scenario.direct => Deed::Silent,
             _ => Deed::Reset,
         }
@@ -67,7 +67,7 @@ fn check(head: &Head, id: u64, start: &str) -> Result<(), Trouble> {
     if right { Ok(()) } else { Err(Trouble::Malformed(format!("an offer that its client did not make: {head:?}"))) }
 }
 
-/// A connection that has carried an offer, with its two directions.
+/// The connection of a handshake, with its two directions.
 pub struct Offered {
     /// The connection.
     pub stream: Rc<SimStream>,
@@ -77,7 +77,7 @@ pub struct Offered {
     pub speak: Speak,
 }
 
-/// Takes an offer of HTTP/1.1, and with it the connection.
+/// Accepts an HTTP/1.1 handshake and takes the connection over.
 pub async fn one(common: &Rc<Common>, sim: &Sim, mut offered: Offered, head: &Head, rng: &mut Rng) {
     let taken = take_one(common, sim, &mut offered, head, rng).await;
     let Some(place) = settle(sim, taken) else { return };
@@ -143,7 +143,7 @@ async fn take_one(
     Ok(Some(place))
 }
 
-/// Takes an offer of HTTP/2.
+/// Accepts an HTTP/2 handshake.
 pub async fn two(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: Key, head: &Head, rng: &mut Rng) {
     let taken = take_two(common, sim, peer, key, head, rng).await;
     let Some(place) = settle(sim, taken) else { return };

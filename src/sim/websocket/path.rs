@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::sim::spoken::Spoken;
 
-/// The path of a WebSocket to origins that speak `spoken`.
+/// The path of a WebSocket to origins of the version `spoken`.
 pub fn path(spoken: Spoken, id: impl Display) -> String {
     format!("/talk/{}/{id}", spoken.upstream())
 }
