@@ -25,7 +25,7 @@ pub fn describe(before: &Spec, after: &Spec) -> String {
     parts.join("; ")
 }
 
-/// What of a new plan only a restart or a binary upgrade can bring about, one sentence each.
+/// Changes that need a restart or a binary upgrade, one sentence each.
 pub fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec<String> {
     let mut sentences = Vec::new();
     if running.shards != wanted.shards {
@@ -41,7 +41,7 @@ pub fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec<String
     sentences
 }
 
-/// A name and everything that stands behind it, as text.
+/// A name and its table as text.
 struct Item<T> {
     name: String,
     value: T,

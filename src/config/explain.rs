@@ -1,7 +1,7 @@
-//! What a plan would do with a request, in words: listener, client, route, policies in their order, upstream, and why
-//! the nearest other routes would not act. For `turnpike explain`; nothing is sent anywhere.
+//! `turnpike explain`: describes what a plan would do with a request (listener, client, route, policies in order,
+//! upstream) and why the nearest other routes do not match. Sends nothing.
 //!
-//! The request is written out and read by the same parser, normaliser and table as real ones.
+//! The request is serialised and then read by the same parser, normaliser and table as real ones.
 
 mod grpc;
 mod line;
@@ -49,7 +49,7 @@ struct Case {
     client: IpAddr,
 }
 
-/// Says what `plan` would do with a request. The error says why it would not even be routed.
+/// Describes what `plan` would do with a request. The error says why it would be refused before routing.
 pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
     let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
@@ -103,7 +103,7 @@ fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
     Ok((scheme, authority.to_owned(), format!("{slash}{target}")))
 }
 
-/// The listener on that port, or the first that speaks so, with a note on what was assumed.
+/// The listener on that port, or the first with that scheme, with a note on what was assumed.
 fn listener(plan: &Plan, scheme: Scheme, port: u16) -> Result<(&ListenerPlan, Option<String>), String> {
     let speaks = |listener: &&ListenerPlan| listener.tls.is_some() == (scheme == Scheme::Https);
     let on_port = |listener: &&ListenerPlan| {

@@ -1,7 +1,7 @@
-//! Configuration: from what a person wrote (`Spec`) to what a shard runs (`Plan`).
+//! Configuration: from what an operator wrote (`Spec`) to what a shard runs (`Plan`).
 //!
-//! `source` reads files and fills in variables, `tree` parses TOML with places, `read` makes a `Spec` of it,
-//! `compile` a `Plan`. Nothing stops at the first fault: all of them come back as one `Reports`.
+//! `source` reads files and fills in variables, `tree` parses TOML with source locations, `read` makes a `Spec`,
+//! `compile` a `Plan`. No step stops at the first error: all come back as one `Reports`.
 
 pub mod compile;
 pub mod diff;

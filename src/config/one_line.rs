@@ -1,6 +1,6 @@
 //! A configuration from the command line: `turnpike run --to URL --listen ADDRESS`.
 //!
-//! It becomes a text like any other, so faults are shown in it with a caret, and a reload reads it again.
+//! It becomes a TOML text, so errors are shown in it with a caret, and a reload reads it again.
 
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Where something stands in the files of a configuration, and values that remember it.
+//! Source locations: ranges in the files of a configuration, and values that know theirs.
 //!
-//! `Placed<T>` asks `config::read` for its place while it is deserialized; no other deserializer can fill it.
+//! `Placed<T>` gets its location from `config::read` while it is deserialized; no other deserializer can fill it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most files of one configuration, includes counted; more are refused.
 pub const FILES_MAX: usize = 4_096;
 
-/// The name under which `Placed` asks the reader for its place.
+/// The newtype name by which `Placed` asks the reader for its location.
 pub(crate) const PLACED: &str = "$turnpike::Placed";
 
 /// A range of bytes in one file of a configuration.
@@ -40,7 +40,7 @@ impl Place {
         self.file == inner.file && self.start <= inner.start && inner.end <= self.end
     }
 
-    /// The smallest place around both; `self` where they stand in different files.
+    /// The smallest range around both; `self` where they are in different files.
     pub fn with(self, other: Place) -> Place {
         if self.file != other.file {
             return self;

@@ -1,8 +1,8 @@
-//! What a shard runs: the configuration after it was read, checked and compiled. A `Plan` that exists is right.
+//! What a shard runs: the configuration after it was read, checked and compiled. A `Plan` that exists is valid.
 //!
-//! Everything is addressed by dense ids; names remain only for logs, metrics and carrying state over a reload. A plan
-//! is immutable and shared by `Arc`; what changes while running (buckets, pools, health) lives in `edge::shard`, in
-//! arrays that these ids index.
+//! Everything has a dense id; names are only for logs, metrics and for keeping state over a reload. A plan is immutable
+//! and shared by `Arc`; what changes at run time (buckets, pools, health) is in `edge::shard`, in arrays indexed by
+//! these ids.
 
 mod grpc;
 mod upstream;
@@ -39,7 +39,7 @@ pub use upstream::{
 /// Everything that a process needs to serve.
 #[derive(Debug)]
 pub struct Plan {
-    /// Counts up with every plan that was compiled in this process.
+    /// The number of this plan in this process; it only counts up.
     pub generation: u64,
     /// What concerns the process as a whole.
     pub process: ProcessPlan,
@@ -76,7 +76,7 @@ pub struct ProcessPlan {
     pub connections_max: usize,
     /// Reload when a file of the configuration changes.
     pub watch: bool,
-    /// Where `turnpike reload` and `turnpike stop` reach the process; `None` leaves them signals.
+    /// The control socket of `turnpike reload` and `turnpike stop`; with `None` they send signals.
     pub control_socket: Option<PathBuf>,
     /// How much the process says of itself.
     pub log_level: LogLevel,
@@ -140,7 +140,7 @@ pub enum LogPiece {
     BytesSent,
     /// Body bytes received from the client.
     BytesReceived,
-    /// The name of the code that a call of gRPC ended with, or `-`.
+    /// The name of the code that a gRPC call ended with, or `-`.
     GrpcStatus,
     /// The fault's name, or `-`.
     Reason,
@@ -183,7 +183,7 @@ pub struct ListenerPlan {
     pub requests_max: u32,
     /// Connections of one client address on one shard; zero is no cap.
     pub connections_per_address_max: u32,
-    /// Answers carry this `Server` field; `None` leaves the origin's alone and adds none.
+    /// The `Server` field of responses; `None` keeps the origin's and adds none.
     pub server_field: Option<Arc<str>>,
     /// HTTP/2.
     pub http2: Http2Plan,
@@ -198,12 +198,12 @@ pub struct Http2Plan {
     pub limits: connection::Config,
 }
 
-/// What is made or passed on so that a request can be followed through all its logs.
+/// Request ids and trace context, to follow a request through all logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdPlan {
-    /// `X-Request-Id` is taken over from the client where it is well formed, and made where not.
+    /// Keeps the client's `X-Request-Id` where it is well formed, and generates one otherwise.
     pub request_id: bool,
-    /// `traceparent` (W3C Trace Context) is continued with a span of ours, and begun where there is none.
+    /// Continues `traceparent` (W3C Trace Context) with a span of the gateway, or begins a trace.
     pub traceparent: bool,
     /// Our name in `Via` (RFC 9110 section 7.6.3); `None` adds no `Via`.
     pub via: Option<&'static str>,
@@ -248,7 +248,7 @@ pub struct RoutePlan {
     pub action: Action,
     /// Policies in order of phase, then as written.
     pub policies: Vec<(Phase, PolicyId)>,
-    /// Changes to the request's fields before it is sent on.
+    /// Changes to the request's headers before forwarding.
     pub request_fields: Vec<FieldOp>,
     /// Changes to the response's fields before the client gets it.
     pub response_fields: Vec<FieldOp>,
@@ -278,9 +278,9 @@ pub struct ProxyPlan {
     pub upstreams: Vec<UpstreamId>,
     /// Their weights.
     pub split: Split,
-    /// What keeps a client at its upstream; `None` draws for each request.
+    /// What keeps a client on its upstream; `None` draws for each request.
     pub stick: Option<Stick>,
-    /// Keeps splits apart, so that those who are the first tenth of one are not the first tenth of all.
+    /// The seed of this split, so that different splits choose different clients.
     pub stick_salt: u64,
     /// How the target is rewritten.
     pub rewrite: Option<PathRewrite>,
@@ -294,7 +294,7 @@ pub struct ProxyPlan {
     pub idle: Duration,
     /// When to try again.
     pub retry: RetryPlan,
-    /// What is done for calls of gRPC beyond passing them on.
+    /// What the gateway does for gRPC calls beyond forwarding them.
     pub grpc: Option<GrpcPlan>,
     /// `Upgrade` is passed on.
     pub upgrade: bool,
@@ -311,35 +311,35 @@ pub struct ProxyPlan {
 pub struct WebSocketPlan {
     /// Pages of which origins may open one; empty allows all.
     pub origins: Vec<OriginRule>,
-    /// Silence of an end after which it is asked for a sign of life; as much again may it take.
+    /// Silence of an end after which it gets a ping; after the same time without a response the WebSocket is closed.
     pub ping: Option<Duration>,
-    /// Most bytes of a message, as it is on the wire, from either end; `u64::MAX` is no cap.
+    /// Most bytes of a message from either end, as sent; `u64::MAX` is no cap.
     pub message_bytes_max: u64,
     /// Messages of a client.
     pub message_rate: Option<Rate>,
 }
 
-/// When a failed try is repeated on another endpoint.
+/// When a failed attempt is retried on another endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPlan {
     /// Tries in all, at least one.
     pub tries: u32,
-    /// Deadline of one try up to its response head; `None` leaves `first_byte`.
+    /// Timeout of one attempt up to its response head; with `None` only `first_byte` applies.
     pub per_try: Option<Duration>,
-    /// Repeat these statuses too, for idempotent requests.
+    /// Statuses that are retried, for idempotent requests.
     pub statuses: Vec<u16>,
-    /// Repeat calls of gRPC that end with these codes before their first message.
+    /// Codes that are retried, for gRPC calls that end before their first message.
     pub grpc_statuses: CodeSet,
-    /// Repeat methods that are not idempotent too, even where the request may have been processed.
+    /// Retry methods that are not idempotent too, even where the request may have been processed.
     pub non_idempotent: bool,
-    /// Largest body kept for another try, in bytes; a longer one is sent once.
+    /// Largest body that is kept for a retry, in bytes; a longer one is sent once.
     pub body_bytes_max: usize,
 }
 
 /// A fixed answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FixedAnswer {
-    /// Its status; `444` closes the connection without an answer, as in nginx.
+    /// Its status; `444` closes the connection without a response, as in nginx.
     pub status: u16,
     /// Its `Content-Type`; `None` where there is no body.
     pub content_type: Option<Arc<str>>,
@@ -379,7 +379,7 @@ pub struct PolicyPlan {
 }
 
 impl RoutePlan {
-    /// Is what is no call of gRPC itself taken for one in JSON?
+    /// Are requests that are not gRPC transcoded from JSON?
     pub fn takes_json(&self) -> bool {
         matches!(&self.action, Action::Proxy(proxy) if proxy.grpc.as_ref().is_some_and(|grpc| grpc.json.is_some()))
     }

@@ -1,8 +1,8 @@
-//! From a tree to a `Spec`, with every fault on the way: a serde deserializer that knows places.
+//! A serde deserializer from a tree to a `Spec` that knows source locations and reports every error.
 //!
-//! Serde stops at the first value that does not fit. So the tree is read again and again: what does not fit is
-//! reported and cut, until the rest reads. A key that a table does not know is reported without stopping. A table
-//! that lacks a key it needs is cut as a whole, after everything else in it was looked at.
+//! Serde stops at the first wrong value. So the tree is read repeatedly: each round reports a wrong value and removes
+//! it, until the rest can be read. An unknown key is reported without stopping. A table with a missing key is removed
+//! as a whole, after everything else in it was checked.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,15 +17,15 @@ use crate::config::place::{PLACED, Place};
 use crate::config::report::{Faults, REPORTS_MAX, Report};
 use crate::config::tree::{Key, Node, NodeKind};
 
-/// Asks the reader: a list is given as a sequence, anything else as a newtype around itself.
+/// Tells the reader to give a list as a sequence and any other value as a newtype.
 pub(crate) const ONE_OR_MANY: &str = "$turnpike::OneOrMany";
-/// Asks the reader: a table is given as a newtype around itself, anything else as what it is.
+/// Tells the reader to give a table as a newtype and any other value as it is.
 pub(crate) const SHORT_OR_TABLE: &str = "$turnpike::ShortOrTable";
 
-/// Reads a `T` from the tree. `None` where what is left of it is not one.
+/// Reads a `T` from the tree. `None` where the rest of the tree is not one.
 pub(crate) fn read<'n, T: Deserialize<'n>>(root: &'n Node, faults: &mut Faults) -> Option<T> {
     let state = State { faults: RefCell::new(faults), cut: RefCell::default() };
-    // Each round cuts one node, so this ends; above the cap of reports nobody reads on.
+    // Each round removes one node, so this ends; it also stops at the cap of reports.
     for _ in 0..=REPORTS_MAX {
         let error = match T::deserialize(Reader { node: root, state: &state }) {
             Ok(value) => return Some(value),
@@ -57,7 +57,7 @@ impl State<'_> {
     fn report(&self, kind: &ErrorKind, at: At<'_>) -> Option<Report> {
         Some(match kind {
             ErrorKind::Custom(words) => {
-                // Our own scalars put what is expected on the first line, and the reason on the second.
+                // Our own scalars write what they expect on the first line and the reason on the second.
                 let (title, label) = words.split_once('\n').unwrap_or((words, ""));
                 Report::error(at.place, title).label(label)
             }
@@ -100,7 +100,7 @@ fn plain_words(expected: &str) -> String {
     format!("a whole number from 0 to {most}")
 }
 
-/// Where an error belongs: the node that is cut for it, and the place that is shown.
+/// The position of an error: the node to remove, and the location to show.
 #[derive(Clone, Copy, Debug)]
 struct At<'n> {
     node: &'n Node,
@@ -199,7 +199,7 @@ impl<'n, 's, 'f> Reader<'n, 's, 'f> {
         answer.map_err(|error: ReadError<'n>| error.at(node, node.place))
     }
 
-    /// A number or a truth value; a text that came from a variable may say one too.
+    /// A number or a boolean. A text that came from a variable may hold one too.
     fn scalar<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError<'n>> {
         let node = self.node;
         let answer = match &node.kind {
@@ -398,7 +398,7 @@ impl<'n> MapAccess<'n> for TableAccess<'n, '_, '_> {
     }
 }
 
-/// A key, which is a text and may be asked for its place.
+/// A key: a text that can give its location.
 #[derive(Clone, Copy)]
 struct KeyReader<'n>(&'n Key);
 
@@ -436,7 +436,7 @@ impl<'n> Deserializer<'n> for KeyReader<'n> {
     }
 }
 
-/// Gives `Placed` its two parts: the packed place, then the value.
+/// Gives `Placed` its two parts: the packed location, then the value.
 struct PlacedAccess<D> {
     place: Option<Place>,
     value: D,

@@ -1,5 +1,5 @@
-//! The reference, made from the specs themselves: `docs/config.md` for people, `config/full.toml` to copy from, and a
-//! JSON Schema for editors. A test keeps the files in the tree equal to what this makes.
+//! Generates the reference from the specs: `docs/config.md` to read, `config/full.toml` to copy from, and a JSON Schema
+//! for editors. A test compares the files in the tree with what this generates.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -19,7 +19,7 @@ pub fn schema() -> String {
     format!("{schema:#}\n")
 }
 
-/// Our own marks are of no use to editors, and a default of `null` says nothing in TOML.
+/// Editors do not know our own marks, and TOML has no `null`.
 fn strip(value: &mut Value) {
     match value {
         Value::Object(entries) => {
@@ -121,7 +121,7 @@ impl Table {
         self.path.iter().filter(|key| *key != NAME).count()
     }
 
-    /// As forges make anchors of headings: only letters, digits, `-` and `_`.
+    /// A heading's anchor as code forges make it: only letters, digits, `-` and `_`.
     fn anchor(&self) -> String {
         let lower = self.header().to_lowercase().replace(' ', "-");
         lower.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
@@ -174,7 +174,7 @@ impl Reference {
         let mut reference = Reference { definitions, tables: Vec::new(), described: HashMap::new() };
         reference.walk(&schema, Vec::new(), "Spec", Form::One, &mut HashSet::new());
         let places = reference.tables.iter().map(|table| (table.kind.clone(), table.anchor()));
-        // A type that is used twice is linked to where it stands first.
+        // The second use of a type links to the first.
         let mut described = HashMap::new();
         for (kind, anchor) in places {
             described.entry(kind).or_insert(anchor);

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words and with a caret under the place.
+//! Reports of what is wrong with a configuration, with a caret under the location.
 //!
 //! `Faults` collects while reading and compiling; nothing stops at the first one. Texts that came from an environment
 //! variable or a secret file never appear in a report.
@@ -48,7 +48,7 @@ pub struct Report {
     pub place: Option<Place>,
     /// What stands under the caret; may be empty.
     pub label: String,
-    /// Another place that belongs to it, and what to say there.
+    /// A second location that belongs to the report, and its label.
     pub other: Option<(Place, String)>,
     /// What is allowed, or what to do.
     pub help: Vec<String>,
@@ -80,7 +80,7 @@ impl Report {
         self
     }
 
-    /// Shows another place too. A place made by the program is left out.
+    /// Also shows a second location, unless the program made it.
     pub fn other(mut self, place: Place, label: impl Into<String>) -> Report {
         if place != Place::default() {
             self.other = Some((place, label.into()));
@@ -199,7 +199,7 @@ pub struct Reports {
     pub files: Vec<SourceFile>,
     /// What was found, sorted by place.
     pub list: Vec<Report>,
-    /// Found but not kept, because there were more than `REPORTS_MAX`.
+    /// Reports above `REPORTS_MAX` that were counted but not kept.
     pub dropped: usize,
 }
 
@@ -286,8 +286,8 @@ fn snippet(file: &SourceFile) -> Snippet<'_, annotate_snippets::Annotation<'_>> 
     Snippet::source(file.text.as_str()).path(file.name.as_str())
 }
 
-/// The place as a range that is inside the text, on character borders, and on one line: a caret under a whole table
-/// would only hide what is meant.
+/// The location as a range inside the text, on character boundaries and on one line: carets under a whole table would
+/// not show the error.
 fn range(file: &SourceFile, place: Place) -> std::ops::Range<usize> {
     let text = file.text.as_str();
     let mut start = (place.start as usize).min(text.len());
@@ -336,7 +336,7 @@ impl Faults {
             return;
         }
         for (place, text) in &self.hidden {
-            // A short text would be found by chance in a report about the table around it.
+            // A short text could occur by chance in a report about its table.
             let around = |at: Place| place.covers(at) || (text.len() >= 4 && at.covers(*place));
             if report.place.is_some_and(around) {
                 conceal(&mut report, text);

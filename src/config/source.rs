@@ -1,7 +1,7 @@
-//! Reads the files of a configuration: the first one, what it includes, and what `${...}` stands for.
+//! Reads the files of a configuration: the main file, its includes, and the variables and secret files of `${...}`.
 //!
-//! Everything that the outside gives (variables, files, the count of cores) comes through `Environment`, so that a
-//! test or a fuzzer can close it.
+//! All outside input (variables, files, the number of cores) comes through `Environment`, so that a test or fuzzer can
+//! close it off.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -45,7 +45,7 @@ pub struct Environment {
     pub files: FileAccess,
     /// Keys of TLS session tickets; the same ones for every configuration of a process.
     pub tickets: TicketKeys,
-    /// A secret number of this process: nobody can make his key fall on another's where it goes into hashes.
+    /// A secret seed of this process for hashes, so that nobody can construct keys that collide.
     pub seed: u64,
 }
 
@@ -66,7 +66,7 @@ impl Environment {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        // Without randomness hashes are only guessable, which is no reason not to start.
+        // Without randomness hashes can be guessed; the process starts all the same.
         let seed = getrandom::u64().unwrap_or(cores as u64);
         let tickets = TicketKeys::default();
         Environment { variables: variables.collect(), cores, files: FileAccess::Allowed, tickets, seed }
@@ -180,8 +180,8 @@ impl Gatherer<'_> {
         patterns
     }
 
-    /// The files that a pattern names, sorted; those being read already are left out of a pattern with wildcards, and
-    /// are an error where they are named.
+    /// The files that a pattern matches, sorted. A file that is already being read is skipped where a wildcard matches
+    /// it, and is an error where it is named.
     fn matches(&mut self, directory: &Path, pattern: &str, place: Place) -> Vec<PathBuf> {
         let mut found = vec![directory.to_owned()];
         let mut wild = false;
@@ -235,8 +235,8 @@ impl Gatherer<'_> {
         }
     }
 
-    /// The text with every `${...}` filled in; `None` where it has none. `$${` stands for `${` itself, and `${1}`
-    /// stays as it is, because replacements of a regular expression are written so.
+    /// The text with every `${...}` filled in; `None` where it has none. `$${` becomes `${`, and `${1}` stays, because
+    /// replacements of regular expressions use it.
     fn filled(&mut self, text: &str, place: Place, directory: &Path) -> Option<String> {
         if !text.contains("${") {
             return None;
@@ -317,7 +317,7 @@ fn unreadable(place: Option<Place>, path: &Path, error: &io::Error) -> Report {
     }
 }
 
-/// Does `name` fit a pattern of `*` (any bytes) and `?` (one byte)? Linear in the product of both lengths.
+/// Does `name` match a pattern with `*` (any bytes) and `?` (one byte)? Takes time in the product of both lengths.
 fn wildcard(pattern: &[u8], name: &[u8]) -> bool {
     let mut fits = vec![false; name.len() + 1];
     fits[0] = true;

@@ -1,4 +1,4 @@
-//! Whole configurations: the reports that wrong ones get, and what right ones become.
+//! Whole configurations: the reports of wrong ones and the plans of valid ones.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::*;
 use crate::base::limits::ROUTE_POLICIES_MAX;
 use crate::wire::grpc::json::sample;
 
-/// What `load` says of a text, which gets a listener behind it.
+/// The reports of `load` for a text, to which a listener is appended.
 fn said(text: &str) -> String {
     let text = format!("{text}\n[[listener]]\nbind = '127.0.0.1:80'\n");
     let source = Source::Text { name: "c.toml".to_owned(), text };

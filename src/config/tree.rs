@@ -1,6 +1,6 @@
-//! A configuration as a tree of values that know their places: what TOML said, before it means anything.
+//! A configuration as a tree of TOML values with source locations, before it becomes a `Spec`.
 //!
-//! Keys stand in the order of the file. Includes are merged here, so that everything above sees one tree.
+//! Keys are in file order. Includes are merged here, so the reader sees one tree.
 
 use toml::de::{DeTable, DeValue};
 
@@ -13,11 +13,11 @@ const DEPTH_MAX: usize = 32;
 /// One value.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it stands; for a table everything that belongs to it.
+    /// Its location; for a table the range of everything that belongs to it.
     pub place: Place,
     /// What it is.
     pub kind: NodeKind,
-    /// It is a text that came from a variable or a secret file, in part or as a whole.
+    /// It is a text that came partly or wholly from a variable or a secret file.
     pub filled: bool,
 }
 

@@ -1,6 +1,6 @@
-//! What a route does: `to` with `rewrite` and `host`, `redirect`, `answer`, `echo`.
+//! Compiles the action of a route: `to` with `rewrite` and `host`, `redirect`, `answer`, `echo`.
 //!
-//! A plan with errors is never used, so what is wrong is reported and compiled on with, wherever that finds more.
+//! A plan with errors is never used, so the compiler reports an error and goes on wherever that finds more errors.
 
 use crate::base::{Scheme, UpstreamId};
 use crate::config::compile::Compiler;
@@ -53,7 +53,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Warns of keys that say how requests are sent on, where none are.
+    /// Warns of forwarding keys on a route that forwards nothing.
     fn idle_keys(&mut self, spec: &Placed<RouteSpec>) {
         let route = &spec.value;
         let usual = RouteSpec::default();
@@ -188,7 +188,7 @@ impl Compiler<'_> {
         None
     }
 
-    /// A text that stands in the place of the route's `path_prefix`; before every path where the route is for all.
+    /// A text that replaces the route's `path_prefix`; it is put before every path where the route matches all paths.
     fn prefix(&mut self, prefix: &Placed<String>, route: &RouteSpec) -> Option<PathRewrite> {
         let from = route.path_prefix.as_ref().map_or("", |prefix| prefix.value.as_str());
         let other = [&route.path, &route.path_exact, &route.path_regex].into_iter().flatten().next();
@@ -328,7 +328,7 @@ impl Compiler<'_> {
     }
 }
 
-/// More tries would only add load where everything fails.
+/// More attempts would only add load where everything fails.
 const TRIES_MAX: u32 = 10;
-/// A body kept for another try lives in memory; above this it is sent once.
+/// A body that is kept for a retry is in memory; a larger one is sent once.
 const REPLAY_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -12,7 +12,7 @@ use crate::config::spec::shape::{Many, Named};
 pub(super) enum Head {
     /// The request's, on its way to the upstream.
     Request,
-    /// The answer's, on its way to the client.
+    /// The response's, on its way to the client.
     Response,
 }
 
@@ -54,7 +54,7 @@ impl Compiler<'_> {
         good.into_iter().map(|name| name.value.as_bytes().to_vec()).collect()
     }
 
-    /// Is it a field that may be changed? Those that frame messages or belong to one connection are ours.
+    /// May a policy or route change this field? The gateway alone writes framing and hop-by-hop fields.
     pub(super) fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
         if !self.token(name, "field") {
             return false;
@@ -74,7 +74,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Fields that frame messages or belong to one connection (RFC 9110 section 7.6.1).
+/// Framing and hop-by-hop fields (RFC 9110 section 7.6.1).
 const OURS: [&str; 10] = [
     "connection",
     "content-length",

@@ -1,5 +1,5 @@
-//! `grpc` of a route: caps, gRPC-Web, and the transcoder for JSON, which is compiled here once to see that it can be,
-//! where its descriptors are a file.
+//! `grpc` of a route: caps, gRPC-Web, and the JSON transcoder. Where its descriptors are a file, it is compiled here
+//! once to find errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::wire::grpc::json::{
 const REFRESH_MIN: Duration = Duration::from_millis(100);
 
 impl Compiler<'_> {
-    /// What the route `name` does for calls that go to `upstreams`.
+    /// Compiles `grpc` of the route `name`, whose calls go to `upstreams`.
     pub(super) fn grpc(
         &mut self,
         spec: &Placed<ShortOr<GrpcSpec>>,
@@ -57,7 +57,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The descriptors of a file, which is compiled once to see that it can be.
+    /// The descriptors of a file. They are compiled once to find errors.
     fn descriptors(&mut self, spec: &Placed<ShortOr<JsonSpec>>, options: &Options) -> Option<Descriptors> {
         let path = &spec.value.0.descriptors;
         if path.value.as_os_str().is_empty() {
@@ -84,7 +84,7 @@ impl Compiler<'_> {
         Some(Descriptors::Known(Arc::from(bytes)))
     }
 
-    /// Descriptors that a server of the upstream is asked for.
+    /// Descriptors by server reflection.
     fn reflection(
         &mut self,
         spec: &Placed<ShortOr<JsonSpec>>,

@@ -30,7 +30,7 @@ impl Compiler<'_> {
     /// Compiles every listener that is right so far.
     pub(super) fn listeners(&mut self, routes: &[CompiledRoute]) -> Vec<ListenerPlan> {
         let draft = self.draft;
-        // Those without a name are known by their address, which `check_binds` looks at.
+        // A listener without a name is known by its address, which `check_binds` checks.
         let named: Vec<Placed<String>> =
             draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
         self.unique("listener", &named);
@@ -93,8 +93,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// The routing table of the routes that a listener has. What is said of a pair of routes is said once, not for
-    /// each listener.
+    /// The routing table of one listener's routes. A report about a pair of routes is made once, not for each listener.
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
         let mine: Vec<&CompiledRoute> = routes.iter().filter(|route| route.is_of(listener)).collect();
         let rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
@@ -102,7 +101,7 @@ impl Compiler<'_> {
         let built = Table::build(rules);
         for report in built.reports {
             let report = table_report(&report, |name| places.get(name).copied().unwrap_or_default());
-            // Where something is wrong elsewhere, a route's matchers may just not have been understood.
+            // After other errors this may be wrong: a route's matchers may not have been read.
             let certain = report.severity == Severity::Error || self.faults.errors() == 0;
             if certain && said.insert(report.title.clone()) {
                 self.faults.push(report);
@@ -111,8 +110,8 @@ impl Compiler<'_> {
         built.table
     }
 
-    /// No two listeners may listen on the same address. Port 0 is no exception: an address with it is one socket, which
-    /// only one of them would get.
+    /// No two listeners may have the same address. This includes port 0, because such an address is one socket, and
+    /// only one listener would get it.
     fn check_binds(&mut self) {
         let mut seen: HashMap<&Address, Place> = HashMap::new();
         let draft = self.draft;

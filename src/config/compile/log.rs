@@ -31,7 +31,7 @@ impl Compiler<'_> {
         Some(AccessLogPlan { to, format: format? })
     }
 
-    /// Cuts a text at the variables that only a log has; the rest are templates of requests.
+    /// Splits a log format at the variables that only logs have; the rest are request templates.
     fn log_template(&mut self, text: &Placed<String>) -> Option<LogTemplate> {
         let mut pieces = Vec::new();
         let mut start = 0;

@@ -1,8 +1,8 @@
-//! From `Spec` to `Plan`: names become ids, texts become templates, files become certificates, and what cannot work is
-//! reported.
+//! Compiles a `Spec` into a `Plan`: names become ids, texts become templates, files become certificates. Reports
+//! everything that cannot work.
 //!
-//! What the reader could not understand is not reported a second time as missing: names count as known also where the
-//! tables behind them are wrong, and absences are only reported where everything was understood.
+//! An error of the reader is not reported a second time as something missing: a name is known even where its table is
+//! wrong, and missing parts are only reported where everything was read.
 
 mod action;
 mod consumer;
@@ -33,8 +33,7 @@ use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::tree::{Node, NodeKind};
 
-/// Compiles a draft. The plan is only worth something where `faults` holds no error; watched files are added to
-/// `watched`.
+/// Compiles a draft. The plan may only be used where `faults` holds no error. Adds the files to watch to `watched`.
 pub(super) fn compile(
     draft: &Draft,
     environment: &Environment,
@@ -179,19 +178,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// One shard's part of a number that is meant for the whole process: rounded down, so that the sum never exceeds
-    /// it, but at least one.
+    /// One shard's share of a number for the whole process: rounded down, so that the sum does not exceed it, but at
+    /// least one.
     fn share(&self, whole: u64) -> u32 {
         u32::try_from(whole / self.shards as u64).unwrap_or(u32::MAX).max(1)
     }
 
-    /// As `share`, rounded up: for what is kept rather than limited.
+    /// As `share`, but rounded up: for pools, which are no limits.
     fn share_up(&self, whole: u64) -> u32 {
         u32::try_from(whole.div_ceil(self.shards as u64)).unwrap_or(u32::MAX)
     }
 
-    /// Reports that something within `place` is not there; unless the reader found an error there, because then it
-    /// may just not have been understood.
+    /// Reports that something within `place` is missing, unless the reader found an error there: then it may be there
+    /// and not have been read.
     fn absent(&mut self, place: Place, report: Report) {
         if !self.unread.iter().any(|fault| place.covers(*fault)) {
             self.faults.push(report);
@@ -226,12 +225,12 @@ impl Compiler<'_> {
                 reports.push(Report::warning(name.place, title).label(format!("{by} names it")));
             }
         }
-        // Where something is wrong, whoever names it may just not have been understood.
+        // After other errors this may be wrong: the part that uses the name may not have been read.
         if self.faults.errors() == 0 {
             reports.into_iter().for_each(|report| self.faults.push(report));
         }
     }
 }
 
-/// The next plan's generation. Only ever counts up, so plans of one process can be told apart.
+/// The next plan's generation. It only counts up, so each plan of a process has its own.
 static GENERATION: AtomicU64 = AtomicU64::new(1);

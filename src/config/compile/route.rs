@@ -1,4 +1,4 @@
-//! `[[route]]`: rules for the routing tables, and what happens to requests that they take.
+//! Compiles `[[route]]`: the rules of the routing tables, and the actions of their requests.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl Compiler<'_> {
         list
     }
 
-    /// A limit that counts by consumer counts by address where nothing says who that is.
+    /// A limit by consumer counts by address where no policy identifies the consumer.
     fn check_identity(&mut self, route: &RouteSpec, policies: &[CompiledPolicy], list: &[(Phase, PolicyId)]) {
         if list.iter().any(|(phase, _)| *phase == Phase::Identify) {
             return;
@@ -188,7 +188,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Requests are compared after their paths were normalised: a pattern that is not normal itself takes nothing.
+    /// Patterns are matched against normalised paths, so a pattern that is not normalised itself matches nothing.
     fn check_normal(&mut self, text: &Placed<String>) {
         let mut plain = String::new();
         let mut rest = text.value.as_str();

@@ -1,4 +1,4 @@
-//! Texts that mean something: templates, tokens, names of other things; and places inside of them.
+//! Texts with a meaning: templates, tokens, names of other sections, and source locations inside of them.
 
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
@@ -6,8 +6,8 @@ use crate::config::report::Report;
 use crate::wire::template::{self, Template, TemplateError};
 
 impl Compiler<'_> {
-    /// The place of some bytes of a text, where the file holds the text as it is (no escapes, nothing filled in);
-    /// else the place of the whole text.
+    /// The location of a range of a text, where the file has the text literally (no escapes or variables); otherwise
+    /// the location of the whole text.
     pub(super) fn inside(&self, text: &Placed<String>, start: usize, len: usize) -> Place {
         let place = text.place;
         let Some(file) = self.draft.files.get(usize::from(place.file)) else { return place };
@@ -58,7 +58,7 @@ impl Compiler<'_> {
         None
     }
 
-    /// A text that goes into a field's value: with variables, without line breaks.
+    /// A template for a field's value: with variables, without line breaks.
     pub(super) fn field_value(&mut self, text: &Placed<String>, params: &[&str]) -> Option<Template> {
         let wrong = |byte: u8| byte == 0x7f || (byte < 0x20 && byte != b'\t');
         if let Some(at) = text.value.bytes().position(wrong) {

@@ -1,4 +1,4 @@
-//! Certificates and keys, from files to what handshakes use.
+//! Loads certificates and keys and makes the TLS configurations of them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -163,7 +163,7 @@ impl Compiler<'_> {
     }
 }
 
-/// What a session may be resumed for: the same listener, asking for the same client certificates.
+/// The purpose of a session: the same listener with the same client certificate rules.
 fn purpose(listener: &str, auth: &ClientAuth) -> u64 {
     let mut hasher = DefaultHasher::new();
     listener.hash(&mut hasher);

@@ -37,8 +37,8 @@ enum Way {
     Name(NamePlan),
 }
 
-/// What an answer may hold that nobody reads. Few are longer, and those that are get the whole window while they are
-/// read.
+/// The first window of a response that no client reads yet. Few responses are longer, and those get the whole window
+/// while they are read.
 const FIRST_WINDOW: u32 = 64 * 1024;
 
 impl Compiler<'_> {
@@ -215,8 +215,8 @@ impl Compiler<'_> {
         if ping.is_some_and(|silence| silence.is_zero()) || ping_timeout.0.is_zero() {
             self.error(spec.place, "a ping needs some silence before it, and some time for its answer");
         }
-        // A connection carries requests of many clients: were its window smaller than those of its streams together,
-        // streams whose clients do not read would stop all others.
+        // A connection carries the requests of many clients. If its window were smaller than the sum of its streams'
+        // windows, streams of slow clients would block all others.
         let connection_window = stream_window.0.saturating_mul(u64::from(*streams)).min(u64::from(frame::MAX_31));
         let limits = connection::Config {
             streams_max: *streams,

@@ -9,7 +9,7 @@ use crate::config::spec::scalar;
 use crate::policy::gcra::Rate;
 
 impl Compiler<'_> {
-    /// Compiles what holds of a route's WebSockets; it is idle where the route lets none through.
+    /// Compiles a route's WebSocket limits. They have no effect where the route allows no upgrades.
     pub(super) fn websocket(&mut self, route: &RouteSpec, place: Place) -> Option<WebSocketPlan> {
         let spec = &route.websocket;
         if !route.upgrade && *spec != WebSocketSpec::default() {

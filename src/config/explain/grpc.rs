@@ -1,4 +1,4 @@
-//! What a route for calls of gRPC makes of a request: which method a request in JSON calls, and by which rule.
+//! The gRPC part of `explain`: which method a JSON request calls, and by which rule.
 
 use crate::config::explain::line::line;
 use crate::config::plan::{Descriptors, GrpcPlan, Plan};
@@ -20,7 +20,7 @@ pub(crate) enum Called {
     Nothing,
 }
 
-/// Says what a request calls whose target is `target` by now.
+/// Describes the call of a request with the rewritten target `target`.
 pub(crate) fn explain(
     out: &mut String,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! What a route does for calls of gRPC, and the transcoders that it names.
+//! The gRPC settings of a route, and its transcoders.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::wire::grpc::json::Options;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TranscoderId(pub u32);
 
-/// What is done for calls of gRPC.
+/// What the gateway does for gRPC calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcPlan {
     /// Largest message of a caller.
@@ -31,7 +31,7 @@ pub enum WebCalls {
     Taken,
 }
 
-/// JSON in the place of gRPC. Each shard has a transcoder of its own, since descriptors are counted references.
+/// JSON transcoding. Each shard has its own transcoder, because descriptors are reference-counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscoderPlan {
     /// The route that it is for.
@@ -45,7 +45,7 @@ pub struct TranscoderPlan {
 /// Where descriptors come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Descriptors {
-    /// A serialised descriptor set with all imports; it was compiled once and is right.
+    /// A serialised descriptor set with all imports. It has been compiled once and is valid.
     Known(Arc<[u8]>),
     /// The control plane asks a server for them.
     Asked(ReflectionPlan),
@@ -62,17 +62,18 @@ pub struct ReflectionPlan {
     pub timeout: Duration,
 }
 
-/// Who is asked for descriptors, and for what. What was told is kept under this name over a reload.
+/// Which upstream is asked for descriptors, and for which services. The received descriptors are kept under this name
+/// over a reload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReflectionSource {
     /// The upstream's name.
     pub upstream: Arc<str>,
-    /// Services by full name; all that the server has where there are none.
+    /// Services by full name; empty for all services of the server.
     pub services: Vec<String>,
 }
 
 impl TranscoderPlan {
-    /// Does a transcoder for `other` do here, too? Where descriptors are asked for, as far as they are known.
+    /// Can a transcoder for `other` be used here? With reflection, this compares what is known so far.
     pub fn is_served_by(&self, other: &TranscoderPlan) -> bool {
         let same = match (&self.descriptors, &other.descriptors) {
             (Descriptors::Known(own), Descriptors::Known(other)) => own == other,

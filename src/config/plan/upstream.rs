@@ -34,7 +34,7 @@ pub struct UpstreamPlan {
     pub requests_per_connection_max: u32,
     /// Age after which a connection is not used again; `None` is no cap.
     pub connection_age_max: Option<Duration>,
-    /// Requests of one shard that wait for a slot at most.
+    /// Most requests of one shard that wait in the queue.
     pub queue_max: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
@@ -53,7 +53,7 @@ pub struct UpstreamPlan {
 pub struct UpstreamHttp2Plan {
     /// What endpoints are allowed.
     pub limits: connection::Config,
-    /// The silence behind which an endpoint is asked for a sign of life; `None` is never.
+    /// The silence after which an endpoint gets a PING; `None` is never.
     pub ping: Option<Duration>,
     /// How long that may take.
     pub ping_timeout: Duration,
@@ -80,7 +80,7 @@ pub enum ProxyVersion {
     V2,
 }
 
-/// A name that the control plane resolves and keeps resolving.
+/// A DNS name that the control plane resolves repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePlan {
     /// The host name, or the SRV name.
@@ -100,7 +100,7 @@ pub struct NamePlan {
 pub struct UpstreamTlsPlan {
     /// What handshakes use.
     pub config: Arc<rustls::ClientConfig>,
-    /// The name to ask for and verify; `None` takes the endpoint's.
+    /// The server name to send (SNI) and verify; `None` takes the endpoint's.
     pub server_name: Option<rustls::pki_types::ServerName<'static>>,
     /// The files it was made from.
     pub files: Vec<PathBuf>,
@@ -132,7 +132,7 @@ pub enum HashKey {
 pub struct StickyPlan {
     /// The cookie's name.
     pub cookie: Arc<str>,
-    /// Attributes behind the value, e.g. `; Path=/; HttpOnly`.
+    /// Attributes after the value, e.g. `; Path=/; HttpOnly`.
     pub attributes: Arc<str>,
 }
 
@@ -147,7 +147,7 @@ pub struct HealthPlan {
     pub host: Option<Arc<str>>,
     /// Between two probes.
     pub interval: Duration,
-    /// Longest wait for one answer.
+    /// Longest wait for one response.
     pub timeout: Duration,
     /// Successes in a row until it counts as up.
     pub rise: u32,
@@ -155,6 +155,6 @@ pub struct HealthPlan {
     pub fall: u32,
     /// Statuses that count as success: ranges, both ends included.
     pub statuses: Vec<(u16, u16)>,
-    /// The answer's first 64 KiB must hold this.
+    /// The response's first 64 KiB must hold this.
     pub body_contains: Option<Arc<str>>,
 }

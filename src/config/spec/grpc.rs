@@ -11,19 +11,20 @@ use crate::config::spec::scalar::{Size, Time};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
 table! {
-    /// What is done for calls of gRPC beyond passing them on. Any route passes them on, tells its own failures by
-    /// `grpc-status` and keeps `grpc-timeout`. With this, messages are bounded one by one instead of `limits.body` all
-    /// together, and streams may be silent for as long as `timeouts.tunnel`. The upstream has to speak HTTP/2.
+    /// What the gateway does for gRPC calls beyond forwarding them. Every route forwards them, reports its own errors
+    /// as `grpc-status` and keeps `grpc-timeout`. With this, the size limit applies to each message instead of
+    /// `limits.body` to the whole body, and streams may be idle for as long as `timeouts.tunnel`. The upstream has to
+    /// speak HTTP/2.
     pub struct GrpcSpec {
         /// A message of the caller; above it `RESOURCE_EXHAUSTED`.
         request_message: Size = Size(4 * 1024 * 1024),
         /// A message of the server; above it `RESOURCE_EXHAUSTED`.
         response_message: Size = Size(4 * 1024 * 1024),
-        /// Take gRPC-Web, binary and text, from browsers. Pages of other origins need a policy `cors` beside it, which
-        /// then lets them read `grpc-status` and `grpc-message`, too.
+        /// Accept gRPC-Web, binary and text, from browsers. Pages of other origins also need a `cors` policy; it then
+        /// lets them read `grpc-status` and `grpc-message` too.
         web: bool = false,
-        /// Take JSON as well, by the `google.api.http` rules of a descriptor set: the file's path, or a table such as
-        /// `{ reflection = true }`.
+        /// Transcode JSON to gRPC by the `google.api.http` rules of a descriptor set: the file's path, or a table such
+        /// as `{ reflection = true }`.
         json: Option<Placed<ShortOr<JsonSpec>>> = None,
     }
 }
@@ -35,40 +36,40 @@ impl Short for GrpcSpec {
         Err("this is a text".to_owned())
     }
 
-    // tidy(bool): it is the value that was written.
+    // tidy(bool): it is the value in the file.
     fn of_truth(truth: bool) -> Option<GrpcSpec> {
         truth.then(GrpcSpec::default)
     }
 }
 
 table! {
-    /// JSON in the place of gRPC. A request in JSON may be as long as `limits.body`, at most 16MiB. Whatever fails, at
-    /// the server, in a policy or at the gateway, is answered with a `google.rpc.Status` in JSON.
+    /// JSON transcoding. A JSON request may be as long as `limits.body`, at most 16MiB. An error from the server, a
+    /// policy or the gateway becomes a `google.rpc.Status` in JSON.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.
         descriptors: Placed<PathBuf> = Placed::nowhere(PathBuf::new()),
-        /// Without a file: ask the upstream's servers by `grpc.reflection` (`v1`, or `v1alpha` where they know only
-        /// that): `true`, or a table. Until one has told, requests in JSON get 503 and the log says why. Where the
-        /// route has several upstreams, the first is asked.
+        /// Instead of a file: ask the upstream's servers for descriptors by `grpc.reflection` (`v1`, or `v1alpha` where
+        /// they know only that): `true`, or a table. Until a server has sent them, JSON requests get 503 and the log
+        /// says why. Where the route has several upstreams, the first is asked.
         reflection: Option<Placed<ShortOr<ReflectionSpec>>> = None,
         /// Services to serve, by full name; without it all that there are.
         services: Many<String> = Many::default(),
-        /// Names of fields in answers: `lowerCamelCase`, or as in the `.proto` file. Requests may use both.
+        /// Names of fields in responses: `lowerCamelCase`, or as in the `.proto` file. Requests may use both.
         names: JsonNames = JsonNames::Json,
-        /// Enum values in answers. Requests may use both.
+        /// Enum values in responses: by name or by number. Requests may use both.
         enums: JsonEnums = JsonEnums::Names,
-        /// 64-bit integers in answers. Requests may use both.
+        /// 64-bit integers in responses: as strings or as numbers. Requests may use both.
         large_integers: JsonIntegers = JsonIntegers::Strings,
         /// Write fields that have their default value.
         defaults: bool = false,
-        /// Ignore query parameters and members of the body that are no field, instead of refusing them with 400.
+        /// Ignore unknown query parameters and body members instead of refusing the request with 400.
         ignore_unknown: bool = false,
-        /// Query parameters that are ignored in any case, such as those of a cache or of analytics.
+        /// Query parameters that are always ignored, such as those of a cache or of analytics.
         ignored_query: Many<String> = Many::default(),
         /// Methods without a rule can be called, too: `POST /package.Service/Method`.
         unannotated: bool = false,
-        /// How the messages of a server that streams are written where `Accept` names no form.
+        /// How the messages of a streaming response are written where `Accept` does not choose.
         stream: JsonStream = JsonStream::Ndjson,
     }
 }
@@ -84,9 +85,9 @@ impl Short for JsonSpec {
 table! {
     /// How servers are asked for their descriptors.
     pub struct ReflectionSpec {
-        /// How often they are asked again. What was told stays in use until a server tells something else.
+        /// How often they are asked again. The last descriptors stay in use until a server sends different ones.
         refresh: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(60))),
-        /// Longest wait until one server has told everything.
+        /// Longest wait for all descriptors of one server.
         timeout: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(5))),
     }
 }
@@ -98,7 +99,7 @@ impl Short for ReflectionSpec {
         Err("this is a text".to_owned())
     }
 
-    // tidy(bool): it is the value that was written.
+    // tidy(bool): it is the value in the file.
     fn of_truth(truth: bool) -> Option<ReflectionSpec> {
         truth.then(ReflectionSpec::default)
     }

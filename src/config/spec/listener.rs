@@ -22,7 +22,8 @@ pub struct ListenerSpec {
     /// Permissions of Unix sockets; without it those that the umask gives.
     #[serde(default)]
     pub unix_mode: Option<FileMode>,
-    /// Connections that wait to be accepted, for each thread; the kernel caps it at `net.core.somaxconn`.
+    /// The listen backlog: connections that wait to be accepted, for each thread. The kernel caps it at
+    /// `net.core.somaxconn`.
     #[serde(default)]
     #[schemars(extend("x-default" = 4096))]
     pub backlog: Option<u32>,
@@ -32,30 +33,30 @@ pub struct ListenerSpec {
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,
-    /// Proxies in front of us whose `X-Forwarded-For`, `X-Forwarded-Proto` and the like are believed. The client's
-    /// address is the last one that is not in these networks.
+    /// Trusted proxies: networks whose `X-Forwarded-For`, `X-Forwarded-Proto` and similar headers are believed. The
+    /// client's address is the last one that is not in these networks.
     #[serde(default)]
     pub trusted_proxies: Many<Network>,
-    /// What upstreams are told about the client.
+    /// The headers that tell upstreams about the client (`X-Forwarded-*`, `Forwarded`).
     #[serde(default)]
     pub forward: ForwardSpec,
-    /// How paths are made comparable before routing.
+    /// How paths are normalised before routing.
     #[serde(default)]
     pub paths: PathsSpec,
-    /// Take over a well-formed `X-Request-Id`, or make one, and send it to upstreams.
+    /// Keep a well-formed `X-Request-Id`, or generate one, and send it to upstreams.
     #[serde(default = "yes")]
     pub request_id: bool,
-    /// Continue a `traceparent` (W3C Trace Context) with a span of ours, or begin a trace. Without it, it is passed
-    /// on as it is.
+    /// Distributed tracing: continue a `traceparent` (W3C Trace Context) with a span of the gateway, or begin a trace.
+    /// Without it, the header is forwarded unchanged.
     #[serde(default)]
     pub traceparent: bool,
-    /// Add a `Via` field to requests (RFC 9110 section 7.6.3).
+    /// Add a `Via` header to requests (RFC 9110 section 7.6.3).
     #[serde(default = "yes")]
     pub via: bool,
-    /// The `Server` field of every answer. Without it the upstream's own is kept.
+    /// The `Server` header of every response. Without it the upstream's own is kept.
     #[serde(default)]
     pub server_header: Option<Placed<String>>,
-    /// HTTP/2. With TLS it is offered by ALPN, see `tls.alpn`.
+    /// HTTP/2. With TLS the client chooses it by ALPN, see `tls.alpn`.
     #[serde(default)]
     pub http2: Placed<Http2Spec>,
     /// Limits on the client's side.
@@ -82,14 +83,14 @@ impl ListenerSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http2Spec {
-    /// Without TLS: speak HTTP/2 with clients that begin with it ("prior knowledge"). `Upgrade: h2c` is never taken.
+    /// Without TLS: accept HTTP/2 with prior knowledge (h2c). `Upgrade: h2c` is never accepted.
     #[serde(default)]
     pub cleartext: bool,
-    /// Streams that a connection may have open at a time, 1 to 1024.
+    /// Concurrent streams of one connection, 1 to 1024.
     #[serde(default)]
     #[schemars(extend("x-default" = 128))]
     pub streams: Option<u32>,
-    /// Bytes of one request's body that may be on their way, 64KiB to 16MiB.
+    /// The flow-control window of one request's body, 64KiB to 16MiB.
     #[serde(default)]
     #[schemars(extend("x-default" = "256KiB"))]
     pub stream_window: Option<Size>,
@@ -112,7 +113,7 @@ pub struct ProxyProtocolSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTlsSpec {
-    /// Certificates; the client's wish (SNI) picks one, and the first is for all other names.
+    /// Certificates. The client's SNI picks one; the first is the default for all other names.
     pub certificates: Many<Placed<CertificateSpec>>,
     /// Client certificates (mTLS).
     #[serde(default)]
@@ -143,10 +144,11 @@ pub struct CertificateSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientAuthSpec {
-    /// `"required"` refuses clients without one; `"optional"` only checks those that are sent.
+    /// Client certificates (mTLS): `"required"` refuses clients without one; `"optional"` only verifies those that are
+    /// sent.
     #[serde(default)]
     pub mode: ClientAuthMode,
-    /// PEM files with the authorities that are believed, relative to this configuration file.
+    /// PEM files with the trusted certificate authorities (CAs), relative to this configuration file.
     pub ca: Many<Placed<PathBuf>>,
 }
 
@@ -176,11 +178,11 @@ pub enum TlsVersion {
 }
 
 table! {
-    /// What upstreams are told about the client, and who may tell us. From peers that are not trusted nothing of this
-    /// is passed on.
+    /// The forwarding headers, to upstreams and from trusted proxies. What peers that are not trusted send of these is
+    /// removed.
     pub struct ForwardSpec {
-        /// Where a trusted proxy says who the client is: `"x-forwarded-for"`, `"forwarded"`, `"x-real-ip"`, another
-        /// field with one address such as `"cf-connecting-ip"`, or `"none"`.
+        /// The header in which a trusted proxy sends the client's address: `"x-forwarded-for"`, `"forwarded"`,
+        /// `"x-real-ip"`, another header with one address such as `"cf-connecting-ip"`, or `"none"`.
         client_from: Placed<String> = Placed::nowhere("x-forwarded-for".to_owned()),
         /// Peers on Unix sockets are trusted.
         trust_unix: bool = false,
@@ -207,14 +209,14 @@ pub enum Treatment {
     /// Written; what a trusted proxy sent is kept or appended to.
     #[default]
     Write,
-    /// Passed on from a trusted proxy, removed from others.
+    /// Forwarded from a trusted proxy, removed from others.
     Keep,
     /// Always removed.
     Drop,
 }
 
 table! {
-    /// How paths are made comparable before routing. Dot segments are always resolved.
+    /// How paths are normalised before routing. Dot segments are always resolved.
     pub struct PathsSpec {
         /// `//` counts as `/`.
         merge_slashes: bool = true,

@@ -1,7 +1,7 @@
-//! What a person writes: serde structs, one section a file. Their comments are the reference (`docs/config.md`), so
-//! they speak to who writes the file and give units and defaults.
+//! What an operator writes: serde structs, one section a file. Their comments are the reference (`docs/config.md`), so
+//! they address the person who writes the file, and give units and defaults.
 //!
-//! Nothing here knows what is right beyond a single value; `config::compile` does.
+//! This folder checks single values only; `config::compile` checks how they fit together.
 
 pub mod consumer;
 pub mod grpc;
@@ -44,16 +44,17 @@ pub struct Spec {
     pub log: LogSpec,
     /// Metrics.
     pub metrics: MetricsSpec,
-    /// What listeners, upstreams and routes take where they say nothing else.
+    /// Defaults for listeners, upstreams and routes.
     pub defaults: DefaultsSpec,
     /// Sockets with the same protocol and the same routes.
     pub listener: Vec<Placed<ListenerSpec>>,
-    /// Groups of servers that serve the same, by name.
+    /// Upstreams by name: groups of servers (backends) that requests are load-balanced over.
     pub upstream: Named<UpstreamSpec>,
     /// Which requests go where.
     pub route: Vec<Placed<RouteSpec>>,
-    /// Checks and limits that routes name in `policies`; each has a name and exactly one kind.
+    /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes name in
+    /// `policies`. Each has a name and exactly one kind.
     pub policy: Named<PolicySpec>,
-    /// Who may call, for policies of the kind `api_key`.
+    /// Consumers: the callers that `api_key` policies know.
     pub consumer: Vec<Placed<ConsumerSpec>>,
 }

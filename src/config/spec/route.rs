@@ -14,12 +14,12 @@ table! {
         name: Option<Placed<String>> = None,
         /// Listeners that have it, by name; without it all.
         listeners: Many<Placed<String>> = Many::default(),
-        /// Hosts, of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the bare domain),
-        /// `"*"`.
+        /// Hosts (virtual hosts), of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the
+        /// bare domain), `"*"`.
         hosts: Many<Placed<String>> = Many::default(),
         /// The path, with parameters: `"/users/{id}"`, `"/files/{*rest}"`. Without any key for the path, every path.
         path: Option<Placed<String>> = None,
-        /// The path or its beginning, at a border of segments: `"/api"` takes `/api` and `/api/x`, not `/apix`.
+        /// A prefix of the path, by whole segments: `"/api"` matches `/api` and `/api/x`, not `/apix`.
         path_prefix: Option<Placed<String>> = None,
         /// The path, letter by letter.
         path_exact: Option<Placed<String>> = None,
@@ -27,7 +27,7 @@ table! {
         path_regex: Option<Placed<String>> = None,
         /// Methods, of which one must match.
         methods: Many<Placed<String>> = Many::default(),
-        /// Request fields that must match: `{ x-env = "canary" }`.
+        /// Request headers that must match: `{ x-env = "canary" }`.
         headers: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
         /// Query parameters that must match.
         query: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
@@ -35,42 +35,42 @@ table! {
         cookies: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),
-        /// Goes before every other rule of precedence: higher first.
+        /// Precedence over all other rules: a route with a higher number is tried first.
         priority: i32 = 0,
-        /// Send it on: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a
-        /// weighted split.
+        /// Forward the request: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a
+        /// weighted split (canary).
         to: Option<Placed<Many<Placed<ShortOr<TargetSpec>>>>> = None,
-        /// What keeps a client at its part of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`.
-        /// Without it each request is drawn anew.
+        /// What keeps a client on one side of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`. Without
+        /// it each request is drawn anew.
         stick: Option<Placed<String>> = None,
         /// Send the client elsewhere.
         redirect: Option<Placed<RedirectSpec>> = None,
         /// A fixed answer.
         answer: Option<Placed<AnswerSpec>> = None,
-        /// Answer with a description of the request itself, for trying things out.
+        /// Respond with a description of the request itself, for debugging.
         echo: Placed<bool> = Placed::nowhere(false),
-        /// How the target is changed before it is sent on.
+        /// How the request's path and query are rewritten before forwarding.
         rewrite: Option<Placed<RewriteSpec>> = None,
-        /// Which Host the upstream sees: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any text with
-        /// variables.
+        /// The `Host` header that the upstream gets: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any
+        /// text with variables.
         host: Placed<String> = Placed::nowhere("keep".to_owned()),
-        /// Changes to the request's fields before it is sent on.
+        /// Changes to the request's headers before forwarding.
         request_headers: HeadersSpec = HeadersSpec::default(),
-        /// Changes to the answer's fields before the client gets it.
+        /// Changes to the response's headers before the client gets it.
         response_headers: HeadersSpec = HeadersSpec::default(),
         /// Policies by name; they run by phase, then in this order.
         policies: Many<Placed<String>> = Many::default(),
-        /// Waits for the answer.
+        /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
-        /// When a failed try is repeated on another endpoint.
+        /// When a failed attempt is retried on another endpoint.
         retry: RetrySpec = RetrySpec::default(),
         /// Limits.
         limits: RouteLimits = RouteLimits::default(),
-        /// Let clients upgrade the connection (WebSocket), whether of HTTP/1.1 or a stream of HTTP/2 (RFC 8441). Where
-        /// this is `false`, a client of HTTP/1.1 gets an ordinary answer, and one of HTTP/2 gets 501. To rules,
-        /// policies and logs either is a GET that is answered with 101.
+        /// Let clients open WebSockets and other upgrades, over HTTP/1.1 or an HTTP/2 stream (RFC 8441). Where this is
+        /// `false`, an HTTP/1.1 client gets an ordinary response and an HTTP/2 client gets 501. Rules, policies and
+        /// logs see both as a GET with the status 101.
         upgrade: bool = true,
-        /// What is done for calls of gRPC beyond passing them on: `true`, or a table.
+        /// What the gateway does for gRPC calls beyond forwarding them: `true`, or a table.
         grpc: Option<Placed<ShortOr<GrpcSpec>>> = None,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
@@ -78,20 +78,20 @@ table! {
 }
 
 table! {
-    /// What holds of WebSockets. Whatever is set, the gateway ends those whose frames break RFC 6455 with 1002, and all
-    /// with 1001 when it stops; a reload touches none.
+    /// Limits on WebSockets. The gateway always closes one whose frames break RFC 6455 with 1002, and all with 1001
+    /// when it stops. A reload does not close any.
     pub struct WebSocketSpec {
-        /// Pages of which origins may open one; others get 403. As `cors.origins`: `"https://app.example.com"`,
-        /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` comes from no page, and
-        /// may.
+        /// Origins whose pages may open one; others get 403. As `cors.origins`: `"https://app.example.com"`,
+        /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` is not from a web page and
+        /// is allowed.
         origins: Many<Placed<String>> = Many::default(),
-        /// An end that was silent for this long gets a ping; if it stays silent for as long again, the WebSocket is
-        /// closed. Answers to pings are no silence: `timeouts.tunnel` then finds only dead ends.
+        /// Keep-alive: an end that was silent for this long gets a ping; if it stays silent for as long again, the
+        /// WebSocket is closed. A pong ends the silence, so `timeouts.tunnel` then closes only dead connections.
         ping: Option<Placed<Time>> = None,
-        /// A message of either end, as it is on the wire (so compressed, where the ends compress); above it the
-        /// WebSocket is closed with 1009.
+        /// The largest message of either end, as sent (compressed, where the ends compress). Above it the WebSocket is
+        /// closed with 1009.
         message: Limit<Size> = Limit::Off,
-        /// Messages of the client, with those of control: `"100/s"`, of which as many may come at once; above it the
+        /// Messages and control frames of the client, such as `"100/s"`, with a burst of the same number. Above it the
         /// WebSocket is closed with 1008.
         rate: Option<Placed<Rate>> = None,
     }
@@ -108,9 +108,9 @@ table! {
         suffix: Option<String> = None,
         /// Has this somewhere.
         contains: Option<String> = None,
-        /// Is wholly matched by this regular expression.
+        /// The whole value matches this regular expression.
         regex: Option<Placed<String>> = None,
-        /// `true`: is there, whatever it is; `false`: is not there.
+        /// `true`: present with any value; `false`: absent.
         present: Option<bool> = None,
     }
 }
@@ -142,7 +142,7 @@ impl Short for TargetSpec {
 }
 
 table! {
-    /// Sends the client elsewhere. What is not given stays as the client asked for it. Texts may hold variables.
+    /// Redirects the client. Parts that are not given stay as in the request. Texts may hold variables.
     pub struct RedirectSpec {
         /// 301, 302, 303, 307 or 308.
         status: Placed<u16> = Placed::nowhere(308),
@@ -150,13 +150,13 @@ table! {
         scheme: Option<Placed<String>> = None,
         /// The host.
         host: Option<Placed<String>> = None,
-        /// The port; without it that of a given `scheme`, else the one that the client sent.
+        /// The port. Without it the default of a given `scheme`, else the port of the request.
         port: Option<u16> = None,
-        /// The whole path. The client's query stays, unless this ends with `?`.
+        /// The whole path. The request's query is kept, unless this ends with `?`.
         path: Option<Placed<String>> = None,
-        /// What stands in the place of the route's `path_prefix`.
+        /// Replaces the route's `path_prefix`.
         prefix: Option<Placed<String>> = None,
-        /// The whole location, instead of its parts.
+        /// The whole URL, instead of its parts.
         to: Option<Placed<String>> = None,
     }
 }
@@ -164,7 +164,7 @@ table! {
 table! {
     /// A fixed answer.
     pub struct AnswerSpec {
-        /// The status, 200 to 599; 444 closes the connection without an answer.
+        /// The status, 200 to 599; 444 closes the connection without a response.
         status: Placed<u16> = Placed::nowhere(200),
         /// The body; may hold variables.
         body: Placed<String> = Placed::nowhere(String::new()),
@@ -174,24 +174,24 @@ table! {
 }
 
 table! {
-    /// How the target is changed; exactly one of `path`, `prefix`, `strip_prefix`, `regex`.
+    /// How path and query are rewritten; exactly one of `path`, `prefix`, `strip_prefix`, `regex`.
     pub struct RewriteSpec {
-        /// The whole path, with the route's parameters: `"/v2/{id}"`. The client's query stays; where this has a
-        /// query of its own, it follows; where this ends with `?`, it is dropped.
+        /// The whole path, with the route's parameters: `"/v2/{id}"`. The request's query is kept. If this has a query
+        /// of its own, the request's follows it; if this ends with `?`, the request's is dropped.
         path: Option<Placed<String>> = None,
-        /// What stands in the place of the route's `path_prefix`.
+        /// Replaces the route's `path_prefix`.
         prefix: Option<Placed<String>> = None,
         /// What is taken from the path's beginning.
         strip_prefix: Option<Placed<String>> = None,
-        /// A regular expression, searched for in the path.
+        /// A regular expression that is searched for in the path.
         regex: Option<Placed<String>> = None,
-        /// What stands in its place; `$1` or `${1}` is its first group.
+        /// The replacement; `$1` or `${1}` is the first group.
         replace: Option<Placed<String>> = None,
     }
 }
 
 table! {
-    /// Changes to fields: first `remove`, then `set`, `add`, `default`. Values may hold variables such as
+    /// Changes to headers (fields): first `remove`, then `set`, `add`, `default`. Values may hold variables such as
     /// `{client.ip}`.
     pub struct HeadersSpec {
         /// Remove all of that name.
@@ -206,21 +206,21 @@ table! {
 }
 
 table! {
-    /// When a failed try is repeated on another endpoint. Requests that were never sent are always repeated; others
+    /// When a failed attempt is retried on another endpoint. A request that was never sent is always retried; others
     /// only where their method is idempotent.
     pub struct RetrySpec {
         /// Tries in all.
         tries: Placed<u32> = Placed::nowhere(2),
-        /// Deadline of one try, up to the answer's head; without it only `timeouts.first_byte`.
+        /// The timeout of one attempt, up to the response's headers. Without it only `timeouts.first_byte` applies.
         per_try: Option<Time> = None,
         /// Statuses that are repeated too.
         statuses: Many<Placed<u16>> = Many::default(),
-        /// Codes of gRPC, such as `"UNAVAILABLE"`, that are repeated where the call ends with them before its first
-        /// message, although calls are `POST`. A stream that is reset ends with the code that its reset means.
+        /// gRPC status codes, such as `"UNAVAILABLE"`, that are retried where the call ends before its first message,
+        /// although calls are `POST`. A stream that is reset counts as the code that gRPC gives to the reset.
         grpc_statuses: Many<Placed<String>> = Many::default(),
-        /// Repeat `POST` and `PATCH` too, even where the request may have been acted upon.
+        /// Retry `POST` and `PATCH` too, even where the request may have been processed.
         non_idempotent: bool = false,
-        /// The largest body that is kept for another try.
+        /// The largest request body that is kept in memory for a retry.
         body: Size = Size(64 * 1024),
     }
 }

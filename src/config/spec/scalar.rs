@@ -1,6 +1,6 @@
 //! Single values as people write them: durations, sizes, rates, addresses, networks.
 //!
-//! Each says what it expects in words, and why a text is not one; the reader puts both under a caret.
+//! Each type describes what it expects and why a text is wrong; the reader shows both under a caret.
 
 mod machine;
 mod moment;

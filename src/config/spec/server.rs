@@ -60,7 +60,7 @@ pub enum LogLevel {
 table! {
     /// What is written where.
     pub struct LogSpec {
-        /// How much the process says of itself, on standard error.
+        /// The level of the process log on standard error.
         level: LogLevel = LogLevel::Info,
         /// One line for each request.
         access: AccessLogSpec = AccessLogSpec::default(),
@@ -79,9 +79,9 @@ table! {
 }
 
 table! {
-    /// Metrics, which `[admin]` serves at `/metrics`, each with a line of help. A call of gRPC counts in
-    /// `turnpike_requests_total` as the status that says the same as its code, and in `turnpike_grpc_responses_total`
-    /// by its code.
+    /// Prometheus metrics, which `[admin]` serves at `/metrics`, each with a line of help. A gRPC call counts in
+    /// `turnpike_requests_total` as the HTTP status that corresponds to its code, and in
+    /// `turnpike_grpc_responses_total` by its code.
     pub struct MetricsSpec {
         /// Collect them.
         enabled: bool = true,
@@ -89,7 +89,7 @@ table! {
 }
 
 table! {
-    /// What listeners, upstreams and routes take where they say nothing else.
+    /// Defaults for listeners, upstreams and routes.
     pub struct DefaultsSpec {
         /// Limits.
         limits: LimitDefaults = LimitDefaults::default(),
@@ -101,12 +101,12 @@ table! {
 }
 
 layers! {
-    /// Timeouts of everything that says nothing else.
+    /// Default timeouts.
     pub struct TimeoutDefaults;
-    /// Timeouts after all layers were laid over each other.
+    /// Timeouts after all layers were merged.
     pub struct Timeouts;
 
-    /// Waits on the client's side. Where one ends, the connection is closed, with 408 where a request was half read.
+    /// Timeouts on the client's side. A timeout closes the connection, with 408 where part of a request was read.
     pub struct ListenerTimeouts {
         /// TLS handshake and PROXY header.
         handshake: Time = "10s",
@@ -116,7 +116,7 @@ layers! {
         body: Time = "30s",
         /// Silence between two requests.
         keep_alive: Time = "75s",
-        /// A client that takes nothing of its answer.
+        /// Time without progress while the response is written to the client.
         write: Time = "30s",
     }
 
@@ -124,40 +124,41 @@ layers! {
     pub struct UpstreamTimeouts {
         /// TCP connect and TLS handshake; above it 504.
         connect: Time = "3s",
-        /// Waiting for a free slot where the upstream is at its limits; above it 503.
+        /// Longest wait in the queue while the upstream is at its limits; above it 503.
         queue: Time = "3s",
     }
 
     /// Waits for an upstream's answer.
     pub struct RouteTimeouts {
-        /// From the request's head to the end of the answer; above it 504, or the answer is cut off.
+        /// From the request's headers to the end of the response; above it 504, or the response is cut off.
         total: Limit<Time> = "off",
-        /// From the request's end to the answer's head; above it 504.
+        /// From the end of the request to the response's headers; above it 504.
         first_byte: Time = "60s",
-        /// Silence within the answer's body, or an upstream that takes nothing of a request's body.
+        /// Silence within the response's body, or an upstream that reads nothing of a request's body.
         idle: Time = "60s",
-        /// Silence in a WebSocket or another upgraded connection; then a WebSocket is closed with 1001, another is cut.
+        /// Idle timeout of a WebSocket or another upgraded connection. A WebSocket is closed with 1001, other protocols
+        /// are cut.
         tunnel: Time = "1h",
-        /// The whole life of a WebSocket or another upgraded connection; ends as silence does.
+        /// Longest lifetime of a WebSocket or another upgraded connection; it ends as after an idle timeout.
         tunnel_lifetime: Limit<Time> = "off",
     }
 }
 
 layers! {
-    /// Limits of everything that says nothing else.
+    /// Default limits.
     pub struct LimitDefaults;
-    /// Limits after all layers were laid over each other.
+    /// Limits after all layers were merged.
     pub struct Limits;
 
     /// Limits on the client's side.
     pub struct ListenerLimits {
-        /// A request's line with its target, at most 48KiB; above it 414.
+        /// The request line with its URL, at most 48KiB; above it 414.
         request_line: Size = "8KiB",
-        /// A request's whole head, at most 48KiB; above it 431.
+        /// All of a request's headers, at most 48KiB; above it 431.
         head: Size = "16KiB",
-        /// Fields of a request's head, at most 128; above it 431.
+        /// The number of a request's headers, at most 128; above it 431.
         fields: Count = "100",
-        /// Requests on one connection before it is closed.
+        /// Keep-alive requests on one connection before it is closed.
         requests_per_connection: Limit<Count> = "off",
         /// Connections of one client address to one data-plane thread; above it the newest is closed.
         connections_per_address: Limit<Count> = "off",
@@ -171,7 +172,7 @@ layers! {
         requests: Count = "262144",
         /// Requests in flight to one endpoint.
         endpoint_requests: Count = "262144",
-        /// Requests that wait for a free slot; above it 503 at once.
+        /// Requests that wait in the queue; above it 503 at once.
         queue: Count = "4096",
     }
 

@@ -1,4 +1,4 @@
-//! Shapes that keys share: one or many, a short text or a whole table, named tables, secrets; and the two macros that
+//! Shapes that keys share: one or many, a short text or a whole table, named tables, secrets. Also the two macros that
 //! declare tables with their defaults.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::config::place::Placed;
 use crate::config::read::{ONE_OR_MANY, SHORT_OR_TABLE};
 
-/// A list, whose only item may be written without brackets.
+/// A list. A single item may be written without brackets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Many<T>(pub Vec<T>);
 
@@ -79,7 +79,7 @@ impl<T: JsonSchema> JsonSchema for Many<T> {
     }
 }
 
-/// A table that has a short form: one text (or truth value) that stands for the usual case.
+/// A table with a short form: one text (or boolean) for the usual case.
 pub trait Short: Sized {
     /// What is expected, with an example; continues "expected …".
     const EXPECTED: &'static str;
@@ -88,7 +88,7 @@ pub trait Short: Sized {
     fn of_text(text: &str) -> Result<Self, String>;
 
     /// The table that `true` or `false` stands for.
-    // tidy(bool): it is the value that was written.
+    // tidy(bool): it is the value in the file.
     fn of_truth(_: bool) -> Option<Self> {
         None
     }
@@ -234,7 +234,7 @@ impl Serialize for Secret {
     }
 }
 
-/// Declares a table all of whose keys have a default, which stands beside each.
+/// Declares a table in which every key has a default, written beside it.
 macro_rules! table {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$key_meta:meta])* $key:ident: $kind:ty = $default:expr,)* }) => {
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -250,8 +250,8 @@ macro_rules! table {
     };
 }
 
-/// Declares settings that several layers may give: in `[defaults]`, and where they apply. Each layer is a struct of
-/// options; `$resolved` holds what is left when all layers were laid over the built-in defaults.
+/// Declares settings that may be given in several layers: in `[defaults]`, and where they apply. Each layer is a struct
+/// of options; `$resolved` holds the values after all layers were merged over the built-in defaults.
 macro_rules! layers {
     (
         $(#[$all_meta:meta])* pub struct $all:ident;

@@ -11,23 +11,22 @@ use crate::config::spec::scalar::{Count, Limit, PerCent, Size, Statuses, Time};
 use crate::config::spec::server::{UpstreamLimits, UpstreamTimeouts};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
-/// A group of servers that serve the same.
+/// A group of servers (backends) that requests are load-balanced over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSpec {
-    /// The servers: `"10.0.0.1:80"`, `"api.internal:8080"` (resolved again and again), `"unix:/run/api.sock"`,
-    /// `"srv:_http._tcp.api.internal"`, or tables with a weight.
+    /// The servers: `"10.0.0.1:80"`, `"api.internal:8080"` (DNS is resolved again whenever its TTL ends),
+    /// `"unix:/run/api.sock"`, `"srv:_http._tcp.api.internal"`, or tables with a weight.
     pub endpoints: Many<Placed<ShortOr<EndpointSpec>>>,
-    /// How an endpoint is chosen.
+    /// Load balancing: how an endpoint is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
-    /// What `balance = "hash"` looks at: `"source"` (the client's address), `"path"`, `"header:NAME"` or
-    /// `"cookie:NAME"`.
+    /// The key of `balance = "hash"`: `"source"` (the client's address), `"path"`, `"header:NAME"` or `"cookie:NAME"`.
     #[serde(default)]
     #[schemars(extend("x-default" = "source"))]
     pub hash: Option<Placed<String>>,
-    /// The versions of HTTP that it is spoken to in: `"1.1"`, `"2"` (over TLS or, by prior knowledge, without), or
-    /// `"auto"`, where the endpoint chooses by ALPN and without TLS it is 1.1.
+    /// The HTTP version towards the endpoints: `"1.1"`, `"2"` (over TLS, or h2c with prior knowledge), or `"auto"`: the
+    /// endpoint chooses by ALPN, and without TLS it is 1.1.
     #[serde(default)]
     pub http: HttpVersions,
     /// HTTP/2 towards the endpoints.
@@ -36,39 +35,40 @@ pub struct UpstreamSpec {
     /// TLS towards the endpoints: `true`, or a table.
     #[serde(default)]
     pub tls: Option<Placed<ShortOr<UpstreamTlsSpec>>>,
-    /// Ask every endpoint whether it is well.
+    /// Active health checks of every endpoint.
     #[serde(default)]
     pub health: Option<Placed<HealthSpec>>,
-    /// Give an endpoint a rest whose answers show that it is ill. `false` switches it off.
+    /// Outlier detection (passive health checks): eject an endpoint for a while when its responses show that it fails.
+    /// `false` switches it off.
     #[serde(default)]
     pub outlier: ShortOr<OutlierSpec>,
-    /// Leave the whole upstream alone for a while when most of it fails.
+    /// Circuit breaker: send nothing to the whole upstream for a while when most of its requests fail.
     #[serde(default)]
     pub breaker: Option<BreakerSpec>,
-    /// How long an endpoint that is new or recovered takes until it has its full share.
+    /// Slow start: how long a new or recovered endpoint takes until it has its full share of requests.
     #[serde(default)]
     pub slow_start: Option<Time>,
-    /// Keep a client on the endpoint that it had, by a cookie of ours.
+    /// Sticky sessions: keep a client on the same endpoint by a cookie of the gateway.
     #[serde(default)]
     pub sticky: Option<StickySpec>,
-    /// Where fewer than this share of the endpoints is well, health is ignored: then the check is more often wrong
-    /// than the servers.
+    /// Panic threshold: where fewer than this share of the endpoints is healthy, health is ignored, because then the
+    /// check is more often wrong than the servers.
     #[serde(default)]
     #[schemars(extend("x-default" = "0%"))]
     pub panic_below: Option<PerCent>,
     /// Limits towards the upstream.
     #[serde(default)]
     pub limits: UpstreamLimits,
-    /// Connections that are kept for the next request.
+    /// The keep-alive connection pool.
     #[serde(default)]
     pub pool: PoolSpec,
-    /// How many retries there may be, so that a dead upstream is not hammered.
+    /// A cap on retries, so that they do not overload a failing upstream.
     #[serde(default)]
     pub retry_budget: RetryBudgetSpec,
-    /// Waits for connections.
+    /// Timeouts of connections.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
-    /// Send a PROXY header in front of each connection. Connections are then not shared between clients.
+    /// Send a PROXY protocol header at the start of each connection. Connections are then not shared between clients.
     #[serde(default)]
     pub proxy_protocol: ProxyVersion,
 }
@@ -93,21 +93,21 @@ impl Short for EndpointSpec {
     }
 }
 
-/// How an endpoint is chosen.
+/// Load balancing: how an endpoint is chosen for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Balance {
-    /// In turns, by weight.
+    /// In turns, by weight (weighted round robin).
     #[default]
     RoundRobin,
     /// The one with the fewest requests in flight.
     LeastRequests,
-    /// The better of two drawn by chance.
+    /// The one of two random endpoints with fewer requests in flight (power of two choices).
     P2c,
-    /// The faster of two drawn by chance, by recent latency.
+    /// The one of two random endpoints with the lower recent latency (peak EWMA).
     Ewma,
-    /// The same key to the same endpoint; see `hash`.
+    /// Consistent hashing: the same key to the same endpoint; see `hash`.
     Hash,
 }
 
@@ -128,20 +128,22 @@ pub enum HttpVersions {
 }
 
 table! {
-    /// HTTP/2 (RFC 9113) towards the endpoints. A connection holds at most `streams` times `stream_window` of answers
-    /// that clients have not read yet, `streams` times 64KiB where they never read; none of its streams stops another.
+    /// HTTP/2 (RFC 9113) towards the endpoints. A connection buffers at most `streams` times `stream_window` of
+    /// responses that clients have not read yet, and `streams` times 64KiB where they never read. A slow client does
+    /// not block the other streams of a connection.
     pub struct UpstreamHttp2Spec {
-        /// Streams on one connection, 1 to 1024, where the endpoint allows as many; for more, another is opened.
+        /// Concurrent streams of one connection, 1 to 1024, where the endpoint allows as many. For more streams the
+        /// gateway opens another connection.
         streams: u32 = 128,
-        /// Bytes of one answer that may be on their way or wait for the client, 64KiB to 16MiB. An answer begins with
-        /// 64KiB, and gets more while its client keeps up.
+        /// The flow-control window of one response, 64KiB to 16MiB: bytes in transit or waiting for the client. A
+        /// response begins with 64KiB and gets more while its client keeps up.
         stream_window: Size = Size(256 * 1024),
-        /// An endpoint that says nothing for this long, while requests wait for it, is asked for a sign of life
-        /// (PING). Where it gives signs of life and nothing else, it is asked again after five minutes, since servers
-        /// of gRPC turn away those who ask more often.
+        /// Keep-alive: an endpoint that sends nothing for this long while requests wait for it gets a PING. Where it
+        /// answers only the PINGs, the next one follows after five minutes, because gRPC servers close connections that
+        /// send PINGs more often.
         ping: Limit<Time> = Limit::At(Time(Duration::from_secs(20))),
-        /// How long that may take. Then the connection is closed, and its requests are tried elsewhere as after any
-        /// connection that broke.
+        /// Longest wait for the answer to a PING. Then the connection is closed, and its requests are retried as after
+        /// any broken connection.
         ping_timeout: Time = Time(Duration::from_secs(10)),
     }
 }
@@ -149,12 +151,12 @@ table! {
 table! {
     /// TLS towards the endpoints.
     pub struct UpstreamTlsSpec {
-        /// PEM files with the authorities that are believed, relative to this configuration file; without it those of
-        /// the system.
+        /// PEM files with the trusted certificate authorities (CAs), relative to this configuration file; without it
+        /// those of the system.
         ca: Many<Placed<PathBuf>> = Many::default(),
-        /// The name to ask for (SNI) and to verify; without it the endpoint's own.
+        /// The server name (SNI) to send and to verify; without it the endpoint's own.
         server_name: Option<Placed<String>> = None,
-        /// Verify the certificate. `false` is for tests: anybody could answer.
+        /// Verify the server's certificate. `false` is for tests: anybody could impersonate the server.
         verify: bool = true,
         /// A PEM file with our own certificate, relative to this configuration file.
         client_cert: Option<Placed<PathBuf>> = None,
@@ -170,40 +172,40 @@ impl Short for UpstreamTlsSpec {
         Err("this is a text".to_owned())
     }
 
-    // tidy(bool): it is the value that was written.
+    // tidy(bool): it is the value in the file.
     fn of_truth(truth: bool) -> Option<UpstreamTlsSpec> {
         truth.then(UpstreamTlsSpec::default)
     }
 }
 
 table! {
-    /// Active health checks: a `GET` to every endpoint, or a call of gRPC, in the version of HTTP that requests use.
+    /// Active health checks: a `GET` to every endpoint, or a gRPC call, over the HTTP version that requests use.
     pub struct HealthSpec {
         /// What is asked for.
         path: Placed<String> = Placed::nowhere("/".to_owned()),
-        /// Ask `grpc.health.v1.Health/Check` for this service instead of `path`; `""` is the server as a whole. Well is
-        /// who says `SERVING`.
+        /// Call `grpc.health.v1.Health/Check` for this service instead of `path`; `""` is the server as a whole.
+        /// `SERVING` is healthy.
         grpc: Option<Placed<String>> = None,
-        /// The Host to ask with; without it the endpoint's own.
+        /// The `Host` header of the check; without it the endpoint's own.
         host: Option<Placed<String>> = None,
         /// Between two checks of one endpoint.
         interval: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(5))),
-        /// Longest wait for an answer.
+        /// Longest wait for a response.
         timeout: Time = Time(Duration::from_secs(2)),
-        /// Successes in a row until it counts as well.
+        /// Successes in a row until an endpoint counts as healthy.
         rise: u32 = 2,
-        /// Failures in a row until it counts as ill.
+        /// Failures in a row until an endpoint counts as unhealthy.
         fall: u32 = 3,
         /// Statuses that count as success.
         status: Many<Statuses> = Many(vec![Statuses((200, 399))]),
-        /// The first 64KiB of the answer must hold this.
+        /// The first 64KiB of the response must contain this text.
         body_contains: Option<String> = None,
     }
 }
 
 table! {
-    /// When answers alone show that an endpoint is ill, and for how long it rests. The conditions are alternatives; 0
-    /// switches one off.
+    /// Outlier detection: when responses show that an endpoint fails, and how long it is ejected. The conditions are
+    /// alternatives; 0 switches one off.
     pub struct OutlierSpec {
         /// Look at answers at all.
         enabled: bool = true,
@@ -219,11 +221,11 @@ table! {
         requests_min: u32 = 20,
         /// Over which time `failure_rate` is taken.
         window: Time = Time(Duration::from_secs(10)),
-        /// The first rest; each further one is twice as long.
+        /// The first ejection; each further one is twice as long.
         rest: Time = Time(Duration::from_secs(10)),
         /// The longest rest.
         rest_max: Time = Time(Duration::from_secs(300)),
-        /// Share of the endpoints that rests at most; the last one never does.
+        /// The largest share of the endpoints that may be ejected at a time; the last one never is.
         ejected_max: PerCent = PerCent(50),
     }
 }
@@ -235,14 +237,14 @@ impl Short for OutlierSpec {
         Err("this is a text".to_owned())
     }
 
-    // tidy(bool): it is the value that was written.
+    // tidy(bool): it is the value in the file.
     fn of_truth(truth: bool) -> Option<OutlierSpec> {
         Some(OutlierSpec { enabled: truth, ..OutlierSpec::default() })
     }
 }
 
 table! {
-    /// When a whole upstream is left alone. The conditions are alternatives; 0 switches one off.
+    /// Circuit breaker of the whole upstream. The conditions are alternatives; 0 switches one off.
     pub struct BreakerSpec {
         /// Failures in a row.
         failures: u32 = 0,
@@ -252,11 +254,11 @@ table! {
         requests_min: u32 = 20,
         /// Over which time `failure_rate` is taken.
         window: Time = Time(Duration::from_secs(10)),
-        /// How long it stays open the first time: requests get 503 at once. Doubles while trials fail.
+        /// How long the breaker stays open the first time: requests get 503 at once. Doubles while trial requests fail.
         open: Time = Time(Duration::from_secs(5)),
         /// The longest it stays open.
         open_max: Time = Time(Duration::from_secs(60)),
-        /// Requests let through at a time to try again.
+        /// Trial requests at a time while the breaker is half open.
         trials: u32 = 1,
         /// Successful trials that close it.
         closes_after: u32 = 3,
@@ -270,13 +272,13 @@ table! {
         cookie: Placed<String> = Placed::nowhere("turnpike".to_owned()),
         /// Its path.
         path: Placed<String> = Placed::nowhere("/".to_owned()),
-        /// How long a browser keeps it; without it until it is closed.
+        /// `Max-Age` of the cookie; without it the cookie lasts until the browser is closed.
         max_age: Option<Time> = None,
         /// Only over HTTPS.
         secure: bool = false,
         /// Hidden from scripts.
         http_only: bool = true,
-        /// When other sites may cause it to be sent.
+        /// The cookie's `SameSite` attribute.
         same_site: SameSite = SameSite::Lax,
     }
 }
@@ -296,21 +298,21 @@ pub enum SameSite {
 }
 
 table! {
-    /// Connections that are kept for the next request.
+    /// The keep-alive connection pool.
     pub struct PoolSpec {
-        /// Idle connections of the whole process; each thread keeps its share, at least one.
+        /// Idle keep-alive connections of the whole process; each thread keeps its share, at least one.
         idle: u32 = 1_024,
-        /// How long one is kept. Should be shorter than the upstream's own keep-alive timeout.
+        /// How long an idle connection is kept. Should be shorter than the upstream's own keep-alive timeout.
         idle_timeout: Time = Time(Duration::from_secs(60)),
-        /// Requests on one connection before it is closed.
+        /// Keep-alive requests on one connection before it is closed.
         requests_per_connection: Limit<Count> = Limit::Off,
-        /// Age after which a connection is not used again.
+        /// The age after which a connection is not reused.
         age_max: Limit<Time> = Limit::Off,
     }
 }
 
 table! {
-    /// How many retries there may be within any ten seconds.
+    /// The cap on retries within any ten seconds.
     pub struct RetryBudgetSpec {
         /// Retries as a share of the requests.
         share: PerCent = PerCent(20),
