@@ -323,7 +323,7 @@ const READ_BYTES: usize = 256 << 10;
 /// How many errors are told in words.
 const COMPLAINTS_MAX: usize = 3;
 
-/// After so many errors the rest of a run is of no interest.
+/// The run stops after this many errors.
 const ERRORS_MAX: u64 = 100;
 
 /// How long responses may be missing after a run.

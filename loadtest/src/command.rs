@@ -34,7 +34,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure the proxies in interleaved rounds and keep the figures under loadtest/runs.
+    /// Measure the proxies in interleaved rounds and keep the results under loadtest/runs.
     Compare(CompareArguments),
     /// Hold a finished run against the bars; exit code 1 where one is missed.
     Gate(FolderArguments),
@@ -93,7 +93,7 @@ struct OriginArguments {
 
 #[derive(Debug, Args)]
 struct LoadArguments {
-    /// What to ask for: http://HOST:PORT/PATH or https://…
+    /// The URL: http://HOST:PORT/PATH or https://…
     url: String,
     /// Connections.
     #[arg(long, default_value_t = 64)]
@@ -113,7 +113,7 @@ struct LoadArguments {
     /// Certificates to trust, in PEM; the name in them must be `loadtest.example`.
     #[arg(long)]
     trust: Option<PathBuf>,
-    /// A process whose CPU time for each request is told, with all its children.
+    /// A process whose CPU time per request is reported, with all its children.
     #[arg(long)]
     pid: Option<u32>,
     /// The core to run on.
@@ -131,7 +131,7 @@ struct HoldArguments {
     /// Seconds for which they are held.
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// A process whose memory for each connection is told, with all its children.
+    /// A process whose memory per connection is reported, with all its children.
     #[arg(long)]
     pid: Option<u32>,
 }

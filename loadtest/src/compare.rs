@@ -68,7 +68,7 @@ impl Comparison {
         recorder.write(&Record::Run(self.facts(machine, descriptors)?))?;
         let measured = self.measure_all(&bench, &mut recorder);
         let folder = recorder.folder().to_path_buf();
-        // What was measured before a failure or an interrupt is worth its tables, too.
+        // The tables are also made of what was measured before a failure or an interrupt.
         let summary = report::write(&folder)?;
         measured.context(format_args!("stopped early, see {}", folder.display()))?;
         eprintln!("measured in {:.0} s", started.elapsed().as_secs_f64());
@@ -107,7 +107,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// The rounds of one workload: all its cases through all proxies, again and again.
+    /// The rounds of one workload: each measures all cases through all proxies.
     fn measure(&self, bench: &Bench, cases: &[Case], recorder: &mut Recorder) -> Result<(), Failure> {
         let mut rates = Vec::new();
         for case in cases {
@@ -140,7 +140,7 @@ impl Comparison {
         }
     }
 
-    /// The proxies whose memory is measured: a copier has no state to speak of, and no shards.
+    /// The proxies whose memory is measured: all but the copier, which has almost no state.
     fn proxies(&self) -> impl Iterator<Item = Peer> {
         self.peers.iter().copied().filter(|peer| *peer != Peer::Copier)
     }

@@ -134,7 +134,7 @@ impl Connection {
     pub fn say_goodbye(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            // The connection is closed next, whether or not the other side wants to hear of it.
+            // The connection is closed next, so an error here does not matter.
             let _ = tls.write_tls(&mut self.socket);
         }
     }

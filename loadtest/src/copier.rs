@@ -1,7 +1,7 @@
 //! The floor: a proxy that only copies bytes. One thread, one epoll, one connection to the origin for each client.
 //!
-//! It reads no HTTP, logs and counts nothing. What it costs is what the kernel's TCP costs on this machine, and no
-//! proxy on that kernel can cost less: figures of others are to be read above it.
+//! It parses no HTTP, logs nothing and counts nothing. Its cost is the cost of the kernel's TCP on this machine, so no
+//! proxy on that kernel can cost less.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
