@@ -1,10 +1,12 @@
 //! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator
-//! watches the shard's thread while a client sends requests through it to an origin. Fails where one request
-//! allocates. The same for frames of HTTP/2, without a network.
+//! watches the shard's thread while a client sends requests through it to an origin. Fails where one request allocates.
+//! It checks HTTP/2 frames in the same way, without a network.
 //!
 //! Not a timing: run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build. With
 //! `BACKTRACE=1` in its environment it shows where the first of what is counted comes from.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+//! This measures no time. Run it with `cargo bench --bench allocations`, or with `--profile quick` for a quicker build.
+//! With `BACKTRACE=1` it prints where the first counted allocations come from.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::backtrace::Backtrace;
@@ -28,9 +30,9 @@ use turnpike::wire::h2::connection::{Config, Connection, Ending, Event, Input, R
 
 const WARM_UP: usize = 2_000;
 const MEASURED: usize = 20_000;
-/// Allocations in a second that may happen beside the requests: by housekeeping, which also hands log lines over.
+/// Allocations a second that housekeeping may make; it also hands log lines over.
 const HOUSEKEEPING: u64 = 20;
-/// Requests for one allocation with an access log: full buffers of lines are handed to the control plane.
+/// Requests per allocation with an access log: the shard hands full line buffers to the control plane.
 const REQUESTS_IN_A_BUFFER: u64 = 100;
 /// Places that are shown.
 const SHOWN: u64 = 5;
@@ -94,7 +96,7 @@ fn main() {
     println!("test result: ok. 5 passed; no kept-alive request allocates, and no frame of HTTP/2");
 }
 
-/// Do streams with DATA in both directions, through the machines of a client and a server, allocate after warm-up?
+/// Do DATA frames in both directions, through a client's and a server's state machine, allocate after warm-up?
 fn frames_allocate() -> bool {
     IS_SHARD.with(|is| is.set(true));
     let config = Rc::new(Config::default());
@@ -122,7 +124,7 @@ fn frames_allocate() -> bool {
     count > 0
 }
 
-/// Reads what came; a server sends the same amount back.
+/// Reads DATA; a server sends the same amount back.
 fn read(connection: &mut Connection, bytes: &[u8]) {
     let mut input = Input::new(bytes);
     while let Some(event) = connection.next(&mut input, Tick::ZERO).expect("both keep the rules") {
@@ -139,7 +141,7 @@ fn read(connection: &mut Connection, bytes: &[u8]) {
     }
 }
 
-/// Do requests through a shard with this access log allocate more than its log buffers and its housekeeping may?
+/// Do requests through a shard with this access log allocate more than log buffers and housekeeping may?
 fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
     let listen = free_port();
     let text = format!(
@@ -227,7 +229,7 @@ fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
             break;
         }
     }
-    // The rest of what the shard says is read and dropped, as a writer of logs would.
+    // Reads and drops the shard's other messages, as the log writer would.
     thread::spawn(move || {
         let _keep_open = to_shard;
         while from_shard.recv().is_ok() {}

@@ -1,9 +1,9 @@
 //! Whole kept-alive exchanges, from a client through a shard to an origin and back, on the simulator's network.
 //!
-//! For people: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. The simulator, and not
-//! sockets: the shard's code is the same, runs in the same order each time, and no kernel decides how many polls an
-//! exchange takes, so that counts repeat to the instruction. The simulator's own cost is in the times. The gate takes
-//! it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
+//! To read times: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. It uses the simulator
+//! instead of sockets, because there the shard's code runs in the same order each time and no kernel decides how many
+//! polls an exchange takes, so counts repeat to the instruction. The simulator's own cost is in the times. The gate
+//! takes it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
 
 mod pieces;
 
@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Talk {
     request: Rc<[u8]>,
     answer: Rc<[u8]>,
-    /// The last bytes of both, which stand nowhere else in them.
+    /// The last bytes of both, which occur nowhere else in them.
     request_end: &'static [u8],
     answer_end: &'static [u8],
 }
@@ -43,7 +43,7 @@ Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n";
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const BODY_END: &[u8] = b"the end of the body\n";
-/// Exchanges before anything is measured: buffers, pools and the table of names have then found their sizes.
+/// Warm-up exchanges: after them buffers, pools and the table of names have their final sizes.
 const WARM_UP: u64 = 300;
 
 fn main() {
@@ -93,7 +93,7 @@ enum Way {
 /// A warm connection, and exchanges on it.
 fn exchanges(talk: Talk, way: Way) -> Run {
     let mut settings = Settings::new(1);
-    // Time moves with the network only, and nothing is remembered of what happened.
+    // Only the network moves the time, and no trace is kept.
     settings.poll_nanos_max = 0;
     settings.trace = Depth::Last(0);
     let simulation = Simulation::new(settings);
@@ -112,7 +112,7 @@ fn exchanges(talk: Talk, way: Way) -> Run {
     let connecting = async move { client.connect(&to, Tick::NEVER).await.expect("somebody listens") };
     let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
     let run = move |times| {
-        // What the shard says is read and dropped, as a writer of logs would.
+        // Reads and drops the shard's messages, as the log writer would.
         said.iter().for_each(|said| while said.try_recv().is_ok() {});
         simulation.run(ask(stream.clone(), talk.clone(), times)).expect("a run without faults");
     };
@@ -120,7 +120,7 @@ fn exchanges(talk: Talk, way: Way) -> Run {
     Run::many(run)
 }
 
-/// The client: asks and reads the answer to its end, so many times.
+/// The client: sends a request and reads the whole response, this many times.
 async fn ask(stream: Rc<SimStream>, talk: Talk, times: u64) {
     let mut request = Buf::with_capacity(talk.request.len());
     let mut answer = Buf::with_capacity(talk.answer.len() + 1_024);
@@ -171,7 +171,8 @@ async fn serve_one(stream: SimStream, talk: Talk) {
     }
 }
 
-/// A shard that proxies all to `origin`, with an access log; what it tells the control plane comes back.
+/// A shard that forwards everything to `origin`, with an access log. Returns the queue of its messages to the control
+/// plane.
 fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> Receiver<(usize, FromShard)> {
     let text = format!(
         "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\

@@ -1,5 +1,5 @@
-//! What finding a route costs with 10, 1 000 and 10 000 routes: literal paths, parameters, many hosts, misses, a
-//! chain of matchers. Nothing may be allocated, which is counted first.
+//! The cost of finding a route among 10, 1 000 and 10 000: literal paths, parameters, many hosts, misses, a chain of
+//! matchers. First checks that nothing is allocated.
 //!
 //! For people: `cargo bench --bench route`; for the gate, which counts instructions, see `pieces`. `ROUTE_FLOOR=1`
 //! prints the best of many short runs of each case and of matchit with the same paths, which a busy machine disturbs
@@ -51,7 +51,7 @@ struct Case {
 
 const COUNTS: [u32; 3] = [10, 1_000, 10_000];
 
-/// Requests are spread over all routes, so that caches see what they see in life.
+/// Requests are spread over all routes, so that processor caches behave as in production.
 const ASKED: u32 = 512;
 
 const CASES: [Case; 6] = [

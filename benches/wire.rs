@@ -1,10 +1,10 @@
-//! Heads in and out: what one request costs the codecs of HTTP/1 and HTTP/2.
+//! The cost of one request in the HTTP/1 and HTTP/2 codecs.
 //!
-//! `h2_..._first` is the first message of a connection, all literals; `h2_..._again` is one whose fields are in the
-//! table, but for what never is.
+//! `h2_..._first` is the first message of a connection, with literals only; `h2_..._again` is one whose fields are in
+//! the HPACK table, except those that never are.
 //!
-//! For people: `cargo bench --bench wire`; for the gate, which counts instructions, see `pieces`.
-//! `httparse_request` and `httparse_response` are what another reader costs; they are not gated.
+//! For people: `cargo bench --bench wire`; for the gate, which counts instructions, see `pieces`. `httparse_request`
+//! and `httparse_response` time another parser for comparison; they are not gated.
 
 mod pieces;
 
@@ -254,7 +254,7 @@ fn blocks() -> Vec<Piece> {
 
 const COOKIE: &[u8] = b"session=0123456789abcdef0123456789abcdef; theme=dark";
 
-/// A server behind the exchange of settings, and what its peer sends of requests: `REQUEST` again and again.
+/// A server after the exchange of SETTINGS, and a client's bytes: `REQUEST` repeatedly.
 struct Served {
     connection: Connection,
     frame: Vec<u8>,

@@ -1,5 +1,4 @@
-//! What the benches share: named pieces of work, timed by criterion for people and counted in instructions for the
-//! gate.
+//! What the benches share: named pieces of code, timed by criterion to read and counted in instructions for the gate.
 //!
 //! A bench is a list of pieces. `cargo bench --bench <name>` times them. With `COUNT` in the environment it does one
 //! thing and ends: `COUNT=list` prints the names of what is gated, `COUNT=machine` prints what the counts depend on
@@ -23,7 +22,7 @@ pub(crate) struct Piece {
 enum Gate {
     /// All.
     Whole,
-    /// What is left without so many times the cost of another piece, which is not ours to gate.
+    /// Its cost minus a number of times the cost of another piece, which is not gated.
     Without(&'static str, u32),
     /// Nothing: it is measured for the sake of others.
     Nothing,
@@ -45,7 +44,7 @@ impl Piece {
         Piece { name: name.into(), gate: Gate::Whole, prepare: Box::new(prepare) }
     }
 
-    /// The gate looks at what this piece costs more than `times` of `other`.
+    /// Gates what this piece costs more than `times` of `other`.
     #[allow(dead_code, reason = "not every bench has such pieces")]
     pub(crate) fn without(self, other: &'static str, times: u32) -> Piece {
         Piece { gate: Gate::Without(other, times), ..self }
@@ -68,7 +67,7 @@ pub(crate) fn main(pieces: Vec<Piece>) {
     }
 }
 
-/// One line for each gated piece: its name, and where something is taken off, of what and how often.
+/// One line for each gated piece: its name, and what is subtracted how often.
 fn list(pieces: &[Piece]) {
     for Piece { name, gate, .. } in pieces {
         match gate {
