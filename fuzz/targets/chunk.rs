@@ -1,5 +1,5 @@
-//! Chunked bodies: splits do not matter, both modes and another decoder agree.
-//! Seeds are in `seeds/chunk`; the unit test `fuzz_seeds` runs them through the same function.
+//! Chunked bodies: any split of the input gives the same result, and both modes and a second decoder agree. Seeds are
+//! in `seeds/chunk`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::chunked(bytes));

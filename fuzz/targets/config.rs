@@ -1,5 +1,5 @@
-//! Configurations: any text is read to its end, and what is wrong with it can be shown.
-//! Seeds are in `seeds/config`; the unit test `config::tests` runs them through the same function.
+//! Configurations: any text is read to its end, and its reports can be rendered. Seeds are in `seeds/config`; the unit
+//! test `config::tests` runs them through the same function.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,5 +1,5 @@
-//! Frames of HTTP/2 to either role of a connection: any split of the input gives the same events and output, and what
-//! comes out is made of frames. Seeds are in `seeds/frames`; the unit test `fuzz_seeds` runs them through the same
+//! HTTP/2 frames to either role of a connection: any split of the input gives the same events and output, and the
+//! output consists of whole frames. Seeds are in `seeds/frames`; the unit test `fuzz_seeds` runs them through the same
 //! function.
 #![no_main]
 

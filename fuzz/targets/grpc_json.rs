@@ -1,5 +1,5 @@
-//! Transcoding: any bytes as JSON, as a message, as a path with a query and as an error's details.
-//! Seeds are in `seeds/grpc_json`; the unit test `fuzz_seeds` runs them through the same function.
+//! JSON transcoding: any bytes as JSON, as a message, as a path with a query and as an error's details. Seeds are in
+//! `seeds/grpc_json`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::grpc::check::transcoded(bytes));

@@ -1,5 +1,5 @@
-//! Frames of WebSocket in both directions: any split of the input gives the same frames, and another reading agrees.
-//! Seeds are in `seeds/websocket`; the unit test `fuzz_seeds` runs them through the same function.
+//! WebSocket frames in both directions: any split of the input gives the same frames, and a second parser agrees. Seeds
+//! are in `seeds/websocket`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::ws::check::frames(bytes));
