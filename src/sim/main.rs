@@ -1,6 +1,7 @@
-//! Runs the simulator outside of the tests: many seeds over all cores, or one seed with all that happened in it.
+//! Runs the simulator outside of the tests: many seeds over all cores, or one seed with a trace of its events.
 //!
-//! `cargo sim --seeds 100000`, `cargo sim --seed 17 --trace`. The exit code is 1 where a seed breaks a rule.
+//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` the run succeeds if some seed
+//! fails; this is for the gateway that is broken on purpose. The exit code is 1 otherwise.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
