@@ -1,11 +1,11 @@
-//! What `run` prints when it serves: what listens where, and for the built-in example three lines to try.
+//! The text that `run` prints when it serves: the listeners, and for the built-in example three `curl` lines.
 
 use std::fmt::Write;
 
 use crate::config::Source;
 use crate::control::status::{ListenerStatus, Status};
 
-/// Paths of the built-in example that show something, with what they show.
+/// Paths of the built-in example, and what each one shows.
 const TRY: [(&str, &str); 3] = [
     ("/anything?x=1", "what the request looks like here"),
     ("/hello/world", "a path with a parameter"),

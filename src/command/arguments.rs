@@ -1,4 +1,4 @@
-//! Everything that can be typed behind `turnpike`. The comments here are the help.
+//! The command-line arguments. The comments here are the help texts.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,9 +30,9 @@ pub enum Command {
     Run(RunArguments),
     /// Check a configuration file and say what is wrong with it, without running it
     Check(CheckArguments),
-    /// Say what would happen to a request, and why
+    /// Explain what would happen to a request, and why
     Explain(ExplainArguments),
-    /// Make a running process read its configuration again
+    /// Reload the configuration of a running process
     Reload(RunningArguments),
     /// Stop a running process
     Stop(StopArguments),
@@ -52,7 +52,8 @@ pub struct RunArguments {
     /// Configuration file; without it and --to, a built-in example runs
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Send every request to this origin, http://HOST:PORT or https://HOST:PORT; several are balanced
+    /// Reverse proxy: forward every request to this origin, http://HOST:PORT or https://HOST:PORT; several are
+    /// load-balanced
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub to: Vec<String>,
     /// Where to listen: ADDRESS:PORT, unix:PATH, or https://ADDRESS:PORT with --cert and --key [default:
@@ -68,22 +69,22 @@ pub struct RunArguments {
     /// Data-plane threads [default: one for each core]
     #[arg(long, value_name = "COUNT", requires = "to")]
     pub shards: Option<usize>,
-    /// Where health, metrics and status are served
+    /// Admin listener: health, metrics and status
     #[arg(long, value_name = "ADDRESS", requires = "to")]
     pub admin: Option<String>,
-    /// Where the access log goes: a file, stdout or off [default: off]
+    /// Access log: a file, stdout or off [default: off]
     #[arg(long, value_name = "PATH", requires = "to")]
     pub access_log: Option<String>,
-    /// How a line of the access log looks: json, combined or a text with variables
+    /// Format of the access log: json, combined or a text with variables
     #[arg(long, value_name = "FORMAT", requires = "access_log")]
     pub access_format: Option<String>,
     /// Collect metrics [default: on]
     #[arg(long, value_name = "on|off", requires = "to", value_enum)]
     pub metrics: Option<Switch>,
-    /// Where `turnpike reload`, `stop` and `status` find this process, instead of the place of its own
+    /// Control socket for `turnpike reload`, `stop` and `status`, instead of the default path
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
-    /// How messages of the process itself look
+    /// Format of the process log on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 }
@@ -97,7 +98,7 @@ pub enum Switch {
     Off,
 }
 
-/// How messages of the process itself look.
+/// Format of the process log on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -124,10 +125,10 @@ pub struct ExplainArguments {
     pub method: String,
     /// URL, such as http://a.example:8080/users/7, or a path alone
     pub url: String,
-    /// A request field, "Name: value"; repeatable
+    /// A request header, "Name: value"; repeatable
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
     pub headers: Vec<(String, String)>,
-    /// Where the connection comes from
+    /// The client's IP address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
 }
@@ -149,7 +150,7 @@ pub struct StopArguments {
     /// Which process.
     #[command(flatten)]
     pub running: RunningArguments,
-    /// Do not let running requests end
+    /// Stop at once, without waiting for running requests
     #[arg(long)]
     pub now: bool,
     /// Return when the process has ended

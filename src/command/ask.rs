@@ -1,4 +1,4 @@
-//! `turnpike reload`, `stop` and `status`: asks a running process over its control socket.
+//! `turnpike reload`, `stop` and `status`: send requests to a running process over its control socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,14 +12,14 @@ use crate::control::duration_words;
 use crate::control::socket::running;
 use crate::control::status::{EndpointStatus, Status};
 
-/// Longest wait for an answer; a reload with many certificates takes its time.
+/// Longest wait for a response. A reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(100);
 /// Largest answer.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How often `stop --wait` looks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Makes a running process read its configuration again.
+/// Makes a running process reload its configuration.
 pub fn reload(arguments: &RunningArguments) -> ExitCode {
     finish(ask(arguments, "POST", "/reload"))
 }
@@ -47,7 +47,7 @@ pub fn status(arguments: &StatusArguments) -> ExitCode {
     };
     match serde_json::from_str::<Status>(&answer.body) {
         Ok(status) if !arguments.json => print!("{}", words(&status)),
-        // A process of another version may say more or less; then its own words must do.
+        // A process of another version may send another document; then it is printed as it is.
         Ok(_) | Err(_) => print!("{}", answer.body),
     }
     ExitCode::SUCCESS
@@ -130,7 +130,7 @@ fn exchange(socket: &Path, method: &str, path: &str) -> Result<Answer, String> {
     parse(&bytes).ok_or_else(|| format!("{}: the answer is not complete", socket.display()))
 }
 
-/// Head and body of an answer that ends with its connection.
+/// Parses the head and body of a response that ends with its connection.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);

@@ -1,4 +1,5 @@
-//! `turnpike check` and `turnpike explain`: what is wrong with a configuration, and what it would do.
+//! `turnpike check` and `turnpike explain`: report the errors of a configuration, and explain what it does with a
+//! request.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What the process says of itself: on standard error, for people or as JSON, at a level that a reload may change.
+//! The process log: on standard error, as text or JSON, at a level that a reload may change.
 
 use std::io::IsTerminal;
 
@@ -19,7 +19,7 @@ pub struct Level(Handle<Targets, Registry>);
 impl Level {
     /// Sets it.
     pub fn set(&self, level: LogLevel) {
-        // Fails only where the subscriber is gone, and then nobody reads any level.
+        // Fails only where the subscriber is gone; then the level does not matter.
         let _ = self.0.reload(targets(level));
     }
 }
@@ -29,7 +29,7 @@ pub fn start(format: LogFormat) -> Level {
     let (filter, handle) = reload::Layer::new(targets(LogLevel::Info));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    // A second subscriber would be a second call; the first one stays.
+    // Fails only on a second call; the first subscriber stays.
     let _ = match format {
         LogFormat::Text => registry.with(layer.with_ansi(colours())).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),

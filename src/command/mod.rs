@@ -1,7 +1,7 @@
-//! The command line: what a person types, and what is done about it. The only layer that knows both planes.
+//! The command line. The only layer that knows both planes.
 //!
-//! `arguments` is the one table that help, completions and man pages come from; `run` starts the gateway; `check` and
-//! `explain` look at a configuration; `ask` talks to a running process.
+//! `arguments` is the one source of help, completions and man pages; `run` starts the gateway; `check` and `explain`
+//! examine a configuration; `ask` sends requests to a running process.
 
 pub mod arguments;
 
@@ -23,7 +23,7 @@ use crate::net::machine;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    // A kernel that cannot do this has no huge pages to give either.
+    // A kernel that refuses this has no huge pages to give either.
     let _ = machine::without_huge_pages();
     // Sockets that the process was started with must be taken before any other descriptor is open.
     let inherited = crate::net::sockets::inherited();

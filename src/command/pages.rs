@@ -1,4 +1,4 @@
-//! `turnpike version`, `completions` and `man`: what is made from the table of arguments alone.
+//! `turnpike version`, `completions` and `man`: output that needs no configuration and no running process.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ fn page(command: Option<&str>) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Whoever reads may have read enough before the end.
+/// The reader of the pipe may close it before the end.
 fn print(text: &[u8]) -> ExitCode {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,

@@ -63,7 +63,7 @@ fn start(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>, level:
     Ok(report.code)
 }
 
-/// Waits for threads that end, not for those that hang.
+/// Joins the threads that end in time and leaves those that hang.
 fn join(threads: Vec<JoinHandle<()>>) {
     let until = Instant::now() + JOIN_MAX;
     for thread in threads {

@@ -1,4 +1,4 @@
-//! The data plane's threads: one a shard, named, pinned where that is wanted, each ending with a word to the control
+//! The data plane's threads: one per shard, named and optionally pinned. Each sends a last message to the control
 //! plane.
 
 use std::io;
@@ -66,7 +66,7 @@ pub fn data_plane(parts: ShardParts, core: Option<usize>) {
 }
 
 fn fail(outbox: &crate::link::Outbox, error: &io::Error) {
-    // Where even this cannot be sent, the end of the thread says enough.
+    // If this cannot be sent either, the control plane notices the end of the thread.
     let _ = outbox.send(FromShard::Failed { reason: error.to_string() });
 }
 
