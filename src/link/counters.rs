@@ -1,4 +1,4 @@
-//! Hot. A shard's counters: written by that shard alone, read by the control plane whenever it likes.
+//! Hot. A shard's counters: that shard alone writes them, the control plane reads them at any time.
 //!
 //! Each value is an `AtomicU64` with one writer, so adding is a plain load and store: no locked instruction, no shared
 //! cache line between shards. A set belongs to a plan; when a plan replaces another, the control plane adds the
@@ -162,12 +162,12 @@ impl Counters {
         self.routes[route as usize * ROUTE_WIDTH + counter as usize].load(Ordering::Relaxed)
     }
 
-    /// Counts a call of gRPC on a route that ended with this code.
+    /// Counts a gRPC call on a route that ended with this code.
     pub fn add_grpc(&self, route: u32, code: Code) {
         bump(&self.grpc[route as usize * GRPC_WIDTH + usize::from(code.number())], 1);
     }
 
-    /// A route's calls of gRPC, by the number of the code that they ended with.
+    /// A route's gRPC calls by status code.
     pub fn grpc_values(&self, route: u32) -> [u64; GRPC_WIDTH] {
         let start = route as usize * GRPC_WIDTH;
         std::array::from_fn(|code| self.grpc[start + code].load(Ordering::Relaxed))

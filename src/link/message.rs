@@ -17,12 +17,12 @@ pub enum ToShard<S = ListenSocket> {
     Prepare {
         /// The plan.
         plan: Arc<Plan>,
-        /// Where the shard counts while this plan is the current one.
+        /// The counters of the shard while this plan is in use.
         counters: Arc<Counters>,
         /// Listening sockets that are new with it.
         sockets: Vec<ListeningSocket<S>>,
-        /// By `TranscoderId`, compiled for this shard alone; none where it has one that serves, or where descriptors
-        /// are not known.
+        /// By `TranscoderId`, compiled for this shard alone; none where the shard already has it, or where the
+        /// descriptors are not known.
         transcoders: Vec<Option<Transcoder>>,
     },
     /// Use the prepared plan of this generation from now on; close listening sockets that it does not name.
@@ -35,7 +35,7 @@ pub enum ToShard<S = ListenSocket> {
         /// The plan's generation.
         generation: u64,
     },
-    /// An upstream's endpoints by now: fixed ones and those that its names resolve to.
+    /// An upstream's current endpoints: the fixed ones and those that its names resolve to.
     Endpoints {
         /// The upstream's name.
         upstream: Arc<str>,
@@ -51,7 +51,8 @@ pub enum ToShard<S = ListenSocket> {
         /// Up or down.
         up: bool,
     },
-    /// What a server told by reflection, compiled for this shard alone: for the plan in use and the one being prepared.
+    /// A server's descriptors by reflection, compiled for this shard alone: for the plan in use and the one being
+    /// prepared.
     Transcoders {
         /// Who told.
         source: Arc<ReflectionSource>,
@@ -60,9 +61,9 @@ pub enum ToShard<S = ListenSocket> {
     },
     /// What the account of a limit says to this shard: slots granted, or slots wanted back.
     Lease(LeaseReply),
-    /// Stop accepting; answer what runs; close idle connections; report `Drained` when none is left.
+    /// Drain: stop accepting, finish running exchanges, close idle connections, report `Drained` when none is left.
     Drain,
-    /// Stop accepting only: a new process took the sockets over. Connections go on until `Drain`.
+    /// Stop accepting only: a new process has taken the sockets over. Connections go on until `Drain`.
     StopAccepting,
     /// End now.
     Stop,
@@ -71,7 +72,7 @@ pub enum ToShard<S = ListenSocket> {
 /// From one shard to the control plane.
 #[derive(Debug)]
 pub enum FromShard {
-    /// It runs; which I/O driver it got.
+    /// The shard runs, with this I/O driver.
     Started {
         /// `io_uring` or `epoll`.
         driver: &'static str,

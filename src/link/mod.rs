@@ -1,4 +1,4 @@
-//! Messages between the planes: bounded queues, one pair a shard. Neither plane knows the other, both know this.
+//! Messages between the planes: a pair of bounded queues per shard. Neither plane imports the other; both import this.
 //!
 //! A full queue towards a shard makes the control plane wait and try again; a full queue towards the control plane is
 //! counted (`Counter::LinkDropped`) and the message dropped, except for what must not be lost, which its sender keeps.
