@@ -7,6 +7,7 @@
 mod circles;
 mod imports;
 mod paths;
+mod recipes;
 mod shape;
 mod source;
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::token::{Kind, Token, tokens};
 
+/// The licence line, which may stand before a file's header.
+pub const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0\n";
+
 /// A Rust file.
 pub(crate) struct Source {
     /// Relative to the repository, with `/`.
@@ -63,6 +66,11 @@ impl Source {
     pub(crate) fn product(&self) -> &[Token] {
         let end = self.code.iter().position(|token| self.is_test(token.line)).unwrap_or(self.code.len());
         &self.code[..end]
+    }
+
+    /// The text behind the licence line.
+    pub fn content(&self) -> &str {
+        self.text.strip_prefix(LICENCE).unwrap_or(&self.text)
     }
 
     /// Does the file's header start with `Hot.`?

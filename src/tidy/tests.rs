@@ -51,6 +51,25 @@ fn no_text_names_a_machine_or_a_registry() {
     report(&findings);
 }
 
+#[test]
+fn recipes_name_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).expect("it is there");
+    assert!(text.contains("\n## Recipes\n"), "the recipes were not found");
+    report(&recipes::check(root, "CONTRIBUTING.md", &text));
+}
+
+#[test]
+fn a_recipe_with_a_name_that_is_gone_is_found() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = |recipe: &str| recipes::check(root, "x.md", &format!("## Recipes\n\n### A thing\n\n{recipe}\n")).len();
+    assert_eq!(found("1. `src/tidy.rs`: see `collect` and\n   `report`; then `cargo test` and `it()`."), 0);
+    assert_eq!(found("1. `src/tidy.rs`: see `collect`\n   and `never_there`."), 1);
+    assert_eq!(found("1. `src/never.rs`: add it."), 1);
+    assert_eq!(found("2. Add it where `never_there` is."), 0);
+    assert_eq!(found(&"1. Add a line.\n".repeat(25)), 1);
+}
+
 /// The rules that `text` breaks as the file `path`, apart from the missing header of these snippets.
 fn broken(path: &str, text: &str) -> Vec<&'static str> {
     let findings = check(&Source::new(path, text));
