@@ -49,7 +49,7 @@ fn start(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>, level:
     }
     host.follow(&loaded.plan);
     if let Err(error) = sockets::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+        tracing::warn!(%error, "the limit on open files could not be raised");
     }
     let process = &loaded.plan.process;
     let (ends, parts, from_shards) = links(process.shards, sockets::bell).map_err(|error| error.to_string())?;

@@ -94,7 +94,7 @@ fn taken_apart(url: &str) -> Result<(Scheme, String, String), String> {
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "http" | "ws" => Scheme::Http,
         "https" | "wss" => Scheme::Https,
-        other => return Err(format!("`{other}` is not spoken here: http:// or https://")),
+        other => return Err(format!("unknown scheme `{other}`: use http:// or https://")),
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(end);
@@ -200,7 +200,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
         Action::Answer(answer) => answered(out, answer, &words),
         Action::Echo => line(out, "answer", "200, a description of the request itself"),
     }
-    field_ops(out, "answer's", &route.response_fields, &words);
+    field_ops(out, "response", &route.response_fields, &words);
 }
 
 fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) {
@@ -238,12 +238,12 @@ fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) 
         }
     };
     line(out, "sends", &format!("{sent} with Host: {host}"));
-    field_ops(out, "request's", &words.route.request_fields, words);
+    field_ops(out, "request", &words.route.request_fields, words);
     let total = proxy.total.map_or_else(String::new, |total| format!(", {total:?} in all"));
     line(
         out,
         "waits",
-        &format!("{:?} for the answer's head, {:?} between its parts{total}", proxy.first_byte, proxy.idle),
+        &format!("{:?} for the response's headers, {:?} between its parts{total}", proxy.first_byte, proxy.idle),
     );
     line(out, "tries", &proxy.retry.tries.to_string());
 }
@@ -251,9 +251,9 @@ fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) 
 fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
     let balance = match upstream.cluster.algorithm {
         Algorithm::RoundRobin => "round robin",
-        Algorithm::LeastRequests => "fewest requests",
-        Algorithm::TwoChoices => "better of two",
-        Algorithm::PeakEwma(_) => "faster of two",
+        Algorithm::LeastRequests => "least requests",
+        Algorithm::TwoChoices => "power of two choices",
+        Algorithm::PeakEwma(_) => "peak EWMA",
         Algorithm::Hash(_) => "by hash",
     };
     let tls = if upstream.tls.is_some() { ", TLS" } else { "" };

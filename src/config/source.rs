@@ -204,7 +204,7 @@ impl Gatherer<'_> {
         let (circular, fresh): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(running);
         if !wild && let Some(path) = circular.first() {
             let title = format!("`{}` includes itself", path.display());
-            self.faults.push(Report::error(place, title).label("this closes the circle"));
+            self.faults.push(Report::error(place, title).label("this include makes a loop"));
         }
         fresh
     }

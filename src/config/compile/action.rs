@@ -29,7 +29,7 @@ impl Compiler<'_> {
         let given: Vec<(&str, Place)> = given.into_iter().filter_map(|(key, place)| Some((key, place?))).collect();
         match given.as_slice() {
             [] => {
-                let report = Report::error(spec.place, "the route does nothing").label("needs one of these keys");
+                let report = Report::error(spec.place, "the route has no action").label("needs one of these keys");
                 self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
             }
             [_] => {}
@@ -140,7 +140,7 @@ impl Compiler<'_> {
             "header" => self.token(&named, "field").then(|| Stick::Header(named.value.as_str().into())),
             "cookie" => self.token(&named, "cookie").then(|| Stick::Cookie(named.value.as_str().into())),
             _ => {
-                let report = Report::error(text.place, format!("`{}` keeps nobody anywhere", text.value));
+                let report = Report::error(text.place, format!("`{}` is not a key for sticky sessions", text.value));
                 self.faults.push(report.suggest(kind, ["source", "header:NAME", "cookie:NAME"]));
                 None
             }
@@ -157,14 +157,14 @@ impl Compiler<'_> {
             }
             (None, None, None, Some(regex)) => {
                 let Some(replace) = replace else {
-                    let report = Report::error(spec.place, "`replace` is missing: what stands in the place of `regex`");
+                    let report = Report::error(spec.place, "`replace` is missing: the replacement for `regex`");
                     self.absent(spec.place, report);
                     return None;
                 };
                 self.regex_rewrite(regex, replace)
             }
             _ => {
-                let report = Report::error(spec.place, "a rewrite has exactly one way");
+                let report = Report::error(spec.place, "a rewrite has exactly one of these keys");
                 self.absent(spec.place, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
                 None
             }
@@ -181,7 +181,7 @@ impl Compiler<'_> {
                 Report::error(replace.place, format!("the expression has no group `{name}`"))
             }
             Err(RewriteError::Dollar(at)) => {
-                Report::error(self.inside(replace, at, 1), "a `$` that begins no group").help("`$$` is the sign itself")
+                Report::error(self.inside(replace, at, 1), "a `$` without a group").help("`$$` is the sign itself")
             }
         };
         self.faults.push(report);
@@ -252,7 +252,7 @@ impl Compiler<'_> {
             match Code::named(&name.value).filter(|code| *code != Code::Ok) {
                 Some(code) => set.insert(code),
                 None => {
-                    let report = Report::error(name.place, format!("`{}` is no code of a failed call", name.value));
+                    let report = Report::error(name.place, format!("`{}` is not a gRPC error code", name.value));
                     self.faults.push(report.suggest(&name.value, Code::ALL.into_iter().skip(1).map(Code::name)));
                 }
             }
@@ -272,7 +272,7 @@ impl Compiler<'_> {
             || redirect.path.is_some()
             || redirect.prefix.is_some();
         if let (Some(prefix), Some(path)) = (&redirect.prefix, &redirect.path) {
-            let report = Report::error(prefix.place, "`path` and `prefix` are two ways to say the same");
+            let report = Report::error(prefix.place, "`path` and `prefix` exclude each other");
             self.faults.push(report.other(path.place, "the other one"));
         }
         if let Some(to) = &redirect.to {
@@ -282,7 +282,7 @@ impl Compiler<'_> {
             return Some(Redirect { status, to: Target::Url(self.field_value(to, params)?) });
         }
         if !parts {
-            let report = Report::error(spec.place, "the redirect would lead to itself");
+            let report = Report::error(spec.place, "the redirect would loop");
             self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
         }
         let path = redirect.path.as_ref().and_then(|path| self.path_template(path, params));
@@ -298,7 +298,7 @@ impl Compiler<'_> {
             "http" => Some(Scheme::Http),
             "https" => Some(Scheme::Https),
             other => {
-                let report = Report::error(scheme.place, format!("`{other}` is no scheme to redirect to"));
+                let report = Report::error(scheme.place, format!("`{other}` is not a scheme to redirect to"));
                 self.faults.push(report.suggest(other, ["http", "https"]));
                 None
             }
@@ -308,7 +308,7 @@ impl Compiler<'_> {
     fn answer(&mut self, spec: &AnswerSpec, params: &[&str]) -> Option<FixedAnswer> {
         let status = spec.status.value;
         if !(200..=599).contains(&status) {
-            self.error(spec.status.place, "an answer's status is 200 to 599");
+            self.error(spec.status.place, "a response's status is 200 to 599");
         }
         let bare = matches!(status, 204 | 205 | 304 | 444);
         if bare && !spec.body.value.is_empty() {

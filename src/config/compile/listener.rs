@@ -117,7 +117,7 @@ impl Compiler<'_> {
         let draft = self.draft;
         for bind in draft.spec.listener.iter().flat_map(|listener| listener.value.bind.iter()) {
             if let Some(first) = seen.insert(&bind.value.0, bind.place) {
-                let report = Report::error(bind.place, format!("`{}` is listened on twice", bind.value.show()));
+                let report = Report::error(bind.place, format!("`{}` has two listeners", bind.value.show()));
                 self.faults.push(report.other(first, "first here"));
             }
         }

@@ -12,7 +12,8 @@ impl Compiler<'_> {
             "json" => Some(LogFormat::Json),
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
-                let report = Report::error(spec.format.place, "a text without variables would log nothing");
+                let report =
+                    Report::error(spec.format.place, "a format without variables would log the same line always");
                 self.faults
                     .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
                 None

@@ -252,7 +252,7 @@ impl Compiler<'_> {
             HostError::Character(letter) => format!("`{letter}` is not allowed; other scripts are written as `xn--…`"),
             HostError::Address => "no IPv6 address in the brackets".to_owned(),
         };
-        self.faults.push(Report::error(host.place, format!("`{}` is no host", host.value)).label(label));
+        self.faults.push(Report::error(host.place, format!("`{}` is not a valid host", host.value)).label(label));
         None
     }
 
@@ -265,7 +265,7 @@ impl Compiler<'_> {
         if matches!(known, Method::Connect | Method::Trace) {
             self.faults.push(Report::warning(method.place, format!("{upper} is refused before requests are routed")));
         } else if upper != method.value && known != Method::Other {
-            let report = Report::error(method.place, format!("`{}` is no method", method.value));
+            let report = Report::error(method.place, format!("`{}` is not a valid method", method.value));
             self.faults.push(report.label(format!("did you mean `{upper}`?")));
             return false;
         }

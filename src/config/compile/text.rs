@@ -77,7 +77,7 @@ impl Compiler<'_> {
             return true;
         }
         let at = text.value.bytes().position(|byte| !good(byte)).unwrap_or(0);
-        let report = Report::error(self.inside(text, at, 1), format!("`{}` is no name of a {what}", text.value));
+        let report = Report::error(self.inside(text, at, 1), format!("`{}` is not a valid {what} name", text.value));
         self.faults.push(report.help("letters, digits and any of !#$%&'*+-.^_`|~ are allowed"));
         false
     }

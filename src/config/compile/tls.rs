@@ -156,7 +156,7 @@ impl Compiler<'_> {
     fn alpn(&mut self, spec: Option<&Many<Placed<String>>>) -> Vec<Vec<u8>> {
         let Some(spec) = spec else { return PROTOCOLS.map(|protocol| protocol.as_bytes().to_vec()).to_vec() };
         for protocol in spec.iter().filter(|protocol| !PROTOCOLS.contains(&protocol.value.as_str())) {
-            let report = Report::error(protocol.place, format!("`{}` is not spoken here", protocol.value));
+            let report = Report::error(protocol.place, format!("unknown protocol `{}`", protocol.value));
             self.faults.push(report.suggest(&protocol.value, PROTOCOLS));
         }
         spec.iter().map(|protocol| protocol.value.as_bytes().to_vec()).collect()

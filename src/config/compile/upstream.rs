@@ -336,7 +336,7 @@ impl Compiler<'_> {
             "header" => self.token(&named, "field").then(|| HashKey::Header(named.value.as_str().into())),
             "cookie" => self.token(&named, "cookie").then(|| HashKey::Cookie(named.value.as_str().into())),
             _ => {
-                let report = Report::error(hash.place, format!("`{}` is not something to balance by", hash.value));
+                let report = Report::error(hash.place, format!("`{}` is not a key to hash by", hash.value));
                 self.faults.push(report.suggest(kind, ["source", "path", "header:NAME", "cookie:NAME"]));
                 None
             }

@@ -61,8 +61,8 @@ upstream  users (round robin)
           10.0.0.1:80
           users.internal:8080, to be resolved
 sends     GET /v2/7?a=1 with Host: (the endpoint's)
-request's with x-user: 7 from 192.0.2.7
-waits     60s for the answer's head, 60s between its parts
+request   with x-user: 7 from 192.0.2.7
+waits     60s for the response's headers, 60s between its parts
 tries     2
 ";
     let (before, others) = said.split_at(said.find("not ").unwrap());
@@ -74,7 +74,7 @@ tries     2
 fn answers_redirects_and_refusals() {
     let said = explained("GET", "http://x:8080/hello/you", &[]).unwrap();
     assert!(said.contains("answer    200, text/plain; charset=utf-8\n          Hello, you!\n"), "{said}");
-    assert!(said.contains("answer's  with x-a: hello\n"), "{said}");
+    assert!(said.contains("response  with x-a: hello\n"), "{said}");
     let said = explained("GET", "http://x:8080/old/a?b", &[]).unwrap();
     assert!(said.contains("answer    301, Location: http://x:8080/new/a?b\n"), "{said}");
     let said = explained("POST", "http://api.example.com:8080/users/7", &[]).unwrap();
