@@ -35,15 +35,15 @@ macro_rules! counters {
 counters! {
     /// Of a shard as a whole. Names that end in `_total` only grow; the others are levels.
     Counter {
-        Accepted "connections_accepted_total" "Connections accepted.",
-        Refused "connections_refused_total" "Connections closed at once because a cap was reached.",
+        Accepted "connections_accepted_total" "Client connections accepted.",
+        Refused "connections_refused_total" "Client connections closed at once because a limit was reached.",
         Connections "connections" "Open client connections.",
-        IdleConnections "connections_idle" "Open client connections between two requests.",
+        IdleConnections "connections_idle" "Idle client connections: open, keep-alive, between two requests.",
         Handshakes "tls_handshakes_total" "TLS handshakes completed with clients.",
         HandshakesResumed "tls_handshakes_resumed_total" "TLS handshakes that resumed a session.",
         HandshakesFailed "tls_handshakes_failed_total" "TLS handshakes that failed.",
         Rejected "requests_rejected_total" "Requests refused before routing because they are not valid HTTP.",
-        TimedOutHeads "heads_timed_out_total" "Connections closed because a head did not come in time.",
+        TimedOutHeads "heads_timed_out_total" "Connections closed because request headers did not arrive in time.",
         Tunnels "tunnels" "Open upgraded connections.",
         WebSocketsEnded "websockets_ended_total" "WebSockets that the gateway ended, for any reason.",
         LogLinesDropped "log_lines_dropped_total" "Access-log lines dropped because the writer was behind.",
@@ -61,11 +61,11 @@ counters! {
         FloodEmptyData "http2_flood_empty_data_total" "Connections ended because of empty DATA frames.",
         FloodTinyData "http2_flood_tiny_data_total" "Connections ended because of tiny DATA frames.",
         FloodWindowUpdate "http2_flood_window_update_total" "Connections ended because of WINDOW_UPDATE frames.",
-        FloodDribble "http2_flood_dribble_total" "Connections ended because their windows let only crumbs through.",
+        FloodDribble "http2_flood_dribble_total" "Connections ended because their windows opened only by a few bytes.",
         FloodPriority "http2_flood_priority_total" "Connections ended because of PRIORITY and PRIORITY_UPDATE frames.",
         FloodHeaderList "http2_flood_header_list_total" "Connections ended because of header lists above the cap.",
         FloodIgnored "http2_flood_ignored_total" "Connections ended because of frames that change nothing.",
-        FloodOutput "http2_flood_output_total" "Connections ended because answers to frames were not read.",
+        FloodOutput "http2_flood_output_total" "Connections ended because acknowledgements were not read.",
     }
 }
 
@@ -73,11 +73,11 @@ counters! {
     /// Of one route on one shard.
     RouteCounter {
         Status1xx "1xx" "Upgraded exchanges (101).",
-        Status2xx "2xx" "Answers 200 to 299.",
-        Status3xx "3xx" "Answers 300 to 399.",
-        Status4xx "4xx" "Answers 400 to 499.",
-        Status5xx "5xx" "Answers 500 to 599.",
-        Aborted "aborted" "Exchanges that ended without a complete answer.",
+        Status2xx "2xx" "Responses 200 to 299.",
+        Status3xx "3xx" "Responses 300 to 399.",
+        Status4xx "4xx" "Responses 400 to 499.",
+        Status5xx "5xx" "Responses 500 to 599.",
+        Aborted "aborted" "Exchanges that ended without a complete response.",
         BytesReceived "bytes_received" "Body bytes received from clients.",
         BytesSent "bytes_sent" "Body bytes sent to clients.",
         Limited "limited" "Requests refused by a rate limit.",
@@ -89,19 +89,19 @@ counters! {
 counters! {
     /// Of one upstream on one shard.
     UpstreamCounter {
-        Requests "upstream_requests_total" "Tries sent.",
+        Requests "upstream_requests_total" "Attempts: requests sent to an endpoint, retries included.",
         Connects "upstream_connects_total" "Connections opened.",
         ConnectFailures "upstream_connect_failures_total" "Connections that could not be opened.",
-        Reused "upstream_reused_total" "Tries sent on a kept connection.",
-        Retries "upstream_retries_total" "Tries after the first.",
+        Reused "upstream_reused_total" "Attempts sent on a keep-alive connection.",
+        Retries "upstream_retries_total" "Retries: attempts after the first.",
         RetriesDenied "upstream_retries_denied_total" "Retries that the retry budget refused.",
-        Failures "upstream_failures_total" "Tries that ended in a fault.",
+        Failures "upstream_failures_total" "Attempts that ended in a fault.",
         Open "upstream_connections" "Open connections.",
         Idle "upstream_connections_idle" "Open connections without a request.",
-        Queued "upstream_queued" "Requests waiting for a slot.",
-        QueueTimeouts "upstream_queue_timeouts_total" "Requests that waited too long for a slot.",
+        Queued "upstream_queued" "Requests waiting in the queue.",
+        QueueTimeouts "upstream_queue_timeouts_total" "Requests that waited too long in the queue.",
         BreakerOpened "upstream_breaker_opened_total" "Times the circuit breaker opened.",
-        Ejected "upstream_ejections_total" "Endpoints ejected by passive checks.",
+        Ejected "upstream_ejections_total" "Endpoints ejected by outlier detection (passive health checks).",
         MicrosConnect "upstream_connect_micros" "Microseconds spent on connecting, summed.",
         MicrosFirstByte "upstream_first_byte_micros" "Microseconds from request to response head, summed.",
     }
