@@ -242,10 +242,10 @@ fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) 
     let total = proxy.total.map_or_else(String::new, |total| format!(", {total:?} in all"));
     line(
         out,
-        "waits",
-        &format!("{:?} for the response's headers, {:?} between its parts{total}", proxy.first_byte, proxy.idle),
+        "timeouts",
+        &format!("{:?} until the response's headers, {:?} between its parts{total}", proxy.first_byte, proxy.idle),
     );
-    line(out, "tries", &proxy.retry.tries.to_string());
+    line(out, "attempts", &proxy.retry.tries.to_string());
 }
 
 fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {

@@ -62,8 +62,8 @@ upstream  users (round robin)
           users.internal:8080, to be resolved
 sends     GET /v2/7?a=1 with Host: (the endpoint's)
 request   with x-user: 7 from 192.0.2.7
-waits     60s for the response's headers, 60s between its parts
-tries     2
+timeouts  60s until the response's headers, 60s between its parts
+attempts  2
 ";
     let (before, others) = said.split_at(said.find("not ").unwrap());
     assert_eq!(before, expected);
