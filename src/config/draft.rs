@@ -8,12 +8,12 @@ use crate::config::source::{self, Environment, Source};
 use crate::config::spec::Spec;
 use crate::config::tree::Node;
 
-/// A specification as it was read, with what else is needed to compile it.
+/// A `Spec` as it was read, with what else the compiler needs.
 #[derive(Debug)]
 pub(super) struct Draft {
     /// What could be understood.
     pub(super) spec: Spec,
-    /// The tree that it was read from: names are known from it even where their tables are wrong.
+    /// The tree that it was read from; it has all names, even those of wrong tables.
     pub(super) root: Node,
     /// The files, by the index that places name.
     pub(super) files: Vec<SourceFile>,
@@ -22,7 +22,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Reads a configuration without compiling it. What is wrong is in `faults`.
+    /// Reads a configuration without compiling it. Adds errors to `faults`.
     pub(super) fn read(source: &Source, environment: &Environment, faults: &mut Faults) -> Draft {
         let sources = source::gather(source, environment, faults);
         let spec = read::read(&sources.root, faults).unwrap_or_default();

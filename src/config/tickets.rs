@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-// tidy(machine): only the control plane compiles, and one compilation waits for another at most.
+// tidy(machine): only the control plane compiles, so a lock waits for another compilation at most.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::net::tls::{MaterialError, Tickets};
 
-/// Keys of session tickets by what a session may be resumed for, kept over reloads so that a reload ends no session.
+/// The keys of session tickets, by purpose. They are kept over reloads, so that sessions can still be resumed after
+/// one.
 ///
-/// Listeners never share them: a session that was made without a client certificate must not be taken up where one is
+/// Listeners never share them: a session that began without a client certificate must not be resumed where one is
 /// required.
 #[derive(Clone, Default)]
 // tidy(machine): see above; a shard holds the keys themselves, never this table.
@@ -37,5 +38,5 @@ impl fmt::Debug for TicketKeys {
     }
 }
 
-/// Purposes that are remembered; above it all are forgotten, and sessions start anew.
+/// Most purposes that are kept; above it all are dropped, and clients make full handshakes.
 const PURPOSES_MAX: usize = 1_024;

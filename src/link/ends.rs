@@ -23,7 +23,7 @@ pub struct ShardEnd<S = ListenSocket> {
     pub outbox: Outbox,
 }
 
-/// The way from a shard to the control plane: a queue and something to wake its reader.
+/// A shard's queue to the control plane, and what wakes its reader.
 #[derive(Clone)]
 pub struct Outbox {
     /// The queue. Messages carry the shard's number.
