@@ -69,13 +69,13 @@ impl Source {
     }
 
     /// The text behind the licence line.
-    pub fn content(&self) -> &str {
+    pub(crate) fn content(&self) -> &str {
         self.text.strip_prefix(LICENCE).unwrap_or(&self.text)
     }
 
     /// Does the file's header start with `Hot.`?
     pub(crate) fn is_hot(&self) -> bool {
-        self.text.starts_with("//! Hot.")
+        self.content().starts_with("//! Hot.")
     }
 
     /// A finding about this file.
