@@ -79,7 +79,7 @@ impl Plane {
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {
-        let status = self.book.all().map(|(name, endpoints)| {
+        let status = self.discovery.all().map(|(name, endpoints)| {
             let endpoints = endpoints.iter().map(|endpoint| {
                 let target = Target { upstream: name.clone(), address: endpoint.address.clone() };
                 EndpointStatus {
@@ -90,7 +90,7 @@ impl Plane {
                     health: health_word(self.probes.health(&target)).to_owned(),
                 }
             });
-            let asked = self.book.questions_of(name);
+            let asked = self.discovery.questions_of(name);
             let unresolved = asked.filter_map(|question| {
                 let reason = self.unresolved.get(&question)?;
                 Some(format!("{}: {reason}", question.name))

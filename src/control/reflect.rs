@@ -19,7 +19,7 @@ use crate::base::limits::REFLECTION_BYTES_MAX;
 use crate::config::plan::{Descriptors, Plan, ReflectionPlan, ReflectionSource, TranscoderPlan, UpstreamPlan};
 use crate::control::call::{NO_GRPC, Session};
 use crate::control::dial::{self, Dial, Speaks};
-use crate::control::names::Book;
+use crate::control::discovery::Discovery;
 use crate::control::transcode::copies;
 use crate::wire::grpc::Code;
 use crate::wire::grpc::json::Transcoder;
@@ -71,10 +71,10 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(upstream: &UpstreamPlan, plan: &ReflectionPlan, book: &Book) -> Terms {
+    fn of(upstream: &UpstreamPlan, plan: &ReflectionPlan, discovery: &Discovery) -> Terms {
         Terms {
             dial: Dial::of(upstream),
-            endpoints: book.endpoints_of(upstream),
+            endpoints: discovery.endpoints_of(upstream),
             refresh: plan.refresh,
             timeout: plan.timeout,
             users: Vec::new(),
@@ -89,7 +89,7 @@ impl Reflections {
     }
 
     /// Asks exactly the sources of these plans from now on. Where two plans name one, the first says how it is asked.
-    pub fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, book: &Book) {
+    pub fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, discovery: &Discovery) {
         let mut wanted: BTreeMap<Arc<ReflectionSource>, Terms> = BTreeMap::new();
         for plan in plans {
             for user in &plan.transcoders {
@@ -97,7 +97,7 @@ impl Reflections {
                 let named = plan.upstreams.iter().find(|upstream| upstream.name == asked.source.upstream);
                 let Some(upstream) = named else { continue };
                 let entry = wanted.entry(Arc::clone(&asked.source));
-                let terms = entry.or_insert_with(|| Terms::of(upstream, asked, book));
+                let terms = entry.or_insert_with(|| Terms::of(upstream, asked, discovery));
                 terms.refresh = terms.refresh.min(asked.refresh);
                 if !terms.users.contains(user) {
                     terms.users.push(user.clone());

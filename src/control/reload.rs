@@ -5,25 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::oneshot;
-
 use crate::config::plan::{AdminPlan, LogTarget, Plan};
-use crate::config::{Loaded, Report, Reports, Spec, diff};
+use crate::config::{Loaded, Report, Reports, diff};
 use crate::control::admin::AdminServer;
-use crate::control::ears::Ears;
+use crate::control::discovery::Listed;
+use crate::control::events::Events;
 use crate::control::listen::ByShard;
 use crate::control::log::Log;
-use crate::control::names::Listed;
 use crate::control::plane::{Current, Plane};
 use crate::control::probe::Check;
+use crate::control::reloads::{Candidate, Change, Reply, STOPPING};
 use crate::control::rollout::{PREPARE_MAX, Step};
 use crate::control::socket::{ControlSocket, TakeOver};
-use crate::control::stop::State;
+use crate::control::state::State;
 use crate::control::tally::Names;
 use crate::control::transcode::Ready;
 use crate::control::watch::Watch;
@@ -35,53 +33,6 @@ use crate::wire::grpc::json::Transcoder;
 /// Longest wait for a replaced log to be written to its end.
 const LOG_CLOSE: Duration = Duration::from_secs(5);
 
-/// Who asked for a reload, and hears what became of it.
-pub type Reply = oneshot::Sender<Result<String, String>>;
-
-/// Reloads on their way, and how many there were.
-#[derive(Debug, Default)]
-pub struct Reloads {
-    /// The compiler runs.
-    loading: bool,
-    /// When it began: files that changed since are not in what it made.
-    since: Option<SystemTime>,
-    /// One more is wanted after the one that runs.
-    again: bool,
-    asked: Vec<Reply>,
-    asked_again: Vec<Reply>,
-    candidate: Option<Candidate>,
-    /// Plans taken into use.
-    pub done: u64,
-    /// Configurations refused.
-    pub refused: u64,
-}
-
-/// A plan on its way into use.
-#[derive(Debug)]
-struct Candidate {
-    plan: Arc<Plan>,
-    spec: Spec,
-    files: Vec<PathBuf>,
-    warnings: String,
-    log: Change<Log>,
-    admin: Change<ListenSocket>,
-}
-
-/// What a new plan means for something that the process has at most one of.
-#[derive(Debug)]
-enum Change<T> {
-    Keep,
-    Replace(T),
-    Remove,
-}
-
-impl Reloads {
-    /// The plan on its way into use.
-    pub fn coming(&self) -> Option<&Arc<Plan>> {
-        self.candidate.as_ref().map(|candidate| &candidate.plan)
-    }
-}
-
 impl Plane {
     /// Reads the configuration again, for the reason given.
     pub fn reload(&mut self, why: &str, reply: Option<Reply>) {
@@ -89,33 +40,27 @@ impl Plane {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 if let Some(reply) = reply {
-                    let _ = reply.send(Err("the process is stopping\n".to_owned()));
+                    let _ = reply.send(Err(STOPPING.to_owned()));
                 }
                 return;
             }
         }
         tracing::info!(why, "reload");
-        self.reloads.again = true;
-        self.reloads.asked_again.extend(reply);
+        self.reloads.ask(reply);
         self.load_if_idle();
     }
 
     /// The first plan, which was compiled before the process had shards.
-    pub fn begin(&mut self, loaded: Loaded, ears: &mut Ears) {
+    pub fn begin(&mut self, loaded: Loaded, events: &mut Events) {
         self.reloads.since = Some(SystemTime::now());
         let ready = Ready::new(loaded, None, &BTreeMap::new(), self.shards.count());
-        self.loaded(Ok(ready), ears);
+        self.loaded(Ok(ready), events);
     }
 
     fn load_if_idle(&mut self) {
-        let reloads = &mut self.reloads;
-        if !reloads.again || reloads.loading || reloads.candidate.is_some() {
+        if !self.reloads.begin(SystemTime::now()) {
             return;
         }
-        reloads.again = false;
-        reloads.loading = true;
-        reloads.since = Some(SystemTime::now());
-        reloads.asked = std::mem::take(&mut reloads.asked_again);
         self.supervisor.reloading(machine::now());
         let (host, loads) = (Arc::clone(&self.setup.host), self.setup.loads.clone());
         let current = self.current.as_ref().map(|current| Arc::clone(&current.plan));
@@ -127,14 +72,14 @@ impl Plane {
     }
 
     /// A configuration was compiled, or refused.
-    pub(super) fn loaded(&mut self, ready: Result<Ready, Reports>, ears: &mut Ears) {
+    pub(super) fn loaded(&mut self, ready: Result<Ready, Reports>, events: &mut Events) {
         self.reloads.loading = false;
         let ready = match ready {
             Ok(ready) => ready,
             Err(reports) => {
                 // A file that only the refused configuration includes is where it will be mended.
                 let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
-                if let Some(watch) = &mut ears.watch {
+                if let Some(watch) = &mut events.watch {
                     *watch = Watch::over(watch.files().iter().cloned().chain(mentioned).collect(), None);
                 }
                 return self.refuse(&reports);
@@ -143,7 +88,7 @@ impl Plane {
         match self.state {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
-                return self.give_up_reloads();
+                return self.reloads.give_up();
             }
         }
         if let Err(words) = self.prepare(ready) {
@@ -159,8 +104,8 @@ impl Plane {
         let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
         let current = self.current.as_ref().map(|current| &*current.plan);
         self.leases.adopt(current.into_iter().chain([&*plan]));
-        self.book.expect(&plan);
-        self.resolver.follow(self.book.questions());
+        self.discovery.expect(&plan);
+        self.resolver.follow(self.discovery.questions());
         self.rollout.begin(plan.generation, machine::now());
         self.send_prepare(&plan, sockets, transcoders);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
@@ -204,12 +149,12 @@ impl Plane {
     }
 
     /// Does what the rollout asks for.
-    pub(super) fn step_rollout(&mut self, ears: &mut Ears) {
+    pub(super) fn step_rollout(&mut self, events: &mut Events) {
         loop {
             match self.rollout.step(self.open_questions(), machine::now()) {
                 Step::Wait => return,
                 Step::Commit => self.commit(),
-                Step::Done => self.committed(ears),
+                Step::Done => self.committed(events),
                 Step::Discard => self.discard(),
                 Step::Slow(shards) => tracing::error!(shards, "shards do not take the new plan into use"),
             }
@@ -220,8 +165,8 @@ impl Plane {
         let Some(candidate) = &self.reloads.candidate else { return };
         let plan = Arc::clone(&candidate.plan);
         // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
-        self.book.adopt(&plan);
-        let resolved: Vec<Listed> = self.book.resolved().collect();
+        self.discovery.adopt(&plan);
+        let resolved: Vec<Listed> = self.discovery.resolved().collect();
         resolved.iter().for_each(|listed| self.tell_endpoints(listed));
         for (target, up) in self.probes.known() {
             self.shards.send_all(|_| ToShard::Health {
@@ -234,7 +179,7 @@ impl Plane {
     }
 
     /// The plan is in use on all shards.
-    fn committed(&mut self, ears: &mut Ears) {
+    fn committed(&mut self, events: &mut Events) {
         let Some(candidate) = self.reloads.candidate.take() else { return };
         let Candidate { plan, spec, files, warnings, log, admin } = candidate;
         self.tally.commit(plan.generation);
@@ -256,13 +201,13 @@ impl Plane {
         self.setup.host.follow(&plan);
         self.leases.adopt([&*plan]);
         self.current = Some(Current { plan: Arc::clone(&plan), spec, checks });
-        self.resolver.follow(self.book.questions());
-        let asked: Vec<_> = self.book.questions().collect();
+        self.resolver.follow(self.discovery.questions());
+        let asked: Vec<_> = self.discovery.questions().collect();
         self.unresolved.retain(|question, _| asked.contains(question));
         self.probe_all();
         self.reflect();
         let since = self.reloads.since;
-        ears.watch = plan.process.watch.then(|| Watch::over(files, since));
+        events.watch = plan.process.watch.then(|| Watch::over(files, since));
         self.reloads.done += 1;
         match self.state {
             State::Starting => tracing::info!("serving"),
@@ -271,7 +216,7 @@ impl Plane {
             }
         }
         self.serve();
-        self.reply_all(&Ok(format!("{words}\n{notes}{warnings}")));
+        self.reloads.reply(&Ok(format!("{words}\n{notes}{warnings}")));
         self.load_if_idle();
     }
 
@@ -281,8 +226,8 @@ impl Plane {
         self.shards.send_all(|_| ToShard::Discard { generation });
         self.tally.discard(generation);
         self.sockets.discard();
-        self.book.expect_nothing();
-        self.resolver.follow(self.book.questions());
+        self.discovery.expect_nothing();
+        self.resolver.follow(self.discovery.questions());
         self.leases.adopt(self.current.as_ref().map(|current| &*current.plan));
         self.reflect();
         let words = format!("not all shards had the plan ready within {} seconds", PREPARE_MAX.as_secs());
@@ -297,22 +242,8 @@ impl Plane {
         }
         tracing::error!("the new configuration is refused; the old one stays in use");
         self.supervisor.ready("the last configuration was refused, the one before stays in use");
-        self.reply_all(&Err(reports.plain()));
+        self.reloads.reply(&Err(reports.plain()));
         self.load_if_idle();
-    }
-
-    /// The process ends: nobody waits for a plan any more.
-    pub(super) fn give_up_reloads(&mut self) {
-        let asked_again = std::mem::take(&mut self.reloads.asked_again);
-        self.reloads.asked.extend(asked_again);
-        self.reloads.again = false;
-        self.reply_all(&Err("the process is stopping\n".to_owned()));
-    }
-
-    fn reply_all(&mut self, outcome: &Result<String, String>) {
-        for reply in self.reloads.asked.drain(..) {
-            let _ = reply.send(outcome.clone());
-        }
     }
 
     fn replace_log(&mut self, change: Change<Log>) {
@@ -340,7 +271,7 @@ impl Plane {
 
     fn probe_all(&mut self) {
         let named: Vec<Listed> = self
-            .book
+            .discovery
             .all()
             .map(|(name, endpoints)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(endpoints) })
             .collect();

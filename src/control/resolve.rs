@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::base::Rng;
-use crate::control::names::{Found, Question};
+use crate::control::discovery::{Found, Question};
 
 /// An answer is asked for again after this at the earliest.
 pub const TTL_MIN: Duration = Duration::from_secs(1);

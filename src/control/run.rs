@@ -9,18 +9,18 @@ use tokio::task::LocalSet;
 
 use crate::config::Loaded;
 use crate::control::admin::ASKS_MAX;
-use crate::control::ears::{Ears, Signals};
+use crate::control::discovery::Discovery;
+use crate::control::events::{Events, Signals};
 use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
-use crate::control::names::Book;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
 use crate::control::reflect::Reflections;
-use crate::control::reload::Reloads;
+use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
 use crate::control::rollout::Rollout;
 use crate::control::shards::{ControlEnd, FromShards, Shards};
-use crate::control::stop::State;
+use crate::control::state::State;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
 use crate::control::upgrade::{Predecessor, Program};
@@ -76,7 +76,8 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
     let shards = start.shards;
-    let mut ears = Ears { signals, asks, shards, answers, verdicts, reflected, loads, watch: None, successor: None };
+    let mut events =
+        Events { signals, asks, shards, answers, verdicts, reflected, loads, watch: None, successor: None };
     let count = start.ends.len();
     let now = machine::now();
     let seed = seed();
@@ -101,7 +102,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         sockets: Sockets::new(count, start.inherited),
         log: None,
         log_dropped_before: 0,
-        book: Book::new(),
+        discovery: Discovery::new(),
         resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
         unresolved: Default::default(),
         probes: Probes::new(verdicts_in, seed),
@@ -113,8 +114,8 @@ async fn serve(start: Start) -> io::Result<u8> {
         driver: "",
         timers: Timers::new(now),
     };
-    plane.begin(start.loaded, &mut ears);
-    let code = plane.run(&mut ears).await;
+    plane.begin(start.loaded, &mut events);
+    let code = plane.run(&mut events).await;
     // Whoever asked for this end gets the answer that is already on its way.
     for _ in 0..LAST_TURNS {
         tokio::task::yield_now().await;

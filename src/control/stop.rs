@@ -1,17 +1,12 @@
 //! How the process ends: shards drain up to a deadline, then stop; a second request ends it at once.
-//!
-//! ```text
-//!  Starting ──► Serving ──► Draining ──────────────► Ending ──────────────────► Ended
-//!                  │     (all drained, too late,       ▲  (all threads over, too late)
-//!                  │      or asked again)              │
-//!                  └───────────────────────────────────┘ asked to stop at once
-//! ```
 
 use std::time::Duration;
 
 use crate::base::Tick;
 use crate::control::admin::StopMode;
+use crate::control::log::Log;
 use crate::control::plane::Plane;
+use crate::control::state::State;
 use crate::link::{Counter, RouteCounter, ToShard};
 use crate::net::machine;
 
@@ -23,57 +18,6 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
 const END_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the access log to be written to its end.
 const LOG_CLOSE: Duration = Duration::from_secs(5);
-
-/// Where the process is in its life.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No plan is in use yet.
-    Starting,
-    /// As it should be.
-    Serving,
-    /// Nothing new is accepted; what runs may end.
-    Draining {
-        /// Until then.
-        until: Tick,
-        /// Shards without connections.
-        drained: Vec<bool>,
-        /// What the process will exit with.
-        code: u8,
-    },
-    /// Shards were told to stop.
-    Ending {
-        /// They are waited for until then.
-        until: Tick,
-        /// What the process will exit with.
-        code: u8,
-    },
-    /// Nothing is left to do.
-    Ended {
-        /// What the process exits with.
-        code: u8,
-    },
-}
-
-impl State {
-    /// When something must be done even if nothing happens.
-    pub fn deadline(&self) -> Tick {
-        match self {
-            State::Starting | State::Serving => Tick::NEVER,
-            State::Draining { until, .. } | State::Ending { until, .. } => *until,
-            State::Ended { .. } => Tick::ZERO,
-        }
-    }
-
-    /// Its name in the status document.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            State::Starting => "starting",
-            State::Serving => "running",
-            State::Draining { .. } => "draining",
-            State::Ending { .. } | State::Ended { .. } => "stopping",
-        }
-    }
-}
 
 impl Plane {
     /// Somebody asks the process to end.
@@ -111,7 +55,7 @@ impl Plane {
 
     fn drain(&mut self, wait: Duration, code: u8) {
         tracing::info!(seconds = wait.as_secs(), "stopping when running requests ended");
-        self.give_up_reloads();
+        self.reloads.give_up();
         self.shards.send_all(|_| ToShard::Drain);
         // Our own copies too, or clients would be accepted by the kernel and never served.
         self.sockets.close();
@@ -121,7 +65,7 @@ impl Plane {
 
     /// Ends the process at once.
     pub(super) fn end(&mut self, code: u8) {
-        self.give_up_reloads();
+        self.reloads.give_up();
         self.shards.send_all(|_| ToShard::Stop);
         self.sockets.close();
         self.state = State::Ending { until: machine::now().after(END_MAX), code };
@@ -236,7 +180,7 @@ impl Plane {
 
     /// Log lines that the writers of this process dropped.
     pub(super) fn log_dropped(&self) -> u64 {
-        self.log_dropped_before + self.log.as_ref().map_or(0, crate::control::log::Log::dropped)
+        self.log_dropped_before + self.log.as_ref().map_or(0, Log::dropped)
     }
 }
 

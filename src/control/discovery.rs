@@ -50,7 +50,7 @@ pub struct Listed {
 
 /// The endpoints of all upstreams.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct Discovery {
     upstreams: BTreeMap<Arc<str>, Entry>,
     answers: BTreeMap<Question, Vec<Found>>,
     /// Questions of a plan that is not in use yet.
@@ -107,10 +107,10 @@ fn endpoint(name: &NamePlan, found: &Found, usual_port: u16) -> Endpoint {
     }
 }
 
-impl Book {
-    /// A book without upstreams.
-    pub fn new() -> Book {
-        Book::default()
+impl Discovery {
+    /// A discovery without upstreams.
+    pub fn new() -> Discovery {
+        Discovery::default()
     }
 
     /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still
@@ -213,48 +213,49 @@ mod tests {
         listed.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
     }
 
-    fn book(names: Vec<NamePlan>) -> Book {
-        let mut book = Book::new();
-        book.take([("pool".into(), Terms { fixed: vec![fixed("10.0.0.9:80")], names, usual_port: 80 })].into_iter());
-        book
+    fn discovery(names: Vec<NamePlan>) -> Discovery {
+        let mut discovery = Discovery::new();
+        discovery
+            .take([("pool".into(), Terms { fixed: vec![fixed("10.0.0.9:80")], names, usual_port: 80 })].into_iter());
+        discovery
     }
 
     #[test]
     fn answers_become_endpoints_once() {
-        let mut book = book(vec![name("origin.test", 8080)]);
-        let question = book.questions().next().expect("asked");
-        assert_eq!(book.open_questions(), 1);
+        let mut discovery = discovery(vec![name("origin.test", 8080)]);
+        let question = discovery.questions().next().expect("asked");
+        assert_eq!(discovery.open_questions(), 1);
         let answer = vec![found("10.0.0.2:0"), found("10.0.0.1:0"), found("10.0.0.1:0")];
-        let changed = book.learn(question.clone(), answer.clone());
+        let changed = discovery.learn(question.clone(), answer.clone());
         assert_eq!(addresses(&changed[0]), ["10.0.0.9:80", "10.0.0.1:8080", "10.0.0.2:8080"]);
         assert_eq!(changed[0].endpoints[1].weight, 2);
         assert_eq!(&*changed[0].endpoints[1].name, "origin.test:8080");
-        assert_eq!(book.open_questions(), 0);
-        assert!(book.learn(question, answer.into_iter().rev().collect()).is_empty());
+        assert_eq!(discovery.open_questions(), 0);
+        assert!(discovery.learn(question, answer.into_iter().rev().collect()).is_empty());
     }
 
     #[test]
     fn a_known_answer_survives_a_reload() {
-        let mut book = book(vec![name("origin.test", 8080)]);
-        let question = book.questions().next().expect("asked");
-        book.learn(question, vec![found("10.0.0.1:0")]);
+        let mut discovery = discovery(vec![name("origin.test", 8080)]);
+        let question = discovery.questions().next().expect("asked");
+        discovery.learn(question, vec![found("10.0.0.1:0")]);
         let again = vec![name("origin.test", 9090), name("other.test", 1)];
-        book.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
-        let listed: Vec<Listed> = book.resolved().collect();
+        discovery.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
+        let listed: Vec<Listed> = discovery.resolved().collect();
         assert_eq!(addresses(&listed[0]), ["10.0.0.1:9090"]);
         assert_eq!(&*listed[0].endpoints[0].name, "origin.test");
-        assert_eq!(book.open_questions(), 1);
-        book.take(std::iter::empty());
-        assert!(book.answers.is_empty());
+        assert_eq!(discovery.open_questions(), 1);
+        discovery.take(std::iter::empty());
+        assert!(discovery.answers.is_empty());
     }
 
     #[test]
     fn records_of_srv_bring_port_weight_and_rank() {
-        let mut book = book(vec![name("_http._tcp.test", 0)]);
-        let question = book.questions().next().expect("asked");
+        let mut discovery = discovery(vec![name("_http._tcp.test", 0)]);
+        let question = discovery.questions().next().expect("asked");
         assert!(question.srv);
         let second = Found { weight: 5, backup: true, ..found("10.0.0.2:2") };
-        let changed = book.learn(question, vec![found("10.0.0.1:1"), second]);
+        let changed = discovery.learn(question, vec![found("10.0.0.1:1"), second]);
         assert_eq!(addresses(&changed[0])[1..], ["10.0.0.1:1", "10.0.0.2:2"]);
         assert_eq!(changed[0].endpoints[2].weight, 10);
         assert!(changed[0].endpoints[2].backup);
@@ -262,8 +263,8 @@ mod tests {
 
     #[test]
     fn an_address_that_is_fixed_too_counts_once() {
-        let mut book = book(vec![name("origin.test", 80)]);
-        let question = book.questions().next().expect("asked");
-        assert!(book.learn(question, vec![found("10.0.0.9:0")]).is_empty());
+        let mut discovery = discovery(vec![name("origin.test", 80)]);
+        let question = discovery.questions().next().expect("asked");
+        assert!(discovery.learn(question, vec![found("10.0.0.9:0")]).is_empty());
     }
 }

@@ -58,7 +58,7 @@ pub enum Signal {
 
 /// Everything that events come from.
 #[derive(Debug)]
-pub struct Ears {
+pub struct Events {
     /// Signals.
     pub signals: Signals,
     /// From the admin servers.
@@ -79,10 +79,10 @@ pub struct Ears {
     pub successor: Option<Successor>,
 }
 
-impl Ears {
+impl Events {
     /// The next event; `Time` at `until`. May be dropped: nothing is lost.
     pub async fn next(&mut self, until: Tick) -> Event {
-        let Ears { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
+        let Events { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
             signal = signals.next() => Event::Signal(signal),

@@ -1,0 +1,243 @@
+//! The control plane's loop: one event at a time, each handled at once and without waiting.
+//!
+//! What takes time (compiling, DNS, probes, writing logs) runs elsewhere and comes back as an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::Health;
+use crate::base::Tick;
+use crate::control::admin::{AdminServer, Ask, Readiness, StopMode};
+use crate::control::events::{Event, Events, Signal};
+use crate::control::plane::Plane;
+use crate::control::probe::Verdict;
+use crate::control::reflect::Reflected;
+use crate::control::resolve::Answer;
+use crate::control::state::State;
+use crate::control::upgrade::Successor;
+use crate::link::{FromShard, ToShard};
+use crate::net::machine;
+
+/// Full queues towards shards are tried again after this.
+const FLUSH_AGAIN: Duration = Duration::from_millis(5);
+/// Accounts of limits are tidied this often.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Messages from shards that are handled before anything else gets its turn.
+const SHARD_MESSAGES_MAX: usize = 1_024;
+
+impl Plane {
+    /// Handles events until the process may end; gives its exit code.
+    pub async fn run(mut self, events: &mut Events) -> u8 {
+        loop {
+            self.tick(events);
+            if let State::Ended { code } = self.state {
+                // What shards sent before they ended: the last lines of the log among it.
+                while let Some((shard, message)) = events.shards.next() {
+                    self.hear(shard, message);
+                }
+                self.last_words();
+                return code;
+            }
+            let event = events.next(self.wake_at()).await;
+            self.handle(event, events);
+        }
+    }
+
+    /// Handles one event.
+    pub fn handle(&mut self, event: Event, events: &mut Events) {
+        match event {
+            Event::Signal(signal) => self.signal(signal, events),
+            Event::Ask(ask) => self.ask(ask),
+            Event::Shards => self.hear_shards(events),
+            Event::Answer(answer) => self.answer(answer),
+            Event::Verdict(verdict) => self.verdict(verdict),
+            Event::Reflected(told) => self.reflected(told),
+            Event::Loaded(loaded) => self.loaded(*loaded, events),
+            Event::FilesChanged => self.reload("a file changed", None),
+            Event::Successor(outcome) => self.successor(outcome, events),
+            Event::Time => {}
+        }
+    }
+
+    /// Does what is due.
+    fn tick(&mut self, events: &mut Events) {
+        let now = machine::now();
+        self.timers.flush = if self.shards.flush() { now.after(FLUSH_AGAIN) } else { Tick::NEVER };
+        if now >= self.timers.sweep {
+            self.leases.sweep(now);
+            self.timers.sweep = now.after(SWEEP);
+        }
+        if let Some(pause) = self.supervisor.watchdog()
+            && now >= self.timers.alive
+        {
+            self.supervisor.alive();
+            self.timers.alive = now.after(pause);
+        }
+        self.step_rollout(events);
+        self.step_stop(now);
+    }
+
+    fn wake_at(&self) -> Tick {
+        let watchdog = if self.supervisor.watchdog().is_some() { self.timers.alive } else { Tick::NEVER };
+        let sweep = if self.leases.is_empty() { Tick::NEVER } else { self.timers.sweep };
+        let rollout = self.rollout.wake_at(self.open_questions());
+        [self.timers.flush, sweep, watchdog, rollout, self.state.deadline()].into_iter().min().unwrap_or(Tick::NEVER)
+    }
+
+    fn signal(&mut self, signal: Signal, events: &mut Events) {
+        match signal {
+            Signal::Reload => self.reload("SIGHUP", None),
+            Signal::Drain => self.stop(StopMode::Drain),
+            Signal::StopNow => self.stop(StopMode::Now),
+            Signal::ReopenLogs => {
+                if self.log.as_ref().is_some_and(|log| !log.reopen()) {
+                    tracing::error!("the access log's writer is too far behind to reopen its file");
+                }
+            }
+            Signal::Upgrade => self.upgrade(events),
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        // Whoever asked may be gone; then nobody misses the answer.
+        match ask {
+            Ask::Ready(reply) => {
+                let _ = reply.send(self.readiness());
+            }
+            Ask::Metrics(reply) => {
+                let _ = reply.send(self.metrics());
+            }
+            Ask::Status(reply) => {
+                let _ = reply.send(Box::new(self.status()));
+            }
+            Ask::Reload(reply) => self.reload("asked to", Some(reply)),
+            Ask::Stop(mode, reply) => {
+                self.stop(mode);
+                let words = match mode {
+                    StopMode::Drain => "stopping when running requests ended\n",
+                    StopMode::Now => "stopping\n",
+                };
+                let _ = reply.send(words.to_owned());
+            }
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        match self.state {
+            State::Starting => Readiness::Not("starting"),
+            State::Serving => Readiness::Ready,
+            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => Readiness::Not("draining"),
+        }
+    }
+
+    fn hear_shards(&mut self, events: &mut Events) {
+        for _ in 0..SHARD_MESSAGES_MAX {
+            let Some((shard, message)) = events.shards.next() else {
+                self.look_after_shards();
+                return;
+            };
+            self.hear(shard, message);
+        }
+        // More may wait than one turn takes.
+        events.shards.again();
+    }
+
+    fn hear(&mut self, shard: usize, message: FromShard) {
+        self.rollout.hear(shard, &message);
+        match message {
+            FromShard::Started { driver } => self.driver = driver,
+            FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
+            FromShard::LogLines(lines) => {
+                // Without a log, the plan that wrote them was replaced by one that has none.
+                if let Some(log) = &self.log {
+                    log.write(lines);
+                }
+            }
+            FromShard::Lease(request) => {
+                let replies = self.leases.receive(request, machine::now());
+                for (shard, message) in replies {
+                    self.shards.send(shard, message);
+                }
+            }
+            FromShard::Drained => self.drained(shard),
+            FromShard::Failed { reason } => self.shard_failed(shard, &reason),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Found(question, found) => {
+                if self.unresolved.remove(&question).is_some() {
+                    tracing::info!(name = %question.name, "resolves again");
+                }
+                for listed in self.discovery.learn(question, found) {
+                    self.probe(&listed);
+                    self.tell_endpoints(&listed);
+                }
+                self.reflect();
+            }
+            Answer::Failed(question, reason) => {
+                if !self.unresolved.contains_key(&question) {
+                    tracing::warn!(name = %question.name, %reason, "does not resolve; known addresses stay in use");
+                }
+                self.unresolved.insert(question, reason);
+            }
+        }
+    }
+
+    fn reflected(&mut self, told: Reflected) {
+        let source = told.source;
+        for (shard, transcoders) in told.transcoders.into_iter().enumerate() {
+            self.shards.send(shard, ToShard::Transcoders { source: Arc::clone(&source), transcoders });
+        }
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        let Verdict { target, up, reason } = verdict;
+        // One that was on its way when its endpoint went is of no use to anybody.
+        if self.probes.health(&target) == Health::Unknown {
+            return;
+        }
+        let (upstream, endpoint) = (&target.upstream, &target.address);
+        if up {
+            tracing::info!(%upstream, %endpoint, %reason, "endpoint is up");
+        } else {
+            tracing::warn!(%upstream, %endpoint, %reason, "endpoint is down");
+        }
+        self.shards.send_all(|_| ToShard::Health {
+            upstream: Arc::clone(&target.upstream),
+            address: target.address.clone(),
+            up,
+        });
+    }
+
+    fn upgrade(&mut self, events: &mut Events) {
+        let serving = matches!(self.state, State::Serving);
+        let Some(program) = self.setup.program.as_ref().filter(|_| serving && events.successor.is_none()) else {
+            tracing::warn!("a new process cannot be started now");
+            return;
+        };
+        let admin = self.admin.as_ref().map(AdminServer::inheritable);
+        match Successor::start(program, self.sockets.all().chain(admin)) {
+            Ok(successor) => {
+                tracing::info!(pid = successor.pid(), program = %program.path.display(), "a new process starts");
+                events.successor = Some(successor);
+            }
+            Err(error) => tracing::error!(%error, "a new process cannot be started; this one goes on"),
+        }
+    }
+
+    fn successor(&mut self, outcome: Result<u32, String>, events: &mut Events) {
+        events.successor = None;
+        match outcome {
+            Ok(pid) => {
+                tracing::info!(pid, "the new process serves; this one finishes what runs");
+                self.supervisor.replaced_by(pid);
+                self.shards.send_all(|_| ToShard::StopAccepting);
+                self.sockets.hand_over();
+                self.replaced();
+            }
+            Err(reason) => tracing::error!(%reason, "the upgrade failed; this process goes on"),
+        }
+    }
+}

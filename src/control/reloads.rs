@@ -1,0 +1,106 @@
+//! Reloads on their way: who asked for them, and the plan that is to be taken into use.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::oneshot;
+
+use crate::config::Spec;
+use crate::config::plan::Plan;
+use crate::control::log::Log;
+use crate::net::sockets::ListenSocket;
+
+/// Who asked for a reload, and hears what became of it.
+pub type Reply = oneshot::Sender<Result<String, String>>;
+
+/// Reloads on their way, and how many there were.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// The compiler runs.
+    pub loading: bool,
+    /// When it began: files that changed since are not in what it made.
+    pub since: Option<SystemTime>,
+    /// One more is wanted after the one that runs.
+    again: bool,
+    asked: Vec<Reply>,
+    asked_again: Vec<Reply>,
+    /// The plan on its way into use.
+    pub candidate: Option<Candidate>,
+    /// Plans taken into use.
+    pub done: u64,
+    /// Configurations refused.
+    pub refused: u64,
+}
+
+/// A plan on its way into use.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What it was compiled from.
+    pub spec: Spec,
+    /// Files and directories whose change changes the configuration.
+    pub files: Vec<PathBuf>,
+    /// What somebody should look at.
+    pub warnings: String,
+    /// What becomes of the access log.
+    pub log: Change<Log>,
+    /// What becomes of the admin listener.
+    pub admin: Change<ListenSocket>,
+}
+
+/// What a new plan means for something that the process has at most one of.
+#[derive(Debug)]
+pub enum Change<T> {
+    /// It stays.
+    Keep,
+    /// This takes its place.
+    Replace(T),
+    /// It goes.
+    Remove,
+}
+
+impl Reloads {
+    /// The plan on its way into use.
+    pub fn coming(&self) -> Option<&Arc<Plan>> {
+        self.candidate.as_ref().map(|candidate| &candidate.plan)
+    }
+
+    /// One more reload is wanted, by whoever waits for `reply`.
+    pub fn ask(&mut self, reply: Option<Reply>) {
+        self.again = true;
+        self.asked_again.extend(reply);
+    }
+
+    /// Begins the reload that is wanted, at `now`. False where none is, or where one is still on its way.
+    pub fn begin(&mut self, now: SystemTime) -> bool {
+        if !self.again || self.loading || self.candidate.is_some() {
+            return false;
+        }
+        self.again = false;
+        self.loading = true;
+        self.since = Some(now);
+        self.asked = std::mem::take(&mut self.asked_again);
+        true
+    }
+
+    /// Answers everybody who asked for the reload that runs.
+    pub fn reply(&mut self, outcome: &Result<String, String>) {
+        for reply in self.asked.drain(..) {
+            // Whoever asked may be gone.
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    /// The process ends: nobody waits for a plan any more.
+    pub fn give_up(&mut self) {
+        let asked_again = std::mem::take(&mut self.asked_again);
+        self.asked.extend(asked_again);
+        self.again = false;
+        self.reply(&Err(STOPPING.to_owned()));
+    }
+}
+
+/// What those are answered who ask for a reload while the process ends.
+pub const STOPPING: &str = "the process is stopping\n";

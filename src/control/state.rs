@@ -1,0 +1,61 @@
+//! Where the process is in its life.
+//!
+//! ```text
+//!  Starting ──► Serving ──► Draining ──────────────► Ending ──────────────────► Ended
+//!                  │     (all drained, too late,       ▲  (all threads over, too late)
+//!                  │      or asked again)              │
+//!                  └───────────────────────────────────┘ asked to stop at once
+//! ```
+
+use crate::base::Tick;
+
+/// Where the process is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No plan is in use yet.
+    Starting,
+    /// As it should be.
+    Serving,
+    /// Nothing new is accepted; what runs may end.
+    Draining {
+        /// Until then.
+        until: Tick,
+        /// Shards without connections.
+        drained: Vec<bool>,
+        /// What the process will exit with.
+        code: u8,
+    },
+    /// Shards were told to stop.
+    Ending {
+        /// They are waited for until then.
+        until: Tick,
+        /// What the process will exit with.
+        code: u8,
+    },
+    /// Nothing is left to do.
+    Ended {
+        /// What the process exits with.
+        code: u8,
+    },
+}
+
+impl State {
+    /// When something must be done even if nothing happens.
+    pub fn deadline(&self) -> Tick {
+        match self {
+            State::Starting | State::Serving => Tick::NEVER,
+            State::Draining { until, .. } | State::Ending { until, .. } => *until,
+            State::Ended { .. } => Tick::ZERO,
+        }
+    }
+
+    /// Its name in the status document.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Serving => "running",
+            State::Draining { .. } => "draining",
+            State::Ending { .. } | State::Ended { .. } => "stopping",
+        }
+    }
+}
