@@ -5,6 +5,7 @@
 //! these ids.
 
 mod grpc;
+mod index;
 mod upstream;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::base::{Address, ListenerId, PolicyId, RouteId, UpstreamId};
 use crate::config::spec::server::LogLevel;
 use crate::policy::cors::OriginRule;
 use crate::policy::gcra::Rate;
+use crate::policy::lease::LimitId;
 use crate::policy::{Phase, Policy};
 use crate::route::Table;
 use crate::route::redirect::Redirect;
@@ -31,6 +33,7 @@ use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
 pub use grpc::{Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls};
+pub use index::Index;
 pub use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
@@ -61,6 +64,8 @@ pub struct Plan {
     pub policies: Vec<PolicyPlan>,
     /// Names of consumers by the ids that policies use.
     pub consumers: Vec<Arc<str>>,
+    /// What is found by name.
+    pub index: Index,
 }
 
 /// What concerns the process as a whole.
@@ -399,6 +404,16 @@ impl Plan {
     /// The upstream of that id.
     pub fn upstream(&self, id: UpstreamId) -> &UpstreamPlan {
         &self.upstreams[id.0 as usize]
+    }
+
+    /// The upstream of that name.
+    pub fn upstream_named(&self, name: &str) -> Option<UpstreamId> {
+        self.index.upstream(name).map(UpstreamId)
+    }
+
+    /// The policy with that limit.
+    pub fn policy_of_limit(&self, limit: LimitId) -> Option<PolicyId> {
+        self.index.limit(limit).map(PolicyId)
     }
 
     /// The policy of that id.

@@ -94,8 +94,8 @@ impl Reflections {
         for plan in plans {
             for user in &plan.transcoders {
                 let Descriptors::Asked(asked) = &user.descriptors else { continue };
-                let named = plan.upstreams.iter().find(|upstream| upstream.name == asked.source.upstream);
-                let Some(upstream) = named else { continue };
+                let Some(upstream) = plan.upstream_named(&asked.source.upstream) else { continue };
+                let upstream = plan.upstream(upstream);
                 let entry = wanted.entry(Arc::clone(&asked.source));
                 let terms = entry.or_insert_with(|| Terms::of(upstream, asked, discovery));
                 terms.refresh = terms.refresh.min(asked.refresh);

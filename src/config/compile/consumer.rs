@@ -13,6 +13,7 @@ use crate::policy::api_key::{Consumer, KeyEntry, hash_of, parse_hash};
 /// All consumers and their keys.
 pub(super) struct Consumers {
     pub list: Arc<[Consumer]>,
+    ids: HashMap<Arc<str>, ConsumerId>,
     pub keys: Vec<KeyEntry>,
 }
 
@@ -22,8 +23,7 @@ impl Consumers {
     }
 
     pub(super) fn id(&self, name: &str) -> Option<ConsumerId> {
-        let found = self.list.iter().position(|consumer| *consumer.name == *name)?;
-        Some(ConsumerId(found as u32))
+        self.ids.get(name).copied()
     }
 }
 
@@ -46,7 +46,8 @@ impl Compiler<'_> {
                 keys.push(entry);
             }
         }
-        Consumers { list: list.into(), keys }
+        let ids = (0..).map(ConsumerId).zip(&list).map(|(id, consumer)| (Arc::clone(&consumer.name), id)).collect();
+        Consumers { list: list.into(), ids, keys }
     }
 
     fn consumer(&mut self, spec: &ConsumerSpec) -> Consumer {

@@ -22,12 +22,13 @@ pub(super) use log::LOG_ONLY;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::UpstreamId;
+use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
 use crate::config::place::{Place, Placed};
-use crate::config::plan::{AdminPlan, Plan, ProcessPlan, TranscoderPlan, UpstreamPlan};
+use crate::config::plan::{AdminPlan, Index, Plan, PolicyPlan, ProcessPlan, TranscoderPlan, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -56,6 +57,7 @@ pub(super) fn compile(
         upstreams: Vec::new(),
         transcoders: Vec::new(),
         ids: HashMap::new(),
+        policy_ids: HashMap::new(),
         used: BTreeSet::new(),
     };
     compiler.plan()
@@ -79,16 +81,32 @@ struct Compiler<'d> {
     transcoders: Vec<TranscoderPlan>,
     /// Of the upstreams, by name.
     ids: HashMap<String, UpstreamId>,
+    /// Of the policies that could be compiled, by name.
+    policy_ids: HashMap<Arc<str>, PolicyId>,
     /// Places of the names of upstreams and policies that something uses.
     used: BTreeSet<Place>,
 }
 
 /// Names that may be referred to, also where the table behind them is wrong.
 struct Names {
-    upstreams: Vec<String>,
-    policies: Vec<String>,
-    listeners: Vec<String>,
-    consumers: Vec<String>,
+    upstreams: Known,
+    policies: Known,
+    listeners: Known,
+    consumers: Known,
+}
+
+/// The names of one section, each once, in order.
+struct Known {
+    list: Vec<String>,
+    all: HashSet<String>,
+}
+
+impl Known {
+    fn of(names: impl Iterator<Item = String>) -> Known {
+        let mut all = HashSet::new();
+        let list = names.filter(|name| all.insert(name.clone())).collect();
+        Known { list, all }
+    }
 }
 
 /// A section whose tables are referred to by name.
@@ -112,7 +130,7 @@ impl Section {
 }
 
 impl Names {
-    fn of(&self, section: Section) -> &Vec<String> {
+    fn of(&self, section: Section) -> &Known {
         match section {
             Section::Upstream => &self.upstreams,
             Section::Policy => &self.policies,
@@ -123,26 +141,21 @@ impl Names {
 
     fn found(draft: &Draft) -> Names {
         let root = &draft.root;
-        let keys = |section: &str| -> Vec<String> {
+        let keys = |section: &str| -> Known {
             let entries = root.child(section).map(Node::entries).unwrap_or_default();
-            distinct(entries.iter().map(|(key, _)| key.text.clone()))
+            Known::of(entries.iter().map(|(key, _)| key.text.clone()))
         };
         let named = |section: &str| -> Vec<String> {
             let Some(Node { kind: NodeKind::Array(items), .. }) = root.child(section) else { return Vec::new() };
             let names = items.iter().filter_map(|item| item.child("name"));
             let texts = names.filter_map(|name| if let NodeKind::Text(text) = &name.kind { Some(text) } else { None });
-            distinct(texts.cloned())
+            texts.cloned().collect()
         };
         let shown = draft.spec.listener.iter().map(|listener| listener.value.shown_name());
-        let listeners = distinct(named("listener").into_iter().chain(shown));
-        Names { upstreams: keys("upstream"), policies: keys("policy"), listeners, consumers: named("consumer") }
+        let listeners = Known::of(named("listener").into_iter().chain(shown));
+        let consumers = Known::of(named("consumer").into_iter());
+        Names { upstreams: keys("upstream"), policies: keys("policy"), listeners, consumers }
     }
-}
-
-/// Each name once, in order.
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    names.filter(|name| seen.insert(name.clone())).collect()
 }
 
 impl Compiler<'_> {
@@ -150,9 +163,13 @@ impl Compiler<'_> {
         self.named_upstreams();
         let consumers = self.consumers();
         let policies = self.policies(&consumers);
+        let ids = (0..).map(PolicyId).zip(&policies);
+        self.policy_ids = ids.map(|(id, policy)| (Arc::clone(&policy.plan.name), id)).collect();
         let routes = self.routes(&policies);
         let listeners = self.listeners(&routes);
         self.report_unused();
+        let upstreams = std::mem::take(&mut self.upstreams);
+        let policies: Vec<PolicyPlan> = policies.into_iter().map(|policy| policy.plan).collect();
         let server = &self.draft.spec.server;
         let process = ProcessPlan {
             shards: self.shards,
@@ -171,9 +188,13 @@ impl Compiler<'_> {
             metrics: self.draft.spec.metrics.enabled,
             listeners,
             routes: routes.into_iter().map(|route| route.plan).collect(),
-            upstreams: std::mem::take(&mut self.upstreams),
+            index: Index::over(
+                upstreams.iter().map(|upstream| &upstream.name),
+                policies.iter().map(|policy| policy.policy.limit_id()),
+            ),
+            upstreams,
             transcoders: std::mem::take(&mut self.transcoders),
-            policies: policies.into_iter().map(|policy| policy.plan).collect(),
+            policies,
             consumers: consumers.names(),
         }
     }

@@ -92,13 +92,13 @@ impl Compiler<'_> {
         let mut list: Vec<(Phase, PolicyId)> = Vec::new();
         let defaults = &self.draft.spec.defaults.policies;
         for name in defaults.iter().chain(route.policies.iter()) {
-            let Some(found) = policies.iter().position(|policy| *policy.plan.name == *name.value) else {
+            let Some(id) = self.policy_ids.get(&*name.value).copied() else {
                 self.known(name, Section::Policy);
                 continue;
             };
-            let policy = &policies[found];
+            let policy = &policies[id.0 as usize];
             self.used.insert(policy.place);
-            let entry = (policy.plan.policy.phase(), PolicyId(found as u32));
+            let entry = (policy.plan.policy.phase(), id);
             if !list.contains(&entry) {
                 list.push(entry);
             }
@@ -118,7 +118,7 @@ impl Compiler<'_> {
             return;
         }
         for name in route.policies.iter() {
-            let named = policies.iter().find(|policy| *policy.plan.name == *name.value);
+            let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
             if named.is_some_and(|policy| policy.plan.policy.needs_consumer()) {
                 let title =
                     format!("`{}` counts by consumer, but no policy of this route says who that is", name.value);

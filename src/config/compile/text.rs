@@ -85,11 +85,11 @@ impl Compiler<'_> {
     /// Is a name known in its section? Reports it where it is not.
     pub(super) fn known(&mut self, name: &Placed<String>, section: Section) -> bool {
         let known = self.names.of(section);
-        if known.contains(&name.value) {
+        if known.all.contains(&name.value) {
             return true;
         }
         let report = Report::error(name.place, format!("no {} is named `{}`", section.word(), name.value));
-        let report = report.suggest(&name.value, known.iter().map(String::as_str));
+        let report = report.suggest(&name.value, known.list.iter().map(String::as_str));
         self.faults.push(match section {
             Section::Upstream => report.help("or an address with its scheme: \"http://10.0.0.1:80\""),
             Section::Policy | Section::Listener | Section::Consumer => report,

@@ -60,8 +60,8 @@ impl<N: Net> Bound<N> {
         let policies = plan.policies.iter().map(|policy| {
             let limit = policy.policy.limit_id();
             let kept = limit.and(before).and_then(|before| {
-                let at = before.plan.policies.iter().position(|known| known.policy.limit_id() == limit)?;
-                Some(before.policies[at].clone())
+                let id = before.plan.policy_of_limit(limit?)?;
+                Some(before.policies[id.0 as usize].clone())
             });
             let shards = plan.process.shards as u32;
             kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.state(ShardId(shard as u32), shards))))
@@ -80,8 +80,8 @@ impl<N: Net> Bound<N> {
     /// has not. Called when the plan is committed, not when it is prepared.
     pub fn take_effect(&self, before: &Bound<N>, now: Tick) {
         for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
-            let known = before.plan.upstreams.iter().find(|known| known.name == plan.name);
-            let Some(known) = known else { continue };
+            let Some(known) = before.plan.upstream_named(&plan.name) else { continue };
+            let known = before.plan.upstream(known);
             let mut cluster = upstream.load.cluster.borrow_mut();
             cluster.set_plan(&plan.cluster);
             upstream.follow_tls(plan);
@@ -91,7 +91,7 @@ impl<N: Net> Bound<N> {
             }
         }
         for (plan, upstream) in before.plan.upstreams.iter().zip(&before.upstreams) {
-            if self.upstream_named(&plan.name).is_none() {
+            if self.plan.upstream_named(&plan.name).is_none() {
                 upstream.close_idle();
             }
         }
@@ -114,8 +114,8 @@ impl<N: Net> Bound<N> {
 
     /// The state of the upstream of that name.
     pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream<N>>> {
-        let at = self.plan.upstreams.iter().position(|upstream| *upstream.name == *name)?;
-        Some(self.upstreams[at].clone())
+        let id = self.plan.upstream_named(name)?;
+        Some(self.upstream(id).clone())
     }
 
     /// The state of a policy.

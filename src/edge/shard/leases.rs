@@ -45,10 +45,9 @@ impl Leases {
 
     /// The account answered, or wants something back.
     pub fn receive<N: Net>(&self, bound: &Bound<N>, reply: LeaseReply, outbox: &Outbox, now: Tick) {
-        let found = (0..).zip(&bound.plan.policies).find(|(_, plan)| plan.policy.limit_id() == Some(reply.limit()));
         // A limit that a reload took away: its slots went with it, on both sides.
-        let Some((at, plan)) = found else { return };
-        let id = PolicyId(at);
+        let Some(id) = bound.plan.policy_of_limit(reply.limit()) else { return };
+        let plan = bound.plan.policy(id);
         let freed = bound.own(id).borrow_mut().receive(reply, now);
         self.send(bound, id, outbox);
         let Some(key) = freed else { return };

@@ -1,5 +1,6 @@
 //! `[policy.NAME.api_key]`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::compile::policy::context::Context;
@@ -29,7 +30,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
     }
     let mut keys = context.consumers.keys.clone();
     if !spec.consumers.is_empty() {
-        let mut allowed = Vec::new();
+        let mut allowed = HashSet::new();
         for name in spec.consumers.iter() {
             compiler.known(name, Section::Consumer);
             allowed.extend(context.consumers.id(&name.value));
