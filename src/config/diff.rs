@@ -1,5 +1,7 @@
 //! What changed between two configurations, by name, for the line that a reload logs.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use crate::config::place::Placed;
@@ -73,24 +75,17 @@ fn named<'s, T: PartialEq + 's>(items: impl Iterator<Item = (&'s Placed<String>,
 }
 
 fn section<T: PartialEq>(parts: &mut Vec<String>, what: &str, before: &[Item<T>], after: &[Item<T>]) {
-    let known = |name: &str, list: &[Item<T>]| list.iter().any(|item| item.name == name);
-    // Several routes may have the same name here; they are the same where all of them are, in order.
-    let same = |name: &str| {
-        let before = before.iter().filter(|item| item.name == name).map(|item| &item.value);
-        before.eq(after.iter().filter(|item| item.name == name).map(|item| &item.value))
-    };
+    let (old, new) = (by_name(before), by_name(after));
     let mut words: Vec<String> = Vec::new();
-    for item in after {
-        let word = match (known(&item.name, before), same(&item.name)) {
-            (false, _) => format!("+{}", item.name),
-            (true, false) => format!("~{}", item.name),
-            (true, true) => continue,
-        };
-        if !words.contains(&word) {
-            words.push(word);
+    for item in first_of_each_name(after) {
+        match old.get(&*item.name) {
+            None => words.push(format!("+{}", item.name)),
+            Some(values) if *values != new[&*item.name] => words.push(format!("~{}", item.name)),
+            Some(_) => {}
         }
     }
-    words.extend(before.iter().filter(|item| !known(&item.name, after)).map(|item| format!("-{}", item.name)));
+    let gone = first_of_each_name(before).filter(|item| !new.contains_key(&*item.name));
+    words.extend(gone.map(|item| format!("-{}", item.name)));
     if words.is_empty() {
         return;
     }
@@ -100,6 +95,21 @@ fn section<T: PartialEq>(parts: &mut Vec<String>, what: &str, before: &[Item<T>]
         words.push(format!("and {more} more"));
     }
     parts.push(format!("{what}: {}", words.join(" ")));
+}
+
+/// The values of each name, in order: several routes may have the same name here, and are the same where all of them
+/// are.
+fn by_name<T>(items: &[Item<T>]) -> HashMap<&str, Vec<&T>> {
+    let mut values: HashMap<&str, Vec<&T>> = HashMap::with_capacity(items.len());
+    for item in items {
+        values.entry(&item.name).or_default().push(&item.value);
+    }
+    values
+}
+
+fn first_of_each_name<T>(items: &[Item<T>]) -> impl Iterator<Item = &Item<T>> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().filter(move |item| seen.insert(&*item.name))
 }
 
 fn value(part: &impl serde::Serialize) -> Value {
@@ -153,5 +163,13 @@ mod tests {
         assert!(
             describe(&spec(before), &spec(&format!("# a comment\n{before}"))).starts_with("the text says the same")
         );
+    }
+    #[test]
+    fn routes_of_one_name_are_compared_together_and_said_once() {
+        let route = |path: &str, echo: &str| format!("[[route]]\npath = '{path}'\n{echo}\n");
+        let (echo, answer) = ("echo = true", "answer = { body = 'x' }");
+        let before = [route("/x", echo), route("/x", echo), route("/y", echo), route("/y", echo)].concat();
+        let after = [route("/x", answer), route("/x", answer), route("/z", echo), route("/z", echo)].concat();
+        assert_eq!(describe(&spec(&before), &spec(&after)), "routes: ~/x +/z -/y");
     }
 }
