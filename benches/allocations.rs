@@ -208,7 +208,8 @@ fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
     let bell = sockets::bell().expect("an eventfd");
     let (to_shard, inbox) = crossbeam_channel::bounded(16);
     let (queue, from_shard) = crossbeam_channel::bounded(1_024);
-    let end = ShardEnd { shard: 0, inbox, outbox: Outbox { queue, wake: Arc::new(|| ()), shard: 0 } };
+    let (reports, reported) = crossbeam_channel::bounded(16);
+    let end = ShardEnd { shard: 0, inbox, outbox: Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 } };
     let generation = plan.generation;
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address, socket }];
     to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
@@ -224,14 +225,14 @@ fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
         })
         .expect("a shard");
     });
-    while let Ok((_, message)) = from_shard.recv() {
+    while let Ok(message) = reported.recv() {
         if matches!(message, FromShard::Committed { .. }) {
             break;
         }
     }
     // Reads and drops the shard's other messages, as the log writer would.
     thread::spawn(move || {
-        let _keep_open = to_shard;
+        let _keep_open = (to_shard, reported);
         while from_shard.recv().is_ok() {}
     });
 }

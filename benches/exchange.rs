@@ -16,7 +16,9 @@ use pieces::{Piece, Run};
 use turnpike::base::{Address, Buf, ListenerId, Tick};
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::run::run;
-use turnpike::link::{Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
+use turnpike::link::{
+    Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard,
+};
 use turnpike::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
 use turnpike::net::{Bell, Listener, Net, Stream};
 
@@ -113,7 +115,7 @@ fn exchanges(talk: Talk, way: Way) -> Run {
     let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
     let run = move |times| {
         // Reads and drops the shard's messages, as the log writer would.
-        said.iter().for_each(|said| while said.try_recv().is_ok() {});
+        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
         simulation.run(ask(stream.clone(), talk.clone(), times)).expect("a run without faults");
     };
     run(WARM_UP);
@@ -171,9 +173,13 @@ async fn serve_one(stream: SimStream, talk: Talk) {
     }
 }
 
-/// A shard that forwards everything to `origin`, with an access log. Returns the queue of its messages to the control
-/// plane.
-fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> Receiver<(usize, FromShard)> {
+/// A shard that proxies all to `origin`, with an access log; its log lines and its reports to the control plane come
+/// back.
+fn start_shard(
+    simulation: &Simulation,
+    listen: &Address,
+    origin: &Address,
+) -> (Receiver<(usize, FromShard)>, Receiver<FromShard>) {
     let text = format!(
         "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
          [[listener]]\nbind = \"{listen}\"\n\
@@ -183,7 +189,8 @@ fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> R
     let plan = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
     let (to_shard, inbox) = bounded(TO_SHARD_MAX);
     let (queue, said) = bounded(FROM_SHARD_MAX);
-    let outbox = Outbox { queue, wake: Arc::new(|| ()), shard: 0 };
+    let (reports, reported) = bounded(REPORTS_MAX);
+    let outbox = Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 };
     let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
     let socket = SimSocket { address: listen.clone(), backlog: 64 };
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
@@ -197,5 +204,5 @@ fn start_shard(simulation: &Simulation, listen: &Address, origin: &Address) -> R
     host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox }, ear, "simulated"));
     // It listens before anybody connects.
     simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");
-    said
+    (said, reported)
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
-use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, ShardEnd, TO_SHARD_MAX, ToShard};
+use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard};
 use crate::net::Bell;
 use crate::net::sockets::ListenSocket;
 
@@ -33,6 +33,7 @@ pub struct ControlEnd {
 #[derive(Debug)]
 pub struct FromShards {
     queue: Receiver<(usize, FromShard)>,
+    reports: Vec<Receiver<FromShard>>,
     wake: Arc<Notify>,
 }
 
@@ -47,8 +48,14 @@ impl FromShards {
         self.wake.notify_one();
     }
 
-    /// The next message, if one is there.
+    /// The next message, if one is there: reports before everything else.
     pub fn next(&self) -> Option<(usize, FromShard)> {
+        let report = (0..).zip(&self.reports).find_map(|(shard, queue)| Some((shard, queue.try_recv().ok()?)));
+        report.or_else(|| self.other())
+    }
+
+    /// The next message that is no report, if one is there.
+    pub fn other(&self) -> Option<(usize, FromShard)> {
         self.queue.try_recv().ok()
     }
 }
@@ -86,27 +93,31 @@ pub fn links(
     let (queue_in, queue) = bounded(FROM_SHARD_MAX);
     let wake = Arc::new(Notify::new());
     let (mut ends, mut parts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut all_reports = Vec::with_capacity(count);
     for shard in 0..count {
         let (inbox, shard_inbox) = bounded(TO_SHARD_MAX);
+        let (reports_in, reports) = bounded(REPORTS_MAX);
         let bell = bell()?;
         let ended = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&wake);
-        let outbox = Outbox { queue: queue_in.clone(), wake: Arc::new(move || waker.notify_one()), shard };
+        let (queue, wake_up) = (queue_in.clone(), move || waker.notify_one());
+        let outbox = Outbox { queue, reports: reports_in, wake: Arc::new(wake_up), shard };
+        all_reports.push(reports);
         let guard = EndGuard { ended: Arc::clone(&ended), wake: Arc::clone(&wake) };
         parts.push(ShardParts { end: ShardEnd { shard, inbox: shard_inbox, outbox }, bell: bell.clone(), guard });
         ends.push(ControlEnd { inbox, bell, ended });
     }
-    Ok((ends, parts, FromShards { queue, wake }))
+    Ok((ends, parts, FromShards { queue, reports: all_reports, wake }))
 }
 
 /// All shards.
 #[derive(Debug)]
 pub struct Shards {
-    lanes: Vec<Lane>,
+    links: Vec<Link>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Link {
     end: ControlEnd,
     waiting: VecDeque<ToShard<ListenSocket>>,
     stuck: bool,
@@ -115,50 +126,50 @@ struct Lane {
 impl Shards {
     /// Over these ends, by the shards' numbers.
     pub fn new(ends: Vec<ControlEnd>) -> Shards {
-        Shards { lanes: ends.into_iter().map(|end| Lane { end, waiting: VecDeque::new(), stuck: false }).collect() }
+        Shards { links: ends.into_iter().map(|end| Link { end, waiting: VecDeque::new(), stuck: false }).collect() }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.lanes.len()
+        self.links.len()
     }
 
     /// Sends to one shard.
     pub fn send(&mut self, shard: usize, message: ToShard<ListenSocket>) {
-        let Some(lane) = self.lanes.get_mut(shard) else { return };
-        if lane.waiting.len() < WAITING_MAX {
-            lane.waiting.push_back(message);
+        let Some(link) = self.links.get_mut(shard) else { return };
+        if link.waiting.len() < WAITING_MAX {
+            link.waiting.push_back(message);
         } else {
-            lane.stuck = true;
+            link.stuck = true;
         }
-        lane.flush();
+        link.flush();
     }
 
     /// Sends to every shard.
     pub fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard<ListenSocket>) {
-        for shard in 0..self.lanes.len() {
+        for shard in 0..self.links.len() {
             self.send(shard, message(shard));
         }
     }
 
     /// Tries again what waits. True where something still does.
     pub fn flush(&mut self) -> bool {
-        self.lanes.iter_mut().for_each(Lane::flush);
-        self.lanes.iter().any(|lane| !lane.waiting.is_empty())
+        self.links.iter_mut().for_each(Link::flush);
+        self.links.iter().any(|link| !link.waiting.is_empty())
     }
 
     /// The shards whose threads are over.
     pub fn ended(&self) -> impl Iterator<Item = usize> {
-        (0..).zip(&self.lanes).filter(|(_, lane)| lane.end.ended.load(Ordering::Acquire)).map(|(shard, _)| shard)
+        (0..).zip(&self.links).filter(|(_, link)| link.end.ended.load(Ordering::Acquire)).map(|(shard, _)| shard)
     }
 
     /// The shards that take no messages.
     pub fn stuck(&self) -> impl Iterator<Item = usize> {
-        (0..).zip(&self.lanes).filter(|(_, lane)| lane.stuck).map(|(shard, _)| shard)
+        (0..).zip(&self.links).filter(|(_, link)| link.stuck).map(|(shard, _)| shard)
     }
 }
 
-impl Lane {
+impl Link {
     fn flush(&mut self) {
         let mut sent = false;
         while let Some(message) = self.waiting.pop_front() {
@@ -213,6 +224,19 @@ mod tests {
         assert_eq!(shards.stuck().count(), 0);
         shards.send(0, ToShard::Drain);
         assert_eq!(shards.stuck().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn a_flood_of_log_lines_loses_no_report() {
+        let (_ends, parts, shards) = links(2, || Ok(Bell::silent())).expect("links");
+        let outbox = &parts[1].end.outbox;
+        while outbox.send(FromShard::LogLines(Vec::new())).is_ok() {}
+        outbox.send(FromShard::Prepared { generation: 7 }).expect("a queue of its own");
+        parts[0].end.outbox.send(FromShard::Drained).expect("a queue of its own");
+        assert!(matches!(shards.next(), Some((0, FromShard::Drained))));
+        assert!(matches!(shards.next(), Some((1, FromShard::Prepared { generation: 7 }))));
+        let lines = std::iter::from_fn(|| shards.next()).count();
+        assert_eq!(lines, FROM_SHARD_MAX);
     }
 
     #[test]

@@ -9,8 +9,11 @@ use crate::net::sockets::ListenSocket;
 
 /// Messages that wait towards one shard at most.
 pub const TO_SHARD_MAX: usize = 1_024;
-/// Messages that wait from one shard at most.
+/// Log lines and leases that wait from all shards together at most.
 pub const FROM_SHARD_MAX: usize = 8_192;
+/// Reports that wait from one shard at most. It sends two a plan, one for each listener that fails and three in its
+/// life, and the control plane prepares no other plan before it has read them or waited half a minute.
+pub const REPORTS_MAX: usize = 1_024;
 
 /// What a shard holds of the link.
 #[derive(Debug)]
@@ -23,11 +26,13 @@ pub struct ShardEnd<S = ListenSocket> {
     pub outbox: Outbox,
 }
 
-/// A shard's queue to the control plane, and what wakes its reader.
+/// From a shard to the control plane: the queues and something to wake their reader.
 #[derive(Clone)]
 pub struct Outbox {
-    /// The queue. Messages carry the shard's number.
+    /// What all shards share for log lines and leases. Messages carry the shard's number.
     pub queue: Sender<(usize, FromShard)>,
+    /// This shard's own, for reports.
+    pub reports: Sender<FromShard>,
     /// Wakes the control plane; cheap when it is awake already.
     pub wake: Arc<dyn Fn() + Send + Sync>,
     /// Which shard this is.
@@ -43,8 +48,12 @@ impl std::fmt::Debug for Outbox {
 impl Outbox {
     /// Sends without waiting; gives the message back where the queue is full or the control plane is gone.
     pub fn send(&self, message: FromShard) -> Result<(), Box<FromShard>> {
-        let sent = self.queue.try_send((self.shard, message));
-        sent.map_err(|refused| Box::new(refused.into_inner().1))?;
+        if message.is_report() {
+            self.reports.try_send(message).map_err(|refused| Box::new(refused.into_inner()))?;
+        } else {
+            let sent = self.queue.try_send((self.shard, message));
+            sent.map_err(|refused| Box::new(refused.into_inner().1))?;
+        }
         (self.wake)();
         Ok(())
     }

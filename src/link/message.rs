@@ -100,6 +100,20 @@ pub enum FromShard {
     },
 }
 
+impl FromShard {
+    /// Does a plan or the process wait for this message? Then it must not be lost.
+    pub const fn is_report(&self) -> bool {
+        match self {
+            FromShard::Started { .. }
+            | FromShard::Prepared { .. }
+            | FromShard::Committed { .. }
+            | FromShard::Drained
+            | FromShard::Failed { .. } => true,
+            FromShard::LogLines(_) | FromShard::Lease(_) => false,
+        }
+    }
+}
+
 /// A listening socket for one shard.
 #[derive(Debug)]
 pub struct ListeningSocket<S = ListenSocket> {

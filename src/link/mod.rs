@@ -1,12 +1,14 @@
 //! Messages between the planes: a pair of bounded queues per shard. Neither plane imports the other; both import this.
 //!
-//! A full queue towards a shard makes the control plane wait and try again; a full queue towards the control plane is
-//! counted (`Counter::LinkDropped`) and the message dropped, except for what must not be lost, which its sender keeps.
+//! A full queue towards a shard makes the control plane keep the message and try again. Towards the control plane there
+//! are two: what comes in floods (log lines, leases) shares one queue with all shards, and where it is full the sender
+//! keeps or drops and counts the message; what a plan or the process waits for (`FromShard::is_report`) has a queue of
+//! each shard's own, which no flood can fill.
 
 pub mod counters;
 pub mod ends;
 pub mod message;
 
 pub use counters::{Counter, Counters, RouteCounter, UpstreamCounter};
-pub use ends::{FROM_SHARD_MAX, Outbox, ShardEnd, TO_SHARD_MAX};
+pub use ends::{FROM_SHARD_MAX, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX};
 pub use message::{FromShard, ListeningSocket, ToShard};

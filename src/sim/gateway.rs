@@ -15,8 +15,8 @@ use crate::config::plan::Plan;
 use crate::config::{self, Environment, Source};
 use crate::edge::run::run;
 use crate::link::{
-    Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, ShardEnd, TO_SHARD_MAX, ToShard,
-    UpstreamCounter,
+    Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX,
+    ToShard, UpstreamCounter,
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
@@ -48,6 +48,7 @@ pub struct Gateway {
 struct Shard {
     sim: Sim,
     queue: Sender<ToShard<SimSocket>>,
+    reports: Receiver<FromShard>,
     bell: Bell,
     counters: RefCell<Option<Arc<Counters>>>,
     prepared: Cell<u64>,
@@ -68,13 +69,16 @@ impl Gateway {
             let sim = simulation.host(&format!("shard{number}"), [10, 0, 1, number as u8 + 1]);
             let (queue, inbox) = bounded(TO_SHARD_MAX);
             let ringing = bell.clone();
-            let outbox = Outbox { queue: outbox.clone(), wake: Arc::new(move || ringing.ring()), shard: number };
+            let (reports_in, reports) = bounded(REPORTS_MAX);
+            let wake = Arc::new(move || ringing.ring());
+            let outbox = Outbox { queue: outbox.clone(), reports: reports_in, wake, shard: number };
             let end = ShardEnd { shard: number, inbox, outbox };
             let bell = Bell::silent();
             let ear = sim.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
             sim.spawn(run(sim.clone(), end, ear, "simulated"));
             let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
-            Shard { sim, queue, bell, counters, prepared: never.clone(), committed: never, drained: Cell::new(false) }
+            let (prepared, committed, drained) = (never.clone(), never, Cell::new(false));
+            Shard { sim, queue, reports, bell, counters, prepared, committed, drained }
         });
         let gateway = Rc::new(Gateway {
             common: common.clone(),
@@ -160,6 +164,11 @@ impl Gateway {
     pub fn take_all(&self) {
         while let Ok((shard, message)) = self.heard.try_recv() {
             self.take(shard, message);
+        }
+        for (number, shard) in self.shards.iter().enumerate() {
+            while let Ok(message) = shard.reports.try_recv() {
+                self.take(number, message);
+            }
         }
     }
 

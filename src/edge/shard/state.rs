@@ -119,7 +119,7 @@ impl<N: Net> Shard<N> {
         self.tell_drained();
     }
 
-    /// Sends what must arrive: plan hand-shakes are few, so a full queue here means a control plane that is gone.
+    /// Reports to the control plane. Nothing else fills their queue: a full one means a control plane that is gone.
     pub fn tell(&self, message: FromShard) {
         if self.outbox.send(message).is_err()
             && let Some(bound) = &*self.bound.borrow()
