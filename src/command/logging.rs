@@ -1,5 +1,6 @@
 //! The process log: on standard error, as text or JSON, at a level that a reload may change.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
@@ -10,6 +11,7 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::command::arguments::LogFormat;
+use crate::command::stderr::Stderr;
 use crate::config::spec::server::LogLevel;
 
 /// The level of the process' own messages.
@@ -24,11 +26,19 @@ impl Level {
     }
 }
 
-/// From now on messages are written. To be called once.
-pub fn start(format: LogFormat) -> Level {
+/// From now on messages are written to `stderr`, those of panics among them. To be called once.
+pub fn start(format: LogFormat, stderr: &Stderr) -> Level {
+    let panics = stderr.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        let trace = Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
+        panics.write(format!("thread '{name}' {panic}\n{trace}"));
+    }));
     let (filter, handle) = reload::Layer::new(targets(LogLevel::Info));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr.clone()).with_target(false);
     // Fails only on a second call; the first subscriber stays.
     let _ = match format {
         LogFormat::Text => registry.with(layer.with_ansi(colours())).try_init(),

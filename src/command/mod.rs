@@ -12,6 +12,7 @@ mod logging;
 mod pages;
 mod run;
 mod shards;
+mod stderr;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use crate::command::announce;
 use crate::command::arguments::{LogFormat, RunArguments, Switch};
 use crate::command::logging::{self, Level};
 use crate::command::shards::{self, Cores};
+use crate::command::stderr::Stderr;
 use crate::config::plan::Plan;
 use crate::config::{Environment, Loaded, OneLine, Reports, Source, load};
 use crate::control::shards::links;
@@ -24,19 +25,25 @@ const JOIN_MAX: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until it is told to stop.
 pub fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>) -> ExitCode {
-    let level = logging::start(arguments.log_format);
-    match start(arguments, inherited, level) {
-        Ok(code) => ExitCode::from(code),
-        Err(words) => {
-            eprintln!("error: {words}");
-            ExitCode::FAILURE
+    let stderr = match Stderr::start() {
+        Ok(stderr) => stderr,
+        Err(error) => {
+            eprintln!("error: no thread for messages: {error}");
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    let level = logging::start(arguments.log_format, &stderr);
+    let host = Arc::new(CommandHost::new(arguments, level, stderr.clone()));
+    let code = start(host, inherited).unwrap_or_else(|words| {
+        stderr.write(format!("error: {words}\n"));
+        1
+    });
+    stderr.flush();
+    ExitCode::from(code)
 }
 
-fn start(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>, level: Level) -> Result<u8, String> {
+fn start(host: Arc<CommandHost>, inherited: io::Result<Vec<Inherited>>) -> Result<u8, String> {
     let inherited = inherited.map_err(|error| error.to_string())?;
-    let host = Arc::new(CommandHost::new(arguments, level));
     let loaded = match host.load() {
         Ok(loaded) => loaded,
         Err(reports) => {
@@ -84,22 +91,24 @@ struct CommandHost {
     control_socket: Option<PathBuf>,
     log_format: LogFormat,
     level: Level,
+    stderr: Stderr,
 }
 
 impl CommandHost {
-    fn new(arguments: &RunArguments, level: Level) -> CommandHost {
+    fn new(arguments: &RunArguments, level: Level, stderr: Stderr) -> CommandHost {
         CommandHost {
             source: source(arguments),
             environment: Environment::of_process(),
             control_socket: arguments.control_socket.clone(),
             log_format: arguments.log_format,
             level,
+            stderr,
         }
     }
 
     fn warn(&self, warnings: &Reports) {
         match self.log_format {
-            LogFormat::Text => eprint!("{}", warnings.for_stderr()),
+            LogFormat::Text => self.stderr.write(warnings.for_stderr()),
             LogFormat::Json => tracing::warn!(reports = warnings.plain(), "the configuration has warnings"),
         }
     }
@@ -128,16 +137,20 @@ impl Host for CommandHost {
 
     fn refused(&self, reports: &Reports) {
         match self.log_format {
-            LogFormat::Text => eprint!("{}", reports.for_stderr()),
+            LogFormat::Text => self.stderr.write(reports.for_stderr()),
             LogFormat::Json => tracing::error!(reports = reports.plain(), "wrong configuration"),
         }
     }
 
     fn serving(&self, status: &Status) {
         match self.log_format {
-            LogFormat::Text => eprint!("{}", announce::words(status, &self.source)),
+            LogFormat::Text => self.stderr.write(announce::words(status, &self.source)),
             LogFormat::Json => tracing::info!(status = serde_json::to_string(status).unwrap_or_default(), "started"),
         }
+    }
+
+    fn messages_dropped(&self) -> u64 {
+        self.stderr.dropped()
     }
 }
 

@@ -53,8 +53,12 @@ pub struct Listed {
 pub struct Discovery {
     upstreams: BTreeMap<Arc<str>, Entry>,
     answers: BTreeMap<Question, Vec<Found>>,
+    /// Questions of the plan in use, each with the upstreams that ask it.
+    users: BTreeMap<Question, Vec<Arc<str>>>,
     /// Questions of a plan that is not in use yet.
     coming: BTreeSet<Question>,
+    /// Questions of both that were never answered.
+    open: BTreeSet<Question>,
 }
 
 #[derive(Debug)]
@@ -122,50 +126,68 @@ impl Discovery {
     fn take(&mut self, upstreams: impl Iterator<Item = (Arc<str>, Terms)>) {
         let fresh = upstreams.map(|(name, terms)| (name, Entry { terms, endpoints: Arc::from([]) }));
         self.upstreams = fresh.collect();
-        self.coming.clear();
-        let asked: BTreeSet<Question> = self.questions().collect();
-        self.answers.retain(|question, _| asked.contains(question));
+        self.users.clear();
+        for (upstream, entry) in &self.upstreams {
+            for name in &entry.terms.names {
+                self.users.entry(Question::of(name)).or_default().push(Arc::clone(upstream));
+            }
+        }
+        let users = &self.users;
+        self.answers.retain(|question, _| users.contains_key(question));
         for entry in self.upstreams.values_mut() {
             entry.endpoints = entry.gather(&self.answers).into();
         }
+        self.ask_also(BTreeSet::new());
     }
 
     /// A plan is being prepared: its names are to be asked along, until it is adopted or `expect_nothing` is called.
     pub fn expect(&mut self, plan: &Plan) {
         let names = plan.upstreams.iter().flat_map(|upstream| &upstream.names);
-        self.coming = names.map(Question::of).collect();
+        self.ask_also(names.map(Question::of).collect());
     }
 
     /// The plan that was being prepared will not be used.
     pub fn expect_nothing(&mut self) {
-        self.coming.clear();
+        self.ask_also(BTreeSet::new());
     }
 
-    /// Everything that must be asked.
+    fn ask_also(&mut self, coming: BTreeSet<Question>) {
+        self.coming = coming;
+        self.open = self.questions().filter(|question| !self.answers.contains_key(question)).collect();
+    }
+
+    /// Everything that must be asked, once or twice.
     pub fn questions(&self) -> impl Iterator<Item = Question> {
-        let asked = self.upstreams.values().flat_map(|entry| entry.terms.names.iter().map(Question::of));
-        asked.chain(self.coming.iter().cloned())
+        self.users.keys().chain(&self.coming).cloned()
     }
 
-    /// What must be asked for one upstream.
-    pub fn questions_of(&self, upstream: &str) -> impl Iterator<Item = Question> {
-        self.upstreams.get(upstream).into_iter().flat_map(|entry| entry.terms.names.iter().map(Question::of))
+    /// Is it asked for the plan in use?
+    pub fn is_asked(&self, question: &Question) -> bool {
+        self.users.contains_key(question)
+    }
+
+    /// The upstreams of the plan in use that ask a question.
+    pub fn users(&self, question: &Question) -> impl Iterator<Item = &Arc<str>> {
+        self.users.get(question).into_iter().flatten()
     }
 
     /// Questions that were never answered.
     pub fn open_questions(&self) -> usize {
-        let asked: BTreeSet<Question> = self.questions().collect();
-        asked.iter().filter(|question| !self.answers.contains_key(question)).count()
+        self.open.len()
     }
 
     /// Takes an answer and says which upstreams have other endpoints now.
     pub fn learn(&mut self, question: Question, mut found: Vec<Found>) -> Vec<Listed> {
         found.sort();
         found.dedup();
-        self.answers.insert(question, found);
+        self.open.remove(&question);
+        let Discovery { upstreams, answers, users, .. } = self;
+        let asked_by = users.get(&question).map_or(&[][..], Vec::as_slice);
+        answers.insert(question, found);
         let mut changed = Vec::new();
-        for (name, entry) in &mut self.upstreams {
-            let endpoints = entry.gather(&self.answers);
+        for name in asked_by {
+            let Some(entry) = upstreams.get_mut(name) else { continue };
+            let endpoints = entry.gather(answers);
             if *endpoints != *entry.endpoints {
                 entry.endpoints = endpoints.into();
                 changed.push(Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) });
@@ -183,6 +205,11 @@ impl Discovery {
     /// The endpoints of an upstream, also of a plan that is not in use yet.
     pub fn endpoints_of(&self, upstream: &UpstreamPlan) -> Vec<Endpoint> {
         Entry { terms: Terms::of(upstream), endpoints: Arc::from([]) }.gather(&self.answers)
+    }
+
+    /// Does the plan in use have an upstream of that name?
+    pub fn knows(&self, upstream: &str) -> bool {
+        self.upstreams.contains_key(upstream)
     }
 
     /// The endpoints of all upstreams.

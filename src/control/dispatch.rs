@@ -65,6 +65,7 @@ impl Plane {
         self.timers.flush = if self.shards.flush() { now.after(FLUSH_AGAIN) } else { Tick::NEVER };
         if now >= self.timers.sweep {
             self.leases.sweep(now);
+            self.retired.sweep();
             self.timers.sweep = now.after(SWEEP);
         }
         if let Some(pause) = self.supervisor.watchdog()
@@ -79,8 +80,10 @@ impl Plane {
 
     fn wake_at(&self) -> Tick {
         let watchdog = if self.supervisor.watchdog().is_some() { self.timers.alive } else { Tick::NEVER };
-        let sweep = if self.leases.is_empty() { Tick::NEVER } else { self.timers.sweep };
-        let rollout = self.rollout.wake_at(self.open_questions());
+        let tidy = self.leases.is_empty() && self.retired.count() == 0;
+        let sweep = if tidy { Tick::NEVER } else { self.timers.sweep };
+        let idle = self.rollout.idle();
+        let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
         [self.timers.flush, sweep, watchdog, rollout, self.state.deadline()].into_iter().min().unwrap_or(Tick::NEVER)
     }
 
@@ -104,12 +107,8 @@ impl Plane {
             Ask::Ready(reply) => {
                 let _ = reply.send(self.readiness());
             }
-            Ask::Metrics(reply) => {
-                let _ = reply.send(self.metrics());
-            }
-            Ask::Status(reply) => {
-                let _ = reply.send(Box::new(self.status()));
-            }
+            Ask::Metrics(reply) => self.send_metrics(reply),
+            Ask::Status(reply) => self.send_status(reply),
             Ask::Reload(reply) => self.reload("asked to", Some(reply)),
             Ask::Stop(mode, reply) => {
                 self.stop(mode);
@@ -147,18 +146,8 @@ impl Plane {
         match message {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
-            FromShard::LogLines(lines) => {
-                // Without a log, the plan that wrote them was replaced by one that has none.
-                if let Some(log) = &self.log {
-                    log.write(lines);
-                }
-            }
-            FromShard::Lease(request) => {
-                let replies = self.leases.receive(request, machine::now());
-                for (shard, message) in replies {
-                    self.shards.send(shard, message);
-                }
-            }
+            FromShard::LogLines(lines) => self.write_lines(lines),
+            FromShard::Lease(request) => self.lease(request),
             FromShard::Drained => self.drained(shard),
             FromShard::Failed { reason } => self.shard_failed(shard, &reason),
         }

@@ -90,16 +90,20 @@ impl Family<'_> {
         let _ = writeln!(self.text, " {value}");
     }
 
-    /// One histogram: upper bounds of the buckets, counts by bucket (not cumulative, one more than bounds) and the sum.
-    pub fn histogram(&mut self, labels: &[Label<'_>], bounds: &[f64], counts: &[u64], sum: f64) {
+    /// One histogram: upper bounds of the buckets as they are written, counts by bucket (not cumulative, one more than
+    /// bounds) and the sum.
+    pub fn histogram(&mut self, labels: &[Label<'_>], bounds: &[String], counts: &[u64], sum: f64) {
         debug_assert_eq!(bounds.len() + 1, counts.len());
-        let bucket = format!("{}_bucket", self.name);
+        let mut all = String::new();
+        labels_inside(&mut all, labels);
+        if !labels.is_empty() {
+            all.push(',');
+        }
         let mut total = 0;
         for (place, count) in counts.iter().enumerate() {
             total += count;
-            let bound = bounds.get(place).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            head(self.text, &bucket, &[labels, &[Label("le", &bound)]].concat());
-            let _ = writeln!(self.text, " {total}");
+            let bound = bounds.get(place).map_or("+Inf", |bound| bound);
+            let _ = writeln!(self.text, "{}_bucket{{{all}le=\"{bound}\"}} {total}", self.name);
         }
         line(self.text, &format!("{}_sum", self.name), labels, sum);
         line(self.text, &format!("{}_count", self.name), labels, total as f64);
@@ -113,15 +117,22 @@ fn line(text: &mut String, name: &str, labels: &[Label<'_>], value: f64) {
 
 fn head(text: &mut String, name: &str, labels: &[Label<'_>]) {
     text.push_str(name);
+    if !labels.is_empty() {
+        text.push('{');
+        labels_inside(text, labels);
+        text.push('}');
+    }
+}
+
+fn labels_inside(text: &mut String, labels: &[Label<'_>]) {
     for (place, Label(label, value)) in labels.iter().enumerate() {
-        text.push(if place == 0 { '{' } else { ',' });
+        if place > 0 {
+            text.push(',');
+        }
         text.push_str(label);
         text.push_str("=\"");
         escape(text, value, Quotes::Escaped);
         text.push('"');
-    }
-    if !labels.is_empty() {
-        text.push('}');
     }
 }
 
@@ -132,6 +143,9 @@ enum Quotes {
 }
 
 fn escape(text: &mut String, raw: &str, quotes: Quotes) {
+    if !raw.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        return text.push_str(raw);
+    }
     for letter in raw.chars() {
         match letter {
             '\\' => text.push_str("\\\\"),
@@ -273,7 +287,7 @@ mod tests {
         family.count(&[], 3);
         out.family("a_wait_seconds", Kind::Histogram, "Waits.").histogram(
             &[Label("route", "x")],
-            &[0.1, 1.0],
+            &["0.1".to_owned(), "1".to_owned()],
             &[1, 2, 4],
             2.5,
         );

@@ -1,5 +1,5 @@
-//! The access log's writer: whole lines in, large writes out, on a thread of its own, so that a slow or full disk
-//! holds up nobody.
+//! The access log's writer: whole lines in, large writes out. A thread of its own opens and writes the file, so that a
+//! slow disk, a FIFO that nobody reads or a file system that does not answer holds up nobody.
 //!
 //! What waits is bounded in bytes. Above the bound, and where a write fails, whole buffers are dropped and their lines
 //! counted; a failure is reported when it begins and when it ends, not for each write.
@@ -7,13 +7,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::oneshot;
 
 use crate::config::plan::LogTarget;
 
@@ -24,27 +24,67 @@ const WAITING_MAX: usize = 8_192;
 /// Buffers that go into one write; more of them go into the next.
 const BATCH_MAX: usize = 64;
 
-/// A running log writer. Dropping it writes what waits, however long that takes; `close` bounds the wait.
+/// Files that are being opened at once; above it the next one is refused. A file system that does not answer keeps a
+/// thread for each attempt until it does.
+const OPENING_MAX: usize = 8;
+
+/// A running log writer. Dropping it does not wait: its thread writes what it has and ends. `close` waits for that.
 #[derive(Debug)]
 pub struct Log {
-    orders: Option<Sender<Order>>,
+    orders: Sender<Order>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
     target: LogTarget,
 }
 
 impl Log {
-    /// Opens the target and starts the writer. Fails where the target cannot be opened.
-    pub fn open(target: &LogTarget) -> io::Result<Log> {
-        Log::onto(open(target)?, target.clone())
+    /// Starts the writer and waits until it has opened the target, but no longer than `wait`.
+    pub async fn open(target: LogTarget, wait: Duration) -> io::Result<Log> {
+        Log::open_by(open, target, wait).await
     }
 
-    fn onto(file: File, target: LogTarget) -> io::Result<Log> {
+    async fn open_by(
+        open: impl FnOnce(&LogTarget) -> io::Result<File> + Send + 'static,
+        target: LogTarget,
+        wait: Duration,
+    ) -> io::Result<Log> {
+        let (report, opened) = oneshot::channel();
+        let log = Log::start(open, target, report)?;
+        match tokio::time::timeout(wait, opened).await {
+            Ok(Ok(Ok(()))) => Ok(log),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(io::Error::other("its thread ended")),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, log.too_late(wait))),
+        }
+    }
+
+    /// Starts the thread, which opens the target, reports the outcome and, where somebody still waits for it, writes.
+    fn start(
+        open: impl FnOnce(&LogTarget) -> io::Result<File> + Send + 'static,
+        target: LogTarget,
+        report: oneshot::Sender<io::Result<()>>,
+    ) -> io::Result<Log> {
+        let turn = Opening::begin().ok_or_else(|| io::Error::other("earlier attempts to open a log still hang"))?;
         let (orders, inbox) = bounded(WAITING_MAX);
         let shared = Arc::new(Shared::default());
-        let writer = Writer { file, target: target.clone(), shared: Arc::clone(&shared), health: Health::Good };
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&inbox))?;
-        Ok(Log { orders: Some(orders), shared, thread: Some(thread), target })
+        let log = Log { orders, shared: Arc::clone(&shared), target: target.clone() };
+        std::thread::Builder::new().name("log".into()).spawn(move || {
+            let opened = open(&target);
+            drop(turn);
+            let (outcome, file) = opened.map_or_else(|error| (Err(error), None), |file| (Ok(()), Some(file)));
+            let awaited = report.send(outcome).is_ok();
+            if let Some(file) = file.filter(|_| awaited) {
+                Writer { file, target, shared, health: Health::Good }.run(&inbox);
+            }
+        })?;
+        Ok(log)
+    }
+
+    fn too_late(&self, wait: Duration) -> String {
+        let what = match &self.target {
+            LogTarget::Stdout => "standard output".to_owned(),
+            LogTarget::File(path) => path.display().to_string(),
+        };
+        format!("{what}: not open after {} seconds", wait.as_secs())
     }
 
     /// Where it writes to.
@@ -57,10 +97,8 @@ impl Log {
         let bytes = lines.len();
         let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let order = Order::Lines(lines);
-        let refused = match &self.orders {
-            Some(orders) if waiting <= WAITING_BYTES_MAX => orders.try_send(order).err().map(|full| full.into_inner()),
-            Some(_) | None => Some(order),
-        };
+        let fits = waiting <= WAITING_BYTES_MAX;
+        let refused = if fits { self.orders.try_send(order).err().map(|full| full.into_inner()) } else { Some(order) };
         if let Some(Order::Lines(lines)) = refused {
             self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.drop_lines(&lines);
@@ -71,7 +109,7 @@ impl Log {
     /// reported. False where the writer is too far behind to take the order.
     #[must_use]
     pub fn reopen(&self) -> bool {
-        self.orders.as_ref().is_some_and(|orders| orders.try_send(Order::Reopen).is_ok())
+        self.orders.try_send(Order::Reopen).is_ok()
     }
 
     /// Lines that were dropped so far: no room, or the write failed.
@@ -80,25 +118,32 @@ impl Log {
     }
 
     /// Writes what waits and ends the writer, but waits no longer than `wait` for it.
-    pub fn close(mut self, wait: Duration) {
+    pub fn close(self, wait: Duration) {
+        let until = Instant::now() + wait;
         let (done, ended) = bounded(1);
-        if let Some(orders) = self.orders.take() {
-            // A full queue means that the writer is stuck; then the wait below is all that it gets.
-            let _ = orders.send_timeout(Order::End(done), wait);
-        }
-        if ended.recv_timeout(wait).is_err() {
+        // A full queue means that the writer is stuck; then the wait below is all that it gets.
+        let _ = self.orders.send_deadline(Order::End(done), until);
+        if ended.recv_deadline(until).is_err() {
             tracing::warn!("the access log could not be written to its end in time");
-            self.thread = None;
         }
     }
 }
 
-impl Drop for Log {
+/// One of `OPENING_MAX` files that are being opened.
+struct Opening;
+
+static OPENING: AtomicUsize = AtomicUsize::new(0);
+
+impl Opening {
+    fn begin() -> Option<Opening> {
+        let one_more = |count| (count < OPENING_MAX).then_some(count + 1);
+        OPENING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Opening)
+    }
+}
+
+impl Drop for Opening {
     fn drop(&mut self) {
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        OPENING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -264,98 +309,25 @@ fn stdout() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
-fn open_file(path: &PathBuf) -> io::Result<File> {
-    let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
-    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+fn open_file(path: &Path) -> io::Result<File> {
+    append(path).map_err(|error| {
+        let unread = error.raw_os_error() == Some(libc::ENXIO);
+        let what = if unread { "nobody reads this FIFO".to_owned() } else { error.to_string() };
+        io::Error::new(error.kind(), format!("{}: {what}", path.display()))
+    })
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o644);
+    // Without this flag, opening a FIFO waits until somebody reads it.
+    let opened = options.custom_flags(libc::O_NONBLOCK).open(path)?;
+    if opened.metadata()?.is_file() {
+        return Ok(opened);
+    }
+    // The flag stays with what was opened; writes to pipes and devices are to wait, here on the writer's thread.
+    options.custom_flags(0).open(path)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    fn file_log(path: &std::path::Path) -> Log {
-        Log::open(&LogTarget::File(path.into())).expect("a fresh folder")
-    }
-
-    #[test]
-    fn lines_reach_the_file_in_order() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("access.log");
-        let log = file_log(&path);
-        let mut expected = Vec::new();
-        for number in 0..500 {
-            let lines = format!("line {number}\nsecond {number}\n").into_bytes();
-            expected.extend_from_slice(&lines);
-            log.write(lines);
-        }
-        log.write(Vec::new());
-        drop(log);
-        assert_eq!(std::fs::read(&path).expect("written"), expected);
-    }
-
-    #[test]
-    fn reopen_starts_a_new_file_after_what_was_handed_over() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
-        let log = file_log(&path);
-        log.write(b"before\n".to_vec());
-        std::fs::rename(&path, &moved).expect("renamed");
-        assert!(log.reopen());
-        log.write(b"after\n".to_vec());
-        log.close(Duration::from_secs(10));
-        assert_eq!(std::fs::read(&moved).expect("old file"), b"before\n");
-        assert_eq!(std::fs::read(&path).expect("new file"), b"after\n");
-    }
-
-    #[test]
-    fn a_full_disk_drops_and_counts() {
-        let log = Log::open(&LogTarget::File("/dev/full".into())).expect("opens");
-        log.write(b"one\ntwo\n".to_vec());
-        log.write(b"three\n".to_vec());
-        let shared = Arc::clone(&log.shared);
-        log.close(Duration::from_secs(10));
-        assert_eq!(shared.dropped.load(Ordering::Relaxed), 3);
-        assert_eq!(shared.waiting.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn a_stuck_reader_never_blocks_the_caller() {
-        let (mut reader, writer) = std::io::pipe().expect("a pipe");
-        let file = File::from(std::os::fd::OwnedFd::from(writer));
-        let log = Log::onto(file, LogTarget::Stdout).expect("started");
-        let mut lines = vec![b'x'; 1024 * 1024];
-        *lines.last_mut().expect("not empty") = b'\n';
-        let count = 2 * WAITING_BYTES_MAX / lines.len();
-        for _ in 0..count {
-            log.write(lines.clone());
-        }
-        let dropped = log.dropped();
-        assert!(dropped as usize >= count / 2 - 1, "{dropped} of {count}");
-        let drain = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
-        log.close(Duration::from_secs(30));
-        let read = drain.join().expect("reader").expect("read");
-        assert_eq!(read / lines.len() + dropped as usize, count);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
-        let error = Log::open(&LogTarget::File("/nonexistent/access.log".into())).expect_err("no such folder");
-        assert!(error.to_string().contains("/nonexistent/access.log"));
-    }
-
-    #[test]
-    fn a_torn_line_is_ended_before_the_next() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("access.log");
-        let target = LogTarget::File(path.clone());
-        let shared = Arc::new(Shared::default());
-        let file = open(&target).expect("opens");
-        let mut writer = Writer { file, target, shared, health: Health::Good };
-        writer.failed(&io::ErrorKind::StorageFull.into(), &[b"abc\ndef\nghi\n".to_vec()], 6);
-        assert_eq!(writer.shared.dropped.load(Ordering::Relaxed), 2);
-        writer.write(&mut vec![b"next\n".to_vec()]);
-        assert_eq!(std::fs::read(&path).expect("written"), b"\nnext\n");
-    }
-}
+mod tests;

@@ -3,7 +3,14 @@
 //! Pure: it is given the sums and facts and writes them down. Units are seconds and bytes; names and meanings of shard
 //! and upstream counters come from the table in `link::counters`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::balance::Health;
+use crate::base::Address;
+use crate::control::discovery::Listed;
 use crate::control::exposition::{Exposition, Family, Kind, Label};
+use crate::control::probe::Target;
 use crate::control::process::Process;
 use crate::control::tally::{RouteSums, Sums};
 use crate::link::counters::LATENCY_BOUNDS_US;
@@ -23,23 +30,27 @@ pub struct Facts {
     pub reloads_done: u64,
     /// Configurations that were refused.
     pub reloads_refused: u64,
+    /// Plans that are in use, on their way into use, or still held by something that began under them.
+    pub plans: usize,
     /// Access-log lines that the writer dropped.
     pub log_dropped: u64,
-    /// All endpoints of all upstreams.
-    pub endpoints: Vec<EndpointFact>,
+    /// Lines of the process' own messages that standard error did not take.
+    pub messages_dropped: u64,
+    /// The endpoints of all upstreams.
+    pub listed: Vec<Listed>,
+    /// What active checks say of those that they look at.
+    pub health: HashMap<Target, Health>,
 }
 
-/// One endpoint of one upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointFact {
-    /// The upstream's name.
-    pub upstream: String,
-    /// The endpoint's address.
-    pub address: String,
-    /// What active checks say; true where there are none.
-    pub up: bool,
-    /// Its weight.
-    pub weight: u32,
+impl Facts {
+    /// What active checks say of an endpoint.
+    pub fn health(&self, upstream: &Arc<str>, address: &Address) -> Health {
+        if self.health.is_empty() {
+            return Health::Unknown;
+        }
+        let target = Target { upstream: Arc::clone(upstream), address: address.clone() };
+        self.health.get(&target).copied().unwrap_or(Health::Unknown)
+    }
 }
 
 /// The whole page.
@@ -53,7 +64,7 @@ pub fn render(sums: &Sums, facts: &Facts, process: &Process) -> String {
     for counter in UpstreamCounter::ALL {
         upstream_counter(&mut out, *counter, sums);
     }
-    endpoints(&mut out, &facts.endpoints);
+    endpoints(&mut out, facts);
     process.expose(&mut out);
     out.single("process_start_time_seconds", Kind::Gauge, "Start, seconds since 1970.", facts.started_seconds);
     out.finish()
@@ -64,6 +75,10 @@ fn build(out: &mut Exposition, facts: &Facts) {
     out.family("turnpike_build_info", Kind::Gauge, help).count(&[Label("version", env!("CARGO_PKG_VERSION"))], 1);
     out.family("turnpike_plan_generation", Kind::Gauge, "The plan in use.").count(&[], facts.generation);
     out.family("turnpike_shards", Kind::Gauge, "Data-plane threads.").count(&[], facts.shards as u64);
+    let help = "Plans in use, on their way into use, or held by connections that began under them.";
+    out.family("turnpike_plans", Kind::Gauge, help).count(&[], facts.plans as u64);
+    let help = "Lines of the process' own messages dropped because standard error did not take them.";
+    out.family("turnpike_message_lines_dropped_total", Kind::Counter, help).count(&[], facts.messages_dropped);
     let mut reloads = out.family("turnpike_reloads_total", Kind::Counter, "Configurations compiled, by outcome.");
     reloads.count(&[Label("outcome", "done")], facts.reloads_done);
     reloads.count(&[Label("outcome", "refused")], facts.reloads_refused);
@@ -84,7 +99,7 @@ fn routes(out: &mut Exposition, sums: &Sums) {
     let help = "Answers by route and class of status.";
     let mut family = out.family("turnpike_requests_total", Kind::Counter, help);
     for (route, of_route) in sums.routes() {
-        for class in CLASSES {
+        for class in RouteCounter::STATUSES {
             family.count(&[Label("route", route), Label("class", class.name())], of_route.value(class));
         }
     }
@@ -100,7 +115,7 @@ fn routes(out: &mut Exposition, sums: &Sums) {
             family.count(&[Label("route", route), Label("code", code.name())], of_route.grpc(code));
         }
     }
-    let bounds = LATENCY_BOUNDS_US.map(|micros| micros as f64 / MICROS);
+    let bounds = LATENCY_BOUNDS_US.map(|micros| (micros as f64 / MICROS).to_string());
     let help = "From the first byte of a request to the last of its answer.";
     let mut family = out.family("turnpike_request_duration_seconds", Kind::Histogram, help);
     for (route, of_route) in sums.routes() {
@@ -133,24 +148,19 @@ fn upstream_counter(out: &mut Exposition, counter: UpstreamCounter, sums: &Sums)
     }
 }
 
-fn endpoints(out: &mut Exposition, endpoints: &[EndpointFact]) {
+fn endpoints(out: &mut Exposition, facts: &Facts) {
     let help = "1 where active checks call the endpoint up or do not look, else 0.";
     let mut family = out.family("turnpike_upstream_endpoint_up", Kind::Gauge, help);
-    for endpoint in endpoints {
-        let labels = [Label("upstream", &endpoint.upstream), Label("endpoint", &endpoint.address)];
-        family.count(&labels, u64::from(endpoint.up));
+    for Listed { upstream, endpoints } in &facts.listed {
+        for endpoint in &**endpoints {
+            let up = facts.health(upstream, &endpoint.address) != Health::Down;
+            let address = endpoint.address.to_string();
+            family.count(&[Label("upstream", upstream), Label("endpoint", &address)], u64::from(up));
+        }
     }
 }
 
 const MICROS: f64 = 1_000_000.0;
-
-const CLASSES: [RouteCounter; 5] = [
-    RouteCounter::Status1xx,
-    RouteCounter::Status2xx,
-    RouteCounter::Status3xx,
-    RouteCounter::Status4xx,
-    RouteCounter::Status5xx,
-];
 
 /// Counters of a route that are families of their own.
 const ROUTE_COUNTS: [(RouteCounter, &str); 5] = [
@@ -163,18 +173,18 @@ const ROUTE_COUNTS: [(RouteCounter, &str); 5] = [
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::balance::Endpoint;
     use crate::control::exposition::strict;
-    use crate::control::tally::{Names, Tally};
+    use crate::control::tally::{CounterSet, Names, Tally};
 
     #[test]
     fn the_page_is_well_formed_and_complete() {
-        let mut tally = Tally::new();
+        let tally = Tally::default();
         let names = Names { routes: vec![Arc::from("api \"v1\"")], upstreams: vec![Arc::from("pool")] };
-        let shards = tally.begin(1, names, 2);
-        for shard in &shards {
+        let set = CounterSet::named(1, names, 2);
+        tally.begin(set.clone());
+        for shard in set.shards() {
             shard.add(Counter::Accepted, 3);
             shard.add(Counter::LogLinesDropped, 1);
             shard.add_route(0, RouteCounter::Status2xx, 10);
@@ -183,10 +193,22 @@ mod tests {
             shard.observe(0, 90_000_000);
             shard.add_upstream(0, UpstreamCounter::MicrosConnect, 500_000);
         }
-        let endpoint = EndpointFact { upstream: "pool".into(), address: "127.0.0.1:1".into(), up: false, weight: 1 };
-        let facts = Facts { shards: 2, reloads_done: 1, log_dropped: 5, endpoints: vec![endpoint], ..Facts::default() };
+        let address = Address::Inet("127.0.0.1:1".parse().expect("an address"));
+        let endpoint = Endpoint { address: address.clone(), name: "one".into(), weight: 1, backup: false };
+        let upstream: Arc<str> = "pool".into();
+        let facts = Facts {
+            shards: 2,
+            plans: 3,
+            reloads_done: 1,
+            log_dropped: 5,
+            messages_dropped: 6,
+            listed: vec![Listed { upstream: Arc::clone(&upstream), endpoints: [endpoint].into() }],
+            health: [(Target { upstream, address }, Health::Down)].into(),
+            ..Facts::default()
+        };
         let parsed = strict::parse(&render(&tally.sums(), &facts, &Process::read())).expect("well formed");
         let value = |key: &str| *parsed.samples.get(key).unwrap_or_else(|| panic!("{key}"));
+        assert_eq!((value("turnpike_plans"), value("turnpike_message_lines_dropped_total")), (3.0, 6.0));
         assert_eq!(value("turnpike_connections_accepted_total"), 6.0);
         assert_eq!(value("turnpike_log_lines_dropped_total{at=\"shard\"}"), 2.0);
         assert_eq!(value("turnpike_log_lines_dropped_total{at=\"writer\"}"), 5.0);
@@ -204,7 +226,8 @@ mod tests {
 
     #[test]
     fn every_route_counter_is_shown() {
-        let shown: Vec<RouteCounter> = CLASSES.into_iter().chain(ROUTE_COUNTS.map(|(counter, _)| counter)).collect();
+        let shown: Vec<RouteCounter> =
+            RouteCounter::STATUSES.into_iter().chain(ROUTE_COUNTS.map(|(counter, _)| counter)).collect();
         for counter in RouteCounter::ALL {
             assert!(shown.contains(counter) || *counter == RouteCounter::MicrosTotal, "{counter:?}");
         }

@@ -8,20 +8,22 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::Tick;
 use crate::config::plan::{Plan, ProcessPlan};
-use crate::config::{Loaded, Reports};
+use crate::config::{Loaded, Reports, Spec};
 use crate::control::admin::{AdminServer, Ask};
 use crate::control::discovery::{Discovery, Listed, Question};
 use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
+use crate::control::load::Ready;
 use crate::control::log::Log;
 use crate::control::probe::{Check, Probes};
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
+use crate::control::retired::Retired;
 use crate::control::rollout::Rollout;
 use crate::control::shards::Shards;
 use crate::control::socket::ControlSocket;
@@ -29,11 +31,12 @@ use crate::control::state::State;
 use crate::control::status::Status;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
-use crate::control::transcode::Ready;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::link::ToShard;
+use crate::net::machine;
+use crate::policy::lease::LeaseRequest;
 
-/// What the control plane needs of whoever starts it.
+/// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
 pub trait Host: Send + Sync + 'static {
     /// Where the configuration comes from, for people.
     fn source(&self) -> String;
@@ -47,6 +50,8 @@ pub trait Host: Send + Sync + 'static {
     fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
     fn serving(&self, status: &Status);
+    /// Lines for people that were dropped because nobody took them.
+    fn messages_dropped(&self) -> u64;
 }
 
 /// What does not change while the process lives.
@@ -77,7 +82,11 @@ pub struct Plane {
     pub(super) current: Option<Current>,
     /// As the first plan had it: some of it stays so until the process ends.
     pub(super) process: Option<ProcessPlan>,
-    pub(super) tally: Tally,
+    /// Plans that were replaced.
+    pub(super) retired: Retired,
+    pub(super) tally: Arc<Tally>,
+    /// Whose turn it is to write a page: one at a time.
+    pub(super) pages: Rc<Semaphore>,
     pub(super) sockets: Sockets,
     pub(super) log: Option<Log>,
     pub(super) log_dropped_before: u64,
@@ -100,7 +109,7 @@ pub struct Current {
     /// The plan.
     pub plan: Arc<Plan>,
     /// What it was compiled from.
-    pub spec: crate::config::Spec,
+    pub spec: Arc<Spec>,
     /// How the endpoints of each upstream are probed.
     pub checks: BTreeMap<Arc<str>, Rc<Check>>,
 }
@@ -121,6 +130,20 @@ impl Timers {
 }
 
 impl Plane {
+    /// Hands lines to the access log. Without one, the plan that wrote them was replaced by one that has none.
+    pub(super) fn write_lines(&self, lines: Vec<u8>) {
+        if let Some(log) = &self.log {
+            log.write(lines);
+        }
+    }
+
+    /// Answers a wish for slots of a limit.
+    pub(super) fn lease(&mut self, request: LeaseRequest) {
+        for (shard, message) in self.leases.receive(request, machine::now()) {
+            self.shards.send(shard, message);
+        }
+    }
+
     pub(super) fn tell_endpoints(&mut self, listed: &Listed) {
         self.shards.send_all(|_| ToShard::Endpoints {
             upstream: Arc::clone(&listed.upstream),

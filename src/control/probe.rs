@@ -81,10 +81,24 @@ impl Check {
     }
 }
 
-/// All running checks.
+/// One running check; dropping it ends it.
+#[derive(Debug)]
+struct Running {
+    task: AbortHandle,
+    slot: Rc<Slot>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// All running checks; dropping them ends them.
 #[derive(Debug)]
 pub struct Probes {
-    running: HashMap<Target, (AbortHandle, Rc<Slot>)>,
+    /// By upstream and address.
+    running: HashMap<Arc<str>, HashMap<Address, Running>>,
     verdicts: mpsc::Sender<Verdict>,
     turns: Rc<Semaphore>,
     seed: u64,
@@ -99,49 +113,47 @@ impl Probes {
 
     /// Checks exactly these endpoints of this upstream from now on.
     pub fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
-        let checked =
-            |target: &Target| check.is_some() && endpoints.iter().any(|endpoint| endpoint.address == target.address);
-        self.keep(|target| target.upstream != *upstream || checked(target));
-        let Some(check) = check else { return };
+        let Some(check) = check else {
+            self.running.remove(upstream);
+            return;
+        };
+        let mut before = self.running.remove(upstream).unwrap_or_default();
+        let mut running = HashMap::with_capacity(endpoints.len());
         for endpoint in endpoints {
-            let target = Target { upstream: Arc::clone(upstream), address: endpoint.address.clone() };
-            match self.running.get(&target) {
-                Some((_, slot)) => slot.change(check, endpoint, machine::now()),
-                None => self.start(target, check, endpoint),
+            let known = before.remove(&endpoint.address);
+            if let Some(known) = &known {
+                known.slot.change(check, endpoint, machine::now());
             }
+            let target = || Target { upstream: Arc::clone(upstream), address: endpoint.address.clone() };
+            let run = known.unwrap_or_else(|| self.start(target(), check, endpoint));
+            running.insert(endpoint.address.clone(), run);
         }
+        self.running.insert(Arc::clone(upstream), running);
     }
 
-    /// Ends the checks of all upstreams that are not named here.
-    pub fn keep_upstreams(&mut self, upstreams: &[&Arc<str>]) {
-        self.keep(|target| upstreams.contains(&&target.upstream));
+    /// Ends the checks of all upstreams that are not wanted.
+    pub fn keep_upstreams(&mut self, wanted: impl Fn(&Arc<str>) -> bool) {
+        self.running.retain(|upstream, _| wanted(upstream));
     }
 
     /// What is known of an endpoint; `Unknown` where it is not checked.
     pub fn health(&self, target: &Target) -> Health {
-        self.running.get(target).map_or(Health::Unknown, |(_, slot)| slot.probe.borrow().health())
+        let running = self.running.get(&target.upstream).and_then(|running| running.get(&target.address));
+        running.map_or(Health::Unknown, |running| running.slot.probe.borrow().health())
     }
 
-    /// Every endpoint with a verdict, for shards that start from a new plan.
-    pub fn known(&self) -> impl Iterator<Item = (&Target, bool)> {
-        self.running.iter().filter_map(|(target, (_, slot))| match slot.probe.borrow().health() {
-            Health::Unknown => None,
-            Health::Up => Some((target, true)),
-            Health::Down => Some((target, false)),
+    /// Every endpoint of which something is known.
+    pub fn known(&self) -> impl Iterator<Item = (Target, Health)> {
+        self.running.iter().flat_map(|(upstream, running)| {
+            running.iter().filter_map(|(address, running)| {
+                let health = running.slot.probe.borrow().health();
+                let target = || Target { upstream: Arc::clone(upstream), address: address.clone() };
+                (health != Health::Unknown).then(|| (target(), health))
+            })
         })
     }
 
-    fn keep(&mut self, wanted: impl Fn(&Target) -> bool) {
-        self.running.retain(|target, (task, _)| {
-            let keep = wanted(target);
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
-    }
-
-    fn start(&mut self, target: Target, check: &Rc<Check>, endpoint: &Endpoint) {
+    fn start(&mut self, target: Target, check: &Rc<Check>, endpoint: &Endpoint) -> Running {
         self.seed = self.seed.wrapping_add(1);
         let slot = Rc::new(Slot {
             check: RefCell::new(Rc::clone(check)),
@@ -150,19 +162,9 @@ impl Probes {
             seed: self.seed,
             changed: Notify::new(),
         });
-        let run = Run {
-            target: target.clone(),
-            slot: Rc::clone(&slot),
-            verdicts: self.verdicts.clone(),
-            turns: Rc::clone(&self.turns),
-        };
-        self.running.insert(target, (spawn_local(run.follow()).abort_handle(), slot));
-    }
-}
-
-impl Drop for Probes {
-    fn drop(&mut self) {
-        self.keep(|_| false);
+        let (verdicts, turns) = (self.verdicts.clone(), Rc::clone(&self.turns));
+        let run = Run { target, slot: Rc::clone(&slot), verdicts, turns };
+        Running { task: spawn_local(run.follow()).abort_handle(), slot }
     }
 }
 

@@ -9,12 +9,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::config::plan::{AdminPlan, LogTarget, Plan};
+use tokio::task::spawn_local;
+
+use crate::balance::Health;
+use crate::config::plan::{AdminPlan, Plan};
 use crate::config::{Loaded, Report, Reports, diff};
 use crate::control::admin::AdminServer;
 use crate::control::discovery::Listed;
 use crate::control::events::Events;
 use crate::control::listen::ByShard;
+use crate::control::load::{self, Ready, Running};
 use crate::control::log::Log;
 use crate::control::plane::{Current, Plane};
 use crate::control::probe::Check;
@@ -22,10 +26,9 @@ use crate::control::reloads::{Candidate, Change, Reply, STOPPING};
 use crate::control::rollout::{PREPARE_MAX, Step};
 use crate::control::socket::{ControlSocket, TakeOver};
 use crate::control::state::State;
-use crate::control::tally::Names;
-use crate::control::transcode::Ready;
+use crate::control::tally::CounterSet;
 use crate::control::watch::Watch;
-use crate::link::ToShard;
+use crate::link::{FROM_SHARD_MAX, FromShard, ToShard};
 use crate::net::machine;
 use crate::net::sockets::{ListenOptions, ListenSocket, listen};
 use crate::wire::grpc::json::Transcoder;
@@ -51,55 +54,65 @@ impl Plane {
     }
 
     /// The first plan, which was compiled before the process had shards.
-    pub fn begin(&mut self, loaded: Loaded, events: &mut Events) {
-        self.reloads.since = Some(SystemTime::now());
-        let ready = Ready::new(loaded, None, &BTreeMap::new(), self.shards.count());
-        self.loaded(Ok(ready), events);
+    pub fn begin(&mut self, loaded: Loaded) {
+        self.reloads.ask(None);
+        self.reloads.begin(SystemTime::now());
+        self.load(move || Ok(loaded));
     }
 
     fn load_if_idle(&mut self) {
-        if !self.reloads.begin(SystemTime::now()) {
-            return;
+        if self.reloads.begin(SystemTime::now()) {
+            self.supervisor.reloading(machine::now());
+            let host = Arc::clone(&self.setup.host);
+            self.load(move || host.load());
         }
-        self.supervisor.reloading(machine::now());
-        let (host, loads) = (Arc::clone(&self.setup.host), self.setup.loads.clone());
-        let current = self.current.as_ref().map(|current| Arc::clone(&current.plan));
-        let (told, shards) = (self.reflections.told(), self.shards.count());
-        tokio::task::spawn_blocking(move || {
-            let ready = host.load().map(|loaded| Ready::new(loaded, current.as_deref(), &told, shards));
-            let _ = loads.blocking_send(Box::new(ready));
+    }
+
+    fn load(&self, read: impl FnOnce() -> Result<Loaded, Reports> + Send + 'static) {
+        let current = self.current.as_ref();
+        let running = Running {
+            current: current.map(|current| (Arc::clone(&current.plan), Arc::clone(&current.spec))),
+            log: self.log.as_ref().map(|log| log.target().clone()),
+            told: self.reflections.told(),
+            shards: self.shards.count(),
+        };
+        let loads = self.setup.loads.clone();
+        spawn_local(async move {
+            let ready = load::load(read, running).await;
+            // Nobody listens only where the process ends.
+            let _ = loads.send(Box::new(ready)).await;
         });
     }
 
     /// A configuration was compiled, or refused.
     pub(super) fn loaded(&mut self, ready: Result<Ready, Reports>, events: &mut Events) {
         self.reloads.loading = false;
-        let ready = match ready {
-            Ok(ready) => ready,
-            Err(reports) => {
-                // A file that only the refused configuration includes is where it will be mended.
-                let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
-                if let Some(watch) = &mut events.watch {
-                    *watch = Watch::over(watch.files().iter().cloned().chain(mentioned).collect(), None);
-                }
-                return self.refuse(&reports);
-            }
-        };
         match self.state {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 return self.reloads.give_up();
             }
         }
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(reports) => {
+                // A file that only the refused configuration includes is where it will be mended.
+                let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
+                if let Some(watch) = &mut events.watch {
+                    let files = watch.files().iter().cloned().chain(mentioned).collect();
+                    *watch = Watch::over(files, self.reloads.since);
+                }
+                return self.refuse(&reports);
+            }
+        };
         if let Err(words) = self.prepare(ready) {
             self.refuse(&Reports::of(Report::placeless(words)));
         }
     }
 
-    /// Opens what the plan needs and tells all shards to prepare it.
+    /// Opens sockets that the plan needs and tells all shards to prepare it.
     fn prepare(&mut self, ready: Ready) -> Result<(), String> {
-        let Ready { loaded: Loaded { plan, spec, files, warnings }, transcoders } = ready;
-        let log = self.log_change(&plan)?;
+        let Ready { loaded: Loaded { plan, spec, files, warnings }, changes, transcoders, counters, log } = ready;
         let admin = self.admin_change(&plan)?;
         let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
         let current = self.current.as_ref().map(|current| &*current.plan);
@@ -107,31 +120,26 @@ impl Plane {
         self.discovery.expect(&plan);
         self.resolver.follow(self.discovery.questions());
         self.rollout.begin(plan.generation, machine::now());
-        self.send_prepare(&plan, sockets, transcoders);
+        self.send_prepare(&plan, &counters, sockets, transcoders);
+        self.tally.begin(counters);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
-        self.reloads.candidate = Some(Candidate { plan, spec, files, warnings, log, admin });
+        let spec = Arc::new(spec);
+        self.reloads.candidate = Some(Candidate { plan, spec, changes, files, warnings, log, admin });
         self.reflect();
         Ok(())
     }
 
-    fn send_prepare(&mut self, plan: &Arc<Plan>, sockets: ByShard, transcoders: Vec<Vec<Option<Transcoder>>>) {
-        let counters = self.tally.begin(plan.generation, Names::of(plan), self.shards.count());
-        let parts = counters.into_iter().zip(sockets).zip(transcoders);
+    fn send_prepare(
+        &mut self,
+        plan: &Arc<Plan>,
+        counters: &CounterSet,
+        sockets: ByShard,
+        transcoders: Vec<Vec<Option<Transcoder>>>,
+    ) {
+        let parts = counters.shards().iter().cloned().zip(sockets).zip(transcoders);
         for (shard, ((counters, sockets), transcoders)) in parts.enumerate() {
             let plan = Arc::clone(plan);
             self.shards.send(shard, ToShard::Prepare { plan, counters, sockets, transcoders });
-        }
-    }
-
-    fn log_change(&self, plan: &Plan) -> Result<Change<Log>, String> {
-        let target: Option<&LogTarget> = plan.access_log.as_ref().map(|log| &log.to);
-        match (target, &self.log) {
-            (None, _) => Ok(Change::Remove),
-            (Some(target), Some(log)) if log.target() == target => Ok(Change::Keep),
-            (Some(target), _) => match Log::open(target) {
-                Ok(log) => Ok(Change::Replace(log)),
-                Err(error) => Err(format!("the access log cannot be opened: {error}")),
-            },
         }
     }
 
@@ -150,7 +158,7 @@ impl Plane {
 
     /// Does what the rollout asks for.
     pub(super) fn step_rollout(&mut self, events: &mut Events) {
-        loop {
+        while !self.rollout.idle() {
             match self.rollout.step(self.open_questions(), machine::now()) {
                 Step::Wait => return,
                 Step::Commit => self.commit(),
@@ -168,11 +176,11 @@ impl Plane {
         self.discovery.adopt(&plan);
         let resolved: Vec<Listed> = self.discovery.resolved().collect();
         resolved.iter().for_each(|listed| self.tell_endpoints(listed));
-        for (target, up) in self.probes.known() {
+        for (target, health) in self.probes.known() {
             self.shards.send_all(|_| ToShard::Health {
                 upstream: Arc::clone(&target.upstream),
                 address: target.address.clone(),
-                up,
+                up: health != Health::Down,
             });
         }
         self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
@@ -181,15 +189,11 @@ impl Plane {
     /// The plan is in use on all shards.
     fn committed(&mut self, events: &mut Events) {
         let Some(candidate) = self.reloads.candidate.take() else { return };
-        let Candidate { plan, spec, files, warnings, log, admin } = candidate;
+        let Candidate { plan, spec, changes, files, warnings, log, admin } = candidate;
         self.tally.commit(plan.generation);
         self.sockets.commit(&plan);
-        self.replace_log(log);
+        self.replace_log(log, events);
         self.replace_admin(admin);
-        let words = match &self.current {
-            Some(current) => diff::describe(&current.spec, &spec),
-            None => "the first plan".to_owned(),
-        };
         let running = self.process.get_or_insert_with(|| plan.process.clone());
         let notes = diff::restart_needed(running, &plan.process);
         let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
@@ -200,10 +204,11 @@ impl Plane {
         let checks: BTreeMap<_, _> = checks.collect();
         self.setup.host.follow(&plan);
         self.leases.adopt([&*plan]);
-        self.current = Some(Current { plan: Arc::clone(&plan), spec, checks });
+        let before = self.current.replace(Current { plan: Arc::clone(&plan), spec, checks });
+        self.retired.add(before.map(|before| (before.plan, before.spec)));
         self.resolver.follow(self.discovery.questions());
-        let asked: Vec<_> = self.discovery.questions().collect();
-        self.unresolved.retain(|question, _| asked.contains(question));
+        let discovery = &self.discovery;
+        self.unresolved.retain(|question, _| discovery.is_asked(question));
         self.probe_all();
         self.reflect();
         let since = self.reloads.since;
@@ -212,11 +217,11 @@ impl Plane {
         match self.state {
             State::Starting => tracing::info!("serving"),
             State::Serving | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
-                tracing::info!(generation = plan.generation, changed = %words, "the new plan is in use");
+                tracing::info!(generation = plan.generation, %changes, "the new plan is in use");
             }
         }
         self.serve();
-        self.reloads.reply(&Ok(format!("{words}\n{notes}{warnings}")));
+        self.reloads.reply(&Ok(format!("{changes}\n{notes}{warnings}")));
         self.load_if_idle();
     }
 
@@ -225,6 +230,7 @@ impl Plane {
         let generation = candidate.plan.generation;
         self.shards.send_all(|_| ToShard::Discard { generation });
         self.tally.discard(generation);
+        self.retired.add(Some((candidate.plan, candidate.spec)));
         self.sockets.discard();
         self.discovery.expect_nothing();
         self.resolver.follow(self.discovery.questions());
@@ -246,12 +252,26 @@ impl Plane {
         self.load_if_idle();
     }
 
-    fn replace_log(&mut self, change: Change<Log>) {
+    fn replace_log(&mut self, change: Change<Log>, events: &mut Events) {
         let new = match change {
             Change::Keep => return,
             Change::Replace(log) => Some(log),
             Change::Remove => None,
         };
+        // What shards wrote under the plan before waits behind their reports, and belongs into the old log.
+        for _ in 0..FROM_SHARD_MAX {
+            let Some((_, message)) = events.shards.other() else { break };
+            match message {
+                FromShard::LogLines(lines) => self.write_lines(lines),
+                FromShard::Lease(request) => self.lease(request),
+                // Reports have queues of their own.
+                FromShard::Started { .. }
+                | FromShard::Prepared { .. }
+                | FromShard::Committed { .. }
+                | FromShard::Drained
+                | FromShard::Failed { .. } => {}
+            }
+        }
         if let Some(old) = std::mem::replace(&mut self.log, new) {
             self.log_dropped_before += old.dropped();
             tokio::task::spawn_blocking(move || old.close(LOG_CLOSE));
@@ -276,8 +296,8 @@ impl Plane {
             .map(|(name, endpoints)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(endpoints) })
             .collect();
         named.iter().for_each(|listed| self.probe(listed));
-        let upstreams: Vec<&Arc<str>> = named.iter().map(|listed| &listed.upstream).collect();
-        self.probes.keep_upstreams(&upstreams);
+        let discovery = &self.discovery;
+        self.probes.keep_upstreams(|upstream| discovery.knows(upstream));
     }
 
     /// The first plan is in use: from here on the process can be asked, and says that it serves.
@@ -287,9 +307,9 @@ impl Plane {
         if first {
             self.state = State::Serving;
         }
-        let status = self.status();
-        let words = format!("{} listeners, {} upstreams", status.listeners.len(), status.upstreams.len());
-        self.supervisor.ready(&words);
+        let upstreams = self.discovery.all().count();
+        let listeners = self.current.as_ref().map_or(0, |current| current.plan.listeners.len());
+        self.supervisor.ready(&format!("{listeners} listeners, {upstreams} upstreams"));
         if !first {
             return;
         }
@@ -298,7 +318,7 @@ impl Plane {
         {
             tracing::warn!(%error, "the process before this one cannot be told that this one serves");
         }
-        self.setup.host.serving(&status);
+        self.setup.host.serving(&self.status());
     }
 
     fn bind_control(&mut self) {

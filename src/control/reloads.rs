@@ -39,7 +39,9 @@ pub struct Candidate {
     /// The plan.
     pub plan: Arc<Plan>,
     /// What it was compiled from.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
+    /// What it changes, in one line.
+    pub changes: String,
     /// Files and directories whose change changes the configuration.
     pub files: Vec<PathBuf>,
     /// What somebody should look at.

@@ -1,10 +1,11 @@
 //! Starts the control plane on the calling thread and runs it until the process may end.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::LocalSet;
 
 use crate::config::Loaded;
@@ -18,11 +19,11 @@ use crate::control::probe::Probes;
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
+use crate::control::retired::Retired;
 use crate::control::rollout::Rollout;
 use crate::control::shards::{ControlEnd, FromShards, Shards};
 use crate::control::state::State;
 use crate::control::systemd::Supervisor;
-use crate::control::tally::Tally;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::net::machine;
 use crate::net::sockets::Inherited;
@@ -98,7 +99,9 @@ async fn serve(start: Start) -> io::Result<u8> {
         reloads: Reloads::default(),
         current: None,
         process: None,
-        tally: Tally::new(),
+        retired: Retired::default(),
+        tally: Arc::default(),
+        pages: Rc::new(Semaphore::new(1)),
         sockets: Sockets::new(count, start.inherited),
         log: None,
         log_dropped_before: 0,
@@ -114,7 +117,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         driver: "",
         timers: Timers::new(now),
     };
-    plane.begin(start.loaded, &mut events);
+    plane.begin(start.loaded);
     let code = plane.run(&mut events).await;
     // Whoever asked for this end gets the answer that is already on its way.
     for _ in 0..LAST_TURNS {

@@ -121,7 +121,7 @@ impl Plane {
                     return;
                 }
                 if left > 0 {
-                    let open = self.tally.sums().value(Counter::Connections);
+                    let open = self.tally.current(Counter::Connections);
                     tracing::warn!(
                         shards = left,
                         connections = open,
@@ -154,14 +154,8 @@ impl Plane {
             return;
         }
         let sums = self.tally.sums();
-        let count = |counter| self.tally.since_start(&sums, counter);
-        let classes = [
-            RouteCounter::Status1xx,
-            RouteCounter::Status2xx,
-            RouteCounter::Status3xx,
-            RouteCounter::Status4xx,
-            RouteCounter::Status5xx,
-        ];
+        let count = |counter| sums.since_start(counter);
+        let classes = RouteCounter::STATUSES;
         let requests: u64 = classes.into_iter().map(count).sum();
         let by_class: Vec<String> =
             classes.into_iter().map(|class| format!("{} {}", class.name(), count(class))).collect();

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::base::Tick;
 
+/// Longest wait for a service manager that does not read; then it misses the message.
+const SEND_MAX: Duration = Duration::from_millis(50);
+
 /// The way to the service manager.
 #[derive(Debug, Default)]
 pub struct Supervisor {
@@ -34,7 +37,11 @@ impl Supervisor {
             _ => SocketAddr::from_pathname(socket).ok(),
         };
         let micros = watchdog_micros.and_then(|text| text.parse().ok()).filter(|micros| *micros > 0);
-        let socket = address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address)));
+        let socket = address.and_then(|address| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_write_timeout(Some(SEND_MAX)).ok()?;
+            Some((socket, address))
+        });
         // Twice as often as asked for, as the manual advises.
         let watchdog = micros.filter(|_| socket.is_some()).map(|micros: u64| Duration::from_micros(micros / 2));
         Supervisor { socket, watchdog }

@@ -6,9 +6,12 @@
 //! over many reloads; for the summary on stop they are kept as one sum.
 //!
 //! Levels (open connections, for example) are not sums: a shard writes them to the set of its current plan only.
+//!
+//! Summing takes milliseconds, so the control plane's thread only says which sets there are. Other threads sum; they
+//! hold the list of sets just long enough to copy it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::plan::Plan;
 use crate::link::counters::LATENCY_BOUNDS_US;
@@ -30,13 +33,42 @@ pub struct Names {
     pub upstreams: Vec<Arc<str>>,
 }
 
-impl Names {
-    /// Those of a plan.
-    pub fn of(plan: &Plan) -> Names {
-        Names {
-            routes: plan.routes.iter().map(|route| Arc::clone(&route.name)).collect(),
-            upstreams: plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect(),
-        }
+/// The counters of one plan, a set for each shard.
+#[derive(Clone, Debug)]
+pub struct CounterSet {
+    generation: u64,
+    names: Arc<Names>,
+    shards: Vec<Arc<Counters>>,
+}
+
+impl CounterSet {
+    /// Zeroes for a plan.
+    pub fn new(plan: &Plan, shards: usize) -> CounterSet {
+        let routes = plan.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        let upstreams = plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
+        CounterSet::named(plan.generation, Names { routes, upstreams }, shards)
+    }
+
+    /// Zeroes for a plan with these names.
+    pub fn named(generation: u64, names: Names, shards: usize) -> CounterSet {
+        let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len()));
+        CounterSet { generation, shards: (0..shards).map(|_| fresh()).collect(), names: Arc::new(names) }
+    }
+
+    /// For each shard where it counts.
+    pub fn shards(&self) -> &[Arc<Counters>] {
+        &self.shards
+    }
+
+    /// A counter of the shards, summed over them.
+    pub fn value(&self, counter: Counter) -> u64 {
+        self.shards.iter().map(|shard| shard.value(counter)).sum()
+    }
+
+    /// Does no shard hold a set any more?
+    fn is_idle(&mut self) -> bool {
+        // `get_mut` succeeds only for the last holder, and then sees all that the others wrote.
+        self.shards.iter_mut().all(|shard| Arc::get_mut(shard).is_some())
     }
 }
 
@@ -46,11 +78,14 @@ pub struct Sums {
     shard: [u64; SHARD_WIDTH],
     routes: BTreeMap<Arc<str>, RouteSums>,
     upstreams: BTreeMap<Arc<str>, UpstreamSums>,
+    /// Of routes that no living plan knows.
+    gone: RouteSums,
 }
 
 impl Default for Sums {
     fn default() -> Sums {
-        Sums { shard: [0; SHARD_WIDTH], routes: BTreeMap::new(), upstreams: BTreeMap::new() }
+        let (routes, upstreams) = (BTreeMap::new(), BTreeMap::new());
+        Sums { shard: [0; SHARD_WIDTH], routes, upstreams, gone: RouteSums::default() }
     }
 }
 
@@ -70,9 +105,9 @@ impl Sums {
         self.upstreams.iter().map(|(name, sums)| (&**name, sums))
     }
 
-    /// A counter summed over all routes.
-    pub fn over_routes(&self, counter: RouteCounter) -> u64 {
-        self.routes.values().map(|route| route.value(counter)).sum()
+    /// A counter summed over all routes since the start, also over those that are gone.
+    pub fn since_start(&self, counter: RouteCounter) -> u64 {
+        self.routes.values().chain([&self.gone]).map(|route| route.value(counter)).sum()
     }
 
     fn add_set(&mut self, names: &Names, counters: &Counters, age: Age) {
@@ -81,9 +116,15 @@ impl Sums {
             self.shard[*counter as usize] += counters.value(*counter);
         }
         for (place, name) in (0..).zip(&names.routes) {
-            self.route_mut(name).add_set(counters, place);
+            // Of a replaced plan most routes have nothing that is not in the totals.
+            if age == Age::Current || counters.counts_route(place) {
+                self.route_mut(name).add_set(counters, place);
+            }
         }
         for (place, name) in (0..).zip(&names.upstreams) {
+            if age == Age::Past && !counters.counts_upstream(place) {
+                continue;
+            }
             let sums = self.upstream_mut(name);
             let counted = |counter: &&UpstreamCounter| age == Age::Current || is_count(counter.name());
             for counter in UpstreamCounter::ALL.iter().filter(counted) {
@@ -167,89 +208,82 @@ impl UpstreamSums {
 /// The counters of all plans that still count.
 #[derive(Debug, Default)]
 pub struct Tally {
-    folded: Sums,
-    gone: RouteSums,
-    sets: Vec<Set>,
+    sets: Mutex<Sets>,
+    totals: Mutex<Totals>,
+}
+
+/// What the control plane says of sets. Held for moments only.
+#[derive(Debug, Default)]
+struct Sets {
+    all: Vec<CounterSet>,
     current: u64,
 }
 
-#[derive(Debug)]
-struct Set {
-    generation: u64,
-    names: Names,
-    shards: Vec<Arc<Counters>>,
+/// What is left of sets that nobody writes any more. Held while sums are made.
+#[derive(Debug, Default)]
+struct Totals {
+    folded: Sums,
+    gone: RouteSums,
 }
 
 impl Tally {
-    /// Nothing counted yet.
-    pub fn new() -> Tally {
-        Tally::default()
-    }
-
-    /// Fresh counters for a plan, one a shard. They count from now on.
-    pub fn begin(&mut self, generation: u64, names: Names, shards: usize) -> Vec<Arc<Counters>> {
-        let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len()));
-        let counters: Vec<Arc<Counters>> = (0..shards).map(|_| fresh()).collect();
-        self.sets.push(Set { generation, names, shards: counters.clone() });
-        counters
+    /// These count from now on.
+    pub fn begin(&self, set: CounterSet) {
+        lock(&self.sets).all.push(set);
     }
 
     /// The plan of that generation is in use; older ones only finish.
-    pub fn commit(&mut self, generation: u64) {
-        self.current = generation;
+    pub fn commit(&self, generation: u64) {
+        lock(&self.sets).current = generation;
     }
 
     /// The plan of that generation will not be used.
-    pub fn discard(&mut self, generation: u64) {
-        self.sets.retain(|set| set.generation != generation);
+    pub fn discard(&self, generation: u64) {
+        lock(&self.sets).all.retain(|set| set.generation != generation);
     }
 
-    /// The sums by now.
-    pub fn sums(&mut self) -> Sums {
-        self.fold();
-        let mut sums = self.folded.clone();
-        for set in &self.sets {
-            let age = if set.generation == self.current { Age::Current } else { Age::Past };
+    /// A counter of the shards of the plan in use.
+    pub fn current(&self, counter: Counter) -> u64 {
+        let sets = lock(&self.sets);
+        sets.all.iter().find(|set| set.generation == sets.current).map_or(0, |set| set.value(counter))
+    }
+
+    /// The sums by now. Takes milliseconds with thousands of routes.
+    pub fn sums(&self) -> Sums {
+        // While sums are made elsewhere, copies of the sets are held there; nothing is idle then.
+        let mut totals = lock(&self.totals);
+        let (idle, living, current) = lock(&self.sets).split();
+        totals.fold(&idle, &living);
+        let mut sums = totals.folded.clone();
+        sums.gone = totals.gone.clone();
+        for set in &living {
+            let age = if set.generation == current { Age::Current } else { Age::Past };
             set.shards.iter().for_each(|counters| sums.add_set(&set.names, counters, age));
         }
-        sums.shard[Counter::Panics as usize] = self.panics();
+        sums.shard[Counter::Panics as usize] = panics(&living);
         sums
     }
+}
 
-    /// Shards write this one as their own sum since the start, into the set of their current plan.
-    fn panics(&self) -> u64 {
-        let shards = self.sets.iter().map(|set| set.shards.len()).max().unwrap_or(0);
-        let of_shard = |shard: usize| {
-            let values = self.sets.iter().filter_map(|set| Some(set.shards.get(shard)?.value(Counter::Panics)));
-            values.max().unwrap_or(0)
-        };
-        (0..shards).map(of_shard).sum()
+impl Sets {
+    /// Takes out the sets of replaced plans that no shard holds any more; gives them, all others, and the plan in use.
+    fn split(&mut self) -> (Vec<CounterSet>, Vec<CounterSet>, u64) {
+        let current = self.current;
+        let idle = self.all.extract_if(.., |set| set.generation < current && set.is_idle()).collect();
+        (idle, self.all.clone(), current)
     }
+}
 
-    /// A route counter summed over everything since the start, also over routes that are gone.
-    pub fn since_start(&self, sums: &Sums, counter: RouteCounter) -> u64 {
-        sums.over_routes(counter) + self.gone.value(counter)
-    }
-
-    /// Moves the sets that no shard holds any more into the totals, and names that nobody knows any more out of them.
-    fn fold(&mut self) {
-        let Tally { folded, sets, current, .. } = self;
-        let before = sets.len();
-        sets.retain_mut(|set| {
-            // `get_mut` succeeds only for the last holder, and then sees all that the others wrote.
-            let idle = set.generation < *current && set.shards.iter_mut().all(|shard| Arc::get_mut(shard).is_some());
-            if idle {
-                set.shards.iter().for_each(|counters| folded.add_set(&set.names, counters, Age::Past));
-            }
-            !idle
-        });
-        if sets.len() != before {
-            self.forget_unknown();
+impl Totals {
+    /// Adds sets that nobody writes any more, and moves names that nobody knows any more out.
+    fn fold(&mut self, idle: &[CounterSet], living: &[CounterSet]) {
+        for set in idle {
+            set.shards.iter().for_each(|counters| self.folded.add_set(&set.names, counters, Age::Past));
         }
-    }
-
-    fn forget_unknown(&mut self) {
-        let known: BTreeSet<&Arc<str>> = self.sets.iter().flat_map(|set| &set.names.routes).collect();
+        if idle.is_empty() {
+            return;
+        }
+        let known: HashSet<&Arc<str>> = living.iter().flat_map(|set| &set.names.routes).collect();
         let gone = &mut self.gone;
         self.folded.routes.retain(|name, sums| {
             let keep = known.contains(name);
@@ -258,9 +292,24 @@ impl Tally {
             }
             keep
         });
-        let known: BTreeSet<&Arc<str>> = self.sets.iter().flat_map(|set| &set.names.upstreams).collect();
+        let known: HashSet<&Arc<str>> = living.iter().flat_map(|set| &set.names.upstreams).collect();
         self.folded.upstreams.retain(|name, _| known.contains(name));
     }
+}
+
+/// Shards write this one as their own sum since the start, into the set of their current plan.
+fn panics(sets: &[CounterSet]) -> u64 {
+    let shards = sets.iter().map(|set| set.shards.len()).max().unwrap_or(0);
+    let of_shard = |shard: usize| {
+        let values = sets.iter().filter_map(|set| Some(set.shards.get(shard)?.value(Counter::Panics)));
+        values.max().unwrap_or(0)
+    };
+    (0..shards).map(of_shard).sum()
+}
+
+/// A panic while sums were made leaves numbers that are at worst too small; that is better than none.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does a name count something, and not say how many there are now?
@@ -277,29 +326,40 @@ mod tests {
         Names { routes: arcs(routes), upstreams: arcs(upstreams) }
     }
 
+    fn begin(tally: &Tally, generation: u64, names: Names, shards: usize) -> Vec<Arc<Counters>> {
+        let set = CounterSet::named(generation, names, shards);
+        let counters = set.shards().to_vec();
+        tally.begin(set);
+        counters
+    }
+
+    fn sets(tally: &Tally) -> usize {
+        lock(&tally.sets).all.len()
+    }
+
     fn route(sums: &Sums, name: &str) -> Option<RouteSums> {
         sums.routes().find(|(route, _)| *route == name).map(|(_, sums)| sums.clone())
     }
 
     #[test]
     fn a_replaced_plan_keeps_counting_until_it_is_let_go() {
-        let mut tally = Tally::new();
-        let old = tally.begin(1, names(&["a", "b"], &["u"]), 2);
+        let tally = Tally::default();
+        let old = begin(&tally, 1, names(&["a", "b"], &["u"]), 2);
         tally.commit(1);
         old[0].add_route(1, RouteCounter::Status2xx, 5);
         old[1].add_route(1, RouteCounter::Status2xx, 6);
         old[1].add_upstream(0, UpstreamCounter::Requests, 3);
         old[0].observe(1, 100);
-        let new = tally.begin(2, names(&["b", "c"], &["u"]), 2);
+        let new = begin(&tally, 2, names(&["b", "c"], &["u"]), 2);
         tally.commit(2);
         new[0].add_route(0, RouteCounter::Status2xx, 1);
         old[0].add_route(1, RouteCounter::Status2xx, 1);
         let both = tally.sums();
         assert_eq!(route(&both, "b").expect("known").value(RouteCounter::Status2xx), 13);
-        assert_eq!(tally.sets.len(), 2);
+        assert_eq!(sets(&tally), 2);
         drop(old);
         let folded = tally.sums();
-        assert_eq!(tally.sets.len(), 1);
+        assert_eq!(sets(&tally), 1);
         assert_eq!(route(&folded, "b"), route(&both, "b"));
         assert_eq!(route(&folded, "b").expect("known").latencies()[0], 1);
         assert!(route(&folded, "a").is_none() && route(&folded, "c").is_some());
@@ -307,25 +367,25 @@ mod tests {
 
     #[test]
     fn what_is_gone_still_counts_in_the_summary() {
-        let mut tally = Tally::new();
-        tally.begin(1, names(&["a"], &[]), 1)[0].add_route(0, RouteCounter::Status5xx, 7);
+        let tally = Tally::default();
+        begin(&tally, 1, names(&["a"], &[]), 1)[0].add_route(0, RouteCounter::Status5xx, 7);
         tally.commit(1);
-        let _held = tally.begin(2, names(&["b"], &[]), 1);
+        let _held = begin(&tally, 2, names(&["b"], &[]), 1);
         tally.commit(2);
         let sums = tally.sums();
         assert!(route(&sums, "a").is_none());
-        assert_eq!(tally.since_start(&sums, RouteCounter::Status5xx), 7);
+        assert_eq!(sums.since_start(RouteCounter::Status5xx), 7);
     }
 
     #[test]
     fn levels_and_sums_of_shards_are_those_of_the_plan_in_use() {
-        let mut tally = Tally::new();
-        let old = tally.begin(1, names(&[], &["u"]), 2);
+        let tally = Tally::default();
+        let old = begin(&tally, 1, names(&[], &["u"]), 2);
         tally.commit(1);
         old.iter().for_each(|shard| shard.set(Counter::Connections, 5));
         old[0].set(Counter::Panics, 3);
         old[0].set_upstream(0, UpstreamCounter::Open, 4);
-        let new = tally.begin(2, names(&[], &["u"]), 2);
+        let new = begin(&tally, 2, names(&[], &["u"]), 2);
         tally.commit(2);
         new[0].set(Counter::Connections, 7);
         assert_eq!((tally.sums().value(Counter::Connections), tally.sums().value(Counter::Panics)), (7, 3));
@@ -339,8 +399,8 @@ mod tests {
 
     #[test]
     fn a_discarded_plan_leaves_nothing() {
-        let mut tally = Tally::new();
-        let counters = tally.begin(1, names(&["a"], &[]), 1);
+        let tally = Tally::default();
+        let counters = begin(&tally, 1, names(&["a"], &[]), 1);
         counters[0].add_route(0, RouteCounter::Status2xx, 1);
         tally.discard(1);
         assert_eq!(tally.sums(), Sums::default());
@@ -348,9 +408,9 @@ mod tests {
 
     #[test]
     fn a_prepared_plan_is_not_folded() {
-        let mut tally = Tally::new();
-        drop(tally.begin(1, names(&["a"], &[]), 1));
+        let tally = Tally::default();
+        begin(&tally, 1, names(&["a"], &[]), 1)[0].add_route(0, RouteCounter::Status2xx, 1);
         assert!(route(&tally.sums(), "a").is_some());
-        assert_eq!(tally.sets.len(), 1);
+        assert_eq!(sets(&tally), 1);
     }
 }

@@ -76,6 +76,10 @@ impl Host for TestHost {
     fn serving(&self, status: &Status) {
         self.serving.send(status.clone()).expect("announced once");
     }
+
+    fn messages_dropped(&self) -> u64 {
+        0
+    }
 }
 
 impl Gateway {

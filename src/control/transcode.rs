@@ -4,41 +4,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::Loaded;
 use crate::config::plan::{Descriptors, Plan, ReflectionSource, TranscoderPlan};
 use crate::wire::grpc::json::{LoadError, Transcoder};
 
-/// A configuration with what shards need beside its plan.
-#[derive(Debug)]
-pub struct Ready {
-    /// The configuration.
-    pub loaded: Loaded,
-    /// For each shard, by `TranscoderId`: those that no transcoder of the plan before serves.
-    pub transcoders: Vec<Vec<Option<Transcoder>>>,
-}
-
-impl Ready {
-    /// For so many shards that run `before`. `told` are descriptors that servers told.
-    pub fn new(
-        loaded: Loaded,
-        before: Option<&Plan>,
-        told: &BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
-        shards: usize,
-    ) -> Ready {
-        let mut transcoders: Vec<Vec<Option<Transcoder>>> = (0..shards).map(|_| Vec::new()).collect();
-        for plan in &loaded.plan.transcoders {
-            let served = before.is_some_and(|before| before.transcoders.iter().any(|known| plan.is_served_by(known)));
-            let descriptors = match &plan.descriptors {
-                _ if served => None,
-                Descriptors::Known(descriptors) => Some(descriptors),
-                Descriptors::Asked(asked) => told.get(&asked.source),
-            };
-            // What cannot be compiled was found out when it was read, or when it was told.
-            let mut made = descriptors.and_then(|set| copies(set, plan, shards).ok()).unwrap_or_default().into_iter();
-            transcoders.iter_mut().for_each(|of_shard| of_shard.push(made.next()));
-        }
-        Ready { loaded, transcoders }
+/// For so many shards, each by `TranscoderId`: those that no transcoder of the plan before serves. `told` are
+/// descriptors that servers told.
+pub fn for_shards(
+    plan: &Plan,
+    before: Option<&Plan>,
+    told: &BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
+    shards: usize,
+) -> Vec<Vec<Option<Transcoder>>> {
+    let mut transcoders: Vec<Vec<Option<Transcoder>>> = (0..shards).map(|_| Vec::new()).collect();
+    for plan in &plan.transcoders {
+        let served = before.is_some_and(|before| before.transcoders.iter().any(|known| plan.is_served_by(known)));
+        let descriptors = match &plan.descriptors {
+            _ if served => None,
+            Descriptors::Known(descriptors) => Some(descriptors),
+            Descriptors::Asked(asked) => told.get(&asked.source),
+        };
+        // What cannot be compiled was found out when it was read, or when it was told.
+        let mut made = descriptors.and_then(|set| copies(set, plan, shards).ok()).unwrap_or_default().into_iter();
+        transcoders.iter_mut().for_each(|of_shard| of_shard.push(made.next()));
     }
+    transcoders
 }
 
 /// A transcoder for each shard.

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
 /// A change is reported when nothing happened for this long.
@@ -36,24 +37,9 @@ impl Watch {
     ///
     /// Files that changed after `since` count as changed already: whoever read them then may have seen the old state.
     pub fn over(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
-        let (sender, events) = mpsc::channel(1);
-        let on_event = move |_| {
-            // One waiting event says all that a hundred would.
-            let _ = sender.try_send(());
-        };
-        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-            for folder in folders(&files) {
-                watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
-        if let Err(error) = &watcher {
-            tracing::warn!(%error, "files cannot be watched; they are looked at every few seconds");
-        }
-        let seen = seen(&files, since);
         let (reports, changes) = mpsc::channel(1);
-        let look = Look { files: files.clone(), seen, events, watcher: watcher.ok(), reports };
-        Watch { files, changes, task: spawn_local(look.run()).abort_handle() }
+        let task = spawn_local(follow(files.clone(), since, reports));
+        Watch { files, changes, task: task.abort_handle() }
     }
 
     /// Waits for a change. May be dropped and called again: nothing is lost.
@@ -75,32 +61,55 @@ impl Drop for Watch {
     }
 }
 
-/// The task.
+/// The task. Every look at files is on another thread, because a file system may not answer.
+async fn follow(files: Vec<PathBuf>, since: Option<SystemTime>, reports: mpsc::Sender<()>) {
+    if files.is_empty() {
+        return;
+    }
+    if let Ok(look) = spawn_blocking(move || Look::begin(files, since)).await {
+        look.run(reports).await;
+    }
+}
+
 struct Look {
-    files: Vec<PathBuf>,
+    files: Arc<[PathBuf]>,
     seen: Vec<Option<Fingerprint>>,
     events: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
-    reports: mpsc::Sender<()>,
 }
 
 /// What tells one state of a file from another: device, number, size, time of change with its nanoseconds.
 type Fingerprint = (u64, u64, u64, i64, i64);
 
 impl Look {
-    async fn run(mut self) {
-        if self.files.is_empty() {
-            return;
+    fn begin(files: Vec<PathBuf>, since: Option<SystemTime>) -> Look {
+        let (sender, events) = mpsc::channel(1);
+        let on_event = move |_| {
+            // One waiting event says all that a hundred would.
+            let _ = sender.try_send(());
+        };
+        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
+            for folder in folders(&files) {
+                watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "files cannot be watched; they are looked at every few seconds");
         }
-        if fingerprints(&self.files) != self.seen {
+        Look { seen: seen(&files, since), files: files.into(), events, watcher: watcher.ok() }
+    }
+
+    async fn run(mut self, reports: mpsc::Sender<()>) {
+        if self.prints().await != self.seen {
             // Whoever changed a file while it was read may not be done with it.
             tokio::time::sleep(QUIET).await;
         }
         loop {
-            let now = fingerprints(&self.files);
+            let now = self.prints().await;
             if now != self.seen {
                 self.seen = now;
-                if self.reports.send(()).await.is_err() {
+                if reports.send(()).await.is_err() {
                     return;
                 }
             }
@@ -111,6 +120,12 @@ impl Look {
                 }
             }
         }
+    }
+
+    /// The files' states by now; those that were seen last where the system has no thread left to look.
+    async fn prints(&self) -> Vec<Option<Fingerprint>> {
+        let files = Arc::clone(&self.files);
+        spawn_blocking(move || fingerprints(&files)).await.unwrap_or_else(|_| self.seen.clone())
     }
 
     async fn event(&mut self) {
@@ -166,6 +181,13 @@ mod tests {
         tokio::task::LocalSet::new().block_on(&runtime, bounded);
     }
 
+    /// A watch that has looked at the files once: what changes from here on is a change.
+    fn begun(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
+        let (reports, changes) = mpsc::channel(1);
+        let look = Look::begin(files.clone(), since);
+        Watch { files, changes, task: spawn_local(look.run(reports)).abort_handle() }
+    }
+
     fn write(path: &Path, text: &str) {
         std::fs::write(path, text).expect("written");
     }
@@ -182,7 +204,7 @@ mod tests {
         std::os::unix::fs::symlink("now/key", place("key")).expect("linked");
         write(&place("conf"), "a");
         run(async {
-            let mut watch = Watch::over(vec![place("conf"), place("key")], None);
+            let mut watch = begun(vec![place("conf"), place("key")], None);
             write(&place("conf.new"), "b");
             std::fs::rename(place("conf.new"), place("conf")).expect("moved");
             watch.changed().await;
@@ -198,7 +220,7 @@ mod tests {
         let path = folder.path().join("conf");
         write(&path, "a");
         run(async {
-            let mut watch = Watch::over(vec![path.clone()], None);
+            let mut watch = begun(vec![path.clone()], None);
             write(&folder.path().join("other"), "b");
             assert!(timeout(QUIET * 3, watch.changed()).await.is_err());
             write(&path, "bb");
@@ -211,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("conf");
         run(async {
-            let mut watch = Watch::over(vec![path.clone()], None);
+            let mut watch = begun(vec![path.clone()], None);
             write(&path, "a");
             watch.changed().await;
         });

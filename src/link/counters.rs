@@ -107,6 +107,17 @@ counters! {
     }
 }
 
+impl RouteCounter {
+    /// Those of answers, by class of status.
+    pub const STATUSES: [RouteCounter; 5] = [
+        RouteCounter::Status1xx,
+        RouteCounter::Status2xx,
+        RouteCounter::Status3xx,
+        RouteCounter::Status4xx,
+        RouteCounter::Status5xx,
+    ];
+}
+
 /// Upper bounds of the latency histogram's buckets, in microseconds; one more bucket holds the rest.
 pub const LATENCY_BOUNDS_US: [u64; 16] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -162,6 +173,12 @@ impl Counters {
         self.routes[route as usize * ROUTE_WIDTH + counter as usize].load(Ordering::Relaxed)
     }
 
+    /// Was anything counted for a route?
+    pub fn counts_route(&self, route: u32) -> bool {
+        let (at, grpc_at) = (route as usize * ROUTE_WIDTH, route as usize * GRPC_WIDTH);
+        counts(&self.routes[at..at + ROUTE_WIDTH]) || counts(&self.grpc[grpc_at..grpc_at + GRPC_WIDTH])
+    }
+
     /// Counts a gRPC call on a route that ended with this code.
     pub fn add_grpc(&self, route: u32, code: Code) {
         bump(&self.grpc[route as usize * GRPC_WIDTH + usize::from(code.number())], 1);
@@ -186,6 +203,12 @@ impl Counters {
         std::array::from_fn(|bucket| self.routes[start + bucket].load(Ordering::Relaxed))
     }
 
+    /// Was anything counted for an upstream?
+    pub fn counts_upstream(&self, upstream: u32) -> bool {
+        let at = upstream as usize * UPSTREAM_WIDTH;
+        counts(&self.upstreams[at..at + UPSTREAM_WIDTH])
+    }
+
     /// Adds to a counter of an upstream.
     pub fn add_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
         bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
@@ -200,6 +223,11 @@ impl Counters {
     pub fn upstream_value(&self, upstream: u32, counter: UpstreamCounter) -> u64 {
         self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize].load(Ordering::Relaxed)
     }
+}
+
+/// Is one of them not zero?
+fn counts(values: &[AtomicU64]) -> bool {
+    values.iter().any(|value| value.load(Ordering::Relaxed) != 0)
 }
 
 fn zeroes(count: usize) -> Box<[AtomicU64]> {

@@ -70,7 +70,8 @@ table! {
 table! {
     /// One line for each request.
     pub struct AccessLogSpec {
-        /// Where to: a file (relative to the working directory, reopened on SIGUSR1), `"stdout"` or `"off"`.
+        /// Where to: a file (relative to the working directory, reopened on SIGUSR1; a FIFO needs a reader by then),
+        /// `"stdout"` or `"off"`.
         path: Placed<String> = Placed::nowhere("off".to_owned()),
         /// `"json"` (one object a line, all fields), `"combined"` (as Apache and nginx write it) or a text with
         /// variables such as `"{client.ip} {method} {target} {status} {duration}"`.

@@ -140,7 +140,7 @@ fn verdicts_come_once_and_survive_another_check() {
         probes.follow(&upstream, Some(&Rc::new(check(other))), &endpoints);
         assert_eq!(probes.health(&target), Health::Up);
         let second = verdicts.recv().await.expect("a verdict");
-        assert_eq!((second.up, probes.known().next()), (false, Some((&target, false))));
+        assert_eq!((second.up, probes.known().next()), (false, Some((target.clone(), Health::Down))));
         probes.follow(&upstream, None, &endpoints);
         assert_eq!(probes.health(&target), Health::Unknown);
         drop(probes);

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,13 +45,15 @@ pub struct Setup {
     pub files: Vec<(String, Vec<u8>)>,
     /// Environment variables.
     pub variables: Vec<(String, String)>,
+    /// Where standard error goes instead of into a file.
+    pub stderr: Option<Arc<File>>,
 }
 
 impl Setup {
     /// One thread, a JSON log, and this configuration.
     pub fn new(text: impl Into<String>) -> Setup {
         let (server, log) = (String::new(), "json".to_owned());
-        Setup { shards: 1, server, log, text: text.into(), files: Vec::new(), variables: Vec::new() }
+        Setup { shards: 1, server, log, text: text.into(), files: Vec::new(), variables: Vec::new(), stderr: None }
     }
 
     /// One listener, `web`, and this.
@@ -80,6 +83,12 @@ impl Setup {
     /// With a file in the gateway's folder.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Setup {
         self.files.push((name.to_owned(), content.as_ref().to_vec()));
+        self
+    }
+
+    /// With this as standard error.
+    pub fn stderr(mut self, file: File) -> Setup {
+        self.stderr = Some(Arc::new(file));
         self
     }
 
@@ -145,7 +154,9 @@ impl Gateway {
         let said = |name: &str| File::create(self.path(name)).expect("a file in our folder");
         let mut command = Command::new(binary());
         command.arg("run").arg("-c").arg(self.config_path()).current_dir(self.folder.path());
-        command.envs(self.setup.variables.iter().cloned()).stdout(said("stdout")).stderr(said("stderr"));
+        let given = self.setup.stderr.as_ref().map(|file| file.try_clone().expect("a descriptor"));
+        let stderr = given.unwrap_or_else(|| said("stderr"));
+        command.envs(self.setup.variables.iter().cloned()).stdout(said("stdout")).stderr(stderr);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary().display())));
     }
 

@@ -1,6 +1,7 @@
 //! The process: command line, reloads, its end and its successor, what it tells of itself.
 
 mod command_line;
+mod control_plane;
 mod logs_and_metrics;
 mod reload;
 mod stop_and_upgrade;

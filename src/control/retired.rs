@@ -1,0 +1,64 @@
+//! Plans that were replaced. Connections that began under one may hold it for hours; when the last has let go, it is
+//! freed on another thread, because freeing thousands of routes takes milliseconds, which no shard has.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::config::Spec;
+use crate::config::plan::Plan;
+
+/// All that are still held.
+#[derive(Debug, Default)]
+pub struct Retired {
+    plans: Vec<Arc<Plan>>,
+}
+
+impl Retired {
+    /// A plan was replaced, if there was one.
+    pub fn add(&mut self, before: Option<(Arc<Plan>, Arc<Spec>)>) {
+        let Some((plan, spec)) = before else { return };
+        self.plans.push(plan);
+        spawn_blocking(move || drop(spec));
+    }
+
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// Frees those that nobody else holds any more. To be called about once a second.
+    pub fn sweep(&mut self) {
+        let free: Vec<Arc<Plan>> = self.plans.extract_if(.., |plan| Arc::strong_count(plan) == 1).collect();
+        if !free.is_empty() {
+            spawn_blocking(move || drop(free));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Source, load};
+
+    #[test]
+    fn a_plan_is_freed_once_nobody_else_holds_it() {
+        let text = "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\necho = true\n".to_owned();
+        let loaded = load(&Source::Text { name: "test".to_owned(), text }, &Environment::sealed()).expect("compiles");
+        let (held, freed) = (Arc::clone(&loaded.plan), Arc::downgrade(&loaded.plan));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let mut retired = Retired::default();
+        let context = runtime.enter();
+        retired.add(None);
+        retired.add(Some((loaded.plan, Arc::new(loaded.spec))));
+        retired.sweep();
+        assert_eq!((retired.count(), freed.strong_count()), (1, 2));
+        drop(held);
+        retired.sweep();
+        assert_eq!(retired.count(), 0);
+        // The last thing that the runtime's threads do is to free it.
+        drop(context);
+        drop(runtime);
+        assert_eq!(freed.strong_count(), 0);
+    }
+}
