@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::command::pages::VERSION;
+/// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
 
 /// Edge proxy and API gateway: routing, load balancing, health checks, rate limits, gRPC and WebSocket in one binary.
 ///

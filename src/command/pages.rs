@@ -6,10 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::command::arguments::Arguments;
-
-/// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
+use crate::command::arguments::{Arguments, VERSION};
 
 /// Prints the version.
 pub fn version() -> ExitCode {
