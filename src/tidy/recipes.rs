@@ -13,7 +13,7 @@ use super::token::tokens;
 const RECIPE_LINES_MAX: usize = 25;
 
 /// What is wrong with the recipes of `text`, which is the file `path` below `root`.
-pub fn check(root: &Path, path: &str, text: &str) -> Vec<Finding> {
+pub(crate) fn check(root: &Path, path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |line: usize, what: String| {
         findings.push(Finding { path: path.into(), line, rule: "recipe", what });

@@ -5,7 +5,7 @@ use std::fmt;
 use super::token::{Kind, Token, tokens};
 
 /// The licence line, which may stand before a file's header.
-pub const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0\n";
+pub(crate) const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0\n";
 
 /// A Rust file.
 pub(crate) struct Source {
