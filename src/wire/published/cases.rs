@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 /// A file of the data, beside the project or one folder further up (for a second worktree).
-pub fn data(name: &str) -> Option<String> {
+pub(crate) fn data(name: &str) -> Option<String> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     // One folder further for a package that lies within the project.
     let places = package.ancestors().skip(1).take(3).map(|folder| folder.join("shared/data").join(name));
@@ -22,13 +22,13 @@ pub fn data(name: &str) -> Option<String> {
 }
 
 /// The data write bytes as characters below 256.
-pub fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|letter| u8::try_from(u32::from(letter)).expect("the data hold bytes only")).collect()
 }
 
 /// A request of `http11-cases.json`, with the statuses and connection states that pass.
 #[derive(Deserialize)]
-pub struct Case {
+pub(crate) struct Case {
     pub id: String,
     /// Whether a failure counts.
     pub scored: bool,
@@ -51,7 +51,7 @@ pub struct Case {
 /// A part of a sequence of requests.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "parsers do not wait, so they read less of it than clients")]
-pub struct Step {
+pub(crate) struct Step {
     pub parts: Vec<Part>,
     /// Does what is sent depend on an answer?
     pub dynamic: bool,
@@ -60,7 +60,7 @@ pub struct Step {
 /// What is sent at once.
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "parsers do not wait, so they read less of it than clients")]
-pub struct Part {
+pub(crate) struct Part {
     pub raw: String,
     /// Before it is sent.
     pub delay_ms: u64,
@@ -68,13 +68,13 @@ pub struct Part {
 
 impl Case {
     /// What is sent to this host, where it is a single request.
-    pub fn request(&self, host: &str) -> Vec<u8> {
+    pub(crate) fn request(&self, host: &str) -> Vec<u8> {
         sent(self.raw.as_deref().unwrap_or(""), host)
     }
 
     /// The verdict on an answer with this status that left the connection in this state. What the origin says comes
     /// through as it is, so a verdict that depends on it is `Pass`.
-    pub fn verdict(&self, status: u16, state: &str) -> &str {
+    pub(crate) fn verdict(&self, status: u16, state: &str) -> &str {
         let ranges = &self.status[state];
         match ranges.iter().find(|(from, to, _)| (*from..=*to).contains(&status)) {
             Some((_, _, verdict)) => verdict,
@@ -84,23 +84,23 @@ impl Case {
     }
 
     /// Does it end as a warning, and rightly?
-    pub fn rightly_warned_of(&self) -> bool {
+    pub(crate) fn rightly_warned_of(&self) -> bool {
         WARNINGS.iter().any(|(id, _)| *id == self.id)
     }
 
     /// Is it a single request that a gateway can be judged by?
-    pub fn is_single(&self) -> bool {
+    pub(crate) fn is_single(&self) -> bool {
         self.steps.is_empty() && !OF_THE_ORIGIN.contains(&&*self.id)
     }
 }
 
 /// The bytes of a text of the cases, with this for the host.
-pub fn sent(raw: &str, host: &str) -> Vec<u8> {
+pub(crate) fn sent(raw: &str, host: &str) -> Vec<u8> {
     bytes(&raw.replace("@@HOST@@", host))
 }
 
 /// All requests of `http11-cases.json`.
-pub fn http11_cases() -> Option<Vec<Case>> {
+pub(crate) fn http11_cases() -> Option<Vec<Case>> {
     let cases: Vec<Case> = serde_json::from_str(&data("http11-cases.json")?).expect("cases");
     assert!(cases.len() > 180, "{} cases", cases.len());
     Some(cases)
@@ -137,7 +137,7 @@ const OF_THE_ORIGIN: &[&str] = &["COOK-PARSED-BASIC", "COOK-PARSED-MULTI"];
 
 /// A hostile stream of requests of `smuggling-h1.jsonl`.
 #[derive(Deserialize)]
-pub struct Stream {
+pub(crate) struct Stream {
     pub id: String,
     /// The collection that it is from.
     pub src: String,
@@ -148,13 +148,13 @@ pub struct Stream {
 
 impl Stream {
     /// Do we refuse it, and rightly, though its collection calls it acceptable?
-    pub fn rightly_refused(&self) -> bool {
+    pub(crate) fn rightly_refused(&self) -> bool {
         STRICTER.iter().any(|(id, _)| *id == self.id)
     }
 }
 
 /// All streams of `smuggling-h1.jsonl`.
-pub fn smuggling_streams() -> Option<Vec<Stream>> {
+pub(crate) fn smuggling_streams() -> Option<Vec<Stream>> {
     let text = data("smuggling-h1.jsonl")?;
     let streams: Vec<Stream> = text.lines().map(|line| serde_json::from_str(line).expect("a stream")).collect();
     assert!(streams.len() > 2_000, "{} streams", streams.len());
