@@ -4,6 +4,9 @@
 //! repository, else from `.commit`, into which `git archive` writes it. Without all three the version has no commit.
 //! A debug build never has one: otherwise each commit would recompile the crate.
 
+// It runs before there are shards.
+#![allow(clippy::disallowed_methods)]
+
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
