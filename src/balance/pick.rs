@@ -48,6 +48,22 @@ impl Cluster {
         chosen.map(|slot| self.index_of(slot)).ok_or(FaultKind::Overloaded)
     }
 
+    /// Would `pick` name an endpoint for another attempt of a request, whose last attempt has ended, or ends just
+    /// before at `leaving`? Room under the cap of the upstream as a whole is not looked at: `admission` waits for it.
+    pub fn may_pick_again(&mut self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
+        self.refresh(now);
+        if let Some(breaker) = &mut self.breaker
+            && !breaker.allows(now)
+        {
+            return false;
+        }
+        let full = self.endpoint_max();
+        self.serving.iter().any(|number| {
+            let left = leaving.is_some_and(|index| index == self.index_of(*number));
+            self.slot(*number).in_flight.saturating_sub(u32::from(left)) < full
+        })
+    }
+
     fn choose(&mut self, key: Option<u64>, tried: &Tried, now: Tick, rng: &mut Rng) -> Option<u32> {
         let full = self.endpoint_max();
         match &self.plan.algorithm {

@@ -506,6 +506,25 @@ fn the_breaker_guards_the_whole_upstream() {
 }
 
 #[test]
+fn another_attempt_is_possible_only_where_pick_would_name_an_endpoint() {
+    let one = Caps { endpoint_requests: 1, ..Caps::default() };
+    let mut caller = Caller::new(&ClusterPlan { caps: one, ..plan(Algorithm::RoundRobin) }, &endpoints(&[1]));
+    assert!(caller.cluster.may_pick_again(None, at(0)));
+    let (_, flight) = caller.begin(at(0));
+    assert!(!caller.cluster.may_pick_again(None, at(0)), "the endpoint is full");
+    assert!(caller.cluster.may_pick_again(Some(flight.index), at(0)), "the attempt that ends makes room");
+    caller.cluster.set_endpoints(&[], at(0));
+    assert!(!caller.cluster.may_pick_again(Some(flight.index), at(0)), "no endpoint is left");
+
+    let breaker = BreakerPlan { consecutive_failures: 1, ..BreakerPlan::default() };
+    let mut caller =
+        Caller::new(&ClusterPlan { breaker: Some(breaker), ..plan(Algorithm::RoundRobin) }, &endpoints(&[1, 1]));
+    let (_, flight) = caller.begin(at(0));
+    caller.cluster.observe(flight, Outcome::GatewayError, Duration::from_millis(1), at(0));
+    assert!(!caller.cluster.may_pick_again(Some(flight.index), at(0)), "the breaker is open");
+}
+
+#[test]
 fn retries_come_out_of_the_budget() {
     let retry_budget = RetryBudgetPlan { per_cent: 10, per_second_min: 0 };
     let mut caller = Caller::new(&ClusterPlan { retry_budget, ..plan(Algorithm::RoundRobin) }, &endpoints(&[1]));

@@ -213,7 +213,7 @@ table! {
         tries: Placed<u32> = Placed::nowhere(2),
         /// The timeout of one attempt, up to the response's headers. Without it only `timeouts.first_byte` applies.
         per_try: Option<Time> = None,
-        /// Statuses that are repeated too.
+        /// Statuses that are retried too. Where no further attempt can be made, the client gets the last response.
         statuses: Many<Placed<u16>> = Many::default(),
         /// gRPC status codes, such as `"UNAVAILABLE"`, that are retried where the call ends before its first message,
         /// although calls are `POST`. A stream that is reset counts as the code that gRPC gives to the reset.

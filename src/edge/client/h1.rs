@@ -358,6 +358,8 @@ pub struct H1Client<'a, N: Net> {
     method: Method,
     /// The connection ends after this exchange.
     close: bool,
+    /// The final head was composed.
+    begun: bool,
 }
 
 impl<'a, N: Net> H1Client<'a, N> {
@@ -377,6 +379,7 @@ impl<'a, N: Net> H1Client<'a, N> {
             version: request.version,
             method: request.method,
             close: used_up || !request.keep_alive || connection.shard.thread.draining.is_raised(),
+            begun: false,
         }
     }
 }
@@ -413,6 +416,7 @@ impl<N: Net> Client for H1Client<'_, N> {
     fn compose(&mut self, outgoing: Outgoing<'_>) {
         // A drain may have begun since the request came, and this head is the last occasion to say so.
         self.close |= outgoing.length == BodyLength::UntilClose || self.shard.thread.draining.is_raised();
+        self.begun |= outgoing.upgrades || outgoing.response.head.status >= 200;
         self.out.clear();
         let mut dates = self.shard.thread.dates.borrow_mut();
         let after = match self.close {
@@ -433,6 +437,10 @@ impl<N: Net> Client for H1Client<'_, N> {
                 via: None,
             },
         );
+    }
+
+    fn begun(&self) -> bool {
+        self.begun
     }
 
     async fn commit(&mut self, mut first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {

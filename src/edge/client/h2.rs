@@ -416,6 +416,10 @@ impl<N: Net> Client for H2Client<N> {
         session.wake_writer();
     }
 
+    fn begun(&self) -> bool {
+        self.headed
+    }
+
     async fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         if self.gone {
             return (Err(Fault::last(FaultKind::ClientClosed)), first);

@@ -35,7 +35,6 @@ pub async fn end<N: Net, S: Source, K: Client>(
     (record.status, record.grpc) = (200, Some(end.code));
     let response = Response { bytes: b"", head: response };
     client.compose(Outgoing { response, patch: &effects.to_client, length: BodyLength::None, upgrades: false });
-    record.committed = true;
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
     sent

@@ -50,7 +50,6 @@ pub async fn send<N: Net, S: Source, K: Client>(
     let response = Response { bytes: &told, head: response };
     let outgoing = Outgoing { response, patch: &effects.to_client, length, upgrades: false };
     client.compose(outgoing);
-    record.committed = true;
     let pool = &context.shard.thread.pool;
     let mut buf = pool.take(limits::HEADROOM + body.len());
     if buf.capacity() < limits::HEADROOM + body.len() {

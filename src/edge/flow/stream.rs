@@ -136,6 +136,9 @@ pub trait Client: Sink {
     fn close_after(&mut self);
     /// Serialises a head and keeps it for `commit`.
     fn compose(&mut self, outgoing: Outgoing<'_>);
+    /// The final head was composed, and `commit` sends it: from then on a fault can only break the response off. An
+    /// adaptor that holds the head says no until it lets it go.
+    fn begun(&self) -> bool;
     /// Sends the composed head and `first`, in one write where they fit together.
     fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick)
     -> impl Future<Output = (Result<(), Fault>, Buf)>;

@@ -13,10 +13,11 @@ use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Remote, Source};
-use crate::edge::forward::converse::{self, Ended, OriginUse};
+use crate::edge::forward::converse::{self, Attempt, Ended, OriginUse};
 use crate::edge::forward::destination::Destination;
+use crate::edge::forward::retry::{Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::{Rest, Work};
 use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
 use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
@@ -24,13 +25,13 @@ use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::route;
 use crate::wire::grpc::{Code, End};
-use crate::wire::head::{BodyLength, Version};
+use crate::wire::head::Version;
 
 /// How one try ended.
 pub enum Verdict {
     /// The client has its answer, or the exchange is beyond repair; either way it is over.
     Over,
-    /// The upstream answered with a status that asks for another try.
+    /// The upstream answered with a status for which another attempt is made: it is counted already.
     Again,
 }
 
@@ -57,11 +58,9 @@ pub async fn forward<N: Net, S: Source, K: Client>(
         true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
         false => (body_idle, proxy.idle, route.body_bytes_max),
     };
-    let more_tries = false;
-    let mut destination =
-        Destination { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, more_tries, upgrade };
+    let destination = Destination { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, upgrade };
     let forwarded = match admit(context, &destination).await {
-        Ok(()) => tries(exchange, &mut destination).await,
+        Ok(()) => tries(exchange, &destination).await,
         Err(fault) => Err(fault),
     };
     forwarded.map_err(|fault| if context.shard.thread.net.now() >= deadline { beyond_deadline(fault) } else { fault })
@@ -99,54 +98,28 @@ async fn admit<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>
 
 async fn tries<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    destination: &mut Destination<'_, N>,
+    destination: &Destination<'_, N>,
 ) -> Result<(), Fault> {
     let context = exchange.context;
-    let mut tried = Tried::NONE;
-    let mut stale = 0;
+    let mut attempts = Attempts::NONE;
     loop {
-        let record = &mut exchange.work.record;
-        record.tries += 1;
-        let counted = record.tries.saturating_sub(stale);
-        destination.more_tries = counted < destination.proxy.retry.tries;
-        let fault = match once(exchange, destination, &mut tried).await {
-            Ok(Verdict::Over) => return Ok(()),
-            Ok(Verdict::Again) => Fault::unsent(FaultKind::UpstreamClosed),
-            Err(fault) => fault,
-        };
+        exchange.work.record.tries = attempts.begin();
+        let outcome = once(exchange, destination, &mut attempts).await;
+        if let Ok(Verdict::Over) = outcome {
+            return Ok(());
+        }
         context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
-        if exchange.work.record.committed || !replayable(exchange) {
-            return Err(fault);
-        }
-        let idempotent = context.request.head.method.idempotent() || destination.proxy.retry.non_idempotent;
-        // A reset is a code, too.
-        let by_code = exchange.work.said.is_some_and(|end| destination.proxy.retry.grpc_statuses.has(end.code));
-        let free = stale < STALE_MAX;
-        let again = match fault.retry {
-            Retry::Yes => destination.more_tries,
-            // Nobody's failure, so it costs no try: the endpoint closed a kept connection while our request was on its
-            // way, or said that it goes away, or that it has as many streams as it wants.
-            Retry::IfReused => idempotent && free,
-            Retry::Refused => free || destination.more_tries,
-            Retry::No => (idempotent || by_code) && destination.more_tries && repeats(fault.kind),
-        };
-        if !again || context.shard.thread.net.now() >= destination.deadline {
-            return Err(fault);
-        }
-        match fault.retry {
-            Retry::IfReused if free => {
-                stale += 1;
-                tried = Tried::NONE;
-            }
-            Retry::Refused if free => stale += 1,
-            Retry::Yes | Retry::No | Retry::IfReused | Retry::Refused => {
-                if !within_budget(context, destination) {
-                    return Err(fault);
-                }
+        if let Err(fault) = outcome {
+            let rest = if exchange.source.done() || exchange.work.body_waits { Rest::There } else { Rest::Gone };
+            let resend = exchange.work.resend(context.request.head.body, rest);
+            // A reset is a code, too.
+            let why = Why::Fault { fault, code: exchange.work.said.map(|end| end.code) };
+            let now = context.shard.thread.net.now();
+            if !attempts.may_follow(&destination.bounds(context, resend), why, now) {
+                return Err(fault);
             }
         }
-        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Retries, 1);
-        // The try that failed gave its place to whoever waited longest.
+        // The attempt that failed gave its place to whoever waited longest.
         admit(context, destination).await?;
     }
 }
@@ -157,37 +130,6 @@ const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), request
 /// And one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes in
 /// the same moment is lost to a look, too.
 const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
-
-/// Kept connections that may turn out closed under one request, and streams that may be refused; each was looked at
-/// just before, so more is a sign of something else.
-const STALE_MAX: u32 = 3;
-
-/// Faults of one endpoint that another may not have.
-fn repeats(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::ConnectFailed
-            | FaultKind::ConnectTimeout
-            | FaultKind::UpstreamTls
-            | FaultKind::UpstreamClosed
-            | FaultKind::UpstreamProtocol
-            | FaultKind::UpstreamTruncated
-            | FaultKind::FirstByteTimeout
-    )
-}
-
-/// Can the request's body be sent once more?
-fn replayable<N: Net, S: Source, K>(exchange: &Exchange<'_, N, S, K>) -> bool {
-    let work = &exchange.work;
-    let rest = exchange.source.done() || work.body_waits;
-    exchange.source.length() == BodyLength::None || !work.body_begun || (work.replay_whole && rest)
-}
-
-fn within_budget<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>) -> bool {
-    let allowed = destination.upstream.load.cluster.borrow_mut().may_retry(context.shard.thread.net.now());
-    context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
-    allowed
-}
 
 /// Which upstream: by weight, where the route names several.
 pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
@@ -209,14 +151,14 @@ pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -
 async fn once<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
-    tried: &mut Tried,
+    attempts: &mut Attempts,
 ) -> Result<Verdict, Fault> {
     let context = exchange.context;
     let now = context.shard.thread.net.now();
     // What the try before said is not why this one fails.
     exchange.work.said = None;
-    let index = pick(exchange, destination, tried, now)?;
-    tried.insert(index);
+    let index = pick(exchange, destination, &attempts.tried, now)?;
+    attempts.tried.insert(index);
     exchange.work.record.endpoint = Some(index);
     let mut flight = destination.upstream.load.begin(index, now);
     context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Requests, 1);
@@ -247,7 +189,8 @@ async fn once<N: Net, S: Source, K: Client>(
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
-            let ended = converse::converse(exchange, destination, &origin, &mut flight, origin_use).await;
+            let attempt = Attempt { remote: &origin, flight: &mut flight, origin_use, attempts };
+            let ended = converse::converse(exchange, destination, attempt).await;
             let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
             // With the canary the rest of a broken answer meets the next request, and the simulator must find that.
             if concluded.as_ref().map_or(canary::is_let_out(), |(_, reusable)| *reusable) {
@@ -256,7 +199,8 @@ async fn once<N: Net, S: Source, K: Client>(
             concluded.map(|(verdict, _)| verdict)
         }
         Carrier::Stream(stream) => {
-            let ended = converse::converse(exchange, destination, &stream, &mut flight, origin_use).await;
+            let attempt = Attempt { remote: &stream, flight: &mut flight, origin_use, attempts };
+            let ended = converse::converse(exchange, destination, attempt).await;
             conclude(exchange, destination, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
         }
     }

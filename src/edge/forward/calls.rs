@@ -116,7 +116,7 @@ async fn from_web<N: Net, S: Source, K: Client>(
         work.record.grpc = client.supplied().map(|end| end.code).or(work.record.grpc);
         return Ok(());
     };
-    if !work.record.committed || fault.kind == FaultKind::ClientClosed {
+    if !client.begun() || fault.kind == FaultKind::ClientClosed {
         return Err(fault);
     }
     let end = work.said.unwrap_or(End::of_fault(fault.kind));

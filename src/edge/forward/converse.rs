@@ -16,6 +16,7 @@ use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recod
 use crate::edge::flow::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
+use crate::edge::forward::retry::Attempts;
 use crate::edge::forward::{tunnel, upgrade};
 use crate::edge::shard::scratch::Work;
 use crate::edge::upstream::load::InFlight;
@@ -42,15 +43,27 @@ pub enum OriginUse {
     Reused,
 }
 
-/// Sends the request to `remote` and the answer to the client.
+/// One attempt: with whom it is made, and as which of how many.
+pub struct Attempt<'a, R> {
+    /// The endpoint's side.
+    pub remote: &'a R,
+    /// Counts the request as in flight there.
+    pub flight: &'a mut InFlight,
+    /// Whether the connection carried requests before.
+    pub origin_use: OriginUse,
+    /// The request's attempts, this one included.
+    pub attempts: &'a mut Attempts,
+}
+
+/// Sends the request to the endpoint and the answer to the client.
 pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
-    remote: &R,
-    flight: &mut InFlight,
-    origin_use: OriginUse,
+    attempt: Attempt<'_, R>,
 ) -> Result<Ended, Fault> {
     let context = exchange.context;
+    let Attempt { remote, origin_use, .. } = attempt;
+    let began = attempt.flight.began();
     // What an earlier try took in is not taken in again.
     let received = Cell::new(exchange.work.record.received.get());
     let recode = recoding(exchange.source.form(), remote.form(context.request.head.body));
@@ -62,14 +75,13 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     }
     let upload = Upload { context, destination, remote, received: &received, encode: recode == Recoding::Encode };
     let buf = upload.compose(exchange)?;
-    context.watch.begin(remote.link(), flight.began());
+    context.watch.begin(remote.link(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
     let Exchange { source, client, work, .. } = exchange;
     let ended = if streams {
-        at_once(&upload, *source, Answering::new(context, destination, remote, flight, *client, work), buf).await
+        at_once(&upload, *source, Answering::new(context, destination, attempt, *client, work), buf).await
     } else {
-        let until =
-            flight.began().after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
+        let until = began.after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
         let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
         let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
@@ -81,7 +93,7 @@ pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
             })
         } else {
             buf.reset(0);
-            let mut answering = Answering::new(context, destination, remote, flight, *client, work);
+            let mut answering = Answering::new(context, destination, attempt, *client, work);
             answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
         }
@@ -108,15 +120,22 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
     let mut replay = std::mem::take(&mut answering.work.replay);
     let whole = Cell::new(answering.work.replay_whole);
     let sent_at = Cell::new(None);
+    let complete = Cell::new(false);
     let answered_first = Cell::new(false);
     let paused = Cell::new(false);
-    answering.upload = Some(Progress { sent_at: &sent_at, whole: &whole });
+    answering.upload = Some(Progress { sent_at: &sent_at, complete: &complete, whole: &whole });
     if R::VERSION == Version::H2 {
         source.heed_nudges();
     }
     let stopper = source.stopper();
     let (sent, answered) = duplex(
-        upload.run(source, buf, &mut Kept { replay: &mut replay, whole: &whole, paused: &paused }, &sent_at),
+        async {
+            let mut kept = Kept { replay: &mut replay, whole: &whole, paused: &paused };
+            let sent = upload.run(source, buf, &mut kept).await;
+            complete.set(sent.is_ok());
+            sent_at.set(Some(shard.thread.net.now()));
+            sent
+        },
         answering.run(shard.thread.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
             // The client broke a rule or went away: there is nothing left to answer.
@@ -203,18 +222,12 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
     }
 
     /// Sends head and body.
-    async fn run<S: Source>(
-        &self,
-        source: &mut S,
-        buf: Buf,
-        kept: &mut Kept<'_>,
-        sent_at: &Cell<Option<Tick>>,
-    ) -> Result<(), Fault> {
+    async fn run<S: Source>(&self, source: &mut S, buf: Buf, kept: &mut Kept<'_>) -> Result<(), Fault> {
         let net = &self.context.shard.thread.net;
         let until = net.now().after(self.destination.proxy.idle).min(self.destination.deadline);
         let mut writer = self.remote.upload();
         let (written, buf) = writer.write(buf, Ending::More, until).await;
-        let outcome = match written {
+        match written {
             Err(fault) => {
                 self.context.shard.thread.pool.put(buf);
                 Err(fault)
@@ -226,9 +239,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
                 self.context.shard.thread.pool.put(buf);
                 outcome
             }
-        };
-        sent_at.set(Some(net.now()));
-        outcome
+        }
     }
 
     /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::base::{Tick, UpstreamId};
 use crate::config::plan::{ProxyPlan, UpstreamPlan};
 use crate::edge::exchange::context::Context;
-use crate::edge::shard::scratch::Work;
+use crate::edge::forward::retry::Bounds;
+use crate::edge::shard::scratch::{Resend, Work};
 use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
 use crate::wire::upgrade::Protocol;
@@ -29,10 +30,23 @@ pub struct Destination<'a, N: Net> {
     pub idle: Duration,
     /// Largest request body.
     pub body_bytes_max: u64,
-    /// Another try is possible after this one.
-    pub more_tries: bool,
     /// What the client wants to leave HTTP for, and may.
     pub upgrade: Option<Protocol>,
+}
+
+impl<'a, N: Net> Destination<'a, N> {
+    /// Within which bounds the request may be sent again.
+    pub fn bounds(&self, context: Context<'a, N>, resend: Resend) -> Bounds<'a> {
+        Bounds {
+            plan: &self.proxy.retry,
+            load: &self.upstream.load,
+            counters: &context.bound.counters,
+            upstream: self.id,
+            idempotent: context.request.head.method.idempotent(),
+            resend,
+            deadline: self.deadline,
+        }
+    }
 }
 
 /// Tells the client which endpoint to come back to, where it does not know.

@@ -5,6 +5,7 @@ pub mod calls;
 pub mod converse;
 pub mod destination;
 pub mod respond;
+pub mod retry;
 pub mod subrequest;
 pub mod tunnel;
 pub mod upgrade;

@@ -13,9 +13,11 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
 use crate::edge::flow::stream::{Client, Ending, Outgoing, Remote, Source};
+use crate::edge::forward::converse::Attempt;
 use crate::edge::forward::destination::{self, Destination};
+use crate::edge::forward::retry::{Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::{Rest, Work};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
@@ -33,7 +35,7 @@ const INTERIM_MAX: u32 = 16;
 pub struct Received {
     /// The upstream's connection stands at a message boundary.
     pub reusable: bool,
-    /// The status asks for another try; nothing was sent to the client.
+    /// Another attempt is made because of the status or the code; nothing was sent to the client.
     pub again: bool,
     /// The upstream switched to this, and so did we.
     pub upgraded: Option<Protocol>,
@@ -46,6 +48,8 @@ pub struct Received {
 pub struct Progress<'a> {
     /// When it ended.
     pub sent_at: &'a Cell<Option<Tick>>,
+    /// It ended with the end of the body.
+    pub complete: &'a Cell<bool>,
     /// All that was sent of it is kept for another try.
     pub whole: &'a Cell<bool>,
 }
@@ -58,8 +62,10 @@ pub struct Answering<'a, N: Net, K, R> {
     pub destination: &'a Destination<'a, N>,
     /// Where it comes from.
     pub remote: &'a R,
-    /// The try.
+    /// The attempt.
     pub flight: &'a mut InFlight,
+    /// The request's attempts, this one included.
+    pub attempts: &'a mut Attempts,
     /// Where it goes.
     pub client: &'a mut K,
     /// The memory.
@@ -77,16 +83,17 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     pub fn new(
         context: Context<'a, N>,
         destination: &'a Destination<'a, N>,
-        remote: &'a R,
-        flight: &'a mut InFlight,
+        attempt: Attempt<'a, R>,
         client: &'a mut K,
         work: &'a mut Work,
     ) -> Answering<'a, N, K, R> {
+        let Attempt { remote, flight, attempts, .. } = attempt;
         Answering {
             context,
             destination,
             remote,
             flight,
+            attempts,
             client,
             work,
             reused: false,
@@ -120,7 +127,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 }
             }
         }
-        if self.asks_again(status) {
+        if self.is_retried(status) {
             self.context.shard.thread.pool.put(buf);
             return Ok(Received { reusable: false, again: true, upgraded: None, behind: Buf::empty() });
         }
@@ -247,22 +254,17 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         }
     }
 
-    fn asks_again(&self, status: u16) -> bool {
-        if !self.destination.more_tries || !self.repeatable() {
-            return false;
+    /// Is another attempt made in the place of this response? Asked while the response is whole, so that it can be
+    /// passed on where the answer is no.
+    fn is_retried(&mut self, status: u16) -> bool {
+        let mut rest = Rest::There;
+        if let Some(Progress { complete, whole, .. }) = self.upload {
+            self.work.replay_whole = whole.get();
+            rest = if complete.get() { Rest::There } else { Rest::Gone };
         }
-        let retry = &self.destination.proxy.retry;
-        let method = self.context.request.head.method;
-        let by_status = retry.statuses.contains(&status) && (method.idempotent() || retry.non_idempotent);
-        by_status || self.work.record.grpc.is_some_and(|code| retry.grpc_statuses.has(code))
-    }
-
-    /// Can the request's body be sent once more?
-    fn repeatable(&self) -> bool {
-        match self.upload {
-            None => self.context.request.head.body == BodyLength::None || self.work.replay_whole,
-            Some(Progress { sent_at, whole }) => sent_at.get().is_some() && whole.get(),
-        }
+        let resend = self.work.resend(self.context.request.head.body, rest);
+        let why = Why::Response { status, code: self.work.record.grpc, from: self.flight.index() };
+        self.attempts.may_follow(&self.destination.bounds(self.context, resend), why, self.headed)
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
@@ -290,7 +292,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         self.client.close_after();
         buf.consume(self.work.response.len);
         let until = self.client_until();
-        self.commit_mark();
+        self.work.record.status = self.work.response.status;
         let behind = Buf::copied(buf.filled());
         buf.reset(limits::HEADROOM);
         let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
@@ -303,6 +305,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     fn adapt(&mut self, buf: &Buf) {
         policies::adapt(self.context, self.work, buf.filled());
         destination::stick(self.context, self.destination, self.work);
+        self.attempts.respond();
     }
 
     fn compose(&mut self, buf: &Buf, length: BodyLength) {
@@ -315,11 +318,6 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let response = Response { bytes: buf.filled(), head: &self.work.response };
         let patch = &self.work.effects.to_client;
         self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true });
-    }
-
-    fn commit_mark(&mut self) {
-        self.work.record.status = self.work.response.status;
-        self.work.record.committed = true;
     }
 
     /// The final head and its body.
@@ -349,7 +347,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             encode(&mut buf, ending, &self.context.shard.thread.pool);
         }
         let sent = Cell::new(portion.content);
-        self.commit_mark();
+        self.work.record.status = self.work.response.status;
         let until = self.client_until();
         let (committed, buf) = self.client.commit(buf, ending, until).await;
         let outcome = match committed {

@@ -152,7 +152,7 @@ fn find<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<RouteId, Fau
 /// Makes an answer of a fault where one can still be made; records the exchange.
 async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
-        let answered = if exchange.work.record.committed {
+        let answered = if exchange.client.begun() {
             exchange.work.record.fault = Some(fault.kind);
             call_reply::end_late(exchange, fault).await
         } else {

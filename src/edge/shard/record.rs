@@ -36,8 +36,6 @@ pub struct Record {
     pub grpc: Option<Code>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
-    /// The response's head was sent: from here on an error can only break the connection.
-    pub committed: bool,
     /// The answer did not reach its end.
     pub aborted: bool,
     /// A policy refused: its reason for the log.
@@ -60,7 +58,6 @@ impl Default for Record {
             status: 0,
             grpc: None,
             fault: None,
-            committed: false,
             aborted: false,
             refused: None,
         }

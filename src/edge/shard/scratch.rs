@@ -11,7 +11,7 @@ use crate::route::Params;
 use crate::wire::forwarded;
 use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
-use crate::wire::head::{RequestHead, ResponseHead};
+use crate::wire::head::{BodyLength, RequestHead, ResponseHead};
 
 /// Free scratch that a shard keeps; above it, scratch is freed.
 const KEEP: usize = 256;
@@ -108,7 +108,32 @@ impl Default for Work {
     }
 }
 
+/// Where the part of a request's body is that no attempt has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// There is none, or it can still be read.
+    There,
+    /// It cannot be read any more.
+    Gone,
+}
+
+/// Can a request be sent once more, as far as its body is concerned?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// It has none, or all of it is kept or can still be read.
+    Possible,
+    /// Bytes of it are gone.
+    Impossible,
+}
+
 impl Work {
+    /// Can a request with a body of this length be sent once more?
+    pub fn resend(&self, length: BodyLength, rest: Rest) -> Resend {
+        let kept = self.replay_whole && rest == Rest::There;
+        let possible = length == BodyLength::None || !self.body_begun || kept;
+        if possible { Resend::Possible } else { Resend::Impossible }
+    }
+
     /// The client spoke TLS, to us or to a trusted proxy before us.
     pub fn https(&self) -> bool {
         self.client.scheme == Scheme::Https

@@ -129,6 +129,12 @@ impl Load {
         }
     }
 
+    /// Would `pick` name an endpoint for another attempt? Where the last one still is in flight, its endpoint is
+    /// `leaving`; then nobody may wait for its place either, so that the next attempt begins at once.
+    pub fn may_pick_again(&self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
+        (leaving.is_none() || self.queued() == 0) && self.cluster.borrow_mut().may_pick_again(leaving, now)
+    }
+
     /// Counts a try to `index` as begun.
     pub fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
         let flight = self.cluster.borrow_mut().begin(index, now);

@@ -167,6 +167,36 @@ fn statuses_can_be_repeated() {
 }
 
 #[test]
+fn the_last_response_is_passed_on_where_no_further_attempt_may_follow() {
+    let busy = || {
+        Origin::answering(|_| {
+            b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX-From: origin\r\nContent-Length: 9\r\n\r\nnot today".to_vec()
+        })
+    };
+    // The attempts are used up; the budget allows none; the breaker opened, so that no endpoint may be asked.
+    for (lines, attempts) in [
+        ("retry_budget = { share = \"100%\", per_second_min = 100 }", 3),
+        ("retry_budget = { share = \"0%\", per_second_min = 0 }", 1),
+        ("breaker = { failures = 1 }", 1),
+    ] {
+        let origin = busy();
+        let gateway = Gateway::web(format!(
+            "[upstream.o]\nendpoints = \"{}\"\noutlier = false\n{lines}\n\
+             [[route]]\nto = \"o\"\nretry = {{ tries = 3, statuses = [503] }}\n",
+            origin.address
+        ));
+        let answer = gateway.get("/");
+        let seen = (answer.status, answer.field("retry-after"), answer.field("x-from"), answer.text());
+        assert_eq!(seen, (503, "7", "origin", "not today".to_owned()), "{lines}");
+        let entry = &gateway.log(1)[0];
+        assert_eq!((entry["status"].as_u64(), entry["tries"].as_u64()), (Some(503), Some(attempts)), "{entry}");
+        assert_eq!(entry["endpoint"], origin.address.to_string(), "{entry}");
+        assert!(entry["reason"].is_null(), "no fault: {entry}");
+        assert_eq!(origin.count() as u64, attempts, "{lines}");
+    }
+}
+
+#[test]
 fn a_dead_group_is_not_hammered() {
     let bad = Origin::with(|peer| {
         peer.request()?;

@@ -331,6 +331,10 @@ impl<K: Client> Client for ToCaller<'_, K> {
         }
     }
 
+    fn begun(&self) -> bool {
+        self.inner.begun()
+    }
+
     async fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         if std::mem::take(&mut self.interim) {
             return self.inner.commit(first, ending, until).await;
