@@ -5,20 +5,19 @@
 //!                               ^---- again? (unsent, or idempotent and nothing sent to the client) ----'
 //! ```
 
-use std::time::Duration;
-
-use crate::balance::{EndpointIndex, Outcome, Tried, hash_key};
+use crate::balance::{Outcome, hash_key};
 use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId, canary};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::flow::stream::{Client, Remote, Source};
-use crate::edge::forward::converse::{self, Attempt, Ended, OriginUse};
+use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
-use crate::edge::forward::retry::{Attempts, Why};
+use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Rest, Work};
-use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
+use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
+use crate::edge::upstream::carrier::{Carrier, Purpose};
 use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
@@ -59,7 +58,7 @@ pub async fn forward<N: Net, S: Source, K: Client>(
         false => (body_idle, proxy.idle, route.body_bytes_max),
     };
     let destination = Destination { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, upgrade };
-    let forwarded = match admit(context, &destination).await {
+    let forwarded = match destination.acquire(context).admit().await {
         Ok(()) => tries(exchange, &destination).await,
         Err(fault) => Err(fault),
     };
@@ -80,19 +79,6 @@ fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<
     call::deadline(exchange.context.request, exchange.work.record.started).map_err(|error| {
         exchange.work.said = Some(End::plain(Code::Internal, error.text()));
         Fault::last(FaultKind::BadRequest)
-    })
-}
-
-/// Waits for room under the upstream's caps.
-async fn admit<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>) -> Result<(), Fault> {
-    let admitted = destination
-        .upstream
-        .load
-        .admit(&context.shard.thread.net, destination.plan.queue_timeout, destination.deadline)
-        .await;
-    admitted.inspect_err(|fault| {
-        let timed_out = fault.kind == FaultKind::QueueTimeout;
-        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::QueueTimeouts, u64::from(timed_out));
     })
 }
 
@@ -120,16 +106,9 @@ async fn tries<N: Net, S: Source, K: Client>(
             }
         }
         // The attempt that failed gave its place to whoever waited longest.
-        admit(context, destination).await?;
+        destination.acquire(context).admit().await?;
     }
 }
-
-/// Which kept connections a request that can be sent again takes without a look: all but those that rested long.
-const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), requests_min: 0 };
-
-/// And one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes in
-/// the same moment is lost to a look, too.
-const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
 /// Which upstream: by weight, where the route names several.
 pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
@@ -147,7 +126,7 @@ pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -
     target.map(|at| proxy.upstreams[at]).ok_or(Fault::last(FaultKind::NoEndpoint))
 }
 
-/// One try: an endpoint, a connection, a conversation.
+/// One attempt: an endpoint, a connection, a conversation.
 async fn once<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
@@ -155,37 +134,18 @@ async fn once<N: Net, S: Source, K: Client>(
 ) -> Result<Verdict, Fault> {
     let context = exchange.context;
     let now = context.shard.thread.net.now();
-    // What the try before said is not why this one fails.
+    // What the attempt before said is not why this one fails.
     exchange.work.said = None;
-    let index = pick(exchange, destination, &attempts.tried, now)?;
-    attempts.tried.insert(index);
-    exchange.work.record.endpoint = Some(index);
-    let mut flight = destination.upstream.load.begin(index, now);
-    context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Requests, 1);
-    let trust = if context.request.head.method.idempotent() { REPEATABLE } else { ONCE };
+    let acquire = destination.acquire(context);
+    let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
+    exchange.work.record.endpoint = Some(flight.index());
+    let trust = if context.request.head.method.idempotent() { Trust::REPEATABLE } else { Trust::ONCE };
     let purpose = match upgrade::asked(context, destination, Version::H2) {
         Some(_) => Purpose::Upgrade,
         None => Purpose::Exchange,
     };
-    let wanted = Wanted {
-        thread: &context.shard.thread,
-        upstream: destination.upstream,
-        plan: destination.plan,
-        index,
-        trust,
-        purpose,
-    };
-    let (carrier, origin_use) = match wanted.kept(now) {
-        Some(carrier) => {
-            context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Reused, 1);
-            (carrier, OriginUse::Reused)
-        }
-        None => (open(exchange, destination, &wanted, &mut flight).await?, OriginUse::First),
-    };
-    let carrier = match purpose {
-        Purpose::Exchange => carrier,
-        Purpose::Upgrade => Box::pin(wanted.fit(carrier, context.peer.speaker(), destination.deadline)).await?,
-    };
+    let connect_us = &mut exchange.work.record.connect_us;
+    let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, trust, purpose, connect_us).await?;
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
@@ -226,11 +186,9 @@ fn conclude<N: Net, S: Source, K: Client>(
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
-            // An endpoint that goes away in good order has not failed.
-            let refused = fault.retry == Retry::Refused;
-            let outcome = outcome_of(fault.kind);
-            flight.judge(if refused { Outcome::Cancelled } else { outcome }, now);
-            if exchange.work.caller.is_some() && outcome == Outcome::Reset {
+            let outcome = outcome_of(fault);
+            flight.judge(outcome, now);
+            if exchange.work.caller.is_some() && (outcome == Outcome::Reset || fault.retry == Retry::Refused) {
                 exchange.work.said = remote.reset_code().map(|error| match now < destination.deadline {
                     true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
                     false => End::of_fault(FaultKind::TotalTimeout),
@@ -245,76 +203,21 @@ fn conclude<N: Net, S: Source, K: Client>(
     }
 }
 
-async fn open<N: Net, S, K>(
-    exchange: &mut Exchange<'_, N, S, K>,
-    destination: &Destination<'_, N>,
-    wanted: &Wanted<'_, N>,
-    flight: &mut InFlight,
-) -> Result<Carrier<N>, Fault> {
-    let Context { shard, bound, peer, .. } = exchange.context;
-    let began = shard.thread.net.now();
-    bound.counters.add_upstream(destination.id.0, UpstreamCounter::Connects, 1);
-    let dialled = wanted.open(peer.speaker(), destination.deadline).await;
-    let now = shard.thread.net.now();
-    let micros = now.micros_since(began);
-    exchange.work.record.connect_us = Some(micros);
-    bound.counters.add_upstream(destination.id.0, UpstreamCounter::MicrosConnect, micros);
-    dialled.inspect_err(|fault| {
-        bound.counters.add_upstream(destination.id.0, UpstreamCounter::ConnectFailures, 1);
-        flight.judge(outcome_of(fault.kind), now);
-    })
-}
-
-fn pick<N: Net, S, K>(
-    exchange: &Exchange<'_, N, S, K>,
-    destination: &Destination<'_, N>,
-    tried: &Tried,
-    now: Tick,
-) -> Result<EndpointIndex, Fault> {
+/// What the request says of the endpoint.
+fn affinity<N: Net, S, K>(exchange: &Exchange<'_, N, S, K>, destination: &Destination<'_, N>) -> Affinity {
     let context = exchange.context;
-    let seed = destination.plan.cluster.hash_seed;
-    let key = match &destination.plan.hash_key {
+    let plan = destination.plan;
+    let seed = plan.cluster.hash_seed;
+    let key = match &plan.hash_key {
         HashKey::None => None,
         HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
         HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
         HashKey::Header(name) => context.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
         HashKey::Cookie(name) => context.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };
-    let sticky = destination.plan.sticky.as_ref().and_then(|plan| {
+    let sticky = plan.sticky.as_ref().and_then(|plan| {
         let cookie = context.request.cookie(plan.cookie.as_bytes())?;
         u64::from_str_radix(std::str::from_utf8(cookie).ok()?, 16).ok()
     });
-    let mut cluster = destination.upstream.load.cluster.borrow_mut();
-    let picked = cluster.pick(key, sticky, tried, now, &mut context.shard.thread.rng.borrow_mut());
-    picked.map_err(Fault::last)
-}
-
-/// What a fault says of the endpoint.
-fn outcome_of(kind: FaultKind) -> Outcome {
-    match kind {
-        FaultKind::ConnectFailed | FaultKind::ConnectTimeout | FaultKind::UpstreamTls => Outcome::ConnectFailed,
-        FaultKind::UpstreamClosed
-        | FaultKind::UpstreamProtocol
-        | FaultKind::UpstreamHeadTooLarge
-        | FaultKind::UpstreamTruncated => Outcome::Reset,
-        FaultKind::FirstByteTimeout | FaultKind::IdleTimeout => Outcome::Timeout,
-        FaultKind::BadRequest
-        | FaultKind::RequestTimeout
-        | FaultKind::BodyTooLarge
-        | FaultKind::TargetTooLong
-        | FaultKind::HeadTooLarge
-        | FaultKind::NotImplemented
-        | FaultKind::VersionNotSupported
-        | FaultKind::ExpectationFailed
-        | FaultKind::Misdirected
-        | FaultKind::ClientClosed
-        | FaultKind::NoRoute
-        | FaultKind::MethodNotAllowed
-        | FaultKind::NoEndpoint
-        | FaultKind::Overloaded
-        | FaultKind::BreakerOpen
-        | FaultKind::QueueTimeout
-        | FaultKind::TotalTimeout
-        | FaultKind::Internal => Outcome::Cancelled,
-    }
+    Affinity { key, sticky }
 }

@@ -16,10 +16,10 @@ use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recod
 use crate::edge::flow::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
-use crate::edge::forward::retry::Attempts;
+use crate::edge::forward::retry::Attempt;
 use crate::edge::forward::{tunnel, upgrade};
 use crate::edge::shard::scratch::Work;
-use crate::edge::upstream::load::InFlight;
+use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::head::{BodyLength, Method, Version};
@@ -32,27 +32,6 @@ pub struct Ended {
     pub reusable: bool,
     /// The answer was not sent to the client: its status asks for another try.
     pub again: bool,
-}
-
-/// Whether a connection to an endpoint carried requests before this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginUse {
-    /// It was opened for this request.
-    First,
-    /// It was kept, and the endpoint may have closed it meanwhile.
-    Reused,
-}
-
-/// One attempt: with whom it is made, and as which of how many.
-pub struct Attempt<'a, R> {
-    /// The endpoint's side.
-    pub remote: &'a R,
-    /// Counts the request as in flight there.
-    pub flight: &'a mut InFlight,
-    /// Whether the connection carried requests before.
-    pub origin_use: OriginUse,
-    /// The request's attempts, this one included.
-    pub attempts: &'a mut Attempts,
 }
 
 /// Sends the request to the endpoint and the answer to the client.

@@ -8,6 +8,7 @@ use crate::config::plan::{ProxyPlan, UpstreamPlan};
 use crate::edge::exchange::context::Context;
 use crate::edge::forward::retry::Bounds;
 use crate::edge::shard::scratch::{Resend, Work};
+use crate::edge::upstream::acquire::Acquire;
 use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
 use crate::wire::upgrade::Protocol;
@@ -35,6 +36,19 @@ pub struct Destination<'a, N: Net> {
 }
 
 impl<'a, N: Net> Destination<'a, N> {
+    /// What attempts need of the upstream.
+    pub fn acquire(&self, context: Context<'a, N>) -> Acquire<'a, N> {
+        Acquire {
+            thread: &context.shard.thread,
+            upstream: self.upstream,
+            plan: self.plan,
+            id: self.id,
+            counters: &context.bound.counters,
+            speaker: context.peer.speaker(),
+            deadline: self.deadline,
+        }
+    }
+
     /// Within which bounds the request may be sent again.
     pub fn bounds(&self, context: Context<'a, N>, resend: Resend) -> Bounds<'a> {
         Bounds {

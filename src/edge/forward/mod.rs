@@ -4,6 +4,7 @@ pub mod attempts;
 pub mod calls;
 pub mod converse;
 pub mod destination;
+pub mod fetch;
 pub mod respond;
 pub mod retry;
 pub mod subrequest;

@@ -8,7 +8,8 @@ use crate::balance::{EndpointIndex, Tried};
 use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::RetryPlan;
 use crate::edge::shard::scratch::Resend;
-use crate::edge::upstream::load::Load;
+use crate::edge::upstream::acquire::OriginUse;
+use crate::edge::upstream::load::{InFlight, Load};
 use crate::link::{Counters, UpstreamCounter};
 use crate::wire::grpc::Code;
 
@@ -26,6 +27,18 @@ pub struct Attempts {
     pub tried: Tried,
     /// A final response goes to the client.
     responding: bool,
+}
+
+/// One attempt: with whom it is made, and as which of how many.
+pub struct Attempt<'a, R> {
+    /// The endpoint's side.
+    pub remote: &'a R,
+    /// Counts the request as in flight there.
+    pub flight: &'a mut InFlight,
+    /// Whether the connection carried requests before.
+    pub origin_use: OriginUse,
+    /// The request's attempts, this one included.
+    pub attempts: &'a mut Attempts,
 }
 
 /// Why an attempt did not give the client its response.

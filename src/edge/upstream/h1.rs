@@ -28,8 +28,12 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// None.
-    pub const NONE: Trust = Trust { rested_max: Duration::ZERO, requests_min: 0 };
+    /// For a request that can be sent again: all but those that rested long.
+    pub const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), requests_min: 0 };
+
+    /// For one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes
+    /// in the same moment is lost to a look, too.
+    pub const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
     /// May this connection be used without a look?
     pub fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {

@@ -1,5 +1,6 @@
 //! Which connection to which endpoint: kept connections, new ones, streams of HTTP/2.
 
+pub mod acquire;
 pub mod carrier;
 pub mod dial;
 pub mod h1;

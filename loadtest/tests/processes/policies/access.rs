@@ -1,5 +1,8 @@
 //! Policies as callers meet them: keys, another service's word, browsers, networks, fields.
 
+use std::time::{Duration, Instant};
+
+use crate::harness::http2::{Origin2, counter};
 use crate::harness::tool::{Nginx, reserved};
 use crate::harness::{Gateway, Origin, run};
 
@@ -164,6 +167,28 @@ fn another_service_decides_as_nginx_has_it() {
     assert_eq!(ask("banned").status, 403);
     assert_eq!(ask("odd").status, 500, "anything else is a failure");
     assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_service_that_refuses_every_stream_is_asked_a_few_times_and_no_more() {
+    let (auth, origin) = (Origin2::start(), Origin::echo());
+    let gateway = Gateway::web(format!(
+        "[upstream.auth]\nendpoints = \"{}\"\nhttp = \"2\"\n[policy.login]\n\
+         external_auth = {{ upstream = \"auth\", path = \"/refuse-all\", timeout = \"5s\" }}\n\
+         [[route]]\nto = \"{}\"\npolicies = [\"login\"]\n",
+        auth.address,
+        origin.url()
+    ));
+    let began = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(gateway.get("/").status, 500);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "it did not go on until the timeout");
+    // Each is refused once, three times again for nothing, and once more out of the retry budget.
+    let asked = auth.wait("head", 10).len();
+    assert_eq!((asked, origin.count()), (10, 0));
+    let retries = counter(&gateway, "turnpike_upstream_retries_total{upstream=\"auth\"");
+    assert_eq!((retries, auth.events("head").len()), (8, 10));
 }
 
 #[test]

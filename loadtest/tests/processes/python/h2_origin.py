@@ -8,6 +8,7 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /hints         103 twice, then 200
     /continue      100, and what comes then is sent back
     /refuse        REFUSED_STREAM for the first stream of the process, 200 behind it
+    /refuse-all    REFUSED_STREAM, always
     /decline/N     REFUSED_STREAM for the first such stream of the process, when N bytes of content came; /echo behind it
     /leave         GOAWAY that does not cover the first such stream of the process; a later one is answered
     /retire        the answer, and GOAWAY that covers it
@@ -163,7 +164,7 @@ class Peer:
         say(event="head", connection=self.number, stream=stream, path=request.path)
         if request.path == "/continue":
             self.h2.send_headers(stream, [(":status", "100")])
-        elif request.path == "/refuse" and first("refuse"):
+        elif request.path == "/refuse-all" or (request.path == "/refuse" and first("refuse")):
             self.requests.pop(stream)
             self.h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
         elif request.path == "/leave" and first("leave"):

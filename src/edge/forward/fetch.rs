@@ -1,0 +1,260 @@
+//! A request that the gateway makes on its own behalf: `GET` without a body, of whose response the head is kept and the
+//! body is dropped.
+//!
+//! It is balanced, queued, counted and repeated as a client's request is, all before one deadline.
+
+use std::io::ErrorKind;
+
+use crate::balance::Outcome;
+use crate::base::{Buf, Fault, FaultKind, Tick, UpstreamId, limits};
+use crate::config::plan::RetryPlan;
+use crate::edge::exchange::context::Context;
+use crate::edge::flow::stream::{Ending, Remote, Sink, Source};
+use crate::edge::forward::retry::{Attempts, Bounds, Why};
+use crate::edge::shard::scratch::Resend;
+use crate::edge::upstream::acquire::{Acquire, Acquired, Affinity, OriginUse, outcome_of};
+use crate::edge::upstream::carrier::{Carrier, Purpose};
+use crate::edge::upstream::h1::Trust;
+use crate::edge::upstream::load::InFlight;
+use crate::link::UpstreamCounter;
+use crate::net::Net;
+use crate::wire::grpc::CodeSet;
+use crate::wire::h1::{Caps, Parsed};
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
+use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
+use crate::wire::patch::Patch;
+
+/// What to fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch<'a> {
+    /// Where from.
+    pub upstream: UpstreamId,
+    /// Path and query.
+    pub target: &'a [u8],
+    /// Its fields, all added; those of the connection are not among them.
+    pub fields: &'a Patch,
+    /// When the head of the response has to be there.
+    pub until: Tick,
+}
+
+/// One attempt after a failed one, as for a client's request on a route that says nothing of retries.
+static RETRY: RetryPlan = RetryPlan {
+    tries: 2,
+    per_try: None,
+    statuses: Vec::new(),
+    grpc_statuses: CodeSet::of(&[]),
+    non_idempotent: false,
+    body_bytes_max: 0,
+};
+
+/// A body longer than this is not read to its end; the connection is closed instead.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+
+/// Fetches it. Serialises the request's head into `out`; returns the bytes of the response's head, which `head`
+/// describes.
+///
+/// # Errors
+/// No attempt that may be made gave a response in time.
+pub async fn fetch<N: Net>(
+    context: Context<'_, N>,
+    fetch: &Fetch<'_>,
+    out: &mut Vec<u8>,
+    head: &mut ResponseHead,
+) -> Result<Buf, Fault> {
+    let acquire = Acquire {
+        thread: &context.shard.thread,
+        upstream: context.bound.upstream(fetch.upstream),
+        plan: context.bound.plan.upstream(fetch.upstream),
+        id: fetch.upstream,
+        counters: &context.bound.counters,
+        speaker: context.peer.speaker(),
+        deadline: fetch.until,
+    };
+    let bounds = Bounds {
+        plan: &RETRY,
+        load: &acquire.upstream.load,
+        counters: acquire.counters,
+        upstream: fetch.upstream,
+        idempotent: true,
+        resend: Resend::Possible,
+        deadline: fetch.until,
+    };
+    let mut attempts = Attempts::NONE;
+    loop {
+        acquire.admit().await?;
+        attempts.begin();
+        let mut conversation = Conversation { context, fetch, out, head };
+        let fault = match conversation.attempt(&acquire, &mut attempts).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(fault) => fault,
+        };
+        acquire.count(UpstreamCounter::Failures, 1);
+        if !attempts.may_follow(&bounds, Why::Fault { fault, code: None }, context.shard.thread.net.now()) {
+            return Err(fault);
+        }
+    }
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It stands at a message boundary.
+    Keep,
+    /// It does not.
+    Close,
+}
+
+/// One attempt's side of a fetch.
+struct Conversation<'a, N: Net> {
+    context: Context<'a, N>,
+    fetch: &'a Fetch<'a>,
+    out: &'a mut Vec<u8>,
+    head: &'a mut ResponseHead,
+}
+
+impl<N: Net> Conversation<'_, N> {
+    /// An endpoint, a connection, request and response. Returns the bytes of the head.
+    async fn attempt(&mut self, acquire: &Acquire<'_, N>, attempts: &mut Attempts) -> Result<Buf, Fault> {
+        let net = &acquire.thread.net;
+        let mut flight = acquire.pick(Affinity::default(), &mut attempts.tried, net.now())?;
+        let acquired = acquire.carrier(&mut flight, Trust::REPEATABLE, Purpose::Exchange, &mut None).await;
+        let Acquired { carrier, origin_use } = acquired?;
+        match carrier {
+            Carrier::Connection(mut origin) => {
+                origin.requests = origin.requests.saturating_add(1);
+                let (bytes, fate) = self.exchange(&origin, &mut flight, origin_use).await?;
+                if fate == Fate::Keep {
+                    acquire.upstream.keep(origin, acquire.plan, net.now());
+                }
+                Ok(bytes)
+            }
+            Carrier::Stream(stream) => Ok(self.exchange(&stream, &mut flight, origin_use).await?.0),
+        }
+    }
+
+    /// Head out, head and body back; judges the endpoint.
+    async fn exchange<R: Remote>(
+        &mut self,
+        remote: &R,
+        flight: &mut InFlight,
+        origin_use: OriginUse,
+    ) -> Result<(Buf, Fate), Fault> {
+        let name = self.context.bound.upstream(self.fetch.upstream).load.endpoint_name(flight.index());
+        self.compose(remote, name.as_bytes())?;
+        let pool = &self.context.shard.thread.pool;
+        let mut buf = pool.take(self.out.len().max(limits::BUF_CLASSES[1]));
+        if !buf.append(self.out) {
+            // A subrequest repeats the client's fields, which may be more than a buffer: then it takes one of its own.
+            buf = Buf::copied(self.out);
+        }
+        let (buf, outcome) = self.converse(remote, buf, origin_use).await;
+        let now = self.context.shard.thread.net.now();
+        if let Err(fault) = outcome {
+            pool.put(buf);
+            flight.judge(outcome_of(fault), now);
+            remote.abort();
+            return Err(fault);
+        }
+        let first_byte = now.micros_since(flight.began());
+        let counters = &self.context.bound.counters;
+        counters.add_upstream(self.fetch.upstream.0, UpstreamCounter::MicrosFirstByte, first_byte);
+        flight.judge(Outcome::of_status(self.head.status), now);
+        let fate = self.drop_body(remote, &buf).await;
+        Ok((buf, fate))
+    }
+
+    fn compose(&mut self, remote: &impl Remote, host: &[u8]) -> Result<(), Fault> {
+        self.out.clear();
+        let request = RequestHead { method: Method::Get, keep_alive: true, ..RequestHead::default() };
+        remote.compose(
+            self.out,
+            &OutgoingRequest {
+                request: Request { bytes: &[], head: &request },
+                method: b"GET",
+                target: self.fetch.target,
+                host: HostHeader::Is(host),
+                patch: self.fetch.fields,
+                body: BodyLength::None,
+                after: After::KeepAlive,
+                via: self.context.listener_plan().ids.via.map(str::as_bytes),
+            },
+        )
+    }
+
+    /// Sends `buf` and reads a final head, which then stands at the front of the buffer's window.
+    async fn converse(&mut self, remote: &impl Remote, buf: Buf, origin_use: OriginUse) -> (Buf, Result<(), Fault>) {
+        let until = self.fetch.until;
+        let (written, mut buf) = remote.upload().write(buf, Ending::BARE, until).await;
+        if let Err(fault) = written {
+            return (buf, Err(on_kept(fault, origin_use)));
+        }
+        buf.reset(0);
+        let caps = Caps::default();
+        let mut nothing_yet = true;
+        loop {
+            if buf.spare() == 0 {
+                return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
+            }
+            let (read, returned) = remote.read(buf, until).await;
+            buf = returned;
+            let fault = match read.map_err(|error| error.kind()) {
+                Ok(1..) => None,
+                Err(ErrorKind::TimedOut) => Some(Fault::last(FaultKind::FirstByteTimeout)),
+                // The endpoint refused the stream: it certainly was not processed.
+                Err(ErrorKind::ConnectionRefused) => Some(Fault::refused(FaultKind::UpstreamClosed)),
+                Err(ErrorKind::InvalidData) => Some(Fault::last(FaultKind::UpstreamProtocol)),
+                Ok(0) | Err(_) if nothing_yet => Some(on_kept(Fault::last(FaultKind::UpstreamClosed), origin_use)),
+                Ok(0) | Err(_) => Some(Fault::last(FaultKind::UpstreamClosed)),
+            };
+            if let Some(fault) = fault {
+                return (buf, Err(fault));
+            }
+            nothing_yet = false;
+            while !buf.is_empty() {
+                match remote.parse(&buf, &caps, Method::Get, self.head) {
+                    Ok(Parsed::Complete) if self.head.status >= 200 => return (buf, Ok(())),
+                    Ok(Parsed::Complete) => buf.consume(self.head.len),
+                    Ok(Parsed::Partial) => break,
+                    Err(kind) => return (buf, Err(Fault::last(kind))),
+                }
+            }
+        }
+    }
+
+    /// Reads the body to its end, so that the connection can be kept, where that is worth it.
+    async fn drop_body(&self, remote: &impl Remote, bytes: &Buf) -> Fate {
+        let pool = &self.context.shard.thread.pool;
+        let mut reader = remote.body(self.head.body);
+        let mut rest = pool.take(bytes.len());
+        if !rest.append(&bytes.filled()[self.head.len..]) {
+            pool.put(rest);
+            return Fate::Close;
+        }
+        let mut seen = 0;
+        let mut portion = reader.accept(&mut rest, 0);
+        loop {
+            match portion {
+                Ok(portion) if portion.done => break,
+                Ok(portion) => seen += portion.content,
+                Err(_) => break,
+            }
+            if seen > BODY_BYTES_MAX {
+                break;
+            }
+            rest.reset(0);
+            let (read, returned) = reader.read(rest, self.fetch.until).await;
+            rest = returned;
+            portion = read;
+        }
+        pool.put(rest);
+        if self.head.keep_alive && remote.stands(&reader) { Fate::Keep } else { Fate::Close }
+    }
+}
+
+/// A fault before the first byte of the response: on a kept connection, the endpoint may have closed it meanwhile.
+fn on_kept(fault: Fault, origin_use: OriginUse) -> Fault {
+    match origin_use {
+        OriginUse::First => fault,
+        OriginUse::Reused => fault.on_reused(),
+    }
+}

@@ -1,0 +1,163 @@
+//! Hot. Acquires what one attempt needs of an upstream: room under its caps, an endpoint, and a connection or stream
+//! to it, kept or new.
+//!
+//! ```text
+//! admit (queue) -> pick -> carrier (kept | opened) -> the conversation
+//! ```
+
+use std::rc::Rc;
+
+use crate::balance::{Outcome, Tried};
+use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
+use crate::config::plan::UpstreamPlan;
+use crate::edge::flow::thread::Thread;
+use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
+use crate::edge::upstream::dial::Speaker;
+use crate::edge::upstream::h1::Trust;
+use crate::edge::upstream::load::InFlight;
+use crate::edge::upstream::pool::Upstream;
+use crate::link::{Counters, UpstreamCounter};
+use crate::net::Net;
+
+/// Which upstream, and under which conditions.
+pub struct Acquire<'a, N: Net> {
+    /// The thread.
+    pub thread: &'a Rc<Thread<N>>,
+    /// This shard's side of the upstream.
+    pub upstream: &'a Rc<Upstream<N>>,
+    /// Its plan.
+    pub plan: &'a UpstreamPlan,
+    /// Its id, under which it is counted.
+    pub id: UpstreamId,
+    /// Where it is counted.
+    pub counters: &'a Counters,
+    /// Who the endpoint is told is speaking.
+    pub speaker: Speaker,
+    /// When everything must be over.
+    pub deadline: Tick,
+}
+
+/// What picks the endpoint, beside the balancer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Affinity {
+    /// The hash of what the upstream hashes by.
+    pub key: Option<u64>,
+    /// The endpoint that a cookie names.
+    pub sticky: Option<u64>,
+}
+
+/// Whether a connection to an endpoint carried requests before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginUse {
+    /// It was opened for this request.
+    First,
+    /// It was kept, and the endpoint may have closed it meanwhile.
+    Reused,
+}
+
+/// What carries an attempt.
+pub struct Acquired<N: Net> {
+    /// The connection or stream.
+    pub carrier: Carrier<N>,
+    /// Whether it is new.
+    pub origin_use: OriginUse,
+}
+
+impl<N: Net> Acquire<'_, N> {
+    /// Waits for room under the upstream's caps.
+    pub async fn admit(&self) -> Result<(), Fault> {
+        let admitted = self.upstream.load.admit(&self.thread.net, self.plan.queue_timeout, self.deadline).await;
+        admitted.inspect_err(|fault| {
+            let timed_out = fault.kind == FaultKind::QueueTimeout;
+            self.count(UpstreamCounter::QueueTimeouts, u64::from(timed_out));
+        })
+    }
+
+    /// Picks an endpoint, which becomes one of `tried`. The request is in flight there from now on.
+    pub fn pick(&self, affinity: Affinity, tried: &mut Tried, now: Tick) -> Result<InFlight, Fault> {
+        let Affinity { key, sticky } = affinity;
+        let load = &self.upstream.load;
+        let picked = load.cluster.borrow_mut().pick(key, sticky, tried, now, &mut self.thread.rng.borrow_mut());
+        let index = picked.map_err(Fault::last)?;
+        tried.insert(index);
+        self.count(UpstreamCounter::Requests, 1);
+        Ok(load.begin(index, now))
+    }
+
+    /// A kept connection to the endpoint of `flight`, or a new one. How long connecting took is put into `connect_us`,
+    /// also where it failed; then the endpoint is judged, too.
+    pub async fn carrier(
+        &self,
+        flight: &mut InFlight,
+        trust: Trust,
+        purpose: Purpose,
+        connect_us: &mut Option<u64>,
+    ) -> Result<Acquired<N>, Fault> {
+        let Acquire { thread, upstream, plan, speaker, deadline, .. } = *self;
+        let began = flight.began();
+        let wanted = Wanted { thread, upstream, plan, index: flight.index(), trust, purpose };
+        let (carrier, origin_use) = match wanted.kept(began) {
+            Some(carrier) => {
+                self.count(UpstreamCounter::Reused, 1);
+                (carrier, OriginUse::Reused)
+            }
+            None => {
+                self.count(UpstreamCounter::Connects, 1);
+                let opened = wanted.open(speaker, deadline).await;
+                let now = thread.net.now();
+                let micros = now.micros_since(began);
+                *connect_us = Some(micros);
+                self.count(UpstreamCounter::MicrosConnect, micros);
+                let opened = opened.inspect_err(|fault| {
+                    self.count(UpstreamCounter::ConnectFailures, 1);
+                    flight.judge(outcome_of(*fault), now);
+                });
+                (opened?, OriginUse::First)
+            }
+        };
+        let carrier = match purpose {
+            Purpose::Exchange => carrier,
+            Purpose::Upgrade => Box::pin(wanted.fit(carrier, speaker, deadline)).await?,
+        };
+        Ok(Acquired { carrier, origin_use })
+    }
+
+    /// Adds to a counter of the upstream.
+    pub fn count(&self, counter: UpstreamCounter, count: u64) {
+        self.counters.add_upstream(self.id.0, counter, count);
+    }
+}
+
+/// What a fault says of the endpoint.
+pub fn outcome_of(fault: Fault) -> Outcome {
+    if fault.retry == Retry::Refused {
+        // An endpoint that goes away in good order has not failed.
+        return Outcome::Cancelled;
+    }
+    match fault.kind {
+        FaultKind::ConnectFailed | FaultKind::ConnectTimeout | FaultKind::UpstreamTls => Outcome::ConnectFailed,
+        FaultKind::UpstreamClosed
+        | FaultKind::UpstreamProtocol
+        | FaultKind::UpstreamHeadTooLarge
+        | FaultKind::UpstreamTruncated => Outcome::Reset,
+        FaultKind::FirstByteTimeout | FaultKind::IdleTimeout => Outcome::Timeout,
+        FaultKind::BadRequest
+        | FaultKind::RequestTimeout
+        | FaultKind::BodyTooLarge
+        | FaultKind::TargetTooLong
+        | FaultKind::HeadTooLarge
+        | FaultKind::NotImplemented
+        | FaultKind::VersionNotSupported
+        | FaultKind::ExpectationFailed
+        | FaultKind::Misdirected
+        | FaultKind::ClientClosed
+        | FaultKind::NoRoute
+        | FaultKind::MethodNotAllowed
+        | FaultKind::NoEndpoint
+        | FaultKind::Overloaded
+        | FaultKind::BreakerOpen
+        | FaultKind::QueueTimeout
+        | FaultKind::TotalTimeout
+        | FaultKind::Internal => Outcome::Cancelled,
+    }
+}
