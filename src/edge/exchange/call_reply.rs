@@ -101,7 +101,7 @@ pub async fn end_late<N: Net, S: Source, K: Client>(
 ) -> Result<(), Fault> {
     let Exchange { context, client, work, .. } = exchange;
     let begun = context.request.head.version == Version::H2 && !matches!(work.response.body, BodyLength::Exact(_));
-    if work.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
+    if work.attributes.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
         return Err(fault);
     }
     let end = work.said.unwrap_or(End::of_fault(fault.kind));

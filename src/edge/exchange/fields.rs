@@ -5,7 +5,7 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
-use crate::wire::head::Fields;
+use crate::wire::head::{Fields, Response};
 use crate::wire::patch::Patch;
 use crate::wire::template::Lookup;
 
@@ -14,12 +14,10 @@ pub fn request_fields<N: Net>(context: Context<'_, N>, work: &mut Work, operatio
     if operations.is_empty() {
         return;
     }
-    let mut patch = std::mem::take(&mut work.effects.to_upstream);
-    let mut value = std::mem::take(&mut work.value);
+    let Work { attributes, record, effects, value, .. } = work;
     let fields = &context.request.head.fields;
-    apply(operations, fields, context.request.bytes, &mut patch, &mut value, &Vars::new(context, work));
-    work.effects.to_upstream = patch;
-    work.value = value;
+    let vars = Vars::new(context, attributes, record);
+    apply(operations, fields, context.request.bytes, &mut effects.to_upstream, value, &vars);
 }
 
 /// The route's changes to the response's fields. `bytes` are those of the response's head.
@@ -27,12 +25,9 @@ pub fn response_fields<N: Net>(context: Context<'_, N>, work: &mut Work, operati
     if operations.is_empty() {
         return;
     }
-    let mut patch = std::mem::take(&mut work.effects.to_client);
-    let mut value = std::mem::take(&mut work.value);
-    let vars = Vars::with_response(context, work, bytes);
-    apply(operations, &work.response.fields, bytes, &mut patch, &mut value, &vars);
-    work.effects.to_client = patch;
-    work.value = value;
+    let Work { attributes, record, response, effects, value, .. } = work;
+    let vars = Vars::with_response(context, attributes, record, Response { bytes, head: response });
+    apply(operations, &response.fields, bytes, &mut effects.to_client, value, &vars);
 }
 
 fn apply(

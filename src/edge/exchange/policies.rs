@@ -7,6 +7,7 @@ use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
 use crate::policy::{self, AskOutcome, Call, Decision, Facts, Policy, PolicyMemo, PolicyState};
+use crate::wire::head::Response;
 
 /// A policy that is asked about a request.
 #[derive(Clone, Copy, Debug)]
@@ -39,31 +40,28 @@ fn consult<'p, N: Net, T>(
     asked: Asked,
     ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> T,
 ) -> T {
-    let mut effects = std::mem::take(&mut work.effects);
-    let mut memos = std::mem::take(&mut work.memos);
+    let Work { attributes, record, effects, memos, .. } = work;
     if memos.len() <= asked.memo {
         memos.resize_with(asked.memo + 1, PolicyMemo::default);
     }
-    let words = Vars::new(context, work);
+    let words = Vars::new(context, attributes, record);
     let facts = Facts {
         request: context.request,
-        host: &work.host,
-        path: &work.path,
-        client: work.client.address.unwrap_or(context.peer.ip),
-        scheme: work.client.scheme,
+        host: &attributes.host,
+        path: &attributes.path,
+        client: attributes.client.address.unwrap_or(context.peer.ip),
+        scheme: attributes.client.scheme,
         listener: context.listener,
-        route: work.record.route,
+        route: attributes.route,
         consumer: effects.consumer,
         wall: context.shard.thread.net.wall(),
         words: &words,
     };
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
-    let call = Call { facts: &facts, effects: &mut effects, memo: &mut memos[asked.memo], now };
+    let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
     let outcome = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
-    work.consumer = effects.consumer;
-    work.effects = effects;
-    work.memos = memos;
+    record.consumer = effects.consumer;
     outcome
 }
 
@@ -73,17 +71,13 @@ pub fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
     }
-    let Some(route) = work.record.route else { return };
+    let Some(route) = work.attributes.route else { return };
     let route = context.bound.plan.route(route);
     for (memo, (_, id)) in route.policies.iter().enumerate() {
         let policy = &context.bound.plan.policy(*id).policy;
-        let mut effects = std::mem::take(&mut work.effects);
-        let mut memos = std::mem::take(&mut work.memos);
-        let words = Vars::with_response(context, work, bytes);
-        let response = policy::Response { bytes, head: &work.response };
-        policy.adapt(memos.get_mut(memo), response, &words, &mut effects);
-        work.effects = effects;
-        work.memos = memos;
+        let Work { attributes, record, response, effects, memos, .. } = &mut *work;
+        let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });
+        policy.adapt(memos.get_mut(memo), policy::Response { bytes, head: response }, &words, effects);
     }
     fields::response_fields(context, work, &route.response_fields, bytes);
 }

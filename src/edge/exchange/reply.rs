@@ -34,7 +34,7 @@ pub async fn fault<N: Net, S: Source, K: Client>(
     if fault.kind.status() == 503 {
         exchange.work.effects.to_client.add(b"Retry-After", b"1");
     }
-    if let Some(caller) = exchange.work.caller {
+    if let Some(caller) = exchange.work.attributes.caller {
         return call_reply::fail_call(exchange, caller, fault.kind).await;
     }
     response::send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes())
@@ -64,12 +64,12 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
 ) -> Result<Filtered, Fault> {
     exchange.work.record.refused = Some(local.reason);
     let counter = if local.status == 429 { RouteCounter::Limited } else { RouteCounter::Denied };
-    if let Some(route) = exchange.work.record.route
+    if let Some(route) = exchange.work.attributes.route
         && local.status >= 400
     {
         exchange.context.bound.counters.add_route(route.0, counter, 1);
     }
-    if let Some(caller) = exchange.work.caller
+    if let Some(caller) = exchange.work.attributes.caller
         && local.status >= 400
     {
         let words = match local.body {
@@ -106,9 +106,9 @@ pub async fn fixed<N: Net, S: Source, K: Client>(
     }
     let mut body = std::mem::take(&mut exchange.work.value);
     body.clear();
-    answer.body.render(&Vars::new(exchange.context, exchange.work), &mut body);
+    answer.body.render(&Vars::new(exchange.context, &exchange.work.attributes, &exchange.work.record), &mut body);
     let content_type = answer.content_type.as_deref().map(str::as_bytes);
-    let sent = match exchange.work.caller {
+    let sent = match exchange.work.attributes.caller {
         Some(caller) if answer.status >= 400 => {
             call_reply::refuse_call(exchange, caller, answer.status, &String::from_utf8_lossy(&body)).await
         }

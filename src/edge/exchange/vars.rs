@@ -2,7 +2,8 @@
 
 use crate::base::ascii::push_decimal;
 use crate::edge::exchange::context::Context;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::attributes::Attributes;
+use crate::edge::shard::record::Record;
 use crate::net::Net;
 use crate::wire::head::Response;
 use crate::wire::template::{Lookup, TlsVariable, Variable};
@@ -10,19 +11,25 @@ use crate::wire::template::{Lookup, TlsVariable, Variable};
 /// The variables of one exchange.
 pub struct Vars<'a, N: Net> {
     context: Context<'a, N>,
-    work: &'a Work,
-    response: Option<&'a [u8]>,
+    attributes: &'a Attributes,
+    record: &'a Record,
+    response: Option<Response<'a>>,
 }
 
 impl<'a, N: Net> Vars<'a, N> {
     /// On the request's side.
-    pub fn new(context: Context<'a, N>, work: &'a Work) -> Vars<'a, N> {
-        Vars { context, work, response: None }
+    pub fn new(context: Context<'a, N>, attributes: &'a Attributes, record: &'a Record) -> Vars<'a, N> {
+        Vars { context, attributes, record, response: None }
     }
 
-    /// On the response's side: `bytes` are those of the response's head.
-    pub fn with_response(context: Context<'a, N>, work: &'a Work, bytes: &'a [u8]) -> Vars<'a, N> {
-        Vars { context, work, response: Some(bytes) }
+    /// On the response's side.
+    pub fn with_response(
+        context: Context<'a, N>,
+        attributes: &'a Attributes,
+        record: &'a Record,
+        response: Response<'a>,
+    ) -> Vars<'a, N> {
+        Vars { context, attributes, record, response: Some(response) }
     }
 
     fn tls(&self, variable: TlsVariable) -> &[u8] {
@@ -35,12 +42,11 @@ impl<'a, N: Net> Vars<'a, N> {
     }
 
     fn response_field(&self, name: &str) -> Option<&[u8]> {
-        let bytes = self.response?;
-        Response { bytes, head: &self.work.response }.named(name.as_bytes())
+        self.response?.named(name.as_bytes())
     }
 
     fn upstream_address(&self, out: &mut Vec<u8>) {
-        let record = &self.work.record;
+        let record = self.record;
         let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) else { return };
         let cluster = self.context.bound.upstream(upstream).load.cluster.borrow();
         if let Some(endpoint) = cluster.endpoint(index) {
@@ -53,32 +59,32 @@ impl<'a, N: Net> Vars<'a, N> {
 impl<N: Net> Lookup for Vars<'_, N> {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
         let Context { bound, peer, request, .. } = self.context;
-        let record = &self.work.record;
+        let (attributes, record) = (self.attributes, self.record);
         match variable {
-            Variable::ClientIp => out.extend_from_slice(&self.work.client_text),
+            Variable::ClientIp => out.extend_from_slice(&attributes.client_text),
             Variable::ClientPort => push_decimal(out, u64::from(peer.port)),
-            Variable::Host => out.extend_from_slice(&self.work.host),
+            Variable::Host => out.extend_from_slice(&attributes.host),
             Variable::Authority => out.extend_from_slice(request.authority()),
             Variable::Method => out.extend_from_slice(request.method_text()),
-            Variable::Scheme => out.extend_from_slice(if self.work.https() { b"https" } else { b"http" }),
-            Variable::Path => out.extend_from_slice(&self.work.path),
+            Variable::Scheme => out.extend_from_slice(if attributes.https() { b"https" } else { b"http" }),
+            Variable::Path => out.extend_from_slice(&attributes.path),
             Variable::PathRaw => out.extend_from_slice(request.path()),
             Variable::Query => out.extend_from_slice(request.query()),
             Variable::Target => out.extend_from_slice(request.head.target.of(request.bytes)),
             Variable::ListenerPort => push_decimal(out, u64::from(peer.local_port)),
             Variable::Route => {
-                let name = record.route.map_or("", |route| &*bound.plan.route(route).name);
+                let name = attributes.route.map_or("", |route| &*bound.plan.route(route).name);
                 out.extend_from_slice(name.as_bytes());
             }
-            Variable::RequestId => out.extend_from_slice(&self.work.request_id),
+            Variable::RequestId => out.extend_from_slice(&attributes.request_id),
             Variable::Consumer => {
-                let consumer = self.work.consumer;
+                let consumer = record.consumer;
                 let name = consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]);
                 out.extend_from_slice(name.as_bytes());
             }
             Variable::Tls(variable) => out.extend_from_slice(self.tls(*variable)),
             Variable::Param(position) => {
-                out.extend_from_slice(self.work.params.value(*position, &self.work.path).unwrap_or(b""));
+                out.extend_from_slice(attributes.params.value(*position, &attributes.path).unwrap_or(b""));
             }
             Variable::Header(name) => out.extend_from_slice(request.named(name.as_bytes()).unwrap_or(b"")),
             Variable::Cookie(name) => out.extend_from_slice(request.cookie(name.as_bytes()).unwrap_or(b"")),
@@ -86,8 +92,11 @@ impl<N: Net> Lookup for Vars<'_, N> {
                 out.extend_from_slice(request.query_value(name.as_bytes()).unwrap_or(b""));
             }
             Variable::Status if record.status != 0 => push_decimal(out, u64::from(record.status)),
-            Variable::Status if self.response.is_some() => push_decimal(out, u64::from(self.work.response.status)),
-            Variable::Status => {}
+            Variable::Status => {
+                if let Some(response) = self.response {
+                    push_decimal(out, u64::from(response.head.status));
+                }
+            }
             Variable::ResponseHeader(name) => out.extend_from_slice(self.response_field(name).unwrap_or(b"")),
             Variable::Upstream => {
                 let name = record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name);

@@ -46,13 +46,14 @@ pub async fn forward<N: Net, S: Source, K: Client>(
     let upstream = context.bound.upstream(id);
     let started = exchange.work.record.started;
     let mut deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    if exchange.work.caller.is_some() {
+    if exchange.work.attributes.caller.is_some() {
         deadline = deadline.min(asked_deadline(exchange)?);
     }
     let upgrade = upgrade::offered(context, proxy);
     let body_idle = context.listener_plan().timeouts.body_idle;
     // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
-    let bounded = proxy.grpc.as_ref().zip(exchange.work.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
+    let bounded =
+        proxy.grpc.as_ref().zip(exchange.work.attributes.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
     let (client_idle, idle, body_bytes_max) = match bounded {
         true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
         false => (body_idle, proxy.idle, route.body_bytes_max),
@@ -118,8 +119,13 @@ pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -
         return Ok(only);
     }
     let sticky = proxy.stick.as_ref().and_then(|stick| {
-        let source = work.client.address.unwrap_or(context.peer.ip);
-        let wanted = route::Wanted { request: context.request, host: &work.host, path: &work.path, source };
+        let source = work.attributes.client.address.unwrap_or(context.peer.ip);
+        let wanted = route::Wanted {
+            request: context.request,
+            host: &work.attributes.host,
+            path: &work.attributes.path,
+            source,
+        };
         stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
     });
     let target = sticky.unwrap_or_else(|| proxy.split.target(context.shard.thread.rng.borrow_mut().next_u64()));
@@ -188,7 +194,8 @@ fn conclude<N: Net, S: Source, K: Client>(
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             let outcome = outcome_of(fault);
             flight.judge(outcome, now);
-            if exchange.work.caller.is_some() && (outcome == Outcome::Reset || fault.retry == Retry::Refused) {
+            if exchange.work.attributes.caller.is_some() && (outcome == Outcome::Reset || fault.retry == Retry::Refused)
+            {
                 exchange.work.said = remote.reset_code().map(|error| match now < destination.deadline {
                     true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
                     false => End::of_fault(FaultKind::TotalTimeout),
@@ -210,8 +217,8 @@ fn affinity<N: Net, S, K>(exchange: &Exchange<'_, N, S, K>, destination: &Destin
     let seed = plan.cluster.hash_seed;
     let key = match &plan.hash_key {
         HashKey::None => None,
-        HashKey::Source => Some(hash_key(seed, &exchange.work.client_text)),
-        HashKey::Path => Some(hash_key(seed, &exchange.work.path)),
+        HashKey::Source => Some(hash_key(seed, &exchange.work.attributes.client_text)),
+        HashKey::Path => Some(hash_key(seed, &exchange.work.attributes.path)),
         HashKey::Header(name) => context.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
         HashKey::Cookie(name) => context.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };

@@ -43,7 +43,7 @@ pub async fn forward<N: Net, S: Source, K: Client>(
 ) -> Result<(), Fault> {
     let bound = exchange.context.bound;
     let plan = call.plan;
-    match (exchange.work.caller, plan.json) {
+    match (exchange.work.attributes.caller, plan.json) {
         (Some(Caller::Framed(media)), _) => match Coding::of(media) {
             None => messages(exchange, call).await,
             Some(coding) if plan.web == WebCalls::Taken => from_web(exchange, call, media, coding).await,

@@ -325,7 +325,7 @@ fn write_head<N: Net, S, K, R: Remote>(
     remote: &R,
 ) -> Result<(), Fault> {
     let context = exchange.context;
-    let mut host = std::mem::take(&mut exchange.work.value);
+    let Work { attributes, record, effects, out, target, value: host, .. } = &mut *exchange.work;
     host.clear();
     // A request of HTTP/1.0 may name no host, but what we send must name one.
     let keeps = matches!(destination.proxy.host, HostRewrite::Keep) && !context.request.authority().is_empty();
@@ -339,14 +339,13 @@ fn write_head<N: Net, S, K, R: Remote>(
         _ if keeps => true,
         HostRewrite::Upstream | HostRewrite::Template(_) => {
             let cluster = destination.upstream.load.cluster.borrow();
-            let endpoint = exchange.work.record.endpoint.and_then(|index| cluster.endpoint(index));
+            let endpoint = record.endpoint.and_then(|index| cluster.endpoint(index));
             let own = endpoint.map_or(&b""[..], |endpoint| endpoint.name.as_bytes());
-            rewrite.write(context.request.authority(), own, &Vars::new(context, exchange.work), &mut host)
+            rewrite.write(context.request.authority(), own, &Vars::new(context, attributes, record), host)
         }
     };
-    let Work { out, target, effects, caller, .. } = &mut *exchange.work;
     out.clear();
-    if caller.is_some() {
+    if attributes.caller.is_some() {
         call::tell_deadline(
             context.request,
             &mut effects.to_upstream,
@@ -361,13 +360,12 @@ fn write_head<N: Net, S, K, R: Remote>(
             request: context.request,
             method: context.request.method_text(),
             target,
-            host: if keeps { HostHeader::Received } else { HostHeader::Is(&host) },
+            host: if keeps { HostHeader::Received } else { HostHeader::Is(host) },
             patch: &effects.to_upstream,
             body: context.request.head.body,
             after: if upgrades { After::Upgrade } else { After::KeepAlive },
             via: context.listener_plan().ids.via.map(str::as_bytes),
         },
     );
-    exchange.work.value = host;
     if written { composed } else { Err(Fault::last(FaultKind::BadRequest)) }
 }

@@ -108,7 +108,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             self.context.shard.thread.pool.put(buf);
             return Err(fault);
         }
-        if self.work.caller.is_some() {
+        if self.work.attributes.caller.is_some() {
             let response = Response { bytes: buf.filled(), head: &self.work.response };
             let whole = self.work.response.body == BodyLength::None;
             // What an earlier try said is not what this one says.
@@ -248,7 +248,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         match self.work.record.grpc {
             Some(code) => self.flight.judge(call::outcome(code), now),
             // How the call ended is said behind its messages.
-            None if self.work.caller.is_some() && response.body != BodyLength::None => {}
+            None if self.work.attributes.caller.is_some() && response.body != BodyLength::None => {}
             None => self.flight.judge(Outcome::of_status(response.status), now),
         }
     }
@@ -362,7 +362,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         };
         self.work.record.sent.set(sent.get());
         outcome?;
-        if self.work.caller.is_some() {
+        if self.work.attributes.caller.is_some() {
             let said = End::read_lines(reader.trailers()).map(|end| end.code);
             self.work.record.grpc = said.or(self.work.record.grpc);
         }

@@ -13,8 +13,11 @@ const BODY_TOLD_MAX: usize = 64 * 1024;
 
 /// Answers with what was received.
 pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    let max =
-        exchange.work.record.route.map_or(u64::MAX, |route| exchange.context.bound.plan.route(route).body_bytes_max);
+    let max = exchange
+        .work
+        .attributes
+        .route
+        .map_or(u64::MAX, |route| exchange.context.bound.plan.route(route).body_bytes_max);
     let (told, total) = whole::read(exchange, BODY_TOLD_MAX, max).await?;
     let context = exchange.context;
     let request = context.request;
@@ -25,21 +28,21 @@ pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
     });
     let fields: Vec<Value> = fields.map(|(name, value)| json!([name, value])).collect();
     let mut params = Map::new();
-    if let Some(route) = work.record.route {
-        for (name, span) in context.bound.plan.route(route).params.iter().zip(work.params.spans()) {
-            params.insert(name.to_string(), text(span.of(&work.path)));
+    if let Some(route) = work.attributes.route {
+        for (name, span) in context.bound.plan.route(route).params.iter().zip(work.attributes.params.spans()) {
+            params.insert(name.to_string(), text(span.of(&work.attributes.path)));
         }
     }
     let described = json!({
         "method": text(request.method_text()),
         "host": text(request.authority()),
-        "path": text(&work.path),
+        "path": text(&work.attributes.path),
         "query": text(request.query()),
         "params": params,
-        "client": text(&work.client_text),
-        "scheme": if work.https() { "https" } else { "http" },
-        "route": work.record.route.map(|route| context.bound.plan.route(route).name.to_string()),
-        "request_id": text(&work.request_id),
+        "client": text(&work.attributes.client_text),
+        "scheme": if work.attributes.https() { "https" } else { "http" },
+        "route": work.attributes.route.map(|route| context.bound.plan.route(route).name.to_string()),
+        "request_id": text(&work.attributes.request_id),
         "headers": fields,
         "body": text(&told),
         "body_bytes": total,

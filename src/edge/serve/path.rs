@@ -12,6 +12,7 @@ use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, upgrade};
 use crate::edge::serve::{echo, policies, prepare, redirect};
+use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
 use crate::edge::shard::scratch::Work;
 use crate::link::{Counter, RouteCounter};
@@ -31,12 +32,12 @@ pub async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, 
 
 /// Answers a head that could not be parsed, and records it.
 pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
-    exchange.work.client_text.extend_from_slice(&exchange.context.peer.text);
+    exchange.work.attributes.client_text.extend_from_slice(&exchange.context.peer.text);
     conclude(exchange, Err(fault)).await;
 }
 
 async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    see(exchange.context, exchange.work)?;
+    see(exchange.context, &mut exchange.work.attributes)?;
     let request = exchange.context.request;
     let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
     if request.path().is_empty() || last_hop {
@@ -46,8 +47,8 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     }
     let id = find(exchange.context, exchange.work)?;
     let route = exchange.context.bound.plan.route(id);
-    if exchange.work.caller.is_none() && route.takes_json() {
-        exchange.work.caller = Some(Caller::Json);
+    if exchange.work.attributes.caller.is_none() && route.takes_json() {
+        exchange.work.attributes.caller = Some(Caller::Json);
     }
     if exchange.context.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
@@ -77,20 +78,20 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
 }
 
 /// Host, path, client and ids: what the rest of the way looks at.
-fn see<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<(), Fault> {
+fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(), Fault> {
     let request = context.request;
     let listener = context.listener_plan();
-    work.caller = Caller::of(request);
-    work.host.extend_from_slice(authority::host_of(request.authority()));
-    work.host.make_ascii_lowercase();
+    attributes.caller = Caller::of(request);
+    attributes.host.extend_from_slice(authority::host_of(request.authority()));
+    attributes.host.make_ascii_lowercase();
     let client = listener.forwarded.client(&context.peer.inbound, request);
-    work.client = client;
+    attributes.client = client;
     match client.address {
-        Some(address) if Some(address) != context.peer.inbound.peer => ip::push(&mut work.client_text, address),
-        Some(_) | None => work.client_text.extend_from_slice(&context.peer.text),
+        Some(address) if Some(address) != context.peer.inbound.peer => ip::push(&mut attributes.client_text, address),
+        Some(_) | None => attributes.client_text.extend_from_slice(&context.peer.text),
     }
     if listener.ids.request_id {
-        note_id(context, work);
+        note_id(context, attributes);
     }
     match request.head.method {
         Method::Trace | Method::Connect => return Err(Fault::last(FaultKind::MethodNotAllowed)),
@@ -107,30 +108,32 @@ fn see<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<(), Fault> {
     if path.is_empty() {
         return Ok(());
     }
-    if let Normalised::Unchanged = target::normalise(path, &listener.path_rules, &mut work.path).map_err(Fault::last)? {
-        work.path.extend_from_slice(path);
+    if let Normalised::Unchanged =
+        target::normalise(path, &listener.path_rules, &mut attributes.path).map_err(Fault::last)?
+    {
+        attributes.path.extend_from_slice(path);
     }
     Ok(())
 }
 
 /// The client's id where it is well formed, else one of ours.
-fn note_id<N: Net>(context: Context<'_, N>, work: &mut Work) {
+fn note_id<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
     match context.request.value(Known::XRequestId) {
-        Some(sent) if trace::is_request_id(sent) => work.request_id.extend_from_slice(sent),
+        Some(sent) if trace::is_request_id(sent) => attributes.request_id.extend_from_slice(sent),
         Some(_) | None => {
             let net = &context.shard.thread.net;
-            work.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
+            attributes.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
         }
     }
 }
 
 fn find<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
-    let Work { host, path, params, client, .. } = work;
+    let Attributes { host, path, params, client, .. } = &mut work.attributes;
     let source = client.address.unwrap_or(context.peer.ip);
     let wanted = Wanted { request: context.request, host, path, source };
     let kind = match context.bound.table(context.listener).find(&wanted, params) {
         Found::Route(id) => {
-            work.record.route = Some(id);
+            work.attributes.route = Some(id);
             return Ok(id);
         }
         Found::MethodNotAllowed(methods) => {
@@ -163,7 +166,7 @@ async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S
             exchange.client.abort();
         }
     }
-    if let Some(caller) = exchange.work.caller {
+    if let Some(caller) = exchange.work.attributes.caller {
         let Work { record, response, .. } = &mut *exchange.work;
         record.grpc = record.call_ended(caller, response.status);
     }
@@ -176,10 +179,10 @@ fn record<N: Net>(context: Context<'_, N>, work: &Work) {
     let record = &work.record;
     let ended = record.ended.unwrap_or_else(|| shard.thread.net.now());
     let micros = ended.micros_since(record.started);
-    if let (true, Some(route)) = (bound.plan.metrics, record.route) {
+    if let (true, Some(route)) = (bound.plan.metrics, work.attributes.route) {
         let counters = &bound.counters;
         // A call of gRPC counts as the status that says the same; in JSON it has one.
-        let code = record.grpc.filter(|_| work.caller != Some(Caller::Json));
+        let code = record.grpc.filter(|_| work.attributes.caller != Some(Caller::Json));
         let status = match code.map_or(record.status, Code::http_status) {
             ..200 => RouteCounter::Status1xx,
             200..300 => RouteCounter::Status2xx,
@@ -203,10 +206,10 @@ fn record<N: Net>(context: Context<'_, N>, work: &Work) {
         cluster = bound.upstream(upstream).load.cluster.borrow();
         endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
     }
-    let consumer = work.consumer;
+    let consumer = work.record.consumer;
     let line = Line {
         record,
-        client: &work.client_text,
+        client: &work.attributes.client_text,
         method: request.method_text(),
         target: request.head.target.of(request.bytes),
         protocol: match request.head.version {
@@ -217,14 +220,14 @@ fn record<N: Net>(context: Context<'_, N>, work: &Work) {
         host: request.authority(),
         user_agent: request.value(Known::UserAgent).unwrap_or(b""),
         referer: request.value(Known::Referer).unwrap_or(b""),
-        route: record.route.map_or("", |route| &*bound.plan.route(route).name),
+        route: work.attributes.route.map_or("", |route| &*bound.plan.route(route).name),
         upstream: record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name),
         endpoint,
-        request_id: &work.request_id,
+        request_id: &work.attributes.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
         wall: shard.thread.wall_at(ended),
         micros,
     };
-    shard.log.write(&log.format, &line, &Vars::new(context, work));
+    shard.log.write(&log.format, &line, &Vars::new(context, &work.attributes, record));
     shard.log.flush_if_full(&shard.outbox, &bound.counters);
 }

@@ -6,6 +6,7 @@ use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::forward::upgrade;
+use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
 use crate::route::rewrite::Original;
@@ -22,7 +23,8 @@ pub fn prepare<N: Net, S, K>(
     let context = exchange.context;
     write_target(context, exchange.work, proxy)?;
     let listener = context.listener_plan();
-    let Work { effects, client, request_id, .. } = &mut *exchange.work;
+    let Work { effects, attributes, .. } = &mut *exchange.work;
+    let Attributes { client, request_id, .. } = attributes;
     let patch = &mut effects.to_upstream;
     listener.forwarded.apply(&context.peer.inbound, client, context.request, patch);
     if listener.ids.request_id && context.request.value(Known::XRequestId) != Some(request_id) {
@@ -53,27 +55,24 @@ fn trace_context<N: Net>(context: Context<'_, N>, patch: &mut Patch) {
 
 /// The target as the upstream gets it: the normalised path, so that it reads what we routed by, and the query as sent.
 fn write_target<N: Net>(context: Context<'_, N>, work: &mut Work, proxy: &ProxyPlan) -> Result<(), Fault> {
-    let mut target = std::mem::take(&mut work.target);
-    let mut value = std::mem::take(&mut work.value);
+    let Work { attributes, record, effects, target, value, .. } = work;
     target.clear();
     value.clear();
-    let has_query = work.effects.append_query(context.request, &mut value);
+    let has_query = effects.append_query(context.request, value);
     let query = has_query.then_some(&value[..]);
     let mut written = true;
     match &proxy.rewrite {
         Some(rewrite) => {
-            let original = Original { path: &work.path, query };
-            written = rewrite.write(original, &Vars::new(context, work), &mut target);
+            let original = Original { path: &attributes.path, query };
+            written = rewrite.write(original, &Vars::new(context, attributes, record), target);
         }
         None => {
-            target.extend_from_slice(&work.path);
+            target.extend_from_slice(&attributes.path);
             if let Some(query) = query {
                 target.push(b'?');
                 target.extend_from_slice(query);
             }
         }
     }
-    work.target = target;
-    work.value = value;
     if written { Ok(()) } else { Err(Fault::last(FaultKind::BadRequest)) }
 }

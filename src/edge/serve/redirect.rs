@@ -5,6 +5,7 @@ use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::response;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::stream::{Client, Source};
+use crate::edge::shard::scratch::Work;
 use crate::net::Net;
 use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::Original;
@@ -15,17 +16,16 @@ pub async fn send<N: Net, S: Source, K: Client>(
     redirect: &Redirect,
 ) -> Result<(), Fault> {
     let Context { request, peer, .. } = exchange.context;
+    let Work { attributes, record, effects, value, .. } = &mut *exchange.work;
     let asked = Asked {
-        scheme: exchange.work.client.scheme,
+        scheme: attributes.client.scheme,
         authority: request.authority(),
         listener_port: peer.local_port,
-        original: Original { path: &exchange.work.path, query: request.head.query.map(|q| q.of(request.bytes)) },
+        original: Original { path: &attributes.path, query: request.head.query.map(|q| q.of(request.bytes)) },
     };
-    let mut location = std::mem::take(&mut exchange.work.value);
-    location.clear();
-    let made = redirect.location(&asked, &Vars::new(exchange.context, exchange.work), &mut location);
-    exchange.work.effects.to_client.add(b"Location", &location);
-    exchange.work.value = location;
+    value.clear();
+    let made = redirect.location(&asked, &Vars::new(exchange.context, attributes, record), value);
+    effects.to_client.add(b"Location", value);
     if !made {
         return Err(Fault::last(FaultKind::BadRequest));
     }

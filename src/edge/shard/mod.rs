@@ -1,6 +1,7 @@
 //! What one shard owns: the plan it runs with that plan's state, open client connections, memory to work in, the
 //! access log.
 
+pub mod attributes;
 pub mod bound;
 pub mod leases;
 pub mod log;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::balance::EndpointIndex;
-use crate::base::{FaultKind, RouteId, Tick, UpstreamId};
+use crate::base::{ConsumerId, FaultKind, Tick, UpstreamId};
 use crate::edge::adapt::grpc::Caller;
 use crate::wire::grpc::{Code, Media};
 
@@ -14,8 +14,6 @@ pub struct Record {
     pub started: Tick,
     /// When the conversation with the upstream was over.
     pub ended: Option<Tick>,
-    /// The route it took.
-    pub route: Option<RouteId>,
     /// The upstream it was sent to, last.
     pub upstream: Option<UpstreamId>,
     /// The endpoint it was sent to, last.
@@ -34,6 +32,8 @@ pub struct Record {
     pub status: u16,
     /// How a call of gRPC ended, as far as it was seen.
     pub grpc: Option<Code>,
+    /// Who the client was identified as.
+    pub consumer: Option<ConsumerId>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
     /// The answer did not reach its end.
@@ -47,7 +47,6 @@ impl Default for Record {
         Record {
             started: Tick::ZERO,
             ended: None,
-            route: None,
             upstream: None,
             endpoint: None,
             tries: 0,
@@ -57,6 +56,7 @@ impl Default for Record {
             sent: Cell::new(0),
             status: 0,
             grpc: None,
+            consumer: None,
             fault: None,
             aborted: false,
             refused: None,

@@ -3,12 +3,9 @@
 
 use std::cell::RefCell;
 
-use crate::base::{ConsumerId, Scheme};
-use crate::edge::adapt::grpc::Caller;
+use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::record::Record;
 use crate::policy::{Effects, PolicyMemo};
-use crate::route::Params;
-use crate::wire::forwarded;
 use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
 use crate::wire::head::{BodyLength, RequestHead, ResponseHead};
@@ -33,24 +30,13 @@ pub struct Scratch {
     pub work: Work,
 }
 
-/// Before the request was looked at.
-const NOBODY: forwarded::Client = forwarded::Client { address: None, scheme: Scheme::Http, peer_trusted: false };
-
 /// What serving works in, beside the request's head.
 #[derive(Debug)]
 pub struct Work {
     /// What is remembered of the exchange.
     pub record: Record,
-    /// The request's host, lower case, without its port.
-    pub host: Vec<u8>,
-    /// The normalised path.
-    pub path: Vec<u8>,
-    /// The client's address as text, after trusted proxies were taken into account.
-    pub client_text: Vec<u8>,
-    /// The request's id.
-    pub request_id: Vec<u8>,
-    /// Path parameters.
-    pub params: Params,
+    /// What is known of the request.
+    pub attributes: Attributes,
     /// What policies and rules change.
     pub effects: Effects,
     /// What policies remember of this request, in the order in which they are asked.
@@ -71,12 +57,6 @@ pub struct Work {
     pub body_waits: bool,
     /// Body bytes that came with the head were taken in.
     pub body_begun: bool,
-    /// Who the client is, after trusted proxies were taken into account.
-    pub client: forwarded::Client,
-    /// Who the client was identified as.
-    pub consumer: Option<ConsumerId>,
-    /// It is a call of gRPC, and who calls.
-    pub caller: Option<Caller>,
     /// What the caller is told of a fault, where there is more to say than what kind it is.
     pub said: Option<End<'static>>,
 }
@@ -85,11 +65,7 @@ impl Default for Work {
     fn default() -> Work {
         Work {
             record: Record::default(),
-            host: Vec::new(),
-            path: Vec::new(),
-            client_text: Vec::new(),
-            request_id: Vec::new(),
-            params: Params::default(),
+            attributes: Attributes::default(),
             effects: Effects::default(),
             memos: Vec::new(),
             response: ResponseHead::default(),
@@ -100,9 +76,6 @@ impl Default for Work {
             replay_whole: false,
             body_waits: false,
             body_begun: false,
-            client: NOBODY,
-            consumer: None,
-            caller: None,
             said: None,
         }
     }
@@ -134,19 +107,12 @@ impl Work {
         if possible { Resend::Possible } else { Resend::Impossible }
     }
 
-    /// The client spoke TLS, to us or to a trusted proxy before us.
-    pub fn https(&self) -> bool {
-        self.client.scheme == Scheme::Https
-    }
-
     /// Ready for the next exchange; keeps its memory.
     pub fn clear(&mut self) {
         self.record = Record::default();
+        self.attributes.clear();
         self.effects.clear();
         self.memos.clear();
-        for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
-            text.clear();
-        }
         for bytes in [&mut self.target, &mut self.out, &mut self.value, &mut self.replay] {
             bytes.clear();
             if bytes.capacity() > VECTOR_KEEP {
@@ -156,9 +122,6 @@ impl Work {
         self.body_begun = false;
         self.replay_whole = false;
         self.body_waits = false;
-        self.client = NOBODY;
-        self.consumer = None;
-        self.caller = None;
         self.said = None;
     }
 }
