@@ -1,13 +1,13 @@
 //! The machine-wide accounts of limits: answers shards that ask for tokens, and asks others to give back.
 //!
-//! A thin layer over `policy::lease::Accounts`, which holds all the arithmetic: here the limits come out of plans, and
+//! A thin layer over `policy::limit::Accounts`, which holds all the arithmetic: here the limits come out of plans, and
 //! replies become messages.
 
 use crate::base::Tick;
 use crate::config::plan::Plan;
 use crate::link::ToShard;
 use crate::net::sockets::ListenSocket;
-use crate::policy::lease::{Accounts, LeaseReply, LeaseRequest, ShardId};
+use crate::policy::limit::{Accounts, LeaseReply, LeaseRequest, ShardId};
 
 /// Keys over all limits that are remembered at most; above it, shards that ask for a new one are refused.
 const ACCOUNTS_MAX: usize = 1_000_000;

@@ -34,7 +34,7 @@ use crate::control::tally::Tally;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::link::ToShard;
 use crate::net::machine;
-use crate::policy::lease::LeaseRequest;
+use crate::policy::limit::LeaseRequest;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
 pub trait Host: Send + Sync + 'static {

@@ -7,7 +7,7 @@ use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::net::sockets::ListenSocket;
-use crate::policy::lease::{LeaseReply, LeaseRequest};
+use crate::policy::limit::{LeaseReply, LeaseRequest};
 use crate::wire::grpc::json::Transcoder;
 
 /// From the control plane to one shard.

@@ -98,7 +98,7 @@ pub enum Ask<'p> {
     /// policy's outbox (`ShardState::message`). The edge caps how many wait; above it, resume with
     /// `AskOutcome::Expired` at once.
     Lease {
-        /// The key that a `lease::Grant` will name.
+        /// The key that a `limit::Grant` will name.
         key: u64,
         /// Until when.
         until: Tick,

@@ -9,9 +9,9 @@
 use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Response};
-use crate::policy::gcra::Rate;
 use crate::policy::kind::{Call, Kind, ShardState};
-use crate::policy::lease::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::limit::gcra::Rate;
+use crate::policy::limit::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
 use crate::policy::phase::Phase;
 use crate::wire::template::Lookup;
 

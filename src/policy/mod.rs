@@ -7,12 +7,10 @@
 
 pub mod decision;
 pub mod facts;
-pub mod gcra;
 pub mod kind;
 pub mod kinds;
-pub mod lease;
+pub mod limit;
 pub mod phase;
-mod table;
 mod text;
 
 #[cfg(test)]

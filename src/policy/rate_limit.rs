@@ -1,4 +1,4 @@
-//! Hot. Requests per time for every key, exact over all shards (`lease`), with `RateLimit` and `RateLimit-Policy`
+//! Hot. Requests per time for every key, exact over all shards (`limit`), with `RateLimit` and `RateLimit-Policy`
 //! fields as draft-ietf-httpapi-ratelimit-headers-11 has them, `Retry-After`, and a problem body.
 //!
 //! What `RateLimit` says is what this shard knows; other shards may hold more. A key that never came before is full.
@@ -13,9 +13,9 @@ use ahash::RandomState;
 use crate::base::{RouteId, Tick};
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts};
-use crate::policy::gcra::Rate;
+use crate::policy::limit::gcra::Rate;
 use crate::policy::kind::{Call, Kind, ShardState};
-use crate::policy::lease::{Holder, HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId, Standing, Taken};
+use crate::policy::limit::{Holder, HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId, Standing, Taken};
 use crate::policy::phase::Phase;
 use crate::policy::text::{append_decimal, append_field_string};
 use crate::wire::template::Lookup;

@@ -20,7 +20,7 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
-use crate::policy::lease::Accounts;
+use crate::policy::limit::Accounts;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;

@@ -6,7 +6,7 @@ use crate::config::plan::WebSocketPlan;
 use crate::config::report::Report;
 use crate::config::spec::route::{RouteSpec, WebSocketSpec};
 use crate::config::spec::scalar;
-use crate::policy::gcra::Rate;
+use crate::policy::limit::gcra::Rate;
 
 impl Compiler<'_> {
     /// Compiles a route's WebSocket limits. They have no effect where the route allows no upgrades.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use crate::policy::lease::LimitId;
+use crate::policy::limit::LimitId;
 
 /// The maps of a plan, to places in its lists.
 #[derive(Debug, Default)]

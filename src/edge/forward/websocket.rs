@@ -22,7 +22,7 @@ use crate::edge::flow::stream::{Ending, Sink, Source, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
-use crate::policy::gcra::Meter;
+use crate::policy::limit::gcra::Meter;
 use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, Scanner, Sender, Step};
 use crate::wire::ws::own::{self, Code, Mask};
 

@@ -14,7 +14,7 @@ use crate::edge::upstream::pool::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::PolicyState;
-use crate::policy::lease::ShardId;
+use crate::policy::limit::ShardId;
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;

@@ -1,4 +1,4 @@
-//! This shard's end of the leases that exact limits live by (`policy::lease`): carries their messages, and lets
+//! This shard's end of the leases that exact limits live by (`policy::limit`): carries their messages, and lets
 //! requests wait for a grant.
 
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use crate::base::{PolicyId, Tick};
 use crate::edge::shard::bound::Bound;
 use crate::link::{FromShard, Outbox};
 use crate::net::Net;
-use crate::policy::lease::LeaseReply;
+use crate::policy::limit::LeaseReply;
 
 /// Keys of a limit that one round of housekeeping looks at.
 const SWEEP_COUNT: usize = 256;

@@ -117,7 +117,7 @@ fn two_shards_ask_and_a_missing_grant_is_as_configured() {
             Decision::Ask(_) => panic!(),
         }
         // A late grant is still good.
-        let mut accounts = crate::policy::lease::Accounts::new(10);
+        let mut accounts = crate::policy::limit::Accounts::new(10);
         accounts.set_limits([(message.limit, plan(ADDRESS).rate)]);
         let mut replies = Vec::new();
         accounts.receive(message, now(), &mut replies);

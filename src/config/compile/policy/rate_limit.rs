@@ -5,7 +5,7 @@ use crate::config::compile::policy::context::Context;
 use crate::config::place::Placed;
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{LimitFields, Spec, Uncountable};
-use crate::policy::gcra::Rate;
+use crate::policy::limit::gcra::Rate;
 use crate::policy::rate_limit::{FieldsSent, Key, Mode, OnTrouble, Plan, Scope};
 
 /// Compiles it; `None` where that was reported.

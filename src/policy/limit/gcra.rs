@@ -4,7 +4,7 @@
 //! per period with a burst of B is B *slots*. Each slot holds at most one token and refills in `B × period / count`. A
 //! `Meter` holds some of the slots and what is in them: k slots are a limit of B = k with k/B of the rate. Whoever
 //! splits and merges meters moves slots and tokens, and creates neither; so the meters of one limit, wherever they lie,
-//! admit together at most `burst + rate × T` in any time T. The test of `lease` holds exactly that against a single
+//! admit together at most `burst + rate × T` in any time T. The test of `limit` holds exactly that against a single
 //! meter.
 //!
 //! One token is `period_nanos × burst` units, because then k slots gain `count × k` units a nanosecond: no rounding

@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use crate::base::{Rng, Tick};
-use crate::policy::gcra::{Meter, Rate};
-use crate::policy::lease::{Accounts, Grant, Holder, LeaseReply, LeaseRequest, LimitId, Recall, ShardId, Taken};
+use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::{Accounts, Grant, Holder, LeaseReply, LeaseRequest, LimitId, Recall, ShardId, Taken};
 
 const LIMIT: LimitId = LimitId(7);
 const KEY: u64 = 99;

@@ -21,12 +21,14 @@
 //! come from one clock.
 
 pub mod account;
+pub mod gcra;
 pub mod holder;
+mod table;
 
 use std::time::Duration;
 
 use crate::base::Tick;
-use crate::policy::gcra::Meter;
+use crate::policy::limit::gcra::Meter;
 
 pub use account::Accounts;
 pub use holder::{Holder, HolderCounters, Standing, Taken};

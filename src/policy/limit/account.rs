@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
-use crate::policy::gcra::{Meter, Rate};
-use crate::policy::lease::{Cause, EPOCH, Grant, LeaseReply, LeaseRequest, LimitId, Recall, ShardId};
+use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::{Cause, EPOCH, Grant, LeaseReply, LeaseRequest, LimitId, Recall, ShardId};
 
 /// All accounts of a machine.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::base::Tick;
 use crate::base::limits::LEASE_OUTBOX_MAX;
-use crate::policy::gcra::{Meter, Rate};
-use crate::policy::lease::{Cause, Demand, Grant, LeaseRequest, LimitId, Recall, ShardId};
-use crate::policy::table::Table;
+use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::table::Table;
+use crate::policy::limit::{Cause, Demand, Grant, LeaseRequest, LimitId, Recall, ShardId};
 
 /// One policy's keys on one shard.
 #[derive(Debug)]
