@@ -7,8 +7,10 @@
 
 pub mod counters;
 pub mod ends;
+pub mod mesh;
 pub mod message;
 
 pub use counters::{Counter, Counters, RouteCounter, UpstreamCounter};
 pub use ends::{FROM_SHARD_MAX, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX};
+pub use mesh::{Mesh, Sent, mesh};
 pub use message::{FromShard, ListeningSocket, ToShard};

@@ -16,7 +16,7 @@ pub(crate) const LAW: [(&str, &[&str]); 12] = [
     // Of the machine, a plan only knows the TLS material that it was compiled to.
     ("config", &["base", "wire", "net::tls", "route", "balance", "policy"]),
     // The bell is how one plane wakes the other, and what is counted by the codes of gRPC is counted by them.
-    ("link", &["base", "wire::grpc", "net::sockets", "balance", "policy", "config"]),
+    ("link", &["base", "wire::grpc", "net::bell", "net::sockets", "balance", "policy", "config"]),
     ("edge", &["base", "wire", "net", "route", "balance", "policy", "config", "link"]),
     // It opens listening sockets for the shards, rings their bells and names endpoints, and leaves routing to them.
     ("control", &["base", "wire", "net", "balance", "policy", "config", "link"]),
