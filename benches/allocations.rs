@@ -23,9 +23,9 @@ use turnpike::base::{Address, ListenerId, Tick};
 use turnpike::config::plan::Plan;
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::run::run;
-use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard};
+use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
 use turnpike::net::uring::{DriverChoice, RunOptions};
-use turnpike::net::{Net, sockets, uring};
+use turnpike::net::{Bell, Net, sockets, uring};
 use turnpike::wire::h2::connection::{Config, Connection, Ending, Event, Input, Role};
 
 const WARM_UP: usize = 2_000;
@@ -203,13 +203,18 @@ fn free_port() -> SocketAddr {
 
 fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
     let address = Address::Inet(listen);
-    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
     let socket = sockets::listen(&address, &sockets::ListenOptions::default()).expect("a free port");
     let bell = sockets::bell().expect("an eventfd");
     let (to_shard, inbox) = crossbeam_channel::bounded(16);
     let (queue, from_shard) = crossbeam_channel::bounded(1_024);
     let (reports, reported) = crossbeam_channel::bounded(16);
-    let end = ShardEnd { shard: 0, inbox, outbox: Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 } };
+    let end = ShardEnd {
+        shard: 0,
+        inbox,
+        outbox: Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 },
+        mesh: mesh(&[Bell::silent()]).remove(0),
+    };
     let generation = plan.generation;
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address, socket }];
     to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");

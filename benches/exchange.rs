@@ -17,7 +17,7 @@ use turnpike::base::{Address, Buf, ListenerId, Tick};
 use turnpike::config::{Environment, Source, load};
 use turnpike::edge::run::run;
 use turnpike::link::{
-    Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard,
+    Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
 };
 use turnpike::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
 use turnpike::net::{Bell, Listener, Net, Stream};
@@ -191,7 +191,7 @@ fn start_shard(
     let (queue, said) = bounded(FROM_SHARD_MAX);
     let (reports, reported) = bounded(REPORTS_MAX);
     let outbox = Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 };
-    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
     let socket = SimSocket { address: listen.clone(), backlog: 64 };
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
     let generation = plan.generation;
@@ -199,9 +199,10 @@ fn start_shard(
     to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
     let host = simulation.host("shard", [10, 0, 1, 1]);
     let bell = Bell::silent();
+    let mesh = mesh(std::slice::from_ref(&bell)).remove(0);
     bell.ring();
     let ear = host.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
-    host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox }, ear, "simulated"));
+    host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox, mesh }, ear, "simulated"));
     // It listens before anybody connects.
     simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");
     (said, reported)

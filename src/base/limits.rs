@@ -64,9 +64,14 @@ pub const ROUTE_REPORTS_MAX: usize = 1_000;
 pub const ROUTE_COMPARED_MAX: usize = 256;
 /// Near misses that `explain` lists.
 pub const EXPLAINED_MAX: usize = 8;
-/// Lease messages of one limit that a shard holds back while the control plane's queue is full; above it no key is
-/// given up, so that a full table refuses newcomers. Questions and answers about keys in the table come on top.
-pub const LEASE_OUTBOX_MAX: usize = 4_096;
+/// Messages that wait for one other shard because its ring is full, above which limits send it no more slots that may
+/// stay where they are; so a full table refuses newcomers. Questions and answers about keys in the tables come on top.
+pub const LIMIT_KEPT_MAX: usize = 4_096;
+
+/// The most that a policy may let a request wait for another shard's word about a limit; `check` refuses more.
+pub const LIMIT_WAIT_MS_MAX: u64 = 60_000;
+/// Requests of one shard that wait for other shards; above it a wait ends at once, as if its time were over.
+pub const WAITERS_MAX: usize = 65_536;
 
 // HTTP/2 (`wire::h2`).
 

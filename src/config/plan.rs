@@ -149,6 +149,8 @@ pub enum LogPiece {
     GrpcStatus,
     /// The fault's name, or `-`.
     Reason,
+    /// What a policy that only reports would have refused.
+    Reported,
     /// Time of the request's end, RFC 3339.
     Time,
     /// Time of the request's end, common log format.

@@ -36,5 +36,6 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("bytes_received", "Log lines only: body bytes received from the client."),
     ("grpc_status", "Log lines only: the gRPC status code by name, or `-`."),
     ("reason", "Log lines only: the reason of an error or refusal, or `-`."),
+    ("reported", "Log lines only: the reason why a policy that only reports would have refused the request, or `-`."),
     ("tries", "Log lines only: attempts made, the first included."),
 ];

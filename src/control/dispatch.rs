@@ -64,7 +64,6 @@ impl Plane {
         let now = machine::now();
         self.timers.flush = if self.shards.flush() { now.after(FLUSH_AGAIN) } else { Tick::NEVER };
         if now >= self.timers.sweep {
-            self.leases.sweep(now);
             self.retired.sweep();
             self.timers.sweep = now.after(SWEEP);
         }
@@ -80,8 +79,7 @@ impl Plane {
 
     fn wake_at(&self) -> Tick {
         let watchdog = if self.supervisor.watchdog().is_some() { self.timers.alive } else { Tick::NEVER };
-        let tidy = self.leases.is_empty() && self.retired.count() == 0;
-        let sweep = if tidy { Tick::NEVER } else { self.timers.sweep };
+        let sweep = if self.retired.count() == 0 { Tick::NEVER } else { self.timers.sweep };
         let idle = self.rollout.idle();
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
         [self.timers.flush, sweep, watchdog, rollout, self.state.deadline()].into_iter().min().unwrap_or(Tick::NEVER)
@@ -147,7 +145,6 @@ impl Plane {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::LogLines(lines) => self.write_lines(lines),
-            FromShard::Lease(request) => self.lease(request),
             FromShard::Drained => self.drained(shard),
             FromShard::Failed { reason } => self.shard_failed(shard, &reason),
         }

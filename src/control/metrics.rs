@@ -1,7 +1,7 @@
 //! The metrics page: every number that the process knows, in the Prometheus text format.
 //!
-//! Pure: it is given the sums and facts and writes them down. Units are seconds and bytes; names and meanings of shard
-//! and upstream counters come from the table in `link::counters`.
+//! Pure: it is given the sums and facts and writes them down. Units are seconds and bytes; names and meanings of shard,
+//! upstream and limit counters come from the table in `link::counters`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::control::probe::Target;
 use crate::control::process::Process;
 use crate::control::tally::{RouteSums, Sums};
 use crate::link::counters::LATENCY_BOUNDS_US;
-use crate::link::{Counter, RouteCounter, UpstreamCounter};
+use crate::link::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
 use crate::wire::grpc::Code;
 
 /// What stands on the page besides the shards' counters.
@@ -63,6 +63,9 @@ pub fn render(sums: &Sums, facts: &Facts, process: &Process) -> String {
     routes(&mut out, sums);
     for counter in UpstreamCounter::ALL {
         upstream_counter(&mut out, *counter, sums);
+    }
+    for counter in LimitCounter::ALL {
+        limit_counter(&mut out, *counter, sums);
     }
     endpoints(&mut out, facts);
     process.expose(&mut out);
@@ -148,6 +151,14 @@ fn upstream_counter(out: &mut Exposition, counter: UpstreamCounter, sums: &Sums)
     }
 }
 
+fn limit_counter(out: &mut Exposition, counter: LimitCounter, sums: &Sums) {
+    let name = format!("turnpike_{}", counter.name());
+    let mut family = out.family(&name, Kind::of_name(&name), counter.help());
+    for (policy, of_limit) in sums.limits() {
+        family.count(&[Label("policy", policy)], of_limit.value(counter));
+    }
+}
+
 fn endpoints(out: &mut Exposition, facts: &Facts) {
     let help = "1 where active checks call the endpoint up or do not look, else 0.";
     let mut family = out.family("turnpike_upstream_endpoint_up", Kind::Gauge, help);
@@ -181,9 +192,14 @@ mod tests {
     #[test]
     fn the_page_is_well_formed_and_complete() {
         let tally = Tally::default();
-        let names = Names { routes: vec![Arc::from("api \"v1\"")], upstreams: vec![Arc::from("pool")] };
+        let names = Names {
+            routes: vec![Arc::from("api \"v1\"")],
+            upstreams: vec![Arc::from("pool")],
+            limits: vec![None, Some(Arc::from("per-minute"))],
+        };
         let set = CounterSet::named(1, names, 2);
         tally.begin(set.clone());
+        tally.commit(1);
         for shard in set.shards() {
             shard.add(Counter::Accepted, 3);
             shard.add(Counter::LogLinesDropped, 1);
@@ -192,6 +208,8 @@ mod tests {
             shard.observe(0, 300);
             shard.observe(0, 90_000_000);
             shard.add_upstream(0, UpstreamCounter::MicrosConnect, 500_000);
+            shard.add_limit(1, LimitCounter::Reported, 4);
+            shard.set_limit(1, LimitCounter::Held, 7);
         }
         let address = Address::Inet("127.0.0.1:1".parse().expect("an address"));
         let endpoint = Endpoint { address: address.clone(), name: "one".into(), weight: 1, backup: false };
@@ -219,6 +237,11 @@ mod tests {
         assert_eq!(value("turnpike_request_duration_seconds_count{route=\"api \\\"v1\\\"\"}"), 4.0);
         assert_eq!(value("turnpike_upstream_connect_seconds_total{upstream=\"pool\"}"), 1.0);
         assert_eq!(value("turnpike_upstream_endpoint_up{upstream=\"pool\",endpoint=\"127.0.0.1:1\"}"), 0.0);
+        assert_eq!(value("turnpike_limit_reported_total{policy=\"per-minute\"}"), 8.0);
+        assert_eq!(value("turnpike_limit_keys_held{policy=\"per-minute\"}"), 14.0);
+        for counter in LimitCounter::ALL {
+            assert!(parsed.families.contains_key(&format!("turnpike_{}", counter.name())), "{counter:?}");
+        }
         for counter in Counter::ALL {
             assert!(parsed.families.contains_key(&format!("turnpike_{}", counter.name())), "{counter:?}");
         }

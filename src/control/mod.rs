@@ -19,7 +19,6 @@ mod dial;
 mod discovery;
 mod dispatch;
 mod events;
-mod lease;
 mod listen;
 mod load;
 mod pages;

@@ -15,7 +15,6 @@ use crate::config::plan::{Plan, ProcessPlan};
 use crate::config::{Loaded, Reports, Spec};
 use crate::control::admin::{AdminServer, Ask};
 use crate::control::discovery::{Discovery, Listed, Question};
-use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
 use crate::control::load::Ready;
 use crate::control::log::Log;
@@ -33,8 +32,6 @@ use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::link::ToShard;
-use crate::net::machine;
-use crate::policy::limit::LeaseRequest;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
 pub trait Host: Send + Sync + 'static {
@@ -95,7 +92,6 @@ pub struct Plane {
     pub(super) unresolved: BTreeMap<Question, String>,
     pub(super) probes: Probes,
     pub(super) reflections: Reflections,
-    pub(super) leases: Leases,
     pub(super) supervisor: Supervisor,
     pub(super) admin: Option<AdminServer>,
     pub(super) control: Option<(ControlSocket, AdminServer)>,
@@ -134,13 +130,6 @@ impl Plane {
     pub(super) fn write_lines(&self, lines: Vec<u8>) {
         if let Some(log) = &self.log {
             log.write(lines);
-        }
-    }
-
-    /// Answers a wish for slots of a limit.
-    pub(super) fn lease(&mut self, request: LeaseRequest) {
-        for (shard, message) in self.leases.receive(request, machine::now()) {
-            self.shards.send(shard, message);
         }
     }
 

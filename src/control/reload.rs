@@ -115,8 +115,6 @@ impl Plane {
         let Ready { loaded: Loaded { plan, spec, files, warnings }, changes, transcoders, counters, log } = ready;
         let admin = self.admin_change(&plan)?;
         let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
-        let current = self.current.as_ref().map(|current| &*current.plan);
-        self.leases.adopt(current.into_iter().chain([&*plan]));
         self.discovery.expect(&plan);
         self.resolver.follow(self.discovery.questions());
         self.rollout.begin(plan.generation, machine::now());
@@ -203,7 +201,6 @@ impl Plane {
             .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
         let checks: BTreeMap<_, _> = checks.collect();
         self.setup.host.follow(&plan);
-        self.leases.adopt([&*plan]);
         let before = self.current.replace(Current { plan: Arc::clone(&plan), spec, checks });
         self.retired.add(before.map(|before| (before.plan, before.spec)));
         self.resolver.follow(self.discovery.questions());
@@ -234,7 +231,6 @@ impl Plane {
         self.sockets.discard();
         self.discovery.expect_nothing();
         self.resolver.follow(self.discovery.questions());
-        self.leases.adopt(self.current.as_ref().map(|current| &*current.plan));
         self.reflect();
         let words = format!("not all shards had the plan ready within {} seconds", PREPARE_MAX.as_secs());
         self.refuse(&Reports::of(Report::placeless(words)));
@@ -263,7 +259,6 @@ impl Plane {
             let Some((_, message)) = events.shards.other() else { break };
             match message {
                 FromShard::LogLines(lines) => self.write_lines(lines),
-                FromShard::Lease(request) => self.lease(request),
                 // Reports have queues of their own.
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }

@@ -12,7 +12,6 @@ use crate::config::Loaded;
 use crate::control::admin::ASKS_MAX;
 use crate::control::discovery::Discovery;
 use crate::control::events::{Events, Signals};
-use crate::control::lease::Leases;
 use crate::control::listen::Sockets;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
@@ -110,7 +109,6 @@ async fn serve(start: Start) -> io::Result<u8> {
         unresolved: Default::default(),
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
-        leases: Leases::new(),
         supervisor: Supervisor::of_process(),
         admin: None,
         control: None,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
-use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard};
+use crate::link::{FROM_SHARD_MAX, FromShard, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh};
 use crate::net::Bell;
 use crate::net::sockets::ListenSocket;
 
@@ -94,17 +94,18 @@ pub fn links(
     let wake = Arc::new(Notify::new());
     let (mut ends, mut parts) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut all_reports = Vec::with_capacity(count);
-    for shard in 0..count {
+    let bells = (0..count).map(|_| bell()).collect::<io::Result<Vec<Bell>>>()?;
+    let meshes = mesh(&bells);
+    for (shard, (bell, mesh)) in bells.into_iter().zip(meshes).enumerate() {
         let (inbox, shard_inbox) = bounded(TO_SHARD_MAX);
         let (reports_in, reports) = bounded(REPORTS_MAX);
-        let bell = bell()?;
         let ended = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&wake);
         let (queue, wake_up) = (queue_in.clone(), move || waker.notify_one());
         let outbox = Outbox { queue, reports: reports_in, wake: Arc::new(wake_up), shard };
         all_reports.push(reports);
         let guard = EndGuard { ended: Arc::clone(&ended), wake: Arc::clone(&wake) };
-        parts.push(ShardParts { end: ShardEnd { shard, inbox: shard_inbox, outbox }, bell: bell.clone(), guard });
+        parts.push(ShardParts { end: ShardEnd { shard, inbox: shard_inbox, outbox, mesh }, bell: bell.clone(), guard });
         ends.push(ControlEnd { inbox, bell, ended });
     }
     Ok((ends, parts, FromShards { queue, reports: all_reports, wake }))

@@ -13,14 +13,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, PolicyPlan};
 use crate::link::counters::LATENCY_BOUNDS_US;
-use crate::link::{Counter, Counters, RouteCounter, UpstreamCounter};
+use crate::link::{Counter, Counters, LimitCounter, RouteCounter, UpstreamCounter};
 use crate::wire::grpc::Code;
 
 const SHARD_WIDTH: usize = Counter::ALL.len();
 const ROUTE_WIDTH: usize = RouteCounter::ALL.len();
 const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
+const LIMIT_WIDTH: usize = LimitCounter::ALL.len();
 /// Buckets of a latency histogram: one more than bounds.
 pub const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 
@@ -31,6 +32,8 @@ pub struct Names {
     pub routes: Vec<Arc<str>>,
     /// By `UpstreamId`.
     pub upstreams: Vec<Arc<str>>,
+    /// By `PolicyId`, those that are limits.
+    pub limits: Vec<Option<Arc<str>>>,
 }
 
 /// The counters of one plan, a set for each shard.
@@ -46,12 +49,14 @@ impl CounterSet {
     pub fn new(plan: &Plan, shards: usize) -> CounterSet {
         let routes = plan.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let upstreams = plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
-        CounterSet::named(plan.generation, Names { routes, upstreams }, shards)
+        let limit = |plan: &PolicyPlan| plan.policy.limit().map(|_| Arc::clone(&plan.name));
+        let limits = plan.policies.iter().map(limit).collect();
+        CounterSet::named(plan.generation, Names { routes, upstreams, limits }, shards)
     }
 
     /// Zeroes for a plan with these names.
     pub fn named(generation: u64, names: Names, shards: usize) -> CounterSet {
-        let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len()));
+        let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len(), names.limits.len()));
         CounterSet { generation, shards: (0..shards).map(|_| fresh()).collect(), names: Arc::new(names) }
     }
 
@@ -78,14 +83,15 @@ pub struct Sums {
     shard: [u64; SHARD_WIDTH],
     routes: BTreeMap<Arc<str>, RouteSums>,
     upstreams: BTreeMap<Arc<str>, UpstreamSums>,
+    limits: BTreeMap<Arc<str>, LimitSums>,
     /// Of routes that no living plan knows.
     gone: RouteSums,
 }
 
 impl Default for Sums {
     fn default() -> Sums {
-        let (routes, upstreams) = (BTreeMap::new(), BTreeMap::new());
-        Sums { shard: [0; SHARD_WIDTH], routes, upstreams, gone: RouteSums::default() }
+        let (routes, upstreams, limits) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Sums { shard: [0; SHARD_WIDTH], routes, upstreams, limits, gone: RouteSums::default() }
     }
 }
 
@@ -103,6 +109,11 @@ impl Sums {
     /// Upstreams by name.
     pub fn upstreams(&self) -> impl Iterator<Item = (&str, &UpstreamSums)> {
         self.upstreams.iter().map(|(name, sums)| (&**name, sums))
+    }
+
+    /// Limits by name.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, &LimitSums)> {
+        self.limits.iter().map(|(name, sums)| (&**name, sums))
     }
 
     /// A counter summed over all routes since the start, also over those that are gone.
@@ -129,6 +140,16 @@ impl Sums {
             let counted = |counter: &&UpstreamCounter| age == Age::Current || is_count(counter.name());
             for counter in UpstreamCounter::ALL.iter().filter(counted) {
                 sums.counters[*counter as usize] += counters.upstream_value(place, *counter);
+            }
+        }
+        for (place, name) in (0..).zip(&names.limits) {
+            let Some(name) = name.as_ref().filter(|_| age == Age::Current || counters.counts_limit(place)) else {
+                continue;
+            };
+            let sums = self.limits.entry(Arc::clone(name)).or_default();
+            let counted = |counter: &&LimitCounter| age == Age::Current || is_count(counter.name());
+            for counter in LimitCounter::ALL.iter().filter(counted) {
+                sums.counters[*counter as usize] += counters.limit_value(place, *counter);
             }
         }
     }
@@ -201,6 +222,19 @@ pub struct UpstreamSums {
 impl UpstreamSums {
     /// A counter.
     pub fn value(&self, counter: UpstreamCounter) -> u64 {
+        self.counters[counter as usize]
+    }
+}
+
+/// One limit's sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitSums {
+    counters: [u64; LIMIT_WIDTH],
+}
+
+impl LimitSums {
+    /// A counter.
+    pub fn value(&self, counter: LimitCounter) -> u64 {
         self.counters[counter as usize]
     }
 }
@@ -294,6 +328,8 @@ impl Totals {
         });
         let known: HashSet<&Arc<str>> = living.iter().flat_map(|set| &set.names.upstreams).collect();
         self.folded.upstreams.retain(|name, _| known.contains(name));
+        let known: HashSet<&Arc<str>> = living.iter().flat_map(|set| set.names.limits.iter().flatten()).collect();
+        self.folded.limits.retain(|name, _| known.contains(name));
     }
 }
 
@@ -323,7 +359,7 @@ mod tests {
 
     fn names(routes: &[&str], upstreams: &[&str]) -> Names {
         let arcs = |list: &[&str]| list.iter().map(|name| Arc::from(*name)).collect();
-        Names { routes: arcs(routes), upstreams: arcs(upstreams) }
+        Names { routes: arcs(routes), upstreams: arcs(upstreams), limits: Vec::new() }
     }
 
     fn begin(tally: &Tally, generation: u64, names: Names, shards: usize) -> Vec<Arc<Counters>> {

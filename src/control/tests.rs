@@ -202,7 +202,6 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
             }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
-            ToShard::Lease(_) => ("lease".to_owned(), None),
         };
         told.words.push(words);
         drop(told);

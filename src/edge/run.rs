@@ -15,6 +15,7 @@ use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
 use crate::net::{Ear, Net};
+use crate::policy::limit::{ShardId, Shards};
 
 /// How often a shard keeps house while it has something to do.
 const HOUSEKEEPING_MS: u64 = 250;
@@ -23,16 +24,18 @@ const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
 
 /// Runs a shard until it is told to stop. `driver` names the I/O driver in the first message.
 pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: &'static str) {
-    let shard = Rc::new(Shard::new(Thread::new(net), end.outbox.clone()));
+    let shard = Rc::new(Shard::new(Thread::new(net), end.outbox.clone(), end.mesh));
     // The first message has an empty queue before it, so it cannot be refused.
     let _ = shard.outbox.send(FromShard::Started { driver });
     let thread = shard.thread.clone();
     thread.net.spawn(keep_house(shard.clone()));
+    thread.net.spawn(ring_peers(shard.clone()));
     let mut main = Main { shard, prepared: None, acceptors: Vec::new() };
     while !thread.stopping.is_raised() {
         while let Ok(message) = end.inbox.try_recv() {
             main.take(message);
         }
+        main.shard.peers.hear(thread.net.now());
         if unless(&thread.stopping, ear.hear()).await.is_none() {
             break;
         }
@@ -66,7 +69,10 @@ impl<N: Net> Main<N> {
             }
             ToShard::Commit { generation } => self.commit(generation),
             ToShard::Discard { generation } => {
-                self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
+                let discarded = self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
+                if discarded.is_some() {
+                    self.retire_limits();
+                }
             }
             ToShard::Endpoints { upstream, endpoints } => {
                 let now = shard.thread.net.now();
@@ -82,9 +88,6 @@ impl<N: Net> Main<N> {
                 let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
                 let bounds = shard.bound_already().into_iter().chain(coming);
                 bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &told));
-            }
-            ToShard::Lease(reply) => {
-                shard.leases.receive(&shard.bound(), reply, &shard.outbox, shard.thread.net.now());
             }
             ToShard::StopAccepting => self.close_acceptors(),
             ToShard::Drain => {
@@ -117,7 +120,9 @@ impl<N: Net> Main<N> {
         let before = shard.bound_already();
         let thread = &shard.thread;
         let now = thread.net.now();
-        let bound = Bound::new(parts, before.as_deref(), shard.outbox.shard, &mut thread.rng.borrow_mut(), now);
+        let own = ShardId(shard.outbox.shard as u32);
+        let shards = Shards { own, count: parts.plan.process.shards as u32 };
+        let bound = Bound::new(parts, before.as_deref(), &shard.peers, shards, &mut thread.rng.borrow_mut(), now);
         self.prepared = Some(Prepared { bound: Rc::new(bound), sockets });
         shard.tell(FromShard::Prepared { generation });
     }
@@ -127,9 +132,12 @@ impl<N: Net> Main<N> {
         let Some(Prepared { bound, sockets }) = taken else { return };
         let shard = self.shard.clone();
         let thread = &shard.thread;
+        // What was counted under the old plan is written to its counters.
+        shard.flush();
         if let Some(before) = shard.bind(Some(bound.clone())) {
-            bound.take_effect(&before, thread.net.now());
+            bound.take_effect(&before, &shard.peers, thread.net.now());
         }
+        self.retire_limits();
         shard.log.configure(&bound.plan);
         self.rename_acceptors(&bound.plan);
         for ListeningSocket { listener, address, socket } in sockets {
@@ -146,6 +154,14 @@ impl<N: Net> Main<N> {
         shard.tell(FromShard::Committed { generation });
     }
 
+    /// Limits that neither the plan in use nor the one being prepared has go, after a while.
+    fn retire_limits(&self) {
+        let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
+        let bounds: Vec<Rc<Bound<N>>> = self.shard.bound_already().into_iter().chain(coming).collect();
+        let used = bounds.iter().flat_map(|bound| &bound.plan.policies).filter_map(|plan| plan.policy.limit());
+        self.shard.peers.retire_others(used.map(|(id, _)| id), self.shard.thread.net.now());
+    }
+
     /// Acceptors go on under the listener that now has their address; those without one close.
     fn rename_acceptors(&mut self, plan: &Plan) {
         self.acceptors.retain(|acceptor| {
@@ -160,6 +176,11 @@ impl<N: Net> Main<N> {
             acceptor.close();
         }
     }
+}
+
+/// Rings the bells of other shards that something was sent to.
+async fn ring_peers<N: Net>(shard: Rc<Shard<N>>) {
+    unless(&shard.thread.stopping, shard.peers.ring()).await;
 }
 
 async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
@@ -186,7 +207,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         }
         (begun, tidy) = (shard.begun(), calm);
         shard.registry.look_for_leavers(now);
-        shard.leases.keep_house(&bound, &shard.outbox, now);
+        shard.peers.keep_house(now);
         shard.flush();
         shard.tell_drained();
     }

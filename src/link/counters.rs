@@ -48,6 +48,10 @@ counters! {
         WebSocketsEnded "websockets_ended_total" "WebSockets that the gateway ended, for any reason.",
         LogLinesDropped "log_lines_dropped_total" "Access-log lines dropped because the writer was behind.",
         LinkDropped "link_messages_dropped_total" "Messages to the control plane dropped because its queue was full.",
+        PeerMessagesKept "peer_messages_kept_total" "Messages to another shard that waited because its ring was full.",
+        PeerMessagesWaiting "peer_messages_waiting" "Messages to other shards that wait because rings are full.",
+        Waiters "requests_waiting_for_peers" "Requests that wait for an answer of another shard.",
+        WaitersRefused "requests_not_waiting_total" "Requests that could not wait for a shard because too many do.",
         Panics "panics_total" "Tasks that ended in a panic.",
         Active "requests_active" "Requests being served.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
@@ -107,6 +111,20 @@ counters! {
     }
 }
 
+counters! {
+    /// Of one limit on one shard.
+    LimitCounter {
+        Admitted "limit_admitted_total" "Requests that a limit let pass.",
+        Refused "limit_refused_total" "Requests refused because a limit is used up.",
+        Reported "limit_reported_total" "Requests that a limit which only reports would have refused.",
+        Waited "limit_waited_total" "Requests that waited for another shard's answer about a limit.",
+        Uncounted "limit_uncounted_total" "Requests that could not be counted: no answer in time, or no room.",
+        GivenUp "limit_keys_given_up_total" "Keys that were forgotten before they were full again.",
+        Held "limit_keys_held" "Keys of a limit that shards have slots of.",
+        Accounts "limit_accounts" "Keys of a limit that have an account beside the shards that use them.",
+    }
+}
+
 impl RouteCounter {
     /// Those of answers, by class of status.
     pub const STATUSES: [RouteCounter; 5] = [
@@ -127,6 +145,7 @@ const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 const ROUTE_WIDTH: usize = RouteCounter::ALL.len() + BUCKETS;
 const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
 const GRPC_WIDTH: usize = Code::ALL.len();
+const LIMIT_WIDTH: usize = LimitCounter::ALL.len();
 
 /// One shard's counters for one plan.
 #[derive(Debug)]
@@ -135,16 +154,18 @@ pub struct Counters {
     routes: Box<[AtomicU64]>,
     grpc: Box<[AtomicU64]>,
     upstreams: Box<[AtomicU64]>,
+    limits: Box<[AtomicU64]>,
 }
 
 impl Counters {
-    /// Zeroes for a plan with that many routes and upstreams.
-    pub fn new(routes: usize, upstreams: usize) -> Counters {
+    /// Zeroes for a plan with that many routes, upstreams and policies.
+    pub fn new(routes: usize, upstreams: usize, policies: usize) -> Counters {
         Counters {
             shard: zeroes(Counter::ALL.len()),
             routes: zeroes(routes * ROUTE_WIDTH),
             grpc: zeroes(routes * GRPC_WIDTH),
             upstreams: zeroes(upstreams * UPSTREAM_WIDTH),
+            limits: zeroes(policies * LIMIT_WIDTH),
         }
     }
 
@@ -203,6 +224,27 @@ impl Counters {
         std::array::from_fn(|bucket| self.routes[start + bucket].load(Ordering::Relaxed))
     }
 
+    /// Adds to a counter of a limit, by its policy.
+    pub fn add_limit(&self, policy: u32, counter: LimitCounter, count: u64) {
+        bump(&self.limits[policy as usize * LIMIT_WIDTH + counter as usize], count);
+    }
+
+    /// Sets a level of a limit.
+    pub fn set_limit(&self, policy: u32, counter: LimitCounter, level: u64) {
+        self.limits[policy as usize * LIMIT_WIDTH + counter as usize].store(level, Ordering::Relaxed);
+    }
+
+    /// Reads a counter of a limit.
+    pub fn limit_value(&self, policy: u32, counter: LimitCounter) -> u64 {
+        self.limits[policy as usize * LIMIT_WIDTH + counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Was anything counted for a limit?
+    pub fn counts_limit(&self, policy: u32) -> bool {
+        let at = policy as usize * LIMIT_WIDTH;
+        counts(&self.limits[at..at + LIMIT_WIDTH])
+    }
+
     /// Was anything counted for an upstream?
     pub fn counts_upstream(&self, upstream: u32) -> bool {
         let at = upstream as usize * UPSTREAM_WIDTH;
@@ -244,7 +286,7 @@ mod tests {
 
     #[test]
     fn latencies_fall_into_their_buckets() {
-        let counters = Counters::new(2, 1);
+        let counters = Counters::new(2, 1, 0);
         counters.observe(1, 250);
         counters.observe(1, 251);
         counters.observe(1, u64::MAX / 2);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::link::message::{FromShard, ToShard};
+use crate::link::mesh::Mesh;
+use crate::link::message::{FromShard, ToPeer, ToShard};
 use crate::net::sockets::ListenSocket;
 
 /// Messages that wait towards one shard at most.
 pub const TO_SHARD_MAX: usize = 1_024;
-/// Log lines and leases that wait from all shards together at most.
+/// Batches of log lines that wait from all shards together at most.
 pub const FROM_SHARD_MAX: usize = 8_192;
 /// Reports that wait from one shard at most. It sends two a plan, one for each listener that fails and three in its
 /// life, and the control plane prepares no other plan before it has read them or waited half a minute.
@@ -24,12 +25,14 @@ pub struct ShardEnd<S = ListenSocket> {
     pub inbox: Receiver<ToShard<S>>,
     /// To the control plane.
     pub outbox: Outbox,
+    /// To and from the other shards.
+    pub mesh: Mesh<ToPeer>,
 }
 
 /// From a shard to the control plane: the queues and something to wake their reader.
 #[derive(Clone)]
 pub struct Outbox {
-    /// What all shards share for log lines and leases. Messages carry the shard's number.
+    /// What all shards share for log lines. Messages carry the shard's number.
     pub queue: Sender<(usize, FromShard)>,
     /// This shard's own, for reports.
     pub reports: Sender<FromShard>,

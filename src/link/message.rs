@@ -7,7 +7,7 @@ use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::net::sockets::ListenSocket;
-use crate::policy::limit::{LeaseReply, LeaseRequest};
+use crate::policy::limit;
 use crate::wire::grpc::json::Transcoder;
 
 /// From the control plane to one shard.
@@ -59,8 +59,6 @@ pub enum ToShard<S = ListenSocket> {
         /// One for each choice of options.
         transcoders: Vec<Transcoder>,
     },
-    /// What the account of a limit says to this shard: slots granted, or slots wanted back.
-    Lease(LeaseReply),
     /// Drain: stop accepting, finish running exchanges, close idle connections, report `Drained` when none is left.
     Drain,
     /// Stop accepting only: a new process has taken the sockets over. Connections go on until `Drain`.
@@ -89,8 +87,6 @@ pub enum FromShard {
     },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
-    /// A shard's wish for tokens, and its report of what it spent.
-    Lease(LeaseRequest),
     /// No connection is left.
     Drained,
     /// The shard could not go on.
@@ -109,7 +105,7 @@ impl FromShard {
             | FromShard::Committed { .. }
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
-            FromShard::LogLines(_) | FromShard::Lease(_) => false,
+            FromShard::LogLines(_) => false,
         }
     }
 }
@@ -123,4 +119,11 @@ pub struct ListeningSocket<S = ListenSocket> {
     pub address: Address,
     /// The socket, listening already. On the real machine it is a descriptor, in the simulator a number.
     pub socket: S,
+}
+
+/// From one shard to another.
+#[derive(Debug)]
+pub enum ToPeer {
+    /// About a key of a limit.
+    Limit(limit::Message),
 }

@@ -93,12 +93,12 @@ pub enum Ask<'p> {
         /// How long it may take, from connect to the response's head.
         timeout: Duration,
     },
-    /// Wait until a grant for this key of this policy arrives, and resume with `AskOutcome::Granted`; at the deadline,
-    /// with `AskOutcome::Expired`. Where it asks again, the first deadline stays. What has to be sent lies in the
-    /// policy's outbox (`ShardState::message`). The edge caps how many wait; above it, resume with
+    /// Wait until this key of this policy's limit is woken (`Part::next_woken`), and resume with `AskOutcome::Woken`;
+    /// at the deadline, with `AskOutcome::Expired`. Where it asks again, the first deadline stays. What has to be sent
+    /// to other shards lies in the limit's outbox. At most `WAITERS_MAX` wait; above it, resume with
     /// `AskOutcome::Expired` at once.
-    Lease {
-        /// The key that a `limit::Grant` will name.
+    Peer {
+        /// The key.
         key: u64,
         /// Until when.
         until: Tick,
@@ -112,9 +112,9 @@ pub enum AskOutcome<'a> {
     Subrequest(Response<'a>),
     /// The subrequest failed.
     Failed(FaultKind),
-    /// A grant for the key arrived and was given to the policy's state.
-    Granted,
-    /// No grant came in time.
+    /// The key was woken.
+    Woken,
+    /// It was not woken in time, or too many wait.
     Expired,
 }
 

@@ -112,7 +112,7 @@ impl Kind for Plan {
         let Call { facts, effects, .. } = call;
         let response = match outcome {
             AskOutcome::Subrequest(response) => response,
-            AskOutcome::Failed(_) | AskOutcome::Expired | AskOutcome::Granted => {
+            AskOutcome::Failed(_) | AskOutcome::Expired | AskOutcome::Woken => {
                 return self.fail("external_auth_failed");
             }
         };

@@ -27,8 +27,12 @@ pub struct Facts<'a, L> {
     pub listener: ListenerId,
     /// The route; `None` while screening before the route is known.
     pub route: Option<RouteId>,
+    /// The route's name; empty while it is not known.
+    pub route_name: &'a str,
     /// Who it is; the edge copies it from `Effects` after every policy.
     pub consumer: Option<ConsumerId>,
+    /// The consumer's name; empty where nobody is known.
+    pub consumer_name: &'a str,
     /// The calendar.
     pub wall: Wall,
     /// What template variables are worth.

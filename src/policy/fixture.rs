@@ -18,6 +18,8 @@ pub(super) struct Fixture {
     pub client: IpAddr,
     pub consumer: Option<ConsumerId>,
     pub route: Option<RouteId>,
+    pub route_name: &'static str,
+    pub consumer_name: &'static str,
     pub wall: Wall,
     words: Words,
 }
@@ -47,6 +49,8 @@ impl Fixture {
             client: "192.0.2.1".parse().unwrap(),
             consumer: None,
             route: Some(RouteId(1)),
+            route_name: "route",
+            consumer_name: "",
             wall: Wall(1_800_000_000_000_000),
             words: Words,
         }
@@ -70,7 +74,9 @@ impl Fixture {
             scheme: Scheme::Https,
             listener: ListenerId(0),
             route: self.route,
+            route_name: self.route_name,
             consumer: self.consumer,
+            consumer_name: self.consumer_name,
             wall: self.wall,
             words: &self.words,
         }

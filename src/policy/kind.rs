@@ -5,7 +5,7 @@ use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
 use crate::wire::template::Lookup;
 
@@ -38,7 +38,7 @@ pub trait Kind: Sized {
     /// also for responses of the gateway's own, and also where an earlier policy refused, so that `memo` is empty.
     fn adapt<L: Lookup>(&self, _memo: &mut Self::Memo, _response: Response<'_>, _words: &L, _effects: &mut Effects) {}
 
-    /// The limit that its state holds slots of.
+    /// The limit that its state is a part of, and its rate.
     fn limit(&self) -> Option<(LimitId, Rate)> {
         None
     }
@@ -62,33 +62,18 @@ pub struct Call<'a, L, M> {
     pub now: Tick,
 }
 
-/// What a policy keeps on one shard, and how it speaks with whoever keeps the rest of it.
+/// What a policy keeps on one shard.
 pub trait ShardState<P> {
-    /// Fresh state. On a reload, a shard keeps the old one where `Kind::limit` has the same id.
-    fn new(plan: &P, shard: ShardId, shards: u32) -> Self;
+    /// Fresh state, for a plan that is the `generation`-th of the process. On a reload, a shard keeps the old state
+    /// where `Kind::limit` has the same identity.
+    fn new(plan: &P, shards: Shards, generation: u32) -> Self;
 
-    /// The next message to the control plane, if any; `sent` once it is in the queue.
-    fn message(&self) -> Option<LeaseRequest> {
-        None
-    }
-
-    /// The message that `message` showed is in the queue.
-    fn sent(&mut self) {}
-
-    /// A message from the control plane. Returns the key whose waiting requests may resume.
-    fn receive(&mut self, _reply: LeaseReply, _now: Tick) -> Option<u64> {
-        None
-    }
-
-    /// Gives up what is idle, looking at `count` entries. Called a few times a second.
-    fn sweep(&mut self, _count: usize, _now: Tick) {}
-
-    /// What a limit did on this shard so far.
-    fn counters(&self) -> Option<HolderCounters> {
+    /// This shard's part of the limit, where it is one.
+    fn part(&mut self) -> Option<&mut Part> {
         None
     }
 }
 
 impl<P> ShardState<P> for () {
-    fn new(_: &P, _: ShardId, _: u32) {}
+    fn new(_: &P, _: Shards, _: u32) {}
 }

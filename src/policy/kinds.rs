@@ -6,12 +6,11 @@
 //! `config/compile/policy/NAME.rs` with the function `compile` that makes one of the other. The comment of a row is the
 //! meaning of the key in `docs/config.md`.
 
-use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId};
+use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
 use crate::wire::template::Lookup;
 
@@ -71,8 +70,8 @@ macro_rules! enums {
             }
 
             /// Fresh state for one shard; see `ShardState::new`.
-            pub fn state(&self, shard: ShardId, shards: u32) -> PolicyState {
-                match self { $(Policy::$Kind(plan) => PolicyState::$Kind(ShardState::new(plan, shard, shards)),)* }
+            pub fn state(&self, shards: Shards, generation: u32) -> PolicyState {
+                match self { $(Policy::$Kind(plan) => PolicyState::$Kind(ShardState::new(plan, shards, generation)),)* }
             }
 
             /// See `Kind::decide`.
@@ -138,42 +137,10 @@ macro_rules! enums {
         }
 
         impl PolicyState {
-            /// See `ShardState::message`.
-            pub fn message(&self) -> Option<LeaseRequest> {
+            /// See `ShardState::part`.
+            pub fn part(&mut self) -> Option<&mut Part> {
                 match self {
-                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::message(state),)*
-                }
-            }
-
-            /// See `ShardState::sent`.
-            pub fn sent(&mut self) {
-                match self {
-                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::sent(state),)*
-                }
-            }
-
-            /// See `ShardState::receive`.
-            pub fn receive(&mut self, reply: LeaseReply, now: Tick) -> Option<u64> {
-                match self {
-                    $(PolicyState::$Kind(state) => {
-                        ShardState::<crate::policy::$module::Plan>::receive(state, reply, now)
-                    })*
-                }
-            }
-
-            /// See `ShardState::sweep`.
-            pub fn sweep(&mut self, count: usize, now: Tick) {
-                match self {
-                    $(PolicyState::$Kind(state) => {
-                        ShardState::<crate::policy::$module::Plan>::sweep(state, count, now);
-                    })*
-                }
-            }
-
-            /// See `ShardState::counters`.
-            pub fn counters(&self) -> Option<HolderCounters> {
-                match self {
-                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::counters(state),)*
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::part(state),)*
                 }
             }
         }
@@ -182,7 +149,7 @@ macro_rules! enums {
 each_kind!(enums);
 
 impl Policy {
-    /// The identity of the limit that its state holds slots of.
+    /// The identity of the limit that its state is a part of.
     pub fn limit_id(&self) -> Option<LimitId> {
         self.limit().map(|(id, _)| id)
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use crate::base::{RouteId, Tick};
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts};
-use crate::policy::limit::gcra::Rate;
 use crate::policy::kind::{Call, Kind, ShardState};
-use crate::policy::limit::{Holder, HolderCounters, LeaseReply, LeaseRequest, LimitId, ShardId, Standing, Taken};
+use crate::policy::limit::gcra::Rate;
+use crate::policy::limit::{LimitId, Part, Shards, Standing, Taken, Terms};
 use crate::policy::phase::Phase;
 use crate::policy::text::{append_decimal, append_field_string};
 use crate::wire::template::Lookup;
@@ -39,15 +38,14 @@ pub struct Plan {
     pub fields: FieldsSent,
     /// Whether it refuses at all.
     pub mode: Mode,
-    /// Keys that one shard remembers. Above it, keys that are full again make room; with one shard, where none is, see
-    /// `table_full`.
+    /// Keys that all shards together remember. Above it the fullest make room.
     pub keys_max: usize,
-    /// What happens to a request whose key has no room.
-    pub table_full: OnTrouble,
-    /// How long a request waits for a grant at the first touch of a key, or when the shard's own tokens are used up.
-    pub lease_wait: Duration,
-    /// What happens to a request that waited in vain: the control plane is overloaded or gone.
-    pub lease_missing: OnTrouble,
+    /// How long a request waits for another shard at the first touch of a key, or when the shard's own tokens are used
+    /// up.
+    pub wait: Duration,
+    /// What happens to a request that cannot be counted: it waited in vain, because another shard is overloaded, or its
+    /// key has no room.
+    pub uncountable: OnTrouble,
     /// Keys the hash of keys, so that nobody can make his key collide with another's: random, the same on all shards
     /// and for the life of the process.
     pub hash_seed: u64,
@@ -104,7 +102,7 @@ pub enum Mode {
     /// It does.
     Enforce,
     /// It counts, notes in `Effects::reported` what it would refuse, never makes a request wait, and lets everything
-    /// pass.
+    /// pass. Where it is known only later that it would have refused, only the counters tell.
     Report,
 }
 
@@ -120,7 +118,7 @@ pub enum OnTrouble {
 }
 
 impl Kind for Plan {
-    type State = Box<Holder>;
+    type State = Box<Part>;
     type Memo = Memo;
 
     /// Limits by address protect what identifies clients; the others need to know who it is.
@@ -131,27 +129,30 @@ impl Kind for Plan {
         }
     }
 
-    fn decide<L: Lookup>(&self, holder: &mut Box<Holder>, call: Call<'_, L, Memo>) -> Decision<'_> {
+    fn decide<L: Lookup>(&self, part: &mut Box<Part>, call: Call<'_, L, Memo>) -> Decision<'_> {
         let key = self.key_of(call.facts);
         call.memo.key = key;
-        let taken = holder.take(key, 1, call.now);
-        self.judge(taken, key, call.effects, call.now)
+        let taken = part.take(key, 1, call.now);
+        self.judge(taken, part, call)
     }
 
     fn resume<L: Lookup>(
         &self,
-        holder: &mut Box<Holder>,
+        part: &mut Box<Part>,
         call: Call<'_, L, Memo>,
         outcome: AskOutcome<'_>,
     ) -> Decision<'_> {
         match outcome {
-            AskOutcome::Granted => {
-                let key = call.memo.key;
-                let taken = holder.retake(key, 1, call.now);
-                self.judge(taken, key, call.effects, call.now)
+            AskOutcome::Woken => {
+                let taken = part.retake(call.memo.key, 1, call.now);
+                self.judge(taken, part, call)
             }
             AskOutcome::Expired | AskOutcome::Failed(_) | AskOutcome::Subrequest(_) => {
-                self.trouble(self.lease_missing, "lease_missing", call.effects)
+                let Some(standing) = part.take_here(call.memo.key, 1, call.now) else {
+                    return self.trouble("rate_limit_wait", call.effects);
+                };
+                self.add_fields(standing, call.effects);
+                Decision::Pass
             }
         }
     }
@@ -165,39 +166,15 @@ impl Kind for Plan {
     }
 }
 
-impl ShardState<Plan> for Box<Holder> {
-    fn new(plan: &Plan, shard: ShardId, shards: u32) -> Box<Holder> {
+impl ShardState<Plan> for Box<Part> {
+    fn new(plan: &Plan, shards: Shards, generation: u32) -> Box<Part> {
+        let terms = Terms { version: generation, rate: plan.rate };
         // tidy(hot): once for a shard and a plan; most policies keep nothing, so what they share is small.
-        Box::new(Holder::new(plan.limit_id(), plan.rate, shard, shards, plan.keys_max))
+        Box::new(Part::new(plan.limit_id(), terms, shards, plan.keys_max))
     }
 
-    fn message(&self) -> Option<LeaseRequest> {
-        Holder::message(self)
-    }
-
-    fn sent(&mut self) {
-        Holder::sent(self);
-    }
-
-    fn receive(&mut self, reply: LeaseReply, now: Tick) -> Option<u64> {
-        match reply {
-            LeaseReply::Grant(grant) => {
-                self.grant(grant, now);
-                Some(grant.key)
-            }
-            LeaseReply::Recall(recall) => {
-                self.recall(recall, now);
-                None
-            }
-        }
-    }
-
-    fn sweep(&mut self, count: usize, now: Tick) {
-        Holder::sweep(self, count, now);
-    }
-
-    fn counters(&self) -> Option<HolderCounters> {
-        Some(Holder::counters(self))
+    fn part(&mut self) -> Option<&mut Part> {
+        Some(self)
     }
 }
 
@@ -214,22 +191,22 @@ impl Plan {
             fields: FieldsSent::Always,
             mode: Mode::Enforce,
             keys_max: 100_000,
-            table_full: OnTrouble::Unavailable,
-            lease_wait: Duration::from_millis(50),
-            lease_missing: OnTrouble::Unavailable,
+            wait: Duration::from_secs(1),
+            uncountable: OnTrouble::Unavailable,
             hash_seed: 0,
         }
     }
 
-    /// Equal where a new plan counts the same things with the same rate under the same name. A limit whose identity
+    /// Equal where a new plan counts the same things under the same name, at whatever rate. A limit whose identity
     /// changed, and every limit of a new process, starts full.
     pub fn limit_id(&self) -> LimitId {
         let mut hasher = self.hasher();
-        (&*self.name, self.rate, &self.key, self.scope).hash(&mut hasher);
+        (&*self.name, &self.key, self.scope).hash(&mut hasher);
         LimitId(hasher.finish())
     }
 
-    fn judge(&self, taken: Taken, key: u64, effects: &mut Effects, now: Tick) -> Decision<'_> {
+    fn judge<L>(&self, taken: Taken, part: &mut Part, call: Call<'_, L, Memo>) -> Decision<'_> {
+        let Call { effects, memo, now, .. } = call;
         match taken {
             Taken::Yes(standing) => {
                 self.add_fields(standing, effects);
@@ -237,6 +214,7 @@ impl Plan {
             }
             Taken::No(standing) => {
                 if self.mode == Mode::Report {
+                    part.report();
                     effects.reported = Some("rate_limited");
                     return Decision::Pass;
                 }
@@ -244,19 +222,22 @@ impl Plan {
                 self.refuse(seconds(standing.next), effects)
             }
             Taken::Wait => match self.mode {
-                Mode::Enforce => Decision::Ask(Ask::Lease { key, until: now.after(self.lease_wait) }),
-                Mode::Report => Decision::Pass,
+                Mode::Enforce => Decision::Ask(Ask::Peer { key: memo.key, until: now.after(self.wait) }),
+                Mode::Report => {
+                    part.owe(memo.key, 1);
+                    Decision::Pass
+                }
             },
-            Taken::TableFull => self.trouble(self.table_full, "rate_limit_table_full", effects),
+            Taken::NoRoom => self.trouble("rate_limit_no_room", effects),
         }
     }
 
-    fn trouble(&self, what: OnTrouble, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
+    fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
         if self.mode == Mode::Report {
             effects.reported = Some(reason);
             return Decision::Pass;
         }
-        match what {
+        match self.uncountable {
             OnTrouble::Admit => {
                 effects.reported = Some(reason);
                 Decision::Pass
@@ -320,14 +301,15 @@ impl Plan {
     fn key_of<L>(&self, facts: &Facts<'_, L>) -> u64 {
         let mut hasher = self.hasher();
         if self.scope == Scope::PerRoute {
-            facts.route.unwrap_or(RouteId(u32::MAX)).hash(&mut hasher);
+            facts.route_name.hash(&mut hasher);
         }
         // The first byte keeps the kinds apart: a consumer must not share with the address that hashes alike.
         match &self.key {
             Key::Address { v4_prefix, v6_prefix } => hash_address(facts.client, *v4_prefix, *v6_prefix, &mut hasher),
             Key::Everything => 0_u8.hash(&mut hasher),
+            // By name: numbers of routes and consumers are other ones after a reload.
             Key::Consumer => match facts.consumer {
-                Some(consumer) => (1_u8, consumer).hash(&mut hasher),
+                Some(_) => (1_u8, facts.consumer_name).hash(&mut hasher),
                 None => hash_address(facts.client, 32, 64, &mut hasher),
             },
             Key::Header(name) => match facts.request.named(name) {

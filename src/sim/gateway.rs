@@ -1,7 +1,6 @@
 //! The gateway in a simulated world: real shards, and a small control plane that sends them what the real one sends.
 //!
-//! It compiles the scenario's configuration, hands plans to the shards in two steps, keeps the accounts of exact
-//! limits, reloads, drains and stops.
+//! It compiles the scenario's configuration, hands plans to the shards in two steps, reloads, drains and stops.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::balance::Endpoint;
 use crate::base::{Address, ListenerId, Rng};
-use crate::config::plan::Plan;
 use crate::config::{self, Environment, Source};
 use crate::edge::run::run;
 use crate::link::{
@@ -20,10 +18,10 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, Ear, Net};
-use crate::policy::limit::Accounts;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;
+use crate::sim::mesh;
 use crate::sim::spoken::Spoken;
 use crate::sim::websocket;
 
@@ -41,7 +39,8 @@ pub struct Gateway {
     generation: Cell<u64>,
     /// Upstreams of the plan in use.
     upstreams: Cell<u32>,
-    accounts: RefCell<Accounts>,
+    /// Wakes what passes messages between shards.
+    middle: Bell,
     stopped: Cell<bool>,
 }
 
@@ -65,34 +64,39 @@ impl Gateway {
     ) -> Rc<Gateway> {
         let (outbox, heard) = bounded(FROM_SHARD_MAX);
         let bell = Bell::silent();
-        let shards = (0..common.scenario.shards).map(|number| {
+        let control = simulation.host("control", [10, 0, 1, 200]);
+        let bells: Vec<Bell> = (0..common.scenario.shards).map(|_| Bell::silent()).collect();
+        let rng = Rng::new(common.scenario.seed ^ 0x3E5);
+        let (meshes, middle) = mesh::mesh(control.clone(), &bells, common.scenario.between_shards, rng);
+        let shards = meshes.into_iter().zip(bells).enumerate().map(|(number, (mesh, hears))| {
             let sim = simulation.host(&format!("shard{number}"), [10, 0, 1, number as u8 + 1]);
             let (queue, inbox) = bounded(TO_SHARD_MAX);
             let ringing = bell.clone();
             let (reports_in, reports) = bounded(REPORTS_MAX);
             let wake = Arc::new(move || ringing.ring());
             let outbox = Outbox { queue: outbox.clone(), reports: reports_in, wake, shard: number };
-            let end = ShardEnd { shard: number, inbox, outbox };
-            let bell = Bell::silent();
-            let ear = sim.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
+            let end = ShardEnd { shard: number, inbox, outbox, mesh };
+            let ear = sim.ear(&hears).expect("the simulator's bells have no descriptors to run out of");
             sim.spawn(run(sim.clone(), end, ear, "simulated"));
             let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
             let (prepared, committed, drained) = (never.clone(), never, Cell::new(false));
-            Shard { sim, queue, reports, bell, counters, prepared, committed, drained }
+            Shard { sim, queue, reports, bell: hears, counters, prepared, committed, drained }
         });
         let gateway = Rc::new(Gateway {
             common: common.clone(),
             configuration,
-            sim: simulation.host("control", [10, 0, 1, 200]),
             shards: shards.collect(),
+            sim: control,
             heard,
             bell,
             latch: Latch::default(),
             generation: Cell::new(0),
             upstreams: Cell::new(0),
-            accounts: RefCell::new(Accounts::new(10_000)),
+            middle: middle.bell(),
             stopped: Cell::new(false),
         });
+        let over = gateway.clone();
+        gateway.sim.spawn(middle.run(Rc::new(move || over.stopped.get())));
         let ear = gateway.sim.ear(&gateway.bell).expect("the simulator's bells have no descriptors to run out of");
         gateway.sim.spawn(gateway.clone().hear(ear));
         gateway
@@ -113,13 +117,6 @@ impl Gateway {
             FromShard::Committed { generation } => shard.committed.set(generation),
             FromShard::Drained => shard.drained.set(true),
             FromShard::Failed { reason } => self.sim.fail(format!("shard {number} failed: {reason}")),
-            FromShard::Lease(request) => {
-                let mut replies = Vec::new();
-                self.accounts.borrow_mut().receive(request, self.sim.now(), &mut replies);
-                for (to, reply) in replies {
-                    self.send(to.0 as usize, ToShard::Lease(reply));
-                }
-            }
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Started { .. } => {}
         }
@@ -190,10 +187,9 @@ impl Gateway {
             Err(reports) => return self.sim.fail(format!("the configuration is wrong:\n{}\n{text}", reports.plain())),
         };
         self.sim.note(format!("generation {generation} of the plan"));
-        self.adopt_limits(&plan);
         self.upstreams.set(plan.upstreams.len() as u32);
         for (number, shard) in self.shards.iter().enumerate() {
-            let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len()));
+            let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
             *shard.counters.borrow_mut() = Some(counters.clone());
             let socket = SimSocket { address: self.common.gateway.clone(), backlog: 64 };
             let sockets = match generation {
@@ -208,10 +204,6 @@ impl Gateway {
             self.send(number, ToShard::Commit { generation: made });
         }
         self.all(|shard| shard.committed.get() == made).await;
-    }
-
-    fn adopt_limits(&self, plan: &Plan) {
-        self.accounts.borrow_mut().set_limits(plan.policies.iter().filter_map(|policy| policy.policy.limit()));
     }
 
     /// Waits until all shards have reached this step. Fails after an hour of virtual time.
@@ -287,6 +279,7 @@ impl Gateway {
         }
         self.stopped.set(true);
         self.bell.ring();
+        self.middle.ring();
     }
 
     /// A drained shard holds nothing but idle connections to origins.

@@ -1,7 +1,8 @@
 //! Exact rate limits over several shards: clients send more than the limit allows, at uneven rates. The limit must
 //! never be exceeded, and nearly all of it must be usable.
 //!
-//! The test runs the whole path: connection, route, policy, and lease messages to the accounts.
+//! The whole path is taken: connection, route, policy, messages between shards. No control plane has a part in it but
+//! for reloads, which change the rate.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use crate::net::sim::{Depth, Failure, Faults, Settings, Sim, Simulation};
 use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
+use crate::sim::mesh::Delays;
 use crate::sim::mood::Mood;
 use crate::sim::scenario::Scenario;
 use crate::sim::talk::{Framing, Listen, Pace, Speak};
@@ -31,15 +33,35 @@ pub struct Limited {
     pub rate: u64,
     /// Requests at once.
     pub burst: u64,
-    /// Requests sent, as a multiple of the rate.
-    pub load: u64,
+    /// How much of the rate is asked for, in per cent.
+    pub load_per_cent: u64,
+    /// Reloads, each to another rate: a hundredth more and back.
+    pub reloads: u64,
+    /// Messages between shards.
+    pub delays: Delays,
 }
 
-/// When each admitted request was sent and answered, in nanoseconds.
-type Admitted = Rc<RefCell<Vec<(u64, u64)>>>;
+/// What became of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Let through.
+    pub admitted: u64,
+    /// Refused with 429.
+    pub refused: u64,
+    /// As many as the limit allows.
+    pub allowed: u64,
+}
 
-/// Runs the scenario. Returns the admitted requests in per cent of what the limit allows.
-pub fn run_limited(limited: &Limited) -> Result<f64, Failure> {
+/// What clients have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When requests were sent and answered, in nanoseconds, of those that were let through.
+    admitted: RefCell<Vec<(u64, u64)>>,
+    refused: Cell<u64>,
+}
+
+/// Runs it. Fails where more were let through than the limit allows, or where anything but 200 and 429 came.
+pub fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
     let mut settings = Settings::new(limited.seed);
     settings.trace = Depth::Last(100);
     settings.faults = Faults { latency_us: (50, 500), ..Faults::none() };
@@ -47,32 +69,34 @@ pub fn run_limited(limited: &Limited) -> Result<f64, Failure> {
     let mut rng = Rng::new(limited.seed);
     let mut scenario = Scenario::of_mood(limited.seed, Mood::Calm, &mut rng);
     scenario.shards = limited.shards;
+    scenario.between_shards = limited.delays;
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
     let common = Rc::new(Common::new(scenario, listen.clone(), listen.clone()));
-    let text = limited.toml(&listen);
-    let gateway = Gateway::start(&simulation, &common, Rc::new(move |_| text.clone()));
+    let (world, at) = (*limited, listen.clone());
+    let gateway = Gateway::start(&simulation, &common, Rc::new(move |generation| world.toml(generation, &at)));
     // One host: all requests count against the same address.
     let clients = simulation.host("clients", [10, 0, 3, 1]);
-    let admitted = Admitted::default();
-    let seen = admitted.clone();
-    let asking = *limited;
+    let seen = Rc::new(Seen::default());
+    let (asking, seeing) = (*limited, seen.clone());
     simulation.run(async move {
         gateway.load().await;
-        ask(asking, common, clients, seen, rng).await;
+        clients.spawn(reload(asking, gateway.clone(), clients.clone(), Rng::new(rng.next_u64())));
+        ask(asking, common, clients, seeing, rng).await;
         gateway.drain().await;
         gateway.stop();
     })?;
     simulation.run_until(simulation.now().after(Duration::from_secs(60)))?;
     simulation.check_nothing_left()?;
-    let admitted = admitted.borrow();
+    let admitted = seen.admitted.borrow();
     limited.check(&admitted).map_err(|broken| simulation.failure(broken))?;
     let allowed = limited.burst + limited.rate * LASTS.as_secs();
-    Ok(admitted.len() as f64 * 100.0 / allowed as f64)
+    Ok(Outcome { admitted: admitted.len() as u64, refused: seen.refused.get(), allowed })
 }
 
 impl Limited {
-    fn toml(&self, listen: &Address) -> String {
-        let Limited { shards, rate, burst, .. } = self;
+    fn toml(&self, generation: u64, listen: &Address) -> String {
+        let shards = self.shards;
+        let (rate, burst) = if generation.is_multiple_of(2) { (self.rate, self.burst) } else { self.more() };
         format!(
             r#"
             [server]
@@ -91,16 +115,22 @@ impl Limited {
         )
     }
 
-    /// Checks that the limit held in every interval: a request that was sent after the interval's start and answered
-    /// before its end was admitted within it.
+    /// The larger of the two rates that reloads change between, and its burst.
+    fn more(&self) -> (u64, u64) {
+        (self.rate + self.rate / 100, self.burst + self.burst / 100)
+    }
+
+    /// In no span of time were more let through than the limit allows: a request that was sent after the span's start
+    /// and answered before its end was let through within it.
     fn check(&self, admitted: &[(u64, u64)]) -> Result<(), String> {
         let mut by_answer: Vec<(u64, u64)> = admitted.to_vec();
         by_answer.sort_by_key(|(_, answered)| *answered);
+        let (rate, burst) = if self.reloads > 0 { self.more() } else { (self.rate, self.burst) };
         for (start, _) in admitted {
             let mut count = 0;
             for (_, end) in by_answer.iter().filter(|(sent, _)| sent >= start) {
                 count += 1;
-                let allowed = self.burst as u128 + u128::from(end - start) * u128::from(self.rate) / 1_000_000_000;
+                let allowed = u128::from(burst) + u128::from(end - start) * u128::from(rate) / 1_000_000_000;
                 if count > allowed {
                     return Err(format!("{count} requests within {} ns, {allowed} are allowed", end - start));
                 }
@@ -110,17 +140,29 @@ impl Limited {
     }
 }
 
-/// Clients with very different request rates, each on its own connections.
-async fn ask(limited: Limited, common: Rc<Common>, sim: Sim, admitted: Admitted, mut rng: Rng) {
+/// Reloads at any time.
+async fn reload(limited: Limited, gateway: Rc<Gateway>, sim: Sim, mut rng: Rng) {
+    let end = sim.now().after(LASTS);
+    for _ in 0..limited.reloads {
+        sim.sleep_until(sim.now().after_ms(rng.below(2 * LASTS.as_millis() as u64 / limited.reloads))).await;
+        if sim.now() >= end {
+            break;
+        }
+        gateway.load().await;
+    }
+}
+
+/// Clients that ask at very different paces, each on its own connections.
+async fn ask(limited: Limited, common: Rc<Common>, sim: Sim, seen: Rc<Seen>, mut rng: Rng) {
     let weights: Vec<u64> = (0..12).map(|_| 1 << rng.below(6)).collect();
     let sum: u64 = weights.iter().sum();
     let left = Rc::new(Cell::new(weights.len()));
     let latch = Latch::default();
     let end = sim.now().after(LASTS);
     for weight in weights {
-        let per_second = (limited.load * limited.rate * weight).div_ceil(sum).max(1);
-        let gap = 1_000_000_000 / per_second;
-        let client = One { common: common.clone(), sim: sim.clone(), gap, end, admitted: admitted.clone() };
+        let per_second = (limited.load_per_cent * limited.rate * weight) / (100 * sum);
+        let gap = 1_000_000_000 / per_second.max(1);
+        let client = One { common: common.clone(), sim: sim.clone(), gap, end, seen: seen.clone() };
         let (left, latch, rng) = (left.clone(), latch.clone(), Rng::new(rng.next_u64()));
         sim.spawn(async move {
             client.run(rng).await;
@@ -137,7 +179,7 @@ struct One {
     /// Nanoseconds from one request to the next.
     gap: u64,
     end: Tick,
-    admitted: Admitted,
+    seen: Rc<Seen>,
 }
 
 impl One {
@@ -170,8 +212,9 @@ impl One {
     }
 
     fn count(&self, status: u16, sent: Tick) {
-        if status == 200 {
-            self.admitted.borrow_mut().push((sent.nanos(), self.sim.now().nanos()));
+        match status {
+            200 => self.seen.admitted.borrow_mut().push((sent.nanos(), self.sim.now().nanos())),
+            _ => self.seen.refused.set(self.seen.refused.get() + 1),
         }
     }
 }
@@ -197,7 +240,8 @@ mod tests {
 
     #[test]
     fn one_request_too_many_in_a_span_is_found() {
-        let limited = Limited { seed: 0, shards: 1, rate: 10, burst: 2, load: 1 };
+        let delays = Delays { micros: (0, 0), stall_ms_max: 0 };
+        let limited = Limited { seed: 0, shards: 1, rate: 10, burst: 2, load_per_cent: 100, reloads: 0, delays };
         let second = 1_000_000_000;
         assert!(limited.check(&[(0, 5), (1, 6), (second / 5, second / 5)]).is_ok());
         assert!(limited.check(&[(0, 5), (1, 6), (2, 7)]).is_err());

@@ -16,6 +16,7 @@ mod hostile;
 mod latch;
 mod ledger;
 mod limit;
+mod mesh;
 mod mood;
 mod origin;
 mod recognise;
@@ -27,7 +28,8 @@ mod totals;
 mod websocket;
 mod world;
 
-pub use limit::{Limited, run_limited};
+pub use limit::{Limited, Outcome, run_limited};
+pub use mesh::Delays;
 pub use mood::Mood;
 pub use scenario::Scenario;
 pub use totals::Totals;

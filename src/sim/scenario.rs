@@ -11,6 +11,7 @@ use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
 use crate::sim::grpc;
 use crate::sim::ledger::Demands;
+use crate::sim::mesh::Delays;
 use crate::sim::mood::Mood;
 use crate::sim::spoken::Spoken;
 use crate::sim::talk::Pace;
@@ -81,6 +82,8 @@ pub struct Scenario {
     pub grpc: grpc::Limits,
     /// What holds of WebSockets.
     pub websocket: websocket::Limits,
+    /// Messages between shards.
+    pub between_shards: Delays,
     /// The network between clients and gateway.
     pub outside: Faults,
     /// The network between gateway and origins.
@@ -145,6 +148,7 @@ impl Scenario {
             calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
+            between_shards: Delays { micros: (20, 400), stall_ms_max: 0 },
             outside,
             inside,
         }

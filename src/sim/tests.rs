@@ -70,17 +70,51 @@ fn equal_seeds_give_equal_worlds() {
     }
 }
 
+/// Fails where a world breaks the limit, and says what came of it else.
+fn limited(limited: &Limited) -> Outcome {
+    run_limited(limited).unwrap_or_else(|failure| panic!("{limited:?}\n{failure}"))
+}
+
+const QUICK: Delays = Delays { micros: (20, 400), stall_ms_max: 0 };
+const SLOW: Delays = Delays { micros: (200, 5_000), stall_ms_max: 200 };
+
 #[test]
 fn a_limit_is_exact_and_usable_over_shards_with_uneven_load() {
-    for seed in 0..6 {
-        let limited = Limited {
+    for (seed, shards) in [(0, 1), (1, 2), (2, 2), (3, 4), (4, 8), (5, 8)] {
+        let world = Limited {
             seed,
-            shards: 2 + (seed % 3) as usize,
+            shards,
             rate: [50, 200, 400][(seed % 3) as usize],
             burst: [20, 100][(seed % 2) as usize],
-            load: 2 + seed % 3,
+            load_per_cent: 200 + seed % 3 * 100,
+            reloads: 0,
+            delays: QUICK,
         };
-        let used = run_limited(&limited).unwrap_or_else(|failure| panic!("{limited:?}\n{failure}"));
-        assert!((99.0..=100.0).contains(&used), "{used} % of the limit were let through: {limited:?}");
+        let Outcome { admitted, allowed, .. } = limited(&world);
+        assert!(admitted * 100 >= allowed * 99 && admitted <= allowed, "{admitted} of {allowed}: {world:?}");
+    }
+}
+
+#[test]
+fn below_the_limit_nobody_is_refused_whatever_shards_do() {
+    for (seed, shards) in [(10, 1), (11, 2), (12, 2), (13, 8), (14, 8)] {
+        for (reloads, delays) in [(0, QUICK), (0, SLOW), (20, QUICK), (20, SLOW)] {
+            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 80, reloads, delays };
+            let Outcome { admitted, refused, .. } = limited(&world);
+            assert_eq!(refused, 0, "{world:?}");
+            assert!(admitted > 1_000, "{world:?}");
+        }
+    }
+}
+
+#[test]
+fn above_the_limit_slow_shards_and_reloads_let_nobody_pass_who_must_not() {
+    for (seed, shards) in [(20, 1), (21, 2), (22, 2), (23, 8), (24, 8)] {
+        for (reloads, delays) in [(0, SLOW), (20, QUICK), (20, SLOW)] {
+            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 300, reloads, delays };
+            // `run_limited` has looked at every span of time.
+            let Outcome { admitted, allowed, .. } = limited(&world);
+            assert!(admitted * 100 >= allowed * 95, "{admitted} of {allowed}: {world:?}");
+        }
     }
 }

@@ -45,6 +45,8 @@ fn consult<'p, N: Net, T>(
         memos.resize_with(asked.memo + 1, PolicyMemo::default);
     }
     let words = Vars::new(context, attributes, record);
+    let plan = &context.bound.plan;
+    let consumer_name = effects.consumer.map_or("", |consumer| &*plan.consumers[consumer.0 as usize]);
     let facts = Facts {
         request: context.request,
         host: &attributes.host,
@@ -53,7 +55,9 @@ fn consult<'p, N: Net, T>(
         scheme: attributes.client.scheme,
         listener: context.listener,
         route: attributes.route,
+        route_name: attributes.route.map_or("", |route| &*plan.route(route).name),
         consumer: effects.consumer,
+        consumer_name,
         wall: context.shard.thread.net.wall(),
         words: &words,
     };
@@ -61,6 +65,7 @@ fn consult<'p, N: Net, T>(
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
     let outcome = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
+    record.reported = effects.reported.or(record.reported);
     record.consumer = effects.consumer;
     outcome
 }

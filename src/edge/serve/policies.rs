@@ -1,5 +1,5 @@
 //! Runs a route's policies in the order of their phases, and does for them what takes time: subrequests and waits for
-//! leases.
+//! other shards.
 
 use crate::base::Fault;
 use crate::config::plan::RoutePlan;
@@ -8,6 +8,7 @@ use crate::edge::exchange::policies::{self, Asked};
 use crate::edge::exchange::reply;
 use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::subrequest;
+use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
@@ -17,22 +18,27 @@ pub async fn pass<N: Net, S: Source, K: Client>(
     route: &RoutePlan,
 ) -> Result<Filtered, Fault> {
     let context = exchange.context;
+    let (peers, net) = (&context.shard.peers, &context.shard.thread.net);
     for (memo, (phase, id)) in route.policies.iter().enumerate() {
         match phase {
             Phase::Screen | Phase::Identify | Phase::Admit | Phase::Shape => {}
             Phase::Adapt | Phase::Settle => continue,
         }
-        let plan = context.bound.plan.policy(*id);
+        let state = context.bound.own(*id);
+        let mut deadline = None;
         let asked = Asked { id: *id, memo };
         let mut decision = policies::decide(context, exchange.work, asked);
         loop {
-            context.shard.leases.send(context.bound, *id, &context.shard.outbox);
+            peers.carry(state, || net.now());
             match decision {
                 Decision::Pass => break,
                 Decision::Respond(response) => return reply::refuse(exchange, response).await,
-                Decision::Ask(Ask::Lease { key, until }) => {
-                    let granted = context.shard.leases.wait(&context.shard.thread.net, &plan.name, key, until).await;
-                    let outcome = if granted { AskOutcome::Granted } else { AskOutcome::Expired };
+                Decision::Ask(Ask::Peer { key, until }) => {
+                    let owner = state.borrow_mut().part().map_or(0, |part| part.limit().0);
+                    // Where it asks again, the first deadline stays.
+                    let until = *deadline.get_or_insert(until);
+                    let woken = peers.wait(net, Subject { owner, key }, until).await;
+                    let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
                     decision = policies::resume(context, exchange.work, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {

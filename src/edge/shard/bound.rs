@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use crate::base::{ListenerId, PolicyId, Rng, Tick, UpstreamId};
 use crate::config::plan::Plan;
+use crate::edge::shard::peers::Peers;
 use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::Counters;
 use crate::net::Net;
 use crate::policy::PolicyState;
-use crate::policy::limit::ShardId;
+use crate::policy::limit::{LimitId, Shards, Terms};
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
@@ -48,7 +49,8 @@ impl<N: Net> Bound<N> {
     pub fn new(
         Parts { plan, counters, transcoders }: Parts,
         before: Option<&Bound<N>>,
-        shard: usize,
+        peers: &Peers,
+        shards: Shards,
         rng: &mut Rng,
         now: Tick,
     ) -> Bound<N> {
@@ -58,13 +60,12 @@ impl<N: Net> Bound<N> {
         });
         let upstreams = upstreams.collect();
         let policies = plan.policies.iter().map(|policy| {
-            let limit = policy.policy.limit_id();
-            let kept = limit.and(before).and_then(|before| {
-                let id = before.plan.policy_of_limit(limit?)?;
-                Some(before.policies[id.0 as usize].clone())
-            });
-            let shards = plan.process.shards as u32;
-            kept.unwrap_or_else(|| Rc::new(RefCell::new(policy.policy.state(ShardId(shard as u32), shards))))
+            // Generations count plans, so a limit that is new has the same version on all shards.
+            let fresh = || policy.policy.state(shards, plan.generation as u32);
+            match policy.policy.limit() {
+                Some((id, _)) => peers.limit(id, before.and_then(|before| before.limit(id)), fresh),
+                None => Rc::new(RefCell::new(fresh())),
+            }
         });
         let policies = policies.collect();
         // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
@@ -76,9 +77,18 @@ impl<N: Net> Bound<N> {
         Bound { plan, counters, transcoders, tables, policies, upstreams, http2 }
     }
 
-    /// Makes carried-over upstreams follow this plan, and closes the connections of those that `before` had and this
-    /// has not. Called when the plan is committed, not when it is prepared.
-    pub fn take_effect(&self, before: &Bound<N>, now: Tick) {
+    /// Makes carried-over upstreams and limits follow this plan, and closes the connections of upstreams that `before`
+    /// had and this has not. Called when the plan is committed, not when it is prepared.
+    pub fn take_effect(&self, before: &Bound<N>, peers: &Peers, now: Tick) {
+        for (plan, state) in self.plan.policies.iter().zip(&self.policies) {
+            let Some((_, rate)) = plan.policy.limit() else { continue };
+            if let Some(part) = state.borrow_mut().part()
+                && part.terms().rate != rate
+            {
+                part.set_terms(Terms { version: self.plan.generation as u32, rate }, now);
+            }
+            peers.carry(state, || now);
+        }
         for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
             let Some(known) = before.plan.upstream_named(&plan.name) else { continue };
             let known = before.plan.upstream(known);
@@ -121,6 +131,17 @@ impl<N: Net> Bound<N> {
     /// The state of a policy.
     pub fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
         &self.policies[id.0 as usize]
+    }
+
+    /// Every policy's state with its id.
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &RefCell<PolicyState>)> {
+        (0..).map(PolicyId).zip(self.policies.iter().map(|state| &**state))
+    }
+
+    /// The state of the policy that is this limit.
+    fn limit(&self, id: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
+        let policy = self.plan.policy_of_limit(id)?;
+        Some(self.policies[policy.0 as usize].clone())
     }
 
     /// Every upstream with its id.

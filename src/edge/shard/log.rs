@@ -152,6 +152,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     optional_text(out, b",\"request_id\":\"", line.request_id);
     optional_text(out, b",\"consumer\":\"", line.consumer.as_bytes());
     optional_text(out, b",\"reason\":\"", record.reason().unwrap_or("").as_bytes());
+    optional_text(out, b",\"reported\":\"", record.reported.unwrap_or("").as_bytes());
     if record.aborted {
         out.extend_from_slice(b",\"aborted\":true");
     }
@@ -277,6 +278,7 @@ fn write_piece(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, lookup: &im
         LogPiece::BytesReceived => push_decimal(out, record.received.get()),
         LogPiece::GrpcStatus => or_dash(out, record.grpc.map_or("", Code::name).as_bytes()),
         LogPiece::Reason => or_dash(out, record.reason().unwrap_or("").as_bytes()),
+        LogPiece::Reported => or_dash(out, record.reported.unwrap_or("").as_bytes()),
         LogPiece::Time => out.extend_from_slice(&date::rfc3339(line.wall)),
         LogPiece::TimeCommon => out.extend_from_slice(&date::clf(line.wall)),
         LogPiece::Tries => push_decimal(out, u64::from(record.tries)),
@@ -329,6 +331,11 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["reason"], "no_route");
         assert!(value.get("grpc_status").is_none());
+        let reported = Record { reported: Some("rate_limited"), ..Record::default() };
+        out.clear();
+        json(&mut out, &sample(&reported));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["reported"], "rate_limited");
         let call = Record { grpc: Some(Code::NotFound), ..Record::default() };
         out.clear();
         json(&mut out, &sample(&call));

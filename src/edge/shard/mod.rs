@@ -3,10 +3,11 @@
 
 pub mod attributes;
 pub mod bound;
-pub mod leases;
 pub mod log;
+pub mod peers;
 pub mod record;
 pub mod registry;
 pub mod scratch;
 pub mod state;
 pub mod transcoders;
+pub mod waiters;

@@ -40,6 +40,8 @@ pub struct Record {
     pub aborted: bool,
     /// A policy refused: its reason for the log.
     pub refused: Option<&'static str>,
+    /// What a policy would have refused it for, had it not been told to report only.
+    pub reported: Option<&'static str>,
 }
 
 impl Default for Record {
@@ -60,6 +62,7 @@ impl Default for Record {
             fault: None,
             aborted: false,
             refused: None,
+            reported: None,
         }
     }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use crate::base::Tick;
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::bound::Bound;
-use crate::edge::shard::leases::Leases;
 use crate::edge::shard::log::LogSink;
+use crate::edge::shard::peers::{self, Peers};
 use crate::edge::shard::registry::Registry;
 use crate::edge::shard::scratch::ScratchPool;
-use crate::link::{Counter, FromShard, Outbox, UpstreamCounter};
+use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer, UpstreamCounter};
 use crate::net::Net;
 
 /// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way
@@ -30,8 +30,8 @@ pub struct Shard<N: Net> {
     pub log: LogSink,
     /// To the control plane.
     pub outbox: Outbox,
-    /// Tokens held and awaited.
-    pub leases: Leases,
+    /// To and from the other shards.
+    pub peers: Peers,
     /// When a draining shard closes connections that wait for a request.
     drain_idle_until: Cell<Tick>,
     /// Requests being served now.
@@ -57,14 +57,14 @@ impl Drop for Serving<'_> {
 
 impl<N: Net> Shard<N> {
     /// A shard without a plan.
-    pub fn new(thread: Thread<N>, outbox: Outbox) -> Shard<N> {
+    pub fn new(thread: Thread<N>, outbox: Outbox, mesh: Mesh<ToPeer>) -> Shard<N> {
         Shard {
             thread: Rc::new(thread),
             scratch: ScratchPool::default(),
             registry: Rc::default(),
             log: LogSink::default(),
             outbox,
-            leases: Leases::default(),
+            peers: Peers::new(mesh),
             drain_idle_until: Cell::new(Tick::NEVER),
             active: Cell::new(0),
             begun: Cell::new(0),
@@ -158,5 +158,7 @@ impl<N: Net> Shard<N> {
             counters.set_upstream(id.0, UpstreamCounter::Idle, upstream.idle_count() as u64);
             counters.set_upstream(id.0, UpstreamCounter::Queued, upstream.load.queued() as u64);
         }
+        self.peers.publish(counters);
+        bound.policies().for_each(|(id, state)| peers::publish_limit(counters, id.0, state));
     }
 }

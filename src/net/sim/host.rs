@@ -63,7 +63,8 @@ impl Sim {
         self.world.faults.borrow_mut().insert(address.clone(), faults);
     }
 
-    pub(super) async fn sleep_exactly_until(&self, at: Tick) {
+    /// Sleeps until this very moment, where `Net::sleep_until` may be late.
+    pub async fn sleep_exactly_until(&self, at: Tick) {
         let mut timer = Timer::new(self.world.clone());
         poll_fn(|context| {
             if self.world.now.get() >= at {

@@ -1,223 +1,354 @@
-//! The control plane's part: who holds which slots of every key, and who gets them next. Pure; one owner, no lock.
-
-use std::collections::HashMap;
+//! The homes' part: who holds which slots of every key, and who gets them next. Pure; one owner, no lock.
 
 use smallvec::SmallVec;
 
 use crate::base::Tick;
+use crate::policy::limit::demand::EPOCH;
 use crate::policy::limit::gcra::{Meter, Rate};
-use crate::policy::limit::{Cause, EPOCH, Grant, LeaseReply, LeaseRequest, LimitId, Recall, ShardId};
+use crate::policy::limit::ids::{LimitId, ShardId};
+use crate::policy::limit::message::{Body, Cause, Message};
+use crate::policy::limit::table::Table;
+use crate::policy::limit::terms::{History, Terms};
 
-/// All accounts of a machine.
+/// The accounts of one limit's keys whose home is one shard.
 #[derive(Debug)]
 pub struct Accounts {
-    rates: HashMap<LimitId, Rate>,
-    table: HashMap<(LimitId, u64), Account>,
+    limit: LimitId,
+    terms: History,
+    table: Table<Account>,
     accounts_max: usize,
-    swept: Tick,
-    refused: u64,
-    spent: u64,
+    counts: AccountCounts,
 }
 
-/// One key of one limit.
+/// What happened since the counts were last taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountCounts {
+    /// Accounts that were forgotten before they were full again.
+    pub given_up: u64,
+}
+
+/// Messages to shards.
+pub type Replies = Vec<(ShardId, Message)>;
+
+/// One key.
 #[derive(Debug)]
 struct Account {
+    /// Slots that no shard has.
     free: Meter,
-    shares: SmallVec<[Share; 4]>,
-    questions: u64,
+    /// Under which terms they are.
+    version: u32,
+    questions: u32,
+    shares: SmallVec<[Share; 2]>,
+    /// Slots that shards had under older terms and have not returned; seldom any.
+    older: Option<Box<[OlderShare]>>,
 }
 
 /// What the account knows of one shard.
 #[derive(Clone, Copy, Debug)]
 struct Share {
-    shard: ShardId,
-    slots: u32,
     /// As of `heard`.
     demand: u32,
     heard: Tick,
+    shard: ShardId,
+    /// Slots that it has, under the account's terms.
+    slots: u32,
+    /// An `Ask` that is not answered yet: the number of the question, and what is needed. 0: none.
+    question: u32,
+    need: u32,
+    /// So many of the other shards were asked to spare something for it.
+    disturbed: u16,
+    /// It was asked to spare something and has not answered.
     recalled: bool,
-    question: Option<Question>,
 }
 
-/// An `Ask` that is not answered yet.
+/// Slots that a shard had under older terms. They count as their part of the limit until they are returned.
 #[derive(Clone, Copy, Debug)]
-struct Question {
-    number: u64,
-    need: u32,
-    /// The other shards were asked to spare something.
-    recalled: bool,
+struct OlderShare {
+    shard: ShardId,
+    version: u32,
+    burst: u32,
+    slots: u32,
 }
 
 impl Accounts {
-    /// No limits yet. `accounts_max` bounds the keys over all limits that any shard has slots of, or that are not full
-    /// again.
-    pub fn new(accounts_max: usize) -> Accounts {
+    /// No keys yet. `accounts_max` bounds them: above it, the fullest of those that no shard has slots of are given up.
+    /// Only accounts that shards have slots of may exceed it, by `LENT_MAX`.
+    pub fn new(limit: LimitId, terms: Terms, accounts_max: usize) -> Accounts {
+        let accounts_max = accounts_max.max(1);
         Accounts {
-            rates: HashMap::new(),
-            table: HashMap::new(),
-            accounts_max: accounts_max.max(1),
-            swept: Tick::ZERO,
-            refused: 0,
-            spent: 0,
+            limit,
+            terms: History::new(terms),
+            table: Table::new(accounts_max),
+            accounts_max,
+            counts: AccountCounts::default(),
         }
     }
 
-    /// The limits of a new plan. Accounts of limits that are gone are forgotten, the others stay. Tell it before the
-    /// shards get the plan.
-    pub fn set_limits(&mut self, limits: impl IntoIterator<Item = (LimitId, Rate)>) {
-        self.rates = limits.into_iter().collect();
-        let rates = &self.rates;
-        self.table.retain(|(limit, _), _| rates.contains_key(limit));
+    /// Takes over terms that are newer than its own.
+    pub fn set_terms(&mut self, terms: Terms, now: Tick) {
+        if !self.terms.adopt(terms) || !self.terms.is_long() {
+            return;
+        }
+        let history = &self.terms;
+        self.table.iter_mut().for_each(|(_, account)| account.renew(history, now));
+        self.terms.forget_older();
     }
 
     /// Takes in a shard's message; appends the answers, each with the shard that it is for.
-    pub fn receive(&mut self, request: LeaseRequest, now: Tick, out: &mut Vec<(ShardId, LeaseReply)>) {
-        self.spent += u64::from(request.spent);
-        let Some(rate) = self.rates.get(&request.limit).copied() else { return refuse(&request, out) };
-        let id = (request.limit, request.key);
-        if !self.table.contains_key(&id) && !self.has_room(now) {
-            self.refused += 1;
-            return refuse(&request, out);
+    pub fn receive(&mut self, from: ShardId, message: &Message, now: Tick, out: &mut Replies) {
+        self.set_terms(message.terms, now);
+        let asks = matches!(message.body, Body::Ask { .. });
+        let at = match self.table.locate(message.key) {
+            Some(at) => at,
+            // Nothing was lent of a key without account, so there is nothing to take back.
+            None if !asks => return,
+            None if self.has_room(now) => {
+                let account = Account::new(&self.terms.current, now);
+                self.table.insert(message.key, account)
+            }
+            None => return out.push((from, self.message(message.key, Body::NoRoom))),
+        };
+        self.table.at(at).renew(&self.terms, now);
+        let terms = self.terms.current;
+        self.table.at(at).note(&terms, from, message, now);
+        self.settle(message.key, at, now, out);
+    }
+
+    /// Looks at up to `count` accounts and forgets those that are as good as new: all slots home and full.
+    pub fn sweep(&mut self, count: usize, now: Tick) {
+        let rate = self.terms.current.rate;
+        for _ in 0..count.min(self.table.len()) {
+            let Some((key, at)) = self.table.step() else { break };
+            let account = self.table.at(at);
+            account.renew(&self.terms, now);
+            if account.is_home() && account.free.is_full(&rate, now) {
+                self.table.remove(key);
+            }
         }
-        let account = self.table.entry(id).or_insert_with(|| Account::new(&rate, now));
-        account.note(&rate, &request, now);
-        account.settle(&rate, id, now, out);
+        self.table.shrink();
     }
 
-    /// Forgets accounts that are as good as new: all slots home and full. Call it about once a second.
-    pub fn sweep(&mut self, now: Tick) {
-        self.swept = now;
-        let rates = &self.rates;
-        self.table.retain(|(limit, _), account| match rates.get(limit) {
-            Some(rate) => !(account.free.slots() == rate.burst() && account.free.is_full(rate, now)),
-            None => false,
-        });
-    }
-
-    /// Keys that are remembered now.
-    pub fn len(&self) -> usize {
+    /// How many keys have an account.
+    pub fn keys(&self) -> usize {
         self.table.len()
     }
 
-    /// True where no key is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    /// What happened since the last call.
+    pub fn take_counts(&mut self) -> AccountCounts {
+        std::mem::take(&mut self.counts)
     }
 
-    /// Questions answered with nothing because there was no room for another account.
-    pub fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// Tokens that shards reported as spent.
-    pub fn spent(&self) -> u64 {
-        self.spent
-    }
-
-    /// Slots that are free or lent, by its own books.
+    /// Slots that are free, and lent under the account's own terms; and how many of the limit's slots those stand for
+    /// that were lent under older terms.
     #[cfg(test)]
-    pub fn slots(&self, limit: LimitId, key: u64) -> (u64, u64) {
-        let Some(account) = self.table.get(&(limit, key)) else { return (0, 0) };
-        (account.free.slots().into(), account.shares.iter().map(|share| u64::from(share.slots)).sum())
+    pub fn slots(&mut self, key: u64, now: Tick) -> (u64, u64, u64) {
+        let burst = self.terms.current.rate.burst();
+        let Some(account) = self.table.find(key) else { return (0, 0, 0) };
+        account.renew(&self.terms, now);
+        let lent = account.shares.iter().map(|share| u64::from(share.slots)).sum();
+        (account.free.slots().into(), lent, account.reserved(burst).into())
     }
 
+    /// Is there room for another account, perhaps for one that is given up?
     fn has_room(&mut self, now: Tick) -> bool {
-        if self.table.len() >= self.accounts_max && now >= self.swept.after_ms(SWEEP_PAUSE_MS) {
-            self.sweep(now);
+        // One more than the newcomer needs, so that lent accounts above the cap come back to it.
+        for _ in 0..2 {
+            if !self.table.is_at_cap() || !self.give_up_one(now) {
+                break;
+            }
         }
-        self.table.len() < self.accounts_max
+        self.table.len() < self.accounts_max + LENT_MAX
+    }
+
+    /// Gives up the fullest account of those under the hand: its loss lets the fewest requests pass that the limit
+    /// would refuse.
+    fn give_up_one(&mut self, now: Tick) -> bool {
+        let rate = self.terms.current.rate;
+        let mut fullest: Option<(u128, u64)> = None;
+        for _ in 0..LOOKS.min(self.table.len()) {
+            let Some((key, at)) = self.table.step() else { break };
+            let account = self.table.at(at);
+            account.renew(&self.terms, now);
+            if !account.is_home() {
+                continue;
+            }
+            let missing = account.free.missing(&rate, now);
+            if fullest.is_none_or(|(least, _)| missing < least) {
+                fullest = Some((missing, key));
+            }
+        }
+        let Some((missing, key)) = fullest else { return false };
+        self.counts.given_up += u64::from(missing > 0);
+        self.table.remove(key);
+        true
+    }
+
+    /// Answers questions in order, as far as it can now.
+    fn settle(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
+        let (limit, terms) = (self.limit, self.terms.current);
+        let account = self.table.at(at);
+        let message = |body| Message { limit, key, terms, body };
+        while let Some(asker) = account.oldest_question() {
+            let need = account.shares[asker].need;
+            let enough = account.free.tokens(&terms.rate, now) >= need.min(terms.rate.burst());
+            if !enough {
+                account.recall(asker, now, |shard, body| out.push((shard, message(body))));
+                if account.shares.iter().any(|share| share.recalled) {
+                    return;
+                }
+            }
+            let piece = account.cut(&terms.rate, need, now);
+            let share = &mut account.shares[asker];
+            share.question = 0;
+            share.slots += piece.slots();
+            out.push((share.shard, message(Body::Grant { piece })));
+        }
+    }
+
+    fn message(&self, key: u64, body: Body) -> Message {
+        Message { limit: self.limit, key, terms: self.terms.current, body }
     }
 }
 
 impl Account {
-    fn new(rate: &Rate, now: Tick) -> Account {
-        Account { free: Meter::full(rate, now), shares: SmallVec::new(), questions: 0 }
+    fn new(terms: &Terms, now: Tick) -> Account {
+        let free = Meter::full(&terms.rate, now);
+        Account { free, version: terms.version, questions: 0, shares: SmallVec::new(), older: None }
     }
 
-    fn note(&mut self, rate: &Rate, request: &LeaseRequest, now: Tick) {
-        let at = self.shares.iter().position(|share| share.shard == request.shard).unwrap_or_else(|| {
-            self.shares.push(Share::new(request.shard, now));
+    /// Has no shard any of its slots, and does nobody ask for them?
+    fn is_home(&self) -> bool {
+        self.older.is_none()
+            && self.shares.iter().all(|share| share.slots == 0 && share.question == 0 && !share.recalled)
+    }
+
+    /// Brings it under the current terms: what is free becomes slots of the new rate, as full as before; what is lent
+    /// does so when it comes back.
+    fn renew(&mut self, history: &History, now: Tick) {
+        let terms = history.current;
+        if self.version == terms.version {
+            return;
+        }
+        let old = history.of(self.version);
+        let lent = self.shares.iter_mut().filter(|share| share.slots > 0).map(|share| OlderShare {
+            shard: share.shard,
+            version: old.version,
+            burst: old.rate.burst(),
+            slots: std::mem::take(&mut share.slots),
+        });
+        self.older = boxed(self.older.take().into_iter().flatten().chain(lent));
+        let fill = self.free.fill(&old.rate, now);
+        let slots = terms.rate.burst().saturating_sub(self.reserved(terms.rate.burst()));
+        self.free = Meter::filled(&terms.rate, slots, fill, now);
+        self.version = terms.version;
+    }
+
+    /// How many slots of a burst those lent under older terms stand for.
+    fn reserved(&self, burst: u32) -> u32 {
+        let shares = self.older.iter().flat_map(|older| older.iter());
+        let parts =
+            shares.map(|share| (u64::from(share.slots) * u64::from(burst)).div_ceil(u64::from(share.burst.max(1))));
+        u32::try_from(parts.sum::<u64>()).unwrap_or(u32::MAX)
+    }
+
+    fn note(&mut self, terms: &Terms, from: ShardId, message: &Message, now: Tick) {
+        let at = self.shares.iter().position(|share| share.shard == from).unwrap_or_else(|| {
+            self.shares.push(Share::new(from, now));
             self.shares.len() - 1
         });
-        let share = &mut self.shares[at];
-        // Slots that this account never lent (it was forgotten by a reload in between) do not count: they would be
-        // created.
-        if request.returned.slots() <= share.slots {
-            share.slots -= request.returned.slots();
-            self.free.merge(rate, request.returned, now);
-        }
-        share.demand = request.demand;
-        share.heard = now;
-        match request.cause {
-            Cause::Ask { need } => {
-                self.questions += 1;
-                share.question = Some(Question { number: self.questions, need, recalled: false });
+        match message.body {
+            Body::Ask { need, demand } => {
+                // Wraps after 2^32 questions that one account outlived; 0 is no question.
+                self.questions = self.questions.wrapping_add(1).max(1);
+                let share = &mut self.shares[at];
+                (share.question, share.need, share.disturbed) = (self.questions, need, 0);
+                (share.demand, share.heard) = (demand, now);
             }
-            Cause::Recalled => share.recalled = false,
-            Cause::Idle => {}
-        }
-    }
-
-    /// Answers questions in order, as far as it can now.
-    fn settle(&mut self, rate: &Rate, id: (LimitId, u64), now: Tick, out: &mut Vec<(ShardId, LeaseReply)>) {
-        while let Some((at, question)) = self.oldest_question() {
-            let enough = self.free.tokens(rate, now) >= question.need;
-            if !enough && !question.recalled {
-                self.recall(id, at, now, out);
-                self.shares[at].question = Some(Question { recalled: true, ..question });
+            Body::Return { piece, demand, cause } => {
+                if message.terms.version == terms.version {
+                    let share = &mut self.shares[at];
+                    (share.demand, share.heard) = (demand, now);
+                    // Slots that this account never lent do not count: they would be created.
+                    if piece.slots() <= share.slots {
+                        share.slots -= piece.slots();
+                        self.free.merge(&terms.rate, piece, now);
+                    }
+                } else {
+                    self.take_back(terms, from, piece, message.terms, now);
+                }
+                if cause == Cause::Recalled {
+                    self.shares[at].recalled = false;
+                }
             }
-            if !enough && self.shares.iter().any(|share| share.recalled) {
-                return;
-            }
-            let piece = self.cut(rate, question, now);
-            let share = &mut self.shares[at];
-            share.question = None;
-            share.slots += piece.slots();
-            let grant = Grant { limit: id.0, key: id.1, piece };
-            out.push((share.shard, LeaseReply::Grant(grant)));
+            // These are for holders.
+            Body::Grant { .. } | Body::Recall { .. } | Body::NoRoom => {}
         }
     }
 
-    fn oldest_question(&self) -> Option<(usize, Question)> {
-        let questions =
-            self.shares.iter().zip(0..).filter_map(|(share, at)| share.question.map(|question| (at, question)));
-        questions.min_by_key(|(_, question)| question.number)
+    /// Slots of older terms came back: they become slots of the rate in force, as full as they were.
+    fn take_back(&mut self, terms: &Terms, from: ShardId, mut piece: Meter, old: Terms, now: Tick) {
+        let Some(older) = &mut self.older else { return };
+        let of = |share: &&mut OlderShare| share.shard == from && share.version == old.version;
+        let Some(share) = older.iter_mut().find(of) else { return };
+        let Some(rest) = share.slots.checked_sub(piece.slots()) else { return };
+        share.slots = rest;
+        if rest == 0 {
+            self.older = boxed(self.older.take().into_iter().flatten().filter(|share| share.slots > 0));
+        }
+        let burst = terms.rate.burst();
+        let lent: u32 = self.shares.iter().map(|share| share.slots).sum();
+        let free = burst.saturating_sub(lent).saturating_sub(self.reserved(burst));
+        let gained = free.saturating_sub(self.free.slots());
+        let fill = piece.fill(&old.rate, now);
+        self.free.merge(&terms.rate, Meter::filled(&terms.rate, gained, fill, now), now);
     }
 
-    /// Asks those that may have something to spare.
-    fn recall(&mut self, id: (LimitId, u64), asker: usize, now: Tick, out: &mut Vec<(ShardId, LeaseReply)>) {
+    fn oldest_question(&self) -> Option<usize> {
+        let asking = (0..self.shares.len()).filter(|at| self.shares[*at].question != 0);
+        // Numbers wrap, so the oldest is the one farthest behind the newest.
+        asking.max_by_key(|at| self.questions.wrapping_sub(self.shares[*at].question))
+    }
+
+    /// Asks the next of those that may have something to spare, each once for a question, and only once those that were
+    /// asked before have answered.
+    fn recall(&mut self, asker: usize, now: Tick, mut send: impl FnMut(ShardId, Body)) {
+        let Share { need, demand: asking, disturbed, .. } = self.shares[asker];
+        if disturbed > 0 && self.shares.iter().any(|share| share.recalled) {
+            return;
+        }
         let total: u64 = self.shares.iter().map(|share| u64::from(share.demand_at(now))).sum();
-        let Some(question) = self.shares[asker].question else { return };
-        let (count, asking) = (self.shares.len(), self.shares[asker].demand);
-        // Another starting point each time, so that with many shards everybody's turn comes.
-        let turn = (question.number % count as u64) as usize;
         let mut sent = 0;
-        for at in (turn..count).chain(0..turn) {
+        for at in usize::from(disturbed)..self.shares.len() {
+            if sent == RECALLS_MAX {
+                break;
+            }
+            self.shares[asker].disturbed += 1;
+            let shard = self.shares[at].shard;
+            let has_older = self.older.iter().flat_map(|older| older.iter()).any(|share| share.shard == shard);
             let share = &mut self.shares[at];
-            if at == asker || share.recalled || share.slots == 0 || sent == RECALLS_MAX {
+            if at == asker || share.recalled || (share.slots == 0 && !has_older) {
                 continue;
             }
             sent += 1;
             share.recalled = true;
             let others = total.saturating_sub(u64::from(share.demand_at(now)));
             let others = u32::try_from(others).unwrap_or(u32::MAX);
-            let recall = Recall { limit: id.0, key: id.1, need: question.need, asking, others };
-            out.push((share.shard, LeaseReply::Recall(recall)));
+            send(shard, Body::Recall { need, asking, others });
         }
     }
 
     /// All that is free for the only one that asks: what it does not use, others get by asking. Else a part for each.
-    fn cut(&mut self, rate: &Rate, question: Question, now: Tick) -> Meter {
+    fn cut(&mut self, rate: &Rate, need: u32, now: Tick) -> Meter {
         let free = self.free.slots();
-        let asking = self.shares.iter().filter(|share| share.question.is_some()).count() as u32;
-        let slots = free.div_ceil(asking.max(1)).max(question.need).min(free);
+        let asking = self.shares.iter().filter(|share| share.question != 0).count() as u32;
+        let slots = free.div_ceil(asking.max(1)).max(need).min(free);
         self.free.split(rate, slots, 0, now)
     }
 }
 
 impl Share {
     fn new(shard: ShardId, now: Tick) -> Share {
-        Share { shard, slots: 0, demand: 0, heard: now, recalled: false, question: None }
+        Share { demand: 0, heard: now, shard, slots: 0, question: 0, need: 0, disturbed: 0, recalled: false }
     }
 
     /// Its demand; what was heard long ago no longer counts.
@@ -226,17 +357,18 @@ impl Share {
     }
 }
 
-fn refuse(request: &LeaseRequest, out: &mut Vec<(ShardId, LeaseReply)>) {
-    match request.cause {
-        Cause::Ask { .. } => {
-            let grant = Grant { limit: request.limit, key: request.key, piece: Meter::EMPTY };
-            out.push((request.shard, LeaseReply::Grant(grant)));
-        }
-        Cause::Recalled | Cause::Idle => {}
-    }
+fn boxed(shares: impl Iterator<Item = OlderShare>) -> Option<Box<[OlderShare]>> {
+    let shares: Box<[OlderShare]> = shares.collect();
+    (!shares.is_empty()).then_some(shares)
 }
 
-/// Shards that one question disturbs at most.
+// Beside its key and its place in the table, which take about 30 bytes more.
+const _: () = assert!(size_of::<Account>() <= 128);
+
+/// Shards that are asked at once to spare something.
 const RECALLS_MAX: usize = 16;
-/// A full table is swept at most this often on behalf of newcomers.
-const SWEEP_PAUSE_MS: u64 = 100;
+/// Accounts looked at to find one that can go.
+const LOOKS: usize = 32;
+/// Accounts above the cap, all of keys that shards have slots of; above it newcomers get `NoRoom`. As many as messages
+/// with slots may be on their way.
+pub const LENT_MAX: usize = 4_096;

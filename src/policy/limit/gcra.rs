@@ -101,6 +101,35 @@ impl Meter {
         self.level == self.capacity(rate)
     }
 
+    /// How much it lacks to be full. Only good for comparing meters of one rate.
+    pub fn missing(&mut self, rate: &Rate, now: Tick) -> u128 {
+        self.advance(rate, now);
+        self.capacity(rate) - self.level
+    }
+
+    /// How full it is, in parts of 2^32, rounded down; 0 where it has no slots.
+    pub fn fill(&mut self, rate: &Rate, now: Tick) -> u64 {
+        self.advance(rate, now);
+        let capacity = self.capacity(rate);
+        match self.level {
+            0 => 0,
+            level if level == capacity => 1 << FILL_BITS,
+            level if level < SMALL => ((level << FILL_BITS) / capacity) as u64,
+            level => (level / ((capacity >> FILL_BITS) + 1)) as u64,
+        }
+    }
+
+    /// So many slots of a limit, as full as `fill` says (in parts of 2^32), rounded down.
+    pub fn filled(rate: &Rate, slots: u32, fill: u64, now: Tick) -> Meter {
+        let capacity = rate.token() * u128::from(slots);
+        let level = match u128::from(fill) {
+            fill if fill >> FILL_BITS > 0 => capacity,
+            fill if capacity < SMALL => (capacity * fill) >> FILL_BITS,
+            fill => (capacity >> FILL_BITS) * fill,
+        };
+        Meter { level, at: now, slots }
+    }
+
     /// How long until there are `cost` tokens, if all slots of the limit refilled this meter and nobody else took any.
     pub fn wait(&mut self, rate: &Rate, cost: u32, now: Tick) -> Duration {
         self.advance(rate, now);
@@ -159,6 +188,11 @@ impl Meter {
 
 /// Bounds every product: token < 2^87, level < 2^119.
 const PERIOD_NANOS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;
+
+/// Precision of a fill: a level loses less than a part in 2^31 when it is carried over to another rate.
+const FILL_BITS: u32 = 32;
+/// A level below this can be shifted by `FILL_BITS` without overflow.
+const SMALL: u128 = 1 << (u128::BITS - FILL_BITS);
 
 fn nanos(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -236,6 +270,26 @@ mod tests {
                 }
                 prop_assert_eq!(meter.take(&rate, 1, Tick::from_nanos(now)), conforms);
             }
+        }
+
+        /// Carried over to another rate, a meter is as full as before and never fuller.
+        #[test]
+        fn a_fill_is_kept_over_a_change_of_rate(
+            (old, new) in (1_u32..10_000, 1_u32..10_000),
+            period in 1_u64..PERIOD_NANOS_MAX,
+            used in 0_u32..10_000,
+        ) {
+            let before = Rate::new(7, Duration::from_nanos(period), old).unwrap();
+            let after = Rate::new(9, Duration::from_millis(13), new).unwrap();
+            let mut meter = Meter::full(&before, at(0));
+            let used = used.min(old);
+            prop_assert!(meter.take(&before, used, at(0)));
+            let mut carried = Meter::filled(&after, new, meter.fill(&before, at(0)), at(0));
+            let exact = u128::from(old - used) * after.token() * u128::from(new) / u128::from(old);
+            prop_assert!(carried.level <= exact);
+            let capacity = u128::from(new) * after.token();
+            prop_assert!(carried.level + (capacity >> 29) + 1 >= exact);
+            prop_assert_eq!(carried.is_full(&after, at(0)), used == 0);
         }
 
         #[test]

@@ -1,44 +1,50 @@
-//! Hot. A shard's part of the limits of one policy: admits from the slots it holds, asks for more, gives back.
+//! Hot. The slots of a limit that a shard has: admits from them, asks homes for more, gives back.
 //!
 //! With one shard there is nobody to share with: every key starts with all slots, and no message is ever sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::Tick;
-use crate::base::limits::LEASE_OUTBOX_MAX;
-use crate::policy::limit::gcra::{Meter, Rate};
-use crate::policy::limit::table::Table;
-use crate::policy::limit::{Cause, Demand, Grant, LeaseRequest, LimitId, Recall, ShardId};
+use smallvec::SmallVec;
 
-/// One policy's keys on one shard.
+use crate::base::Tick;
+use crate::policy::limit::demand::Demand;
+use crate::policy::limit::entry::{Entry, Recall, Standing, standing};
+use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::ids::{LimitId, ShardId, Shards};
+use crate::policy::limit::message::{Body, Cause, Message};
+use crate::policy::limit::table::Table;
+use crate::policy::limit::terms::{History, Terms};
+
+/// One limit's keys on one shard.
 #[derive(Debug)]
 pub struct Holder {
     limit: LimitId,
-    rate: Rate,
-    shard: ShardId,
-    alone: bool,
+    shards: Shards,
+    terms: History,
     pause: Duration,
     table: Table<Entry>,
-    outbox: VecDeque<LeaseRequest>,
-    counters: HolderCounters,
+    outbox: VecDeque<Message>,
+    /// Homes that are far behind, and until when they get no slots back.
+    behind: SmallVec<[(ShardId, Tick); 2]>,
+    counts: HolderCounts,
 }
 
-/// What happened on one shard since the start.
+/// What happened since the counts were last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HolderCounters {
-    /// Keys held now.
-    pub keys: usize,
+pub struct HolderCounts {
     /// Tokens admitted.
     pub admitted: u64,
-    /// Requests refused because the limit is used up.
+    /// Tries refused because the limit is used up.
     pub refused: u64,
-    /// Requests that had to wait for a grant.
+    /// Tries that had to wait for a grant.
     pub waited: u64,
-    /// Requests for whose key there was no room.
-    pub table_full: u64,
-    /// Messages sent.
-    pub messages: u64,
+    /// Tries for whose key there was no room, here or at its home.
+    pub no_room: u64,
+    /// Keys that were forgotten before they were full again.
+    pub given_up: u64,
+    /// Tokens that were owed (`Holder::owe`) and then were not there.
+    pub unpaid: u64,
 }
 
 /// What became of a try to take tokens.
@@ -50,217 +56,281 @@ pub enum Taken {
     No(Standing),
     /// Other shards may have tokens: a grant for the key is on its way.
     Wait,
-    /// There is no room for one more key, because every key in the table is still limited. The caller's plan says what
-    /// then.
-    TableFull,
-}
-
-/// Where a key stands after a try, as this shard knows it; other shards may hold more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Whole tokens left here.
-    pub left: u32,
-    /// Until there is one more, if nobody else takes it.
-    pub next: Duration,
-}
-
-#[derive(Debug)]
-struct Entry {
-    meter: Meter,
-    demand: Demand,
-    used: Tick,
-    /// When it last got slots.
-    granted: Tick,
-    /// An `Ask` for so many tokens is under way.
-    asked: Option<u32>,
-    /// Not before this may it ask again.
-    ask_after: Tick,
-    /// Tokens that requests wait for since the last grant, and those that they waited for before it and have not tried
-    /// for again.
-    waiting: u32,
-    retaking: u32,
-    /// Not before this does it ask because it is half empty.
-    look_after: Tick,
-    spent: u32,
+    /// There is no room for one more key, here or at its home. The caller's plan says what then.
+    NoRoom,
 }
 
 impl Holder {
     /// Nothing held yet. `keys_max` bounds the table.
-    pub fn new(limit: LimitId, rate: Rate, shard: ShardId, shards: u32, keys_max: usize) -> Holder {
+    pub fn new(limit: LimitId, terms: Terms, shards: Shards, keys_max: usize) -> Holder {
         Holder {
             limit,
-            rate,
-            shard,
-            alone: shards <= 1,
-            pause: (rate.fill_time() / PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX),
+            shards,
+            terms: History::new(terms),
+            pause: pause(&terms.rate),
             table: Table::new(keys_max.max(1)),
             outbox: VecDeque::new(),
-            counters: HolderCounters::default(),
+            behind: SmallVec::new(),
+            counts: HolderCounts::default(),
         }
     }
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
     pub fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
-        if self.table.find(key).is_none() && !self.make_entry(key, now) {
-            self.counters.table_full += 1;
-            return Taken::TableFull;
-        }
-        let Some(entry) = self.table.find(key) else { return Taken::TableFull };
+        let found = self.table.locate(key).or_else(|| self.make_entry(key, now));
+        let Some(at) = found else {
+            self.counts.no_room += 1;
+            return Taken::NoRoom;
+        };
+        let entry = self.table.at(at);
         entry.used = now;
-        entry.demand.count(cost, now);
-        self.settle(key, cost, now)
+        // With one shard nobody asks how much is wanted here.
+        if !self.shards.alone() {
+            entry.demand.count(cost, now);
+        }
+        self.settle(key, at, cost, now)
     }
 
     /// Tries again for a request that waited, after a grant arrived.
     pub fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
-        match self.table.find(key) {
-            Some(entry) => entry.retaking = entry.retaking.saturating_sub(cost),
-            None => return self.take(key, cost, now),
-        }
-        self.settle(key, cost, now)
+        let Some(at) = self.table.locate(key) else { return self.take(key, cost, now) };
+        let entry = self.table.at(at);
+        entry.retaking = entry.retaking.saturating_sub(cost);
+        self.settle(key, at, cost, now)
     }
 
-    /// Where the key stands, without taking anything.
-    pub fn standing(&mut self, key: u64, now: Tick) -> Standing {
-        let rate = self.rate;
-        match self.table.find(key) {
-            Some(entry) => standing(&mut entry.meter, &rate, now),
-            None => Standing { left: 0, next: Duration::ZERO },
+    /// Takes what is here for a request that has waited long enough: its answer may be late, but slots refill.
+    pub fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<Standing> {
+        let rate = self.terms.current.rate;
+        let at = self.table.locate(key)?;
+        let entry = self.table.at(at);
+        entry.waiting = entry.waiting.saturating_sub(cost);
+        if entry.version != self.terms.current.version || !entry.meter.take(&rate, cost, now) {
+            return None;
+        }
+        self.counts.admitted += u64::from(cost);
+        Some(standing(&mut entry.meter, &rate, now))
+    }
+
+    /// A request that would wait passed: the next grant pays for it, as far as it can.
+    pub fn owe(&mut self, key: u64, cost: u32) {
+        if let Some(entry) = self.table.find(key) {
+            entry.waiting = entry.waiting.saturating_sub(cost);
+            entry.owed = entry.owed.saturating_add(cost);
         }
     }
 
-    /// A grant arrived. Requests that wait for the key should `retake` now.
-    pub fn grant(&mut self, grant: Grant, now: Tick) {
-        let (rate, pause) = (self.rate, self.pause);
-        let Some(entry) = self.table.find(grant.key) else {
-            // Only an entry that asked is granted to, and such entries stay; but slots must not get lost in any case.
-            return self.send_back(grant.key, grant.piece);
-        };
-        entry.meter.merge(&rate, grant.piece, now);
-        if grant.piece.slots() > 0 {
-            entry.granted = now;
-        }
-        // Less than was needed is all there is, anywhere.
-        let dry = entry.meter.tokens(&rate, now) < entry.asked.map_or(1, |need| need.min(rate.burst()));
-        entry.ask_after = if dry { now.after(pause) } else { now };
-        entry.asked = None;
-        entry.retaking = std::mem::take(&mut entry.waiting);
+    /// Does somebody wait for the answer to an `Ask` for this key?
+    pub fn is_asked(&self, key: u64) -> bool {
+        self.table.locate(key).is_some_and(|at| self.table.look(at).asked.is_some())
     }
 
-    /// The account wants slots back for a shard that starves. Always answered, if with nothing.
-    pub fn recall(&mut self, recall: Recall, now: Tick) {
-        let rate = self.rate;
-        let mut answer = LeaseRequest {
-            limit: self.limit,
-            key: recall.key,
-            shard: self.shard,
-            cause: Cause::Recalled,
-            returned: Meter::EMPTY,
-            demand: 0,
-            spent: 0,
-        };
-        if let Some(entry) = self.table.find(recall.key) {
-            answer.returned = entry.spare(&rate, recall, now);
-            answer.demand = entry.demand.estimate(now);
-            answer.spent = std::mem::take(&mut entry.spent);
+    /// Takes over terms that are newer than its own.
+    pub fn set_terms(&mut self, terms: Terms, now: Tick) {
+        if !self.terms.adopt(terms) {
+            return;
         }
-        self.outbox.push_back(answer);
+        self.pause = pause(&terms.rate);
+        if self.terms.is_long() {
+            (0..self.table.len()).for_each(|at| self.renew(at, now));
+            self.terms.forget_older();
+        }
+    }
+
+    /// The terms in force.
+    pub fn terms(&self) -> Terms {
+        self.terms.current
+    }
+
+    /// A message from the home of its key. Returns true where requests that wait for the key should `retake` now.
+    pub fn receive(&mut self, message: &Message, now: Tick) -> bool {
+        self.set_terms(message.terms, now);
+        match message.body {
+            Body::Grant { piece } => {
+                self.grant(message.key, piece, message.terms, now);
+                true
+            }
+            Body::NoRoom => {
+                self.refuse(message.key, now);
+                true
+            }
+            Body::Recall { need, asking, others } => {
+                self.recall(message.key, Recall { need, asking, others }, now);
+                false
+            }
+            // These are for homes.
+            Body::Ask { .. } | Body::Return { .. } => false,
+        }
+    }
+
+    /// A home is far behind with its messages: until `until` no slots are sent back to it that can stay here.
+    pub fn spare_home(&mut self, home: ShardId, until: Tick) {
+        match self.behind.iter_mut().find(|(known, _)| *known == home) {
+            Some((_, known)) => *known = until,
+            None => self.behind.push((home, until)),
+        }
     }
 
     /// Looks at up to `count` keys and gives up those that are idle. Call it regularly, so that memory and slots come
     /// back.
     pub fn sweep(&mut self, count: usize, now: Tick) {
-        let rate = self.rate;
+        self.behind.retain(|(_, until)| now < *until);
         for _ in 0..count.min(self.table.len()) {
-            let Some((key, entry)) = self.table.step() else { return };
+            let Some((key, at)) = self.table.step() else { break };
+            self.renew(at, now);
+            let rate = self.terms.current.rate;
+            let alone = self.shards.alone();
+            let entry = self.table.at(at);
             let idle = now >= entry.used.after(IDLE) && entry.asked.is_none();
             // With one shard, a key that is forgotten must be as good as new.
-            if idle && (!self.alone || entry.meter.is_full(&rate, now)) && self.outbox.len() < LEASE_OUTBOX_MAX {
+            if idle && (!alone || entry.meter.is_full(&rate, now)) && !self.is_behind(key, now) {
                 self.forget(key);
             }
         }
+        self.table.shrink();
     }
 
-    /// The next message to the account, if any. `sent` removes it once it is on its way.
-    pub fn message(&self) -> Option<LeaseRequest> {
-        self.outbox.front().copied()
+    /// The next message to the home of its key, if any.
+    pub fn message(&mut self) -> Option<Message> {
+        self.outbox.pop_front()
     }
 
-    /// The message that `message` showed is on its way.
-    pub fn sent(&mut self) {
-        if self.outbox.pop_front().is_some() {
-            self.counters.messages += 1;
-        }
+    /// Is there a message?
+    pub fn has_messages(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
-    /// Slots held.
+    /// How many keys it has slots of, or has asked for.
+    pub fn keys(&self) -> usize {
+        self.table.len()
+    }
+
+    /// What happened since the last call.
+    pub fn take_counts(&mut self) -> HolderCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Slots held of a key.
     #[cfg(test)]
-    pub fn slots(&mut self, key: u64) -> u64 {
-        self.table.find(key).map_or(0, |entry| entry.meter.slots().into())
+    pub fn slots(&mut self, key: u64) -> Meter {
+        self.table.find(key).map_or(Meter::EMPTY, |entry| entry.meter)
     }
 
-    /// What happened so far.
-    pub fn counters(&self) -> HolderCounters {
-        HolderCounters { keys: self.table.len(), ..self.counters }
-    }
-
-    fn settle(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
-        let rate = self.rate;
-        let Some(entry) = self.table.find(key) else { return Taken::TableFull };
+    fn settle(&mut self, key: u64, at: usize, cost: u32, now: Tick) -> Taken {
+        if self.table.at(at).version != self.terms.current.version {
+            self.renew(at, now);
+        }
+        let rate = self.terms.current.rate;
+        let entry = self.table.at(at);
         let admitted = entry.meter.take(&rate, cost, now);
         let left = standing(&mut entry.meter, &rate, now);
         let elsewhere = entry.meter.slots() < rate.burst();
         if admitted {
-            entry.spent = entry.spent.saturating_add(cost);
-            self.counters.admitted += u64::from(cost);
+            self.counts.admitted += u64::from(cost);
             if elsewhere && entry.is_low(left.left, now) {
-                self.ask(key, 1, now);
+                self.ask(key, at, 0, now);
             }
             return Taken::Yes(left);
         }
-        if elsewhere && cost <= rate.burst() && self.ask(key, cost, now) {
-            self.counters.waited += 1;
+        if elsewhere && cost <= rate.burst() && self.ask(key, at, cost, now) {
+            self.counts.waited += 1;
             return Taken::Wait;
         }
-        self.counters.refused += 1;
+        if elsewhere && self.table.at(at).crowded {
+            self.counts.no_room += 1;
+            return Taken::NoRoom;
+        }
+        self.counts.refused += 1;
         Taken::No(left)
     }
 
-    /// Asks for tokens. True where an answer is to come, to this or to an earlier question.
-    fn ask(&mut self, key: u64, cost: u32, now: Tick) -> bool {
-        let pause = self.pause;
-        let Some(entry) = self.table.find(key) else { return false };
+    /// Asks for tokens, of which a request waits for `waiting`. True where an answer is to come, to this or to an
+    /// earlier question.
+    fn ask(&mut self, key: u64, at: usize, waiting: u32, now: Tick) -> bool {
+        let entry = self.table.at(at);
         if entry.asked.is_some() {
-            entry.waiting = entry.waiting.saturating_add(cost);
+            entry.waiting = entry.waiting.saturating_add(waiting);
             return true;
         }
         if now < entry.ask_after {
             return false;
         }
         // Those that waited with this one and will try again after it need theirs too.
-        let need = cost.saturating_add(entry.retaking);
+        let need = waiting.saturating_add(entry.retaking).max(1);
         entry.asked = Some(need);
-        entry.waiting = cost;
-        entry.look_after = now.after(pause);
+        entry.waiting = waiting;
+        entry.look_after = now.after(self.pause);
         let demand = entry.demand.estimate(now);
-        let request = LeaseRequest {
-            limit: self.limit,
-            key,
-            shard: self.shard,
-            cause: Cause::Ask { need },
-            returned: Meter::EMPTY,
-            demand,
-            spent: std::mem::take(&mut entry.spent),
-        };
-        self.outbox.push_back(request);
+        self.say(key, self.terms.current, Body::Ask { need, demand });
         true
     }
 
-    fn make_entry(&mut self, key: u64, now: Tick) -> bool {
-        if self.table.is_at_cap() && !self.make_room(now) {
-            return false;
+    fn grant(&mut self, key: u64, piece: Meter, terms: Terms, now: Tick) {
+        let current = self.terms.current;
+        let Some(at) = self.table.locate(key) else {
+            // Only an entry that asked is granted to, and such entries stay; but slots must not get lost in any case.
+            return self.send_back(key, piece, terms);
+        };
+        self.renew(at, now);
+        if terms.version != current.version {
+            self.send_back(key, piece, terms);
         }
-        let meter = if self.alone { Meter::full(&self.rate, now) } else { Meter::EMPTY };
+        let rate = current.rate;
+        let pause = self.pause;
+        let entry = self.table.at(at);
+        let asked = entry.asked.take();
+        entry.crowded = false;
+        entry.retaking = std::mem::take(&mut entry.waiting);
+        entry.ask_after = now;
+        if terms.version != current.version {
+            return;
+        }
+        entry.meter.merge(&rate, piece, now);
+        if piece.slots() > 0 {
+            entry.granted = now;
+        }
+        let tokens = entry.meter.tokens(&rate, now);
+        // Less than was needed is all there is, anywhere.
+        if tokens < asked.map_or(1, |need| need.min(rate.burst())) {
+            entry.ask_after = now.after(pause);
+        }
+        let owed = std::mem::take(&mut entry.owed);
+        let paid = owed.min(tokens);
+        if paid > 0 && entry.meter.take(&rate, paid, now) {
+            self.counts.admitted += u64::from(paid);
+        }
+        self.counts.unpaid += u64::from(owed - paid);
+    }
+
+    /// The home has no room for the key: nobody asks again for a while.
+    fn refuse(&mut self, key: u64, now: Tick) {
+        let Some(entry) = self.table.find(key) else { return };
+        entry.asked = None;
+        entry.crowded = true;
+        entry.ask_after = now.after(CROWDED_PAUSE);
+        entry.retaking = std::mem::take(&mut entry.waiting);
+        entry.owed = 0;
+    }
+
+    /// The home wants slots back for a shard that starves. Always answered, if with nothing.
+    fn recall(&mut self, key: u64, recall: Recall, now: Tick) {
+        let rate = self.terms.current.rate;
+        let (mut piece, mut demand) = (Meter::EMPTY, 0);
+        if let Some(at) = self.table.locate(key) {
+            self.renew(at, now);
+            let entry = self.table.at(at);
+            piece = entry.spare(&rate, recall, now);
+            demand = entry.demand.estimate(now);
+        }
+        self.say(key, self.terms.current, Body::Return { piece, demand, cause: Cause::Recalled });
+    }
+
+    fn make_entry(&mut self, key: u64, now: Tick) -> Option<usize> {
+        if self.table.is_at_cap() && !self.make_room(now) {
+            return None;
+        }
+        let rate = self.terms.current.rate;
+        let meter = if self.shards.alone() { Meter::full(&rate, now) } else { Meter::EMPTY };
         let entry = Entry {
             meter,
             demand: Demand::default(),
@@ -271,90 +341,89 @@ impl Holder {
             waiting: 0,
             retaking: 0,
             look_after: now,
-            spent: 0,
+            owed: 0,
+            version: self.terms.current.version,
+            crowded: false,
         };
-        self.table.insert(key, entry);
-        true
+        Some(self.table.insert(key, entry))
     }
 
-    /// Gives up one key. Those that are full again are as good as new, and go first; with several shards any key that
-    /// does not wait may go, because the account remembers it. A limited key is never forgotten.
+    /// Gives up one key of those under the hand. With one shard the fullest, whose loss lets the fewest requests pass
+    /// that the limit would refuse; with several the one that was not used for longest and that nobody waits for,
+    /// because its slots go home and nothing is lost.
     fn make_room(&mut self, now: Tick) -> bool {
-        let rate = self.rate;
-        if self.outbox.len() >= LEASE_OUTBOX_MAX {
-            return false;
-        }
-        let mut oldest: Option<(Tick, u64)> = None;
-        for _ in 0..EVICTION_LOOKS.min(self.table.len()) {
-            let Some((key, entry)) = self.table.step() else { break };
+        let (rate, alone) = (self.terms.current.rate, self.shards.alone());
+        let mut best: Option<(u128, u64)> = None;
+        for _ in 0..LOOKS.min(self.table.len()) {
+            let Some((key, at)) = self.table.step() else { break };
+            self.renew(at, now);
+            if self.is_behind(key, now) {
+                continue;
+            }
+            let entry = self.table.at(at);
             if entry.asked.is_some() {
                 continue;
             }
-            if entry.meter.is_full(&rate, now) {
-                self.forget(key);
-                return true;
-            }
-            if !self.alone && oldest.is_none_or(|(used, _)| entry.used < used) {
-                oldest = Some((entry.used, key));
+            let worth = if alone { entry.meter.missing(&rate, now) } else { u128::from(entry.used.nanos()) };
+            if best.is_none_or(|(least, _)| worth < least) {
+                best = Some((worth, key));
             }
         }
-        if let Some((_, key)) = oldest {
-            self.forget(key);
+        let Some((worth, key)) = best else { return false };
+        self.counts.given_up += u64::from(alone && worth > 0);
+        self.forget(key);
+        true
+    }
+
+    fn is_behind(&self, key: u64, now: Tick) -> bool {
+        !self.behind.is_empty() && {
+            let home = self.shards.home(key);
+            self.behind.iter().any(|(known, until)| *known == home && now < *until)
         }
-        oldest.is_some()
     }
 
     fn forget(&mut self, key: u64) {
         let Some(entry) = self.table.remove(key) else { return };
-        if !self.alone && entry.meter.slots() > 0 {
-            self.send_back(key, entry.meter);
+        let terms = self.terms.of(entry.version);
+        self.send_back(key, entry.meter, terms);
+    }
+
+    /// Brings an entry under the current terms: slots of older ones go home, or are made anew where home is here.
+    fn renew(&mut self, at: usize, now: Tick) {
+        let current = self.terms.current;
+        let entry = self.table.at(at);
+        if entry.version == current.version {
+            return;
+        }
+        let older = self.terms.of(entry.version);
+        entry.version = current.version;
+        if self.shards.alone() {
+            let fill = entry.meter.fill(&older.rate, now);
+            entry.meter = Meter::filled(&current.rate, current.rate.burst(), fill, now);
+            return;
+        }
+        let piece = std::mem::replace(&mut entry.meter, Meter::EMPTY);
+        entry.ask_after = now;
+        let key = self.table.key(at);
+        self.send_back(key, piece, older);
+    }
+
+    fn send_back(&mut self, key: u64, piece: Meter, terms: Terms) {
+        if !self.shards.alone() && piece.slots() > 0 {
+            self.say(key, terms, Body::Return { piece, demand: 0, cause: Cause::Idle });
         }
     }
 
-    fn send_back(&mut self, key: u64, piece: Meter) {
-        self.outbox.push_back(LeaseRequest {
-            limit: self.limit,
-            key,
-            shard: self.shard,
-            cause: Cause::Idle,
-            returned: piece,
-            demand: 0,
-            spent: 0,
-        });
+    fn say(&mut self, key: u64, terms: Terms, body: Body) {
+        self.outbox.push_back(Message { limit: self.limit, key, terms, body });
     }
 }
 
-impl Entry {
-    /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,
-    /// because slots that are full elsewhere gain nothing while the tokens are used here.
-    fn is_low(&mut self, left: u32, now: Tick) -> bool {
-        let half_empty = left < self.meter.slots() / 2 && now >= self.look_after;
-        half_empty || left < (self.demand.estimate(now) / LOW_WATER_PARTS).max(1)
-    }
-
-    /// Cuts off what it can spare: the asking shard's part of the tokens by demand, but as many as it needs at once, if
-    /// there are so many; and slots beyond the share of the demand here, which is everything where nobody wants any.
-    fn spare(&mut self, rate: &Rate, recall: Recall, now: Tick) -> Meter {
-        let (slots, tokens) = (self.meter.slots(), self.meter.tokens(rate, now));
-        let own = self.demand.estimate(now);
-        let total = u64::from(own) + u64::from(recall.others.max(recall.asking).max(1));
-        let exact = u64::from(rate.burst()) * u64::from(own);
-        // A share is seldom whole. What is left over is kept for a while and then passed on, so that it goes round.
-        let held_long = now >= self.granted.after(HOLD);
-        let share = if held_long { exact / total } else { exact.div_ceil(total) };
-        let over_share = slots.saturating_sub(u32::try_from(share).unwrap_or(u32::MAX));
-        let part = u64::from(tokens) * u64::from(recall.asking) / total;
-        // Below `tokens`, because `asking` is below `total`.
-        let moved = (part as u32).max(recall.need.min(tokens));
-        self.meter.split(rate, over_share.max(moved), tokens - moved, now)
-    }
+fn pause(rate: &Rate) -> Duration {
+    (rate.fill_time() / PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
-fn standing(meter: &mut Meter, rate: &Rate, now: Tick) -> Standing {
-    Standing { left: meter.tokens(rate, now), next: meter.next_token(rate, now) }
-}
-
-/// A key that nobody used for this long goes back to the account.
+/// A key that nobody used for this long goes back to its home.
 const IDLE: Duration = Duration::from_secs(2);
 /// After a grant that was less than needed, a shard refuses without asking for this part of the time in which a slot
 /// fills. It bounds the messages about a key that is used up; longer lets slots elsewhere stand full for longer, which
@@ -362,10 +431,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const PAUSE_PARTS: u32 = 16;
 const PAUSE_MIN: Duration = Duration::from_micros(250);
 const PAUSE_MAX: Duration = Duration::from_millis(64);
-/// A shard asks in advance when what is left is less than what it needs in this part of an `EPOCH` (8 ms).
-const LOW_WATER_PARTS: u32 = 8;
-/// A fraction of a slot above the share is kept this long. Shorter loses more to messages, longer starves the other
-/// shard longer.
-const HOLD: Duration = Duration::from_millis(25);
+/// A home without room is asked again after this.
+const CROWDED_PAUSE: Duration = Duration::from_millis(10);
 /// Entries looked at to find one that can go.
-const EVICTION_LOOKS: usize = 32;
+const LOOKS: usize = 32;

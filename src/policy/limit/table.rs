@@ -1,6 +1,7 @@
 //! Hot. A bounded table with keys that are already good hashes, and a hand that goes round its entries.
 //!
-//! Entries lie densely, so the hand can visit a few at a time; removing moves the last entry into the gap.
+//! Entries lie densely, so the hand can visit a few at a time; removing moves the last entry into the gap. `max` is
+//! the caller's to keep: the table only says when it is reached.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -28,18 +29,38 @@ impl<V> Table<V> {
         self.entries.len() >= self.max
     }
 
-    pub fn find(&mut self, key: u64) -> Option<&mut V> {
-        let place = *self.places.get(&key)?;
-        Some(&mut self.entries[place as usize].1)
+    /// Where the entry of a key lies, until the next `insert` or `remove`.
+    pub fn locate(&self, key: u64) -> Option<usize> {
+        Some(*self.places.get(&key)? as usize)
     }
 
-    /// Adds an entry for a key that has none. The caller made room before.
-    pub fn insert(&mut self, key: u64, value: V) -> &mut V {
-        debug_assert!(!self.is_at_cap() && !self.places.contains_key(&key));
+    /// The entry that lies there.
+    pub fn at(&mut self, place: usize) -> &mut V {
+        &mut self.entries[place].1
+    }
+
+    /// The same, only to look at.
+    pub fn look(&self, place: usize) -> &V {
+        &self.entries[place].1
+    }
+
+    /// The key of the entry that lies there.
+    pub fn key(&self, place: usize) -> u64 {
+        self.entries[place].0
+    }
+
+    pub fn find(&mut self, key: u64) -> Option<&mut V> {
+        let place = self.locate(key)?;
+        Some(self.at(place))
+    }
+
+    /// Adds an entry for a key that has none. The caller looks after the cap.
+    pub fn insert(&mut self, key: u64, value: V) -> usize {
+        debug_assert!(!self.places.contains_key(&key));
         let place = self.entries.len();
         self.places.insert(key, place as u32);
         self.entries.push((key, value));
-        &mut self.entries[place].1
+        place
     }
 
     pub fn remove(&mut self, key: u64) -> Option<V> {
@@ -51,16 +72,36 @@ impl<V> Table<V> {
         Some(value)
     }
 
-    /// The entry under the hand, which moves on by one; `None` only where the table is empty.
-    pub fn step(&mut self) -> Option<(u64, &mut V)> {
+    /// The key under the hand and where it lies; the hand moves on by one. `None` only where the table is empty.
+    pub fn step(&mut self) -> Option<(u64, usize)> {
         if self.hand >= self.entries.len() {
             self.hand = 0;
         }
-        let (key, value) = self.entries.get_mut(self.hand)?;
+        let place = self.hand;
+        let (key, _) = self.entries.get(place)?;
         self.hand += 1;
-        Some((*key, value))
+        Some((*key, place))
+    }
+
+    /// All entries.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u64, V)> {
+        self.entries.iter_mut()
+    }
+
+    /// Gives memory back where the table holds far less than it has room for.
+    pub fn shrink(&mut self) {
+        let wanted = self.entries.len().max(SHRINK_LEAST);
+        if self.entries.capacity() / SHRINK_PARTS > wanted {
+            self.entries.shrink_to(2 * wanted);
+            self.places.shrink_to(2 * wanted);
+        }
     }
 }
+
+/// A table with room for this many times what it holds gives memory back.
+const SHRINK_PARTS: usize = 8;
+/// Room that a table keeps in any case.
+const SHRINK_LEAST: usize = 256;
 
 /// The key is its own hash.
 #[derive(Debug, Default)]
@@ -106,6 +147,7 @@ mod tests {
                     model.insert(key, 0);
                 }
                 prop_assert_eq!(table.len(), model.len());
+                table.shrink();
                 let mut seen: Vec<u64> = (0..table.len()).map(|_| table.step().unwrap().0).collect();
                 seen.sort_unstable();
                 seen.dedup();

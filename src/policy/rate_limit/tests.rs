@@ -1,14 +1,17 @@
 //! What a client, the upstream and the control plane see of a rate limit.
 
 use super::*;
-use crate::base::ConsumerId;
+use crate::base::{ConsumerId, Tick};
 use crate::policy::fixture::{Fixture, Words, added};
+use crate::policy::limit::{Body, Message, ShardId};
 use crate::policy::{Policy, PolicyMemo, PolicyState};
 
 fn plan(key: Key) -> Plan {
     Plan::new("per-minute", Rate::new(60, Duration::from_secs(60), 3).unwrap(), key)
 }
 
+const ONE: Shards = Shards { own: ShardId(0), count: 1 };
+const FIRST_OF_TWO: Shards = Shards { own: ShardId(0), count: 2 };
 const ADDRESS: Key = Key::Address { v4_prefix: 32, v6_prefix: 64 };
 
 fn now() -> Tick {
@@ -36,7 +39,7 @@ fn passed(policy: &Policy, state: &mut PolicyState, fixture: &Fixture, count: us
 #[test]
 fn a_refusal_says_when_and_why() {
     let policy = Policy::RateLimit(plan(ADDRESS));
-    let mut state = policy.state(ShardId(0), 1);
+    let mut state = policy.state(ONE, 0);
     let fixture = Fixture::get("/");
     let mut effects = Effects::default();
     assert_eq!(decide(&policy, &mut state, &fixture, &mut effects), Decision::Pass);
@@ -60,7 +63,7 @@ fn keys_are_counted_apart() {
     other.client = "192.0.2.77".parse().unwrap();
     let apart = |key: Key, one: &Fixture, other: &Fixture| {
         let policy = Policy::RateLimit(plan(key));
-        let mut state = policy.state(ShardId(0), 1);
+        let mut state = policy.state(ONE, 0);
         assert_eq!(passed(&policy, &mut state, one, 5), 3);
         passed(&policy, &mut state, other, 5) == 3
     };
@@ -71,7 +74,9 @@ fn keys_are_counted_apart() {
     assert!(apart(Key::Header((*b"x-team").into()), &one, &other));
     assert!(apart(Key::Header((*b"x-none").into()), &one, &other), "by address, where the field is missing");
     assert!(apart(Key::Consumer, &one, &other), "by address, where nobody is known");
-    (one.consumer, other.consumer) = (Some(ConsumerId(1)), Some(ConsumerId(1)));
+    // By their names: a reload may number them anew.
+    (one.consumer, other.consumer) = (Some(ConsumerId(1)), Some(ConsumerId(2)));
+    (one.consumer_name, other.consumer_name) = ("c", "c");
     assert!(!apart(Key::Consumer, &one, &other));
     one.client = "2001:db8::1".parse().unwrap();
     other.client = "2001:db8::ffff:2".parse().unwrap();
@@ -79,75 +84,94 @@ fn keys_are_counted_apart() {
     one.client = "::ffff:192.0.2.77".parse().unwrap();
     other.client = "192.0.2.77".parse().unwrap();
     assert!(!apart(ADDRESS, &one, &other));
-    other.route = Some(RouteId(9));
+    other.route_name = "other";
     let policy = Policy::RateLimit(Plan { scope: Scope::PerRoute, ..plan(Key::Everything) });
-    let mut state = policy.state(ShardId(0), 1);
+    let mut state = policy.state(ONE, 0);
     assert_eq!(passed(&policy, &mut state, &one, 5) + passed(&policy, &mut state, &other, 5), 6);
 }
 
 #[test]
 fn report_refuses_nobody() {
     let policy = Policy::RateLimit(Plan { mode: Mode::Report, ..plan(ADDRESS) });
-    let mut state = policy.state(ShardId(0), 1);
+    let mut state = policy.state(ONE, 0);
     let fixture = Fixture::get("/");
     assert_eq!(passed(&policy, &mut state, &fixture, 5), 5);
     let mut effects = Effects::default();
     decide(&policy, &mut state, &fixture, &mut effects);
     assert_eq!(effects.reported, Some("rate_limited"));
-    let mut state = policy.state(ShardId(0), 2);
-    assert_eq!(passed(&policy, &mut state, &fixture, 1), 1, "and makes nobody wait");
+    assert_eq!(state.part().unwrap().take_counts().reported, 3);
+    let mut state = policy.state(FIRST_OF_TWO, 0);
+    let waits = client_with_its_home_elsewhere(&Policy::RateLimit(plan(ADDRESS)));
+    assert_eq!(passed(&policy, &mut state, &waits, 1), 1, "and makes nobody wait");
+}
+
+/// A client whose key has its home on the other of two shards.
+fn client_with_its_home_elsewhere(policy: &Policy) -> Fixture {
+    for last in 0..=255 {
+        let mut fixture = Fixture::get("/");
+        fixture.client = IpAddr::from([192, 0, 2, last]);
+        let mut state = policy.state(FIRST_OF_TWO, 0);
+        if matches!(decide(policy, &mut state, &fixture, &mut Effects::default()), Decision::Ask(_)) {
+            return fixture;
+        }
+    }
+    panic!("all keys have one home")
 }
 
 #[test]
-fn two_shards_ask_and_a_missing_grant_is_as_configured() {
-    for (lease_missing, status) in [(OnTrouble::Unavailable, 503), (OnTrouble::Refuse, 429), (OnTrouble::Admit, 0)] {
-        let policy = Policy::RateLimit(Plan { lease_missing, ..plan(ADDRESS) });
-        let mut state = policy.state(ShardId(0), 2);
-        let fixture = Fixture::get("/");
-        let mut effects = Effects::default();
-        let mut memo = PolicyMemo::Unused;
+fn two_shards_ask_and_what_waits_in_vain_is_as_configured() {
+    for (uncountable, status) in [(OnTrouble::Unavailable, 503), (OnTrouble::Refuse, 429), (OnTrouble::Admit, 0)] {
+        let policy = Policy::RateLimit(Plan { uncountable, wait: Duration::from_millis(70), ..plan(ADDRESS) });
+        let mut state = policy.state(FIRST_OF_TWO, 0);
+        let fixture = client_with_its_home_elsewhere(&policy);
+        let (mut effects, mut memo) = (Effects::default(), PolicyMemo::Unused);
         let first = policy.decide(&mut state, call(&fixture.facts(), &mut effects, &mut memo));
-        assert!(matches!(first, Decision::Ask(Ask::Lease { until, .. }) if until == now().after_ms(50)));
-        let message = state.message().unwrap();
-        assert_eq!(Some(message.limit), policy.limit_id());
-        state.sent();
-        match policy.resume(&mut state, call(&fixture.facts(), &mut effects, &mut memo), AskOutcome::Expired) {
+        assert!(matches!(first, Decision::Ask(Ask::Peer { until, .. }) if until == now().after_ms(70)));
+        let (home, message) = state.part().unwrap().next_message().unwrap();
+        assert_eq!((home, Some(message.limit)), (ShardId(1), policy.limit().map(|(id, _)| id)));
+        let mut resume = |state: &mut PolicyState, effects: &mut Effects, outcome| {
+            policy.resume(state, call(&fixture.facts(), effects, &mut memo), outcome)
+        };
+        match resume(&mut state, &mut effects, AskOutcome::Expired) {
             Decision::Respond(response) => assert_eq!(response.status, status),
-            Decision::Pass => assert_eq!((status, effects.reported), (0, Some("lease_missing"))),
+            Decision::Pass => assert_eq!((status, effects.reported), (0, Some("rate_limit_wait"))),
             Decision::Ask(_) => panic!(),
         }
+        assert_eq!(state.part().unwrap().take_counts().uncounted, 1);
         // A late grant is still good.
-        let mut accounts = crate::policy::limit::Accounts::new(10);
-        accounts.set_limits([(message.limit, plan(ADDRESS).rate)]);
-        let mut replies = Vec::new();
-        accounts.receive(message, now(), &mut replies);
-        assert_eq!(state.receive(replies[0].1, now()), Some(message.key));
-        assert_eq!(
-            policy.resume(&mut state, call(&fixture.facts(), &mut effects, &mut memo), AskOutcome::Granted),
-            Decision::Pass
-        );
+        let mut other = policy.state(Shards { own: ShardId(1), count: 2 }, 0);
+        let home = other.part().unwrap();
+        home.receive(ShardId(0), &message, now());
+        let (_, reply) = home.next_message().unwrap();
+        state.part().unwrap().receive(ShardId(1), &reply, now());
+        assert_eq!(state.part().unwrap().next_woken(), Some(message.key));
+        assert_eq!(resume(&mut state, &mut effects, AskOutcome::Woken), Decision::Pass);
+        // And whoever waited too long takes what is there.
+        assert_eq!(resume(&mut state, &mut effects, AskOutcome::Expired), Decision::Pass);
     }
 }
 
 #[test]
-fn a_full_table_is_as_configured() {
-    for (table_full, expected) in [(OnTrouble::Unavailable, 503), (OnTrouble::Refuse, 429)] {
-        let policy = Policy::RateLimit(Plan { keys_max: 1, table_full, ..plan(ADDRESS) });
-        let mut state = policy.state(ShardId(0), 1);
-        assert_eq!(passed(&policy, &mut state, &Fixture::get("/"), 1), 1);
-        let mut other = Fixture::get("/");
-        other.client = "203.0.113.1".parse().unwrap();
-        let mut effects = Effects::default();
-        let decision = decide(&policy, &mut state, &other, &mut effects);
-        assert!(matches!(decision, Decision::Respond(LocalResponse { status, .. }) if status == expected));
-    }
+fn a_key_whose_home_has_no_room_is_as_configured() {
+    let policy = Policy::RateLimit(Plan { uncountable: OnTrouble::Refuse, ..plan(ADDRESS) });
+    let mut state = policy.state(FIRST_OF_TWO, 0);
+    let fixture = client_with_its_home_elsewhere(&policy);
+    let (mut effects, mut memo) = (Effects::default(), PolicyMemo::Unused);
+    let asked = policy.decide(&mut state, call(&fixture.facts(), &mut effects, &mut memo));
+    assert!(matches!(asked, Decision::Ask(_)));
+    let part = state.part().unwrap();
+    let (_, message) = part.next_message().unwrap();
+    part.receive(ShardId(1), &Message { body: Body::NoRoom, ..message }, now());
+    let decision = policy.resume(&mut state, call(&fixture.facts(), &mut effects, &mut memo), AskOutcome::Woken);
+    assert!(matches!(decision, Decision::Respond(LocalResponse { status: 429, .. })));
+    assert_eq!(state.part().unwrap().take_counts().uncounted, 1);
 }
 
 #[test]
-fn a_reload_that_changes_nothing_keeps_the_limit() {
+fn a_reload_that_changes_only_the_rate_keeps_the_limit() {
     let id = |plan: &Plan| plan.limit_id();
     let plan = plan(ADDRESS);
     assert_eq!(id(&plan), id(&Plan { detail: "other words".into(), ..plan.clone() }));
-    assert_ne!(id(&plan), id(&Plan { rate: Rate::new(61, Duration::from_secs(60), 3).unwrap(), ..plan.clone() }));
+    assert_eq!(id(&plan), id(&Plan { rate: Rate::new(61, Duration::from_secs(60), 3).unwrap(), ..plan.clone() }));
     assert_ne!(id(&plan), id(&Plan { name: "x".into(), ..plan.clone() }));
 }

@@ -1,5 +1,7 @@
-//! A rate limit over two threads with uneven load: never exceeded, and almost all of it usable.
+//! Rate limits over several threads: never exceeded, almost all of it usable, and nobody below it refused, whatever
+//! comes at once and whatever is reloaded.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::gateway::WEB;
-use crate::harness::{Client, Setup};
+use crate::harness::{Client, Setup, wait_for};
 
 const RATE: f64 = 300.0;
 const BURST: f64 = 150.0;
@@ -152,4 +154,98 @@ fn a_reload_does_not_refill_a_limit() {
     assert_eq!(let_in(2), 2);
     assert_eq!(gateway.reload().0, 200);
     assert_eq!(let_in(6), 1);
+}
+
+/// Each user of a range asks once, over so many connections at once; how many got which status.
+fn ask_once_each(here: SocketAddr, connections: usize, users: std::ops::Range<usize>) -> BTreeMap<u16, usize> {
+    let users: Vec<usize> = users.collect();
+    thread::scope(|scope| {
+        let workers: Vec<_> = users
+            .chunks(users.len().div_ceil(connections))
+            .map(|users| scope.spawn(|| users.iter().map(|user| ask_as(&mut Client::to(here), *user)).collect()))
+            .collect();
+        let statuses = workers.into_iter().flat_map(|worker| -> Vec<u16> { worker.join().expect("no panic") });
+        statuses.fold(BTreeMap::new(), |mut counts, status| {
+            *counts.entry(status).or_default() += 1;
+            counts
+        })
+    })
+}
+
+fn ask_as(client: &mut Client, user: usize) -> u16 {
+    client.ask(format!("GET / HTTP/1.1\r\nHost: test\r\nX-User: u{user}\r\n\r\n")).status
+}
+
+fn each_user(rate: &str, more: &str) -> String {
+    format!(
+        "{WEB}\n[policy.each]\nrate_limit = {{ rate = \"{rate}\", key = \"header:x-user\"{more} }}\n\
+         [[route]]\nanswer = {{ body = \"in\" }}\npolicies = [\"each\"]\n"
+    )
+}
+
+#[test]
+fn new_clients_that_come_at_once_are_all_served_while_pages_are_rendered_and_plans_reloaded() {
+    for shards in [1, 2, 8] {
+        let gateway = Setup::new(each_user("5/h", "")).shards(shards).log("").server("watch = false").start();
+        let (stop, here) = (AtomicBool::new(false), gateway.here());
+        let statuses = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(gateway.metrics().contains("turnpike_limit_admitted_total"));
+                    assert_eq!(gateway.reload().0, 200);
+                }
+            });
+            let statuses = ask_once_each(here, 16, 0..3_000);
+            stop.store(true, Ordering::Relaxed);
+            statuses
+        });
+        assert_eq!(statuses, BTreeMap::from([(200, 3_000)]), "with {shards} shards");
+    }
+}
+
+#[test]
+fn newcomers_are_served_and_a_limited_user_stays_limited_while_many_keys_come() {
+    for shards in [1, 2] {
+        let gateway = Setup::new(each_user("2/h", ", keys_max = 500")).shards(shards).log("").start();
+        let victim = |count: usize| (0..count).filter(|_| ask_as(&mut gateway.client(), 0) == 200).count();
+        assert_eq!(victim(6), 2);
+        assert_eq!(ask_once_each(gateway.here(), 8, 1..4_000), BTreeMap::from([(200, 3_999)]));
+        assert_eq!(victim(6), 0);
+        let metrics = gateway.metrics();
+        let given_up = "turnpike_limit_keys_given_up_total{policy=\"each\"}";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(given_up)).expect("the counter is shown");
+        assert!(count.trim().parse::<u64>().expect("a number") > 1_000, "{count}");
+    }
+}
+
+#[test]
+fn a_reload_to_another_rate_keeps_how_full_a_limit_is() {
+    for shards in [1, 2, 8] {
+        let text = |rate: &str| {
+            format!(
+                "{WEB}\n[policy.few]\nrate_limit = {{ rate = \"{rate}\", key = \"everything\" }}\n\
+                 [[route]]\nanswer = {{ body = \"in\" }}\npolicies = [\"few\"]\n"
+            )
+        };
+        let mut gateway = Setup::new(text("10/h")).shards(shards).server("watch = false").start();
+        let here = gateway.here();
+        let let_in = |count: usize| (0..count).filter(|_| Client::to(here).get("/").status == 200).count();
+        assert_eq!(let_in(5), 5);
+        gateway.rewrite(text("40/h"));
+        assert_eq!(gateway.reload().0, 200);
+        // Half of it was left, in one piece or in pieces that are rounded down.
+        let count = let_in(60);
+        assert!((20 - shards..=20).contains(&count), "{count} with {shards} shards");
+    }
+}
+
+#[test]
+fn a_limit_that_only_reports_says_what_it_would_refuse() {
+    let gateway = Setup::new(each_user("2/h", ", report_only = true")).shards(1).start();
+    let mut client = gateway.client();
+    assert!((0..5).all(|_| ask_as(&mut client, 1) == 200));
+    let reported: Vec<bool> = gateway.log(5).iter().map(|line| line["reported"] == "rate_limited").collect();
+    assert_eq!(reported, [false, false, true, true, true]);
+    let shown = || gateway.metrics().contains("turnpike_limit_reported_total{policy=\"each\"} 3");
+    wait_for("the counter", || shown().then_some(()));
 }

@@ -1,5 +1,8 @@
 //! `[policy.NAME.rate_limit]`.
 
+use std::time::Duration;
+
+use crate::base::limits::LIMIT_WAIT_MS_MAX;
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
 use crate::config::place::Placed;
@@ -35,12 +38,17 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
     };
     plan.mode = if spec.report_only { Mode::Report } else { Mode::Enforce };
     plan.keys_max = spec.keys_max.map_or(plan.keys_max, |keys| keys.max(1) as usize);
-    plan.table_full = match spec.uncountable {
+    if let Some(wait) = &spec.wait {
+        if wait.value.0 > Duration::from_millis(LIMIT_WAIT_MS_MAX) {
+            compiler.error(wait.place, "a request waits at most a minute");
+        }
+        plan.wait = wait.value.0;
+    }
+    plan.uncountable = match spec.uncountable {
         Uncountable::Unavailable => OnTrouble::Unavailable,
         Uncountable::Refuse => OnTrouble::Refuse,
         Uncountable::Admit => OnTrouble::Admit,
     };
-    plan.lease_missing = plan.table_full;
     plan.hash_seed = compiler.environment.seed;
     Some(plan)
 }

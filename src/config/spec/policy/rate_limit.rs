@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::place::Placed;
-use crate::config::spec::scalar::Rate;
+use crate::config::spec::scalar::{Rate, Time};
 
 /// So many requests per time; above it 429 with `Retry-After` and a problem body.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,11 +38,18 @@ pub struct Spec {
     /// Count and report, but refuse nothing: for trying a limit out.
     #[serde(default)]
     pub report_only: bool,
-    /// Keys that one thread remembers.
+    /// Keys that all threads together remember; each takes about 220 bytes, and 340 where there are several threads.
+    /// Above it those are forgotten that are fullest, so that the fewest requests too many pass.
     #[serde(default)]
     #[schemars(extend("x-default" = 100000))]
     pub keys_max: Option<u32>,
-    /// What happens to a request that cannot be counted, because there are too many keys or the process is overloaded.
+    /// How long a request waits for another thread's word about its key, at most `"1m"`. It waits only at the first
+    /// request of a key on a thread, and where a limit is nearly used up.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "1s"))]
+    pub wait: Option<Placed<Time>>,
+    /// What happens to a request that cannot be counted, because another thread gave no word in time or has no room for
+    /// the key.
     #[serde(default)]
     pub uncountable: Uncountable,
 }

@@ -1,0 +1,208 @@
+//! Hot. A shard's side of the limits that are counted over all shards: carries their messages to and from the other
+//! shards, and wakes the requests that wait for them.
+//!
+//! The state of a limit is found here by the limit's identity, not by a plan's ids: plans change on the shards one
+//! after another. A limit that a plan no longer has stays for `RETIRED`, so that requests which began under the old
+//! plan get their answer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ahash::RandomState;
+
+use crate::base::Tick;
+use crate::base::limits::LIMIT_WAIT_MS_MAX;
+use crate::edge::flow::notice::Notice;
+use crate::edge::shard::waiters::{Subject, Waited, Waiters};
+use crate::link::{Counter, Counters, LimitCounter, Mesh, Sent, ToPeer};
+use crate::net::Net;
+use crate::policy::PolicyState;
+use crate::policy::limit::{self, Body, LimitId, ShardId};
+
+/// The other shards, as this one sees them.
+#[derive(Debug)]
+pub struct Peers {
+    mesh: RefCell<Mesh<ToPeer>>,
+    inbox: RefCell<Vec<(usize, ToPeer)>>,
+    limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
+    retired: RefCell<Vec<(Tick, LimitId)>>,
+    /// Requests that wait for a message.
+    waiters: Waiters,
+    /// Somebody has sent something: bells are to be rung.
+    sent: Notice,
+    kept: Cell<u64>,
+    refused: Cell<u64>,
+}
+
+impl Peers {
+    /// Over this end of the mesh.
+    pub fn new(mesh: Mesh<ToPeer>) -> Peers {
+        Peers {
+            mesh: RefCell::new(mesh),
+            inbox: RefCell::default(),
+            limits: RefCell::default(),
+            retired: RefCell::default(),
+            waiters: Waiters::default(),
+            sent: Notice::default(),
+            kept: Cell::new(0),
+            refused: Cell::new(0),
+        }
+    }
+
+    /// Rings the bells of shards that something was sent to, once for all that tasks send in one turn. Ends with the
+    /// task that runs it.
+    pub async fn ring(&self) {
+        loop {
+            self.sent.heard().await;
+            self.mesh.borrow_mut().ring();
+        }
+    }
+
+    /// Takes what other shards have sent, and sends what their rings had no room for before.
+    pub fn hear(&self, now: Tick) {
+        let mut inbox = self.inbox.take();
+        {
+            let mut mesh = self.mesh.borrow_mut();
+            mesh.receive(|sender, message| inbox.push((sender, message)));
+            mesh.ring();
+        }
+        for (sender, ToPeer::Limit(message)) in inbox.drain(..) {
+            self.receive(ShardId(sender as u32), &message, now);
+        }
+        self.inbox.replace(inbox);
+    }
+
+    /// Sends what the state of a limit has to say, and wakes the requests that may go on. The clock is only asked where
+    /// rings are full.
+    pub fn carry(&self, state: &RefCell<PolicyState>, now: impl Fn() -> Tick) {
+        let mut state = state.borrow_mut();
+        let Some(part) = state.part().filter(|part| part.has_news()) else { return };
+        while let Some((receiver, message)) = part.next_message() {
+            let waiting = self.send(receiver, message);
+            if waiting > 0 {
+                part.kept(receiver, waiting, now());
+            }
+        }
+        let owner = part.limit().0;
+        while let Some(key) = part.next_woken() {
+            self.waiters.wake(Subject { owner, key });
+        }
+    }
+
+    /// Waits until a key of a limit may be tried again. What has arrived by then is looked at before a wait counts as
+    /// expired. False where it did.
+    pub async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick) -> bool {
+        match self.waiters.wait(net, subject, until, || self.hear(net.now())).await {
+            Waited::Woken => true,
+            Waited::Expired => false,
+            Waited::Refused => {
+                self.refused.set(self.refused.get() + 1);
+                false
+            }
+        }
+    }
+
+    /// The state of a limit of a coming plan, made with `fresh` where the plan in use does not have the limit.
+    pub fn limit(
+        &self,
+        id: LimitId,
+        known: Option<Rc<RefCell<PolicyState>>>,
+        fresh: impl FnOnce() -> PolicyState,
+    ) -> Rc<RefCell<PolicyState>> {
+        let state = known.unwrap_or_else(|| Rc::new(RefCell::new(fresh())));
+        self.limits.borrow_mut().insert(id, state.clone());
+        state
+    }
+
+    /// A plan with these limits is in use, or was given up: those that it does not have go, after a while.
+    pub fn retire_others(&self, used: impl Iterator<Item = LimitId>, now: Tick) {
+        let used: HashSet<LimitId, RandomState> = used.collect();
+        let mut retired = self.retired.borrow_mut();
+        retired.retain(|(_, id)| !used.contains(id));
+        for id in self.limits.borrow().keys().filter(|id| !used.contains(id)) {
+            if !retired.iter().any(|(_, known)| known == id) {
+                retired.push((now.after(RETIRED), *id));
+            }
+        }
+    }
+
+    /// Gives up what is idle, a part of it at a time.
+    pub fn keep_house(&self, now: Tick) {
+        let mut limits = self.limits.borrow_mut();
+        self.retired.borrow_mut().retain(|(until, id)| {
+            let stays = now < *until;
+            if !stays {
+                limits.remove(id);
+            }
+            stays
+        });
+        let states: Vec<Rc<RefCell<PolicyState>>> = limits.values().cloned().collect();
+        drop(limits);
+        for state in states {
+            if let Some(part) = state.borrow_mut().part() {
+                part.sweep(now);
+            }
+            self.carry(&state, || now);
+        }
+    }
+
+    /// Writes what happened since the last call to the counters.
+    pub fn publish(&self, counters: &Counters) {
+        counters.add(Counter::PeerMessagesKept, self.kept.take());
+        counters.add(Counter::WaitersRefused, self.refused.take());
+        counters.set(Counter::PeerMessagesWaiting, self.mesh.borrow().kept() as u64);
+        counters.set(Counter::Waiters, self.waiters.count() as u64);
+    }
+
+    fn receive(&self, from: ShardId, message: &limit::Message, now: Tick) {
+        let found = self.limits.borrow().get(&message.limit).cloned();
+        let Some(state) = found else {
+            // A limit that went a while ago: who asks learns at once that nobody counts it any more.
+            if let Body::Ask { .. } = message.body {
+                self.send(from, limit::Message { body: Body::NoRoom, ..*message });
+            }
+            return;
+        };
+        if let Some(part) = state.borrow_mut().part() {
+            part.receive(from, message, now);
+        }
+        self.carry(&state, || now);
+    }
+
+    /// Sends a message; how many wait for the receiver where its ring is full.
+    fn send(&self, receiver: ShardId, message: limit::Message) -> usize {
+        self.sent.raise();
+        match self.mesh.borrow_mut().send(receiver.0 as usize, ToPeer::Limit(message)) {
+            Sent::Ring | Sent::Dropped => 0,
+            Sent::Kept(waiting) => {
+                self.kept.set(self.kept.get() + 1);
+                waiting
+            }
+        }
+    }
+}
+
+/// Writes what a limit did since the last call to the counters of its policy.
+pub fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<PolicyState>) {
+    let mut state = state.borrow_mut();
+    let Some(part) = state.part() else { return };
+    let counts = part.take_counts();
+    let sums = [
+        (LimitCounter::Admitted, counts.admitted),
+        (LimitCounter::Refused, counts.refused),
+        (LimitCounter::Reported, counts.reported),
+        (LimitCounter::Waited, counts.waited),
+        (LimitCounter::Uncounted, counts.uncounted),
+        (LimitCounter::GivenUp, counts.given_up),
+    ];
+    sums.into_iter().filter(|(_, count)| *count > 0).for_each(|(counter, count)| {
+        counters.add_limit(policy, counter, count);
+    });
+    counters.set_limit(policy, LimitCounter::Held, counts.held);
+    counters.set_limit(policy, LimitCounter::Accounts, counts.accounts);
+}
+
+/// How long a limit that no plan has any more answers: longer than anybody waits for it.
+const RETIRED: Duration = Duration::from_millis(LIMIT_WAIT_MS_MAX + 1_000);

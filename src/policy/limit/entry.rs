@@ -1,0 +1,95 @@
+//! Hot. What a shard has of one key: slots, and what it remembers of the requests for them.
+
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::policy::limit::demand::Demand;
+use crate::policy::limit::gcra::{Meter, Rate};
+
+/// Where a key stands after a try, as this shard knows it; other shards may hold more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whole tokens left here.
+    pub left: u32,
+    /// Until there is one more, if nobody else takes it.
+    pub next: Duration,
+}
+
+/// What a shard has of one key.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub meter: Meter,
+    pub demand: Demand,
+    pub used: Tick,
+    /// When it last got slots.
+    pub granted: Tick,
+    /// An `Ask` for so many tokens is under way.
+    pub asked: Option<u32>,
+    /// Not before this may it ask again.
+    pub ask_after: Tick,
+    /// Tokens that requests wait for since the last grant, and those that they waited for before it and have not tried
+    /// for again.
+    pub waiting: u32,
+    pub retaking: u32,
+    /// Not before this does it ask because it is half empty.
+    pub look_after: Tick,
+    /// Tokens that the next grant pays for requests that passed already.
+    pub owed: u32,
+    /// Under which terms the meter's slots are.
+    pub version: u32,
+    /// The home had no room when it was last asked.
+    pub crowded: bool,
+}
+
+/// What a home says of the shard that starves (`Body::Recall`).
+#[derive(Clone, Copy)]
+pub(super) struct Recall {
+    pub need: u32,
+    pub asking: u32,
+    pub others: u32,
+}
+
+impl Entry {
+    /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,
+    /// because slots that are full elsewhere gain nothing while the tokens are used here.
+    pub fn is_low(&mut self, left: u32, now: Tick) -> bool {
+        let half_empty = left < self.meter.slots() / 2 && now >= self.look_after;
+        half_empty || left < (self.demand.estimate(now) / LOW_WATER_PARTS).max(1)
+    }
+
+    /// Cuts off what it can spare: the asking shard's part of the tokens by demand, but as many as it needs at once, if
+    /// there are so many; and slots beyond the share of the demand here, which is everything where nobody wants any.
+    /// What was granted to requests that have not tried again yet is theirs for a while.
+    pub fn spare(&mut self, rate: &Rate, recall: Recall, now: Tick) -> Meter {
+        let held_long = now >= self.granted.after(HOLD);
+        let promised = if held_long { 0 } else { self.retaking };
+        let slots = self.meter.slots();
+        let tokens = self.meter.tokens(rate, now);
+        let promised = promised.min(tokens);
+        let tokens = tokens - promised;
+        let own = self.demand.estimate(now);
+        let total = u64::from(own) + u64::from(recall.others.max(recall.asking).max(1));
+        let exact = u64::from(rate.burst()) * u64::from(own);
+        // A share is seldom whole. What is left over is kept for a while and then passed on, so that it goes round.
+        let share = if held_long { exact / total } else { exact.div_ceil(total) };
+        let over_share = slots.saturating_sub(u32::try_from(share).unwrap_or(u32::MAX));
+        let part = u64::from(tokens) * u64::from(recall.asking) / total;
+        // Below `tokens`, because `asking` is below `total`.
+        let moved = (part as u32).max(recall.need.min(tokens));
+        let slots = over_share.max(moved).min(slots - promised);
+        self.meter.split(rate, slots, promised + tokens - moved, now)
+    }
+}
+
+pub(super) fn standing(meter: &mut Meter, rate: &Rate, now: Tick) -> Standing {
+    Standing { left: meter.tokens(rate, now), next: meter.next_token(rate, now) }
+}
+
+// Beside its key and its place in the table, which take about 30 bytes more.
+const _: () = assert!(size_of::<Entry>() <= 128);
+
+/// A shard asks in advance when what is left is less than what it needs in this part of an `EPOCH` (8 ms).
+const LOW_WATER_PARTS: u32 = 8;
+/// A fraction of a slot above the share is kept this long. Shorter loses more to messages, longer starves the other
+/// shard longer.
+const HOLD: Duration = Duration::from_millis(25);

@@ -1,0 +1,54 @@
+//! The rates that a limit has had: slots are counted under the terms under which they were made.
+
+use crate::policy::limit::gcra::Rate;
+
+/// A limit's rate, numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Grows with each change of the rate; the same number means the same rate on all shards.
+    pub version: u32,
+    /// The rate.
+    pub rate: Rate,
+}
+
+/// The terms in force, and older ones that entries may still be under.
+#[derive(Debug)]
+pub(super) struct History {
+    pub current: Terms,
+    older: Vec<Terms>,
+}
+
+impl History {
+    pub fn new(current: Terms) -> History {
+        History { current, older: Vec::new() }
+    }
+
+    /// Takes newer terms over; false where these are not newer.
+    pub fn adopt(&mut self, terms: Terms) -> bool {
+        if terms.version <= self.current.version {
+            return false;
+        }
+        self.older.push(self.current);
+        self.current = terms;
+        true
+    }
+
+    /// Are there so many older terms that all entries should be brought under the current ones?
+    pub fn is_long(&self) -> bool {
+        self.older.len() > OLDER_MAX
+    }
+
+    /// No entry is under older terms any more.
+    pub fn forget_older(&mut self) {
+        self.older.clear();
+    }
+
+    /// The terms of that version.
+    pub fn of(&self, version: u32) -> Terms {
+        self.older.iter().find(|terms| terms.version == version).copied().unwrap_or(self.current)
+    }
+}
+
+/// Above it, all entries are brought under the current terms at once, which takes a few milliseconds for each 100 000
+/// keys; below it each is when it is next looked at.
+const OLDER_MAX: usize = 8;
