@@ -12,12 +12,11 @@ use crate::balance::Algorithm;
 use crate::base::{Address, RouteId, Scheme};
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
-use crate::config::plan::{
-    Action, FieldChange, FieldOp, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan,
-};
+use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan};
 use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::{HostRewrite, Original};
 use crate::route::{Explanation, Found, Wanted};
+use crate::wire::change::{self, Change};
 use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
@@ -200,7 +199,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
         Action::Answer(answer) => answered(out, answer, &words),
         Action::Echo => line(out, "answer", "200, a description of the request itself"),
     }
-    field_ops(out, "response", &route.response_fields, &words);
+    field_changes(out, "response", &route.response_fields, &words);
 }
 
 fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) {
@@ -238,7 +237,7 @@ fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) 
         }
     };
     line(out, "sends", &format!("{sent} with Host: {host}"));
-    field_ops(out, "request", &words.route.request_fields, words);
+    field_changes(out, "request", &words.route.request_fields, words);
     let total = proxy.total.map_or_else(String::new, |total| format!(", {total:?} in all"));
     line(
         out,
@@ -298,14 +297,23 @@ fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_>) {
     }
 }
 
-fn field_ops(out: &mut String, whose: &str, ops: &[FieldOp], words: &Words<'_>) {
-    for (index, op) in ops.iter().enumerate() {
-        let name = &op.name;
-        let change = match &op.change {
-            FieldChange::Remove => format!("without {name}"),
-            FieldChange::Set(value) => format!("with {name}: {}", words.render(value)),
-            FieldChange::Add(value) => format!("with one more {name}: {}", words.render(value)),
-            FieldChange::Default(value) => format!("with {name}: {}, where there is none", words.render(value)),
+fn field_changes(out: &mut String, whose: &str, changes: &[Change], words: &Words<'_>) {
+    for (index, change) in changes.iter().enumerate() {
+        let change = match change {
+            Change::Remove(name) => format!("without {name}"),
+            Change::Rename(from, to) => format!("with {from} renamed to {to}"),
+            Change::Set(name, template) => match words.field_value(template) {
+                Some(value) => format!("with {name}: {value}"),
+                None => format!("without {name}: its value is empty or has control characters"),
+            },
+            Change::Add(name, template) => match words.field_value(template) {
+                Some(value) => format!("with one more {name}: {value}"),
+                None => format!("without one more {name}: its value is empty or has control characters"),
+            },
+            Change::Default(name, template) => match words.field_value(template) {
+                Some(value) => format!("with {name}: {value}, where there is none"),
+                None => format!("without a default for {name}: its value is empty or has control characters"),
+            },
         };
         line(out, if index == 0 { whose } else { "" }, &change);
     }
@@ -323,6 +331,12 @@ impl Words<'_> {
         let mut out = Vec::new();
         template.render(self, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The value that a header gets; `None` where it is not sent.
+    fn field_value(&self, template: &template::Template) -> Option<String> {
+        let mut scratch = Vec::new();
+        change::value(template, self, &mut scratch).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 }
 

@@ -25,6 +25,7 @@ use crate::route::Table;
 use crate::route::redirect::Redirect;
 use crate::route::rewrite::{HostRewrite, PathRewrite};
 use crate::route::split::{Split, Stick};
+use crate::wire::change::Change;
 use crate::wire::forwarded::ForwardedPlan;
 use crate::wire::grpc::CodeSet;
 use crate::wire::h1::Caps;
@@ -256,9 +257,9 @@ pub struct RoutePlan {
     /// Policies in order of phase, then as written.
     pub policies: Vec<(Phase, PolicyId)>,
     /// Changes to the request's headers before forwarding.
-    pub request_fields: Vec<FieldOp>,
+    pub request_fields: Vec<Change>,
     /// Changes to the response's fields before the client gets it.
-    pub response_fields: Vec<FieldOp>,
+    pub response_fields: Vec<Change>,
     /// Largest request body; `u64::MAX` is no cap.
     pub body_bytes_max: u64,
     /// Names of path parameters by index.
@@ -352,28 +353,6 @@ pub struct FixedAnswer {
     pub content_type: Option<Arc<str>>,
     /// Its body.
     pub body: Template,
-}
-
-/// One change to a head's fields.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldOp {
-    /// The field's name.
-    pub name: Arc<str>,
-    /// What to do.
-    pub change: FieldChange,
-}
-
-/// What to do with a field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FieldChange {
-    /// Remove all of that name.
-    Remove,
-    /// Replace all of that name by one.
-    Set(Template),
-    /// Add one more.
-    Add(Template),
-    /// Add one where there is none.
-    Default(Template),
 }
 
 /// One policy instance.

@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
+use crate::base::ascii::push_decimal;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse};
 use crate::policy::facts::{Effects, Response};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
-use crate::policy::text::append_decimal;
 use crate::wire::field::Known;
 use crate::wire::head::{Method, Request};
 use crate::wire::template::Lookup;
@@ -211,7 +211,7 @@ impl Plan {
             effects.to_client.add(HEADERS, headers);
         }
         if let Some(max_age) = self.max_age {
-            effects.to_client.add_with(MAX_AGE, |out| append_decimal(max_age.as_secs(), out));
+            effects.to_client.add_with(MAX_AGE, |out| push_decimal(out, max_age.as_secs()));
         }
         let asks_private = request.named(b"access-control-request-private-network") == Some(b"true");
         if asks_private && self.private_network == PrivateNetwork::Allowed {

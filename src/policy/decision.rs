@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use crate::base::ascii::push_decimal;
 use crate::base::{FaultKind, Tick, UpstreamId};
 use crate::policy::facts::Response;
-use crate::policy::text::{append_decimal, append_json_string};
+use crate::policy::text::append_json_string;
 
 /// What a policy decides.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,7 +67,7 @@ impl Problem<'_> {
         out.extend_from_slice(b",\"title\":");
         append_json_string(self.title, out);
         out.extend_from_slice(b",\"status\":");
-        append_decimal(u64::from(status), out);
+        push_decimal(out, u64::from(status));
         if !self.detail.is_empty() {
             out.extend_from_slice(b",\"detail\":");
             append_json_string(self.detail, out);

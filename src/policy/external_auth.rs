@@ -12,7 +12,6 @@ use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalRespons
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
-use crate::policy::text::is_field_value;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Request};
 use crate::wire::patch::Patch;
@@ -198,7 +197,7 @@ fn add_original<L: Lookup>(facts: &Facts<'_, L>, fields: &mut Patch, scratch: &m
 fn copy(response: Response<'_>, from: &[u8], to: &[u8], patch: &mut Patch) {
     for field in &response.head.fields.list {
         let value = field.value.of(response.bytes);
-        if field.name.of(response.bytes).eq_ignore_ascii_case(from) && is_field_value(value) {
+        if field.name.of(response.bytes).eq_ignore_ascii_case(from) {
             patch.add(to, value);
         }
     }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use crate::base::ascii::push_decimal;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards, Standing, Taken, Terms};
 use crate::policy::phase::Phase;
-use crate::policy::text::{append_decimal, append_field_string};
+use crate::policy::text::append_field_string;
 use crate::wire::template::Lookup;
 
 /// A rate limit.
@@ -273,7 +274,7 @@ impl Plan {
 
     fn add_retry_after(&self, retry_after: u64, effects: &mut Effects) {
         if self.fields != FieldsSent::Never {
-            effects.to_client.add_with(b"Retry-After", |out| append_decimal(retry_after, out));
+            effects.to_client.add_with(b"Retry-After", |out| push_decimal(out, retry_after));
         }
     }
 
@@ -285,16 +286,16 @@ impl Plan {
         effects.to_client.add_with(b"RateLimit-Policy", |out| {
             append_field_string(&self.name, out);
             out.extend_from_slice(b";q=");
-            append_decimal(u64::from(self.rate.burst()), out);
+            push_decimal(out, u64::from(self.rate.burst()));
             out.extend_from_slice(b";w=");
-            append_decimal(seconds(self.rate.fill_time()), out);
+            push_decimal(out, seconds(self.rate.fill_time()));
         });
         effects.to_client.add_with(b"RateLimit", |out| {
             append_field_string(&self.name, out);
             out.extend_from_slice(b";r=");
-            append_decimal(u64::from(standing.left), out);
+            push_decimal(out, u64::from(standing.left));
             out.extend_from_slice(b";t=");
-            append_decimal(seconds(standing.next), out);
+            push_decimal(out, seconds(standing.next));
         });
     }
 

@@ -5,6 +5,7 @@
 //! never panic.
 
 pub mod authority;
+pub mod change;
 pub mod field;
 pub mod forwarded;
 pub mod grpc;

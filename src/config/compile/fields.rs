@@ -2,10 +2,11 @@
 
 use crate::config::compile::Compiler;
 use crate::config::place::Placed;
-use crate::config::plan::{FieldChange, FieldOp};
 use crate::config::report::Report;
 use crate::config::spec::route::HeadersSpec;
 use crate::config::spec::shape::{Many, Named};
+use crate::wire::change::Change;
+use crate::wire::template::Template;
 
 /// Whose head is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,34 +19,29 @@ pub(super) enum Head {
 
 impl Compiler<'_> {
     /// Compiles changes in the order in which they are made.
-    pub(super) fn field_ops(&mut self, spec: &HeadersSpec, head: Head, params: &[&str]) -> Vec<FieldOp> {
-        let mut ops = Vec::new();
+    pub(super) fn field_changes(&mut self, spec: &HeadersSpec, head: Head, params: &[&str]) -> Vec<Change> {
+        let mut changes = Vec::new();
         for name in spec.remove.iter() {
             if self.field_name(name, head) {
-                ops.push(FieldOp { name: name.value.as_str().into(), change: FieldChange::Remove });
+                changes.push(Change::Remove(name.value.as_str().into()));
             }
         }
-        self.valued_ops(&spec.set, head, params, FieldChange::Set, &mut ops);
-        self.valued_ops(&spec.add, head, params, FieldChange::Add, &mut ops);
-        self.valued_ops(&spec.default, head, params, FieldChange::Default, &mut ops);
-        ops
-    }
-
-    fn valued_ops(
-        &mut self,
-        values: &Named<Placed<String>>,
-        head: Head,
-        params: &[&str],
-        change: fn(crate::wire::template::Template) -> FieldChange,
-        ops: &mut Vec<FieldOp>,
-    ) {
-        for (name, value) in values.iter() {
-            let named = self.field_name(name, head);
-            let template = self.field_value(value, params);
-            if let Some(template) = template.filter(|_| named) {
-                ops.push(FieldOp { name: name.value.as_str().into(), change: change(template) });
+        for (from, to) in spec.rename.iter() {
+            let named = self.field_name(from, head);
+            if self.field_name(to, head) && named {
+                changes.push(Change::Rename(from.value.as_str().into(), to.value.as_str().into()));
             }
         }
+        let valued: [(&Named<Placed<String>>, fn(Box<str>, Template) -> Change); 3] =
+            [(&spec.set, Change::Set), (&spec.add, Change::Add), (&spec.default, Change::Default)];
+        for (values, change) in valued {
+            for (name, value) in values.iter() {
+                let named = self.field_name(name, head);
+                let template = self.field_value(value, params).filter(|_| named);
+                changes.extend(template.map(|template| change(name.value.as_str().into(), template)));
+            }
+        }
+        changes
     }
 
     /// Names of fields, lower or upper case as written; reports those that are none.

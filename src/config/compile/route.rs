@@ -68,8 +68,8 @@ impl Compiler<'_> {
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
         let action = self.action(spec, name, &params);
         let policies = self.route_policies(route, policies);
-        let request_fields = self.field_ops(&route.request_headers, Head::Request, &params);
-        let response_fields = self.field_ops(&route.response_headers, Head::Response, &params);
+        let request_fields = self.field_changes(&route.request_headers, Head::Request, &params);
+        let response_fields = self.field_changes(&route.response_headers, Head::Response, &params);
         for listener in route.listeners.iter() {
             self.known(listener, Section::Listener);
         }

@@ -31,7 +31,7 @@ redirect = { prefix = "/new", status = 301 }
 name = "hello"
 path = "/hello/{name}"
 answer = { body = "Hello, {name}!" }
-response_headers = { set = { x-a = "{route}" } }
+response_headers = { rename = { x-b = "x-c" }, set = { x-a = "{route}", x-d = "{query.d}" } }
 "#;
 
 fn explained(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
@@ -74,7 +74,10 @@ attempts  2
 fn answers_redirects_and_refusals() {
     let said = explained("GET", "http://x:8080/hello/you", &[]).unwrap();
     assert!(said.contains("answer    200, text/plain; charset=utf-8\n          Hello, you!\n"), "{said}");
-    assert!(said.contains("response  with x-a: hello\n"), "{said}");
+    let changes =
+        "response  with x-b renamed to x-c\n          with x-a: hello\n          without x-d: its value is empty";
+    assert!(said.contains(changes), "{said}");
+    assert!(explained("GET", "http://x:8080/hello/you?d=1", &[]).unwrap().contains("with x-d: 1\n"));
     let said = explained("GET", "http://x:8080/old/a?b", &[]).unwrap();
     assert!(said.contains("answer    301, Location: http://x:8080/new/a?b\n"), "{said}");
     let said = explained("POST", "http://api.example.com:8080/users/7", &[]).unwrap();

@@ -191,11 +191,13 @@ table! {
 }
 
 table! {
-    /// Changes to headers (fields): first `remove`, then `set`, `add`, `default`. Values may hold variables such as
-    /// `{client.ip}`.
+    /// Changes to headers (fields): first `remove`, then `rename`, `set`, `add`, `default`. Values may hold variables
+    /// such as `{client.ip}`. A value that comes out empty, or with control characters, is not sent.
     pub struct HeadersSpec {
         /// Remove all of that name.
         remove: Many<Placed<String>> = Many::default(),
+        /// Give the received headers of one name another: `{ x-old = "X-New" }`.
+        rename: Named<Placed<String>> = Named::default(),
         /// Replace all of that name by one.
         set: Named<Placed<String>> = Named::default(),
         /// Add one more.
