@@ -56,8 +56,9 @@ pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 /// Longest query name or value with escapes that a rule decodes; a longer one does not match.
 pub const QUERY_DECODED_BYTES_MAX: usize = 1024;
-/// Policies that one route names, those of `[defaults]` among them; a configuration with more is refused.
-pub const ROUTE_POLICIES_MAX: usize = 64;
+/// Policies that one route names, those of `[defaults]` among them, and policies that one listener names; a
+/// configuration with more is refused.
+pub const POLICIES_MAX: usize = 64;
 /// Reports of one table; `check` stops adding after that.
 pub const ROUTE_REPORTS_MAX: usize = 1_000;
 /// Rules for the same host and path that are compared with each other for conflicts; what stands behind is not.

@@ -9,10 +9,11 @@ mod line;
 use std::net::IpAddr;
 
 use crate::balance::Algorithm;
-use crate::base::{Address, RouteId, Scheme};
+use crate::base::{Address, PolicyId, RouteId, Scheme};
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
 use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan};
+use crate::policy::Phase;
 use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::{HostRewrite, Original};
 use crate::route::{Explanation, Found, Wanted};
@@ -66,6 +67,7 @@ pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
         true => line(&mut out, "path", &path),
         false => line(&mut out, "path", &format!("{path}, from {}", String::from_utf8_lossy(sent))),
     }
+    policies(&mut out, plan, &listener.policies, "before");
     let wanted = Wanted { request: case.request(), host: &case.host, path: &case.path, source: case.client };
     let explanation = listener.table.explain(&wanted);
     match explanation.found {
@@ -184,12 +186,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
         }
     }
     let words = Words { case, route, params: &params };
-    for (index, (phase, policy)) in route.policies.iter().enumerate() {
-        let policy = plan.policy(*policy);
-        let phase = format!("{phase:?}").to_lowercase();
-        let words = format!("{} ({}, in the phase `{phase}`)", policy.name, policy.policy.kind());
-        line(out, if index == 0 { "policies" } else { "" }, &words);
-    }
+    policies(out, plan, &route.policies, "policies");
     if route.body_bytes_max != u64::MAX {
         line(out, "body", &format!("at most {} bytes", route.body_bytes_max));
     }
@@ -200,6 +197,15 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
         Action::Echo => line(out, "answer", "200, a description of the request itself"),
     }
     field_changes(out, "response", &route.response_fields, &words);
+}
+
+fn policies(out: &mut String, plan: &Plan, policies: &[(Phase, PolicyId)], what: &str) {
+    for (index, (phase, policy)) in policies.iter().enumerate() {
+        let policy = plan.policy(*policy);
+        let phase = format!("{phase:?}").to_lowercase();
+        let words = format!("{} ({}, in the phase `{phase}`)", policy.name, policy.policy.kind());
+        line(out, if index == 0 { what } else { "" }, &words);
+    }
 }
 
 fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) {

@@ -175,6 +175,8 @@ pub struct ListenerPlan {
     pub tls: Option<TlsPlan>,
     /// Connections from these networks must begin with a PROXY header (v1 or v2); others must not. Empty: none does.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// Policies that are asked before routing, in order of phase, then as written.
+    pub policies: Vec<(Phase, PolicyId)>,
     /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
@@ -254,7 +256,7 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// Where it ends.
     pub action: Action,
-    /// Policies in order of phase, then as written.
+    /// Policies in order of phase, then as written; none that a listener of the route has.
     pub policies: Vec<(Phase, PolicyId)>,
     /// Changes to the request's headers before forwarding.
     pub request_fields: Vec<Change>,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
-use crate::base::limits::ROUTE_POLICIES_MAX;
+use crate::base::limits::POLICIES_MAX;
 use crate::wire::grpc::json::sample;
 
 /// The reports of `load` for a text, to which a listener is appended.
@@ -86,8 +86,8 @@ fn a_route_has_only_so_many_policies() {
         let names: Vec<String> = (0..count).map(|number| format!("'p{number}'")).collect();
         said(&format!("{text}[[route]]\necho = true\npolicies = [{}]", names.join(", ")))
     };
-    assert_eq!(with(ROUTE_POLICIES_MAX), "");
-    assert!(with(ROUTE_POLICIES_MAX + 1).contains("a route has at most 64 policies"));
+    assert_eq!(with(POLICIES_MAX), "");
+    assert!(with(POLICIES_MAX + 1).contains("a route has at most 64 policies"));
 }
 
 #[test]

@@ -54,6 +54,8 @@ counters! {
         WaitersRefused "requests_not_waiting_total" "Requests that could not wait for a shard because too many do.",
         Panics "panics_total" "Tasks that ended in a panic.",
         Active "requests_active" "Requests being served.",
+        Limited "listener_limited_total" "Requests refused before routing by a rate limit of their listener.",
+        Denied "listener_denied_total" "Requests refused before routing by another policy of their listener.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
         Http2Connections "http2_connections_total" "Client connections that speak HTTP/2.",
         FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because streams were reset at once.",

@@ -84,6 +84,10 @@ impl Kind for Plan {
         Phase::Identify
     }
 
+    fn needs_route(&self) -> Option<&'static str> {
+        self.target.names_route().then_some("`{route}` in `path`")
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
         let request = facts.request;

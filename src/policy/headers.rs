@@ -5,7 +5,7 @@ use crate::policy::facts::{Effects, Response};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
 use crate::wire::change::{self, Change, Received};
-use crate::wire::template::Lookup;
+use crate::wire::template::{Lookup, Template};
 
 /// Changes to fields, each list in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl Kind for Plan {
         Decision::Pass
     }
 
+    fn needs_route(&self) -> Option<&'static str> {
+        let names = |change: &Change| change.template().is_some_and(Template::names_route);
+        self.request.iter().any(names).then_some("`{route}` in `request`")
+    }
+
     fn adapt<L: Lookup>(&self, (): &mut (), response: Response<'_>, words: &L, effects: &mut Effects) {
         let Effects { to_client, scratch, .. } = effects;
         let received = Received { fields: &response.head.fields, bytes: response.bytes };
@@ -43,7 +48,6 @@ impl Kind for Plan {
 mod tests {
     use super::*;
     use crate::policy::fixture::{Fixture, ResponseFixture, Words, added, decide};
-    use crate::wire::template::Template;
 
     fn value(text: &str) -> Template {
         Template::compile(text, &[]).unwrap()

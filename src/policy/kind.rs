@@ -43,6 +43,12 @@ pub trait Kind: Sized {
         None
     }
 
+    /// What of it needs the route, in the words of the configuration: a listener cannot name such a policy, because its
+    /// policies are asked before the route is known.
+    fn needs_route(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.
     fn needs_consumer(&self) -> bool {
         false

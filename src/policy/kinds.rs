@@ -130,6 +130,11 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.limit(),)* }
             }
 
+            /// See `Kind::needs_route`.
+            pub fn needs_route(&self) -> Option<&'static str> {
+                match self { $(Policy::$Kind(plan) => plan.needs_route(),)* }
+            }
+
             /// See `Kind::needs_consumer`.
             pub fn needs_consumer(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.needs_consumer(),)* }

@@ -1,8 +1,12 @@
-//! Hot. When a policy decides.
+//! Hot. When a policy decides. Policies of the listener are asked before the route is known, those of the route once it
+//! is.
 //!
 //! ```text
-//!  Screen ─► Identify ─► Admit ─► Shape ──► (upstream) ──► Adapt ──► Settle
+//!        listener                             route
+//!  Screen ► … ► Shape ──► routing ──► Screen ► … ► Shape ──► action ──► Kind::adapt
 //! ```
+//!
+//! `Kind::adapt` is no phase: it is called for every response, of all policies in the order of their decisions.
 
 /// When a policy decides. The order is fixed and the same for everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +19,4 @@ pub enum Phase {
     Admit,
     /// What the upstream gets to see.
     Shape,
-    /// What the client gets to see.
-    Adapt,
-    /// What it cost, once that is known.
-    Settle,
 }

@@ -162,6 +162,10 @@ impl Kind for Plan {
         Some((self.limit_id(), self.rate))
     }
 
+    fn needs_route(&self) -> Option<&'static str> {
+        (self.scope == Scope::PerRoute).then_some("`per_route`")
+    }
+
     fn needs_consumer(&self) -> bool {
         self.key == Key::Consumer
     }

@@ -33,6 +33,16 @@ pub struct Received<'a> {
     pub bytes: &'a [u8],
 }
 
+impl Change {
+    /// What its value is made from, where it has one.
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Change::Remove(_) | Change::Rename(..) => None,
+            Change::Set(_, template) | Change::Add(_, template) | Change::Default(_, template) => Some(template),
+        }
+    }
+}
+
 /// Adds `changes` to `patch`, in order. Values are made in `scratch`.
 pub fn apply<L: Lookup>(
     changes: &[Change],

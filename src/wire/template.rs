@@ -149,6 +149,11 @@ impl Template {
         }
     }
 
+    /// Does it name the route, which is not known before routing?
+    pub fn names_route(&self) -> bool {
+        self.variables().any(|variable| *variable == Variable::Route)
+    }
+
     /// The variables it names, in order.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.segments.iter().filter_map(|segment| match segment {

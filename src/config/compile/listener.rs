@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::base::limits::PARAMS_MAX;
-use crate::base::{Address, limits};
+use crate::base::{Address, PolicyId, limits};
 use crate::config::compile::Compiler;
+use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::place::{Place, Placed};
 use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan};
@@ -13,6 +14,7 @@ use crate::config::spec::listener as spec;
 use crate::config::spec::listener::{Http2Spec, ListenerSpec};
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::server::{Limits, Timeouts};
+use crate::config::spec::shape::Many;
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ForwardedPlan, Source, Treatment};
 use crate::wire::h1::Caps;
@@ -28,7 +30,7 @@ pub(super) const WINDOW_MIN: u64 = 64 << 10;
 
 impl Compiler<'_> {
     /// Compiles every listener that is right so far.
-    pub(super) fn listeners(&mut self, routes: &[CompiledRoute]) -> Vec<ListenerPlan> {
+    pub(super) fn listeners(&mut self, routes: &[CompiledRoute], policies: &[CompiledPolicy]) -> Vec<ListenerPlan> {
         let draft = self.draft;
         // A listener without a name is known by its address, which `check_binds` checks.
         let named: Vec<Placed<String>> =
@@ -50,7 +52,11 @@ impl Compiler<'_> {
                 let report = Report::warning(place, format!("listener `{name}` has no routes"));
                 self.faults.push(report.label("every request would get 404"));
             }
-            plans.extend(self.listener(spec, table));
+            let names = &spec.value.policies;
+            let asked = self.listener_policies(names, policies);
+            let mine = routes.iter().filter(|route| route.is_of(&name));
+            mine.for_each(|route| self.check_named_once(names, route, policies));
+            plans.extend(self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, ..plan }));
         }
         plans
     }
@@ -76,6 +82,7 @@ impl Compiler<'_> {
             backlog: listener.backlog.unwrap_or(BACKLOG),
             tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(&listener.shown_name(), tls)),
             proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
+            policies: Vec::new(),
             table,
             forwarded,
             ids: IdPlan {
@@ -91,6 +98,19 @@ impl Compiler<'_> {
             connections_per_address_max: capped(limits.connections_per_address.some().map_or(0, |count| count.0)),
             server_field,
         })
+    }
+
+    /// A policy that a listener and one of its routes name would count a request twice, and change it twice.
+    fn check_named_once(&mut self, names: &Many<Placed<String>>, route: &CompiledRoute, policies: &[CompiledPolicy]) {
+        for name in names.iter() {
+            let named = |id: &PolicyId| *policies[id.0 as usize].plan.name == *name.value;
+            if route.plan.policies.iter().any(|(_, id)| named(id)) {
+                let title =
+                    format!("`{}` is a policy of the listener and of its route `{}`", name.value, route.plan.name);
+                let report = Report::error(name.place, title).label("each request would be asked twice");
+                self.faults.push(report.other(route.place, "the route"));
+            }
+        }
     }
 
     /// The routing table of one listener's routes. A report about a pair of routes is made once, not for each listener.

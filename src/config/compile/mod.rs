@@ -166,7 +166,7 @@ impl Compiler<'_> {
         let ids = (0..).map(PolicyId).zip(&policies);
         self.policy_ids = ids.map(|(id, policy)| (Arc::clone(&policy.plan.name), id)).collect();
         let routes = self.routes(&policies);
-        let listeners = self.listeners(&routes);
+        let listeners = self.listeners(&routes, &policies);
         self.report_unused();
         let upstreams = std::mem::take(&mut self.upstreams);
         let policies: Vec<PolicyPlan> = policies.into_iter().map(|policy| policy.plan).collect();
@@ -238,7 +238,7 @@ impl Compiler<'_> {
     fn report_unused(&mut self) {
         let spec = &self.draft.spec;
         let upstreams = spec.upstream.iter().map(|(name, _)| (name, "upstream", "no route or policy"));
-        let policies = spec.policy.iter().map(|(name, _)| (name, "policy", "no route"));
+        let policies = spec.policy.iter().map(|(name, _)| (name, "policy", "no route or listener"));
         let mut reports = Vec::new();
         for (name, what, by) in upstreams.chain(policies) {
             if !self.used.contains(&name.place) {

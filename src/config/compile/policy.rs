@@ -2,14 +2,17 @@
 
 mod context;
 
-use crate::config::compile::Compiler;
+use crate::base::PolicyId;
+use crate::base::limits::POLICIES_MAX;
 use crate::config::compile::consumer::Consumers;
 use crate::config::compile::policy::context::Context;
+use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
 use crate::config::plan::PolicyPlan;
 use crate::config::report::Report;
 use crate::config::spec::policy::PolicySpec;
-use crate::policy::{Policy, each_kind};
+use crate::config::spec::shape::Many;
+use crate::policy::{Phase, Policy, each_kind};
 
 macro_rules! compilers {
     ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
@@ -55,6 +58,83 @@ impl Compiler<'_> {
             policies.push(CompiledPolicy { plan, place: name.place });
         }
         policies
+    }
+
+    /// The policies that a route or a listener names, by phase, then as written.
+    pub(super) fn named_policies<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n Placed<String>>,
+        policies: &[CompiledPolicy],
+        whose: &str,
+    ) -> Vec<(Phase, PolicyId)> {
+        let mut list: Vec<(Phase, PolicyId)> = Vec::new();
+        let mut last = None;
+        for name in names {
+            last = Some(name.place);
+            let Some(id) = self.policy_ids.get(&*name.value).copied() else {
+                self.known(name, Section::Policy);
+                continue;
+            };
+            let policy = &policies[id.0 as usize];
+            self.used.insert(policy.place);
+            let entry = (policy.plan.policy.phase(), id);
+            if !list.contains(&entry) {
+                list.push(entry);
+            }
+        }
+        if let Some(place) = last.filter(|_| list.len() > POLICIES_MAX) {
+            self.error(place, format!("a {whose} has at most {POLICIES_MAX} policies"));
+        }
+        list.sort_by_key(|(phase, _)| *phase);
+        list
+    }
+
+    /// Does one of the named policies find out who the caller is?
+    pub(super) fn identifies(&self, names: &Many<Placed<String>>, policies: &[CompiledPolicy]) -> bool {
+        names.iter().any(|name| {
+            let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
+            named.is_some_and(|policy| policy.plan.policy.phase() == Phase::Identify)
+        })
+    }
+
+    /// A limit by consumer counts by address where no policy identifies the consumer.
+    pub(super) fn check_identity(
+        &mut self,
+        names: &Many<Placed<String>>,
+        policies: &[CompiledPolicy],
+        list: &[(Phase, PolicyId)],
+        whose: &str,
+    ) {
+        if list.iter().any(|(phase, _)| *phase == Phase::Identify) {
+            return;
+        }
+        for name in names.iter() {
+            let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
+            if named.is_some_and(|policy| policy.plan.policy.needs_consumer()) {
+                let title =
+                    format!("`{}` counts by consumer, but no policy of this {whose} says who that is", name.value);
+                self.faults.push(Report::warning(name.place, title).label("it will count by address"));
+            }
+        }
+    }
+
+    /// The policies that a listener names.
+    pub(super) fn listener_policies(
+        &mut self,
+        names: &Many<Placed<String>>,
+        policies: &[CompiledPolicy],
+    ) -> Vec<(Phase, PolicyId)> {
+        for name in names.iter() {
+            let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
+            if let Some(what) = named.and_then(|policy| policy.plan.policy.needs_route()) {
+                let title = format!("`{}` cannot be a policy of a listener: {what} needs a route", name.value);
+                let report = Report::error(name.place, title).label("asked before a route is found");
+                self.faults.push(report.help("name it in `policies` of the routes"));
+            }
+        }
+        let list = self.named_policies(names.iter(), policies, "listener");
+        self.check_identity(names, policies, &list, "listener");
+        list
     }
 
     fn policy(&mut self, name: &Placed<String>, spec: &PolicySpec, consumers: &Consumers) -> Option<Policy> {

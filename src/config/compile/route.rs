@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::base::limits::ROUTE_POLICIES_MAX;
 use crate::base::{PolicyId, RouteId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
@@ -11,6 +10,7 @@ use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
 use crate::config::plan::RoutePlan;
 use crate::config::report::Report;
+use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
 use crate::policy::Phase;
@@ -33,8 +33,13 @@ pub(super) struct CompiledRoute {
 impl CompiledRoute {
     /// Does the listener of that name have it?
     pub(super) fn is_of(&self, listener: &str) -> bool {
-        self.listeners.is_empty() || self.listeners.iter().any(|name| name.value == listener)
+        is_of(&self.listeners, listener)
     }
+}
+
+/// Does the listener of that name have a route that names these?
+fn is_of(listeners: &[Placed<String>], name: &str) -> bool {
+    listeners.is_empty() || listeners.iter().any(|listener| listener.value == name)
 }
 
 impl Compiler<'_> {
@@ -89,42 +94,15 @@ impl Compiler<'_> {
 
     /// The policies of a route by phase, then as written; those of `[defaults]` first.
     fn route_policies(&mut self, route: &RouteSpec, policies: &[CompiledPolicy]) -> Vec<(Phase, PolicyId)> {
-        let mut list: Vec<(Phase, PolicyId)> = Vec::new();
         let defaults = &self.draft.spec.defaults.policies;
-        for name in defaults.iter().chain(route.policies.iter()) {
-            let Some(id) = self.policy_ids.get(&*name.value).copied() else {
-                self.known(name, Section::Policy);
-                continue;
-            };
-            let policy = &policies[id.0 as usize];
-            self.used.insert(policy.place);
-            let entry = (policy.plan.policy.phase(), id);
-            if !list.contains(&entry) {
-                list.push(entry);
-            }
+        let list = self.named_policies(defaults.iter().chain(route.policies.iter()), policies, "route");
+        let mut listeners = self.draft.spec.listener.iter().map(|listener| &listener.value);
+        let others = |listener: &ListenerSpec| !is_of(&route.listeners.0, &listener.shown_name());
+        let identified = listeners.all(|listener| others(listener) || self.identifies(&listener.policies, policies));
+        if !identified {
+            self.check_identity(&route.policies, policies, &list, "route");
         }
-        let last = defaults.iter().chain(route.policies.iter()).last();
-        if let Some(name) = last.filter(|_| list.len() > ROUTE_POLICIES_MAX) {
-            self.error(name.place, format!("a route has at most {ROUTE_POLICIES_MAX} policies"));
-        }
-        list.sort_by_key(|(phase, _)| *phase);
-        self.check_identity(route, policies, &list);
         list
-    }
-
-    /// A limit by consumer counts by address where no policy identifies the consumer.
-    fn check_identity(&mut self, route: &RouteSpec, policies: &[CompiledPolicy], list: &[(Phase, PolicyId)]) {
-        if list.iter().any(|(phase, _)| *phase == Phase::Identify) {
-            return;
-        }
-        for name in route.policies.iter() {
-            let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
-            if named.is_some_and(|policy| policy.plan.policy.needs_consumer()) {
-                let title =
-                    format!("`{}` counts by consumer, but no policy of this route says who that is", name.value);
-                self.faults.push(Report::warning(name.place, title).label("it will count by address"));
-            }
-        }
     }
 
     fn rule(&mut self, spec: &Placed<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {

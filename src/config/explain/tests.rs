@@ -9,8 +9,11 @@ const TEXT: &str = r#"
 name = "web"
 bind = "0.0.0.0:8080"
 trusted_proxies = "10.0.0.0/8"
+policies = "known"
 [upstream.users]
 endpoints = ["10.0.0.1:80", "users.internal:8080"]
+[policy.known]
+network = { deny = "203.0.113.0/24" }
 [policy.slow]
 rate_limit = { rate = "5/s" }
 [[route]]
@@ -52,6 +55,7 @@ GET http://api.example.com:8080/x/../users/7?a=1 from 10.0.0.9
 listener  web (0.0.0.0:8080, plain HTTP)
 client    192.0.2.7, as a trusted proxy says
 path      /users/7, from /x/../users/7
+before    known (network, in the phase `screen`)
 route     user
           host api.example.com, path /users/{id}
           {id} = 7
@@ -84,7 +88,12 @@ fn answers_redirects_and_refusals() {
     assert!(said.contains("route     none: 405, with `Allow: GET, PUT`"), "{said}");
     assert!(said.contains("is for method GET, PUT"), "{said}");
     let said = explained("GET", "/nothing", &[("Host", "a")]).unwrap();
-    assert!(said.contains("none speaks http on port 80") && said.contains("none: 404"), "{said}");
+    assert!(
+        said.contains("none speaks http on port 80")
+            && said.contains("before    known (network")
+            && said.contains("none: 404"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -30,6 +30,11 @@ pub struct ListenerSpec {
     /// TLS. Without it the listener speaks plain HTTP.
     #[serde(default)]
     pub tls: Option<Placed<ListenerTlsSpec>>,
+    /// Policies by name that are asked before routing, about every request of this listener, also where no route takes
+    /// it; they run by phase, then in this order. `{route}` is not known then, so a policy that needs it is refused, as
+    /// is one that a route of the listener names as well.
+    #[serde(default)]
+    pub policies: Many<Placed<String>>,
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,

@@ -52,8 +52,8 @@ pub struct Spec {
     pub upstream: Named<UpstreamSpec>,
     /// Which requests go where.
     pub route: Vec<Placed<RouteSpec>>,
-    /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes name in
-    /// `policies`. Each has a name and exactly one kind.
+    /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes and listeners name
+    /// in `policies`. Each has a name and exactly one kind.
     pub policy: Named<PolicySpec>,
     /// Consumers: the callers that `api_key` policies know.
     pub consumer: Vec<Placed<ConsumerSpec>>,

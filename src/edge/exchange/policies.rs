@@ -70,19 +70,22 @@ fn consult<'p, N: Net, T>(
     outcome
 }
 
-/// The response phase, also for answers of our own: policies first, then the route's own changes. `bytes` are those
-/// of the response's head.
+/// Changes the response's head, also of answers of our own: policies of the listener first, then those of the route,
+/// then the route's own changes. `bytes` are those of the response's head.
 pub fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
     }
-    let Some(route) = work.attributes.route else { return };
-    let route = context.bound.plan.route(route);
-    for (memo, (_, id)) in route.policies.iter().enumerate() {
+    let route = work.attributes.route.map(|route| context.bound.plan.route(route));
+    let of_route = route.map_or(&[][..], |route| &route.policies);
+    let policies = context.listener_plan().policies.iter().chain(of_route);
+    for (memo, (_, id)) in policies.enumerate() {
         let policy = &context.bound.plan.policy(*id).policy;
         let Work { attributes, record, response, effects, memos, .. } = &mut *work;
         let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });
         policy.adapt(memos.get_mut(memo), policy::Response { bytes, head: response }, &words, effects);
     }
-    fields::response_fields(context, work, &route.response_fields, bytes);
+    if let Some(route) = route {
+        fields::response_fields(context, work, &route.response_fields, bytes);
+    }
 }

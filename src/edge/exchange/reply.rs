@@ -6,7 +6,7 @@ use crate::edge::exchange::context::{Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, response};
 use crate::edge::flow::stream::{Client, Source};
-use crate::link::RouteCounter;
+use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::policy::{LocalBody, LocalResponse, Problem};
 use crate::wire::problem;
@@ -63,11 +63,13 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
     local: LocalResponse<'_>,
 ) -> Result<Filtered, Fault> {
     exchange.work.record.refused = Some(local.reason);
-    let counter = if local.status == 429 { RouteCounter::Limited } else { RouteCounter::Denied };
-    if let Some(route) = exchange.work.attributes.route
-        && local.status >= 400
-    {
-        exchange.context.bound.counters.add_route(route.0, counter, 1);
+    let counters = &exchange.context.bound.counters;
+    match (local.status, exchange.work.attributes.route) {
+        (..400, _) => {}
+        (429, Some(route)) => counters.add_route(route.0, RouteCounter::Limited, 1),
+        (_, Some(route)) => counters.add_route(route.0, RouteCounter::Denied, 1),
+        (429, None) => counters.add(Counter::Limited, 1),
+        (_, None) => counters.add(Counter::Denied, 1),
     }
     if let Some(caller) = exchange.work.attributes.caller
         && local.status >= 400

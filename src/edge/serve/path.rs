@@ -1,4 +1,4 @@
-//! Hot. The path of a request, on one screen: see -> route -> policies -> act -> record.
+//! Hot. The path of a request, on one screen: see -> the listener's policies -> route -> its policies -> act -> record.
 //!
 //! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
 
@@ -38,6 +38,10 @@ pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N,
 
 async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     see(exchange.context, &mut exchange.work.attributes)?;
+    let before = &exchange.context.listener_plan().policies;
+    if !before.is_empty() && policies::pass(exchange, before, 0).await? == Filtered::Responded {
+        return Ok(());
+    }
     let request = exchange.context.request;
     let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
     if request.path().is_empty() || last_hop {
@@ -56,7 +60,7 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
             Filtered::Continue => {}
         }
     }
-    match policies::pass(exchange, route).await? {
+    match policies::pass(exchange, &route.policies, before.len()).await? {
         Filtered::Responded => return Ok(()),
         Filtered::Continue => {}
     }

@@ -1,10 +1,9 @@
-//! Runs a route's policies in the order of their phases, and does for them what takes time: subrequests and waits for
-//! other shards.
+//! Asks the policies of a listener or a route in the order of their phases, and does for them what takes time:
+//! subrequests and waits for leases.
 
-use crate::base::Fault;
-use crate::config::plan::RoutePlan;
+use crate::base::{Fault, PolicyId};
 use crate::edge::exchange::context::{Exchange, Filtered};
-use crate::edge::exchange::policies::{self, Asked};
+use crate::edge::exchange::policies::{self as asking, Asked};
 use crate::edge::exchange::reply;
 use crate::edge::flow::stream::{Client, Source};
 use crate::edge::forward::subrequest;
@@ -12,22 +11,19 @@ use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
-/// Asks every policy up to the fetch.
+/// Asks `policies`, in their order. The first one remembers at `first` of `Work::memos`, the others behind it.
 pub async fn pass<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
-    route: &RoutePlan,
+    policies: &[(Phase, PolicyId)],
+    first: usize,
 ) -> Result<Filtered, Fault> {
     let context = exchange.context;
     let (peers, net) = (&context.shard.peers, &context.shard.thread.net);
-    for (memo, (phase, id)) in route.policies.iter().enumerate() {
-        match phase {
-            Phase::Screen | Phase::Identify | Phase::Admit | Phase::Shape => {}
-            Phase::Adapt | Phase::Settle => continue,
-        }
+    for (memo, (_, id)) in (first..).zip(policies) {
         let state = context.bound.own(*id);
         let mut deadline = None;
         let asked = Asked { id: *id, memo };
-        let mut decision = policies::decide(context, exchange.work, asked);
+        let mut decision = asking::decide(context, exchange.work, asked);
         loop {
             peers.carry(state, || net.now());
             match decision {
@@ -39,7 +35,7 @@ pub async fn pass<N: Net, S: Source, K: Client>(
                     let until = *deadline.get_or_insert(until);
                     let woken = peers.wait(net, Subject { owner, key }, until).await;
                     let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
-                    decision = policies::resume(context, exchange.work, asked, outcome);
+                    decision = asking::resume(context, exchange.work, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
                     decision = subrequest::ask(context, exchange.work, asked, upstream, timeout).await;

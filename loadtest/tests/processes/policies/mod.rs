@@ -1,4 +1,5 @@
 //! What policies let through.
 
 mod access;
+mod listeners;
 mod rate_limits;
