@@ -20,6 +20,8 @@ macro_rules! each_kind {
         $with! {
             /// From which networks.
             Network(network),
+            /// Refuse requests that lack a header.
+            RequireHeader(require_header),
             /// Let browsers call from pages of other origins.
             Cors(cors),
             /// Who calls, by a key.

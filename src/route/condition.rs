@@ -105,6 +105,28 @@ impl Conditions {
     }
 }
 
+/// Matchers of header fields outside of a table. It has regular expressions of its own, so each shard makes one: a
+/// shared expression has scratch memory, in which threads would meet at a lock.
+#[derive(Debug)]
+pub struct HeaderTests {
+    tests: Box<[FieldTest]>,
+    regexes: Vec<Regex>,
+}
+
+impl HeaderTests {
+    /// Compiles `fields`.
+    pub fn new<'m>(fields: impl Iterator<Item = &'m FieldMatch>) -> HeaderTests {
+        let mut regexes = Vec::new();
+        let tests = fields.map(|field| FieldTest::compile(Place::Header, field, &mut regexes)).collect();
+        HeaderTests { tests, regexes }
+    }
+
+    /// The index of the first one that does not hold.
+    pub fn first_that_fails(&self, request: Request<'_>) -> Option<usize> {
+        self.tests.iter().position(|test| !test.holds(request, &self.regexes))
+    }
+}
+
 impl RegexId {
     fn add(regex: &Regex, regexes: &mut Vec<Regex>) -> RegexId {
         regexes.push(regex.clone());

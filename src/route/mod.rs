@@ -46,7 +46,7 @@ pub mod rewrite;
 pub mod split;
 
 pub use build::Built;
-pub use condition::Place;
+pub use condition::{HeaderTests, Place};
 pub use explain::{Chosen, Explanation, Other, Reason};
 pub use methods::MethodSet;
 pub use params::Params;

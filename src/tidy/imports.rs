@@ -12,7 +12,7 @@ pub(crate) const LAW: [(&str, &[&str]); 12] = [
     ("net", &["base", "wire"]),
     ("route", &["base", "wire"]),
     ("balance", &["base"]),
-    ("policy", &["base", "wire"]),
+    ("policy", &["base", "wire", "route"]),
     // Of the machine, a plan only knows the TLS material that it was compiled to.
     ("config", &["base", "wire", "net::tls", "route", "balance", "policy"]),
     // The bell is how one plane wakes the other, and what is counted by the codes of gRPC is counted by them.

@@ -250,7 +250,8 @@ impl Compiler<'_> {
         true
     }
 
-    fn matches(&mut self, specs: &Named<Placed<ShortOr<MatchSpec>>>, what: &str) -> Vec<FieldMatch> {
+    /// Compiles matchers of `what`, by name; reports those that are none.
+    pub(super) fn matches(&mut self, specs: &Named<Placed<ShortOr<MatchSpec>>>, what: &str) -> Vec<FieldMatch> {
         let mut list = Vec::new();
         for (name, spec) in specs.iter() {
             // Names of query parameters may be anything.

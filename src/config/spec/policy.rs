@@ -12,7 +12,8 @@ macro_rules! specs {
             /// One check, limit or change; exactly one key. A listener or a route names it in `policies`; those of the
             /// listener run before routing. Policies run in fixed phases, whatever the order in which they are named:
             /// first those that need to know nothing of the caller (`network`, `cors`, `rate_limit` by address), then
-            /// those that find out who it is (`api_key`, `external_auth`), then limits on that, then changes.
+            /// those that find out who it is (`api_key`, `external_auth`), then limits on that and `require_header`,
+            /// then changes.
             pub struct PolicySpec {
                 $($(#[$doc])* $module: Option<Placed<$module::Spec>> = None,)*
             }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::http2::{Origin2, counter};
+use crate::harness::http2::{Origin2, WEB2, counter};
 use crate::harness::tool::{Nginx, reserved};
-use crate::harness::{Gateway, Origin, run};
+use crate::harness::{Gateway, Origin, Setup, run};
 
 const KEYS: &str = r#"
 [policy.keys]
@@ -313,4 +313,38 @@ fn fields_are_changed_for_many_routes_at_once() {
     assert_eq!(one.field("set-cookie"), "a=b");
     assert_eq!((origin.last().field("x-edge"), origin.last().fields.has("x-debug")), ("one", false));
     assert_eq!(client.get("/two").field("x-content-type-options"), "nosniff", "answers of the gateway, too");
+}
+
+#[test]
+fn a_required_header_must_be_there_and_match() {
+    let origin = Origin::saying("here");
+    let gateway = Setup::new(format!(
+        "{WEB2}[policy.tenant.require_header]\n\
+         headers = {{ x-tenant = {{ regex = \"[a-z]+\" }}, x-version = \"2\" }}\n\
+         [policy.pages]\ncors = {{ origins = [\"https://app.example\"] }}\n\
+         [policy.edge.require_header]\n\
+         headers = {{ x-edge = {{ present = true }} }}\nstatus = 403\ndetail = \"Not this way.\"\n\
+         [[route]]\npath_prefix = \"/t\"\nto = \"{0}\"\npolicies = [\"tenant\", \"pages\"]\n\
+         [[route]]\npath_prefix = \"/e\"\nto = \"{0}\"\npolicies = [\"edge\"]\n",
+        origin.url()
+    ))
+    .start();
+    let curl = |target: &str, more: &[&str]| {
+        let url = gateway.url(target);
+        run("curl", &[&["-s", "--max-time", "20", "-w", " %{http_code}"], more, &[&*url]].concat()).text()
+    };
+    let (tenant, version) = ("X-Tenant: acme", "x-version: 2");
+    assert_eq!(curl("/t", &["-H", tenant, "-H", version]), "here 200");
+    assert_eq!(curl("/t", &["--http2-prior-knowledge", "-H", tenant, "-H", version]), "here 200");
+    let refused = curl("/t", &["-H", tenant]);
+    assert!(refused.contains("`x-version` is missing") && refused.ends_with(" 400"), "{refused}");
+    let refused = curl("/t", &["--http2-prior-knowledge", "-H", "X-Tenant: acme2", "-H", version]);
+    assert!(refused.contains("`x-tenant`") && refused.ends_with(" 400"), "{refused}");
+    let preflight = ["-X", "OPTIONS", "-H", "Origin: https://app.example", "-H", "Access-Control-Request-Method: GET"];
+    assert!(curl("/t", &preflight).ends_with(" 204"), "browsers ask without these headers");
+    let refused = curl("/e", &["-H", "X-Edged: 1"]);
+    assert!(refused.contains("\"Not this way.\"") && refused.ends_with(" 403"), "{refused}");
+    assert_eq!(curl("/e", &["-H", "X-Edge;"]), "here 200", "an empty value is one");
+    assert_eq!(origin.count(), 3);
+    assert_eq!(gateway.log(7)[2]["reason"], "header_required");
 }

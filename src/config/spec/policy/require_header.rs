@@ -1,0 +1,19 @@
+//! `[policy.NAME.require_header]`.
+
+use crate::config::place::Placed;
+use crate::config::spec::route::MatchSpec;
+use crate::config::spec::shape::{Named, ShortOr, table};
+
+table! {
+    /// Headers that a request must have; without one of them it is refused.
+    #[schemars(rename = "RequireHeaderSpec")]
+    pub struct Spec {
+        /// Headers by name, each with a value or a matcher such as `{ present = true }`, as in `headers` of a route. All
+        /// must match.
+        headers: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
+        /// The status of a refusal, 400 to 599.
+        status: Placed<u16> = Placed::nowhere(400),
+        /// What a refused client reads as `detail`. Without it, which header does not match; with `""` nothing.
+        detail: Option<String> = None,
+    }
+}
