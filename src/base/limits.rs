@@ -21,6 +21,10 @@ pub const ACCEPT_BATCH: usize = 16;
 /// Path parameters in one route; `check` refuses more.
 pub const PARAMS_MAX: usize = 16;
 
+/// Bytes that a stage writes before they must be sent; then it is called again. With a head in front of them they fit
+/// into a buffer of the second class.
+pub const STAGE_OUT_BYTES: usize = 12 * 1024;
+
 // HTTP/1.1 messages (`wire::h1`).
 
 /// Longest method; above it 400, because no registered method comes near it and a cap on the request line would blame

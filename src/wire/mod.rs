@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod change;
+pub mod coding;
 pub mod field;
 pub mod forwarded;
 pub mod grpc;
