@@ -24,6 +24,11 @@ pub const PARAMS_MAX: usize = 16;
 /// Bytes that a stage writes before they must be sent; then it is called again. With a head in front of them they fit
 /// into a buffer of the second class.
 pub const STAGE_OUT_BYTES: usize = 12 * 1024;
+/// Encoders of content codings that a shard lends to responses at once; a response above that leaves uncoded. One is
+/// about 400 KiB.
+pub const ENCODERS_MAX: usize = 512;
+/// Encoders that a shard keeps for later responses; what comes back above that is freed.
+pub const ENCODERS_KEEP: usize = 16;
 
 // HTTP/1.1 messages (`wire::h1`).
 

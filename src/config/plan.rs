@@ -266,6 +266,8 @@ pub struct RoutePlan {
     pub body_bytes_max: u64,
     /// Names of path parameters by index.
     pub params: Vec<Arc<str>>,
+    /// Responses may pass through stages that change their content.
+    pub staged: bool,
 }
 
 /// Where a route ends.

@@ -203,6 +203,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         if calm && !tidy {
             thread.pool.trim();
             shard.scratch.trim();
+            shard.encoders.trim();
             thread.net.give_memory_back();
         }
         (begun, tidy) = (shard.begun(), calm);

@@ -56,6 +56,7 @@ counters! {
         Active "requests_active" "Requests being served.",
         Limited "listener_limited_total" "Requests refused before routing by a rate limit of their listener.",
         Denied "listener_denied_total" "Requests refused before routing by another policy of their listener.",
+        Uncompressed "responses_uncompressed_total" "Responses left as they are because too many are compressed.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
         Http2Connections "http2_connections_total" "Client connections that speak HTTP/2.",
         FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because streams were reset at once.",

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Wall};
+use crate::wire::coding::Encoding;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -61,6 +62,8 @@ pub struct Effects {
     pub query_removed: SmallVec<[Span; 2]>,
     /// What a policy would have refused, had it not been told to report only: its reason, for the access record.
     pub reported: Option<&'static str>,
+    /// The content coding that the response gets, where a policy chose one.
+    pub encoding: Option<Encoding>,
     /// The request that `Ask::Subrequest` asks for.
     pub subrequest: Subrequest,
     pub(super) scratch: Vec<u8>,
@@ -83,6 +86,7 @@ impl Effects {
         self.consumer = None;
         self.query_removed.clear();
         self.reported = None;
+        self.encoding = None;
         self.subrequest.target.clear();
         self.subrequest.fields.clear();
     }

@@ -49,6 +49,12 @@ pub trait Kind: Sized {
         None
     }
 
+    /// May it have the content of responses coded? Then routes with it send them through stages, and of several such
+    /// policies on a route the last holds.
+    fn codes_content(&self) -> bool {
+        false
+    }
+
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.
     fn needs_consumer(&self) -> bool {
         false

@@ -137,6 +137,11 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.needs_route(),)* }
             }
 
+            /// See `Kind::codes_content`.
+            pub fn codes_content(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.codes_content(),)* }
+            }
+
             /// See `Kind::needs_consumer`.
             pub fn needs_consumer(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.needs_consumer(),)* }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!        listener                             route
-//!  Screen ► … ► Shape ──► routing ──► Screen ► … ► Shape ──► action ──► Kind::adapt
+//!  Screen ► … ► Shape ──► routing ──► Screen ► … ► Shape ► Adapt ──► action ──► Kind::adapt of all
 //! ```
 //!
 //! `Kind::adapt` is no phase: it is called for every response, of all policies in the order of their decisions.
@@ -19,4 +19,7 @@ pub enum Phase {
     Admit,
     /// What the upstream gets to see.
     Shape,
+    /// What the client gets to see, once every other change to the response's head is made. Such a policy decides
+    /// behind all others, before the upstream is asked; its `adapt` comes last.
+    Adapt,
 }

@@ -158,15 +158,20 @@ impl OutgoingResponse<'_> {
             BodyLength::Chunked | BodyLength::UntilClose => None,
             BodyLength::None if forbids_length(status) => None,
             // To HEAD and with 304 the length is that of the body which is not sent.
-            BodyLength::None if framing::is_bodiless(status, self.method) => {
-                self.response.value(Known::ContentLength).and_then(decimal)
-            }
+            BodyLength::None if framing::is_bodiless(status, self.method) => self.received_length(),
             // From HTTP/2 to HTTP/2 the end of the stream says it, and callers of gRPC are shown every field.
             BodyLength::None if self.client == Version::H2 && self.response.head.version == Version::H2 => {
-                self.response.value(Known::ContentLength).and_then(decimal)
+                self.received_length()
             }
             BodyLength::None => Some(0),
         }
+    }
+
+    /// The length that the received head gives, where the patch left it there.
+    fn received_length(&self) -> Option<u64> {
+        let Fields { list, .. } = &self.response.head.fields;
+        let at = list.iter().position(|field| field.known == Known::ContentLength)?;
+        if self.patch.is_removed(at) { None } else { decimal(list[at].value.of(self.response.bytes)) }
     }
 }
 

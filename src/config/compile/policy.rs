@@ -77,6 +77,10 @@ impl Compiler<'_> {
             };
             let policy = &policies[id.0 as usize];
             self.used.insert(policy.place);
+            if policy.plan.policy.codes_content() {
+                // Of several the last holds, so that a route's own replaces that of the defaults.
+                list.retain(|(_, PolicyId(at))| !policies[*at as usize].plan.policy.codes_content());
+            }
             let entry = (policy.plan.policy.phase(), id);
             if !list.contains(&entry) {
                 list.push(entry);

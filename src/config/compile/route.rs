@@ -8,7 +8,7 @@ use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
 use crate::config::place::{Place, Placed};
-use crate::config::plan::RoutePlan;
+use crate::config::plan::{Action, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::route::{MatchSpec, RouteSpec};
@@ -72,21 +72,26 @@ impl Compiler<'_> {
         let names: Vec<Box<str>> = rule.as_ref().map(|rule| rule.path.names().to_vec()).unwrap_or_default();
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
         let action = self.action(spec, name, &params);
-        let policies = self.route_policies(route, policies);
+        let all = policies;
+        let policies = self.route_policies(route, all);
+        let compresses = policies.iter().any(|(_, PolicyId(at))| all[*at as usize].plan.policy.codes_content());
         let request_fields = self.field_changes(&route.request_headers, Head::Request, &params);
         let response_fields = self.field_changes(&route.response_headers, Head::Response, &params);
         for listener in route.listeners.iter() {
             self.known(listener, Section::Listener);
         }
         let body = route.limits.over(&self.limits).body;
+        let action = action?;
+        let calls = matches!(&action, Action::Proxy(proxy) if proxy.grpc.is_some());
         let plan = RoutePlan {
             name: name.into(),
-            action: action?,
+            action,
             policies,
             request_fields,
             response_fields,
             body_bytes_max: body.some().map_or(u64::MAX, |size| size.0),
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
+            staged: calls || compresses,
         };
         let place = route.name.as_ref().map_or(spec.place, |name| name.place);
         Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), place })

@@ -34,7 +34,13 @@ pub async fn end<N: Net, S: Source, K: Client>(
     let Work { response, effects, record, .. } = &mut **work;
     (record.status, record.grpc) = (200, Some(end.code));
     let response = Response { bytes: b"", head: response };
-    client.compose(Outgoing { response, patch: &effects.to_client, length: BodyLength::None, upgrades: false });
+    client.compose(Outgoing {
+        response,
+        patch: &effects.to_client,
+        length: BodyLength::None,
+        upgrades: false,
+        encoding: None,
+    });
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
     sent

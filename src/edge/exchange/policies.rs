@@ -6,7 +6,7 @@ use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
-use crate::policy::{self, AskOutcome, Call, Decision, Facts, Policy, PolicyMemo, PolicyState};
+use crate::policy::{self, AskOutcome, Call, Decision, Facts, Phase, Policy, PolicyMemo, PolicyState};
 use crate::wire::head::Response;
 
 /// A policy that is asked about a request.
@@ -70,22 +70,29 @@ fn consult<'p, N: Net, T>(
     outcome
 }
 
-/// Changes the response's head, also of answers of our own: policies of the listener first, then those of the route,
-/// then the route's own changes. `bytes` are those of the response's head.
+/// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
+/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head.
 pub fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
     }
     let route = work.attributes.route.map(|route| context.bound.plan.route(route));
     let of_route = route.map_or(&[][..], |route| &route.policies);
-    let policies = context.listener_plan().policies.iter().chain(of_route);
-    for (memo, (_, id)) in policies.enumerate() {
-        let policy = &context.bound.plan.policy(*id).policy;
-        let Work { attributes, record, response, effects, memos, .. } = &mut *work;
-        let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });
-        policy.adapt(memos.get_mut(memo), policy::Response { bytes, head: response }, &words, effects);
+    let all = || context.listener_plan().policies.iter().chain(of_route).enumerate();
+    for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase != Phase::Adapt) {
+        adapt_by(context, work, Asked { id: *id, memo }, bytes);
     }
     if let Some(route) = route {
         fields::response_fields(context, work, &route.response_fields, bytes);
     }
+    for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase == Phase::Adapt) {
+        adapt_by(context, work, Asked { id: *id, memo }, bytes);
+    }
+}
+
+fn adapt_by<N: Net>(context: Context<'_, N>, work: &mut Work, asked: Asked, bytes: &[u8]) {
+    let policy = &context.bound.plan.policy(asked.id).policy;
+    let Work { attributes, record, response, effects, memos, .. } = work;
+    let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });
+    policy.adapt(memos.get_mut(asked.memo), policy::Response { bytes, head: response }, &words, effects);
 }

@@ -7,6 +7,7 @@ use crate::edge::exchange::policies;
 use crate::edge::flow::stream::{Client, Ending, Outgoing, Source};
 use crate::edge::shard::scratch::Work;
 use crate::net::Net;
+use crate::policy::Effects;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
 use crate::wire::patch::Patch;
@@ -48,7 +49,8 @@ pub async fn send<N: Net, S: Source, K: Client>(
     let Work { response, effects, record, .. } = &mut **work;
     record.status = status;
     let response = Response { bytes: &told, head: response };
-    let outgoing = Outgoing { response, patch: &effects.to_client, length, upgrades: false };
+    let Effects { to_client, encoding, .. } = effects;
+    let outgoing = Outgoing { response, patch: to_client, length, upgrades: false, encoding: *encoding };
     client.compose(outgoing);
     let pool = &context.shard.thread.pool;
     let mut buf = pool.take(limits::HEADROOM + body.len());
@@ -74,7 +76,7 @@ pub async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, 
     let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
     let patch = Patch::default();
     let response = Response { bytes: &[], head: &head };
-    client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+    client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false, encoding: None });
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.commit(Buf::empty(), Ending::More, until).await;
     sent

@@ -39,7 +39,7 @@ pub struct Transfer<'a, N: Net> {
 impl<N: Net> Transfer<'_, N> {
     /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
     /// one).
-    pub async fn run(&self, source: &mut impl Source, sink: &mut impl Sink, mut buf: Buf) -> (Result<(), Fault>, Buf) {
+    pub async fn run<K: Sink>(&self, source: &mut impl Source, sink: &mut K, mut buf: Buf) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
             let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
@@ -67,6 +67,10 @@ impl<N: Net> Transfer<'_, N> {
             }
             if portion.full {
                 buf = self.grown(buf);
+            } else if K::HOLDS_BACK
+                && let Err(fault) = sink.flush(self.sink_until()).await
+            {
+                return (Err(self.timely(fault)), buf);
             }
         }
     }

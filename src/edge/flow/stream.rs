@@ -9,6 +9,7 @@ use std::io;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::flow::watch::Link;
+use crate::wire::coding::Encoding;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
@@ -105,8 +106,15 @@ pub trait Stop {
 
 /// Takes the rest of a body.
 pub trait Sink {
+    /// It may keep what it was given, until more comes or `flush` is called.
+    const HOLDS_BACK: bool = false;
     /// Sends the whole window of `buf`, which may be empty at the end.
     fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
+    /// Sends what is held back: nothing more is there at the moment.
+    fn flush(&mut self, _until: Tick) -> impl Future<Output = Result<(), Fault>> {
+        debug_assert!(!Self::HOLDS_BACK, "a sink that holds back flushes");
+        std::future::ready(Ok(()))
+    }
     /// Ends our side of an upgraded connection.
     fn finish(&self);
     /// Breaks the connection or stream, so that what was sent is not taken for complete.
@@ -124,6 +132,8 @@ pub struct Outgoing<'a> {
     pub length: BodyLength,
     /// The connection leaves HTTP with it (101).
     pub upgrades: bool,
+    /// The content coding that a policy chose for it. A client without stages leaves the content as it is.
+    pub encoding: Option<Encoding>,
 }
 
 /// One exchange's way back to the client.

@@ -20,6 +20,7 @@ use crate::edge::shard::scratch::{Rest, Work};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
+use crate::policy::Effects;
 use crate::wire::grpc::End;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Response, Version};
@@ -271,7 +272,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let head = &self.work.response;
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
-        self.client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false });
+        self.client.compose(Outgoing {
+            response,
+            patch: &patch,
+            length: BodyLength::None,
+            upgrades: false,
+            encoding: None,
+        });
         let (sent, _) = self.client.commit(Buf::empty(), Ending::More, self.client_until()).await;
         sent
     }
@@ -309,14 +316,16 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
 
     fn compose(&mut self, buf: &Buf, length: BodyLength) {
         let response = Response { bytes: buf.filled(), head: &self.work.response };
-        self.client.compose(Outgoing { response, patch: &self.work.effects.to_client, length, upgrades: false });
+        let Effects { to_client, encoding, .. } = &self.work.effects;
+        let encoding = *encoding;
+        self.client.compose(Outgoing { response, patch: to_client, length, upgrades: false, encoding });
     }
 
     /// The head after which both sides speak another protocol.
     fn compose_switch(&mut self, buf: &Buf) {
         let response = Response { bytes: buf.filled(), head: &self.work.response };
         let patch = &self.work.effects.to_client;
-        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true });
+        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true, encoding: None });
     }
 
     /// The final head and its body.
@@ -371,6 +380,12 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     }
 
     async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {
+        if K::HOLDS_BACK
+            && let Err(fault) = self.client.flush(self.client_until()).await
+        {
+            self.context.shard.thread.pool.put(buf);
+            return Err(fault);
+        }
         let transfer = Transfer {
             net: &self.context.shard.thread.net,
             pool: &self.context.shard.thread.pool,

@@ -2,9 +2,10 @@
 //!
 //! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
 
-use crate::base::{Fault, FaultKind, RouteId};
-use crate::config::plan::Action;
+use crate::base::{Fault, FaultKind, RouteId, UpstreamId};
+use crate::config::plan::{Action, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::Caller;
+use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, reply, response};
@@ -15,6 +16,7 @@ use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
 use crate::edge::shard::scratch::Work;
+use crate::edge::shard::state::Shard;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::route::{Found, Wanted};
@@ -64,21 +66,59 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
         Filtered::Responded => return Ok(()),
         Filtered::Continue => {}
     }
+    if route.staged { staged(exchange, route).await } else { act(exchange, route).await }
+}
+
+/// What the route says, where the content of responses may be changed on the way to the client.
+async fn staged<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+) -> Result<(), Fault> {
+    let Exchange { context, source, client, work } = exchange;
+    let Shard { thread, encoders, .. } = &**context.shard;
+    let mut client = Staged::new(&mut **client, &thread.pool, encoders);
+    let mut adapted = Exchange { context: *context, source: &mut **source, client: &mut client, work };
+    let outcome = match &route.action {
+        Action::Proxy(proxy) if let Some(plan) = &proxy.grpc => {
+            let upstream = choose(&mut adapted, route, proxy)?;
+            calls::forward(&mut adapted, Call { route, proxy, plan, upstream }).await
+        }
+        Action::Proxy(_) | Action::Redirect(_) | Action::Answer(_) | Action::Echo => act(&mut adapted, route).await,
+    };
+    context.bound.counters.add(Counter::Uncompressed, u64::from(client.is_refused));
+    if let Some(sent) = client.sent {
+        work.record.sent.set(sent);
+    }
+    outcome
+}
+
+/// What the route says.
+async fn act<N: Net, S: Source, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+) -> Result<(), Fault> {
     match &route.action {
         Action::Proxy(proxy) => {
-            // Chosen first, because what is prepared may hold the upstream's name.
-            let upstream = attempts::choose(exchange.context, exchange.work, proxy)?;
-            exchange.work.record.upstream = Some(upstream);
-            prepare::prepare(exchange, route, proxy)?;
-            match &proxy.grpc {
-                None => attempts::forward(exchange, route, proxy, upstream).await,
-                Some(plan) => calls::forward(exchange, Call { route, proxy, plan, upstream }).await,
-            }
+            let upstream = choose(exchange, route, proxy)?;
+            attempts::forward(exchange, route, proxy, upstream).await
         }
         Action::Redirect(redirect) => redirect::send(exchange, redirect).await,
         Action::Answer(answer) => reply::fixed(exchange, answer).await,
         Action::Echo => echo::answer(exchange).await,
     }
+}
+
+/// Chooses the upstream and prepares the request for it.
+fn choose<N: Net, S, K>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    route: &RoutePlan,
+    proxy: &ProxyPlan,
+) -> Result<UpstreamId, Fault> {
+    // Chosen first, because what is prepared may hold the upstream's name.
+    let upstream = attempts::choose(exchange.context, exchange.work, proxy)?;
+    exchange.work.record.upstream = Some(upstream);
+    prepare::prepare(exchange, route, proxy)?;
+    Ok(upstream)
 }
 
 /// Host, path, client and ids: what the rest of the way looks at.

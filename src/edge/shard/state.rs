@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::base::Tick;
+use crate::edge::adapt::encoders::Encoders;
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::log::LogSink;
@@ -24,6 +25,8 @@ pub struct Shard<N: Net> {
     pub thread: Rc<Thread<N>>,
     /// Free exchange scratch.
     pub scratch: ScratchPool,
+    /// Encoders of content codings.
+    pub encoders: Encoders,
     /// Open client connections.
     pub registry: Rc<Registry<N>>,
     /// Access-log lines on their way.
@@ -61,6 +64,7 @@ impl<N: Net> Shard<N> {
         Shard {
             thread: Rc::new(thread),
             scratch: ScratchPool::default(),
+            encoders: Encoders::default(),
             registry: Rc::default(),
             log: LogSink::default(),
             outbox,

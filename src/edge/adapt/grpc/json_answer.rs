@@ -182,7 +182,7 @@ impl JsonAnswer {
         patch.add(b"Content-Type", self.content_type.as_bytes());
         (head.status, head.body) = (self.status, length);
         let response = Response { bytes: &bytes, head: &head };
-        client.compose(Outgoing { response, patch: &patch, length, upgrades: false });
+        client.compose(Outgoing { response, patch: &patch, length, upgrades: false, encoding: None });
     }
 
     /// The status of an answer that is none of gRPC.

@@ -262,8 +262,14 @@ fn lower(trailers: &[u8]) -> Vec<u8> {
 }
 
 impl<K: Client> Sink for ToCaller<'_, K> {
+    const HOLDS_BACK: bool = K::HOLDS_BACK;
+
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         self.pass(buf, ending, until, First::No).await
+    }
+
+    async fn flush(&mut self, until: Tick) -> Result<(), Fault> {
+        self.inner.flush(until).await
     }
 
     fn finish(&self) {
