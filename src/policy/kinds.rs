@@ -32,6 +32,8 @@ macro_rules! each_kind {
             RateLimit(rate_limit),
             /// Changes to fields.
             Headers(headers),
+            /// Compress responses.
+            Compression(compression),
         }
     };
 }

@@ -1,0 +1,35 @@
+//! `[policy.NAME.compression]`.
+
+use crate::config::compile::Compiler;
+use crate::config::compile::policy::Context;
+use crate::config::place::Placed;
+use crate::config::report::Report;
+use crate::config::spec::policy::compression::Spec;
+use crate::policy::compression::{Plan, Vary};
+use crate::wire::coding::response::Eligible;
+use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges};
+
+/// Compiles it; `None` where that was reported.
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Context<'_>) -> Option<Plan> {
+    let Spec { types, min_length, level, vary } = &spec.value;
+    let ranges: Vec<Option<MediaRange>> = types.iter().map(|text| media_range(compiler, text)).collect();
+    if !(1..=9).contains(&level.value) {
+        compiler.error(level.place, "a level is 1 (fast) to 9 (small)");
+    }
+    let types = MediaRanges::new(ranges.into_iter().collect::<Option<Vec<MediaRange>>>()?);
+    Some(Plan {
+        eligible: Eligible { types, bytes_min: min_length.0 },
+        codings: ContentCoding::ALL.into(),
+        level: level.value,
+        vary: if *vary { Vary::Sent } else { Vary::Omitted },
+    })
+}
+
+fn media_range(compiler: &mut Compiler<'_>, text: &Placed<String>) -> Option<MediaRange> {
+    let range = MediaRange::parse(&text.value);
+    if range.is_none() {
+        let report = Report::error(text.place, format!("`{}` is no media type", text.value));
+        compiler.faults.push(report.help("\"text/html\", \"text/*\", \"application/*+json\" or \"*\""));
+    }
+    range
+}
