@@ -10,11 +10,13 @@ use crate::base::Rng;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::body::{self, Outgoing};
+use crate::sim::coded::Content;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::h2;
 use crate::sim::latch::Latch;
 use crate::sim::ledger::{Ask, Outcome};
+use crate::sim::request::{HopField, head};
 use crate::sim::spoken::Spoken;
 use crate::sim::tag::{Check, Tag};
 use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
@@ -105,13 +107,6 @@ enum Turn {
     Last,
 }
 
-/// Whether a head has a hop-by-hop field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HopField {
-    Present,
-    Absent,
-}
-
 struct Writer {
     shared: Rc<Shared>,
     speak: Speak,
@@ -179,7 +174,21 @@ impl Writer {
         let trailers = framing == Framing::Chunked && rng.chance(200);
         // A draining gateway closes idle connections, and a request may be on its way at that moment.
         let entitled = !scenario.drains_early;
-        Ask { by: Spoken::One, to, method, length, framing, old, expects, upgrades, last, trailers, entitled }
+        let accepts_gzip = rng.chance(600);
+        Ask {
+            by: Spoken::One,
+            to,
+            method,
+            length,
+            framing,
+            old,
+            expects,
+            upgrades,
+            last,
+            trailers,
+            accepts_gzip,
+            entitled,
+        }
     }
 
     /// Sends one request. A client that disconnects half-way sends `leaves_at` bytes of the body.
@@ -256,33 +265,21 @@ impl Writer {
     }
 }
 
-/// A request's head, perhaps with a hop-by-hop field.
-fn head(id: u64, ask: &Ask, hop: HopField) -> String {
-    let version = if ask.old { "1.0" } else { "1.1" };
-    let path = ask.to.path(id);
-    let mut head = format!("{} {path} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);
-    match ask.framing {
-        Framing::Length(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
-        Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
-        Framing::Empty | Framing::Close => {}
-    }
-    if ask.expects {
-        head.push_str("Expect: 100-continue\r\n");
-    }
-    if ask.upgrades {
-        head.push_str("Connection: upgrade\r\nUpgrade: tagged\r\n");
-    } else if ask.last && !ask.old {
-        head.push_str("Connection: close\r\n");
-    } else if hop == HopField::Present {
-        head.push_str("Connection: x-hop\r\nX-Hop: from a client\r\n");
-    }
-    head + "\r\n"
-}
-
 struct Reader {
     shared: Rc<Shared>,
     listen: Listen,
     rng: Rng,
+}
+
+/// Content that is to be taken.
+struct Part {
+    /// The exchange.
+    id: u64,
+    /// The origin's attempt.
+    number: u32,
+    framing: Framing,
+    /// Where the client goes away.
+    leaves_at: u64,
 }
 
 /// What the connection may be used for after a response.
@@ -411,9 +408,12 @@ impl Reader {
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
         let told = common.ledger.borrow_mut().answering(id, number, status(head)?);
         let reply = self.shared.held(told).ok_or(Trouble::Enough)?;
+        let ask = self.shared.held(common.ledger.borrow().ask(id)).ok_or(Trouble::Enough)?;
+        let content = Content::of(head, &ask, Some(reply))?;
         let leaves = self.rng.chance(common.scenario.leaves);
         let leaves_at = if leaves { self.rng.below(reply.length + 1) } else { u64::MAX };
-        let trailers = self.take(id, number, framing, leaves_at).await?;
+        let part = Part { id, number, framing, leaves_at };
+        let trailers = self.take(part, framed.is_some().then_some(content)).await?;
         if reply.trailers && framing == Framing::Chunked && reply.framing == Framing::Chunked && trailers.is_empty() {
             return Err(Trouble::Malformed("a chunked answer without its trailers".to_owned()));
         }
@@ -425,14 +425,10 @@ impl Reader {
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        id: u64,
-        number: u32,
-        framing: Framing,
-        leaves_at: u64,
-    ) -> Result<Vec<(String, String)>, Trouble> {
+    /// Takes content to its end, out of its coding where `content` knows one.
+    async fn take(&mut self, part: Part, mut content: Option<Content>) -> Result<Vec<(String, String)>, Trouble> {
         let shared = self.shared.clone();
+        let Part { id, number, framing, leaves_at } = part;
         let mut check = Check::new(Tag { exchange: id, attempt: number });
         let mut take = |bytes: &[u8]| {
             check.take(bytes).map_err(Trouble::Malformed)?;
@@ -443,7 +439,17 @@ impl Reader {
             shared.outstanding.borrow().iter().for_each(|id| shared.common.ledger.borrow_mut().give_up(*id));
             Err(Trouble::Enough)
         };
-        self.listen.body(framing, &mut take).await
+        let mut decode = |bytes: &[u8]| match &mut content {
+            Some(content) => content.take(bytes, &mut take),
+            None => take(bytes),
+        };
+        let trailers = self.listen.body(framing, &mut decode).await?;
+        if let Some(content) = content
+            && content.finish()?
+        {
+            self.shared.held(self.shared.common.ledger.borrow_mut().coded(id));
+        }
+        Ok(trailers)
     }
 
     /// After a 101: bytes both ways until both have ended.
@@ -455,7 +461,7 @@ impl Reader {
         common.tunnels.borrow_mut().insert(id);
         self.shared.go_on.set(id);
         self.shared.latch.notify();
-        self.take(id, number, Framing::Close, u64::MAX).await?;
+        self.take(Part { id, number, framing: Framing::Close, leaves_at: u64::MAX }, None).await?;
         if common.demands.all_answered {
             self.shared.held(common.ledger.borrow_mut().complete(id, number, Framing::Close));
         } else {

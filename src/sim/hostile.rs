@@ -332,6 +332,7 @@ impl Hostile {
             upgrades: false,
             last: false,
             trailers: false,
+            accepts_gzip: true,
             entitled: false,
         };
         let mut ledger = self.common.ledger.borrow_mut();

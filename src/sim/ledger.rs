@@ -33,6 +33,8 @@ pub struct Ask {
     pub last: bool,
     /// The body ends with trailers.
     pub trailers: bool,
+    /// It accepts gzip.
+    pub accepts_gzip: bool,
     /// The gateway must serve it if nothing else goes wrong: its connection was open and its settings were known.
     pub entitled: bool,
 }
@@ -99,6 +101,8 @@ struct Exchange {
     answering: bool,
     delivered: u64,
     given_up: bool,
+    /// The client took content out of a whole coding.
+    coded: bool,
     /// How often an origin refused it.
     refusals: u32,
     outcome: Option<Outcome>,
@@ -145,6 +149,7 @@ impl Ledger {
             answering: false,
             delivered: 0,
             given_up: false,
+            coded: false,
             refusals: 0,
             outcome: None,
             logged: Vec::new(),
@@ -157,6 +162,12 @@ impl Ledger {
     pub fn ask(&self, id: u64) -> Result<Ask, String> {
         let found = self.exchanges.get(&id);
         found.map(|exchange| exchange.ask.clone()).ok_or_else(|| format!("nobody began exchange {id}"))
+    }
+
+    /// The client took content out of a coding, to its end.
+    pub fn coded(&mut self, id: u64) -> Result<(), String> {
+        self.exchange(id)?.coded = true;
+        Ok(())
     }
 
     fn exchange(&mut self, id: u64) -> Result<&mut Exchange, String> {
@@ -371,7 +382,9 @@ impl Ledger {
             match exchange.outcome {
                 Some(Outcome::Answered(_)) => {
                     totals.answered += 1;
-                    totals.answered_by[exchange.ask.by as usize][exchange.ask.to as usize] += 1;
+                    let (by, to) = (exchange.ask.by as usize, exchange.ask.to as usize);
+                    totals.answered_by[by][to] += 1;
+                    totals.coded_by[by][to] += u64::from(exchange.coded);
                 }
                 Some(Outcome::Refused(status)) => {
                     totals.refused += 1;

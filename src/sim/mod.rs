@@ -8,6 +8,7 @@
 
 mod body;
 mod client;
+mod coded;
 mod common;
 mod gateway;
 mod grpc;
@@ -20,6 +21,7 @@ mod mesh;
 mod mood;
 mod origin;
 mod recognise;
+mod request;
 mod scenario;
 mod spoken;
 mod tag;

@@ -354,6 +354,7 @@ impl Connection {
     fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: After) -> String {
         let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
         head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));
+        head.push_str(&format!("Content-Type: text/plain\r\nETag: \"{}\"\r\n", tag.exchange));
         match reply.framing {
             Framing::Length(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
             Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),

@@ -78,6 +78,8 @@ pub struct Scenario {
     pub hostile: u64,
     /// Of a thousand connections (HTTP/1) and streams (HTTP/2), how many are gRPC calls.
     pub calls: u64,
+    /// The gateway compresses content from so many bytes on.
+    pub compresses_from: Option<u64>,
     /// What holds of calls.
     pub grpc: grpc::Limits,
     /// What holds of WebSockets.
@@ -146,6 +148,8 @@ impl Scenario {
             talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             hostile: if rng.chance(200) { 1 + rng.below(2) } else { 0 },
             calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
+            // In bulk it is measured how much the gateway holds, and coded content is a small part of what it was.
+            compresses_from: (mood != Mood::Bulk && rng.chance(500)).then(|| rng.below(500)),
             grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
             between_shards: Delays { micros: (20, 400), stall_ms_max: 0 },
@@ -252,6 +256,14 @@ impl Scenario {
         let [one, two] = Spoken::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
         let http2 = self.listener_http2(&mut rng);
         let calls = self.grpc.toml(*tries);
+        let (policy, named) = match self.compresses_from {
+            None => (String::new(), ""),
+            Some(least) => {
+                let level = 1 + rng.below(9);
+                let text = format!("[policy.gzip]\ncompression = {{ min_length = {least}, level = {level} }}");
+                (text, "policies = \"gzip\"")
+            }
+        };
         let [talk_one, talk_two] = Spoken::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
         // A connection that closes after so many requests refuses the next one only if it was pipelined.
         let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
@@ -274,13 +286,16 @@ impl Scenario {
             {http2}
             {one}
             {two}
+            {policy}
             [[route]]
             path_prefix = "/one"
+            {named}
             to = "one"
             retry = {{ tries = {tries}, statuses = [503] }}
             response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}
             [[route]]
             path_prefix = "/two"
+            {named}
             to = "two"
             retry = {{ tries = {tries}, statuses = [503] }}
             response_headers = {{ set = {{ "x-generation" = "{generation}" }} }}

@@ -16,6 +16,7 @@ fn seeds(from: u64) -> Totals {
     }
     assert!(totals.answered > 200 && totals.refused > 0 && totals.broken > 0, "the worlds are too quiet: {totals}");
     assert!(totals.answered_by.iter().flatten().all(|count| *count > 50), "a combination is too rare: {totals}");
+    assert!(totals.coded_by.iter().flatten().all(|count| *count > 5), "little is compressed: {totals}");
     assert!(totals.refusals_of_origins > 0, "nobody refuses a stream: {totals}");
     let opened: u64 = totals.talks.opened_by.iter().flatten().sum();
     assert!(opened > 20 && !totals.talks.farewells.is_empty(), "WebSockets are too rare: {totals}");

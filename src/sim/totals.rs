@@ -24,6 +24,8 @@ pub struct Totals {
     pub refusals_of_origins: u64,
     /// Responses by HTTP version: of the client, then of the origin.
     pub answered_by: [[u64; 2]; 2],
+    /// Those of them whose content came in a coding.
+    pub coded_by: [[u64; 2]; 2],
     /// Cancelled by the client.
     pub given_up: u64,
     /// Body bytes that arrived anywhere.
@@ -51,6 +53,7 @@ impl Totals {
         for (client, others) in other.answered_by.iter().enumerate() {
             for (origin, count) in others.iter().enumerate() {
                 self.answered_by[client][origin] += count;
+                self.coded_by[client][origin] += other.coded_by[client][origin];
             }
         }
         self.given_up += other.given_up;
@@ -73,7 +76,9 @@ impl fmt::Display for Totals {
         write!(out, "{exchanges} exchanges, {attempts} attempts at origins: {answered} answered ")?;
         write!(
             out,
-            "(1 to 1: {one_one}, 1 to 2: {one_two}, 2 to 1: {two_one}, 2 to 2: {two_two}), {refused} refused "
+            "(1 to 1: {one_one}, 1 to 2: {one_two}, 2 to 1: {two_one}, 2 to 2: {two_two}; compressed {:?}), \
+             {refused} refused ",
+            self.coded_by
         )?;
         write!(out, "{refusals:?}, {broken} broken, {unserved} unserved, {given_up} given up; ")?;
         write!(

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::base::Rng;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
+use crate::sim::coded::Content;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::h2::message::{self, Request};
@@ -303,6 +304,7 @@ impl Exchange {
     ) -> Result<Vec<(String, String)>, Trouble> {
         let Client { peer, common, .. } = &*self.client;
         let mut check = made.map(|(number, _)| Check::new(Tag { exchange: self.id, attempt: number }));
+        let mut content = Content::of(head, &self.ask, made.map(|(_, reply)| reply))?;
         let mut seen = 0;
         let trailers = loop {
             let left = matches!(self.plan, Plan::LeavesReading(at) if seen >= at);
@@ -312,10 +314,12 @@ impl Exchange {
             match peer.hear(self.key).await? {
                 News::Data(bytes) => {
                     seen += bytes.len() as u64;
-                    if let Some(check) = &mut check {
-                        check.take(&bytes).map_err(Trouble::Malformed)?;
+                    content.take(&bytes, &mut |bytes| {
+                        let Some(check) = &mut check else { return Ok(()) };
+                        check.take(bytes).map_err(Trouble::Malformed)?;
                         self.client.held(common.ledger.borrow_mut().delivered(self.id, bytes.len() as u64));
-                    }
+                        Ok(())
+                    })?;
                     if !matches!(self.plan, Plan::StallsReading) {
                         self.dawdle().await;
                         peer.release(self.key, bytes.len());
@@ -328,6 +332,9 @@ impl Exchange {
                 News::Head(..) | News::Interim(_) => return Err(Trouble::Malformed("a second head".to_owned())),
             }
         };
+        if !self.is_bare(status) && content.finish()? {
+            self.client.held(common.ledger.borrow_mut().coded(self.id));
+        }
         let said = if self.is_bare(status) { Some(0) } else { head.number("content-length")? };
         if said.is_some_and(|length| length != seen) {
             return Err(Trouble::Malformed(format!("{seen} bytes of content where {said:?} were said")));

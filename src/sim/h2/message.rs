@@ -81,6 +81,9 @@ pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)
     if ask.expects {
         fields.push(("expect".to_owned(), "100-continue".to_owned()));
     }
+    if ask.accepts_gzip {
+        fields.push(("accept-encoding".to_owned(), "br, gzip;q=0.9".to_owned()));
+    }
     if rng.chance(300) {
         fields.push(("te".to_owned(), "trailers".to_owned()));
     }
@@ -92,6 +95,8 @@ pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<
     let Tag { exchange, attempt } = tag;
     let named = [("x-exchange", exchange.to_string()), ("x-attempt", attempt.to_string())];
     let mut fields: Vec<_> = named.map(|(name, value)| (name.to_owned(), value)).into();
+    fields.push(("content-type".to_owned(), "text/plain".to_owned()));
+    fields.push(("etag".to_owned(), format!("\"{exchange}\"")));
     fill(&mut fields, exchange, rng);
     match reply.framing {
         Framing::Length(length) => fields.push(("content-length".to_owned(), length.to_string())),

@@ -70,6 +70,7 @@ pub fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
         upgrades: false,
         last: false,
         trailers: framing == Framing::Chunked && rng.chance(200),
+        accepts_gzip: rng.chance(600),
         entitled: settled || !scenario.drains_early,
     }
 }
