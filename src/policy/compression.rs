@@ -57,13 +57,7 @@ impl Kind for Plan {
         Decision::Pass
     }
 
-    fn adapt<L: Lookup>(
-        &self,
-        memo: &mut Option<Wanted>,
-        response: Response<'_>,
-        _: &L,
-        effects: &mut Effects,
-    ) {
+    fn adapt<L: Lookup>(&self, memo: &mut Option<Wanted>, response: Response<'_>, _: &L, effects: &mut Effects) {
         let Effects { to_client, scratch, encoding, .. } = effects;
         *encoding = None;
         let Some(Wanted { method, coding }) = *memo else { return };

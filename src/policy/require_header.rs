@@ -2,7 +2,7 @@
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::kind::{Call, Kind, ShardState};
-use crate::policy::lease::ShardId;
+use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
 use crate::route::{FieldMatch, HeaderTests};
 use crate::wire::status::reason;
@@ -27,7 +27,7 @@ pub struct Required {
 }
 
 impl ShardState<Plan> for HeaderTests {
-    fn new(plan: &Plan, _: ShardId, _: u32) -> HeaderTests {
+    fn new(plan: &Plan, _: Shards, _: u32) -> HeaderTests {
         HeaderTests::new(plan.required.iter().map(|required| &required.field))
     }
 }

@@ -179,6 +179,10 @@ impl<K: Client> Client for Staged<'_, K> {
         self.inner.takes_interim()
     }
 
+    fn begun(&self) -> bool {
+        self.inner.begun()
+    }
+
     fn close_after(&mut self) {
         self.inner.close_after();
     }

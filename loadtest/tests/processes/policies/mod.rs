@@ -1,6 +1,6 @@
 //! What policies let through, and what they make of it.
 
 mod access;
-mod listeners;
 mod compression;
+mod listeners;
 mod rate_limits;

@@ -74,6 +74,10 @@ impl Client for Recorder {
         true
     }
 
+    fn begun(&self) -> bool {
+        self.calls.iter().any(|call| call.with_head)
+    }
+
     fn close_after(&mut self) {}
 
     fn compose(&mut self, outgoing: Outgoing<'_>) {

@@ -37,7 +37,7 @@ impl Upstream {
             non_idempotent: false,
             body_bytes_max: 0,
         };
-        Upstream { load: Load::new(Cluster::new(&plan, &endpoints)), counters: Counters::new(0, 1), plan: retry }
+        Upstream { load: Load::new(Cluster::new(&plan, &endpoints)), counters: Counters::new(0, 1, 0), plan: retry }
     }
 
     fn bounds(&self) -> Bounds<'_> {
