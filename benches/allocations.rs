@@ -19,14 +19,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use turnpike::base::{Address, ListenerId, Tick};
-use turnpike::config::plan::Plan;
-use turnpike::config::{Environment, Source, load};
-use turnpike::edge::run::run;
-use turnpike::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
-use turnpike::net::uring::{DriverChoice, RunOptions};
-use turnpike::net::{Bell, Net, sockets, uring};
-use turnpike::wire::h2::connection::{Config, Connection, Ending, Event, Input, Role};
+use turnpike::bench::base::{Address, ListenerId, Tick};
+use turnpike::bench::config::Plan;
+use turnpike::bench::config::{Environment, Source, load};
+use turnpike::bench::edge::run;
+use turnpike::bench::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
+use turnpike::bench::net::{DriverChoice, RunOptions};
+use turnpike::bench::net::{Bell, Net, sockets, uring};
+use turnpike::bench::wire::h2::connection::{Config, Connection, Ending, Event, Input, Role};
 
 const WARM_UP: usize = 2_000;
 const MEASURED: usize = 20_000;
@@ -108,7 +108,7 @@ fn frames_allocate() -> bool {
         if turn == WARM_UP {
             before = ON_SHARD.load(Ordering::Relaxed);
         }
-        let opened = client.open(Ending::More, Tick::ZERO, |out, _| out.extend_from_slice(&[0x83, 0x86, 0x84]));
+        let opened = client.open(Ending::More, |out, _| out.extend_from_slice(&[0x83, 0x86, 0x84]));
         let key = opened.expect("within the limit");
         client.send_data(key, &[b'x'; 40_000], Ending::Last, Tick::ZERO).expect("it is open");
         client.take_output(&mut there);

@@ -27,7 +27,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 build() {
-  cargo build --quiet --profile "$profile" --features sim "${benches[@]/#/--bench=}" \
+  cargo build --quiet --profile "$profile" --features bench "${benches[@]/#/--bench=}" \
     --message-format json-render-diagnostics > "$work/built"
   local bench
   for bench in "${benches[@]}"; do

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, bounded};
 
 use pieces::{Piece, Run};
-use turnpike::base::{Address, Buf, ListenerId, Tick};
-use turnpike::config::{Environment, Source, load};
-use turnpike::edge::run::run;
-use turnpike::link::{
+use turnpike::bench::base::{Address, Buf, ListenerId, Tick};
+use turnpike::bench::config::{Environment, Source, load};
+use turnpike::bench::edge::run;
+use turnpike::bench::link::{
     Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
 };
-use turnpike::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
-use turnpike::net::{Bell, Listener, Net, Stream};
+use turnpike::bench::net::sim::{Depth, Settings, Sim, SimSocket, SimStream, Simulation};
+use turnpike::bench::net::{Bell, Listener, Net, Stream};
 
 // The program's own allocator, so that the counts do not depend on the system's.
 #[global_allocator]

@@ -14,10 +14,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pieces::{Piece, Run};
-use turnpike::base::{RouteId, Span};
-use turnpike::route::{FieldMatch, Found, HostPattern, Params, PathPattern, Rule, Table, ValueMatch, Wanted};
-use turnpike::wire::field::Known;
-use turnpike::wire::head::{Field, Method, Request, RequestHead};
+use turnpike::bench::base::{RouteId, Span};
+use turnpike::bench::route::{FieldMatch, Found, HostPattern, Params, PathPattern, Rule, Table, ValueMatch, Wanted};
+use turnpike::bench::wire::field::Known;
+use turnpike::bench::wire::head::{Field, Method, Request, RequestHead};
 
 struct Counting;
 
@@ -111,7 +111,7 @@ const CASES: [Case; 6] = [
     },
 ];
 
-fn rule(number: u32, path: Result<PathPattern, turnpike::route::PatternError>) -> Rule {
+fn rule(number: u32, path: Result<PathPattern, turnpike::bench::route::PatternError>) -> Rule {
     let mut rule = Rule::new(&format!("route{number}"), RouteId(number), path.expect("a sane pattern"));
     rule.hosts = vec![HostPattern::Exact("api.example.com".into())];
     rule

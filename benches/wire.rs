@@ -13,19 +13,20 @@ use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use pieces::{Piece, Run};
-use turnpike::base::{Scheme, Span, Tick};
-use turnpike::wire::h1::body::Body;
-use turnpike::wire::h1::write::{self, After, HostHeader, OutgoingRequest, OutgoingResponse};
-use turnpike::wire::h1::{Caps, request, response};
-use turnpike::wire::h2::connection::{self as h2_connection, Connection, Ending, Event, Input};
-use turnpike::wire::h2::frame::{self, Kind};
-use turnpike::wire::h2::hpack::{Decoder, Encoder};
-use turnpike::wire::h2::message::{self, Content};
-use turnpike::wire::h2::stream::Key;
-use turnpike::wire::h2::{Section, huffman, write as h2};
-use turnpike::wire::head::{BodyLength, Method, Request, RequestHead, Response, ResponseHead, Version};
-use turnpike::wire::patch::Patch;
-use turnpike::wire::target::{self, PathRules};
+use turnpike::bench::base::{Scheme, Span, Tick};
+use turnpike::bench::wire::h1::body::Body;
+use turnpike::bench::wire::h1::write::{self, After, OutgoingRequest, OutgoingResponse};
+use turnpike::bench::wire::h1::{Caps, request, response};
+use turnpike::bench::wire::h2::connection::{self as h2_connection, Connection, Ending, Event, Input};
+use turnpike::bench::wire::h2::frame::{self, Kind};
+use turnpike::bench::wire::h2::hpack::{Decoder, Encoder};
+use turnpike::bench::wire::h2::message::{self, Content};
+use turnpike::bench::wire::h2::stream::Key;
+use turnpike::bench::wire::h2::{Section, huffman, write as h2};
+use turnpike::bench::wire::head::{BodyLength, Method, Request, RequestHead, Response, ResponseHead, Version};
+use turnpike::bench::wire::outgoing::HostHeader;
+use turnpike::bench::wire::patch::Patch;
+use turnpike::bench::wire::target::{self, PathRules};
 
 const REQUEST: &[u8] = b"GET /shop/items/4711?sort=price&page=2 HTTP/1.1\r\n\
 Host: www.example.com\r\n\

@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 // Tests may read clocks, wait, and keep files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
-// A folder marked `allow(unreachable_pub)` is not yet under that lint.
 
 pub mod balance;
 pub mod base;
@@ -34,3 +33,25 @@ pub mod wire;
 pub mod sim;
 #[cfg(test)]
 mod tidy;
+
+pub use command::main;
+
+/// What the benches measure. Not an interface to build upon: it changes with the code.
+#[cfg(feature = "bench")]
+pub mod bench;
+
+/// What the program `sim` runs.
+#[cfg(feature = "sim")]
+pub mod simulator {
+    pub use crate::net::sim::{Depth, Failure};
+    pub use crate::sim::{Scenario, Totals, run};
+}
+
+/// The properties that the fuzz targets check, each over any bytes.
+#[cfg(feature = "fuzz")]
+pub mod fuzz {
+    pub use crate::config::check_text;
+    pub use crate::wire::check as wire;
+    pub use crate::wire::grpc::check as grpc;
+    pub use crate::wire::ws::check as websocket;
+}

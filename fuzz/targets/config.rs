@@ -3,7 +3,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Some(reports) = turnpike::config::check_text(&String::from_utf8_lossy(bytes)) {
+    if let Some(reports) = turnpike::fuzz::check_text(&String::from_utf8_lossy(bytes)) {
         assert!(!reports.plain().is_empty());
     }
 });

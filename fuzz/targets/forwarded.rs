@@ -2,4 +2,4 @@
 //! Seeds are in `seeds/forwarded`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::forwarded(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::fuzz::wire::forwarded(bytes));

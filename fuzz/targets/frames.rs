@@ -3,4 +3,4 @@
 //! function.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::frames(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::fuzz::wire::frames(bytes));

@@ -2,4 +2,4 @@
 //! `seeds/grpc_json`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::grpc::check::transcoded(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::fuzz::grpc::transcoded(bytes));

@@ -2,4 +2,4 @@
 //! same. Seeds are in `seeds/head`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::head(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::fuzz::wire::head(bytes));

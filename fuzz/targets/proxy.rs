@@ -2,4 +2,4 @@
 //! Seeds are in `seeds/proxy`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::wire::check::proxy(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnpike::fuzz::wire::proxy(bytes));

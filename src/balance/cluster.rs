@@ -189,6 +189,7 @@ impl Cluster {
     }
 
     /// Reports the outcome of an attempt and ends it: `observe` and `finish` in one.
+    #[cfg(test)]
     pub fn end(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         self.observe(flight, outcome, latency, now);
         self.finish(flight);
@@ -266,11 +267,6 @@ impl Cluster {
     /// address from it.
     pub fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
         self.place_of(index).map(|at| self.slots[at].id)
-    }
-
-    /// The upstream's plan.
-    pub fn plan(&self) -> &ClusterPlan {
-        &self.plan
     }
 
     pub(super) fn slot_of_sticky(&self, id: u64) -> Option<u32> {

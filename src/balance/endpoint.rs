@@ -37,11 +37,6 @@ impl EndpointIndex {
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
-
-    /// Tells apart the endpoints that had this slot one after another.
-    pub const fn generation(self) -> u32 {
-        self.generation
-    }
 }
 
 /// A request under way, from `Cluster::begin` to `Cluster::end`.
@@ -81,11 +76,6 @@ impl Tried {
     pub fn insert(&mut self, index: EndpointIndex) {
         self.slots[self.count as usize % TRIED_MAX] = index.slot;
         self.count = self.count.wrapping_add(1).max(1);
-    }
-
-    /// Whether the request has tried it.
-    pub fn contains(&self, index: EndpointIndex) -> bool {
-        self.has_slot(index.slot)
     }
 
     /// True before the first attempt.

@@ -27,7 +27,7 @@ pub use breaker::BreakerPhase;
 pub use cluster::{Admission, Cluster};
 pub use endpoint::{Endpoint, EndpointIndex, Flight, Health, Tried};
 pub use hash::hash_key;
-pub use health::{Change, Probe, ProbePlan, ProbeResult};
+pub use health::{Probe, ProbePlan, ProbeResult};
 pub use outcome::{Outcome, Totals};
 pub use plan::{
     Algorithm, BreakerPlan, Caps, ClusterPlan, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,

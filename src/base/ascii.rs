@@ -119,6 +119,7 @@ pub const fn two_digits(number: u32) -> [u8; 2] {
 }
 
 /// Appends `number` in hexadecimal, upper case, without leading zeros.
+#[cfg(any(test, feature = "fuzz"))]
 pub fn push_hex(out: &mut Vec<u8>, number: u64) {
     let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
     for digit in (0..digits).rev() {

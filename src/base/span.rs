@@ -24,11 +24,6 @@ impl Span {
         &bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
-    /// How many bytes it covers.
-    pub const fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
-
     /// True where it covers nothing.
     pub const fn is_empty(self) -> bool {
         self.start == self.end

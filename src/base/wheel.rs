@@ -9,6 +9,7 @@
 //! of six bits in which its unit differs from `elapsed`, so that every occupied slot lies ahead of `elapsed` in its
 //! level and nothing wraps: seven groups of six bits hold every unit of a 64-bit nanosecond clock.
 
+#[cfg(test)]
 use std::time::Duration;
 
 use crate::base::Tick;
@@ -17,6 +18,7 @@ use crate::base::Tick;
 mod tests;
 
 /// The width of the finest slot, about 8.4 ms: how late a timer may fire.
+#[cfg(test)]
 pub const UNIT: Duration = Duration::from_nanos(1 << UNIT_BITS);
 
 /// A timer in a wheel. Belongs to whoever added it, until it is removed.
@@ -113,6 +115,7 @@ impl<T> Wheel<T> {
     }
 
     /// How many timers are armed.
+    #[cfg(test)]
     pub fn armed(&self) -> usize {
         self.armed
     }

@@ -9,7 +9,8 @@ pub mod explain;
 pub mod one_line;
 pub mod place;
 pub mod plan;
-pub mod reference;
+#[cfg(test)]
+mod reference;
 pub mod report;
 // The control plane reads configurations, on a thread that serves nobody.
 #[allow(clippy::disallowed_methods)]
@@ -20,14 +21,13 @@ mod draft;
 mod read;
 mod tickets;
 mod tree;
+#[cfg(test)]
 mod variables;
 
 pub use one_line::OneLine;
-pub use place::{Place, Placed};
-pub use report::{Report, Reports, Severity};
-pub use source::{Environment, FileAccess, Source};
+pub use report::{Report, Reports};
+pub use source::{Environment, Source};
 pub use spec::Spec;
-pub use tickets::TicketKeys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Report
 }
 
 /// Reads and compiles a text without files or variables: for fuzzing, and for editors. `None` where all is well.
+#[cfg(any(test, feature = "fuzz"))]
 pub fn check_text(text: &str) -> Option<Reports> {
     let source = Source::Text { name: "text".to_owned(), text: text.to_owned() };
     match load(&source, &Environment::sealed()) {

@@ -10,7 +10,7 @@ use crate::config::spec::Spec;
 use crate::config::variables;
 
 /// The JSON Schema of a configuration file.
-pub fn schema() -> String {
+pub(super) fn schema() -> String {
     let mut schema = schemars::schema_for!(Spec).to_value();
     strip(&mut schema);
     if let Some(schema) = schema.as_object_mut() {
@@ -44,7 +44,7 @@ fn holds_null(value: &Value) -> bool {
 }
 
 /// The reference for people.
-pub fn markdown() -> String {
+pub(super) fn markdown() -> String {
     let reference = Reference::new();
     let mut out = INTRODUCTION.to_owned();
     out.push_str("\n## Sections\n\n");
@@ -65,7 +65,7 @@ pub fn markdown() -> String {
 }
 
 /// Every key, commented out, with its default or an example.
-pub fn full_toml() -> String {
+pub(super) fn full_toml() -> String {
     let reference = Reference::new();
     let mut out = FULL_HEAD.to_owned();
     for table in &reference.tables {
@@ -368,6 +368,7 @@ fn example_of(kind: &str) -> &'static str {
         "count" | "per cent" => "10",
         "rate" => "\"100/s\"",
         "address" => "\"127.0.0.1:8080\"",
+        "port or \"listener\"" => "8443",
         "network" => "\"10.0.0.0/8\"",
         "statuses" => "\"2xx\"",
         "file mode" => "\"0660\"",

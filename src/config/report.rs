@@ -232,14 +232,6 @@ impl Reports {
         self.list.iter().filter(|report| report.severity == Severity::Warning).count()
     }
 
-    /// Where a place starts: the file's name, line and column, both from one.
-    pub fn line_column(&self, place: Place) -> Option<(&str, usize, usize)> {
-        let file = self.files.get(usize::from(place.file))?;
-        let before = file.text.get(..place.start as usize)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some((&file.name, before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
-    }
-
     /// All reports as text without colours.
     pub fn plain(&self) -> String {
         self.render(&Renderer::plain().decor_style(DecorStyle::Ascii))

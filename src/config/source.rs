@@ -73,6 +73,7 @@ impl Environment {
     }
 
     /// Nothing: no variables, no files, one core.
+    #[cfg(any(test, feature = "sim", feature = "fuzz"))]
     pub fn sealed() -> Environment {
         let tickets = TicketKeys::default();
         Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied, tickets, seed: 0 }

@@ -39,7 +39,7 @@ mod transcode;
 mod watch;
 
 pub use plane::Host;
-pub use run::{ExitReport, Start, run};
+pub use run::{Start, run};
 pub use stop::duration_words;
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ impl<M> Mesh<M> {
     }
 
     /// An end over these rings, by the number of the other shard.
+    #[cfg(any(test, feature = "sim"))]
     pub fn of(to: Vec<Option<Outgoing<M>>>, from: Vec<Option<Incoming<M>>>) -> Mesh<M> {
         Mesh { to, from }
     }

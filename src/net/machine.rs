@@ -4,7 +4,7 @@
 //! Both planes use it; `Tick`s of all threads have the same start and may be compared.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
@@ -115,30 +115,6 @@ pub(super) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
     let size = size_of::<libc::sockaddr>() as libc::socklen_t;
     // SAFETY: `nobody` lives until the call returns and has the size given.
     check(unsafe { libc::connect(socket.as_raw_fd(), &nobody, size) }).map(drop)
-}
-
-/// Makes the group of SO_REUSEPORT sockets that `socket` belongs to give a connection to the socket numbered as the
-/// CPU that received it, modulo `sockets`. Sockets are numbered in the order in which they began to listen.
-pub(super) fn steer_by_core(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
-    const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
-    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let mut steps = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CURRENT_CPU),
-        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, sockets.max(1)),
-        step(libc::BPF_RET | libc::BPF_A, 0),
-    ];
-    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    // SAFETY: `program` and the steps that it points to live until the call returns; the kernel copies them.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const program).cast(),
-            size_of::<libc::sock_fprog>() as libc::socklen_t,
-        )
-    };
-    check(done).map(drop)
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -81,6 +81,7 @@ pub trait Listener: 'static {
     /// before it calls again.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>>;
     /// The address it listens on.
+    #[cfg(test)]
     fn local(&self) -> &Address;
 }
 

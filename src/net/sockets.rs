@@ -7,7 +7,7 @@ use std::env;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -58,12 +58,6 @@ impl ListenSocket {
     /// Another descriptor of the same socket, for another shard (Unix sockets have no SO_REUSEPORT).
     pub fn duplicate(&self) -> io::Result<ListenSocket> {
         Ok(ListenSocket { fd: self.fd.try_clone()?, address: self.address.clone() })
-    }
-
-    /// Sends each connection to the socket of the core that received it. `sockets` is how many listen on this port,
-    /// one for each shard, opened in the order of the shards' cores.
-    pub fn steer_by_core(&self, sockets: u32) -> io::Result<()> {
-        machine::steer_by_core(self.fd.as_fd(), sockets)
     }
 
     /// Takes a descriptor that somebody else opened. It must be a listening stream socket.

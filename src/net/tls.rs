@@ -33,7 +33,7 @@ mod transport;
 mod turn;
 
 pub use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
-pub use material::{CertificateFacts, MaterialError, certificate_facts, certificates, private_key};
+pub use material::{MaterialError, certificate_facts, certificates, private_key};
 pub use server::{Certificate, ClientAuth, ServerMaterial, Tickets, Versions, server_config};
 pub use transport::Transport;
 

@@ -52,6 +52,10 @@ impl Kind for Plan {
         Phase::Adapt
     }
 
+    fn needs_route(&self) -> Option<&'static str> {
+        Some("`compression`")
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, Option<Wanted>>) -> Decision<'_> {
         *call.memo = Some(self.wanted(call.facts.request));
         Decision::Pass

@@ -112,7 +112,7 @@ pub enum AskOutcome<'a> {
     /// The head of the response to a subrequest.
     Subrequest(Response<'a>),
     /// The subrequest failed.
-    Failed(FaultKind),
+    Failed,
     /// The key was woken.
     Woken,
     /// It was not woken in time, or too many wait.

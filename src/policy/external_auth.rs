@@ -115,7 +115,7 @@ impl Kind for Plan {
         let Call { facts, effects, .. } = call;
         let response = match outcome {
             AskOutcome::Subrequest(response) => response,
-            AskOutcome::Failed(_) | AskOutcome::Expired | AskOutcome::Woken => {
+            AskOutcome::Failed | AskOutcome::Expired | AskOutcome::Woken => {
                 return self.fail("external_auth_failed");
             }
         };
@@ -186,11 +186,17 @@ fn refuse<'p>(status: u16, title: &'static str) -> Decision<'p> {
 /// Tells the server what the request was. The names are nginx's custom and those of forward-auth servers.
 fn add_original<L: Lookup>(facts: &Facts<'_, L>, fields: &mut Patch, scratch: &mut Vec<u8>) {
     let request = facts.request;
-    let target = request.head.target.of(request.bytes);
+    // The normalised path, as routes and the upstream see it: another reading of `..` must not pass another judgement.
+    scratch.clear();
+    scratch.extend_from_slice(facts.path);
+    if let Some(query) = request.head.query {
+        scratch.push(b'?');
+        scratch.extend_from_slice(query.of(request.bytes));
+    }
     fields.add(b"X-Original-Method", request.method_text());
-    fields.add(b"X-Original-URI", target);
+    fields.add(b"X-Original-URI", scratch);
     fields.add(b"X-Forwarded-Method", request.method_text());
-    fields.add(b"X-Forwarded-Uri", target);
+    fields.add(b"X-Forwarded-Uri", scratch);
     fields.add(b"X-Forwarded-Host", request.authority());
     fields.add(b"X-Forwarded-Proto", facts.scheme.name().as_bytes());
     scratch.clear();
@@ -343,7 +349,7 @@ mod tests {
         for (failure, expected) in [(OnFailure::Refuse(500), Some(500)), (OnFailure::Admit, None)] {
             let plan = Plan { failure, ..plan() };
             decide(&plan, &facts.facts(), &mut effects);
-            let reply = AskOutcome::Failed(FaultKind::ConnectTimeout);
+            let reply = AskOutcome::Failed;
             let status = match resume(&plan, &facts.facts(), reply, &mut effects) {
                 Decision::Respond(local) => Some(local.status),
                 Decision::Pass | Decision::Ask(_) => None,

@@ -16,18 +16,12 @@ use crate::wire::patch::Patch;
 pub struct Facts<'a, L> {
     /// Head and bytes as received.
     pub request: Request<'a>,
-    /// The host without port, in lower case.
-    pub host: &'a [u8],
     /// The normalised path.
     pub path: &'a [u8],
     /// The client's address, trusted proxies taken into account.
     pub client: IpAddr,
     /// How the client spoke to us.
     pub scheme: Scheme,
-    /// Where it came in.
-    pub listener: ListenerId,
-    /// The route; `None` while screening before the route is known.
-    pub route: Option<RouteId>,
     /// The route's name; empty while it is not known.
     pub route_name: &'a str,
     /// Who it is; the edge copies it from `Effects` after every policy.

@@ -68,12 +68,9 @@ impl Fixture {
     pub fn facts(&self) -> Facts<'_, Words> {
         Facts {
             request: self.request(),
-            host: b"example.com",
             path: self.head.path.of(&self.bytes),
             client: self.client,
             scheme: Scheme::Https,
-            listener: ListenerId(0),
-            route: self.route,
             route_name: self.route_name,
             consumer: self.consumer,
             consumer_name: self.consumer_name,

@@ -37,12 +37,11 @@ pub mod part;
 mod table;
 mod terms;
 
-pub use account::Accounts;
 pub use entry::Standing;
-pub use holder::{Holder, Taken};
+pub use holder::Taken;
 pub use ids::{LimitId, ShardId, Shards};
-pub use message::{Body, Cause, Message};
-pub use part::{Counts, Part};
+pub use message::{Body, Message};
+pub use part::Part;
 pub use terms::Terms;
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Kind for Plan {
                 let taken = part.retake(call.memo.key, 1, call.now);
                 self.judge(taken, part, call)
             }
-            AskOutcome::Expired | AskOutcome::Failed(_) | AskOutcome::Subrequest(_) => {
+            AskOutcome::Expired | AskOutcome::Failed | AskOutcome::Subrequest(_) => {
                 let Some(standing) = part.take_here(call.memo.key, 1, call.now) else {
                     return self.trouble("rate_limit_wait", call.effects);
                 };

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use crate::base::RouteId;
 use crate::base::limits::EXPLAINED_MAX;
 use crate::route::condition::{FieldTest, Place};
 use crate::route::params::Params;
@@ -26,10 +25,6 @@ pub struct Explanation {
 /// The rule that takes a request.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its route.
-    pub route: RouteId,
     /// The one of its hosts that matched.
     pub host: HostPattern,
     /// Its path pattern.
@@ -43,8 +38,6 @@ pub struct Chosen {
 pub struct Other {
     /// Its name.
     pub name: Box<str>,
-    /// Its route.
-    pub route: RouteId,
     /// Its path pattern.
     pub path: String,
     /// Everything that keeps it from the request; at least one.
@@ -110,7 +103,7 @@ impl Table {
     fn judge(&self, rank: usize, wanted: &Wanted<'_>) -> Judged {
         let rule = self.rule(rank);
         let reasons = self.misses(rank, wanted);
-        let other = Other { name: rule.name.clone(), route: rule.route, path: rule.path.to_string(), reasons };
+        let other = Other { name: rule.name.clone(), path: rule.path.to_string(), reasons };
         Judged { other, rank, common: common(rule, wanted.path) }
     }
 
@@ -125,8 +118,8 @@ impl Table {
             String::from_utf8_lossy(bytes).into_owned()
         };
         let params = rule.params.iter().enumerate().map(|(position, name)| (name.clone(), value(position))).collect();
-        let (name, host) = (rule.name.clone(), self.shared.origins[rank].host.clone());
-        Chosen { name, route: rule.route, host, path: rule.path.to_string(), params }
+        let host = self.shared.origins[rank].host.clone();
+        Chosen { host, path: rule.path.to_string(), params }
     }
 
     /// Everything of a rule that does not hold.

@@ -45,13 +45,10 @@ pub mod redirect;
 pub mod rewrite;
 pub mod split;
 
-pub use build::Built;
-pub use condition::{HeaderTests, Place};
-pub use explain::{Chosen, Explanation, Other, Reason};
-pub use methods::MethodSet;
+pub use condition::HeaderTests;
+pub use explain::Explanation;
 pub use params::Params;
-pub use pattern::{Part, PathPattern, PathTemplate, PatternError};
-pub use precedence::Decision;
+pub use pattern::{PathPattern, PatternError};
 pub use report::Report;
 pub use rule::{FieldMatch, HostError, HostPattern, Rule, ValueMatch};
 pub use table::{Found, Table, Wanted};

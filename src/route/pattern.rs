@@ -73,6 +73,7 @@ pub enum PatternError {
 
 impl PatternError {
     /// The byte at which the text is wrong.
+    #[cfg(test)]
     pub const fn at(&self) -> usize {
         match self {
             PatternError::NotAbsolute | PatternError::TooLong => 0,
@@ -174,11 +175,6 @@ impl PathTemplate {
     /// Its pieces, in order. Two literals never stand side by side.
     pub fn parts(&self) -> &[Part] {
         &self.parts
-    }
-
-    /// As written.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     fn takes(&self, path: &[u8]) -> bool {

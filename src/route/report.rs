@@ -55,6 +55,7 @@ pub enum Report {
 
 impl Report {
     /// Must a configuration with it be refused? What is no fault is a warning.
+    #[cfg(test)]
     pub const fn is_fault(&self) -> bool {
         match self {
             Report::TooManyMethods { .. } | Report::TooManyParams { .. } => true,

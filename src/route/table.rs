@@ -97,13 +97,6 @@ impl Table {
         self.find_method(asked, wanted, params)
     }
 
-    /// The route that would take the request if its method were `method`: for a CORS preflight, whose own method is not
-    /// the one that counts.
-    pub fn find_as(&self, method: &[u8], wanted: &Wanted<'_>, params: &mut Params) -> Found {
-        let asked = self.shared.methods.of(crate::wire::head::Method::of(method), method);
-        self.find_method(asked, wanted, params)
-    }
-
     /// The tokens of a set, in a fixed order: for an `Allow` field.
     pub fn method_names(&self, set: MethodSet) -> impl Iterator<Item = &str> {
         self.shared.methods.names(set)

@@ -1,6 +1,6 @@
 //! Runs the simulator outside of the tests: many seeds over all cores, or one seed with a trace of its events.
 //!
-//! `cargo sim -- --seeds 100000`, `cargo sim -- --seed 17 --trace`. With `--must-fail` the run succeeds if some seed
+//! `cargo sim --seeds 100000`, `cargo sim --seed 17 --trace`. With `--must-fail` the run succeeds if some seed
 //! fails; this is for the gateway that is broken on purpose. The exit code is 1 otherwise.
 
 use std::process::ExitCode;
@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use clap::Parser;
-use turnpike::net::sim::{Depth, Failure};
-use turnpike::sim::{Scenario, Totals, run};
+use turnpike::simulator::{Depth, Failure, Scenario, Totals, run};
 
 /// Runs simulated worlds and reports the first that breaks a rule.
 #[derive(Debug, Parser)]

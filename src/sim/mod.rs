@@ -16,6 +16,7 @@ mod h2;
 mod hostile;
 mod latch;
 mod ledger;
+#[cfg(test)]
 mod limit;
 mod mesh;
 mod mood;
@@ -30,12 +31,11 @@ mod totals;
 mod websocket;
 mod world;
 
+#[cfg(test)]
 pub use limit::{Limited, Outcome, run_limited};
-pub use mesh::Delays;
-pub use mood::Mood;
 pub use scenario::Scenario;
 pub use totals::Totals;
-pub use world::{Report, run};
+pub use world::run;
 
 #[cfg(test)]
 mod tests;

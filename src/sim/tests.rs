@@ -4,7 +4,7 @@ use super::*;
 use crate::base::canary;
 use crate::net::sim::Depth;
 
-fn passes(scenario: &Scenario) -> Report {
+fn passes(scenario: &Scenario) -> super::world::Report {
     run(scenario, Depth::Last(200)).unwrap_or_else(|failure| panic!("{scenario:#?}\n{failure}"))
 }
 

@@ -157,7 +157,7 @@ fn head(code: &[Token]) -> Option<Import> {
 /// What breaks the law in one file.
 pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     let Some(folder) = source.folder() else { return };
-    if matches!(folder, "lib" | "main" | "tidy") {
+    if matches!(folder, "lib" | "main" | "tidy" | "bench") {
         return;
     }
     let Some((_, allowed)) = LAW.iter().find(|(name, _)| *name == folder) else {

@@ -102,11 +102,6 @@ pub struct Field {
 
 const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields fits in 240 bytes");
 
-impl Field {
-    /// A field with neither name nor value, to be overwritten.
-    pub const EMPTY: Field = Field { name: Span::EMPTY, value: Span::EMPTY, known: Known::Other };
-}
-
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {

@@ -72,9 +72,6 @@ pub enum Normalised {
 /// `unreserved`, `sub-delims`, `:`, `@` and `/`: what a path may hold as it is (RFC 3986 section 3.3).
 const PATH: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@/");
 
-/// What a query may hold as it is besides percent-encodings (RFC 3986 section 3.4).
-const QUERY: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@/?");
-
 /// `unreserved` (RFC 3986 section 2.3)
 const UNRESERVED: [bool; 256] = alphanumeric_and(b"-._~");
 
@@ -233,31 +230,6 @@ fn dots(segment: &[u8]) -> Dots {
     }
 }
 
-/// Brings a query to a form that RFC 3986 allows, without changing what it says: characters that must not stand there
-/// are percent-encoded, and so is a `%` that encodes nothing. `out` is used as by `normalise`.
-pub fn query(query: &[u8], out: &mut Vec<u8>) -> Normalised {
-    out.clear();
-    let plain = query.iter().position(|byte| !QUERY[usize::from(*byte)]);
-    let Some(plain) = plain else { return Normalised::Unchanged };
-    out.extend_from_slice(&query[..plain]);
-    let mut rest = &query[plain..];
-    let mut changed = false;
-    while let Some((byte, behind)) = rest.split_first() {
-        if QUERY[usize::from(*byte)] || (*byte == b'%' && encoded(behind).is_some()) {
-            out.push(*byte);
-        } else {
-            push_percent(out, *byte);
-            changed = true;
-        }
-        rest = behind;
-    }
-    if changed {
-        return Normalised::Written;
-    }
-    out.clear();
-    Normalised::Unchanged
-}
-
 /// The parameters of a query, still encoded: name and value, the value empty where there is no `=`. Empty parameters
 /// are left out.
 pub fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -282,11 +254,6 @@ pub fn form_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
         rest = behind;
         Some(if *byte == b'+' { b' ' } else { *byte })
     })
-}
-
-/// Does a form-encoded text stand for `plain`?
-pub fn form_equals(text: &[u8], plain: &[u8]) -> bool {
-    text == plain && !plain.iter().any(|byte| matches!(byte, b'%' | b'+')) || form_bytes(text).eq(plain.iter().copied())
 }
 
 /// Appends the bytes that a form-encoded text stands for.

@@ -26,15 +26,6 @@ pub struct Trace {
     pub flags: u8,
 }
 
-/// Whether a new trace is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampling {
-    /// It is.
-    Recorded,
-    /// It is not.
-    Skipped,
-}
-
 impl Trace {
     /// Reads a `traceparent`. A later version counts as far as version 00 goes (section 4.3).
     pub fn parse(text: &[u8]) -> Option<Trace> {
@@ -51,27 +42,18 @@ impl Trace {
         (trace.trace_id != [0; 16] && trace.span_id != [0; 8]).then_some(trace)
     }
 
-    /// A new trace from three random numbers.
-    pub fn start(random: [u64; 3], sampling: Sampling) -> Trace {
+    /// A new trace, recorded, from three random numbers.
+    pub fn start(random: [u64; 3]) -> Trace {
         let mut trace_id = [0; 16];
         trace_id[..8].copy_from_slice(&random[0].to_be_bytes());
         // An id of zeros is no id; setting one bit of a random number costs one bit of its chance.
         trace_id[8..].copy_from_slice(&(random[1] | 1).to_be_bytes());
-        let flags = match sampling {
-            Sampling::Recorded => SAMPLED,
-            Sampling::Skipped => 0,
-        };
-        Trace { trace_id, span_id: (random[2] | 1).to_be_bytes(), flags }
+        Trace { trace_id, span_id: (random[2] | 1).to_be_bytes(), flags: SAMPLED }
     }
 
     /// Our span within this trace.
     pub fn child(&self, random: u64) -> Trace {
         Trace { span_id: (random | 1).to_be_bytes(), flags: self.flags & SAMPLED, ..*self }
-    }
-
-    /// Does the caller record this trace?
-    pub const fn is_sampled(&self) -> bool {
-        self.flags & SAMPLED != 0
     }
 
     /// The `traceparent` of this place.
@@ -125,7 +107,7 @@ mod tests {
     #[test]
     fn reads_and_continues() {
         let trace = Trace::parse(GOOD).unwrap();
-        assert!(trace.is_sampled());
+        assert_eq!(trace.flags, SAMPLED);
         assert_eq!(&trace.text(), GOOD);
         let child = trace.child(0x0102_0304_0506_0708);
         assert_eq!(&child.text(), b"00-4bf92f3577b34da6a3ce929d0e0e4736-0102030405060709-01");
@@ -164,7 +146,7 @@ mod tests {
     proptest! {
         #[test]
         fn made_traces_are_read(random: [u64; 3], next: u64) {
-            let trace = Trace::start(random, Sampling::Skipped);
+            let trace = Trace::start(random);
             prop_assert_eq!(Trace::parse(&trace.text()), Some(trace));
             let child = trace.child(next);
             prop_assert_eq!(Trace::parse(&child.text()), Some(child));

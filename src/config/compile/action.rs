@@ -289,7 +289,7 @@ impl Compiler<'_> {
         let prefix = redirect.prefix.as_ref().and_then(|prefix| self.prefix(prefix, route));
         let scheme = redirect.scheme.as_ref().and_then(|scheme| self.scheme(scheme));
         let host = redirect.host.as_ref().and_then(|host| self.field_value(host, params));
-        let port = redirect.port.map_or(Port::Sent, Port::Fixed);
+        let port = redirect.port.as_ref().map_or(Port::Sent, |port| port.0.map_or(Port::Listener, Port::Fixed));
         Some(Redirect { status, to: Target::Parts(Parts { scheme, host, port, path: path.or(prefix) }) })
     }
 

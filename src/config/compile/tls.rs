@@ -91,7 +91,7 @@ impl Compiler<'_> {
         };
         let alpn = offered.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
-            Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name, files }),
+            Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name }),
             Err(fault) => {
                 self.error(place, fault.to_string());
                 None

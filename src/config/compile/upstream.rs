@@ -190,7 +190,6 @@ impl Compiler<'_> {
             idle_timeout: spec.pool.idle_timeout.0,
             requests_per_connection_max: count(spec.pool.requests_per_connection.clone().some().map_or(0, |max| max.0)),
             connection_age_max: spec.pool.age_max.clone().some().map(|time| time.0),
-            queue_max: self.share_up(limits.queue.0) as usize,
             queue_timeout: timeouts.queue.0,
             proxy_protocol: match spec.proxy_protocol {
                 ProxyVersion::Off => None,

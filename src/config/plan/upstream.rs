@@ -1,6 +1,5 @@
 //! What a shard knows of an upstream.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +33,6 @@ pub struct UpstreamPlan {
     pub requests_per_connection_max: u32,
     /// Age after which a connection is not used again; `None` is no cap.
     pub connection_age_max: Option<Duration>,
-    /// Most requests of one shard that wait in the queue.
-    pub queue_max: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
     /// Send a PROXY header first.
@@ -102,8 +99,6 @@ pub struct UpstreamTlsPlan {
     pub config: Arc<rustls::ClientConfig>,
     /// The server name to send (SNI) and verify; `None` takes the endpoint's.
     pub server_name: Option<rustls::pki_types::ServerName<'static>>,
-    /// The files it was made from.
-    pub files: Vec<PathBuf>,
 }
 
 impl std::fmt::Debug for UpstreamTlsPlan {

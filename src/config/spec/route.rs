@@ -2,7 +2,7 @@
 
 use crate::config::place::Placed;
 use crate::config::spec::grpc::GrpcSpec;
-use crate::config::spec::scalar::{Limit, Network, Rate, Size, Time};
+use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
 
@@ -150,8 +150,10 @@ table! {
         scheme: Option<Placed<String>> = None,
         /// The host.
         host: Option<Placed<String>> = None,
-        /// The port. Without it the default of a given `scheme`, else the port of the request.
-        port: Option<u16> = None,
+        /// The port, or `"listener"` for the one that the listener is bound to; without it the one that the client
+        /// sent.
+        /// The port of a given `scheme` goes before `"listener"` and before the client's.
+        port: Option<RedirectPort> = None,
         /// The whole path. The request's query is kept, unless this ends with `?`.
         path: Option<Placed<String>> = None,
         /// Replaces the route's `path_prefix`.

@@ -5,8 +5,6 @@
 mod machine;
 mod moment;
 
-pub use machine::SHARDS_MAX;
-
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -121,6 +119,8 @@ scalars! {
     FileMode(u32);
     /// Data-plane threads.
     Shards(Option<usize>);
+    /// The port of a redirect; none for that of the listener.
+    RedirectPort(Option<u16>);
     /// A share of a hundred.
     PerCent(u8);
     /// A point in time.

@@ -175,7 +175,7 @@ fn tls() -> (tokio_rustls::TlsAcceptor, UpstreamTlsPlan) {
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let plan = UpstreamTlsPlan { config: Arc::new(client), server_name: None, files: Vec::new() };
+    let plan = UpstreamTlsPlan { config: Arc::new(client), server_name: None };
     (Arc::new(server).into(), plan)
 }
 

@@ -49,12 +49,9 @@ fn consult<'p, N: Net, T>(
     let consumer_name = effects.consumer.map_or("", |consumer| &*plan.consumers[consumer.0 as usize]);
     let facts = Facts {
         request: context.request,
-        host: &attributes.host,
         path: &attributes.path,
         client: attributes.client.address.unwrap_or(context.peer.ip),
         scheme: attributes.client.scheme,
-        listener: context.listener,
-        route: attributes.route,
         route_name: attributes.route.map_or("", |route| &*plan.route(route).name),
         consumer: effects.consumer,
         consumer_name,

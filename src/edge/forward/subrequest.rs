@@ -31,6 +31,6 @@ pub async fn ask<'p, N: Net>(
             context.shard.thread.pool.put(bytes);
             decision
         }
-        Err(fault) => policies::resume(context, work, asked, AskOutcome::Failed(fault.kind)),
+        Err(_) => policies::resume(context, work, asked, AskOutcome::Failed),
     }
 }

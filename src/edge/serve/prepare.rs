@@ -12,7 +12,7 @@ use crate::net::Net;
 use crate::route::rewrite::Original;
 use crate::wire::field::Known;
 use crate::wire::patch::Patch;
-use crate::wire::trace::{Sampling, Trace};
+use crate::wire::trace::Trace;
 
 /// Fills `work.target` and `work.effects.to_upstream`.
 pub fn prepare<N: Net, S, K>(
@@ -47,7 +47,7 @@ fn trace_context<N: Net>(context: Context<'_, N>, patch: &mut Patch) {
     let received = context.request.value(Known::Traceparent).and_then(Trace::parse);
     let ours = match received {
         Some(trace) => trace.child(net.random()),
-        None => Trace::start([net.random(), net.random(), net.random()], Sampling::Recorded),
+        None => Trace::start([net.random(), net.random(), net.random()]),
     };
     patch.remove_known(&context.request.head.fields, Known::Traceparent);
     patch.add_known(Known::Traceparent, b"traceparent", |value| value.extend_from_slice(&ours.text()));

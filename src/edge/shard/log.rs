@@ -66,11 +66,6 @@ impl LogSink {
         self.wanted.set(plan.access_log.is_some());
     }
 
-    /// Is there an access log at all?
-    pub fn wanted(&self) -> bool {
-        self.wanted.get()
-    }
-
     /// Writes one line.
     pub fn write(&self, format: &LogFormat, line: &Line<'_>, lookup: &impl Lookup) {
         let mut buffer = self.buffer.borrow_mut();

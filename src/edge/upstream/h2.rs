@@ -157,11 +157,6 @@ impl<N: Net> Sessions<N> {
         Stream::on(far)
     }
 
-    /// Connections that are open.
-    pub fn open_count(&self) -> usize {
-        self.list.borrow().len()
-    }
-
     /// Connections without a stream.
     pub fn idle_count(&self) -> usize {
         let list = self.list.borrow();
@@ -403,7 +398,7 @@ impl<N: Net> Remote for Stream<N> {
         let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
-        let opened = session.machine.borrow_mut().open(ending, session.thread.net.now(), block);
+        let opened = session.machine.borrow_mut().open(ending, block);
         let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
         session.open_lane(key);
         let method = match outgoing.after {

@@ -86,6 +86,7 @@ impl Listener for SimListener {
         poll_fn(|context| self.poll_accept(&mut timer, context)).await
     }
 
+    #[cfg(test)]
     fn local(&self) -> &Address {
         &self.door.address
     }

@@ -1,6 +1,5 @@
 //! Listening sockets, on ephemeral ports of 127.0.0.1 and in temporary folders.
 
-use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
@@ -22,25 +21,8 @@ fn shards_share_a_port() {
     assert_ne!(port(&first).port(), 0);
     let second = listen(&first.address, &ListenOptions::default()).unwrap();
     assert_eq!(first.address, second.address);
-    first.steer_by_core(2).unwrap();
     let alone = ListenOptions { reuse_port: false, ..ListenOptions::default() };
     assert_eq!(listen(&first.address, &alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-}
-
-#[test]
-fn steering_reaches_the_socket_of_the_core() {
-    let sockets = [loopback(); 1].map(|address| listen(&address, &ListenOptions::default()).unwrap());
-    let second = listen(&sockets[0].address, &ListenOptions::default()).unwrap();
-    sockets[0].steer_by_core(2).unwrap();
-    for _ in 0..20 {
-        TcpStream::connect(port(&sockets[0])).unwrap();
-    }
-    // Loopback connections are received on the core that sends them, whichever the kernel runs this test on.
-    let count = |socket: &ListenSocket| {
-        let listener = Socket::from(socket.fd.try_clone().unwrap());
-        std::iter::from_fn(|| listener.accept().ok()).count()
-    };
-    assert_eq!(count(&sockets[0]) + count(&second), 20);
 }
 
 #[test]

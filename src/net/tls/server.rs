@@ -62,6 +62,7 @@ pub enum Versions {
     #[default]
     Both,
     /// 1.2 only.
+    #[cfg(test)]
     Tls12,
     /// 1.3 only.
     Tls13,
@@ -72,6 +73,7 @@ impl Versions {
         static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
         match self {
             Versions::Both => &BOTH,
+            #[cfg(test)]
             Versions::Tls12 => &BOTH[1..],
             Versions::Tls13 => &BOTH[..1],
         }

@@ -17,7 +17,7 @@ use super::descriptor::descriptor;
 use super::driver::Driver;
 use super::shard::Shard;
 use super::stream::UringStream;
-use crate::base::{Address, limits};
+use crate::base::limits;
 use crate::net::Listener;
 use crate::net::sockets::{ListenSocket, address_of};
 
@@ -28,7 +28,8 @@ pub struct UringListener {
     /// The same socket, for calls that do not wait.
     fd: BorrowedFd<'static>,
     shard: Rc<Shard>,
-    address: Address,
+    #[cfg(test)]
+    address: crate::base::Address,
     /// Accepted by the kernel and not yet asked for.
     queue: RefCell<VecDeque<(Socket, SockAddr)>>,
 }
@@ -41,6 +42,7 @@ impl UringListener {
             fd: descriptor(&listener),
             socket: listener,
             shard: shard.clone(),
+            #[cfg(test)]
             address: socket.address,
             queue: RefCell::new(VecDeque::with_capacity(limits::ACCEPT_BATCH)),
         })
@@ -90,7 +92,8 @@ impl Listener for UringListener {
         }
     }
 
-    fn local(&self) -> &Address {
+    #[cfg(test)]
+    fn local(&self) -> &crate::base::Address {
         &self.address
     }
 }

@@ -31,6 +31,7 @@ impl Rate {
     }
 
     /// Requests per period.
+    #[cfg(test)]
     pub const fn count(&self) -> u32 {
         self.count
     }
@@ -46,6 +47,7 @@ impl Rate {
     }
 
     /// Tokens that the whole limit gains in `time`, rounded down.
+    #[cfg(test)]
     pub fn tokens_in(&self, time: Duration) -> u64 {
         u64::try_from(time.as_nanos().saturating_mul(u128::from(self.count)) / u128::from(self.period_nanos))
             .unwrap_or(u64::MAX)

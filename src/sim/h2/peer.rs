@@ -139,8 +139,7 @@ impl Peer {
 
     /// Opens a stream with a head. Only where `may_open`.
     pub fn open(&self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Option<Key> {
-        let now = self.sim.now();
-        let key = self.act(|machine| machine.open(ending, now, write)).ok()?;
+        let key = self.act(|machine| machine.open(ending, write)).ok()?;
         self.sim.note(format!("connection {}: opens {}", self.stream.connection(), key.id()));
         self.streams.borrow_mut().insert(key.id(), Inbox::default());
         Some(key)

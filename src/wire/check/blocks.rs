@@ -3,9 +3,10 @@
 use crate::base::Scheme;
 use crate::wire::check::{outgoing, rewritten};
 use crate::wire::h2::hpack::{Decoder, Encoder};
+use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::section::{Pseudo, Section};
-use crate::wire::h2::{Malformed, write};
+use crate::wire::h2::write;
 use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, ResponseHead};
 use crate::wire::outgoing::After;
 use crate::wire::patch::Patch;

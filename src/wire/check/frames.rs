@@ -58,7 +58,7 @@ fn run(role: Role, input: &[u8], step: usize) -> Life {
     };
     if role == Role::Client {
         for _ in 0..4 {
-            connection.open(Ending::Last, Tick::ZERO, |out, _| out.push(0x82)).expect("within the limit");
+            connection.open(Ending::Last, |out, _| out.push(0x82)).expect("within the limit");
         }
     }
     let mut seen = Vec::new();

@@ -10,7 +10,7 @@ pub mod media;
 pub mod response;
 
 pub use accept::preferred;
-pub use encoder::{EncodeError, Encoder, Step};
+pub use encoder::{EncodeError, Encoder};
 pub use media::{MediaRange, MediaRanges};
 
 /// A content coding that the gateway can apply.

@@ -140,11 +140,6 @@ impl Scanner {
         self.messages
     }
 
-    /// Payload bytes that certainly come next.
-    pub const fn ahead(&self) -> u32 {
-        self.left
-    }
-
     /// Is it between two messages?
     pub const fn is_between(&self) -> bool {
         self.have == 0 && self.left == 0

@@ -36,6 +36,7 @@ pub enum TrailersFrame {
     /// No: a request.
     Refused,
     /// Yes: a response.
+    #[cfg(any(test, feature = "fuzz"))]
     Taken,
 }
 
@@ -88,11 +89,13 @@ impl Decoder {
     }
 
     /// The trailers that came, as lines with CRLF that are fit to be passed on.
+    #[cfg(any(test, feature = "fuzz"))]
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
     }
 
     /// Complete messages so far.
+    #[cfg(any(test, feature = "fuzz"))]
     pub const fn messages(&self) -> u64 {
         self.scanner.messages()
     }

@@ -68,34 +68,6 @@ impl Body {
         Body { progress, side }
     }
 
-    /// Is it complete?
-    pub const fn is_done(&self) -> bool {
-        matches!(self.progress, Progress::Done)
-    }
-
-    /// Payload bytes that certainly come next, before anything that has to be looked at: the rest of a body of known
-    /// length, or of the current chunk. Up to so many may be moved without us (`splice`), if `skip` is told.
-    pub const fn ahead(&self) -> u64 {
-        match &self.progress {
-            Progress::Done => 0,
-            Progress::Exact(left) => *left,
-            Progress::Chunked(decoder) => decoder.data_ahead(),
-            Progress::UntilClose => u64::MAX,
-        }
-    }
-
-    /// Counts `count` payload bytes as seen, at most `ahead()`. True where the body is complete.
-    pub fn skip(&mut self, count: u64) -> bool {
-        debug_assert!(count <= self.ahead());
-        match &mut self.progress {
-            Progress::Done | Progress::UntilClose => {}
-            Progress::Exact(left) if *left <= count => self.progress = Progress::Done,
-            Progress::Exact(left) => *left -= count,
-            Progress::Chunked(decoder) => decoder.skip(count),
-        }
-        self.is_done()
-    }
-
     /// Counts the next raw bytes of the connection. Errors where they are not what the body's framing allows; nothing
     /// of `bytes` may then be passed on.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Advance, FaultKind> {

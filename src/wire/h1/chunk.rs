@@ -17,13 +17,12 @@ use crate::wire::field::{Class, Known};
 use crate::wire::rules;
 
 /// What ends a chunked body without trailers.
+#[cfg(test)]
 pub const END: &[u8] = b"0\r\n\r\n";
-
-/// Longest size line that `write_header` writes: 16 digits and CRLF.
-pub const HEADER_BYTES_MAX: usize = 18;
 
 /// Appends the size line of a chunk of `len` bytes, which must not be zero: that would end the body. The chunk's bytes
 /// and a CRLF follow it.
+#[cfg(any(test, feature = "fuzz"))]
 pub fn write_header(len: u64, out: &mut Vec<u8>) {
     debug_assert!(len > 0);
     ascii::push_hex(out, len);
@@ -31,6 +30,7 @@ pub fn write_header(len: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends the end of a body with `trailers`, which are field lines with their CRLF, without the empty line.
+#[cfg(any(test, feature = "fuzz"))]
 pub fn write_end(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);
@@ -122,19 +122,6 @@ impl Decoder {
             extensions: 0,
             trailer: 0,
             name: [0; NAME_BYTES],
-        }
-    }
-
-    /// Payload bytes that follow for certain before anything else.
-    pub(super) const fn data_ahead(&self) -> u64 {
-        if matches!(self.state, State::Data) { self.left } else { 0 }
-    }
-
-    /// Counts `count` payload bytes as seen, at most `data_ahead()`.
-    pub(super) const fn skip(&mut self, count: u64) {
-        self.left -= count;
-        if matches!(self.state, State::Data) && self.left == 0 {
-            self.state = State::DataCr;
         }
     }
 

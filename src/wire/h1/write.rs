@@ -12,7 +12,7 @@ use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via
 use crate::wire::patch::Patch;
 use crate::wire::status;
 
-pub use crate::wire::outgoing::{After, HostHeader, OutgoingRequest, OutgoingResponse};
+pub use crate::wire::outgoing::{After, OutgoingRequest, OutgoingResponse};
 
 const CRLF: &[u8] = b"\r\n";
 

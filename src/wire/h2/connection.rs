@@ -37,7 +37,7 @@ use crate::wire::h2::hpack::{self, Decoder, Encoder};
 use crate::wire::h2::priority::Priority;
 use crate::wire::h2::scheduler::Scheduler;
 use crate::wire::h2::settings::{self, Settings};
-use crate::wire::h2::stream::{Half, Key, Streams};
+use crate::wire::h2::stream::{Key, Streams};
 
 use block::Block;
 use reading::Reading;
@@ -224,6 +224,7 @@ impl<'a> Input<'a> {
     }
 
     /// Bytes that were read.
+    #[cfg(any(test, feature = "fuzz", feature = "bench"))]
     pub const fn taken(&self) -> usize {
         self.at
     }
@@ -268,8 +269,6 @@ pub struct Connection {
     unacknowledged_since: Tick,
     send_window: SendWindow,
     receive_window: ReceiveWindow,
-    /// Since when the window to send is shut; `NEVER` where it is open.
-    stalled_since: Tick,
     pings: u32,
     out: Vec<u8>,
     /// Bytes among `out` that are answers to the peer or updates of windows.
@@ -339,7 +338,6 @@ impl Connection {
             unacknowledged_since: now,
             send_window: SendWindow::new(settings::WINDOW),
             receive_window: ReceiveWindow::new(settings::WINDOW),
-            stalled_since: Tick::NEVER,
             pings: 0,
             out: Vec::new(),
             out_control: 0,
@@ -366,6 +364,7 @@ impl Connection {
     }
 
     /// Which side we are.
+    #[cfg(any(test, feature = "fuzz", feature = "bench"))]
     pub const fn role(&self) -> Role {
         self.role
     }
@@ -381,6 +380,7 @@ impl Connection {
     }
 
     /// Streams that are open.
+    #[cfg(any(test, feature = "fuzz"))]
     pub const fn open_streams(&self) -> usize {
         self.streams.open()
     }
@@ -398,15 +398,6 @@ impl Connection {
     /// Since when the peer owes the acknowledgement of our settings (SETTINGS_TIMEOUT); `NEVER` where it does not.
     pub const fn unacknowledged_since(&self) -> Tick {
         self.unacknowledged_since
-    }
-
-    /// Since when a stream could not send DATA, had it any, because its window or the connection's is shut; `NEVER`
-    /// where it could, or is over. Honest peers open a window soon after they have used it up.
-    pub fn stalled_since(&self, key: Key) -> Tick {
-        match self.streams.get(key) {
-            Some(stream) if stream.sending != Half::Ended => stream.stalled.min(self.stalled_since),
-            Some(_) | None => Tick::NEVER,
-        }
     }
 
     /// Why the connection is over.
@@ -429,6 +420,7 @@ impl Connection {
     }
 
     /// Bytes of memory, apart from the tables of HPACK.
+    #[cfg(test)]
     pub fn memory(&self) -> usize {
         let vectors = [&self.gathered, &self.out, &self.section.bytes];
         size_of::<Connection>()

@@ -84,6 +84,7 @@ impl ReceiveWindow {
     }
 
     /// What the peer may still send.
+    #[cfg(test)]
     pub const fn available(self) -> i32 {
         self.available
     }

@@ -208,7 +208,8 @@ impl ErrorCode {
         }
     }
 
-    /// The name in logs and metrics.
+    /// The name that the simulator reports.
+    #[cfg(any(test, feature = "sim"))]
     pub const fn name(self) -> &'static str {
         match self {
             ErrorCode::NoError => "no_error",

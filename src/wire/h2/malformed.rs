@@ -80,31 +80,4 @@ impl Malformed {
             Malformed::Expectation => Some(FaultKind::ExpectationFailed),
         }
     }
-
-    /// The fault where an upstream's message is malformed.
-    pub const fn upstream(self) -> FaultKind {
-        match self {
-            Malformed::TooLarge => FaultKind::UpstreamHeadTooLarge,
-            Malformed::FieldName
-            | Malformed::FieldValue
-            | Malformed::ConnectionSpecific
-            | Malformed::Te
-            | Malformed::PseudoUnknown
-            | Malformed::PseudoLate
-            | Malformed::PseudoTwice
-            | Malformed::PseudoMissing
-            | Malformed::PseudoInTrailers
-            | Malformed::Trailer
-            | Malformed::Method
-            | Malformed::Scheme
-            | Malformed::Path
-            | Malformed::Authority
-            | Malformed::HostDiffers
-            | Malformed::Ambiguous
-            | Malformed::ContentLength
-            | Malformed::Status
-            | Malformed::NotImplemented
-            | Malformed::Expectation => FaultKind::UpstreamProtocol,
-        }
-    }
 }

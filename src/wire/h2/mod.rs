@@ -28,5 +28,4 @@ pub mod write;
 #[cfg(test)]
 pub(crate) mod raw;
 
-pub use malformed::Malformed;
 pub use section::Section;

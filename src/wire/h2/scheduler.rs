@@ -73,6 +73,7 @@ impl Scheduler {
     }
 
     /// Bytes of memory.
+    #[cfg(test)]
     pub fn memory(&self) -> usize {
         self.ready.capacity() * size_of::<Ready>()
     }

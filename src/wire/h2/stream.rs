@@ -4,7 +4,6 @@
 //! streams cannot have more exchanges running than the limit. A small table maps the ids of open streams to slots; a
 //! closed stream leaves the table at once.
 
-use crate::base::Tick;
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow, WindowOverflow};
 use crate::wire::h2::priority::Priority;
 
@@ -66,18 +65,14 @@ pub(super) struct Stream {
     pub expected: u64,
     /// The scheduler's virtual time.
     pub pass: u64,
-    /// Since when its window to send is shut; `NEVER` where it is open.
-    pub stalled: Tick,
 }
 
 const _: () = assert!(size_of::<Stream>() <= 64, "one cache line");
 
 impl Stream {
     /// WINDOW_UPDATE, or a change of the initial window by `by`.
-    pub(crate) fn shift_window(&mut self, by: i64, now: Tick) -> Result<(), WindowOverflow> {
-        self.send_window.shift(by)?;
-        self.stalled = if self.send_window.room() > 0 { Tick::NEVER } else { self.stalled.min(now) };
-        Ok(())
+    pub(crate) fn shift_window(&mut self, by: i64) -> Result<(), WindowOverflow> {
+        self.send_window.shift(by)
     }
 
     /// At least one direction is not over.
@@ -195,7 +190,6 @@ impl Streams {
         let Some(stream) = self.get_mut(key) else { return };
         stream.sending = Half::Ended;
         stream.receiving = Half::Ended;
-        stream.stalled = Tick::NEVER;
         if self.leave(key.id) {
             self.open -= 1;
             self.remember(key.id, how);
@@ -243,6 +237,7 @@ impl Streams {
     }
 
     /// Bytes of memory.
+    #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
         self.slots.capacity() * size_of::<Stream>()
             + (self.free.capacity() + self.past.capacity()) * size_of::<u32>()
@@ -321,7 +316,6 @@ mod tests {
             interims: 0,
             expected: ANY_LENGTH,
             pass: 0,
-            stalled: Tick::NEVER,
         }
     }
 

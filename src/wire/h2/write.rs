@@ -79,6 +79,7 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
 }
 
 /// Appends the block of a trailer section, without fields that must not be in one.
+#[cfg(any(test, feature = "fuzz", feature = "bench"))]
 pub fn trailers(out: &mut Vec<u8>, encoder: &mut Encoder, bytes: &[u8], fields: &Fields) {
     encoder.begin(out);
     for Field { name, value, .. } in &fields.list {

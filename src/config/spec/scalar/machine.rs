@@ -6,7 +6,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::base::Address;
-use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar, Shards};
+use crate::config::spec::scalar::{Bind, FileMode, Network, RedirectPort, Scalar, Shards};
 
 impl Scalar for Bind {
     const NAME: &'static str = "address";
@@ -85,7 +85,7 @@ impl Scalar for FileMode {
 }
 
 /// Most data-plane threads.
-pub const SHARDS_MAX: usize = 1_024;
+const SHARDS_MAX: usize = 1_024;
 
 impl Scalar for Shards {
     const NAME: &'static str = "count or \"auto\"";
@@ -105,5 +105,26 @@ impl Scalar for Shards {
 
     fn show(&self) -> String {
         self.0.map_or("auto".to_owned(), |count| count.to_string())
+    }
+}
+
+impl Scalar for RedirectPort {
+    const NAME: &'static str = "port or \"listener\"";
+    const EXPECTED: &'static str = "\"listener\" or a number from 1 to 65535";
+
+    fn parse(text: &str) -> Result<RedirectPort, String> {
+        match text.trim() {
+            "listener" => Ok(RedirectPort(None)),
+            other => other.parse().map_err(|_| "it is neither".to_owned()).and_then(RedirectPort::of_number),
+        }
+    }
+
+    fn of_number(number: i64) -> Result<RedirectPort, String> {
+        let port = u16::try_from(number).ok().filter(|port| *port > 0);
+        port.map(|port| RedirectPort(Some(port))).ok_or_else(|| format!("{number} is outside"))
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or("listener".to_owned(), |port| port.to_string())
     }
 }

@@ -27,8 +27,7 @@ mod template;
 mod tree;
 mod weigh;
 
-pub use answer::Answer;
-pub use binding::{Call, Flow};
+pub use binding::Flow;
 pub use load::{LoadError, Transcoder};
 pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown};
 pub use refusal::{JSON, Refusal, write_status};

@@ -27,7 +27,7 @@ fn sent(transcoder: &Transcoder, line: &str, body: &str) -> Result<(String, Stri
 }
 
 /// Framed request messages in JSON, separated by spaces.
-fn shown(call: &Call, mut frames: &[u8]) -> String {
+fn shown(call: &super::binding::Call, mut frames: &[u8]) -> String {
     let mut texts = Vec::new();
     while let Some((prefix, rest)) = frames.split_first_chunk::<5>() {
         let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;

@@ -45,7 +45,7 @@ fn nothing_to_copy() {
         outgoing.via = None;
         outgoing.after = After::Close;
         outgoing.target = b"/other?x";
-        outgoing.host = HostHeader::Is(b"b:8080");
+        outgoing.host = crate::wire::outgoing::HostHeader::Is(b"b:8080");
     });
     assert_eq!(post, "POST /other?x HTTP/1.1\r\nHost: b:8080\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }

@@ -23,6 +23,7 @@ impl Block {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.fragments.capacity()
     }

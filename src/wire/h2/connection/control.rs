@@ -83,7 +83,7 @@ impl Connection {
             }
         }
         let by = i64::from(self.peer.window) - i64::from(before.window);
-        if by != 0 && self.streams.all_mut().any(|stream| stream.shift_window(by, now).is_err()) {
+        if by != 0 && self.streams.all_mut().any(|stream| stream.shift_window(by).is_err()) {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.2: a window above 2^31-1"));
         }
         self.queue(frame::settings_ack);
@@ -164,7 +164,7 @@ impl Connection {
         }
         let Some(stream) = self.streams.get_mut(key) else { return Ok(Step::Again) };
         let was_shut = stream.send_window.room() == 0;
-        if stream.shift_window(i64::from(increment), now).is_err() {
+        if stream.shift_window(i64::from(increment)).is_err() {
             return self.stream_error(key, ErrorCode::FlowControl, now).map(Step::Event);
         }
         // Where the connection's window is shut, `AnyWindow` will tell.
@@ -181,7 +181,6 @@ impl Connection {
         if self.send_window.shift(i64::from(increment)).is_err() {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.1: a window above 2^31-1"));
         }
-        self.stalled_since = Tick::NEVER;
         Ok(if was_shut { Step::Event(Event::AnyWindow) } else { Step::Again })
     }
 

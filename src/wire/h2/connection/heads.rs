@@ -98,7 +98,7 @@ impl Connection {
         }
         let early = self.early.iter().find(|(early, _)| *early == id).map(|(_, priority)| *priority);
         let priority = early.unwrap_or_else(|| self.priority_field());
-        let mut stream = self.new_stream(id, now);
+        let mut stream = self.new_stream(id);
         stream.priority = priority;
         let end = ending == Ending::Last;
         stream.receiving = if end { Half::Ended } else { Half::Body };
@@ -106,7 +106,7 @@ impl Connection {
         Ok(Step::Event(Event::Head { key, end }))
     }
 
-    pub(super) fn new_stream(&self, id: u32, now: Tick) -> Stream {
+    pub(super) fn new_stream(&self, id: u32) -> Stream {
         // The peer may not have seen a smaller window than the usual one yet (RFC 9113 section 6.9.3).
         let settled = self.unacknowledged_since == Tick::NEVER;
         let window = self.config.first_window();
@@ -123,7 +123,6 @@ impl Connection {
             interims: 0,
             expected: ANY_LENGTH,
             pass: 0,
-            stalled: if self.peer.window == 0 { now } else { Tick::NEVER },
         }
     }
 

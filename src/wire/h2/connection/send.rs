@@ -29,12 +29,7 @@ pub enum Refusal {
 
 impl Connection {
     /// Opens a stream with a request's head, which `write` appends as a header block.
-    pub fn open(
-        &mut self,
-        ending: Ending,
-        now: Tick,
-        write: impl FnOnce(&mut Vec<u8>, &mut Encoder),
-    ) -> Result<Key, Refusal> {
+    pub fn open(&mut self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Result<Key, Refusal> {
         let id = if self.highest == 0 { 1 } else { self.highest + 2 };
         if self.failed.is_some() || self.is_going() || id > MAX_31 || self.role == Role::Server {
             return Err(Refusal::Going);
@@ -43,7 +38,7 @@ impl Connection {
             return Err(Refusal::Full);
         }
         self.highest = id;
-        let mut stream = self.new_stream(id, now);
+        let mut stream = self.new_stream(id);
         stream.sending = Half::Body;
         let key = self.streams.insert(stream);
         self.block_out(key, ending, write);
@@ -138,12 +133,6 @@ impl Connection {
         stream.send_window.spend(len);
         stream.pass = charged(stream.pass, stream.priority, len);
         self.send_window.spend(len);
-        if stream.send_window.room() == 0 {
-            stream.stalled = stream.stalled.min(now);
-        }
-        if self.send_window.room() == 0 {
-            self.stalled_since = self.stalled_since.min(now);
-        }
         let end = ending == Ending::Last && len == wanted;
         if end {
             self.sent_all(key);

@@ -56,7 +56,7 @@ impl Rig {
     /// A client with one complete request.
     fn asking() -> (Rig, Key) {
         let mut rig = Rig::new(Role::Client);
-        let key = rig.connection.open(Ending::Last, Tick::ZERO, |out, _| out.extend_from_slice(GET)).unwrap();
+        let key = rig.connection.open(Ending::Last, |out, _| out.extend_from_slice(GET)).unwrap();
         rig.output();
         (rig, key)
     }

@@ -131,29 +131,6 @@ fn dribble() {
     }
 }
 
-/// A window that is shut is seen by its time; the deadline is the caller's.
-#[test]
-fn windows_that_stay_shut() {
-    let mut rig = Rig::new(Role::Server);
-    rig.feed(&setting(settings::INITIAL_WINDOW_SIZE, 0)).unwrap();
-    let key = rig.request(1, END_STREAM);
-    rig.answer(key, Ending::More);
-    let since = rig.now;
-    rig.now = rig.now.after_ms(10_000);
-    assert_eq!(rig.connection.grant(key, 5, Ending::Last, rig.now), Grant::Blocked);
-    assert_eq!(rig.connection.stalled_since(key), since, "from the start");
-    assert_eq!(rig.feed(&window_update(1, 1)), Ok(vec![Event::StreamWindow { key }]));
-    assert_eq!(rig.connection.stalled_since(key), Tick::NEVER);
-    assert!(matches!(rig.connection.grant(key, 5, Ending::Last, rig.now), Grant::Frame { len: 1, .. }));
-    assert_eq!(rig.connection.stalled_since(key), rig.now, "used up");
-    rig.feed(&setting(settings::INITIAL_WINDOW_SIZE, 9)).unwrap();
-    assert_eq!(rig.connection.stalled_since(key), Tick::NEVER);
-    let since = rig.now;
-    rig.feed(&setting(settings::INITIAL_WINDOW_SIZE, 0)).unwrap();
-    rig.now = rig.now.after_ms(10_000);
-    assert_eq!(rig.connection.stalled_since(key), since, "taken back");
-}
-
 /// CVE-2019-9513.
 #[test]
 fn priority_churn() {
@@ -271,7 +248,7 @@ fn a_long_honest_life() {
     }
     for turn in 0..20_000_u32 {
         client.now = client.now.after_ms(20);
-        let key = client.connection.open(Ending::Last, Tick::ZERO, |out, _| out.extend_from_slice(GET)).unwrap();
+        let key = client.connection.open(Ending::Last, |out, _| out.extend_from_slice(GET)).unwrap();
         let id = key.id();
         let answer = match turn % 4 {
             0 => reset(id, ErrorCode::RefusedStream),

@@ -382,7 +382,7 @@ async fn ask(ours: &mut Ours, path: &str, lens: &[usize]) -> Vec<Got> {
     loop {
         while ours.connection.openable() > 0 && ours.connection.peer_settled {
             let Some((at, len)) = waiting.next() else { break };
-            let opened = ours.connection.open(Ending::More, ours.now, |out, encoder| {
+            let opened = ours.connection.open(Ending::More, |out, encoder| {
                 encoder.begin(out);
                 encoder.method(out, b"POST");
                 encoder.scheme(out, b"http");

@@ -149,7 +149,7 @@ fn play(seed: u64) {
         assert!(steps < 5_000_000, "it hangs: {seed}");
         match rng.below(10) {
             0 if keys.len() < 8 && client.connection.openable() > 0 => {
-                let opened = client.connection.open(Ending::More, Tick::ZERO, |out, _| out.extend_from_slice(GET));
+                let opened = client.connection.open(Ending::More, |out, _| out.extend_from_slice(GET));
                 let key = opened.expect("it is openable");
                 let len = 1 + rng.below(150_000) as usize;
                 lens.insert(key.id(), len);

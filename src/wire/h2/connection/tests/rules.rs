@@ -281,7 +281,7 @@ fn going_gracefully() {
 #[test]
 fn streams_above_the_last_were_not_processed() {
     let mut rig = Rig::new(Role::Client);
-    let open = |rig: &mut Rig| rig.connection.open(Ending::Last, Tick::ZERO, |out, _| out.extend_from_slice(GET));
+    let open = |rig: &mut Rig| rig.connection.open(Ending::Last, |out, _| out.extend_from_slice(GET));
     let keys: Vec<Key> = (0..4).map(|_| open(&mut rig).unwrap()).collect();
     let mut away = |last: u32, code: u8| {
         let payload = [&last.to_be_bytes()[..], &[0, 0, 0, code], b"debug"].concat();

@@ -1,0 +1,42 @@
+//! The parts of the crate that `benches/` measures, under the names that they have inside.
+
+pub mod base {
+    //! Numbers, time and buffers.
+    pub use crate::base::{Address, Buf, ListenerId, RouteId, Scheme, Span, Tick};
+}
+
+pub mod config {
+    //! From text to a plan.
+    pub use crate::config::plan::Plan;
+    pub use crate::config::{Environment, Source, load};
+}
+
+pub mod edge {
+    //! A shard.
+    pub use crate::edge::run::run;
+}
+
+pub mod link {
+    //! What a shard is given.
+    pub use crate::link::{
+        Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
+    };
+}
+
+pub mod net {
+    //! The real and the simulated machine.
+    pub use crate::net::uring::{self, DriverChoice, RunOptions};
+    pub use crate::net::{Bell, Listener, Net, Stream, sim, sockets};
+}
+
+pub mod route {
+    //! Routing tables.
+    pub use crate::route::{
+        FieldMatch, Found, HostPattern, Params, PathPattern, PatternError, Rule, Table, ValueMatch, Wanted,
+    };
+}
+
+pub mod wire {
+    //! Codecs.
+    pub use crate::wire::{field, h1, h2, head, patch, target};
+}
