@@ -139,6 +139,10 @@ pub trait Stream: 'static {
     /// Whether bytes or a close have arrived. Consumes nothing.
     fn peek(&self) -> Peek;
 
+    /// True where the last read left room in its buffer: when it returned, nothing more had arrived. Costs no system
+    /// call, unlike `peek`.
+    fn drained(&self) -> bool;
+
     /// The other end.
     fn peer(&self) -> &Address;
 

@@ -429,6 +429,10 @@ impl<S: Stream> Stream for Tls<S> {
         }
     }
 
+    fn drained(&self) -> bool {
+        self.waiting.get() == 0 && self.inner.drained()
+    }
+
     fn peer(&self) -> &Address {
         self.inner.peer()
     }

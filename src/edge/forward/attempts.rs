@@ -145,13 +145,12 @@ async fn once<N: Net, S: Source, K: Client>(
     let acquire = destination.acquire(context);
     let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
     exchange.work.record.endpoint = Some(flight.index());
-    let trust = if context.request.head.method.idempotent() { Trust::REPEATABLE } else { Trust::ONCE };
     let purpose = match upgrade::asked(context, destination, Version::H2) {
         Some(_) => Purpose::Upgrade,
         None => Purpose::Exchange,
     };
     let connect_us = &mut exchange.work.record.connect_us;
-    let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, trust, purpose, connect_us).await?;
+    let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, Trust::BUSY, purpose, connect_us).await?;
     match carrier {
         Carrier::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);

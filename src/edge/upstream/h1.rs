@@ -18,13 +18,13 @@ use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 
-/// Which kept connections are taken to be open without a look.
+/// Which kept connections are taken to be open and silent without a look, which is a system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
     /// Those that rested for less than this,
-    pub rested_max: Duration,
+    rested_max: Duration,
     /// and that carried at least so many requests.
-    pub requests_min: u32,
+    requests_min: u32,
 }
 
 impl Trust {
@@ -35,9 +35,15 @@ impl Trust {
     /// in the same moment is lost to a look, too.
     pub const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
-    /// May this connection be used without a look?
+    /// Those in the midst of work, whose endpoint has answered one by one so far. A look would not find what the
+    /// endpoint sends or closes in the same moment either.
+    pub const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
+
+    /// May this connection be used without a look? Never where the last read filled its buffer: a response that nobody
+    /// asked for may lie behind it (RFC 9112 section 9.2).
     pub fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
-        origin.requests >= self.requests_min && now.since(origin.idle_since) < self.rested_max
+        let rested = now.since(origin.idle_since);
+        origin.requests >= self.requests_min && rested < self.rested_max && origin.stream.drained()
     }
 }
 

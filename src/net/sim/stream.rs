@@ -60,6 +60,8 @@ pub struct SimStream {
     aborted: Cell<bool>,
     /// A future was dropped half-way: the stream may only be closed.
     lost: Cell<bool>,
+    /// The last read left room in its buffer.
+    drained: Cell<bool>,
     bytes_read: Cell<u64>,
     bytes_written: Cell<u64>,
 }
@@ -134,6 +136,7 @@ impl SimStream {
             stopped: Cell::new(false),
             aborted: Cell::new(false),
             lost: Cell::new(false),
+            drained: Cell::new(true),
             bytes_read: Cell::new(0),
             bytes_written: Cell::new(0),
         }

@@ -102,6 +102,13 @@ impl<S: Stream> Stream for Transport<S> {
         }
     }
 
+    fn drained(&self) -> bool {
+        match self {
+            Transport::Plain(plain) => plain.drained(),
+            Transport::Tls(tls) => tls.drained(),
+        }
+    }
+
     fn peer(&self) -> &Address {
         match self {
             Transport::Plain(plain) => plain.peer(),

@@ -104,6 +104,8 @@ pub(super) struct Flow {
     timer: Cell<Option<Timer>>,
     /// Set by `interrupt`, until a wait returns it.
     interrupted: Cell<bool>,
+    /// The last read left room in its buffer.
+    pub(super) drained: Cell<bool>,
     /// Made at the first `read_idle` and kept.
     canceller: Cell<Option<Canceller>>,
 }
@@ -119,6 +121,7 @@ impl Flow {
             armed: Cell::new(Tick::NEVER),
             timer: Cell::new(None),
             interrupted: Cell::new(false),
+            drained: Cell::new(true),
             canceller: Cell::new(None),
         }
     }

@@ -94,6 +94,7 @@ impl Stream for UringStream {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => lent = back,
                 // Bytes that arrive together with the deadline are returned.
                 Ok(count) if count > 0 => {
+                    self.flow.drained.set(back.0.spare() > 0);
                     pending.done();
                     return (Ok(count), back.0);
                 }
@@ -128,6 +129,7 @@ impl Stream for UringStream {
             match result {
                 Err(error) if is_cancelled(&error) => {}
                 Ok(_) | Err(_) => {
+                    self.flow.drained.set(lent.0.spare() > 0);
                     pending.done();
                     return (result, lent.0);
                 }
@@ -243,6 +245,10 @@ impl Stream for UringStream {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Peek::Quiet,
             Err(_) => Peek::Closed,
         }
+    }
+
+    fn drained(&self) -> bool {
+        self.flow.drained.get()
     }
 
     fn peer(&self) -> &Address {

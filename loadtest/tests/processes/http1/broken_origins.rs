@@ -161,6 +161,7 @@ fn bytes_behind_an_answer_are_not_the_next_one() {
         "/two" => {
             b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".into()
         }
+        "/none" => b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".into(),
         target => ok(target),
     });
     let gateway = gateway(&origin);
@@ -170,6 +171,9 @@ fn bytes_behind_an_answer_are_not_the_next_one() {
         let target = format!("/{number}");
         assert_eq!(client.get(&target).text(), target);
     }
+    // Behind a response without a body, too.
+    assert_eq!(client.get("/none").status, 204);
+    assert_eq!(client.get("/after").text(), "/after");
 }
 
 #[test]
@@ -195,6 +199,32 @@ fn an_unasked_answer_on_a_kept_connection_is_not_used() {
         assert_eq!((answer.status, answer.text()), (200, "first".to_owned()));
         taken.send(()).expect("the origin waits");
         assert_eq!(was_closed.recv_timeout(PATIENCE).expect("the connection ends"), b"", "no second request");
+    }
+}
+
+/// RFC 9112 section 9.2: no wait for the gateway to notice it comes between the unasked response and the next request.
+#[test]
+fn an_unasked_response_does_not_answer_the_next_request() {
+    let (go, goes) = channel::<()>();
+    let (said, was_said) = channel::<()>();
+    let (said, goes) = (Mutex::new(said), Mutex::new(goes));
+    let origin = Origin::with(move |peer| {
+        let request = peer.request()?;
+        peer.send(ok(&request.target));
+        let _ = goes.lock().expect("a lock").recv_timeout(PATIENCE);
+        peer.send(ok("evil"));
+        let _ = said.lock().expect("a lock").send(());
+        peer.read_to_end();
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    for number in 0..20 {
+        let target = format!("/{number}");
+        let answer = client.get(&target);
+        assert_eq!((answer.status, answer.text()), (200, target));
+        go.send(()).expect("the origin waits");
+        was_said.recv_timeout(PATIENCE).expect("the origin sends it");
     }
 }
 

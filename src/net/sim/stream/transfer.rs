@@ -83,6 +83,10 @@ impl Stream for SimStream {
         }
     }
 
+    fn drained(&self) -> bool {
+        self.drained.get()
+    }
+
     fn peer(&self) -> &Address {
         &self.peer
     }
@@ -121,7 +125,10 @@ impl<'a> Reading<'a> {
             stream.reading.set(true);
         }
         let next = match stream.try_read(self.want, self.buf.as_mut()) {
-            Ok(result) => return Poll::Ready(self.end(result)),
+            Ok(result) => {
+                stream.drained.set(self.buf.as_ref().is_none_or(|buf| buf.spare() > 0));
+                return Poll::Ready(self.end(result));
+            }
             Err(next) => next,
         };
         if stream.world.now.get() >= self.until {

@@ -67,6 +67,10 @@ impl<S: Stream> Stream for Chopped<S> {
         self.inner.peek()
     }
 
+    fn drained(&self) -> bool {
+        self.inner.drained()
+    }
+
     fn peer(&self) -> &Address {
         self.inner.peer()
     }

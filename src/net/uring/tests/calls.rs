@@ -109,6 +109,26 @@ fn ends_are_told_apart() {
 }
 
 #[test]
+fn only_a_read_that_left_room_has_drained_the_socket() {
+    on_each(async |net: Uring| {
+        let listener = listen(&net);
+        let (near, far) = pair(&net, &listener).await;
+        send(&net, &near, b"answerevil").await;
+        far.readable(soon(&net)).await.unwrap();
+        let (first, _) = far.read(Buf::with_capacity(6), soon(&net)).await;
+        assert_eq!((first.unwrap(), far.drained()), (6, false));
+        let (second, _) = far.read_idle(Buf::with_capacity(6), soon(&net)).await;
+        assert_eq!((second.unwrap(), far.drained()), (4, true));
+        send(&net, &near, b"whole").await;
+        let (third, _) = far.read_idle(Buf::with_capacity(5), soon(&net)).await;
+        assert_eq!((third.unwrap(), far.drained()), (5, false));
+        send(&net, &near, b"whole").await;
+        let (fourth, _) = far.read(Buf::with_capacity(6), soon(&net)).await;
+        assert_eq!((fourth.unwrap(), far.drained()), (5, true));
+    });
+}
+
+#[test]
 fn abort_resets_and_ends_what_is_pending() {
     on_each(async |net: Uring| {
         let listener = listen(&net);
