@@ -24,8 +24,8 @@ use turnpike::bench::config::Plan;
 use turnpike::bench::config::{Environment, Source, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
-use turnpike::bench::net::{DriverChoice, RunOptions};
-use turnpike::bench::net::{Bell, Net, sockets, uring};
+use turnpike::bench::net::sockets::ListenSocket;
+use turnpike::bench::net::{Bell, DriverChoice, Net, RunOptions, sockets, uring};
 use turnpike::bench::wire::h2::connection::{Config, Connection, Ending, Event, Input, Role};
 
 const WARM_UP: usize = 2_000;
@@ -143,7 +143,9 @@ fn read(connection: &mut Connection, bytes: &[u8]) {
 
 /// Do requests through a shard with this access log allocate more than log buffers and housekeeping may?
 fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
-    let listen = free_port();
+    let any = Address::Inet(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let socket = sockets::listen(&any, &sockets::ListenOptions::default()).expect("a port of the kernel's choice");
+    let Address::Inet(listen) = socket.address else { panic!("it listens on TCP") };
     let text = format!(
         "[server]\nshards = 1\n[log.access]\npath = \"{log}\"\nformat = \"json\"\n\
          [[listener]]\nbind = \"{listen}\"\n\
@@ -154,7 +156,7 @@ fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
     );
     let source = Source::Text { name: "bench".to_owned(), text };
     let loaded = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}"));
-    run_shard(loaded.plan, listen);
+    run_shard(loaded.plan, socket);
     let mut client = connect(listen);
     let mut failed = false;
     for (name, request, ends) in [
@@ -200,15 +202,9 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
-}
-
-fn run_shard(plan: Arc<Plan>, listen: SocketAddr) {
-    let address = Address::Inet(listen);
+fn run_shard(plan: Arc<Plan>, socket: ListenSocket) {
+    let address = socket.address.clone();
     let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
-    let socket = sockets::listen(&address, &sockets::ListenOptions::default()).expect("a free port");
     let bell = sockets::bell().expect("an eventfd");
     let (to_shard, inbox) = crossbeam_channel::bounded(16);
     let (queue, from_shard) = crossbeam_channel::bounded(1_024);

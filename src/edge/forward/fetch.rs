@@ -117,7 +117,7 @@ impl<N: Net> Conversation<'_, N> {
     async fn attempt(&mut self, acquire: &Acquire<'_, N>, attempts: &mut Attempts) -> Result<Buf, Fault> {
         let net = &acquire.thread.net;
         let mut flight = acquire.pick(Affinity::default(), &mut attempts.tried, net.now())?;
-        let acquired = acquire.carrier(&mut flight, Trust::REPEATABLE, Purpose::Exchange, &mut None).await;
+        let acquired = acquire.carrier(&mut flight, Trust::BUSY, Purpose::Exchange, &mut None).await;
         let Acquired { carrier, origin_use } = acquired?;
         match carrier {
             Carrier::Connection(mut origin) => {

@@ -28,13 +28,6 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// For a request that can be sent again: all but those that rested long.
-    pub const REPEATABLE: Trust = Trust { rested_max: Duration::from_millis(50), requests_min: 0 };
-
-    /// For one that cannot: those in the midst of work, whose endpoint has shown that it keeps connections. What closes
-    /// in the same moment is lost to a look, too.
-    pub const ONCE: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
-
     /// Those in the midst of work, whose endpoint has answered one by one so far. A look would not find what the
     /// endpoint sends or closes in the same moment either.
     pub const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -251,12 +250,10 @@ fn streams_of_the_server_are_lines_or_events() {
     // Before the first message, a failure has its own status.
     let (status, _, body) = ask(&gateway, &[], "/v1/shelves/1/watch?tags=fail");
     assert_eq!((status, &body["code"]), (409, &json!(10)));
-    // Messages leave when they come.
+    // Messages leave when they come: the whole stream takes far longer than the client waits.
     let mut client = gateway.client();
-    let began = Instant::now();
-    client.send("GET /v1/shelves/1/watch?pageSize=8 HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send("GET /v1/shelves/1/watch?pageSize=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.head().status, 200);
-    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::Client;
 use crate::harness::recording::{MARK, recorders, taken};
+use crate::harness::{Client, PATIENCE};
 use crate::published::cases::{Stream, bytes, smuggling_streams};
 use crate::published::readings;
 
@@ -23,8 +23,6 @@ const LEFT_OVER: &[(&str, &str)] = &[
 const WORKERS: usize = 24;
 /// Silence after which nothing more is expected.
 const QUIET: Duration = Duration::from_millis(120);
-/// Longest wait for the gateway to close what we closed.
-const END: Duration = Duration::from_secs(3);
 
 #[test]
 fn hostile_streams_are_rejected_or_have_one_meaning() {
@@ -100,7 +98,7 @@ fn drive(stream: &Stream, here: std::net::SocketAddr) -> &'static str {
     if end.is_err() {
         // Nothing more comes by itself.
         client.finish();
-        client.patience(END);
+        client.patience(PATIENCE);
         let (more, ended) = client.rest();
         came.extend(more);
         end = ended;
