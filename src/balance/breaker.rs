@@ -43,6 +43,7 @@ pub(super) struct Breaker {
     last_trial: Tick,
     /// How often it opened since it was last closed.
     openings_in_row: u32,
+    /// Openings since they were last taken.
     openings: u64,
 }
 
@@ -106,9 +107,9 @@ impl Breaker {
         self.phase
     }
 
-    /// Times it opened since the start.
-    pub(crate) fn openings(&self) -> u64 {
-        self.openings
+    /// Times it opened since this was last called.
+    pub(crate) fn take_openings(&mut self) -> u64 {
+        std::mem::take(&mut self.openings)
     }
 
     fn observe_closed(&mut self, outcome: Outcome, now: Tick) {
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(breaker.phase(), BreakerPhase::HalfOpen);
         one(&mut breaker, Outcome::Ok, at(15_007));
         assert_eq!(breaker.phase(), BreakerPhase::Closed);
-        assert_eq!(breaker.openings(), 2);
+        assert_eq!((breaker.take_openings(), breaker.take_openings()), (2, 0));
     }
 
     #[test]

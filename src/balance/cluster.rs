@@ -37,6 +37,8 @@ pub struct Cluster {
     listed: u32,
     ejected: u32,
     available: u32,
+    /// Ejections since they were last taken.
+    ejections: u64,
     /// `serving` must be rebuilt: at once where `stale` is set, otherwise from `refresh_at` on.
     stale: bool,
     refresh_at: Tick,
@@ -71,6 +73,7 @@ impl Cluster {
             listed: 0,
             ejected: 0,
             available: 0,
+            ejections: 0,
             stale: true,
             refresh_at: Tick::NEVER,
         };
@@ -269,6 +272,16 @@ impl Cluster {
         self.place_of(index).map(|at| self.slots[at].id)
     }
 
+    /// Times the breaker opened since this was last called.
+    pub fn take_openings(&mut self) -> u64 {
+        self.breaker.as_mut().map_or(0, Breaker::take_openings)
+    }
+
+    /// Endpoints ejected since this was last called.
+    pub fn take_ejections(&mut self) -> u64 {
+        std::mem::take(&mut self.ejections)
+    }
+
     pub(super) fn slot_of_sticky(&self, id: u64) -> Option<u32> {
         let at = self.sticky.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(self.sticky[at].1)
@@ -350,6 +363,7 @@ impl Cluster {
         if within && others {
             self.slots[at].outlier.eject(plan, now);
             self.slots[at].totals.ejections += 1;
+            self.ejections += 1;
             self.stale = true;
         }
     }

@@ -66,6 +66,32 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Attempts by outcome, each with its name in metrics.
+    pub const fn outcomes(&self) -> [(&'static str, u64); 7] {
+        [
+            ("ok", self.ok),
+            ("server_error", self.server_errors),
+            ("gateway_error", self.gateway_errors),
+            ("connect_failure", self.connect_failures),
+            ("reset", self.resets),
+            ("timeout", self.timeouts),
+            ("cancelled", self.cancelled),
+        ]
+    }
+
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Totals) {
+        self.requests += other.requests;
+        self.ok += other.ok;
+        self.server_errors += other.server_errors;
+        self.gateway_errors += other.gateway_errors;
+        self.connect_failures += other.connect_failures;
+        self.resets += other.resets;
+        self.timeouts += other.timeouts;
+        self.cancelled += other.cancelled;
+        self.ejections += other.ejections;
+    }
+
     pub(super) fn count(&mut self, outcome: Outcome) {
         let counter = match outcome {
             Outcome::Ok => &mut self.ok,

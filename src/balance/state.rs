@@ -1,10 +1,12 @@
-//! A snapshot of a cluster for metrics, the admin interface and logs. Made on request; allocates.
+//! What one shard knows of an upstream at a moment, for the status document and the metrics page. Made when the control
+//! plane asks; allocates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::balance::breaker::BreakerPhase;
 use crate::balance::cluster::Cluster;
-use crate::balance::endpoint::{Health, Slot};
+use crate::balance::endpoint::{RAMP_FULL, Slot};
 use crate::balance::outcome::Totals;
 use crate::base::{Address, Tick};
 
@@ -13,20 +15,20 @@ use crate::base::{Address, Tick};
 pub struct ClusterState {
     /// The upstream's name.
     pub name: Arc<str>,
+    /// When it was so, on the shard's clock.
+    pub at: Tick,
     /// Requests in flight.
     pub requests: u32,
     /// Requests that wait for room.
     pub pending: u32,
-    /// The breaker, where there is one, and how often it opened.
-    pub breaker: Option<(BreakerPhase, u64)>,
+    /// The phase of the breaker, where there is one.
+    pub breaker: Option<BreakerPhase>,
     /// Health is being ignored, because too few primaries are available.
     pub panicking: bool,
-    /// Retries granted since the start.
-    pub retries_granted: u64,
-    /// Retries refused by the budget since the start.
-    pub retries_refused: u64,
     /// The listed endpoints, and those that left but still have requests or connections.
     pub endpoints: Vec<EndpointState>,
+    /// Endpoints for which there was no room in `endpoints`.
+    pub left_out: usize,
 }
 
 /// One shard's view of an endpoint.
@@ -44,10 +46,8 @@ pub struct EndpointState {
     pub listed: bool,
     /// Gets requests now.
     pub serving: bool,
-    /// What active checks say.
-    pub health: Health,
-    /// The end of its current ejection.
-    pub ejected_until: Option<Tick>,
+    /// What is left of its current ejection.
+    pub ejected_for: Option<Duration>,
     /// The per mille of its weight that slow start grants.
     pub ramp_per_mille: u32,
     /// Requests in flight.
@@ -61,20 +61,26 @@ pub struct EndpointState {
 }
 
 impl Cluster {
-    /// What this shard knows now.
-    pub fn state(&mut self, now: Tick) -> ClusterState {
+    /// What this shard knows now, with at most `endpoints_max` endpoints.
+    pub fn state(&mut self, now: Tick, endpoints_max: usize) -> ClusterState {
         self.refresh(now);
-        let [retries_granted, retries_refused] = self.retry_budget.totals();
-        let used = self.slots.iter().filter(|slot| !slot.vacant());
+        let used = || self.slots.iter().filter(|slot| !slot.vacant());
+        let endpoints: Vec<EndpointState> =
+            used().take(endpoints_max).map(|slot| self.endpoint_state(slot, now)).collect();
+        let phase = self.breaker.as_ref().map(|breaker| match breaker.phase() {
+            // The breaker itself finds out with the next request, which is a trial.
+            BreakerPhase::Open(until) if now >= until => BreakerPhase::HalfOpen,
+            phase => phase,
+        });
         ClusterState {
             name: self.plan.name.clone(),
+            at: now,
             requests: self.requests,
             pending: self.pending,
-            breaker: self.breaker.as_ref().map(|breaker| (breaker.phase(), breaker.openings())),
+            breaker: phase,
             panicking: self.panicking,
-            retries_granted,
-            retries_refused,
-            endpoints: used.map(|slot| self.endpoint_state(slot, now)).collect(),
+            left_out: used().count() - endpoints.len(),
+            endpoints,
         }
     }
 
@@ -87,9 +93,8 @@ impl Cluster {
             backup: slot.endpoint.backup,
             listed: slot.listed,
             serving: slot.serving,
-            health: slot.health,
-            ejected_until: slot.outlier.until(),
-            ramp_per_mille: ramp * 1_000 / super::endpoint::RAMP_FULL,
+            ejected_for: slot.outlier.until().map(|until| until.since(now)),
+            ramp_per_mille: ramp * 1_000 / RAMP_FULL,
             in_flight: slot.in_flight,
             connections: slot.connections,
             latency_micros: self.ewma_plan().map(|plan| (slot.ewma.cost(plan, now) / 1e3) as u64),

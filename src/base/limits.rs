@@ -53,6 +53,8 @@ pub const PROXY_BYTES_MAX: usize = 2 * 1024;
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
 pub const ENDPOINTS_MAX: usize = 4_096;
+/// Endpoints in what one shard reports of its upstreams; more are left out, and a metric says how many.
+pub const ENDPOINT_STATES_MAX: usize = 1 << 16;
 /// Points on one hash ring; above it every endpoint gets proportionally fewer, at least one.
 pub const RING_POINTS_MAX: usize = 1 << 18;
 /// Points that a ring lookup passes over before it settles for the least loaded endpoint.

@@ -10,7 +10,7 @@ use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments
 use crate::config::{Environment, Source, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
-use crate::control::status::{EndpointStatus, Status};
+use crate::control::status::{BreakerStatus, EndpointStatus, Status, UpstreamStatus};
 
 /// Longest wait for a response. A reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(100);
@@ -163,8 +163,14 @@ fn words(status: &Status) -> String {
         let tls = if listener.tls { " (TLS)" } else { "" };
         lines.push(format!("listener {} on {}{tls}", listener.name, listener.addresses.join(", ")));
     }
+    if status.shards_reported < status.shards as u64 || status.reports_age_seconds >= REPORTS_AGE_SHOWN {
+        lines.push(format!(
+            "upstreams as {} of {} shards saw them up to {:.0} s ago",
+            status.shards_reported, status.shards, status.reports_age_seconds
+        ));
+    }
     for upstream in &status.upstreams {
-        lines.push(format!("upstream {}", upstream.name));
+        lines.push(upstream_words(upstream));
         lines.extend(upstream.endpoints.iter().map(endpoint_words));
         lines.extend(upstream.unresolved.iter().map(|reason| format!("  unresolved: {reason}")));
     }
@@ -174,8 +180,57 @@ fn words(status: &Status) -> String {
 fn endpoint_words(endpoint: &EndpointStatus) -> String {
     let name = if endpoint.name == endpoint.address { String::new() } else { format!(" {}", endpoint.name) };
     let backup = if endpoint.backup { " backup" } else { "" };
-    format!("  {}{name} weight {}{backup}: {}", endpoint.address, endpoint.weight, endpoint.health)
+    let mut facts = vec![endpoint.health.clone()];
+    let mut say = |so: bool, words: String| {
+        if so {
+            facts.push(words);
+        }
+    };
+    say(!endpoint.listed, "left the list".to_owned());
+    let (ejected, seconds) = (endpoint.ejected_shards, endpoint.ejected_seconds);
+    say(ejected > 0, format!("ejected on {ejected} shards for {seconds:.0} s"));
+    let ramp = endpoint.slow_start_per_mille;
+    say(endpoint.serving_shards > 0 && ramp < 1_000, format!("slow start at {} %", ramp / 10));
+    let (active, connections) = (endpoint.requests_active, endpoint.connections);
+    say(active + connections > 0, format!("{active} requests now on {connections} connections"));
+    let failed: u64 = endpoint.outcomes.iter().filter(|(name, _)| !GOOD.contains(&name.as_str())).map(|(_, n)| n).sum();
+    say(endpoint.requests > 0, format!("{} attempts, {failed} failed", endpoint.requests));
+    if let Some(latency) = endpoint.latency_seconds.filter(|_| endpoint.requests > 0) {
+        say(true, format!("latency {:.1} ms", latency * 1_000.0));
+    }
+    format!("  {}{name} weight {}{backup}: {}", endpoint.address, endpoint.weight, facts.join(", "))
 }
+
+fn upstream_words(upstream: &UpstreamStatus) -> String {
+    let mut facts = Vec::new();
+    if let Some(BreakerStatus { open_shards, half_open_shards, open_seconds, opened }) = &upstream.breaker
+        && *opened > 0
+    {
+        let phase = match (open_shards, half_open_shards) {
+            (0, 0) => "closed".to_owned(),
+            (0, trying) => format!("half-open on {trying} shards"),
+            (open, _) => format!("open on {open} shards for {open_seconds:.0} s"),
+        };
+        facts.push(format!("breaker {phase}, opened {opened} times"));
+    }
+    if upstream.panic_shards > 0 {
+        facts.push(format!("panic mode on {} shards", upstream.panic_shards));
+    }
+    let (active, queued) = (upstream.requests_active, upstream.requests_queued);
+    if active + queued > 0 {
+        facts.push(format!("{active} requests now, {queued} waiting"));
+    }
+    if upstream.retries + upstream.retries_denied > 0 {
+        facts.push(format!("{} retries, {} denied", upstream.retries, upstream.retries_denied));
+    }
+    let colon = if facts.is_empty() { "" } else { ": " };
+    format!("upstream {}{colon}{}", upstream.name, facts.join("; "))
+}
+
+/// Outcomes that are no failure of the endpoint.
+const GOOD: [&str; 2] = ["ok", "cancelled"];
+/// Reports of this age, in seconds, are called old.
+const REPORTS_AGE_SHOWN: f64 = 5.0;
 
 #[cfg(test)]
 mod tests {
@@ -233,9 +288,24 @@ mod tests {
             weight: 2,
             backup: true,
             health: "up".into(),
+            listed: true,
+            ejected_shards: 1,
+            ejected_seconds: 29.2,
+            slow_start_per_mille: 1_000,
+            connections: 2,
+            latency_seconds: Some(0.0012),
+            requests: 9,
+            outcomes: [("ok".into(), 5), ("timeout".into(), 4)].into(),
+            ..EndpointStatus::default()
         };
-        let pool =
-            UpstreamStatus { name: "pool".into(), endpoints: vec![endpoint], unresolved: vec!["b.test: none".into()] };
+        let breaker = BreakerStatus { open_shards: 2, half_open_shards: 0, open_seconds: 4.0, opened: 3 };
+        let pool = UpstreamStatus {
+            name: "pool".into(),
+            breaker: Some(breaker),
+            endpoints: vec![endpoint],
+            unresolved: vec!["b.test: none".into()],
+            ..UpstreamStatus::default()
+        };
         let listener = ListenerStatus { name: "web".into(), addresses: vec!["[::]:443".into()], tls: true };
         let status = Status {
             version: "1".into(),
@@ -248,8 +318,9 @@ mod tests {
         };
         let said = words(&status);
         assert!(said.starts_with("turnpike 1 (pid 7) is running for 1m 1s\n"), "{said}");
-        let end = "listener web on [::]:443 (TLS)\nupstream pool\n  10.0.0.1:80 a.test weight 2 backup: up\n  \
-                   unresolved: b.test: none\n";
+        let end = "listener web on [::]:443 (TLS)\nupstream pool: breaker open on 2 shards for 4 s, opened 3 \
+                   times\n  10.0.0.1:80 a.test weight 2 backup: up, ejected on 1 shards for 29 s, 0 requests now on 2 \
+                   connections, 9 attempts, 4 failed, latency 1.2 ms\n  unresolved: b.test: none\n";
         assert!(said.ends_with(end), "{said}");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::balance::Health;
 use crate::base::Address;
 use crate::control::discovery::Listed;
+use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::{Exposition, Family, Kind, Label};
 use crate::control::probe::Target;
 use crate::control::process::Process;
@@ -54,7 +55,7 @@ impl Facts {
 }
 
 /// The whole page.
-pub fn render(sums: &Sums, facts: &Facts, process: &Process) -> String {
+pub fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, process: &Process) -> String {
     let mut out = Exposition::new();
     build(&mut out, facts);
     for counter in Counter::ALL {
@@ -68,6 +69,7 @@ pub fn render(sums: &Sums, facts: &Facts, process: &Process) -> String {
         limit_counter(&mut out, *counter, sums);
     }
     endpoints(&mut out, facts);
+    states.expose(&mut out);
     process.expose(&mut out);
     out.single("process_start_time_seconds", Kind::Gauge, "Start, seconds since 1970.", facts.started_seconds);
     out.finish()
@@ -224,7 +226,8 @@ mod tests {
             health: [(Target { upstream, address }, Health::Down)].into(),
             ..Facts::default()
         };
-        let parsed = strict::parse(&render(&tally.sums(), &facts, &Process::read())).expect("well formed");
+        let parsed = strict::parse(&render(&tally.sums(), &facts, &UpstreamStates::default(), &Process::read()))
+            .expect("well formed");
         let value = |key: &str| *parsed.samples.get(key).unwrap_or_else(|| panic!("{key}"));
         assert_eq!((value("turnpike_plans"), value("turnpike_message_lines_dropped_total")), (3.0, 6.0));
         assert_eq!(value("turnpike_connections_accepted_total"), 6.0);

@@ -18,6 +18,7 @@ mod call;
 mod dial;
 mod discovery;
 mod dispatch;
+mod endpoints;
 mod events;
 mod listen;
 mod load;
@@ -36,6 +37,7 @@ mod stop;
 mod systemd;
 mod tally;
 mod transcode;
+mod upstreams;
 mod watch;
 
 pub use plane::Host;

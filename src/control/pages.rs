@@ -1,9 +1,9 @@
 //! What the control plane shows of itself: the status document and the metrics page.
 //!
-//! Its thread only copies what it knows (`Snapshot`); counters are summed and pages are written on another thread, one
-//! page at a time.
+//! Its thread only copies what it knows (`Snapshot`) and asks the shards for the state of their upstreams; counters are
+//! summed and pages are written on another thread, one page at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,12 +13,13 @@ use tokio::task::{spawn_blocking, spawn_local};
 use crate::balance::Health;
 use crate::base::Address;
 use crate::control::discovery::Listed;
+use crate::control::endpoints::{EndpointSums, UpstreamStates};
 use crate::control::metrics::{Facts, render};
 use crate::control::plane::Plane;
 use crate::control::process::Process;
-use crate::control::status::{EndpointStatus, ListenerStatus, Status, UpstreamStatus};
-use crate::control::tally::Sums;
-use crate::link::{Counter, RouteCounter};
+use crate::control::status::{BreakerStatus, EndpointStatus, ListenerStatus, Status, UpstreamStatus};
+use crate::control::tally::{Sums, UpstreamSums};
+use crate::link::{Counter, RouteCounter, ToShard, UpstreamCounter};
 use crate::net::machine;
 
 /// What the control plane knows at a moment.
@@ -32,29 +33,39 @@ struct Snapshot {
 
 impl Plane {
     /// Sends the metrics page.
-    pub fn send_metrics(&self, reply: oneshot::Sender<String>) {
-        self.write_page(reply, |snapshot, sums| render(&sums, &snapshot.facts, &Process::read()));
+    pub fn send_metrics(&mut self, reply: oneshot::Sender<String>) {
+        self.write_page(reply, |snapshot, sums, states| render(&sums, &snapshot.facts, &states, &Process::read()));
     }
 
     /// Sends the status document.
-    pub fn send_status(&self, reply: oneshot::Sender<Box<Status>>) {
-        self.write_page(reply, |snapshot, sums| Box::new(snapshot.status(&sums)));
+    pub fn send_status(&mut self, reply: oneshot::Sender<Box<Status>>) {
+        self.write_page(reply, |snapshot, sums, states| Box::new(snapshot.status(&sums, &states)));
     }
 
     /// The status document as far as it is known without counters.
     pub fn status(&self) -> Status {
-        self.snapshot().status(&Sums::default())
+        self.snapshot().status(&Sums::default(), &UpstreamStates::default())
     }
 
-    fn write_page<T: Send + 'static>(&self, reply: oneshot::Sender<T>, write: fn(Snapshot, Sums) -> T) {
+    fn write_page<T: Send + 'static>(
+        &mut self,
+        reply: oneshot::Sender<T>,
+        write: fn(Snapshot, Sums, UpstreamStates) -> T,
+    ) {
+        for shard in self.upstreams.begin(machine::now()) {
+            self.shards.send(shard, ToShard::ReportUpstreams);
+        }
         let (snapshot, tally, turns) = (self.snapshot(), Arc::clone(&self.tally), Rc::clone(&self.pages));
+        let upstreams = Rc::clone(&self.upstreams);
         spawn_local(async move {
             // Closed never, so this only waits for its turn. Whoever asked may have gone meanwhile.
             let _turn = turns.acquire().await;
             if reply.is_closed() {
                 return;
             }
-            let written = spawn_blocking(move || write(snapshot, tally.sums())).await;
+            upstreams.settle().await;
+            let known = upstreams.known(machine::now());
+            let written = spawn_blocking(move || write(snapshot, tally.sums(), UpstreamStates::of(&known))).await;
             if let Ok(page) = written {
                 let _ = reply.send(page);
             }
@@ -117,27 +128,83 @@ impl Plane {
 }
 
 impl Snapshot {
-    fn status(self, sums: &Sums) -> Status {
+    fn status(self, sums: &Sums, states: &UpstreamStates) -> Status {
+        let counted: HashMap<&str, &UpstreamSums> = sums.upstreams().collect();
+        let upstreams = self.facts.listed.iter().map(|listed| {
+            let sums = counted.get(&*listed.upstream).copied();
+            self.upstream(listed, sums.unwrap_or(&UpstreamSums::default()), states)
+        });
         Status {
+            upstreams: upstreams.collect(),
+            reports_age_seconds: states.age.as_secs_f64(),
+            shards_reported: states.shards,
             connections: sums.value(Counter::Connections),
             requests_active: sums.value(Counter::Active),
             requests: RouteCounter::STATUSES.into_iter().map(|class| sums.since_start(class)).sum(),
             log_lines_dropped: sums.value(Counter::LogLinesDropped) + self.facts.log_dropped,
-            upstreams: self.facts.listed.iter().map(|listed| self.upstream(listed)).collect(),
             ..self.status
         }
     }
 
-    fn upstream(&self, Listed { upstream, endpoints }: &Listed) -> UpstreamStatus {
-        let endpoints = endpoints.iter().map(|endpoint| EndpointStatus {
-            address: endpoint.address.to_string(),
-            name: endpoint.name.to_string(),
-            weight: endpoint.weight,
-            backup: endpoint.backup,
-            health: health_word(self.facts.health(upstream, &endpoint.address)).to_owned(),
+    fn upstream(&self, listed: &Listed, sums: &UpstreamSums, states: &UpstreamStates) -> UpstreamStatus {
+        let Listed { upstream, endpoints } = listed;
+        let state = states.upstream(upstream);
+        let mut rest: BTreeMap<&str, &EndpointSums> = state
+            .map(|state| state.endpoints.iter().map(|(address, sums)| (&**address, sums)).collect())
+            .unwrap_or_default();
+        let mut shown: Vec<EndpointStatus> = Vec::with_capacity(endpoints.len());
+        for endpoint in &**endpoints {
+            let address = endpoint.address.to_string();
+            let health = health_word(self.facts.health(upstream, &endpoint.address)).to_owned();
+            let of_shards = rest.remove(&*address).map_or_else(EndpointStatus::default, endpoint_status);
+            let (name, weight, backup) = (endpoint.name.to_string(), endpoint.weight, endpoint.backup);
+            shown.push(EndpointStatus { address, name, weight, backup, health, listed: true, ..of_shards });
+        }
+        // Those that left but still have requests or connections.
+        let left = rest.into_iter().map(|(address, sums)| EndpointStatus {
+            address: address.to_owned(),
+            name: sums.name.to_string(),
+            weight: sums.weight,
+            backup: sums.backup,
+            health: health_word(Health::Unknown).to_owned(),
+            ..endpoint_status(sums)
         });
-        let unresolved = self.unresolved.get(upstream).cloned().unwrap_or_default();
-        UpstreamStatus { name: upstream.to_string(), endpoints: endpoints.collect(), unresolved }
+        shown.extend(left);
+        UpstreamStatus {
+            name: upstream.to_string(),
+            requests_active: state.map_or(0, |state| state.requests),
+            requests_queued: state.map_or(0, |state| state.pending),
+            panic_shards: state.map_or(0, |state| state.panicking),
+            breaker: state.and_then(|state| state.breaker).map(|breaker| BreakerStatus {
+                open_shards: breaker.open,
+                half_open_shards: breaker.half_open,
+                open_seconds: breaker.open_for.as_secs_f64(),
+                opened: sums.value(UpstreamCounter::BreakerOpened),
+            }),
+            ejections: sums.value(UpstreamCounter::Ejected),
+            retries: sums.value(UpstreamCounter::Retries),
+            retries_denied: sums.value(UpstreamCounter::RetriesDenied),
+            endpoints: shown,
+            unresolved: self.unresolved.get(upstream).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// What shards say of an endpoint.
+fn endpoint_status(sums: &EndpointSums) -> EndpointStatus {
+    EndpointStatus {
+        listed: sums.listed,
+        serving_shards: sums.serving,
+        ejected_shards: sums.ejected,
+        ejected_seconds: sums.ejected_for.as_secs_f64(),
+        slow_start_per_mille: sums.ramp_per_mille,
+        requests_active: sums.requests,
+        connections: sums.connections,
+        latency_seconds: sums.latency.map(|latency| latency.as_secs_f64()),
+        requests: sums.totals.requests,
+        ejections: sums.totals.ejections,
+        outcomes: sums.totals.outcomes().map(|(outcome, count)| (outcome.to_owned(), count)).into(),
+        ..EndpointStatus::default()
     }
 }
 

@@ -31,6 +31,7 @@ use crate::control::status::Status;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
 use crate::control::upgrade::{Predecessor, Program};
+use crate::control::upstreams::UpstreamReports;
 use crate::link::ToShard;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
@@ -84,6 +85,7 @@ pub struct Plane {
     pub(super) tally: Arc<Tally>,
     /// Whose turn it is to write a page: one at a time.
     pub(super) pages: Rc<Semaphore>,
+    pub(super) upstreams: Rc<UpstreamReports>,
     pub(super) sockets: Sockets,
     pub(super) log: Option<Log>,
     pub(super) log_dropped_before: u64,

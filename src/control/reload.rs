@@ -263,6 +263,7 @@ impl Plane {
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }
                 | FromShard::Committed { .. }
+                | FromShard::Upstreams(_)
                 | FromShard::Drained
                 | FromShard::Failed { .. } => {}
             }

@@ -24,6 +24,7 @@ use crate::control::shards::{ControlEnd, FromShards, Shards};
 use crate::control::state::State;
 use crate::control::systemd::Supervisor;
 use crate::control::upgrade::{Predecessor, Program};
+use crate::control::upstreams::UpstreamReports;
 use crate::net::machine;
 use crate::net::sockets::Inherited;
 
@@ -101,6 +102,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         retired: Retired::default(),
         tally: Arc::default(),
         pages: Rc::new(Semaphore::new(1)),
+        upstreams: Rc::new(UpstreamReports::new(count)),
         sockets: Sockets::new(count, start.inherited),
         log: None,
         log_dropped_before: 0,

@@ -1,5 +1,7 @@
 //! What `turnpike status` and `GET /status` show, as one JSON document.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The whole document.
@@ -39,6 +41,10 @@ pub struct Status {
     pub control_socket: Option<String>,
     /// Where clients connect.
     pub listeners: Vec<ListenerStatus>,
+    /// Shards that have reported the state of their upstreams.
+    pub shards_reported: u64,
+    /// Age of the oldest of these reports.
+    pub reports_age_seconds: f64,
     /// Where requests go.
     pub upstreams: Vec<UpstreamStatus>,
 }
@@ -59,13 +65,40 @@ pub struct ListenerStatus {
 pub struct UpstreamStatus {
     /// Its name.
     pub name: String,
-    /// Its endpoints by now.
+    /// Requests in flight.
+    pub requests_active: u64,
+    /// Requests that wait for room.
+    pub requests_queued: u64,
+    /// Its circuit breaker, where it has one.
+    pub breaker: Option<BreakerStatus>,
+    /// Shards that ignore the health of endpoints, because too few are available (panic mode).
+    pub panic_shards: u64,
+    /// Ejections by outlier detection since the start.
+    pub ejections: u64,
+    /// Retries since the start.
+    pub retries: u64,
+    /// Retries that the retry budget refused since the start.
+    pub retries_denied: u64,
+    /// Its endpoints by now, and those that left but still have requests or connections.
     pub endpoints: Vec<EndpointStatus>,
     /// Names that never resolved, or do not any more, and why.
     pub unresolved: Vec<String>,
 }
 
-/// One endpoint.
+/// A circuit breaker; each shard has its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// Shards where it is open and refuses requests.
+    pub open_shards: u64,
+    /// Shards where it lets trials pass.
+    pub half_open_shards: u64,
+    /// Seconds until trials may pass on all shards.
+    pub open_seconds: f64,
+    /// Times it opened since the start.
+    pub opened: u64,
+}
+
+/// One endpoint. Every shard ejects by itself and counts its own requests and connections; these are sums.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// Its address.
@@ -78,4 +111,26 @@ pub struct EndpointStatus {
     pub backup: bool,
     /// `up`, `down`, or `unknown` where nobody checks.
     pub health: String,
+    /// False where it left the list.
+    pub listed: bool,
+    /// Shards that send requests to it.
+    pub serving_shards: u64,
+    /// Shards on which outlier detection has ejected it.
+    pub ejected_shards: u64,
+    /// Seconds until it is ejected on none.
+    pub ejected_seconds: f64,
+    /// The least per mille of its weight that slow start grants on any shard.
+    pub slow_start_per_mille: u32,
+    /// Requests in flight.
+    pub requests_active: u64,
+    /// Connections open or being opened.
+    pub connections: u64,
+    /// Highest moving latency of any shard, where `balance` is `ewma`.
+    pub latency_seconds: Option<f64>,
+    /// Attempts since it was first listed.
+    pub requests: u64,
+    /// Ejections since it was first listed.
+    pub ejections: u64,
+    /// Attempts by outcome since it was first listed.
+    pub outcomes: BTreeMap<String, u64>,
 }

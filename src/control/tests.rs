@@ -18,7 +18,7 @@ use crate::control::run::ExitReport;
 use crate::control::shards::{ShardParts, links};
 use crate::control::status::Status;
 use crate::control::{Host, Start, run};
-use crate::link::{FromShard, ListeningSocket, ToShard};
+use crate::link::{FromShard, ListeningSocket, ToShard, UpstreamReport};
 use crate::net::Bell;
 use crate::net::sockets::ListenSocket;
 
@@ -203,6 +203,10 @@ fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
             }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
+            ToShard::ReportUpstreams => {
+                end.outbox.send(FromShard::Upstreams(UpstreamReport::default())).expect("heard");
+                continue;
+            }
         };
         told.words.push(words);
         drop(told);

@@ -11,6 +11,7 @@ use crate::edge::client::acceptor::Acceptor;
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::bound::{Bound, Parts};
+use crate::edge::shard::report;
 use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
@@ -89,6 +90,7 @@ impl<N: Net> Main<N> {
                 let bounds = shard.bound_already().into_iter().chain(coming);
                 bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &told));
             }
+            ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),
             ToShard::Drain => {
                 self.close_acceptors();
@@ -132,7 +134,7 @@ impl<N: Net> Main<N> {
         let Some(Prepared { bound, sockets }) = taken else { return };
         let shard = self.shard.clone();
         let thread = &shard.thread;
-        // What was counted under the old plan is written to its counters.
+        // What was counted under the old plan is written to its counters: a breaker whose plan changes starts anew.
         shard.flush();
         if let Some(before) = shard.bind(Some(bound.clone())) {
             bound.take_effect(&before, &shard.peers, thread.net.now());

@@ -13,7 +13,8 @@ pub const TO_SHARD_MAX: usize = 1_024;
 /// Batches of log lines that wait from all shards together at most.
 pub const FROM_SHARD_MAX: usize = 8_192;
 /// Reports that wait from one shard at most. It sends two a plan, one for each listener that fails and three in its
-/// life, and the control plane prepares no other plan before it has read them or waited half a minute.
+/// life, and the control plane prepares no other plan before it has read them or waited half a minute. What a shard
+/// reports of its upstreams is asked for again only after it came, or seconds later.
 pub const REPORTS_MAX: usize = 1_024;
 
 /// What a shard holds of the link.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::balance::Endpoint;
+use crate::balance::{ClusterState, Endpoint};
 use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
@@ -59,6 +59,8 @@ pub enum ToShard<S = ListenSocket> {
         /// One for each choice of options.
         transcoders: Vec<Transcoder>,
     },
+    /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).
+    ReportUpstreams,
     /// Drain: stop accepting, finish running exchanges, close idle connections, report `Drained` when none is left.
     Drain,
     /// Stop accepting only: a new process has taken the sockets over. Connections go on until `Drain`.
@@ -87,6 +89,8 @@ pub enum FromShard {
     },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
+    /// The state of all upstreams, as it was asked for.
+    Upstreams(UpstreamReport),
     /// No connection is left.
     Drained,
     /// The shard could not go on.
@@ -97,17 +101,25 @@ pub enum FromShard {
 }
 
 impl FromShard {
-    /// Does a plan or the process wait for this message? Then it must not be lost.
+    /// Does somebody wait for this message? Then it must not be lost.
     pub const fn is_report(&self) -> bool {
         match self {
             FromShard::Started { .. }
             | FromShard::Prepared { .. }
             | FromShard::Committed { .. }
+            | FromShard::Upstreams(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
             FromShard::LogLines(_) => false,
         }
     }
+}
+
+/// What one shard knows of its upstreams.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpstreamReport {
+    /// All upstreams of the plan in use, with `ENDPOINT_STATES_MAX` endpoints at most.
+    pub upstreams: Vec<ClusterState>,
 }
 
 /// A listening socket for one shard.

@@ -82,7 +82,9 @@ table! {
 table! {
     /// Prometheus metrics, which `[admin]` serves at `/metrics`, each with a line of help. A gRPC call counts in
     /// `turnpike_requests_total` as the HTTP status that corresponds to its code, and in
-    /// `turnpike_grpc_responses_total` by its code.
+    /// `turnpike_grpc_responses_total` by its code. Every shard has its own circuit breakers and outlier detection:
+    /// `turnpike_upstream_breaker_open`, `turnpike_upstream_endpoint_ejected` and the like say on how many shards they
+    /// hold. Series of an endpoint begin with its first request, except `turnpike_upstream_endpoint_up`.
     pub struct MetricsSpec {
         /// Collect them.
         enabled: bool = true,

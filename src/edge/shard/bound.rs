@@ -12,7 +12,7 @@ use crate::config::plan::Plan;
 use crate::edge::shard::peers::Peers;
 use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::Upstream;
-use crate::link::Counters;
+use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
 use crate::policy::PolicyState;
 use crate::policy::limit::{LimitId, Shards, Terms};
@@ -142,6 +142,17 @@ impl<N: Net> Bound<N> {
     fn limit(&self, id: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
         let policy = self.plan.policy_of_limit(id)?;
         Some(self.policies[policy.0 as usize].clone())
+    }
+
+    /// Writes an upstream's levels, and what happened to it since this was last called, to the counters.
+    pub fn publish(&self, id: UpstreamId, upstream: &Upstream<N>) {
+        let (counters, load) = (&self.counters, &upstream.load);
+        counters.set_upstream(id.0, UpstreamCounter::Open, load.open_count() as u64);
+        counters.set_upstream(id.0, UpstreamCounter::Idle, upstream.idle_count() as u64);
+        counters.set_upstream(id.0, UpstreamCounter::Queued, load.queued() as u64);
+        let mut cluster = load.cluster.borrow_mut();
+        counters.add_upstream(id.0, UpstreamCounter::BreakerOpened, cluster.take_openings());
+        counters.add_upstream(id.0, UpstreamCounter::Ejected, cluster.take_ejections());
     }
 
     /// Every upstream with its id.

@@ -7,6 +7,7 @@ pub mod log;
 pub mod peers;
 pub mod record;
 pub mod registry;
+pub mod report;
 pub mod scratch;
 pub mod state;
 pub mod transcoders;

@@ -12,7 +12,7 @@ use crate::edge::shard::log::LogSink;
 use crate::edge::shard::peers::{self, Peers};
 use crate::edge::shard::registry::Registry;
 use crate::edge::shard::scratch::ScratchPool;
-use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer, UpstreamCounter};
+use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer};
 use crate::net::Net;
 
 /// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way
@@ -158,9 +158,7 @@ impl<N: Net> Shard<N> {
         counters.set(Counter::Tunnels, self.tunnels.get());
         counters.set(Counter::Panics, self.thread.net.panics());
         for (id, upstream) in bound.upstreams() {
-            counters.set_upstream(id.0, UpstreamCounter::Open, upstream.load.open_count() as u64);
-            counters.set_upstream(id.0, UpstreamCounter::Idle, upstream.idle_count() as u64);
-            counters.set_upstream(id.0, UpstreamCounter::Queued, upstream.load.queued() as u64);
+            bound.publish(id, upstream);
         }
         self.peers.publish(counters);
         bound.policies().for_each(|(id, state)| peers::publish_limit(counters, id.0, state));

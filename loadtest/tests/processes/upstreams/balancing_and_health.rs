@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::gateway::signal;
+use serde_json::{Value, json};
+
+use crate::harness::gateway::{binary, signal};
 use crate::harness::load::{Load, Use};
 use crate::harness::origin::ok;
 use crate::harness::tool::{Nginx, python, reserved, script};
-use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, curl, noise, wait_for};
+use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, curl, noise, run, wait_for};
 
 /// A gateway before these origins; `lines` belong to the upstream.
 fn group(origins: &[&Origin], lines: &str) -> Gateway {
@@ -321,6 +323,49 @@ fn an_open_breaker_answers_at_once() {
     assert!(statuses[6..].iter().all(|status| *status == 503), "{statuses:?}");
     assert!(bad.count() <= 6);
     assert_eq!(gateway.reason(12), "breaker_open");
+}
+
+#[test]
+fn an_ejected_endpoint_is_shown() {
+    let bad = Origin::answering(|_| b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let good = Origin::saying("good");
+    let gateway = group(&[&bad, &good], "outlier = { gateway_errors = 3, rest = \"30s\" }");
+    let mut client = gateway.client();
+    (0..20).for_each(|_| drop(client.get("/")));
+    let upstream = wait_for("fresh reports", || {
+        let upstream = gateway.status()["upstreams"][0].clone();
+        (upstream["endpoints"][1]["requests"] == 17).then_some(upstream)
+    });
+    let (ejected, other) = (&upstream["endpoints"][0], &upstream["endpoints"][1]);
+    assert_eq!((&ejected["ejected_shards"], &ejected["serving_shards"]), (&json!(1), &json!(0)), "{upstream}");
+    assert_eq!((&ejected["requests"], &ejected["outcomes"]["gateway_error"]), (&json!(3), &json!(3)), "{upstream}");
+    let seconds = ejected["ejected_seconds"].as_f64().expect("a number");
+    assert!(0.0 < seconds && seconds <= 30.0, "{upstream}");
+    assert_eq!((&other["ejected_shards"], &other["outcomes"]["ok"]), (&json!(0), &json!(17)), "{upstream}");
+    assert_eq!((&upstream["ejections"], &upstream["breaker"]), (&json!(1), &Value::Null), "{upstream}");
+    let metrics = gateway.metrics();
+    for (endpoint, value) in [(bad.address, 1), (good.address, 0)] {
+        let labels = format!("{{upstream=\"o\",endpoint=\"{endpoint}\"}}");
+        assert!(metrics.contains(&format!("turnpike_upstream_endpoint_ejected{labels} {value}\n")), "{metrics}");
+    }
+    assert!(metrics.contains("turnpike_upstream_ejections_total{upstream=\"o\"} 1\n"), "{metrics}");
+    let socket = gateway.path("control.sock").display().to_string();
+    let words = run(binary(), &["status", "--control-socket", &socket]).text();
+    assert!(words.contains("ejected on 1 shards for"), "{words}");
+}
+
+#[test]
+fn an_open_breaker_is_shown() {
+    let bad = Origin::answering(|_| b"HTTP/1.1 500 Ill\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let gateway = group(&[&bad], "outlier = false\nbreaker = { failures = 5, open = \"30s\" }");
+    let breaker = |gateway: &Gateway| gateway.status()["upstreams"][0]["breaker"].clone();
+    assert_eq!((&breaker(&gateway)["open_shards"], &breaker(&gateway)["opened"]), (&json!(0), &json!(0)));
+    (0..5).for_each(|_| drop(gateway.get("/")));
+    let open = wait_for("fresh reports", || Some(breaker(&gateway)).filter(|breaker| breaker["open_shards"] == 1));
+    assert_eq!((&open["half_open_shards"], &open["opened"]), (&json!(0), &json!(1)));
+    let metrics = gateway.metrics();
+    assert!(metrics.contains("turnpike_upstream_breaker_open{upstream=\"o\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("turnpike_upstream_breaker_opened_total{upstream=\"o\"} 1\n"), "{metrics}");
 }
 
 #[test]
