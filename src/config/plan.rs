@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use crate::base::{Address, ListenerId, PolicyId, RouteId, UpstreamId};
 use crate::config::spec::server::LogLevel;
+use crate::net::tls::CertificateNames;
 use crate::policy::cors::OriginRule;
 use crate::policy::limit::LimitId;
 use crate::policy::limit::gcra::Rate;
@@ -224,8 +225,18 @@ pub struct IdPlan {
 pub struct TlsPlan {
     /// What handshakes use.
     pub config: Arc<rustls::ServerConfig>,
+    /// Which certificate is for which host, where there are several.
+    pub names: Option<Arc<CertificateNames>>,
     /// The files it was made from; a change of one makes a new plan.
     pub files: Vec<PathBuf>,
+}
+
+impl TlsPlan {
+    /// May a connection whose client asked for `server_name` carry requests for `host`? Both are in lower case.
+    pub fn covers(&self, server_name: Option<&str>, host: &[u8]) -> bool {
+        let Some(names) = &self.names else { return true };
+        server_name.is_some_and(|name| name.as_bytes() == host) || names.cover(server_name, host)
+    }
 }
 
 impl std::fmt::Debug for TlsPlan {

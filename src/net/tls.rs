@@ -25,6 +25,7 @@ use crate::net::{Peek, Stream};
 
 mod client;
 mod material;
+mod names;
 mod server;
 mod sink;
 #[cfg(test)]
@@ -33,8 +34,9 @@ mod transport;
 mod turn;
 
 pub use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
-pub use material::{MaterialError, certificate_facts, certificates, private_key};
-pub use server::{Certificate, ClientAuth, ServerMaterial, Tickets, Versions, server_config};
+pub use material::{Certificate, MaterialError, certificate_facts, certificates, private_key};
+pub use names::CertificateNames;
+pub use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
 pub use transport::Transport;
 
 use sink::Sink;

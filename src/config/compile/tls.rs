@@ -14,8 +14,8 @@ use crate::config::spec::listener::{CertificateSpec, ClientAuthMode, ClientAuthS
 use crate::config::spec::shape::Many;
 use crate::config::spec::upstream::UpstreamTlsSpec;
 use crate::net::tls::{
-    Certificate, ClientAuth, ClientMaterial, MaterialError, Roots, ServerMaterial, Verify, Versions, certificates,
-    client_config, private_key, server_config, server_name,
+    Certificate, CertificateNames, ClientAuth, ClientMaterial, MaterialError, Roots, ServerMaterial, Verify, Versions,
+    certificates, client_config, private_key, server_config, server_name,
 };
 
 impl Compiler<'_> {
@@ -39,11 +39,16 @@ impl Compiler<'_> {
             TlsVersion::V12 => Versions::Both,
             TlsVersion::V13 => Versions::Tls13,
         };
-        let made = self.environment.tickets.of(purpose(listener, &client_auth)).and_then(|tickets| {
+        let names = match certificates.len() {
+            1 => Ok(None),
+            _ => CertificateNames::new(&certificates, Some(0)).map(|names| Some(Arc::new(names))),
+        };
+        let tickets = self.environment.tickets.of(purpose(listener, &client_auth));
+        let made = tickets.and_then(|tickets| {
             server_config(&ServerMaterial { certificates, default: Some(0), client_auth, alpn, versions, tickets })
         });
-        match made {
-            Ok(config) => Some(TlsPlan { config: Arc::new(config), files }),
+        match made.and_then(|config| Ok((config, names?))) {
+            Ok((config, names)) => Some(TlsPlan { config: Arc::new(config), names, files }),
             Err(fault) => {
                 self.error(spec.place, fault.to_string());
                 None

@@ -118,7 +118,9 @@ pub struct ProxyProtocolSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTlsSpec {
-    /// Certificates. The client's SNI picks one; the first is the default for all other names.
+    /// Certificates. The client's SNI picks one; the first is the default for all other names. A request for a host
+    /// that has another certificate than its connection gets 421 (RFC 9110 section 15.5.20), unless the connection's
+    /// certificate is valid for that host too.
     pub certificates: Many<Placed<CertificateSpec>>,
     /// Client certificates (mTLS).
     #[serde(default)]

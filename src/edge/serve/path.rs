@@ -137,6 +137,12 @@ fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(
     if listener.ids.request_id {
         note_id(context, attributes);
     }
+    if let (Some(tls), Some(session)) = (&listener.tls, &context.peer.tls)
+        && !work.host.is_empty()
+        && !tls.covers(session.server_name.as_deref(), &work.host)
+    {
+        return Err(Fault::last(FaultKind::Misdirected));
+    }
     match request.head.method {
         Method::Trace | Method::Connect => return Err(Fault::last(FaultKind::MethodNotAllowed)),
         Method::Get

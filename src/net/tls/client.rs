@@ -9,8 +9,8 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::material::MaterialError;
-use super::server::{Certificate, Versions, certified, provider, refused, root_store};
+use super::material::{Certificate, MaterialError};
+use super::server::{Versions, certified, provider, refused, root_store};
 
 /// The parts of a client configuration.
 #[derive(Debug)]

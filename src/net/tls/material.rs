@@ -61,6 +61,17 @@ impl fmt::Display for MaterialError {
 
 impl std::error::Error for MaterialError {}
 
+/// A certificate with its chain and key.
+#[derive(Debug)]
+pub struct Certificate {
+    /// Host names to show it for, exact or as `*.example.com`; empty takes those in the certificate.
+    pub names: Vec<String>,
+    /// The certificate, followed by those of its issuers.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {

@@ -6,14 +6,14 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use ahash::AHashMap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::material::{MaterialError, certificate_facts};
+use super::material::{Certificate, MaterialError};
+use super::names::CertificateNames;
 
 /// What a server shows and asks for.
 #[derive(Debug)]
@@ -31,17 +31,6 @@ pub struct ServerMaterial {
     pub versions: Versions,
     /// Keys of session tickets; the same ones for as long as sessions are to be taken up again.
     pub tickets: Tickets,
-}
-
-/// A certificate with its chain and key.
-#[derive(Debug)]
-pub struct Certificate {
-    /// Host names to show it for, exact or as `*.example.com`; empty takes those in the certificate.
-    pub names: Vec<String>,
-    /// The certificate, followed by those of its issuers.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// Its private key.
-    pub key: PrivateKeyDer<'static>,
 }
 
 /// Whether clients show certificates, and whose are accepted.
@@ -165,10 +154,7 @@ pub(super) fn refused(error: rustls::Error) -> MaterialError {
 #[derive(Debug)]
 struct ByName {
     keys: Vec<Arc<CertifiedKey>>,
-    exact: AHashMap<Box<str>, Vec<usize>>,
-    /// By what follows `*.`; a wildcard stands for exactly one label (RFC 6125 section 6.4.3).
-    wildcard: AHashMap<Box<str>, Vec<usize>>,
-    default: Option<usize>,
+    names: CertificateNames,
 }
 
 impl ByName {
@@ -176,57 +162,21 @@ impl ByName {
         if material.certificates.is_empty() {
             return Err(MaterialError::NoCertificate);
         }
-        let mut by_name =
-            ByName { keys: Vec::new(), exact: AHashMap::new(), wildcard: AHashMap::new(), default: material.default };
-        for certificate in &material.certificates {
-            by_name.add(certificate)?;
-        }
+        let keys = material.certificates.iter().map(|own| Ok(Arc::new(certified(&own.chain, &own.key)?)));
+        let keys = keys.collect::<Result<Vec<_>, MaterialError>>()?;
         match material.default {
-            Some(default) if default >= by_name.keys.len() => Err(MaterialError::BadDefault),
-            Some(_) | None => Ok(by_name),
-        }
-    }
-
-    /// A certificate without a name is of use only where there is a default.
-    fn add(&mut self, certificate: &Certificate) -> Result<(), MaterialError> {
-        let index = self.keys.len();
-        self.keys.push(Arc::new(certified(&certificate.chain, &certificate.key)?));
-        let mut names = certificate.names.clone();
-        if names.is_empty() {
-            names = certificate_facts(&certificate.chain[0])?.names;
-        }
-        if names.is_empty() && self.default.is_none() {
-            return Err(MaterialError::NoNames);
-        }
-        for name in names {
-            let lower = name.to_ascii_lowercase();
-            let (table, key) = match lower.strip_prefix("*.") {
-                Some(parent) => (&mut self.wildcard, parent),
-                None => (&mut self.exact, lower.as_str()),
-            };
-            if DnsName::try_from(key).is_err() {
-                return Err(MaterialError::BadName(name));
+            Some(default) if default >= keys.len() => Err(MaterialError::BadDefault),
+            Some(_) | None => {
+                Ok(ByName { keys, names: CertificateNames::new(&material.certificates, material.default)? })
             }
-            table.entry(key.into()).or_default().push(index);
         }
-        Ok(())
-    }
-
-    fn of_name(&self, name: &str) -> Option<&[usize]> {
-        let exact = self.exact.get(name);
-        let found = exact.or_else(|| self.wildcard.get(name.split_once('.')?.1))?;
-        Some(found)
     }
 }
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // rustls gives the name in lower case.
-        let of_name = hello.server_name().and_then(|name| self.of_name(name));
-        let candidates = match of_name {
-            Some(indexes) => indexes,
-            None => self.default.as_slice(),
-        };
+        let candidates = self.names.shown(hello.server_name());
         let usable = |index: &&usize| self.keys[**index].key.choose_scheme(hello.signature_schemes()).is_some();
         let chosen = candidates.iter().find(usable).or(candidates.first())?;
         Some(self.keys[*chosen].clone())

@@ -76,6 +76,40 @@ fn the_name_picks_the_certificate() {
 }
 
 #[test]
+fn a_request_for_a_host_with_another_certificate_is_misdirected() {
+    let (gateway, _) = with_names("");
+    let named = |server_name: &str, host: &str, version: &str| {
+        let host = format!("Host: {host}");
+        let more = ["-k", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "-H", &host, version];
+        get(&gateway, server_name, &more).text()
+    };
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        for (server_name, host, status) in [
+            ("a.example", "a.example", 200),
+            ("a.example", "A.EXAMPLE", 200),
+            ("a.example", "localhost:1234", 200),
+            ("a.example", "b.example", 421),
+            ("b.example", "c.example", 200),
+            ("b.example", "a.example", 421),
+            ("x.wild.example", "y.wild.example", 200),
+            ("x.wild.example", "b.example", 421),
+            // Who has no certificate of its own is served with the first one.
+            ("a.example", "other.example", 200),
+            ("b.example", "other.example", 421),
+        ] {
+            assert_eq!(named(server_name, host, flag), format!("{status} {version}"), "{server_name} {host}");
+        }
+        // An address is no server name, so curl sends none.
+        let url = format!("https://{}/", gateway.address("tls"));
+        for (host, status) in [("a.example", 200), ("b.example", 421)] {
+            let host = format!("Host: {host}");
+            let out = curl(&["-k", "-o", "/dev/null", "-w", "%{http_code}", "-H", &host, flag, &url]);
+            assert_eq!(out.text(), status.to_string(), "{host}: {}", out.stderr);
+        }
+    }
+}
+
+#[test]
 fn protocols_are_agreed_upon() {
     let (gateway, _) = with_names("");
     let agreed = s_client(&gateway, &["-alpn", "h3,http/1.1"]).text();

@@ -92,6 +92,47 @@ fn the_certificate_fits_what_the_client_can_verify() {
     assert!(!ResolvesServerCert::only_raw_public_keys(&*config.cert_resolver));
 }
 
+#[test]
+fn a_connection_is_for_the_hosts_of_its_certificate() {
+    let authority = Authority::new();
+    let mut given = authority.server(&["given.test", "also.test"]);
+    given.names = vec!["given.test".to_owned()];
+    let certificates = [
+        authority.server(&["first.test"]),
+        authority.server(&["one.test", "two.test", "*.three.test"]),
+        authority.server(&["x.three.test"]),
+        given,
+        authority.server(&["also.test"]),
+    ];
+    let names = CertificateNames::new(&certificates, Some(0)).unwrap();
+    for (server_name, host, covered) in [
+        (Some("one.test"), "two.test", true),
+        (Some("one.test"), "two.test.", true),
+        (Some("one.test"), "a.three.test", true),
+        (Some("one.test"), "a.b.three.test", false),
+        // It has a certificate of its own, but a wildcard of the one that was shown is valid as well.
+        (Some("one.test"), "x.three.test", true),
+        (Some("x.three.test"), "a.three.test", false),
+        (Some("one.test"), "first.test", false),
+        (Some("first.test"), "one.test", false),
+        // Neither has a certificate: the default is the one of both.
+        (Some("other.test"), "first.test", true),
+        (Some("first.test"), "other.test", true),
+        (Some("one.test"), "other.test", false),
+        (None, "first.test", true),
+        (None, "other.test", true),
+        (None, "127.0.0.1", true),
+        (None, "one.test", false),
+        // Shown for one name only, but valid for both.
+        (Some("given.test"), "also.test", true),
+        (Some("also.test"), "given.test", false),
+        (Some("one.test"), "", false),
+    ] {
+        assert_eq!(names.cover(server_name, host.as_bytes()), covered, "{server_name:?} {host}");
+    }
+    assert!(!names.cover(Some("one.test"), b"\xff"));
+}
+
 proptest! {
     #[test]
     fn garbage_is_refused_without_a_panic(bytes in vec(any::<u8>(), 0..300), at in 0..400_usize, byte in any::<u8>()) {
