@@ -19,7 +19,8 @@ pub mod edge {
 pub mod link {
     //! What a shard is given.
     pub use crate::link::{
-        Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
+        Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard,
+        mesh,
     };
 }
 
@@ -38,5 +39,5 @@ pub mod route {
 
 pub mod wire {
     //! Codecs.
-    pub use crate::wire::{field, h1, h2, head, patch, target};
+    pub use crate::wire::{field, h1, h2, head, outgoing, patch, target};
 }

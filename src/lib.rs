@@ -5,32 +5,29 @@
 //! next to their `mod` line, and nowhere else.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+// What only benches or fuzz targets see would count as unreachable in a build without them.
+#![cfg_attr(all(feature = "bench", feature = "fuzz"), warn(unreachable_pub))]
 // Tests may read clocks, wait, and keep files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-pub mod balance;
-pub mod base;
+mod balance;
+mod base;
 // The process as a whole: it reads files and waits for its threads.
 #[allow(clippy::disallowed_methods)]
-#[allow(unreachable_pub)]
-pub mod command;
-pub mod config;
+mod command;
+mod config;
 // It has a thread of its own, reads its clocks, and opens the files that shards must not wait for.
 #[allow(clippy::disallowed_methods)]
-#[allow(unreachable_pub)]
-pub mod control;
-#[allow(unreachable_pub)]
-pub mod edge;
-pub mod link;
-pub mod net;
-#[allow(unreachable_pub)]
-pub mod policy;
-pub mod route;
-pub mod wire;
+mod control;
+mod edge;
+mod link;
+mod net;
+mod policy;
+mod route;
+mod wire;
 
 #[cfg(any(test, feature = "sim"))]
-#[allow(unreachable_pub)]
-pub mod sim;
+mod sim;
 #[cfg(test)]
 mod tidy;
 

@@ -19,7 +19,7 @@ use crate::base::{Address, FaultKind, Rng, Tick};
 
 /// One shard's view of one upstream.
 #[derive(Clone, Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub(super) plan: ClusterPlan,
     pub(super) slots: Vec<Slot>,
     /// Slots that may be picked now, in slot order, with the running sum of their weights.
@@ -46,7 +46,7 @@ pub struct Cluster {
 
 /// Whether a request that has just arrived may proceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     /// It may: the upstream is below its limits.
     Go,
     /// It must wait (`queue_enter`, `queue_leave`): the upstream is at a limit, or other requests wait already.
@@ -57,7 +57,7 @@ pub enum Admission {
 
 impl Cluster {
     /// A cluster with these endpoints, all of unknown health.
-    pub fn new(plan: &ClusterPlan, endpoints: &[Endpoint]) -> Cluster {
+    pub(crate) fn new(plan: &ClusterPlan, endpoints: &[Endpoint]) -> Cluster {
         let mut cluster = Cluster {
             plan: plan.clone(),
             slots: Vec::new(),
@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Moves the round robin to a random position, so that shards do not all begin with the same endpoint.
-    pub fn desynchronise(&mut self, rng: &mut Rng, now: Tick) {
+    pub(crate) fn desynchronise(&mut self, rng: &mut Rng, now: Tick) {
         self.refresh(now);
         let cycle = self.weights.last().copied().unwrap_or(0).min(1_000);
         for _ in 0..rng.below(cycle) {
@@ -91,7 +91,7 @@ impl Cluster {
     }
 
     /// Switches to a new plan and keeps the state of the endpoints. A breaker whose plan changed starts closed.
-    pub fn set_plan(&mut self, plan: &ClusterPlan) {
+    pub(crate) fn set_plan(&mut self, plan: &ClusterPlan) {
         if self.plan.breaker != plan.breaker {
             self.breaker = plan.breaker.as_ref().map(Breaker::new);
         }
@@ -110,7 +110,7 @@ impl Cluster {
 
     /// Replaces the list of endpoints. An endpoint whose address was listed before keeps its state; one that is no
     /// longer listed gets no new requests. Returns how many were left out: duplicates, and those above `ENDPOINTS_MAX`.
-    pub fn set_endpoints(&mut self, endpoints: &[Endpoint], now: Tick) -> usize {
+    pub(crate) fn set_endpoints(&mut self, endpoints: &[Endpoint], now: Tick) -> usize {
         let had_any = self.listed > 0;
         let mut seen = HashSet::with_capacity(endpoints.len());
         let mut wanted: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| seen.insert(&endpoint.address)).collect();
@@ -142,7 +142,7 @@ impl Cluster {
 
     /// Stores the result of active health checks. An unknown address is ignored, because lists and results arrive in
     /// separate messages.
-    pub fn set_health(&mut self, address: &Address, health: Health, now: Tick) {
+    pub(crate) fn set_health(&mut self, address: &Address, health: Health, now: Tick) {
         let mut slots = self.slots.iter_mut();
         let Some(slot) = slots.find(|slot| slot.listed && slot.endpoint.address == *address) else { return };
         if slot.health == health {
@@ -156,7 +156,7 @@ impl Cluster {
     }
 
     /// Whether a request that has just arrived may go on to `pick`. It never overtakes requests that wait.
-    pub fn admission(&self) -> Admission {
+    pub(crate) fn admission(&self) -> Admission {
         if self.pending == 0 && self.has_room() {
             return Admission::Go;
         }
@@ -164,23 +164,23 @@ impl Cluster {
     }
 
     /// True where the upstream as a whole has room for one more request, so that the first in the queue may `pick`.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.requests < self.plan.caps.requests
     }
 
     /// Counts a request that begins to wait. Call `queue_leave` exactly once when it stops waiting, for any reason.
-    pub fn queue_enter(&mut self) {
+    pub(crate) fn queue_enter(&mut self) {
         self.pending += 1;
     }
 
     /// Counts a request that has stopped waiting.
-    pub fn queue_leave(&mut self) {
+    pub(crate) fn queue_leave(&mut self) {
         debug_assert!(self.pending > 0, "left a queue that is empty");
         self.pending = self.pending.saturating_sub(1);
     }
 
     /// Counts an attempt that goes to the endpoint that `pick` has just returned.
-    pub fn begin(&mut self, index: EndpointIndex, now: Tick) -> Flight {
+    pub(crate) fn begin(&mut self, index: EndpointIndex, now: Tick) -> Flight {
         self.requests += 1;
         self.retry_budget.count_try(now);
         let epoch = self.breaker.as_mut().map_or(0, |breaker| breaker.begin(now));
@@ -193,14 +193,14 @@ impl Cluster {
 
     /// Reports the outcome of an attempt and ends it: `observe` and `finish` in one.
     #[cfg(test)]
-    pub fn end(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
+    pub(crate) fn end(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         self.observe(flight, outcome, latency, now);
         self.finish(flight);
     }
 
     /// Reports the outcome of an attempt, at most once: for a long stream or a tunnel as soon as the response's head
     /// has arrived. `latency` is the time to that head, or to the failure.
-    pub fn observe(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
+    pub(crate) fn observe(&mut self, flight: Flight, outcome: Outcome, latency: Duration, now: Tick) {
         if let Some(breaker) = &mut self.breaker {
             breaker.observe(flight.epoch, outcome, now);
         }
@@ -223,7 +223,7 @@ impl Cluster {
     }
 
     /// Ends an attempt: its request and response are complete or given up, and no longer count as in flight.
-    pub fn finish(&mut self, flight: Flight) {
+    pub(crate) fn finish(&mut self, flight: Flight) {
         debug_assert!(self.requests > 0, "more flights ended than began");
         self.requests = self.requests.saturating_sub(1);
         if let Some(slot) = self.slot_mut(flight.index) {
@@ -232,53 +232,53 @@ impl Cluster {
     }
 
     /// Takes one retry from the budget; false where the budget is used up. Call it before every retry.
-    pub fn may_retry(&mut self, now: Tick) -> bool {
+    pub(crate) fn may_retry(&mut self, now: Tick) -> bool {
         self.retry_budget.take(&self.plan.retry_budget, now)
     }
 
     /// True where one more connection to the endpoint may be opened.
-    pub fn may_connect(&self, index: EndpointIndex) -> bool {
+    pub(crate) fn may_connect(&self, index: EndpointIndex) -> bool {
         let slot = self.place_of(index).map(|at| &self.slots[at]);
         slot.is_some_and(|slot| slot.listed && slot.connections < self.plan.caps.endpoint_connections)
     }
 
     /// Counts a connection that is being opened. Call `connection_closed` exactly once for it, also if it fails.
-    pub fn connection_opened(&mut self, index: EndpointIndex) {
+    pub(crate) fn connection_opened(&mut self, index: EndpointIndex) {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections += 1;
         }
     }
 
     /// Counts a connection that has closed or could not be opened.
-    pub fn connection_closed(&mut self, index: EndpointIndex) {
+    pub(crate) fn connection_closed(&mut self, index: EndpointIndex) {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections = slot.connections.saturating_sub(1);
         }
     }
 
     /// The endpoint; `None` for an old index, whose slot another endpoint has by now.
-    pub fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
+    pub(crate) fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
         self.place_of(index).map(|at| &self.slots[at].endpoint)
     }
 
     /// False where the endpoint is no longer listed; its idle connections should then be closed.
-    pub fn is_listed(&self, index: EndpointIndex) -> bool {
+    pub(crate) fn is_listed(&self, index: EndpointIndex) -> bool {
         self.place_of(index).is_some_and(|at| self.slots[at].listed)
     }
 
     /// The endpoint's sticky id: the cookie carries it, and `pick` takes it. Without the seed, nobody can tell the
     /// address from it.
-    pub fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
+    pub(crate) fn sticky_id(&self, index: EndpointIndex) -> Option<u64> {
         self.place_of(index).map(|at| self.slots[at].id)
     }
 
     /// Times the breaker opened since this was last called.
-    pub fn take_openings(&mut self) -> u64 {
+    pub(crate) fn take_openings(&mut self) -> u64 {
         self.breaker.as_mut().map_or(0, Breaker::take_openings)
     }
 
     /// Endpoints ejected since this was last called.
-    pub fn take_ejections(&mut self) -> u64 {
+    pub(crate) fn take_ejections(&mut self) -> u64 {
         std::mem::take(&mut self.ejections)
     }
 

@@ -27,14 +27,14 @@ pub struct Endpoint {
 
 /// Names an endpoint of one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EndpointIndex {
+pub(crate) struct EndpointIndex {
     pub(super) slot: u32,
     pub(super) generation: u32,
 }
 
 impl EndpointIndex {
     /// A small number that no other endpoint has while this one is listed or has requests. Arrays may be indexed by it.
-    pub const fn slot(self) -> usize {
+    pub(crate) const fn slot(self) -> usize {
         self.slot as usize
     }
 }
@@ -42,7 +42,7 @@ impl EndpointIndex {
 /// A request under way, from `Cluster::begin` to `Cluster::end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a request that does not end counts as in flight for ever"]
-pub struct Flight {
+pub(crate) struct Flight {
     /// Where it went.
     pub index: EndpointIndex,
     /// The breaker's epoch when it began. The outcome counts for the breaker only in the same epoch.
@@ -51,7 +51,7 @@ pub struct Flight {
 
 /// What active checks say of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// Not checked yet, or not at all: used.
     #[default]
     Unknown,
@@ -63,24 +63,30 @@ pub enum Health {
 
 /// The endpoints that one request has tried. Above `TRIED_MAX`, the oldest is forgotten.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tried {
+pub(crate) struct Tried {
     slots: [u32; TRIED_MAX],
     count: u32,
 }
 
 impl Tried {
     /// None yet.
-    pub const NONE: Tried = Tried { slots: [0; TRIED_MAX], count: 0 };
+    pub(crate) const NONE: Tried = Tried { slots: [0; TRIED_MAX], count: 0 };
 
     /// Remembers one.
-    pub fn insert(&mut self, index: EndpointIndex) {
+    pub(crate) fn insert(&mut self, index: EndpointIndex) {
         self.slots[self.count as usize % TRIED_MAX] = index.slot;
         self.count = self.count.wrapping_add(1).max(1);
     }
 
     /// True before the first attempt.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether the request has tried it.
+    #[cfg(test)]
+    pub(crate) fn contains(&self, index: EndpointIndex) -> bool {
+        self.has_slot(index.slot)
     }
 
     pub(super) fn has_slot(&self, slot: u32) -> bool {

@@ -4,7 +4,7 @@
 //! endpoint gets the attacker's own requests.
 
 /// Hashes `bytes`; equal seeds and bytes give equal hashes for ever (a test pins values).
-pub fn hash_key(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn hash_key(seed: u64, bytes: &[u8]) -> u64 {
     let mut state = mix(seed ^ (bytes.len() as u64).wrapping_mul(FACTOR));
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {

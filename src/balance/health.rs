@@ -16,7 +16,7 @@ use crate::base::{Rng, Tick};
 
 /// How an endpoint is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbePlan {
+pub(crate) struct ProbePlan {
     /// From the start of one probe to the next, while up.
     pub interval: Duration,
     /// The same while down or unknown; usually shorter.
@@ -32,7 +32,7 @@ pub struct ProbePlan {
 
 /// What one probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeResult {
+pub(crate) enum ProbeResult {
     /// The response was the expected one.
     Pass,
     /// Anything else, or no response in time.
@@ -41,7 +41,7 @@ pub enum ProbeResult {
 
 /// A change of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// What it was.
     pub from: Health,
     /// What it is.
@@ -50,7 +50,7 @@ pub struct Change {
 
 /// One endpoint's check.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     plan: ProbePlan,
     health: Health,
     /// Results in a row that contradict the current health.
@@ -62,7 +62,7 @@ pub struct Probe {
 impl Probe {
     /// A check whose first probe is due within one jitter of `now`, so that all endpoints of a fresh plan are not
     /// probed in one instant.
-    pub fn new(plan: &ProbePlan, now: Tick, seed: u64) -> Probe {
+    pub(crate) fn new(plan: &ProbePlan, now: Tick, seed: u64) -> Probe {
         let mut rng = Rng::new(seed);
         let spread = nanos(plan.interval_down) / 100 * u64::from(plan.jitter_per_cent.min(100));
         let due = now.after(Duration::from_nanos(rng.below(spread)));
@@ -70,18 +70,18 @@ impl Probe {
     }
 
     /// When the next probe should start.
-    pub fn next_due(&self) -> Tick {
+    pub(crate) fn next_due(&self) -> Tick {
         self.due
     }
 
     /// The current health.
-    pub fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         self.health
     }
 
     /// Notes that a probe starts now: the next is due one interval later, however long this one takes. At most one
     /// probe runs at a time.
-    pub fn start(&mut self, now: Tick) {
+    pub(crate) fn start(&mut self, now: Tick) {
         let interval = match self.health {
             Health::Up => self.plan.interval,
             Health::Unknown | Health::Down => self.plan.interval_down,
@@ -93,7 +93,7 @@ impl Probe {
 
     /// Takes in the result of a probe. Returns the change of health, if there is one; after a change, the next probe is
     /// due by the interval of the new health.
-    pub fn observe(&mut self, result: ProbeResult, now: Tick) -> Option<Change> {
+    pub(crate) fn observe(&mut self, result: ProbeResult, now: Tick) -> Option<Change> {
         let (to, needed) = match (self.health, result) {
             (Health::Up, ProbeResult::Pass) | (Health::Down, ProbeResult::Fail) => {
                 self.against = 0;

@@ -23,13 +23,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use breaker::BreakerPhase;
-pub use cluster::{Admission, Cluster};
-pub use endpoint::{Endpoint, EndpointIndex, Flight, Health, Tried};
-pub use hash::hash_key;
-pub use health::{Probe, ProbePlan, ProbeResult};
-pub use outcome::{Outcome, Totals};
-pub use plan::{
+pub(crate) use breaker::BreakerPhase;
+pub(crate) use cluster::{Admission, Cluster};
+pub(crate) use endpoint::{Endpoint, EndpointIndex, Flight, Health, Tried};
+pub(crate) use hash::hash_key;
+pub(crate) use health::{Probe, ProbePlan, ProbeResult};
+pub(crate) use outcome::{Outcome, Totals};
+pub(crate) use plan::{
     Algorithm, BreakerPlan, Caps, ClusterPlan, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,
 };
-pub use state::{ClusterState, EndpointState};
+pub(crate) use state::{ClusterState, EndpointState};

@@ -2,7 +2,7 @@
 
 /// How an attempt at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A response with any status but a 5xx.
     Ok,
     /// A 5xx that the application made itself: all but 502, 503, 504.
@@ -21,7 +21,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome of a response with this status.
-    pub const fn of_status(status: u16) -> Outcome {
+    pub(crate) const fn of_status(status: u16) -> Outcome {
         match status {
             502..=504 => Outcome::GatewayError,
             500..=599 => Outcome::ServerError,
@@ -30,7 +30,7 @@ impl Outcome {
     }
 
     /// True for every failure of the endpoint.
-    pub const fn failed(self) -> bool {
+    pub(crate) const fn failed(self) -> bool {
         match self {
             Outcome::Ok | Outcome::Cancelled => false,
             Outcome::ServerError

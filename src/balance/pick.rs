@@ -17,7 +17,7 @@ impl Cluster {
     /// # Errors
     /// `BreakerOpen`; `NoEndpoint` where none serves; `Overloaded` where the upstream or every endpoint is full: such a
     /// request may wait in the queue until another request ends.
-    pub fn pick(
+    pub(crate) fn pick(
         &mut self,
         key: Option<u64>,
         sticky: Option<u64>,
@@ -50,7 +50,7 @@ impl Cluster {
 
     /// Would `pick` name an endpoint for another attempt of a request, whose last attempt has ended, or ends just
     /// before at `leaving`? Room under the cap of the upstream as a whole is not looked at: `admission` waits for it.
-    pub fn may_pick_again(&mut self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
+    pub(crate) fn may_pick_again(&mut self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
         self.refresh(now);
         if let Some(breaker) = &mut self.breaker
             && !breaker.allows(now)

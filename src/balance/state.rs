@@ -62,7 +62,7 @@ pub struct EndpointState {
 
 impl Cluster {
     /// What this shard knows now, with at most `endpoints_max` endpoints.
-    pub fn state(&mut self, now: Tick, endpoints_max: usize) -> ClusterState {
+    pub(crate) fn state(&mut self, now: Tick, endpoints_max: usize) -> ClusterState {
         self.refresh(now);
         let used = || self.slots.iter().filter(|slot| !slot.vacant());
         let endpoints: Vec<EndpointState> =

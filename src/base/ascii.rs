@@ -4,31 +4,31 @@
 //! Functions write only into the caller's buffer. The largest protocol element they know is a token.
 
 /// `token` characters (RFC 9110 section 5.6.2).
-pub const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+pub(crate) const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// What a field value may hold between its first and last character: `VCHAR`, `obs-text`, space and tab (RFC 9110
 /// section 5.5).
-pub const FIELD_VALUE: [bool; 256] = field_value();
+pub(crate) const FIELD_VALUE: [bool; 256] = field_value();
 
 /// The value of a hexadecimal digit; 255 for every other byte.
-pub const HEX: [u8; 256] = hex();
+pub(crate) const HEX: [u8; 256] = hex();
 
 const PAIRS: [u8; 200] = pairs();
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
 
 /// True if `text` is a `token`: at least one character, all of them token characters.
-pub fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
 /// True if `text` holds only characters that a field value may hold.
-pub fn is_field_value(text: &[u8]) -> bool {
+pub(crate) fn is_field_value(text: &[u8]) -> bool {
     text.iter().all(|byte| FIELD_VALUE[usize::from(*byte)])
 }
 
 /// The value of a hexadecimal digit.
-pub const fn hex_digit(byte: u8) -> Option<u8> {
+pub(crate) const fn hex_digit(byte: u8) -> Option<u8> {
     match HEX[byte as usize] {
         255 => None,
         value => Some(value),
@@ -39,7 +39,7 @@ pub const fn hex_digit(byte: u8) -> Option<u8> {
 ///
 /// It runs for every field of every head, so it compares eight bytes at a time; the last eight overlap those before.
 #[inline]
-pub fn is_name(name: &[u8], lower: &[u8]) -> bool {
+pub(crate) fn is_name(name: &[u8], lower: &[u8]) -> bool {
     if name.len() != lower.len() {
         return false;
     }
@@ -76,7 +76,7 @@ fn short_word(bytes: &[u8]) -> u64 {
 }
 
 /// Reads `1*DIGIT`. `None` for anything else (signs, spaces, nothing) and above `u64::MAX`.
-pub fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -92,7 +92,7 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// Appends `number` in decimal.
-pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     while number >= 100 {
@@ -113,14 +113,14 @@ pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// The two decimal digits of a number below 100.
-pub const fn two_digits(number: u32) -> [u8; 2] {
+pub(crate) const fn two_digits(number: u32) -> [u8; 2] {
     let pair = (number % 100) as usize * 2;
     [PAIRS[pair], PAIRS[pair + 1]]
 }
 
 /// Appends `number` in hexadecimal, upper case, without leading zeros.
 #[cfg(any(test, feature = "fuzz"))]
-pub fn push_hex(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64) {
     let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
     for digit in (0..digits).rev() {
         out.push(HEX_UPPER[(number >> (4 * digit)) as usize & 15]);
@@ -128,7 +128,7 @@ pub fn push_hex(out: &mut Vec<u8>, number: u64) {
 }
 
 /// Writes `bytes` in lower-case hexadecimal into `out`, which is twice as long.
-pub fn hex_lower(bytes: &[u8], out: &mut [u8]) {
+pub(crate) fn hex_lower(bytes: &[u8], out: &mut [u8]) {
     debug_assert_eq!(out.len(), 2 * bytes.len());
     for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
         pair[0] = HEX_LOWER[usize::from(byte >> 4)];
@@ -137,13 +137,13 @@ pub fn hex_lower(bytes: &[u8], out: &mut [u8]) {
 }
 
 /// Appends `%XX` for `byte`, in upper case as RFC 3986 section 2.1 prefers.
-pub fn push_percent(out: &mut Vec<u8>, byte: u8) {
+pub(crate) fn push_percent(out: &mut Vec<u8>, byte: u8) {
     let digits = [b'%', HEX_UPPER[usize::from(byte >> 4)], HEX_UPPER[usize::from(byte & 15)]];
     out.extend_from_slice(&digits);
 }
 
 /// A table of letters, digits and the listed characters.
-pub const fn alphanumeric_and(listed: &[u8]) -> [bool; 256] {
+pub(crate) const fn alphanumeric_and(listed: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {

@@ -129,18 +129,18 @@ impl Buf {
 
 /// A shard's free buffers by class. Cheap to clone; never leaves its thread.
 #[derive(Clone, Debug, Default)]
-pub struct BufPool {
+pub(crate) struct BufPool {
     free: Rc<[RefCell<Vec<Buf>>; limits::BUF_CLASSES.len()]>,
 }
 
 impl BufPool {
     /// A pool with nothing in it.
-    pub fn new() -> BufPool {
+    pub(crate) fn new() -> BufPool {
         BufPool::default()
     }
 
     /// An empty buffer of at least `size` bytes (of the largest class where `size` is above all), window at zero.
-    pub fn take(&self, size: usize) -> Buf {
+    pub(crate) fn take(&self, size: usize) -> Buf {
         let class = class_of(size);
         let reused = self.free[class].borrow_mut().pop();
         let mut buf = reused.unwrap_or_else(|| Buf::with_capacity(limits::BUF_CLASSES[class]));
@@ -149,12 +149,12 @@ impl BufPool {
     }
 
     /// Frees all free buffers of the pool.
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         self.free.iter().for_each(|free| *free.borrow_mut() = Vec::new());
     }
 
     /// Gives a buffer back to the pool. It is freed where the pool is full or has no class of its size.
-    pub fn put(&self, buf: Buf) {
+    pub(crate) fn put(&self, buf: Buf) {
         let Some(class) = limits::BUF_CLASSES.iter().position(|size| *size == buf.capacity()) else { return };
         let mut free = self.free[class].borrow_mut();
         if free.len() < limits::POOL_KEEP[class] {

@@ -5,19 +5,19 @@
 
 /// Is the gateway of this thread broken on purpose?
 #[cfg(test)]
-pub fn is_let_out() -> bool {
+pub(crate) fn is_let_out() -> bool {
     LET_OUT.get()
 }
 
 /// Is the gateway of this thread broken on purpose?
 #[cfg(not(test))]
-pub const fn is_let_out() -> bool {
+pub(crate) const fn is_let_out() -> bool {
     false
 }
 
 /// Runs `act` with a broken gateway.
 #[cfg(test)]
-pub fn let_out<T>(act: impl FnOnce() -> T) -> T {
+pub(crate) fn let_out<T>(act: impl FnOnce() -> T) -> T {
     struct Caged;
     impl Drop for Caged {
         fn drop(&mut self) {

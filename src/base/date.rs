@@ -7,11 +7,11 @@ use crate::base::Wall;
 use crate::base::ascii::two_digits;
 
 /// Length of an IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub const IMF_LEN: usize = 29;
+pub(crate) const IMF_LEN: usize = 29;
 /// Length of a common-log-format time without its brackets: `06/Nov/1994:08:49:37 +0000`.
-pub const CLF_LEN: usize = 26;
+pub(crate) const CLF_LEN: usize = 26;
 /// Length of an RFC 3339 time with microseconds: `1994-11-06T08:49:37.000000Z`.
-pub const RFC3339_LEN: usize = 27;
+pub(crate) const RFC3339_LEN: usize = 27;
 
 const SECONDS_A_DAY: u64 = 86_400;
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
@@ -22,7 +22,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The text of the current second, written anew only when the second changes.
 #[derive(Clone, Debug)]
-pub struct DateCache {
+pub(crate) struct DateCache {
     second: u64,
     imf: [u8; IMF_LEN],
 }
@@ -35,7 +35,7 @@ impl Default for DateCache {
 
 impl DateCache {
     /// The IMF-fixdate of `now`, for a `Date` field.
-    pub fn imf(&mut self, now: Wall) -> &[u8; IMF_LEN] {
+    pub(crate) fn imf(&mut self, now: Wall) -> &[u8; IMF_LEN] {
         if now.seconds() != self.second {
             self.second = now.seconds();
             self.imf = imf(now);
@@ -45,7 +45,7 @@ impl DateCache {
 }
 
 /// `now` as an IMF-fixdate.
-pub fn imf(now: Wall) -> [u8; IMF_LEN] {
+pub(crate) fn imf(now: Wall) -> [u8; IMF_LEN] {
     let date = Civil::of(now);
     let mut out = *b"Thu, 01 Jan 1970 00:00:00 GMT";
     out[0..3].copy_from_slice(DAYS[date.weekday]);
@@ -57,7 +57,7 @@ pub fn imf(now: Wall) -> [u8; IMF_LEN] {
 }
 
 /// `now` as the common log format writes it, without brackets.
-pub fn clf(now: Wall) -> [u8; CLF_LEN] {
+pub(crate) fn clf(now: Wall) -> [u8; CLF_LEN] {
     let date = Civil::of(now);
     let mut out = *b"01/Jan/1970:00:00:00 +0000";
     out[0..2].copy_from_slice(&two_digits(date.day));
@@ -68,7 +68,7 @@ pub fn clf(now: Wall) -> [u8; CLF_LEN] {
 }
 
 /// `now` by RFC 3339, with microseconds.
-pub fn rfc3339(now: Wall) -> [u8; RFC3339_LEN] {
+pub(crate) fn rfc3339(now: Wall) -> [u8; RFC3339_LEN] {
     let date = Civil::of(now);
     let mut out = *b"1970-01-01T00:00:00.000000Z";
     out[0..4].copy_from_slice(&date.year_digits());

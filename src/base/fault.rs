@@ -15,7 +15,7 @@ pub enum Side {
 
 /// Whether the same request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// No: bytes may have been acted upon, or it would fail again.
     No,
     /// Yes: the request cannot have been processed.
@@ -189,7 +189,7 @@ impl FaultKind {
 
 /// One thing that went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// What.
     pub kind: FaultKind,
     /// Whether the request may be retried.
@@ -198,23 +198,23 @@ pub struct Fault {
 
 impl Fault {
     /// A fault that must not be retried.
-    pub const fn last(kind: FaultKind) -> Fault {
+    pub(crate) const fn last(kind: FaultKind) -> Fault {
         Fault { kind, retry: Retry::No }
     }
 
     /// A fault of an endpoint that said it did not process the request (RFC 9113 section 8.7).
-    pub const fn refused(kind: FaultKind) -> Fault {
+    pub(crate) const fn refused(kind: FaultKind) -> Fault {
         Fault { kind, retry: Retry::Refused }
     }
 
     /// A fault after which the request certainly was not processed.
-    pub const fn unsent(kind: FaultKind) -> Fault {
+    pub(crate) const fn unsent(kind: FaultKind) -> Fault {
         Fault { kind, retry: Retry::Yes }
     }
 
     /// The same on a kept connection before any byte of a response: the endpoint may have closed it meanwhile.
     #[must_use]
-    pub const fn on_reused(self) -> Fault {
+    pub(crate) const fn on_reused(self) -> Fault {
         match self.retry {
             Retry::No | Retry::IfReused => Fault { retry: Retry::IfReused, ..self },
             // It is known for certain.

@@ -3,129 +3,129 @@
 
 /// Largest request or response head, and the first size of an exchange's buffer: above it 431 (or 502 upstream).
 /// Must stay below 64 KiB, because spans are 16-bit.
-pub const HEAD_BYTES_MAX: usize = 48 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 48 * 1024;
 /// Default for `head_bytes_max`; above it 431.
-pub const HEAD_BYTES: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// Default for `request_line_bytes_max`; above it 414.
-pub const REQUEST_LINE_BYTES: usize = 8 * 1024;
+pub(crate) const REQUEST_LINE_BYTES: usize = 8 * 1024;
 /// Most fields in one head; above it 431. Also the width of the set of removed fields.
-pub const FIELDS_MAX: usize = 128;
+pub(crate) const FIELDS_MAX: usize = 128;
 /// Buffer sizes a transfer grows through while full reads keep coming.
-pub const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024];
+pub(crate) const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024];
 /// Room kept in front of what is read, so that a rewritten head can be put before body bytes without moving them.
-pub const HEADROOM: usize = 2 * 1024;
+pub(crate) const HEADROOM: usize = 2 * 1024;
 /// Free buffers of each class that a shard keeps; what comes back above that is freed.
-pub const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
+pub(crate) const POOL_KEEP: [usize; 4] = [64, 64, 32, 16];
 /// Connections that a shard accepts before it turns to others; what is left waits in the kernel's queue.
-pub const ACCEPT_BATCH: usize = 16;
+pub(crate) const ACCEPT_BATCH: usize = 16;
 /// Path parameters in one route; `check` refuses more.
-pub const PARAMS_MAX: usize = 16;
+pub(crate) const PARAMS_MAX: usize = 16;
 
 /// Bytes that a stage writes before they must be sent; then it is called again. With a head in front of them they fit
 /// into a buffer of the second class.
-pub const STAGE_OUT_BYTES: usize = 12 * 1024;
+pub(crate) const STAGE_OUT_BYTES: usize = 12 * 1024;
 /// Encoders of content codings that a shard lends to responses at once; a response above that leaves uncoded. One is
 /// about 400 KiB.
-pub const ENCODERS_MAX: usize = 512;
+pub(crate) const ENCODERS_MAX: usize = 512;
 /// Encoders that a shard keeps for later responses; what comes back above that is freed.
-pub const ENCODERS_KEEP: usize = 16;
+pub(crate) const ENCODERS_KEEP: usize = 16;
 
 // HTTP/1.1 messages (`wire::h1`).
 
 /// Longest method; above it 400, because no registered method comes near it and a cap on the request line would blame
 /// the target.
-pub const METHOD_BYTES_MAX: usize = 32;
+pub(crate) const METHOD_BYTES_MAX: usize = 32;
 /// Longest host and port in a `Host` field or an absolute-form target; above it 400. A DNS name has at most 253.
-pub const AUTHORITY_BYTES_MAX: usize = 261;
+pub(crate) const AUTHORITY_BYTES_MAX: usize = 261;
 /// Bytes of chunk extensions in one chunk; above it 400.
-pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+pub(crate) const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
 /// Bytes of chunk extensions in one body, however many chunks it has; above it 400. Without it a peer could make us
 /// read kilobytes of extensions for every byte of payload.
-pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a trailer section; above it 400.
-pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Elements of `X-Forwarded-For` or `Forwarded` that are looked at, counted from the nearest; older ones are not asked.
-pub const FORWARDED_HOPS_MAX: usize = 32;
+pub(crate) const FORWARDED_HOPS_MAX: usize = 32;
 /// Bytes of a PROXY protocol v2 header behind its first sixteen (addresses and TLVs); above it the connection is
 /// refused.
-pub const PROXY_BYTES_MAX: usize = 2 * 1024;
+pub(crate) const PROXY_BYTES_MAX: usize = 2 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
-pub const REQUEST_ID_BYTES_MAX: usize = 128;
+pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
-pub const ENDPOINTS_MAX: usize = 4_096;
+pub(crate) const ENDPOINTS_MAX: usize = 4_096;
 /// Endpoints in what one shard reports of its upstreams; more are left out, and a metric says how many.
-pub const ENDPOINT_STATES_MAX: usize = 1 << 16;
+pub(crate) const ENDPOINT_STATES_MAX: usize = 1 << 16;
 /// Points on one hash ring; above it every endpoint gets proportionally fewer, at least one.
-pub const RING_POINTS_MAX: usize = 1 << 18;
+pub(crate) const RING_POINTS_MAX: usize = 1 << 18;
 /// Points that a ring lookup passes over before it settles for the least loaded endpoint.
-pub const RING_WALK_MAX: usize = 2_048;
+pub(crate) const RING_WALK_MAX: usize = 2_048;
 /// Endpoints that one request remembers having tried; with more, the oldest is forgotten and may be tried again.
-pub const TRIED_MAX: usize = 16;
+pub(crate) const TRIED_MAX: usize = 16;
 /// Longest path pattern of a route; `check` refuses longer ones. Bounds the depth of the routing tree.
-pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const PATTERN_BYTES_MAX: usize = 4 * 1024;
 /// Largest compiled regular expression of a route; `check` refuses larger ones.
-pub const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 /// Longest query name or value with escapes that a rule decodes; a longer one does not match.
-pub const QUERY_DECODED_BYTES_MAX: usize = 1024;
+pub(crate) const QUERY_DECODED_BYTES_MAX: usize = 1024;
 /// Policies that one route names, those of `[defaults]` among them, and policies that one listener names; a
 /// configuration with more is refused.
-pub const POLICIES_MAX: usize = 64;
+pub(crate) const POLICIES_MAX: usize = 64;
 /// Reports of one table; `check` stops adding after that.
-pub const ROUTE_REPORTS_MAX: usize = 1_000;
+pub(crate) const ROUTE_REPORTS_MAX: usize = 1_000;
 /// Rules for the same host and path that are compared with each other for conflicts; what stands behind is not.
-pub const ROUTE_COMPARED_MAX: usize = 256;
+pub(crate) const ROUTE_COMPARED_MAX: usize = 256;
 /// Near misses that `explain` lists.
-pub const EXPLAINED_MAX: usize = 8;
+pub(crate) const EXPLAINED_MAX: usize = 8;
 /// Messages that wait for one other shard because its ring is full, above which limits send it no more slots that may
 /// stay where they are; so a full table refuses newcomers. Questions and answers about keys in the tables come on top.
-pub const LIMIT_KEPT_MAX: usize = 4_096;
+pub(crate) const LIMIT_KEPT_MAX: usize = 4_096;
 
 /// The most that a policy may let a request wait for another shard's word about a limit; `check` refuses more.
-pub const LIMIT_WAIT_MS_MAX: u64 = 60_000;
+pub(crate) const LIMIT_WAIT_MS_MAX: u64 = 60_000;
 /// Requests of one shard that wait for other shards; above it a wait ends at once, as if its time were over.
-pub const WAITERS_MAX: usize = 65_536;
+pub(crate) const WAITERS_MAX: usize = 65_536;
 
 // HTTP/2 (`wire::h2`).
 
 /// Bytes that one field block may decode to (names, values, and 32 for each field), kept or not; above it the
 /// connection ends with ENHANCE_YOUR_CALM. A byte of a block can name kilobytes of the table, so without it a block of
 /// 64 KiB would decode to a quarter of a gigabyte.
-pub const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one field block as it comes in frames; above it the connection ends with ENHANCE_YOUR_CALM, since a block
 /// that is not read to its end leaves the table out of step. Larger than any list that we take.
-pub const H2_BLOCK_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const H2_BLOCK_BYTES_MAX: usize = 64 * 1024;
 /// Informational heads on one stream; above it the stream is reset.
-pub const H2_INTERIMS_MAX: u8 = 32;
+pub(crate) const H2_INTERIMS_MAX: u8 = 32;
 // gRPC (`wire::grpc`).
 
 /// Default cap of one gRPC message; above it RESOURCE_EXHAUSTED. What other implementations take by default.
-pub const GRPC_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
+pub(crate) const GRPC_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes of text that we put into a `grpc-message`; the rest is cut, because clients cap their whole trailers at 8 KiB.
-pub const GRPC_TEXT_BYTES_MAX: usize = 1024;
+pub(crate) const GRPC_TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of the JSON body of a transcoded request, and default of its cap; above it 413.
-pub const TRANSCODE_BYTES: usize = 1024 * 1024;
+pub(crate) const TRANSCODE_BYTES: usize = 1024 * 1024;
 /// The most that a cap on the JSON body of a transcoded request may allow: it lives in memory.
-pub const TRANSCODE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(crate) const TRANSCODE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Levels of nesting in a transcoded message; above it 400 or 500. Bounds the stack; must stay below the 100 levels
 /// that the decoder of messages itself allows.
-pub const TRANSCODE_DEPTH_MAX: usize = 64;
+pub(crate) const TRANSCODE_DEPTH_MAX: usize = 64;
 /// Default for the number of values in a transcoded message; above it 413 or 500. A value of two bytes on the wire
 /// takes some hundred in memory.
-pub const TRANSCODE_VALUES: usize = 100_000;
+pub(crate) const TRANSCODE_VALUES: usize = 100_000;
 /// `google.protobuf.Any` inside one another in a transcoded message; above it 500. Each level is copied once more.
-pub const TRANSCODE_ANY_DEPTH_MAX: usize = 8;
+pub(crate) const TRANSCODE_ANY_DEPTH_MAX: usize = 8;
 /// Bytes that a gRPC error's details may have to be turned into JSON; longer ones are left out.
-pub const GRPC_DETAILS_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const GRPC_DETAILS_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a `google.api.http` path template; a longer one is refused when it is loaded.
-pub const PATH_TEMPLATE_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const PATH_TEMPLATE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of all files that reflection may give; more is refused.
-pub const REFLECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const REFLECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Files and services that reflection may give; more is refused.
-pub const REFLECTION_FILES_MAX: usize = 4_096;
+pub(crate) const REFLECTION_FILES_MAX: usize = 4_096;
 /// Parameters of a query that are taken to fields; above it 413.
-pub const QUERY_PARAMETERS_MAX: usize = 256;
+pub(crate) const QUERY_PARAMETERS_MAX: usize = 256;
 /// Bytes of JSON that one message may become; above it 500. A message of default values is larger in JSON than on the
 /// wire without bound.
-pub const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of messages that a streaming client's JSON becomes before they leave; the rest of what was read waits.
-pub const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;
+pub(crate) const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;

@@ -6,21 +6,21 @@
 use std::marker::PhantomData;
 
 /// Bytes of a block, one bit each.
-pub const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// What a search looks for.
-pub trait Wanted {
+pub(crate) trait Wanted {
     /// One bit for each wanted byte of the block, the first byte's lowest.
     fn marks(block: &[u8; BLOCK]) -> u64;
 }
 
 /// Control characters (RFC 5234 `CTL`), the tab among them.
-pub struct Controls;
+pub(crate) struct Controls;
 /// Colons.
-pub struct Colons;
+pub(crate) struct Colons;
 
 /// A search from the front of some bytes to their end.
-pub struct Search<'a, W> {
+pub(crate) struct Search<'a, W> {
     bytes: &'a [u8],
     /// Start and end of the block that was examined last.
     block: usize,
@@ -31,13 +31,13 @@ pub struct Search<'a, W> {
 
 impl<'a, W: Wanted> Search<'a, W> {
     /// A search of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Search<'a, W> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Search<'a, W> {
         Search { bytes, block: 0, end: 0, marks: 0, wanted: PhantomData }
     }
 
     /// The position of the next wanted byte at or after `from`. `from` must not be smaller than in the call before.
     #[inline]
-    pub fn next(&mut self, from: usize) -> Option<usize> {
+    pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
         let mut from = from;
         loop {
             if from < self.end {

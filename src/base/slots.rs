@@ -2,15 +2,15 @@
 //! name; the slot is that key times a multiplier.
 
 /// Slots of a table.
-pub const COUNT: usize = 256;
+pub(crate) const COUNT: usize = 256;
 
 /// The slot of a key under a multiplier.
-pub const fn slot(key: u32, seed: u32) -> usize {
+pub(crate) const fn slot(key: u32, seed: u32) -> usize {
     (key.wrapping_mul(seed) >> 24) as usize
 }
 
 /// The first multiplier under which no two of the keys share a slot. It does not end where two keys are equal.
-pub const fn seed(keys: &[u32]) -> u32 {
+pub(crate) const fn seed(keys: &[u32]) -> u32 {
     let mut seed: u32 = 0x9E37_79B1;
     loop {
         if distinct(keys, seed) {

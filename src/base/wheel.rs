@@ -19,15 +19,15 @@ mod tests;
 
 /// The width of the finest slot, about 8.4 ms: how late a timer may fire.
 #[cfg(test)]
-pub const UNIT: Duration = Duration::from_nanos(1 << UNIT_BITS);
+pub(crate) const UNIT: Duration = Duration::from_nanos(1 << UNIT_BITS);
 
 /// A timer in a wheel. Belongs to whoever added it, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timer(u32);
+pub(crate) struct Timer(u32);
 
 /// A wheel of timers, each with a value.
 #[derive(Debug)]
-pub struct Wheel<T> {
+pub(crate) struct Wheel<T> {
     /// The unit up to which every slot was emptied.
     elapsed: u64,
     /// Which slots of each level have timers.
@@ -54,7 +54,7 @@ struct Node<T> {
 
 impl<T> Wheel<T> {
     /// An empty wheel that starts at `now`.
-    pub fn new(now: Tick) -> Wheel<T> {
+    pub(crate) fn new(now: Tick) -> Wheel<T> {
         Wheel {
             elapsed: now.nanos() >> UNIT_BITS,
             occupied: [0; LEVELS],
@@ -67,7 +67,7 @@ impl<T> Wheel<T> {
     }
 
     /// Adds a timer, not armed.
-    pub fn add(&mut self, value: T) -> Timer {
+    pub(crate) fn add(&mut self, value: T) -> Timer {
         let node = Node { value: Some(value), due: 0, place: NOWHERE, previous: NONE, next: NONE };
         if self.free == NONE {
             self.nodes.push(node);
@@ -80,7 +80,7 @@ impl<T> Wheel<T> {
     }
 
     /// Removes a timer and gives its value; None where it was removed before.
-    pub fn remove(&mut self, timer: Timer) -> Option<T> {
+    pub(crate) fn remove(&mut self, timer: Timer) -> Option<T> {
         self.disarm(timer);
         let node = self.nodes.get_mut(timer.0 as usize)?;
         let value = node.value.take()?;
@@ -90,12 +90,12 @@ impl<T> Wheel<T> {
     }
 
     /// The value of a timer; None where it was removed.
-    pub fn value(&self, timer: Timer) -> Option<&T> {
+    pub(crate) fn value(&self, timer: Timer) -> Option<&T> {
         self.nodes.get(timer.0 as usize)?.value.as_ref()
     }
 
     /// Arms a timer for `due`, or moves it there. A `due` in the past fires at the next `pop`; `Tick::NEVER` disarms.
-    pub fn arm(&mut self, timer: Timer, due: Tick) {
+    pub(crate) fn arm(&mut self, timer: Timer, due: Tick) {
         self.disarm(timer);
         if due == Tick::NEVER {
             return;
@@ -107,7 +107,7 @@ impl<T> Wheel<T> {
     }
 
     /// Disarms a timer; a no-op where it is not armed.
-    pub fn disarm(&mut self, timer: Timer) {
+    pub(crate) fn disarm(&mut self, timer: Timer) {
         if self.nodes.get(timer.0 as usize).is_some_and(|node| node.place != NOWHERE) {
             self.unlink(timer.0);
             self.armed -= 1;
@@ -116,13 +116,13 @@ impl<T> Wheel<T> {
 
     /// How many timers are armed.
     #[cfg(test)]
-    pub fn armed(&self) -> usize {
+    pub(crate) fn armed(&self) -> usize {
         self.armed
     }
 
     /// When `pop` should be called next: never later than one unit after the earliest deadline, and sometimes before it
     /// (the wheel then sorts a coarse slot into finer ones). None where no timer is armed.
-    pub fn next_due(&self) -> Option<Tick> {
+    pub(crate) fn next_due(&self) -> Option<Tick> {
         if self.heads[DUE] != NONE {
             return Some(Tick::from_nanos(self.elapsed << UNIT_BITS));
         }
@@ -134,7 +134,7 @@ impl<T> Wheel<T> {
     }
 
     /// Takes one timer that is due at `now`; it is then disarmed. Call until None.
-    pub fn pop(&mut self, now: Tick) -> Option<Timer> {
+    pub(crate) fn pop(&mut self, now: Tick) -> Option<Timer> {
         let now = now.nanos() >> UNIT_BITS;
         loop {
             let index = self.heads[DUE];

@@ -13,7 +13,7 @@ const TRY: [(&str, &str); 3] = [
 ];
 
 /// The words.
-pub fn words(status: &Status, source: &Source) -> String {
+pub(super) fn words(status: &Status, source: &Source) -> String {
     let mut out = format!(
         "turnpike {}: {} {}, {}, {}\n",
         status.version,

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
 
 /// Edge proxy and API gateway: routing, load balancing, health checks, rate limits, gRPC and WebSocket in one binary.
 ///
@@ -15,7 +15,7 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUIL
 /// (`--to`).
 #[derive(Debug, Parser)]
 #[command(name = "turnpike", version = VERSION, args_conflicts_with_subcommands = true, max_term_width = 100)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -26,7 +26,7 @@ pub struct Arguments {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the gateway (what happens without a command too)
     Run(RunArguments),
     /// Check a configuration file and say what is wrong with it, without running it
@@ -49,7 +49,7 @@ pub enum Command {
 
 /// What to run.
 #[derive(Clone, Debug, Default, Args)]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// Configuration file; without it and --to, a built-in example runs
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -92,7 +92,7 @@ pub struct RunArguments {
 
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
+pub(crate) enum Switch {
     /// On.
     On,
     /// Off.
@@ -101,7 +101,7 @@ pub enum Switch {
 
 /// Format of the process log on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -111,14 +111,14 @@ pub enum LogFormat {
 
 /// What to check.
 #[derive(Debug, Args)]
-pub struct CheckArguments {
+pub(crate) struct CheckArguments {
     /// Configuration file
     pub file: PathBuf,
 }
 
 /// What to explain.
 #[derive(Debug, Args)]
-pub struct ExplainArguments {
+pub(crate) struct ExplainArguments {
     /// Configuration file; without it the built-in example
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub struct ExplainArguments {
 
 /// Which process.
 #[derive(Clone, Debug, Default, Args)]
-pub struct RunningArguments {
+pub(crate) struct RunningArguments {
     /// The control socket of the process; without it, the only one of this user
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     pub control_socket: Option<PathBuf>,
@@ -147,7 +147,7 @@ pub struct RunningArguments {
 
 /// How to stop, and which process.
 #[derive(Debug, Args)]
-pub struct StopArguments {
+pub(crate) struct StopArguments {
     /// Which process.
     #[command(flatten)]
     pub running: RunningArguments,
@@ -161,7 +161,7 @@ pub struct StopArguments {
 
 /// What to show, and of which process.
 #[derive(Debug, Args)]
-pub struct StatusArguments {
+pub(crate) struct StatusArguments {
     /// Which process.
     #[command(flatten)]
     pub running: RunningArguments,
@@ -172,7 +172,7 @@ pub struct StatusArguments {
 
 /// For which shell.
 #[derive(Debug, Args)]
-pub struct CompletionsArguments {
+pub(crate) struct CompletionsArguments {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
@@ -180,7 +180,7 @@ pub struct CompletionsArguments {
 
 /// Of which command.
 #[derive(Debug, Args)]
-pub struct ManArguments {
+pub(crate) struct ManArguments {
     /// The command; without it the page of the whole
     pub command: Option<String>,
 }

@@ -20,12 +20,12 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Makes a running process reload its configuration.
-pub fn reload(arguments: &RunningArguments) -> ExitCode {
+pub(super) fn reload(arguments: &RunningArguments) -> ExitCode {
     finish(ask(arguments, "POST", "/reload"))
 }
 
 /// Stops a running process.
-pub fn stop(arguments: &StopArguments) -> ExitCode {
+pub(super) fn stop(arguments: &StopArguments) -> ExitCode {
     let path = if arguments.now { "/stop?now" } else { "/stop" };
     let socket = find(&arguments.running);
     let asked = socket.and_then(|socket| Ok((exchange(&socket, "POST", path)?, socket)));
@@ -40,7 +40,7 @@ pub fn stop(arguments: &StopArguments) -> ExitCode {
 }
 
 /// Shows the state of a running process.
-pub fn status(arguments: &StatusArguments) -> ExitCode {
+pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
     let answer = match ask(&arguments.running, "GET", "/status") {
         Ok(answer) if answer.good() => answer,
         other => return finish(other),

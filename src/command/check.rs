@@ -9,7 +9,7 @@ use crate::config::plan::Plan;
 use crate::config::{Environment, Source, load};
 
 /// Says what is wrong with a file, or that nothing is.
-pub fn check(arguments: &CheckArguments) -> ExitCode {
+pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
     match load(&Source::File(arguments.file.clone()), &Environment::of_process()) {
         Ok(loaded) => {
             eprint!("{}", loaded.warnings.for_stderr());
@@ -27,7 +27,7 @@ pub fn check(arguments: &CheckArguments) -> ExitCode {
 }
 
 /// Says what would happen to a request.
-pub fn explain(arguments: &ExplainArguments) -> ExitCode {
+pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
     let source = arguments.config.clone().map_or(Source::Quickstart, Source::File);
     let loaded = match load(&source, &Environment::of_process()) {
         Ok(loaded) => loaded,

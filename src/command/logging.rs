@@ -16,18 +16,18 @@ use crate::config::spec::server::LogLevel;
 
 /// The level of the process' own messages.
 #[derive(Clone, Debug)]
-pub struct Level(Handle<Targets, Registry>);
+pub(super) struct Level(Handle<Targets, Registry>);
 
 impl Level {
     /// Sets it.
-    pub fn set(&self, level: LogLevel) {
+    pub(super) fn set(&self, level: LogLevel) {
         // Fails only where the subscriber is gone; then the level does not matter.
         let _ = self.0.reload(targets(level));
     }
 }
 
 /// From now on messages are written to `stderr`, those of panics among them. To be called once.
-pub fn start(format: LogFormat, stderr: &Stderr) -> Level {
+pub(super) fn start(format: LogFormat, stderr: &Stderr) -> Level {
     let panics = stderr.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();

@@ -3,7 +3,7 @@
 //! `arguments` is the one source of help, completions and man pages; `run` starts the gateway; `check` and `explain`
 //! examine a configuration; `ask` sends requests to a running process.
 
-pub mod arguments;
+pub(crate) mod arguments;
 
 mod announce;
 mod ask;

@@ -9,20 +9,20 @@ use clap_complete::Shell;
 use crate::command::arguments::{Arguments, VERSION};
 
 /// Prints the version.
-pub fn version() -> ExitCode {
+pub(super) fn version() -> ExitCode {
     println!("turnpike {VERSION}");
     ExitCode::SUCCESS
 }
 
 /// Prints completions for a shell.
-pub fn completions(shell: Shell) -> ExitCode {
+pub(super) fn completions(shell: Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "turnpike", &mut text);
     print(&text)
 }
 
 /// Prints the man page of the whole, or of one command.
-pub fn man(command: Option<&str>) -> ExitCode {
+pub(super) fn man(command: Option<&str>) -> ExitCode {
     match page(command) {
         Some(text) => print(&text),
         None => {

@@ -24,7 +24,7 @@ use crate::net::sockets::{self, Inherited};
 const JOIN_MAX: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until it is told to stop.
-pub fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>) -> ExitCode {
+pub(super) fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>) -> ExitCode {
     let stderr = match Stderr::start() {
         Ok(stderr) => stderr,
         Err(error) => {

@@ -11,7 +11,7 @@ use crate::net::{Net, machine};
 
 /// Where shards run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cores {
+pub(super) enum Cores {
     /// Wherever the kernel puts them.
     Any,
     /// One after another on these.
@@ -20,7 +20,7 @@ pub enum Cores {
 
 impl Cores {
     /// Those that the process may use.
-    pub fn pinned() -> Cores {
+    pub(super) fn pinned() -> Cores {
         Cores::Pinned(machine::cores())
     }
 
@@ -33,7 +33,7 @@ impl Cores {
 }
 
 /// Starts a thread for each shard; `body` is what it does.
-pub fn start(
+pub(super) fn start(
     parts: Vec<ShardParts>,
     cores: &Cores,
     body: fn(ShardParts, Option<usize>),
@@ -47,7 +47,7 @@ pub fn start(
 }
 
 /// A shard of the data plane on this thread, until it is told to stop.
-pub fn data_plane(parts: ShardParts, core: Option<usize>) {
+pub(super) fn data_plane(parts: ShardParts, core: Option<usize>) {
     let ShardParts { end, bell, guard: _guard } = parts;
     let outbox = end.outbox.clone();
     let outcome = DriverChoice::from_environment().and_then(|driver| {

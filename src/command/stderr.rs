@@ -21,7 +21,7 @@ const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// Where messages go; clones go to the same writer.
 #[derive(Clone, Debug)]
-pub struct Stderr {
+pub(super) struct Stderr {
     orders: Sender<Order>,
     shared: Arc<Shared>,
 }
@@ -42,7 +42,7 @@ enum Order {
 
 impl Stderr {
     /// Starts the writer.
-    pub fn start() -> io::Result<Stderr> {
+    pub(super) fn start() -> io::Result<Stderr> {
         Stderr::onto(io::stderr())
     }
 
@@ -55,7 +55,7 @@ impl Stderr {
     }
 
     /// Writes a text of one or more lines, sooner or later.
-    pub fn write(&self, text: impl Into<Vec<u8>>) {
+    pub(super) fn write(&self, text: impl Into<Vec<u8>>) {
         let mut text: Vec<u8> = text.into();
         if text.len() > MESSAGE_BYTES_MAX {
             text.truncate(MESSAGE_BYTES_MAX);
@@ -71,12 +71,12 @@ impl Stderr {
     }
 
     /// Lines that were dropped so far.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was said is written, but not for a reader that takes nothing.
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         let until = Instant::now() + CLOSE_MAX;
         let (done, written) = bounded(1);
         if self.orders.send_deadline(Order::Report(done), until).is_ok() {
@@ -108,7 +108,7 @@ fn lines(text: &[u8]) -> u64 {
 
 /// One message of `tracing`: handed to the writer as a whole when it is dropped.
 #[derive(Debug)]
-pub struct Message {
+pub(super) struct Message {
     text: Vec<u8>,
     to: Stderr,
 }

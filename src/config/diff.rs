@@ -9,7 +9,7 @@ use crate::config::plan::ProcessPlan;
 use crate::config::spec::Spec;
 
 /// What changed, in one line: `routes: +a -b ~c; server: drain_timeout`. Added is `+`, removed `-`, changed `~`.
-pub fn describe(before: &Spec, after: &Spec) -> String {
+pub(crate) fn describe(before: &Spec, after: &Spec) -> String {
     let mut parts = Vec::new();
     section(&mut parts, "listeners", &listeners(before), &listeners(after));
     section(&mut parts, "routes", &routes(before), &routes(after));
@@ -28,7 +28,7 @@ pub fn describe(before: &Spec, after: &Spec) -> String {
 }
 
 /// Changes that need a restart or a binary upgrade, one sentence each.
-pub fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec<String> {
+pub(crate) fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec<String> {
     let mut sentences = Vec::new();
     if running.shards != wanted.shards {
         let (running, wanted) = (running.shards, wanted.shards);

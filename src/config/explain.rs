@@ -27,7 +27,7 @@ use crate::wire::template::{self, Lookup, Variable};
 
 /// The request that is asked about.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub(crate) struct Question {
     /// Its method.
     pub method: String,
     /// `http://HOST[:PORT]/PATH`, `https://…`, or `/PATH`.
@@ -50,7 +50,7 @@ struct Case {
 }
 
 /// Describes what `plan` would do with a request. The error says why it would be refused before routing.
-pub fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
+pub(crate) fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
     let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
     let (listener, note) = listener(plan, scheme, port)?;

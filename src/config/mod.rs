@@ -3,19 +3,19 @@
 //! `source` reads files and fills in variables, `tree` parses TOML with source locations, `read` makes a `Spec`,
 //! `compile` a `Plan`. No step stops at the first error: all come back as one `Reports`.
 
-pub mod compile;
-pub mod diff;
-pub mod explain;
-pub mod one_line;
-pub mod place;
-pub mod plan;
+pub(crate) mod compile;
+pub(crate) mod diff;
+pub(crate) mod explain;
+pub(crate) mod one_line;
+pub(crate) mod place;
+pub(crate) mod plan;
 #[cfg(test)]
 mod reference;
-pub mod report;
+pub(crate) mod report;
 // The control plane reads configurations, on a thread that serves nobody.
 #[allow(clippy::disallowed_methods)]
-pub mod source;
-pub mod spec;
+pub(crate) mod source;
+pub(crate) mod spec;
 
 mod draft;
 mod read;
@@ -24,10 +24,10 @@ mod tree;
 #[cfg(test)]
 mod variables;
 
-pub use one_line::OneLine;
-pub use report::{Report, Reports};
+pub(crate) use one_line::OneLine;
+pub(crate) use report::{Report, Reports};
 pub use source::{Environment, Source};
-pub use spec::Spec;
+pub(crate) use spec::Spec;
 
 use std::path::PathBuf;
 use std::sync::Arc;

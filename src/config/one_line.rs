@@ -9,7 +9,7 @@ use crate::config::source::Source;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OneLine {
+pub(crate) struct OneLine {
     /// Where requests go: `http://HOST:PORT`, `https://HOST:PORT`, or several of one kind, which are balanced.
     pub to: Vec<String>,
     /// Where to listen: `ADDRESS`, `http://ADDRESS` or `https://ADDRESS`. None is `127.0.0.1:8080`.
@@ -30,7 +30,7 @@ pub struct OneLine {
 
 impl OneLine {
     /// The configuration that it stands for.
-    pub fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source::Text { name: "command line".to_owned(), text: self.text() }
     }
 

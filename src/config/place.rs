@@ -11,9 +11,9 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// Largest configuration file in bytes; a larger one is refused. Places keep their offsets in 24 bits.
-pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most files of one configuration, includes counted; more are refused.
-pub const FILES_MAX: usize = 4_096;
+pub(crate) const FILES_MAX: usize = 4_096;
 
 /// The newtype name by which `Placed` asks the reader for its location.
 pub(crate) const PLACED: &str = "$turnpike::Placed";

@@ -34,9 +34,11 @@ use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
-pub use grpc::{Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls};
-pub use index::Index;
-pub use upstream::{
+pub(crate) use grpc::{
+    Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
+};
+pub(crate) use index::Index;
+pub(crate) use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
 };
@@ -419,6 +421,6 @@ impl Plan {
 }
 
 /// Is `address` in one of `networks`?
-pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+pub(crate) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }

@@ -15,7 +15,7 @@ use crate::config::place::Place;
 /// Columns of a line of help.
 const LINE_WIDTH: usize = 110;
 /// Most reports that are kept; the rest is counted.
-pub const REPORTS_MAX: usize = 200;
+pub(crate) const REPORTS_MAX: usize = 200;
 
 /// A file of a configuration as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Report {
 }
 
 /// The name among `known` that `wrong` was probably meant to be.
-pub fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn closest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let wrong = wrong.to_ascii_lowercase();
     let foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == wrong).map(|(_, ours)| *ours);
     if let Some(name) = foreign.into_iter().find_map(|ours| known.iter().find(|name| **name == ours)) {
@@ -317,7 +317,7 @@ impl std::error::Error for Reports {}
 
 /// A collector of reports.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     list: Vec<Report>,
     dropped: usize,
     /// Texts that were substituted into the configuration, by the place where that stands.
@@ -326,7 +326,7 @@ pub struct Faults {
 
 impl Faults {
     /// Never shows `text` in a report about `place`.
-    pub fn hide(&mut self, place: Place, text: String) {
+    pub(crate) fn hide(&mut self, place: Place, text: String) {
         if !text.is_empty() {
             self.hidden.push((place, text));
             // Longer texts first: one may be a part of another.
@@ -335,7 +335,7 @@ impl Faults {
     }
 
     /// Keeps a report.
-    pub fn push(&mut self, mut report: Report) {
+    pub(crate) fn push(&mut self, mut report: Report) {
         if self.list.len() >= REPORTS_MAX {
             self.dropped += usize::from(report.severity == Severity::Error);
             return;
@@ -353,18 +353,18 @@ impl Faults {
     }
 
     /// How many errors there are.
-    pub fn errors(&self) -> usize {
+    pub(crate) fn errors(&self) -> usize {
         self.list.iter().filter(|report| report.severity == Severity::Error).count() + self.dropped
     }
 
     /// Where there are errors.
-    pub fn places(&self) -> Vec<Place> {
+    pub(crate) fn places(&self) -> Vec<Place> {
         let errors = self.list.iter().filter(|report| report.severity == Severity::Error);
         errors.filter_map(|report| report.place).collect()
     }
 
     /// Everything found, in order of place, with the files it points into.
-    pub fn into_reports(mut self, files: Vec<SourceFile>) -> Reports {
+    pub(crate) fn into_reports(mut self, files: Vec<SourceFile>) -> Reports {
         self.list.sort_by_key(|report| report.place);
         Reports { files, list: self.list, dropped: self.dropped }
     }

@@ -36,11 +36,11 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Longest wait for the control plane's answer; a reload with many certificates takes its time.
 const ANSWER_WAIT: Duration = Duration::from_secs(90);
 /// Requests that wait for the control plane; more of them wait in their connections.
-pub const ASKS_MAX: usize = 64;
+pub(crate) const ASKS_MAX: usize = 64;
 
 /// What a request wants of the control plane.
 #[derive(Debug)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// Does it serve?
     Ready(oneshot::Sender<Readiness>),
     /// The metrics page.
@@ -55,7 +55,7 @@ pub enum Ask {
 
 /// Does the process serve?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     /// It does.
     Ready,
     /// Not for the reason given.
@@ -64,7 +64,7 @@ pub enum Readiness {
 
 /// How to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopMode {
+pub(crate) enum StopMode {
     /// Running exchanges end first, up to the plan's deadline.
     Drain,
     /// At once.
@@ -73,7 +73,7 @@ pub enum StopMode {
 
 /// A running server on one socket; dropping it stops accepting and ends its connections.
 #[derive(Debug)]
-pub struct AdminServer {
+pub(crate) struct AdminServer {
     /// A duplicate, for a successor.
     inheritable: ListenSocket,
     task: AbortHandle,
@@ -81,7 +81,7 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Serves on this listening socket.
-    pub fn start(socket: ListenSocket, asks: mpsc::Sender<Ask>) -> io::Result<AdminServer> {
+    pub(crate) fn start(socket: ListenSocket, asks: mpsc::Sender<Ask>) -> io::Result<AdminServer> {
         let inheritable = socket.duplicate()?;
         let acceptor = Acceptor::of(socket.fd, &socket.address)?;
         let task = spawn_local(accept(acceptor, asks)).abort_handle();
@@ -89,12 +89,12 @@ impl AdminServer {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.inheritable.address
     }
 
     /// Its socket, for a successor.
-    pub fn inheritable(&self) -> &ListenSocket {
+    pub(crate) fn inheritable(&self) -> &ListenSocket {
         &self.inheritable
     }
 }

@@ -24,14 +24,14 @@ use crate::wire::grpc::timeout::{self, TIMEOUT};
 use crate::wire::grpc::{Code, status};
 
 /// Why an endpoint that speaks HTTP/1.1 cannot be called.
-pub const NO_GRPC: &str = "the endpoint chose HTTP/1.1, which has no gRPC";
+pub(super) const NO_GRPC: &str = "the endpoint chose HTTP/1.1, which has no gRPC";
 
 /// A task that moves a connection's bytes; it ends with this.
-pub struct Driver(JoinHandle<()>);
+pub(super) struct Driver(JoinHandle<()>);
 
 impl Driver {
     /// Moves the bytes of `connection`.
-    pub fn of(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Driver {
+    pub(super) fn of(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Driver {
         Driver(spawn_local(async move {
             // What ends the connection shows in the exchange itself.
             let _ = connection.await;
@@ -75,7 +75,7 @@ impl Body for Said {
 }
 
 /// One connection of HTTP/2.
-pub struct Session {
+pub(super) struct Session {
     sender: SendRequest<Said>,
     origin: String,
     agent: &'static str,
@@ -84,7 +84,7 @@ pub struct Session {
 
 impl Session {
     /// Begins HTTP/2 on a connection. `host` is who is asked, `agent` who asks.
-    pub async fn open(connected: Connected, host: &str, agent: &'static str) -> Result<Session, String> {
+    pub(super) async fn open(connected: Connected, host: &str, agent: &'static str) -> Result<Session, String> {
         let handshake = http2::Builder::new(Local).handshake(TokioIo::new(connected.stream));
         let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
         let origin = format!("{}://{host}", connected.scheme);
@@ -92,14 +92,14 @@ impl Session {
     }
 
     /// Asks for a path.
-    pub async fn get(&mut self, path: &str) -> Result<Response<Incoming>, String> {
+    pub(super) async fn get(&mut self, path: &str) -> Result<Response<Incoming>, String> {
         let (_, nothing) = mpsc::unbounded_channel();
         let request = self.request(Request::get(format!("{}{path}", self.origin)).header(ACCEPT, "*/*"), nothing)?;
         self.sender.send_request(request).await.map_err(|error| format!("exchange: {error}"))
     }
 
     /// Begins a call that may last for `timeout`.
-    pub fn call(&mut self, path: &str, timeout: Duration) -> Result<Call, String> {
+    pub(super) fn call(&mut self, path: &str, timeout: Duration) -> Result<Call, String> {
         let (questions, said) = mpsc::unbounded_channel();
         let mut lasts = Vec::new();
         timeout::write(timeout, &mut lasts);
@@ -117,7 +117,7 @@ impl Session {
 }
 
 /// One call.
-pub struct Call {
+pub(super) struct Call {
     questions: Option<mpsc::UnboundedSender<Bytes>>,
     answer: Answer,
     read: Vec<u8>,
@@ -133,18 +133,18 @@ enum Answer {
 
 impl Call {
     /// Says something: a message with its prefix.
-    pub fn say(&self, message: Vec<u8>) {
+    pub(super) fn say(&self, message: Vec<u8>) {
         // Where nobody listens any more, the answer says why.
         let _ = self.questions.as_ref().map(|questions| questions.send(Bytes::from(message)));
     }
 
     /// Nothing more will be said.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.questions = None;
     }
 
     /// The payload of the next message, of `bytes_max` bytes at most; `None` when the call is over.
-    pub async fn next(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
+    pub(super) async fn next(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
         loop {
             if let Some(payload) = self.take(bytes_max)? {
                 return Ok(Some(payload));
@@ -172,7 +172,7 @@ impl Call {
     }
 
     /// How it ended: the code and its message. Before that, what the answer's head said.
-    pub fn end(self) -> (Code, String) {
+    pub(super) fn end(self) -> (Code, String) {
         self.end.unwrap_or((Code::Unknown, "no answer".to_owned()))
     }
 

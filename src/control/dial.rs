@@ -14,7 +14,7 @@ use crate::config::plan::{HttpVersions, ProxyVersion, UpstreamPlan, UpstreamTlsP
 
 /// How the endpoints of one upstream are reached.
 #[derive(Clone, Debug)]
-pub struct Dial {
+pub(super) struct Dial {
     /// Versions of HTTP.
     pub http: HttpVersions,
     /// TLS, if any.
@@ -24,13 +24,13 @@ pub struct Dial {
 }
 
 /// Bytes both ways.
-pub trait Wire: AsyncRead + AsyncWrite + Unpin {}
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire for S {}
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
+pub(super) enum Speaks {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2.
@@ -38,7 +38,7 @@ pub enum Speaks {
 }
 
 /// An open connection.
-pub struct Connected {
+pub(super) struct Connected {
     /// Its bytes.
     pub stream: Box<dyn Wire>,
     /// What is spoken on it.
@@ -49,12 +49,12 @@ pub struct Connected {
 
 impl Dial {
     /// As shards reach the endpoints of `upstream`.
-    pub fn of(upstream: &UpstreamPlan) -> Dial {
+    pub(super) fn of(upstream: &UpstreamPlan) -> Dial {
         Dial { http: upstream.http, tls: upstream.tls.clone(), proxy_protocol: upstream.proxy_protocol }
     }
 
     /// Connects to an endpoint. An error says what went wrong.
-    pub async fn connect(&self, address: &Address, name: &str) -> Result<Connected, String> {
+    pub(super) async fn connect(&self, address: &Address, name: &str) -> Result<Connected, String> {
         let opened = match address {
             Address::Inet(address) => TcpStream::connect(*address).await.map(boxed),
             Address::Unix(path) => UnixStream::connect(path).await.map(boxed),
@@ -83,7 +83,7 @@ fn boxed(stream: impl Wire + 'static) -> Box<dyn Wire> {
 }
 
 /// The Host to ask an endpoint with: its name as it stands in the configuration, or its address.
-pub fn host(address: &Address, name: &str) -> String {
+pub(super) fn host(address: &Address, name: &str) -> String {
     match address {
         Address::Inet(address) if name.is_empty() => address.to_string(),
         Address::Inet(_) | Address::Unix(_) => name.to_owned(),

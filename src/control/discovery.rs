@@ -13,7 +13,7 @@ use crate::config::plan::{NamePlan, Plan, UpstreamPlan};
 
 /// What is asked for: one question, however many upstreams want the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Question {
+pub(super) struct Question {
     /// The host name or SRV name.
     pub name: Arc<str>,
     /// Ask for SRV instead of addresses.
@@ -28,7 +28,7 @@ impl Question {
 
 /// One server that a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Found {
+pub(super) struct Found {
     /// Its address; the port is zero where the question was for addresses only.
     pub address: SocketAddr,
     /// The host that has this address.
@@ -41,7 +41,7 @@ pub struct Found {
 
 /// The endpoints of one upstream, after they changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// All of its endpoints.
@@ -50,7 +50,7 @@ pub struct Listed {
 
 /// The endpoints of all upstreams.
 #[derive(Debug, Default)]
-pub struct Discovery {
+pub(super) struct Discovery {
     upstreams: BTreeMap<Arc<str>, Entry>,
     answers: BTreeMap<Question, Vec<Found>>,
     /// Questions of the plan in use, each with the upstreams that ask it.
@@ -113,13 +113,13 @@ fn endpoint(name: &NamePlan, found: &Found, usual_port: u16) -> Endpoint {
 
 impl Discovery {
     /// A discovery without upstreams.
-    pub fn new() -> Discovery {
+    pub(super) fn new() -> Discovery {
         Discovery::default()
     }
 
     /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still
     /// asked stay.
-    pub fn adopt(&mut self, plan: &Plan) {
+    pub(super) fn adopt(&mut self, plan: &Plan) {
         self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
     }
 
@@ -141,13 +141,13 @@ impl Discovery {
     }
 
     /// A plan is being prepared: its names are to be asked along, until it is adopted or `expect_nothing` is called.
-    pub fn expect(&mut self, plan: &Plan) {
+    pub(super) fn expect(&mut self, plan: &Plan) {
         let names = plan.upstreams.iter().flat_map(|upstream| &upstream.names);
         self.ask_also(names.map(Question::of).collect());
     }
 
     /// The plan that was being prepared will not be used.
-    pub fn expect_nothing(&mut self) {
+    pub(super) fn expect_nothing(&mut self) {
         self.ask_also(BTreeSet::new());
     }
 
@@ -157,27 +157,27 @@ impl Discovery {
     }
 
     /// Everything that must be asked, once or twice.
-    pub fn questions(&self) -> impl Iterator<Item = Question> {
+    pub(super) fn questions(&self) -> impl Iterator<Item = Question> {
         self.users.keys().chain(&self.coming).cloned()
     }
 
     /// Is it asked for the plan in use?
-    pub fn is_asked(&self, question: &Question) -> bool {
+    pub(super) fn is_asked(&self, question: &Question) -> bool {
         self.users.contains_key(question)
     }
 
     /// The upstreams of the plan in use that ask a question.
-    pub fn users(&self, question: &Question) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn users(&self, question: &Question) -> impl Iterator<Item = &Arc<str>> {
         self.users.get(question).into_iter().flatten()
     }
 
     /// Questions that were never answered.
-    pub fn open_questions(&self) -> usize {
+    pub(super) fn open_questions(&self) -> usize {
         self.open.len()
     }
 
     /// Takes an answer and says which upstreams have other endpoints now.
-    pub fn learn(&mut self, question: Question, mut found: Vec<Found>) -> Vec<Listed> {
+    pub(super) fn learn(&mut self, question: Question, mut found: Vec<Found>) -> Vec<Listed> {
         found.sort();
         found.dedup();
         self.open.remove(&question);
@@ -197,23 +197,23 @@ impl Discovery {
     }
 
     /// The endpoints of those upstreams that have names: what shards must be told after a plan.
-    pub fn resolved(&self) -> impl Iterator<Item = Listed> {
+    pub(super) fn resolved(&self) -> impl Iterator<Item = Listed> {
         let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
         named.map(|(name, entry)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
     }
 
     /// The endpoints of an upstream, also of a plan that is not in use yet.
-    pub fn endpoints_of(&self, upstream: &UpstreamPlan) -> Vec<Endpoint> {
+    pub(super) fn endpoints_of(&self, upstream: &UpstreamPlan) -> Vec<Endpoint> {
         Entry { terms: Terms::of(upstream), endpoints: Arc::from([]) }.gather(&self.answers)
     }
 
     /// Does the plan in use have an upstream of that name?
-    pub fn knows(&self, upstream: &str) -> bool {
+    pub(super) fn knows(&self, upstream: &str) -> bool {
         self.upstreams.contains_key(upstream)
     }
 
     /// The endpoints of all upstreams.
-    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Endpoint]>)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[Endpoint]>)> {
         self.upstreams.iter().map(|(name, entry)| (name, &entry.endpoints))
     }
 }

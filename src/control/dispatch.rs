@@ -27,7 +27,7 @@ const SHARD_MESSAGES_MAX: usize = 1_024;
 
 impl Plane {
     /// Handles events until the process may end; gives its exit code.
-    pub async fn run(mut self, events: &mut Events) -> u8 {
+    pub(super) async fn run(mut self, events: &mut Events) -> u8 {
         loop {
             self.tick(events);
             if let State::Ended { code } = self.state {
@@ -44,7 +44,7 @@ impl Plane {
     }
 
     /// Handles one event.
-    pub fn handle(&mut self, event: Event, events: &mut Events) {
+    pub(super) fn handle(&mut self, event: Event, events: &mut Events) {
         match event {
             Event::Signal(signal) => self.signal(signal, events),
             Event::Ask(ask) => self.ask(ask),

@@ -14,7 +14,7 @@ use crate::control::upstreams::Known;
 
 /// All upstreams by name.
 #[derive(Debug, Default)]
-pub struct UpstreamStates {
+pub(crate) struct UpstreamStates {
     by_name: BTreeMap<Arc<str>, UpstreamState>,
     /// Age of the oldest report.
     pub age: Duration,
@@ -25,7 +25,7 @@ pub struct UpstreamStates {
 
 /// One upstream on all shards.
 #[derive(Debug, Default)]
-pub struct UpstreamState {
+pub(crate) struct UpstreamState {
     /// Requests in flight.
     pub requests: u64,
     /// Requests that wait for room.
@@ -40,7 +40,7 @@ pub struct UpstreamState {
 
 /// A breaker on all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BreakerState {
+pub(crate) struct BreakerState {
     /// Shards where it is open.
     pub open: u64,
     /// Shards where it lets trials pass.
@@ -51,7 +51,7 @@ pub struct BreakerState {
 
 /// One endpoint on all shards.
 #[derive(Debug)]
-pub struct EndpointSums {
+pub(crate) struct EndpointSums {
     /// Its name.
     pub name: Arc<str>,
     /// Its share.
@@ -80,7 +80,7 @@ pub struct EndpointSums {
 
 impl UpstreamStates {
     /// Puts reports together.
-    pub fn of(known: &Known) -> UpstreamStates {
+    pub(crate) fn of(known: &Known) -> UpstreamStates {
         let shards = known.reports.len() as u64;
         let mut states = UpstreamStates { age: known.age, shards, ..UpstreamStates::default() };
         for state in known.reports.iter().flat_map(|report| &report.upstreams) {
@@ -91,12 +91,12 @@ impl UpstreamStates {
     }
 
     /// The upstream of that name.
-    pub fn upstream(&self, name: &str) -> Option<&UpstreamState> {
+    pub(crate) fn upstream(&self, name: &str) -> Option<&UpstreamState> {
         self.by_name.get(name)
     }
 
     /// Writes the metrics. Endpoints appear once something happened to them: with thousands of endpoints most are idle.
-    pub fn expose(&self, out: &mut Exposition) {
+    pub(crate) fn expose(&self, out: &mut Exposition) {
         let help = "Age of the oldest shard's report on its upstreams and endpoints.";
         out.single("turnpike_upstream_report_age_seconds", Kind::Gauge, help, self.age.as_secs_f64());
         let help = "Endpoints that shards left out of their reports, because they have too many.";

@@ -18,7 +18,7 @@ use crate::net::machine;
 
 /// One thing that happened.
 #[derive(Debug)]
-pub enum Event {
+pub(super) enum Event {
     /// Somebody sent a signal.
     Signal(Signal),
     /// The admin server asks.
@@ -43,7 +43,7 @@ pub enum Event {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub(super) enum Signal {
     /// SIGHUP.
     Reload,
     /// SIGTERM, SIGQUIT.
@@ -58,7 +58,7 @@ pub enum Signal {
 
 /// Everything that events come from.
 #[derive(Debug)]
-pub struct Events {
+pub(super) struct Events {
     /// Signals.
     pub signals: Signals,
     /// From the admin servers.
@@ -81,7 +81,7 @@ pub struct Events {
 
 impl Events {
     /// The next event; `Time` at `until`. May be dropped: nothing is lost.
-    pub async fn next(&mut self, until: Tick) -> Event {
+    pub(super) async fn next(&mut self, until: Tick) -> Event {
         let Events { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
@@ -122,7 +122,7 @@ async fn sleep_until(until: Tick) {
 
 /// The signals that mean something here.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     hangup: Stream,
     terminate: Stream,
     quit: Stream,
@@ -133,7 +133,7 @@ pub struct Signals {
 
 impl Signals {
     /// From now on signals come here instead of ending the process.
-    pub fn listen() -> std::io::Result<Signals> {
+    pub(super) fn listen() -> std::io::Result<Signals> {
         Ok(Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

@@ -7,11 +7,11 @@
 use std::fmt::Write;
 
 /// The `Content-Type` of the format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a family's samples are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows while the process lives.
     Counter,
     /// Goes up and down.
@@ -30,29 +30,29 @@ impl Kind {
     }
 
     /// What a metric is by its name alone: names that end in `_total` count, all others are levels.
-    pub fn of_name(name: &str) -> Kind {
+    pub(crate) fn of_name(name: &str) -> Kind {
         if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge }
     }
 }
 
 /// One label of a sample.
 #[derive(Clone, Copy, Debug)]
-pub struct Label<'a>(pub &'static str, pub &'a str);
+pub(crate) struct Label<'a>(pub &'static str, pub &'a str);
 
 /// A text under construction.
 #[derive(Debug, Default)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     text: String,
 }
 
 impl Exposition {
     /// An empty text.
-    pub fn new() -> Exposition {
+    pub(crate) fn new() -> Exposition {
         Exposition::default()
     }
 
     /// Begins a family; its samples follow on what this returns.
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
+    pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
         debug_assert_eq!(kind == Kind::Counter, name.ends_with("_total"), "{name}");
         let _ = write!(self.text, "# HELP {name} ");
         escape(&mut self.text, help, Quotes::Plain);
@@ -61,38 +61,38 @@ impl Exposition {
     }
 
     /// A family with a single sample without labels.
-    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
+    pub(crate) fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
         self.family(name, kind, help).sample(&[], value);
     }
 
     /// The finished text.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 }
 
 /// A family that takes samples.
 #[derive(Debug)]
-pub struct Family<'a> {
+pub(crate) struct Family<'a> {
     text: &'a mut String,
     name: String,
 }
 
 impl Family<'_> {
     /// One sample.
-    pub fn sample(&mut self, labels: &[Label<'_>], value: f64) {
+    pub(crate) fn sample(&mut self, labels: &[Label<'_>], value: f64) {
         line(self.text, &self.name, labels, value);
     }
 
     /// One sample of a count, exact up to the last digit.
-    pub fn count(&mut self, labels: &[Label<'_>], value: u64) {
+    pub(crate) fn count(&mut self, labels: &[Label<'_>], value: u64) {
         head(self.text, &self.name, labels);
         let _ = writeln!(self.text, " {value}");
     }
 
     /// One histogram: upper bounds of the buckets as they are written, counts by bucket (not cumulative, one more than
     /// bounds) and the sum.
-    pub fn histogram(&mut self, labels: &[Label<'_>], bounds: &[String], counts: &[u64], sum: f64) {
+    pub(crate) fn histogram(&mut self, labels: &[Label<'_>], bounds: &[String], counts: &[u64], sum: f64) {
         debug_assert_eq!(bounds.len() + 1, counts.len());
         let mut all = String::new();
         labels_inside(&mut all, labels);
@@ -158,12 +158,12 @@ fn escape(text: &mut String, raw: &str, quotes: Quotes) {
 
 /// A strict reader of the format, for tests of everything that writes it.
 #[cfg(test)]
-pub mod strict {
+pub(crate) mod strict {
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Sample name and sorted labels to value.
     #[derive(Debug, Default)]
-    pub struct Parsed {
+    pub(crate) struct Parsed {
         /// Families by name, with their type.
         pub families: BTreeMap<String, String>,
         /// All samples; the key is written as `name{label="value",…}` with labels in their order in the text.
@@ -171,7 +171,7 @@ pub mod strict {
     }
 
     /// Reads `text` as a linter would and fails on what one would complain about.
-    pub fn parse(text: &str) -> Result<Parsed, String> {
+    pub(crate) fn parse(text: &str) -> Result<Parsed, String> {
         let mut parsed = Parsed::default();
         let mut closed = BTreeSet::new();
         let (mut current, mut helped) = (String::new(), String::new());

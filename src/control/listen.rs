@@ -17,7 +17,7 @@ use crate::net::sockets::{Inherited, ListenOptions, ListenSocket, listen};
 
 /// All listening sockets.
 #[derive(Debug)]
-pub struct Sockets {
+pub(super) struct Sockets {
     shards: usize,
     inherited: Vec<Inherited>,
     /// By the address that the configuration names.
@@ -35,7 +35,7 @@ struct Open {
 
 /// A listening socket that could not be opened.
 #[derive(Debug)]
-pub struct ListenFault {
+pub(super) struct ListenFault {
     /// The listener's name.
     pub listener: String,
     /// The address.
@@ -58,16 +58,16 @@ impl fmt::Display for ListenFault {
 impl std::error::Error for ListenFault {}
 
 /// New sockets, by shard.
-pub type ByShard = Vec<Vec<ListeningSocket<ListenSocket>>>;
+pub(super) type ByShard = Vec<Vec<ListeningSocket<ListenSocket>>>;
 
 impl Sockets {
     /// For so many shards; `inherited` are used before new ones are opened.
-    pub fn new(shards: usize, inherited: Vec<Inherited>) -> Sockets {
+    pub(super) fn new(shards: usize, inherited: Vec<Inherited>) -> Sockets {
         Sockets { shards, inherited, open: BTreeMap::new(), fresh: Vec::new() }
     }
 
     /// Opens what the plan names and is not open yet, and gives each shard its own. `commit` or `discard` must follow.
-    pub fn prepare(&mut self, plan: &Plan) -> Result<ByShard, ListenFault> {
+    pub(super) fn prepare(&mut self, plan: &Plan) -> Result<ByShard, ListenFault> {
         let mut by_shard: ByShard = (0..self.shards).map(|_| Vec::new()).collect();
         for (id, listener) in (0..).map(ListenerId).zip(&plan.listeners) {
             for address in &listener.bind {
@@ -82,13 +82,13 @@ impl Sockets {
     }
 
     /// Takes a socket that the process was started with and that is at this address, for the admin listener.
-    pub fn inherited_at(&mut self, address: &Address) -> Option<ListenSocket> {
+    pub(super) fn inherited_at(&mut self, address: &Address) -> Option<ListenSocket> {
         let place = self.inherited.iter().position(|inherited| inherited.socket.address == *address)?;
         Some(self.inherited.remove(place).socket)
     }
 
     /// The prepared plan is in use: closes what it does not name.
-    pub fn commit(&mut self, plan: &Plan) {
+    pub(super) fn commit(&mut self, plan: &Plan) {
         self.fresh.clear();
         let named = |address: &Address| plan.listeners.iter().any(|listener| listener.bind.contains(address));
         let gone: Vec<Address> = self.open.keys().filter(|address| !named(address)).cloned().collect();
@@ -100,29 +100,29 @@ impl Sockets {
     }
 
     /// The prepared plan will not be used: closes what was opened for it.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         for address in std::mem::take(&mut self.fresh) {
             self.close_one(&address);
         }
     }
 
     /// Every socket, for a successor.
-    pub fn all(&self) -> impl Iterator<Item = &ListenSocket> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &ListenSocket> {
         self.open.values().flat_map(|open| &open.sockets)
     }
 
     /// Where an address of the configuration really is: the same, but for port 0.
-    pub fn actual(&self, address: &Address) -> Option<&Address> {
+    pub(super) fn actual(&self, address: &Address) -> Option<&Address> {
         self.open.get(address)?.sockets.first().map(|socket| &socket.address)
     }
 
     /// Lets go of all sockets because a successor has them: paths stay.
-    pub fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self) {
         self.open.clear();
     }
 
     /// Closes all sockets and removes the paths of Unix sockets.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         let addresses: Vec<Address> = self.open.keys().cloned().collect();
         addresses.iter().for_each(|address| self.close_one(address));
     }
@@ -246,7 +246,7 @@ fn file_of(address: &Address) -> Option<(u64, u64)> {
 }
 
 /// What tells one file from another at the same path.
-pub fn device_and_number(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn device_and_number(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 

@@ -26,7 +26,7 @@ const READING_MAX: usize = 4;
 
 /// What runs while a configuration is read.
 #[derive(Debug)]
-pub struct Running {
+pub(super) struct Running {
     /// The plan in use and what it was compiled from; none at the start.
     pub current: Option<(Arc<Plan>, Arc<Spec>)>,
     /// Where the access log goes.
@@ -39,7 +39,7 @@ pub struct Running {
 
 /// A configuration with everything that shards and the control plane need beside its plan.
 #[derive(Debug)]
-pub struct Ready {
+pub(super) struct Ready {
     /// The configuration.
     pub loaded: Loaded,
     /// What changed, in one line.
@@ -53,7 +53,7 @@ pub struct Ready {
 }
 
 /// Reads a configuration by `read`, which may block, and makes it ready.
-pub async fn load(
+pub(super) async fn load(
     read: impl FnOnce() -> Result<Loaded, Reports> + Send + 'static,
     running: Running,
 ) -> Result<Ready, Reports> {

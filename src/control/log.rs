@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::config::plan::LogTarget;
 
 /// Bytes that wait for the writer at most; above it buffers are dropped and their lines counted.
-pub const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Buffers that wait for the writer at most; above it buffers are dropped and their lines counted.
 const WAITING_MAX: usize = 8_192;
 /// Buffers that go into one write; more of them go into the next.
@@ -30,7 +30,7 @@ const OPENING_MAX: usize = 8;
 
 /// A running log writer. Dropping it does not wait: its thread writes what it has and ends. `close` waits for that.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     orders: Sender<Order>,
     shared: Arc<Shared>,
     target: LogTarget,
@@ -38,7 +38,7 @@ pub struct Log {
 
 impl Log {
     /// Starts the writer and waits until it has opened the target, but no longer than `wait`.
-    pub async fn open(target: LogTarget, wait: Duration) -> io::Result<Log> {
+    pub(crate) async fn open(target: LogTarget, wait: Duration) -> io::Result<Log> {
         Log::open_by(open, target, wait).await
     }
 
@@ -88,12 +88,12 @@ impl Log {
     }
 
     /// Where it writes to.
-    pub fn target(&self) -> &LogTarget {
+    pub(crate) fn target(&self) -> &LogTarget {
         &self.target
     }
 
     /// Hands whole lines to the writer. Never waits: what does not fit is dropped and counted.
-    pub fn write(&self, lines: Vec<u8>) {
+    pub(crate) fn write(&self, lines: Vec<u8>) {
         let bytes = lines.len();
         let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let order = Order::Lines(lines);
@@ -108,17 +108,17 @@ impl Log {
     /// Opens the file anew, after what was handed over so far (log rotation). A failure keeps the old file and is
     /// reported. False where the writer is too far behind to take the order.
     #[must_use]
-    pub fn reopen(&self) -> bool {
+    pub(crate) fn reopen(&self) -> bool {
         self.orders.try_send(Order::Reopen).is_ok()
     }
 
     /// Lines that were dropped so far: no room, or the write failed.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Writes what waits and ends the writer, but waits no longer than `wait` for it.
-    pub fn close(self, wait: Duration) {
+    pub(crate) fn close(self, wait: Duration) {
         let until = Instant::now() + wait;
         let (done, ended) = bounded(1);
         // A full queue means that the writer is stuck; then the wait below is all that it gets.

@@ -20,7 +20,7 @@ use crate::wire::grpc::Code;
 
 /// What stands on the page besides the shards' counters.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Calendar time of the start, seconds since 1970.
     pub started_seconds: f64,
     /// The plan in use.
@@ -45,7 +45,7 @@ pub struct Facts {
 
 impl Facts {
     /// What active checks say of an endpoint.
-    pub fn health(&self, upstream: &Arc<str>, address: &Address) -> Health {
+    pub(crate) fn health(&self, upstream: &Arc<str>, address: &Address) -> Health {
         if self.health.is_empty() {
             return Health::Unknown;
         }
@@ -55,7 +55,7 @@ impl Facts {
 }
 
 /// The whole page.
-pub fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, process: &Process) -> String {
+pub(crate) fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, process: &Process) -> String {
     let mut out = Exposition::new();
     build(&mut out, facts);
     for counter in Counter::ALL {

@@ -4,15 +4,15 @@
 //!
 //! It knows shards only by `link`, never by `edge`. `run` is its whole life.
 
-pub mod admin;
-pub mod exposition;
-pub mod log;
-pub mod metrics;
-pub mod process;
-pub mod shards;
-pub mod socket;
-pub mod status;
-pub mod upgrade;
+pub(crate) mod admin;
+pub(crate) mod exposition;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod process;
+pub(crate) mod shards;
+pub(crate) mod socket;
+pub(crate) mod status;
+pub(crate) mod upgrade;
 
 mod call;
 mod dial;
@@ -40,9 +40,9 @@ mod transcode;
 mod upstreams;
 mod watch;
 
-pub use plane::Host;
-pub use run::{Start, run};
-pub use stop::duration_words;
+pub(crate) use plane::Host;
+pub(crate) use run::{Start, run};
+pub(crate) use stop::duration_words;
 
 #[cfg(test)]
 mod tests;

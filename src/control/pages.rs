@@ -33,17 +33,17 @@ struct Snapshot {
 
 impl Plane {
     /// Sends the metrics page.
-    pub fn send_metrics(&mut self, reply: oneshot::Sender<String>) {
+    pub(super) fn send_metrics(&mut self, reply: oneshot::Sender<String>) {
         self.write_page(reply, |snapshot, sums, states| render(&sums, &snapshot.facts, &states, &Process::read()));
     }
 
     /// Sends the status document.
-    pub fn send_status(&mut self, reply: oneshot::Sender<Box<Status>>) {
+    pub(super) fn send_status(&mut self, reply: oneshot::Sender<Box<Status>>) {
         self.write_page(reply, |snapshot, sums, states| Box::new(snapshot.status(&sums, &states)));
     }
 
     /// The status document as far as it is known without counters.
-    pub fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         self.snapshot().status(&Sums::default(), &UpstreamStates::default())
     }
 

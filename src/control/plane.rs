@@ -35,7 +35,7 @@ use crate::control::upstreams::UpstreamReports;
 use crate::link::ToShard;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
-pub trait Host: Send + Sync + 'static {
+pub(crate) trait Host: Send + Sync + 'static {
     /// Where the configuration comes from, for people.
     fn source(&self) -> String;
     /// Reads and compiles the configuration. Called on other threads.
@@ -53,7 +53,7 @@ pub trait Host: Send + Sync + 'static {
 }
 
 /// What does not change while the process lives.
-pub struct Setup {
+pub(super) struct Setup {
     /// Whoever started the control plane.
     pub host: Arc<dyn Host>,
     /// How to start the same program again.
@@ -71,7 +71,7 @@ pub struct Setup {
 }
 
 /// The control plane.
-pub struct Plane {
+pub(super) struct Plane {
     pub(super) setup: Setup,
     pub(super) state: State,
     pub(super) shards: Shards,
@@ -103,7 +103,7 @@ pub struct Plane {
 
 /// The plan in use, with what belongs to it.
 #[derive(Debug)]
-pub struct Current {
+pub(super) struct Current {
     /// The plan.
     pub plan: Arc<Plan>,
     /// What it was compiled from.
@@ -114,7 +114,7 @@ pub struct Current {
 
 /// When what must be done next.
 #[derive(Debug)]
-pub struct Timers {
+pub(super) struct Timers {
     pub(super) flush: Tick,
     pub(super) sweep: Tick,
     pub(super) alive: Tick,
@@ -122,7 +122,7 @@ pub struct Timers {
 
 impl Timers {
     /// Nothing is due before `now`.
-    pub fn new(now: Tick) -> Timers {
+    pub(super) fn new(now: Tick) -> Timers {
         Timers { flush: Tick::NEVER, sweep: now, alive: now }
     }
 }

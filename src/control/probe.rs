@@ -39,7 +39,7 @@ const JITTER_PER_CENT: u8 = 10;
 
 /// One checked endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
+pub(crate) struct Target {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// The endpoint.
@@ -48,7 +48,7 @@ pub struct Target {
 
 /// An endpoint went up or down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// Which.
     pub target: Target,
     /// Up or down.
@@ -59,14 +59,14 @@ pub struct Verdict {
 
 /// How the endpoints of one upstream are asked.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub(super) struct Check {
     health: HealthPlan,
     dial: Dial,
 }
 
 impl Check {
     /// The check of an upstream, if it has one.
-    pub fn of(upstream: &UpstreamPlan) -> Option<Check> {
+    pub(super) fn of(upstream: &UpstreamPlan) -> Option<Check> {
         Some(Check { health: upstream.health.clone()?, dial: Dial::of(upstream) })
     }
 
@@ -96,7 +96,7 @@ impl Drop for Running {
 
 /// All running checks; dropping them ends them.
 #[derive(Debug)]
-pub struct Probes {
+pub(super) struct Probes {
     /// By upstream and address.
     running: HashMap<Arc<str>, HashMap<Address, Running>>,
     verdicts: mpsc::Sender<Verdict>,
@@ -106,13 +106,13 @@ pub struct Probes {
 
 impl Probes {
     /// Reports to `verdicts`; `seed` spreads the probes.
-    pub fn new(verdicts: mpsc::Sender<Verdict>, seed: u64) -> Probes {
+    pub(super) fn new(verdicts: mpsc::Sender<Verdict>, seed: u64) -> Probes {
         let turns = Rc::new(Semaphore::new(RUNNING_MAX));
         Probes { running: HashMap::new(), verdicts, turns, seed }
     }
 
     /// Checks exactly these endpoints of this upstream from now on.
-    pub fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
+    pub(super) fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
         let Some(check) = check else {
             self.running.remove(upstream);
             return;
@@ -132,18 +132,18 @@ impl Probes {
     }
 
     /// Ends the checks of all upstreams that are not wanted.
-    pub fn keep_upstreams(&mut self, wanted: impl Fn(&Arc<str>) -> bool) {
+    pub(super) fn keep_upstreams(&mut self, wanted: impl Fn(&Arc<str>) -> bool) {
         self.running.retain(|upstream, _| wanted(upstream));
     }
 
     /// What is known of an endpoint; `Unknown` where it is not checked.
-    pub fn health(&self, target: &Target) -> Health {
+    pub(super) fn health(&self, target: &Target) -> Health {
         let running = self.running.get(&target.upstream).and_then(|running| running.get(&target.address));
         running.map_or(Health::Unknown, |running| running.slot.probe.borrow().health())
     }
 
     /// Every endpoint of which something is known.
-    pub fn known(&self) -> impl Iterator<Item = (Target, Health)> {
+    pub(super) fn known(&self) -> impl Iterator<Item = (Target, Health)> {
         self.running.iter().flat_map(|(upstream, running)| {
             running.iter().filter_map(|(address, running)| {
                 let health = running.slot.probe.borrow().health();

@@ -6,7 +6,7 @@ use crate::control::exposition::{Exposition, Kind};
 
 /// One reading. A value that could not be read is `None` and is left out of the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Process {
+pub(crate) struct Process {
     /// User and system time of all threads.
     pub cpu: Option<Duration>,
     /// Resident memory, bytes.
@@ -23,7 +23,7 @@ pub struct Process {
 
 impl Process {
     /// Reads the machine.
-    pub fn read() -> Process {
+    pub(crate) fn read() -> Process {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let listed = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
         let mut process =
@@ -54,7 +54,7 @@ impl Process {
     }
 
     /// Writes it under the names that Prometheus' own client libraries use.
-    pub fn expose(&self, out: &mut Exposition) {
+    pub(crate) fn expose(&self, out: &mut Exposition) {
         let cpu = self.cpu.map(|time| time.as_secs_f64());
         let rows = [
             ("process_cpu_seconds_total", "User and system CPU time spent.", cpu),

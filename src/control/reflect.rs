@@ -34,7 +34,7 @@ const AGENT: &str = concat!("turnpike-reflection/", env!("CARGO_PKG_VERSION"));
 
 /// The servers of a source were asked.
 #[derive(Debug)]
-pub struct Reflected {
+pub(super) struct Reflected {
     /// Whom.
     pub source: Arc<ReflectionSource>,
     /// What is new, for each shard one for each choice of options; empty where nothing is.
@@ -43,7 +43,7 @@ pub struct Reflected {
 
 /// All sources.
 #[derive(Debug)]
-pub struct Reflections {
+pub(super) struct Reflections {
     running: BTreeMap<Arc<ReflectionSource>, (AbortHandle, Rc<Slot>)>,
     reports: mpsc::Sender<Reflected>,
     shards: usize,
@@ -84,12 +84,12 @@ impl Terms {
 
 impl Reflections {
     /// Reports to `reports`, for so many shards; `seed` spreads the questions.
-    pub fn new(reports: mpsc::Sender<Reflected>, shards: usize, seed: u64) -> Reflections {
+    pub(super) fn new(reports: mpsc::Sender<Reflected>, shards: usize, seed: u64) -> Reflections {
         Reflections { running: BTreeMap::new(), reports, shards, seed }
     }
 
     /// Asks exactly the sources of these plans from now on. Where two plans name one, the first says how it is asked.
-    pub fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, discovery: &Discovery) {
+    pub(super) fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, discovery: &Discovery) {
         let mut wanted: BTreeMap<Arc<ReflectionSource>, Terms> = BTreeMap::new();
         for plan in plans {
             for user in &plan.transcoders {
@@ -114,12 +114,12 @@ impl Reflections {
     }
 
     /// Sources that were never asked, because that takes time or because no server is known.
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.running.values().filter(|(_, slot)| !slot.asked.get()).count()
     }
 
     /// The descriptors that are known.
-    pub fn told(&self) -> BTreeMap<Arc<ReflectionSource>, Arc<[u8]>> {
+    pub(super) fn told(&self) -> BTreeMap<Arc<ReflectionSource>, Arc<[u8]>> {
         let told = |slot: &Slot| slot.known.borrow().as_ref().map(|known| Arc::clone(&known.set));
         self.running.iter().filter_map(|(source, (_, slot))| Some((Arc::clone(source), told(slot)?))).collect()
     }

@@ -38,7 +38,7 @@ const LOG_CLOSE: Duration = Duration::from_secs(5);
 
 impl Plane {
     /// Reads the configuration again, for the reason given.
-    pub fn reload(&mut self, why: &str, reply: Option<Reply>) {
+    pub(super) fn reload(&mut self, why: &str, reply: Option<Reply>) {
         match self.state {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
@@ -54,7 +54,7 @@ impl Plane {
     }
 
     /// The first plan, which was compiled before the process had shards.
-    pub fn begin(&mut self, loaded: Loaded) {
+    pub(super) fn begin(&mut self, loaded: Loaded) {
         self.reloads.ask(None);
         self.reloads.begin(SystemTime::now());
         self.load(move || Ok(loaded));

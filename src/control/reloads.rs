@@ -12,11 +12,11 @@ use crate::control::log::Log;
 use crate::net::sockets::ListenSocket;
 
 /// Who asked for a reload, and hears what became of it.
-pub type Reply = oneshot::Sender<Result<String, String>>;
+pub(super) type Reply = oneshot::Sender<Result<String, String>>;
 
 /// Reloads on their way, and how many there were.
 #[derive(Debug, Default)]
-pub struct Reloads {
+pub(super) struct Reloads {
     /// The compiler runs.
     pub loading: bool,
     /// When it began: files that changed since are not in what it made.
@@ -35,7 +35,7 @@ pub struct Reloads {
 
 /// A plan on its way into use.
 #[derive(Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The plan.
     pub plan: Arc<Plan>,
     /// What it was compiled from.
@@ -54,7 +54,7 @@ pub struct Candidate {
 
 /// What a new plan means for something that the process has at most one of.
 #[derive(Debug)]
-pub enum Change<T> {
+pub(super) enum Change<T> {
     /// It stays.
     Keep,
     /// This takes its place.
@@ -65,18 +65,18 @@ pub enum Change<T> {
 
 impl Reloads {
     /// The plan on its way into use.
-    pub fn coming(&self) -> Option<&Arc<Plan>> {
+    pub(super) fn coming(&self) -> Option<&Arc<Plan>> {
         self.candidate.as_ref().map(|candidate| &candidate.plan)
     }
 
     /// One more reload is wanted, by whoever waits for `reply`.
-    pub fn ask(&mut self, reply: Option<Reply>) {
+    pub(super) fn ask(&mut self, reply: Option<Reply>) {
         self.again = true;
         self.asked_again.extend(reply);
     }
 
     /// Begins the reload that is wanted, at `now`. False where none is, or where one is still on its way.
-    pub fn begin(&mut self, now: SystemTime) -> bool {
+    pub(super) fn begin(&mut self, now: SystemTime) -> bool {
         if !self.again || self.loading || self.candidate.is_some() {
             return false;
         }
@@ -88,7 +88,7 @@ impl Reloads {
     }
 
     /// Answers everybody who asked for the reload that runs.
-    pub fn reply(&mut self, outcome: &Result<String, String>) {
+    pub(super) fn reply(&mut self, outcome: &Result<String, String>) {
         for reply in self.asked.drain(..) {
             // Whoever asked may be gone.
             let _ = reply.send(outcome.clone());
@@ -96,7 +96,7 @@ impl Reloads {
     }
 
     /// The process ends: nobody waits for a plan any more.
-    pub fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         let asked_again = std::mem::take(&mut self.asked_again);
         self.asked.extend(asked_again);
         self.again = false;
@@ -105,4 +105,4 @@ impl Reloads {
 }
 
 /// What those are answered who ask for a reload while the process ends.
-pub const STOPPING: &str = "the process is stopping\n";
+pub(super) const STOPPING: &str = "the process is stopping\n";

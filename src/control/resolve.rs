@@ -21,11 +21,11 @@ use crate::base::Rng;
 use crate::control::discovery::{Found, Question};
 
 /// An answer is asked for again after this at the earliest.
-pub const TTL_MIN: Duration = Duration::from_secs(1);
+pub(super) const TTL_MIN: Duration = Duration::from_secs(1);
 /// And after this at the latest.
-pub const TTL_MAX: Duration = Duration::from_secs(300);
+pub(super) const TTL_MAX: Duration = Duration::from_secs(300);
 /// Longest wait after failures in a row; the first is `TTL_MIN`, each next one twice as long.
-pub const RETRY_MAX: Duration = Duration::from_secs(30);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for one answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Servers taken from one answer; the rest is left out.
@@ -35,7 +35,7 @@ const TARGETS_MAX: usize = 64;
 
 /// What one family of a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     /// These addresses.
     Some(Vec<IpAddr>),
     /// None, says the name server.
@@ -46,7 +46,7 @@ pub enum Family {
 
 /// Addresses of one host, by family, and how long they may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostAnswer {
+pub(super) struct HostAnswer {
     /// IPv4.
     pub v4: Family,
     /// IPv6.
@@ -57,7 +57,7 @@ pub struct HostAnswer {
 
 /// One SRV record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
+pub(super) struct Service {
     /// Lower comes first.
     pub priority: u16,
     /// Share among those of the same priority.
@@ -69,7 +69,7 @@ pub struct Service {
 }
 
 /// Who answers questions: DNS, or a test.
-pub trait Lookup: 'static {
+pub(super) trait Lookup: 'static {
     /// Addresses of a host.
     fn host(&self, name: &str) -> impl Future<Output = HostAnswer>;
     /// Records of a service, and how long they may be used.
@@ -78,7 +78,7 @@ pub trait Lookup: 'static {
 
 /// What a task reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// The best known answer by now.
     Found(Question, Vec<Found>),
     /// Nothing new is known, and here is why.
@@ -87,7 +87,7 @@ pub enum Answer {
 
 /// The running questions.
 #[derive(Debug)]
-pub struct Resolver<L> {
+pub(super) struct Resolver<L> {
     lookup: Rc<L>,
     tasks: HashMap<Question, AbortHandle>,
     answers: mpsc::Sender<Answer>,
@@ -96,12 +96,12 @@ pub struct Resolver<L> {
 
 impl<L: Lookup> Resolver<L> {
     /// Reports to `answers`; `seed` spreads the waits.
-    pub fn new(lookup: L, answers: mpsc::Sender<Answer>, seed: u64) -> Resolver<L> {
+    pub(super) fn new(lookup: L, answers: mpsc::Sender<Answer>, seed: u64) -> Resolver<L> {
         Resolver { lookup: Rc::new(lookup), tasks: HashMap::new(), answers, seed }
     }
 
     /// Asks exactly these questions from now on. Those that ran already go on undisturbed.
-    pub fn follow(&mut self, questions: impl Iterator<Item = Question>) {
+    pub(super) fn follow(&mut self, questions: impl Iterator<Item = Question>) {
         let wanted: BTreeSet<Question> = questions.collect();
         self.tasks.retain(|question, task| {
             let keep = wanted.contains(question);
@@ -236,7 +236,7 @@ impl Known {
 
 /// DNS as the system is configured: `/etc/resolv.conf` and `/etc/hosts`, read again when they change.
 #[derive(Debug, Default)]
-pub struct SystemLookup {
+pub(super) struct SystemLookup {
     state: std::cell::RefCell<Option<(Stamps, Rc<TokioResolver>)>>,
 }
 
@@ -244,7 +244,7 @@ type Stamps = [Option<SystemTime>; 2];
 
 impl SystemLookup {
     /// Nothing is read before the first question.
-    pub fn new() -> SystemLookup {
+    pub(super) fn new() -> SystemLookup {
         SystemLookup::default()
     }
 

@@ -10,25 +10,25 @@ use crate::config::plan::Plan;
 
 /// All that are still held.
 #[derive(Debug, Default)]
-pub struct Retired {
+pub(super) struct Retired {
     plans: Vec<Arc<Plan>>,
 }
 
 impl Retired {
     /// A plan was replaced, if there was one.
-    pub fn add(&mut self, before: Option<(Arc<Plan>, Arc<Spec>)>) {
+    pub(super) fn add(&mut self, before: Option<(Arc<Plan>, Arc<Spec>)>) {
         let Some((plan, spec)) = before else { return };
         self.plans.push(plan);
         spawn_blocking(move || drop(spec));
     }
 
     /// How many are held.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.plans.len()
     }
 
     /// Frees those that nobody else holds any more. To be called about once a second.
-    pub fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let free: Vec<Arc<Plan>> = self.plans.extract_if(.., |plan| Arc::strong_count(plan) == 1).collect();
         if !free.is_empty() {
             spawn_blocking(move || drop(free));

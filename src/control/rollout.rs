@@ -14,15 +14,15 @@ use crate::base::Tick;
 use crate::link::FromShard;
 
 /// Longest wait until all shards have a plan ready; above it the plan is given up.
-pub const PREPARE_MAX: Duration = Duration::from_secs(30);
+pub(super) const PREPARE_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for first answers of DNS before a plan is used without them.
-pub const SETTLE_MAX: Duration = Duration::from_secs(1);
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// A shard that does not take a plan into use for this long is reported, once for each such wait.
-pub const COMMIT_SLOW: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_SLOW: Duration = Duration::from_secs(10);
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Nothing.
     Wait,
     /// Tell all shards to use the plan.
@@ -37,7 +37,7 @@ pub enum Step {
 
 /// The way of one plan, or none.
 #[derive(Debug)]
-pub struct Rollout {
+pub(super) struct Rollout {
     shards: usize,
     stage: Stage,
 }
@@ -51,12 +51,12 @@ enum Stage {
 
 impl Rollout {
     /// Over so many shards.
-    pub fn new(shards: usize) -> Rollout {
+    pub(super) fn new(shards: usize) -> Rollout {
         Rollout { shards, stage: Stage::Idle }
     }
 
     /// True where no plan is on its way.
-    pub fn idle(&self) -> bool {
+    pub(super) fn idle(&self) -> bool {
         match self.stage {
             Stage::Idle => true,
             Stage::Preparing { .. } | Stage::Committing { .. } => false,
@@ -64,7 +64,7 @@ impl Rollout {
     }
 
     /// All shards are being told to prepare this plan.
-    pub fn begin(&mut self, generation: u64, now: Tick) {
+    pub(super) fn begin(&mut self, generation: u64, now: Tick) {
         debug_assert!(self.idle());
         let ready = vec![false; self.shards];
         self.stage =
@@ -72,7 +72,7 @@ impl Rollout {
     }
 
     /// A shard said something.
-    pub fn hear(&mut self, shard: usize, message: &FromShard) {
+    pub(super) fn hear(&mut self, shard: usize, message: &FromShard) {
         let (said, marks) = match (message, &mut self.stage) {
             (FromShard::Prepared { generation: said }, Stage::Preparing { generation, ready, .. }) => {
                 (*said == *generation, ready)
@@ -88,7 +88,7 @@ impl Rollout {
     }
 
     /// What to do now. `open_names` are questions to DNS that were never answered.
-    pub fn step(&mut self, open_names: usize, now: Tick) -> Step {
+    pub(super) fn step(&mut self, open_names: usize, now: Tick) -> Step {
         match &mut self.stage {
             Stage::Idle => Step::Wait,
             Stage::Preparing { generation, ready, settle_until, until } => {
@@ -121,7 +121,7 @@ impl Rollout {
     }
 
     /// When `step` must be asked even if nobody said anything.
-    pub fn wake_at(&self, open_names: usize) -> Tick {
+    pub(super) fn wake_at(&self, open_names: usize) -> Tick {
         match &self.stage {
             Stage::Idle => Tick::NEVER,
             Stage::Preparing { ready, settle_until, until, .. } => {

@@ -37,7 +37,7 @@ const SHUT_DOWN: Duration = Duration::from_secs(1);
 const LAST_TURNS: usize = 16;
 
 /// What the control plane starts with.
-pub struct Start {
+pub(crate) struct Start {
     /// Whoever starts it.
     pub host: Arc<dyn Host>,
     /// The configuration's first state, compiled.
@@ -56,13 +56,13 @@ pub struct Start {
 
 /// How the control plane ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExitReport {
+pub(crate) struct ExitReport {
     /// What the process exits with: zero where it was asked to end.
     pub code: u8,
 }
 
 /// Runs until the process may end. Fails only where the runtime itself cannot be made.
-pub fn run(start: Start) -> io::Result<ExitReport> {
+pub(crate) fn run(start: Start) -> io::Result<ExitReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = LocalSet::new().block_on(&runtime, serve(start));
     runtime.shutdown_timeout(SHUT_DOWN);

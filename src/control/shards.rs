@@ -20,7 +20,7 @@ const WAITING_MAX: usize = 65_536;
 
 /// What the control plane holds of one shard.
 #[derive(Debug)]
-pub struct ControlEnd {
+pub(crate) struct ControlEnd {
     /// To the shard.
     pub inbox: Sender<ToShard<ListenSocket>>,
     /// Rung after each message.
@@ -31,7 +31,7 @@ pub struct ControlEnd {
 
 /// What all shards say.
 #[derive(Debug)]
-pub struct FromShards {
+pub(crate) struct FromShards {
     queue: Receiver<(usize, FromShard)>,
     reports: Vec<Receiver<FromShard>>,
     wake: Arc<Notify>,
@@ -39,30 +39,30 @@ pub struct FromShards {
 
 impl FromShards {
     /// Waits until a shard said something or ended. May be dropped.
-    pub async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 
     /// Makes the next `woken` return at once.
-    pub fn again(&self) {
+    pub(crate) fn again(&self) {
         self.wake.notify_one();
     }
 
     /// The next message, if one is there: reports before everything else.
-    pub fn next(&self) -> Option<(usize, FromShard)> {
+    pub(crate) fn next(&self) -> Option<(usize, FromShard)> {
         let report = (0..).zip(&self.reports).find_map(|(shard, queue)| Some((shard, queue.try_recv().ok()?)));
         report.or_else(|| self.other())
     }
 
     /// The next message that is no report, if one is there.
-    pub fn other(&self) -> Option<(usize, FromShard)> {
+    pub(crate) fn other(&self) -> Option<(usize, FromShard)> {
         self.queue.try_recv().ok()
     }
 }
 
 /// What goes into a shard's thread.
 #[derive(Debug)]
-pub struct ShardParts {
+pub(crate) struct ShardParts {
     /// The shard's end of the link.
     pub end: ShardEnd<ListenSocket>,
     /// What the shard hears.
@@ -73,7 +73,7 @@ pub struct ShardParts {
 
 /// Tells the control plane that a shard's thread is over, when it is dropped.
 #[derive(Debug)]
-pub struct EndGuard {
+pub(crate) struct EndGuard {
     ended: Arc<AtomicBool>,
     wake: Arc<Notify>,
 }
@@ -86,7 +86,7 @@ impl Drop for EndGuard {
 }
 
 /// Both sides of the links to so many shards.
-pub fn links(
+pub(crate) fn links(
     count: usize,
     bell: impl Fn() -> io::Result<Bell>,
 ) -> io::Result<(Vec<ControlEnd>, Vec<ShardParts>, FromShards)> {
@@ -113,7 +113,7 @@ pub fn links(
 
 /// All shards.
 #[derive(Debug)]
-pub struct Shards {
+pub(crate) struct Shards {
     links: Vec<Link>,
 }
 
@@ -126,17 +126,17 @@ struct Link {
 
 impl Shards {
     /// Over these ends, by the shards' numbers.
-    pub fn new(ends: Vec<ControlEnd>) -> Shards {
+    pub(crate) fn new(ends: Vec<ControlEnd>) -> Shards {
         Shards { links: ends.into_iter().map(|end| Link { end, waiting: VecDeque::new(), stuck: false }).collect() }
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.links.len()
     }
 
     /// Sends to one shard.
-    pub fn send(&mut self, shard: usize, message: ToShard<ListenSocket>) {
+    pub(crate) fn send(&mut self, shard: usize, message: ToShard<ListenSocket>) {
         let Some(link) = self.links.get_mut(shard) else { return };
         if link.waiting.len() < WAITING_MAX {
             link.waiting.push_back(message);
@@ -147,25 +147,25 @@ impl Shards {
     }
 
     /// Sends to every shard.
-    pub fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard<ListenSocket>) {
+    pub(crate) fn send_all(&mut self, mut message: impl FnMut(usize) -> ToShard<ListenSocket>) {
         for shard in 0..self.links.len() {
             self.send(shard, message(shard));
         }
     }
 
     /// Tries again what waits. True where something still does.
-    pub fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         self.links.iter_mut().for_each(Link::flush);
         self.links.iter().any(|link| !link.waiting.is_empty())
     }
 
     /// The shards whose threads are over.
-    pub fn ended(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn ended(&self) -> impl Iterator<Item = usize> {
         (0..).zip(&self.links).filter(|(_, link)| link.end.ended.load(Ordering::Acquire)).map(|(shard, _)| shard)
     }
 
     /// The shards that take no messages.
-    pub fn stuck(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn stuck(&self) -> impl Iterator<Item = usize> {
         (0..).zip(&self.links).filter(|(_, link)| link.stuck).map(|(shard, _)| shard)
     }
 }

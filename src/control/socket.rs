@@ -15,14 +15,14 @@ use crate::net::sockets::{ListenOptions, ListenSocket, listen};
 
 /// A bound control socket; its file goes with it, unless another process put its own there.
 #[derive(Debug)]
-pub struct ControlSocket {
+pub(crate) struct ControlSocket {
     path: PathBuf,
     file: Option<(u64, u64)>,
 }
 
 /// May a process that lives at the same path be replaced?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakeOver {
+pub(crate) enum TakeOver {
     /// No: that is an error.
     Refuse,
     /// Yes: it is our predecessor.
@@ -31,7 +31,7 @@ pub enum TakeOver {
 
 impl ControlSocket {
     /// Binds at `path`, or at this process' own place.
-    pub fn bind(path: Option<&Path>, take_over: TakeOver) -> io::Result<(ControlSocket, ListenSocket)> {
+    pub(crate) fn bind(path: Option<&Path>, take_over: TakeOver) -> io::Result<(ControlSocket, ListenSocket)> {
         let path = match path {
             Some(path) => path.to_owned(),
             None => own_folder()?.join(format!("{}.sock", std::process::id())),
@@ -56,7 +56,7 @@ impl ControlSocket {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -70,7 +70,7 @@ impl Drop for ControlSocket {
 }
 
 /// The control sockets of this user's processes, by path; those that nobody listens on any more are left out.
-pub fn running() -> Vec<PathBuf> {
+pub(crate) fn running() -> Vec<PathBuf> {
     let folder = folder();
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sockets = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "sock"));

@@ -11,7 +11,7 @@ use crate::base::Tick;
 
 /// Where the process is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// No plan is in use yet.
     Starting,
     /// As it should be.
@@ -41,7 +41,7 @@ pub enum State {
 
 impl State {
     /// When something must be done even if nothing happens.
-    pub fn deadline(&self) -> Tick {
+    pub(super) fn deadline(&self) -> Tick {
         match self {
             State::Starting | State::Serving => Tick::NEVER,
             State::Draining { until, .. } | State::Ending { until, .. } => *until,
@@ -50,7 +50,7 @@ impl State {
     }
 
     /// Its name in the status document.
-    pub const fn name(&self) -> &'static str {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             State::Starting => "starting",
             State::Serving => "running",

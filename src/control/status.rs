@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The whole document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// The version that runs.
     pub version: String,
     /// The process.
@@ -51,7 +51,7 @@ pub struct Status {
 
 /// One listener.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ListenerStatus {
+pub(crate) struct ListenerStatus {
     /// Its name.
     pub name: String,
     /// Where it really listens.
@@ -62,7 +62,7 @@ pub struct ListenerStatus {
 
 /// One upstream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct UpstreamStatus {
+pub(crate) struct UpstreamStatus {
     /// Its name.
     pub name: String,
     /// Requests in flight.
@@ -87,7 +87,7 @@ pub struct UpstreamStatus {
 
 /// A circuit breaker; each shard has its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BreakerStatus {
+pub(crate) struct BreakerStatus {
     /// Shards where it is open and refuses requests.
     pub open_shards: u64,
     /// Shards where it lets trials pass.
@@ -100,7 +100,7 @@ pub struct BreakerStatus {
 
 /// One endpoint. Every shard ejects by itself and counts its own requests and connections; these are sums.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EndpointStatus {
+pub(crate) struct EndpointStatus {
     /// Its address.
     pub address: String,
     /// Its name.

@@ -21,7 +21,7 @@ const LOG_CLOSE: Duration = Duration::from_secs(5);
 
 impl Plane {
     /// Somebody asks the process to end.
-    pub fn stop(&mut self, mode: StopMode) {
+    pub(super) fn stop(&mut self, mode: StopMode) {
         match (&self.state, mode) {
             (State::Serving, StopMode::Drain) => {
                 let wait = self.drain_wait();
@@ -179,7 +179,7 @@ impl Plane {
 }
 
 /// A time as people say it: `3d 4h`, `5m 6s`, `7s`.
-pub fn duration_words(time: Duration) -> String {
+pub(crate) fn duration_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(parts.len() - 1);

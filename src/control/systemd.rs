@@ -14,14 +14,14 @@ const SEND_MAX: Duration = Duration::from_millis(50);
 
 /// The way to the service manager.
 #[derive(Debug, Default)]
-pub struct Supervisor {
+pub(super) struct Supervisor {
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
 impl Supervisor {
     /// As the environment names it.
-    pub fn of_process() -> Supervisor {
+    pub(super) fn of_process() -> Supervisor {
         let variable = |name| std::env::var_os(name).unwrap_or_default();
         let own_pid = std::process::id().to_string();
         let pid = variable("WATCHDOG_PID");
@@ -48,32 +48,32 @@ impl Supervisor {
     }
 
     /// How often `alive` must be called; `None` where nobody watches.
-    pub fn watchdog(&self) -> Option<Duration> {
+    pub(super) fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
     /// We serve, in these words.
-    pub fn ready(&self, words: &str) {
+    pub(super) fn ready(&self, words: &str) {
         self.send(&format!("READY=1\nSTATUS={words}"));
     }
 
     /// A new plan is being taken into use; `ready` ends it.
-    pub fn reloading(&self, now: Tick) {
+    pub(super) fn reloading(&self, now: Tick) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.nanos() / 1_000));
     }
 
     /// We end.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=stopping");
     }
 
     /// The process of that number has taken over.
-    pub fn replaced_by(&self, pid: u32) {
+    pub(super) fn replaced_by(&self, pid: u32) {
         self.send(&format!("MAINPID={pid}"));
     }
 
     /// The control plane turns.
-    pub fn alive(&self) {
+    pub(super) fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 

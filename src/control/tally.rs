@@ -23,11 +23,11 @@ const ROUTE_WIDTH: usize = RouteCounter::ALL.len();
 const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
 const LIMIT_WIDTH: usize = LimitCounter::ALL.len();
 /// Buckets of a latency histogram: one more than bounds.
-pub const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
+pub(super) const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 
 /// The names behind the places of one plan's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub(super) struct Names {
     /// By `RouteId`.
     pub routes: Vec<Arc<str>>,
     /// By `UpstreamId`.
@@ -38,7 +38,7 @@ pub struct Names {
 
 /// The counters of one plan, a set for each shard.
 #[derive(Clone, Debug)]
-pub struct CounterSet {
+pub(super) struct CounterSet {
     generation: u64,
     names: Arc<Names>,
     shards: Vec<Arc<Counters>>,
@@ -46,7 +46,7 @@ pub struct CounterSet {
 
 impl CounterSet {
     /// Zeroes for a plan.
-    pub fn new(plan: &Plan, shards: usize) -> CounterSet {
+    pub(super) fn new(plan: &Plan, shards: usize) -> CounterSet {
         let routes = plan.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let upstreams = plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
         let limit = |plan: &PolicyPlan| plan.policy.limit().map(|_| Arc::clone(&plan.name));
@@ -55,18 +55,18 @@ impl CounterSet {
     }
 
     /// Zeroes for a plan with these names.
-    pub fn named(generation: u64, names: Names, shards: usize) -> CounterSet {
+    pub(super) fn named(generation: u64, names: Names, shards: usize) -> CounterSet {
         let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len(), names.limits.len()));
         CounterSet { generation, shards: (0..shards).map(|_| fresh()).collect(), names: Arc::new(names) }
     }
 
     /// For each shard where it counts.
-    pub fn shards(&self) -> &[Arc<Counters>] {
+    pub(super) fn shards(&self) -> &[Arc<Counters>] {
         &self.shards
     }
 
     /// A counter of the shards, summed over them.
-    pub fn value(&self, counter: Counter) -> u64 {
+    pub(super) fn value(&self, counter: Counter) -> u64 {
         self.shards.iter().map(|shard| shard.value(counter)).sum()
     }
 
@@ -79,7 +79,7 @@ impl CounterSet {
 
 /// Sums over shards and plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
+pub(crate) struct Sums {
     shard: [u64; SHARD_WIDTH],
     routes: BTreeMap<Arc<str>, RouteSums>,
     upstreams: BTreeMap<Arc<str>, UpstreamSums>,
@@ -97,27 +97,27 @@ impl Default for Sums {
 
 impl Sums {
     /// A counter of the shards.
-    pub fn value(&self, counter: Counter) -> u64 {
+    pub(crate) fn value(&self, counter: Counter) -> u64 {
         self.shard[counter as usize]
     }
 
     /// Routes by name.
-    pub fn routes(&self) -> impl Iterator<Item = (&str, &RouteSums)> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (&str, &RouteSums)> {
         self.routes.iter().map(|(name, sums)| (&**name, sums))
     }
 
     /// Upstreams by name.
-    pub fn upstreams(&self) -> impl Iterator<Item = (&str, &UpstreamSums)> {
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&str, &UpstreamSums)> {
         self.upstreams.iter().map(|(name, sums)| (&**name, sums))
     }
 
     /// Limits by name.
-    pub fn limits(&self) -> impl Iterator<Item = (&str, &LimitSums)> {
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (&str, &LimitSums)> {
         self.limits.iter().map(|(name, sums)| (&**name, sums))
     }
 
     /// A counter summed over all routes since the start, also over those that are gone.
-    pub fn since_start(&self, counter: RouteCounter) -> u64 {
+    pub(crate) fn since_start(&self, counter: RouteCounter) -> u64 {
         self.routes.values().chain([&self.gone]).map(|route| route.value(counter)).sum()
     }
 
@@ -172,7 +172,7 @@ enum Age {
 
 /// One route's sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteSums {
+pub(crate) struct RouteSums {
     counters: [u64; ROUTE_WIDTH],
     grpc: [u64; Code::ALL.len()],
     latencies: [u64; BUCKETS],
@@ -180,17 +180,17 @@ pub struct RouteSums {
 
 impl RouteSums {
     /// A counter.
-    pub fn value(&self, counter: RouteCounter) -> u64 {
+    pub(crate) fn value(&self, counter: RouteCounter) -> u64 {
         self.counters[counter as usize]
     }
 
     /// Calls of gRPC that ended with this code.
-    pub fn grpc(&self, code: Code) -> u64 {
+    pub(crate) fn grpc(&self, code: Code) -> u64 {
         self.grpc[usize::from(code.number())]
     }
 
     /// Counts by latency bucket, not cumulative.
-    pub fn latencies(&self) -> &[u64; BUCKETS] {
+    pub(crate) fn latencies(&self) -> &[u64; BUCKETS] {
         &self.latencies
     }
 
@@ -215,33 +215,33 @@ fn add(sums: &mut [u64], counts: &[u64]) {
 
 /// One upstream's sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamSums {
+pub(crate) struct UpstreamSums {
     counters: [u64; UPSTREAM_WIDTH],
 }
 
 impl UpstreamSums {
     /// A counter.
-    pub fn value(&self, counter: UpstreamCounter) -> u64 {
+    pub(crate) fn value(&self, counter: UpstreamCounter) -> u64 {
         self.counters[counter as usize]
     }
 }
 
 /// One limit's sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LimitSums {
+pub(crate) struct LimitSums {
     counters: [u64; LIMIT_WIDTH],
 }
 
 impl LimitSums {
     /// A counter.
-    pub fn value(&self, counter: LimitCounter) -> u64 {
+    pub(crate) fn value(&self, counter: LimitCounter) -> u64 {
         self.counters[counter as usize]
     }
 }
 
 /// The counters of all plans that still count.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     sets: Mutex<Sets>,
     totals: Mutex<Totals>,
 }
@@ -262,28 +262,28 @@ struct Totals {
 
 impl Tally {
     /// These count from now on.
-    pub fn begin(&self, set: CounterSet) {
+    pub(super) fn begin(&self, set: CounterSet) {
         lock(&self.sets).all.push(set);
     }
 
     /// The plan of that generation is in use; older ones only finish.
-    pub fn commit(&self, generation: u64) {
+    pub(super) fn commit(&self, generation: u64) {
         lock(&self.sets).current = generation;
     }
 
     /// The plan of that generation will not be used.
-    pub fn discard(&self, generation: u64) {
+    pub(super) fn discard(&self, generation: u64) {
         lock(&self.sets).all.retain(|set| set.generation != generation);
     }
 
     /// A counter of the shards of the plan in use.
-    pub fn current(&self, counter: Counter) -> u64 {
+    pub(super) fn current(&self, counter: Counter) -> u64 {
         let sets = lock(&self.sets);
         sets.all.iter().find(|set| set.generation == sets.current).map_or(0, |set| set.value(counter))
     }
 
     /// The sums by now. Takes milliseconds with thousands of routes.
-    pub fn sums(&self) -> Sums {
+    pub(super) fn sums(&self) -> Sums {
         // While sums are made elsewhere, copies of the sets are held there; nothing is idle then.
         let mut totals = lock(&self.totals);
         let (idle, living, current) = lock(&self.sets).split();

@@ -9,7 +9,7 @@ use crate::wire::grpc::json::{LoadError, Transcoder};
 
 /// For so many shards, each by `TranscoderId`: those that no transcoder of the plan before serves. `told` are
 /// descriptors that servers told.
-pub fn for_shards(
+pub(super) fn for_shards(
     plan: &Plan,
     before: Option<&Plan>,
     told: &BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
@@ -31,6 +31,6 @@ pub fn for_shards(
 }
 
 /// A transcoder for each shard.
-pub fn copies(set: &[u8], plan: &TranscoderPlan, shards: usize) -> Result<Vec<Transcoder>, Vec<LoadError>> {
+pub(super) fn copies(set: &[u8], plan: &TranscoderPlan, shards: usize) -> Result<Vec<Transcoder>, Vec<LoadError>> {
     (0..shards).map(|_| Transcoder::from_descriptor_set(set, plan.options.clone())).collect()
 }

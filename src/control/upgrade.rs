@@ -30,7 +30,7 @@ const READY: &str = "TURNPIKE_READY";
 
 /// How this process was started, for starting the same again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub(crate) struct Program {
     /// The file, as it was called: a link that leads to a newer version leads there then.
     pub path: PathBuf,
     /// The arguments behind it.
@@ -39,7 +39,7 @@ pub struct Program {
 
 impl Program {
     /// This process. To be called early: relative paths are made absolute here.
-    pub fn of_process() -> io::Result<Program> {
+    pub(crate) fn of_process() -> io::Result<Program> {
         let mut arguments = std::env::args_os();
         let called = PathBuf::from(arguments.next().unwrap_or_default());
         let path = if called.components().count() > 1 {
@@ -58,14 +58,17 @@ fn found_in_path(name: &Path) -> Option<PathBuf> {
 
 /// A process that was started to take over, watched by a task of its own.
 #[derive(Debug)]
-pub struct Successor {
+pub(crate) struct Successor {
     pid: u32,
     outcome: oneshot::Receiver<Result<u32, String>>,
 }
 
 impl Successor {
     /// Starts the program with these sockets.
-    pub fn start<'a>(program: &Program, sockets: impl IntoIterator<Item = &'a ListenSocket>) -> io::Result<Successor> {
+    pub(crate) fn start<'a>(
+        program: &Program,
+        sockets: impl IntoIterator<Item = &'a ListenSocket>,
+    ) -> io::Result<Successor> {
         let hand_over = HandOver::of(sockets)?;
         let (name, word) = (random_text()?, random_text()?);
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
@@ -86,12 +89,12 @@ impl Successor {
     }
 
     /// The successor's number.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Waits until it serves, or never will; ends once. May be dropped and called again: nothing is lost.
-    pub async fn outcome(&mut self) -> Result<u32, String> {
+    pub(crate) async fn outcome(&mut self) -> Result<u32, String> {
         (&mut self.outcome).await.unwrap_or_else(|_| Err("nobody watches the new process".to_owned()))
     }
 }
@@ -130,14 +133,14 @@ async fn said(stream: tokio::net::UnixStream, word: &str) -> bool {
 
 /// The process that this one takes over from.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Predecessor {
+pub(crate) struct Predecessor {
     name: String,
     word: String,
 }
 
 impl Predecessor {
     /// As the environment names it: `None` in a process that was started in the usual way.
-    pub fn of_process() -> Option<Predecessor> {
+    pub(crate) fn of_process() -> Option<Predecessor> {
         Predecessor::parse(&std::env::var(READY).ok()?)
     }
 
@@ -147,7 +150,7 @@ impl Predecessor {
     }
 
     /// Says that this process serves.
-    pub fn serves(&self) -> io::Result<()> {
+    pub(crate) fn serves(&self) -> io::Result<()> {
         let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(&self.name)?)?;
         stream.write_all(self.word.as_bytes())
     }

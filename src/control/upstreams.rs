@@ -23,7 +23,7 @@ const LOST: Duration = Duration::from_secs(10);
 
 /// The last reports of all shards.
 #[derive(Debug)]
-pub struct UpstreamReports {
+pub(super) struct UpstreamReports {
     shards: RefCell<Vec<OfShard>>,
     answered: Notify,
 }
@@ -37,7 +37,7 @@ struct OfShard {
 
 /// What is known of upstreams at a moment.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// Reports, one from each shard that ever sent one.
     pub reports: Vec<Arc<UpstreamReport>>,
     /// Age of the oldest of them.
@@ -46,12 +46,12 @@ pub struct Known {
 
 impl UpstreamReports {
     /// Nothing is known of so many shards.
-    pub fn new(shards: usize) -> UpstreamReports {
+    pub(super) fn new(shards: usize) -> UpstreamReports {
         UpstreamReports { shards: RefCell::new(vec![OfShard::default(); shards]), answered: Notify::new() }
     }
 
     /// The shards that must be asked now; they count as asked.
-    pub fn begin(&self, now: Tick) -> Vec<usize> {
+    pub(super) fn begin(&self, now: Tick) -> Vec<usize> {
         let mut shards = self.shards.borrow_mut();
         let due = (0..).zip(shards.iter_mut()).filter(|(_, of_shard)| of_shard.is_due(now));
         let asked = due.map(|(shard, of_shard)| {
@@ -62,7 +62,7 @@ impl UpstreamReports {
     }
 
     /// A shard answered.
-    pub fn receive(&self, shard: usize, report: UpstreamReport, now: Tick) {
+    pub(super) fn receive(&self, shard: usize, report: UpstreamReport, now: Tick) {
         if let Some(of_shard) = self.shards.borrow_mut().get_mut(shard) {
             *of_shard = OfShard { asked: None, last: Some((now, Arc::new(report))) };
             self.answered.notify_one();
@@ -70,7 +70,7 @@ impl UpstreamReports {
     }
 
     /// Waits until every shard that was asked lately has answered, for a short while. One caller at a time.
-    pub async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         let all_answered = async {
             while self.is_open(machine::now()) {
                 self.answered.notified().await;
@@ -81,7 +81,7 @@ impl UpstreamReports {
     }
 
     /// What is known by now.
-    pub fn known(&self, now: Tick) -> Known {
+    pub(super) fn known(&self, now: Tick) -> Known {
         let shards = self.shards.borrow();
         let reports = shards.iter().filter_map(|of_shard| of_shard.last.as_ref());
         let age = reports.clone().map(|(at, _)| now.since(*at)).max().unwrap_or_default();

@@ -26,7 +26,7 @@ const STAMP_LAG: Duration = Duration::from_millis(10);
 
 /// A watch over some files, in a task of its own; dropping it ends it.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     files: Vec<PathBuf>,
     changes: mpsc::Receiver<()>,
     task: AbortHandle,
@@ -36,21 +36,21 @@ impl Watch {
     /// Watches these files and folders. Where the system refuses, they are looked at from time to time instead.
     ///
     /// Files that changed after `since` count as changed already: whoever read them then may have seen the old state.
-    pub fn over(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
+    pub(super) fn over(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
         let (reports, changes) = mpsc::channel(1);
         let task = spawn_local(follow(files.clone(), since, reports));
         Watch { files, changes, task: task.abort_handle() }
     }
 
     /// Waits for a change. May be dropped and called again: nothing is lost.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 
     /// What is watched.
-    pub fn files(&self) -> &[PathBuf] {
+    pub(super) fn files(&self) -> &[PathBuf] {
         &self.files
     }
 }

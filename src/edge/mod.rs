@@ -8,13 +8,13 @@
 //! sees a head, a body source and a client to answer, and does not know what carries them. Which room may import which
 //! is a law of `tidy`.
 
-pub mod adapt;
-pub mod client;
-pub mod exchange;
-pub mod flow;
-pub mod forward;
-pub mod protocol;
-pub mod run;
-pub mod serve;
-pub mod shard;
-pub mod upstream;
+pub(crate) mod adapt;
+pub(crate) mod client;
+pub(crate) mod exchange;
+pub(crate) mod flow;
+pub(crate) mod forward;
+pub(crate) mod protocol;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod shard;
+pub(crate) mod upstream;

@@ -140,7 +140,7 @@ impl RouteCounter {
 }
 
 /// Upper bounds of the latency histogram's buckets, in microseconds; one more bucket holds the rest.
-pub const LATENCY_BOUNDS_US: [u64; 16] = [
+pub(crate) const LATENCY_BOUNDS_US: [u64; 16] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000, 60_000_000,
 ];

@@ -5,12 +5,15 @@
 //! keeps or drops and counts the message; what somebody waits for (`FromShard::is_report`) has a queue of
 //! each shard's own, which no flood can fill.
 
-pub mod counters;
-pub mod ends;
+pub(crate) mod counters;
+pub(crate) mod ends;
 pub mod mesh;
-pub mod message;
+pub(crate) mod message;
 
-pub use counters::{Counter, Counters, LimitCounter, RouteCounter, UpstreamCounter};
+pub use counters::Counters;
+pub(crate) use counters::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
 pub use ends::{FROM_SHARD_MAX, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX};
-pub use mesh::{Mesh, Sent, mesh};
-pub use message::{FromShard, ListeningSocket, ToPeer, ToShard, UpstreamReport};
+pub use mesh::mesh;
+pub(crate) use mesh::{Mesh, Sent};
+pub use message::{FromShard, ListeningSocket, ToShard};
+pub(crate) use message::{ToPeer, UpstreamReport};

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use crate::base::{Tick, Wall};
 
 /// Now, monotonic.
-pub fn now() -> Tick {
+pub(crate) fn now() -> Tick {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for one timespec. The call cannot fail for CLOCK_MONOTONIC.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
@@ -20,13 +20,13 @@ pub fn now() -> Tick {
 }
 
 /// Now, by the calendar; 1970 where the machine's clock stands before it.
-pub fn wall() -> Wall {
+pub(crate) fn wall() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(since.as_micros() as u64)
 }
 
 /// The cores that this process may run on, in ascending order.
-pub fn cores() -> Vec<usize> {
+pub(crate) fn cores() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is a valid place for a cpu_set_t of the size given.
@@ -53,7 +53,7 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 
 /// Keeps the kernel from backing this process with huge pages. A proxy holds little memory in many places; with huge
 /// pages each of these places would cost two megabytes.
-pub fn without_huge_pages() -> io::Result<()> {
+pub(crate) fn without_huge_pages() -> io::Result<()> {
     // SAFETY: the call takes no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }).map(drop)
 }

@@ -10,18 +10,18 @@
 //! - Callers drive futures of `read` and `write` to completion. Dropping one early breaks the connection, but is safe.
 //! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
 
-pub mod bell;
+pub(crate) mod bell;
 // The one place where the data plane reads a clock.
 #[allow(clippy::disallowed_methods)]
 // Reads clocks, sets limits, adopts descriptors: calls that the standard library does not wrap.
 #[allow(unsafe_code)]
-pub mod machine;
+pub(crate) mod machine;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 // The control plane opens listening sockets, also those that are files.
 #[allow(clippy::disallowed_methods)]
 pub mod sockets;
-pub mod tls;
+pub(crate) mod tls;
 // Lends buffers to the kernel and shares a stream between a reader and a writer; pins tasks in place.
 #[allow(unsafe_code)]
 pub mod uring;

@@ -33,18 +33,18 @@ mod tests;
 mod transport;
 mod turn;
 
-pub use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
-pub use material::{Certificate, MaterialError, certificate_facts, certificates, private_key};
-pub use names::CertificateNames;
-pub use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
-pub use transport::Transport;
+pub(crate) use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
+pub(crate) use material::{Certificate, MaterialError, certificate_facts, certificates, private_key};
+pub(crate) use names::CertificateNames;
+pub(crate) use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
+pub(crate) use transport::Transport;
 
 use sink::Sink;
 use turn::{Turn, TurnGuard};
 
 /// What the handshake agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// The application protocol, for example `h2`.
     pub alpn: Option<Box<[u8]>>,
     /// The name that the client asked for (SNI), in lower case; server side only.
@@ -59,7 +59,7 @@ pub struct Session {
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// TLS 1.2
     Tls12,
     /// TLS 1.3
@@ -69,7 +69,7 @@ pub enum Version {
 
 impl Version {
     /// The name in logs and forwarded fields.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Version::Tls12 => "TLSv1.2",
             Version::Tls13 => "TLSv1.3",
@@ -78,7 +78,7 @@ impl Version {
 }
 
 /// A stream inside TLS.
-pub struct Tls<S> {
+pub(crate) struct Tls<S> {
     inner: S,
     connection: RefCell<Connection>,
     pool: BufPool,
@@ -111,13 +111,18 @@ enum Wait {
 }
 
 /// Accepts TLS from a client: the handshake, until `until`.
-pub async fn accept<S: Stream>(stream: S, config: Arc<ServerConfig>, pool: BufPool, until: Tick) -> io::Result<Tls<S>> {
+pub(crate) async fn accept<S: Stream>(
+    stream: S,
+    config: Arc<ServerConfig>,
+    pool: BufPool,
+    until: Tick,
+) -> io::Result<Tls<S>> {
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
     Tls::shake_hands(stream, connection.into(), pool, until).await
 }
 
 /// Starts TLS to the server `name`: the handshake, until `until`.
-pub async fn connect<S: Stream>(
+pub(crate) async fn connect<S: Stream>(
     stream: S,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -130,7 +135,7 @@ pub async fn connect<S: Stream>(
 
 impl<S: Stream> Tls<S> {
     /// What the handshake agreed on.
-    pub fn session(&self) -> &Session {
+    pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 

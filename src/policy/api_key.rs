@@ -121,12 +121,12 @@ impl KeyTable {
 }
 
 /// The hash that a configuration holds instead of a key.
-pub fn hash_of(key: &[u8]) -> [u8; 32] {
+pub(crate) fn hash_of(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
 /// Reads a hash as the configuration writes it: 64 hexadecimal digits.
-pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
         return None;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::base::ascii::push_decimal;
-use crate::base::{FaultKind, Tick, UpstreamId};
+use crate::base::{Tick, UpstreamId};
 use crate::policy::facts::Response;
 use crate::policy::text::append_json_string;
 

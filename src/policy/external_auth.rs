@@ -254,7 +254,7 @@ const ORIGINAL: [&[u8]; 4] = [b"x-original-method", b"x-original-uri", b"x-forwa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::FaultKind;
+
     use crate::policy::fixture::{self, Fixture, added, decide, resume};
 
     fn plan() -> Plan {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Wall};
+use crate::base::{ConsumerId, Scheme, Span, Wall};
 use crate::wire::coding::Encoding;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;

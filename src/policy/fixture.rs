@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::base::{ConsumerId, ListenerId, RouteId, Scheme, Span, Tick, Wall};
+use crate::base::{ConsumerId, Scheme, Span, Tick, Wall};
 use crate::policy::decision::{AskOutcome, Decision};
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::kind::{Call, Kind};
@@ -17,7 +17,6 @@ pub(super) struct Fixture {
     pub head: RequestHead,
     pub client: IpAddr,
     pub consumer: Option<ConsumerId>,
-    pub route: Option<RouteId>,
     pub route_name: &'static str,
     pub consumer_name: &'static str,
     pub wall: Wall,
@@ -25,11 +24,11 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    pub fn get(target: &str) -> Fixture {
+    pub(super) fn get(target: &str) -> Fixture {
         Fixture::new("GET", target)
     }
 
-    pub fn new(method: &str, target: &str) -> Fixture {
+    pub(super) fn new(method: &str, target: &str) -> Fixture {
         let mut bytes = method.as_bytes().to_vec();
         let start = bytes.len();
         bytes.extend_from_slice(target.as_bytes());
@@ -48,7 +47,6 @@ impl Fixture {
             head,
             client: "192.0.2.1".parse().unwrap(),
             consumer: None,
-            route: Some(RouteId(1)),
             route_name: "route",
             consumer_name: "",
             wall: Wall(1_800_000_000_000_000),
@@ -56,16 +54,16 @@ impl Fixture {
         }
     }
 
-    pub fn field(mut self, name: &str, value: &str) -> Fixture {
+    pub(super) fn field(mut self, name: &str, value: &str) -> Fixture {
         push(&mut self.head.fields, &mut self.bytes, name, value);
         self
     }
 
-    pub fn request(&self) -> Request<'_> {
+    pub(super) fn request(&self) -> Request<'_> {
         Request { bytes: &self.bytes, head: &self.head }
     }
 
-    pub fn facts(&self) -> Facts<'_, Words> {
+    pub(super) fn facts(&self) -> Facts<'_, Words> {
         Facts {
             request: self.request(),
             path: self.head.path.of(&self.bytes),
@@ -80,7 +78,7 @@ impl Fixture {
     }
 
     /// The names and values that are left when `patch` has removed what it removes.
-    pub fn left(&self, patch: &Patch) -> Vec<(String, String)> {
+    pub(super) fn left(&self, patch: &Patch) -> Vec<(String, String)> {
         left(&self.head.fields, &self.bytes, patch)
     }
 }
@@ -92,20 +90,20 @@ pub(super) struct ResponseFixture {
 }
 
 impl ResponseFixture {
-    pub fn new(status: u16) -> ResponseFixture {
+    pub(super) fn new(status: u16) -> ResponseFixture {
         ResponseFixture { bytes: Vec::new(), head: ResponseHead { status, ..ResponseHead::default() } }
     }
 
-    pub fn field(mut self, name: &str, value: &str) -> ResponseFixture {
+    pub(super) fn field(mut self, name: &str, value: &str) -> ResponseFixture {
         push(&mut self.head.fields, &mut self.bytes, name, value);
         self
     }
 
-    pub fn response(&self) -> Response<'_> {
+    pub(super) fn response(&self) -> Response<'_> {
         Response { bytes: &self.bytes, head: &self.head }
     }
 
-    pub fn left(&self, patch: &Patch) -> Vec<(String, String)> {
+    pub(super) fn left(&self, patch: &Patch) -> Vec<(String, String)> {
         left(&self.head.fields, &self.bytes, patch)
     }
 }

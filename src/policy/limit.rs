@@ -26,23 +26,23 @@
 //! or in a message, takes them over. Slots of older terms are never used after that: they go home, and become slots of
 //! the new rate there, as full as they were.
 
-pub mod account;
+pub(crate) mod account;
 mod demand;
 mod entry;
-pub mod gcra;
-pub mod holder;
-pub mod ids;
-pub mod message;
-pub mod part;
+pub(crate) mod gcra;
+pub(crate) mod holder;
+pub(crate) mod ids;
+pub(crate) mod message;
+pub(crate) mod part;
 mod table;
 mod terms;
 
-pub use entry::Standing;
-pub use holder::Taken;
-pub use ids::{LimitId, ShardId, Shards};
-pub use message::{Body, Message};
-pub use part::Part;
-pub use terms::Terms;
+pub(crate) use entry::Standing;
+pub(crate) use holder::Taken;
+pub(crate) use ids::{LimitId, ShardId, Shards};
+pub(crate) use message::{Body, Message};
+pub(crate) use part::Part;
+pub(crate) use terms::Terms;
 
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,12 @@
 //! and then `resume`. Nothing here reads a clock, waits, or knows a connection. Phases are fixed (`Phase`); within a
 //! phase the order is the user's. `kinds` has the list of all kinds, `kind` what each of them implements.
 
-pub mod decision;
-pub mod facts;
-pub mod kind;
-pub mod kinds;
-pub mod limit;
-pub mod phase;
+pub(crate) mod decision;
+pub(crate) mod facts;
+pub(crate) mod kind;
+pub(crate) mod kinds;
+pub(crate) mod limit;
+pub(crate) mod phase;
 mod text;
 
 #[cfg(test)]
@@ -18,14 +18,14 @@ mod fixture;
 
 macro_rules! modules {
     ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
-        $(pub mod $module;)*
+        $(pub(crate) mod $module;)*
     };
 }
 each_kind!(modules);
 
-pub use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
-pub use facts::{Effects, Facts, Response};
-pub use kind::Call;
+pub(crate) use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+pub(crate) use facts::{Effects, Facts, Response};
+pub(crate) use kind::Call;
 pub(crate) use kinds::each_kind;
-pub use kinds::{Policy, PolicyMemo, PolicyState};
-pub use phase::Phase;
+pub(crate) use kinds::{Policy, PolicyMemo, PolicyState};
+pub(crate) use phase::Phase;

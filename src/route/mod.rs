@@ -41,18 +41,19 @@ mod table;
 mod tree;
 mod whole_regex;
 
-pub mod redirect;
-pub mod rewrite;
-pub mod split;
+pub(crate) mod redirect;
+pub(crate) mod rewrite;
+pub(crate) mod split;
 
-pub use condition::HeaderTests;
-pub use explain::Explanation;
+pub(crate) use condition::HeaderTests;
+pub(crate) use explain::Explanation;
 pub use params::Params;
 pub use pattern::{PathPattern, PatternError};
-pub use report::Report;
-pub use rule::{FieldMatch, HostError, HostPattern, Rule, ValueMatch};
+pub(crate) use report::Report;
+pub(crate) use rule::HostError;
+pub use rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 pub use table::{Found, Table, Wanted};
-pub use whole_regex::WholeRegex;
+pub(crate) use whole_regex::WholeRegex;
 
 #[cfg(test)]
 mod tests;

@@ -74,7 +74,7 @@ impl Stick {
 
 /// FNV-1a with a final mix (that of SplitMix64), because FNV's high bits, which `Split::target` looks at, are weak
 /// for short keys. Not secret: a client that can choose its key can choose its target.
-pub fn stable_hash(key: &[u8], salt: u64) -> u64 {
+pub(crate) fn stable_hash(key: &[u8], salt: u64) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let mut hash = key.iter().fold(salt ^ 0xCBF2_9CE4_8422_2325, fold);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

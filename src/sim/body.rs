@@ -6,7 +6,7 @@ use crate::sim::talk::{Framing, Speak, Trouble};
 
 /// A body to send.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     /// Whose it is.
     pub tag: Tag,
     /// Its length.
@@ -20,7 +20,7 @@ pub struct Outgoing {
 }
 
 /// Sends it, telling `sent` after each piece how many bytes of it are on their way.
-pub async fn send(
+pub(super) async fn send(
     speak: &mut Speak,
     outgoing: &Outgoing,
     rng: &mut Rng,

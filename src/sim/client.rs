@@ -23,7 +23,7 @@ use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 use crate::sim::websocket;
 
 /// Runs one client to its end.
-pub async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
+pub(super) async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
     for _ in 0..common.scenario.connections {
         sim.sleep_until(sim.now().after_ms(rng.below(2_000))).await;
         let until = sim.now().after(common.scenario.patience());

@@ -7,7 +7,7 @@ use crate::sim::ledger::{Ask, Reply};
 use crate::sim::talk::{Framing, Head, Trouble};
 
 /// Takes the content off a response.
-pub struct Content {
+pub(super) struct Content {
     /// `None` where the content came as it is.
     inflate: Option<Decompress>,
     /// How much there is, where that must be held against the end of the coding.
@@ -18,7 +18,7 @@ pub struct Content {
 
 impl Content {
     /// The content behind `head`, the response to `ask` that the origin made as `reply`; `None` for the gateway's own.
-    pub fn of(head: &Head, ask: &Ask, reply: Option<Reply>) -> Result<Content, Trouble> {
+    pub(super) fn of(head: &Head, ask: &Ask, reply: Option<Reply>) -> Result<Content, Trouble> {
         let wrong = |what: &str| Err(Trouble::Malformed(format!("{what}: {head:?}")));
         let coded = match head.value("content-encoding")? {
             None => false,
@@ -41,7 +41,7 @@ impl Content {
     }
 
     /// Gives `take` what the next bytes hold.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         mut bytes: &[u8],
         take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
@@ -69,7 +69,7 @@ impl Content {
     }
 
     /// The message ended as it should; did the coding? Says whether there was one.
-    pub fn finish(&self) -> Result<bool, Trouble> {
+    pub(super) fn finish(&self) -> Result<bool, Trouble> {
         match self.inflate.is_some() && !self.ended {
             true => Err(Trouble::Malformed("a whole message that holds a part of a coding".to_owned())),
             false => Ok(self.ended),

@@ -11,7 +11,7 @@ use crate::sim::websocket;
 
 /// What all roles share.
 #[derive(Debug)]
-pub struct Common {
+pub(super) struct Common {
     /// The run.
     pub scenario: Scenario,
     /// What it demands.
@@ -38,7 +38,7 @@ pub struct Common {
 
 impl Common {
     /// For a run in which clients connect to `gateway`, and those of HTTP/2 to `gateway_two`.
-    pub fn new(scenario: Scenario, gateway: Address, gateway_two: Address) -> Common {
+    pub(super) fn new(scenario: Scenario, gateway: Address, gateway_two: Address) -> Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
         let talks = RefCell::new(websocket::Book::new(scenario.talk_demands()));
@@ -49,12 +49,12 @@ impl Common {
     }
 
     /// Was the gateway told to drain?
-    pub fn drains(&self) -> bool {
+    pub(super) fn drains(&self) -> bool {
         self.drained.get().is_some()
     }
 
     /// The gateway is told to drain.
-    pub fn drain(&self, now: Tick) {
+    pub(super) fn drain(&self, now: Tick) {
         self.drained.set(self.drained.get().or(Some(now)));
     }
 }

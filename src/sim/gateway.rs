@@ -26,7 +26,7 @@ use crate::sim::spoken::Spoken;
 use crate::sim::websocket;
 
 /// The control plane of a simulated gateway.
-pub struct Gateway {
+pub(super) struct Gateway {
     common: Rc<Common>,
     /// The configuration of each generation.
     configuration: Rc<dyn Fn(u64) -> String>,
@@ -57,7 +57,7 @@ struct Shard {
 
 impl Gateway {
     /// Starts the shards. They do nothing until the first plan arrives.
-    pub fn start(
+    pub(super) fn start(
         simulation: &Simulation,
         common: &Rc<Common>,
         configuration: Rc<dyn Fn(u64) -> String>,
@@ -158,7 +158,7 @@ impl Gateway {
     }
 
     /// Takes in what shards have said.
-    pub fn take_all(&self) {
+    pub(super) fn take_all(&self) {
         while let Ok((shard, message)) = self.heard.try_recv() {
             self.take(shard, message);
         }
@@ -178,7 +178,7 @@ impl Gateway {
     }
 
     /// Compiles the next generation of the configuration and brings it to all shards: prepared everywhere, then used.
-    pub async fn load(&self) {
+    pub(super) async fn load(&self) {
         let generation = self.generation.replace(self.generation.get() + 1);
         let text = (self.configuration)(generation);
         let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
@@ -217,7 +217,7 @@ impl Gateway {
     }
 
     /// Loads new plans at random times, as often as the scenario says.
-    pub async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
+    pub(super) async fn reload_now_and_then(self: Rc<Self>, mut rng: Rng) {
         for _ in 0..self.common.scenario.reloads {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(3_000))).await;
             if self.stopped.get() {
@@ -229,7 +229,7 @@ impl Gateway {
 
     /// Changes the endpoints at random times: removes some, reorders them, marks them down and up, and finally restores
     /// all.
-    pub async fn meddle_now_and_then(self: Rc<Self>, spoken: Spoken, origins: Vec<Address>, mut rng: Rng) {
+    pub(super) async fn meddle_now_and_then(self: Rc<Self>, spoken: Spoken, origins: Vec<Address>, mut rng: Rng) {
         let count = self.common.scenario.meddles;
         for number in 1..=count {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(2_000))).await;
@@ -260,7 +260,7 @@ impl Gateway {
     }
 
     /// Drains all shards and waits until they have no connections.
-    pub async fn drain(&self) {
+    pub(super) async fn drain(&self) {
         self.sim.note("the gateway drains");
         for number in 0..self.shards.len() {
             if self.common.scenario.seed.is_multiple_of(2) {
@@ -273,7 +273,7 @@ impl Gateway {
     }
 
     /// Ends the shards, then itself.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         for number in 0..self.shards.len() {
             self.send(number, ToShard::Stop);
         }

@@ -143,7 +143,7 @@ struct Hostile {
 }
 
 /// Runs one hostile client to its end.
-pub async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
+pub(super) async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
     sim.sleep_until(sim.now().after_ms(rng.below(3_000))).await;
     let until = sim.now().after(common.scenario.patience());
     let Ok(stream) = sim.connect(&common.gateway_two, until).await else { return };

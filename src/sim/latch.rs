@@ -12,20 +12,20 @@ use crate::net::sim::Sim;
 
 /// A condition variable for tasks. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Latch {
+pub(super) struct Latch {
     waiting: Rc<RefCell<Vec<Waker>>>,
 }
 
 impl Latch {
     /// Makes all waiting tasks check their condition.
-    pub fn notify(&self) {
+    pub(super) fn notify(&self) {
         for waker in self.waiting.take() {
             waker.wake();
         }
     }
 
     /// Waits until `condition` returns `Some`.
-    pub async fn wait<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub(super) async fn wait<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
             if let Some(value) = condition() {
                 return Poll::Ready(value);
@@ -37,7 +37,12 @@ impl Latch {
     }
 
     /// As `wait`, but no longer than `until`.
-    pub async fn wait_until<T>(&self, sim: &Sim, until: Tick, condition: impl FnMut() -> Option<T>) -> Option<T> {
+    pub(super) async fn wait_until<T>(
+        &self,
+        sim: &Sim,
+        until: Tick,
+        condition: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
         let mut waited = pin!(self.wait(condition));
         let mut late = pin!(sim.sleep_until(until));
         poll_fn(|context| match waited.as_mut().poll(context) {

@@ -12,7 +12,7 @@ use crate::sim::totals::Totals;
 
 /// What a client asks.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(super) struct Ask {
     /// The client's HTTP version.
     pub by: Spoken,
     /// The origins' HTTP version.
@@ -41,14 +41,14 @@ pub struct Ask {
 
 impl Ask {
     /// Is the method idempotent, so that it may be retried (RFC 9110 section 9.2.2)?
-    pub fn idempotent(&self) -> bool {
+    pub(super) fn idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
     }
 }
 
 /// What an origin answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     /// The status.
     pub status: u16,
     /// How the body is sent.
@@ -61,7 +61,7 @@ pub struct Reply {
 
 /// One time that a request reached an origin.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// Which origin.
     pub origin: usize,
     /// The origin was killed before its response was complete. Its kernel closes the connection as after a complete
@@ -79,7 +79,7 @@ pub struct Attempt {
 
 /// How an exchange ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// With an origin's answer, complete.
     Answered(u16),
     /// With the gateway's own response.
@@ -123,7 +123,7 @@ pub struct Demands {
 
 /// The ledger.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     demands: Demands,
     exchanges: BTreeMap<u64, Exchange>,
     bytes: u64,
@@ -135,12 +135,12 @@ const EXCUSES: [u16; 4] = [408, 502, 503, 504];
 
 impl Ledger {
     /// An empty ledger.
-    pub fn new(demands: Demands) -> Ledger {
+    pub(super) fn new(demands: Demands) -> Ledger {
         Ledger { demands, exchanges: BTreeMap::new(), bytes: 0 }
     }
 
     /// A client begins an exchange.
-    pub fn begin(&mut self, ask: Ask) -> u64 {
+    pub(super) fn begin(&mut self, ask: Ask) -> u64 {
         let id = self.exchanges.len() as u64 + 1;
         let exchange = Exchange {
             ask,
@@ -159,13 +159,13 @@ impl Ledger {
     }
 
     /// What the client asked.
-    pub fn ask(&self, id: u64) -> Result<Ask, String> {
+    pub(super) fn ask(&self, id: u64) -> Result<Ask, String> {
         let found = self.exchanges.get(&id);
         found.map(|exchange| exchange.ask.clone()).ok_or_else(|| format!("nobody began exchange {id}"))
     }
 
     /// The client took content out of a coding, to its end.
-    pub fn coded(&mut self, id: u64) -> Result<(), String> {
+    pub(super) fn coded(&mut self, id: u64) -> Result<(), String> {
         self.exchange(id)?.coded = true;
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Ledger {
     }
 
     /// The client has given this many bytes of its body to the network, counted from the start.
-    pub fn sent(&mut self, id: u64, bytes: u64) -> Result<(), String> {
+    pub(super) fn sent(&mut self, id: u64, bytes: u64) -> Result<(), String> {
         let between_max = self.demands.between_max;
         let exchange = self.exchange(id)?;
         exchange.sent = bytes;
@@ -188,14 +188,14 @@ impl Ledger {
     }
 
     /// The client goes away.
-    pub fn give_up(&mut self, id: u64) {
+    pub(super) fn give_up(&mut self, id: u64) {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.given_up = true;
         }
     }
 
     /// A request's head reached an origin. Returns the attempt's number, from one.
-    pub fn attempt(&mut self, id: u64, origin: usize) -> Result<u32, String> {
+    pub(super) fn attempt(&mut self, id: u64, origin: usize) -> Result<u32, String> {
         let demands = self.demands.clone();
         let exchange = self.exchange(id)?;
         let earlier = exchange.attempts.len();
@@ -214,14 +214,14 @@ impl Ledger {
     }
 
     /// An origin refuses a request. Returns how often it was refused, this time included.
-    pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
+    pub(super) fn refuse(&mut self, id: u64) -> Result<u32, String> {
         let exchange = self.exchange(id)?;
         exchange.refusals += 1;
         Ok(exchange.refusals)
     }
 
     /// How often origins refused it so far.
-    pub fn refusals(&self, id: u64) -> u32 {
+    pub(super) fn refusals(&self, id: u64) -> u32 {
         self.exchanges.get(&id).map_or(0, |exchange| exchange.refusals)
     }
 
@@ -232,14 +232,14 @@ impl Ledger {
     }
 
     /// Body bytes of the request arrived at the origin.
-    pub fn received(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
+    pub(super) fn received(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
         self.bytes += bytes;
         self.of_attempt(id, number)?.received += bytes;
         Ok(())
     }
 
     /// The origin saw the end of the request's body.
-    pub fn received_all(&mut self, id: u64, number: u32) -> Result<(), String> {
+    pub(super) fn received_all(&mut self, id: u64, number: u32) -> Result<(), String> {
         let length = self.exchange(id)?.ask.length;
         let received = self.of_attempt(id, number)?.received;
         if received == length {
@@ -249,13 +249,13 @@ impl Ledger {
     }
 
     /// The origin decides its response.
-    pub fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
+    pub(super) fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
         self.of_attempt(id, number)?.reply = Some(reply);
         Ok(())
     }
 
     /// The origin has given this many bytes of its response body to the network, counted from the start.
-    pub fn replied(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
+    pub(super) fn replied(&mut self, id: u64, number: u32, bytes: u64) -> Result<(), String> {
         let between_max = self.demands.between_max;
         let delivered = self.exchange(id)?.delivered;
         let over = self.exchange(id)?.outcome.is_some() || self.exchange(id)?.given_up;
@@ -269,19 +269,19 @@ impl Ledger {
     }
 
     /// The origin sent its response to the end.
-    pub fn replied_all(&mut self, id: u64, number: u32) -> Result<(), String> {
+    pub(super) fn replied_all(&mut self, id: u64, number: u32) -> Result<(), String> {
         self.of_attempt(id, number)?.whole = true;
         Ok(())
     }
 
     /// An origin was killed.
-    pub fn kill(&mut self, origin: usize) {
+    pub(super) fn kill(&mut self, origin: usize) {
         let attempts = self.exchanges.values_mut().flat_map(|exchange| &mut exchange.attempts);
         attempts.filter(|attempt| attempt.origin == origin && !attempt.whole).for_each(|attempt| attempt.killed = true);
     }
 
     /// The client received the head of an origin's response. Returns what the origin meant to send.
-    pub fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
+    pub(super) fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
         let reply = self.of_attempt(id, number)?.reply;
         let reply = reply.ok_or_else(|| format!("exchange {id}: attempt {number} was not answered yet"))?;
         if reply.status != status {
@@ -292,14 +292,14 @@ impl Ledger {
     }
 
     /// Body bytes of a response arrived at the client.
-    pub fn delivered(&mut self, id: u64, bytes: u64) -> Result<(), String> {
+    pub(super) fn delivered(&mut self, id: u64, bytes: u64) -> Result<(), String> {
         self.bytes += bytes;
         self.exchange(id)?.delivered += bytes;
         Ok(())
     }
 
     /// The client received a response of this attempt that looks complete.
-    pub fn complete(&mut self, id: u64, number: u32, framing: Framing) -> Result<(), String> {
+    pub(super) fn complete(&mut self, id: u64, number: u32, framing: Framing) -> Result<(), String> {
         let Exchange { delivered, given_up, .. } = *self.exchange(id)?;
         if given_up {
             // Its own end of reading looks like one.
@@ -322,7 +322,7 @@ impl Ledger {
     }
 
     /// An exchange is over for its client.
-    pub fn end(&mut self, id: u64, outcome: Outcome) -> Result<(), String> {
+    pub(super) fn end(&mut self, id: u64, outcome: Outcome) -> Result<(), String> {
         let all_answered = self.demands.all_answered;
         let exchange = self.exchange(id)?;
         let outcome = if exchange.given_up { Outcome::GivenUp } else { outcome };
@@ -346,7 +346,7 @@ impl Ledger {
     }
 
     /// Records the access-log line of an exchange.
-    pub fn logged(&mut self, id: u64, status: u16) -> Result<(), String> {
+    pub(super) fn logged(&mut self, id: u64, status: u16) -> Result<(), String> {
         let exchange = self.exchange(id)?;
         exchange.logged.push(status);
         if exchange.logged.len() > 1 {
@@ -356,7 +356,7 @@ impl Ledger {
     }
 
     /// Checks that the access log says what the clients saw. A rejected head may be logged without its target.
-    pub fn check_log(&self) -> Result<(), String> {
+    pub(super) fn check_log(&self) -> Result<(), String> {
         for (id, exchange) in &self.exchanges {
             let told = exchange.logged.first();
             let wrong = match exchange.outcome {
@@ -374,7 +374,7 @@ impl Ledger {
     }
 
     /// Every exchange must be over at the end of a run.
-    pub fn close(&self) -> Result<Totals, String> {
+    pub(super) fn close(&self) -> Result<Totals, String> {
         let mut totals = Totals { exchanges: self.exchanges.len() as u64, bytes: self.bytes, ..Totals::default() };
         for (id, exchange) in &self.exchanges {
             totals.attempts += exchange.attempts.len() as u64;

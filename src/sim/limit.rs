@@ -24,7 +24,7 @@ const LASTS: Duration = Duration::from_secs(10);
 
 /// One limited world.
 #[derive(Clone, Copy, Debug)]
-pub struct Limited {
+pub(crate) struct Limited {
     /// Decides everything but the limit.
     pub seed: u64,
     /// Shards.
@@ -43,7 +43,7 @@ pub struct Limited {
 
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Let through.
     pub admitted: u64,
     /// Refused with 429.
@@ -61,7 +61,7 @@ struct Seen {
 }
 
 /// Runs it. Fails where more were let through than the limit allows, or where anything but 200 and 429 came.
-pub fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
+pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
     let mut settings = Settings::new(limited.seed);
     settings.trace = Depth::Last(100);
     settings.faults = Faults { latency_us: (50, 500), ..Faults::none() };

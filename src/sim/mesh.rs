@@ -35,7 +35,7 @@ struct Pair {
 }
 
 /// The middle of a simulated mesh.
-pub struct Middle {
+pub(super) struct Middle {
     sim: Sim,
     ear: SimEar,
     bell: Bell,
@@ -48,7 +48,7 @@ pub struct Middle {
 }
 
 /// The ends of shards that are woken by `bells`, and the middle, to be run on `sim`.
-pub fn mesh(sim: Sim, bells: &[Bell], delays: Delays, rng: Rng) -> (Vec<Mesh<ToPeer>>, Middle) {
+pub(super) fn mesh(sim: Sim, bells: &[Bell], delays: Delays, rng: Rng) -> (Vec<Mesh<ToPeer>>, Middle) {
     let bell = Bell::silent();
     let count = bells.len();
     let mut ends: Vec<(Vec<_>, Vec<_>)> =
@@ -70,12 +70,12 @@ pub fn mesh(sim: Sim, bells: &[Bell], delays: Delays, rng: Rng) -> (Vec<Mesh<ToP
 
 impl Middle {
     /// What ends `run`, once `over` says so.
-    pub fn bell(&self) -> Bell {
+    pub(super) fn bell(&self) -> Bell {
         self.bell.clone()
     }
 
     /// Passes messages on until `over`.
-    pub async fn run(mut self, over: Rc<dyn Fn() -> bool>) {
+    pub(super) async fn run(mut self, over: Rc<dyn Fn() -> bool>) {
         while !over() {
             let next = self.pass_on();
             let mut heard = pin!(self.ear.hear());

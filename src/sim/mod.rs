@@ -32,7 +32,7 @@ mod websocket;
 mod world;
 
 #[cfg(test)]
-pub use limit::{Limited, Outcome, run_limited};
+pub(crate) use limit::{Limited, Outcome, run_limited};
 pub use scenario::Scenario;
 pub use totals::Totals;
 pub use world::run;

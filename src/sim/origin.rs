@@ -21,7 +21,7 @@ use crate::sim::websocket::origin::Offered;
 
 /// Which origin it is.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// From zero.
     pub number: usize,
     /// Where it listens.
@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 /// Accepts until its host is killed.
-pub async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
+pub(super) async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
     let listener = sim.listen(&place.address);
     loop {
         match listener.accept().await {

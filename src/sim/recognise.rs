@@ -6,7 +6,7 @@ use crate::sim::tag::note;
 use crate::sim::talk::{Framing, Head, Trouble};
 
 /// Finds the client's request that arrived here, and checks that nothing changed that must not.
-pub fn recognise(common: &Common, head: &Head, framing: Framing) -> Result<(u64, Ask, Framing), Trouble> {
+pub(super) fn recognise(common: &Common, head: &Head, framing: Framing) -> Result<(u64, Ask, Framing), Trouble> {
     let id = head.number("x-exchange")?;
     let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;
     let ask = common.ledger.borrow().ask(id).map_err(Trouble::Malformed)?;

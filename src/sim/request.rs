@@ -5,7 +5,7 @@ use crate::sim::talk::Framing;
 
 /// Whether a head has a hop-by-hop field.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum HopField {
+pub(super) enum HopField {
     /// It has.
     Present,
     /// It has not.
@@ -13,7 +13,7 @@ pub enum HopField {
 }
 
 /// A request's head, perhaps with a hop-by-hop field.
-pub fn head(id: u64, ask: &Ask, hop: HopField) -> String {
+pub(super) fn head(id: u64, ask: &Ask, hop: HopField) -> String {
     let version = if ask.old { "1.0" } else { "1.1" };
     let path = ask.to.path(id);
     let mut head = format!("{} {path} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);

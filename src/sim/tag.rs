@@ -4,7 +4,7 @@
 
 /// Whose bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
+pub(super) struct Tag {
     /// The exchange.
     pub exchange: u64,
     /// Zero for the request; for a response the origin's attempt, from one.
@@ -24,7 +24,7 @@ impl Tag {
     }
 
     /// Writes the body's bytes from `offset` on into `into`.
-    pub fn fill(self, offset: u64, into: &mut [u8]) {
+    pub(super) fn fill(self, offset: u64, into: &mut [u8]) {
         let mut at = offset;
         let mut rest = into;
         while !rest.is_empty() {
@@ -65,24 +65,24 @@ fn hex(into: &mut [u8], number: u64) {
 
 /// Follows one body as it arrives.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub(super) struct Check {
     tag: Tag,
     seen: u64,
 }
 
 impl Check {
     /// Nothing has arrived.
-    pub fn new(tag: Tag) -> Check {
+    pub(super) fn new(tag: Tag) -> Check {
         Check { tag, seen: 0 }
     }
 
     /// Bytes that have arrived.
-    pub fn seen(&self) -> u64 {
+    pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// Checks the next bytes; describes them where they are not of this body.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
         let right = self.tag.matches(self.seen, bytes);
         let offset = self.seen;
         self.seen += bytes.len() as u64;
@@ -95,7 +95,7 @@ impl Check {
 }
 
 /// The value of `x-note` in heads of this exchange.
-pub fn note(id: u64) -> String {
+pub(super) fn note(id: u64) -> String {
     "note ".repeat(1 + id as usize % 4) + &(id / 3).to_string()
 }
 

@@ -10,7 +10,7 @@ use crate::net::{Net, Stream};
 
 /// Why a conversation did not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub(super) enum Trouble {
     /// The peer ended its side in the middle of a message.
     Cut,
     /// The connection broke.
@@ -25,7 +25,7 @@ pub enum Trouble {
 
 /// How a message's body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(super) enum Framing {
     /// No body.
     Empty,
     /// So many bytes.
@@ -38,7 +38,7 @@ pub enum Framing {
 
 /// A message's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(super) struct Head {
     /// The first line.
     pub start: String,
     /// Field lines, names in lower case.
@@ -47,7 +47,7 @@ pub struct Head {
 
 impl Head {
     /// The value of a field that must not occur twice.
-    pub fn value(&self, name: &str) -> Result<Option<&str>, Trouble> {
+    pub(super) fn value(&self, name: &str) -> Result<Option<&str>, Trouble> {
         let mut found = self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (found.next(), found.next()) {
             (first, None) => Ok(first),
@@ -56,20 +56,20 @@ impl Head {
     }
 
     /// A number in a field.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Trouble> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Trouble> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         let number = value.parse().map_err(|_| Trouble::Malformed(format!("field {name} is no number: {value:?}")))?;
         Ok(Some(number))
     }
 
     /// Does `Connection` list this option?
-    pub fn connection_says(&self, option: &str) -> bool {
+    pub(super) fn connection_says(&self, option: &str) -> bool {
         let lists = self.fields.iter().filter(|(name, _)| name == "connection");
         lists.flat_map(|(_, value)| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(option))
     }
 
     /// The framing that the fields give, with `otherwise` where they give none.
-    pub fn framing(&self, otherwise: Framing) -> Result<Framing, Trouble> {
+    pub(super) fn framing(&self, otherwise: Framing) -> Result<Framing, Trouble> {
         match (self.value("transfer-encoding")?, self.number("content-length")?) {
             (Some(_), Some(_)) => Err(Trouble::Malformed("both a length and a transfer coding".to_owned())),
             (Some("chunked"), None) => Ok(Framing::Chunked),
@@ -113,7 +113,7 @@ impl Pace {
 }
 
 /// The reading side of one connection.
-pub struct Listen {
+pub(super) struct Listen {
     stream: Rc<SimStream>,
     sim: Sim,
     pace: Pace,
@@ -124,24 +124,24 @@ pub struct Listen {
 
 impl Listen {
     /// A reader of `stream` that waits for at most `patience` each time.
-    pub fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Listen {
+    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Listen {
         Listen { stream, sim: sim.clone(), pace, patience, held: Vec::new(), at: 0 }
     }
 
     /// Bytes that were read and not used yet.
-    pub fn behind(&self) -> &[u8] {
+    pub(super) fn behind(&self) -> &[u8] {
         &self.held[self.at..]
     }
 
     /// Takes them.
-    pub fn take_behind(&mut self) -> Vec<u8> {
+    pub(super) fn take_behind(&mut self) -> Vec<u8> {
         let taken = self.held.split_off(self.at);
         self.at = self.held.len();
         taken
     }
 
     /// Reads some more; false is the peer's end.
-    pub async fn more(&mut self) -> Result<bool, Trouble> {
+    pub(super) async fn more(&mut self) -> Result<bool, Trouble> {
         self.pace.rest(&self.sim).await;
         let buf = Buf::with_capacity(self.pace.piece());
         let (result, buf) = self.stream.read(buf, self.sim.now().after(self.patience)).await;
@@ -159,7 +159,7 @@ impl Listen {
     }
 
     /// The next message's head; `None` where the peer ended its side before one began.
-    pub async fn head(&mut self) -> Result<Option<Head>, Trouble> {
+    pub(super) async fn head(&mut self) -> Result<Option<Head>, Trouble> {
         loop {
             let behind = self.behind();
             if let Some(len) = behind.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -182,7 +182,7 @@ impl Listen {
     }
 
     /// Reads a body to its end and passes the bytes to `take`. Returns the trailers of a chunked one.
-    pub async fn body(
+    pub(super) async fn body(
         &mut self,
         framing: Framing,
         take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
@@ -296,7 +296,7 @@ fn malformed(what: &str, bytes: &[u8]) -> Trouble {
 }
 
 /// The writing side of one connection.
-pub struct Speak {
+pub(super) struct Speak {
     stream: Rc<SimStream>,
     sim: Sim,
     pace: Pace,
@@ -305,12 +305,12 @@ pub struct Speak {
 
 impl Speak {
     /// A writer to `stream` that waits for at most `patience` each time.
-    pub fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Speak {
+    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Speak {
         Speak { stream, sim: sim.clone(), pace, patience }
     }
 
     /// Sends all of `bytes`, in pieces with pauses.
-    pub async fn say(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) async fn say(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
         while !bytes.is_empty() {
             self.pace.rest(&self.sim).await;
             let count = self.pace.piece().min(bytes.len());
@@ -326,7 +326,7 @@ impl Speak {
     }
 
     /// The connection.
-    pub fn stream(&self) -> &Rc<SimStream> {
+    pub(super) fn stream(&self) -> &Rc<SimStream> {
         &self.stream
     }
 }

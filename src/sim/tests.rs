@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::canary;
 use crate::net::sim::Depth;
+use crate::sim::mesh::Delays;
 
 fn passes(scenario: &Scenario) -> super::world::Report {
     run(scenario, Depth::Last(200)).unwrap_or_else(|failure| panic!("{scenario:#?}\n{failure}"))
@@ -92,7 +93,8 @@ fn a_limit_is_exact_and_usable_over_shards_with_uneven_load() {
             delays: QUICK,
         };
         let Outcome { admitted, allowed, .. } = limited(&world);
-        assert!(admitted * 100 >= allowed * 99 && admitted <= allowed, "{admitted} of {allowed}: {world:?}");
+        // Some tokens always lie on shards that nobody asks in the last moment.
+        assert!(admitted * 100 >= allowed * 98 && admitted <= allowed, "{admitted} of {allowed}: {world:?}");
     }
 }
 

@@ -13,7 +13,7 @@ const NAME: [bool; 256] = alphanumeric_and(b"-._~");
 
 /// A validated host with an optional port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Authority<'a> {
+pub(crate) struct Authority<'a> {
     /// The host as received; an IPv6 address keeps its brackets.
     pub host: &'a [u8],
     /// The port, `1..=65535`.
@@ -22,20 +22,20 @@ pub struct Authority<'a> {
 
 impl Authority<'_> {
     /// Do both name the same place, where a missing port means `default_port`?
-    pub fn same(self, other: Authority<'_>, default_port: u16) -> bool {
+    pub(crate) fn same(self, other: Authority<'_>, default_port: u16) -> bool {
         self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
             && self.host.eq_ignore_ascii_case(other.host)
     }
 }
 
 /// The host of an authority that was parsed before, without its port.
-pub fn host_of(authority: &[u8]) -> &[u8] {
+pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
     let port = authority.iter().rposition(|byte| matches!(byte, b':' | b']')).filter(|at| authority[*at] == b':');
     &authority[..port.unwrap_or(authority.len())]
 }
 
 /// Reads `host [":" port]`. `None` where it is anything else.
-pub fn parse(text: &[u8]) -> Option<Authority<'_>> {
+pub(crate) fn parse(text: &[u8]) -> Option<Authority<'_>> {
     if text.len() > AUTHORITY_BYTES_MAX {
         return None;
     }

@@ -26,7 +26,7 @@ pub enum Change {
 
 /// The fields as received.
 #[derive(Clone, Copy, Debug)]
-pub struct Received<'a> {
+pub(crate) struct Received<'a> {
     /// The fields.
     pub fields: &'a Fields,
     /// The bytes that they point into.
@@ -44,7 +44,7 @@ impl Change {
 }
 
 /// Adds `changes` to `patch`, in order. Values are made in `scratch`.
-pub fn apply<L: Lookup>(
+pub(crate) fn apply<L: Lookup>(
     changes: &[Change],
     received: Received<'_>,
     words: &L,
@@ -71,7 +71,7 @@ pub fn apply<L: Lookup>(
 
 /// The value of a field from a template, without spaces at its ends; `None` where it is not sent. It is made in
 /// `scratch`.
-pub fn value<'a, L: Lookup>(template: &'a Template, words: &L, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+pub(crate) fn value<'a, L: Lookup>(template: &'a Template, words: &L, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     let text = match template.literal() {
         Some(literal) => literal,
         None => {

@@ -9,7 +9,7 @@ use crate::wire::field::{Known, KnownSet};
 use crate::wire::head::Fields;
 
 /// Fields about the connection they came on: never forwarded as they are, in either direction.
-pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
     Known::ProxyConnection,
@@ -38,7 +38,7 @@ const ESSENTIAL: [&[u8]; 12] = [
 
 /// What the `Connection` fields ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     /// `close`
     pub close: bool,
     /// `keep-alive`
@@ -50,7 +50,7 @@ pub struct Options {
 }
 
 /// Reads the `Connection` fields.
-pub fn options(fields: &Fields, bytes: &[u8]) -> Options {
+pub(crate) fn options(fields: &Fields, bytes: &[u8]) -> Options {
     let mut options = Options::default();
     for value in fields.values(bytes, Known::Connection) {
         // What browsers send needs no list.
@@ -74,7 +74,7 @@ pub fn options(fields: &Fields, bytes: &[u8]) -> Options {
 }
 
 /// Fields (by index, as bits) that a `Connection` field names and that may be taken away.
-pub fn nominated(fields: &Fields, bytes: &[u8]) -> u128 {
+pub(crate) fn nominated(fields: &Fields, bytes: &[u8]) -> u128 {
     if !options(fields, bytes).others {
         return 0;
     }
@@ -97,12 +97,12 @@ fn removable(fields: &Fields, bytes: &[u8]) -> u128 {
 }
 
 /// Does this value of `TE` say that trailers are welcome (RFC 9110 section 10.1.4)?
-pub fn names_trailers(value: &[u8]) -> bool {
+pub(crate) fn names_trailers(value: &[u8]) -> bool {
     members(value).any(|member| is_name(member, b"trailers"))
 }
 
 /// The members of a comma-separated list without quoted strings (RFC 9110 section 5.6.1); empty ones included.
-pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 

@@ -8,7 +8,7 @@ use crate::base::ascii::decimal;
 /// Reads an address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
 /// `[2001:db8::1]:80`. An IPv4 address in IPv6 form comes out as IPv4. `None` for anything else, `unknown` and
 /// `_hidden` included.
-pub fn parse(text: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse(text: &[u8]) -> Option<IpAddr> {
     if let Some(inside) = text.strip_prefix(b"[") {
         let close = inside.iter().position(|byte| *byte == b']')?;
         let address: Ipv6Addr = std::str::from_utf8(&inside[..close]).ok()?.parse().ok()?;
@@ -38,7 +38,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// Appends `address` in its usual form, IPv6 without brackets.
-pub fn push(out: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn push(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => push_v4(out, address),
         // The standard library knows RFC 5952; writing to a `Vec` does not fail, and IPv6 is the rarer case.

@@ -4,28 +4,28 @@
 //! Nothing here waits, reads a clock or uses a socket. Parsers give the same result for any split of their input and
 //! never panic.
 
-pub mod authority;
-pub mod change;
-pub mod coding;
+pub(crate) mod authority;
+pub(crate) mod change;
+pub(crate) mod coding;
 pub mod field;
-pub mod forwarded;
-pub mod grpc;
+pub(crate) mod forwarded;
+pub(crate) mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod head;
-pub mod hop;
-pub mod ip;
+pub(crate) mod hop;
+pub(crate) mod ip;
 pub mod outgoing;
 pub mod patch;
-pub mod problem;
-pub mod proxy;
+pub(crate) mod problem;
+pub(crate) mod proxy;
 mod rules;
-pub mod status;
+pub(crate) mod status;
 pub mod target;
-pub mod template;
-pub mod trace;
-pub mod upgrade;
-pub mod ws;
+pub(crate) mod template;
+pub(crate) mod trace;
+pub(crate) mod upgrade;
+pub(crate) mod ws;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;

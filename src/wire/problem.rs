@@ -6,7 +6,7 @@
 use crate::base::FaultKind;
 
 /// The media type of a problem body.
-pub const CONTENT_TYPE: &[u8] = b"application/problem+json";
+pub(crate) const CONTENT_TYPE: &[u8] = b"application/problem+json";
 
 macro_rules! problem {
     ($status:literal, $title:literal, $detail:literal) => {
@@ -23,7 +23,7 @@ macro_rules! problem {
 }
 
 /// The body for a fault.
-pub const fn body(kind: FaultKind) -> &'static str {
+pub(crate) const fn body(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::BadRequest => problem!(400, "Bad Request", "The request is not valid HTTP."),
         FaultKind::RequestTimeout => problem!(408, "Request Timeout", "The request did not arrive in time."),

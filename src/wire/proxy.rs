@@ -12,7 +12,7 @@ use crate::wire::ip;
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub(crate) enum Header {
     /// The load balancer speaks for itself (a health check): the connection's own addresses hold.
     Local,
     /// The connection is proxied, but its addresses cannot be told (`UNKNOWN`, `UNSPEC`, a Unix socket).
@@ -36,7 +36,7 @@ const V2_FIXED: usize = 16;
 /// Reads a header from the front of `bytes`: what it says and how long it is. `None` where it is not complete.
 ///
 /// Errors with `BadRequest` for anything else.
-pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, FaultKind> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, FaultKind> {
     let v1 = common(bytes, V1_START);
     let v2 = common(bytes, V2_SIGNATURE);
     if v1 == V1_START.len() {
@@ -154,7 +154,7 @@ fn are_tlvs(mut rest: &[u8]) -> bool {
 }
 
 /// Appends a version 1 line. Addresses of two families become IPv6.
-pub fn write_v1(header: &Header, out: &mut Vec<u8>) {
+pub(crate) fn write_v1(header: &Header, out: &mut Vec<u8>) {
     let Some((source, destination)) = same_family(header) else {
         return out.extend_from_slice(b"PROXY UNKNOWN\r\n");
     };
@@ -170,7 +170,7 @@ pub fn write_v1(header: &Header, out: &mut Vec<u8>) {
 }
 
 /// Appends a version 2 header. Addresses of two families become IPv6.
-pub fn write_v2(header: &Header, out: &mut Vec<u8>) {
+pub(crate) fn write_v2(header: &Header, out: &mut Vec<u8>) {
     out.extend_from_slice(V2_SIGNATURE);
     let Some((source, destination)) = same_family(header) else {
         let command = if *header == Header::Local { 0x20 } else { 0x21 };

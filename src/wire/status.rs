@@ -1,7 +1,7 @@
 //! Hot. Reason phrases of the status codes that are registered (RFC 9110 section 15 and the IANA registry).
 
 /// The reason phrase of a status; empty where none is registered.
-pub const fn reason(status: u16) -> &'static str {
+pub(crate) const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
         101 => "Switching Protocols",

@@ -164,7 +164,7 @@ impl Template {
 }
 
 /// Names without an argument, for help texts and "did you mean".
-pub const PLAIN: &[(&str, Variable)] = &[
+pub(crate) const PLAIN: &[(&str, Variable)] = &[
     ("client.ip", Variable::ClientIp),
     ("client.port", Variable::ClientPort),
     ("host", Variable::Host),

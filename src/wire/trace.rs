@@ -8,16 +8,16 @@ use crate::base::ascii::{hex_digit, hex_lower};
 use crate::base::limits::REQUEST_ID_BYTES_MAX;
 
 /// Length of a version 00 `traceparent`.
-pub const TRACEPARENT_LEN: usize = 55;
+pub(crate) const TRACEPARENT_LEN: usize = 55;
 /// Length of the ids that we make.
-pub const REQUEST_ID_LEN: usize = 32;
+pub(crate) const REQUEST_ID_LEN: usize = 32;
 
 /// Set where the caller recorded the trace.
 const SAMPLED: u8 = 1;
 
 /// A place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// The whole trace; not zero.
     pub trace_id: [u8; 16],
     /// The span that sends; not zero.
@@ -28,7 +28,7 @@ pub struct Trace {
 
 impl Trace {
     /// Reads a `traceparent`. A later version counts as far as version 00 goes (section 4.3).
-    pub fn parse(text: &[u8]) -> Option<Trace> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Trace> {
         let (known, later) = text.split_at_checked(TRACEPARENT_LEN)?;
         let version = byte(&known[..2])?;
         let separated = known[2] == b'-' && known[35] == b'-' && known[52] == b'-';
@@ -43,7 +43,7 @@ impl Trace {
     }
 
     /// A new trace, recorded, from three random numbers.
-    pub fn start(random: [u64; 3]) -> Trace {
+    pub(crate) fn start(random: [u64; 3]) -> Trace {
         let mut trace_id = [0; 16];
         trace_id[..8].copy_from_slice(&random[0].to_be_bytes());
         // An id of zeros is no id; setting one bit of a random number costs one bit of its chance.
@@ -52,12 +52,12 @@ impl Trace {
     }
 
     /// Our span within this trace.
-    pub fn child(&self, random: u64) -> Trace {
+    pub(crate) fn child(&self, random: u64) -> Trace {
         Trace { span_id: (random | 1).to_be_bytes(), flags: self.flags & SAMPLED, ..*self }
     }
 
     /// The `traceparent` of this place.
-    pub fn text(&self) -> [u8; TRACEPARENT_LEN] {
+    pub(crate) fn text(&self) -> [u8; TRACEPARENT_LEN] {
         let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
         hex_lower(&self.trace_id, &mut out[3..35]);
         hex_lower(&self.span_id, &mut out[36..52]);
@@ -83,13 +83,13 @@ fn byte(pair: &[u8]) -> Option<u8> {
 }
 
 /// May this request id of a client be passed on and logged? Letters, digits and `-._~:+/=@`, not too long.
-pub fn is_request_id(text: &[u8]) -> bool {
+pub(crate) fn is_request_id(text: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:+/=@".contains(byte);
     !text.is_empty() && text.len() <= REQUEST_ID_BYTES_MAX && text.iter().all(allowed)
 }
 
 /// A new request id from two random numbers.
-pub fn request_id(random: [u64; 2]) -> [u8; REQUEST_ID_LEN] {
+pub(crate) fn request_id(random: [u64; 2]) -> [u8; REQUEST_ID_LEN] {
     let mut out = [0; REQUEST_ID_LEN];
     hex_lower(&random[0].to_be_bytes(), &mut out[..16]);
     hex_lower(&random[1].to_be_bytes(), &mut out[16..]);

@@ -11,7 +11,7 @@ use crate::wire::hop::{members, options};
 
 /// What a request wants to upgrade to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// `websocket`, with what RFC 6455 section 4.1 demands of the request.
     WebSocket,
     /// Another protocol that we tunnel without knowing it.
@@ -26,7 +26,7 @@ pub(crate) fn is_offered(bytes: &[u8], head: &RequestHead) -> bool {
 
 /// What `head` offers to upgrade to, in either version of HTTP. `None` where it offers nothing, or nothing that we pass
 /// on. Where one of several protocols is WebSocket, that is the answer: what holds of WebSockets holds of the request.
-pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
+pub(crate) fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
     let extended = head.protocol.of(bytes);
     if !extended.is_empty() {
         return Some(if names_websocket(extended) { Protocol::WebSocket } else { Protocol::Other });
@@ -43,7 +43,7 @@ pub fn protocol(bytes: &[u8], head: &RequestHead) -> Option<Protocol> {
 
 /// What this 101 of HTTP/1.1 chose of what `request` offered (RFC 9110 section 15.2.2). A 101 that chose nothing of it
 /// is a fault of the upstream: whoever sends it means to leave HTTP on a connection that stays in it.
-pub fn accepted(request: Request<'_>, response: Response<'_>) -> Option<Protocol> {
+pub(crate) fn accepted(request: Request<'_>, response: Response<'_>) -> Option<Protocol> {
     let mut chosen = response.head.fields.values(response.bytes, Known::Upgrade);
     let (Some(chosen), None) = (chosen.next(), chosen.next()) else { return None };
     let offered = match request.head.protocol.of(request.bytes) {

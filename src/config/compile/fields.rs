@@ -4,7 +4,7 @@ use crate::config::compile::Compiler;
 use crate::config::place::Placed;
 use crate::config::report::Report;
 use crate::config::spec::route::HeadersSpec;
-use crate::config::spec::shape::{Many, Named};
+use crate::config::spec::shape::Many;
 use crate::wire::change::Change;
 use crate::wire::template::Template;
 
@@ -32,9 +32,8 @@ impl Compiler<'_> {
                 changes.push(Change::Rename(from.value.as_str().into(), to.value.as_str().into()));
             }
         }
-        let valued: [(&Named<Placed<String>>, fn(Box<str>, Template) -> Change); 3] =
-            [(&spec.set, Change::Set), (&spec.add, Change::Add), (&spec.default, Change::Default)];
-        for (values, change) in valued {
+        let set = Change::Set as fn(Box<str>, Template) -> Change;
+        for (values, change) in [(&spec.set, set), (&spec.add, Change::Add), (&spec.default, Change::Default)] {
             for (name, value) in values.iter() {
                 let named = self.field_name(name, head);
                 let template = self.field_value(value, params).filter(|_| named);

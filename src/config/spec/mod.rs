@@ -3,15 +3,15 @@
 //!
 //! This folder checks single values only; `config::compile` checks how they fit together.
 
-pub mod consumer;
-pub mod grpc;
-pub mod listener;
-pub mod policy;
-pub mod route;
-pub mod scalar;
-pub mod server;
-pub mod shape;
-pub mod upstream;
+pub(crate) mod consumer;
+pub(crate) mod grpc;
+pub(crate) mod listener;
+pub(crate) mod policy;
+pub(crate) mod route;
+pub(crate) mod scalar;
+pub(crate) mod server;
+pub(crate) mod shape;
+pub(crate) mod upstream;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use crate::policy::each_kind;
 
 macro_rules! specs {
     ($($(#[$doc:meta])* $Kind:ident($module:ident),)*) => {
-        $(pub mod $module;)*
+        $(pub(crate) mod $module;)*
 
         table! {
             /// One check, limit or change; exactly one key. A listener or a route names it in `policies`; those of the

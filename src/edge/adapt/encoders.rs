@@ -12,14 +12,14 @@ use crate::wire::patch::Patch;
 /// A shard's encoders.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "an encoder is lent as a box, so that lending it moves a pointer")]
-pub struct Encoders {
+pub(crate) struct Encoders {
     free: RefCell<Vec<Box<Coder>>>,
     lent: Cell<usize>,
 }
 
 /// What coding one response needs.
 #[derive(Debug)]
-pub struct Coder {
+pub(crate) struct Coder {
     /// The encoder.
     pub encoder: Encoder,
     /// The changes to the response's head.
@@ -31,7 +31,7 @@ pub struct Coder {
 }
 
 /// A coder for one response; it goes back when this is dropped.
-pub struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     /// `None` only while it is dropped.
     coder: Option<Box<Coder>>,
     home: &'a Encoders,
@@ -39,7 +39,7 @@ pub struct Lent<'a> {
 
 impl Encoders {
     /// A coder for a new response. `None` where too many are lent.
-    pub fn lend(&self, encoding: Encoding) -> Option<Lent<'_>> {
+    pub(crate) fn lend(&self, encoding: Encoding) -> Option<Lent<'_>> {
         if self.lent.get() >= ENCODERS_MAX {
             return None;
         }
@@ -49,7 +49,7 @@ impl Encoders {
     }
 
     /// Frees all that wait for use.
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         *self.free.borrow_mut() = Vec::new();
     }
 
@@ -84,7 +84,7 @@ impl Coder {
 
 impl Lent<'_> {
     /// The coder.
-    pub fn coder(&mut self) -> &mut Coder {
+    pub(crate) fn coder(&mut self) -> &mut Coder {
         self.coder.as_mut().expect("it is only taken when this is dropped")
     }
 }

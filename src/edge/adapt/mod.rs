@@ -1,5 +1,5 @@
 //! Adaptors around a body that comes or goes. They know no connection and no plan.
 
-pub mod encoders;
-pub mod grpc;
-pub mod staged;
+pub(crate) mod encoders;
+pub(crate) mod grpc;
+pub(crate) mod staged;

@@ -15,7 +15,7 @@ use crate::wire::coding::{EncodeError, Encoding};
 use crate::wire::head::BodyLength;
 
 /// A client, behind a stage where the response gets one.
-pub struct Staged<'a, K> {
+pub(crate) struct Staged<'a, K> {
     inner: &'a mut K,
     pool: &'a BufPool,
     encoders: &'a Encoders,
@@ -52,7 +52,7 @@ fn broken(_: EncodeError) -> Fault {
 
 impl<'a, K: Client> Staged<'a, K> {
     /// To `inner`. Buffers come from `pool` and encoders from `encoders`.
-    pub fn new(inner: &'a mut K, pool: &'a BufPool, encoders: &'a Encoders) -> Staged<'a, K> {
+    pub(crate) fn new(inner: &'a mut K, pool: &'a BufPool, encoders: &'a Encoders) -> Staged<'a, K> {
         Staged {
             inner,
             pool,

@@ -19,7 +19,7 @@ const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
 /// Accepts until the acceptor is closed.
-pub async fn run<N: Net>(shard: Rc<Shard<N>>, acceptor: Rc<Acceptor>, listener: N::Listener) {
+pub(crate) async fn run<N: Net>(shard: Rc<Shard<N>>, acceptor: Rc<Acceptor>, listener: N::Listener) {
     while !acceptor.closed.is_raised() {
         match unless(&acceptor.closed, listener.accept()).await {
             Some(Ok(stream)) => admit(&shard, &acceptor, stream),

@@ -7,7 +7,7 @@ use crate::edge::flow::signal::Signal;
 
 /// A listening socket, and which listener of the plan it is now.
 #[derive(Debug)]
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     /// Its address.
     pub address: Address,
     listener: Cell<Option<ListenerId>>,
@@ -17,17 +17,17 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// An open one.
-    pub fn new(address: Address, listener: ListenerId) -> Acceptor {
+    pub(crate) fn new(address: Address, listener: ListenerId) -> Acceptor {
         Acceptor { address, listener: Cell::new(Some(listener)), closed: Signal::default() }
     }
 
     /// Which listener of the plan in use it is; `None` where the plan has none any more.
-    pub fn listener(&self) -> Option<ListenerId> {
+    pub(crate) fn listener(&self) -> Option<ListenerId> {
         self.listener.get()
     }
 
     /// A new plan names it anew, or not at all: then it closes.
-    pub fn set_listener(&self, listener: Option<ListenerId>) {
+    pub(crate) fn set_listener(&self, listener: Option<ListenerId>) {
         self.listener.set(listener);
         if listener.is_none() {
             self.close();
@@ -35,7 +35,7 @@ impl Acceptor {
     }
 
     /// Takes no more connections. Those that are open go on.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.raise();
     }
 }

@@ -13,16 +13,16 @@ use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 
 /// A connection this long without a byte gives its buffers back.
-pub const PARK_AFTER_MS: u64 = 100;
+pub(crate) const PARK_AFTER_MS: u64 = 100;
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
-pub const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
+pub(crate) const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
 /// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
 const LINGER_MS: u64 = 2_000;
 /// And how much is read from one of HTTP/1.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// An open client connection.
-pub struct Connection<N: Net> {
+pub(crate) struct Connection<N: Net> {
     /// Its shard.
     pub shard: Rc<Shard<N>>,
     /// Where it came in.
@@ -46,7 +46,7 @@ pub struct Connection<N: Net> {
 }
 
 /// How a busy stretch ended.
-pub enum Next<N: Net> {
+pub(crate) enum Next<N: Net> {
     /// Nothing more will come of it.
     Close,
     /// Quiet for now.
@@ -59,38 +59,43 @@ pub enum Next<N: Net> {
 
 impl<N: Net> Connection<N> {
     /// When the wait for a request ends; `None` where its listener is gone.
-    pub fn idle_until(&self) -> Option<Tick> {
+    pub(crate) fn idle_until(&self) -> Option<Tick> {
         let listener = self.acceptor.listener()?;
         let bound = self.shard.bound();
         Some(self.idle_since.after(bound.plan.listener(listener).timeouts.keep_alive))
     }
 
     /// When the wait for the rest of a head ends; `None` where its listener is gone.
-    pub fn head_until(&self) -> Option<Tick> {
+    pub(crate) fn head_until(&self) -> Option<Tick> {
         let listener = self.acceptor.listener()?;
         let bound = self.shard.bound();
         Some(self.head_since.after(bound.plan.listener(listener).timeouts.head))
     }
 
     /// TLS settled on HTTP/2.
-    pub fn chose_http2(&self) -> bool {
+    pub(crate) fn chose_http2(&self) -> bool {
         self.peer.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"))
     }
 
     /// When a quiet connection is parked.
-    pub fn park_at(&self) -> Tick {
+    pub(crate) fn park_at(&self) -> Tick {
         self.idle_since.after_ms(PARK_AFTER_MS)
     }
 
     /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
-    pub async fn linger(mut self) {
+    pub(crate) async fn linger(mut self) {
         self.stream.finish();
         hear_last(&self.shard.thread, &self.stream, std::mem::take(&mut self.buf), LINGER_BYTES_MAX).await;
     }
 }
 
 /// Reads what still comes on a connection whose last words were said, so that they arrive; at most `bytes_max`.
-pub async fn hear_last<N: Net>(thread: &Thread<N>, stream: &Transport<N::Stream>, mut buf: Buf, bytes_max: usize) {
+pub(crate) async fn hear_last<N: Net>(
+    thread: &Thread<N>,
+    stream: &Transport<N::Stream>,
+    mut buf: Buf,
+    bytes_max: usize,
+) {
     let until = thread.net.now().after_ms(LINGER_MS);
     if buf.capacity() == 0 {
         buf = thread.pool.take(0);
@@ -109,6 +114,6 @@ pub async fn hear_last<N: Net>(thread: &Thread<N>, stream: &Transport<N::Stream>
 }
 
 /// The deadline of the next wait for a request: parked first, then closed.
-pub fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {
+pub(crate) fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {
     idle_since.after(timeouts.keep_alive).min(park_at)
 }

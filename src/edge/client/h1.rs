@@ -37,7 +37,7 @@ enum Arrival {
 }
 
 /// Serves requests until the connection ends or falls quiet.
-pub async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
+pub(crate) async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> {
     let shard = connection.shard.clone();
     let mut scratch = shard.scratch.take();
     let next = loop {
@@ -350,7 +350,7 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
 }
 
 /// The way back on an HTTP/1 connection.
-pub struct H1Client<'a, N: Net> {
+pub(crate) struct H1Client<'a, N: Net> {
     stream: Rc<Transport<N::Stream>>,
     shard: &'a Shard<N>,
     out: &'a mut Vec<u8>,

@@ -54,7 +54,7 @@ struct Served<N: Net> {
 }
 
 /// Serves a connection to its end. Bytes that were read before are in the connection's buffer.
-pub async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
+pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     let Some(listener) = connection.acceptor.listener() else { return };
     let bound = connection.shard.bound();
     let plan = bound.plan.listener(listener);

@@ -27,7 +27,7 @@ use crate::wire::proxy::{self, Header};
 ///
 /// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the
 /// pieces that only the beginning needs are in a box that goes when they have done their work.
-pub fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream, place: Place<N>) {
+pub(crate) fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream, place: Place<N>) {
     let established = Box::pin(establish(shard.clone(), acceptor.clone(), stream, place));
     shard.thread.net.spawn(live(shard.clone(), established));
 }

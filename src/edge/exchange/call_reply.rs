@@ -14,7 +14,7 @@ use crate::wire::head::{BodyLength, Response, ResponseHead, Version};
 use crate::wire::status::reason;
 
 /// Ends a call of gRPC with a head that is the whole answer: whatever went wrong, HTTP itself went well.
-pub async fn end<N: Net, S: Source, K: Client>(
+pub(crate) async fn end<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     media: Media,
     end: &End<'_>,
@@ -47,7 +47,7 @@ pub async fn end<N: Net, S: Source, K: Client>(
 }
 
 /// Tells a caller of gRPC, in whatever words it speaks, of a refusal with this status.
-pub async fn refuse_call<N: Net, S: Source, K: Client>(
+pub(crate) async fn refuse_call<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     caller: Caller,
     status: u16,
@@ -64,7 +64,7 @@ pub async fn refuse_call<N: Net, S: Source, K: Client>(
 }
 
 /// Ends a call in JSON with a `google.rpc.Status`, as an error of the server itself would end it.
-pub async fn end_json<N: Net, S: Source, K: Client>(
+pub(crate) async fn end_json<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     status: u16,
     code: Code,
@@ -80,7 +80,7 @@ pub async fn end_json<N: Net, S: Source, K: Client>(
 }
 
 /// Tells a caller of gRPC of a fault.
-pub async fn fail_call<N: Net, S: Source, K: Client>(
+pub(crate) async fn fail_call<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     caller: Caller,
     kind: FaultKind,
@@ -101,7 +101,7 @@ pub async fn fail_call<N: Net, S: Source, K: Client>(
 
 /// Ends a call of gRPC whose answer has begun: with trailers that tell of the fault. Where that cannot be, the fault
 /// comes back, and the stream must be broken.
-pub async fn end_late<N: Net, S: Source, K: Client>(
+pub(crate) async fn end_late<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
 ) -> Result<(), Fault> {

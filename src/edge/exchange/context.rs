@@ -13,7 +13,7 @@ use crate::net::Net;
 use crate::wire::head::Request;
 
 /// What an exchange is about: shared by everything that serves it.
-pub struct Context<'a, N: Net> {
+pub(crate) struct Context<'a, N: Net> {
     /// The shard.
     pub shard: &'a Rc<Shard<N>>,
     /// The plan it is served under, whatever a reload does meanwhile.
@@ -40,13 +40,13 @@ impl<N: Net> Copy for Context<'_, N> {}
 
 impl<'a, N: Net> Context<'a, N> {
     /// The listener's plan.
-    pub fn listener_plan(self) -> &'a ListenerPlan {
+    pub(crate) fn listener_plan(self) -> &'a ListenerPlan {
         self.bound.plan.listener(self.listener)
     }
 }
 
 /// An exchange: its context, its two directions, and the memory it works in.
-pub struct Exchange<'a, N: Net, S, K> {
+pub(crate) struct Exchange<'a, N: Net, S, K> {
     /// Its context.
     pub context: Context<'a, N>,
     /// The request's body.
@@ -59,7 +59,7 @@ pub struct Exchange<'a, N: Net, S, K> {
 
 /// What became of a request that might have been refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filtered {
+pub(crate) enum Filtered {
     /// It goes on.
     Continue,
     /// The response has been sent.

@@ -8,7 +8,7 @@ use crate::wire::change::{self, Change, Received};
 use crate::wire::head::Response;
 
 /// The route's changes to the request's fields.
-pub fn request_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change]) {
+pub(crate) fn request_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change]) {
     if changes.is_empty() {
         return;
     }
@@ -19,7 +19,7 @@ pub fn request_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes:
 }
 
 /// The route's changes to the response's fields. `bytes` are those of the response's head.
-pub fn response_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change], bytes: &[u8]) {
+pub(crate) fn response_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change], bytes: &[u8]) {
     if changes.is_empty() {
         return;
     }

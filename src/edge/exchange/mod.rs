@@ -1,11 +1,11 @@
 //! What every step of a request sees, and the responses that the gateway makes itself.
 
-pub mod call_reply;
-pub mod context;
-pub mod fields;
-pub mod peer;
-pub mod policies;
-pub mod reply;
-pub mod response;
-pub mod vars;
-pub mod whole;
+pub(crate) mod call_reply;
+pub(crate) mod context;
+pub(crate) mod fields;
+pub(crate) mod peer;
+pub(crate) mod policies;
+pub(crate) mod reply;
+pub(crate) mod response;
+pub(crate) mod vars;
+pub(crate) mod whole;

@@ -9,7 +9,7 @@ use crate::wire;
 use crate::wire::forwarded::Inbound;
 
 /// Who is at the other end, as far as the connection itself tells.
-pub struct Peer {
+pub(crate) struct Peer {
     /// The client's or the last proxy's address; loopback for Unix sockets.
     pub ip: IpAddr,
     /// The same as text.
@@ -28,7 +28,7 @@ pub struct Peer {
 
 impl Peer {
     /// A peer without TLS.
-    pub fn of(address: &Address, local: &Address) -> Peer {
+    pub(crate) fn of(address: &Address, local: &Address) -> Peer {
         let (ip, port) = match address {
             Address::Inet(inet) => (inet.ip().to_canonical(), inet.port()),
             Address::Unix(_) => (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
@@ -45,7 +45,7 @@ impl Peer {
     }
 
     /// Who an upstream is told is speaking.
-    pub fn speaker(&self) -> Speaker {
+    pub(crate) fn speaker(&self) -> Speaker {
         let ends = self.inbound.peer.zip(self.local_ip);
         let ends = ends.map(|(ip, local)| ((ip, self.port).into(), (local, self.local_port).into()));
         Speaker { ends, offer: Offer::Configured }

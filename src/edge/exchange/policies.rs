@@ -11,7 +11,7 @@ use crate::wire::head::Response;
 
 /// A policy that is asked about a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Which.
     pub id: PolicyId,
     /// Where in `Work::memos` it remembers.
@@ -19,12 +19,12 @@ pub struct Asked {
 }
 
 /// Asks a policy what it makes of the request.
-pub fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, asked: Asked) -> Decision<'p> {
+pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, asked: Asked) -> Decision<'p> {
     consult(context, work, asked, |policy, state, call| policy.decide(state, call))
 }
 
 /// Gives a policy what it asked for.
-pub fn resume<'p, N: Net>(
+pub(crate) fn resume<'p, N: Net>(
     context: Context<'p, N>,
     work: &mut Work,
     asked: Asked,
@@ -69,7 +69,7 @@ fn consult<'p, N: Net, T>(
 
 /// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
 /// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head.
-pub fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
+pub(crate) fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
     }

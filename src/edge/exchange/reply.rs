@@ -12,11 +12,11 @@ use crate::policy::{LocalBody, LocalResponse, Problem};
 use crate::wire::problem;
 
 /// Closes the connection without an answer, as nginx does.
-pub const CLOSE_WITHOUT_ANSWER: u16 = 444;
+pub(crate) const CLOSE_WITHOUT_ANSWER: u16 = 444;
 
 /// Sends a problem document (RFC 9457) for a fault; to a caller of gRPC, what that understands. Faults of the
 /// connection's reading end also close it.
-pub async fn fault<N: Net, S: Source, K: Client>(
+pub(crate) async fn fault<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
 ) -> Result<(), Fault> {
@@ -58,7 +58,7 @@ fn ends_connection(kind: FaultKind) -> bool {
 }
 
 /// Sends the response that a policy made.
-pub async fn refuse<N: Net, S: Source, K: Client>(
+pub(crate) async fn refuse<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     local: LocalResponse<'_>,
 ) -> Result<Filtered, Fault> {
@@ -97,7 +97,7 @@ pub async fn refuse<N: Net, S: Source, K: Client>(
 }
 
 /// Sends a route's fixed answer.
-pub async fn fixed<N: Net, S: Source, K: Client>(
+pub(crate) async fn fixed<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     answer: &FixedAnswer,
 ) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
 use crate::wire::patch::Patch;
 
 /// Sends an answer with this body and whatever `work.effects.to_client` adds.
-pub async fn send<N: Net, S: Source, K: Client>(
+pub(crate) async fn send<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     status: u16,
     content_type: Option<&[u8]>,
@@ -71,7 +71,7 @@ pub async fn send<N: Net, S: Source, K: Client>(
 }
 
 /// Sends `100 Continue`: the body is wanted (RFC 9110 section 15.2.1).
-pub async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+pub(crate) async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     let Exchange { context, client, .. } = exchange;
     let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
     let patch = Patch::default();

@@ -9,7 +9,7 @@ use crate::wire::head::Response;
 use crate::wire::template::{Lookup, TlsVariable, Variable};
 
 /// The variables of one exchange.
-pub struct Vars<'a, N: Net> {
+pub(crate) struct Vars<'a, N: Net> {
     context: Context<'a, N>,
     attributes: &'a Attributes,
     record: &'a Record,
@@ -18,12 +18,12 @@ pub struct Vars<'a, N: Net> {
 
 impl<'a, N: Net> Vars<'a, N> {
     /// On the request's side.
-    pub fn new(context: Context<'a, N>, attributes: &'a Attributes, record: &'a Record) -> Vars<'a, N> {
+    pub(crate) fn new(context: Context<'a, N>, attributes: &'a Attributes, record: &'a Record) -> Vars<'a, N> {
         Vars { context, attributes, record, response: None }
     }
 
     /// On the response's side.
-    pub fn with_response(
+    pub(crate) fn with_response(
         context: Context<'a, N>,
         attributes: &'a Attributes,
         record: &'a Record,

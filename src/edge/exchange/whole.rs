@@ -8,7 +8,7 @@ use crate::net::Net;
 use crate::wire::head::BodyLength;
 
 /// Reads a request's body of at most `bytes_max`. The first `kept_max` bytes of it, and how long it was in all.
-pub async fn read<N: Net, S: Source, K: Client>(
+pub(crate) async fn read<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     kept_max: usize,
     bytes_max: u64,

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// Runs both to their ends. `left_ended` and `right_ended` are called when one ends while the other still runs.
-pub async fn duplex<L: Future, R: Future>(
+pub(crate) async fn duplex<L: Future, R: Future>(
     left: L,
     right: R,
     left_ended: impl Fn(&L::Output),

@@ -4,10 +4,10 @@
 //! directions at once, `watch` breaks off what a client that has gone waited for, `signal` and `notice` wake tasks,
 //! `thread` is the rest.
 
-pub mod duplex;
-pub mod notice;
-pub mod relay;
-pub mod signal;
-pub mod stream;
-pub mod thread;
-pub mod watch;
+pub(crate) mod duplex;
+pub(crate) mod notice;
+pub(crate) mod relay;
+pub(crate) mod signal;
+pub(crate) mod stream;
+pub(crate) mod thread;
+pub(crate) mod watch;

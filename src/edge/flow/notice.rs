@@ -6,14 +6,14 @@ use std::task::{Poll, Waker};
 
 /// Raised by many, heard by one.
 #[derive(Debug, Default)]
-pub struct Notice {
+pub(crate) struct Notice {
     raised: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Notice {
     /// Raises it.
-    pub fn raise(&self) {
+    pub(crate) fn raise(&self) {
         if !self.raised.replace(true)
             && let Some(waker) = self.waiting.take()
         {
@@ -22,7 +22,7 @@ impl Notice {
     }
 
     /// Waits until it is raised, and lowers it. May be dropped.
-    pub async fn heard(&self) {
+    pub(crate) async fn heard(&self) {
         poll_fn(|context| {
             if self.raised.take() {
                 return Poll::Ready(());

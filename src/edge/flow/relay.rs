@@ -9,15 +9,15 @@ use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source};
 use crate::net::Net;
 
 /// Room before a portion for the chunk header that recoding puts there: CRLF, 16 hex digits, CRLF.
-pub const CHUNK_HEADROOM: usize = 20;
+pub(crate) const CHUNK_HEADROOM: usize = 20;
 /// Room kept behind a portion for CRLF and the last chunk.
 const CHUNK_TAILROOM: usize = 7;
 
 /// How long after the deadline the last write may end.
-pub const GRACE_MS: u64 = 250;
+pub(crate) const GRACE_MS: u64 = 250;
 
 /// What carries a body.
-pub struct Transfer<'a, N: Net> {
+pub(crate) struct Transfer<'a, N: Net> {
     /// The machine, for the clock.
     pub net: &'a N,
     /// Where buffers come from.
@@ -39,7 +39,12 @@ pub struct Transfer<'a, N: Net> {
 impl<N: Net> Transfer<'_, N> {
     /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
     /// one).
-    pub async fn run<K: Sink>(&self, source: &mut impl Source, sink: &mut K, mut buf: Buf) -> (Result<(), Fault>, Buf) {
+    pub(crate) async fn run<K: Sink>(
+        &self,
+        source: &mut impl Source,
+        sink: &mut K,
+        mut buf: Buf,
+    ) -> (Result<(), Fault>, Buf) {
         loop {
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
             let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
@@ -76,7 +81,7 @@ impl<N: Net> Transfer<'_, N> {
     }
 
     /// Counts a portion's content against the cap.
-    pub fn count(&self, portion: Portion) -> Result<(), Fault> {
+    pub(crate) fn count(&self, portion: Portion) -> Result<(), Fault> {
         let content = self.content.get() + portion.content;
         self.content.set(content);
         if content > self.content_max {
@@ -112,7 +117,7 @@ impl<N: Net> Transfer<'_, N> {
 }
 
 /// Puts a plain portion into the chunked coding, in place where there is room.
-pub fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
+pub(crate) fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
     let trailers = match ending {
         Ending::More => 0,
         Ending::Last(trailers) => trailers.len(),
@@ -160,7 +165,7 @@ fn chunk_header(len: usize, out: &mut [u8; CHUNK_HEADROOM]) -> &[u8] {
 }
 
 /// The form in which a body must leave, given how it comes and how the sink frames it.
-pub fn recoding(from: Form, to: Form) -> Recoding {
+pub(crate) fn recoding(from: Form, to: Form) -> Recoding {
     match (from, to) {
         (Form::Plain, Form::Plain) | (Form::Chunked, Form::Chunked) => Recoding::None,
         (Form::Chunked, Form::Plain) => Recoding::Decode,
@@ -170,7 +175,7 @@ pub fn recoding(from: Form, to: Form) -> Recoding {
 
 /// What must be done to a body's bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recoding {
+pub(crate) enum Recoding {
     /// Nothing.
     None,
     /// The source takes the chunked coding off.
@@ -182,7 +187,7 @@ pub enum Recoding {
 /// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent
 /// tunnel then costs two of the smallest.
 // tidy(bool): it is what was just seen of the buffer.
-pub fn fitting(pool: &BufPool, used: Buf, full: bool) -> Buf {
+pub(crate) fn fitting(pool: &BufPool, used: Buf, full: bool) -> Buf {
     let size = match used.capacity() {
         capacity if full => limits::BUF_CLASSES[..3].iter().copied().find(|size| *size > capacity).unwrap_or(capacity),
         capacity if capacity > limits::BUF_CLASSES[0] => limits::BUF_CLASSES[0],

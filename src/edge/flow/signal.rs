@@ -6,14 +6,14 @@ use std::task::{Poll, Waker};
 
 /// Raised once, seen by everybody who waits or will wait.
 #[derive(Debug, Default)]
-pub struct Signal {
+pub(crate) struct Signal {
     raised: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Signal {
     /// Raises it.
-    pub fn raise(&self) {
+    pub(crate) fn raise(&self) {
         self.raised.set(true);
         for waker in self.waiting.take() {
             waker.wake();
@@ -21,12 +21,12 @@ impl Signal {
     }
 
     /// Was it raised?
-    pub fn is_raised(&self) -> bool {
+    pub(crate) fn is_raised(&self) -> bool {
         self.raised.get()
     }
 
     /// Waits until it is raised. May be dropped.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         poll_fn(|context| {
             if self.raised.get() {
                 return Poll::Ready(());
@@ -42,7 +42,7 @@ impl Signal {
 }
 
 /// Runs `work` until it ends or the signal is raised; `None` in the latter case, and `work` is dropped.
-pub async fn unless<T>(signal: &Signal, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless<T>(signal: &Signal, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let mut raised = std::pin::pin!(signal.wait());
     poll_fn(|context| {

@@ -18,7 +18,7 @@ use crate::wire::patch::Patch;
 
 /// What the raw bytes of a body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Content bytes and nothing else.
     Plain,
     /// Content in the chunked coding of RFC 9112 section 7.1, with its extensions and trailers.
@@ -27,7 +27,7 @@ pub enum Form {
 
 impl Form {
     /// The form of an HTTP/1 body of that length.
-    pub fn of(length: BodyLength) -> Form {
+    pub(crate) fn of(length: BodyLength) -> Form {
         match length {
             BodyLength::Chunked => Form::Chunked,
             BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => Form::Plain,
@@ -37,7 +37,7 @@ impl Form {
 
 /// What one read of a body brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portion {
+pub(crate) struct Portion {
     /// Content bytes among the raw bytes.
     pub content: u64,
     /// The body is complete.
@@ -48,12 +48,12 @@ pub struct Portion {
 
 impl Portion {
     /// Nothing came, but more may.
-    pub const NOTHING: Portion = Portion { content: 0, done: false, full: false };
+    pub(crate) const NOTHING: Portion = Portion { content: 0, done: false, full: false };
 }
 
 /// Whether more of a body follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending<'a> {
+pub(crate) enum Ending<'a> {
     /// Yes.
     More,
     /// No. Behind it come these trailer fields, each a line with its CRLF; usually there are none. In the chunked form
@@ -63,11 +63,11 @@ pub enum Ending<'a> {
 
 impl Ending<'_> {
     /// The end of a body without trailers.
-    pub const BARE: Ending<'static> = Ending::Last(b"");
+    pub(crate) const BARE: Ending<'static> = Ending::Last(b"");
 }
 
 /// Yields the rest of a body.
-pub trait Source {
+pub(crate) trait Source {
     /// Ends its reads from outside.
     type Stopper: Stop;
     /// How long the body was said to be.
@@ -96,7 +96,7 @@ pub trait Source {
 }
 
 /// Ends a source's reads from outside, while the source itself is busy.
-pub trait Stop {
+pub(crate) trait Stop {
     /// Makes a pending or later read return as if the body had broken off.
     fn stop(&self);
     /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`, and a `read` that heeds it
@@ -105,7 +105,7 @@ pub trait Stop {
 }
 
 /// Takes the rest of a body.
-pub trait Sink {
+pub(crate) trait Sink {
     /// It may keep what it was given, until more comes or `flush` is called.
     const HOLDS_BACK: bool = false;
     /// Sends the whole window of `buf`, which may be empty at the end.
@@ -123,7 +123,7 @@ pub trait Sink {
 
 /// A response head on its way out.
 #[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// The head as received, or as made by us.
     pub response: Response<'a>,
     /// Changes to it.
@@ -137,7 +137,7 @@ pub struct Outgoing<'a> {
 }
 
 /// One exchange's way back to the client.
-pub trait Client: Sink {
+pub(crate) trait Client: Sink {
     /// How a body of that length leaves, and in which form `Sink::write` wants it.
     fn framing(&self, length: BodyLength) -> (BodyLength, Form);
     /// May informational responses be sent (RFC 9110 section 15.2)?
@@ -155,7 +155,7 @@ pub trait Client: Sink {
 }
 
 /// The endpoint's side of one conversation: takes a request and yields its answer.
-pub trait Remote {
+pub(crate) trait Remote {
     /// Yields the answer's body.
     type Body: Source;
     /// Takes the request's body.

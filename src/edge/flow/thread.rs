@@ -9,7 +9,7 @@ use crate::edge::flow::signal::Signal;
 use crate::net::Net;
 
 /// What every task of a thread uses.
-pub struct Thread<N: Net> {
+pub(crate) struct Thread<N: Net> {
     /// The machine.
     pub net: N,
     /// Free buffers.
@@ -28,7 +28,7 @@ pub struct Thread<N: Net> {
 
 impl<N: Net> Thread<N> {
     /// A thread that runs on `net`.
-    pub fn new(net: N) -> Thread<N> {
+    pub(crate) fn new(net: N) -> Thread<N> {
         Thread {
             pool: BufPool::new(),
             rng: RefCell::new(Rng::new(net.random())),
@@ -41,19 +41,19 @@ impl<N: Net> Thread<N> {
     }
 
     /// Asks the machine for the calendar at `now`.
-    pub fn set_clock(&self, now: Tick) {
+    pub(crate) fn set_clock(&self, now: Tick) {
         self.clock.set((now, self.net.wall()));
     }
 
     /// The calendar at `tick`, without asking the machine: the two clocks run together for as long as housekeeping
     /// takes.
-    pub fn wall_at(&self, tick: Tick) -> Wall {
+    pub(crate) fn wall_at(&self, tick: Tick) -> Wall {
         let (then, wall) = self.clock.get();
         Wall(wall.0 + tick.micros_since(then))
     }
 
     /// The calendar at the last housekeeping: right to a fraction of a second, for `Date` fields.
-    pub fn wall_lately(&self) -> Wall {
+    pub(crate) fn wall_lately(&self) -> Wall {
         self.clock.get().1
     }
 }

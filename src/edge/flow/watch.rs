@@ -15,14 +15,14 @@ use crate::wire::h2::stream::Key;
 const WATCH_AFTER: Duration = Duration::from_millis(500);
 
 /// A connection of which a conversation can be broken off.
-pub trait Abort {
+pub(crate) trait Abort {
     /// Breaks off the conversation on `stream`, or the whole connection where there are no streams. It must not look
     /// like an end: a body that lasts until the connection closes would look complete.
     fn abort_stream(&self, stream: Option<Key>);
 }
 
 /// Where an exchange's response comes from.
-pub struct Link {
+pub(crate) struct Link {
     /// The connection.
     pub connection: Rc<dyn Abort>,
     /// The stream of it, where it has streams.
@@ -36,7 +36,7 @@ impl Link {
 }
 
 /// What one exchange waits for.
-pub struct Watch {
+pub(crate) struct Watch {
     since: Cell<Tick>,
     link: RefCell<Option<Link>>,
     gone: Cell<bool>,
@@ -50,7 +50,7 @@ impl Default for Watch {
 
 impl Watch {
     /// From `now` on the exchange depends on `link`.
-    pub fn begin(&self, link: Link, now: Tick) {
+    pub(crate) fn begin(&self, link: Link, now: Tick) {
         self.since.set(now);
         if self.gone.get() {
             link.abort();
@@ -59,19 +59,19 @@ impl Watch {
     }
 
     /// It no longer does. True where the client was found to be gone meanwhile.
-    pub fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         *self.link.borrow_mut() = None;
         self.gone.replace(false)
     }
 
     /// Is it time to look whether the client has gone?
-    pub fn is_due(&self, now: Tick) -> bool {
+    pub(crate) fn is_due(&self, now: Tick) -> bool {
         let waits = self.link.borrow().is_some();
         waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get()
     }
 
     /// The client has gone: what the exchange waits for is broken off.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.gone.set(true);
         if let Some(link) = &*self.link.borrow() {
             link.abort();

@@ -27,7 +27,7 @@ use crate::wire::grpc::{Code, End};
 use crate::wire::head::Version;
 
 /// How one try ended.
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The client has its answer, or the exchange is beyond repair; either way it is over.
     Over,
     /// The upstream answered with a status for which another attempt is made: it is counted already.
@@ -35,7 +35,7 @@ pub enum Verdict {
 }
 
 /// Sends the request on to the upstream that `choose` gave, and the answer back.
-pub async fn forward<N: Net, S: Source, K: Client>(
+pub(crate) async fn forward<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
     proxy: &ProxyPlan,
@@ -112,7 +112,7 @@ async fn tries<N: Net, S: Source, K: Client>(
 }
 
 /// Which upstream: by weight, where the route names several.
-pub fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+pub(crate) fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
     if let [only] = proxy.upstreams[..]
         && !proxy.split.is_empty()
     {

@@ -25,7 +25,7 @@ use crate::wire::head::{BodyLength, Field, Method, Request, RequestHead};
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// The route.
     pub route: &'a RoutePlan,
     /// Its proxy action.
@@ -37,7 +37,7 @@ pub struct Call<'a> {
 }
 
 /// Sends a prepared request to its upstream.
-pub async fn forward<N: Net, S: Source, K: Client>(
+pub(crate) async fn forward<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     call: Call<'_>,
 ) -> Result<(), Fault> {

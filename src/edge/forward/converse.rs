@@ -27,7 +27,7 @@ use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 
 /// How a conversation ended, where it ended in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The connection stands at a message boundary and may carry another request.
     pub reusable: bool,
     /// The answer was not sent to the client: its status asks for another try.
@@ -35,7 +35,7 @@ pub struct Ended {
 }
 
 /// Sends the request to the endpoint and the answer to the client.
-pub async fn converse<N: Net, S: Source, K: Client, R: Remote>(
+pub(crate) async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     attempt: Attempt<'_, R>,

@@ -14,7 +14,7 @@ use crate::net::Net;
 use crate::wire::upgrade::Protocol;
 
 /// One request's way to an upstream.
-pub struct Destination<'a, N: Net> {
+pub(crate) struct Destination<'a, N: Net> {
     /// Its proxy action.
     pub proxy: &'a ProxyPlan,
     /// The upstream's id.
@@ -37,7 +37,7 @@ pub struct Destination<'a, N: Net> {
 
 impl<'a, N: Net> Destination<'a, N> {
     /// What attempts need of the upstream.
-    pub fn acquire(&self, context: Context<'a, N>) -> Acquire<'a, N> {
+    pub(crate) fn acquire(&self, context: Context<'a, N>) -> Acquire<'a, N> {
         Acquire {
             thread: &context.shard.thread,
             upstream: self.upstream,
@@ -50,7 +50,7 @@ impl<'a, N: Net> Destination<'a, N> {
     }
 
     /// Within which bounds the request may be sent again.
-    pub fn bounds(&self, context: Context<'a, N>, resend: Resend) -> Bounds<'a> {
+    pub(crate) fn bounds(&self, context: Context<'a, N>, resend: Resend) -> Bounds<'a> {
         Bounds {
             plan: &self.proxy.retry,
             load: &self.upstream.load,
@@ -64,7 +64,7 @@ impl<'a, N: Net> Destination<'a, N> {
 }
 
 /// Tells the client which endpoint to come back to, where it does not know.
-pub fn stick<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, work: &mut Work) {
+pub(crate) fn stick<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, work: &mut Work) {
     if let Some(sticky) = &destination.plan.sticky
         && let Some(index) = work.record.endpoint
         && let Some(id) = destination.upstream.load.cluster.borrow().sticky_id(index)

@@ -26,7 +26,7 @@ use crate::wire::patch::Patch;
 
 /// What to fetch.
 #[derive(Clone, Copy, Debug)]
-pub struct Fetch<'a> {
+pub(crate) struct Fetch<'a> {
     /// Where from.
     pub upstream: UpstreamId,
     /// Path and query.
@@ -55,7 +55,7 @@ const BODY_BYTES_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// No attempt that may be made gave a response in time.
-pub async fn fetch<N: Net>(
+pub(crate) async fn fetch<N: Net>(
     context: Context<'_, N>,
     fetch: &Fetch<'_>,
     out: &mut Vec<u8>,

@@ -1,13 +1,13 @@
 //! To an upstream and back: attempts, the conversation with an endpoint, its response, upgrades, subrequests.
 
-pub mod attempts;
-pub mod calls;
-pub mod converse;
-pub mod destination;
-pub mod fetch;
-pub mod respond;
-pub mod retry;
-pub mod subrequest;
-pub mod tunnel;
-pub mod upgrade;
-pub mod websocket;
+pub(crate) mod attempts;
+pub(crate) mod calls;
+pub(crate) mod converse;
+pub(crate) mod destination;
+pub(crate) mod fetch;
+pub(crate) mod respond;
+pub(crate) mod retry;
+pub(crate) mod subrequest;
+pub(crate) mod tunnel;
+pub(crate) mod upgrade;
+pub(crate) mod websocket;

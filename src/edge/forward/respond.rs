@@ -32,7 +32,7 @@ const INTERIM_MAX: u32 = 16;
 
 /// What came of waiting for an answer.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// The upstream's connection stands at a message boundary.
     pub reusable: bool,
     /// Another attempt is made because of the status or the code; nothing was sent to the client.
@@ -45,7 +45,7 @@ pub struct Received {
 
 /// How far an upload is that runs beside the answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     /// When it ended.
     pub sent_at: &'a Cell<Option<Tick>>,
     /// It ended with the end of the body.
@@ -55,7 +55,7 @@ pub struct Progress<'a> {
 }
 
 /// The answer's side of a conversation.
-pub struct Answering<'a, N: Net, K, R> {
+pub(crate) struct Answering<'a, N: Net, K, R> {
     /// What it is about.
     pub context: Context<'a, N>,
     /// Which way.
@@ -80,7 +80,7 @@ pub struct Answering<'a, N: Net, K, R> {
 
 impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     /// An answer on a fresh connection, without an upload beside it.
-    pub fn new(
+    pub(crate) fn new(
         context: Context<'a, N>,
         destination: &'a Destination<'a, N>,
         attempt: Attempt<'a, R>,
@@ -103,7 +103,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     }
 
     /// Reads the answer with `buf` and passes it on.
-    pub async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
+    pub(crate) async fn run(&mut self, buf: Buf) -> Result<Received, Fault> {
         let (buf, outcome) = self.head(buf).await;
         if let Err(fault) = outcome {
             self.context.shard.thread.pool.put(buf);

@@ -18,7 +18,7 @@ const STALE_MAX: u32 = 3;
 
 /// The attempts of one request.
 #[derive(Debug)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     /// Attempts that began.
     attempts: u32,
     /// Those of them that were free.
@@ -30,7 +30,7 @@ pub struct Attempts {
 }
 
 /// One attempt: with whom it is made, and as which of how many.
-pub struct Attempt<'a, R> {
+pub(crate) struct Attempt<'a, R> {
     /// The endpoint's side.
     pub remote: &'a R,
     /// Counts the request as in flight there.
@@ -43,7 +43,7 @@ pub struct Attempt<'a, R> {
 
 /// Why an attempt did not give the client its response.
 #[derive(Clone, Copy, Debug)]
-pub enum Why {
+pub(crate) enum Why {
     /// It failed.
     Fault {
         /// How.
@@ -64,7 +64,7 @@ pub enum Why {
 
 /// Within which bounds a request may be sent again.
 #[derive(Clone, Copy)]
-pub struct Bounds<'a> {
+pub(crate) struct Bounds<'a> {
     /// What the route says.
     pub plan: &'a RetryPlan,
     /// The upstream's endpoints and its retry budget.
@@ -94,21 +94,21 @@ enum Price {
 
 impl Attempts {
     /// None yet.
-    pub const NONE: Attempts = Attempts { attempts: 0, stale: 0, tried: Tried::NONE, responding: false };
+    pub(crate) const NONE: Attempts = Attempts { attempts: 0, stale: 0, tried: Tried::NONE, responding: false };
 
     /// An attempt begins. How many that makes.
-    pub fn begin(&mut self) -> u32 {
+    pub(crate) fn begin(&mut self) -> u32 {
         self.attempts = self.attempts.saturating_add(1);
         self.attempts
     }
 
     /// A final response goes to the client, and policies have changed its head: no other can take its place.
-    pub fn respond(&mut self) {
+    pub(crate) fn respond(&mut self) {
         self.responding = true;
     }
 
     /// May another attempt follow? Where it may, it is counted, and its retry is taken out of the budget.
-    pub fn may_follow(&mut self, bounds: &Bounds<'_>, why: Why, now: Tick) -> bool {
+    pub(crate) fn may_follow(&mut self, bounds: &Bounds<'_>, why: Why, now: Tick) -> bool {
         let Some(price) = self.price(bounds, why) else { return false };
         let leaving = match why {
             Why::Fault { .. } => None,

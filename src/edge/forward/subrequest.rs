@@ -12,7 +12,7 @@ use crate::policy::{self, AskOutcome, Decision};
 use crate::wire::head::ResponseHead;
 
 /// Sends the subrequest, and resumes the policy with the head of the response, or with why there is none.
-pub async fn ask<'p, N: Net>(
+pub(crate) async fn ask<'p, N: Net>(
     context: Context<'p, N>,
     work: &mut Work,
     asked: Asked,

@@ -20,7 +20,7 @@ use crate::wire::upgrade::Protocol;
 use crate::wire::ws::frame::Sender;
 
 /// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
-pub async fn run<N: Net, S: Source, K: Client, R: Remote>(
+pub(crate) async fn run<N: Net, S: Source, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     remote: &R,

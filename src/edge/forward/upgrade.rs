@@ -27,7 +27,7 @@ use crate::wire::ws::handshake;
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
 
 /// What the client offers and the route lets pass.
-pub fn offered<N: Net>(context: Context<'_, N>, proxy: &ProxyPlan) -> Option<Protocol> {
+pub(crate) fn offered<N: Net>(context: Context<'_, N>, proxy: &ProxyPlan) -> Option<Protocol> {
     let head = context.request.head;
     if !head.upgrade || !proxy.upgrade {
         return None;
@@ -37,7 +37,7 @@ pub fn offered<N: Net>(context: Context<'_, N>, proxy: &ProxyPlan) -> Option<Pro
 
 /// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an
 /// extended CONNECT where nothing is upgraded. An offer of HTTP/1.1 may be ignored, so it is.
-pub async fn admit<N: Net, S: Source, K: Client>(
+pub(crate) async fn admit<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
 ) -> Result<Filtered, Fault> {
@@ -66,7 +66,7 @@ pub async fn admit<N: Net, S: Source, K: Client>(
 }
 
 /// Adds what an endpoint of HTTP/1.1 needs and a client of HTTP/2 does not send: a key, and the version.
-pub fn prepare<N: Net>(context: Context<'_, N>, work: &mut Work) {
+pub(crate) fn prepare<N: Net>(context: Context<'_, N>, work: &mut Work) {
     let request = context.request;
     if !is_extended(context) || upgrade::protocol(request.bytes, request.head) != Some(Protocol::WebSocket) {
         return;
@@ -81,7 +81,11 @@ pub fn prepare<N: Net>(context: Context<'_, N>, work: &mut Work) {
 }
 
 /// What an endpoint that speaks `version` is asked for: over HTTP/2 only WebSocket has a form.
-pub fn asked<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, version: Version) -> Option<Protocol> {
+pub(crate) fn asked<N: Net>(
+    context: Context<'_, N>,
+    destination: &Destination<'_, N>,
+    version: Version,
+) -> Option<Protocol> {
     let protocol = destination.upgrade?;
     match (version, protocol) {
         (Version::H2, Protocol::Other) if !is_extended(context) => None,
@@ -93,7 +97,7 @@ pub fn asked<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, 
 ///
 /// # Errors
 /// It switches to something else, or its proof is wrong, or the client would take it for a switch that it is not.
-pub fn switched<N: Net>(
+pub(crate) fn switched<N: Net>(
     context: Context<'_, N>,
     destination: &Destination<'_, N>,
     work: &Work,
@@ -126,7 +130,7 @@ fn is_proven(work: &Work, response: Response<'_>) -> bool {
 
 /// Makes the 101 that a client of HTTP/1.1 waits for of the 200 of an endpoint of HTTP/2; `buf` holds its head and
 /// nothing else.
-pub fn bridge<N: Net>(context: Context<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
+pub(crate) fn bridge<N: Net>(context: Context<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
     work.response.status = 101;
     let request = context.request;
     if is_extended(context) {

@@ -80,7 +80,7 @@ impl Farewell {
 }
 
 /// What the two directions share.
-pub struct Talk<'a, N: Net, A, B> {
+pub(crate) struct Talk<'a, N: Net, A, B> {
     shard: &'a Shard<N>,
     plan: &'a WebSocketPlan,
     idle: Duration,
@@ -132,7 +132,7 @@ const fn other(sender: Sender) -> Sender {
 
 impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     /// A WebSocket that was just opened. `stops` nudge those who read from the client and from the endpoint.
-    pub fn new(
+    pub(crate) fn new(
         context: Context<'a, N>,
         destination: &'a Destination<'a, N>,
         stops: (&'a A, &'a B),
@@ -155,12 +155,12 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     }
 
     /// Why the gateway ended it, where it did, for the log.
-    pub fn reason(&self) -> Option<&'static str> {
+    pub(crate) fn reason(&self) -> Option<&'static str> {
         self.farewell.get().map(Farewell::name)
     }
 
     /// Carries what `sender` says, from `first` on, to the end of that direction.
-    pub async fn carry(
+    pub(crate) async fn carry(
         &self,
         sender: Sender,
         source: &mut impl Source,

@@ -16,7 +16,7 @@ use crate::wire::h2::stream::Key;
 use crate::wire::head::BodyLength;
 
 /// Reads one body from a connection.
-pub struct BodyReader<S: Stream> {
+pub(crate) struct BodyReader<S: Stream> {
     stream: Rc<Transport<S>>,
     side: Side,
     body: Body,
@@ -31,7 +31,7 @@ pub struct BodyReader<S: Stream> {
 
 impl<S: Stream> BodyReader<S> {
     /// A reader for a body of `length` that `side` sends, yielding it in the form it has on the wire.
-    pub fn new(stream: Rc<Transport<S>>, side: Side, length: BodyLength) -> BodyReader<S> {
+    pub(crate) fn new(stream: Rc<Transport<S>>, side: Side, length: BodyLength) -> BodyReader<S> {
         BodyReader {
             stream,
             side,
@@ -49,12 +49,12 @@ impl<S: Stream> BodyReader<S> {
     }
 
     /// Bytes that came behind the body: the start of the next message.
-    pub fn take_leftover(&mut self) -> Buf {
+    pub(crate) fn take_leftover(&mut self) -> Buf {
         std::mem::take(&mut self.leftover)
     }
 
     /// Something came behind the body.
-    pub fn has_leftover(&self) -> bool {
+    pub(crate) fn has_leftover(&self) -> bool {
         !self.leftover.is_empty()
     }
 
@@ -66,7 +66,7 @@ impl<S: Stream> BodyReader<S> {
 }
 
 /// Ends the reads of a `BodyReader`.
-pub struct StopReading<S: Stream>(Rc<Transport<S>>);
+pub(crate) struct StopReading<S: Stream>(Rc<Transport<S>>);
 
 impl<S: Stream> Stop for StopReading<S> {
     fn stop(&self) {
@@ -155,7 +155,7 @@ impl<S: Stream> Source for BodyReader<S> {
 }
 
 /// Writes body bytes to a connection as they are.
-pub struct BodyWriter<S: Stream> {
+pub(crate) struct BodyWriter<S: Stream> {
     /// Where to.
     pub stream: Rc<Transport<S>>,
     /// Whose connection it is.
@@ -185,7 +185,7 @@ impl<S: Stream> Abort for Transport<S> {
 }
 
 /// What a failed read of a body from `side` means.
-pub fn read_fault(side: Side, error: ErrorKind) -> Fault {
+pub(crate) fn read_fault(side: Side, error: ErrorKind) -> Fault {
     let timed_out = error == ErrorKind::TimedOut;
     Fault::last(match side {
         Side::Client | Side::Gateway if timed_out => FaultKind::RequestTimeout,
@@ -196,7 +196,7 @@ pub fn read_fault(side: Side, error: ErrorKind) -> Fault {
 }
 
 /// What a failed write to `side` means.
-pub fn write_fault(side: Side, error: ErrorKind) -> Fault {
+pub(crate) fn write_fault(side: Side, error: ErrorKind) -> Fault {
     let timed_out = error == ErrorKind::TimedOut;
     Fault::last(match side {
         Side::Client | Side::Gateway => FaultKind::ClientClosed,

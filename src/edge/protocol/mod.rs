@@ -1,4 +1,4 @@
 //! What both sides of one version of HTTP need: bodies of HTTP/1, connections and streams of HTTP/2.
 
-pub mod h1;
-pub mod h2;
+pub(crate) mod h1;
+pub(crate) mod h2;

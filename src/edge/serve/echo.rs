@@ -12,7 +12,7 @@ use crate::net::Net;
 const BODY_TOLD_MAX: usize = 64 * 1024;
 
 /// Answers with what was received.
-pub async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+pub(crate) async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     let max = exchange
         .work
         .attributes

@@ -1,7 +1,7 @@
 //! The path of a request on one screen (`path`), its policies, and the actions that forward nothing.
 
-pub mod echo;
-pub mod path;
-pub mod policies;
-pub mod prepare;
-pub mod redirect;
+pub(crate) mod echo;
+pub(crate) mod path;
+pub(crate) mod policies;
+pub(crate) mod prepare;
+pub(crate) mod redirect;

@@ -27,13 +27,13 @@ use crate::wire::target::{self, Normalised};
 use crate::wire::{authority, ip, trace};
 
 /// Serves one request to its end and records it.
-pub async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
+pub(crate) async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
     let outcome = answer(exchange).await;
     conclude(exchange, outcome).await;
 }
 
 /// Answers a head that could not be parsed, and records it.
-pub async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
+pub(crate) async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
     exchange.work.attributes.client_text.extend_from_slice(&exchange.context.peer.text);
     conclude(exchange, Err(fault)).await;
 }
@@ -138,8 +138,8 @@ fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(
         note_id(context, attributes);
     }
     if let (Some(tls), Some(session)) = (&listener.tls, &context.peer.tls)
-        && !work.host.is_empty()
-        && !tls.covers(session.server_name.as_deref(), &work.host)
+        && !attributes.host.is_empty()
+        && !tls.covers(session.server_name.as_deref(), &attributes.host)
     {
         return Err(Fault::last(FaultKind::Misdirected));
     }

@@ -15,7 +15,7 @@ use crate::wire::patch::Patch;
 use crate::wire::trace::Trace;
 
 /// Fills `work.target` and `work.effects.to_upstream`.
-pub fn prepare<N: Net, S, K>(
+pub(crate) fn prepare<N: Net, S, K>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
     proxy: &ProxyPlan,

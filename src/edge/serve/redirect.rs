@@ -11,7 +11,7 @@ use crate::route::redirect::{Asked, Redirect};
 use crate::route::rewrite::Original;
 
 /// Sends the client elsewhere.
-pub async fn send<N: Net, S: Source, K: Client>(
+pub(crate) async fn send<N: Net, S: Source, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     redirect: &Redirect,
 ) -> Result<(), Fault> {

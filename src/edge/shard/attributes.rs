@@ -10,7 +10,7 @@ use crate::wire::forwarded;
 
 /// What is known of one request.
 #[derive(Debug)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// The host, lower case, without its port.
     pub host: Vec<u8>,
     /// The normalised path.
@@ -49,12 +49,12 @@ impl Default for Attributes {
 
 impl Attributes {
     /// The client spoke TLS, to us or to a trusted proxy before us.
-    pub fn https(&self) -> bool {
+    pub(crate) fn https(&self) -> bool {
         self.client.scheme == Scheme::Https
     }
 
     /// Ready for the next request; keeps its memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
             text.clear();
         }

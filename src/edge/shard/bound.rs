@@ -21,7 +21,7 @@ use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
 
 /// A plan bound to a shard.
-pub struct Bound<N: Net> {
+pub(crate) struct Bound<N: Net> {
     /// The plan.
     pub plan: Arc<Plan>,
     /// Where this shard counts under it.
@@ -35,7 +35,7 @@ pub struct Bound<N: Net> {
 }
 
 /// What a shard is given for a plan.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The plan.
     pub plan: Arc<Plan>,
     /// Where to count under it.
@@ -46,7 +46,7 @@ pub struct Parts {
 
 impl<N: Net> Bound<N> {
     /// Binds a plan, taking over what `before` has under the same names.
-    pub fn new(
+    pub(crate) fn new(
         Parts { plan, counters, transcoders }: Parts,
         before: Option<&Bound<N>>,
         peers: &Peers,
@@ -79,7 +79,7 @@ impl<N: Net> Bound<N> {
 
     /// Makes carried-over upstreams and limits follow this plan, and closes the connections of upstreams that `before`
     /// had and this has not. Called when the plan is committed, not when it is prepared.
-    pub fn take_effect(&self, before: &Bound<N>, peers: &Peers, now: Tick) {
+    pub(crate) fn take_effect(&self, before: &Bound<N>, peers: &Peers, now: Tick) {
         for (plan, state) in self.plan.policies.iter().zip(&self.policies) {
             let Some((_, rate)) = plan.policy.limit() else { continue };
             if let Some(part) = state.borrow_mut().part()
@@ -108,33 +108,33 @@ impl<N: Net> Bound<N> {
     }
 
     /// The routes of a listener.
-    pub fn table(&self, id: ListenerId) -> &Table {
+    pub(crate) fn table(&self, id: ListenerId) -> &Table {
         &self.tables[id.0 as usize]
     }
 
     /// What a listener allows connections of HTTP/2.
-    pub fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
+    pub(crate) fn http2(&self, id: ListenerId) -> &Rc<connection::Config> {
         &self.http2[id.0 as usize]
     }
 
     /// The state of an upstream.
-    pub fn upstream(&self, id: UpstreamId) -> &Rc<Upstream<N>> {
+    pub(crate) fn upstream(&self, id: UpstreamId) -> &Rc<Upstream<N>> {
         &self.upstreams[id.0 as usize]
     }
 
     /// The state of the upstream of that name.
-    pub fn upstream_named(&self, name: &str) -> Option<Rc<Upstream<N>>> {
+    pub(crate) fn upstream_named(&self, name: &str) -> Option<Rc<Upstream<N>>> {
         let id = self.plan.upstream_named(name)?;
         Some(self.upstream(id).clone())
     }
 
     /// The state of a policy.
-    pub fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
+    pub(crate) fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
         &self.policies[id.0 as usize]
     }
 
     /// Every policy's state with its id.
-    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &RefCell<PolicyState>)> {
+    pub(crate) fn policies(&self) -> impl Iterator<Item = (PolicyId, &RefCell<PolicyState>)> {
         (0..).map(PolicyId).zip(self.policies.iter().map(|state| &**state))
     }
 
@@ -145,7 +145,7 @@ impl<N: Net> Bound<N> {
     }
 
     /// Writes an upstream's levels, and what happened to it since this was last called, to the counters.
-    pub fn publish(&self, id: UpstreamId, upstream: &Upstream<N>) {
+    pub(crate) fn publish(&self, id: UpstreamId, upstream: &Upstream<N>) {
         let (counters, load) = (&self.counters, &upstream.load);
         counters.set_upstream(id.0, UpstreamCounter::Open, load.open_count() as u64);
         counters.set_upstream(id.0, UpstreamCounter::Idle, upstream.idle_count() as u64);
@@ -156,7 +156,7 @@ impl<N: Net> Bound<N> {
     }
 
     /// Every upstream with its id.
-    pub fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
         (0..).map(UpstreamId).zip(&self.upstreams)
     }
 }

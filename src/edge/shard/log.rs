@@ -19,7 +19,7 @@ const FLUSH_BYTES: usize = 48 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a line says beside the record: texts that the exchange still holds.
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// The record.
     pub record: &'a Record,
     /// The client's address as text.
@@ -54,7 +54,7 @@ pub struct Line<'a> {
 
 /// A shard's access log on its way.
 #[derive(Debug, Default)]
-pub struct LogSink {
+pub(crate) struct LogSink {
     buffer: RefCell<Vec<u8>>,
     lines: Cell<u64>,
     wanted: Cell<bool>,
@@ -62,12 +62,12 @@ pub struct LogSink {
 
 impl LogSink {
     /// Follows a new plan.
-    pub fn configure(&self, plan: &Plan) {
+    pub(crate) fn configure(&self, plan: &Plan) {
         self.wanted.set(plan.access_log.is_some());
     }
 
     /// Writes one line.
-    pub fn write(&self, format: &LogFormat, line: &Line<'_>, lookup: &impl Lookup) {
+    pub(crate) fn write(&self, format: &LogFormat, line: &Line<'_>, lookup: &impl Lookup) {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.capacity() == 0 {
             buffer.reserve(BUFFER_BYTES);
@@ -87,14 +87,14 @@ impl LogSink {
     }
 
     /// Sends lines on where there are enough.
-    pub fn flush_if_full(&self, outbox: &Outbox, counters: &Counters) {
+    pub(crate) fn flush_if_full(&self, outbox: &Outbox, counters: &Counters) {
         if self.buffer.borrow().len() >= FLUSH_BYTES {
             self.flush(outbox, counters);
         }
     }
 
     /// Sends lines on. Where the control plane is behind they are dropped and counted.
-    pub fn flush(&self, outbox: &Outbox, counters: &Counters) {
+    pub(crate) fn flush(&self, outbox: &Outbox, counters: &Counters) {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.is_empty() {
             return;

@@ -1,14 +1,14 @@
 //! What one shard owns: the plan it runs with that plan's state, open client connections, memory to work in, the
 //! access log.
 
-pub mod attributes;
-pub mod bound;
-pub mod log;
-pub mod peers;
-pub mod record;
-pub mod registry;
-pub mod report;
-pub mod scratch;
-pub mod state;
-pub mod transcoders;
-pub mod waiters;
+pub(crate) mod attributes;
+pub(crate) mod bound;
+pub(crate) mod log;
+pub(crate) mod peers;
+pub(crate) mod record;
+pub(crate) mod registry;
+pub(crate) mod report;
+pub(crate) mod scratch;
+pub(crate) mod state;
+pub(crate) mod transcoders;
+pub(crate) mod waiters;

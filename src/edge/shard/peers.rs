@@ -23,7 +23,7 @@ use crate::policy::limit::{self, Body, LimitId, ShardId};
 
 /// The other shards, as this one sees them.
 #[derive(Debug)]
-pub struct Peers {
+pub(crate) struct Peers {
     mesh: RefCell<Mesh<ToPeer>>,
     inbox: RefCell<Vec<(usize, ToPeer)>>,
     limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
@@ -38,7 +38,7 @@ pub struct Peers {
 
 impl Peers {
     /// Over this end of the mesh.
-    pub fn new(mesh: Mesh<ToPeer>) -> Peers {
+    pub(crate) fn new(mesh: Mesh<ToPeer>) -> Peers {
         Peers {
             mesh: RefCell::new(mesh),
             inbox: RefCell::default(),
@@ -53,7 +53,7 @@ impl Peers {
 
     /// Rings the bells of shards that something was sent to, once for all that tasks send in one turn. Ends with the
     /// task that runs it.
-    pub async fn ring(&self) {
+    pub(crate) async fn ring(&self) {
         loop {
             self.sent.heard().await;
             self.mesh.borrow_mut().ring();
@@ -61,7 +61,7 @@ impl Peers {
     }
 
     /// Takes what other shards have sent, and sends what their rings had no room for before.
-    pub fn hear(&self, now: Tick) {
+    pub(crate) fn hear(&self, now: Tick) {
         let mut inbox = self.inbox.take();
         {
             let mut mesh = self.mesh.borrow_mut();
@@ -76,7 +76,7 @@ impl Peers {
 
     /// Sends what the state of a limit has to say, and wakes the requests that may go on. The clock is only asked where
     /// rings are full.
-    pub fn carry(&self, state: &RefCell<PolicyState>, now: impl Fn() -> Tick) {
+    pub(crate) fn carry(&self, state: &RefCell<PolicyState>, now: impl Fn() -> Tick) {
         let mut state = state.borrow_mut();
         let Some(part) = state.part().filter(|part| part.has_news()) else { return };
         while let Some((receiver, message)) = part.next_message() {
@@ -93,7 +93,7 @@ impl Peers {
 
     /// Waits until a key of a limit may be tried again. What has arrived by then is looked at before a wait counts as
     /// expired. False where it did.
-    pub async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick) -> bool {
+    pub(crate) async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick) -> bool {
         match self.waiters.wait(net, subject, until, || self.hear(net.now())).await {
             Waited::Woken => true,
             Waited::Expired => false,
@@ -105,7 +105,7 @@ impl Peers {
     }
 
     /// The state of a limit of a coming plan, made with `fresh` where the plan in use does not have the limit.
-    pub fn limit(
+    pub(crate) fn limit(
         &self,
         id: LimitId,
         known: Option<Rc<RefCell<PolicyState>>>,
@@ -117,7 +117,7 @@ impl Peers {
     }
 
     /// A plan with these limits is in use, or was given up: those that it does not have go, after a while.
-    pub fn retire_others(&self, used: impl Iterator<Item = LimitId>, now: Tick) {
+    pub(crate) fn retire_others(&self, used: impl Iterator<Item = LimitId>, now: Tick) {
         let used: HashSet<LimitId, RandomState> = used.collect();
         let mut retired = self.retired.borrow_mut();
         retired.retain(|(_, id)| !used.contains(id));
@@ -129,7 +129,7 @@ impl Peers {
     }
 
     /// Gives up what is idle, a part of it at a time.
-    pub fn keep_house(&self, now: Tick) {
+    pub(crate) fn keep_house(&self, now: Tick) {
         let mut limits = self.limits.borrow_mut();
         self.retired.borrow_mut().retain(|(until, id)| {
             let stays = now < *until;
@@ -149,7 +149,7 @@ impl Peers {
     }
 
     /// Writes what happened since the last call to the counters.
-    pub fn publish(&self, counters: &Counters) {
+    pub(crate) fn publish(&self, counters: &Counters) {
         counters.add(Counter::PeerMessagesKept, self.kept.take());
         counters.add(Counter::WaitersRefused, self.refused.take());
         counters.set(Counter::PeerMessagesWaiting, self.mesh.borrow().kept() as u64);
@@ -185,7 +185,7 @@ impl Peers {
 }
 
 /// Writes what a limit did since the last call to the counters of its policy.
-pub fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<PolicyState>) {
+pub(crate) fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<PolicyState>) {
     let mut state = state.borrow_mut();
     let Some(part) = state.part() else { return };
     let counts = part.take_counts();

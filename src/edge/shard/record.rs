@@ -9,7 +9,7 @@ use crate::wire::grpc::{Code, Media};
 
 /// What is remembered of one exchange.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     /// When the first byte of the head was there.
     pub started: Tick,
     /// When the conversation with the upstream was over.
@@ -69,14 +69,14 @@ impl Default for Record {
 
 impl Record {
     /// The machine-readable reason of a failure or refusal.
-    pub fn reason(&self) -> Option<&'static str> {
+    pub(crate) fn reason(&self) -> Option<&'static str> {
         self.fault.map(FaultKind::name).or(self.refused)
     }
 
     /// The code that a call of gRPC came to, of which the caller may have been told by something else: a reset of ours,
     /// a status of HTTP that the upstream sent. `None` where it is hidden in a body that was not looked into, and where
     /// something was answered that is no call.
-    pub fn call_ended(&self, caller: Caller, upstream_status: u16) -> Option<Code> {
+    pub(crate) fn call_ended(&self, caller: Caller, upstream_status: u16) -> Option<Code> {
         let of_fault = || self.fault.map(Code::of_fault);
         let of_upstream = || match (caller, upstream_status) {
             (Caller::Framed(Media::Web | Media::WebText), 200) => None,

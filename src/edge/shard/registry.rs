@@ -12,7 +12,7 @@ use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
 
 /// All open client connections of a shard.
-pub struct Registry<N: Net> {
+pub(crate) struct Registry<N: Net> {
     entries: RefCell<Vec<Option<Entry<N>>>>,
     vacant: RefCell<Vec<usize>>,
     by_address: RefCell<AHashMap<IpAddr, u32>>,
@@ -38,7 +38,7 @@ struct Entry<N: Net> {
 }
 
 /// A connection's place in the registry; leaving is its drop.
-pub struct Place<N: Net> {
+pub(crate) struct Place<N: Net> {
     registry: Rc<Registry<N>>,
     at: Option<usize>,
     address: Option<IpAddr>,
@@ -49,30 +49,30 @@ pub struct Place<N: Net> {
 
 impl<N: Net> Registry<N> {
     /// Counts one more connection.
-    pub fn enter(self: &Rc<Self>) -> Place<N> {
+    pub(crate) fn enter(self: &Rc<Self>) -> Place<N> {
         self.open.set(self.open.get() + 1);
         Place { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
     }
 
     /// Open connections.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.get()
     }
 
     /// Open connections between two requests.
-    pub fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.idle.get()
     }
 
     /// Wakes every connection that waits for a request.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         for entry in self.entries.borrow().iter().flatten() {
             entry.stream.interrupt();
         }
     }
 
     /// Breaks off exchanges whose client has gone.
-    pub fn look_for_leavers(&self, now: Tick) {
+    pub(crate) fn look_for_leavers(&self, now: Tick) {
         for entry in self.entries.borrow().iter().flatten() {
             if entry.watch.is_due(now) && entry.stream.peek() == Peek::Closed {
                 entry.watch.break_off();
@@ -83,7 +83,7 @@ impl<N: Net> Registry<N> {
 
 impl<N: Net> Place<N> {
     /// Makes the connection known, so that it can be interrupted.
-    pub fn attach(&mut self, stream: &Rc<Transport<N::Stream>>) {
+    pub(crate) fn attach(&mut self, stream: &Rc<Transport<N::Stream>>) {
         let entry = Entry { stream: stream.clone(), watch: self.watch.clone() };
         let mut entries = self.registry.entries.borrow_mut();
         let at = self.registry.vacant.borrow_mut().pop().unwrap_or(entries.len());
@@ -96,7 +96,7 @@ impl<N: Net> Place<N> {
 
     /// Counts the connection for `address`. False where that address has `max` already (zero is no cap).
     #[must_use]
-    pub fn claim(&mut self, address: IpAddr, max: u32) -> bool {
+    pub(crate) fn claim(&mut self, address: IpAddr, max: u32) -> bool {
         if max == 0 {
             return true;
         }
@@ -111,14 +111,14 @@ impl<N: Net> Place<N> {
     }
 
     /// The connection waits for a request from now on.
-    pub fn set_idle(&self) {
+    pub(crate) fn set_idle(&self) {
         if !self.idle.replace(true) {
             self.registry.idle.set(self.registry.idle.get() + 1);
         }
     }
 
     /// The connection does not wait for a request any more.
-    pub fn set_busy(&self) {
+    pub(crate) fn set_busy(&self) {
         if self.idle.replace(false) {
             self.registry.idle.set(self.registry.idle.get().saturating_sub(1));
         }

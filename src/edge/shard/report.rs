@@ -15,7 +15,7 @@ const SLICE: usize = 1_024;
 const PAUSE_MS: u64 = 1;
 
 /// Makes and sends a report. Before the first plan it is empty.
-pub async fn send<N: Net>(shard: Rc<Shard<N>>) {
+pub(crate) async fn send<N: Net>(shard: Rc<Shard<N>>) {
     let net = &shard.thread.net;
     let mut report = UpstreamReport::default();
     let (mut slice, mut room) = (0, ENDPOINT_STATES_MAX);

@@ -17,7 +17,7 @@ const VECTOR_KEEP: usize = 64 * 1024;
 
 /// What one busy connection works in.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     /// The request's head.
     pub request: RequestHead,
     /// How far the search for a head's end has come.
@@ -31,8 +31,8 @@ pub struct Scratch {
 }
 
 /// What serving works in, beside the request's head.
-#[derive(Debug)]
-pub struct Work {
+#[derive(Debug, Default)]
+pub(crate) struct Work {
     /// What is remembered of the exchange.
     pub record: Record,
     /// What is known of the request.
@@ -61,29 +61,9 @@ pub struct Work {
     pub said: Option<End<'static>>,
 }
 
-impl Default for Work {
-    fn default() -> Work {
-        Work {
-            record: Record::default(),
-            attributes: Attributes::default(),
-            effects: Effects::default(),
-            memos: Vec::new(),
-            response: ResponseHead::default(),
-            target: Vec::new(),
-            out: Vec::new(),
-            value: Vec::new(),
-            replay: Vec::new(),
-            replay_whole: false,
-            body_waits: false,
-            body_begun: false,
-            said: None,
-        }
-    }
-}
-
 /// Where the part of a request's body is that no attempt has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub(crate) enum Rest {
     /// There is none, or it can still be read.
     There,
     /// It cannot be read any more.
@@ -92,7 +72,7 @@ pub enum Rest {
 
 /// Can a request be sent once more, as far as its body is concerned?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resend {
+pub(crate) enum Resend {
     /// It has none, or all of it is kept or can still be read.
     Possible,
     /// Bytes of it are gone.
@@ -101,14 +81,14 @@ pub enum Resend {
 
 impl Work {
     /// Can a request with a body of this length be sent once more?
-    pub fn resend(&self, length: BodyLength, rest: Rest) -> Resend {
+    pub(crate) fn resend(&self, length: BodyLength, rest: Rest) -> Resend {
         let kept = self.replay_whole && rest == Rest::There;
         let possible = length == BodyLength::None || !self.body_begun || kept;
         if possible { Resend::Possible } else { Resend::Impossible }
     }
 
     /// Ready for the next exchange; keeps its memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.record = Record::default();
         self.attributes.clear();
         self.effects.clear();
@@ -129,23 +109,23 @@ impl Work {
 /// A shard's free scratch.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "scratch is lent as a box, so that lending it moves a pointer")]
-pub struct ScratchPool {
+pub(crate) struct ScratchPool {
     free: RefCell<Vec<Box<Scratch>>>,
 }
 
 impl ScratchPool {
     /// Scratch, cleared.
-    pub fn take(&self) -> Box<Scratch> {
+    pub(crate) fn take(&self) -> Box<Scratch> {
         self.free.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Frees all scratch that waits for use.
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         *self.free.borrow_mut() = Vec::new();
     }
 
     /// Gives scratch back.
-    pub fn put(&self, mut scratch: Box<Scratch>) {
+    pub(crate) fn put(&self, mut scratch: Box<Scratch>) {
         let mut free = self.free.borrow_mut();
         if free.len() < KEEP {
             scratch.work.clear();

@@ -20,7 +20,7 @@ use crate::net::Net;
 const DRAIN_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
-pub struct Shard<N: Net> {
+pub(crate) struct Shard<N: Net> {
     /// The thread that runs it.
     pub thread: Rc<Thread<N>>,
     /// Free exchange scratch.
@@ -48,7 +48,7 @@ pub struct Shard<N: Net> {
 }
 
 /// Counts a request as being served, also where serving it panics.
-pub struct Serving<'a> {
+pub(crate) struct Serving<'a> {
     active: &'a Cell<u64>,
 }
 
@@ -60,7 +60,7 @@ impl Drop for Serving<'_> {
 
 impl<N: Net> Shard<N> {
     /// A shard without a plan.
-    pub fn new(thread: Thread<N>, outbox: Outbox, mesh: Mesh<ToPeer>) -> Shard<N> {
+    pub(crate) fn new(thread: Thread<N>, outbox: Outbox, mesh: Mesh<ToPeer>) -> Shard<N> {
         Shard {
             thread: Rc::new(thread),
             scratch: ScratchPool::default(),
@@ -79,44 +79,44 @@ impl<N: Net> Shard<N> {
     }
 
     /// The plan in use. Only called from tasks, which begin after the first commit.
-    pub fn bound(&self) -> Rc<Bound<N>> {
+    pub(crate) fn bound(&self) -> Rc<Bound<N>> {
         self.bound_already().expect("tasks are spawned by acceptors, which open with the first plan")
     }
 
     /// The plan in use; `None` before the first commit.
-    pub fn bound_already(&self) -> Option<Rc<Bound<N>>> {
+    pub(crate) fn bound_already(&self) -> Option<Rc<Bound<N>>> {
         self.bound.borrow().clone()
     }
 
     /// Uses this plan from now on, or none where the shard ends. Gives the one used before.
-    pub fn bind(&self, bound: Option<Rc<Bound<N>>>) -> Option<Rc<Bound<N>>> {
+    pub(crate) fn bind(&self, bound: Option<Rc<Bound<N>>>) -> Option<Rc<Bound<N>>> {
         self.bound.replace(bound)
     }
 
     /// A request is being served, until what this gives is dropped.
-    pub fn serving(&self) -> Serving<'_> {
+    pub(crate) fn serving(&self) -> Serving<'_> {
         self.active.set(self.active.get() + 1);
         self.begun.set(self.begun.get() + 1);
         Serving { active: &self.active }
     }
 
     /// Requests being served now.
-    pub fn active(&self) -> u64 {
+    pub(crate) fn active(&self) -> u64 {
         self.active.get()
     }
 
     /// Requests whose serving began so far.
-    pub fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.begun.get()
     }
 
     /// When a connection that waits for a request is closed because the shard drains; never while it does not.
-    pub fn drain_idle_until(&self) -> Tick {
+    pub(crate) fn drain_idle_until(&self) -> Tick {
         self.drain_idle_until.get()
     }
 
     /// Finishes what runs and takes nothing new.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.drain_idle_until.set(self.thread.net.now().after_ms(DRAIN_IDLE_MS));
         self.thread.draining.raise();
         self.registry.interrupt();
@@ -124,7 +124,7 @@ impl<N: Net> Shard<N> {
     }
 
     /// Reports to the control plane. Nothing else fills their queue: a full one means a control plane that is gone.
-    pub fn tell(&self, message: FromShard) {
+    pub(crate) fn tell(&self, message: FromShard) {
         if self.outbox.send(message).is_err()
             && let Some(bound) = &*self.bound.borrow()
         {
@@ -133,7 +133,7 @@ impl<N: Net> Shard<N> {
     }
 
     /// Reports the end of a drain, once.
-    pub fn tell_drained(&self) {
+    pub(crate) fn tell_drained(&self) {
         let empty = self.thread.draining.is_raised() && self.registry.open() == 0;
         if empty && !self.drained_told.replace(true) {
             self.flush();
@@ -142,7 +142,7 @@ impl<N: Net> Shard<N> {
     }
 
     /// Sends log lines on and publishes levels.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         if let Some(bound) = &*self.bound.borrow() {
             self.log.flush(&self.outbox, &bound.counters);
             self.publish(bound);
@@ -150,7 +150,7 @@ impl<N: Net> Shard<N> {
     }
 
     /// Writes levels to the counters, where the control plane sees them.
-    pub fn publish(&self, bound: &Bound<N>) {
+    pub(crate) fn publish(&self, bound: &Bound<N>) {
         let counters = &bound.counters;
         counters.set(Counter::Connections, self.registry.open() as u64);
         counters.set(Counter::IdleConnections, self.registry.idle() as u64);

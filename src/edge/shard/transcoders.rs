@@ -9,13 +9,13 @@ use crate::wire::grpc::json::Transcoder;
 
 /// The transcoders of one plan, by `TranscoderId`.
 #[derive(Debug)]
-pub struct Transcoders {
+pub(crate) struct Transcoders {
     slots: Vec<RefCell<Option<Rc<Transcoder>>>>,
 }
 
 impl Transcoders {
     /// Those of `plans`: fresh ones where there are some, else those that served `before`.
-    pub fn new(
+    pub(crate) fn new(
         plans: &[TranscoderPlan],
         fresh: Vec<Option<Transcoder>>,
         before: Option<(&[TranscoderPlan], &Transcoders)>,
@@ -31,12 +31,12 @@ impl Transcoders {
     }
 
     /// The transcoder of that id. There is none where no server has told its descriptors yet.
-    pub fn of(&self, id: TranscoderId) -> Option<Rc<Transcoder>> {
+    pub(crate) fn of(&self, id: TranscoderId) -> Option<Rc<Transcoder>> {
         self.slots[id.0 as usize].borrow().clone()
     }
 
     /// Takes what `source` told, by options. Where it does not fit, what was there stays.
-    pub fn learn(&self, plans: &[TranscoderPlan], source: &ReflectionSource, told: &[Rc<Transcoder>]) {
+    pub(crate) fn learn(&self, plans: &[TranscoderPlan], source: &ReflectionSource, told: &[Rc<Transcoder>]) {
         for (plan, slot) in plans.iter().zip(&self.slots) {
             let wants = plan.source().is_some_and(|wanted| **wanted == *source);
             let fit = told.iter().find(|transcoder| wants && *transcoder.options() == plan.options);

@@ -16,7 +16,7 @@ use crate::net::Net;
 
 /// What is waited for: a key of something that has keys, by the identities of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// Whose key.
     pub owner: u64,
     /// Which key.
@@ -25,7 +25,7 @@ pub struct Subject {
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
+pub(crate) enum Waited {
     /// The key was woken.
     Woken,
     /// The time is over.
@@ -36,7 +36,7 @@ pub enum Waited {
 
 /// All waiting requests of a shard.
 #[derive(Debug, Default)]
-pub struct Waiters {
+pub(crate) struct Waiters {
     slots: RefCell<Slots>,
 }
 
@@ -66,7 +66,7 @@ const NONE: u32 = u32::MAX;
 impl Waiters {
     /// Waits until `wake` is called for the subject. When the time is over, `last_look` may call it once more: what was
     /// to wake the waiter may be there and not be looked at yet.
-    pub async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick, last_look: impl Fn()) -> Waited {
+    pub(crate) async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick, last_look: impl Fn()) -> Waited {
         let Some(waiter) = self.enter(subject) else { return Waited::Refused };
         let mut timeout = std::pin::pin!(net.sleep_until(until));
         let woken = poll_fn(|context| {
@@ -84,7 +84,7 @@ impl Waiters {
     }
 
     /// Wakes all that wait for it.
-    pub fn wake(&self, subject: Subject) {
+    pub(crate) fn wake(&self, subject: Subject) {
         let mut slots = self.slots.borrow_mut();
         let mut at = slots.first.remove(&subject).unwrap_or(NONE);
         while at != NONE {
@@ -100,7 +100,7 @@ impl Waiters {
     }
 
     /// How many wait.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.slots.borrow().taken
     }
 

@@ -20,7 +20,7 @@ use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
 
 /// Which upstream, and under which conditions.
-pub struct Acquire<'a, N: Net> {
+pub(crate) struct Acquire<'a, N: Net> {
     /// The thread.
     pub thread: &'a Rc<Thread<N>>,
     /// This shard's side of the upstream.
@@ -39,7 +39,7 @@ pub struct Acquire<'a, N: Net> {
 
 /// What picks the endpoint, beside the balancer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Affinity {
+pub(crate) struct Affinity {
     /// The hash of what the upstream hashes by.
     pub key: Option<u64>,
     /// The endpoint that a cookie names.
@@ -48,7 +48,7 @@ pub struct Affinity {
 
 /// Whether a connection to an endpoint carried requests before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginUse {
+pub(crate) enum OriginUse {
     /// It was opened for this request.
     First,
     /// It was kept, and the endpoint may have closed it meanwhile.
@@ -56,7 +56,7 @@ pub enum OriginUse {
 }
 
 /// What carries an attempt.
-pub struct Acquired<N: Net> {
+pub(crate) struct Acquired<N: Net> {
     /// The connection or stream.
     pub carrier: Carrier<N>,
     /// Whether it is new.
@@ -65,7 +65,7 @@ pub struct Acquired<N: Net> {
 
 impl<N: Net> Acquire<'_, N> {
     /// Waits for room under the upstream's caps.
-    pub async fn admit(&self) -> Result<(), Fault> {
+    pub(crate) async fn admit(&self) -> Result<(), Fault> {
         let admitted = self.upstream.load.admit(&self.thread.net, self.plan.queue_timeout, self.deadline).await;
         admitted.inspect_err(|fault| {
             let timed_out = fault.kind == FaultKind::QueueTimeout;
@@ -74,7 +74,7 @@ impl<N: Net> Acquire<'_, N> {
     }
 
     /// Picks an endpoint, which becomes one of `tried`. The request is in flight there from now on.
-    pub fn pick(&self, affinity: Affinity, tried: &mut Tried, now: Tick) -> Result<InFlight, Fault> {
+    pub(crate) fn pick(&self, affinity: Affinity, tried: &mut Tried, now: Tick) -> Result<InFlight, Fault> {
         let Affinity { key, sticky } = affinity;
         let load = &self.upstream.load;
         let picked = load.cluster.borrow_mut().pick(key, sticky, tried, now, &mut self.thread.rng.borrow_mut());
@@ -86,7 +86,7 @@ impl<N: Net> Acquire<'_, N> {
 
     /// A kept connection to the endpoint of `flight`, or a new one. How long connecting took is put into `connect_us`,
     /// also where it failed; then the endpoint is judged, too.
-    pub async fn carrier(
+    pub(crate) async fn carrier(
         &self,
         flight: &mut InFlight,
         trust: Trust,
@@ -123,13 +123,13 @@ impl<N: Net> Acquire<'_, N> {
     }
 
     /// Adds to a counter of the upstream.
-    pub fn count(&self, counter: UpstreamCounter, count: u64) {
+    pub(crate) fn count(&self, counter: UpstreamCounter, count: u64) {
         self.counters.add_upstream(self.id.0, counter, count);
     }
 }
 
 /// What a fault says of the endpoint.
-pub fn outcome_of(fault: Fault) -> Outcome {
+pub(crate) fn outcome_of(fault: Fault) -> Outcome {
     if fault.retry == Retry::Refused {
         // An endpoint that goes away in good order has not failed.
         return Outcome::Cancelled;

@@ -15,7 +15,7 @@ use crate::net::Net;
 use crate::net::tls::Transport;
 
 /// What carries one conversation.
-pub enum Carrier<N: Net> {
+pub(crate) enum Carrier<N: Net> {
     /// A connection of HTTP/1.
     Connection(Origin<N>),
     /// A stream of HTTP/2.
@@ -23,7 +23,7 @@ pub enum Carrier<N: Net> {
 }
 
 /// Where to, and under which conditions.
-pub struct Wanted<'a, N: Net> {
+pub(crate) struct Wanted<'a, N: Net> {
     /// The thread.
     pub thread: &'a Rc<Thread<N>>,
     /// This shard's side of the upstream.
@@ -40,7 +40,7 @@ pub struct Wanted<'a, N: Net> {
 
 /// What is to be carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// A request and its answer.
     Exchange,
     /// An upgrade, for which a stream of HTTP/2 needs an endpoint that takes an extended CONNECT (RFC 8441).
@@ -49,7 +49,7 @@ pub enum Purpose {
 
 impl<N: Net> Wanted<'_, N> {
     /// What is there already.
-    pub fn kept(&self, now: Tick) -> Option<Carrier<N>> {
+    pub(crate) fn kept(&self, now: Tick) -> Option<Carrier<N>> {
         let Wanted { upstream, plan, index, trust, .. } = *self;
         if plan.http != HttpVersions::Http1
             && let Some(stream) = upstream.sessions.find(index)
@@ -64,7 +64,7 @@ impl<N: Net> Wanted<'_, N> {
     }
 
     /// A new connection, or a stream on one that others are opening at this moment.
-    pub async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    pub(crate) async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Wanted { thread, upstream, plan, index, .. } = *self;
         let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
         if plan.http == HttpVersions::Http1 || declined() {
@@ -94,7 +94,7 @@ impl<N: Net> Wanted<'_, N> {
 
     /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
     /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
-    pub async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
+    pub(crate) async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
         let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
         if self.purpose == Purpose::Exchange {
             return Ok(carrier);

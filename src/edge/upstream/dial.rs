@@ -19,7 +19,7 @@ use crate::wire::proxy::{self, Header};
 
 /// What an endpoint hears before the first request.
 #[derive(Clone, Copy, Debug)]
-pub struct Speaker {
+pub(crate) struct Speaker {
     /// The client and our listener, for the PROXY header; `None` where one of them is a Unix socket.
     pub ends: Option<(SocketAddr, SocketAddr)>,
     /// What is offered by ALPN.
@@ -28,7 +28,7 @@ pub struct Speaker {
 
 /// Which versions of HTTP an endpoint may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub(crate) enum Offer {
     /// Those of the configuration.
     Configured,
     /// HTTP/1.1 alone.
@@ -45,7 +45,7 @@ impl Speaker {
 }
 
 /// An endpoint, and how connections to it are opened.
-pub struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// The load of its upstream.
     pub load: &'a Rc<Load>,
     /// The upstream's plan.
@@ -58,7 +58,7 @@ pub struct Target<'a> {
 
 /// Opens a connection, which counts as open until the guard is dropped. Every fault of it means that the request was
 /// not sent.
-pub async fn dial<N: Net>(
+pub(crate) async fn dial<N: Net>(
     thread: &Thread<N>,
     target: Target<'_>,
     speaker: Speaker,

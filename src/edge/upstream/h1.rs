@@ -20,7 +20,7 @@ use crate::wire::outgoing::OutgoingRequest;
 
 /// Which kept connections are taken to be open and silent without a look, which is a system call.
 #[derive(Clone, Copy, Debug)]
-pub struct Trust {
+pub(crate) struct Trust {
     /// Those that rested for less than this,
     rested_max: Duration,
     /// and that carried at least so many requests.
@@ -30,18 +30,18 @@ pub struct Trust {
 impl Trust {
     /// Those in the midst of work, whose endpoint has answered one by one so far. A look would not find what the
     /// endpoint sends or closes in the same moment either.
-    pub const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
+    pub(crate) const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
 
     /// May this connection be used without a look? Never where the last read filled its buffer: a response that nobody
     /// asked for may lie behind it (RFC 9112 section 9.2).
-    pub fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
+    pub(crate) fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
         let rested = now.since(origin.idle_since);
         origin.requests >= self.requests_min && rested < self.rested_max && origin.stream.drained()
     }
 }
 
 /// A connection to an endpoint. Dropping it closes it and counts it out.
-pub struct Origin<N: Net> {
+pub(crate) struct Origin<N: Net> {
     open: Open,
     /// The connection.
     pub stream: Rc<Transport<N::Stream>>,
@@ -107,17 +107,17 @@ impl<N: Net> Remote for Origin<N> {
 
 impl<N: Net> Origin<N> {
     /// A connection that was just opened.
-    pub fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Origin<N> {
+    pub(crate) fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Origin<N> {
         Origin { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0 }
     }
 
     /// Which endpoint it leads to.
-    pub fn index(&self) -> EndpointIndex {
+    pub(crate) fn index(&self) -> EndpointIndex {
         self.open.index
     }
 
     /// Is it old, idle for too long, or used up?
-    pub fn is_worn(&self, plan: &UpstreamPlan, now: Tick) -> bool {
+    pub(crate) fn is_worn(&self, plan: &UpstreamPlan, now: Tick) -> bool {
         let used_up = plan.requests_per_connection_max != 0 && self.requests >= plan.requests_per_connection_max;
         let too_old = plan.connection_age_max.is_some_and(|age| now.since(self.opened) >= age);
         used_up || too_old || now.since(self.idle_since) >= plan.idle_timeout

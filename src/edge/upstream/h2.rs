@@ -42,7 +42,7 @@ const LOOK_MS: u64 = 1_000;
 const PING: u64 = u64::from_be_bytes(*b"turnpike");
 
 /// A shard's connections of HTTP/2 to the endpoints of one upstream.
-pub struct Sessions<N: Net> {
+pub(crate) struct Sessions<N: Net> {
     list: RefCell<Vec<Rc<Far<N>>>>,
     /// Endpoints to which a connection is being opened, for those who would otherwise open one more.
     opening: RefCell<Vec<(EndpointIndex, Rc<Signal>)>>,
@@ -57,7 +57,7 @@ impl<N: Net> Default for Sessions<N> {
 }
 
 /// One connection to an endpoint.
-pub struct Far<N: Net> {
+pub(crate) struct Far<N: Net> {
     session: Rc<Session<N>>,
     sessions: Rc<Sessions<N>>,
     open: Open,
@@ -80,7 +80,7 @@ pub struct Far<N: Net> {
 }
 
 /// Says when a connection that was being opened is open, or is not.
-pub struct Opening<'a, N: Net> {
+pub(crate) struct Opening<'a, N: Net> {
     sessions: &'a Sessions<N>,
     signal: Rc<Signal>,
 }
@@ -94,7 +94,7 @@ impl<N: Net> Drop for Opening<'_, N> {
 
 impl<N: Net> Sessions<N> {
     /// A place for one more stream to `index`: on the connection with the fewest.
-    pub fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
+    pub(crate) fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
         let list = self.list.borrow();
         let able = list.iter().filter(|far| far.open.index == index && far.has_room());
         let far = able.min_by_key(|far| far.session.machine.borrow().held_streams())?;
@@ -103,7 +103,7 @@ impl<N: Net> Sessions<N> {
 
     /// What tells that the connection which is being opened to `index` is there; `None` where none is, or where
     /// waiting for it is no use.
-    pub fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
+    pub(crate) fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
         if self.declined.get() {
             return None;
         }
@@ -112,19 +112,19 @@ impl<N: Net> Sessions<N> {
     }
 
     /// Tells others that a connection to `index` is being opened.
-    pub fn open(&self, index: EndpointIndex) -> Opening<'_, N> {
+    pub(crate) fn open(&self, index: EndpointIndex) -> Opening<'_, N> {
         let signal = Rc::new(Signal::default());
         self.opening.borrow_mut().push((index, signal.clone()));
         Opening { sessions: self, signal }
     }
 
     /// What an endpoint said of HTTP/2.
-    pub fn note(&self, speaks: Speaks) {
+    pub(crate) fn note(&self, speaks: Speaks) {
         self.declined.set(speaks == Speaks::Http1);
     }
 
     /// A connection was opened: the first stream of it.
-    pub fn opened(
+    pub(crate) fn opened(
         self: &Rc<Self>,
         thread: &Rc<Thread<N>>,
         plan: &UpstreamPlan,
@@ -158,13 +158,13 @@ impl<N: Net> Sessions<N> {
     }
 
     /// Connections without a stream.
-    pub fn idle_count(&self) -> usize {
+    pub(crate) fn idle_count(&self) -> usize {
         let list = self.list.borrow();
         list.iter().filter(|far| far.session.machine.borrow().held_streams() == 0).count()
     }
 
     /// Takes connections out of use that are too old or whose endpoint left.
-    pub fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
+    pub(crate) fn sweep(&self, is_listed: impl Fn(EndpointIndex) -> bool, now: Tick) {
         for far in self.list.borrow().iter() {
             if now >= far.retires || !is_listed(far.open.index) {
                 far.retire();
@@ -173,14 +173,14 @@ impl<N: Net> Sessions<N> {
     }
 
     /// Takes all connections out of use.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.list.borrow().iter().for_each(|far| far.retire());
     }
 }
 
 /// What an endpoint chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
+pub(crate) enum Speaks {
     /// HTTP/1.1, or nothing.
     Http1,
     /// HTTP/2.
@@ -325,7 +325,7 @@ impl<N: Net> Role<N> for Courier<N> {
 }
 
 /// One conversation: a stream that is opened when the request's head is composed.
-pub struct Stream<N: Net> {
+pub(crate) struct Stream<N: Net> {
     far: Rc<Far<N>>,
     key: Cell<Option<Key>>,
     /// The request ended with its head.
@@ -338,7 +338,7 @@ impl<N: Net> Stream<N> {
     }
 
     /// Does the endpoint take an extended CONNECT (RFC 8441 section 3)? `None` where it has not said.
-    pub fn takes_upgrades(&self) -> Option<bool> {
+    pub(crate) fn takes_upgrades(&self) -> Option<bool> {
         let told = self.far.settled.is_raised();
         told.then(|| self.far.session.machine.borrow().peer().connect_protocol)
     }
@@ -348,7 +348,7 @@ impl<N: Net> Stream<N> {
     ///
     /// # Errors
     /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
-    pub async fn settled(&self, until: Tick) -> Result<bool, Fault> {
+    pub(crate) async fn settled(&self, until: Tick) -> Result<bool, Fault> {
         let session = &self.far.session;
         unless(&self.far.settled, session.thread.net.sleep_until(until)).await;
         match self.takes_upgrades() {

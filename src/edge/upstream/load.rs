@@ -14,7 +14,7 @@ use crate::base::{Fault, FaultKind, Tick};
 use crate::net::Net;
 
 /// The load of one upstream on one shard.
-pub struct Load {
+pub(crate) struct Load {
     /// Who gets the next request.
     pub cluster: RefCell<Cluster>,
     open: Cell<usize>,
@@ -28,7 +28,7 @@ struct Waiter {
 }
 
 /// Counts a connection to an endpoint, from before it is opened until it is dropped.
-pub struct Open {
+pub(crate) struct Open {
     load: Rc<Load>,
     /// Which endpoint it leads to.
     pub index: EndpointIndex,
@@ -42,7 +42,7 @@ impl Drop for Open {
 }
 
 /// A request in flight; ends with its drop at the latest.
-pub struct InFlight {
+pub(crate) struct InFlight {
     load: Rc<Load>,
     flight: Flight,
     began: Tick,
@@ -51,17 +51,17 @@ pub struct InFlight {
 
 impl InFlight {
     /// Which endpoint.
-    pub fn index(&self) -> EndpointIndex {
+    pub(crate) fn index(&self) -> EndpointIndex {
         self.flight.index
     }
 
     /// When this try began.
-    pub fn began(&self) -> Tick {
+    pub(crate) fn began(&self) -> Tick {
         self.began
     }
 
     /// Says how it went; only the first word counts.
-    pub fn judge(&mut self, outcome: Outcome, now: Tick) {
+    pub(crate) fn judge(&mut self, outcome: Outcome, now: Tick) {
         if !self.judged {
             self.judged = true;
             self.load.cluster.borrow_mut().observe(self.flight, outcome, now.since(self.began), now);
@@ -86,22 +86,22 @@ impl Drop for InFlight {
 
 impl Load {
     /// The load of an upstream that has none yet.
-    pub fn new(cluster: Cluster) -> Rc<Load> {
+    pub(crate) fn new(cluster: Cluster) -> Rc<Load> {
         Rc::new(Load { cluster: RefCell::new(cluster), open: Cell::new(0), waiting: RefCell::default() })
     }
 
     /// Open connections, idle ones included.
-    pub fn open_count(&self) -> usize {
+    pub(crate) fn open_count(&self) -> usize {
         self.open.get()
     }
 
     /// Requests that wait for room.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.waiting.borrow().len()
     }
 
     /// Waits for room under the upstream's caps, in order of arrival, no longer than `wait` and until `deadline`.
-    pub async fn admit<N: Net>(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
+    pub(crate) async fn admit<N: Net>(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
         let admission = self.cluster.borrow().admission();
         match admission {
             Admission::Go => return Ok(()),
@@ -131,12 +131,12 @@ impl Load {
 
     /// Would `pick` name an endpoint for another attempt? Where the last one still is in flight, its endpoint is
     /// `leaving`; then nobody may wait for its place either, so that the next attempt begins at once.
-    pub fn may_pick_again(&self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
+    pub(crate) fn may_pick_again(&self, leaving: Option<EndpointIndex>, now: Tick) -> bool {
         (leaving.is_none() || self.queued() == 0) && self.cluster.borrow_mut().may_pick_again(leaving, now)
     }
 
     /// Counts a try to `index` as begun.
-    pub fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
+    pub(crate) fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
         let flight = self.cluster.borrow_mut().begin(index, now);
         InFlight { load: self.clone(), flight, began: now, judged: false }
     }
@@ -145,7 +145,7 @@ impl Load {
     ///
     /// # Errors
     /// The endpoint has as many as it may have.
-    pub fn open(self: &Rc<Self>, index: EndpointIndex) -> Result<Open, Fault> {
+    pub(crate) fn open(self: &Rc<Self>, index: EndpointIndex) -> Result<Open, Fault> {
         let mut cluster = self.cluster.borrow_mut();
         if !cluster.may_connect(index) {
             return Err(Fault::unsent(FaultKind::Overloaded));
@@ -156,7 +156,7 @@ impl Load {
     }
 
     /// The endpoint's name, for a Host field of our own.
-    pub fn endpoint_name(&self, index: EndpointIndex) -> Arc<str> {
+    pub(crate) fn endpoint_name(&self, index: EndpointIndex) -> Arc<str> {
         let cluster = self.cluster.borrow();
         cluster.endpoint(index).map_or_else(|| Arc::from("upstream"), |endpoint| endpoint.name.clone())
     }

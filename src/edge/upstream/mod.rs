@@ -1,9 +1,9 @@
 //! Which connection to which endpoint: kept connections, new ones, streams of HTTP/2.
 
-pub mod acquire;
-pub mod carrier;
-pub mod dial;
-pub mod h1;
-pub mod h2;
-pub mod load;
-pub mod pool;
+pub(crate) mod acquire;
+pub(crate) mod carrier;
+pub(crate) mod dial;
+pub(crate) mod h1;
+pub(crate) mod h2;
+pub(crate) mod load;
+pub(crate) mod pool;

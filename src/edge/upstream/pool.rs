@@ -19,7 +19,7 @@ use crate::net::tls::with_own_sessions;
 use crate::net::{Net, Peek, Stream};
 
 /// One shard's side of one upstream.
-pub struct Upstream<N: Net> {
+pub(crate) struct Upstream<N: Net> {
     /// Who gets the next request, and how many there are.
     pub load: Rc<Load>,
     /// Connections of HTTP/2.
@@ -36,7 +36,7 @@ fn own_tls(plan: &UpstreamPlan) -> Option<Arc<ClientConfig>> {
 
 impl<N: Net> Upstream<N> {
     /// The state of a new upstream.
-    pub fn new(plan: &UpstreamPlan, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
+    pub(crate) fn new(plan: &UpstreamPlan, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
         let mut cluster = Cluster::new(&plan.cluster, &plan.fixed);
         cluster.desynchronise(rng, now);
         Rc::new(Upstream {
@@ -49,23 +49,29 @@ impl<N: Net> Upstream<N> {
     }
 
     /// Uses what a new plan says of TLS for connections from now on.
-    pub fn follow_tls(&self, plan: &UpstreamPlan) {
+    pub(crate) fn follow_tls(&self, plan: &UpstreamPlan) {
         *self.tls.borrow_mut() = own_tls(plan);
     }
 
     /// What TLS handshakes with endpoints use.
-    pub fn tls(&self) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
         self.tls.borrow().clone()
     }
 
     /// Connections without a request.
-    pub fn idle_count(&self) -> usize {
+    pub(crate) fn idle_count(&self) -> usize {
         self.idle_count.get() + self.sessions.idle_count()
     }
 
     /// A kept connection to `index` that is fit to use, if there is one. One that `trust` covers is not looked at: the
     /// look is a system call.
-    pub fn take_idle(&self, index: EndpointIndex, plan: &UpstreamPlan, trust: Trust, now: Tick) -> Option<Origin<N>> {
+    pub(crate) fn take_idle(
+        &self,
+        index: EndpointIndex,
+        plan: &UpstreamPlan,
+        trust: Trust,
+        now: Tick,
+    ) -> Option<Origin<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
@@ -78,7 +84,7 @@ impl<N: Net> Upstream<N> {
     }
 
     /// Keeps a connection for later, or closes it where it may not be kept.
-    pub fn keep(&self, mut origin: Origin<N>, plan: &UpstreamPlan, now: Tick) {
+    pub(crate) fn keep(&self, mut origin: Origin<N>, plan: &UpstreamPlan, now: Tick) {
         let full = self.idle_count.get() >= plan.idle_max;
         if full || !self.load.cluster.borrow().is_listed(origin.index()) {
             return;
@@ -98,7 +104,7 @@ impl<N: Net> Upstream<N> {
 
     /// Closes kept connections that are too old, that the peer has closed, or whose endpoint left. Called about once
     /// a second.
-    pub fn sweep(&self, plan: &UpstreamPlan, now: Tick) {
+    pub(crate) fn sweep(&self, plan: &UpstreamPlan, now: Tick) {
         let mut stale = Vec::new();
         let mut kept_count = 0;
         for slot in self.idle.borrow_mut().iter_mut() {
@@ -115,7 +121,7 @@ impl<N: Net> Upstream<N> {
     }
 
     /// Closes all kept connections: the upstream left the configuration, or the shard ends.
-    pub fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         let all = std::mem::take(&mut *self.idle.borrow_mut());
         self.idle_count.set(0);
         drop(all);

@@ -14,7 +14,7 @@ use super::server::{Versions, certified, provider, refused, root_store};
 
 /// The parts of a client configuration.
 #[derive(Debug)]
-pub struct ClientMaterial {
+pub(crate) struct ClientMaterial {
     /// The trusted certificate authorities.
     pub roots: Roots,
     /// Whether to check the server's certificate.
@@ -29,7 +29,7 @@ pub struct ClientMaterial {
 
 /// Certificate authorities to trust.
 #[derive(Clone, Debug)]
-pub enum Roots {
+pub(crate) enum Roots {
     /// Those of the machine, read once.
     System,
     /// These only.
@@ -38,7 +38,7 @@ pub enum Roots {
 
 /// Whether a server has to prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
+pub(crate) enum Verify {
     /// Yes: chain, validity and name.
     Full,
     /// No. It still has to own the key of the certificate that it shows.
@@ -46,7 +46,7 @@ pub enum Verify {
 }
 
 /// The configuration that `material` describes.
-pub fn client_config(material: &ClientMaterial) -> Result<ClientConfig, MaterialError> {
+pub(crate) fn client_config(material: &ClientMaterial) -> Result<ClientConfig, MaterialError> {
     let verifier: Arc<dyn ServerCertVerifier> = match material.verify {
         Verify::Full => {
             let builder = WebPkiServerVerifier::builder_with_provider(roots(&material.roots)?, provider());
@@ -74,7 +74,7 @@ pub fn client_config(material: &ClientMaterial) -> Result<ClientConfig, Material
 }
 
 /// A host name or address as the name of a server.
-pub fn server_name(host: &str) -> Result<ServerName<'static>, MaterialError> {
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, MaterialError> {
     ServerName::try_from(host.to_owned()).map_err(|_| MaterialError::BadName(host.to_owned()))
 }
 
@@ -138,7 +138,7 @@ impl ServerCertVerifier for Anybody {
 }
 /// The same configuration with its own table of sessions. rustls keeps the table behind a lock, which shards must not
 /// share.
-pub fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
+pub(crate) fn with_own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut own = config.clone();
     own.resumption = Resumption::in_memory_sessions(SESSIONS);
     Arc::new(own)

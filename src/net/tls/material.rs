@@ -74,7 +74,7 @@ pub struct Certificate {
 
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFacts {
+pub(crate) struct CertificateFacts {
     /// The subject, as `C=..., O=..., CN=...`.
     pub subject: String,
     /// The issuer, likewise.
@@ -88,7 +88,7 @@ pub struct CertificateFacts {
 }
 
 /// The certificates in a PEM file (all of them, in order) or a DER file (one).
-pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
     if !is_pem(bytes) {
         let certificate = CertificateDer::from(bytes.to_vec());
         return match certificate_facts(&certificate) {
@@ -105,7 +105,7 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Materi
 }
 
 /// The first private key in a PEM file, or the one in a DER file: PKCS#8, PKCS#1 (RSA) or SEC1 (EC).
-pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, MaterialError> {
+pub(crate) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, MaterialError> {
     if !is_pem(bytes) {
         return PrivateKeyDer::try_from(bytes.to_vec()).map_err(|_| MaterialError::NoKey);
     }
@@ -122,7 +122,7 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, MaterialError
 }
 
 /// Reads a certificate.
-pub fn certificate_facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, MaterialError> {
+pub(crate) fn certificate_facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, MaterialError> {
     let bad = |error: &dyn fmt::Display| MaterialError::BadCertificate(error.to_string());
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| bad(&error))?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| bad(&error))?;

@@ -17,7 +17,7 @@ use super::names::CertificateNames;
 
 /// What a server shows and asks for.
 #[derive(Debug)]
-pub struct ServerMaterial {
+pub(crate) struct ServerMaterial {
     /// The certificates to choose from. Of several for one name, the first that the client can use is shown (one with
     /// an RSA key beside one with an EC key).
     pub certificates: Vec<Certificate>,
@@ -35,7 +35,7 @@ pub struct ServerMaterial {
 
 /// Whether clients show certificates, and whose are accepted.
 #[derive(Clone, Debug)]
-pub enum ClientAuth {
+pub(crate) enum ClientAuth {
     /// They are not asked.
     Off,
     /// They are asked; one that is shown must be valid.
@@ -46,7 +46,7 @@ pub enum ClientAuth {
 
 /// Which versions of TLS are spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Versions {
+pub(crate) enum Versions {
     /// 1.2 and 1.3.
     #[default]
     Both,
@@ -71,13 +71,13 @@ impl Versions {
 
 /// The keys of session tickets. A new key every six hours; a ticket lives for twelve. Clones share the keys.
 #[derive(Clone)]
-pub struct Tickets {
+pub(crate) struct Tickets {
     producer: Arc<dyn ProducesTickets>,
 }
 
 impl Tickets {
     /// Fresh keys, known to this process only.
-    pub fn new() -> Result<Tickets, MaterialError> {
+    pub(crate) fn new() -> Result<Tickets, MaterialError> {
         let producer = aws_lc_rs::Ticketer::new().map_err(refused)?;
         Ok(Tickets { producer })
     }
@@ -90,7 +90,7 @@ impl fmt::Debug for Tickets {
 }
 
 /// The configuration that `material` describes.
-pub fn server_config(material: &ServerMaterial) -> Result<ServerConfig, MaterialError> {
+pub(crate) fn server_config(material: &ServerMaterial) -> Result<ServerConfig, MaterialError> {
     let resolver = ByName::new(material)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(material.versions.list())

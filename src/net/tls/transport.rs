@@ -7,7 +7,7 @@ use crate::base::{Address, Buf, Tick};
 use crate::net::{Peek, Stream};
 
 /// A plain stream or one inside TLS.
-pub enum Transport<S> {
+pub(crate) enum Transport<S> {
     /// As it comes.
     Plain(S),
     /// Inside TLS. Boxed: a session is large, and most connections of a shard may be plain.
@@ -16,7 +16,7 @@ pub enum Transport<S> {
 
 impl<S: Stream> Transport<S> {
     /// What the handshake agreed on; None for a plain stream.
-    pub fn session(&self) -> Option<&Session> {
+    pub(crate) fn session(&self) -> Option<&Session> {
         match self {
             Transport::Plain(_) => None,
             Transport::Tls(tls) => Some(tls.session()),

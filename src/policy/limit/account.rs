@@ -12,7 +12,7 @@ use crate::policy::limit::terms::{History, Terms};
 
 /// The accounts of one limit's keys whose home is one shard.
 #[derive(Debug)]
-pub struct Accounts {
+pub(crate) struct Accounts {
     limit: LimitId,
     terms: History,
     table: Table<Account>,
@@ -22,13 +22,13 @@ pub struct Accounts {
 
 /// What happened since the counts were last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AccountCounts {
+pub(crate) struct AccountCounts {
     /// Accounts that were forgotten before they were full again.
     pub given_up: u64,
 }
 
 /// Messages to shards.
-pub type Replies = Vec<(ShardId, Message)>;
+pub(crate) type Replies = Vec<(ShardId, Message)>;
 
 /// One key.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ struct OlderShare {
 impl Accounts {
     /// No keys yet. `accounts_max` bounds them: above it, the fullest of those that no shard has slots of are given up.
     /// Only accounts that shards have slots of may exceed it, by `LENT_MAX`.
-    pub fn new(limit: LimitId, terms: Terms, accounts_max: usize) -> Accounts {
+    pub(crate) fn new(limit: LimitId, terms: Terms, accounts_max: usize) -> Accounts {
         let accounts_max = accounts_max.max(1);
         Accounts {
             limit,
@@ -85,7 +85,7 @@ impl Accounts {
     }
 
     /// Takes over terms that are newer than its own.
-    pub fn set_terms(&mut self, terms: Terms, now: Tick) {
+    pub(crate) fn set_terms(&mut self, terms: Terms, now: Tick) {
         if !self.terms.adopt(terms) || !self.terms.is_long() {
             return;
         }
@@ -95,7 +95,7 @@ impl Accounts {
     }
 
     /// Takes in a shard's message; appends the answers, each with the shard that it is for.
-    pub fn receive(&mut self, from: ShardId, message: &Message, now: Tick, out: &mut Replies) {
+    pub(crate) fn receive(&mut self, from: ShardId, message: &Message, now: Tick, out: &mut Replies) {
         self.set_terms(message.terms, now);
         let asks = matches!(message.body, Body::Ask { .. });
         let at = match self.table.locate(message.key) {
@@ -115,7 +115,7 @@ impl Accounts {
     }
 
     /// Looks at up to `count` accounts and forgets those that are as good as new: all slots home and full.
-    pub fn sweep(&mut self, count: usize, now: Tick) {
+    pub(crate) fn sweep(&mut self, count: usize, now: Tick) {
         let rate = self.terms.current.rate;
         for _ in 0..count.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -129,19 +129,19 @@ impl Accounts {
     }
 
     /// How many keys have an account.
-    pub fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.table.len()
     }
 
     /// What happened since the last call.
-    pub fn take_counts(&mut self) -> AccountCounts {
+    pub(crate) fn take_counts(&mut self) -> AccountCounts {
         std::mem::take(&mut self.counts)
     }
 
     /// Slots that are free, and lent under the account's own terms; and how many of the limit's slots those stand for
     /// that were lent under older terms.
     #[cfg(test)]
-    pub fn slots(&mut self, key: u64, now: Tick) -> (u64, u64, u64) {
+    pub(crate) fn slots(&mut self, key: u64, now: Tick) -> (u64, u64, u64) {
         let burst = self.terms.current.rate.burst();
         let Some(account) = self.table.find(key) else { return (0, 0, 0) };
         account.renew(&self.terms, now);
@@ -371,4 +371,4 @@ const RECALLS_MAX: usize = 16;
 const LOOKS: usize = 32;
 /// Accounts above the cap, all of keys that shards have slots of; above it newcomers get `NoRoom`. As many as messages
 /// with slots may be on their way.
-pub const LENT_MAX: usize = 4_096;
+pub(crate) const LENT_MAX: usize = 4_096;

@@ -13,13 +13,13 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub fn count(&mut self, cost: u32, now: Tick) {
+    pub(super) fn count(&mut self, cost: u32, now: Tick) {
         self.turn(now);
         self.current = self.current.saturating_add(cost);
     }
 
     /// Tokens asked for in the last epoch's length, rounded up; zero only after a whole epoch without any.
-    pub fn estimate(&mut self, now: Tick) -> u32 {
+    pub(super) fn estimate(&mut self, now: Tick) -> u32 {
         self.turn(now);
         let part = now.nanos() % EPOCH_NANOS;
         let weighed = u128::from(self.previous) * u128::from(EPOCH_NANOS - part);
@@ -38,5 +38,5 @@ impl Demand {
 }
 
 /// The length over which demand is measured. Longer follows a shift of load later, shorter makes shares jump.
-pub const EPOCH: Duration = Duration::from_nanos(EPOCH_NANOS);
+pub(super) const EPOCH: Duration = Duration::from_nanos(EPOCH_NANOS);
 const EPOCH_NANOS: u64 = 1 << 26;

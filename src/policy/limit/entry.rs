@@ -52,7 +52,7 @@ pub(super) struct Recall {
 impl Entry {
     /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,
     /// because slots that are full elsewhere gain nothing while the tokens are used here.
-    pub fn is_low(&mut self, left: u32, now: Tick) -> bool {
+    pub(super) fn is_low(&mut self, left: u32, now: Tick) -> bool {
         let half_empty = left < self.meter.slots() / 2 && now >= self.look_after;
         half_empty || left < (self.demand.estimate(now) / LOW_WATER_PARTS).max(1)
     }
@@ -60,7 +60,7 @@ impl Entry {
     /// Cuts off what it can spare: the asking shard's part of the tokens by demand, but as many as it needs at once, if
     /// there are so many; and slots beyond the share of the demand here, which is everything where nobody wants any.
     /// What was granted to requests that have not tried again yet is theirs for a while.
-    pub fn spare(&mut self, rate: &Rate, recall: Recall, now: Tick) -> Meter {
+    pub(super) fn spare(&mut self, rate: &Rate, recall: Recall, now: Tick) -> Meter {
         let held_long = now >= self.granted.after(HOLD);
         let promised = if held_long { 0 } else { self.retaking };
         let slots = self.meter.slots();

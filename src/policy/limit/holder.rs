@@ -18,7 +18,7 @@ use crate::policy::limit::terms::{History, Terms};
 
 /// One limit's keys on one shard.
 #[derive(Debug)]
-pub struct Holder {
+pub(crate) struct Holder {
     limit: LimitId,
     shards: Shards,
     terms: History,
@@ -32,7 +32,7 @@ pub struct Holder {
 
 /// What happened since the counts were last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HolderCounts {
+pub(crate) struct HolderCounts {
     /// Tokens admitted.
     pub admitted: u64,
     /// Tries refused because the limit is used up.
@@ -62,7 +62,7 @@ pub enum Taken {
 
 impl Holder {
     /// Nothing held yet. `keys_max` bounds the table.
-    pub fn new(limit: LimitId, terms: Terms, shards: Shards, keys_max: usize) -> Holder {
+    pub(crate) fn new(limit: LimitId, terms: Terms, shards: Shards, keys_max: usize) -> Holder {
         Holder {
             limit,
             shards,
@@ -76,7 +76,7 @@ impl Holder {
     }
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
-    pub fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+    pub(crate) fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
         let found = self.table.locate(key).or_else(|| self.make_entry(key, now));
         let Some(at) = found else {
             self.counts.no_room += 1;
@@ -92,7 +92,7 @@ impl Holder {
     }
 
     /// Tries again for a request that waited, after a grant arrived.
-    pub fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+    pub(crate) fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
         let Some(at) = self.table.locate(key) else { return self.take(key, cost, now) };
         let entry = self.table.at(at);
         entry.retaking = entry.retaking.saturating_sub(cost);
@@ -100,7 +100,7 @@ impl Holder {
     }
 
     /// Takes what is here for a request that has waited long enough: its answer may be late, but slots refill.
-    pub fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<Standing> {
+    pub(crate) fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<Standing> {
         let rate = self.terms.current.rate;
         let at = self.table.locate(key)?;
         let entry = self.table.at(at);
@@ -113,7 +113,7 @@ impl Holder {
     }
 
     /// A request that would wait passed: the next grant pays for it, as far as it can.
-    pub fn owe(&mut self, key: u64, cost: u32) {
+    pub(crate) fn owe(&mut self, key: u64, cost: u32) {
         if let Some(entry) = self.table.find(key) {
             entry.waiting = entry.waiting.saturating_sub(cost);
             entry.owed = entry.owed.saturating_add(cost);
@@ -121,12 +121,12 @@ impl Holder {
     }
 
     /// Does somebody wait for the answer to an `Ask` for this key?
-    pub fn is_asked(&self, key: u64) -> bool {
+    pub(crate) fn is_asked(&self, key: u64) -> bool {
         self.table.locate(key).is_some_and(|at| self.table.look(at).asked.is_some())
     }
 
     /// Takes over terms that are newer than its own.
-    pub fn set_terms(&mut self, terms: Terms, now: Tick) {
+    pub(crate) fn set_terms(&mut self, terms: Terms, now: Tick) {
         if !self.terms.adopt(terms) {
             return;
         }
@@ -138,12 +138,12 @@ impl Holder {
     }
 
     /// The terms in force.
-    pub fn terms(&self) -> Terms {
+    pub(crate) fn terms(&self) -> Terms {
         self.terms.current
     }
 
     /// A message from the home of its key. Returns true where requests that wait for the key should `retake` now.
-    pub fn receive(&mut self, message: &Message, now: Tick) -> bool {
+    pub(crate) fn receive(&mut self, message: &Message, now: Tick) -> bool {
         self.set_terms(message.terms, now);
         match message.body {
             Body::Grant { piece } => {
@@ -164,7 +164,7 @@ impl Holder {
     }
 
     /// A home is far behind with its messages: until `until` no slots are sent back to it that can stay here.
-    pub fn spare_home(&mut self, home: ShardId, until: Tick) {
+    pub(crate) fn spare_home(&mut self, home: ShardId, until: Tick) {
         match self.behind.iter_mut().find(|(known, _)| *known == home) {
             Some((_, known)) => *known = until,
             None => self.behind.push((home, until)),
@@ -173,7 +173,7 @@ impl Holder {
 
     /// Looks at up to `count` keys and gives up those that are idle. Call it regularly, so that memory and slots come
     /// back.
-    pub fn sweep(&mut self, count: usize, now: Tick) {
+    pub(crate) fn sweep(&mut self, count: usize, now: Tick) {
         self.behind.retain(|(_, until)| now < *until);
         for _ in 0..count.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -191,28 +191,28 @@ impl Holder {
     }
 
     /// The next message to the home of its key, if any.
-    pub fn message(&mut self) -> Option<Message> {
+    pub(crate) fn message(&mut self) -> Option<Message> {
         self.outbox.pop_front()
     }
 
     /// Is there a message?
-    pub fn has_messages(&self) -> bool {
+    pub(crate) fn has_messages(&self) -> bool {
         !self.outbox.is_empty()
     }
 
     /// How many keys it has slots of, or has asked for.
-    pub fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.table.len()
     }
 
     /// What happened since the last call.
-    pub fn take_counts(&mut self) -> HolderCounts {
+    pub(crate) fn take_counts(&mut self) -> HolderCounts {
         std::mem::take(&mut self.counts)
     }
 
     /// Slots held of a key.
     #[cfg(test)]
-    pub fn slots(&mut self, key: u64) -> Meter {
+    pub(crate) fn slots(&mut self, key: u64) -> Meter {
         self.table.find(key).map_or(Meter::EMPTY, |entry| entry.meter)
     }
 

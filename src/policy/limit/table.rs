@@ -16,46 +16,46 @@ pub(super) struct Table<V> {
 }
 
 impl<V> Table<V> {
-    pub fn new(max: usize) -> Table<V> {
+    pub(super) fn new(max: usize) -> Table<V> {
         let max = max.min(u32::MAX as usize);
         Table { places: HashMap::default(), entries: Vec::new(), hand: 0, max }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub fn is_at_cap(&self) -> bool {
+    pub(super) fn is_at_cap(&self) -> bool {
         self.entries.len() >= self.max
     }
 
     /// Where the entry of a key lies, until the next `insert` or `remove`.
-    pub fn locate(&self, key: u64) -> Option<usize> {
+    pub(super) fn locate(&self, key: u64) -> Option<usize> {
         Some(*self.places.get(&key)? as usize)
     }
 
     /// The entry that lies there.
-    pub fn at(&mut self, place: usize) -> &mut V {
+    pub(super) fn at(&mut self, place: usize) -> &mut V {
         &mut self.entries[place].1
     }
 
     /// The same, only to look at.
-    pub fn look(&self, place: usize) -> &V {
+    pub(super) fn look(&self, place: usize) -> &V {
         &self.entries[place].1
     }
 
     /// The key of the entry that lies there.
-    pub fn key(&self, place: usize) -> u64 {
+    pub(super) fn key(&self, place: usize) -> u64 {
         self.entries[place].0
     }
 
-    pub fn find(&mut self, key: u64) -> Option<&mut V> {
+    pub(super) fn find(&mut self, key: u64) -> Option<&mut V> {
         let place = self.locate(key)?;
         Some(self.at(place))
     }
 
     /// Adds an entry for a key that has none. The caller looks after the cap.
-    pub fn insert(&mut self, key: u64, value: V) -> usize {
+    pub(super) fn insert(&mut self, key: u64, value: V) -> usize {
         debug_assert!(!self.places.contains_key(&key));
         let place = self.entries.len();
         self.places.insert(key, place as u32);
@@ -63,7 +63,7 @@ impl<V> Table<V> {
         place
     }
 
-    pub fn remove(&mut self, key: u64) -> Option<V> {
+    pub(super) fn remove(&mut self, key: u64) -> Option<V> {
         let place = self.places.remove(&key)? as usize;
         let (_, value) = self.entries.swap_remove(place);
         if let Some((moved, _)) = self.entries.get(place) {
@@ -73,7 +73,7 @@ impl<V> Table<V> {
     }
 
     /// The key under the hand and where it lies; the hand moves on by one. `None` only where the table is empty.
-    pub fn step(&mut self) -> Option<(u64, usize)> {
+    pub(super) fn step(&mut self) -> Option<(u64, usize)> {
         if self.hand >= self.entries.len() {
             self.hand = 0;
         }
@@ -84,12 +84,12 @@ impl<V> Table<V> {
     }
 
     /// All entries.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u64, V)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u64, V)> {
         self.entries.iter_mut()
     }
 
     /// Gives memory back where the table holds far less than it has room for.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         let wanted = self.entries.len().max(SHRINK_LEAST);
         if self.entries.capacity() / SHRINK_PARTS > wanted {
             self.entries.shrink_to(2 * wanted);

@@ -19,12 +19,12 @@ pub(super) struct History {
 }
 
 impl History {
-    pub fn new(current: Terms) -> History {
+    pub(super) fn new(current: Terms) -> History {
         History { current, older: Vec::new() }
     }
 
     /// Takes newer terms over; false where these are not newer.
-    pub fn adopt(&mut self, terms: Terms) -> bool {
+    pub(super) fn adopt(&mut self, terms: Terms) -> bool {
         if terms.version <= self.current.version {
             return false;
         }
@@ -34,17 +34,17 @@ impl History {
     }
 
     /// Are there so many older terms that all entries should be brought under the current ones?
-    pub fn is_long(&self) -> bool {
+    pub(super) fn is_long(&self) -> bool {
         self.older.len() > OLDER_MAX
     }
 
     /// No entry is under older terms any more.
-    pub fn forget_older(&mut self) {
+    pub(super) fn forget_older(&mut self) {
         self.older.clear();
     }
 
     /// The terms of that version.
-    pub fn of(&self, version: u32) -> Terms {
+    pub(super) fn of(&self, version: u32) -> Terms {
         self.older.iter().find(|terms| terms.version == version).copied().unwrap_or(self.current)
     }
 }

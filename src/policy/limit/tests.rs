@@ -7,11 +7,12 @@ use std::time::Duration;
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use crate::base::{Rng, Tick};
-use crate::policy::limit::account::{LENT_MAX, Replies};
+use crate::policy::limit::account::{Accounts, LENT_MAX, Replies};
 use crate::policy::limit::gcra::{Meter, Rate};
-use crate::policy::limit::{
-    Accounts, Body, Cause, Counts, Holder, LimitId, Message, Part, ShardId, Shards, Taken, Terms,
-};
+use crate::policy::limit::holder::Holder;
+use crate::policy::limit::message::Cause;
+use crate::policy::limit::part::Counts;
+use crate::policy::limit::{Body, LimitId, Message, Part, ShardId, Shards, Taken, Terms};
 
 const LIMIT: LimitId = LimitId(7);
 const KEY: u64 = 0x5555_0000_0000_0099;

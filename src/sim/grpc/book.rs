@@ -9,18 +9,18 @@ use crate::sim::grpc::{Limits, Words};
 use crate::sim::tag::Tag;
 
 /// The path of a call.
-pub fn path(id: u64) -> String {
+pub(super) fn path(id: u64) -> String {
     format!("/tagged.Calls/{id}")
 }
 
 /// The call that a path names.
-pub fn exchange_of(path: &str) -> Option<u64> {
+pub(crate) fn exchange_of(path: &str) -> Option<u64> {
     path.strip_prefix("/tagged.Calls/")?.parse().ok()
 }
 
 /// What a caller asks.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The protocol.
     pub words: Words,
     /// Bytes of each message.
@@ -31,7 +31,7 @@ pub struct Ask {
 
 /// What an origin says.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Bytes of each message.
     pub responses: Vec<u64>,
     /// The status behind them.
@@ -51,7 +51,7 @@ struct Try {
 
 /// How a call ended for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// With an origin's status.
     Said(u8),
     /// With a status of the gateway.
@@ -124,24 +124,24 @@ pub struct Demands {
 
 /// The ledger.
 #[derive(Debug)]
-pub struct Book {
+pub(crate) struct Book {
     demands: Demands,
     calls: BTreeMap<u64, Call>,
 }
 
 impl Book {
     /// An empty ledger.
-    pub fn new(demands: Demands) -> Book {
+    pub(crate) fn new(demands: Demands) -> Book {
         Book { demands, calls: BTreeMap::new() }
     }
 
     /// The gateway's limits.
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         self.demands.limits.clone()
     }
 
     /// A caller calls.
-    pub fn begin(&mut self, ask: Ask, now: Tick) -> u64 {
+    pub(crate) fn begin(&mut self, ask: Ask, now: Tick) -> u64 {
         let id = self.calls.len() as u64 + 1;
         let call = Call {
             ask,
@@ -161,20 +161,20 @@ impl Book {
     }
 
     /// The messages of the caller.
-    pub fn requests(&mut self, id: u64) -> Result<Row, String> {
+    pub(crate) fn requests(&mut self, id: u64) -> Result<Row, String> {
         let lengths = self.call(id)?.ask.requests.clone();
         Ok(Row { tag: Tag { exchange: id, attempt: 0 }, lengths })
     }
 
     /// The messages of an origin.
-    pub fn responses(&mut self, id: u64, number: u32) -> Result<Row, String> {
+    pub(crate) fn responses(&mut self, id: u64, number: u32) -> Result<Row, String> {
         let reply = self.of(id, number)?.reply.clone();
         let lengths = reply.ok_or_else(|| format!("call {id}: try {number} was not answered"))?.responses;
         Ok(Row { tag: Tag { exchange: id, attempt: number }, lengths })
     }
 
     /// A call reached an origin at `now` with a `grpc-timeout` of `told_ms`. Returns the attempt's number.
-    pub fn arrive(&mut self, id: u64, told_ms: Option<f64>, now: Tick) -> Result<u32, String> {
+    pub(crate) fn arrive(&mut self, id: u64, told_ms: Option<f64>, now: Tick) -> Result<u32, String> {
         let Demands { calm, tries_max, .. } = self.demands;
         let call = self.call(id)?;
         let repeated = |earlier: &Try| {
@@ -200,7 +200,7 @@ impl Book {
     }
 
     /// An origin refuses a call unprocessed.
-    pub fn refuse(&mut self, id: u64) -> Result<(), String> {
+    pub(crate) fn refuse(&mut self, id: u64) -> Result<(), String> {
         self.call(id)?.refusals += 1;
         Ok(())
     }
@@ -211,19 +211,19 @@ impl Book {
     }
 
     /// An origin decides what it says.
-    pub fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
+    pub(crate) fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
         self.of(id, number)?.reply = Some(reply);
         Ok(())
     }
 
     /// An origin is about to send its status.
-    pub fn replied(&mut self, id: u64, number: u32) -> Result<(), String> {
+    pub(crate) fn replied(&mut self, id: u64, number: u32) -> Result<(), String> {
         self.of(id, number)?.whole = true;
         Ok(())
     }
 
     /// The origin saw the orderly end of the caller's messages after `count` of them.
-    pub fn received_all(&mut self, id: u64, count: usize) -> Result<(), String> {
+    pub(crate) fn received_all(&mut self, id: u64, count: usize) -> Result<(), String> {
         let asked = self.call(id)?.ask.requests.len();
         if count == asked {
             return Ok(());
@@ -232,7 +232,7 @@ impl Book {
     }
 
     /// Checks that an origin which still works on a call at `now` does so within the deadline.
-    pub fn in_time(&mut self, id: u64, now: Tick) -> Result<(), String> {
+    pub(crate) fn in_time(&mut self, id: u64, now: Tick) -> Result<(), String> {
         let Demands { calm, limits: Limits { slack_ms, .. }, .. } = self.demands;
         let call = self.call(id)?;
         let late = |timeout| now > call.begun.after_ms(timeout + slack_ms);
@@ -247,14 +247,14 @@ impl Book {
     }
 
     /// Its caller goes away.
-    pub fn give_up(&mut self, id: u64) {
+    pub(crate) fn give_up(&mut self, id: u64) {
         if let Some(call) = self.calls.get_mut(&id) {
             call.given_up = true;
         }
     }
 
     /// The status of an origin, and how many of its messages came before it.
-    pub fn said(&mut self, id: u64, number: u32, code: u8, count: usize) -> Result<(), String> {
+    pub(crate) fn said(&mut self, id: u64, number: u32, code: u8, count: usize) -> Result<(), String> {
         let found = self.of(id, number)?.clone();
         let reply = found.reply.ok_or_else(|| format!("call {id}: try {number} was not answered"))?;
         if !found.whole || reply.wrong || reply.code != code || reply.responses.len() != count {
@@ -264,7 +264,7 @@ impl Book {
     }
 
     /// It is over for its caller.
-    pub fn end(&mut self, id: u64, outcome: Outcome, end: Moment) -> Result<(), String> {
+    pub(crate) fn end(&mut self, id: u64, outcome: Outcome, end: Moment) -> Result<(), String> {
         let Demands { calm, limits, .. } = self.demands.clone();
         let late = self.in_time(id, end.now);
         let call = self.call(id)?;
@@ -296,7 +296,7 @@ impl Book {
     }
 
     /// Records the access-log line of a call.
-    pub fn logged(&mut self, id: u64, code: Option<&str>, took_ms: f64) -> Result<(), String> {
+    pub(crate) fn logged(&mut self, id: u64, code: Option<&str>, took_ms: f64) -> Result<(), String> {
         let slack_ms = self.demands.limits.slack_ms;
         let call = self.call(id)?;
         if call.ask.timeout_ms.is_some_and(|timeout| took_ms > (timeout + slack_ms) as f64) {
@@ -310,7 +310,7 @@ impl Book {
     }
 
     /// Checks that every call is over at the end of a run and that the access log says what callers saw.
-    pub fn close(&self, names: impl Fn(u8) -> &'static str) -> Result<Tally, String> {
+    pub(crate) fn close(&self, names: impl Fn(u8) -> &'static str) -> Result<Tally, String> {
         let mut tally = Tally { calls: self.calls.len() as u64, ..Tally::default() };
         for (id, call) in &self.calls {
             tally.again += call.tries.len().saturating_sub(1) as u64;
@@ -342,7 +342,7 @@ impl Book {
 
 /// When a call ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Now.
     pub now: Tick,
     /// The gateway was told to drain.
@@ -352,7 +352,7 @@ pub struct Moment {
 const DEADLINE_EXCEEDED: u8 = 4;
 const RESOURCE_EXHAUSTED: u8 = 8;
 /// The status that is retried.
-pub const UNAVAILABLE: u8 = 14;
+pub(super) const UNAVAILABLE: u8 = 14;
 
 #[cfg(test)]
 mod tests {

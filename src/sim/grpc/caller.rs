@@ -11,7 +11,7 @@ use crate::sim::grpc::messages::{Reading, Text};
 use crate::sim::talk::{Head, Trouble};
 
 /// A caller's side of one call.
-pub struct Caller {
+pub(super) struct Caller {
     common: Rc<Common>,
     sim: Sim,
     /// The call.
@@ -29,7 +29,7 @@ pub struct Caller {
 
 impl Caller {
     /// Nothing has come.
-    pub fn new(common: &Rc<Common>, sim: &Sim, id: u64, words: Words) -> Caller {
+    pub(super) fn new(common: &Rc<Common>, sim: &Sim, id: u64, words: Words) -> Caller {
         Caller {
             common: common.clone(),
             sim: sim.clone(),
@@ -48,7 +48,7 @@ impl Caller {
     }
 
     /// Takes the final head.
-    pub fn head(&mut self, head: &Head) -> Result<(), Trouble> {
+    pub(super) fn head(&mut self, head: &Head) -> Result<(), Trouble> {
         let http = head.start.split(' ').nth(1).and_then(|status| status.parse().ok());
         self.http = http.ok_or_else(|| Trouble::Malformed(format!("the status in {:?}", head.start)))?;
         let number = head.number("x-attempt")?.map(|number| number as u32);
@@ -86,7 +86,7 @@ impl Caller {
     }
 
     /// Takes content.
-    pub fn data(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) fn data(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         if self.other {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Caller {
     }
 
     /// Decides how the call ended, from a complete response with these trailers.
-    pub fn end(&self, trailers: Vec<(String, String)>) -> Result<Outcome, Trouble> {
+    pub(super) fn end(&self, trailers: Vec<(String, String)>) -> Result<Outcome, Trouble> {
         if self.other {
             return Ok(Outcome::Other(self.http));
         }
@@ -137,7 +137,7 @@ impl Caller {
     }
 
     /// The call is over.
-    pub fn conclude(&self, heard: Result<Outcome, Trouble>) {
+    pub(super) fn conclude(&self, heard: Result<Outcome, Trouble>) {
         let outcome = match heard {
             Ok(outcome) => outcome,
             Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => Outcome::Broken,
@@ -152,7 +152,7 @@ impl Caller {
 }
 
 /// What origins say with their status.
-pub fn message(id: u64) -> String {
+pub(super) fn message(id: u64) -> String {
     format!("said in {id}")
 }
 

@@ -44,7 +44,7 @@ fn draw(common: &Common, by: Spoken, rng: &mut Rng) -> Ask {
 }
 
 /// A length of a message: often short, at most `most`.
-pub fn length(most: u64, rng: &mut Rng) -> u64 {
+pub(crate) fn length(most: u64, rng: &mut Rng) -> u64 {
     let most = [0, 50, most, most][rng.below(4) as usize].min(most);
     rng.below(most + 1)
 }
@@ -76,7 +76,7 @@ fn body(common: &Common, id: u64, words: Words) -> Vec<Vec<u8>> {
 }
 
 /// A call on a stream, which is removed afterwards.
-pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
+pub(crate) async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
     let ask = draw(&common, Spoken::Two, &mut rng);
     let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
     let mut caller = Caller::new(&common, &sim, id, ask.words);
@@ -183,7 +183,7 @@ impl Upload {
 }
 
 /// A call on a connection of its own.
-pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+pub(crate) async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
     let scenario = &common.scenario;
     let ask = draw(common, Spoken::One, rng);
     let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());

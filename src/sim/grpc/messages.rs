@@ -12,7 +12,7 @@ const TRAILERS: u8 = 0x80;
 
 /// The messages of one body: the length of each, and the tag of their bytes.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// Whose bytes.
     pub tag: Tag,
     /// Bytes of each payload.
@@ -25,7 +25,7 @@ impl Row {
     }
 
     /// A message with its prefix.
-    pub fn message(&self, index: usize) -> Vec<u8> {
+    pub(crate) fn message(&self, index: usize) -> Vec<u8> {
         let length = self.lengths[index];
         let mut bytes = vec![self.flags(index)];
         bytes.extend_from_slice(&(length as u32).to_be_bytes());
@@ -38,7 +38,7 @@ impl Row {
 
 /// Reads the messages of a body incrementally.
 #[derive(Debug)]
-pub struct Reading {
+pub(super) struct Reading {
     row: Row,
     /// Messages above it must not come.
     most: u64,
@@ -54,28 +54,28 @@ pub struct Reading {
 
 impl Reading {
     /// Expects this row of messages, each of at most `most` bytes.
-    pub fn new(row: Row, most: u64) -> Reading {
+    pub(super) fn new(row: Row, most: u64) -> Reading {
         let check = Check::new(row.tag);
         Reading { row, most, check, held: Vec::new(), left: 0, begun: 0, trailers: None }
     }
 
     /// Messages that have come completely.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.begun - usize::from(self.left > 0 && self.trailers.is_none())
     }
 
     /// Ends the body here on a boundary?
-    pub fn is_between(&self) -> bool {
+    pub(super) fn is_between(&self) -> bool {
         self.held.is_empty() && self.left == 0
     }
 
     /// Trailers that came as a frame.
-    pub fn trailers(&self) -> Option<&[u8]> {
+    pub(super) fn trailers(&self) -> Option<&[u8]> {
         self.trailers.as_deref().filter(|_| self.left == 0)
     }
 
     /// Takes the next bytes of the body.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.held.extend_from_slice(bytes);
         loop {
             if self.left > 0 {
@@ -120,13 +120,13 @@ impl Reading {
 
 /// Decodes concatenated base64 texts, each with its padding.
 #[derive(Debug, Default)]
-pub struct Text {
+pub(super) struct Text {
     held: Vec<u8>,
 }
 
 impl Text {
     /// The bytes that are complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         self.held.extend_from_slice(bytes);
         let whole = self.held.len() / 4 * 4;
         let mut out = Vec::new();
@@ -139,13 +139,13 @@ impl Text {
     }
 
     /// Does the text end here?
-    pub fn is_between(&self) -> bool {
+    pub(super) fn is_between(&self) -> bool {
         self.held.is_empty()
     }
 }
 
 /// Bytes as base64.
-pub fn encode(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn encode(bytes: &[u8]) -> Vec<u8> {
     STANDARD.encode(bytes).into_bytes()
 }
 

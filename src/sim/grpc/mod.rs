@@ -6,17 +6,17 @@
 
 mod book;
 mod caller;
-pub mod client;
+pub(super) mod client;
 mod limits;
 mod messages;
-pub mod origin;
+pub(super) mod origin;
 
-pub use book::{Book, Demands, Tally, exchange_of};
-pub use limits::Limits;
+pub(super) use book::{Book, Demands, Tally, exchange_of};
+pub(super) use limits::Limits;
 
 /// The protocol that a caller uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
+pub(super) enum Words {
     /// gRPC.
     Plain,
     /// gRPC-Web.
@@ -27,7 +27,7 @@ pub enum Words {
 
 impl Words {
     /// The `content-type` of requests and answers.
-    pub const fn content_type(self) -> &'static str {
+    pub(super) const fn content_type(self) -> &'static str {
         match self {
             Words::Plain => "application/grpc+proto",
             Words::Web => "application/grpc-web+proto",

@@ -21,7 +21,7 @@ use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::stream::Key;
 
 /// The call that a head makes.
-pub fn called(head: &Head) -> Option<u64> {
+pub(crate) fn called(head: &Head) -> Option<u64> {
     head.start.split(' ').nth(1).and_then(exchange_of)
 }
 
@@ -84,7 +84,7 @@ struct Served<'a> {
 }
 
 /// Serves a call to its end.
-pub async fn serve(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: Key, head: &Head, rng: &mut Rng) {
+pub(crate) async fn serve(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: Key, head: &Head, rng: &mut Rng) {
     let served = match begin(common, sim, peer, key, head, rng) {
         Ok(mut served) => served.run().await,
         Err(trouble) => Err(trouble),

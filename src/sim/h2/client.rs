@@ -24,7 +24,7 @@ use crate::wire::h2::settings;
 use crate::wire::h2::stream::Key;
 
 /// Sends requests on one connection until it has sent enough or the connection closes.
-pub async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+pub(crate) async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
     let scenario = &common.scenario;
     let config = Rc::new(scenario.http2(rng));
     let calm = common.demands.all_answered;

@@ -7,7 +7,7 @@ use crate::sim::talk::Framing;
 
 /// What an origin does with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(super) enum Deed {
     /// Reads it, answers it.
     Right,
     /// Answers while it reads it.
@@ -53,7 +53,7 @@ const MISDEEDS: [Deed; 12] = [
 
 impl Deed {
     /// Draws the behaviour for a request whose body has this framing.
-    pub fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Deed {
+    pub(super) fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Deed {
         if rng.chance(scenario.misdeeds) {
             let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
             // Without a gateway there is no timeout to end this.

@@ -12,7 +12,7 @@ use crate::wire::h2::section::Pseudo;
 const CONNECTION: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// A request as its client writes it.
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The method.
     pub method: &'a str,
     /// Path and query.
@@ -23,7 +23,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// Appends its block.
-    pub fn write(&self, out: &mut Vec<u8>, encoder: &mut Encoder) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, encoder: &mut Encoder) {
         encoder.begin(out);
         encoder.method(out, self.method.as_bytes());
         encoder.scheme(out, b"http");
@@ -34,7 +34,7 @@ impl Request<'_> {
 }
 
 /// Appends the block of an extended CONNECT for a WebSocket (RFC 8441 section 4).
-pub fn connect(out: &mut Vec<u8>, encoder: &mut Encoder, path: &str, lines: &[(String, String)]) {
+pub(crate) fn connect(out: &mut Vec<u8>, encoder: &mut Encoder, path: &str, lines: &[(String, String)]) {
     encoder.begin(out);
     encoder.method(out, b"CONNECT");
     encoder.protocol(out, b"websocket");
@@ -45,20 +45,20 @@ pub fn connect(out: &mut Vec<u8>, encoder: &mut Encoder, path: &str, lines: &[(S
 }
 
 /// Appends a response's block.
-pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, status: u16, lines: &[(String, String)]) {
+pub(crate) fn response(out: &mut Vec<u8>, encoder: &mut Encoder, status: u16, lines: &[(String, String)]) {
     encoder.begin(out);
     encoder.status(out, status);
     fields(out, encoder, lines);
 }
 
 /// Appends the block of trailers.
-pub fn trailers(out: &mut Vec<u8>, encoder: &mut Encoder) {
+pub(crate) fn trailers(out: &mut Vec<u8>, encoder: &mut Encoder) {
     encoder.begin(out);
     fields(out, encoder, &[("x-trailer".to_owned(), "here".to_owned())]);
 }
 
 /// Appends the block of trailers with these fields.
-pub fn last(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
+pub(crate) fn last(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) {
     encoder.begin(out);
     fields(out, encoder, lines);
 }
@@ -72,7 +72,7 @@ fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) 
 }
 
 /// The fields of a request. Some only fill the HPACK tables.
-pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
+pub(crate) fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
     let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
     fill(&mut fields, id, rng);
     if let Framing::Length(length) = ask.framing {
@@ -91,7 +91,7 @@ pub fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)
 }
 
 /// The fields of a response.
-pub fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<(String, String)> {
+pub(crate) fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<(String, String)> {
     let Tag { exchange, attempt } = tag;
     let named = [("x-exchange", exchange.to_string()), ("x-attempt", attempt.to_string())];
     let mut fields: Vec<_> = named.map(|(name, value)| (name.to_owned(), value)).into();
@@ -117,7 +117,7 @@ fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
 }
 
 /// A request's head in the form of HTTP/1.1: with a start line, and `host` and `:protocol` as fields.
-pub fn read_request(section: &Section) -> Result<Head, Trouble> {
+pub(crate) fn read_request(section: &Section) -> Result<Head, Trouble> {
     let pseudo = |which| pseudo(section, which);
     let (Some(method), Some(path)) = (pseudo(Pseudo::Method)?, pseudo(Pseudo::Path)?) else {
         return Err(Trouble::Malformed("a request without method or path".to_owned()));
@@ -141,7 +141,7 @@ pub fn read_request(section: &Section) -> Result<Head, Trouble> {
 }
 
 /// A response's head in the form of HTTP/1.1, with a status line.
-pub fn read_response(section: &Section) -> Result<Head, Trouble> {
+pub(crate) fn read_response(section: &Section) -> Result<Head, Trouble> {
     let Some(status) = pseudo(section, Pseudo::Status)? else {
         return Err(Trouble::Malformed("an answer without a status".to_owned()));
     };
@@ -152,7 +152,7 @@ pub fn read_response(section: &Section) -> Result<Head, Trouble> {
 }
 
 /// Trailers.
-pub fn read_trailers(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
+pub(crate) fn read_trailers(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
     for (which, name) in Pseudo::ALL {
         if section.pseudo(which).is_some() {
             return Err(Trouble::Malformed(format!("{} in trailers", String::from_utf8_lossy(name))));

@@ -5,9 +5,9 @@
 //! The state machine refuses protocol errors: data above a window, frames on closed streams, blocks that do not decode.
 //! Here each one fails the run, because the gateway must not send them.
 
-pub mod client;
+pub(super) mod client;
 mod deed;
-pub mod message;
-pub mod origin;
-pub mod peer;
+pub(super) mod message;
+pub(super) mod origin;
+pub(super) mod peer;
 mod plan;

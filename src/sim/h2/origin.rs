@@ -49,7 +49,7 @@ struct Exchange {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
+pub(crate) async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
     let manner = Manner {
         reads: scenario.pace_two(&mut rng),

@@ -27,7 +27,7 @@ const PING: u64 = 7;
 
 /// What came on a stream.
 #[derive(Clone, Debug)]
-pub enum News {
+pub(crate) enum News {
     /// An informational head.
     Interim(Head),
     /// The head, and what the stream does with it.
@@ -50,7 +50,7 @@ struct Inbox {
 }
 
 /// How a connection's end behaves.
-pub struct Manner {
+pub(crate) struct Manner {
     /// How it reads.
     pub reads: Pace,
     /// How it writes.
@@ -62,7 +62,7 @@ pub struct Manner {
 }
 
 /// One end of a connection.
-pub struct Peer {
+pub(crate) struct Peer {
     sim: Sim,
     /// The bytes.
     pub stream: Rc<SimStream>,
@@ -89,7 +89,7 @@ pub struct Peer {
 
 impl Peer {
     /// Runs `machine` over `stream`.
-    pub fn start(sim: &Sim, stream: Rc<SimStream>, machine: Connection, manner: Manner) -> Rc<Peer> {
+    pub(crate) fn start(sim: &Sim, stream: Rc<SimStream>, machine: Connection, manner: Manner) -> Rc<Peer> {
         let Manner { reads, writes, patience, calm } = manner;
         let peer = Rc::new(Peer {
             sim: sim.clone(),
@@ -115,30 +115,30 @@ impl Peer {
     }
 
     /// Changes the state machine and wakes everybody who waits.
-    pub fn act<T>(&self, change: impl FnOnce(&mut Connection) -> T) -> T {
+    pub(crate) fn act<T>(&self, change: impl FnOnce(&mut Connection) -> T) -> T {
         let result = change(&mut self.machine.borrow_mut());
         self.latch.notify();
         result
     }
 
     /// Asks the machine something.
-    pub fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Connection) -> T) -> T {
         question(&self.machine.borrow())
     }
 
     /// Appends frames that the machine would not write.
-    pub fn say_raw(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn say_raw(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.raw.borrow_mut());
         self.latch.notify();
     }
 
     /// May a stream be opened now?
-    pub fn may_open(&self) -> bool {
+    pub(crate) fn may_open(&self) -> bool {
         !self.ended.get() && !self.finishing.get() && self.ask(|machine| machine.openable() > 0 && !machine.is_going())
     }
 
     /// Opens a stream with a head. Only where `may_open`.
-    pub fn open(&self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Option<Key> {
+    pub(crate) fn open(&self, ending: Ending, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Option<Key> {
         let key = self.act(|machine| machine.open(ending, write)).ok()?;
         self.sim.note(format!("connection {}: opens {}", self.stream.connection(), key.id()));
         self.streams.borrow_mut().insert(key.id(), Inbox::default());
@@ -146,7 +146,7 @@ impl Peer {
     }
 
     /// The next stream that the other end opened; `None` after the end of the connection.
-    pub async fn arrival(&self) -> Option<Key> {
+    pub(crate) async fn arrival(&self) -> Option<Key> {
         let next = || {
             let arrived = self.arrivals.borrow_mut().pop_front();
             if arrived.is_some() || self.ended.get() { Some(arrived) } else { None }
@@ -155,7 +155,7 @@ impl Peer {
     }
 
     /// The next event on a stream. `Late` where none came within the patience.
-    pub async fn hear(&self, key: Key) -> Result<News, Trouble> {
+    pub(crate) async fn hear(&self, key: Key) -> Result<News, Trouble> {
         let next = || {
             let mut streams = self.streams.borrow_mut();
             let Some(inbox) = streams.get_mut(&key.id()) else { return Some(News::Lost) };
@@ -169,7 +169,7 @@ impl Peer {
     }
 
     /// Sends content as windows allow.
-    pub async fn send(&self, key: Key, bytes: &[u8], ending: Ending) -> Result<(), Trouble> {
+    pub(crate) async fn send(&self, key: Key, bytes: &[u8], ending: Ending) -> Result<(), Trouble> {
         let mut at = 0;
         loop {
             let room = || {
@@ -195,17 +195,17 @@ impl Peer {
     }
 
     /// From here on protocol errors of ours are expected.
-    pub fn forgive(&self) {
+    pub(crate) fn forgive(&self) {
         self.forgives.set(true);
     }
 
     /// Was the stream reset or lost?
-    pub fn is_over(&self, key: Key) -> bool {
+    pub(crate) fn is_over(&self, key: Key) -> bool {
         self.ended.get() || self.streams.borrow().get(&key.id()).is_none_or(|inbox| inbox.over)
     }
 
     /// Resets a stream, if it still is one.
-    pub fn reset(&self, key: Key, code: ErrorCode) {
+    pub(crate) fn reset(&self, key: Key, code: ErrorCode) {
         let now = self.sim.now();
         self.act(|machine| machine.reset(key, code, now));
         self.sim.note(format!("connection {}: resets {} with {}", self.stream.connection(), key.id(), code.name()));
@@ -213,53 +213,53 @@ impl Peer {
     }
 
     /// The exchange of a stream is over.
-    pub fn forget(&self, key: Key) {
+    pub(crate) fn forget(&self, key: Key) {
         self.streams.borrow_mut().remove(&key.id());
         let now = self.sim.now();
         self.act(|machine| machine.forget(key, now));
     }
 
     /// Gives content back.
-    pub fn release(&self, key: Key, count: usize) {
+    pub(crate) fn release(&self, key: Key, count: usize) {
         self.act(|machine| machine.release(key, count));
     }
 
     /// Waits until the other end's settings are known.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.latch.wait(|| (self.settled.get() || self.ended.get()).then_some(())).await;
     }
 
     /// The other end's settings are known.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.settled.get()
     }
 
     /// Nothing more can be read or written.
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.ended.get()
     }
 
     /// Sends a PING and waits for its response.
-    pub async fn round_trip(&self) {
+    pub(crate) async fn round_trip(&self) {
         let before = self.pings_answered.get();
         self.act(|machine| machine.ping(PING));
         self.latch.wait(|| (self.pings_answered.get() > before || self.ended.get()).then_some(())).await;
     }
 
     /// Writes what is queued, then ends our side.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.finishing.set(true);
         self.latch.notify();
     }
 
     /// Breaks the connection.
-    pub fn abort(&self) {
+    pub(crate) fn abort(&self) {
         self.stream.abort();
         self.end();
     }
 
     /// Waits for the end of the connection and of its tasks.
-    pub async fn over(&self) {
+    pub(crate) async fn over(&self) {
         self.latch.wait(|| (self.ended.get() && self.tasks.get() == 0).then_some(())).await;
     }
 

@@ -8,7 +8,7 @@ use crate::sim::talk::Framing;
 
 /// How the client breaks one exchange off.
 #[derive(Clone, Copy, Debug)]
-pub enum Plan {
+pub(super) enum Plan {
     /// It does not.
     Whole,
     /// After this many bytes of the request body.
@@ -25,7 +25,7 @@ pub enum Plan {
 
 impl Plan {
     /// What becomes of `ask` by its client.
-    pub fn draw(scenario: &Scenario, ask: &Ask, rng: &mut Rng) -> Plan {
+    pub(super) fn draw(scenario: &Scenario, ask: &Ask, rng: &mut Rng) -> Plan {
         if rng.chance(scenario.leaves) {
             return match rng.below(3) {
                 0 if ask.length > 0 => Plan::LeavesSending(rng.below(ask.length + 1)),
@@ -46,7 +46,7 @@ impl Plan {
 
 /// Draws a request for one stream. `settled`: the client knows the gateway's settings.
 // tidy(bool): it is the connection's own response to `is_settled`.
-pub fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
+pub(super) fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
     let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
     let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
     // A POST is not idempotent, even without content.

@@ -13,7 +13,7 @@ use crate::sim::websocket::{Limits, Side};
 
 /// A frame that an end began to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// Its header.
     pub frame: Frame,
     /// Payload of a control frame.
@@ -24,7 +24,7 @@ pub struct Said {
 
 /// What is wrong with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub(crate) enum Offence {
     /// Its message is larger than allowed.
     Size,
     /// It breaks a rule of RFC 6455.
@@ -33,7 +33,7 @@ pub enum Offence {
 
 /// How an end saw the other end finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// A close frame, from the other end or from the gateway, and then nothing.
     Farewell,
     /// An orderly end between two frames, without a close frame.
@@ -87,7 +87,7 @@ struct Talk {
 
 /// How a handshake ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The WebSocket was opened and has ended.
     Talked,
     /// The gateway or an origin responded with this status instead.
@@ -134,7 +134,7 @@ impl Display for Tally {
 
 /// One end of one attempt of one WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The WebSocket.
     pub id: u64,
     /// The try, from one.
@@ -156,7 +156,7 @@ pub struct Demands {
 
 /// The ledger.
 #[derive(Debug)]
-pub struct Book {
+pub(crate) struct Book {
     demands: Demands,
     talks: BTreeMap<u64, Talk>,
     tally: Tally,
@@ -188,12 +188,12 @@ enum Cause {
 
 impl Book {
     /// An empty ledger.
-    pub fn new(demands: Demands) -> Book {
+    pub(crate) fn new(demands: Demands) -> Book {
         Book { demands, talks: BTreeMap::new(), tally: Tally::default() }
     }
 
     /// A client begins a handshake.
-    pub fn begin(&mut self, by: Spoken, to: Spoken) -> u64 {
+    pub(crate) fn begin(&mut self, by: Spoken, to: Spoken) -> u64 {
         let id = self.talks.len() as u64 + 1;
         let talk = Talk { by, to, tries: Vec::new(), refusals: 0, outcome: None, logged: Vec::new() };
         self.talks.insert(id, talk);
@@ -201,7 +201,7 @@ impl Book {
     }
 
     /// The gateway's limits.
-    pub fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.demands.limits
     }
 
@@ -216,7 +216,7 @@ impl Book {
     }
 
     /// A handshake reached an origin of the version `to`. Returns the attempt's number, from one.
-    pub fn arrive(&mut self, id: u64, to: Spoken) -> Result<u32, String> {
+    pub(crate) fn arrive(&mut self, id: u64, to: Spoken) -> Result<u32, String> {
         let tries_max = if self.demands.calm { 1 } else { self.demands.tries_max };
         let talk = self.talk(id)?;
         if talk.to != to || talk.tries.len() >= tries_max {
@@ -227,31 +227,31 @@ impl Book {
     }
 
     /// An origin refuses a handshake unprocessed. Returns how often it was refused.
-    pub fn refuse(&mut self, id: u64) -> Result<u32, String> {
+    pub(crate) fn refuse(&mut self, id: u64) -> Result<u32, String> {
         let talk = self.talk(id)?;
         talk.refusals += 1;
         Ok(talk.refusals)
     }
 
     /// How often origins refused it so far.
-    pub fn refusals(&self, id: u64) -> u32 {
+    pub(crate) fn refusals(&self, id: u64) -> u32 {
         self.talks.get(&id).map_or(0, |talk| talk.refusals)
     }
 
     /// The origin begins to send its 101 or 200.
-    pub fn answer(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn answer(&mut self, place: Place, now: Tick) -> Result<(), String> {
         self.of(place)?.answered = Some(now);
         Ok(())
     }
 
     /// The origin will send a wrong `Sec-WebSocket-Accept`.
-    pub fn answer_wrongly(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn answer_wrongly(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.wrong_proof = true;
         Ok(())
     }
 
     /// The client received the 101 or 200. False where `Sec-WebSocket-Accept` was wrong and the client could see it.
-    pub fn open(&mut self, place: Place, now: Tick) -> Result<bool, String> {
+    pub(crate) fn open(&mut self, place: Place, now: Tick) -> Result<bool, String> {
         let by = self.talk(place.id)?.by;
         let found = self.of(place)?;
         if found.answered.is_none() {
@@ -270,7 +270,7 @@ impl Book {
     }
 
     /// It is over for its client.
-    pub fn end(&mut self, id: u64, outcome: Outcome, drains: Drains) -> Result<(), String> {
+    pub(crate) fn end(&mut self, id: u64, outcome: Outcome, drains: Drains) -> Result<(), String> {
         let calm = self.demands.calm && drains == Drains::No;
         let talk = self.talk(id)?;
         if let Some(earlier) = talk.outcome.replace(outcome) {
@@ -288,13 +288,13 @@ impl Book {
     }
 
     /// An end begins to send a frame.
-    pub fn say(&mut self, place: Place, said: Said) -> Result<(), String> {
+    pub(crate) fn say(&mut self, place: Place, said: Said) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].said.push(said);
         Ok(())
     }
 
     /// An end gave bytes to the network.
-    pub fn spoke(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn spoke(&mut self, place: Place, now: Tick) -> Result<(), String> {
         let found = self.of(place)?;
         let before = found.spoke.replace(now).or(found.answered).unwrap_or(now);
         found.quiet_ms = found.quiet_ms.max(now.since(before).as_millis() as u64);
@@ -302,13 +302,13 @@ impl Book {
     }
 
     /// An end will end without a close frame.
-    pub fn half_close(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn half_close(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].half_closes = true;
         Ok(())
     }
 
     /// An end breaks off.
-    pub fn break_off(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn break_off(&mut self, place: Place, now: Tick) -> Result<(), String> {
         let found = self.of(place)?;
         found.voices[place.side as usize].half_closes = true;
         found.broke_off = Some(now);
@@ -316,24 +316,24 @@ impl Book {
     }
 
     /// An end becomes unresponsive.
-    pub fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].dumb = true;
         Ok(())
     }
 
     /// The frame that the end at `place` must receive as its `index`th; `None` where the other end has not sent it.
-    pub fn expected(&mut self, place: Place, index: usize) -> Result<Option<Said>, String> {
+    pub(crate) fn expected(&mut self, place: Place, index: usize) -> Result<Option<Said>, String> {
         let other = place.side.other() as usize;
         Ok(self.of(place)?.voices[other].said.get(index).cloned())
     }
 
     /// A frame arrived completely.
-    pub fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         self.tally.frames += 1;
     }
 
     /// Checks that the gateway may send a ping before the next frame.
-    pub fn pinged(&self, place: Place) -> Result<(), String> {
+    pub(crate) fn pinged(&self, place: Place) -> Result<(), String> {
         match self.demands.limits.ping_ms {
             Some(_) => Ok(()),
             None => Err(format!("{place:?}: a ping that nobody sent")),
@@ -341,7 +341,7 @@ impl Book {
     }
 
     /// Checks that the gateway has a reason for the close frame that it sends to the end at `place`.
-    pub fn farewell(&mut self, place: Place, payload: &[u8], at: Moment) -> Result<(), String> {
+    pub(crate) fn farewell(&mut self, place: Place, payload: &[u8], at: Moment) -> Result<(), String> {
         let shown = || format!("{place:?}: the farewell {:?}", String::from_utf8_lossy(payload));
         let (code, words) = payload.split_at_checked(2).ok_or_else(|| format!("{} has no code", shown()))?;
         let code = u16::from_be_bytes([code[0], code[1]]);
@@ -371,7 +371,7 @@ impl Book {
     }
 
     /// The end at `place` receives nothing more, after `count` frames of the other.
-    pub fn hear_out(&mut self, place: Place, heard: Heard, count: usize, at: Moment) -> Result<(), String> {
+    pub(crate) fn hear_out(&mut self, place: Place, heard: Heard, count: usize, at: Moment) -> Result<(), String> {
         let Demands { calm, limits, .. } = self.demands.clone();
         let talk = self.talk(place.id)?;
         let spoken = if place.side == Side::Client { talk.by } else { talk.to };
@@ -403,7 +403,7 @@ impl Book {
     }
 
     /// Records the access-log line of a WebSocket or handshake. `drained`: when the gateway was told to drain.
-    pub fn logged(&mut self, id: u64, status: u64, now: Tick, drained: Option<Tick>) -> Result<(), String> {
+    pub(crate) fn logged(&mut self, id: u64, status: u64, now: Tick, drained: Option<Tick>) -> Result<(), String> {
         let limits = self.demands.limits.clone();
         let talk = self.talk(id)?;
         talk.logged.push(status);
@@ -429,7 +429,7 @@ impl Book {
     }
 
     /// Checks that every WebSocket is over at the end of a run and that the access log says what clients saw.
-    pub fn close(&self, log: Log) -> Result<Tally, String> {
+    pub(crate) fn close(&self, log: Log) -> Result<Tally, String> {
         for (id, talk) in &self.talks {
             let wrong = match (talk.outcome, talk.logged.first()) {
                 (None, _) => return Err(format!("WebSocket {id} is not over: {talk:?}")),
@@ -448,7 +448,7 @@ impl Book {
 
 /// When something is heard.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Now.
     pub now: Tick,
     /// The gateway was told to drain.
@@ -457,7 +457,7 @@ pub struct Moment {
 
 /// Does the gateway drain?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drains {
+pub(crate) enum Drains {
     /// It does, or has.
     Yes,
     /// It does not.
@@ -466,7 +466,7 @@ pub enum Drains {
 
 /// Is there an access log?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
+pub(crate) enum Log {
     /// Yes.
     Kept,
     /// No: there is no gateway.

@@ -25,7 +25,7 @@ use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::stream::Key;
 
 /// A WebSocket on a connection of its own.
-pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
+pub(crate) async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
     let scenario = &common.scenario;
     let mut offer = Offer::begin(common, sim, Spoken::One, rng);
     let mut speak = Speak::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
@@ -38,7 +38,7 @@ pub async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mu
 }
 
 /// A WebSocket on a stream, which is removed afterwards.
-pub async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
+pub(crate) async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
     let mut offer = Offer::begin(&common, &sim, Spoken::Two, &mut rng);
     let target = path(offer.to, offer.id);
     let fields =
@@ -195,6 +195,6 @@ fn status(head: &Head) -> Result<u16, Trouble> {
 }
 
 /// The value of `Sec-WebSocket-Accept` for a key (RFC 6455 section 4.2.2).
-pub fn proof(key: &str) -> String {
+pub(crate) fn proof(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")))
 }

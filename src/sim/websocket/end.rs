@@ -38,7 +38,7 @@ enum Deed {
 }
 
 /// One end.
-pub struct End {
+pub(super) struct End {
     common: Rc<Common>,
     sim: Sim,
     place: Place,
@@ -54,7 +54,7 @@ pub struct End {
 }
 
 /// Runs this end until the WebSocket is over. True where this end broke the connection.
-pub async fn talk(common: &Rc<Common>, sim: &Sim, place: Place, (mouth, mut ear): (Mouth, Ear), rng: &mut Rng) {
+pub(super) async fn talk(common: &Rc<Common>, sim: &Sim, place: Place, (mouth, mut ear): (Mouth, Ear), rng: &mut Rng) {
     let end = Rc::new(End {
         common: common.clone(),
         sim: sim.clone(),
@@ -463,7 +463,7 @@ impl Book {
 
 impl Common {
     /// Does the gateway drain?
-    pub fn draining(&self) -> Drains {
+    pub(crate) fn draining(&self) -> Drains {
         if self.drains() { Drains::Yes } else { Drains::No }
     }
 }

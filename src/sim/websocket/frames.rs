@@ -4,7 +4,7 @@ use crate::sim::websocket::Side;
 
 /// What a frame is (section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// The last of its message.
     pub last: bool,
     /// The opcode.
@@ -16,26 +16,26 @@ pub struct Frame {
 }
 
 /// The opcode of a continuation frame.
-pub const CONTINUATION: u8 = 0;
+pub(super) const CONTINUATION: u8 = 0;
 /// The opcode of a text frame.
-pub const TEXT: u8 = 1;
+pub(super) const TEXT: u8 = 1;
 /// The opcode of a binary frame.
-pub const BINARY: u8 = 2;
+pub(super) const BINARY: u8 = 2;
 /// The opcode of a close frame.
-pub const CLOSE: u8 = 8;
+pub(super) const CLOSE: u8 = 8;
 /// The opcode of a ping.
-pub const PING: u8 = 9;
+pub(super) const PING: u8 = 9;
 /// The opcode of a pong.
-pub const PONG: u8 = 10;
+pub(super) const PONG: u8 = 10;
 
 impl Frame {
     /// Is it a control frame?
-    pub const fn is_control(self) -> bool {
+    pub(crate) const fn is_control(self) -> bool {
         self.opcode >= 8
     }
 
     /// Appends the header.
-    pub fn write(self, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
         out.push(u8::from(self.last) << 7 | self.opcode);
         let masked = u8::from(self.mask.is_some()) << 7;
         match self.length {
@@ -53,7 +53,7 @@ impl Frame {
     }
 
     /// Masks or unmasks the payload's bytes from `offset` on.
-    pub fn mask(self, offset: u64, bytes: &mut [u8]) {
+    pub(crate) fn mask(self, offset: u64, bytes: &mut [u8]) {
         let Some(key) = self.mask else { return };
         for (at, byte) in bytes.iter_mut().enumerate() {
             *byte ^= key[(offset as usize + at) % 4];
@@ -63,7 +63,7 @@ impl Frame {
 
 /// Parses the header at the front of `bytes`, sent by `sender`. Returns it and its length; `None` where it is not
 /// complete.
-pub fn read(bytes: &[u8], sender: Side) -> Result<Option<(Frame, usize)>, String> {
+pub(super) fn read(bytes: &[u8], sender: Side) -> Result<Option<(Frame, usize)>, String> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let short = u64::from(second & 0x7F);
     let wide = match short {

@@ -11,7 +11,7 @@ use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 
 /// Where an end writes.
-pub enum Mouth {
+pub(super) enum Mouth {
     /// On a connection.
     One(Speak),
     /// On a stream.
@@ -20,7 +20,7 @@ pub enum Mouth {
 
 impl Mouth {
     /// Sends `bytes` in pieces and calls `sent` after each.
-    pub async fn say(&mut self, bytes: &[u8], rng: &mut Rng, sent: &impl Fn()) -> Result<(), Trouble> {
+    pub(super) async fn say(&mut self, bytes: &[u8], rng: &mut Rng, sent: &impl Fn()) -> Result<(), Trouble> {
         let mut rest = bytes;
         let most = [7, 1_000, 30_000][rng.below(3) as usize].max(bytes.len() as u64 / 50);
         while !rest.is_empty() {
@@ -36,7 +36,7 @@ impl Mouth {
     }
 
     /// Ends the direction.
-    pub async fn end(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn end(&mut self) -> Result<(), Trouble> {
         match self {
             Mouth::One(speak) => speak.stream().finish(),
             Mouth::Two(peer, key) if peer.is_over(*key) => {}
@@ -46,7 +46,7 @@ impl Mouth {
     }
 
     /// Breaks off.
-    pub fn reset(&self) {
+    pub(super) fn reset(&self) {
         match self {
             Mouth::One(speak) => speak.stream().abort(),
             Mouth::Two(peer, key) => peer.reset(*key, ErrorCode::Cancel),
@@ -55,7 +55,7 @@ impl Mouth {
 }
 
 /// Where an end reads.
-pub enum Ear {
+pub(super) enum Ear {
     /// On a connection.
     One(Listen),
     /// On a stream.
@@ -64,7 +64,7 @@ pub enum Ear {
 
 impl Ear {
     /// The next bytes; `None` at the end.
-    pub async fn hear(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(super) async fn hear(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         match self {
             Ear::One(listen) => {
                 let more = !listen.behind().is_empty() || listen.more().await?;

@@ -5,21 +5,21 @@
 //! two of them may the gateway insert a ping, or a close frame for which it has a reason.
 
 mod book;
-pub mod client;
+pub(super) mod client;
 mod end;
 mod frames;
 mod limits;
 mod line;
-pub mod origin;
+pub(super) mod origin;
 mod path;
 
-pub use book::{Book, Demands, Log, Tally};
-pub use limits::Limits;
-pub use path::exchange_of;
+pub(super) use book::{Book, Demands, Log, Tally};
+pub(super) use limits::Limits;
+pub(super) use path::exchange_of;
 
 /// An end of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     /// The client.
     Client,
     /// The server.
@@ -28,7 +28,7 @@ pub enum Side {
 
 impl Side {
     /// The other end.
-    pub const fn other(self) -> Side {
+    pub(super) const fn other(self) -> Side {
         match self {
             Side::Client => Side::Origin,
             Side::Origin => Side::Client,

@@ -25,7 +25,7 @@ use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::stream::Key;
 
 /// The WebSocket that a head offers.
-pub fn offered(head: &Head) -> Option<u64> {
+pub(crate) fn offered(head: &Head) -> Option<u64> {
     head.start.split(' ').nth(1).and_then(exchange_of)
 }
 
@@ -68,7 +68,7 @@ fn check(head: &Head, id: u64, start: &str) -> Result<(), Trouble> {
 }
 
 /// The connection of a handshake, with its two directions.
-pub struct Offered {
+pub(crate) struct Offered {
     /// The connection.
     pub stream: Rc<SimStream>,
     /// Where it is read.
@@ -78,7 +78,7 @@ pub struct Offered {
 }
 
 /// Accepts an HTTP/1.1 handshake and takes the connection over.
-pub async fn one(common: &Rc<Common>, sim: &Sim, mut offered: Offered, head: &Head, rng: &mut Rng) {
+pub(crate) async fn one(common: &Rc<Common>, sim: &Sim, mut offered: Offered, head: &Head, rng: &mut Rng) {
     let taken = take_one(common, sim, &mut offered, head, rng).await;
     let Some(place) = settle(sim, taken) else { return };
     let Offered { listen, speak, .. } = offered;
@@ -144,7 +144,7 @@ async fn take_one(
 }
 
 /// Accepts an HTTP/2 handshake.
-pub async fn two(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: Key, head: &Head, rng: &mut Rng) {
+pub(crate) async fn two(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: Key, head: &Head, rng: &mut Rng) {
     let taken = take_two(common, sim, peer, key, head, rng).await;
     let Some(place) = settle(sim, taken) else { return };
     end::talk(common, sim, place, (Mouth::Two(peer.clone(), key), Ear::Two(peer.clone(), key)), rng).await;

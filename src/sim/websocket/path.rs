@@ -5,12 +5,12 @@ use std::fmt::Display;
 use crate::sim::spoken::Spoken;
 
 /// The path of a WebSocket to origins of the version `spoken`.
-pub fn path(spoken: Spoken, id: impl Display) -> String {
+pub(super) fn path(spoken: Spoken, id: impl Display) -> String {
     format!("/talk/{}/{id}", spoken.upstream())
 }
 
 /// The WebSocket that a path names.
-pub fn exchange_of(path: &str) -> Option<u64> {
+pub(crate) fn exchange_of(path: &str) -> Option<u64> {
     let rest = path.strip_prefix("/talk/one/").or_else(|| path.strip_prefix("/talk/two/"))?;
     rest.parse().ok()
 }

@@ -13,7 +13,7 @@ const WEIGHT_FULL: u16 = 1000;
 /// A client that refuses `identity` and every coding on offer gets the response as it is, too, as the RFC advises. A
 /// coding with a weight that cannot be read counts as refused, an element without a token as a name is passed over,
 /// and of a coding that is named twice the first weight holds.
-pub fn preferred<'a>(
+pub(crate) fn preferred<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     offered: impl Iterator<Item = ContentCoding>,
 ) -> Option<ContentCoding> {

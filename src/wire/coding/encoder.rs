@@ -11,7 +11,7 @@ use crate::wire::coding::{ContentCoding, Encoding};
 
 /// Codes the content of one message after another.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     codec: Codec,
     level: u8,
 }
@@ -28,7 +28,7 @@ const WINDOW_BITS: u8 = 15;
 
 /// What a call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// Bytes of content that it took.
     pub taken: usize,
     /// It stopped because `out` holds `STAGE_OUT_BYTES`: send them, and call again.
@@ -37,11 +37,11 @@ pub struct Step {
 
 /// The codec's state is broken: a bug, never the content's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncodeError;
+pub(crate) struct EncodeError;
 
 impl Encoder {
     /// A fresh one. It owns some hundred kilobytes, so it is kept for the next message.
-    pub fn new(encoding: Encoding) -> Encoder {
+    pub(crate) fn new(encoding: Encoding) -> Encoder {
         let level = Compression::new(u32::from(encoding.level));
         let codec = match encoding.coding {
             ContentCoding::Gzip => Codec::Gzip(Compress::new_gzip(level, WINDOW_BITS)),
@@ -50,7 +50,7 @@ impl Encoder {
     }
 
     /// What it codes into.
-    pub fn coding(&self) -> ContentCoding {
+    pub(crate) fn coding(&self) -> ContentCoding {
         match self.codec {
             Codec::Gzip(_) => ContentCoding::Gzip,
         }
@@ -60,7 +60,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The level cannot be set.
-    pub fn restart(&mut self, level: u8) -> Result<(), EncodeError> {
+    pub(crate) fn restart(&mut self, level: u8) -> Result<(), EncodeError> {
         match &mut self.codec {
             Codec::Gzip(compress) => {
                 compress.reset();
@@ -77,7 +77,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The state is broken.
-    pub fn push(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<Step, EncodeError> {
+    pub(crate) fn push(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<Step, EncodeError> {
         self.run(content, FlushCompress::None, out)
     }
 
@@ -85,7 +85,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The state is broken.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<Step, EncodeError> {
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> Result<Step, EncodeError> {
         self.run(b"", FlushCompress::Sync, out)
     }
 
@@ -93,7 +93,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The state is broken.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Step, EncodeError> {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<Step, EncodeError> {
         self.run(b"", FlushCompress::Finish, out)
     }
 

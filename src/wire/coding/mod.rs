@@ -4,14 +4,14 @@
 //! Nothing here knows a connection. A coding is added by a variant of `ContentCoding` and of the codec in `encoder`;
 //! negotiation and the rules for heads are the same for all.
 
-pub mod accept;
-pub mod encoder;
-pub mod media;
-pub mod response;
+pub(crate) mod accept;
+pub(crate) mod encoder;
+pub(crate) mod media;
+pub(crate) mod response;
 
-pub use accept::preferred;
-pub use encoder::{EncodeError, Encoder};
-pub use media::{MediaRange, MediaRanges};
+pub(crate) use accept::preferred;
+pub(crate) use encoder::{EncodeError, Encoder};
+pub(crate) use media::{MediaRange, MediaRanges};
 
 /// A content coding that the gateway can apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

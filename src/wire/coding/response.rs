@@ -61,7 +61,7 @@ impl Eligible {
 const DIGESTS: [&[u8]; 4] = [b"content-digest", b"repr-digest", b"digest", b"content-md5"];
 
 /// Does the client ask for content as the origin made it (RFC 9111 section 5.2.1.6)?
-pub fn wants_no_transform(request: Request<'_>) -> bool {
+pub(crate) fn wants_no_transform(request: Request<'_>) -> bool {
     request.head.fields.named(request.bytes, b"cache-control").any(forbids_transform)
 }
 
@@ -74,7 +74,7 @@ fn forbids_transform(value: &[u8]) -> bool {
 /// Changes a head for content that gets `coding`. `Content-Length` goes, also to HEAD, since it was that of the
 /// content before; so does `Accept-Ranges`, because no ranges of what is made here can be had; a strong `ETag` becomes
 /// a weak one, because the bytes may differ the next time.
-pub fn code(coding: ContentCoding, response: Response<'_>, patch: &mut Patch) {
+pub(crate) fn code(coding: ContentCoding, response: Response<'_>, patch: &mut Patch) {
     let Response { bytes, head } = response;
     patch.remove_known(&head.fields, Known::ContentLength);
     patch.remove(&head.fields, bytes, b"accept-ranges");
@@ -95,7 +95,7 @@ const ETAG: &[u8] = b"etag";
 
 /// Says that the response depends on `Accept-Encoding`, in one `Vary` line with what is there already. `scratch` is
 /// overwritten.
-pub fn vary(response: Response<'_>, patch: &mut Patch, scratch: &mut Vec<u8>) {
+pub(crate) fn vary(response: Response<'_>, patch: &mut Patch, scratch: &mut Vec<u8>) {
     scratch.clear();
     for (_, value) in leaving(&response.head.fields, response.bytes, patch).filter(|(name, _)| is_name(name, b"vary")) {
         for member in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {

@@ -10,19 +10,19 @@ const VALUES: [u8; 256] = values();
 
 /// Bytes to text. Holds back at most two bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     held: [u8; 2],
     len: u8,
 }
 
 impl Encoder {
     /// Nothing held back.
-    pub const fn new() -> Encoder {
+    pub(crate) const fn new() -> Encoder {
         Encoder { held: [0; 2], len: 0 }
     }
 
     /// Appends the text of `bytes`, as far as it is whole groups.
-    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while self.len > 0 {
             let Some((byte, rest)) = bytes.split_first() else { return };
             bytes = rest;
@@ -42,7 +42,7 @@ impl Encoder {
     }
 
     /// Appends what was held back, with padding. More may follow.
-    pub fn flush(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
         let [first, second] = self.held;
         match self.len {
             1 => {
@@ -61,19 +61,19 @@ impl Encoder {
 
 /// Text to bytes. Holds back at most three characters.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     held: [u8; 4],
     len: u8,
 }
 
 impl Decoder {
     /// Nothing held back.
-    pub const fn new() -> Decoder {
+    pub(crate) const fn new() -> Decoder {
         Decoder { held: [0; 4], len: 0 }
     }
 
     /// Appends the bytes of `text`, as far as it is whole groups. After an error nothing more may be decoded.
-    pub fn push(&mut self, mut text: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
+    pub(crate) fn push(&mut self, mut text: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
         if self.len > 0 {
             let have = usize::from(self.len);
             let count = text.len().min(4 - have);
@@ -97,7 +97,7 @@ impl Decoder {
     }
 
     /// The text ended here.
-    pub const fn finish(&self) -> Result<(), Offence> {
+    pub(crate) const fn finish(&self) -> Result<(), Offence> {
         if self.len == 0 { Ok(()) } else { Err(Offence::Base64) }
     }
 }

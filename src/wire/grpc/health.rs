@@ -6,11 +6,11 @@ use crate::wire::grpc::message;
 use crate::wire::grpc::status::Code;
 
 /// The path of the call.
-pub const PATH: &str = "/grpc.health.v1.Health/Check";
+pub(crate) const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// What a server says of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// It takes calls.
     Serving,
     /// It takes none.
@@ -26,7 +26,7 @@ pub enum Health {
 }
 
 /// Appends the request's body: one message that asks for `service`; the empty name asks for the server as a whole.
-pub fn request(service: &str, out: &mut Vec<u8>) {
+pub(crate) fn request(service: &str, out: &mut Vec<u8>) {
     let at = message::begin(out);
     let request = Request { service: service.to_owned() };
     // A vector grows as it has to.
@@ -35,7 +35,7 @@ pub fn request(service: &str, out: &mut Vec<u8>) {
 }
 
 /// What an answer says: the call's status and the payload of its only message, empty where there was none.
-pub fn read(code: Code, payload: &[u8]) -> Health {
+pub(crate) fn read(code: Code, payload: &[u8]) -> Health {
     match code {
         Code::Ok => match Response::decode(payload).map(|response| response.status) {
             Ok(1) => Health::Serving,

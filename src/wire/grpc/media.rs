@@ -4,7 +4,7 @@ use crate::base::ascii::is_name;
 
 /// A kind of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
+pub(crate) enum Media {
     /// `application/grpc`: HTTP/2 with trailers.
     Grpc,
     /// `application/grpc-web`: trailers as the body's last frame.
@@ -15,13 +15,13 @@ pub enum Media {
 
 impl Media {
     /// The kind that a `content-type` names; `None` for anything else.
-    pub fn of(content_type: &[u8]) -> Option<Media> {
+    pub(crate) fn of(content_type: &[u8]) -> Option<Media> {
         let (name, _) = split(content_type);
         [Media::WebText, Media::Web, Media::Grpc].into_iter().find(|media| is_name(name, media.name().as_bytes()))
     }
 
     /// Its name without the payload's.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Media::Grpc => "application/grpc",
             Media::Web => "application/grpc-web",
@@ -30,7 +30,7 @@ impl Media {
     }
 
     /// Appends this kind's `content-type` for the payload that another kind's names (`+proto`, `+json`, ...).
-    pub fn write(self, content_type: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn write(self, content_type: &[u8], out: &mut Vec<u8>) {
         let (_, payload) = split(content_type);
         out.extend_from_slice(self.name().as_bytes());
         out.extend_from_slice(payload);

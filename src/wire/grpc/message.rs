@@ -10,15 +10,15 @@
 use crate::wire::grpc::status::Code;
 
 /// Bytes before each payload.
-pub const PREFIX_BYTES: usize = 5;
+pub(crate) const PREFIX_BYTES: usize = 5;
 /// The flag bit of a compressed payload.
-pub const COMPRESSED: u8 = 1;
+pub(crate) const COMPRESSED: u8 = 1;
 /// The flag bit of gRPC-Web's trailers.
-pub const TRAILERS: u8 = 0x80;
+pub(crate) const TRAILERS: u8 = 0x80;
 
 /// Which flags a body may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// Messages only.
     Grpc,
     /// Messages, then at most one frame of trailers.
@@ -27,7 +27,7 @@ pub enum Dialect {
 
 /// Why a body is not a row of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub(crate) enum Offence {
     /// A flag byte that has no meaning.
     Flag,
     /// A message above the cap.
@@ -42,7 +42,7 @@ pub enum Offence {
 
 impl Offence {
     /// The status that the caller sees.
-    pub const fn code(self) -> Code {
+    pub(crate) const fn code(self) -> Code {
         match self {
             Offence::TooLarge => Code::ResourceExhausted,
             Offence::Flag | Offence::Truncated | Offence::Trailers | Offence::Base64 => Code::Internal,
@@ -50,7 +50,7 @@ impl Offence {
     }
 
     /// What the caller is told.
-    pub const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Offence::Flag => "a message has a flag that is not known",
             Offence::TooLarge => "a message is larger than allowed",
@@ -63,7 +63,7 @@ impl Offence {
 
 /// A part of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Bytes of the input that it takes, at least one.
     pub raw: usize,
     /// What these bytes are.
@@ -74,7 +74,7 @@ pub struct Piece {
 
 /// What a piece is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// A prefix that is not complete yet.
     Prefix,
     /// The end of a prefix.
@@ -85,7 +85,7 @@ pub enum Part {
 
 /// What stands before a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
+pub(crate) struct Prefix {
     /// The flag byte.
     pub flags: u8,
     /// Length of the payload.
@@ -94,22 +94,22 @@ pub struct Prefix {
 
 impl Prefix {
     /// Is the payload compressed?
-    pub const fn is_compressed(self) -> bool {
+    pub(crate) const fn is_compressed(self) -> bool {
         self.flags & COMPRESSED != 0
     }
 
     /// Is the payload gRPC-Web's trailers?
-    pub const fn is_trailers(self) -> bool {
+    pub(crate) const fn is_trailers(self) -> bool {
         self.flags & TRAILERS != 0
     }
 
     /// Reads the bytes of one.
-    pub const fn read([flags, len @ ..]: [u8; PREFIX_BYTES]) -> Prefix {
+    pub(crate) const fn read([flags, len @ ..]: [u8; PREFIX_BYTES]) -> Prefix {
         Prefix { flags, len: u32::from_be_bytes(len) }
     }
 
     /// Its bytes.
-    pub const fn bytes(self) -> [u8; PREFIX_BYTES] {
+    pub(crate) const fn bytes(self) -> [u8; PREFIX_BYTES] {
         let len = self.len.to_be_bytes();
         [self.flags, len[0], len[1], len[2], len[3]]
     }
@@ -117,7 +117,7 @@ impl Prefix {
 
 /// Where one body stands.
 #[derive(Clone, Copy, Debug)]
-pub struct Scanner {
+pub(crate) struct Scanner {
     prefix: [u8; PREFIX_BYTES],
     have: u8,
     dialect: Dialect,
@@ -131,22 +131,22 @@ pub struct Scanner {
 
 impl Scanner {
     /// A body in this dialect whose messages have at most `bytes_max` bytes each.
-    pub const fn new(dialect: Dialect, bytes_max: u32) -> Scanner {
+    pub(crate) const fn new(dialect: Dialect, bytes_max: u32) -> Scanner {
         Scanner { prefix: [0; PREFIX_BYTES], have: 0, dialect, ended: false, left: 0, most: bytes_max, messages: 0 }
     }
 
     /// Complete messages so far, trailers not counted.
-    pub const fn messages(&self) -> u64 {
+    pub(crate) const fn messages(&self) -> u64 {
         self.messages
     }
 
     /// Is it between two messages?
-    pub const fn is_between(&self) -> bool {
+    pub(crate) const fn is_between(&self) -> bool {
         self.have == 0 && self.left == 0
     }
 
     /// Reads a piece from the front of `bytes`; `None` where they are empty.
-    pub fn next(&mut self, bytes: &[u8]) -> Result<Option<Piece>, Offence> {
+    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Option<Piece>, Offence> {
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -174,7 +174,7 @@ impl Scanner {
     }
 
     /// Counts all of `bytes`. An error where they are no row of messages; none of them may then be passed on.
-    pub fn advance(&mut self, mut bytes: &[u8]) -> Result<(), Offence> {
+    pub(crate) fn advance(&mut self, mut bytes: &[u8]) -> Result<(), Offence> {
         while let Some(piece) = self.next(bytes)? {
             bytes = &bytes[piece.raw..];
         }
@@ -182,7 +182,7 @@ impl Scanner {
     }
 
     /// The body ended here.
-    pub const fn finish(&self) -> Result<(), Offence> {
+    pub(crate) const fn finish(&self) -> Result<(), Offence> {
         if self.is_between() { Ok(()) } else { Err(Offence::Truncated) }
     }
 
@@ -215,21 +215,21 @@ impl Scanner {
 
 /// Appends a message with this payload, which must have less than 4 GiB. For tests: everybody else encodes in place.
 #[cfg(any(test, feature = "fuzz"))]
-pub fn write(payload: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write(payload: &[u8], out: &mut Vec<u8>) {
     let at = begin(out);
     out.extend_from_slice(payload);
     end(at, out);
 }
 
 /// Appends an empty prefix, for a payload that is appended after it; `end` takes what is returned.
-pub fn begin(out: &mut Vec<u8>) -> usize {
+pub(crate) fn begin(out: &mut Vec<u8>) -> usize {
     let at = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     at
 }
 
 /// Fills in the prefix at `at` for what was appended since.
-pub fn end(at: usize, out: &mut [u8]) {
+pub(crate) fn end(at: usize, out: &mut [u8]) {
     let len = (out.len() - at - PREFIX_BYTES) as u32;
     out[at..at + PREFIX_BYTES].copy_from_slice(&Prefix { flags: 0, len }.bytes());
 }

@@ -13,13 +13,13 @@ use crate::base::limits::{REFLECTION_BYTES_MAX, REFLECTION_FILES_MAX};
 use crate::wire::grpc::message;
 
 /// The path of the call in the present version.
-pub const PATH: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+pub(crate) const PATH: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 /// The path in the older version, for servers that answer the other with `UNIMPLEMENTED`.
-pub const PATH_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+pub(crate) const PATH_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
 /// Something to ask.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
+pub(crate) enum Question {
     /// The names of all services.
     Services,
     /// The file with this symbol, and what it imports.
@@ -30,7 +30,7 @@ pub enum Question {
 
 /// What a server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Serialised `FileDescriptorProto`s.
     Files(Vec<Vec<u8>>),
     /// Names of services.
@@ -48,7 +48,7 @@ pub enum Answer {
 
 /// Why a server's files could not be learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReflectionError {
+pub(crate) enum ReflectionError {
     /// An answer or a file is not what the protocol says.
     Malformed,
     /// More files, services or bytes than we take.
@@ -83,7 +83,7 @@ impl fmt::Display for ReflectionError {
 
 /// Learns the files of some services.
 #[derive(Debug)]
-pub struct Walk {
+pub(crate) struct Walk {
     host: String,
     questions: Vec<Question>,
     asked: BTreeSet<Question>,
@@ -95,7 +95,7 @@ pub struct Walk {
 
 impl Walk {
     /// For these services; for all that the server lists where there are none.
-    pub fn new(host: &str, services: &[String]) -> Walk {
+    pub(crate) fn new(host: &str, services: &[String]) -> Walk {
         let mut questions: Vec<Question> = services.iter().rev().cloned().map(Question::Symbol).collect();
         if questions.is_empty() {
             questions.push(Question::Services);
@@ -111,7 +111,7 @@ impl Walk {
     }
 
     /// Appends the next question as one message with its prefix. False where there is none left.
-    pub fn ask(&mut self, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn ask(&mut self, out: &mut Vec<u8>) -> bool {
         while let Some(question) = self.questions.pop() {
             let known = matches!(&question, Question::File(name) if self.files.contains_key(name));
             if known || !self.asked.insert(question.clone()) {
@@ -125,7 +125,7 @@ impl Walk {
     }
 
     /// Takes the payload of the answer to the last question.
-    pub fn take(&mut self, payload: &[u8]) -> Result<(), ReflectionError> {
+    pub(crate) fn take(&mut self, payload: &[u8]) -> Result<(), ReflectionError> {
         let question = self.pending.take().ok_or(ReflectionError::Unexpected)?;
         match (read(payload)?, question) {
             (Answer::Services(names), Question::Services) => {
@@ -144,7 +144,7 @@ impl Walk {
     }
 
     /// The serialised `FileDescriptorSet` of all files.
-    pub fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         Files { files: self.files.into_values().collect() }.encode_to_vec()
     }
 
@@ -167,7 +167,7 @@ impl Walk {
 }
 
 /// Appends a question as one message with its prefix.
-pub fn write(host: &str, question: &Question, out: &mut Vec<u8>) {
+pub(crate) fn write(host: &str, question: &Question, out: &mut Vec<u8>) {
     let mut request = Request { host: host.to_owned(), ..Request::default() };
     match question {
         Question::Services => request.list_services = Some("*".to_owned()),
@@ -181,7 +181,7 @@ pub fn write(host: &str, question: &Question, out: &mut Vec<u8>) {
 }
 
 /// Reads the payload of an answer.
-pub fn read(payload: &[u8]) -> Result<Answer, ReflectionError> {
+pub(crate) fn read(payload: &[u8]) -> Result<Answer, ReflectionError> {
     let response = Response::decode(payload).map_err(|_| ReflectionError::Malformed)?;
     Ok(match response {
         Response { error: Some(error), .. } => Answer::Error { code: error.code, message: error.message },

@@ -8,11 +8,11 @@ use crate::base::ascii::{self, decimal, hex_digit, is_name, push_percent};
 use crate::base::limits::GRPC_TEXT_BYTES_MAX;
 
 /// The name of the field or trailer with the code.
-pub const STATUS: &str = "grpc-status";
+pub(crate) const STATUS: &str = "grpc-status";
 /// The name of the field or trailer with the message.
-pub const MESSAGE: &str = "grpc-message";
+pub(crate) const MESSAGE: &str = "grpc-message";
 /// The name of the field or trailer with a `google.rpc.Status` in base64.
-pub const DETAILS: &str = "grpc-status-details-bin";
+pub(crate) const DETAILS: &str = "grpc-status-details-bin";
 
 macro_rules! codes {
     ($($variant:ident $number:literal $name:literal $http:literal $doc:literal,)*) => {
@@ -290,7 +290,7 @@ const fn fault_text(kind: FaultKind) -> &'static str {
 }
 
 /// Names and values of lines `name: value CRLF`; a line without a colon is left out.
-pub fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     bytes.split(|byte| *byte == b'\n').filter_map(|line| {
         let colon = memchr::memchr(b':', line)?;
         Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
@@ -299,7 +299,7 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// Are these lines that may become trailers: each with a name that is a token and a value of field characters, all
 /// ended by CRLF?
-pub fn are_lines(bytes: &[u8]) -> bool {
+pub(crate) fn are_lines(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while !rest.is_empty() {
         let Some(end) = memchr::memchr(b'\n', rest) else { return false };
@@ -315,7 +315,7 @@ pub fn are_lines(bytes: &[u8]) -> bool {
 
 /// Appends `text` as the value of a `grpc-message`: everything but printable ASCII, and `%`, is percent-encoded. Text
 /// above the cap is cut between characters.
-pub fn encode_message(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn encode_message(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
     for character in text.chars() {
         let mut room = [0; 4];
@@ -334,7 +334,7 @@ pub fn encode_message(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends the text of a `grpc-message`. What is no percent-encoding stays as it is, as clients are told to do.
-pub fn decode_message(mut value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn decode_message(mut value: &[u8], out: &mut Vec<u8>) {
     while let Some((byte, rest)) = value.split_first() {
         let encoded = match (byte, rest) {
             (b'%', [high, low, ..]) => hex_digit(*high).zip(hex_digit(*low)),

@@ -19,7 +19,7 @@ const UNITS: [(u8, u128); 6] = [
 
 /// Why a `grpc-timeout` cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeoutError {
+pub(crate) enum TimeoutError {
     /// Nothing, or nothing before the unit.
     NoDigits,
     /// More than eight digits.
@@ -32,7 +32,7 @@ pub enum TimeoutError {
 
 impl TimeoutError {
     /// What is wrong, for people.
-    pub const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             TimeoutError::NoDigits => "grpc-timeout has no digits",
             TimeoutError::TooManyDigits => "grpc-timeout has more than eight digits",
@@ -43,10 +43,10 @@ impl TimeoutError {
 }
 
 /// The field's name.
-pub const TIMEOUT: &[u8] = b"grpc-timeout";
+pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
 
 /// Reads a `grpc-timeout`.
-pub fn parse(value: &[u8]) -> Result<Duration, TimeoutError> {
+pub(crate) fn parse(value: &[u8]) -> Result<Duration, TimeoutError> {
     let (unit, digits) = value.split_last().ok_or(TimeoutError::NoDigits)?;
     let (_, nanos) = UNITS.iter().find(|(letter, _)| letter == unit).ok_or(TimeoutError::Unit)?;
     if digits.is_empty() {
@@ -65,7 +65,7 @@ pub fn parse(value: &[u8]) -> Result<Duration, TimeoutError> {
 
 /// Appends a timeout in the finest unit that holds it, rounded up, so that nobody gives up before we do. What is
 /// longer than eight digits of hours is that.
-pub fn write(timeout: Duration, out: &mut Vec<u8>) {
+pub(crate) fn write(timeout: Duration, out: &mut Vec<u8>) {
     let nanos = timeout.as_nanos();
     let fits = UNITS.iter().find(|(_, unit)| nanos.div_ceil(*unit) <= NUMBER_MAX);
     let (letter, number) = fits.map_or((b'H', NUMBER_MAX), |(letter, unit)| (*letter, nanos.div_ceil(*unit)));

@@ -12,7 +12,7 @@ use crate::wire::grpc::status;
 
 /// How frames are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub(crate) enum Coding {
     /// As they are.
     Binary,
     /// In base64.
@@ -21,7 +21,7 @@ pub enum Coding {
 
 impl Coding {
     /// The coding of a kind of gRPC-Web; `None` for gRPC itself.
-    pub const fn of(media: Media) -> Option<Coding> {
+    pub(crate) const fn of(media: Media) -> Option<Coding> {
         match media {
             Media::Grpc => None,
             Media::Web => Some(Coding::Binary),
@@ -32,7 +32,7 @@ impl Coding {
 
 /// May a body have trailers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrailersFrame {
+pub(crate) enum TrailersFrame {
     /// No: a request.
     Refused,
     /// Yes: a response.
@@ -42,7 +42,7 @@ pub enum TrailersFrame {
 
 /// gRPC-Web to gRPC.
 #[derive(Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     scanner: Scanner,
     text: Option<base64::Decoder>,
     frame: TrailersFrame,
@@ -54,7 +54,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// For a body whose messages have at most `bytes_max` bytes each.
-    pub const fn new(coding: Coding, frame: TrailersFrame, bytes_max: u32) -> Decoder {
+    pub(crate) const fn new(coding: Coding, frame: TrailersFrame, bytes_max: u32) -> Decoder {
         Decoder {
             scanner: Scanner::new(Dialect::Web, bytes_max),
             text: match coding {
@@ -69,7 +69,7 @@ impl Decoder {
     }
 
     /// Appends what `input` holds of messages. After an error nothing of it may be passed on, and the body is over.
-    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
+    pub(crate) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
         let Some(text) = &mut self.text else { return self.frames(input, out) };
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
@@ -81,7 +81,7 @@ impl Decoder {
     }
 
     /// The body ended here. An error where it may not.
-    pub fn finish(&self) -> Result<(), Offence> {
+    pub(crate) fn finish(&self) -> Result<(), Offence> {
         if let Some(text) = &self.text {
             text.finish()?;
         }
@@ -90,14 +90,8 @@ impl Decoder {
 
     /// The trailers that came, as lines with CRLF that are fit to be passed on.
     #[cfg(any(test, feature = "fuzz"))]
-    pub fn trailers(&self) -> &[u8] {
+    pub(crate) fn trailers(&self) -> &[u8] {
         &self.trailers
-    }
-
-    /// Complete messages so far.
-    #[cfg(any(test, feature = "fuzz"))]
-    pub const fn messages(&self) -> u64 {
-        self.scanner.messages()
     }
 
     fn frames(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
@@ -140,14 +134,14 @@ impl Decoder {
 
 /// gRPC to gRPC-Web.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     scanner: Scanner,
     text: Option<base64::Encoder>,
 }
 
 impl Encoder {
     /// For a body whose messages have at most `bytes_max` bytes each.
-    pub const fn new(coding: Coding, bytes_max: u32) -> Encoder {
+    pub(crate) const fn new(coding: Coding, bytes_max: u32) -> Encoder {
         Encoder {
             scanner: Scanner::new(Dialect::Grpc, bytes_max),
             text: match coding {
@@ -159,7 +153,7 @@ impl Encoder {
 
     /// Appends `input` as it goes to the client. A message that ends is there to its last byte. After an error nothing
     /// of it may be passed on.
-    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
+    pub(crate) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
         let mut rest = input;
         let mut ended = 0;
         while let Some(piece) = self.scanner.next(rest)? {
@@ -182,13 +176,13 @@ impl Encoder {
     }
 
     /// Does what was passed on so far end with a message?
-    pub const fn is_between(&self) -> bool {
+    pub(crate) const fn is_between(&self) -> bool {
         self.scanner.is_between()
     }
 
     /// Appends the frame of trailers, from lines `name: value CRLF`, which ends the body. `Truncated` inside a message:
     /// the client would take the trailers for payload, so the body has to be broken off instead.
-    pub fn trailers(&mut self, lines: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
+    pub(crate) fn trailers(&mut self, lines: &[u8], out: &mut Vec<u8>) -> Result<(), Offence> {
         self.scanner.finish()?;
         let prefix = Prefix { flags: TRAILERS, len: lines.len() as u32 };
         match &mut self.text {
@@ -207,7 +201,7 @@ impl Encoder {
 }
 
 /// Appends the name and value of a trailer as a line, the name in lower case as gRPC-Web wants it.
-pub fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend(name.iter().map(u8::to_ascii_lowercase));
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -11,13 +11,13 @@
 //! connection. Reserved bits and opcodes pass, because an extension may define them.
 
 /// The longest header: two bytes, a length of eight, a key of four.
-pub const HEADER_BYTES_MAX: usize = 14;
+pub(crate) const HEADER_BYTES_MAX: usize = 14;
 /// The longest payload of a control frame (section 5.5).
-pub const CONTROL_BYTES_MAX: usize = 125;
+pub(crate) const CONTROL_BYTES_MAX: usize = 125;
 
 /// Who sends the frames. Those of clients are masked and no others (section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub(crate) enum Sender {
     /// The one who opened the connection.
     Client,
     /// The one who accepted it.
@@ -26,7 +26,7 @@ pub enum Sender {
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The first frame of a message, often the only one.
     Message,
     /// A further frame of a message.
@@ -54,7 +54,7 @@ impl Kind {
     }
 
     /// Control frames may come between the frames of a message.
-    pub const fn is_control(self) -> bool {
+    pub(crate) const fn is_control(self) -> bool {
         match self {
             Kind::Message | Kind::Continuation => false,
             Kind::Close | Kind::Ping | Kind::Pong | Kind::OtherControl => true,
@@ -64,7 +64,7 @@ impl Kind {
 
 /// A frame that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// What it is for.
     pub kind: Kind,
     /// Bytes of its header.
@@ -77,7 +77,7 @@ pub struct Frame {
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// A header; its payload follows.
     Frame(Frame),
     /// So many bytes of payload, at least one.
@@ -88,7 +88,7 @@ pub enum Step {
 
 /// A rule that was broken. Each asks for the connection to be closed with 1002.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// A client's frame without a mask, or a server's with one (section 5.1).
     Mask,
     /// A length that is not written in the shortest way, or above 2^63-1 (section 5.2).
@@ -101,7 +101,7 @@ pub enum Violation {
 
 /// Follows one direction of a WebSocket.
 #[derive(Clone, Debug)]
-pub struct Scanner {
+pub(crate) struct Scanner {
     sender: Sender,
     /// Bytes of the current frame's payload that have not come.
     left: u64,
@@ -112,7 +112,7 @@ pub struct Scanner {
 
 impl Scanner {
     /// At the beginning of what `sender` says.
-    pub const fn new(sender: Sender) -> Scanner {
+    pub(crate) const fn new(sender: Sender) -> Scanner {
         Scanner { sender, left: 0, message: None, broken: None }
     }
 
@@ -120,7 +120,7 @@ impl Scanner {
     ///
     /// # Errors
     /// The rule that was broken, now or before.
-    pub fn step(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
@@ -137,7 +137,7 @@ impl Scanner {
 
     /// Nothing of a frame is outstanding: another frame may be put here. Between the frames of a message only a
     /// control frame may.
-    pub const fn is_between_frames(&self) -> bool {
+    pub(crate) const fn is_between_frames(&self) -> bool {
         self.left == 0
     }
 

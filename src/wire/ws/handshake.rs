@@ -6,14 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 /// Bytes of a key as text.
-pub const KEY_BYTES: usize = 24;
+pub(crate) const KEY_BYTES: usize = 24;
 /// Bytes of its answer as text.
-pub const ACCEPT_BYTES: usize = 28;
+pub(crate) const ACCEPT_BYTES: usize = 28;
 /// What every server adds to the key (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A key of 16 random bytes, as it stands in `Sec-WebSocket-Key`.
-pub fn key(random: [u64; 2]) -> [u8; KEY_BYTES] {
+pub(crate) fn key(random: [u64; 2]) -> [u8; KEY_BYTES] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&random[0].to_be_bytes());
     bytes[8..].copy_from_slice(&random[1].to_be_bytes());
@@ -21,7 +21,7 @@ pub fn key(random: [u64; 2]) -> [u8; KEY_BYTES] {
 }
 
 /// What a server says in `Sec-WebSocket-Accept` to a client with this key.
-pub fn accept(key: &[u8]) -> [u8; ACCEPT_BYTES] {
+pub(crate) fn accept(key: &[u8]) -> [u8; ACCEPT_BYTES] {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     text(&digest)
 }

@@ -3,9 +3,9 @@
 //!
 //! The payload of messages is not examined: extensions, compression and text concern only the two ends.
 
-pub mod frame;
-pub mod handshake;
-pub mod own;
+pub(crate) mod frame;
+pub(crate) mod handshake;
+pub(crate) mod own;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod check;

@@ -4,7 +4,7 @@ use crate::wire::ws::frame::{CONTROL_BYTES_MAX, Sender};
 
 /// Why a WebSocket is closed, as far as a gateway has reasons (RFC 6455 section 7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub(crate) enum Code {
     /// 1001: the gateway ends, or has waited long enough.
     GoingAway,
     /// 1002: a frame breaks a rule.
@@ -17,7 +17,7 @@ pub enum Code {
 
 impl Code {
     /// The number.
-    pub const fn number(self) -> u16 {
+    pub(crate) const fn number(self) -> u16 {
         match self {
             Code::GoingAway => 1001,
             Code::Protocol => 1002,
@@ -28,10 +28,10 @@ impl Code {
 }
 
 /// The longest frame made here.
-pub const FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
+pub(crate) const FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 
 /// Appends a close frame with a reason as text, which is cut where it does not fit.
-pub fn close(out: &mut Vec<u8>, code: Code, reason: &str, mask: Mask) {
+pub(crate) fn close(out: &mut Vec<u8>, code: Code, reason: &str, mask: Mask) {
     let mut room = reason.len().min(CONTROL_BYTES_MAX - 2);
     while !reason.is_char_boundary(room) {
         room -= 1;
@@ -44,13 +44,13 @@ pub fn close(out: &mut Vec<u8>, code: Code, reason: &str, mask: Mask) {
 }
 
 /// Appends a ping without a payload.
-pub fn ping(out: &mut Vec<u8>, mask: Mask) {
+pub(crate) fn ping(out: &mut Vec<u8>, mask: Mask) {
     control(out, 9, &mut [], mask);
 }
 
 /// Whether a frame is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
+pub(crate) enum Mask {
     /// Not, since it goes to a client.
     None,
     /// With this key, since it goes to a server. The key must come from the machine's randomness.
@@ -59,7 +59,7 @@ pub enum Mask {
 
 impl Mask {
     /// What frames of `sender` need, with this chance.
-    pub const fn of(sender: Sender, random: u64) -> Mask {
+    pub(crate) const fn of(sender: Sender, random: u64) -> Mask {
         match sender {
             Sender::Client => {
                 let [a, b, c, d, ..] = random.to_be_bytes();

@@ -8,8 +8,8 @@ table! {
     /// Headers that a request must have; without one of them it is refused.
     #[schemars(rename = "RequireHeaderSpec")]
     pub struct Spec {
-        /// Headers by name, each with a value or a matcher such as `{ present = true }`, as in `headers` of a route. All
-        /// must match.
+        /// Headers by name, each with a value or a matcher such as `{ present = true }`, as in `headers` of a
+        /// route. All must match.
         headers: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
         /// The status of a refusal, 400 to 599.
         status: Placed<u16> = Placed::nowhere(400),

@@ -11,7 +11,7 @@ use crate::wire::patch::Patch;
 
 /// In which words a caller speaks of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// In messages.
     Framed(Media),
     /// In JSON, which the gateway turns into messages.
@@ -20,7 +20,7 @@ pub enum Caller {
 
 impl Caller {
     /// The caller of a request that says so by its `content-type`; `None` for any other request.
-    pub fn of(request: Request<'_>) -> Option<Caller> {
+    pub(crate) fn of(request: Request<'_>) -> Option<Caller> {
         if request.head.method != Method::Post {
             return None;
         }
@@ -29,7 +29,7 @@ impl Caller {
 
     /// Are the messages of this caller bounded one by one on a route with this plan? gRPC-Web that is passed on as it
     /// is is not looked into.
-    pub fn is_bounded(self, plan: &GrpcPlan) -> bool {
+    pub(crate) fn is_bounded(self, plan: &GrpcPlan) -> bool {
         match self {
             Caller::Framed(Media::Grpc) | Caller::Json => true,
             Caller::Framed(Media::Web | Media::WebText) => plan.web == WebCalls::Taken,
@@ -38,7 +38,7 @@ impl Caller {
 }
 
 /// When a call that began at `started` must be over, as its caller wants it.
-pub fn deadline(request: Request<'_>, started: Tick) -> Result<Tick, TimeoutError> {
+pub(crate) fn deadline(request: Request<'_>, started: Tick) -> Result<Tick, TimeoutError> {
     match request.named(TIMEOUT) {
         Some(value) => timeout::parse(value).map(|timeout| started.after(timeout)),
         None => Ok(Tick::NEVER),
@@ -46,7 +46,7 @@ pub fn deadline(request: Request<'_>, started: Tick) -> Result<Tick, TimeoutErro
 }
 
 /// Tells the upstream how much of the time is left.
-pub fn tell_deadline(request: Request<'_>, patch: &mut Patch, deadline: Tick, now: Tick) {
+pub(crate) fn tell_deadline(request: Request<'_>, patch: &mut Patch, deadline: Tick, now: Tick) {
     if deadline != Tick::NEVER {
         patch.remove(&request.head.fields, request.bytes, TIMEOUT);
         patch.add_with(TIMEOUT, |value| timeout::write(deadline.since(now), value));
@@ -54,18 +54,18 @@ pub fn tell_deadline(request: Request<'_>, patch: &mut Patch, deadline: Tick, no
 }
 
 /// The code in a head that is the whole answer.
-pub fn code_of(response: Response<'_>) -> Option<Code> {
+pub(crate) fn code_of(response: Response<'_>) -> Option<Code> {
     End::read(fields(&response.head.fields, response.bytes)).map(|end| end.code)
 }
 
 /// Names and values.
-pub fn fields<'a>(fields: &'a Fields, bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+pub(crate) fn fields<'a>(fields: &'a Fields, bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     fields.list.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)))
 }
 
 /// What a code says of the endpoint that it came from. Most say something of the call only, and a caller can bring
 /// them about.
-pub const fn outcome(code: Code) -> Outcome {
+pub(crate) const fn outcome(code: Code) -> Outcome {
     match code {
         Code::Unavailable => Outcome::GatewayError,
         Code::Unknown | Code::Internal | Code::DataLoss => Outcome::ServerError,

@@ -13,7 +13,7 @@ use crate::wire::head::BodyLength;
 
 /// Why a body was refused, for the words of the answer.
 #[derive(Debug, Default)]
-pub struct Wrong {
+pub(crate) struct Wrong {
     /// It is no row of messages.
     offence: Cell<Option<Offence>>,
     /// It cannot be turned into messages, or into JSON.
@@ -22,25 +22,25 @@ pub struct Wrong {
 
 impl Wrong {
     /// Keeps why, and gives the fault that ends the exchange; `kind` where it is not about size.
-    pub fn offend(&self, offence: Offence, kind: FaultKind) -> Fault {
+    pub(crate) fn offend(&self, offence: Offence, kind: FaultKind) -> Fault {
         self.offence.set(Some(offence));
         Fault::last(kind)
     }
 
     /// As `offend`.
-    pub fn refuse(&self, refusal: Refusal, kind: FaultKind) -> Fault {
+    pub(crate) fn refuse(&self, refusal: Refusal, kind: FaultKind) -> Fault {
         self.refusal.replace(Some(refusal));
         Fault::last(kind)
     }
 
     /// What the caller is told of an offence.
-    pub fn end(&self) -> Option<End<'static>> {
+    pub(crate) fn end(&self) -> Option<End<'static>> {
         self.offence.get().map(|offence| End::plain(offence.code(), offence.text()))
     }
 }
 
 /// What a caller's bytes are.
-pub enum Words {
+pub(crate) enum Words {
     /// Messages, which are only looked at.
     Checked(Scanner),
     /// gRPC-Web.
@@ -55,7 +55,7 @@ pub enum Words {
 }
 
 /// A stream of JSON texts that become messages.
-pub struct JsonStream {
+pub(crate) struct JsonStream {
     /// The texts.
     pub requests: Requests,
     /// What turns them into messages.
@@ -63,7 +63,7 @@ pub struct JsonStream {
 }
 
 /// A caller's body.
-pub struct FromCaller<'a, S> {
+pub(crate) struct FromCaller<'a, S> {
     inner: &'a mut S,
     words: Words,
     out: Vec<u8>,
@@ -73,7 +73,7 @@ pub struct FromCaller<'a, S> {
 
 impl<'a, S: Source> FromCaller<'a, S> {
     /// The rest of `inner`, which says in these words what is to be said in messages.
-    pub fn new(inner: &'a mut S, words: Words, wrong: &'a Wrong) -> FromCaller<'a, S> {
+    pub(crate) fn new(inner: &'a mut S, words: Words, wrong: &'a Wrong) -> FromCaller<'a, S> {
         let length = match words {
             Words::Checked(_) => inner.length(),
             Words::Given { bytes } => BodyLength::Exact(bytes),
@@ -86,7 +86,7 @@ impl<'a, S: Source> FromCaller<'a, S> {
     }
 
     /// The length that the upstream is told.
-    pub fn told_length(&self) -> BodyLength {
+    pub(crate) fn told_length(&self) -> BodyLength {
         self.length
     }
 

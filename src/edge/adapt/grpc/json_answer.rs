@@ -22,7 +22,7 @@ const OURS: [&[u8]; 7] = [
 ];
 
 /// An answer in the making.
-pub struct JsonAnswer {
+pub(crate) struct JsonAnswer {
     transcoder: Rc<Transcoder>,
     route: Route,
     stream: Option<Responses>,
@@ -49,7 +49,7 @@ struct Head {
 
 /// What is to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sends {
+pub(crate) struct Sends {
     /// The head goes first.
     pub head: bool,
     /// Nothing follows.
@@ -58,7 +58,7 @@ pub struct Sends {
 
 impl JsonAnswer {
     /// For a request that matched `route`; a stream is written in `form`.
-    pub fn new(transcoder: &Rc<Transcoder>, route: &Route, form: StreamForm, method: Method) -> JsonAnswer {
+    pub(crate) fn new(transcoder: &Rc<Transcoder>, route: &Route, form: StreamForm, method: Method) -> JsonAnswer {
         let stream = match transcoder.call(route).responses {
             Flow::One => None,
             Flow::Many => Some(Responses::new(transcoder, route, form)),
@@ -79,17 +79,17 @@ impl JsonAnswer {
     }
 
     /// The status that was sent, once it was.
-    pub fn sent_status(&self) -> Option<u16> {
+    pub(crate) fn sent_status(&self) -> Option<u16> {
         self.begun.then_some(self.status)
     }
 
     /// The server's head came.
-    pub fn has_head(&self) -> bool {
+    pub(crate) fn has_head(&self) -> bool {
         self.head.is_some() || self.begun
     }
 
     /// Keeps the server's head.
-    pub fn head(&mut self, outgoing: Outgoing<'_>) {
+    pub(crate) fn head(&mut self, outgoing: Outgoing<'_>) {
         self.head = Some(Head {
             bytes: outgoing.response.bytes.to_vec(),
             head: outgoing.response.head.clone(),
@@ -98,7 +98,7 @@ impl JsonAnswer {
     }
 
     /// Takes content of the server. What is to be sent is appended to `out`; `step` says whether that is so.
-    pub fn push(&mut self, bytes: &[u8], ending: Ending<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn push(&mut self, bytes: &[u8], ending: Ending<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if let Some(status) = self.foreign() {
             if ending != Ending::More {
                 self.whole_error(&End::plain(Code::of_upstream(status), "the service gave no valid answer"), out);
@@ -145,7 +145,7 @@ impl JsonAnswer {
     }
 
     /// The call failed on our side: an error in the place of the answer, or as its last element.
-    pub fn fail(&mut self, refusal: Option<Refusal>, end: &End<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn fail(&mut self, refusal: Option<Refusal>, end: &End<'_>, out: &mut Vec<u8>) {
         if !self.begun {
             match refusal {
                 Some(refusal) => {
@@ -165,14 +165,14 @@ impl JsonAnswer {
     }
 
     /// What is to be sent now, once.
-    pub fn step(&mut self) -> Option<Sends> {
+    pub(crate) fn step(&mut self) -> Option<Sends> {
         let sends = self.next.take();
         self.begun |= sends.is_some();
         sends
     }
 
     /// Composes our head from the server's.
-    pub fn compose<K: Client>(&mut self, client: &mut K, form: &mut Form) {
+    pub(crate) fn compose<K: Client>(&mut self, client: &mut K, form: &mut Form) {
         let (length, client_form) = client.framing(self.length);
         *form = if length == BodyLength::None { Form::Plain } else { client_form };
         let Some(Head { bytes, mut head, mut patch }) = self.head.take() else { return };
@@ -222,7 +222,7 @@ impl JsonAnswer {
     }
 
     /// No body may follow the head.
-    pub fn is_bodiless(&self) -> bool {
+    pub(crate) fn is_bodiless(&self) -> bool {
         self.length == BodyLength::None
     }
 }

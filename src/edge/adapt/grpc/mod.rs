@@ -8,10 +8,10 @@
 //! ```
 //! What a call needs is decided once, in `forward/calls`; everything else takes the way of a plain request.
 
-pub mod call;
-pub mod from_caller;
-pub mod json_answer;
-pub mod to_caller;
-pub mod web_answer;
+pub(crate) mod call;
+pub(crate) mod from_caller;
+pub(crate) mod json_answer;
+pub(crate) mod to_caller;
+pub(crate) mod web_answer;
 
-pub use call::Caller;
+pub(crate) use call::Caller;

@@ -16,7 +16,7 @@ use crate::wire::grpc::{Code, End, Media, Scanner, status, web};
 use crate::wire::head::BodyLength;
 
 /// What a caller is to be told in.
-pub enum Words {
+pub(crate) enum Words {
     /// Messages, which are only looked at.
     Checked(Scanner),
     /// gRPC-Web.
@@ -26,7 +26,7 @@ pub enum Words {
 }
 
 /// The way back to a caller.
-pub struct ToCaller<'a, K> {
+pub(crate) struct ToCaller<'a, K> {
     inner: &'a mut K,
     pool: &'a BufPool,
     words: Words,
@@ -47,7 +47,7 @@ pub struct ToCaller<'a, K> {
 
 impl<'a, K: Client> ToCaller<'a, K> {
     /// To `inner`, in these words.
-    pub fn new(inner: &'a mut K, words: Words, pool: &'a BufPool, wrong: &'a Wrong) -> ToCaller<'a, K> {
+    pub(crate) fn new(inner: &'a mut K, words: Words, pool: &'a BufPool, wrong: &'a Wrong) -> ToCaller<'a, K> {
         ToCaller {
             inner,
             pool,
@@ -64,7 +64,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
     }
 
     /// The status of an answer in JSON, once it was sent.
-    pub fn sent_status(&self) -> Option<u16> {
+    pub(crate) fn sent_status(&self) -> Option<u16> {
         match &self.words {
             Words::Json(json) => json.sent_status(),
             Words::Checked(_) | Words::Web(_) => None,
@@ -72,7 +72,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
     }
 
     /// The server's head came, for an answer in JSON.
-    pub fn has_head(&self) -> bool {
+    pub(crate) fn has_head(&self) -> bool {
         match &self.words {
             Words::Json(json) => json.has_head(),
             Words::Checked(_) | Words::Web(_) => false,
@@ -80,12 +80,12 @@ impl<'a, K: Client> ToCaller<'a, K> {
     }
 
     /// What the caller was told of a server that ended without a status.
-    pub fn supplied(&self) -> Option<End<'static>> {
+    pub(crate) fn supplied(&self) -> Option<End<'static>> {
         self.supplied.then_some(NO_STATUS)
     }
 
     /// Ends an answer that has begun: tells of the failure where there is still a place for it.
-    pub async fn fail(&mut self, end: &End<'_>, until: Tick) -> Result<(), Fault> {
+    pub(crate) async fn fail(&mut self, end: &End<'_>, until: Tick) -> Result<(), Fault> {
         let broken = Err(Fault::last(FaultKind::Internal));
         self.out.clear();
         match &mut self.words {

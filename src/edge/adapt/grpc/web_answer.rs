@@ -6,7 +6,7 @@ use crate::wire::grpc::{End, Media};
 use crate::wire::patch::Patch;
 
 /// An answer as gRPC-Web.
-pub struct WebAnswer {
+pub(crate) struct WebAnswer {
     /// Makes the frames.
     pub encoder: web::Encoder,
     /// What was sent so far ends with a message.
@@ -19,7 +19,7 @@ pub struct WebAnswer {
 
 impl WebAnswer {
     /// For a caller that sent this `content-type`, whose answer's messages have at most `bytes_max` bytes each.
-    pub fn new(media: Media, coding: Coding, asked: &[u8], bytes_max: u32) -> WebAnswer {
+    pub(crate) fn new(media: Media, coding: Coding, asked: &[u8], bytes_max: u32) -> WebAnswer {
         let mut content_type = Vec::new();
         media.write(asked, &mut content_type);
         let encoder = web::Encoder::new(coding, bytes_max);
@@ -27,7 +27,7 @@ impl WebAnswer {
     }
 
     /// Appends trailers that tell of a failure of ours. False where the client would take them for payload.
-    pub fn fail(&self, end: &End<'_>, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn fail(&self, end: &End<'_>, out: &mut Vec<u8>) -> bool {
         let mut lines = Vec::new();
         end.write_lines(&mut lines);
         // The encoder may have seen what was never sent.
@@ -36,7 +36,7 @@ impl WebAnswer {
     }
 
     /// The changes to a head of gRPC.
-    pub fn patch(&self, outgoing: &Outgoing<'_>) -> Patch {
+    pub(crate) fn patch(&self, outgoing: &Outgoing<'_>) -> Patch {
         let mut patch = outgoing.patch.clone();
         let fields = &outgoing.response.head.fields;
         patch.set(fields, outgoing.response.bytes, b"Content-Type", &self.content_type);
@@ -46,7 +46,7 @@ impl WebAnswer {
 }
 
 /// Where a policy lets a page of another origin read the answer, it can read how the call ended, too.
-pub fn expose(patch: &mut Patch) {
+pub(crate) fn expose(patch: &mut Patch) {
     let named = |wanted: &[u8]| {
         let mut added = patch.added().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         added.next().map(|(_, value)| value.to_vec())

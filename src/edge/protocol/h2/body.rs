@@ -14,7 +14,7 @@ use crate::wire::h2::stream::Key;
 use crate::wire::head::BodyLength;
 
 /// Names a stream of a session, to break it off from outside.
-pub struct Handle<N: Net> {
+pub(crate) struct Handle<N: Net> {
     /// The connection.
     pub session: Rc<Session<N>>,
     /// The stream.
@@ -29,7 +29,7 @@ impl<N: Net> Clone for Handle<N> {
 
 impl<N: Net> Handle<N> {
     /// Resets the stream: nobody wants it any more.
-    pub fn abort(&self) {
+    pub(crate) fn abort(&self) {
         self.session.reset(self.key, ErrorCode::Cancel);
     }
 }
@@ -48,7 +48,7 @@ impl<N: Net> Stop for Handle<N> {
 }
 
 /// Yields the content that `side` sends on a stream.
-pub struct StreamBody<N: Net> {
+pub(crate) struct StreamBody<N: Net> {
     handle: Handle<N>,
     side: Side,
     length: BodyLength,
@@ -58,7 +58,7 @@ pub struct StreamBody<N: Net> {
 
 impl<N: Net> StreamBody<N> {
     /// The content of a stream, said to be of `length`.
-    pub fn new(handle: Handle<N>, side: Side, length: BodyLength) -> StreamBody<N> {
+    pub(crate) fn new(handle: Handle<N>, side: Side, length: BodyLength) -> StreamBody<N> {
         StreamBody { handle, side, length, done: length == BodyLength::None, trailers: Vec::new() }
     }
 
@@ -142,7 +142,7 @@ impl<N: Net> Source for StreamBody<N> {
 }
 
 /// What a stream gave, as a connection would give it.
-pub fn io_result<T>(outcome: Option<Result<T, Cut>>) -> io::Result<T> {
+pub(crate) fn io_result<T>(outcome: Option<Result<T, Cut>>) -> io::Result<T> {
     match outcome {
         Some(Ok(value)) => Ok(value),
         Some(Err(_)) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -151,7 +151,7 @@ pub fn io_result<T>(outcome: Option<Result<T, Cut>>) -> io::Result<T> {
 }
 
 /// Takes the content that goes to `side` on a stream.
-pub struct StreamSink<N: Net> {
+pub(crate) struct StreamSink<N: Net> {
     /// The stream.
     pub handle: Handle<N>,
     /// Who gets it.
@@ -188,7 +188,7 @@ impl<N: Net> Sink for StreamSink<N> {
 }
 
 /// What a stream that is over means, before anything of an answer came.
-pub fn cut_fault(side: Side, cut: Cut) -> Fault {
+pub(crate) fn cut_fault(side: Side, cut: Cut) -> Fault {
     match (side, cut.0) {
         // RFC 9113 section 8.7: certainly not processed.
         (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),

@@ -11,7 +11,7 @@ use crate::wire::head::{Method, ResponseHead};
 
 /// How far the receiving side of a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Come {
+pub(crate) enum Come {
     /// More may come.
     #[default]
     Open,
@@ -25,7 +25,7 @@ pub enum Come {
 
 /// The head of an answer.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The bytes that its spans point into.
     pub bytes: Vec<u8>,
     /// The head.
@@ -33,7 +33,7 @@ pub struct Answer {
 }
 
 /// Content that waits for its turn to be sent.
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// The content, consumed from its front.
     pub buf: Buf,
     /// It is the last.
@@ -43,7 +43,7 @@ pub struct Outgoing {
 }
 
 /// One stream's place.
-pub struct Lane {
+pub(crate) struct Lane {
     /// The stream; zero where the place is nobody's.
     pub id: u32,
     /// Received content.
@@ -98,7 +98,7 @@ impl Default for Lane {
 
 impl Lane {
     /// Makes the place ready for stream `id`, or for nobody.
-    pub fn reset(&mut self, id: u32, pool: &BufPool) {
+    pub(crate) fn reset(&mut self, id: u32, pool: &BufPool) {
         self.id = id;
         self.inbox.drain(..).for_each(|buf| pool.put(buf));
         self.heads.clear();
@@ -117,7 +117,7 @@ impl Lane {
     }
 
     /// Keeps received content.
-    pub fn push(&mut self, mut bytes: &[u8], pool: &BufPool) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], pool: &BufPool) {
         if let Some(last) = self.inbox.back_mut() {
             let (fits, rest) = bytes.split_at(bytes.len().min(last.spare()));
             let copied = last.append(fits);
@@ -136,7 +136,7 @@ impl Lane {
     }
 
     /// Moves content into `buf`, by handing a whole buffer over where that can be. Zero where there is none.
-    pub fn take(&mut self, buf: &mut Buf, pool: &BufPool) -> usize {
+    pub(crate) fn take(&mut self, buf: &mut Buf, pool: &BufPool) -> usize {
         let Some(front) = self.inbox.front_mut() else { return 0 };
         let count = front.len().min(buf.spare());
         if buf.is_empty() && count == front.len() && front.headroom() >= buf.headroom() {
@@ -156,37 +156,37 @@ impl Lane {
     }
 
     /// Whoever reads waits.
-    pub fn wait_to_read(&mut self, context: &Context<'_>) {
+    pub(crate) fn wait_to_read(&mut self, context: &Context<'_>) {
         keep(&mut self.reader, context);
     }
 
     /// Whoever sends waits.
-    pub fn wait_to_send(&mut self, context: &Context<'_>) {
+    pub(crate) fn wait_to_send(&mut self, context: &Context<'_>) {
         keep(&mut self.sender, context);
     }
 
     /// There is something to read, or never will be.
-    pub fn wake_reader(&mut self) {
+    pub(crate) fn wake_reader(&mut self) {
         if let Some(waker) = self.reader.take() {
             waker.wake();
         }
     }
 
     /// Whoever reads has something else to do.
-    pub fn nudge(&mut self) {
+    pub(crate) fn nudge(&mut self) {
         self.nudged = true;
         self.wake_reader();
     }
 
     /// Something was sent, or never will be.
-    pub fn wake_sender(&mut self) {
+    pub(crate) fn wake_sender(&mut self) {
         if let Some(waker) = self.sender.take() {
             waker.wake();
         }
     }
 
     /// Nothing more comes, and nothing can be sent. What came to its end before is still whole.
-    pub fn cut(&mut self, come: Come) {
+    pub(crate) fn cut(&mut self, come: Come) {
         self.closed = true;
         if self.come == Come::Open {
             self.come = come;

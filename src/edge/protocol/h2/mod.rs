@@ -10,8 +10,8 @@
 //! A connection has two tasks, one that reads and one that writes; a stream of the server's side has one more. All
 //! share the session without a lock, since they run on one shard.
 
-pub mod body;
-pub mod lane;
-pub mod reader;
-pub mod session;
-pub mod writer;
+pub(crate) mod body;
+pub(crate) mod lane;
+pub(crate) mod reader;
+pub(crate) mod session;
+pub(crate) mod writer;

@@ -17,7 +17,7 @@ use crate::wire::h2::write;
 const QUIET_MS: u64 = 100;
 
 /// What the two sides do differently.
-pub trait Role<N: Net> {
+pub(crate) trait Role<N: Net> {
     /// A head came; its fields are in the machine's section.
     fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content);
     /// An informational head came.
@@ -34,7 +34,7 @@ pub trait Role<N: Net> {
 
 /// What a look at the clock came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// The connection goes on.
     GoOn,
     /// It is over.
@@ -43,7 +43,7 @@ pub enum Look {
 
 impl<N: Net> Session<N> {
     /// Reads and acts until the connection is over. `first` holds bytes that were read before.
-    pub async fn read_all(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
+    pub(crate) async fn read_all(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
         self.read_until_over(role, first).await;
         self.end();
     }

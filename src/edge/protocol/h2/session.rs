@@ -29,7 +29,7 @@ use crate::wire::h2::write;
 const QUEUE_MAX: usize = 64 * 1024;
 
 /// One connection.
-pub struct Session<N: Net> {
+pub(crate) struct Session<N: Net> {
     /// The thread that runs it.
     pub thread: Rc<Thread<N>>,
     /// The bytes.
@@ -51,16 +51,16 @@ pub struct Session<N: Net> {
 
 /// A stream that is over, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut(pub Come);
+pub(crate) struct Cut(pub Come);
 
 impl<N: Net> Session<N> {
     /// Nothing more comes, and nothing new can be sent.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.get()
     }
 
     /// Makes a place for a stream that has just been opened.
-    pub fn open_lane(&self, key: Key) {
+    pub(crate) fn open_lane(&self, key: Key) {
         let mut lanes = self.lanes.borrow_mut();
         if lanes.len() <= key.slot() {
             lanes.resize_with(key.slot() + 1, Lane::default);
@@ -69,44 +69,44 @@ impl<N: Net> Session<N> {
     }
 
     /// The exchange of a stream is over.
-    pub fn close_lane(&self, key: Key) {
+    pub(crate) fn close_lane(&self, key: Key) {
         self.with(key, |lane| lane.reset(0, &self.thread.pool));
         self.machine.borrow_mut().forget(key, self.thread.net.now());
         self.wake_writer();
     }
 
     /// Does something with a stream's lane, where it is still the stream's.
-    pub fn with<T>(&self, key: Key, act: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, key: Key, act: impl FnOnce(&mut Lane) -> T) -> Option<T> {
         let mut lanes = self.lanes.borrow_mut();
         lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()).map(act)
     }
 
     /// Resets a stream.
-    pub fn reset(&self, key: Key, code: ErrorCode) {
+    pub(crate) fn reset(&self, key: Key, code: ErrorCode) {
         self.machine.borrow_mut().reset(key, code, self.thread.net.now());
         self.with(key, |lane| lane.cut(Come::Reset(code)));
         self.wake_writer();
     }
 
     /// Makes the reader look at the clock.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         self.transport.interrupt();
     }
 
     /// Something waits to be written.
-    pub fn wake_writer(&self) {
+    pub(crate) fn wake_writer(&self) {
         if let Some(waker) = self.writer.take() {
             waker.wake();
         }
     }
 
     /// Reads content of a stream into `buf`: `Ok(0)` is its end. `None` where `until` passed first.
-    pub async fn read(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    pub(crate) async fn read(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
         self.wait(until, |context| self.poll_read(key, buf, context)).await
     }
 
     /// As `read`: `None` also where there is nothing to read and somebody nudged the reader.
-    pub async fn read_heeding(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    pub(crate) async fn read_heeding(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
         let poll = |context: &Context<'_>| match self.poll_read(key, buf, context) {
             Poll::Pending if self.was_nudged(key) => Poll::Ready(None),
             polled => polled.map(Some),
@@ -119,7 +119,7 @@ impl<N: Net> Session<N> {
     }
 
     /// As `read`, in a tunnel: `None` also where somebody nudged the reader.
-    pub async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    pub(crate) async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
         let poll = |context: &Context<'_>| {
             if self.was_nudged(key) {
                 return Poll::Ready(None);
@@ -130,12 +130,12 @@ impl<N: Net> Session<N> {
     }
 
     /// Makes everybody who reads look up.
-    pub fn nudge_all(&self) {
+    pub(crate) fn nudge_all(&self) {
         self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0).for_each(Lane::nudge);
     }
 
     /// What has come of a stream's content already.
-    pub fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
+    pub(crate) fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
         let taken = self.with(key, |lane| lane.take(buf, &self.thread.pool)).unwrap_or(0);
         if taken > 0 {
             self.released(key, taken);
@@ -145,7 +145,7 @@ impl<N: Net> Session<N> {
 
     /// Waits until the peer has said everything, or `until`; what it says is dropped. An answer that came before the
     /// end of a request is so read by clients that take a reset for a failure.
-    pub async fn hear_out(&self, key: Key, until: Tick) {
+    pub(crate) async fn hear_out(&self, key: Key, until: Tick) {
         let open = self.with(key, |lane| {
             lane.stopped = true;
             lane.come == Come::Open
@@ -198,7 +198,7 @@ impl<N: Net> Session<N> {
     }
 
     /// Waits until a head of an answer is there (`Ok`) or none will come. `None` where `until` passed first.
-    pub async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), Cut>> {
+    pub(crate) async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), Cut>> {
         let headed = |lane: &Lane| match lane.come {
             _ if !lane.heads.is_empty() => Some(Ok(())),
             Come::All | Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
@@ -208,7 +208,7 @@ impl<N: Net> Session<N> {
     }
 
     /// Sends content. It is queued at once while the writer keeps up; else this waits for the stream's turn.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         key: Key,
         mut buf: Buf,
@@ -237,7 +237,7 @@ impl<N: Net> Session<N> {
     }
 
     /// Ends our side of a stream.
-    pub fn finish(&self, key: Key) {
+    pub(crate) fn finish(&self, key: Key) {
         // A stream that is over needs no end.
         let _ = self.send_now(key, &mut Buf::empty(), stream::Ending::BARE);
     }
@@ -316,7 +316,7 @@ impl<N: Net> Session<N> {
     }
 
     /// The connection is over: its streams are told, and the writer says the last words.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.over.set(true);
         for lane in self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0) {
             lane.cut(Come::Lost);

@@ -26,7 +26,7 @@ const FRAME_MIN: usize = 1_024;
 const UNSENT_MAX: u32 = 128 * 1024;
 
 /// Writes until the connection is over.
-pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
+pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
     let net = &session.thread.net;
     loop {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
@@ -67,7 +67,7 @@ pub async fn write_all<N: Net>(session: Rc<Session<N>>) {
 
 impl<N: Net> Session<N> {
     /// A connection over `transport`; its writing task starts at once. A write may take no longer than `write_wait`.
-    pub fn start(
+    pub(crate) fn start(
         thread: &Rc<Thread<N>>,
         transport: Rc<Transport<N::Stream>>,
         machine: Connection,

@@ -27,17 +27,17 @@ mod template;
 mod tree;
 mod weigh;
 
-pub use binding::Flow;
-pub use load::{LoadError, Transcoder};
-pub use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown};
-pub use refusal::{JSON, Refusal, write_status};
-pub use request::{Incoming, Requests};
-pub use response::Responses;
-pub use route::{Lookup, Route};
+pub(crate) use binding::Flow;
+pub(crate) use load::{LoadError, Transcoder};
+pub(crate) use options::{Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Unannotated, Unknown};
+pub(crate) use refusal::{JSON, Refusal, write_status};
+pub(crate) use request::{Incoming, Requests};
+pub(crate) use response::Responses;
+pub(crate) use route::{Lookup, Route};
 
 #[cfg(any(test, feature = "fuzz"))]
-pub mod sample;
+pub(crate) mod sample;
 #[cfg(any(test, feature = "fuzz"))]
-pub use template::check as check_template;
+pub(crate) use template::check as check_template;
 #[cfg(test)]
 mod tests;

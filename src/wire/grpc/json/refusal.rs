@@ -8,7 +8,7 @@ use crate::wire::grpc::json::answer::Answer;
 use crate::wire::grpc::status::Code;
 
 /// The media type of JSON.
-pub const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// A request or response that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Appends an error as `google.rpc.Status` is in JSON.
-pub fn write_status(code: Code, message: &str, details: &[Vec<u8>], out: &mut Vec<u8>) {
+pub(crate) fn write_status(code: Code, message: &str, details: &[Vec<u8>], out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"code":"#);
     push_decimal(out, u64::from(code.number()));
     out.extend_from_slice(br#","message":"#);

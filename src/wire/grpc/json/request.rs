@@ -177,7 +177,7 @@ impl Transcoder {
 /// The messages of a client that streams: lines of JSON, or elements of one array. Where the body is bytes, each piece
 /// that comes is one message.
 #[derive(Debug)]
-pub struct Requests {
+pub(crate) struct Requests {
     route: Route,
     path: Vec<u8>,
     query: Vec<u8>,
@@ -187,7 +187,7 @@ pub struct Requests {
 
 impl Requests {
     /// For a request that matched `route`.
-    pub fn new(transcoder: &Transcoder, route: &Route, incoming: &Incoming<'_>) -> Requests {
+    pub(crate) fn new(transcoder: &Transcoder, route: &Route, incoming: &Incoming<'_>) -> Requests {
         Requests {
             route: route.clone(),
             path: incoming.path.to_vec(),
@@ -200,7 +200,7 @@ impl Requests {
     /// Appends messages that are complete with `bytes`, and returns how many of them it read: not all, where so much
     /// was appended that it should leave first, because the path goes into every message, however short its text. The
     /// query goes into the first message only. After an error the body is over.
-    pub fn push(&mut self, transcoder: &Transcoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    pub(crate) fn push(&mut self, transcoder: &Transcoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let binding = &transcoder.bindings[self.route.binding];
         let Requests { route, path, query, content_type, splitter } = self;
         let mut send = |text: &[u8]| {
@@ -219,7 +219,7 @@ impl Requests {
     }
 
     /// The body ended here. Appends what is left; where the body goes nowhere, that is the only message.
-    pub fn finish(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn finish(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let incoming = Incoming { path: &self.path, query: &self.query, content_type: &self.content_type };
         match transcoder.bindings[self.route.binding].body {
             Body::None => transcoder.request(&self.route, &incoming, b"", out),

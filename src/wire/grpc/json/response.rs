@@ -160,7 +160,7 @@ impl Transcoder {
 
 /// The messages of a server that streams.
 #[derive(Debug)]
-pub struct Responses {
+pub(crate) struct Responses {
     binding: usize,
     form: StreamForm,
     scanner: Scanner,
@@ -171,7 +171,7 @@ pub struct Responses {
 
 impl Responses {
     /// For a request that matched `route`.
-    pub fn new(transcoder: &Transcoder, route: &Route, form: StreamForm) -> Responses {
+    pub(crate) fn new(transcoder: &Transcoder, route: &Route, form: StreamForm) -> Responses {
         let raw = transcoder.bindings[route.binding].raw_answer;
         Responses {
             binding: route.binding,
@@ -184,17 +184,17 @@ impl Responses {
     }
 
     /// True before the first message: a call that fails then is answered with `Transcoder::error` and its own status.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The media type. Where messages are bytes, it is known with the first of them.
-    pub fn content_type(&self) -> &str {
+    pub(crate) fn content_type(&self) -> &str {
         &self.content_type
     }
 
     /// Appends what `bytes` complete. After an error the body is ended with `break_off`.
-    pub fn push(&mut self, transcoder: &Transcoder, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn push(&mut self, transcoder: &Transcoder, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         loop {
             let next = self.scanner.next(bytes).map_err(|offence| Refusal::internal(offence.text()))?;
             let Some(piece) = next else { return Ok(()) };
@@ -214,7 +214,7 @@ impl Responses {
     }
 
     /// Appends the end of the body for a call that ended with `end`: its error, if it is one, and what closes the form.
-    pub fn finish(&mut self, transcoder: &Transcoder, end: &End<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, transcoder: &Transcoder, end: &End<'_>, out: &mut Vec<u8>) {
         if end.code == Code::Ok && self.scanner.finish().is_err() {
             return self.break_off(transcoder, &Refusal::internal("the server's answer ended inside a message"), out);
         }
@@ -227,7 +227,7 @@ impl Responses {
     }
 
     /// Appends the end of the body for a call that we broke off.
-    pub fn break_off(&mut self, transcoder: &Transcoder, refusal: &Refusal, out: &mut Vec<u8>) {
+    pub(crate) fn break_off(&mut self, transcoder: &Transcoder, refusal: &Refusal, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         refusal.answer(&mut text);
         self.fail(transcoder, &text, out);

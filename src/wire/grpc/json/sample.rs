@@ -24,12 +24,12 @@ impl FileResolver for Texts<'_> {
 }
 
 /// The serialised descriptor set of the sample, with all imports.
-pub fn descriptor_set() -> Vec<u8> {
+pub(crate) fn descriptor_set() -> Vec<u8> {
     compiled("library.proto", &[])
 }
 
 /// The serialised descriptor set of a file among `files` or the sample's.
-pub fn compiled(name: &str, files: &'static [(&'static str, &'static str)]) -> Vec<u8> {
+pub(crate) fn compiled(name: &str, files: &'static [(&'static str, &'static str)]) -> Vec<u8> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Texts(files));
     resolver.add(Texts(&FILES));
@@ -40,6 +40,6 @@ pub fn compiled(name: &str, files: &'static [(&'static str, &'static str)]) -> V
 }
 
 /// The sample's transcoder.
-pub fn transcoder(options: Options) -> Transcoder {
+pub(crate) fn transcoder(options: Options) -> Transcoder {
     Transcoder::from_descriptor_set(&descriptor_set(), options).expect("a sample that loads")
 }

@@ -198,7 +198,7 @@ impl<'a> Parser<'a> {
 
 /// For any text: it is refused inside itself, or has segments that its variables cover in order.
 #[cfg(any(test, feature = "fuzz"))]
-pub fn check(text: &str) {
+pub(crate) fn check(text: &str) {
     match Template::parse(text) {
         Err(error) => assert!(error.at <= text.len() + 1),
         Ok(template) => {
