@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Tells the compiler which commit is built, for `turnpike version`. Asks the local git and nothing else.
 //!
 //! The commit comes from `TURNPIKE_COMMIT` (a packager sets it), else from git where this folder is the root of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of the dependency audit that needs cargo and its registry only: sources, checksums, licences, yanked versions.
 
 Reads the same rules as cargo-deny, from .deny.toml. Exit code 1 with one line for each fault.

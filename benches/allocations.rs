@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Proves that a kept-alive request on the plain proxy path allocates nothing after warm-up: a counting allocator
 //! watches the shard's thread while a client sends requests through it to an origin. Fails where one request allocates.
 //! It checks HTTP/2 frames in the same way, without a network.

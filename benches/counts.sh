@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Counts the instructions of every piece in the benches and compares them with the kept baseline.
 #
 #   benches/counts.sh              all pieces; exit code 1 where one costs over 2 % more than it did

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whole kept-alive exchanges, from a client through a shard to an origin and back, on the simulator's network.
 //!
 //! To read times: `cargo bench --features sim --bench exchange`; for the gate see `pieces`. It uses the simulator

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cost of finding a route among 10, 1 000 and 10 000: literal paths, parameters, many hosts, misses, a chain of
 //! matchers. First checks that nothing is allocated.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cost of one request in the HTTP/1 and HTTP/2 codecs.
 //!
 //! `h2_..._first` is the first message of a connection, with literals only; `h2_..._again` is one whose fields are in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The parts of the crate that `benches/` measures, under the names that they have inside.
 
 pub mod base {

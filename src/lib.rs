@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Turnpike: an edge proxy and API gateway in one binary.
 //!
 //! The folders are layers; each imports only from layers below it (`src/tidy.rs` proves it). The map is in

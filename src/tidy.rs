@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The house's rules, proven on every run: layers, lengths, and which words may stand where.
 //!
 //! It reads the tree itself, so a new file is under the rules at once. A finding names file, line, rule and what to

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the benches share: named pieces of code, timed by criterion to read and counted in instructions for the gate.
 //!
 //! A bench is a list of pieces. `cargo bench --bench <name>` times them. With `COUNT` in the environment it does one

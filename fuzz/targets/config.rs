@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Configurations: any text is read to its end, and its reports can be rendered. Seeds are in `seeds/config`; the unit
 //! test `config::tests` runs them through the same function.
 #![no_main]

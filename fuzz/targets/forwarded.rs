@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Values of X-Forwarded-For, Forwarded and X-Real-IP.
 //! Seeds are in `seeds/forwarded`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Descriptor sets and path templates of any bytes load or are refused.
 //! Seeds are in `seeds/grpc_load`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Request heads: two parsers agree, any split of the input gives the same result, and a written head reads back the
 //! same. Seeds are in `seeds/head`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! PROXY protocol headers of both versions.
 //! Seeds are in `seeds/proxy`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]

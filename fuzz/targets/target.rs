@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Paths and queries: normalising twice gives the same as once. Seeds are in `seeds/target`; the unit test `fuzz_seeds`
 //! runs them through the same function.
 #![no_main]

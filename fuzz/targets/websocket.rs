@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSocket frames in both directions: any split of the input gives the same frames, and a second parser agrees. Seeds
 //! are in `seeds/websocket`; the unit test `fuzz_seeds` runs them through the same function.
 #![no_main]

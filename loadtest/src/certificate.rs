@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The certificate of a run: ECDSA on P-256, made afresh, used by every proxy under test.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The load generator: many connections, one thread, one epoll; a closed loop for cost, an open loop for latency.
 //!
 //! Whatever is not a complete 2xx response of the expected length is an error, and is counted and shown.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The comparison: every case, through every proxy, in interleaved rounds (A B C A B C), so that a change of the
 //! machine hits all alike.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One connection of the client: sends a request, reads its response, in plain TCP or TLS, without ever blocking.
 
 use std::io::{BufRead, ErrorKind, Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The floor: a proxy that only copies bytes. One thread, one epoll, one connection to the origin for each client.
 //!
 //! It parses no HTTP, logs nothing and counts nothing. Its cost is the cost of the kernel's TCP on this machine, so no

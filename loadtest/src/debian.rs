@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Installs Debian packages.
 
 use std::process::{Command, Stdio};

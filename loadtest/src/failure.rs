@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What can go wrong in a load test, in words for the person who runs it.
 //!
 //! A failure ends the run: a figure from a run with errors would be worth nothing.

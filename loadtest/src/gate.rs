@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The bars that turnpike must meet, and whether a finished run meets them.
 //!
 //! A figure that was not measured is a miss: a gate that passes on an empty run would guard nothing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/2: `h2load` as the client and, where the origin speaks it too, `nghttpd` as the origin (Debian's `nghttp2`).
 //!
 //! Only a closed loop is measured: what an open loop would say of latencies is another program's word here.

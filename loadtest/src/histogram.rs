@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A histogram of durations with a relative error below one percent, and the medians of small sets of figures.
 //!
 //! Buckets are linear within each power of two, so recording is a shift and an addition whatever the range.

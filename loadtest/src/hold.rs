@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Idle connections: opens many, makes one request on each, and holds them.
 //!
 //! One after another and blocking: nothing here is timed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Memory: at rest, and with many idle connections.
 //!
 //! A proxy may set memory aside for connections at start (nginx does, by `worker_connections`), so growth alone

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Load tests of Turnpike: an origin, a load generator, and a comparison with nginx and HAProxy on the same machine.
 //!
 //! This crate knows turnpike only as a binary with a command line and a configuration file, like any other proxy.

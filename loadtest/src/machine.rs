@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine under the test: cores, limits, clock, and the facts a raw figure must carry to be read later.
 //!
 //! The proxy has core 0 for itself; origin and client share core 1.

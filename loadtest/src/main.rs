@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command line of the load tests; everything is in the library.
 
 fn main() -> std::process::ExitCode {

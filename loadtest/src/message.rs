@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reading HTTP/1.1 messages piece by piece: just enough to know where each ends, and nothing that costs.
 //!
 //! Both ends of a test read with it. It is strict about what would make a figure wrong (status, length, chunk framing)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The origin of every test: one thread, one epoll, answers made beforehand, so that it never sets the limit.
 //!
 //! - `…/b/N` answers with N bytes;

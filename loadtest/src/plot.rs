@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The picture of a run as SVG: cost as a ratio to nginx, latency at a fixed rate, memory.
 //!
 //! Every bar carries its figure, so that nothing has to be read off an axis.

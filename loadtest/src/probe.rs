@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A cross-core probe: how far apart are the two virtual cores at this moment?
 //!
 //! The host of a virtual machine moves its cores between sharing a core, sharing a cache and neither, and the same

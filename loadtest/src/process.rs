@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Processor time and memory of a process with all its children and threads, from `/proc`.
 //!
 //! Time is taken from each thread's `schedstat`, which counts nanoseconds of user and system time together, also

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The raw figures of a run as lines of JSON: first the facts of the run, then one line for each slice, kept or not.
 
 use std::collections::BTreeMap;

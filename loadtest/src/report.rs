@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a finished run leaves beside its raw figures: the tables and the plot. Both can be made again from the raw
 //! file.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! When things are due: a fixed rate, counted from its start, never from when the last one was done.
 //!
 //! A latency measured from the due time includes the time a request had to wait because earlier ones were slow. That

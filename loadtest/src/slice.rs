@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One visit to one proxy: start it, warm it, measure its cost and its latency, stop it.
 
 use std::path::PathBuf;

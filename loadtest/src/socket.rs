@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Sockets and readiness: an edge-triggered epoll, loopback connections from several source addresses, ports that are
 //! kept for a server.
 

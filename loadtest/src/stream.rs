@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The client of event streams: keeps many of them open, and counts and times the events that arrive.
 
 use std::net::SocketAddr;

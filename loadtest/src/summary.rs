@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! From raw slices to figures: medians over the slices of one class, and ratios to nginx within that class.
 
 use std::collections::BTreeMap;

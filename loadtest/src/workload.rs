@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What is measured: the workloads by name, and the cases of which each is made.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The two ends of a load test against each other, without a proxy between them.
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The circuit breaker of one upstream.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The retry budget: allows retries up to a fraction of the recent requests plus a small constant. A failing
 //! upstream then receives a little more than its ordinary load, and not a multiple of it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One shard's view of one upstream: its endpoints, the requests in flight, and which endpoints may be picked now.
 //!
 //! The order of calls for a request is `admission` → `pick` → `begin` → (`observe` → `finish`, or `end`), without

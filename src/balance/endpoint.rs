@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One endpoint: its state, its index as other folders hold it, and the set of endpoints that a request has tried.
 //!
 //! `EndpointIndex` is a slot and the slot's generation. An old index, whose slot another endpoint has by now, is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Peak EWMA: a moving average of latency that rises at once to the worst measurement and decays with time.
 //!
 //! It also decays without measurements, so that an endpoint that was slow once is tried again.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A hash that is the same in all versions, machines and shards, so that a key finds the same endpoint everywhere.
 //!
 //! It is fast and well mixed, but not collision-resistant. An attacker who chooses keys can at most choose which

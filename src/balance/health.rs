@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The state machine of one endpoint's active check: when the next probe is due, and which results change the health.
 //!
 //! ```text

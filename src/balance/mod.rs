@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Load balancing: which endpoint of an upstream gets the next request, if any may.
 //!
 //! A `Cluster` is one shard's view of one upstream: algorithm, health, passive ejection, slow start, caps, circuit

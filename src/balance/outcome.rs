@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. How an attempt at an endpoint ended, and a counter for each outcome.
 
 /// How an attempt at an endpoint ended.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Outlier detection: counts one endpoint's recent failures and decides whether to eject it.
 //!
 //! This file looks at one endpoint only; the cluster sees to it that not too many are ejected at a time.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Chooses an endpoint. Every algorithm sees only the endpoints that serve now (`Cluster::refresh`), and skips
 //! those that are full or that the request has tried before.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The load-balancing settings of an upstream, checked, immutable, and the same on every shard.
 //!
 //! Counts are one shard's: where a user gives a number for the whole machine, the compiler divides it by the number

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A hash ring: every endpoint owns many points, a key belongs to the first point at or after its hash.
 //!
 //! Points depend only on seed, address and weight, so all shards and machines agree, and adding or removing an endpoint

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What one shard knows of an upstream at a moment, for the status document and the metrics page. Made when the control
 //! plane asks; allocates.
 

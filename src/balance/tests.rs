@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a cluster promises, by example and by simulation: shares, disruption, caps, ejection, recovery.
 
 use std::collections::{BinaryHeap, HashMap};

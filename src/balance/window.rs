@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A sliding window of two counts, in eight buckets: O(1) to add and to sum, no allocation.
 //!
 //! The oldest bucket leaves as a whole, so the window covers between 7/8 and 8/8 of its length.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The address of a socket: an internet address with a port, or a path.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. ASCII in HTTP: tables of character classes, reading and writing of numbers, comparison of names without regard
 //! to case.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A byte buffer that is lent to the kernel and given back, and the shard's pool of such buffers.
 //!
 //! `Buf` is owned memory with a filled window `start..end`: reads append behind the window, writes consume from its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A gateway that is broken on purpose: the simulator must catch it, or it proves nothing.
 //!
 //! It uses upstream connections again whose response was not read to its end. Only a unit test can break it, and only

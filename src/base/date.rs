@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Writes calendar time as HTTP and logs do. The caller reads the clock and passes a `Wall`.
 //!
 //! `DateCache` keeps the text of the current second, so that a response costs a comparison and a copy of 29 bytes.

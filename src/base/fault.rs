@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why an exchange failed, as a small `Copy` value: what happened, who caused it, and whether a retry is safe.
 //!
 //! One table (`FaultKind::status`) maps a fault to a status. The access record, not this file, has the text for people.

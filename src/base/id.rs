@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Dense numbers that name the parts of a plan: each indexes the array of its kind in that plan, and in no other.
 
 /// Declares ids, each around a `u32`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Every fixed cap in one place, each with what happens when it is reached. Caps that a user may set have a key in
 //! the configuration; these are their defaults, and the caps on the caps.
 

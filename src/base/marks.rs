@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds certain bytes by examining 64 bytes at a time, with one bit for each byte.
 //!
 //! A search keeps the bits of the block that it examined last. So each block of a head is examined once, and each of

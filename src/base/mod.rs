@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Time, numbers, addresses, buffers and limits. Every other folder may import this one; it imports none.
 
 pub(crate) mod address;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A small, fast, seedable random number generator (SplitMix64), which callers pass as an argument. Not for secrets.
 
 /// A seeded source of numbers; equal seeds give equal sequences.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The two URI schemes of HTTP (RFC 9110 section 4.2).
 
 /// How a message travels.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Perfect hash tables for a few names that are known at compile time. The owner of a table derives a key from each
 //! name; the slot is that key times a multiplier.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A range inside a byte buffer, as two 16-bit offsets. They suffice because heads are capped below 64 KiB.
 
 /// `start..end` inside a buffer that the holder of the span knows.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Points in time as plain numbers, handed in as arguments.
 //!
 //! `Tick` is monotonic and only its differences mean anything; `Wall` is calendar time. Only `net` and `control` read

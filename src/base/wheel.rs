@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A hierarchical timer wheel: many coarse deadlines, each armed and disarmed in constant time.
 //!
 //! The caller passes the time; the wheel reads no clock. A timer never fires early, and at most one unit (`UNIT`) after

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The text that `run` prints when it serves: the listeners, and for the built-in example three `curl` lines.
 
 use std::fmt::Write;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command-line arguments. The comments here are the help texts.
 
 use std::net::IpAddr;

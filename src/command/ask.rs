@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `turnpike reload`, `stop` and `status`: send requests to a running process over its control socket.
 
 use std::io::{self, Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `turnpike check` and `turnpike explain`: report the errors of a configuration, and explain what it does with a
 //! request.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The process log: on standard error, as text or JSON, at a level that a reload may change.
 
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command line. The only layer that knows both planes.
 //!
 //! `arguments` is the one source of help, completions and man pages; `run` starts the gateway; `check` and `explain`

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `turnpike version`, `completions` and `man`: output that needs no configuration and no running process.
 
 use std::io::{self, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `turnpike run`: reads the configuration, starts the shards, and is the control plane until the end.
 
 use std::io;

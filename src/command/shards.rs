@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The data plane's threads: one per shard, named and optionally pinned. Each sends a last message to the control
 //! plane.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Standard error, written by a thread of its own: whoever has something to say never waits for whoever reads it.
 //!
 //! What waits is bounded; above the bound, and where a write fails, messages are dropped and their lines counted.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What changed between two configurations, by name, for the line that a reload logs.
 
 use std::collections::{HashMap, HashSet};

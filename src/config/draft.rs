@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A configuration that was read and not yet compiled.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `turnpike explain`: describes what a plan would do with a request (listener, client, route, policies in order,
 //! upstream) and why the nearest other routes do not match. Sends nothing.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Configuration: from what an operator wrote (`Spec`) to what a shard runs (`Plan`).
 //!
 //! `source` reads files and fills in variables, `tree` parses TOML with source locations, `read` makes a `Spec`,

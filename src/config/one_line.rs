@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A configuration from the command line: `turnpike run --to URL --listen ADDRESS`.
 //!
 //! It becomes a TOML text, so errors are shown in it with a caret, and a reload reads it again.

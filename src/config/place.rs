@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Source locations: ranges in the files of a configuration, and values that know theirs.
 //!
 //! `Placed<T>` gets its location from `config::read` while it is deserialized; no other deserializer can fill it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a shard runs: the configuration after it was read, checked and compiled. A `Plan` that exists is valid.
 //!
 //! Everything has a dense id; names are only for logs, metrics and for keeping state over a reload. A plan is immutable

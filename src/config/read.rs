@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A serde deserializer from a tree to a `Spec` that knows source locations and reports every error.
 //!
 //! Serde stops at the first wrong value. So the tree is read repeatedly: each round reports a wrong value and removes

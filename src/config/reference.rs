@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Generates the reference from the specs: `docs/config.md` to read, `config/full.toml` to copy from, and a JSON Schema
 //! for editors. A test compares the files in the tree with what this generates.
 

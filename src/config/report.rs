@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reports of what is wrong with a configuration, with a caret under the location.
 //!
 //! `Faults` collects while reading and compiling; nothing stops at the first one. Texts that came from an environment

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reads the files of a configuration: the main file, its includes, and the variables and secret files of `${...}`.
 //!
 //! All outside input (variables, files, the number of cores) comes through `Environment`, so that a test or fuzzer can

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whole configurations: the reports of wrong ones and the plans of valid ones.
 
 use std::fmt::Write;

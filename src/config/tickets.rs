@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The keys of TLS session tickets, which outlive the configuration that asked for them.
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A configuration as a tree of TOML values with source locations, before it becomes a `Spec`.
 //!
 //! Keys are in file order. Includes are merged here, so the reader sees one tree.

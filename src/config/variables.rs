@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The variables that texts may hold, with what they mean: for the reference, and tested against what compiles.
 
 /// Names and meanings. Those at the end are for log lines only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control
 //! socket.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls of gRPC that the control plane makes itself, and other requests over HTTP/2: a small client for health checks
 //! and for reflection.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Connections of the control plane to endpoints, opened as shards open theirs: a PROXY header where the upstream wants
 //! one, TLS with its settings, and the version of HTTP that requests use.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which endpoints each upstream has by now: those that stand in the plan and those that its names resolve to.
 //!
 //! Pure: it is told plans and answers, and says which upstreams changed. An answer is kept until a better one comes, so

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The control plane's loop: one event at a time, each handled at once and without waiting.
 //!
 //! What takes time (compiling, DNS, probes, writing logs) runs elsewhere and comes back as an event.

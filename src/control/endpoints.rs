@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The state of upstreams and endpoints, put together from the reports of all shards, for the metrics page and the
 //! status document.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the control plane hears, one event at a time: signals, shards, questions to it, answers to its own, files,
 //! time.
 

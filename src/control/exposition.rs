@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The Prometheus text format (version 0.0.4), written into a `String`: families with their help and type, samples
 //! with labels, histograms made cumulative.
 //!

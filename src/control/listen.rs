@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! All listening sockets of the process: opened or inherited here, lent to shards as duplicates, kept here so that a
 //! successor can inherit them.
 //!

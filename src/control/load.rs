@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Makes a configuration ready for use, away from the control plane's thread: reads and compiles it, says what changed,
 //! makes what each shard gets, opens the access log. Everything that may take long or hang has a deadline here.
 

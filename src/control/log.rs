@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The access log's writer: whole lines in, large writes out. A thread of its own opens and writes the file, so that a
 //! slow disk, a FIFO that nobody reads or a file system that does not answer holds up nobody.
 //!

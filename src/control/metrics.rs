@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The metrics page: every number that the process knows, in the Prometheus text format.
 //!
 //! Pure: it is given the sums and facts and writes them down. Units are seconds and bytes; names and meanings of shard,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The control plane: one ordinary thread beside the shards. It brings plans into use, resolves names, probes
 //! endpoints, writes the access log, shows metrics and state, obeys signals, and replaces the program without losing a
 //! connection.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the control plane shows of itself: the status document and the metrics page.
 //!
 //! Its thread only copies what it knows (`Snapshot`) and asks the shards for the state of their upstreams; counters are

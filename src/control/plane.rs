@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the control plane holds: the state of the process and of everything that it looks after.
 //!
 //! Only state and what several parts do with it. `dispatch` handles events, `reload` brings plans into use, `stop` ends

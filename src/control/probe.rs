@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Active health checks: asks every endpoint of an upstream with a check, and reports when one goes up or down.
 //!
 //! One task an endpoint; when to probe and what a result means is decided by the state machine in `balance::health`.

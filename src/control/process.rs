@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the kernel says of this process: memory, CPU time, descriptors. Read from `/proc` at each scrape.
 
 use std::time::Duration;

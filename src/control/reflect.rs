@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Descriptors by server reflection: asks the servers of an upstream again and again what they serve, and reports when
 //! that is something else than before.
 //!

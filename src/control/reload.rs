@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a configuration becomes the plan in use: read and compiled elsewhere, its sockets and files opened, prepared on
 //! all shards, committed. Whatever fails on the way leaves the old plan as it was, and whoever asked is told why.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reloads on their way: who asked for them, and the plan that is to be taken into use.
 
 use std::path::PathBuf;

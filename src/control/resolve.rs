@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Asks DNS for the names of upstreams, again and again, each when its answer expires.
 //!
 //! One task a question. What is reported is always the best known answer: where one address family cannot be asked,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Plans that were replaced. Connections that began under one may hold it for hours; when the last has let go, it is
 //! freed on another thread, because freeing thousands of routes takes milliseconds, which no shard has.
 

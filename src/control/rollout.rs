@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a plan gets into use: made ready on every shard, then used by every shard.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Starts the control plane on the calling thread and runs it until the process may end.
 
 use std::io;

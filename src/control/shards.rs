@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The control plane's ends of the links to all shards: sends without ever waiting, and knows which threads still live.
 //!
 //! What a full queue does not take waits here, in order, and is tried again; a shard that takes nothing until

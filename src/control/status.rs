@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What `turnpike status` and `GET /status` show, as one JSON document.
 
 use std::collections::BTreeMap;

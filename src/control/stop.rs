@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How the process ends: shards drain up to a deadline, then stop; a second request ends it at once.
 
 use std::time::Duration;

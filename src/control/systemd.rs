@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Tells the service manager how we are (`sd_notify`): plain datagrams to the socket that `NOTIFY_SOCKET` names.
 //! Without one, all of this does nothing.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! All counter sets of all shards and plans, summed by name.
 //!
 //! Each plan comes with a fresh set a shard, because its routes and upstreams have other places. Exchanges that began

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The whole control plane on its own thread, with fake shards that only answer messages, asked over its control
 //! socket.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Transcoders for shards: compiled here, one for each shard, because compiling takes long and what is compiled must
 //! not be shared.
 

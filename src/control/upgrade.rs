@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Replaces the running program by a new one without closing a listening socket: the new process inherits all of them,
 //! says when its shards serve, and only then this one stops accepting.
 //!

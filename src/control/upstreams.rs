@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What shards last reported of their upstreams: whom to ask, whom to wait for, and how old an answer is.
 //!
 //! A shard is asked when somebody wants a page, and not again before it answered. Whoever writes the page waits for the

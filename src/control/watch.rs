@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Notices when a file of the configuration changes: the files themselves, what they include, certificates, secrets.
 //!
 //! Folders are watched rather than files, because editors and orchestrators put a new file (or link) in place of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The data plane: shards, connections, exchanges. Async, generic over `Net`, blind to the control plane.
 //!
 //! ```text

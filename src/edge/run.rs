@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The main task of a shard's thread: takes messages from the control plane, binds plans, opens and closes acceptors,
 //! and keeps house about once a second, until it is told to stop.
 

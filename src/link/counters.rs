@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A shard's counters: that shard alone writes them, the control plane reads them at any time.
 //!
 //! Each value is an `AtomicU64` with one writer, so adding is a plain load and store: no locked instruction, no shared

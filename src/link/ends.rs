@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A shard's end of the link: where its messages come in, and where they go out.
 
 use std::sync::Arc;

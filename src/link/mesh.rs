@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Messages between shards: one bounded ring for each ordered pair of them, written by one thread and read by one.
 //!
 //! A message is never lost and never overtakes another of the same pair. Where a ring is full, the message stays with

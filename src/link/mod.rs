@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Messages between the planes: a pair of bounded queues per shard. Neither plane imports the other; both import this.
 //!
 //! A full queue towards a shard makes the control plane keep the message and try again. Towards the control plane there

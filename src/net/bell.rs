@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A bell: another thread rings it to wake a shard.
 //!
 //! Any thread may ring; the receiving end is an `Ear` of the shard's `Net`. A ring carries no data: the shard looks at

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and
 //! `Wall`, its cores, its limit on descriptors, and three socket calls.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The interface of the data plane to the machine: connections, listeners, time and random numbers.
 //!
 //! The pipeline in `edge` is generic over `Net`. In production that is `uring::Uring` (monoio on io_uring, or its

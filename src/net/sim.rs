@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The simulator's network: the seam `Net` on virtual time, with seeded faults, in one thread and without sockets.
 //!
 //! A `Simulation` owns a world of hosts; a `Sim` is one host's handle and implements `Net`. Tasks of all hosts (the

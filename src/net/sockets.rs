@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Listening sockets. The control plane opens them, inherits them and hands them over, as plain descriptors; shards
 //! make listeners of them. Nothing here waits, and no request calls it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A TLS stream over any other `Stream`: rustls implements the protocol, this file moves the bytes.
 //!
 //! One task may read and write at once. Ciphertext is sent in the order in which rustls makes it, because a sender must

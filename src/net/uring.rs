@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The machine in production: `Net` over monoio, on io_uring or, where the kernel refuses it, on epoll.
 //!
 //! Only this file and those in its folder name monoio. What they add to it is deadlines that cost a store (`flow`,

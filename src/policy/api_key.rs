@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Consumers by API key. Keys are stored as SHA-256 hashes only; a key is long and random, so a fast hash
 //! suffices.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Compression of responses: decides which content coding a response gets, from what the client accepts, what
 //! HTTP allows and what the plan names. It touches no byte of the content; the edge codes it as a stage.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Cross-origin resource sharing (Fetch standard, section 3.3): answers preflights, and says which origins may
 //! read a response.
 //!

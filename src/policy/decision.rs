@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What a policy may decide: go on, a response of the gateway's own, or a wait for something.
 //!
 //! `LocalResponse` and `Ask` borrow from the policy's plan, so refusing costs no allocation.

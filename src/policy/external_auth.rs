@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Another server says whether a request may pass, asked by a subrequest, as nginx's `auth_request` does:
 //! 2xx passes, 401 and 403 refuse (401 with its `WWW-Authenticate`), everything else is a failure.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What a policy sees of a request (`Facts`) and of a response, and what it may change (`Effects`).
 //!
 //! `Effects` is reused from request to request.

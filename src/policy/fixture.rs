@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Requests and facts for the tests of policies, built by hand: these tests do not depend on a parser.
 
 use std::net::IpAddr;

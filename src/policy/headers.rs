@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Request and response fields added, set, removed, renamed; see `wire::change`.
 
 use crate::policy::decision::Decision;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What a kind of policy is: the trait that each one's plan implements, in its own file. `kinds` makes the enum
 //! and its dispatch from the list of them, so nothing here is called through a pointer.
 

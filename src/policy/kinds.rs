@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The kinds of policies: the only list of them, and the enums that are made of it. The set is ours and closed, so
 //! calls are dispatched by `match`.
 //!

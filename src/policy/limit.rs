@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A limit that holds exactly over all shards, without a lock: slots of it (see `gcra`) are leased to shards.
 //!
 //! Each key of a limit has a *home*: the shard that its hash chooses. There an account says which shard has which of

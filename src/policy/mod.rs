@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Decisions about a request: who may, how often, from where, with which fields. One policy a file, each pure.
 //!
 //! A `Policy` is a plan (immutable, the same on every shard) that looks at `Facts`, changes its own state on this shard

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Source networks: who is denied, and, where a list of allowed ones is given, that nobody else comes in.
 
 use std::net::IpAddr;

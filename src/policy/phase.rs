@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. When a policy decides. Policies of the listener are asked before the route is known, those of the route once it
 //! is.
 //!

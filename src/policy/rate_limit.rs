@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Requests per time for every key, exact over all shards (`limit`), with `RateLimit` and `RateLimit-Policy`
 //! fields as draft-ietf-httpapi-ratelimit-headers-11 has them, `Retry-After`, and a problem body.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Header fields that a request must have, with the matchers that routes have.
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Quoted strings, written without formatting machinery.
 
 /// Appends `text` as a JSON string (RFC 8259 section 7).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Compiles rules to a table. The order of the rules does not matter.
 
 use std::sync::Arc;

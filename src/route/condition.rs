@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The compiled conditions of a rule besides host, path and method: fields, query, cookies, source networks.
 
 use std::net::IpAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Values on their way into a path or URL that we write: what could end a part of it, or a line, is
 //! percent-encoded.
 //!

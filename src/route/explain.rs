@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why a request goes where it goes, for `turnpike explain`: the rule that takes it, and for the nearest others what
 //! kept them from it. Compares rule by rule, so it is slow and independent of the tree.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Builds the arena of `route::tree`: patterns are grown into a loose tree first, then laid out so that the children
 //! of a node stand side by side.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. From a host to the trees that hold its rules, most specific first: exact, then wildcards by length, then any.
 //!
 //! A lookup costs one hash for the exact name and one for each label where a wildcard of that length exists, however

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Sets of methods as bits: one for each method that we know by name, one for each other token that a rule
 //! names, one for all the rest.
 

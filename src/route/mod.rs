@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which route takes a request: host table, radix tree over paths, matchers, weighted splits, rewrites and redirects.
 //!
 //! Pure: no I/O, no clock, no chance of its own. A `Table` is built once for each listener and then only read.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What a route's pattern took out of a path, and the memory that a search needs. Kept by an exchange and
 //! reused, so that finding a route allocates nothing.
 

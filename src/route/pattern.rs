@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a rule asks of a path, and how such patterns are written.
 //!
 //! Patterns are compared byte for byte with the normalised path; whoever makes a rule normalises its literals in the

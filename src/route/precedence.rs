@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The one precedence of rules, as a key that sorts: the smaller key goes first, whatever the order of the file.
 //!
 //! The order of the fields below is the order of the rule in `route`'s front page; the derived `Ord` is the rule.

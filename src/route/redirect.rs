@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where a redirect sends the client: a whole URL from a template, or the request's own URL with parts replaced by the
 //! rules of the Gateway API.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What there is to say about the rules of a table: which are in conflict, and which can never be reached.
 //!
 //! Nothing here decides anything: conflicts are decided by name, whatever is reported. Paths are compared by probes:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Rewrites the path (with its query) and the host of a request for its upstream.
 //!
 //! A rewrite by regular expression allocates its list of captures; all others allocate nothing once `out` has grown.

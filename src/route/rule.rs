@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the config compiler hands to `Table::build`: one rule says which requests go to one route.
 //!
 //! Everything here is parsed: a `Rule` that exists is well formed. When a table is built,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Chooses one of several weighted targets for a request: at random, or by a key, so that a client keeps its
 //! target.
 //!

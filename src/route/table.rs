@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The routing table of one listener: which route takes a request.
 //!
 //! A table is built once from rules and never changes. Ranks are positions in the order of precedence: the matching

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Tests of the whole: rules in, routes out. What they share is here.
 
 mod basics;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The radix tree over paths: compressed literal edges, parameter edges, and lists of rules at its nodes.
 //!
 //! Every node is reached in at most one way for a given path, because a literal edge takes fixed bytes and a

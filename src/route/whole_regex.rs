@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A regular expression over a whole value, and the literal bytes that every match begins with.
 
 use regex::bytes::{Regex, RegexBuilder};

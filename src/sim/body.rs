@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Sending a tagged body, in any framing, whole or up to a point.
 
 use crate::base::Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An HTTP/1.1 client: opens connections, sends requests (sometimes pipelined) and checks every byte of every response.
 //!
 //! Each connection has a writing and a reading task, so that an upload and a response can run at the same time.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The content of a response as a client takes it: decoded where the gateway coded it, and judged by what a coded
 //! response must be.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What all roles of a simulated world share without the gateway's knowledge.
 
 use std::cell::{Cell, RefCell};

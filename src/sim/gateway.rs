@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gateway in a simulated world: real shards, and a small control plane that sends them what the real one sends.
 //!
 //! It compiles the scenario's configuration, hands plans to the shards in two steps, reloads, drains and stops.

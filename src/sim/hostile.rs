@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hostile HTTP/2 clients: floods of frames, and requests that hold resources and never go on. The frames are written
 //! by hand.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How tasks of one simulation wait for one another: a task that changes shared state calls `notify`.
 
 use std::cell::RefCell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The ledger: what clients and origins recorded of every exchange, and the rules for it.
 //!
 //! Clients and origins share one ledger without the gateway's knowledge, so an origin knows what the client meant to

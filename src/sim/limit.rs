@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Exact rate limits over several shards: clients send more than the limit allows, at uneven rates. The limit must
 //! never be exceeded, and nearly all of it must be usable.
 //!

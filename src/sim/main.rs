@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Runs the simulator outside of the tests: many seeds over all cores, or one seed with a trace of its events.
 //!
 //! `cargo sim --seeds 100000`, `cargo sim --seed 17 --trace`. With `--must-fail` the run succeeds if some seed

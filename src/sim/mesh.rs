@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Messages between shards that take their time: each ordered pair of shards has a delay, and now and then a shard
 //! answers nobody for a while.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The simulator: runs the gateway's own code between simulated clients and origins, on virtual time, with faults drawn
 //! from a seed.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How bad a world is.
 
 /// How bad it is.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An HTTP/1.1 origin: reads requests strictly, responds with tagged bodies, and misbehaves as the scenario says.
 //!
 //! It checks that each request begins at a message boundary, that none arrives while a response is unfinished, that a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Whether a request that reached an origin is one that some client made.
 
 use crate::sim::common::Common;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A request's head as the simulator's clients of HTTP/1 write it.
 
 use crate::sim::ledger::Ask;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a seed decides: the number of clients and origins, their behaviour, network faults, and the gateway's
 //! configuration.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which HTTP is spoken on one side of the gateway, and what paths and upstreams are named after it.
 
 /// The HTTP version on one side of the gateway.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Body bytes that identify themselves: every 32 bytes name the exchange, the direction and the offset.
 //!
 //! So the reader finds any byte that ends up in another exchange or at another offset, and can say where it came from.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The HTTP/1.1 reader and writer of the simulator's clients and origins: strict, plain, and independent of the
 //! gateway's codec, so that a fault in one does not hide a fault in the other.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The simulator's own tests, and the seeds that every change must pass.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Counts of a run, to read and to check that each feature was exercised.
 
 use std::collections::BTreeMap;

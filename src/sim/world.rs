@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One run: builds the world of a scenario, runs it, and checks that nothing is left over.
 
 use std::cell::Cell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! No circle of files: no file of `src` needs, directly or round about, a file that needs it.
 //!
 //! A file needs another where its code, outside of tests, names something that lives there. A name is followed

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which folder may import which: the layers of `docs/architecture.md` as a table, and the proof that code keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};

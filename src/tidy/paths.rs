@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Every path that a file's code names, and every name that its `use` declarations bring in. Tests do not count.
 //!
 //! It reads tokens, not meaning: a path is words joined by `::`, read from its first word. What a path stands for is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `CONTRIBUTING.md` tells how things are added, and names files and items for that. Names that are gone are findings.
 //!
 //! A numbered line (with its further lines) names a file first, in backticks; every other name in backticks that could

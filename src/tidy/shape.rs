@@ -1,6 +1,8 @@
-//! How long and how deep: files, lines, functions, arguments, nesting; and that each file says what it is.
+// SPDX-License-Identifier: Apache-2.0
+//! How long and how deep: files, lines, functions, arguments, nesting; and that each file says what it is and
+//! under which licence.
 
-use super::source::{Finding, Source};
+use super::source::{Finding, LICENCE, Source};
 use super::token::Token;
 
 /// Lines of a file before its tests.
@@ -28,6 +30,10 @@ fn check_file(source: &Source, findings: &mut Vec<Finding>) {
     if !source.content().starts_with("//! ") {
         let what = "the file does not open with `//!`: say what it is, what it is not, and its invariant";
         findings.push(source.finding(1, "header", what));
+    }
+    if !source.text.starts_with(LICENCE) {
+        let what = format!("the file does not open with its licence, `{}`", LICENCE.trim_end());
+        findings.push(source.finding(1, "licence", what));
     }
     // The licence line does not count.
     let licence = source.text.lines().count() - source.content().lines().count();

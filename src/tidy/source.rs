@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One source file as the rules see it, and what a rule has to say about it.
 
 use std::fmt;

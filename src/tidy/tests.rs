@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The rules on the tree, and each rule on text that breaks it.
 
 use super::*;
@@ -73,7 +74,7 @@ fn a_recipe_with_a_name_that_is_gone_is_found() {
 /// The rules that `text` breaks as the file `path`, apart from the missing header of these snippets.
 fn broken(path: &str, text: &str) -> Vec<&'static str> {
     let findings = check(&Source::new(path, text));
-    findings.into_iter().map(|finding| finding.rule).filter(|rule| *rule != "header").collect()
+    findings.into_iter().map(|finding| finding.rule).filter(|rule| !matches!(*rule, "header" | "licence")).collect()
 }
 
 #[test]
@@ -156,6 +157,15 @@ fn what_is_too_long_is_found() {
     assert_eq!(broken("src/base/x.rs", &body), ["function-length"]);
     assert_eq!(broken("src/base/x.rs", &format!("// {}", "x".repeat(118))), ["width"]);
     assert_eq!(check(&Source::new("src/base/x.rs", "const A: u8 = 1;"))[0].rule, "header");
+}
+
+#[test]
+fn a_file_without_its_licence_is_found() {
+    let rules = |text: &str| check(&Source::new("src/base/x.rs", text)).len();
+    assert_eq!(rules("//! x\n"), 1);
+    assert_eq!(rules(&format!("{}//! x\n", source::LICENCE)), 0);
+    let hot = format!("{}//! Hot. x\nfn f() {{ a.to_string() }}", source::LICENCE);
+    assert_eq!(check(&Source::new("src/base/x.rs", &hot))[0].rule, "hot");
 }
 
 #[test]

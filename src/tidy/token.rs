@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Rust text as tokens with line numbers: enough to tell code from strings and comments, and no more.
 //!
 //! It knows line and nested block comments, plain, raw, byte and C strings, characters and lifetimes, raw identifiers

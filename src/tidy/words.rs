@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Words that may stand in some files only, or in none: the machine, unfinished work, and what hot files do not do.
 
 use super::source::{Finding, Source};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Host and port as a `Host` field or an absolute-form target names them (RFC 9110 sections 4.2 and 7.2).
 //!
 //! Stricter than RFC 3986's `reg-name`: only letters, digits, `-`, `.`, `_` and `~`, or an IPv6 address in brackets. No

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Changes to a head's fields as a configuration writes them, with values from templates. Routes and policies
 //! change fields by these, so that a change means the same wherever it is written.
 //!

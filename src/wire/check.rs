@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What must hold for any bytes whatsoever, one function for each fuzz target.
 //!
 //! The fuzz targets and the unit tests call the same functions, so that a seed that once broke something is tried on

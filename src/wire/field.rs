@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Field names that the gateway itself acts upon, recognised once when a head is parsed.
 //!
 //! Every other name is `Known::Other`, and rules that mention it compare bytes. Recognition is one lookup in a table

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds the client behind trusted proxies, and writes the fields that name it to the origin: the `X-Forwarded-`
 //! fields, `X-Real-IP`, and `Forwarded` (RFC 7239).
 //!

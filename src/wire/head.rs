@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A parsed head: spans into bytes that the caller keeps, without strings of its own.
 //!
 //! `RequestHead` and `ResponseHead` are reused from request to request, so parsing allocates nothing after warm-up.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Fields that concern one connection only and are not forwarded (RFC 9110 section 7.6.1).
 //!
 //! `Connection` may name further fields of that kind. A client can abuse this to strip a field that another hop added

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. IP addresses as header fields write them.
 
 use std::io::Write;

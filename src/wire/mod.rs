@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Parsers and writers of the protocols, without I/O: message heads, request targets, framing, hop-by-hop fields, the
 //! PROXY protocol, HTTP/2, gRPC and WebSocket frames.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Outgoing messages: the received head, the patch to it, and the gateway's own decisions.
 //!
 //! This file decides, once for all HTTP versions, which fields are forwarded, removed or generated. `h1::write` and

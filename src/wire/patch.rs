@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Changes to a head, kept beside it until it is serialised: fields removed by index, fields added in an arena.
 //!
 //! A head is never edited in place, so its spans stay true. One `Patch` a direction is reused by an exchange.

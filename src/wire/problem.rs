@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The body of error responses: a problem document (RFC 9457) with one fixed text for each kind of fault.
 //!
 //! The text says what the client can do. It does not say which upstream, timer or limit failed; the access record has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The PROXY protocol, versions 1 and 2: a load balancer names the client of a connection that it passes on.
 //!
 //! The header is read once at the start of a connection from peers that are configured to send it, and these must send

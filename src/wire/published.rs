@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cases that others published, driven through the parsers: what is accepted, with which status the rest is
 //! refused, and that what is forwarded has one reading.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Rules for heads of all HTTP versions: which fields may occur only once, which methods are supported.
 //!
 //! HTTP/1 and HTTP/2 parse heads differently and report errors differently. The rules for their content are here, once,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Reason phrases of the status codes that are registered (RFC 9110 section 15 and the IANA registry).
 
 /// The reason phrase of a status; empty where none is registered.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Normalises paths before any rule looks at them (RFC 3986 section 6.2.2), and reads queries.
 //!
 //! A rule that protects `/admin` must also match `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the origin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Text with `{variables}`, compiled once: for header values, rewrites, redirects and log lines.
 //!
 //! `{{` and `}}` stand for the braces themselves. A `Lookup` gives the values of variables, so this file does not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Trace context (W3C Trace Context, `traceparent`) and request ids: parses them, and makes new ones from random
 //! bits that the caller passes.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Decides which upgrade requests the gateway forwards (RFC 9110 section 7.8, RFC 6455).
 //!
 //! An extended CONNECT (RFC 8441) is such a request, too: it is treated as the GET that it would be in HTTP/1.1.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Messages good and broken, whole and in pieces.
 
 use super::{Progress, Reader, Role};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HAProxy: one thread, connections to the origin always reused, its log written to a ring in memory.
 
 use std::fmt::Write;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The proxies under test: how each is configured, started, watched and stopped.
 //!
 //! Every proxy gets one worker, keep-alive to the origin, and the settings that somebody who knows it well would

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! nginx: one worker, keep-alive to the origin, buffered access log, no limit on requests per connection.
 
 use std::fmt::Write;

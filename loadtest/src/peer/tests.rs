@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The configurations that the proxies get, as texts.
 
 use std::net::SocketAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Turnpike: access log to a file and metrics on, as it would run in production. The only place that knows its
 //! configuration.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which slices are compared with which, and what is said of them.
 
 use super::Summary;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Turnpike as a process, with the clients and origins of the real world around it.
 //!
 //! One program of tests, so that the harness is built once. A test is one thing that a user would notice.

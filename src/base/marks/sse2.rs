@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Sixteen bytes in a register, with SSE2, which every processor of this architecture has.
 #![expect(unsafe_code, reason = "the compiler wants to be told that SSE2 is there")]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The wheel against a model that looks at every timer.
 
 use proptest::collection::vec;

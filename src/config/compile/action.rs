@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Compiles the action of a route: `to` with `rewrite` and `host`, `redirect`, `answer`, `echo`.
 //!
 //! A plan with errors is never used, so the compiler reports an error and goes on wherever that finds more errors.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Changes to heads: `request_headers` and `response_headers`.
 
 use crate::config::compile::Compiler;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `grpc` of a route: caps, gRPC-Web, and the JSON transcoder. Where its descriptors are a file, it is compiled here
 //! once to find errors.
 

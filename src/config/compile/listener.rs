@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[[listener]]`, with the routing table of each.
 
 use std::collections::{HashMap, HashSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Compiles a `Spec` into a `Plan`: names become ids, texts become templates, files become certificates. Reports
 //! everything that cannot work.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME]`: finds out which kind it is. Each kind is compiled in its own file.
 
 mod context;

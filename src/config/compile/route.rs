@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Compiles `[[route]]`: the rules of the routing tables, and the actions of their requests.
 
 use std::collections::HashSet;

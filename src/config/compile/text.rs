@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Texts with a meaning: templates, tokens, names of other sections, and source locations inside of them.
 
 use crate::config::compile::{Compiler, Section};

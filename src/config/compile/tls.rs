@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Loads certificates and keys and makes the TLS configurations of them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[upstream.NAME]` and upstreams that a route names by address.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gRPC part of `explain`: which method a JSON request calls, and by which rule.
 
 use crate::config::explain::line::line;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What is said of requests, as whole texts where that is short enough.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gRPC settings of a route, and its transcoders.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What of a plan is found by name: made once by the compiler, so that no shard ever searches.
 
 use std::sync::Arc;

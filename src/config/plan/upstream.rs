@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a shard knows of an upstream.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The generated files are those in the tree, and what they say is true.
 
 use std::path::Path;

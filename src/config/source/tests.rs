@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Includes, variables and secret files, on real directories.
 
 use super::*;

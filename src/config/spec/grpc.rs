@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `grpc` of a route.
 
 use std::path::PathBuf;

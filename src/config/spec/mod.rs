@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What an operator writes: serde structs, one section a file. Their comments are the reference (`docs/config.md`), so
 //! they address the person who writes the file, and give units and defaults.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME]`: one key for each kind, made from the list of kinds; what each of them holds stands in its own file.
 
 use crate::config::place::Placed;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[[route]]`.
 
 use crate::config::place::Placed;

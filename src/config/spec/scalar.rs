@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Single values as people write them: durations, sizes, rates, addresses, networks.
 //!
 //! Each type describes what it expects and why a text is wrong; the reader shows both under a caret.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[server]`, `[admin]`, `[log]`, `[metrics]`, `[defaults]`, and the limits and timeouts that many sections share.
 
 use std::path::PathBuf;

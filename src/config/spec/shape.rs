@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Shapes that keys share: one or many, a short text or a whole table, named tables, secrets. Also the two macros that
 //! declare tables with their defaults.
 

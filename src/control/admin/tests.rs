@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The server over real sockets, with a control plane that answers by rote.
 
 use std::future::Future;

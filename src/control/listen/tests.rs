@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Real sockets on the loopback, for plans compiled from texts.
 
 use std::net::TcpStream;

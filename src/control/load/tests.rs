@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Readers that hang and readers that panic.
 
 use std::sync::mpsc;

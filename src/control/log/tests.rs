@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Logs onto files, full devices, pipes and FIFOs, each against the real system.
 
 use std::io::Read;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Probes over HTTP/2: the same `GET`, or `grpc.health.v1.Health/Check`.
 
 use crate::config::plan::HealthPlan;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Probes against a small origin on the loopback.
 
 use std::future::Future;

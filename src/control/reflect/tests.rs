@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Servers that tell their descriptors badly, and the tasks that ask them.
 
 use std::future::Future;

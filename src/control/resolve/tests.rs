@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Questions against a scripted answerer, and the real client against a tiny name server on the loopback.
 
 use std::cell::RefCell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A shard's encoders: each owns some hundred kilobytes, so they are lent to responses and kept for the next.
 //!
 //! Up to `ENCODERS_MAX` are lent at once; a response above that leaves uncoded. Up to `ENCODERS_KEEP` wait for use;

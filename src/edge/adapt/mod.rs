@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Adaptors around a body that comes or goes. They know no connection and no plan.
 
 pub(crate) mod encoders;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A client behind a stage: an adaptor that passes content through a content coding, and does what HTTP asks of
 //! whoever changes content.
 //!

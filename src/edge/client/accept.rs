@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Takes connections from one listening socket, under the shard's cap, and starts a task for each.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One listening socket as its connections see it.
 
 use std::cell::Cell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An open client connection: what it is made of, when its waits end, and how it ends.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The client's side of HTTP/1: one request after another on one connection, each served by `serve`.
 
 use std::io::ErrorKind;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. HTTP/2 from clients: a connection's streams become exchanges, each a task of its own.
 //!
 //! A drain announces itself (GOAWAY with the highest identifier, then a PING), so that what a client opened meanwhile

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One client connection from accept to close: PROXY header, TLS, then exchanges, and long waits at little cost.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Ends calls of gRPC that the gateway answers itself, in the words of whoever calls.
 
 use crate::base::{Buf, Fault, FaultKind};

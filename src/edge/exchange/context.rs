@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One request and its answer, as every step of the way sees it. It knows nothing of HTTP versions.
 
 use std::rc::Rc;

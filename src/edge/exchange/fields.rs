@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A route's own changes to the fields of requests and responses.
 
 use crate::edge::exchange::context::Context;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What every step of a request sees, and the responses that the gateway makes itself.
 
 pub(crate) mod call_reply;

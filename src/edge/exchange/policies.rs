@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls into policies with everything that they may look at and change.
 
 use crate::base::PolicyId;

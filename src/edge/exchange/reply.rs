@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Responses that the gateway makes itself: faults, refusals of policies, fixed ones.
 
 use crate::base::{Fault, FaultKind};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Sends responses that the gateway makes itself, whatever they say.
 
 use crate::base::ascii::push_decimal;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a template's variables are worth in one exchange.
 
 use crate::base::ascii::push_decimal;

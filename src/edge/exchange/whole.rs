@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A request's body as a whole, for those who cannot begin without its end.
 
 use crate::base::{Fault, FaultKind};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Two futures in one task, so that an upload and its answer run at once without a spawn or a box.
 //!
 //! Neither future is ever dropped half-way: a read in flight owns its buffer. Whoever ends first may make the other end

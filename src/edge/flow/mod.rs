@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Bodies in motion, and what every task of a thread uses whatever the plan says.
 //!
 //! `stream` has the traits between an exchange and the versions of HTTP, `relay` passes one body on, `duplex` runs two

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Wakes one task of a shard, again and again: many raises before it looks are one.
 
 use std::cell::{Cell, RefCell};

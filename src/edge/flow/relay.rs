@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while
 //! full reads keep coming.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A flag that tasks of one shard can wait for.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Bodies in motion: where portions come from and where they go, whatever the protocol version.
 //!
 //! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What every task of a shard's thread uses, whatever the plan says: the machine, buffers, chance, clocks, and the
 //! signals that end things.
 

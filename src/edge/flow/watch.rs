@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request and
 //! the response, so housekeeping looks for a close and then breaks off the upstream's side.
 //!

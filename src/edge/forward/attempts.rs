@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Sends a request to an upstream: which one, which endpoint, which connection, and whether to try again.
 //!
 //! ```text

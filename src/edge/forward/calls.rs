@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Calls on a route with `grpc`: decides in which words the caller speaks, and puts the two adaptors around the
 //! exchange, so that the upstream sees plain gRPC with messages that are not too large.
 

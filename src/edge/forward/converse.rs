@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the
 //! body is long.
 //!

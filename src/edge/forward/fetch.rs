@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A request that the gateway makes on its own behalf: `GET` without a body, of whose response the head is kept and the
 //! body is dropped.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! To an upstream and back: attempts, the conversation with an endpoint, its response, upgrades, subrequests.
 
 pub(crate) mod attempts;

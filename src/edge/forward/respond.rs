@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Takes an upstream's answer and gives it to the client: interim heads, the head with its changes, the body.
 //!
 //! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Decides whether another attempt of a request follows one that failed. Nothing else decides that.
 //!
 //! An attempt that was no failure of the endpoint (a kept connection turned out closed, or the endpoint refused the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The subrequest of a policy: fetches what the policy left in `effects.subrequest` and gives it the response.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! After an upgrade: bytes both ways, until both ends have ended or neither has said anything for too long.
 //!
 //! A WebSocket is carried by `websocket`, which knows where frames end. Any other protocol passes untouched, and is cut

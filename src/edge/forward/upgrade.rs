@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What becomes of an offer to leave HTTP, in every combination of versions: whether the route lets it pass, what the
 //! endpoint is asked, and whether its answer switches.
 //!

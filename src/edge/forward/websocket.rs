@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Carries a WebSocket between two ends, frame by frame as far as rules need it, and ends it in order.
 //!
 //! ```text

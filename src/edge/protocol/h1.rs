@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The HTTP/1 ends of a body: reading one from a connection, writing one to it.
 //!
 //! `BodyReader` stands on either side. It lets pass exactly the bytes that belong to the body, checked, and keeps what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The embedded origin: answers with a description of the request, so that a first try needs no server of its own.
 
 use serde_json::{Map, Value, json};

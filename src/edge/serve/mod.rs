@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The path of a request on one screen (`path`), its policies, and the actions that forward nothing.
 
 pub(crate) mod echo;

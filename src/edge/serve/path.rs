@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The path of a request, on one screen: see -> the listener's policies -> route -> its policies -> act -> record.
 //!
 //! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.

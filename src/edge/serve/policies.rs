@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Asks the policies of a listener or a route in the order of their phases, and does for them what takes time:
 //! subrequests and waits for leases.
 

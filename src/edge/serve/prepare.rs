@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Makes ready what goes to the upstream: the target, the forwarding fields, the route's own changes to fields.
 
 use crate::base::{Fault, FaultKind};

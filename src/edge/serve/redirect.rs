@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Redirects.
 
 use crate::base::{Fault, FaultKind};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What is known of a request before anything is done about it.
 //!
 //! `serve/path` writes it when it looks at the request and finds its route. From then on it is only read, so that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A plan together with one shard's own state for it, in arrays that the plan's ids index.
 //!
 //! Requests hold an `Rc<Bound>`: those that began before a reload finish on the old one. State is carried over by name:

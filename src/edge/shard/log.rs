@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The access-log line made of a record, and the lines on their way.
 //!
 //! Lines are written straight into the shard's log buffer, which goes to the control plane when it is large enough or

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What one shard owns: the plan it runs with that plan's state, open client connections, memory to work in, the
 //! access log.
 

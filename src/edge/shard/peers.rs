@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A shard's side of the limits that are counted over all shards: carries their messages to and from the other
 //! shards, and wakes the requests that wait for them.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What is remembered of an exchange, for counters and the access log.
 
 use std::cell::Cell;

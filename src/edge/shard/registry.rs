@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The shard's open client connections: to count them, to wake the idle ones when the shard drains, to cap addresses.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a shard reports of its upstreams when the control plane asks. It is made in slices with pauses between them, so
 //! that requests do not wait for thousands of endpoints.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates
 //! nothing.
 

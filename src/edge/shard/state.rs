@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One shard: the plan it runs, its open connections, counters and queues, sharing nothing with other shards but the
 //! plan. All tasks that serve clients hold an `Rc<Shard>`.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A shard's transcoders. Descriptors are counted references, so each shard has its own, which the control plane
 //! compiled for it: none writes to counters of another. What did not change is taken over from the plan before.
 

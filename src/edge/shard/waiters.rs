@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Requests that wait until something about a key of theirs arrives on this shard.
 //!
 //! Whoever waits has a slot; slots of one key are a list, so that waking touches only them. At most `WAITERS_MAX` wait:

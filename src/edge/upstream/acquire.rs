@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Acquires what one attempt needs of an upstream: room under its caps, an endpoint, and a connection or stream
 //! to it, kept or new.
 //!

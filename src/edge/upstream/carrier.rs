@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds what carries a request to an endpoint: a kept connection, a stream on one, or a new connection.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Opens connections to endpoints: TCP or Unix, PROXY header, TLS, all under one deadline.
 
 use std::io::ErrorKind;

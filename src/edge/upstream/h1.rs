@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. HTTP/1 to endpoints: a conversation has the whole connection, which is kept for the next one.
 
 use std::io;

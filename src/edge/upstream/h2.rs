@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. HTTP/2 to endpoints: one or few connections of a shard to each, with as many streams as the endpoint allows.
 //!
 //! A connection that the endpoint ends (GOAWAY), that is too old or whose endpoint left the configuration takes nothing

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. How loaded one upstream is: who gets the next request, who waits, what is open and in flight.
 //!
 //! Connections and requests are counted by guards (`Open`, `InFlight`), so that none is forgotten on any way out.

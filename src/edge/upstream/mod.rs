@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which connection to which endpoint: kept connections, new ones, streams of HTTP/2.
 
 pub(crate) mod acquire;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One shard's side of one upstream: its load, and its kept connections.
 //!
 //! It outlives plans: a reload carries it over by name. Connections are kept by endpoint, newest first, and are given

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A listening socket as those who connect see it.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a simulated network misbehaves, and what of it strikes one connection.
 //!
 //! `Faults` are chances for a whole network or for everything that connects to one address; `Course` is what was drawn

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One host of a simulation, as whoever runs on it holds it.
 
 use std::cell::RefCell;

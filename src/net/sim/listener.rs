@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Simulated listening sockets and connecting to them.
 //!
 //! Several listeners may share one address (SO_REUSEPORT): each connection goes to one of them, chosen by the seed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One direction of a simulated connection: bytes on their way and how they arrive.
 //!
 //! Pure: time is an argument, waiting is answered with when to ask again. Bytes arrive in the order they were put, none

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How a simulation runs.
 
 use std::time::Duration;

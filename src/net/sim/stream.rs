@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A simulated connection's end: the rules of `net::Stream`, over two pipes.
 //!
 //! Misuse that would lose data or memory on real completion I/O fails the run: two reads or two writes at once, and any

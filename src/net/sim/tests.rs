@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The seam's rules, and that the simulator finds what it is there to find.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What happened in a run, for people who look for the reason of a failure, and a digest that proves two runs equal.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The inside of a simulation: tasks, timers, virtual time, hosts and what belongs to them.
 //!
 //! One thread runs everything. Tasks that are ready run in an order that the seed decides; when none is, time jumps to

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Listening sockets, on ephemeral ports of 127.0.0.1 and in temporary folders.
 
 use std::os::unix::fs::MetadataExt;

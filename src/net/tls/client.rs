@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! TLS towards upstreams: makes a client configuration from parsed material.
 //!
 //! A configuration keeps the sessions for resumption in a table behind a lock, so each shard should have its own table.

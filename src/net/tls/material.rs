@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Parses certificates and private keys. Errors say what is wrong with them.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which certificates belong to which host name: the ones to show to a client that asks for it, and whether a
 //! connection that one of them opened may carry requests for another host.
 

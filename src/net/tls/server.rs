@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! TLS towards clients: makes a server configuration from parsed material, and chooses a certificate by server name.
 //!
 //! The control plane makes a configuration, and all shards share it. The keys of session tickets rotate by themselves.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Where rustls writes ciphertext to: the spare memory of a buffer.
 
 use std::io::{self, IoSlice, Write};

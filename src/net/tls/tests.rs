@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! TLS over real connections, on every driver.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A connection with or without TLS, as one type, so that the code above is compiled once for both.
 
 use std::io;

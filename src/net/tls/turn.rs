@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A lock for sending, which the writer and the reader of one TLS stream take in turns.
 
 use std::cell::Cell;

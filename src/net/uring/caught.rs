@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Catches the panic of a task. Otherwise the panic would unwind through the runtime's loop and end the shard.
 
 use std::any::Any;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The deadlines of a shard: a wheel of timers, and one task that sleeps until the wheel asks for it.
 //!
 //! While no deadline is armed, the task does not wake at all.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The descriptor behind a monoio stream.
 
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which I/O driver runs a shard, and which is wanted.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The receiving end of a bell: an eventfd that the shard waits for.
 
 use std::io;

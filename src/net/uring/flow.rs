@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The state of a stream's pending operations: what each direction waits for, and its deadline. Deadlines and
 //! interruptions act upon this state.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Converts ticks to the runtime's instants.
 
 use std::time::Duration;

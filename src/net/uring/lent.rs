@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A `Buf` while it is lent to the kernel.
 
 use monoio::buf::{IoBuf, IoBufMut};

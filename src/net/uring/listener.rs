@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A listening socket on a shard.
 //!
 //! `accept` waits for readiness, which may be cancelled at any time, and then calls accept(2) without waiting. An

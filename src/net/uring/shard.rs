@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What all connections of a shard share: their deadlines, chance, and counts.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A connected stream, TCP or Unix: `net::Stream` over one monoio stream.
 //!
 //! Reads and writes allocate nothing. Deadlines and interruptions act through the stream's `Flow`, never by dropping an

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The machine itself, on io_uring and on epoll: real sockets on 127.0.0.1 and in temporary folders.
 
 use std::cell::{Cell, RefCell};

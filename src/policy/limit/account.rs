@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The homes' part: who holds which slots of every key, and who gets them next. Pure; one owner, no lock.
 
 use smallvec::SmallVec;

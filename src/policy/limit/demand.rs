@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. How much a shard wanted of a key lately.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What a shard has of one key: slots, and what it remembers of the requests for them.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The generic cell rate algorithm, in exact integer arithmetic, and so that a limit can be cut in pieces.
 //!
 //! GCRA and the token bucket are one algorithm seen from two sides; here it is written as a level. A limit of `count`

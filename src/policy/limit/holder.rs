@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The slots of a limit that a shard has: admits from them, asks homes for more, gives back.
 //!
 //! With one shard there is nobody to share with: every key starts with all slots, and no message is ever sent.

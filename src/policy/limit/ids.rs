@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Names for limits and shards, and which shard is the home of a key.
 
 /// A limit's identity: equal on all shards, and equal after a reload that only changed its rate.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What shards say to each other about the keys of limits.
 
 use crate::policy::limit::gcra::Meter;

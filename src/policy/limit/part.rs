@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One shard's part of a limit: the slots that it has, and the accounts of those keys whose home it is.
 //!
 //! What the holder and the accounts of one shard say to each other needs no message: it is done at once. Everything

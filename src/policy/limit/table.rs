@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A bounded table with keys that are already good hashes, and a hand that goes round its entries.
 //!
 //! Entries lie densely, so the hand can visit a few at a time; removing moves the last entry into the gap. `max` is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The rates that a limit has had: slots are counted under the terms under which they were made.
 
 use crate::policy::limit::gcra::Rate;

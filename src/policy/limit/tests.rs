@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Shards and slow messages on virtual time, against one central bucket that sees every request at once.
 
 use std::cmp::Reverse;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a client, the upstream and the control plane see of a rate limit.
 
 use super::*;

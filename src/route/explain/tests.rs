@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Explanations: who takes a request, and why the others do not.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Locations, for every part that a redirect may replace.
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which rules are reported against which, and which are silent neighbours.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Paths and hosts as they are rewritten, by prefix, template and regex.
 
 use proptest::prelude::*;

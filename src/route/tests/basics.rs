@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a table does, case by case.
 
 use super::{Sample, rule, table};

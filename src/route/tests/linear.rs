@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tree against a plain list: sort the rules by precedence, take the first that matches. The list matches paths by
 //! expressions made from the patterns, so it shares no code with the tree.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The tree against `matchit`, on what both know: literal paths, whole-segment parameters, tails.
 
 use proptest::prelude::*;

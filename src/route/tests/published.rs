@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The Kubernetes Gateway API's own routing cases. The rules of each model are shuffled. The Gateway API knows no 405:
 //! a wrong method is a 404 there.
 

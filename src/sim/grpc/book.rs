@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The ledger of calls: what callers and origins recorded of every call, and the rules for it.
 
 use std::collections::BTreeMap;

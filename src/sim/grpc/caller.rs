@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A caller's reading of a response over any HTTP version: head, content, trailers, and how the call ended.
 
 use std::rc::Rc;

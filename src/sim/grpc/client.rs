@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A caller: gRPC and gRPC-Web over an HTTP/2 stream, gRPC-Web over an HTTP/1.1 connection.
 
 use std::cell::Cell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gateway's limits on gRPC calls in one world.
 
 use crate::base::Rng;

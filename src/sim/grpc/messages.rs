@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The simulator's own codec of gRPC messages and of base64, independent of the gateway's.
 
 use base64::Engine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC through the gateway: callers of gRPC and gRPC-Web, and gRPC origins. The reader of a message knows each of its
 //! bytes beforehand.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A gRPC origin: reads messages strictly, responds in any order that gRPC allows, and misbehaves.
 
 use std::rc::Rc;

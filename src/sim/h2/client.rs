@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An HTTP/2 client: several requests at once on one connection, streams reset at any point, flow-control windows that
 //! open late or never. It checks every byte of every response.
 

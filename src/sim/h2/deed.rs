@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How an HTTP/2 origin behaves on one request.
 
 use crate::base::Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Writes heads and trailers as field blocks, and checks received ones a second time by plain rules.
 
 use crate::base::Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 for the simulator's clients and origins. They use the same state machine as the gateway
 //! (`wire::h2::connection`) with a driver of their own, so that a fault in the gateway's sessions cannot hide behind
 //! the same fault here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An HTTP/2 origin: serves many streams at once and misbehaves as the scenario says. It refuses, resets, sends GOAWAY
 //! at any time, responds early, opens windows late and cuts connections.
 //!

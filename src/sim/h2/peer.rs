@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One end of an HTTP/2 connection. One task reads into the state machine and sorts events by stream, one writes what
 //! the state machine has queued, and clients and origins wait for events.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What an HTTP/2 client requests on one stream, and how the client itself breaks it off.
 
 use crate::base::Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The ledger of WebSockets: what both ends recorded of each, and the rules for it.
 //!
 //! An end records each frame before it sends the first byte, so the other end knows what must arrive. A method that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A client's WebSocket handshake: GET with `Upgrade`, or extended CONNECT (RFC 8441).
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! One end of an open WebSocket: sends messages as frames in pieces and with pauses, answers pings and close frames,
 //! and checks every frame that it receives. Both ends are the same except for the mask.
 

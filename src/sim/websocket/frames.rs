@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The simulator's own codec of WebSocket frames (RFC 6455): plain, strict, and independent of the gateway's.
 
 use crate::sim::websocket::Side;

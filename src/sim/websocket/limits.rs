@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gateway's WebSocket limits in one world: time, message size, message rate.
 
 use std::fmt::Write;

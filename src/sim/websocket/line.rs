@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The byte stream under a WebSocket at one end: an HTTP/1.1 connection or an HTTP/2 stream.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSockets through the gateway, between clients and origins of both HTTP versions. The reader of a frame knows each
 //! of its bytes beforehand.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A WebSocket origin: checks the handshake, accepts it or misbehaves, and then runs its end.
 
 use std::rc::Rc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The paths of WebSockets, and the WebSocket that a path names.
 
 use std::fmt::Display;

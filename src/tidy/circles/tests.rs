@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Circles in made-up trees: found however they are written, and not found where there is none.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What must hold for any field blocks: one connection's worth of them, each behind its length in two bytes.
 
 use crate::base::Scheme;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What must hold for a connection of HTTP/2 whatever bytes come.
 //!
 //! The same bytes in any pieces give the same events, the same output and the same end; nothing panics.

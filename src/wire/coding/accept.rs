@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Reads `Accept-Encoding` (RFC 9110 section 12.5.3): which of the codings on offer the client prefers.
 
 use crate::base::ascii::is_token;

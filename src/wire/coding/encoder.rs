@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Content into a content coding, piece by piece: bytes in, bytes out, until `STAGE_OUT_BYTES` of them wait.
 //!
 //! An encoder holds content back, because what comes next decides how it is best written. `flush` makes it give

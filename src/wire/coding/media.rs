@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Sets of media types (RFC 9110 section 8.3.1), as a configuration names them and a response is of.
 
 use crate::base::ascii::is_token;

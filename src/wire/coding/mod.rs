@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Content codings (RFC 9110 section 8.4): which one a client prefers, which responses may be coded, what that changes
 //! in their heads, and the encoders.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Which responses may get a content coding, and what that changes in their heads (RFC 9110 sections 8.4, 8.8.3,
 //! 12.5.5 and 14.3).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The `Forwarded` field (RFC 7239 section 4): `for=192.0.2.60;proto=http, for="[2001:db8::1]:80"`.
 
 use std::net::IpAddr;

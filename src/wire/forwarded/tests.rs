@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Who the client is, and what the origin is told, for trusted and other peers.
 
 use proptest::prelude::*;

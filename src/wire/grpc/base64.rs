@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Base64 as gRPC-Web's text kind streams it: in any split, with padding wherever the sender flushed.
 //!
 //! Strict otherwise: no line ends, no foreign characters, no bits behind the end that are not zero.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What must hold of gRPC bodies for any bytes whatsoever, as `wire::check` has it of heads and chunks.
 
 use std::sync::OnceLock;

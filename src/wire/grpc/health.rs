@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `grpc.health.v1.Health/Check` as bytes: the question of a probe and the verdict in its answer.
 
 use prost::Message;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Which kind of gRPC a `content-type` names, and the name of the same payload in another kind.
 
 use crate::base::ascii::is_name;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Messages in a gRPC body: each a flag byte, four bytes of length and the payload, in any split.
 //!
 //! The scanner counts and bounds; it neither keeps nor copies payload, so that a body can be checked while it passes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC as bytes: messages in a body, status and message, deadlines, gRPC-Web, health and reflection, and JSON in
 //! their place.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Server reflection (`grpc.reflection.v1` and `v1alpha`, which have the same messages) without I/O: what to ask next,
 //! and a descriptor set from the answers.
 //!

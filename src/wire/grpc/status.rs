@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. How a gRPC call ended: its code and message, made from HTTP statuses and from faults, and back.
 //!
 //! A gRPC caller never sees an HTTP error or a page of HTML from us: whatever goes wrong becomes a head with status

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. `grpc-timeout`: at most eight digits and a unit, read exactly and written as finely as eight digits allow.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. gRPC-Web to gRPC and back: the same messages, with the trailers as a last frame, as bytes or as base64 text.
 //!
 //! Both directions of a call use both coders: in front of a browser the request is decoded and the response encoded.

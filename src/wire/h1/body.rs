@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Follows a message body through its raw bytes: how many of them belong to it, how much payload they carry, when
 //! it is complete, and whether it may be passed on.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Chunked coding (RFC 9112 section 7.1), decoded and encoded.
 //!
 //! Strict: a size is 1 to 16 hexadecimal digits and nothing else, lines end in CRLF, extensions follow their grammar

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Where a body ends: the one place that decides it (RFC 9112 section 6).
 //!
 //! Stricter than the RFC where it leaves a choice, because every choice is one that another parser may make

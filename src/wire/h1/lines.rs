@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The fast parser of start lines and field lines: one pass, many bytes at a time.
 //!
 //! It accepts exactly the heads that `strict` accepts (RFC 9112 sections 3 to 5). For all others it returns `None`,

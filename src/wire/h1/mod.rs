@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/1.1 messages (RFC 9112): heads, body framing, chunks, and writing them.
 //!
 //! ```text

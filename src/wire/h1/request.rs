@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A request's head from bytes (RFC 9112 sections 2, 3 and 5).
 //!
 //! Decisions where the RFC leaves one, or where an edge must be stricter than it:

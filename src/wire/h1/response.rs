@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A response's head from bytes (RFC 9112 sections 4 and 5), with the strictness that requests get.
 //!
 //! An origin that can be made to write a bare CR, a folded line or two lengths must not get that past us: all of it is

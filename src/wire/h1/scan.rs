@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Decides when to parse a head that arrives in pieces, so that a peer that sends single bytes costs one
 //! comparison for each byte and not one parse.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The slow parser of heads: follows the grammar byte by byte.
 //!
 //! It runs where the fast parser has not accepted a head, and finds out whether the head is incomplete or which fault

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Writes HTTP/1.1 heads (RFC 9112 sections 2 to 6) from the received head, a patch, and the gateway's decisions.
 //!
 //! Invariants: the framing fields come from `BodyLength` and nowhere else; there is exactly one `Host` and it is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One HTTP/2 connection without I/O (RFC 9113): bytes in, events out, and bytes to be written.
 //!
 //! One state machine serves both roles. It reads no clock and never waits. Of its input it keeps only incomplete

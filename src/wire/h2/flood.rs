@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Limits frames that are cheap for the peer and costly for the gateway: each kind has a leaky bucket, whose level
 //! rises with every frame and falls with time.
 //!

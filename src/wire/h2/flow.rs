@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Flow-control windows (RFC 9113 section 5.2 and 6.9).
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. HTTP/2 frames (RFC 9113 sections 4 and 6): the nine bytes in front, types, flags, error codes, and the frames
 //! that the connection itself writes.
 //!

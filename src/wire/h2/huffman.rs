@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The Huffman code of header compression (RFC 7541 section 5.2 and appendix B).
 //!
 //! The code is canonical: codes of one length are consecutive numbers in the order of their symbols, and follow those

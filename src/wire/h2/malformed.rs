@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why an HTTP/2 message is malformed (RFC 9113 section 8.1.1), and how the gateway reacts.
 //!
 //! The field block was decoded to its end in every case, so the connection goes on and only the stream fails.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Makes message heads of field sections (RFC 9113 section 8).
 //!
 //! What h1 refuses is refused here too, by the same rules (`wire::rules`, `wire::authority`), and what HTTP/2 adds on

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 (RFC 9113): frames and connections, field sections and message heads.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Priorities of streams (RFC 9218): the value of the `priority` field and of PRIORITY_UPDATE.
 
 /// What a peer wishes for one stream.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Field blocks for tests: fields written as they are given, with nothing decided.
 
 use crate::wire::h2::hpack::Decoder;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which stream may send next, by its priority (RFC 9218 section 10).
 //!
 //! A more urgent stream always goes first. Streams of equal urgency share the connection by bytes: sending bytes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A decoded field section (RFC 9113 section 4.3): an arena, the fields in it, and their properties.
 //!
 //! Pseudo-fields are kept apart from fields, so that what becomes of a section is a list as h1 has it. Every name and

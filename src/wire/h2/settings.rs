@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! SETTINGS (RFC 9113 section 6.5), in both directions.
 //!
 //! A frame is read as a whole and its values are applied together, so that a frame with thousands of entries costs one

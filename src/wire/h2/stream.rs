@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The streams of one connection: their states, in dense slots, and the most recently closed ones.
 //!
 //! A slot is occupied until the stream is closed *and* its exchange has ended, so that a peer that opens and resets

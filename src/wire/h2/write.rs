@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Writes field blocks (RFC 9113 section 8) from the received head, a patch, and the gateway's own decisions.
 //!
 //! Which fields go on is decided in `wire::outgoing`, as for h1. Pseudo-fields come first, names are in lower case,

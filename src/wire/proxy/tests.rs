@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Headers of both versions: forms, refusals, splits and round trips.
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cases that others published, as `../shared/data` has them, and what a gateway rightly does otherwise than they
 //! ask. The data are not part of the project; where they are absent the tests that read them say so, and `./test`
 //! counts them as skipped.

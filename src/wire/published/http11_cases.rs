@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `http11-cases.json`: single requests with the statuses and connection states that pass.
 //!
 //! The origin is thought of: it answers 200, without a body, to whatever is forwarded, and echoes bodies. So what a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `smuggling-h1.jsonl`: hostile streams. Every one that must be rejected is, and what is forwarded of the others is
 //! written by us, so that it has one reading (`check::rewritten` asks three parsers).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `smuggling-h2.jsonl`: hostile messages of HTTP/2. Every one that must be rejected is, by its head, its trailers, or
 //! because its content is not as long as its head says; and what is forwarded of the others has one reading.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What paths become, and that normalising is done once and for all.
 
 use proptest::prelude::*;

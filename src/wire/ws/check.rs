@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What must hold of WebSocket bytes for any bytes whatsoever, as `wire::check` has it of heads and chunks.
 
 use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, Scanner, Sender, Step, Violation};

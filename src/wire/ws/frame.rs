@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds the frames in a stream of WebSocket bytes (RFC 6455 section 5.2), and holds the rules that say where
 //! they end.
 //!

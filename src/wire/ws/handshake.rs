@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The opening handshake's proof (RFC 6455 sections 4.1 and 4.2.2), which HTTP/1.1 has and HTTP/2 does without: where
 //! the two ends use different versions, the gateway generates and checks the proof.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSocket (RFC 6455) as an intermediary sees it: where frames and messages begin and end, the opening handshake in
 //! both versions of HTTP (RFC 8441), and the few frames that the gateway sends itself.
 //!

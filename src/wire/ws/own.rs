@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Frames that the gateway itself sends: close and ping.
 
 use crate::wire::ws::frame::{CONTROL_BYTES_MAX, Sender};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where connections come from and go to: Unix sockets, IPv6, PROXY headers, several listeners.
 
 use std::net::SocketAddr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! TLS on both sides: versions, names, client certificates, resumption, files that change.
 
 use std::fs;

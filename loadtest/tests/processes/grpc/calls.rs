@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC through the gateway, with the client and the server of others.
 
 use std::io::{BufRead, BufReader};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What callers of gRPC are told when the gateway itself has to answer, and when it ends or repeats a call.
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC-Web, binary and text, from a client by hand and from the package of npm, over HTTP/1.1 to a server of gRPC.
 
 use crate::grpc::calls::{Server, WEB2, before};

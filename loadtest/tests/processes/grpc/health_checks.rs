@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Health checks by `grpc.health.v1`, and checks by `GET` over HTTP/2.
 
 use crate::grpc::calls::{Server, WEB2, call};

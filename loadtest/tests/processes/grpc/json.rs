@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! JSON in the place of gRPC, with curl as the client and grpcio as the server of the sample service.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC: calls, gRPC-Web, JSON, health checks, reflection.
 
 mod calls;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Descriptors for JSON by server reflection, told by grpcio-reflection.
 
 use serde_json::{Value, json};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Certificates made afresh: an authority of our own, and what it signs.
 
 use std::path::Path;

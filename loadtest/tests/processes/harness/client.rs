@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A client on a plain socket: sends exactly the bytes that a test writes, and reads answers strictly.
 
 use std::io::{self, Read, Write};

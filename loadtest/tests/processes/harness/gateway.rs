@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The gateway as a process: started with a configuration in a folder of its own, asked over its control socket,
 //! stopped by its number. Where a test fails, what the process said is shown.
 

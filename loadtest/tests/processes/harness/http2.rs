@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 around the gateway: clients and an origin in Python, which share nothing with it.
 
 use std::io::{BufRead, BufReader, Write};

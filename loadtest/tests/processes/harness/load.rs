@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Requests without a pause from several threads, while a test does something to the gateway.
 
 use std::io;

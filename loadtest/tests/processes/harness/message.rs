@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Messages as the tests see them. Bytes above 127 are kept as the characters of the same number.
 
 /// The fields of a head or of a trailer, in order.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the tests stand on: the gateway as a process, clients and origins on plain sockets, and the tools of others.
 //!
 //! Everything lives on 127.0.0.1, in a folder that is removed again, and under deadlines: nothing here waits for ever.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! An origin on plain sockets that does whatever a test says, and remembers every byte that it received.
 
 use std::io::{self, Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Reads messages from a stream, piece by piece, and says exactly how reading ended.
 
 use std::fmt;

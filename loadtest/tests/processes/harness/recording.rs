@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Origins that record every byte, each behind a listener of its own, for streams that mean to be read in two ways.
 
 use std::fmt::Write;

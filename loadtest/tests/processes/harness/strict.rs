@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A small parser of requests without mercy: what it takes has one meaning for everybody.
 //!
 //! It shares no line with the gateway, so that both would have to be wrong in the same way.

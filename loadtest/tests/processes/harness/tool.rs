@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Programs of others: curl, openssl, nginx, Python.
 
 use std::ffi::OsStr;

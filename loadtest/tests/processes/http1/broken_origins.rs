@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Origins that lie, hang up or talk nonsense: the client gets a truthful end, and the log says why.
 //!
 //! Never is a short body passed on as a whole one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Requests and answers as HTTP/1.1 has them, through the gateway.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Clients and origins that take their time, and clients that are too many.
 
 use std::io::Write;

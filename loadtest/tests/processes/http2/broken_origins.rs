@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Endpoints of HTTP/2 that break rules: nothing of it reaches a client, and the next request is served.
 
 use std::time::Duration;

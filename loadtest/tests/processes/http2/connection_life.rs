@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Connections of HTTP/2 from their beginning to their end: reloads, drains, successors, idleness, limits.
 
 use std::time::{Duration, Instant};

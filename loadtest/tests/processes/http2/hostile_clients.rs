@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Floods, bombs and broken frames against the listener, while others are served.
 
 use serde_json::Value;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Numbers: many streams, many connections, and what they cost while they are idle.
 
 use std::fs;

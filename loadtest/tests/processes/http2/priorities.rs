@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Streams of one connection share it: small answers beside downloads, urgency (RFC 9218), events as they come.
 //!
 //! What is measured is how many bytes of others come before what was asked for, and no time.

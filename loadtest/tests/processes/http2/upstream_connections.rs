@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Connections of HTTP/2 to endpoints over their life: signs of life, age, numbers, and what an endpoint declines.
 
 use std::time::{Duration, Instant};

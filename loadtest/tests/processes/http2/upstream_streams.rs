@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What endpoints of HTTP/2 may do, and what becomes of their clients.
 
 use std::fs;

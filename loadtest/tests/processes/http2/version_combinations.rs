@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/1.1 and HTTP/2 on either side, in all combinations: what a user sends arrives, and comes back.
 
 use std::fs;

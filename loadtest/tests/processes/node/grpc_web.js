@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls of the grpc-web package of npm, as a page would make them. Usage: grpc_web.js ADDRESS.
 // Messages are plain bytes; the server is grpc_server.py. The folder of the packages is NODE_PATH.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Policies as callers meet them: keys, another service's word, browsers, networks, fields.
 
 use std::time::{Duration, Instant};

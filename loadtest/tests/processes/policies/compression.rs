@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Compressed responses as clients meet them: curl and Python decode them, gzip judges their ends.
 
 use serde_json::json;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Policies of a listener: they act before routing, on every request.
 
 use serde_json::json;

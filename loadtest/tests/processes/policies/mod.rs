@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What policies let through, and what they make of it.
 
 mod access;

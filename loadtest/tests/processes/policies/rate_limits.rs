@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Rate limits over several threads: never exceeded, almost all of it usable, and nobody below it refused, whatever
 //! comes at once and whatever is reloaded.
 

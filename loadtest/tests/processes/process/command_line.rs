@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The command line: `check`, `explain`, `run --to`, and what stands beside them.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The control plane waits for nobody: not for a FIFO that nobody reads, not for whoever should read standard error,
 //! not for shards that have much to say.
 

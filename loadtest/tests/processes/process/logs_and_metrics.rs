@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What the process tells of itself: access logs, metrics, health, status.
 
 use std::collections::{BTreeMap, BTreeSet};

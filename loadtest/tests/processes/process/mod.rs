@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The process: command line, reloads, its end and its successor, what it tells of itself.
 
 mod command_line;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! New configurations in a running process: nobody notices but by the new behaviour.
 
 use std::fs;

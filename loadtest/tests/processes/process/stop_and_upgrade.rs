@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How the process ends, and how another takes its place.
 
 use std::fs;

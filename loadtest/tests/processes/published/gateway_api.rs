@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The Kubernetes Gateway API's own routing cases, as requests to a process: each model becomes a configuration with
 //! shuffled rules, each case a request, and an origin for each backend tells what it received.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `http11-cases.json` over real sockets: single requests, with the answers and connection states that pass.
 //!
 //! Behind the gateway stands an origin that answers 200 with a length, and with the request's content. It is strict:

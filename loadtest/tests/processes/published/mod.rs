@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The cases that others published, as requests to a process (see `src/wire/published/cases.rs`).
 
 #[path = "../../../../src/wire/published/cases.rs"]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a stream of requests means, to two parsers that share nothing: the harness's own, and one over httparse.
 
 use crate::harness::message::latin;

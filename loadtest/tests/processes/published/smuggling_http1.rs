@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `smuggling-h1.jsonl` through the gateway to an origin that records every byte.
 //!
 //! What must be rejected is rejected; what reaches the origin is well formed, and two parsers read it alike.

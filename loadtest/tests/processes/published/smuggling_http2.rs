@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `smuggling-h2.jsonl` through the gateway to an HTTP/1.1 origin that records every byte.
 //!
 //! What must be rejected is rejected before the origin sees a byte; what arrives is well formed, and two parsers read

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hands a listening socket to a program as systemd does. Usage: activate.py HOST PORT PROGRAM ARGUMENT..."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Talks to a WebSocket echo server: texts, bytes, fragments, pings, a large message, a long silence on request.
 
 Usage: echo_client.py URL [hold]. With `hold` it prints `open`, waits for a line on standard input, and goes on with the same

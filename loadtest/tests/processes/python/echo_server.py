@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A WebSocket server that sends back what it receives. Prints its port, then one line for each WebSocket that ends:
 `closed CODE`. A message `send N` is answered with one of N bytes, `raw HEX` with these bytes as they are. Runs until it is ended."""
 

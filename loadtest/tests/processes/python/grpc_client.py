@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls the methods of grpc_server.py through a gateway. Usage: grpc_client.py ADDRESS SCENARIO [ARGUMENT].
 
 A scenario is a function below. Ends with 0 and prints `good` where everything went as it should."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A gRPC server of the sample service that the gateway's own tests use, made from its descriptor set.
 
 Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only] [port=N] [reflection=v1|v1alpha ...] [version=v2]

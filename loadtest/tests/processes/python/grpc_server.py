@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A gRPC server whose messages are bytes, with health and reflection. Prints its port, then runs until it is ended.
 
 Usage: grpc_server.py [unhealthy | ill]. With `unhealthy` its health service says NOT_SERVING, with `ill` it is UNAVAILABLE."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A gRPC-Web client by hand: HTTP/1.1 of the standard library and frames. Usage: grpc_web.py ADDRESS SCENARIO."""
 
 import base64

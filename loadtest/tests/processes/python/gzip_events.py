@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads a response as it comes and prints what each piece of it holds, decoded, as a line of JSON; at the end, whether the
 gzip stream ended, too.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asks over HTTP/2 by prior knowledge and prints what came back as one line of JSON.
 
 Usage: h2_ask.py ADDRESS, with one JSON document on standard input: a list of requests, which are sent at once on one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An origin of HTTP/2 that breaks rules by the path of the request. Prints its port, then runs until it is ended.
 
 Each case is written below by its name; what is not a case is answered with 200 and `here`. Requests with `x-reset: CODE/WHEN` are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opens connections of HTTP/2, asks once on each, and holds them. Usage: h2_holder.py ADDRESS COUNT.
 
 Prints how many answers were good, and holds the connections until it is ended."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floods, bombs and broken frames, each from a connection of its own. Prints one line of JSON for each: `name`, `goaway` (the
 error's name or null), `closed` (how the connection ended, or null), `seconds`, and what else tells.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of HTTP/2 that does as told. Usage: h2_leaver.py ADDRESS PATH.
 
 Asks for PATH, says `"asked"`, and then answers each line (JSON) on standard input with a line:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests over HTTP/2 without a pause, until the line `"stop"` comes on standard input; then the counts as one line of JSON.
 Any other line is answered with the counts so far.
 

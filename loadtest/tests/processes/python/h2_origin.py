@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An origin that speaks HTTP/2 alone. Prints its port, then one line of JSON for everything that happens.
 
 Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior knowledge. What it does is said by the path:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sends requests of HTTP/2 exactly as they are written, each on a connection of its own.
 
 Usage: h2_smuggle.py ADDRESS whole|pieces, with cases on standard input: one JSON object a line with `id`, `headers` (pairs), `body` (DATA

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of HTTP/2 that counts whose content comes when. Usage: h2_turns.py ADDRESS.
 
 Its windows are as large as can be, so that only turns and sockets hold anything back. It reads nothing but where a step

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP/2 by hand: frames are written as they are told and read without mercy. Nothing is checked or normalised.
 
 Names are those of RFC 9113. `Wire` is one connection of a client; `Stream` is what came back on one stream."""

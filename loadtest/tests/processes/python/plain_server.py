@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP server that answers everything with 200. Prints its port, then runs until it is ended."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A WebSocket client over either version of HTTP.
 
 Usage: ws_client.py 1|2 URL WHAT [ARGUMENT]. What it can do is listed at the end; it prints one line, or fails."""

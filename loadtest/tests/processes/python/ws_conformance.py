@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The categories of the Autobahn test suite as a table, from a client that makes and reads every frame by hand.
 
 Usage: ws_conformance.py 1|2 URL [deflate]. Each case is a WebSocket of its own. Prints one line of JSON: how many cases

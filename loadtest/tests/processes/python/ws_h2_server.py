@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A WebSocket server over HTTP/2 (RFC 8441). Sends back what it receives; prints its port, then one line for each
 WebSocket that ends: `closed CODE`. A message `send N` is answered with one of N bytes, `raw HEX` with these
 bytes as they are; the path /head gets the request's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes of a WebSocket over HTTP/1.1 and over HTTP/2 (RFC 8441), on blocking sockets, for clients and servers of tests.
 
 Frames are made and read by wsproto, HTTP/2 by h2; nothing of it is the gateway's."""

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What origins and clients are told about each other, and what is none of their business.
 
 use crate::harness::gateway::WEB;

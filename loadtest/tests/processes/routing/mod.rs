@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What routes do with requests.
 
 mod forwarded_headers;

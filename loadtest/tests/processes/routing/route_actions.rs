@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What routes do: redirects, fixed answers, rewrites, changes of fields, splits, cookies.
 
 use std::collections::BTreeMap;

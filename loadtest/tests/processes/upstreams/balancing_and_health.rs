@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Groups of origins: which one is asked, what happens when one is ill, dead, slow or not to be found.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The categories of the Autobahn test suite through every bridge: framing, pings and pongs, reserved bits, opcodes,
 //! fragmentation, UTF-8, closing, limits, compression. Clients send them to an echo, and a server sends what it should
 //! not.

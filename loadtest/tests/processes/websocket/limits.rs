@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a route lets WebSockets do: origins, sizes, rates, silence, life, and the rules of frames.
 
 use crate::harness::{Gateway, wait_for};

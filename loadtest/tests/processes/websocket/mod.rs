@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSocket and other upgraded connections.
 
 mod conformance;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSocket clients and servers of others, over both versions of HTTP.
 
 use std::io::{BufRead, BufReader, Write};

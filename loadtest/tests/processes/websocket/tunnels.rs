@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Upgraded connections: WebSocket with a client and a server of others, and the bytes of a tunnel themselves.
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! WebSockets between the versions of HTTP: RFC 6455 and RFC 8441 on either side, in all four combinations.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.compression]`.
 
 use crate::config::compile::Compiler;

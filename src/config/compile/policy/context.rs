@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a kind of policy may need to know beyond what is written in its own table.
 
 use crate::config::compile::consumer::Consumers;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Values that name something of the machine: addresses, networks, permissions, threads.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Moments of the calendar, in UTC.
 
 use crate::base::Wall;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What is special about an exchange that is a call of gRPC: who calls, by when it must be over, how it ended.
 
 use crate::balance::Outcome;

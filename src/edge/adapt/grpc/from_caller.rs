@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A caller's body on its way to the server: checked, or made into messages of gRPC.
 
 use std::cell::{Cell, RefCell};

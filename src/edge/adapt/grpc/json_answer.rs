@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A server's answer as JSON: one text, whose head waits for it, or a stream of texts.
 
 use std::rc::Rc;

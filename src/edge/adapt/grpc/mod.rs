@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC through the pipeline. A call passes as any request does; this folder holds what is said and done differently.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A server's answer on its way to a caller: checked, as gRPC-Web, or as JSON.
 //!
 //! It takes content in plain form, whatever the client's version of HTTP, and puts it into the chunked coding itself

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A server's answer as gRPC-Web: its head, and what a page of another origin may read of it.
 
 use crate::edge::flow::stream::Outgoing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a client gets through a stage, call by call.
 
 use std::future::Future;

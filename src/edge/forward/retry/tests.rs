@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! When another attempt follows, and what it costs.
 
 use std::rc::Rc;

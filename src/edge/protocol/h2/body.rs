@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The ends of a stream's bodies: content that comes, content that goes.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What one stream and its exchange leave for each other: received heads and content, and content to be sent.
 
 use std::collections::VecDeque;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 on both sides: one machine (`wire::h2::connection`) a connection, one lane a stream, and the pipeline above
 //! them is the one of HTTP/1.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Reads one connection and acts on what comes: heads become exchanges or answers, content goes into the lanes.
 
 use std::io::ErrorKind;

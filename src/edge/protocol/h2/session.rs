@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. One HTTP/2 connection of either side: the machine, the lanes of its streams, a task that reads and one that
 //! writes.
 //!

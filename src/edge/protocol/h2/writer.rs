@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Writes one connection: what is queued, then frames from the lanes in their turn, as much as one write takes.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Pipes against a plain byte queue.
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `net::Stream` for a simulated end. Reads and writes are futures here: they wait, time out, and notice when they are
 //! dropped half-way.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A stream that delivers in small pieces and has little room for what does not wait.
 
 use super::*;

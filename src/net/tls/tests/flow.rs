@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Bytes through TLS: both ways at once, in pieces, to their ends.
 
 use super::chopped::Chopped;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Files with certificates and keys, right and wrong.
 
 use proptest::collection::vec;

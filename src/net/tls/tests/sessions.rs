@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Handshakes: who shows what to whom, and what comes of it.
 
 use super::*;

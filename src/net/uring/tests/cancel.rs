@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Cancel safety: deadlines, interruptions and dropped futures while buffers are in the kernel's hands, thousands of
 //! times.
 

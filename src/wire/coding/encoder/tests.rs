@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What goes in comes out again, however it was cut, flushed and limited.
 
 use std::io::Read;

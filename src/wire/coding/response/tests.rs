@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What may be coded, and what becomes of its head.
 
 use crate::wire::coding::response::{Eligible, code, vary, wants_no_transform};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The head of a response that is made here.
 
 use std::borrow::Cow;

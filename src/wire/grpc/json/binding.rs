@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The methods of a descriptor set, and each rule by which one of them is called.
 
 use prost_reflect::{FieldDescriptor, MessageDescriptor};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Numbers that are none, as the three texts that proto3 JSON has for them.
 //!
 //! `serde_json` writes `null` for them, and prost-reflect leaves those in wrappers (`DoubleValue`) to it. This passes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A descriptor set becomes a transcoder, or a list of all that is wrong with it.
 
 use std::collections::BTreeSet;

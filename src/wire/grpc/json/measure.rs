@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How deep and how full a JSON text is, before anything is built of it.
 //!
 //! It reads structure only; whether the text is JSON is decided by the parser that reads it afterwards.

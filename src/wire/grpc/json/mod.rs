@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC as JSON over HTTP, by the `google.api.http` rules of a descriptor set.
 //!
 //! A `Transcoder` is compiled once. For each request, `find` chooses a binding, `request` (or `Requests`, where the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a user may choose about transcoding.
 
 use crate::base::limits::{GRPC_MESSAGE_BYTES, TRANSCODE_BYTES, TRANSCODE_DEPTH_MAX, TRANSCODE_VALUES};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Why a message could not be transcoded, as a gRPC status with words.
 
 use std::borrow::Cow;

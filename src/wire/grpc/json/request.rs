@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A request in JSON becomes gRPC messages: the body first, then what the path says, then the query.
 //!
 //! The path wins over the body. The query can set neither what the path sets nor what the body is.

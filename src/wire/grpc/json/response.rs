@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC messages become a response in JSON: one object, or a stream of them; and an error becomes one too.
 
 use std::borrow::Cow;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a request was matched to: a call, the binding that it came by, and the parts of the path that go to fields.
 
 use smallvec::SmallVec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! `google.api.http` as it stands in the options of a method.
 //!
 //! Read from the options' bytes by our own messages, so that it is found whether or not the descriptor set has the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! A descriptor set for tests and fuzz targets, compiled from `.proto` text. No part of the gateway.
 
 use protox::Compiler;

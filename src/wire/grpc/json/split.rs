@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Where one JSON value ends and the next begins, in a stream that comes in any split.
 //!
 //! Two layouts are taken: values one after the other (lines of NDJSON), or elements of one array. It finds borders

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Path templates of `google.api.http`: literals, `*`, `**`, `{field=segments}` and a `:verb`.
 //!
 //! ```text

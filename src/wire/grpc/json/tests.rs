@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Requests and responses of the sample service, by the rules and against what breaks them.
 
 mod hostile;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Which template matches a path: a tree of segments. A literal wins over `*`, and `*` over `**`.
 //!
 //! The walk goes back where a literal led nowhere. It visits no node twice, because each node has one place in the

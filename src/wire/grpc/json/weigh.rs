@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How deep and how full a serialised message is, before anything is built of it; and how deep its `Any`s go.
 //!
 //! The decoder makes some hundred bytes of memory of a value that may take one byte on the wire, and JSON opens each

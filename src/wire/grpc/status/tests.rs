@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Codes against gRPC's documents, messages both ways, ends of calls.
 
 use proptest::prelude::*;

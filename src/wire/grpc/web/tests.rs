@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Frames both ways, as bytes and as text, in any split.
 
 use proptest::prelude::*;

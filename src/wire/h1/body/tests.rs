@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Bodies of every length, chunks good and bad, and properties over any bytes.
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Tables of lengths: what is accepted, and with which fault the rest is refused.
 
 use super::*;

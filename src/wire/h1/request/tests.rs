@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Requests accepted and refused, with the exact fault, and properties over any bytes.
 
 use proptest::prelude::*;

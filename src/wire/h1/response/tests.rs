@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Responses accepted and refused.
 
 use proptest::prelude::*;

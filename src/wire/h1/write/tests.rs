@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Heads as they leave, line for line.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A header block that came in part: HEADERS, and CONTINUATION so far (RFC 9113 section 6.10).
 
 /// A header block that is not complete.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. DATA that arrives (RFC 9113 section 6.1): windows, padding, and content against `content-length`.
 //!
 //! A frame is judged as a whole when its header (and its padding length) has come, so that what follows does not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Frames about streams and the connection that arrive: SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM, priorities.
 
 use crate::base::Tick;

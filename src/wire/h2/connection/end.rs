@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! How streams and the connection end: errors, resets, GOAWAY, and floods.
 
 use crate::base::Tick;

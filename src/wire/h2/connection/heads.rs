@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. HEADERS and CONTINUATION that arrive (RFC 9113 sections 6.2, 6.10 and 8.1), and what becomes of their stream.
 //!
 //! A block is always decoded, also for a stream that is refused, so that both ends' dynamic tables agree (section 4.3).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds frames in received bytes: complete frames are read in place, parts of others are collected.
 
 use crate::base::Tick;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The parser's state: which part of a frame the next bytes belong to.
 
 use crate::wire::h2::frame::FrameHeader;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What we send: heads and trailers, DATA by window and turn, PING, and the queue that the edge writes.
 //!
 //! The order is guaranteed: queued bytes are written before DATA that is granted later, and a granted frame is written

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The connection against a peer that is written frame by frame.
 
 mod floods;

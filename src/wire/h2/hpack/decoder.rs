@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Field blocks into sections (RFC 7541 section 3).
 //!
 //! A block is read to its end whatever its fields say and however many there are, so that the table stays in step

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Fields into blocks (RFC 7541 section 6).
 //!
 //! What is worth a place in the table is decided by name (`names`), and for most names by whether the same field was

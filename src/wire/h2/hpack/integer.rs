@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. Integers with a prefix (RFC 7541 section 5.1).
 
 use crate::wire::h2::hpack::HpackError;

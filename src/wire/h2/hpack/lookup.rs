@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The encoder's dynamic table, found by what is in it.
 //!
 //! Every entry is the head of a chain when it is made: of the entries of its name, or of names that share a bucket with

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Header compression for HTTP/2 (RFC 7541): a decoder and an encoder, each with its dynamic table.
 //!
 //! The decoder puts up with nothing that RFC 7541 calls an error, and its work is bounded whatever a block says. The

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. What the encoder does with a field, by its name.
 //!
 //! Names that are `Known` are found by number; those that are not, but that the static table has or whose values need

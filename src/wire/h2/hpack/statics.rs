@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. The static table (RFC 7541 appendix A), with what the gateway knows of each entry.
 //!
 //! Names and values lie one behind the other in one text, so that decoding an indexed field copies one piece.

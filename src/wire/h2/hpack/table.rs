@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Hot. A dynamic table (RFC 7541 section 2.3.2): entries in a ring, their text in one arena.
 //!
 //! Text is appended; when the arena is half as large again as the table may be, what still lives is moved to its front,

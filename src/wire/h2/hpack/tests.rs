@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The examples of RFC 7541, what must be refused, and what our encoder writes, read by us and by another library.
 
 use proptest::prelude::*;

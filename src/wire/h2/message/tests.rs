@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What is a message and what is none, and that the table stays in step either way.
 
 use super::*;

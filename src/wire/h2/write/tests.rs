@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Heads as they leave: of h1 and of h2, into h2 and into h1.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Frames one by one, and the properties of `wire::ws::check` for inputs that proptest draws.
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Models of the Gateway API in our configuration.
 //!
 //! Says everything that our configuration can say, and names what it cannot say yet. It takes no decision of its own:

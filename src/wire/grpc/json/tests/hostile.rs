@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What would overflow the stack or the memory, and any bytes at all.
 
 use proptest::prelude::*;

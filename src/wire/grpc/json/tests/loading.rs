@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Descriptor sets that load, and what is said of those that do not.
 
 use super::sample;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes oracle.jsonl: messages of the sample as Python's protobuf serialises them and shows them in JSON.
 
 Run in this folder, with grpcio-tools from PyPI: python oracle.py > oracle.jsonl

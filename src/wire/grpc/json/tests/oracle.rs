@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Messages as Python's protobuf shows them in JSON: `oracle.jsonl`, made by `oracle.py`.
 
 use prost_reflect::DynamicMessage;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! gRPC to JSON.
 
 use super::{framed, sample};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! What a peer may not do for ever (RFC 9113 section 10.5), each kind, and that honest peers may.
 
 use super::*;

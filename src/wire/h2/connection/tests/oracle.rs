@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Both roles against another implementation, the `h2` crate, over a pipe in memory.
 
 use std::collections::HashMap;

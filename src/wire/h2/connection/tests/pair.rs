@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Our client against our server, with what is on the way cut and delayed at random: every byte arrives, in order, and
 //! the windows of both sides agree.
 

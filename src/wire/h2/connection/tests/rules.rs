@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! The rules of RFC 9113, by section.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Any split of the input is the same input, and no input panics.
 
 use proptest::prelude::*;

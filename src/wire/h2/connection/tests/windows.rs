@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //! Flow control (RFC 9113 sections 5.2 and 6.9), and whose turn it is.
 
 use super::*;
