@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use turnpike::bench::base::{Address, ListenerId, Tick};
 use turnpike::bench::config::Plan;
-use turnpike::bench::config::{Environment, Source, load};
+use turnpike::bench::config::{ConfigSource, Environment, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
 use turnpike::bench::net::sockets::ListenSocket;
@@ -155,7 +155,7 @@ fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
          [[route]]\nname = \"coded\"\npath_prefix = \"/coded\"\nto = \"http://{origin}\"\npolicies = \"gzip\"\n\
          response_headers = {{ set = {{ content-type = \"text/plain\" }} }}\n"
     );
-    let source = Source::Text { name: "bench".to_owned(), text };
+    let source = ConfigSource::Text { name: "bench".to_owned(), text };
     let loaded = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}"));
     run_shard(loaded.plan, socket);
     let mut client = connect(listen);
@@ -226,8 +226,8 @@ fn run_shard(plan: Arc<Plan>, socket: ListenSocket) {
         let driver = DriverChoice::from_environment().expect("a driver's name");
         let options = RunOptions { driver, ..RunOptions::default() };
         uring::run(&options, |net| {
-            let ear = net.ear(&bell).expect("a bell can be heard");
-            run(net, end, ear, "bench")
+            let waiter = net.bell_waiter(&bell).expect("a bell can be heard");
+            run(net, end, waiter, "bench")
         })
         .expect("a shard");
     });

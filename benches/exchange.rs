@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use pieces::{Piece, Run};
 use turnpike::bench::base::{Address, Buf, ListenerId, Tick};
-use turnpike::bench::config::{Environment, Source, load};
+use turnpike::bench::config::{ConfigSource, Environment, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{
     Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How an exchange looks on the wire.
 #[derive(Clone)]
-struct Talk {
+struct ExchangeShape {
     request: Rc<[u8]>,
     answer: Rc<[u8]>,
     /// The last bytes of both, which occur nowhere else in them.
@@ -50,29 +50,29 @@ const BODY_END: &[u8] = b"the end of the body\n";
 const WARM_UP: u64 = 300;
 
 fn main() {
-    let get_100 = || Talk::get(100);
-    let get_10k = || Talk::get(10_240);
-    let post_4k = || Talk::post(4_096);
+    let get_100 = || ExchangeShape::get(100);
+    let get_10k = || ExchangeShape::get(10_240);
+    let post_4k = || ExchangeShape::post(4_096);
     pieces::main(vec![
-        Piece::new("hop/get_100", move || exchanges(get_100(), Way::Direct)).not_gated(),
-        Piece::new("hop/get_10k", move || exchanges(get_10k(), Way::Direct)).not_gated(),
-        Piece::new("hop/post_4k", move || exchanges(post_4k(), Way::Direct)).not_gated(),
-        Piece::new("exchange/get_100", move || exchanges(get_100(), Way::Proxied)).without("hop/get_100", 2),
-        Piece::new("exchange/get_10k", move || exchanges(get_10k(), Way::Proxied)).without("hop/get_10k", 2),
-        Piece::new("exchange/post_4k", move || exchanges(post_4k(), Way::Proxied)).without("hop/post_4k", 2),
+        Piece::new("hop/get_100", move || exchanges(get_100(), Topology::Direct)).not_gated(),
+        Piece::new("hop/get_10k", move || exchanges(get_10k(), Topology::Direct)).not_gated(),
+        Piece::new("hop/post_4k", move || exchanges(post_4k(), Topology::Direct)).not_gated(),
+        Piece::new("exchange/get_100", move || exchanges(get_100(), Topology::Proxied)).without("hop/get_100", 2),
+        Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
+        Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
     ]);
 }
 
-impl Talk {
-    fn get(length: usize) -> Talk {
-        Talk { request: GET.into(), answer: answer(length), request_end: HEAD_END, answer_end: BODY_END }
+impl ExchangeShape {
+    fn get(length: usize) -> ExchangeShape {
+        ExchangeShape { request: GET.into(), answer: answer(length), request_end: HEAD_END, answer_end: BODY_END }
     }
 
-    fn post(length: usize) -> Talk {
+    fn post(length: usize) -> ExchangeShape {
         let mut request = format!("POST /form HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: {length}\r\n\r\n");
         request.push_str(&body(length));
         let request = request.into_bytes().into();
-        Talk { request, answer: answer(100), request_end: BODY_END, answer_end: BODY_END }
+        ExchangeShape { request, answer: answer(100), request_end: BODY_END, answer_end: BODY_END }
     }
 }
 
@@ -88,13 +88,13 @@ fn body(length: usize) -> String {
 
 /// Is there a gateway between client and origin?
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Topology {
     Direct,
     Proxied,
 }
 
 /// A warm connection, and exchanges on it.
-fn exchanges(talk: Talk, way: Way) -> Run {
+fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
     let mut settings = Settings::new(1);
     // Only the network moves the time, and no trace is kept.
     settings.poll_nanos_max = 0;
@@ -104,8 +104,8 @@ fn exchanges(talk: Talk, way: Way) -> Run {
     let origin_address = origin.address(9_000);
     origin.spawn(serve(origin.clone(), origin_address.clone(), talk.clone()));
     let (to, said) = match way {
-        Way::Direct => (origin_address, None),
-        Way::Proxied => {
+        Topology::Direct => (origin_address, None),
+        Topology::Proxied => {
             let listen = Address::Inet(([10, 0, 1, 1], 80).into());
             let said = start_shard(&simulation, &listen, &origin_address);
             (listen, Some(said))
@@ -124,7 +124,7 @@ fn exchanges(talk: Talk, way: Way) -> Run {
 }
 
 /// The client: sends a request and reads the whole response, this many times.
-async fn ask(stream: Rc<SimStream>, talk: Talk, times: u64) {
+async fn ask(stream: Rc<SimStream>, talk: ExchangeShape, times: u64) {
     let mut request = Buf::with_capacity(talk.request.len());
     let mut answer = Buf::with_capacity(talk.answer.len() + 1_024);
     for _ in 0..times {
@@ -144,7 +144,7 @@ async fn ask(stream: Rc<SimStream>, talk: Talk, times: u64) {
 }
 
 /// The origin: the same answer to every request.
-async fn serve(sim: Sim, address: Address, talk: Talk) {
+async fn serve(sim: Sim, address: Address, talk: ExchangeShape) {
     let listener = sim.listen(&address);
     loop {
         let stream = listener.accept().await.expect("a network without faults");
@@ -152,7 +152,7 @@ async fn serve(sim: Sim, address: Address, talk: Talk) {
     }
 }
 
-async fn serve_one(stream: SimStream, talk: Talk) {
+async fn serve_one(stream: SimStream, talk: ExchangeShape) {
     let mut request = Buf::with_capacity(talk.request.len() + 1_024);
     let mut answer = Buf::with_capacity(talk.answer.len());
     loop {
@@ -186,7 +186,7 @@ fn start_shard(
          [[listener]]\nbind = \"{listen}\"\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
     );
-    let source = Source::Text { name: "bench".to_owned(), text };
+    let source = ConfigSource::Text { name: "bench".to_owned(), text };
     let plan = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
     let (to_shard, inbox) = bounded(TO_SHARD_MAX);
     let (queue, said) = bounded(FROM_SHARD_MAX);
@@ -202,7 +202,7 @@ fn start_shard(
     let bell = Bell::silent();
     let mesh = mesh(std::slice::from_ref(&bell)).remove(0);
     bell.ring();
-    let ear = host.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
+    let ear = host.bell_waiter(&bell).expect("the simulator's bells have no descriptors to run out of");
     host.spawn(run(host.clone(), ShardEnd { shard: 0, inbox, outbox, mesh }, ear, "simulated"));
     // It listens before anybody connects.
     simulation.run_until(simulation.now().after_ms(1)).expect("a run without faults");

@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pieces::{Piece, Run};
 use turnpike::bench::base::{RouteId, Span};
-use turnpike::bench::route::{FieldMatch, Found, HostPattern, Params, PathPattern, Rule, Table, ValueMatch, Wanted};
+use turnpike::bench::route::{
+    FieldMatch, HostPattern, Params, PathPattern, RouteMatch, RouteQuery, Rule, Table, ValueMatch,
+};
 use turnpike::bench::wire::field::Known;
 use turnpike::bench::wire::head::{Field, Method, Request, RequestHead};
 
@@ -145,8 +147,8 @@ impl Prepared {
     fn find(&self, (host, path): &(String, String), params: &mut Params) -> bool {
         let request = Request { bytes: &self.bytes, head: &self.head };
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let wanted = Wanted { request, host: host.as_bytes(), path: path.as_bytes(), source };
-        matches!(black_box(self.table.find(black_box(&wanted), params)), Found::Route(_))
+        let wanted = RouteQuery { request, host: host.as_bytes(), path: path.as_bytes(), source };
+        matches!(black_box(self.table.find(black_box(&wanted), params)), RouteMatch::Route(_))
     }
 }
 

@@ -9,7 +9,7 @@ pub mod base {
 pub mod config {
     //! From text to a plan.
     pub use crate::config::plan::Plan;
-    pub use crate::config::{Environment, Source, load};
+    pub use crate::config::{ConfigSource, Environment, load};
 }
 
 pub mod edge {
@@ -34,7 +34,7 @@ pub mod net {
 pub mod route {
     //! Routing tables.
     pub use crate::route::{
-        FieldMatch, Found, HostPattern, Params, PathPattern, PatternError, Rule, Table, ValueMatch, Wanted,
+        FieldMatch, HostPattern, Params, PathPattern, PatternError, RouteMatch, RouteQuery, Rule, Table, ValueMatch,
     };
 }
 

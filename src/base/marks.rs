@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 pub(crate) const BLOCK: usize = 64;
 
 /// What a search looks for.
-pub(crate) trait Wanted {
+pub(crate) trait ByteClass {
     /// One bit for each wanted byte of the block, the first byte's lowest.
     fn marks(block: &[u8; BLOCK]) -> u64;
 }
@@ -30,7 +30,7 @@ pub(crate) struct Search<'a, W> {
     wanted: PhantomData<W>,
 }
 
-impl<'a, W: Wanted> Search<'a, W> {
+impl<'a, W: ByteClass> Search<'a, W> {
     /// A search of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Search<'a, W> {
         Search { bytes, block: 0, end: 0, marks: 0, wanted: PhantomData }
@@ -75,14 +75,14 @@ impl<'a, W: Wanted> Search<'a, W> {
 mod sse2;
 
 #[cfg(not(target_arch = "x86_64"))]
-impl Wanted for Controls {
+impl ByteClass for Controls {
     fn marks(block: &[u8; BLOCK]) -> u64 {
         words::each(block, words::controls)
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-impl Wanted for Colons {
+impl ByteClass for Colons {
     fn marks(block: &[u8; BLOCK]) -> u64 {
         words::each(block, |word| words::equal(word, b':'))
     }
@@ -126,7 +126,7 @@ mod tests {
         (0..bytes.len()).filter(|at| is(bytes[*at])).collect()
     }
 
-    fn found<W: Wanted>(bytes: &[u8]) -> Vec<usize> {
+    fn found<W: ByteClass>(bytes: &[u8]) -> Vec<usize> {
         let mut search = Search::<W>::new(bytes);
         let mut from = 0;
         std::iter::from_fn(|| {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::config::Source;
+use crate::config::ConfigSource;
 use crate::control::status::{ListenerStatus, Status};
 
 /// Paths of the built-in example, and what each one shows.
@@ -14,7 +14,7 @@ const TRY: [(&str, &str); 3] = [
 ];
 
 /// The words.
-pub(super) fn words(status: &Status, source: &Source) -> String {
+pub(super) fn words(status: &Status, source: &ConfigSource) -> String {
     let mut out = format!(
         "turnpike {}: {} {}, {}, {}\n",
         status.version,
@@ -22,9 +22,9 @@ pub(super) fn words(status: &Status, source: &Source) -> String {
         if status.shards == 1 { "shard" } else { "shards" },
         status.driver,
         match source {
-            Source::File(path) => path.display().to_string(),
-            Source::Quickstart => "built-in example".to_owned(),
-            Source::Text { name, .. } => name.clone(),
+            ConfigSource::File(path) => path.display().to_string(),
+            ConfigSource::Quickstart => "built-in example".to_owned(),
+            ConfigSource::Text { name, .. } => name.clone(),
         },
     );
     for listener in &status.listeners {
@@ -38,7 +38,7 @@ pub(super) fn words(status: &Status, source: &Source) -> String {
         let _ = writeln!(out, "  {:<36} admin: /healthz /readyz /metrics /status", url(&plain, admin));
     }
     let first = status.listeners.first().and_then(|listener| Some((listener, listener.addresses.first()?)));
-    if let (Source::Quickstart, Some((listener, address))) = (source, first) {
+    if let (ConfigSource::Quickstart, Some((listener, address))) = (source, first) {
         out.push_str("\nTry:\n");
         for (path, shows) in TRY {
             let _ = writeln!(out, "  curl '{}{path}'   # {shows}", url(listener, address));
@@ -60,7 +60,7 @@ fn url(listener: &ListenerStatus, address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::explain::{Question, explain};
+    use crate::config::explain::{ExplainRequest, explain};
     use crate::config::{Environment, load};
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
             ],
             ..Status::default()
         };
-        let words = words(&status, &Source::File("a.toml".into()));
+        let words = words(&status, &ConfigSource::File("a.toml".into()));
         let expected = "turnpike 1.0: 1 shard, epoll, a.toml\n  \
             https://0.0.0.0:443                  web\n  \
             unix:/x                              web\n  \
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn the_lines_to_try_have_routes_of_their_own() {
-        let plan = load(&Source::Quickstart, &Environment::sealed()).expect("compiles").plan;
+        let plan = load(&ConfigSource::Quickstart, &Environment::sealed()).expect("compiles").plan;
         let routes = TRY.map(|(path, _)| {
-            let question = Question {
+            let question = ExplainRequest {
                 method: "GET".into(),
                 url: format!("http://127.0.0.1:8080{path}"),
                 headers: Vec::new(),
@@ -110,6 +110,6 @@ mod tests {
             listeners: vec![ListenerStatus { addresses: vec!["1:1".into()], ..Default::default() }],
             ..Status::default()
         };
-        assert_eq!(words(&status, &Source::Quickstart).matches("  curl ").count(), 3);
+        assert_eq!(words(&status, &ConfigSource::Quickstart).matches("  curl ").count(), 3);
     }
 }

@@ -5,13 +5,13 @@
 use std::process::ExitCode;
 
 use crate::command::arguments::{CheckArguments, ExplainArguments};
-use crate::config::explain::{self, Question};
+use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
-use crate::config::{Environment, Source, load};
+use crate::config::{ConfigSource, Environment, load};
 
 /// Says what is wrong with a file, or that nothing is.
 pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
-    match load(&Source::File(arguments.file.clone()), &Environment::of_process()) {
+    match load(&ConfigSource::File(arguments.file.clone()), &Environment::of_process()) {
         Ok(loaded) => {
             eprint!("{}", loaded.warnings.for_stderr());
             let warnings = loaded.warnings.warnings();
@@ -29,7 +29,7 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
 
 /// Says what would happen to a request.
 pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
-    let source = arguments.config.clone().map_or(Source::Quickstart, Source::File);
+    let source = arguments.config.clone().map_or(ConfigSource::Quickstart, ConfigSource::File);
     let loaded = match load(&source, &Environment::of_process()) {
         Ok(loaded) => loaded,
         Err(reports) => {
@@ -37,7 +37,7 @@ pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let question = Question {
+    let question = ExplainRequest {
         method: arguments.method.clone(),
         url: arguments.url.clone(),
         headers: arguments.headers.clone(),
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn counts_read_well() {
-        let plan = load(&Source::Quickstart, &Environment::sealed()).expect("compiles").plan;
+        let plan = load(&ConfigSource::Quickstart, &Environment::sealed()).expect("compiles").plan;
         assert_eq!(counts(&plan, 2), "1 listener, 5 routes, 0 upstreams, 1 policy, 2 warnings");
         assert_eq!(counted(2, "policy"), "2 policies");
     }

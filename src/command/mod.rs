@@ -6,8 +6,8 @@
 
 pub(crate) mod arguments;
 
+mod admin_client;
 mod announce;
-mod ask;
 mod check;
 mod logging;
 mod pages;
@@ -35,9 +35,9 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run::run(&run, inherited),
         Some(Command::Check(check)) => check::check(&check),
         Some(Command::Explain(explain)) => check::explain(&explain),
-        Some(Command::Reload(running)) => ask::reload(&running),
-        Some(Command::Stop(stop)) => ask::stop(&stop),
-        Some(Command::Status(status)) => ask::status(&status),
+        Some(Command::Reload(running)) => admin_client::reload(&running),
+        Some(Command::Stop(stop)) => admin_client::stop(&stop),
+        Some(Command::Status(status)) => admin_client::status(&status),
         Some(Command::Version) => pages::version(),
         Some(Command::Completions(completions)) => pages::completions(completions.shell),
         Some(Command::Man(man)) => pages::man(man.command.as_deref()),

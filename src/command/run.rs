@@ -14,7 +14,7 @@ use crate::command::logging::{self, Level};
 use crate::command::shards::{self, Cores};
 use crate::command::stderr::Stderr;
 use crate::config::plan::Plan;
-use crate::config::{Environment, Loaded, OneLine, Reports, Source, load};
+use crate::config::{ConfigSource, Environment, Loaded, OneLine, Reports, load};
 use crate::control::shards::links;
 use crate::control::status::Status;
 use crate::control::upgrade::{Predecessor, Program};
@@ -87,7 +87,7 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 /// What the control plane asks of the command.
 struct CommandHost {
-    source: Source,
+    source: ConfigSource,
     environment: Environment,
     control_socket: Option<PathBuf>,
     log_format: LogFormat,
@@ -118,9 +118,9 @@ impl CommandHost {
 impl Host for CommandHost {
     fn source(&self) -> String {
         match &self.source {
-            Source::File(path) => path.display().to_string(),
-            Source::Quickstart => "built in".to_owned(),
-            Source::Text { name, .. } => name.clone(),
+            ConfigSource::File(path) => path.display().to_string(),
+            ConfigSource::Quickstart => "built in".to_owned(),
+            ConfigSource::Text { name, .. } => name.clone(),
         }
     }
 
@@ -156,12 +156,12 @@ impl Host for CommandHost {
 }
 
 /// The configuration that the arguments name.
-fn source(arguments: &RunArguments) -> Source {
+fn source(arguments: &RunArguments) -> ConfigSource {
     if let Some(path) = &arguments.config {
-        return Source::File(path.clone());
+        return ConfigSource::File(path.clone());
     }
     if arguments.to.is_empty() {
-        return Source::Quickstart;
+        return ConfigSource::Quickstart;
     }
     let line = OneLine {
         to: arguments.to.clone(),
@@ -183,9 +183,9 @@ mod tests {
     #[test]
     fn arguments_name_a_configuration() {
         let none = RunArguments::default();
-        assert_eq!(source(&none), Source::Quickstart);
+        assert_eq!(source(&none), ConfigSource::Quickstart);
         let file = RunArguments { config: Some("a.toml".into()), ..RunArguments::default() };
-        assert_eq!(source(&file), Source::File("a.toml".into()));
+        assert_eq!(source(&file), ConfigSource::File("a.toml".into()));
         let line = RunArguments {
             to: vec!["http://127.0.0.1:9000".to_owned()],
             listen: vec!["127.0.0.1:0".to_owned()],

@@ -55,7 +55,7 @@ pub(super) fn data_plane(parts: ShardParts, core: Option<usize>) {
         let options = RunOptions { core, driver, ..RunOptions::default() };
         uring::run(&options, |net| async move {
             let driver = net.driver().name();
-            match net.ear(&bell) {
+            match net.bell_waiter(&bell) {
                 Ok(ear) => crate::edge::run::run(net, end, ear, driver).await,
                 Err(error) => fail(&end.outbox, &error),
             }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::plan::ProcessPlan;
 use crate::config::spec::Spec;
 
@@ -71,7 +71,7 @@ fn consumers(spec: &Spec) -> Vec<Item<&impl PartialEq>> {
     items.map(|consumer| Item { name: consumer.value.name.value.clone(), value: &consumer.value }).collect()
 }
 
-fn named<'s, T: PartialEq + 's>(items: impl Iterator<Item = (&'s Placed<String>, &'s T)>) -> Vec<Item<&'s T>> {
+fn named<'s, T: PartialEq + 's>(items: impl Iterator<Item = (&'s Located<String>, &'s T)>) -> Vec<Item<&'s T>> {
     items.map(|(name, value)| Item { name: name.value.clone(), value }).collect()
 }
 
@@ -143,11 +143,11 @@ mod tests {
     use super::*;
     use crate::config::draft::Draft;
     use crate::config::report::Faults;
-    use crate::config::{Environment, Source};
+    use crate::config::{ConfigSource, Environment};
 
     fn spec(text: &str) -> Spec {
         let mut faults = Faults::default();
-        let source = Source::Text { name: "a".to_owned(), text: text.to_owned() };
+        let source = ConfigSource::Text { name: "a".to_owned(), text: text.to_owned() };
         let draft = Draft::read(&source, &Environment::sealed(), &mut faults);
         assert_eq!(faults.errors(), 0, "{faults:?}");
         draft.spec

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::read;
 use crate::config::report::{Faults, SourceFile};
-use crate::config::source::{self, Environment, Source};
+use crate::config::source::{self, ConfigSource, Environment};
 use crate::config::spec::Spec;
 use crate::config::tree::Node;
 
@@ -24,7 +24,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Reads a configuration without compiling it. Adds errors to `faults`.
-    pub(super) fn read(source: &Source, environment: &Environment, faults: &mut Faults) -> Draft {
+    pub(super) fn read(source: &ConfigSource, environment: &Environment, faults: &mut Faults) -> Draft {
         let sources = source::gather(source, environment, faults);
         let spec = read::read(&sources.root, faults).unwrap_or_default();
         Draft { spec, root: sources.root, files: sources.files, watched: sources.watched }

@@ -15,9 +15,9 @@ use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
 use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan};
 use crate::policy::Phase;
-use crate::route::redirect::{Asked, Redirect};
+use crate::route::redirect::{Redirect, RedirectRequest};
 use crate::route::rewrite::{HostRewrite, Original};
-use crate::route::{Explanation, Found, Wanted};
+use crate::route::{Explanation, RouteMatch, RouteQuery};
 use crate::wire::change::{self, Change};
 use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
@@ -28,7 +28,7 @@ use crate::wire::template::{self, Lookup, Variable};
 
 /// The request that is asked about.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct ExplainRequest {
     /// Its method.
     pub method: String,
     /// `http://HOST[:PORT]/PATH`, `https://…`, or `/PATH`.
@@ -51,7 +51,7 @@ struct Case {
 }
 
 /// Describes what `plan` would do with a request. The error says why it would be refused before routing.
-pub(crate) fn explain(plan: &Plan, question: &Question) -> Result<String, String> {
+pub(crate) fn explain(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
     let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
     let (listener, note) = listener(plan, scheme, port)?;
@@ -69,15 +69,15 @@ pub(crate) fn explain(plan: &Plan, question: &Question) -> Result<String, String
         false => line(&mut out, "path", &format!("{path}, from {}", String::from_utf8_lossy(sent))),
     }
     policies(&mut out, plan, &listener.policies, "before");
-    let wanted = Wanted { request: case.request(), host: &case.host, path: &case.path, source: case.client };
+    let wanted = RouteQuery { request: case.request(), host: &case.host, path: &case.path, source: case.client };
     let explanation = listener.table.explain(&wanted);
     match explanation.found {
-        Found::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
-        Found::MethodNotAllowed(methods) => {
+        RouteMatch::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
+        RouteMatch::MethodNotAllowed(methods) => {
             let names: Vec<&str> = listener.table.method_names(methods).collect();
             line(&mut out, "route", &format!("none: 405, with `Allow: {}`", names.join(", ")));
         }
-        Found::None => line(&mut out, "route", "none: 404"),
+        RouteMatch::None => line(&mut out, "route", "none: 404"),
     }
     for (index, other) in explanation.others.iter().enumerate() {
         let reasons: Vec<String> = other.reasons.iter().map(ToString::to_string).collect();
@@ -127,7 +127,7 @@ fn listener_words(listener: &ListenerPlan) -> String {
 
 fn case(
     listener: &ListenerPlan,
-    question: &Question,
+    question: &ExplainRequest,
     (scheme, port): (Scheme, u16),
     authority: &str,
     target: &str,
@@ -186,7 +186,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
             params.push(value.clone());
         }
     }
-    let words = Words { case, route, params: &params };
+    let words = RequestValues { case, route, params: &params };
     policies(out, plan, &route.policies, "policies");
     if route.body_bytes_max != u64::MAX {
         line(out, "body", &format!("at most {} bytes", route.body_bytes_max));
@@ -209,7 +209,7 @@ fn policies(out: &mut String, plan: &Plan, policies: &[(Phase, PolicyId)], what:
     }
 }
 
-fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &Words<'_>) {
+fn forward(out: &mut String, plan: &Plan, proxy: &ProxyPlan, words: &RequestValues<'_>) {
     for (index, id) in proxy.upstreams.iter().enumerate() {
         upstream(out, plan.upstream(*id), if index == 0 { "upstream" } else { "or" });
     }
@@ -278,9 +278,9 @@ fn upstream(out: &mut String, upstream: &UpstreamPlan, what: &str) {
     }
 }
 
-fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_>) {
+fn redirected(out: &mut String, redirect: &Redirect, words: &RequestValues<'_>) {
     let request = words.case.request();
-    let asked = Asked {
+    let asked = RedirectRequest {
         scheme: words.case.scheme,
         authority: request.authority(),
         listener_port: words.case.port,
@@ -293,7 +293,7 @@ fn redirected(out: &mut String, redirect: &Redirect, words: &Words<'_>) {
     }
 }
 
-fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_>) {
+fn answered(out: &mut String, answer: &FixedAnswer, words: &RequestValues<'_>) {
     if answer.status == 444 {
         return line(out, "answer", "none: the connection is closed");
     }
@@ -304,7 +304,7 @@ fn answered(out: &mut String, answer: &FixedAnswer, words: &Words<'_>) {
     }
 }
 
-fn field_changes(out: &mut String, whose: &str, changes: &[Change], words: &Words<'_>) {
+fn field_changes(out: &mut String, whose: &str, changes: &[Change], words: &RequestValues<'_>) {
     for (index, change) in changes.iter().enumerate() {
         let change = match change {
             Change::Remove(name) => format!("without {name}"),
@@ -327,13 +327,13 @@ fn field_changes(out: &mut String, whose: &str, changes: &[Change], words: &Word
 }
 
 /// What variables are worth before anything was sent.
-struct Words<'c> {
+struct RequestValues<'c> {
     case: &'c Case,
     route: &'c RoutePlan,
     params: &'c [String],
 }
 
-impl Words<'_> {
+impl RequestValues<'_> {
     fn render(&self, template: &template::Template) -> String {
         let mut out = Vec::new();
         template.render(self, &mut out);
@@ -347,7 +347,7 @@ impl Words<'_> {
     }
 }
 
-impl Lookup for Words<'_> {
+impl Lookup for RequestValues<'_> {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
         let case = self.case;
         let request = case.request();

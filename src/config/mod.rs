@@ -7,8 +7,8 @@
 pub(crate) mod compile;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod location;
 pub(crate) mod one_line;
-pub(crate) mod place;
 pub(crate) mod plan;
 #[cfg(test)]
 mod reference;
@@ -27,7 +27,7 @@ mod variables;
 
 pub(crate) use one_line::OneLine;
 pub(crate) use report::{Report, Reports};
-pub use source::{Environment, Source};
+pub use source::{ConfigSource, Environment};
 pub(crate) use spec::Spec;
 
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub struct Loaded {
 }
 
 /// Reads, checks and compiles a configuration. Errors come with all warnings.
-pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Reports> {
+pub fn load(source: &ConfigSource, environment: &Environment) -> Result<Loaded, Reports> {
     let mut faults = Faults::default();
     let draft = Draft::read(source, environment, &mut faults);
     finish(draft, environment, faults)
@@ -60,7 +60,7 @@ pub fn load(source: &Source, environment: &Environment) -> Result<Loaded, Report
 /// Reads and compiles a text without files or variables: for fuzzing, and for editors. `None` where all is well.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn check_text(text: &str) -> Option<Reports> {
-    let source = Source::Text { name: "text".to_owned(), text: text.to_owned() };
+    let source = ConfigSource::Text { name: "text".to_owned(), text: text.to_owned() };
     match load(&source, &Environment::sealed()) {
         Ok(loaded) => Some(loaded.warnings).filter(|warnings| !warnings.list.is_empty()),
         Err(reports) => Some(reports),

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::config::source::Source;
+use crate::config::source::ConfigSource;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub(crate) struct OneLine {
 
 impl OneLine {
     /// The configuration that it stands for.
-    pub(crate) fn source(&self) -> Source {
-        Source::Text { name: "command line".to_owned(), text: self.text() }
+    pub(crate) fn source(&self) -> ConfigSource {
+        ConfigSource::Text { name: "command line".to_owned(), text: self.text() }
     }
 
     fn text(&self) -> String {

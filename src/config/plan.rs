@@ -160,7 +160,7 @@ pub enum LogPiece {
     Time,
     /// Time of the request's end, common log format.
     TimeCommon,
-    /// Tries made.
+    /// Attempts made.
     Tries,
 }
 

@@ -14,7 +14,7 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
-use crate::config::place::{PLACED, Place};
+use crate::config::location::{Location, PLACED};
 use crate::config::report::{Faults, REPORTS_MAX, Report};
 use crate::config::tree::{Key, Node, NodeKind};
 
@@ -60,28 +60,27 @@ impl State<'_> {
             ErrorKind::Custom(words) => {
                 // Our own scalars write what they expect on the first line and the reason on the second.
                 let (title, label) = words.split_once('\n').unwrap_or((words, ""));
-                Report::error(at.place, title).label(label)
+                Report::error(at.location, title).label(label)
             }
             ErrorKind::Type(expected) => {
-                Report::error(at.place, format!("expected {}, found {}", plain_words(expected), at.node.kind_name()))
+                Report::error(at.location, format!("expected {}, found {}", plain_words(expected), at.node.kind_name()))
             }
-            ErrorKind::Value(expected) => Report::error(at.place, format!("expected {}", plain_words(expected))),
-            ErrorKind::Variant(found, known) => {
-                Report::error(at.place, format!("`{found}` is not allowed here")).suggest(found, known.iter().copied())
-            }
-            ErrorKind::Field(key, known) => unknown_key(at.place, key, known),
+            ErrorKind::Value(expected) => Report::error(at.location, format!("expected {}", plain_words(expected))),
+            ErrorKind::Variant(found, known) => Report::error(at.location, format!("`{found}` is not allowed here"))
+                .suggest(found, known.iter().copied()),
+            ErrorKind::Field(key, known) => unknown_key(at.location, key, known),
             ErrorKind::Missing(key) => {
                 if at.node.child(key).is_some_and(|node| self.is_cut(node)) {
                     return None;
                 }
-                Report::error(at.place, format!("`{key}` is missing")).label(format!("needs `{key}`"))
+                Report::error(at.location, format!("`{key}` is missing")).label(format!("needs `{key}`"))
             }
         })
     }
 }
 
-fn unknown_key(place: Place, key: &str, known: &[&str]) -> Report {
-    Report::error(place, format!("unknown key `{key}`")).suggest(key, known.iter().copied())
+fn unknown_key(location: Location, key: &str, known: &[&str]) -> Report {
+    Report::error(location, format!("unknown key `{key}`")).suggest(key, known.iter().copied())
 }
 
 /// What serde's own visitors expect, in the words of a person who writes TOML.
@@ -105,7 +104,7 @@ fn plain_words(expected: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 struct At<'n> {
     node: &'n Node,
-    place: Place,
+    location: Location,
 }
 
 #[derive(Debug)]
@@ -138,8 +137,8 @@ impl From<ErrorKind> for ReadError<'_> {
 
 impl<'n> ReadError<'n> {
     /// Says where, unless that is known more closely.
-    fn at(mut self, node: &'n Node, place: Place) -> ReadError<'n> {
-        self.at.get_or_insert(At { node, place });
+    fn at(mut self, node: &'n Node, location: Location) -> ReadError<'n> {
+        self.at.get_or_insert(At { node, location });
         self
     }
 }
@@ -197,7 +196,7 @@ impl<'n, 's, 'f> Reader<'n, 's, 'f> {
             NodeKind::Array(items) => visitor.visit_seq(ListAccess { rest: items.iter(), state: self.state }),
             NodeKind::Table(entries) => visitor.visit_map(self.entries(entries, None)),
         };
-        answer.map_err(|error: ReadError<'n>| error.at(node, node.place))
+        answer.map_err(|error: ReadError<'n>| error.at(node, node.location))
     }
 
     /// A number or a boolean. A text that came from a variable may hold one too.
@@ -217,7 +216,7 @@ impl<'n, 's, 'f> Reader<'n, 's, 'f> {
             | NodeKind::Array(_)
             | NodeKind::Table(_) => return self.any(visitor),
         };
-        answer.map_err(|error: ReadError<'n>| error.at(node, node.place))
+        answer.map_err(|error: ReadError<'n>| error.at(node, node.location))
     }
 
     fn entries(self, entries: &'n [(Key, Node)], fields: Option<&'static [&'static str]>) -> TableAccess<'n, 's, 'f> {
@@ -263,7 +262,7 @@ impl<'n> Deserializer<'n> for Reader<'n, '_, '_> {
         if !itself {
             return self.any(visitor);
         }
-        visitor.visit_newtype_struct(self).map_err(|error| error.at(self.node, self.node.place))
+        visitor.visit_newtype_struct(self).map_err(|error| error.at(self.node, self.node.location))
     }
 
     fn deserialize_tuple<V: Visitor<'n>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError<'n>> {
@@ -279,8 +278,10 @@ impl<'n> Deserializer<'n> for Reader<'n, '_, '_> {
         if name != PLACED {
             return self.any(visitor);
         }
-        let place = self.node.place;
-        visitor.visit_seq(PlacedAccess { place: Some(place), value: self }).map_err(|error| error.at(self.node, place))
+        let location = self.node.location;
+        visitor
+            .visit_seq(PlacedAccess { location: Some(location), value: self })
+            .map_err(|error| error.at(self.node, location))
     }
 
     fn deserialize_struct<V: Visitor<'n>>(
@@ -291,7 +292,7 @@ impl<'n> Deserializer<'n> for Reader<'n, '_, '_> {
     ) -> Result<V::Value, ReadError<'n>> {
         let NodeKind::Table(entries) = &self.node.kind else { return self.any(visitor) };
         let answer = visitor.visit_map(self.entries(entries, Some(fields)));
-        answer.map_err(|error| error.at(self.node, self.node.place))
+        answer.map_err(|error| error.at(self.node, self.node.location))
     }
 
     fn deserialize_enum<V: Visitor<'n>>(
@@ -312,7 +313,7 @@ impl<'n> Deserializer<'n> for Reader<'n, '_, '_> {
                 Err(ErrorKind::Type(format!("one of {known}")).into())
             }
         };
-        answer.map_err(|error: ReadError<'n>| error.at(self.node, self.node.place))
+        answer.map_err(|error: ReadError<'n>| error.at(self.node, self.node.location))
     }
 }
 
@@ -383,12 +384,12 @@ impl<'n> MapAccess<'n> for TableAccess<'n, '_, '_> {
                 continue;
             }
             if let Some(fields) = self.fields.filter(|fields| !fields.contains(&key.text.as_str())) {
-                self.state.faults.borrow_mut().push(unknown_key(key.place, &key.text, fields));
+                self.state.faults.borrow_mut().push(unknown_key(key.location, &key.text, fields));
                 continue;
             }
             self.value = Some((key, node));
             let read = seed.deserialize(KeyReader(key));
-            return read.map(Some).map_err(|error| error.at(node, key.place));
+            return read.map(Some).map_err(|error| error.at(node, key.location));
         }
         Ok(None)
     }
@@ -427,7 +428,7 @@ impl<'n> Deserializer<'n> for KeyReader<'n> {
         if name != PLACED {
             return self.deserialize_any(visitor);
         }
-        visitor.visit_seq(PlacedAccess { place: Some(self.0.place), value: self })
+        visitor.visit_seq(PlacedAccess { location: Some(self.0.location), value: self })
     }
 
     serde::forward_to_deserialize_any! {
@@ -437,9 +438,9 @@ impl<'n> Deserializer<'n> for KeyReader<'n> {
     }
 }
 
-/// Gives `Placed` its two parts: the packed location, then the value.
+/// Gives `Located` its two parts: the packed location, then the value.
 struct PlacedAccess<D> {
-    place: Option<Place>,
+    location: Option<Location>,
     value: D,
 }
 
@@ -447,9 +448,9 @@ impl<'n, D: Deserializer<'n, Error = ReadError<'n>> + Copy> SeqAccess<'n> for Pl
     type Error = ReadError<'n>;
 
     fn next_element_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError<'n>> {
-        match self.place.take() {
-            Some(place) => {
-                let packed: de::value::U64Deserializer<ReadError<'n>> = place.pack().into_deserializer();
+        match self.location.take() {
+            Some(location) => {
+                let packed: de::value::U64Deserializer<ReadError<'n>> = location.pack().into_deserializer();
                 seed.deserialize(packed).map(Some)
             }
             None => seed.deserialize(self.value).map(Some),

@@ -174,10 +174,10 @@ impl Reference {
         let definitions = schema["$defs"].clone();
         let mut reference = Reference { definitions, tables: Vec::new(), described: HashMap::new() };
         reference.walk(&schema, Vec::new(), "Spec", Form::One, &mut HashSet::new());
-        let places = reference.tables.iter().map(|table| (table.kind.clone(), table.anchor()));
+        let locations = reference.tables.iter().map(|table| (table.kind.clone(), table.anchor()));
         // The second use of a type links to the first.
         let mut described = HashMap::new();
-        for (kind, anchor) in places {
+        for (kind, anchor) in locations {
             described.entry(kind).or_insert(anchor);
         }
         reference.described = described;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::config::place::Place;
+use crate::config::location::Location;
 
 /// Columns of a line of help.
 const LINE_WIDTH: usize = 110;
@@ -46,24 +46,24 @@ pub struct Report {
     /// What is wrong, in one line.
     pub title: String,
     /// Where; `None` for what concerns no single place.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
     /// What stands under the caret; may be empty.
     pub label: String,
     /// A second location that belongs to the report, and its label.
-    pub other: Option<(Place, String)>,
+    pub other: Option<(Location, String)>,
     /// What is allowed, or what to do.
     pub help: Vec<String>,
 }
 
 impl Report {
     /// An error at a place.
-    pub fn error(place: Place, title: impl Into<String>) -> Report {
-        Report::new(Severity::Error, Some(place), title.into())
+    pub fn error(location: Location, title: impl Into<String>) -> Report {
+        Report::new(Severity::Error, Some(location), title.into())
     }
 
     /// A warning at a place.
-    pub fn warning(place: Place, title: impl Into<String>) -> Report {
-        Report::new(Severity::Warning, Some(place), title.into())
+    pub fn warning(location: Location, title: impl Into<String>) -> Report {
+        Report::new(Severity::Warning, Some(location), title.into())
     }
 
     /// An error that concerns no place in a file.
@@ -71,8 +71,8 @@ impl Report {
         Report::new(Severity::Error, None, title.into())
     }
 
-    fn new(severity: Severity, place: Option<Place>, title: String) -> Report {
-        Report { severity, title, place, label: String::new(), other: None, help: Vec::new() }
+    fn new(severity: Severity, location: Option<Location>, title: String) -> Report {
+        Report { severity, title, location, label: String::new(), other: None, help: Vec::new() }
     }
 
     /// Puts `label` under the caret.
@@ -82,9 +82,9 @@ impl Report {
     }
 
     /// Also shows a second location, unless the program made it.
-    pub fn other(mut self, place: Place, label: impl Into<String>) -> Report {
-        if place != Place::default() {
-            self.other = Some((place, label.into()));
+    pub fn other(mut self, location: Location, label: impl Into<String>) -> Report {
+        if location != Location::default() {
+            self.other = Some((location, label.into()));
         }
         self
     }
@@ -264,27 +264,29 @@ impl Reports {
         let mut group = Group::with_title(level.primary_title(report.title.as_str()));
         let label = Some(report.label.as_str()).filter(|label| !label.is_empty());
         let other = report.other.as_ref();
-        if let Some((file, place)) = self.file_of(report.place) {
-            let same = other.filter(|(other, _)| other.file == place.file);
-            let mut snippet = snippet(file).annotation(AnnotationKind::Primary.span(range(file, place)).label(label));
-            if let Some((place, words)) = same {
-                snippet = snippet.annotation(AnnotationKind::Context.span(range(file, *place)).label(words.as_str()));
+        if let Some((file, location)) = self.file_of(report.location) {
+            let same = other.filter(|(other, _)| other.file == location.file);
+            let mut snippet =
+                snippet(file).annotation(AnnotationKind::Primary.span(range(file, location)).label(label));
+            if let Some((location, words)) = same {
+                snippet =
+                    snippet.annotation(AnnotationKind::Context.span(range(file, *location)).label(words.as_str()));
             }
             group = group.element(snippet);
         }
-        let elsewhere = other.filter(|(other, _)| report.place.is_none_or(|place| place.file != other.file));
-        if let Some(((file, place), (_, words))) =
+        let elsewhere = other.filter(|(other, _)| report.location.is_none_or(|location| location.file != other.file));
+        if let Some(((file, location), (_, words))) =
             elsewhere.and_then(|other| Some((self.file_of(Some(other.0))?, other)))
         {
-            let mark = AnnotationKind::Context.span(range(file, place)).label(words.as_str());
+            let mark = AnnotationKind::Context.span(range(file, location)).label(words.as_str());
             group = group.element(snippet(file).annotation(mark));
         }
         group.elements(report.help.iter().map(|line| Level::HELP.message(line.as_str())))
     }
 
-    fn file_of(&self, place: Option<Place>) -> Option<(&SourceFile, Place)> {
-        let place = place?;
-        Some((self.files.get(usize::from(place.file))?, place))
+    fn file_of(&self, location: Option<Location>) -> Option<(&SourceFile, Location)> {
+        let location = location?;
+        Some((self.files.get(usize::from(location.file))?, location))
     }
 }
 
@@ -294,14 +296,14 @@ fn snippet(file: &SourceFile) -> Snippet<'_, annotate_snippets::Annotation<'_>> 
 
 /// The location as a range inside the text, on character boundaries and on one line: carets under a whole table would
 /// not show the error.
-fn range(file: &SourceFile, place: Place) -> std::ops::Range<usize> {
+fn range(file: &SourceFile, location: Location) -> std::ops::Range<usize> {
     let text = file.text.as_str();
-    let mut start = (place.start as usize).min(text.len());
+    let mut start = (location.start as usize).min(text.len());
     while !text.is_char_boundary(start) {
         start -= 1;
     }
     let line_end = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
-    let mut end = (place.end as usize).clamp(start, line_end);
+    let mut end = (location.end as usize).clamp(start, line_end);
     while !text.is_char_boundary(end) {
         end += 1;
     }
@@ -322,14 +324,14 @@ pub(crate) struct Faults {
     list: Vec<Report>,
     dropped: usize,
     /// Texts that were substituted into the configuration, by the place where that stands.
-    hidden: Vec<(Place, String)>,
+    hidden: Vec<(Location, String)>,
 }
 
 impl Faults {
     /// Never shows `text` in a report about `place`.
-    pub(crate) fn hide(&mut self, place: Place, text: String) {
+    pub(crate) fn hide(&mut self, location: Location, text: String) {
         if !text.is_empty() {
-            self.hidden.push((place, text));
+            self.hidden.push((location, text));
             // Longer texts first: one may be a part of another.
             self.hidden.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
         }
@@ -341,10 +343,10 @@ impl Faults {
             self.dropped += usize::from(report.severity == Severity::Error);
             return;
         }
-        for (place, text) in &self.hidden {
+        for (location, text) in &self.hidden {
             // A short text could occur by chance in a report about its table.
-            let around = |at: Place| place.covers(at) || (text.len() >= 4 && at.covers(*place));
-            if report.place.is_some_and(around) {
+            let around = |at: Location| location.covers(at) || (text.len() >= 4 && at.covers(*location));
+            if report.location.is_some_and(around) {
                 conceal(&mut report, text);
             }
         }
@@ -359,14 +361,14 @@ impl Faults {
     }
 
     /// Where there are errors.
-    pub(crate) fn places(&self) -> Vec<Place> {
+    pub(crate) fn locations(&self) -> Vec<Location> {
         let errors = self.list.iter().filter(|report| report.severity == Severity::Error);
-        errors.filter_map(|report| report.place).collect()
+        errors.filter_map(|report| report.location).collect()
     }
 
     /// Everything found, in order of place, with the files it points into.
     pub(crate) fn into_reports(mut self, files: Vec<SourceFile>) -> Reports {
-        self.list.sort_by_key(|report| report.place);
+        self.list.sort_by_key(|report| report.location);
         Reports { files, list: self.list, dropped: self.dropped }
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::place::{FILE_BYTES_MAX, FILES_MAX, Place};
+use crate::config::location::{FILE_BYTES_MAX, FILES_MAX, Location};
 use crate::config::report::{Faults, Report, SourceFile};
 use crate::config::tickets::TicketKeys;
 use crate::config::tree::{self, Node, NodeKind};
@@ -21,7 +21,7 @@ const QUICKSTART: &str = include_str!("../../config/quickstart.toml");
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ConfigSource {
     /// A file, with what it includes.
     File(PathBuf),
     /// The one that is built in.
@@ -107,12 +107,12 @@ pub(crate) struct Sources {
 }
 
 /// Reads everything.
-pub(crate) fn gather(source: &Source, environment: &Environment, faults: &mut Faults) -> Sources {
+pub(crate) fn gather(source: &ConfigSource, environment: &Environment, faults: &mut Faults) -> Sources {
     let mut reader = Gatherer { environment, faults, files: Vec::new(), watched: Vec::new(), stack: Vec::new() };
     let root = match source {
-        Source::File(path) => reader.file(path, None),
-        Source::Quickstart => reader.text("quickstart.toml".to_owned(), None, QUICKSTART.to_owned()),
-        Source::Text { name, text } => reader.text(name.clone(), None, text.clone()),
+        ConfigSource::File(path) => reader.file(path, None),
+        ConfigSource::Quickstart => reader.text("quickstart.toml".to_owned(), None, QUICKSTART.to_owned()),
+        ConfigSource::Text { name, text } => reader.text(name.clone(), None, text.clone()),
     };
     let root = root.unwrap_or_else(Node::empty);
     Sources { root, files: reader.files, watched: reader.watched }
@@ -127,7 +127,7 @@ struct Gatherer<'e> {
 }
 
 impl Gatherer<'_> {
-    fn file(&mut self, path: &Path, asked_at: Option<Place>) -> Option<Node> {
+    fn file(&mut self, path: &Path, asked_at: Option<Location>) -> Option<Node> {
         let read = self.environment.read(path, FILE_BYTES_MAX);
         let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")));
         let text = match text {
@@ -138,8 +138,8 @@ impl Gatherer<'_> {
             }
         };
         self.watched.push(path.to_owned());
-        let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.stack.push(place);
+        let location = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.stack.push(location);
         let node = self.text(path.display().to_string(), Some(path.to_owned()), text);
         self.stack.pop();
         node
@@ -156,9 +156,9 @@ impl Gatherer<'_> {
         let directory = path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         self.files.push(SourceFile { name, path, text });
         self.substitute(&mut root, &directory);
-        for (pattern, place) in self.take_includes(&mut root) {
-            for included in self.matches(&directory, &pattern, place) {
-                if let Some(node) = self.file(&included, Some(place)) {
+        for (pattern, location) in self.take_includes(&mut root) {
+            for included in self.matches(&directory, &pattern, location) {
+                if let Some(node) = self.file(&included, Some(location)) {
                     tree::merge(&mut root, node, self.faults);
                 }
             }
@@ -166,7 +166,7 @@ impl Gatherer<'_> {
         Some(root)
     }
 
-    fn take_includes(&mut self, root: &mut Node) -> Vec<(String, Place)> {
+    fn take_includes(&mut self, root: &mut Node) -> Vec<(String, Location)> {
         let NodeKind::Table(entries) = &mut root.kind else { return Vec::new() };
         let Some(at) = entries.iter().position(|(key, _)| key.text == "include") else { return Vec::new() };
         let (_, node) = entries.remove(at);
@@ -174,7 +174,7 @@ impl Gatherer<'_> {
         let mut patterns = Vec::new();
         for item in items {
             if let NodeKind::Text(pattern) = item.kind {
-                patterns.push((pattern, item.place));
+                patterns.push((pattern, item.location));
             } else {
                 self.faults.push(include_report(&item));
             }
@@ -184,7 +184,7 @@ impl Gatherer<'_> {
 
     /// The files that a pattern matches, sorted. A file that is already being read is skipped where a wildcard matches
     /// it, and is an error where it is named.
-    fn matches(&mut self, directory: &Path, pattern: &str, place: Place) -> Vec<PathBuf> {
+    fn matches(&mut self, directory: &Path, pattern: &str, location: Location) -> Vec<PathBuf> {
         let mut found = vec![directory.to_owned()];
         let mut wild = false;
         for part in Path::new(pattern).components() {
@@ -206,7 +206,7 @@ impl Gatherer<'_> {
         let (circular, fresh): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(running);
         if !wild && let Some(path) = circular.first() {
             let title = format!("`{}` includes itself", path.display());
-            self.faults.push(Report::error(place, title).label("this include makes a loop"));
+            self.faults.push(Report::error(location, title).label("this include makes a loop"));
         }
         fresh
     }
@@ -226,7 +226,7 @@ impl Gatherer<'_> {
     fn substitute(&mut self, node: &mut Node, directory: &Path) {
         match &mut node.kind {
             NodeKind::Text(text) => {
-                if let Some(changed) = self.filled(text, node.place, directory) {
+                if let Some(changed) = self.filled(text, node.location, directory) {
                     *text = changed;
                     node.filled = true;
                 }
@@ -239,7 +239,7 @@ impl Gatherer<'_> {
 
     /// The text with every `${...}` filled in; `None` where it has none. `$${` becomes `${`, and `${1}` stays, because
     /// replacements of regular expressions use it.
-    fn filled(&mut self, text: &str, place: Place, directory: &Path) -> Option<String> {
+    fn filled(&mut self, text: &str, location: Location, directory: &Path) -> Option<String> {
         if !text.contains("${") {
             return None;
         }
@@ -255,7 +255,7 @@ impl Gatherer<'_> {
             }
             out.push_str(before);
             let Some(end) = after.find('}') else {
-                self.faults.push(Report::error(place, "a `${` without `}`").help("`$${` stands for `${` itself"));
+                self.faults.push(Report::error(location, "a `${` without `}`").help("`$${` stands for `${` itself"));
                 return None;
             };
             let name = &after[..end];
@@ -264,18 +264,18 @@ impl Gatherer<'_> {
                 out.push_str(&format!("${{{name}}}"));
                 continue;
             }
-            let value = self.looked_up(name, place, directory)?;
+            let value = self.looked_up(name, location, directory)?;
             out.push_str(&value);
-            self.faults.hide(place, value);
+            self.faults.hide(location, value);
         }
         out.push_str(rest);
-        self.faults.hide(place, out.clone());
+        self.faults.hide(location, out.clone());
         Some(out)
     }
 
-    fn looked_up(&mut self, name: &str, place: Place, directory: &Path) -> Option<String> {
+    fn looked_up(&mut self, name: &str, location: Location, directory: &Path) -> Option<String> {
         if let Some(path) = name.strip_prefix("file:") {
-            return self.secret(&directory.join(path), place);
+            return self.secret(&directory.join(path), location);
         }
         let (name, fallback) = match name.split_once(":-") {
             Some((name, fallback)) => (name, Some(fallback)),
@@ -285,13 +285,13 @@ impl Gatherer<'_> {
         if let Some(value) = value.map(String::as_str).or(fallback) {
             return Some(value.to_owned());
         }
-        let report = Report::error(place, format!("the environment variable `{name}` is not set"));
+        let report = Report::error(location, format!("the environment variable `{name}` is not set"));
         self.faults.push(report.help(format!("`${{{name}:-text}}` takes a text where it is not set")));
         None
     }
 
     /// A secret file's text without the newline that editors put at its end.
-    fn secret(&mut self, path: &Path, place: Place) -> Option<String> {
+    fn secret(&mut self, path: &Path, location: Location) -> Option<String> {
         let read = self.environment.read(path, SECRET_BYTES_MAX);
         match read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))) {
             Ok(text) => {
@@ -299,7 +299,7 @@ impl Gatherer<'_> {
                 Some(text.trim_end_matches(['\r', '\n']).to_owned())
             }
             Err(error) => {
-                self.faults.push(unreadable(Some(place), path, &error));
+                self.faults.push(unreadable(Some(location), path, &error));
                 None
             }
         }
@@ -308,13 +308,13 @@ impl Gatherer<'_> {
 
 fn include_report(node: &Node) -> Report {
     let title = format!("`include` is a list of files, this is {}", node.kind_name());
-    Report::error(node.place, title).help("for example `include = [\"conf.d/*.toml\"]`")
+    Report::error(node.location, title).help("for example `include = [\"conf.d/*.toml\"]`")
 }
 
-fn unreadable(place: Option<Place>, path: &Path, error: &io::Error) -> Report {
+fn unreadable(location: Option<Location>, path: &Path, error: &io::Error) -> Report {
     let title = format!("cannot read `{}`: {error}", path.display());
-    match place {
-        Some(place) => Report::error(place, title),
+    match location {
+        Some(location) => Report::error(location, title),
         None => Report::placeless(title),
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::grpc::json::sample;
 /// The reports of `load` for a text, to which a listener is appended.
 fn said(text: &str) -> String {
     let text = format!("{text}\n[[listener]]\nbind = '127.0.0.1:80'\n");
-    let source = Source::Text { name: "c.toml".to_owned(), text };
+    let source = ConfigSource::Text { name: "c.toml".to_owned(), text };
     match load(&source, &Environment::sealed()) {
         Ok(loaded) => loaded.warnings.plain(),
         Err(reports) => reports.plain(),
@@ -71,7 +71,7 @@ hosts = "a:1"
 policies = "none"
 retry = { tries = 99 }
 "#;
-    let source = Source::Text { name: "bad.toml".to_owned(), text: text.to_owned() };
+    let source = ConfigSource::Text { name: "bad.toml".to_owned(), text: text.to_owned() };
     let reports = load(&source, &Environment::sealed()).unwrap_err();
     // 25 that the reader finds, and four that the compiler finds in the same route.
     assert_eq!(reports.errors(), 29, "{reports}");
@@ -106,7 +106,7 @@ fn the_quickstart_and_all_examples_compile_without_a_word() {
         }
         let copy = directory.path().join(path.file_name().unwrap());
         std::fs::copy(&path, &copy).unwrap();
-        let loaded = load(&Source::File(copy), &Environment::of_process());
+        let loaded = load(&ConfigSource::File(copy), &Environment::of_process());
         let loaded = loaded.unwrap_or_else(|reports| panic!("{reports}"));
         // Demonstration keys are short, and say so.
         let odd: Vec<_> = loaded.warnings.list.iter().filter(|report| !report.title.contains("key")).collect();
@@ -114,7 +114,7 @@ fn the_quickstart_and_all_examples_compile_without_a_word() {
         seen += 1;
     }
     assert!(seen >= 7);
-    load(&Source::Quickstart, &Environment::sealed()).unwrap();
+    load(&ConfigSource::Quickstart, &Environment::sealed()).unwrap();
 }
 
 /// The files that `config/tls.toml` names.
@@ -143,7 +143,7 @@ fn certificates_are_watched_and_wrong_ones_reported() {
         )
     };
     std::fs::write(&file, text("example.com.key")).unwrap();
-    let loaded = load(&Source::File(file.clone()), &Environment::of_process()).unwrap();
+    let loaded = load(&ConfigSource::File(file.clone()), &Environment::of_process()).unwrap();
     assert!(loaded.files.contains(&directory.path().join("certs/example.com.key")));
     assert!(loaded.plan.listeners[0].tls.is_some());
     for (key, words) in [
@@ -152,7 +152,7 @@ fn certificates_are_watched_and_wrong_ones_reported() {
         ("example.com.pem", "no private key"),
     ] {
         std::fs::write(&file, text(key)).unwrap();
-        let reports = load(&Source::File(file.clone()), &Environment::of_process()).unwrap_err();
+        let reports = load(&ConfigSource::File(file.clone()), &Environment::of_process()).unwrap_err();
         assert_eq!(reports.errors(), 1);
         assert!(reports.plain().contains(words), "{reports}");
     }
@@ -164,7 +164,7 @@ fn secrets_are_never_shown() {
     environment.variables = [("SECRET".to_owned(), "hunter2-hunter2".to_owned())].into();
     let text =
         "[[consumer]]\nname = 'a'\nkeys = { key = '${SECRET}' }\n[[route]]\nto = '${SECRET}'\nhosts = '${SECRET}:1'";
-    let source = Source::Text { name: "c.toml".to_owned(), text: text.to_owned() };
+    let source = ConfigSource::Text { name: "c.toml".to_owned(), text: text.to_owned() };
     let reports = load(&source, &environment).unwrap_err();
     assert!(reports.errors() >= 2 && !reports.plain().contains("hunter2"), "{reports}");
     let mut faults = Faults::default();
@@ -177,7 +177,7 @@ fn limits_of_the_process_are_divided() {
     let text = "[server]\nshards = 4\nconnections_max = 10\n[upstream.a]\nendpoints = '10.0.0.1'\n\
                 limits = { requests = 10, queue = 10, connections = 1 }\npool = { idle = 6 }\n\
                 [[route]]\nto = 'a'\n[[listener]]\nbind = ':80'";
-    let source = Source::Text { name: "c.toml".to_owned(), text: text.to_owned() };
+    let source = ConfigSource::Text { name: "c.toml".to_owned(), text: text.to_owned() };
     let plan = load(&source, &Environment::sealed()).unwrap().plan;
     let caps = &plan.upstreams[0].cluster.caps;
     assert_eq!((plan.process.shards, plan.process.connections_max), (4, 2));
@@ -192,7 +192,7 @@ fn layers_lie_over_each_other() {
                 [[route]]\nname = 'x'\npath = '/x'\nto = 'a'\ntimeouts = { first_byte = '7s' }\n\
                 limits = { body = 'off' }\n\
                 [[route]]\nname = 'y'\nto = 'http://10.0.0.2'\n[[listener]]\nbind = ':80'";
-    let source = Source::Text { name: "c.toml".to_owned(), text: text.to_owned() };
+    let source = ConfigSource::Text { name: "c.toml".to_owned(), text: text.to_owned() };
     let plan = load(&source, &Environment::sealed()).unwrap().plan;
     let seconds = |route: usize| match &plan.routes[route].action {
         plan::Action::Proxy(proxy) => proxy.first_byte.as_secs(),

@@ -5,7 +5,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::place::Place;
+use crate::config::location::Location;
 use crate::config::report::{Faults, Report};
 
 /// Deepest nesting; deeper values are refused, so that no walk over a tree can exhaust the stack.
@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Its location; for a table the range of everything that belongs to it.
-    pub place: Place,
+    pub location: Location,
     /// What it is.
     pub kind: NodeKind,
     /// It is a text that came partly or wholly from a variable or a secret file.
@@ -47,13 +47,13 @@ pub(crate) struct Key {
     /// Its text.
     pub text: String,
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
 }
 
 impl Node {
     /// A table without entries.
     pub(crate) fn empty() -> Node {
-        Node { place: Place::default(), kind: NodeKind::Table(Vec::new()), filled: false }
+        Node { location: Location::default(), kind: NodeKind::Table(Vec::new()), filled: false }
     }
 
     /// The node of a key, where this is a table that has it.
@@ -93,16 +93,16 @@ pub(crate) fn parse(file: u16, text: &str, faults: &mut Faults) -> Node {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        faults.push(syntax_report(Place::new(file, span), error.message()));
+        faults.push(syntax_report(Location::new(file, span), error.message()));
     }
     let (span, table) = (root.span(), root.into_inner());
-    Converter { file, faults }.table(table, Place::new(file, span), 0)
+    Converter { file, faults }.table(table, Location::new(file, span), 0)
 }
 
-fn syntax_report(place: Place, message: &str) -> Report {
+fn syntax_report(location: Location, message: &str) -> Report {
     let mut lines = message.lines();
     let first = lines.next().unwrap_or("not TOML");
-    lines.fold(Report::error(place, format!("not TOML: {first}")), Report::help)
+    lines.fold(Report::error(location, format!("not TOML: {first}")), Report::help)
 }
 
 struct Converter<'f> {
@@ -111,48 +111,48 @@ struct Converter<'f> {
 }
 
 impl Converter<'_> {
-    fn table(&mut self, table: DeTable<'_>, place: Place, depth: usize) -> Node {
+    fn table(&mut self, table: DeTable<'_>, location: Location, depth: usize) -> Node {
         let mut entries: Vec<(Key, Node)> = Vec::with_capacity(table.len());
         for (key, value) in table {
-            let key = Key { place: Place::new(self.file, key.span()), text: key.into_inner().into_owned() };
-            let value_place = Place::new(self.file, value.span());
+            let key = Key { location: Location::new(self.file, key.span()), text: key.into_inner().into_owned() };
+            let value_place = Location::new(self.file, value.span());
             let node = self.value(value.into_inner(), value_place, depth + 1);
             entries.push((key, node));
         }
-        entries.sort_by_key(|(key, _)| key.place);
-        let around = |all: Place, (key, node): &(Key, Node)| all.with(key.place).with(node.place);
-        Node { place: entries.iter().fold(place, around), kind: NodeKind::Table(entries), filled: false }
+        entries.sort_by_key(|(key, _)| key.location);
+        let around = |all: Location, (key, node): &(Key, Node)| all.with(key.location).with(node.location);
+        Node { location: entries.iter().fold(location, around), kind: NodeKind::Table(entries), filled: false }
     }
 
-    fn value(&mut self, value: DeValue<'_>, place: Place, depth: usize) -> Node {
+    fn value(&mut self, value: DeValue<'_>, location: Location, depth: usize) -> Node {
         if depth > DEPTH_MAX {
-            self.faults.push(Report::error(place, format!("nested deeper than {DEPTH_MAX} levels")));
-            return Node { place, kind: NodeKind::Boolean(false), filled: false };
+            self.faults.push(Report::error(location, format!("nested deeper than {DEPTH_MAX} levels")));
+            return Node { location, kind: NodeKind::Boolean(false), filled: false };
         }
         let kind = match value {
             DeValue::String(text) => NodeKind::Text(text.into_owned()),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => NodeKind::Integer(number),
                 Err(_) => {
-                    self.faults.push(Report::error(place, "a number that does not fit into 64 bits"));
+                    self.faults.push(Report::error(location, "a number that does not fit into 64 bits"));
                     NodeKind::Integer(0)
                 }
             },
             DeValue::Float(number) => NodeKind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(truth) => NodeKind::Boolean(truth),
             DeValue::Datetime(_) => NodeKind::Datetime,
-            DeValue::Table(table) => return self.table(table, place, depth),
+            DeValue::Table(table) => return self.table(table, location, depth),
             DeValue::Array(array) => {
                 let items = array.into_iter().map(|item| {
-                    let place = Place::new(self.file, item.span());
-                    self.value(item.into_inner(), place, depth + 1)
+                    let location = Location::new(self.file, item.span());
+                    self.value(item.into_inner(), location, depth + 1)
                 });
                 let items: Vec<Node> = items.collect();
-                let place = items.iter().fold(place, |all, item| all.with(item.place));
-                return Node { place, kind: NodeKind::Array(items), filled: false };
+                let location = items.iter().fold(location, |all, item| all.with(item.location));
+                return Node { location, kind: NodeKind::Array(items), filled: false };
             }
         };
-        Node { place, kind, filled: false }
+        Node { location, kind, filled: false }
     }
 }
 
@@ -171,8 +171,8 @@ pub(crate) fn merge(into: &mut Node, from: Node, faults: &mut Faults) {
                 items.extend(more);
             }
             _ => faults.push(
-                Report::error(key.place, format!("`{}` is set in two files", key.text))
-                    .other(first.place, "the other one is here"),
+                Report::error(key.location, format!("`{}` is set in two files", key.text))
+                    .other(first.location, "the other one is here"),
             ),
         }
     }

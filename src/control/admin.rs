@@ -2,8 +2,8 @@
 //! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control
 //! socket.
 //!
-//! It knows nothing by itself: each request becomes an `Ask` to the control plane. What changes the process is allowed
-//! to peers on this machine only, and never to a browser's page (which sends `Origin`).
+//! It has no state: each request becomes an `AdminRequest` to the control plane. Requests that change the process are
+//! allowed from this machine only, and never from a web page (which sends `Origin`).
 
 use std::convert::Infallible;
 use std::io;
@@ -28,7 +28,7 @@ use crate::control::exposition;
 use crate::control::status::Status;
 use crate::net::sockets::ListenSocket;
 
-/// Connections served at once; more of them wait to be accepted.
+/// Most connections at a time; more wait in the listen backlog.
 const CONNECTIONS_MAX: usize = 128;
 /// Longest wait for a request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub(crate) const ASKS_MAX: usize = 64;
 
 /// What a request wants of the control plane.
 #[derive(Debug)]
-pub(crate) enum Ask {
+pub(crate) enum AdminRequest {
     /// Does it serve?
     Ready(oneshot::Sender<Readiness>),
     /// The metrics page.
@@ -82,7 +82,7 @@ pub(crate) struct AdminServer {
 
 impl AdminServer {
     /// Serves on this listening socket.
-    pub(crate) fn start(socket: ListenSocket, asks: mpsc::Sender<Ask>) -> io::Result<AdminServer> {
+    pub(crate) fn start(socket: ListenSocket, asks: mpsc::Sender<AdminRequest>) -> io::Result<AdminServer> {
         let inheritable = socket.duplicate()?;
         let acceptor = Acceptor::of(socket.fd, &socket.address)?;
         let task = spawn_local(accept(acceptor, asks)).abort_handle();
@@ -127,7 +127,7 @@ enum Peer {
     Elsewhere,
 }
 
-async fn accept(acceptor: Acceptor, asks: mpsc::Sender<Ask>) {
+async fn accept(acceptor: Acceptor, asks: mpsc::Sender<AdminRequest>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Ends with this task: a set of tasks aborts them when it is dropped.
     let mut connections = tokio::task::JoinSet::new();
@@ -154,7 +154,7 @@ async fn accept(acceptor: Acceptor, asks: mpsc::Sender<Ask>) {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<AdminRequest>,
     _room: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |request| {
@@ -211,9 +211,9 @@ const INDEX: &str = "turnpike admin\n\n\
     POST /reload    read the configuration again\n\
     POST /stop      stop when running requests ended; /stop?now at once\n";
 
-type Answer = Response<Full<Bytes>>;
+type AdminResponse = Response<Full<Bytes>>;
 
-async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<Ask>) -> Answer {
+async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<AdminRequest>) -> AdminResponse {
     let Some(page) = Page::of(request.uri().path()) else {
         return text(StatusCode::NOT_FOUND, "nothing is here; GET / lists what is\n".into());
     };
@@ -237,40 +237,43 @@ async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<Ask>
 }
 
 /// The page, or `None` where the control plane is gone.
-async fn page_of(page: Page, mode: StopMode, asks: &mpsc::Sender<Ask>) -> Option<Answer> {
+async fn page_of(page: Page, mode: StopMode, asks: &mpsc::Sender<AdminRequest>) -> Option<AdminResponse> {
     Some(match page {
         Page::Index => text(StatusCode::OK, INDEX.into()),
         Page::Health => text(StatusCode::OK, "ok\n".into()),
-        Page::Ready => match ask(asks, Ask::Ready).await? {
+        Page::Ready => match ask(asks, AdminRequest::Ready).await? {
             Readiness::Ready => text(StatusCode::OK, "ready\n".into()),
             Readiness::Not(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
-        Page::Metrics => typed(StatusCode::OK, exposition::CONTENT_TYPE, ask(asks, Ask::Metrics).await?),
+        Page::Metrics => typed(StatusCode::OK, exposition::CONTENT_TYPE, ask(asks, AdminRequest::Metrics).await?),
         Page::Status => {
-            let status = ask(asks, Ask::Status).await?;
+            let status = ask(asks, AdminRequest::Status).await?;
             let mut json = serde_json::to_string_pretty(&status).unwrap_or_default();
             json.push('\n');
             typed(StatusCode::OK, "application/json", json)
         }
-        Page::Reload => match ask(asks, Ask::Reload).await? {
+        Page::Reload => match ask(asks, AdminRequest::Reload).await? {
             Ok(words) => text(StatusCode::OK, words),
             Err(words) => text(StatusCode::UNPROCESSABLE_ENTITY, words),
         },
-        Page::Stop => text(StatusCode::ACCEPTED, ask(asks, |reply| Ask::Stop(mode, reply)).await?),
+        Page::Stop => text(StatusCode::ACCEPTED, ask(asks, |reply| AdminRequest::Stop(mode, reply)).await?),
     })
 }
 
-async fn ask<T>(asks: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+async fn ask<T>(
+    asks: &mpsc::Sender<AdminRequest>,
+    question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
+) -> Option<T> {
     let (reply, answer) = oneshot::channel();
     asks.send(question(reply)).await.ok()?;
     answer.await.ok()
 }
 
-fn text(status: StatusCode, words: String) -> Answer {
+fn text(status: StatusCode, words: String) -> AdminResponse {
     typed(status, "text/plain; charset=utf-8", words)
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+fn typed(status: StatusCode, content_type: &'static str, body: String) -> AdminResponse {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

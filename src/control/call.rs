@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls of gRPC that the control plane makes itself, and other requests over HTTP/2: a small client for health checks
-//! and for reflection.
+//! A small HTTP/2 and gRPC client of the control plane, for health checks and reflection.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -56,10 +55,10 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     }
 }
 
-/// A request's body: what is said while the call lasts.
-struct Said(mpsc::UnboundedReceiver<Bytes>);
+/// A request's body: the messages that are sent during the call.
+struct RequestBody(mpsc::UnboundedReceiver<Bytes>);
 
-impl Body for Said {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -77,7 +76,7 @@ impl Body for Said {
 
 /// One connection of HTTP/2.
 pub(super) struct Session {
-    sender: SendRequest<Said>,
+    sender: SendRequest<RequestBody>,
     origin: String,
     agent: &'static str,
     _driver: Driver,
@@ -109,23 +108,28 @@ impl Session {
             .header(TE, "trailers")
             .header(TIMEOUT, lasts);
         let answer = self.sender.send_request(self.request(head, said)?);
-        Ok(Call { questions: Some(questions), answer: Answer::Awaited(Box::pin(answer)), read: Vec::new(), end: None })
+        Ok(Call {
+            questions: Some(questions),
+            answer: CallResponse::Awaited(Box::pin(answer)),
+            read: Vec::new(),
+            end: None,
+        })
     }
 
-    fn request(&self, head: Builder, said: mpsc::UnboundedReceiver<Bytes>) -> Result<Request<Said>, String> {
-        head.header(USER_AGENT, self.agent).body(Said(said)).map_err(|error| error.to_string())
+    fn request(&self, head: Builder, said: mpsc::UnboundedReceiver<Bytes>) -> Result<Request<RequestBody>, String> {
+        head.header(USER_AGENT, self.agent).body(RequestBody(said)).map_err(|error| error.to_string())
     }
 }
 
 /// One call.
 pub(super) struct Call {
     questions: Option<mpsc::UnboundedSender<Bytes>>,
-    answer: Answer,
+    answer: CallResponse,
     read: Vec<u8>,
     end: Option<(Code, String)>,
 }
 
-enum Answer {
+enum CallResponse {
     Awaited(Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>),
     Body(Incoming),
     /// It is none of gRPC.
@@ -151,14 +155,14 @@ impl Call {
                 return Ok(Some(payload));
             }
             let body = match &mut self.answer {
-                Answer::Body(body) => body,
-                Answer::Foreign => return Ok(None),
-                Answer::Awaited(answer) => {
+                CallResponse::Body(body) => body,
+                CallResponse::Foreign => return Ok(None),
+                CallResponse::Awaited(answer) => {
                     let (head, body) = answer.await.map_err(|error| format!("exchange: {error}"))?.into_parts();
                     let status = head.status.as_u16();
                     let missing = || (Code::of_upstream(status), format!("status {status}"));
                     self.end = Some(code_in(&head.headers).unwrap_or_else(missing));
-                    self.answer = if status == 200 { Answer::Body(body) } else { Answer::Foreign };
+                    self.answer = if status == 200 { CallResponse::Body(body) } else { CallResponse::Foreign };
                     continue;
                 }
             };

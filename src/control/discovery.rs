@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which endpoints each upstream has by now: those that stand in the plan and those that its names resolve to.
 //!
-//! Pure: it is told plans and answers, and says which upstreams changed. An answer is kept until a better one comes, so
+//! Pure: takes plans and DNS results, and returns the upstreams that changed. A result is kept until the next one, so
 //! an upstream never loses its endpoints because a name server is down.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ impl Question {
 
 /// One server that a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(super) struct ResolvedServer {
     /// Its address; the port is zero where the question was for addresses only.
     pub address: SocketAddr,
     /// The host that has this address.
@@ -42,7 +42,7 @@ pub(super) struct Found {
 
 /// The endpoints of one upstream, after they changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct EndpointUpdate {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// All of its endpoints.
@@ -53,7 +53,7 @@ pub(crate) struct Listed {
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     upstreams: BTreeMap<Arc<str>, Entry>,
-    answers: BTreeMap<Question, Vec<Found>>,
+    answers: BTreeMap<Question, Vec<ResolvedServer>>,
     /// Questions of the plan in use, each with the upstreams that ask it.
     users: BTreeMap<Question, Vec<Arc<str>>>,
     /// Questions of a plan that is not in use yet.
@@ -85,7 +85,7 @@ impl Terms {
 }
 
 impl Entry {
-    fn gather(&self, answers: &BTreeMap<Question, Vec<Found>>) -> Vec<Endpoint> {
+    fn gather(&self, answers: &BTreeMap<Question, Vec<ResolvedServer>>) -> Vec<Endpoint> {
         let mut endpoints = self.terms.fixed.clone();
         let mut seen: BTreeSet<Address> = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
         for name in &self.terms.names {
@@ -97,7 +97,7 @@ impl Entry {
     }
 }
 
-fn endpoint(name: &NamePlan, found: &Found, usual_port: u16) -> Endpoint {
+fn endpoint(name: &NamePlan, found: &ResolvedServer, usual_port: u16) -> Endpoint {
     let mut address = found.address;
     if !name.srv {
         address.set_port(name.port);
@@ -118,8 +118,7 @@ impl Discovery {
         Discovery::default()
     }
 
-    /// Takes the upstreams of a plan; those that it does not name are forgotten. Answers to questions that are still
-    /// asked stay.
+    /// Adopts the upstreams of a plan and drops others. Keeps the results of names that are still used.
     pub(super) fn adopt(&mut self, plan: &Plan) {
         self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
     }
@@ -141,7 +140,7 @@ impl Discovery {
         self.ask_also(BTreeSet::new());
     }
 
-    /// A plan is being prepared: its names are to be asked along, until it is adopted or `expect_nothing` is called.
+    /// A plan is being prepared: also resolves its names, until it is adopted or `expect_nothing` is called.
     pub(super) fn expect(&mut self, plan: &Plan) {
         let names = plan.upstreams.iter().flat_map(|upstream| &upstream.names);
         self.ask_also(names.map(Question::of).collect());
@@ -178,7 +177,7 @@ impl Discovery {
     }
 
     /// Takes an answer and says which upstreams have other endpoints now.
-    pub(super) fn learn(&mut self, question: Question, mut found: Vec<Found>) -> Vec<Listed> {
+    pub(super) fn learn(&mut self, question: Question, mut found: Vec<ResolvedServer>) -> Vec<EndpointUpdate> {
         found.sort();
         found.dedup();
         self.open.remove(&question);
@@ -191,16 +190,17 @@ impl Discovery {
             let endpoints = entry.gather(answers);
             if *endpoints != *entry.endpoints {
                 entry.endpoints = endpoints.into();
-                changed.push(Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) });
+                changed.push(EndpointUpdate { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) });
             }
         }
         changed
     }
 
     /// The endpoints of those upstreams that have names: what shards must be told after a plan.
-    pub(super) fn resolved(&self) -> impl Iterator<Item = Listed> {
+    pub(super) fn resolved(&self) -> impl Iterator<Item = EndpointUpdate> {
         let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
-        named.map(|(name, entry)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
+        named
+            .map(|(name, entry)| EndpointUpdate { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
     }
 
     /// The endpoints of an upstream, also of a plan that is not in use yet.
@@ -227,9 +227,9 @@ mod tests {
         NamePlan { name: name.into(), port, srv: port == 0, weight: 2, backup: false }
     }
 
-    fn found(address: &str) -> Found {
+    fn found(address: &str) -> ResolvedServer {
         let address = address.parse().expect("an address");
-        Found { address, host: "origin.test".into(), weight: 1, backup: false }
+        ResolvedServer { address, host: "origin.test".into(), weight: 1, backup: false }
     }
 
     fn fixed(address: &str) -> Endpoint {
@@ -237,7 +237,7 @@ mod tests {
         Endpoint { address, name: "fixed".into(), weight: 1, backup: false }
     }
 
-    fn addresses(listed: &Listed) -> Vec<String> {
+    fn addresses(listed: &EndpointUpdate) -> Vec<String> {
         listed.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
     }
 
@@ -269,7 +269,7 @@ mod tests {
         discovery.learn(question, vec![found("10.0.0.1:0")]);
         let again = vec![name("origin.test", 9090), name("other.test", 1)];
         discovery.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
-        let listed: Vec<Listed> = discovery.resolved().collect();
+        let listed: Vec<EndpointUpdate> = discovery.resolved().collect();
         assert_eq!(addresses(&listed[0]), ["10.0.0.1:9090"]);
         assert_eq!(&*listed[0].endpoints[0].name, "origin.test");
         assert_eq!(discovery.open_questions(), 1);
@@ -282,7 +282,7 @@ mod tests {
         let mut discovery = discovery(vec![name("_http._tcp.test", 0)]);
         let question = discovery.questions().next().expect("asked");
         assert!(question.srv);
-        let second = Found { weight: 5, backup: true, ..found("10.0.0.2:2") };
+        let second = ResolvedServer { weight: 5, backup: true, ..found("10.0.0.2:2") };
         let changed = discovery.learn(question, vec![found("10.0.0.1:1"), second]);
         assert_eq!(addresses(&changed[0])[1..], ["10.0.0.1:1", "10.0.0.2:2"]);
         assert_eq!(changed[0].endpoints[2].weight, 10);

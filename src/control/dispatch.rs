@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use crate::balance::Health;
 use crate::base::Tick;
-use crate::control::admin::{AdminServer, Ask, Readiness, StopMode};
+use crate::control::admin::{AdminRequest, AdminServer, Readiness, StopMode};
 use crate::control::events::{Event, Events, Signal};
 use crate::control::plane::Plane;
-use crate::control::probe::Verdict;
+use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
-use crate::control::resolve::Answer;
+use crate::control::resolve::Resolution;
 use crate::control::state::State;
 use crate::control::upgrade::Successor;
 use crate::link::{FromShard, ToShard};
 use crate::net::machine;
 
-/// Full queues towards shards are tried again after this.
+/// The retry interval of full queues to shards.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 /// Accounts of limits are tidied this often.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Messages from shards that are handled before anything else gets its turn.
+/// Most messages from shards that are handled in a row before other events.
 const SHARD_MESSAGES_MAX: usize = 1_024;
 
 impl Plane {
@@ -100,16 +100,16 @@ impl Plane {
         }
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: AdminRequest) {
         // Whoever asked may be gone; then nobody misses the answer.
         match ask {
-            Ask::Ready(reply) => {
+            AdminRequest::Ready(reply) => {
                 let _ = reply.send(self.readiness());
             }
-            Ask::Metrics(reply) => self.send_metrics(reply),
-            Ask::Status(reply) => self.send_status(reply),
-            Ask::Reload(reply) => self.reload("asked to", Some(reply)),
-            Ask::Stop(mode, reply) => {
+            AdminRequest::Metrics(reply) => self.send_metrics(reply),
+            AdminRequest::Status(reply) => self.send_status(reply),
+            AdminRequest::Reload(reply) => self.reload("asked to", Some(reply)),
+            AdminRequest::Stop(mode, reply) => {
                 self.stop(mode);
                 let words = match mode {
                     StopMode::Drain => "stopping when running requests ended\n",
@@ -152,9 +152,9 @@ impl Plane {
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: Resolution) {
         match answer {
-            Answer::Found(question, found) => {
+            Resolution::Found(question, found) => {
                 if self.unresolved.remove(&question).is_some() {
                     tracing::info!(name = %question.name, "resolves again");
                 }
@@ -164,7 +164,7 @@ impl Plane {
                 }
                 self.reflect();
             }
-            Answer::Failed(question, reason) => {
+            Resolution::Failed(question, reason) => {
                 if !self.unresolved.contains_key(&question) {
                     tracing::warn!(name = %question.name, %reason, "does not resolve; known addresses stay in use");
                 }
@@ -180,9 +180,9 @@ impl Plane {
         }
     }
 
-    fn verdict(&mut self, verdict: Verdict) {
-        let Verdict { target, up, reason } = verdict;
-        // One that was on its way when its endpoint went is of no use to anybody.
+    fn verdict(&mut self, verdict: HealthChange) {
+        let HealthChange { target, up, reason } = verdict;
+        // A result for an endpoint that was removed meanwhile is dropped.
         if self.probes.health(&target) == Health::Unknown {
             return;
         }

@@ -7,11 +7,11 @@ use tokio::sync::mpsc;
 
 use crate::base::Tick;
 use crate::config::Reports;
-use crate::control::admin::Ask;
+use crate::control::admin::AdminRequest;
 use crate::control::load::Ready;
-use crate::control::probe::Verdict;
+use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
-use crate::control::resolve::Answer;
+use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
 use crate::control::upgrade::Successor;
 use crate::control::watch::Watch;
@@ -23,13 +23,13 @@ pub(super) enum Event {
     /// Somebody sent a signal.
     Signal(Signal),
     /// The admin server asks.
-    Ask(Ask),
+    Ask(AdminRequest),
     /// Shards said something, or one ended.
     Shards,
     /// DNS answered.
-    Answer(Answer),
+    Answer(Resolution),
     /// An endpoint went up or down.
-    Verdict(Verdict),
+    Verdict(HealthChange),
     /// Servers were asked for their descriptors.
     Reflected(Reflected),
     /// A configuration was read and compiled, or refused.
@@ -63,13 +63,13 @@ pub(super) struct Events {
     /// Signals.
     pub signals: Signals,
     /// From the admin servers.
-    pub asks: mpsc::Receiver<Ask>,
+    pub asks: mpsc::Receiver<AdminRequest>,
     /// From the shards.
     pub shards: FromShards,
     /// From DNS.
-    pub answers: mpsc::Receiver<Answer>,
+    pub answers: mpsc::Receiver<Resolution>,
     /// From the health checks.
-    pub verdicts: mpsc::Receiver<Verdict>,
+    pub verdicts: mpsc::Receiver<HealthChange>,
     /// From reflection.
     pub reflected: mpsc::Receiver<Reflected>,
     /// From the compiler.
@@ -81,7 +81,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The next event; `Time` at `until`. May be dropped: nothing is lost.
+    /// The next event; `Time` at `until`. Cancel-safe.
     pub(super) async fn next(&mut self, until: Tick) -> Event {
         let Events { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.

@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    /// What a metric is by its name alone: names that end in `_total` count, all others are levels.
+    /// The type of a metric by its name: names that end in `_total` are counters, all others are gauges.
     pub(crate) fn of_name(name: &str) -> Kind {
         if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge }
     }

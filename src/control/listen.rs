@@ -67,7 +67,8 @@ impl Sockets {
         Sockets { shards, inherited, open: BTreeMap::new(), fresh: Vec::new() }
     }
 
-    /// Opens what the plan names and is not open yet, and gives each shard its own. `commit` or `discard` must follow.
+    /// Opens the plan's addresses that are not open yet, and returns each shard's sockets. `commit` or `discard` must
+    /// follow.
     pub(super) fn prepare(&mut self, plan: &Plan) -> Result<ByShard, ListenFault> {
         let mut by_shard: ByShard = (0..self.shards).map(|_| Vec::new()).collect();
         for (id, listener) in (0..).map(ListenerId).zip(&plan.listeners) {
@@ -117,7 +118,7 @@ impl Sockets {
         self.open.get(address)?.sockets.first().map(|socket| &socket.address)
     }
 
-    /// Lets go of all sockets because a successor has them: paths stay.
+    /// Closes all sockets after a handover to the successor, without removing the paths of Unix sockets.
     pub(super) fn hand_over(&mut self) {
         self.open.clear();
     }

@@ -22,7 +22,7 @@ use crate::wire::grpc::json::Transcoder;
 const READ_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for the access log to be opened.
 const LOG_OPEN_MAX: Duration = Duration::from_secs(5);
-/// Configurations that are being read at once; above it a reload is refused. Only those that hang add up.
+/// Most configurations that may be read at once; above it a reload is refused. Only reads that hang accumulate.
 const READING_MAX: usize = 4;
 
 /// What runs while a configuration is read.

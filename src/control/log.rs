@@ -93,7 +93,7 @@ impl Log {
         &self.target
     }
 
-    /// Hands whole lines to the writer. Never waits: what does not fit is dropped and counted.
+    /// Gives whole lines to the writer without waiting. Lines that do not fit are dropped and counted.
     pub(crate) fn write(&self, lines: Vec<u8>) {
         let bytes = lines.len();
         let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -122,7 +122,7 @@ impl Log {
     pub(crate) fn close(self, wait: Duration) {
         let until = Instant::now() + wait;
         let (done, ended) = bounded(1);
-        // A full queue means that the writer is stuck; then the wait below is all that it gets.
+        // A full queue means that the writer is stuck; then it gets no more than the wait below.
         let _ = self.orders.send_deadline(Order::End(done), until);
         if ended.recv_deadline(until).is_err() {
             tracing::warn!("the access log could not be written to its end in time");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::balance::Health;
 use crate::base::Address;
-use crate::control::discovery::Listed;
+use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::{Exposition, Family, Kind, Label};
 use crate::control::probe::Target;
@@ -39,8 +39,8 @@ pub(crate) struct Facts {
     /// Lines of the process' own messages that standard error did not take.
     pub messages_dropped: u64,
     /// The endpoints of all upstreams.
-    pub listed: Vec<Listed>,
-    /// What active checks say of those that they look at.
+    pub listed: Vec<EndpointUpdate>,
+    /// The results of active health checks.
     pub health: HashMap<Target, Health>,
 }
 
@@ -165,7 +165,7 @@ fn limit_counter(out: &mut Exposition, counter: LimitCounter, sums: &Sums) {
 fn endpoints(out: &mut Exposition, facts: &Facts) {
     let help = "1 where active checks call the endpoint up or do not look, else 0.";
     let mut family = out.family("turnpike_upstream_endpoint_up", Kind::Gauge, help);
-    for Listed { upstream, endpoints } in &facts.listed {
+    for EndpointUpdate { upstream, endpoints } in &facts.listed {
         for endpoint in &**endpoints {
             let up = facts.health(upstream, &endpoint.address) != Health::Down;
             let address = endpoint.address.to_string();
@@ -223,7 +223,7 @@ mod tests {
             reloads_done: 1,
             log_dropped: 5,
             messages_dropped: 6,
-            listed: vec![Listed { upstream: Arc::clone(&upstream), endpoints: [endpoint].into() }],
+            listed: vec![EndpointUpdate { upstream: Arc::clone(&upstream), endpoints: [endpoint].into() }],
             health: [(Target { upstream, address }, Health::Down)].into(),
             ..Facts::default()
         };

@@ -13,7 +13,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::balance::Health;
 use crate::base::Address;
-use crate::control::discovery::Listed;
+use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::{EndpointSums, UpstreamStates};
 use crate::control::metrics::{Facts, render};
 use crate::control::plane::Plane;
@@ -59,7 +59,7 @@ impl Plane {
         let (snapshot, tally, turns) = (self.snapshot(), Arc::clone(&self.tally), Rc::clone(&self.pages));
         let upstreams = Rc::clone(&self.upstreams);
         spawn_local(async move {
-            // Closed never, so this only waits for its turn. Whoever asked may have gone meanwhile.
+            // The semaphore is never closed, so this only waits. The requester may have disconnected meanwhile.
             let _turn = turns.acquire().await;
             if reply.is_closed() {
                 return;
@@ -77,7 +77,8 @@ impl Plane {
         let generation = self.current.as_ref().map_or(0, |current| current.plan.generation);
         let coming = usize::from(self.reloads.coming().is_some());
         let listed = self.discovery.all();
-        let listed = listed.map(|(name, endpoints)| Listed { upstream: name.clone(), endpoints: endpoints.clone() });
+        let listed =
+            listed.map(|(name, endpoints)| EndpointUpdate { upstream: name.clone(), endpoints: endpoints.clone() });
         let facts = Facts {
             started_seconds: self.setup.started_seconds,
             generation,
@@ -147,8 +148,8 @@ impl Snapshot {
         }
     }
 
-    fn upstream(&self, listed: &Listed, sums: &UpstreamSums, states: &UpstreamStates) -> UpstreamStatus {
-        let Listed { upstream, endpoints } = listed;
+    fn upstream(&self, listed: &EndpointUpdate, sums: &UpstreamSums, states: &UpstreamStates) -> UpstreamStatus {
+        let EndpointUpdate { upstream, endpoints } = listed;
         let state = states.upstream(upstream);
         let mut rest: BTreeMap<&str, &EndpointSums> = state
             .map(|state| state.endpoints.iter().map(|(address, sums)| (&**address, sums)).collect())

@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::base::Tick;
 use crate::config::plan::{Plan, ProcessPlan};
 use crate::config::{Loaded, Reports, Spec};
-use crate::control::admin::{AdminServer, Ask};
-use crate::control::discovery::{Discovery, Listed, Question};
+use crate::control::admin::{AdminRequest, AdminServer};
+use crate::control::discovery::{Discovery, EndpointUpdate, Question};
 use crate::control::listen::Sockets;
 use crate::control::load::Ready;
 use crate::control::log::Log;
@@ -43,7 +43,7 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn load(&self) -> Result<Loaded, Reports>;
     /// Where the control socket is to be, whatever the configuration says.
     fn control_socket(&self) -> Option<PathBuf>;
-    /// A plan is in use: takes from it what concerns the host, such as the level of its own log.
+    /// Applies the process-wide settings of a plan that is in use, such as the log level.
     fn follow(&self, plan: &Plan);
     /// A configuration is refused: tells people why.
     fn refused(&self, reports: &Reports);
@@ -64,7 +64,7 @@ pub(super) struct Setup {
     /// Where configurations that were compiled come back.
     pub loads: mpsc::Sender<Box<Result<Ready, Reports>>>,
     /// Where admin servers ask.
-    pub asks: mpsc::Sender<Ask>,
+    pub asks: mpsc::Sender<AdminRequest>,
     /// Calendar time of the start, seconds since 1970.
     pub started_seconds: f64,
     /// The start.
@@ -79,7 +79,7 @@ pub(super) struct Plane {
     pub(super) rollout: Rollout,
     pub(super) reloads: Reloads,
     pub(super) current: Option<Current>,
-    /// As the first plan had it: some of it stays so until the process ends.
+    /// The process settings of the first plan; some of them stay until the process ends.
     pub(super) process: Option<ProcessPlan>,
     /// Plans that were replaced.
     pub(super) retired: Retired,
@@ -129,21 +129,21 @@ impl Timers {
 }
 
 impl Plane {
-    /// Hands lines to the access log. Without one, the plan that wrote them was replaced by one that has none.
+    /// Gives lines to the access log. Drops them where a plan without a log has replaced the one that wrote them.
     pub(super) fn write_lines(&self, lines: Vec<u8>) {
         if let Some(log) = &self.log {
             log.write(lines);
         }
     }
 
-    pub(super) fn tell_endpoints(&mut self, listed: &Listed) {
+    pub(super) fn tell_endpoints(&mut self, listed: &EndpointUpdate) {
         self.shards.send_all(|_| ToShard::Endpoints {
             upstream: Arc::clone(&listed.upstream),
             endpoints: Arc::clone(&listed.endpoints),
         });
     }
 
-    /// Asks for descriptors as the plan in use and the one that is being prepared say.
+    /// Starts reflection for the plan in use and the one that is being prepared.
     pub(super) fn reflect(&mut self) {
         let current = self.current.as_ref().map(|current| &current.plan);
         let plans = current.into_iter().chain(self.reloads.coming());
@@ -156,7 +156,7 @@ impl Plane {
     }
 
     /// Probes the endpoints of one upstream as the plan in use says.
-    pub(super) fn probe(&mut self, listed: &Listed) {
+    pub(super) fn probe(&mut self, listed: &EndpointUpdate) {
         let check = self.current.as_ref().and_then(|current| current.checks.get(&listed.upstream));
         self.probes.follow(&listed.upstream, check, &listed.endpoints);
     }

@@ -35,7 +35,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const AGENT: &str = concat!("turnpike-health/", env!("CARGO_PKG_VERSION"));
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Intervals vary by this much, so that many gateways do not probe in step.
+/// Intervals vary by this much, so that many gateways do not probe at the same time.
 const JITTER_PER_CENT: u8 = 10;
 
 /// One checked endpoint.
@@ -49,7 +49,7 @@ pub(crate) struct Target {
 
 /// An endpoint went up or down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct HealthChange {
     /// Which.
     pub target: Target,
     /// Up or down.
@@ -100,19 +100,19 @@ impl Drop for Running {
 pub(super) struct Probes {
     /// By upstream and address.
     running: HashMap<Arc<str>, HashMap<Address, Running>>,
-    verdicts: mpsc::Sender<Verdict>,
+    verdicts: mpsc::Sender<HealthChange>,
     turns: Rc<Semaphore>,
     seed: u64,
 }
 
 impl Probes {
     /// Reports to `verdicts`; `seed` spreads the probes.
-    pub(super) fn new(verdicts: mpsc::Sender<Verdict>, seed: u64) -> Probes {
+    pub(super) fn new(verdicts: mpsc::Sender<HealthChange>, seed: u64) -> Probes {
         let turns = Rc::new(Semaphore::new(RUNNING_MAX));
         Probes { running: HashMap::new(), verdicts, turns, seed }
     }
 
-    /// Checks exactly these endpoints of this upstream from now on.
+    /// From now on checks exactly these endpoints of this upstream.
     pub(super) fn follow(&mut self, upstream: &Arc<str>, check: Option<&Rc<Check>>, endpoints: &[Endpoint]) {
         let Some(check) = check else {
             self.running.remove(upstream);
@@ -213,7 +213,7 @@ fn with_verdict(pace: &ProbePlan, verdict: Health, now: Tick, seed: u64) -> Prob
 struct Run {
     target: Target,
     slot: Rc<Slot>,
-    verdicts: mpsc::Sender<Verdict>,
+    verdicts: mpsc::Sender<HealthChange>,
     turns: Rc<Semaphore>,
 }
 
@@ -239,7 +239,7 @@ impl Run {
             };
             let change = self.slot.probe.borrow_mut().observe(result, machine::now());
             if let Some(change) = change {
-                let verdict = Verdict { target: self.target.clone(), up: change.to != Health::Down, reason };
+                let verdict = HealthChange { target: self.target.clone(), up: change.to != Health::Down, reason };
                 if self.verdicts.send(verdict).await.is_err() {
                     return;
                 }
@@ -248,7 +248,7 @@ impl Run {
     }
 }
 
-/// Asks once. `Ok` and `Err` both carry what was seen.
+/// Probes once. `Ok` and `Err` both describe what was observed.
 async fn ask(check: &Check, address: &Address, name: &str) -> Result<String, String> {
     let connected = check.dial.connect(address, name).await?;
     let host = match &check.health.host {

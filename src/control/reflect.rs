@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Descriptors by server reflection: asks the servers of an upstream again and again what they serve, and reports when
-//! that is something else than before.
+//! Server reflection: asks the servers of an upstream for their descriptors at an interval, and reports changes.
 //!
 //! One task for each source, whichever routes use it. What was told is kept for as long as a plan names the source, so
 //! that neither a reload nor a server that is away makes a route forget its methods.
@@ -89,7 +88,8 @@ impl Reflections {
         Reflections { running: BTreeMap::new(), reports, shards, seed }
     }
 
-    /// Asks exactly the sources of these plans from now on. Where two plans name one, the first says how it is asked.
+    /// From now on asks exactly the sources of these plans. Where two plans have the same source, the first plan's
+    /// settings apply.
     pub(super) fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, discovery: &Discovery) {
         let mut wanted: BTreeMap<Arc<ReflectionSource>, Terms> = BTreeMap::new();
         for plan in plans {
@@ -114,7 +114,7 @@ impl Reflections {
         }
     }
 
-    /// Sources that were never asked, because that takes time or because no server is known.
+    /// Sources without a result yet.
     pub(super) fn open(&self) -> usize {
         self.running.values().filter(|(_, slot)| !slot.asked.get()).count()
     }
@@ -172,7 +172,7 @@ impl Slot {
     }
 }
 
-/// What a source told, and for whom it was seen to be right.
+/// The descriptors of a source, and the options for which they compile.
 #[derive(Debug)]
 struct Known {
     set: Arc<[u8]>,
@@ -220,7 +220,7 @@ impl Run {
         }
     }
 
-    /// Looks whether what was told is new, and fit for those who want it.
+    /// Checks whether received descriptors are new and can be compiled for their routes.
     async fn learn(&mut self, set: Vec<u8>, terms: &Terms) -> Result<Vec<Vec<Transcoder>>, String> {
         let is_old = |known: &Known| *known.set == *set && known.users == terms.users;
         if self.slot.known.borrow().as_ref().is_some_and(is_old) {
@@ -253,8 +253,8 @@ impl Run {
     }
 }
 
-/// Compiles the set for all shards and all who want it, and counts the methods. What is wrong for one of them is only
-/// said.
+/// Compiles the descriptor set for all shards and all options, and counts the methods. Errors of single options are
+/// logged.
 fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize, Vec<Vec<Transcoder>>), String> {
     let (mut methods, mut wrong) = (None, Vec::new());
     let mut by_shard: Vec<Vec<Transcoder>> = (0..shards).map(|_| Vec::new()).collect();
@@ -278,7 +278,7 @@ fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize
     Ok((methods, by_shard))
 }
 
-/// Asks one endpoint after the other until one has told. The reason of a failure is the first one's.
+/// Asks the endpoints in order until one sends its descriptors. Fails with the first endpoint's error.
 async fn ask_any(terms: &Terms, source: &ReflectionSource) -> Result<Vec<u8>, String> {
     let mut failed = None;
     for endpoint in &terms.endpoints {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a configuration becomes the plan in use: read and compiled elsewhere, its sockets and files opened, prepared on
-//! all shards, committed. Whatever fails on the way leaves the old plan as it was, and whoever asked is told why.
+//! Reload: a configuration is read and compiled on another thread, its sockets and files are opened, it is prepared on
+//! all shards and then committed. A failure at any step leaves the old plan in use and is reported to the requester.
 //!
-//! One at a time. Wishes that come meanwhile are answered together by one more reload after it.
+//! Reloads run one at a time. All requests that arrive meanwhile share the next one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,15 +16,15 @@ use crate::balance::Health;
 use crate::config::plan::{AdminPlan, Plan};
 use crate::config::{Loaded, Report, Reports, diff};
 use crate::control::admin::AdminServer;
-use crate::control::discovery::Listed;
+use crate::control::discovery::EndpointUpdate;
 use crate::control::events::Events;
 use crate::control::listen::ByShard;
 use crate::control::load::{self, Ready, Running};
 use crate::control::log::Log;
 use crate::control::plane::{Current, Plane};
 use crate::control::probe::Check;
-use crate::control::reloads::{Candidate, Change, Reply, STOPPING};
-use crate::control::rollout::{PREPARE_MAX, Step};
+use crate::control::reloads::{Candidate, Change, ReloadResponder, STOPPING};
+use crate::control::rollout::{PREPARE_MAX, RolloutStep};
 use crate::control::socket::{ControlSocket, TakeOver};
 use crate::control::state::State;
 use crate::control::tally::CounterSet;
@@ -39,7 +39,7 @@ const LOG_CLOSE: Duration = Duration::from_secs(5);
 
 impl Plane {
     /// Reads the configuration again, for the reason given.
-    pub(super) fn reload(&mut self, why: &str, reply: Option<Reply>) {
+    pub(super) fn reload(&mut self, why: &str, reply: Option<ReloadResponder>) {
         match self.state {
             State::Starting | State::Serving => {}
             State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
@@ -97,7 +97,8 @@ impl Plane {
         let ready = match ready {
             Ok(ready) => ready,
             Err(reports) => {
-                // A file that only the refused configuration includes is where it will be mended.
+                // The operator may correct a file that only the refused configuration includes, so such files are
+                // watched too.
                 let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
                 if let Some(watch) = &mut events.watch {
                     let files = watch.files().iter().cloned().chain(mentioned).collect();
@@ -159,11 +160,11 @@ impl Plane {
     pub(super) fn step_rollout(&mut self, events: &mut Events) {
         while !self.rollout.idle() {
             match self.rollout.step(self.open_questions(), machine::now()) {
-                Step::Wait => return,
-                Step::Commit => self.commit(),
-                Step::Done => self.committed(events),
-                Step::Discard => self.discard(),
-                Step::Slow(shards) => tracing::error!(shards, "shards do not take the new plan into use"),
+                RolloutStep::Wait => return,
+                RolloutStep::Commit => self.commit(),
+                RolloutStep::Done => self.committed(events),
+                RolloutStep::Discard => self.discard(),
+                RolloutStep::Slow(shards) => tracing::error!(shards, "shards do not take the new plan into use"),
             }
         }
     }
@@ -173,7 +174,7 @@ impl Plane {
         let plan = Arc::clone(&candidate.plan);
         // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
         self.discovery.adopt(&plan);
-        let resolved: Vec<Listed> = self.discovery.resolved().collect();
+        let resolved: Vec<EndpointUpdate> = self.discovery.resolved().collect();
         resolved.iter().for_each(|listed| self.tell_endpoints(listed));
         for (target, health) in self.probes.known() {
             self.shards.send_all(|_| ToShard::Health {
@@ -287,10 +288,10 @@ impl Plane {
     }
 
     fn probe_all(&mut self) {
-        let named: Vec<Listed> = self
+        let named: Vec<EndpointUpdate> = self
             .discovery
             .all()
-            .map(|(name, endpoints)| Listed { upstream: Arc::clone(name), endpoints: Arc::clone(endpoints) })
+            .map(|(name, endpoints)| EndpointUpdate { upstream: Arc::clone(name), endpoints: Arc::clone(endpoints) })
             .collect();
         named.iter().for_each(|listed| self.probe(listed));
         let discovery = &self.discovery;

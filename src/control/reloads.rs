@@ -13,7 +13,7 @@ use crate::control::log::Log;
 use crate::net::sockets::ListenSocket;
 
 /// Who asked for a reload, and hears what became of it.
-pub(super) type Reply = oneshot::Sender<Result<String, String>>;
+pub(super) type ReloadResponder = oneshot::Sender<Result<String, String>>;
 
 /// Reloads on their way, and how many there were.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ pub(super) struct Reloads {
     pub since: Option<SystemTime>,
     /// One more is wanted after the one that runs.
     again: bool,
-    asked: Vec<Reply>,
-    asked_again: Vec<Reply>,
+    asked: Vec<ReloadResponder>,
+    asked_again: Vec<ReloadResponder>,
     /// The plan on its way into use.
     pub candidate: Option<Candidate>,
     /// Plans taken into use.
@@ -53,7 +53,7 @@ pub(super) struct Candidate {
     pub admin: Change<ListenSocket>,
 }
 
-/// What a new plan means for something that the process has at most one of.
+/// The effect of a new plan on something that the process has at most one of.
 #[derive(Debug)]
 pub(super) enum Change<T> {
     /// It stays.
@@ -70,13 +70,13 @@ impl Reloads {
         self.candidate.as_ref().map(|candidate| &candidate.plan)
     }
 
-    /// One more reload is wanted, by whoever waits for `reply`.
-    pub(super) fn ask(&mut self, reply: Option<Reply>) {
+    /// Requests a reload; `reply` gets its result.
+    pub(super) fn ask(&mut self, reply: Option<ReloadResponder>) {
         self.again = true;
         self.asked_again.extend(reply);
     }
 
-    /// Begins the reload that is wanted, at `now`. False where none is, or where one is still on its way.
+    /// Begins the requested reload at `now`. False where none is requested or one is still running.
     pub(super) fn begin(&mut self, now: SystemTime) -> bool {
         if !self.again || self.loading || self.candidate.is_some() {
             return false;
@@ -88,7 +88,7 @@ impl Reloads {
         true
     }
 
-    /// Answers everybody who asked for the reload that runs.
+    /// Sends the result to all who asked for the running reload.
     pub(super) fn reply(&mut self, outcome: &Result<String, String>) {
         for reply in self.asked.drain(..) {
             // Whoever asked may be gone.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks DNS for the names of upstreams, again and again, each when its answer expires.
+//! Resolves the DNS names of upstreams, each again when its TTL ends.
 //!
-//! One task a question. What is reported is always the best known answer: where one address family cannot be asked,
-//! its last addresses stay, and a name that stops resolving is not reported at all, so whoever listens keeps what it
-//! has. Waits between questions are bounded by `TTL_MIN`, `TTL_MAX` and, after failures, `RETRY_MAX`.
+//! One task per name. It always reports the best known result: where one address family cannot be asked, its last
+//! addresses stay, and a name that stops resolving is not reported at all, so whoever listens keeps what it has. Waits
+//! between questions are bounded by `TTL_MIN`, `TTL_MAX` and, after failures, `RETRY_MAX`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::base::Rng;
-use crate::control::discovery::{Found, Question};
+use crate::control::discovery::{Question, ResolvedServer};
 
-/// An answer is asked for again after this at the earliest.
+/// Shortest interval between two queries.
 pub(super) const TTL_MIN: Duration = Duration::from_secs(1);
 /// And after this at the latest.
 pub(super) const TTL_MAX: Duration = Duration::from_secs(300);
@@ -79,9 +79,9 @@ pub(super) trait Lookup: 'static {
 
 /// What a task reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Resolution {
     /// The best known answer by now.
-    Found(Question, Vec<Found>),
+    Found(Question, Vec<ResolvedServer>),
     /// Nothing new is known, and here is why.
     Failed(Question, String),
 }
@@ -91,17 +91,17 @@ pub(super) enum Answer {
 pub(super) struct Resolver<L> {
     lookup: Rc<L>,
     tasks: HashMap<Question, AbortHandle>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<Resolution>,
     seed: u64,
 }
 
 impl<L: Lookup> Resolver<L> {
     /// Reports to `answers`; `seed` spreads the waits.
-    pub(super) fn new(lookup: L, answers: mpsc::Sender<Answer>, seed: u64) -> Resolver<L> {
+    pub(super) fn new(lookup: L, answers: mpsc::Sender<Resolution>, seed: u64) -> Resolver<L> {
         Resolver { lookup: Rc::new(lookup), tasks: HashMap::new(), answers, seed }
     }
 
-    /// Asks exactly these questions from now on. Those that ran already go on undisturbed.
+    /// From now on resolves exactly these names. Running queries go on.
     pub(super) fn follow(&mut self, questions: impl Iterator<Item = Question>) {
         let wanted: BTreeSet<Question> = questions.collect();
         self.tasks.retain(|question, task| {
@@ -127,7 +127,7 @@ impl<L> Drop for Resolver<L> {
     }
 }
 
-async fn follow<L: Lookup>(lookup: Rc<L>, question: Question, answers: mpsc::Sender<Answer>, mut rng: Rng) {
+async fn follow<L: Lookup>(lookup: Rc<L>, question: Question, answers: mpsc::Sender<Resolution>, mut rng: Rng) {
     let mut known = Known::default();
     let mut failures = 0;
     loop {
@@ -143,11 +143,11 @@ async fn follow<L: Lookup>(lookup: Rc<L>, question: Question, answers: mpsc::Sen
         let (answer, wait) = match outcome {
             Ok((found, ttl)) => {
                 failures = 0;
-                (Answer::Found(question.clone(), found), ttl.clamp(TTL_MIN, TTL_MAX))
+                (Resolution::Found(question.clone(), found), ttl.clamp(TTL_MIN, TTL_MAX))
             }
             Err(reason) => {
                 failures += 1;
-                (Answer::Failed(question.clone(), reason), retry_wait(failures))
+                (Resolution::Failed(question.clone(), reason), retry_wait(failures))
             }
         };
         if answers.send(answer).await.is_err() {
@@ -162,7 +162,7 @@ fn retry_wait(failures: u32) -> Duration {
     TTL_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_MAX)
 }
 
-/// Up to a tenth longer, so that many gateways do not ask in step.
+/// Up to a tenth longer, so that many gateways do not query at the same time.
 fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
     wait + Duration::from_millis(rng.below(wait.as_millis() as u64 / 10 + 1))
 }
@@ -174,11 +174,15 @@ struct Known {
 }
 
 impl Known {
-    async fn ask_host(&mut self, lookup: &impl Lookup, name: &Arc<str>) -> Result<(Vec<Found>, Duration), String> {
+    async fn ask_host(
+        &mut self,
+        lookup: &impl Lookup,
+        name: &Arc<str>,
+    ) -> Result<(Vec<ResolvedServer>, Duration), String> {
         let answer = lookup.host(name).await;
         let ttl = answer.ttl;
         let addresses = self.merge(name, answer)?;
-        let found = addresses.into_iter().map(|address| Found {
+        let found = addresses.into_iter().map(|address| ResolvedServer {
             address: SocketAddr::new(address, 0),
             host: Arc::clone(name),
             weight: 1,
@@ -187,7 +191,11 @@ impl Known {
         Ok((found.take(FOUND_MAX).collect(), ttl))
     }
 
-    async fn ask_service(&mut self, lookup: &impl Lookup, name: &str) -> Result<(Vec<Found>, Duration), String> {
+    async fn ask_service(
+        &mut self,
+        lookup: &impl Lookup,
+        name: &str,
+    ) -> Result<(Vec<ResolvedServer>, Duration), String> {
         let (mut services, mut ttl) = lookup.service(name).await?;
         services.sort_by_key(|service| service.priority);
         services.truncate(TARGETS_MAX);
@@ -198,7 +206,7 @@ impl Known {
             let answer = lookup.host(&service.target).await;
             ttl = ttl.min(answer.ttl);
             match self.merge(&service.target, answer) {
-                Ok(addresses) => found.extend(addresses.into_iter().map(|address| Found {
+                Ok(addresses) => found.extend(addresses.into_iter().map(|address| ResolvedServer {
                     address: SocketAddr::new(address, service.port),
                     // The dot of a complete name is for DNS only; certificates and Host fields have none.
                     host: service.target.trim_end_matches('.').into(),
@@ -212,8 +220,8 @@ impl Known {
         if found.is_empty() { Err(reason) } else { Ok((found, ttl)) }
     }
 
-    /// Joins an answer with what is known of the host. An error where the answer holds no address: then nothing is
-    /// known better than before.
+    /// Merges a DNS response with the known addresses of the host. An error where the response has no address; the
+    /// known ones then stay.
     fn merge(&mut self, host: &Arc<str>, answer: HostAnswer) -> Result<Vec<IpAddr>, String> {
         let reason = match (&answer.v4, &answer.v6) {
             (Family::Some(_), _) | (_, Family::Some(_)) => None,
@@ -259,7 +267,7 @@ impl SystemLookup {
             return Ok(Rc::clone(resolver));
         }
         let mut builder = TokioResolver::builder_tokio().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
-        // Each name is asked for when its answer expires; a cache in between would only make answers older.
+        // Each name is resolved when its TTL ends; a cache would only make the results older.
         builder.options_mut().cache_size = 0;
         let resolver = Rc::new(builder.build().map_err(|error| error.to_string())?);
         *state = Some((stamps, Rc::clone(&resolver)));
@@ -322,12 +330,12 @@ async fn ask_service(resolver: &TokioResolver, name: &str) -> Result<(Vec<Servic
     Ok((services, answer.valid_until().saturating_duration_since(Instant::now())))
 }
 
-/// Does the name server itself say that there is nothing?
+/// Is this an authoritative negative response?
 fn denies(error: &NetError) -> bool {
     error.is_nx_domain() || error.is_no_records_found()
 }
 
-/// Leaves out addresses that this machine has no way to, as on hosts without IPv6: every try there would fail.
+/// Leaves out addresses that this machine has no way to, as on hosts without IPv6: every attempt there would fail.
 /// Connecting a datagram socket asks the kernel's routes and sends nothing.
 fn reachable(family: Family) -> Family {
     let Family::Some(addresses) = family else { return family };

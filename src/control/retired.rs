@@ -40,12 +40,13 @@ impl Retired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Source, load};
+    use crate::config::{ConfigSource, Environment, load};
 
     #[test]
     fn a_plan_is_freed_once_nobody_else_holds_it() {
         let text = "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\necho = true\n".to_owned();
-        let loaded = load(&Source::Text { name: "test".to_owned(), text }, &Environment::sealed()).expect("compiles");
+        let loaded =
+            load(&ConfigSource::Text { name: "test".to_owned(), text }, &Environment::sealed()).expect("compiles");
         let (held, freed) = (Arc::clone(&loaded.plan), Arc::downgrade(&loaded.plan));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let mut retired = Retired::default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a plan gets into use: made ready on every shard, then used by every shard.
+//! The two steps that bring a plan into use: every shard prepares it, then every shard commits it.
 //!
 //! ```text
 //!          begin            all Prepared, names settled          all Committed
@@ -7,7 +7,7 @@
 //!                     │ too late
 //!                     └──────────► Idle (Discard)
 //! ```
-//! Pure: it is told messages and times, and says what to do.
+//! Pure: takes messages and times as arguments and returns what to do.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) const COMMIT_SLOW: Duration = Duration::from_secs(10);
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum RolloutStep {
     /// Nothing.
     Wait,
     /// Tell all shards to use the plan.
@@ -89,34 +89,34 @@ impl Rollout {
     }
 
     /// What to do now. `open_names` are questions to DNS that were never answered.
-    pub(super) fn step(&mut self, open_names: usize, now: Tick) -> Step {
+    pub(super) fn step(&mut self, open_names: usize, now: Tick) -> RolloutStep {
         match &mut self.stage {
-            Stage::Idle => Step::Wait,
+            Stage::Idle => RolloutStep::Wait,
             Stage::Preparing { generation, ready, settle_until, until } => {
                 let settled = open_names == 0 || now >= *settle_until;
                 if ready.iter().all(|ready| *ready) && settled {
                     let done = vec![false; self.shards];
                     let slow_at = now.after(COMMIT_SLOW);
                     self.stage = Stage::Committing { generation: *generation, done, slow_at };
-                    return Step::Commit;
+                    return RolloutStep::Commit;
                 }
                 if now < *until {
-                    return Step::Wait;
+                    return RolloutStep::Wait;
                 }
                 self.stage = Stage::Idle;
-                Step::Discard
+                RolloutStep::Discard
             }
             Stage::Committing { done, slow_at, .. } => {
                 let missing = done.iter().filter(|done| !**done).count();
                 if missing == 0 {
                     self.stage = Stage::Idle;
-                    return Step::Done;
+                    return RolloutStep::Done;
                 }
                 if now < *slow_at {
-                    return Step::Wait;
+                    return RolloutStep::Wait;
                 }
                 *slow_at = now.after(COMMIT_SLOW);
-                Step::Slow(missing)
+                RolloutStep::Slow(missing)
             }
         }
     }
@@ -153,13 +153,13 @@ mod tests {
         rollout.hear(0, &prepared(7));
         rollout.hear(1, &prepared(6));
         rollout.hear(9, &prepared(7));
-        assert_eq!(rollout.step(0, Tick::ZERO), Step::Wait);
+        assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Wait);
         rollout.hear(1, &prepared(7));
-        assert_eq!(rollout.step(0, Tick::ZERO), Step::Commit);
-        assert_eq!(rollout.step(0, Tick::ZERO), Step::Wait);
+        assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Commit);
+        assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Wait);
         rollout.hear(0, &committed(7));
         rollout.hear(1, &committed(7));
-        assert_eq!((rollout.step(0, Tick::ZERO), rollout.idle()), (Step::Done, true));
+        assert_eq!((rollout.step(0, Tick::ZERO), rollout.idle()), (RolloutStep::Done, true));
     }
 
     #[test]
@@ -167,10 +167,10 @@ mod tests {
         let mut rollout = Rollout::new(1);
         rollout.begin(1, Tick::ZERO);
         rollout.hear(0, &prepared(1));
-        assert_eq!(rollout.step(3, Tick::ZERO), Step::Wait);
+        assert_eq!(rollout.step(3, Tick::ZERO), RolloutStep::Wait);
         let settled = rollout.wake_at(3);
         assert_eq!(settled, Tick::ZERO.after(SETTLE_MAX));
-        assert_eq!(rollout.step(3, settled), Step::Commit);
+        assert_eq!(rollout.step(3, settled), RolloutStep::Commit);
     }
 
     #[test]
@@ -180,11 +180,11 @@ mod tests {
         rollout.hear(0, &prepared(1));
         let late = rollout.wake_at(0);
         assert_eq!(late, Tick::ZERO.after(PREPARE_MAX));
-        assert_eq!((rollout.step(0, late), rollout.idle()), (Step::Discard, true));
+        assert_eq!((rollout.step(0, late), rollout.idle()), (RolloutStep::Discard, true));
         rollout.begin(2, late);
         rollout.hear(1, &prepared(1));
         rollout.hear(0, &prepared(2));
-        assert_eq!(rollout.step(0, late), Step::Wait);
+        assert_eq!(rollout.step(0, late), RolloutStep::Wait);
     }
 
     #[test]
@@ -192,9 +192,9 @@ mod tests {
         let mut rollout = Rollout::new(1);
         rollout.begin(1, Tick::ZERO);
         rollout.hear(0, &prepared(1));
-        assert_eq!(rollout.step(0, Tick::ZERO), Step::Commit);
+        assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Commit);
         let slow = rollout.wake_at(0);
-        assert_eq!((rollout.step(0, slow), rollout.step(0, slow)), (Step::Slow(1), Step::Wait));
+        assert_eq!((rollout.step(0, slow), rollout.step(0, slow)), (RolloutStep::Slow(1), RolloutStep::Wait));
         assert!(rollout.wake_at(0) > slow);
     }
 }

@@ -29,7 +29,7 @@ use crate::control::upstreams::UpstreamReports;
 use crate::net::machine;
 use crate::net::sockets::Inherited;
 
-/// Answers and verdicts that wait to be handled; tasks that have more wait.
+/// Most DNS results and health changes that wait to be handled; the tasks block above it.
 const RESULTS_MAX: usize = 256;
 /// Longest wait for work on other threads that is still under way at the end.
 const SHUT_DOWN: Duration = Duration::from_secs(1);

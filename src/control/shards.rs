@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The control plane's ends of the links to all shards: sends without ever waiting, and knows which threads still live.
+//! The control plane's ends of the links to all shards. Sends without waiting, and detects threads that have ended.
 //!
-//! What a full queue does not take waits here, in order, and is tried again; a shard that takes nothing until
-//! `WAITING_MAX` messages wait counts as stuck.
+//! Messages that do not fit into a full queue wait here in order and are retried. A shard for which `WAITING_MAX`
+//! messages wait counts as stuck.
 
 use std::collections::VecDeque;
 use std::io;
@@ -154,7 +154,7 @@ impl Shards {
         }
     }
 
-    /// Tries again what waits. True where something still does.
+    /// Retries queued messages. True where some are still queued.
     pub(crate) fn flush(&mut self) -> bool {
         self.links.iter_mut().for_each(Link::flush);
         self.links.iter().any(|link| !link.waiting.is_empty())

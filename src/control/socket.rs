@@ -14,7 +14,7 @@ use crate::base::Address;
 use crate::control::listen::device_and_number;
 use crate::net::sockets::{ListenOptions, ListenSocket, listen};
 
-/// A bound control socket; its file goes with it, unless another process put its own there.
+/// A bound control socket. Its drop removes the file, unless another process has put its own there.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     path: PathBuf,
@@ -45,7 +45,7 @@ impl ControlSocket {
             let words = format!("{}: another process has this control socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
         }
-        // Bound beside its place and moved there: whoever connects finds the old one or the new one, never none.
+        // Bound under a temporary name and renamed, so that a client always finds either the old socket or the new one.
         let fresh = path.with_extension(format!("{}.new", std::process::id()));
         let options = ListenOptions { mode: 0o600, backlog: 64, ..ListenOptions::default() };
         let with_path = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));

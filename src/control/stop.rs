@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How the process ends: shards drain up to a deadline, then stop; a second request ends it at once.
+//! Graceful shutdown: shards drain up to a deadline, then stop. A second request stops them at once.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Plane {
         tracing::info!(seconds = wait.as_secs(), "stopping when running requests ended");
         self.reloads.give_up();
         self.shards.send_all(|_| ToShard::Drain);
-        // Our own copies too, or clients would be accepted by the kernel and never served.
+        // Closes our own copies too; otherwise the kernel would accept clients that nobody serves.
         self.sockets.close();
         self.state =
             State::Draining { until: machine::now().after(wait), drained: vec![false; self.shards.count()], code };
@@ -81,7 +81,7 @@ impl Plane {
         }
     }
 
-    /// A shard cannot go on: the process ends with an error, so that whoever watches it starts it anew.
+    /// A shard failed: the process exits with an error, so that its supervisor restarts it.
     pub(super) fn shard_failed(&mut self, shard: usize, reason: &str) {
         match &mut self.state {
             State::Starting => {
@@ -105,7 +105,7 @@ impl Plane {
         }
     }
 
-    /// Looks for shards whose threads are over or that take no messages.
+    /// Checks for shards whose threads have ended or that take no messages.
     pub(super) fn look_after_shards(&mut self) {
         let ended: Vec<usize> = self.shards.ended().collect();
         ended.into_iter().for_each(|shard| self.shard_failed(shard, "its thread ended"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tells the service manager how we are (`sd_notify`): plain datagrams to the socket that `NOTIFY_SOCKET` names.
-//! Without one, all of this does nothing.
+//! Reports the state of the process to the service manager (`sd_notify`): datagrams to the socket in `NOTIFY_SOCKET`.
+//! Does nothing where it is not set.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
@@ -43,7 +43,7 @@ impl Supervisor {
             socket.set_write_timeout(Some(SEND_MAX)).ok()?;
             Some((socket, address))
         });
-        // Twice as often as asked for, as the manual advises.
+        // Twice per watchdog interval, as the manual recommends.
         let watchdog = micros.filter(|_| socket.is_some()).map(|micros: u64| Duration::from_micros(micros / 2));
         Supervisor { socket, watchdog }
     }
@@ -58,7 +58,7 @@ impl Supervisor {
         self.send(&format!("READY=1\nSTATUS={words}"));
     }
 
-    /// A new plan is being taken into use; `ready` ends it.
+    /// A new plan is being brought into use, until `ready`.
     pub(super) fn reloading(&self, now: Tick) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.nanos() / 1_000));
     }

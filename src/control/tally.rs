@@ -310,7 +310,7 @@ impl Sets {
 }
 
 impl Totals {
-    /// Adds sets that nobody writes any more, and moves names that nobody knows any more out.
+    /// Folds the counters of released sets into the totals, and drops names that no plan knows.
     fn fold(&mut self, idle: &[CounterSet], living: &[CounterSet]) {
         for set in idle {
             set.shards.iter().for_each(|counters| self.folded.add_set(&set.names, counters, Age::Past));
@@ -344,12 +344,12 @@ fn panics(sets: &[CounterSet]) -> u64 {
     (0..shards).map(of_shard).sum()
 }
 
-/// A panic while sums were made leaves numbers that are at worst too small; that is better than none.
+/// After a panic during summing the numbers may be too small, which is better than none.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does a name count something, and not say how many there are now?
+/// Is this the name of a counter rather than of a gauge?
 fn is_count(name: &str) -> bool {
     name.ends_with("_total") || name.ends_with("_micros")
 }

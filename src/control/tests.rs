@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::config::plan::Plan;
-use crate::config::{Environment, Loaded, Reports, Source, load};
+use crate::config::{ConfigSource, Environment, Loaded, Reports, load};
 use crate::control::exposition::strict;
 use crate::control::run::ExitReport;
 use crate::control::shards::{ShardParts, links};
@@ -64,7 +64,7 @@ impl Host for TestHost {
     }
 
     fn load(&self) -> Result<Loaded, Reports> {
-        load(&Source::File(self.file.clone()), &Environment::of_process())
+        load(&ConfigSource::File(self.file.clone()), &Environment::of_process())
     }
 
     fn control_socket(&self) -> Option<PathBuf> {

@@ -24,7 +24,7 @@ pub(super) fn for_shards(
             Descriptors::Known(descriptors) => Some(descriptors),
             Descriptors::Asked(asked) => told.get(&asked.source),
         };
-        // What cannot be compiled was found out when it was read, or when it was told.
+        // Sets that do not compile were already found when they were read or received.
         let mut made = descriptors.and_then(|set| copies(set, plan, shards).ok()).unwrap_or_default().into_iter();
         transcoders.iter_mut().for_each(|of_shard| of_shard.push(made.next()));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Replaces the running program by a new one without closing a listening socket: the new process inherits all of them,
-//! says when its shards serve, and only then this one stops accepting.
+//! Binary upgrade (zero downtime): the new process inherits all listening sockets and reports when its shards serve;
+//! only then does this one stop accepting.
 //!
 //! The new process says so on an abstract Unix socket, with a word that only its environment holds. Where it ends, or
 //! says nothing in time, nothing here has changed.
@@ -24,7 +24,7 @@ use crate::net::sockets::{HandOver, ListenSocket};
 const READY_WAIT: Duration = Duration::from_secs(120);
 /// How often a successor is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// Longest wait for the word of somebody who connected.
+/// Longest wait for the message of a process that connected.
 const WORD_WAIT: Duration = Duration::from_secs(2);
 /// Tells a successor where to say that it serves: `name:word`.
 const READY: &str = "TURNPIKE_READY";
@@ -57,7 +57,7 @@ fn found_in_path(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file() && path.is_absolute())
 }
 
-/// A process that was started to take over, watched by a task of its own.
+/// The successor process of a binary upgrade, watched by a task.
 #[derive(Debug)]
 pub(crate) struct Successor {
     pid: u32,
@@ -94,7 +94,7 @@ impl Successor {
         self.pid
     }
 
-    /// Waits until it serves, or never will; ends once. May be dropped and called again: nothing is lost.
+    /// Waits until the successor serves or has failed. Cancel-safe.
     pub(crate) async fn outcome(&mut self) -> Result<u32, String> {
         (&mut self.outcome).await.unwrap_or_else(|_| Err("nobody watches the new process".to_owned()))
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
-/// A change is reported when nothing happened for this long.
+/// A change is reported after this long without a further event.
 const QUIET: Duration = Duration::from_millis(200);
 /// Or when events kept coming for so many times `QUIET`.
 const QUIET_TRIES: usize = 10;
@@ -34,7 +34,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches these files and folders. Where the system refuses, they are looked at from time to time instead.
+    /// Watches these files and folders. Where the system refuses, polls them instead.
     ///
     /// Files that changed after `since` count as changed already: whoever read them then may have seen the old state.
     pub(super) fn over(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
@@ -43,7 +43,7 @@ impl Watch {
         Watch { files, changes, task: task.abort_handle() }
     }
 
-    /// Waits for a change. May be dropped and called again: nothing is lost.
+    /// Waits for a change. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -86,7 +86,7 @@ impl Look {
     fn begin(files: Vec<PathBuf>, since: Option<SystemTime>) -> Look {
         let (sender, events) = mpsc::channel(1);
         let on_event = move |_| {
-            // One waiting event says all that a hundred would.
+            // One pending event is enough, because all mean the same.
             let _ = sender.try_send(());
         };
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
@@ -140,7 +140,7 @@ impl Look {
 /// The files' states, those that changed after `since` left out.
 fn seen(files: &[PathBuf], since: Option<SystemTime>) -> Vec<Option<Fingerprint>> {
     let mut seen = fingerprints(files);
-    // A time in the future says nothing, and would be one for ever.
+    // A time in the future is ignored, because the file would count as changed forever.
     let fresh = |file: &PathBuf| {
         let changed = std::fs::metadata(file).and_then(|found| found.modified()).ok();
         changed.zip(since).is_some_and(|(changed, since)| changed + STAMP_LAG > since && changed <= SystemTime::now())
@@ -182,7 +182,7 @@ mod tests {
         tokio::task::LocalSet::new().block_on(&runtime, bounded);
     }
 
-    /// A watch that has looked at the files once: what changes from here on is a change.
+    /// A watch that has read the files' states once and reports later changes.
     fn begun(files: Vec<PathBuf>, since: Option<SystemTime>) -> Watch {
         let (reports, changes) = mpsc::channel(1);
         let look = Look::begin(files.clone(), since);

@@ -16,16 +16,16 @@ use crate::edge::shard::report;
 use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
-use crate::net::{Ear, Net};
+use crate::net::{BellWaiter, Net};
 use crate::policy::limit::{ShardId, Shards};
 
-/// How often a shard keeps house while it has something to do.
+/// The interval of housekeeping on a busy shard.
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
 
 /// Runs a shard until it is told to stop. `driver` names the I/O driver in the first message.
-pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: &'static str) {
+pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, driver: &'static str) {
     let shard = Rc::new(Shard::new(Thread::new(net), end.outbox.clone(), end.mesh));
     // The first message has an empty queue before it, so it cannot be refused.
     let _ = shard.outbox.send(FromShard::Started { driver });
@@ -38,7 +38,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::Ear, driver: 
             main.take(message);
         }
         main.shard.peers.hear(thread.net.now());
-        if unless(&thread.stopping, ear.hear()).await.is_none() {
+        if unless(&thread.stopping, ear.rung()).await.is_none() {
             break;
         }
     }
@@ -165,7 +165,7 @@ impl<N: Net> Main<N> {
         self.shard.peers.retire_others(used.map(|(id, _)| id), self.shard.thread.net.now());
     }
 
-    /// Acceptors go on under the listener that now has their address; those without one close.
+    /// Acceptors are assigned to the listener that now has their address; those without one close.
     fn rename_acceptors(&mut self, plan: &Plan) {
         self.acceptors.retain(|acceptor| {
             let named = (0..).zip(&plan.listeners).find(|(_, listener)| listener.bind.contains(&acceptor.address));
@@ -201,7 +201,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.load.open_count() > 0;
         }
-        // What a burst has left behind goes back to the machine once nothing more comes.
+        // Frees spare memory of a burst once the shard is idle.
         let calm = shard.active() == 0 && shard.begun() == begun;
         if calm && !tidy {
             thread.pool.trim();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A bell: another thread rings it to wake a shard.
 //!
-//! Any thread may ring; the receiving end is an `Ear` of the shard's `Net`. A ring carries no data: the shard looks at
-//! all its queues, and several rings before it looks count as one. The sender puts its message into the queue before it
-//! calls `ring`.
+//! Any thread may ring; the receiving end is a `BellWaiter` of the shard's `Net`. A ring carries no data: the shard
+//! looks at all its queues, and several rings before it looks count as one. The sender puts its message into the queue
+//! before it calls `ring`.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -43,7 +43,7 @@ pub trait Net: Clone + 'static {
     /// A socket that the control plane opened and a shard turns into a listener.
     type Socket: Send + 'static;
     /// The receiving end of a bell.
-    type Ear: Ear;
+    type BellWaiter: BellWaiter;
 
     /// The current monotonic time.
     fn now(&self) -> Tick;
@@ -60,7 +60,7 @@ pub trait Net: Clone + 'static {
     /// Starts to listen on `socket`.
     fn listener(&self, socket: Self::Socket) -> io::Result<Self::Listener>;
     /// The receiving end of `bell` on this shard. A bell has one receiver.
-    fn ear(&self, bell: &Bell) -> io::Result<Self::Ear>;
+    fn bell_waiter(&self, bell: &Bell) -> io::Result<Self::BellWaiter>;
     /// Tasks that ended in a panic so far.
     fn panics(&self) -> u64;
     /// Returns freed memory to the kernel. It takes about a millisecond, so a shard calls it while it is idle.
@@ -68,9 +68,9 @@ pub trait Net: Clone + 'static {
 }
 
 /// The receiving end of a bell.
-pub trait Ear: 'static {
+pub trait BellWaiter: 'static {
     /// Waits for a ring since the last call returned. May be dropped without missing a ring.
-    fn hear(&self) -> impl Future<Output = ()>;
+    fn rung(&self) -> impl Future<Output = ()>;
 }
 
 /// A listening socket.

@@ -8,7 +8,7 @@
 //! A run fails, with its seed and its last events, when a task misuses a stream, panics, spins, when nothing can happen
 //! any more (deadlock), when it takes longer than its virtual time, or when something is left over at its end.
 
-mod door;
+mod accept_queue;
 pub mod faults;
 mod host;
 mod listener;
@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::base::{Address, Tick, Wall};
-use crate::net::{Bell, Ear, Net};
+use crate::net::{Bell, BellWaiter, Net};
 
 pub use faults::Faults;
 pub use host::Sim;
@@ -36,7 +36,7 @@ pub use settings::{PanicRule, Settings};
 pub use stream::SimStream;
 pub use trace::Depth;
 
-use door::Door;
+use accept_queue::AcceptQueue;
 use world::{HeardBell, Host, HostId, Turn, World};
 
 /// Why a run failed, with what is needed to run it again.
@@ -71,7 +71,7 @@ impl fmt::Debug for Failure {
 /// A world of hosts and its executor. Dropping it ends every task.
 pub struct Simulation {
     world: Rc<World>,
-    doors: Rc<RefCell<Vec<Rc<Door>>>>,
+    doors: Rc<RefCell<Vec<Rc<AcceptQueue>>>>,
 }
 
 impl Simulation {
@@ -198,7 +198,7 @@ impl Net for Sim {
     type Stream = SimStream;
     type Listener = SimListener;
     type Socket = SimSocket;
-    type Ear = SimEar;
+    type BellWaiter = SimBellWaiter;
 
     fn now(&self) -> Tick {
         self.world.operation(self.host);
@@ -229,8 +229,8 @@ impl Net for Sim {
         Ok(listener::listen(self, socket))
     }
 
-    fn ear(&self, bell: &Bell) -> io::Result<SimEar> {
-        Ok(SimEar { heard: self.world.hear(bell) })
+    fn bell_waiter(&self, bell: &Bell) -> io::Result<SimBellWaiter> {
+        Ok(SimBellWaiter { heard: self.world.hear(bell) })
     }
 
     fn panics(&self) -> u64 {
@@ -244,12 +244,12 @@ impl Net for Sim {
 const WALL_START_MICROS: u64 = 1_767_225_600_000_000;
 
 /// Hears a bell: rings take effect when no task is ready, before time moves.
-pub struct SimEar {
+pub struct SimBellWaiter {
     heard: Rc<HeardBell>,
 }
 
-impl Ear for SimEar {
-    async fn hear(&self) {
+impl BellWaiter for SimBellWaiter {
+    async fn rung(&self) {
         poll_fn(|context| {
             if self.heard.rung.take() || self.heard.bell.take() {
                 return Poll::Ready(());

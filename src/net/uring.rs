@@ -17,11 +17,11 @@ use crate::base::{Address, Tick, Wall};
 use crate::net::sockets::ListenSocket;
 use crate::net::{Bell, Net, machine};
 
+mod bell_waiter;
 mod caught;
 mod deadlines;
 mod descriptor;
 mod driver;
-mod ear;
 mod flow;
 mod instant;
 mod lent;
@@ -31,8 +31,8 @@ mod stream;
 #[cfg(test)]
 pub(in crate::net) mod tests;
 
+pub use bell_waiter::UringBellWaiter;
 pub use driver::{Driver, DriverChoice};
-pub use ear::UringEar;
 pub use listener::UringListener;
 pub use stream::UringStream;
 
@@ -106,7 +106,7 @@ impl Net for Uring {
     type Stream = UringStream;
     type Listener = UringListener;
     type Socket = ListenSocket;
-    type Ear = UringEar;
+    type BellWaiter = UringBellWaiter;
 
     fn now(&self) -> Tick {
         machine::now()
@@ -139,8 +139,8 @@ impl Net for Uring {
         UringListener::new(&self.shard, socket)
     }
 
-    fn ear(&self, bell: &Bell) -> io::Result<UringEar> {
-        UringEar::new(bell)
+    fn bell_waiter(&self, bell: &Bell) -> io::Result<UringBellWaiter> {
+        UringBellWaiter::new(bell)
     }
 
     fn panics(&self) -> u64 {

@@ -23,7 +23,7 @@ use crate::wire::template::Lookup;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where a key may stand, in order of preference; at least one.
-    pub sources: Box<[Source]>,
+    pub sources: Box<[KeyLocation]>,
     /// Known keys.
     pub keys: Arc<KeyTable>,
     /// All consumers of the configuration, by `ConsumerId`.
@@ -41,7 +41,7 @@ pub struct Plan {
 
 /// Where a key may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum KeyLocation {
     /// The value of this field.
     Header(Box<[u8]>),
     /// `Authorization: Bearer KEY` (RFC 6750 section 2.1).
@@ -142,7 +142,7 @@ pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
 }
 
 /// What a request holds in one source.
-enum Found {
+enum KeyLookup {
     Nothing,
     One(Span),
     Several,
@@ -162,9 +162,9 @@ impl Kind for Plan {
         let mut key = None;
         for source in &self.sources {
             match find(source, request) {
-                Found::Nothing => {}
-                Found::Several => return self.refuse("api_key_ambiguous", "More than one key was sent.", effects),
-                Found::One(span) => key = key.or(Some(span)),
+                KeyLookup::Nothing => {}
+                KeyLookup::Several => return self.refuse("api_key_ambiguous", "More than one key was sent.", effects),
+                KeyLookup::One(span) => key = key.or(Some(span)),
             }
         }
         let consumer = match key {
@@ -208,47 +208,47 @@ impl Plan {
     }
 }
 
-fn find(source: &Source, request: Request<'_>) -> Found {
+fn find(source: &KeyLocation, request: Request<'_>) -> KeyLookup {
     let bytes = request.bytes;
     let fields = request.head.fields.list.iter();
     match source {
-        Source::Header(name) => {
+        KeyLocation::Header(name) => {
             one(fields.filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)).map(|field| field.value))
         }
-        Source::Bearer => {
+        KeyLocation::Bearer => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
             one(authorizations.filter_map(|field| bearer(field.value, bytes)))
         }
-        Source::Query(name) => one(pairs(request).filter_map(|pair| {
+        KeyLocation::Query(name) => one(pairs(request).filter_map(|pair| {
             let value = pair.of(bytes).strip_prefix(&**name)?.strip_prefix(b"=")?;
             Some(Span::new(usize::from(pair.end) - value.len(), pair.end.into()))
         })),
     }
 }
 
-fn remove(source: &Source, request: Request<'_>, effects: &mut Effects) {
+fn remove(source: &KeyLocation, request: Request<'_>, effects: &mut Effects) {
     let bytes = request.bytes;
     match source {
-        Source::Header(name) => effects.to_upstream.remove(&request.head.fields, bytes, name),
-        Source::Bearer => {
+        KeyLocation::Header(name) => effects.to_upstream.remove(&request.head.fields, bytes, name),
+        KeyLocation::Bearer => {
             for (index, field) in request.head.fields.list.iter().enumerate() {
                 if field.known == Known::Authorization && bearer(field.value, bytes).is_some() {
                     effects.to_upstream.remove_at(index);
                 }
             }
         }
-        Source::Query(name) => {
+        KeyLocation::Query(name) => {
             let named = |pair: &Span| matches!(pair.of(bytes).strip_prefix(&**name), Some([] | [b'=', ..]));
             effects.query_removed.extend(pairs(request).filter(named));
         }
     }
 }
 
-fn one(mut spans: impl Iterator<Item = Span>) -> Found {
+fn one(mut spans: impl Iterator<Item = Span>) -> KeyLookup {
     match (spans.next(), spans.next()) {
-        (None, _) => Found::Nothing,
-        (Some(span), None) => Found::One(span),
-        (Some(_), Some(_)) => Found::Several,
+        (None, _) => KeyLookup::Nothing,
+        (Some(span), None) => KeyLookup::One(span),
+        (Some(_), Some(_)) => KeyLookup::Several,
     }
 }
 
@@ -296,9 +296,9 @@ mod tests {
         let consumer = |name: &str, id: &str| Consumer { name: name.into(), id: id.into() };
         Plan {
             sources: Box::new([
-                Source::Header((*b"x-api-key").into()),
-                Source::Bearer,
-                Source::Query((*b"apikey").into()),
+                KeyLocation::Header((*b"x-api-key").into()),
+                KeyLocation::Bearer,
+                KeyLocation::Query((*b"apikey").into()),
             ]),
             keys: Arc::new(keys),
             consumers: Arc::new([consumer("anna", "17"), consumer("bob", "")]),

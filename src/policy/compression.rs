@@ -96,7 +96,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::base::Tick;
-    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added};
+    use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added};
     use crate::wire::coding::{MediaRange, MediaRanges};
     use crate::wire::head::BodyLength;
 
@@ -126,7 +126,7 @@ mod tests {
         let mut memo = None;
         let call = Call { facts: &request.facts(), effects: &mut effects, memo: &mut memo, now: Tick::ZERO };
         assert_eq!(plan.decide(&mut (), call), Decision::Pass);
-        plan.adapt(&mut memo, reply.response(), &Words, &mut effects);
+        plan.adapt(&mut memo, reply.response(), &NamedValues, &mut effects);
         effects
     }
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_refusal_before_it_was_asked_is_left_alone() {
         let mut effects = Effects::default();
-        plan().adapt(&mut None, html(100).response(), &Words, &mut effects);
+        plan().adapt(&mut None, html(100).response(), &NamedValues, &mut effects);
         assert_eq!((effects.encoding, added(&effects.to_client).len()), (None, 0));
     }
 

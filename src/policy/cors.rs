@@ -245,7 +245,7 @@ const OURS: [&[u8]; 7] = [ORIGIN, CREDENTIALS, METHODS, HEADERS, EXPOSE, MAX_AGE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added, decide};
+    use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added, decide};
 
     fn plan(origins: &[&str]) -> Plan {
         Plan {
@@ -299,7 +299,7 @@ mod tests {
         let fixture = Fixture::get("/").field("Origin", "https://app.example.com");
         assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
         let reply = ResponseFixture::new(200).field("access-control-allow-origin", "*").field("X-Total", "3");
-        plan.adapt(&mut (), reply.response(), &Words, &mut effects);
+        plan.adapt(&mut (), reply.response(), &NamedValues, &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("X-Total".to_owned(), "3".to_owned())]);
         let expected = [
             ("Vary", "Origin"),

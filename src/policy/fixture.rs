@@ -21,7 +21,7 @@ pub(super) struct Fixture {
     pub route_name: &'static str,
     pub consumer_name: &'static str,
     pub wall: Wall,
-    words: Words,
+    words: NamedValues,
 }
 
 impl Fixture {
@@ -51,7 +51,7 @@ impl Fixture {
             route_name: "route",
             consumer_name: "",
             wall: Wall(1_800_000_000_000_000),
-            words: Words,
+            words: NamedValues,
         }
     }
 
@@ -64,7 +64,7 @@ impl Fixture {
         Request { bytes: &self.bytes, head: &self.head }
     }
 
-    pub(super) fn facts(&self) -> Facts<'_, Words> {
+    pub(super) fn facts(&self) -> Facts<'_, NamedValues> {
         Facts {
             request: self.request(),
             path: self.head.path.of(&self.bytes),
@@ -111,9 +111,9 @@ impl ResponseFixture {
 
 /// Answers every variable with its name in angle brackets; for the field `X-Bad`, with a line break.
 #[derive(Debug)]
-pub(super) struct Words;
+pub(super) struct NamedValues;
 
-impl Lookup for Words {
+impl Lookup for NamedValues {
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
         match variable {
             Variable::ClientIp => out.extend_from_slice(b"192.0.2.1"),
@@ -148,7 +148,7 @@ fn left(fields: &Fields, bytes: &[u8], patch: &Patch) -> Vec<(String, String)> {
 /// Asks a policy that keeps and remembers nothing.
 pub(super) fn decide<'p, K: Kind<State = ()>>(
     plan: &'p K,
-    facts: &Facts<'_, Words>,
+    facts: &Facts<'_, NamedValues>,
     effects: &mut Effects,
 ) -> Decision<'p> {
     plan.decide(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO })
@@ -157,7 +157,7 @@ pub(super) fn decide<'p, K: Kind<State = ()>>(
 /// Gives a policy that keeps and remembers nothing what it asked for.
 pub(super) fn resume<'p, K: Kind<State = ()>>(
     plan: &'p K,
-    facts: &Facts<'_, Words>,
+    facts: &Facts<'_, NamedValues>,
     outcome: AskOutcome<'_>,
     effects: &mut Effects,
 ) -> Decision<'p> {

@@ -48,7 +48,7 @@ impl Kind for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Fixture, ResponseFixture, Words, added, decide};
+    use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added, decide};
 
     fn value(text: &str) -> Template {
         Template::compile(text, &[]).unwrap()
@@ -84,7 +84,7 @@ mod tests {
         };
         let reply = ResponseFixture::new(200).field("server", "theirs").field("Date", "today");
         let mut effects = Effects::default();
-        plan.adapt(&mut (), reply.response(), &Words, &mut effects);
+        plan.adapt(&mut (), reply.response(), &NamedValues, &mut effects);
         assert_eq!(reply.left(&effects.to_client), [("Date".to_owned(), "today".to_owned())]);
         assert_eq!(added(&effects.to_client), [("Server", "ours"), ("X-Status", "200")]);
     }

@@ -38,7 +38,7 @@ pub(crate) mod part;
 mod table;
 mod terms;
 
-pub(crate) use entry::Standing;
+pub(crate) use entry::LimitState;
 pub(crate) use holder::Taken;
 pub(crate) use ids::{LimitId, ShardId, Shards};
 pub(crate) use message::{Body, Message};

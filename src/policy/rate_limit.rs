@@ -16,7 +16,7 @@ use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalRespons
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{LimitId, Part, Shards, Standing, Taken, Terms};
+use crate::policy::limit::{LimitId, LimitState, Part, Shards, Taken, Terms};
 use crate::policy::phase::Phase;
 use crate::policy::text::append_field_string;
 use crate::wire::template::Lookup;
@@ -283,7 +283,7 @@ impl Plan {
         }
     }
 
-    fn add_fields(&self, standing: Standing, effects: &mut Effects) {
+    fn add_fields(&self, standing: LimitState, effects: &mut Effects) {
         if self.fields != FieldsSent::Always {
             return;
         }

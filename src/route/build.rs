@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use crate::base::limits::PARAMS_MAX;
 use crate::route::condition::Conditions;
-use crate::route::grow::Grove;
+use crate::route::grow::TreeBuilder;
 use crate::route::host::Hosts;
 use crate::route::methods::{MethodSet, Methods};
 use crate::route::precedence::{Precedence, order};
@@ -44,7 +44,7 @@ impl Table {
             }
         }
         let origins = sorted(&kept);
-        let (mut hosts, mut grove) = (Hosts::default(), Grove::default());
+        let (mut hosts, mut grove) = (Hosts::default(), TreeBuilder::default());
         for (rank, origin) in origins.iter().enumerate() {
             let tree = hosts.tree_for(&origin.host, || grove.plant());
             grove.add(tree, &kept[origin.rule as usize].path, rank as u32);

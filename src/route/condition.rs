@@ -29,7 +29,7 @@ pub(super) struct Conditions {
 /// One matcher of a named value.
 #[derive(Debug)]
 pub(super) struct FieldTest {
-    pub(super) place: Place,
+    pub(super) place: ValueLocation,
     pub(super) name: Box<[u8]>,
     /// The name, if it is one that heads recognise.
     known: Known,
@@ -38,7 +38,7 @@ pub(super) struct FieldTest {
 
 /// Where a named value stands in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ValueLocation {
     /// A field line.
     Header,
     /// A query parameter.
@@ -73,9 +73,11 @@ impl Conditions {
             PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Template(_) => None,
         };
         let mut tests = Vec::new();
-        for (place, list) in
-            [(Place::Header, &rule.headers), (Place::Query, &rule.query), (Place::Cookie, &rule.cookies)]
-        {
+        for (place, list) in [
+            (ValueLocation::Header, &rule.headers),
+            (ValueLocation::Query, &rule.query),
+            (ValueLocation::Cookie, &rule.cookies),
+        ] {
             tests.extend(list.iter().map(|field| FieldTest::compile(place, field, regexes)));
         }
         let sources = (!rule.sources.is_empty()).then(|| Sources::new(&rule.sources));
@@ -118,7 +120,7 @@ impl HeaderTests {
     /// Compiles `fields`.
     pub fn new<'m>(fields: impl Iterator<Item = &'m FieldMatch>) -> HeaderTests {
         let mut regexes = Vec::new();
-        let tests = fields.map(|field| FieldTest::compile(Place::Header, field, &mut regexes)).collect();
+        let tests = fields.map(|field| FieldTest::compile(ValueLocation::Header, field, &mut regexes)).collect();
         HeaderTests { tests, regexes }
     }
 
@@ -140,7 +142,7 @@ impl RegexId {
 }
 
 impl FieldTest {
-    fn compile(place: Place, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
+    fn compile(place: ValueLocation, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
         let test = match &field.value {
             ValueMatch::Exact(text) => Test::Exact(text.as_bytes().into()),
             ValueMatch::Prefix(text) => Test::Prefix(text.as_bytes().into()),
@@ -171,9 +173,9 @@ impl FieldTest {
     /// Is there an occurrence of the name whose value `holds`?
     pub(super) fn any(&self, request: Request<'_>, holds: impl Fn(&[u8]) -> bool) -> bool {
         match self.place {
-            Place::Header => self.any_header(request, holds),
-            Place::Query => any_query(request.query(), &self.name, holds),
-            Place::Cookie => any_cookie(request, &self.name, holds),
+            ValueLocation::Header => self.any_header(request, holds),
+            ValueLocation::Query => any_query(request.query(), &self.name, holds),
+            ValueLocation::Cookie => any_cookie(request, &self.name, holds),
         }
     }
 

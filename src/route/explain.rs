@@ -6,17 +6,17 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::base::limits::EXPLAINED_MAX;
-use crate::route::condition::{FieldTest, Place};
+use crate::route::condition::{FieldTest, ValueLocation};
 use crate::route::params::Params;
 use crate::route::precedence::Decision;
 use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
-use crate::route::table::{Found, NONE, Table, Wanted};
+use crate::route::table::{NONE, RouteMatch, RouteQuery, Table};
 
 /// Where a request goes, and why not elsewhere.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// What `Table::find` answers.
-    pub found: Found,
+    pub found: RouteMatch,
     /// The rule that takes the request, if one does.
     pub chosen: Option<Chosen>,
     /// The nearest others, nearest first; at most `limits::EXPLAINED_MAX`.
@@ -57,7 +57,7 @@ pub enum Reason {
     /// A named value is not as it asks.
     Field {
         /// Where the value stands.
-        place: Place,
+        place: ValueLocation,
         /// What is asked.
         asked: FieldMatch,
         /// The values that are there.
@@ -71,7 +71,7 @@ pub enum Reason {
 
 impl Table {
     /// Where a request goes, and why not elsewhere.
-    pub fn explain(&self, wanted: &Wanted<'_>) -> Explanation {
+    pub fn explain(&self, wanted: &RouteQuery<'_>) -> Explanation {
         let mut params = Params::default();
         let found = self.find(wanted, &mut params);
         let mut judged: Vec<Judged> = self.nearest(wanted.host).map(|rank| self.judge(rank, wanted)).collect();
@@ -101,7 +101,7 @@ impl Table {
         nearest.into_iter().flatten().map(|(rank, _)| rank)
     }
 
-    fn judge(&self, rank: usize, wanted: &Wanted<'_>) -> Judged {
+    fn judge(&self, rank: usize, wanted: &RouteQuery<'_>) -> Judged {
         let rule = self.rule(rank);
         let reasons = self.misses(rank, wanted);
         let other = Other { name: rule.name.clone(), path: rule.path.to_string(), reasons };
@@ -112,7 +112,7 @@ impl Table {
         &self.shared.rules[self.shared.origins[rank].rule as usize]
     }
 
-    fn chosen(&self, rank: usize, wanted: &Wanted<'_>, params: &Params) -> Chosen {
+    fn chosen(&self, rank: usize, wanted: &RouteQuery<'_>, params: &Params) -> Chosen {
         let rule = self.rule(rank);
         let value = |position: usize| {
             let bytes = params.value(position as u16, wanted.path).unwrap_or_default();
@@ -124,7 +124,7 @@ impl Table {
     }
 
     /// Everything of a rule that does not hold.
-    fn misses(&self, rank: usize, wanted: &Wanted<'_>) -> Vec<Reason> {
+    fn misses(&self, rank: usize, wanted: &RouteQuery<'_>) -> Vec<Reason> {
         let (rule, mut reasons) = (self.rule(rank), Vec::new());
         if !self.shared.origins[rank].host.takes(bare(wanted.host)) {
             reasons.push(Reason::Host(rule.hosts.clone()));
@@ -164,7 +164,7 @@ struct Judged {
 }
 
 /// The values that a matcher was shown.
-fn values(test: &FieldTest, wanted: &Wanted<'_>) -> Vec<String> {
+fn values(test: &FieldTest, wanted: &RouteQuery<'_>) -> Vec<String> {
     let had = std::cell::RefCell::new(Vec::new());
     test.any(wanted.request, |value| {
         had.borrow_mut().push(String::from_utf8_lossy(value).into_owned());
@@ -201,11 +201,11 @@ impl fmt::Display for Reason {
             Reason::Method(methods) => write!(out, "is for method {}", methods.join(", ")),
             Reason::Field { place, asked, had } => {
                 let place = match place {
-                    Place::Header => "header",
-                    Place::Query => "query parameter",
-                    Place::Cookie => "cookie",
+                    ValueLocation::Header => "header",
+                    ValueLocation::Query => "query parameter",
+                    ValueLocation::Cookie => "cookie",
                 };
-                write!(out, "wants {place} `{}` {}", asked.name, Asked(&asked.value))?;
+                write!(out, "wants {place} `{}` {}", asked.name, DisplayValue(&asked.value))?;
                 match &had[..] {
                     [] => out.write_str(", which is not there"),
                     values => write!(out, ", which is {values:?}"),
@@ -218,9 +218,9 @@ impl fmt::Display for Reason {
 }
 
 /// What is asked of a value, in words.
-struct Asked<'a>(&'a ValueMatch);
+struct DisplayValue<'a>(&'a ValueMatch);
 
-impl fmt::Display for Asked<'_> {
+impl fmt::Display for DisplayValue<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ValueMatch::Exact(text) => write!(out, "to be {text:?}"),

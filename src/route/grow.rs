@@ -10,7 +10,7 @@ use crate::route::tree::{Edge, Forest, Leaf, NO_CHILD, NONE, Node};
 
 /// Trees that still grow.
 #[derive(Debug, Default)]
-pub(crate) struct Grove {
+pub(crate) struct TreeBuilder {
     nodes: Vec<Sprout>,
     roots: Vec<usize>,
 }
@@ -33,7 +33,7 @@ enum List {
     Regex = 3,
 }
 
-impl Grove {
+impl TreeBuilder {
     /// A new empty tree.
     pub(crate) fn plant(&mut self) -> TreeId {
         self.roots.push(self.nodes.len());

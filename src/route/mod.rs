@@ -53,7 +53,7 @@ pub use pattern::{PathPattern, PatternError};
 pub(crate) use report::Report;
 pub(crate) use rule::HostError;
 pub use rule::{FieldMatch, HostPattern, Rule, ValueMatch};
-pub use table::{Found, Table, Wanted};
+pub use table::{RouteMatch, RouteQuery, Table};
 pub(crate) use whole_regex::WholeRegex;
 
 #[cfg(test)]

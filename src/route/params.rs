@@ -12,7 +12,7 @@ use crate::base::limits::PARAMS_MAX;
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     pub(super) found: Spans,
-    pub(super) trail: Trail,
+    pub(super) trail: Backtrack,
 }
 
 /// Spans in order. A pattern has no more than `PARAMS_MAX`, so a way through the tree has no more either.
@@ -24,7 +24,7 @@ pub(super) struct Spans {
 
 /// Where a search stands and where it may turn back to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trail {
+pub(super) struct Backtrack {
     pub(super) spans: Spans,
     /// Grows to the deepest that a search was, and stays.
     pub(super) forks: Vec<Fork>,

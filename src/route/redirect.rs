@@ -53,7 +53,7 @@ pub enum Port {
 
 /// The request that is redirected.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct RedirectRequest<'a> {
     /// Its scheme, as the client sees it.
     pub scheme: Scheme,
     /// Host and port as sent; may be empty.
@@ -73,7 +73,7 @@ impl Redirect {
     /// Appends the value of `Location` to `out`. False, and nothing appended, where values make no URL; the request
     /// must be refused.
     #[must_use]
-    pub fn location(&self, asked: &Asked<'_>, lookup: &impl Lookup, out: &mut Vec<u8>) -> bool {
+    pub fn location(&self, asked: &RedirectRequest<'_>, lookup: &impl Lookup, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let written = match &self.to {
             Target::Url(template) => {
@@ -93,7 +93,7 @@ impl Redirect {
 }
 
 impl Parts {
-    fn write(&self, asked: &Asked<'_>, lookup: &impl Lookup, out: &mut Vec<u8>) -> bool {
+    fn write(&self, asked: &RedirectRequest<'_>, lookup: &impl Lookup, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let (sent_host, sent_port) = split_authority(asked.authority);
         let scheme = self.scheme.unwrap_or(asked.scheme);
@@ -122,7 +122,7 @@ impl Parts {
         true
     }
 
-    fn port(&self, asked: &Asked<'_>, sent: Option<u16>) -> u16 {
+    fn port(&self, asked: &RedirectRequest<'_>, sent: Option<u16>) -> u16 {
         match (self.port, self.scheme) {
             (Port::Fixed(port), _) => port,
             (Port::Sent | Port::Listener, Some(scheme)) => scheme.default_port(),

@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::base::limits::{ROUTE_COMPARED_MAX, ROUTE_REPORTS_MAX};
 use crate::route::condition::unmapped;
-use crate::route::params::{Spans, Trail};
+use crate::route::params::{Backtrack, Spans};
 use crate::route::pattern::{Part, PathPattern};
 use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
 use crate::route::table::{Origin, Table};
@@ -99,7 +99,7 @@ pub(super) fn report(table: &Table) -> Vec<Report> {
     for group in groups(table) {
         conflicts(table, &group, &mut losers);
     }
-    let mut trail = Trail::default();
+    let mut trail = Backtrack::default();
     for rank in 0..table.shared.origins.len() as u32 {
         if losers.len() >= ROUTE_REPORTS_MAX {
             break;
@@ -151,7 +151,7 @@ fn conflicts(table: &Table, group: &[u32], losers: &mut BTreeMap<(u32, u32), Rep
 }
 
 /// The rank of a rule that takes all requests of the rule of that rank.
-fn shadow(table: &Table, rank: u32, trail: &mut Trail) -> Option<u32> {
+fn shadow(table: &Table, rank: u32, trail: &mut Backtrack) -> Option<u32> {
     let origin = &table.shared.origins[rank as usize];
     let own = rule(table, origin);
     let host = match &origin.host {

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::route::table::Wanted;
+use crate::route::table::RouteQuery;
 
 /// Weighted targets, by their positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Split {
 
 impl Stick {
     /// Calls `with` with the key of a request; `None` where the request has none, and a draw must do.
-    pub fn key<T>(&self, wanted: &Wanted<'_>, with: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    pub fn key<T>(&self, wanted: &RouteQuery<'_>, with: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match self {
             Stick::Header(name) => wanted.request.named(name.as_bytes()).map(with),
             Stick::Cookie(name) => wanted.request.cookie(name.as_bytes()).map(with),

@@ -21,7 +21,7 @@ use crate::wire::head::Request;
 
 /// The parts of a request that `Table::find` looks at.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct RouteQuery<'a> {
     /// The head, for method, fields, query and cookies.
     pub request: Request<'a>,
     /// The host in lower case, without port; empty where the request has none.
@@ -34,7 +34,7 @@ pub struct Wanted<'a> {
 
 /// The result of `Table::find`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum RouteMatch {
     /// This route takes the request.
     Route(RouteId),
     /// No rule takes it, but rules that name these methods take everything else of it.
@@ -93,7 +93,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 impl Table {
     /// The route for a request; its parameters are left in `params`.
-    pub fn find(&self, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+    pub fn find(&self, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
         let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
         self.find_method(asked, wanted, params)
     }
@@ -103,12 +103,12 @@ impl Table {
         self.shared.methods.names(set)
     }
 
-    fn find_method(&self, asked: MethodSet, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+    fn find_method(&self, asked: MethodSet, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
         let Params { found, trail } = params;
         found.truncate(0);
         if wanted.path.len() > usize::from(u16::MAX) {
             // Spans could not name its parts. Heads are capped well below.
-            return Found::None;
+            return RouteMatch::None;
         }
         let mut best = Best { table: self, wanted, asked, rank: NONE, spans: found, missed_method: false };
         let forest = &self.shared.forest;
@@ -116,18 +116,18 @@ impl Table {
         let (rank, missed_method) = (best.rank, best.missed_method);
         if let Some(entry) = self.shared.entries.get(rank as usize) {
             self.reorder(entry, found);
-            return Found::Route(entry.route);
+            return RouteMatch::Route(entry.route);
         }
-        if missed_method { self.allowed(wanted, params) } else { Found::None }
+        if missed_method { self.allowed(wanted, params) } else { RouteMatch::None }
     }
 
     /// The methods with which the request would have been taken.
     #[cold]
-    fn allowed(&self, wanted: &Wanted<'_>, params: &mut Params) -> Found {
+    fn allowed(&self, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
         let mut allowed = Allowed { table: self, wanted, methods: MethodSet::EMPTY };
         let (forest, trail) = (&self.shared.forest, &mut params.trail);
         self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut allowed));
-        if allowed.methods.is_empty() { Found::None } else { Found::MethodNotAllowed(allowed.methods) }
+        if allowed.methods.is_empty() { RouteMatch::None } else { RouteMatch::MethodNotAllowed(allowed.methods) }
     }
 
     fn reorder(&self, entry: &Entry, spans: &mut Spans) {
@@ -139,7 +139,7 @@ impl Table {
         }
     }
 
-    pub(super) fn conditions_hold(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
+    pub(super) fn conditions_hold(&self, entry: &Entry, wanted: &RouteQuery<'_>) -> bool {
         let conditions = self.shared.conditions.get(entry.conditions as usize);
         conditions.is_none_or(|all| all.hold(wanted.request, wanted.path, wanted.source, &self.regexes))
     }
@@ -152,7 +152,7 @@ impl Table {
 /// Keeps the matching rule of the smallest rank.
 struct Best<'a> {
     table: &'a Table,
-    wanted: &'a Wanted<'a>,
+    wanted: &'a RouteQuery<'a>,
     asked: MethodSet,
     rank: u32,
     spans: &'a mut Spans,
@@ -181,7 +181,7 @@ impl Judge for Best<'_> {
 /// Adds up the methods of all rules that match but for the method.
 struct Allowed<'a> {
     table: &'a Table,
-    wanted: &'a Wanted<'a>,
+    wanted: &'a RouteQuery<'a>,
     methods: MethodSet,
 }
 

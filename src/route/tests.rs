@@ -9,7 +9,7 @@ mod published;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::base::{Rng, RouteId, Span};
-use crate::route::{Found, Params, PathPattern, Rule, Table, Wanted};
+use crate::route::{Params, PathPattern, RouteMatch, RouteQuery, Rule, Table};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Method, Request, RequestHead};
 
@@ -59,12 +59,12 @@ impl Sample {
         self.path = path;
     }
 
-    pub(crate) fn wanted(&self) -> Wanted<'_> {
+    pub(crate) fn wanted(&self) -> RouteQuery<'_> {
         let request = Request { bytes: &self.bytes, head: &self.head };
-        Wanted { request, host: self.host.as_bytes(), path: &self.path, source: self.source }
+        RouteQuery { request, host: self.host.as_bytes(), path: &self.path, source: self.source }
     }
 
-    pub(crate) fn found(&self, table: &Table) -> Found {
+    pub(crate) fn found(&self, table: &Table) -> RouteMatch {
         table.find(&self.wanted(), &mut Params::default())
     }
 
@@ -72,11 +72,11 @@ impl Sample {
     pub(crate) fn route(&self, table: &Table) -> Option<(u32, Vec<String>)> {
         let mut params = Params::default();
         match table.find(&self.wanted(), &mut params) {
-            Found::Route(RouteId(route)) => {
+            RouteMatch::Route(RouteId(route)) => {
                 let texts = params.spans().iter().map(|span| span.of(&self.path));
                 Some((route, texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()))
             }
-            Found::MethodNotAllowed(_) | Found::None => None,
+            RouteMatch::MethodNotAllowed(_) | RouteMatch::None => None,
         }
     }
 

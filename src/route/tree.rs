@@ -9,7 +9,7 @@
 
 use crate::base::Span;
 use crate::route::host::TreeId;
-use crate::route::params::{Fork, Spans, Trail};
+use crate::route::params::{Backtrack, Fork, Spans};
 
 /// All trees of a table in one arena.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ pub(super) trait Judge {
 
 impl Forest {
     /// Shows every rule of a tree whose pattern matches `path` to `judge`, as long as it is below the bar.
-    pub(super) fn walk(&self, tree: TreeId, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) {
+    pub(super) fn walk(&self, tree: TreeId, path: &[u8], trail: &mut Backtrack, judge: &mut impl Judge) {
         trail.spans.truncate(0);
         trail.forks.clear();
         let mut way = Some((self.roots[tree.0 as usize], 0));
@@ -100,7 +100,7 @@ impl Forest {
     }
 
     /// Goes down along literals as far as they lead, leaving forks behind where nodes have other ways.
-    fn down(&self, mut id: u32, at: usize, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) {
+    fn down(&self, mut id: u32, at: usize, path: &[u8], trail: &mut Backtrack, judge: &mut impl Judge) {
         let bar = judge.bar();
         let mut node = &self.nodes[id as usize];
         let mut rest = &path[at..];
@@ -136,7 +136,7 @@ impl Forest {
     }
 
     /// Takes up the nearest fork that still has a way; at its end shows its lists, from the specific to the general.
-    fn back(&self, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) -> Option<(u32, usize)> {
+    fn back(&self, path: &[u8], trail: &mut Backtrack, judge: &mut impl Judge) -> Option<(u32, usize)> {
         while let Some(fork) = trail.forks.last_mut() {
             let node = &self.nodes[fork.node as usize];
             if node.best >= judge.bar() {
@@ -164,7 +164,7 @@ impl Forest {
     }
 
     /// The lists of rules that do not need the path to end at `at`.
-    fn open_lists(&self, leaf: &Leaf, at: usize, path: &[u8], trail: &mut Trail, judge: &mut impl Judge) {
+    fn open_lists(&self, leaf: &Leaf, at: usize, path: &[u8], trail: &mut Backtrack, judge: &mut impl Judge) {
         let next = path.get(at);
         if leaf.exact_end < leaf.tail_end && next.is_some() {
             let before = trail.spans.len();

@@ -2,8 +2,8 @@
 //! Sending a tagged body, in any framing, whole or up to a point.
 
 use crate::base::Rng;
+use crate::sim::message_io::{ConversationError, Framing, HttpWriter};
 use crate::sim::tag::Tag;
-use crate::sim::talk::{Framing, Speak, Trouble};
 
 /// A body to send.
 #[derive(Clone, Debug)]
@@ -22,11 +22,11 @@ pub(super) struct Outgoing {
 
 /// Sends it, telling `sent` after each piece how many bytes of it are on their way.
 pub(super) async fn send(
-    speak: &mut Speak,
+    speak: &mut HttpWriter,
     outgoing: &Outgoing,
     rng: &mut Rng,
     sent: &mut impl FnMut(u64),
-) -> Result<(), Trouble> {
+) -> Result<(), ConversationError> {
     let chunked = outgoing.framing == Framing::Chunked;
     let mut at = 0;
     while at < outgoing.end {

@@ -16,31 +16,31 @@ use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::h2;
 use crate::sim::latch::Latch;
-use crate::sim::ledger::{Ask, Outcome};
+use crate::sim::ledger::{Outcome, PlannedRequest};
+use crate::sim::message_io::{ConversationError, Framing, Head, HttpReader, HttpWriter};
 use crate::sim::request::{HopField, head};
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::tag::{Check, Tag};
-use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 use crate::sim::websocket;
 
 /// Runs one client to its end.
-pub(super) async fn run(common: Rc<Common>, sim: Sim, spoken: Spoken, mut rng: Rng) {
+pub(super) async fn run(common: Rc<Common>, sim: Sim, spoken: HttpVersion, mut rng: Rng) {
     for _ in 0..common.scenario.connections {
         sim.sleep_until(sim.now().after_ms(rng.below(2_000))).await;
         let until = sim.now().after(common.scenario.patience());
         let to = match spoken {
-            Spoken::One => &common.gateway,
-            Spoken::Two => &common.gateway_two,
+            HttpVersion::One => &common.gateway,
+            HttpVersion::Two => &common.gateway_two,
         };
         match (sim.connect(to, until).await, spoken) {
-            (Ok(stream), Spoken::One) if rng.chance(common.scenario.talks) => {
+            (Ok(stream), HttpVersion::One) if rng.chance(common.scenario.talks) => {
                 websocket::client::one(&common, &sim, Rc::new(stream), &mut rng).await;
             }
-            (Ok(stream), Spoken::One) if !common.scenario.direct && rng.chance(common.scenario.calls) => {
+            (Ok(stream), HttpVersion::One) if !common.scenario.direct && rng.chance(common.scenario.calls) => {
                 grpc::client::one(&common, &sim, Rc::new(stream), &mut rng).await;
             }
-            (Ok(stream), Spoken::One) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
-            (Ok(stream), Spoken::Two) => h2::client::connection(&common, &sim, Rc::new(stream), &mut rng).await,
+            (Ok(stream), HttpVersion::One) => connection(&common, &sim, Rc::new(stream), &mut rng).await,
+            (Ok(stream), HttpVersion::Two) => h2::client::connection(&common, &sim, Rc::new(stream), &mut rng).await,
             (Err(error), _) if common.demands.all_answered && !common.drains() => {
                 sim.fail(format!("a client could not connect: {error}"));
             }
@@ -81,8 +81,8 @@ async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: 
         closing: Cell::new(false),
         writer_done: Cell::new(false),
     });
-    let speak = Speak::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
-    let listen = Listen::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let speak = HttpWriter::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let listen = HttpReader::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
     let writer = Writer { shared: shared.clone(), speak, rng: Rng::new(rng.next_u64()) };
     sim.spawn(writer.run());
     let mut reader = Reader { shared: shared.clone(), listen, rng: Rng::new(rng.next_u64()) };
@@ -110,7 +110,7 @@ enum Turn {
 
 struct Writer {
     shared: Rc<Shared>,
-    speak: Speak,
+    speak: HttpWriter,
     rng: Rng,
 }
 
@@ -153,13 +153,13 @@ impl Writer {
         self.shared.latch.notify();
     }
 
-    fn draw(&mut self, turn: Turn) -> Ask {
+    fn draw(&mut self, turn: Turn) -> PlannedRequest {
         let rng = &mut self.rng;
         let scenario = &self.shared.common.scenario;
         let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
         let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
-        let to = if rng.chance(500) && !scenario.direct { Spoken::Two } else { Spoken::One };
-        let upgrades = method == "GET" && to == Spoken::One && rng.chance(50);
+        let to = if rng.chance(500) && !scenario.direct { HttpVersion::Two } else { HttpVersion::One };
+        let upgrades = method == "GET" && to == HttpVersion::One && rng.chance(50);
         let old = rng.chance(60) && !upgrades && !scenario.direct;
         // A POST is not idempotent, even without content.
         let bare = with_body && rng.chance(300);
@@ -176,8 +176,8 @@ impl Writer {
         // A draining gateway closes idle connections, and a request may be on its way at that moment.
         let entitled = !scenario.drains_early;
         let accepts_gzip = rng.chance(600);
-        Ask {
-            by: Spoken::One,
+        PlannedRequest {
+            by: HttpVersion::One,
             to,
             method,
             length,
@@ -193,7 +193,7 @@ impl Writer {
     }
 
     /// Sends one request. A client that disconnects half-way sends `leaves_at` bytes of the body.
-    async fn ask(&mut self, id: u64, ask: &Ask, leaves_at: Option<u64>) -> Result<(), Trouble> {
+    async fn ask(&mut self, id: u64, ask: &PlannedRequest, leaves_at: Option<u64>) -> Result<(), ConversationError> {
         let hops = !self.shared.common.scenario.direct && self.rng.chance(200);
         let hop = if hops { HopField::Present } else { HopField::Absent };
         let mut head = head(id, ask, hop).into_bytes();
@@ -237,7 +237,7 @@ impl Writer {
     }
 
     /// Sends the beginning of a request and then nothing: the gateway must time out.
-    async fn stall(&mut self, id: u64, ask: &Ask) {
+    async fn stall(&mut self, id: u64, ask: &PlannedRequest) {
         let head = head(id, ask, HopField::Absent);
         // Includes the whole head only where a body would follow; otherwise the request would be complete.
         let most = head.len() as u64 - u64::from(ask.length == 0 || ask.upgrades);
@@ -268,7 +268,7 @@ impl Writer {
 
 struct Reader {
     shared: Rc<Shared>,
-    listen: Listen,
+    listen: HttpReader,
     rng: Rng,
 }
 
@@ -332,7 +332,7 @@ impl Reader {
     async fn expect_end(&mut self) {
         loop {
             match self.listen.more().await {
-                Ok(false) | Err(Trouble::Reset) => break,
+                Ok(false) | Err(ConversationError::Reset) => break,
                 Ok(true) => {}
                 Err(trouble) => return self.report(0, trouble),
             }
@@ -343,17 +343,21 @@ impl Reader {
         }
     }
 
-    fn report(&self, id: u64, trouble: Trouble) {
+    fn report(&self, id: u64, trouble: ConversationError) {
         match trouble {
-            Trouble::Cut | Trouble::Reset | Trouble::Enough => {}
-            Trouble::Late => self.shared.sim.fail(format!("exchange {id}: the gateway let its client wait for ever")),
-            Trouble::Malformed(what) => self.shared.sim.fail(format!("exchange {id}: the gateway sent {what}")),
+            ConversationError::Cut | ConversationError::Reset | ConversationError::Enough => {}
+            ConversationError::Late => {
+                self.shared.sim.fail(format!("exchange {id}: the gateway let its client wait for ever"))
+            }
+            ConversationError::Malformed(what) => {
+                self.shared.sim.fail(format!("exchange {id}: the gateway sent {what}"))
+            }
         }
     }
 
     /// Reads the response to the first outstanding request.
-    async fn answer(&mut self, id: u64) -> Result<After, Trouble> {
-        let ask = self.shared.held(self.shared.common.ledger.borrow().ask(id)).ok_or(Trouble::Enough)?;
+    async fn answer(&mut self, id: u64) -> Result<After, ConversationError> {
+        let ask = self.shared.held(self.shared.common.ledger.borrow().ask(id)).ok_or(ConversationError::Enough)?;
         let head = loop {
             let Some(head) = self.listen.head().await? else { return Ok(After::Broken) };
             let status = status(&head)?;
@@ -369,12 +373,14 @@ impl Reader {
         let bare = (ask.method == "HEAD" && !unread) || status == 204 || status == 304;
         let framing = if bare { Framing::Empty } else { head.framing(Framing::Close)? };
         if ask.old && framing == Framing::Chunked {
-            return Err(Trouble::Malformed("a chunked answer for an HTTP/1.0 client".to_owned()));
+            return Err(ConversationError::Malformed("a chunked answer for an HTTP/1.0 client".to_owned()));
         }
         self.shared.go_on.set(id);
         self.shared.latch.notify();
         match head.number("x-exchange")? {
-            Some(other) if other != id => return Err(Trouble::Malformed(format!("the answer of exchange {other}"))),
+            Some(other) if other != id => {
+                return Err(ConversationError::Malformed(format!("the answer of exchange {other}")));
+            }
             Some(_) => self.passed_on(id, &head, (!bare).then_some(framing)).await?,
             None => {
                 self.listen.body(framing, &mut |_| Ok(())).await?;
@@ -387,12 +393,12 @@ impl Reader {
         Ok(if last { After::Ends } else { After::Next })
     }
 
-    fn interim(&self, id: u64, head: &Head, ask: &Ask) -> Result<(), Trouble> {
+    fn interim(&self, id: u64, head: &Head, ask: &PlannedRequest) -> Result<(), ConversationError> {
         if ask.old {
-            return Err(Trouble::Malformed("an interim answer for an HTTP/1.0 client".to_owned()));
+            return Err(ConversationError::Malformed("an interim answer for an HTTP/1.0 client".to_owned()));
         }
         if head.number("x-exchange")?.is_some_and(|other| other != id) {
-            return Err(Trouble::Malformed(format!("an interim answer of another exchange: {head:?}")));
+            return Err(ConversationError::Malformed(format!("an interim answer of another exchange: {head:?}")));
         }
         self.shared.go_on.set(id);
         self.shared.latch.notify();
@@ -400,23 +406,23 @@ impl Reader {
     }
 
     /// A response from an origin. `framing` is none where the response has no body whatever its fields say.
-    async fn passed_on(&mut self, id: u64, head: &Head, framed: Option<Framing>) -> Result<(), Trouble> {
+    async fn passed_on(&mut self, id: u64, head: &Head, framed: Option<Framing>) -> Result<(), ConversationError> {
         let framing = framed.unwrap_or(Framing::Empty);
         let common = self.shared.common.clone();
         if head.value("x-hop")?.is_some() {
-            return Err(Trouble::Malformed("a field that concerned another connection".to_owned()));
+            return Err(ConversationError::Malformed("a field that concerned another connection".to_owned()));
         }
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
         let told = common.ledger.borrow_mut().answering(id, number, status(head)?);
-        let reply = self.shared.held(told).ok_or(Trouble::Enough)?;
-        let ask = self.shared.held(common.ledger.borrow().ask(id)).ok_or(Trouble::Enough)?;
+        let reply = self.shared.held(told).ok_or(ConversationError::Enough)?;
+        let ask = self.shared.held(common.ledger.borrow().ask(id)).ok_or(ConversationError::Enough)?;
         let content = Content::of(head, &ask, Some(reply))?;
         let leaves = self.rng.chance(common.scenario.leaves);
         let leaves_at = if leaves { self.rng.below(reply.length + 1) } else { u64::MAX };
         let part = Part { id, number, framing, leaves_at };
         let trailers = self.take(part, framed.is_some().then_some(content)).await?;
         if reply.trailers && framing == Framing::Chunked && reply.framing == Framing::Chunked && trailers.is_empty() {
-            return Err(Trouble::Malformed("a chunked answer without its trailers".to_owned()));
+            return Err(ConversationError::Malformed("a chunked answer without its trailers".to_owned()));
         }
         let done = match framed {
             None => common.ledger.borrow_mut().end(id, Outcome::Answered(reply.status)),
@@ -427,18 +433,22 @@ impl Reader {
     }
 
     /// Takes content to its end, out of its coding where `content` knows one.
-    async fn take(&mut self, part: Part, mut content: Option<Content>) -> Result<Vec<(String, String)>, Trouble> {
+    async fn take(
+        &mut self,
+        part: Part,
+        mut content: Option<Content>,
+    ) -> Result<Vec<(String, String)>, ConversationError> {
         let shared = self.shared.clone();
         let Part { id, number, framing, leaves_at } = part;
         let mut check = Check::new(Tag { exchange: id, attempt: number });
         let mut take = |bytes: &[u8]| {
-            check.take(bytes).map_err(Trouble::Malformed)?;
+            check.take(bytes).map_err(ConversationError::Malformed)?;
             shared.held(shared.common.ledger.borrow_mut().delivered(id, bytes.len() as u64));
             if check.seen() < leaves_at {
                 return Ok(());
             }
             shared.outstanding.borrow().iter().for_each(|id| shared.common.ledger.borrow_mut().give_up(*id));
-            Err(Trouble::Enough)
+            Err(ConversationError::Enough)
         };
         let mut decode = |bytes: &[u8]| match &mut content {
             Some(content) => content.take(bytes, &mut take),
@@ -454,11 +464,11 @@ impl Reader {
     }
 
     /// After a 101: bytes both ways until both have ended.
-    async fn tunnel(&mut self, id: u64, head: &Head) -> Result<After, Trouble> {
+    async fn tunnel(&mut self, id: u64, head: &Head) -> Result<After, ConversationError> {
         let common = self.shared.common.clone();
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
         let told = common.ledger.borrow_mut().answering(id, number, 101);
-        self.shared.held(told).ok_or(Trouble::Enough)?;
+        self.shared.held(told).ok_or(ConversationError::Enough)?;
         common.tunnels.borrow_mut().insert(id);
         self.shared.go_on.set(id);
         self.shared.latch.notify();
@@ -479,9 +489,9 @@ impl Reader {
 /// In `go_on`: a response said `Connection: close`, so later requests on this connection are not served.
 const ANNOUNCED: u64 = u64::MAX;
 
-fn status(head: &Head) -> Result<u16, Trouble> {
+fn status(head: &Head) -> Result<u16, ConversationError> {
     let mut words = head.start.splitn(3, ' ');
     let version = words.next() == Some("HTTP/1.1");
     let status = words.next().filter(|word| version && word.len() == 3).and_then(|word| word.parse().ok());
-    status.ok_or_else(|| Trouble::Malformed(format!("the status line {:?}", head.start)))
+    status.ok_or_else(|| ConversationError::Malformed(format!("the status line {:?}", head.start)))
 }

@@ -4,8 +4,8 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::sim::ledger::{Ask, Reply};
-use crate::sim::talk::{Framing, Head, Trouble};
+use crate::sim::ledger::{PlannedRequest, PlannedResponse};
+use crate::sim::message_io::{ConversationError, Framing, Head};
 
 /// Takes the content off a response.
 pub(super) struct Content {
@@ -19,8 +19,12 @@ pub(super) struct Content {
 
 impl Content {
     /// The content behind `head`, the response to `ask` that the origin made as `reply`; `None` for the gateway's own.
-    pub(super) fn of(head: &Head, ask: &Ask, reply: Option<Reply>) -> Result<Content, Trouble> {
-        let wrong = |what: &str| Err(Trouble::Malformed(format!("{what}: {head:?}")));
+    pub(super) fn of(
+        head: &Head,
+        ask: &PlannedRequest,
+        reply: Option<PlannedResponse>,
+    ) -> Result<Content, ConversationError> {
+        let wrong = |what: &str| Err(ConversationError::Malformed(format!("{what}: {head:?}")));
         let coded = match head.value("content-encoding")? {
             None => false,
             Some("gzip") => true,
@@ -45,24 +49,25 @@ impl Content {
     pub(super) fn take(
         &mut self,
         mut bytes: &[u8],
-        take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        take: &mut impl FnMut(&[u8]) -> Result<(), ConversationError>,
+    ) -> Result<(), ConversationError> {
         let Some(inflate) = &mut self.inflate else { return take(bytes) };
         while !bytes.is_empty() {
             if self.ended {
-                return Err(Trouble::Malformed("bytes behind the end of a coding".to_owned()));
+                return Err(ConversationError::Malformed("bytes behind the end of a coding".to_owned()));
             }
             let mut out = vec![0; 16 * 1024];
             let (read, written) = (inflate.total_in(), inflate.total_out());
             let status = inflate.decompress(bytes, &mut out, FlushDecompress::None);
-            let status = status.map_err(|error| Trouble::Malformed(format!("content that is no gzip: {error}")))?;
+            let status =
+                status.map_err(|error| ConversationError::Malformed(format!("content that is no gzip: {error}")))?;
             bytes = &bytes[(inflate.total_in() - read) as usize..];
             let made = (inflate.total_out() - written) as usize;
             self.seen += made as u64;
             self.ended = status == Status::StreamEnd;
             if self.ended && self.length.is_some_and(|length| length != self.seen) {
                 let what = format!("a whole coding of {} bytes, of a body of {:?}", self.seen, self.length);
-                return Err(Trouble::Malformed(what));
+                return Err(ConversationError::Malformed(what));
             }
             take(&out[..made])?;
         }
@@ -70,9 +75,9 @@ impl Content {
     }
 
     /// The message ended as it should; did the coding? Says whether there was one.
-    pub(super) fn finish(&self) -> Result<bool, Trouble> {
+    pub(super) fn finish(&self) -> Result<bool, ConversationError> {
         match self.inflate.is_some() && !self.ended {
-            true => Err(Trouble::Malformed("a whole message that holds a part of a coding".to_owned())),
+            true => Err(ConversationError::Malformed("a whole message that holds a part of a coding".to_owned())),
             false => Ok(self.ended),
         }
     }

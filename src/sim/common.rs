@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Address, Tick};
 use crate::sim::grpc;
-use crate::sim::ledger::{Demands, Ledger};
+use crate::sim::ledger::{Expectations, Ledger};
 use crate::sim::scenario::Scenario;
 use crate::sim::websocket;
 
@@ -16,13 +16,13 @@ pub(super) struct Common {
     /// The run.
     pub scenario: Scenario,
     /// What it demands.
-    pub demands: Demands,
+    pub demands: Expectations,
     /// What really happened.
     pub ledger: RefCell<Ledger>,
     /// What was really said on WebSockets.
-    pub talks: RefCell<websocket::Book>,
+    pub talks: RefCell<websocket::WebSocketLedger>,
     /// What really happened to calls.
-    pub calls: RefCell<grpc::Book>,
+    pub calls: RefCell<grpc::CallLedger>,
     /// Hostile clients that the gateway disconnected, by attack.
     pub harms: RefCell<BTreeMap<&'static str, u64>>,
     /// Where clients connect to.
@@ -42,9 +42,9 @@ impl Common {
     pub(super) fn new(scenario: Scenario, gateway: Address, gateway_two: Address) -> Common {
         let demands = scenario.demands();
         let ledger = RefCell::new(Ledger::new(demands.clone()));
-        let talks = RefCell::new(websocket::Book::new(scenario.talk_demands()));
+        let talks = RefCell::new(websocket::WebSocketLedger::new(scenario.talk_demands()));
         let (drained, over) = (Cell::new(None), Cell::new(false));
-        let calls = RefCell::new(grpc::Book::new(scenario.call_demands()));
+        let calls = RefCell::new(grpc::CallLedger::new(scenario.call_demands()));
         let (tunnels, harms) = (RefCell::default(), RefCell::default());
         Common { scenario, demands, ledger, talks, calls, harms, gateway, gateway_two, tunnels, drained, over }
     }

@@ -11,19 +11,19 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::balance::Endpoint;
 use crate::base::{Address, ListenerId, Rng};
-use crate::config::{self, Environment, Source};
+use crate::config::{self, ConfigSource, Environment};
 use crate::edge::run::run;
 use crate::link::{
     Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX,
     ToShard, UpstreamCounter,
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
-use crate::net::{Bell, Ear, Net};
+use crate::net::{Bell, BellWaiter, Net};
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;
 use crate::sim::mesh;
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::websocket;
 
 /// The control plane of a simulated gateway.
@@ -77,7 +77,7 @@ impl Gateway {
             let wake = Arc::new(move || ringing.ring());
             let outbox = Outbox { queue: outbox.clone(), reports: reports_in, wake, shard: number };
             let end = ShardEnd { shard: number, inbox, outbox, mesh };
-            let ear = sim.ear(&hears).expect("the simulator's bells have no descriptors to run out of");
+            let ear = sim.bell_waiter(&hears).expect("the simulator's bells have no descriptors to run out of");
             sim.spawn(run(sim.clone(), end, ear, "simulated"));
             let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
             let (prepared, committed, drained) = (never.clone(), never, Cell::new(false));
@@ -98,16 +98,17 @@ impl Gateway {
         });
         let over = gateway.clone();
         gateway.sim.spawn(middle.run(Rc::new(move || over.stopped.get())));
-        let ear = gateway.sim.ear(&gateway.bell).expect("the simulator's bells have no descriptors to run out of");
+        let ear =
+            gateway.sim.bell_waiter(&gateway.bell).expect("the simulator's bells have no descriptors to run out of");
         gateway.sim.spawn(gateway.clone().hear(ear));
         gateway
     }
 
-    async fn hear(self: Rc<Self>, ear: <Sim as Net>::Ear) {
+    async fn hear(self: Rc<Self>, ear: <Sim as Net>::BellWaiter) {
         while !self.stopped.get() {
             self.take_all();
             self.latch.notify();
-            ear.hear().await;
+            ear.rung().await;
         }
     }
 
@@ -133,7 +134,7 @@ impl Gateway {
             return self.sim.fail(format!("the access log has a line that is no JSON: {shown}"));
         };
         let target = fields["target"].as_str();
-        let exchange = target.and_then(Spoken::exchange_of);
+        let exchange = target.and_then(HttpVersion::exchange_of);
         let status = fields["status"].as_u64().and_then(|status| u16::try_from(status).ok());
         if let (Some(talk), Some(status)) = (target.and_then(websocket::exchange_of), status)
             && let Err(broken) =
@@ -182,7 +183,7 @@ impl Gateway {
     pub(super) async fn load(&self) {
         let generation = self.generation.replace(self.generation.get() + 1);
         let text = (self.configuration)(generation);
-        let source = Source::Text { name: "simulated.toml".to_owned(), text: text.clone() };
+        let source = ConfigSource::Text { name: "simulated.toml".to_owned(), text: text.clone() };
         let plan = match config::load(&source, &Environment::sealed()) {
             Ok(loaded) => loaded.plan,
             Err(reports) => return self.sim.fail(format!("the configuration is wrong:\n{}\n{text}", reports.plain())),
@@ -230,7 +231,7 @@ impl Gateway {
 
     /// Changes the endpoints at random times: removes some, reorders them, marks them down and up, and finally restores
     /// all.
-    pub(super) async fn meddle_now_and_then(self: Rc<Self>, spoken: Spoken, origins: Vec<Address>, mut rng: Rng) {
+    pub(super) async fn meddle_now_and_then(self: Rc<Self>, spoken: HttpVersion, origins: Vec<Address>, mut rng: Rng) {
         let count = self.common.scenario.meddles;
         for number in 1..=count {
             self.sim.sleep_until(self.sim.now().after_ms(rng.below(2_000))).await;

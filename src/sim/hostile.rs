@@ -15,17 +15,17 @@ use crate::net::{Net, Stream};
 use crate::sim::common::Common;
 use crate::sim::h2::message::{self, Request};
 use crate::sim::latch::Latch;
-use crate::sim::ledger::{Ask, Outcome};
-use crate::sim::mood::Mood;
-use crate::sim::spoken::Spoken;
-use crate::sim::talk::Framing;
+use crate::sim::ledger::{Outcome, PlannedRequest};
+use crate::sim::message_io::Framing;
+use crate::sim::mood::FaultLevel;
+use crate::sim::spoken::HttpVersion;
 use crate::wire::h2::frame::{self, ErrorCode, Kind, PREFACE};
 use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::settings;
 
 /// What a hostile client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Harm {
+enum Attack {
     /// Opens streams and resets them at once (CVE-2023-44487).
     RapidReset,
     /// Sends SETTINGS again and again (CVE-2019-9515).
@@ -55,26 +55,26 @@ const RATE_TIME: Duration = Duration::from_secs(45);
 /// Streams of a client that only waits.
 const STREAMS_HELD: u64 = 8;
 
-impl Harm {
-    const ALL: [Harm; 10] = [
-        Harm::RapidReset,
-        Harm::Settings,
-        Harm::Ping,
-        Harm::EmptyData,
-        Harm::Priority,
-        Harm::WindowUpdate,
-        Harm::Continuation,
-        Harm::PartialBlock,
-        Harm::ZeroWindow,
-        Harm::HalfOpen,
+impl Attack {
+    const ALL: [Attack; 10] = [
+        Attack::RapidReset,
+        Attack::Settings,
+        Attack::Ping,
+        Attack::EmptyData,
+        Attack::Priority,
+        Attack::WindowUpdate,
+        Attack::Continuation,
+        Attack::PartialBlock,
+        Attack::ZeroWindow,
+        Attack::HalfOpen,
     ];
 
-    fn draw(common: &Common, rng: &mut Rng) -> Harm {
+    fn draw(common: &Common, rng: &mut Rng) -> Attack {
         let scenario = &common.scenario;
         // Where few requests may run at once and nothing times out, held requests would starve the honest clients.
-        let scarce = scenario.requests_max > 0 && scenario.mood != Mood::Wild;
-        match Harm::ALL[rng.below(Harm::ALL.len() as u64) as usize] {
-            Harm::RapidReset | Harm::ZeroWindow | Harm::HalfOpen | Harm::EmptyData if scarce => Harm::Ping,
+        let scarce = scenario.requests_max > 0 && scenario.mood != FaultLevel::Wild;
+        match Attack::ALL[rng.below(Attack::ALL.len() as u64) as usize] {
+            Attack::RapidReset | Attack::ZeroWindow | Attack::HalfOpen | Attack::EmptyData if scarce => Attack::Ping,
             harm => harm,
         }
     }
@@ -82,42 +82,45 @@ impl Harm {
     /// The name in totals.
     const fn name(self) -> &'static str {
         match self {
-            Harm::RapidReset => "rapid reset",
-            Harm::Settings => "settings",
-            Harm::Ping => "ping",
-            Harm::EmptyData => "empty data",
-            Harm::Priority => "priority",
-            Harm::WindowUpdate => "window update",
-            Harm::Continuation => "continuation",
-            Harm::PartialBlock => "partial block",
-            Harm::ZeroWindow => "zero window",
-            Harm::HalfOpen => "half open",
+            Attack::RapidReset => "rapid reset",
+            Attack::Settings => "settings",
+            Attack::Ping => "ping",
+            Attack::EmptyData => "empty data",
+            Attack::Priority => "priority",
+            Attack::WindowUpdate => "window update",
+            Attack::Continuation => "continuation",
+            Attack::PartialBlock => "partial block",
+            Attack::ZeroWindow => "zero window",
+            Attack::HalfOpen => "half open",
         }
     }
 
     /// Most frames of the flood, far above the gateway's cap; zero for those that wait.
     const fn frames(self) -> u64 {
         match self {
-            Harm::WindowUpdate => 20_000,
-            Harm::RapidReset | Harm::Settings | Harm::Ping | Harm::EmptyData | Harm::Priority | Harm::Continuation => {
-                2_000
-            }
-            Harm::PartialBlock | Harm::ZeroWindow | Harm::HalfOpen => 0,
+            Attack::WindowUpdate => 20_000,
+            Attack::RapidReset
+            | Attack::Settings
+            | Attack::Ping
+            | Attack::EmptyData
+            | Attack::Priority
+            | Attack::Continuation => 2_000,
+            Attack::PartialBlock | Attack::ZeroWindow | Attack::HalfOpen => 0,
         }
     }
 
     /// Must the gateway end it with ENHANCE_YOUR_CALM?
     const fn is_flood(self) -> bool {
         match self {
-            Harm::RapidReset
-            | Harm::Settings
-            | Harm::Ping
-            | Harm::EmptyData
-            | Harm::Priority
-            | Harm::WindowUpdate
-            | Harm::Continuation
-            | Harm::PartialBlock => true,
-            Harm::ZeroWindow | Harm::HalfOpen => false,
+            Attack::RapidReset
+            | Attack::Settings
+            | Attack::Ping
+            | Attack::EmptyData
+            | Attack::Priority
+            | Attack::WindowUpdate
+            | Attack::Continuation
+            | Attack::PartialBlock => true,
+            Attack::ZeroWindow | Attack::HalfOpen => false,
         }
     }
 }
@@ -130,7 +133,7 @@ struct Hostile {
     common: Rc<Common>,
     sim: Sim,
     stream: Rc<SimStream>,
-    harm: Harm,
+    harm: Attack,
     latch: Latch,
     /// SETTINGS of the gateway that are not yet acknowledged.
     owed: Cell<u32>,
@@ -151,7 +154,7 @@ pub(super) async fn run(common: Rc<Common>, sim: Sim, mut rng: Rng) {
     let hostile = Rc::new(Hostile {
         began: sim.now(),
         wrote: Cell::new(Duration::ZERO),
-        harm: Harm::draw(&common, &mut rng),
+        harm: Attack::draw(&common, &mut rng),
         common: common.clone(),
         sim: sim.clone(),
         stream: Rc::new(stream),
@@ -231,10 +234,10 @@ impl Hostile {
     async fn write_all(self: Rc<Self>, mut rng: Rng) {
         let mut encoder = Encoder::new();
         let mut out = PREFACE.to_vec();
-        let window = if self.harm == Harm::ZeroWindow { 0 } else { 65_535 };
+        let window = if self.harm == Attack::ZeroWindow { 0 } else { 65_535 };
         settings::write(&mut out, &[(settings::INITIAL_WINDOW_SIZE, window)]);
         let mut stream = 1;
-        if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
+        if matches!(self.harm, Attack::Continuation | Attack::PartialBlock) {
             // Missing acknowledgements would end the connection, and none can be sent within a field block.
             self.put(&mut out).await;
             self.latch.wait(|| (self.over.get() || self.owed.get() > 0).then_some(())).await;
@@ -281,15 +284,15 @@ impl Hostile {
     /// The frames before a flood, or of a client that only waits.
     fn prelude(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, rng: &mut Rng) {
         match self.harm {
-            Harm::EmptyData => self.open(out, encoder, stream, Method::Post, rng),
-            Harm::Continuation | Harm::PartialBlock => frame::header(out, 1, Kind::Headers, 0, 1),
-            Harm::ZeroWindow => {
+            Attack::EmptyData => self.open(out, encoder, stream, Method::Post, rng),
+            Attack::Continuation | Attack::PartialBlock => frame::header(out, 1, Kind::Headers, 0, 1),
+            Attack::ZeroWindow => {
                 (0..STREAMS_HELD).for_each(|_| self.open(out, encoder, stream, Method::Get, rng));
             }
-            Harm::HalfOpen => (0..STREAMS_HELD).for_each(|_| self.open(out, encoder, stream, Method::Post, rng)),
-            Harm::RapidReset | Harm::Settings | Harm::Ping | Harm::Priority | Harm::WindowUpdate => {}
+            Attack::HalfOpen => (0..STREAMS_HELD).for_each(|_| self.open(out, encoder, stream, Method::Post, rng)),
+            Attack::RapidReset | Attack::Settings | Attack::Ping | Attack::Priority | Attack::WindowUpdate => {}
         }
-        if matches!(self.harm, Harm::Continuation | Harm::PartialBlock) {
+        if matches!(self.harm, Attack::Continuation | Attack::PartialBlock) {
             // The method of a request that is never completed.
             out.push(0x82);
         }
@@ -297,22 +300,22 @@ impl Hostile {
 
     fn frame(&self, out: &mut Vec<u8>, encoder: &mut Encoder, stream: &mut u32, number: u64, rng: &mut Rng) {
         match self.harm {
-            Harm::RapidReset => {
+            Attack::RapidReset => {
                 let opened = *stream;
                 self.open(out, encoder, stream, Method::Get, rng);
                 frame::rst_stream(out, opened, ErrorCode::Cancel);
             }
-            Harm::Settings => settings::write(out, &[(settings::HEADER_TABLE_SIZE, number as u32 % 4_096)]),
-            Harm::Ping => frame::ping(out, 0, number.to_be_bytes()),
-            Harm::EmptyData => frame::header(out, 0, Kind::Data, 0, 1),
-            Harm::Priority => {
+            Attack::Settings => settings::write(out, &[(settings::HEADER_TABLE_SIZE, number as u32 % 4_096)]),
+            Attack::Ping => frame::ping(out, 0, number.to_be_bytes()),
+            Attack::EmptyData => frame::header(out, 0, Kind::Data, 0, 1),
+            Attack::Priority => {
                 frame::header(out, 4 + 3, Kind::PriorityUpdate, 0, 0);
                 out.extend_from_slice(&[0, 0, 0, 1]);
                 out.extend_from_slice(b"u=2");
             }
-            Harm::WindowUpdate => frame::window_update(out, 0, 1),
-            Harm::Continuation => frame::header(out, 0, Kind::Continuation, 0, 1),
-            Harm::PartialBlock | Harm::ZeroWindow | Harm::HalfOpen => {}
+            Attack::WindowUpdate => frame::window_update(out, 0, 1),
+            Attack::Continuation => frame::header(out, 0, Kind::Continuation, 0, 1),
+            Attack::PartialBlock | Attack::ZeroWindow | Attack::HalfOpen => {}
         }
     }
 
@@ -322,9 +325,9 @@ impl Hostile {
             Method::Get => ("GET", 0, Framing::Empty, END_HEADERS | END_STREAM),
             Method::Post => ("POST", 1_000, Framing::Chunked, END_HEADERS),
         };
-        let ask = Ask {
-            by: Spoken::Two,
-            to: Spoken::ALL[rng.below(2) as usize],
+        let ask = PlannedRequest {
+            by: HttpVersion::Two,
+            to: HttpVersion::ALL[rng.below(2) as usize],
             method,
             length,
             framing,

@@ -7,17 +7,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::spoken::Spoken;
-use crate::sim::talk::Framing;
+use crate::sim::message_io::Framing;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::totals::Totals;
 
 /// What a client asks.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct PlannedRequest {
     /// The client's HTTP version.
-    pub by: Spoken,
+    pub by: HttpVersion,
     /// The origins' HTTP version.
-    pub to: Spoken,
+    pub to: HttpVersion,
     /// The method.
     pub method: &'static str,
     /// The body's length.
@@ -40,7 +40,7 @@ pub(super) struct Ask {
     pub entitled: bool,
 }
 
-impl Ask {
+impl PlannedRequest {
     /// Is the method idempotent, so that it may be retried (RFC 9110 section 9.2.2)?
     pub(super) fn idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
@@ -49,7 +49,7 @@ impl Ask {
 
 /// What an origin answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reply {
+pub(super) struct PlannedResponse {
     /// The status.
     pub status: u16,
     /// How the body is sent.
@@ -71,7 +71,7 @@ pub(super) struct Attempt {
     /// Body bytes that have arrived.
     pub received: u64,
     /// The response, once decided.
-    pub reply: Option<Reply>,
+    pub reply: Option<PlannedResponse>,
     /// Bytes of the response body that were given to the network.
     pub sent: u64,
     /// The response was sent to its end.
@@ -95,7 +95,7 @@ pub(super) enum Outcome {
 
 #[derive(Debug)]
 struct Exchange {
-    ask: Ask,
+    ask: PlannedRequest,
     sent: u64,
     attempts: Vec<Attempt>,
     /// The client has the head of an origin's answer.
@@ -113,7 +113,7 @@ struct Exchange {
 
 /// The rules of one world.
 #[derive(Clone, Debug)]
-pub struct Demands {
+pub struct Expectations {
     /// No faults are injected, so an origin must respond to every exchange at the first attempt.
     pub all_answered: bool,
     /// Most attempts of one request that may reach an origin.
@@ -125,7 +125,7 @@ pub struct Demands {
 /// The ledger.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    demands: Demands,
+    demands: Expectations,
     exchanges: BTreeMap<u64, Exchange>,
     bytes: u64,
 }
@@ -136,12 +136,12 @@ const EXCUSES: [u16; 4] = [408, 502, 503, 504];
 
 impl Ledger {
     /// An empty ledger.
-    pub(super) fn new(demands: Demands) -> Ledger {
+    pub(super) fn new(demands: Expectations) -> Ledger {
         Ledger { demands, exchanges: BTreeMap::new(), bytes: 0 }
     }
 
     /// A client begins an exchange.
-    pub(super) fn begin(&mut self, ask: Ask) -> u64 {
+    pub(super) fn begin(&mut self, ask: PlannedRequest) -> u64 {
         let id = self.exchanges.len() as u64 + 1;
         let exchange = Exchange {
             ask,
@@ -160,7 +160,7 @@ impl Ledger {
     }
 
     /// What the client asked.
-    pub(super) fn ask(&self, id: u64) -> Result<Ask, String> {
+    pub(super) fn ask(&self, id: u64) -> Result<PlannedRequest, String> {
         let found = self.exchanges.get(&id);
         found.map(|exchange| exchange.ask.clone()).ok_or_else(|| format!("nobody began exchange {id}"))
     }
@@ -250,7 +250,7 @@ impl Ledger {
     }
 
     /// The origin decides its response.
-    pub(super) fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
+    pub(super) fn reply(&mut self, id: u64, number: u32, reply: PlannedResponse) -> Result<(), String> {
         self.of_attempt(id, number)?.reply = Some(reply);
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Ledger {
     }
 
     /// The client received the head of an origin's response. Returns what the origin meant to send.
-    pub(super) fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<Reply, String> {
+    pub(super) fn answering(&mut self, id: u64, number: u32, status: u16) -> Result<PlannedResponse, String> {
         let reply = self.of_attempt(id, number)?.reply;
         let reply = reply.ok_or_else(|| format!("exchange {id}: attempt {number} was not answered yet"))?;
         if reply.status != status {

@@ -16,9 +16,9 @@ use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::latch::Latch;
 use crate::sim::mesh::Delays;
-use crate::sim::mood::Mood;
+use crate::sim::message_io::{Framing, HttpReader, HttpWriter, Pace};
+use crate::sim::mood::FaultLevel;
 use crate::sim::scenario::Scenario;
-use crate::sim::talk::{Framing, Listen, Pace, Speak};
 
 /// How long clients ask.
 const LASTS: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
     settings.faults = Faults { latency_us: (50, 500), ..Faults::none() };
     let simulation = Simulation::new(settings);
     let mut rng = Rng::new(limited.seed);
-    let mut scenario = Scenario::of_mood(limited.seed, Mood::Calm, &mut rng);
+    let mut scenario = Scenario::of_mood(limited.seed, FaultLevel::Calm, &mut rng);
     scenario.shards = limited.shards;
     scenario.between_shards = limited.delays;
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
@@ -193,8 +193,8 @@ impl One {
             };
             let stream = Rc::new(stream);
             let pace = Pace { rng: Rng::new(1), pauses: 0, pause_ms_max: 0, pauses_left: 0, piece_max: 4_096 };
-            let mut speak = Speak::new(&self.sim, stream.clone(), pace.clone(), patience);
-            let mut listen = Listen::new(&self.sim, stream, pace, patience);
+            let mut speak = HttpWriter::new(&self.sim, stream.clone(), pace.clone(), patience);
+            let mut listen = HttpReader::new(&self.sim, stream, pace, patience);
             // A new connection at random times; another shard may accept it.
             let requests = 1 + rng.below(400);
             let mut next = self.sim.now();
@@ -221,7 +221,7 @@ impl One {
 }
 
 /// One request; its status.
-async fn exchange(speak: &mut Speak, listen: &mut Listen) -> Result<u16, String> {
+async fn exchange(speak: &mut HttpWriter, listen: &mut HttpReader) -> Result<u16, String> {
     let asked = speak.say(b"GET /limited HTTP/1.1\r\nHost: limited.test\r\n\r\n").await;
     asked.map_err(|trouble| format!("{trouble:?} while asking"))?;
     let head = listen.head().await.map_err(|trouble| format!("{trouble:?} while reading"))?;

@@ -14,8 +14,8 @@ use std::time::Duration;
 use crate::base::{Rng, Tick};
 use crate::link::ToPeer;
 use crate::link::mesh::{Incoming, Mesh, Outgoing, ring};
-use crate::net::sim::{Sim, SimEar};
-use crate::net::{Bell, Ear, Net};
+use crate::net::sim::{Sim, SimBellWaiter};
+use crate::net::{Bell, BellWaiter, Net};
 
 /// How messages between shards behave.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ struct Pair {
 /// The middle of a simulated mesh.
 pub(super) struct Middle {
     sim: Sim,
-    ear: SimEar,
+    ear: SimBellWaiter,
     bell: Bell,
     pairs: Vec<Pair>,
     delays: Delays,
@@ -64,7 +64,7 @@ pub(super) fn mesh(sim: Sim, bells: &[Bell], delays: Delays, rng: Rng) -> (Vec<M
             pairs.push(Pair { sender, receiver, from, to, under_way: VecDeque::new() });
         }
     }
-    let ear = sim.ear(&bell).expect("the simulator's bells have no descriptors to run out of");
+    let ear = sim.bell_waiter(&bell).expect("the simulator's bells have no descriptors to run out of");
     let middle = Middle { sim, ear, bell, pairs, delays, rng, stalled: (0, Tick::ZERO), shards: count };
     (ends.into_iter().map(|(to, from)| Mesh::of(to, from)).collect(), middle)
 }
@@ -79,7 +79,7 @@ impl Middle {
     pub(super) async fn run(mut self, over: Rc<dyn Fn() -> bool>) {
         while !over() {
             let next = self.pass_on();
-            let mut heard = pin!(self.ear.hear());
+            let mut heard = pin!(self.ear.rung());
             let mut due = pin!(self.sim.sleep_exactly_until(next));
             std::future::poll_fn(|context| {
                 let rung = heard.as_mut().poll(context).is_ready();

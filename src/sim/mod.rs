@@ -20,6 +20,7 @@ mod ledger;
 #[cfg(test)]
 mod limit;
 mod mesh;
+mod message_io;
 mod mood;
 mod origin;
 mod recognise;
@@ -27,7 +28,6 @@ mod request;
 mod scenario;
 mod spoken;
 mod tag;
-mod talk;
 mod totals;
 mod websocket;
 mod world;

@@ -12,35 +12,37 @@ use crate::net::{Listener, Net, Peek, Stream};
 use crate::sim::body::{self, Outgoing};
 use crate::sim::common::Common;
 use crate::sim::h2;
-use crate::sim::ledger::{Ask, Reply};
+use crate::sim::ledger::{PlannedRequest, PlannedResponse};
+use crate::sim::message_io::{ConversationError, Framing, Head, HttpReader, HttpWriter};
 use crate::sim::recognise::recognise;
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::tag::{Check, Tag};
-use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
 use crate::sim::websocket;
 use crate::sim::websocket::origin::Offered;
 
 /// Which origin it is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct OriginId {
     /// From zero.
     pub number: usize,
     /// Where it listens.
     pub address: Address,
     /// What it speaks.
-    pub spoken: Spoken,
+    pub spoken: HttpVersion,
 }
 
 /// Accepts until its host is killed.
-pub(super) async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng) {
+pub(super) async fn run(common: Rc<Common>, sim: Sim, place: OriginId, mut rng: Rng) {
     let listener = sim.listen(&place.address);
     loop {
         match listener.accept().await {
             Ok(stream) => {
                 let rng = Rng::new(rng.next_u64());
                 match place.spoken {
-                    Spoken::One => sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng)),
-                    Spoken::Two => {
+                    HttpVersion::One => {
+                        sim.spawn(serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng))
+                    }
+                    HttpVersion::Two => {
                         sim.spawn(h2::origin::serve(common.clone(), sim.clone(), place.number, Rc::new(stream), rng));
                     }
                 }
@@ -52,7 +54,7 @@ pub(super) async fn run(common: Rc<Common>, sim: Sim, place: Place, mut rng: Rng
 
 /// What an origin does with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Behaviour {
     /// Reads it, answers it.
     Right,
     /// Answers before it has read the body, then reads the rest.
@@ -76,17 +78,17 @@ enum Deed {
 }
 
 /// Most of them close without a response, because whether to retry then is the hardest decision.
-const MISDEEDS: [Deed; 10] = [
-    Deed::EarlyClose,
-    Deed::Close,
-    Deed::Close,
-    Deed::Reset,
-    Deed::Reset,
-    Deed::Silent,
-    Deed::BreakOff,
-    Deed::Nonsense,
-    Deed::Unavailable,
-    Deed::CloseAfter,
+const MISDEEDS: [Behaviour; 10] = [
+    Behaviour::EarlyClose,
+    Behaviour::Close,
+    Behaviour::Close,
+    Behaviour::Reset,
+    Behaviour::Reset,
+    Behaviour::Silent,
+    Behaviour::BreakOff,
+    Behaviour::Nonsense,
+    Behaviour::Unavailable,
+    Behaviour::CloseAfter,
 ];
 
 /// Can the connection take another request?
@@ -102,15 +104,15 @@ struct Connection {
     /// Which origin.
     number: usize,
     stream: Rc<SimStream>,
-    listen: Listen,
-    speak: Speak,
+    listen: HttpReader,
+    speak: HttpWriter,
     rng: Rng,
 }
 
 async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
-    let listen = Listen::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
-    let speak = Speak::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
+    let listen = HttpReader::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
+    let speak = HttpWriter::new(&sim, stream.clone(), scenario.pace(&mut rng), scenario.patience());
     let mut connection = Connection { common: common.clone(), sim: sim.clone(), number, stream, listen, speak, rng };
     loop {
         let mut told_to_close = false;
@@ -130,20 +132,22 @@ async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream
         match served {
             Ok(After::Next) if !told_to_close => {}
             Ok(After::Next) => break,
-            Ok(After::Close) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => break,
-            Err(Trouble::Late) => return sim.fail("an origin's connection was left waiting for ever"),
-            Err(Trouble::Malformed(what)) => return sim.fail(format!("the gateway sent an origin {what}")),
+            Ok(After::Close) | Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {
+                break;
+            }
+            Err(ConversationError::Late) => return sim.fail("an origin's connection was left waiting for ever"),
+            Err(ConversationError::Malformed(what)) => return sim.fail(format!("the gateway sent an origin {what}")),
         }
     }
 }
 
 impl Connection {
     /// Records an event; fails the run where it breaks a rule of the ledger.
-    fn held<T>(&self, result: Result<T, String>) -> Result<T, Trouble> {
-        result.map_err(Trouble::Malformed)
+    fn held<T>(&self, result: Result<T, String>) -> Result<T, ConversationError> {
+        result.map_err(ConversationError::Malformed)
     }
 
-    async fn request(&mut self, head: &Head) -> Result<After, Trouble> {
+    async fn request(&mut self, head: &Head) -> Result<After, ConversationError> {
         let (id, ask, framing) = recognise(&self.common, head, head.framing(Framing::Empty)?)?;
         let told = self.common.ledger.borrow_mut().attempt(id, self.number);
         let number = self.held(told)?;
@@ -151,77 +155,79 @@ impl Connection {
         if ask.upgrades && head.connection_says("upgrade") && self.rng.chance(800) {
             return self.tunnel(tag, &ask).await;
         }
-        let deed = self.draw(framing);
-        match deed {
-            Deed::Early | Deed::EarlyClose => {
-                let after = self.answer(tag, &ask, deed).await?;
-                if deed == Deed::EarlyClose {
+        let behaviour = self.draw(framing);
+        match behaviour {
+            Behaviour::Early | Behaviour::EarlyClose => {
+                let after = self.answer(tag, &ask, behaviour).await?;
+                if behaviour == Behaviour::EarlyClose {
                     return Ok(After::Close);
                 }
                 self.take(tag, framing).await?;
                 return Ok(after);
             }
-            Deed::Close
-            | Deed::Reset
-            | Deed::Silent
-            | Deed::BreakOff
-            | Deed::Nonsense
-            | Deed::Unavailable
-            | Deed::CloseAfter
-            | Deed::Right => {}
+            Behaviour::Close
+            | Behaviour::Reset
+            | Behaviour::Silent
+            | Behaviour::BreakOff
+            | Behaviour::Nonsense
+            | Behaviour::Unavailable
+            | Behaviour::CloseAfter
+            | Behaviour::Right => {}
         }
         if head.value("expect")?.is_some() {
             self.speak.say(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        if deed != Deed::Right && self.rng.chance(300) {
+        if behaviour != Behaviour::Right && self.rng.chance(300) {
             // Misbehaves before it has read the body.
-            return self.misbehave(tag, &ask, deed).await;
+            return self.misbehave(tag, &ask, behaviour).await;
         }
         self.take(tag, framing).await?;
-        match deed {
-            Deed::Right | Deed::Unavailable | Deed::CloseAfter => self.answer(tag, &ask, deed).await,
-            Deed::Early | Deed::EarlyClose => Ok(After::Close),
-            Deed::Close | Deed::Reset | Deed::Silent | Deed::BreakOff | Deed::Nonsense => {
-                self.misbehave(tag, &ask, deed).await
+        match behaviour {
+            Behaviour::Right | Behaviour::Unavailable | Behaviour::CloseAfter => {
+                self.answer(tag, &ask, behaviour).await
+            }
+            Behaviour::Early | Behaviour::EarlyClose => Ok(After::Close),
+            Behaviour::Close | Behaviour::Reset | Behaviour::Silent | Behaviour::BreakOff | Behaviour::Nonsense => {
+                self.misbehave(tag, &ask, behaviour).await
             }
         }
     }
 
-    fn draw(&mut self, framing: Framing) -> Deed {
+    fn draw(&mut self, framing: Framing) -> Behaviour {
         let scenario = &self.common.scenario;
         if self.rng.chance(scenario.misdeeds) {
-            let deed = MISDEEDS[self.rng.below(MISDEEDS.len() as u64) as usize];
+            let behaviour = MISDEEDS[self.rng.below(MISDEEDS.len() as u64) as usize];
             // Without a gateway there is no timeout to end this.
-            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense);
-            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
+            let needs_gateway = matches!(behaviour, Behaviour::Silent | Behaviour::Nonsense);
+            return if needs_gateway && scenario.direct { Behaviour::Reset } else { behaviour };
         }
         // An early response is allowed, but then the gateway need not send the rest of the body.
         let early = framing != Framing::Empty && !self.common.demands.all_answered && self.rng.chance(50);
-        if early { Deed::Early } else { Deed::Right }
+        if early { Behaviour::Early } else { Behaviour::Right }
     }
 
     /// Reads the request's body.
-    async fn take(&mut self, tag: Tag, framing: Framing) -> Result<(), Trouble> {
+    async fn take(&mut self, tag: Tag, framing: Framing) -> Result<(), ConversationError> {
         let mut check = Check::new(Tag { attempt: 0, ..tag });
         let common = self.common.clone();
         let mut take = |bytes: &[u8]| {
-            check.take(bytes).map_err(Trouble::Malformed)?;
+            check.take(bytes).map_err(ConversationError::Malformed)?;
             let told = common.ledger.borrow_mut().received(tag.exchange, tag.attempt, bytes.len() as u64);
-            told.map_err(Trouble::Malformed)
+            told.map_err(ConversationError::Malformed)
         };
         let trailers = self.listen.body(framing, &mut take).await?;
         let told = self.common.ledger.borrow().ask(tag.exchange);
         if framing == Framing::Chunked && self.held(told)?.trailers && trailers.is_empty() {
-            return Err(Trouble::Malformed("a chunked request without its trailers".to_owned()));
+            return Err(ConversationError::Malformed("a chunked request without its trailers".to_owned()));
         }
         let told = self.common.ledger.borrow_mut().received_all(tag.exchange, tag.attempt);
         if framing == Framing::Empty { Ok(()) } else { self.held(told) }
     }
 
-    fn reply(&mut self, ask: &Ask, deed: Deed) -> Reply {
+    fn reply(&mut self, ask: &PlannedRequest, behaviour: Behaviour) -> PlannedResponse {
         let rng = &mut self.rng;
-        let status = match deed {
-            Deed::Unavailable => 503,
+        let status = match behaviour {
+            Behaviour::Unavailable => 503,
             _ if rng.chance(100) => [204, 304, 404, 500][rng.below(4) as usize],
             _ => 200,
         };
@@ -238,17 +244,22 @@ impl Connection {
             _ => (length, framing),
         };
         let trailers = framing == Framing::Chunked && rng.chance(300);
-        Reply { status, framing, length, trailers }
+        PlannedResponse { status, framing, length, trailers }
     }
 
     /// Answers as it should, but for `deed`.
-    async fn answer(&mut self, tag: Tag, ask: &Ask, deed: Deed) -> Result<After, Trouble> {
-        let early = matches!(deed, Deed::Early | Deed::EarlyClose);
-        let reply = self.reply(ask, deed);
+    async fn answer(
+        &mut self,
+        tag: Tag,
+        ask: &PlannedRequest,
+        behaviour: Behaviour,
+    ) -> Result<After, ConversationError> {
+        let early = matches!(behaviour, Behaviour::Early | Behaviour::EarlyClose);
+        let reply = self.reply(ask, behaviour);
         let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
         self.held(told)?;
-        let announces = deed == Deed::EarlyClose || self.rng.chance(50);
-        let closes = announces || deed == Deed::CloseAfter || reply.framing == Framing::Close;
+        let announces = behaviour == Behaviour::EarlyClose || self.rng.chance(50);
+        let closes = announces || behaviour == Behaviour::CloseAfter || reply.framing == Framing::Close;
         if self.rng.chance(100) && !ask.old {
             let interim = format!("HTTP/1.1 103 Early Hints\r\nX-Exchange: {}\r\n\r\n", tag.exchange);
             self.speak.say(interim.as_bytes()).await?;
@@ -268,14 +279,14 @@ impl Connection {
     }
 
     /// No bytes may follow the request before its response is complete: the gateway does not pipeline.
-    fn still_alone(&self) -> Result<(), Trouble> {
+    fn still_alone(&self) -> Result<(), ConversationError> {
         if self.listen.behind().is_empty() && self.stream.peek() != Peek::Readable {
             return Ok(());
         }
-        Err(Trouble::Malformed("a request while an answer was unfinished".to_owned()))
+        Err(ConversationError::Malformed("a request while an answer was unfinished".to_owned()))
     }
 
-    async fn send(&mut self, tag: Tag, reply: Reply, end: u64) -> Result<(), Trouble> {
+    async fn send(&mut self, tag: Tag, reply: PlannedResponse, end: u64) -> Result<(), ConversationError> {
         let (common, sim) = (self.common.clone(), self.sim.clone());
         let mut rng = Rng::new(self.rng.next_u64());
         let mut sent = |bytes| {
@@ -283,22 +294,27 @@ impl Connection {
                 sim.fail(broken);
             }
         };
-        let Reply { framing, length, trailers, .. } = reply;
+        let PlannedResponse { framing, length, trailers, .. } = reply;
         let outgoing = Outgoing { tag, length, end, framing, trailers };
         body::send(&mut self.speak, &outgoing, &mut rng, &mut sent).await
     }
 
-    async fn misbehave(&mut self, tag: Tag, ask: &Ask, deed: Deed) -> Result<After, Trouble> {
-        self.sim.note(format!("exchange {} attempt {}: {deed:?}", tag.exchange, tag.attempt));
-        match deed {
-            Deed::Reset => self.stream.abort(),
-            Deed::Silent => while self.listen.more().await? {},
-            Deed::Nonsense => {
+    async fn misbehave(
+        &mut self,
+        tag: Tag,
+        ask: &PlannedRequest,
+        behaviour: Behaviour,
+    ) -> Result<After, ConversationError> {
+        self.sim.note(format!("exchange {} attempt {}: {behaviour:?}", tag.exchange, tag.attempt));
+        match behaviour {
+            Behaviour::Reset => self.stream.abort(),
+            Behaviour::Silent => while self.listen.more().await? {},
+            Behaviour::Nonsense => {
                 let nonsense = ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 2x0 no\r\n\r\n", "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n"];
                 self.speak.say(nonsense[self.rng.below(3) as usize].as_bytes()).await?;
             }
-            Deed::BreakOff => {
-                let mut reply = self.reply(ask, deed);
+            Behaviour::BreakOff => {
+                let mut reply = self.reply(ask, behaviour);
                 if reply.framing == Framing::Empty || reply.length == 0 {
                     return Ok(After::Close);
                 }
@@ -316,15 +332,20 @@ impl Connection {
                     self.stream.abort();
                 }
             }
-            Deed::Right | Deed::Early | Deed::EarlyClose | Deed::Close | Deed::Unavailable | Deed::CloseAfter => {}
+            Behaviour::Right
+            | Behaviour::Early
+            | Behaviour::EarlyClose
+            | Behaviour::Close
+            | Behaviour::Unavailable
+            | Behaviour::CloseAfter => {}
         }
         Ok(After::Close)
     }
 
     /// Switches protocols: tagged bytes both ways until both sides have ended.
-    async fn tunnel(&mut self, tag: Tag, ask: &Ask) -> Result<After, Trouble> {
+    async fn tunnel(&mut self, tag: Tag, ask: &PlannedRequest) -> Result<After, ConversationError> {
         let length = self.rng.below(self.common.scenario.body_max + 1);
-        let reply = Reply { status: 101, framing: Framing::Close, length, trailers: false };
+        let reply = PlannedResponse { status: 101, framing: Framing::Close, length, trailers: false };
         let told = self.common.ledger.borrow_mut().reply(tag.exchange, tag.attempt, reply);
         self.held(told)?;
         let head = format!(
@@ -340,19 +361,23 @@ impl Connection {
         let mut check = Check::new(Tag { attempt: 0, ..tag });
         let common = self.common.clone();
         let mut take = |bytes: &[u8]| {
-            check.take(bytes).map_err(Trouble::Malformed)?;
+            check.take(bytes).map_err(ConversationError::Malformed)?;
             let told = common.ledger.borrow_mut().received(tag.exchange, tag.attempt, bytes.len() as u64);
-            told.map_err(Trouble::Malformed)
+            told.map_err(ConversationError::Malformed)
         };
         self.listen.body(Framing::Close, &mut take).await?;
         if self.common.demands.all_answered && check.seen() != ask.length {
-            return Err(Trouble::Malformed(format!("{} of {} bytes through a tunnel", check.seen(), ask.length)));
+            return Err(ConversationError::Malformed(format!(
+                "{} of {} bytes through a tunnel",
+                check.seen(),
+                ask.length
+            )));
         }
         Ok(After::Close)
     }
 
     /// A response's head, and what it `announces` of the connection.
-    fn head(&self, tag: Tag, ask: &Ask, reply: Reply, announces: After) -> String {
+    fn head(&self, tag: Tag, ask: &PlannedRequest, reply: PlannedResponse, announces: After) -> String {
         let mut head = format!("HTTP/1.1 {} Said\r\nX-Exchange: {}\r\n", reply.status, tag.exchange);
         head.push_str(&format!("X-Attempt: {}\r\n", tag.attempt));
         head.push_str(&format!("Content-Type: text/plain\r\nETag: \"{}\"\r\n", tag.exchange));

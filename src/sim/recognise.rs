@@ -2,15 +2,19 @@
 //! Whether a request that reached an origin is one that some client made.
 
 use crate::sim::common::Common;
-use crate::sim::ledger::Ask;
+use crate::sim::ledger::PlannedRequest;
+use crate::sim::message_io::{ConversationError, Framing, Head};
 use crate::sim::tag::note;
-use crate::sim::talk::{Framing, Head, Trouble};
 
 /// Finds the client's request that arrived here, and checks that nothing changed that must not.
-pub(super) fn recognise(common: &Common, head: &Head, framing: Framing) -> Result<(u64, Ask, Framing), Trouble> {
+pub(super) fn recognise(
+    common: &Common,
+    head: &Head,
+    framing: Framing,
+) -> Result<(u64, PlannedRequest, Framing), ConversationError> {
     let id = head.number("x-exchange")?;
-    let id = id.ok_or_else(|| Trouble::Malformed(format!("a request without a tag: {head:?}")))?;
-    let ask = common.ledger.borrow().ask(id).map_err(Trouble::Malformed)?;
+    let id = id.ok_or_else(|| ConversationError::Malformed(format!("a request without a tag: {head:?}")))?;
+    let ask = common.ledger.borrow().ask(id).map_err(ConversationError::Malformed)?;
     let start = format!("{} {} HTTP/1.1", ask.method, ask.to.path(id));
     let right_length = match framing {
         Framing::Length(length) => length == ask.length && !ask.upgrades,
@@ -21,7 +25,9 @@ pub(super) fn recognise(common: &Common, head: &Head, framing: Framing) -> Resul
     let host = head.value("host")? == Some("origin.test");
     let note = head.value("x-note")?.is_none_or(|told| told == note(id));
     if head.start != start || !host || !right_length || !note || head.value("x-hop")?.is_some() {
-        return Err(Trouble::Malformed(format!("a request that its client did not make: {head:?} for {ask:?}")));
+        return Err(ConversationError::Malformed(format!(
+            "a request that its client did not make: {head:?} for {ask:?}"
+        )));
     }
     Ok((id, ask, framing))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request's head as the simulator's clients of HTTP/1 write it.
 
-use crate::sim::ledger::Ask;
-use crate::sim::talk::Framing;
+use crate::sim::ledger::PlannedRequest;
+use crate::sim::message_io::Framing;
 
 /// Whether a head has a hop-by-hop field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum HopField {
 }
 
 /// A request's head, perhaps with a hop-by-hop field.
-pub(super) fn head(id: u64, ask: &Ask, hop: HopField) -> String {
+pub(super) fn head(id: u64, ask: &PlannedRequest, hop: HopField) -> String {
     let version = if ask.old { "1.0" } else { "1.1" };
     let path = ask.to.path(id);
     let mut head = format!("{} {path} HTTP/{version}\r\nHost: origin.test\r\nX-Exchange: {id}\r\n", ask.method);

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::base::{Address, Rng};
 use crate::net::sim::Faults;
 use crate::sim::grpc;
-use crate::sim::ledger::Demands;
+use crate::sim::ledger::Expectations;
 use crate::sim::mesh::Delays;
-use crate::sim::mood::Mood;
-use crate::sim::spoken::Spoken;
-use crate::sim::talk::Pace;
+use crate::sim::message_io::Pace;
+use crate::sim::mood::FaultLevel;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::websocket;
 use crate::wire::h2::connection;
 use crate::wire::h2::flood::{Flood, FloodLimits, Limit};
@@ -26,7 +26,7 @@ pub struct Scenario {
     /// Its seed.
     pub seed: u64,
     /// How bad it is.
-    pub mood: Mood,
+    pub mood: FaultLevel,
     /// Without a gateway: clients connect to one origin, which tests the simulator's own two sides.
     pub direct: bool,
     /// Shards of the gateway.
@@ -98,22 +98,22 @@ impl Scenario {
     pub fn draw(seed: u64) -> Scenario {
         let mut rng = Rng::new(seed ^ 0x5EED);
         let mood = match rng.below(10) {
-            0..=2 => Mood::Calm,
-            3 => Mood::Bulk,
-            _ => Mood::Wild,
+            0..=2 => FaultLevel::Calm,
+            3 => FaultLevel::Bulk,
+            _ => FaultLevel::Wild,
         };
         Scenario::of_mood(seed, mood, &mut rng)
     }
 
     /// A run with this level of faults, whatever the seed would draw.
-    pub fn of_mood(seed: u64, mood: Mood, rng: &mut Rng) -> Scenario {
-        let wild = mood == Mood::Wild;
+    pub fn of_mood(seed: u64, mood: FaultLevel, rng: &mut Rng) -> Scenario {
+        let wild = mood == FaultLevel::Wild;
         let network = |rng: &mut Rng| match mood {
-            Mood::Calm => Faults::rough(rng),
-            Mood::Bulk => Faults { window: (1_000, 100_000), latency_us: (50, 5_000), ..Faults::none() },
-            Mood::Wild => Faults::drawn(rng),
+            FaultLevel::Calm => Faults::rough(rng),
+            FaultLevel::Bulk => Faults { window: (1_000, 100_000), latency_us: (50, 5_000), ..Faults::none() },
+            FaultLevel::Wild => Faults::drawn(rng),
         };
-        let body_max = if mood == Mood::Bulk { 1_500_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
+        let body_max = if mood == FaultLevel::Bulk { 1_500_000 } else { [100, 5_000, 60_000][rng.below(3) as usize] };
         let (mut outside, mut inside) = (network(rng), network(rng));
         if body_max > 5_000 {
             // Long bodies sent byte by byte find nothing that short ones do not, and take a thousand times as long.
@@ -127,9 +127,9 @@ impl Scenario {
             shards: 1 + rng.below(2) as usize,
             origins: 1 + rng.below(2) as usize,
             origins_two: 1 + rng.below(2) as usize,
-            clients: if mood == Mood::Bulk { 2 } else { 2 + rng.below(5) },
+            clients: if mood == FaultLevel::Bulk { 2 } else { 2 + rng.below(5) },
             connections: 1 + rng.below(3),
-            requests: if mood == Mood::Bulk { 2 } else { 1 + rng.below(8) },
+            requests: if mood == FaultLevel::Bulk { 2 } else { 1 + rng.below(8) },
             depth: 1 + rng.below(3) as usize,
             streams: 1 + rng.below(8) as usize,
             body_max,
@@ -143,14 +143,14 @@ impl Scenario {
             stalls: sometimes(rng, 100),
             crashes: sometimes(rng, 4),
             lingers: rng.below(500),
-            pauses: sometimes(rng, 100) + u64::from(mood == Mood::Bulk) * 20,
+            pauses: sometimes(rng, 100) + u64::from(mood == FaultLevel::Bulk) * 20,
             refusals: if rng.chance(400) { 1 + rng.below(150) } else { 0 },
             goaways: if rng.chance(400) { 1 + rng.below(100) } else { 0 },
             talks: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             hostile: if rng.chance(200) { 1 + rng.below(2) } else { 0 },
             calls: if rng.chance(500) { 50 + rng.below(400) } else { 0 },
             // In bulk it is measured how much the gateway holds, and coded content is a small part of what it was.
-            compresses_from: (mood != Mood::Bulk && rng.chance(500)).then(|| rng.below(500)),
+            compresses_from: (mood != FaultLevel::Bulk && rng.chance(500)).then(|| rng.below(500)),
             grpc: grpc::Limits::draw(rng, mood, body_max),
             websocket: websocket::Limits::draw(rng, mood),
             between_shards: Delays { micros: (20, 400), stall_ms_max: 0 },
@@ -177,10 +177,10 @@ impl Scenario {
     }
 
     /// What the ledger demands of it.
-    pub fn demands(&self) -> Demands {
+    pub fn demands(&self) -> Expectations {
         let windows = self.outside.window.1 + self.inside.window.1;
-        Demands {
-            all_answered: self.mood != Mood::Wild,
+        Expectations {
+            all_answered: self.mood != FaultLevel::Wild,
             // An attempt on a kept-alive connection that turned out closed is not counted, up to a few.
             attempts_max: self.tries as usize + 3,
             between_max: windows as u64 + GATEWAY_HOLDS_MAX + 2 * PEER_HOLDS_MAX,
@@ -188,15 +188,15 @@ impl Scenario {
     }
 
     /// What the book of WebSockets demands of it.
-    pub fn talk_demands(&self) -> websocket::Demands {
-        let calm = self.mood != Mood::Wild;
-        websocket::Demands { calm, limits: self.websocket.clone(), tries_max: self.tries as usize + 3 }
+    pub fn talk_demands(&self) -> websocket::Expectations {
+        let calm = self.mood != FaultLevel::Wild;
+        websocket::Expectations { calm, limits: self.websocket.clone(), tries_max: self.tries as usize + 3 }
     }
 
     /// What the book of calls demands of it.
-    pub fn call_demands(&self) -> grpc::Demands {
-        let calm = self.mood != Mood::Wild;
-        grpc::Demands { calm, limits: self.grpc.clone(), tries_max: self.tries as usize + 3 }
+    pub fn call_demands(&self) -> grpc::Expectations {
+        let calm = self.mood != FaultLevel::Wild;
+        grpc::Expectations { calm, limits: self.grpc.clone(), tries_max: self.tries as usize + 3 }
     }
 
     /// How fast somebody reads and writes.
@@ -214,15 +214,15 @@ impl Scenario {
     /// half a minute, so in calm worlds its pauses are short.
     pub fn pace_two(&self, rng: &mut Rng) -> Pace {
         let pace = self.pace(rng);
-        let most = if self.mood == Mood::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };
+        let most = if self.mood == FaultLevel::Wild { pace.pause_ms_max } else { pace.pause_ms_max.min(500) };
         Pace { pause_ms_max: most, ..pace }
     }
 
     /// The network between the gateway and origins that speak `spoken`: for the same reason not too slow.
-    pub fn inside(&self, spoken: Spoken) -> Faults {
+    pub fn inside(&self, spoken: HttpVersion) -> Faults {
         match spoken {
-            Spoken::Two if self.mood != Mood::Wild => Faults { slow: 0, ..self.inside.clone() },
-            Spoken::One | Spoken::Two => self.inside.clone(),
+            HttpVersion::Two if self.mood != FaultLevel::Wild => Faults { slow: 0, ..self.inside.clone() },
+            HttpVersion::One | HttpVersion::Two => self.inside.clone(),
         }
     }
 
@@ -234,9 +234,9 @@ impl Scenario {
     /// What an end of HTTP/2 allows the other: windows down to a few bytes, where bodies are short.
     pub fn http2(&self, rng: &mut Rng) -> connection::Config {
         let least = if self.body_max > 5_000 { 8_000 } else { 256 };
-        let wide = self.mood == Mood::Bulk || rng.chance(400);
+        let wide = self.mood == FaultLevel::Bulk || rng.chance(400);
         connection::Config {
-            streams_max: if self.mood == Mood::Wild { 1 + rng.below(20) as u32 } else { 200 },
+            streams_max: if self.mood == FaultLevel::Wild { 1 + rng.below(20) as u32 } else { 200 },
             stream_window: if wide { 65_535 } else { least + rng.below(30_000) as u32 },
             connection_window: if rng.chance(500) { 65_535 } else { 65_535 + rng.below(1_000_000) as u32 },
             // A network that delivers byte by byte makes one frame of each byte.
@@ -254,7 +254,7 @@ impl Scenario {
         let mut rng = Rng::new(self.seed ^ generation.wrapping_mul(0xC0FF_EE00_1234_5678));
         let Scenario { shards, tries, .. } = self;
         let timeouts = self.timeouts(&mut rng);
-        let [one, two] = Spoken::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
+        let [one, two] = HttpVersion::ALL.map(|spoken| self.upstream(&mut rng, spoken, &origins[spoken as usize]));
         let http2 = self.listener_http2(&mut rng);
         let calls = self.grpc.toml(*tries);
         let (policy, named) = match self.compresses_from {
@@ -265,9 +265,9 @@ impl Scenario {
                 (text, "policies = \"gzip\"")
             }
         };
-        let [talk_one, talk_two] = Spoken::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
+        let [talk_one, talk_two] = HttpVersion::ALL.map(|spoken| self.websocket.toml(spoken, *tries));
         // A connection that closes after so many requests refuses the next one only if it was pipelined.
-        let requests = if self.mood == Mood::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
+        let requests = if self.mood == FaultLevel::Wild && rng.chance(300) { 1 + rng.below(5) } else { 1_000_000 };
         format!(
             r#"
             [server]
@@ -309,7 +309,7 @@ impl Scenario {
 
     /// Timeouts are short in a wild world and an hour in others, where nothing may time out.
     fn timeouts(&self, rng: &mut Rng) -> String {
-        let wild = self.mood == Mood::Wild;
+        let wild = self.mood == FaultLevel::Wild;
         let mut text = String::new();
         let names = ["head", "body", "keep_alive", "write", "connect", "queue", "first_byte", "idle", "tunnel"];
         for name in names {
@@ -324,14 +324,14 @@ impl Scenario {
 
     /// The gateway's limits for HTTP/2 connections. Calm clients must stay well below them.
     fn listener_http2(&self, rng: &mut Rng) -> String {
-        let streams = if self.mood == Mood::Wild { 1 + rng.below(20) } else { 100 };
+        let streams = if self.mood == FaultLevel::Wild { 1 + rng.below(20) } else { 100 };
         let window = 64 + rng.below(200);
         format!("http2 = {{ cleartext = true, streams = {streams}, stream_window = \"{window}KiB\" }}")
     }
 
     /// An upstream: its origins, limits and pool.
-    fn upstream(&self, rng: &mut Rng, spoken: Spoken, origins: &[Address]) -> String {
-        let wild = self.mood == Mood::Wild;
+    fn upstream(&self, rng: &mut Rng, spoken: HttpVersion, origins: &[Address]) -> String {
+        let wild = self.mood == FaultLevel::Wild;
         let outlier = wild && self.seed.is_multiple_of(2);
         let mut pool = format!("idle = {}, idle_timeout = \"30s\"", 1 + rng.below(6));
         if rng.chance(300) {
@@ -340,16 +340,16 @@ impl Scenario {
         let limits = match (self.requests_max, spoken) {
             (0, _) => String::new(),
             (most, _) if wild => format!("limits = {{ requests = {most}, endpoint_requests = {most}, queue = 3 }}"),
-            (most, Spoken::One) => format!("limits = {{ requests = {most}, connections = {most} }}"),
+            (most, HttpVersion::One) => format!("limits = {{ requests = {most}, connections = {most} }}"),
             // A connection that is still closing counts beside its successor.
-            (most, Spoken::Two) => format!("limits = {{ requests = {most} }}"),
+            (most, HttpVersion::Two) => format!("limits = {{ requests = {most} }}"),
         };
         let balance = ["round_robin", "least_requests", "p2c", "ewma"][(self.seed % 4) as usize];
         let endpoints: Vec<String> = origins.iter().map(|address| format!("\"{address}\"")).collect();
         let (name, endpoints) = (spoken.upstream(), endpoints.join(", "));
         let http = match spoken {
-            Spoken::One => "1.1",
-            Spoken::Two => "2",
+            HttpVersion::One => "1.1",
+            HttpVersion::Two => "2",
         };
         format!(
             r#"

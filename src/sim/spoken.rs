@@ -3,30 +3,30 @@
 
 /// The HTTP version on one side of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum HttpVersion {
     /// HTTP/1.1, or 1.0.
     One,
     /// HTTP/2.
     Two,
 }
 
-impl Spoken {
+impl HttpVersion {
     /// Both.
-    pub const ALL: [Spoken; 2] = [Spoken::One, Spoken::Two];
+    pub const ALL: [HttpVersion; 2] = [HttpVersion::One, HttpVersion::Two];
 
     /// The path of an exchange with origins of this version.
     pub fn path(self, id: u64) -> String {
         match self {
-            Spoken::One => format!("/one/{id}"),
-            Spoken::Two => format!("/two/{id}"),
+            HttpVersion::One => format!("/one/{id}"),
+            HttpVersion::Two => format!("/two/{id}"),
         }
     }
 
     /// The upstream of the origins of this version.
     pub fn upstream(self) -> &'static str {
         match self {
-            Spoken::One => "one",
-            Spoken::Two => "two",
+            HttpVersion::One => "one",
+            HttpVersion::Two => "two",
         }
     }
 

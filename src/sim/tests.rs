@@ -21,7 +21,7 @@ fn seeds(from: u64) -> Totals {
     assert!(totals.coded_by.iter().flatten().all(|count| *count > 5), "little is compressed: {totals}");
     assert!(totals.refusals_of_origins > 0, "nobody refuses a stream: {totals}");
     let opened: u64 = totals.talks.opened_by.iter().flatten().sum();
-    assert!(opened > 20 && !totals.talks.farewells.is_empty(), "WebSockets are too rare: {totals}");
+    assert!(opened > 20 && !totals.talks.close_frames.is_empty(), "WebSockets are too rare: {totals}");
     assert!(totals.calls.said.iter().all(|count| *count > 5) && !totals.calls.told.is_empty(), "few calls: {totals}");
     assert!(totals.harms.len() > 3, "hostile clients are too rare: {totals}");
     totals
@@ -63,7 +63,7 @@ fn clients_and_origins_agree_without_a_gateway() {
     }
     assert!(totals.answered > 500 && totals.refused == 0, "{totals}");
     assert!(totals.calls.said[0] > 50 && totals.calls.told.is_empty(), "{totals}");
-    assert!(totals.talks.frames > 100 && totals.talks.farewells.is_empty(), "{totals}");
+    assert!(totals.talks.frames > 100 && totals.talks.close_frames.is_empty(), "{totals}");
 }
 
 #[test]

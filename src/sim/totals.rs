@@ -34,9 +34,9 @@ pub struct Totals {
     /// The gateway's own answers by status.
     pub refusals: BTreeMap<u16, u64>,
     /// WebSockets.
-    pub talks: websocket::Tally,
+    pub talks: websocket::Counts,
     /// gRPC calls.
-    pub calls: grpc::Tally,
+    pub calls: grpc::Counts,
     /// Hostile clients that the gateway disconnected, by attack.
     pub harms: BTreeMap<&'static str, u64>,
 }

@@ -13,9 +13,9 @@ use crate::sim::common::Common;
 use crate::sim::gateway::Gateway;
 use crate::sim::hostile;
 use crate::sim::latch::Latch;
-use crate::sim::origin::{self, Place};
+use crate::sim::origin::{self, OriginId};
 use crate::sim::scenario::Scenario;
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::totals::Totals;
 use crate::sim::websocket::Log;
 use crate::wire::grpc::Code;
@@ -28,23 +28,23 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     settings.time_max = LONGEST;
     let simulation = Simulation::new(settings);
     let mut rng = Rng::new(scenario.seed ^ 0xA11);
-    let origins: Vec<(Sim, Place)> = (0..scenario.origins + scenario.origins_two)
+    let origins: Vec<(Sim, OriginId)> = (0..scenario.origins + scenario.origins_two)
         .map(|number| {
             let sim = simulation.host(&format!("origin{number}"), [10, 0, 2, number as u8 + 1]);
             let address = sim.address(9_000);
-            let spoken = if number < scenario.origins { Spoken::One } else { Spoken::Two };
+            let spoken = if number < scenario.origins { HttpVersion::One } else { HttpVersion::Two };
             simulation.set_faults(&address, scenario.inside(spoken));
-            (sim, Place { number, address, spoken })
+            (sim, OriginId { number, address, spoken })
         })
         .collect();
-    let addresses = Spoken::ALL.map(|spoken| -> Vec<Address> {
+    let addresses = HttpVersion::ALL.map(|spoken| -> Vec<Address> {
         let speaking = origins.iter().filter(|(_, place)| place.spoken == spoken);
         speaking.map(|(_, place)| place.address.clone()).collect()
     });
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
     simulation.set_faults(&listen, scenario.outside.clone());
     let [to, to_two] = if scenario.direct {
-        Spoken::ALL.map(|spoken| addresses[spoken as usize][0].clone())
+        HttpVersion::ALL.map(|spoken| addresses[spoken as usize][0].clone())
     } else {
         [listen.clone(), listen]
     };
@@ -63,7 +63,7 @@ pub fn run(scenario: &Scenario, trace: Depth) -> Result<Report, Failure> {
     let crashes = crashes(common.clone(), script.clone(), origins.clone(), Rng::new(rng.next_u64()));
     script.spawn(crashes);
     if let Some(gateway) = gateway.clone() {
-        for (spoken, addresses) in Spoken::ALL.into_iter().zip(addresses) {
+        for (spoken, addresses) in HttpVersion::ALL.into_iter().zip(addresses) {
             script.spawn(gateway.clone().meddle_now_and_then(spoken, addresses, Rng::new(rng.next_u64())));
         }
     }
@@ -97,7 +97,7 @@ pub struct Report {
 }
 
 /// Kills origins and restarts them after a while.
-async fn crashes(common: Rc<Common>, script: Sim, origins: Vec<(Sim, Place)>, mut rng: Rng) {
+async fn crashes(common: Rc<Common>, script: Sim, origins: Vec<(Sim, OriginId)>, mut rng: Rng) {
     for _ in 0..common.scenario.crashes {
         script.sleep_until(script.now().after_ms(rng.below(2_000))).await;
         let (sim, place) = &origins[rng.below(origins.len() as u64) as usize];
@@ -140,7 +140,7 @@ const SETTLING: Duration = Duration::from_secs(600);
 /// All clients of a run.
 struct Clients {
     common: Rc<Common>,
-    hosts: Vec<(Sim, Spoken, Rng)>,
+    hosts: Vec<(Sim, HttpVersion, Rng)>,
     hostile: Vec<(Sim, Rng)>,
 }
 
@@ -148,7 +148,7 @@ impl Clients {
     fn new(simulation: &Simulation, common: &Rc<Common>, rng: &mut Rng) -> Clients {
         let hosts = (0..common.scenario.clients).map(|number| {
             let sim = simulation.host(&format!("client{number}"), [10, 0, 3, number as u8 + 1]);
-            (sim, Spoken::ALL[(number % 2) as usize], Rng::new(rng.next_u64()))
+            (sim, HttpVersion::ALL[(number % 2) as usize], Rng::new(rng.next_u64()))
         });
         let hosts = hosts.collect();
         let hostile = (0..common.scenario.hostile).map(|number| {

@@ -216,6 +216,12 @@ fn unfinished_work_is_found_in_tests_too() {
 }
 
 #[test]
+fn a_retired_word_is_found_and_prose_is_not() {
+    assert_eq!(broken("src/edge/flow/x.rs", "struct Lane;"), ["lexicon"]);
+    assert_eq!(broken("src/edge/flow/x.rs", "// Work in a scene.\nconst LANES: &str = \"lane\";"), [""; 0]);
+}
+
+#[test]
 fn hot_files_do_not_allocate() {
     let hot = |line: &str| broken("src/edge/run.rs", &format!("//! Hot. The path.\n{line}"));
     for line in

@@ -55,6 +55,32 @@ const COLD: [(&str, &str); 9] = [
     ("Arc::clone", "take an id or borrow it"),
 ];
 
+/// Identifiers that are no terms of the field, and the terms of the lexicon in `docs/style.md` that replaced them.
+const RETIRED: [(&str, &str); 22] = [
+    ("Scene", "Context"),
+    ("scene", "context"),
+    ("Work", "RequestState"),
+    ("Way", "Destination"),
+    ("Door", "Acceptor"),
+    ("door", "acceptor"),
+    ("Lane", "StreamState"),
+    ("lane", "stream"),
+    ("Clerk", "ServerRole"),
+    ("Courier", "ClientRole"),
+    ("Far", "Http2Connection"),
+    ("Talk", "WebSocketRelay"),
+    ("Farewell", "CloseReason"),
+    ("farewell", "close_reason"),
+    ("Ear", "BellWaiter"),
+    ("Ears", "EventSources"),
+    ("ears", "events"),
+    ("Mouth", "FrameWriter"),
+    ("Deed", "Behaviour"),
+    ("deed", "behaviour"),
+    ("Book", "Ledger"),
+    ("Placed", "Located"),
+];
+
 /// What breaks a rule of words in one file.
 pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     for (phrase, instead) in NOWHERE {
@@ -67,6 +93,15 @@ pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     }
     if source.is_hot() {
         check_hot(source, findings);
+    }
+    for (word, term) in RETIRED {
+        for line in places(&source.code, word) {
+            findings.push(source.finding(
+                line,
+                "lexicon",
+                format!("`{word}` is retired: say `{term}` (docs/style.md)"),
+            ));
+        }
     }
     check_globs(source, findings);
 }

@@ -9,7 +9,7 @@ mod frames;
 
 use crate::base::{FaultKind, Scheme};
 use crate::wire::field::Known;
-use crate::wire::forwarded::{ForwardedPlan, Inbound, Source, Treatment};
+use crate::wire::forwarded::{ClientSource, ForwardedPlan, Inbound, Treatment};
 use crate::wire::h1::body::Body;
 use crate::wire::h1::strict::{self, Offence};
 use crate::wire::h1::write::{self, After, OutgoingRequest, OutgoingResponse};
@@ -166,7 +166,12 @@ pub fn forwarded(value: &[u8]) {
     }
     let received = Request { bytes: &bytes, head: &head };
     let inbound = Inbound { peer: Some([127, 0, 0, 1].into()), scheme: Scheme::Http, port: 80 };
-    for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp, Source::Field((*b"forwarded").into())] {
+    for source in [
+        ClientSource::XForwardedFor,
+        ClientSource::Forwarded,
+        ClientSource::XRealIp,
+        ClientSource::Field((*b"forwarded").into()),
+    ] {
         let trusted = ["127.0.0.0/8".parse().expect("a network"), "10.0.0.0/8".parse().expect("a network")];
         let plan = ForwardedPlan { trusted: trusted.into(), source, forwarded: Treatment::Write, ..Default::default() };
         let client = plan.client(&inbound, received);

@@ -22,7 +22,7 @@ use crate::wire::patch::Patch;
 
 /// Where a trusted peer says who the client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Source {
+pub enum ClientSource {
     /// Nowhere: the peer is the client.
     None,
     /// `X-Forwarded-For`
@@ -56,7 +56,7 @@ pub struct ForwardedPlan {
     /// Peers on Unix sockets are believed.
     pub trusts_unix: bool,
     /// Where they say who the client is.
-    pub source: Source,
+    pub source: ClientSource,
     /// `X-Forwarded-For`
     pub x_forwarded_for: Treatment,
     /// `X-Forwarded-Proto`
@@ -77,7 +77,7 @@ impl Default for ForwardedPlan {
         ForwardedPlan {
             trusted: Box::default(),
             trusts_unix: false,
-            source: Source::default(),
+            source: ClientSource::default(),
             x_forwarded_for: Treatment::Write,
             x_forwarded_proto: Treatment::Write,
             x_forwarded_host: Treatment::Write,
@@ -119,11 +119,11 @@ impl ForwardedPlan {
             return Client { address: peer, scheme: inbound.scheme, peer_trusted };
         }
         let named = match &self.source {
-            Source::None => None,
-            Source::XForwardedFor => self.walk(addresses(request)),
-            Source::Forwarded => self.walk(element::addresses(request).iter()),
-            Source::XRealIp => only(request.head.fields.values(request.bytes, Known::XRealIp)),
-            Source::Field(name) => only(request.head.fields.named(request.bytes, name)),
+            ClientSource::None => None,
+            ClientSource::XForwardedFor => self.walk(addresses(request)),
+            ClientSource::Forwarded => self.walk(element::addresses(request).iter()),
+            ClientSource::XRealIp => only(request.head.fields.values(request.bytes, Known::XRealIp)),
+            ClientSource::Field(name) => only(request.head.fields.named(request.bytes, name)),
         };
         let scheme = received_scheme(request).unwrap_or(inbound.scheme);
         Client { address: named.or(peer), scheme, peer_trusted }

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use super::{Place, Routes, Traffic, route_prefix};
+use super::{PeerFiles, Routes, Traffic, route_prefix};
 use crate::failure::{Context, Failure};
 
 /// Writes the configuration and completes the command.
-pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), Failure> {
+pub(super) fn configure(place: &PeerFiles<'_>, command: &mut Command) -> Result<(), Failure> {
     let file = place.directory.join("haproxy.cfg");
     fs::write(&file, configuration(place)).context("writing the configuration of haproxy")?;
     if let Routes::Many(count) = place.setup.routes {
@@ -20,7 +20,7 @@ pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), 
 }
 
 /// The configuration, one string to be read from top to bottom.
-pub(super) fn configuration(place: &Place<'_>) -> String {
+pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
     let mut text = format!(
         "global\n  nbthread {shards}\n  maxconn {connections}\n  no strict-limits\n  log ring@log local0 info\n\
          ring log\n  format rfc5424\n  maxlen 1200\n  size 1048576\n\

@@ -102,7 +102,7 @@ pub struct Running {
 }
 
 /// Where a proxy's files are and where it listens; what the configurations are made of.
-struct Place<'a> {
+struct PeerFiles<'a> {
     directory: &'a Path,
     listen: SocketAddr,
     setup: &'a Setup,
@@ -201,7 +201,7 @@ impl Programs {
         }
         fs::create_dir_all(&directory).context("making a directory for a proxy")?;
         let reserved = Reserved::new()?;
-        let place = Place { directory: &directory, listen: reserved.address(), setup };
+        let place = PeerFiles { directory: &directory, listen: reserved.address(), setup };
         let mut command = Command::new(program);
         match peer {
             Peer::Turnpike => turnpike::configure(&place, &mut command)?,

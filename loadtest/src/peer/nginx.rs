@@ -5,12 +5,12 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use super::{ACCESS_LOG, Place, Routes, Traffic, route_prefix};
+use super::{ACCESS_LOG, PeerFiles, Routes, Traffic, route_prefix};
 use crate::certificate::HOST;
 use crate::failure::{Context, Failure};
 
 /// Writes the configuration and completes the command.
-pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), Failure> {
+pub(super) fn configure(place: &PeerFiles<'_>, command: &mut Command) -> Result<(), Failure> {
     let file = place.directory.join("nginx.conf");
     fs::write(&file, configuration(place)).context("writing the configuration of nginx")?;
     command.arg("-p").arg(place.directory).arg("-c").arg(file).arg("-e").arg(place.directory.join("error.log"));
@@ -18,7 +18,7 @@ pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), 
 }
 
 /// The configuration, one string to be read from top to bottom.
-pub(super) fn configuration(place: &Place<'_>) -> String {
+pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
     let directory = place.directory.display();
     let origin = place.setup.origin;
     // As root the workers would otherwise become a user who may not enter the directory.
@@ -47,7 +47,7 @@ pub(super) fn configuration(place: &Place<'_>) -> String {
     text
 }
 
-fn push_server(place: &Place<'_>, text: &mut String) {
+fn push_server(place: &PeerFiles<'_>, text: &mut String) {
     // Writing to a string cannot fail.
     let parameters = match &place.setup.certificate {
         None if place.setup.traffic == Traffic::Calls => "http2",

@@ -4,15 +4,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Place, Routes, Setup, Traffic, haproxy, nginx, turnpike};
+use super::{PeerFiles, Routes, Setup, Traffic, haproxy, nginx, turnpike};
 use crate::certificate::Certificate;
 
 fn setup(routes: Routes, traffic: Traffic) -> Setup {
     Setup { routes, traffic, ..Setup::plain(SocketAddr::from(([127, 0, 0, 1], 9000))) }
 }
 
-fn place(setup: &Setup) -> Place<'_> {
-    Place { directory: Path::new("/tmp/x"), listen: SocketAddr::from(([127, 0, 0, 1], 8000)), setup }
+fn place(setup: &Setup) -> PeerFiles<'_> {
+    PeerFiles { directory: Path::new("/tmp/x"), listen: SocketAddr::from(([127, 0, 0, 1], 8000)), setup }
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use super::{ACCESS_LOG, Place, Routes, Traffic, route_prefix};
+use super::{ACCESS_LOG, PeerFiles, Routes, Traffic, route_prefix};
 use crate::failure::{Context, Failure};
 
 /// Writes the configuration and completes the command.
-pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), Failure> {
+pub(super) fn configure(place: &PeerFiles<'_>, command: &mut Command) -> Result<(), Failure> {
     let file = place.directory.join("turnpike.toml");
     fs::write(&file, configuration(place)).context("writing the configuration of turnpike")?;
     command.arg("run").arg("-c").arg(file);
@@ -18,7 +18,7 @@ pub(super) fn configure(place: &Place<'_>, command: &mut Command) -> Result<(), 
 }
 
 /// The configuration, one string to be read from top to bottom.
-pub(super) fn configuration(place: &Place<'_>) -> String {
+pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
     let mut text = format!(
         "[server]\nshards = {shards}\n\n[admin]\nbind = \"127.0.0.1:0\"\n\n\
          [log.access]\npath = \"{directory}/{ACCESS_LOG}\"\nformat = \"combined\"\n\n\

@@ -6,16 +6,16 @@ use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
 };
 
-use super::{BLOCK, Colons, Controls, Wanted};
+use super::{BLOCK, ByteClass, Colons, Controls};
 
-impl Wanted for Controls {
+impl ByteClass for Controls {
     fn marks(block: &[u8; BLOCK]) -> u64 {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { controls(block) }
     }
 }
 
-impl Wanted for Colons {
+impl ByteClass for Colons {
     fn marks(block: &[u8; BLOCK]) -> u64 {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { colons(block) }

@@ -5,7 +5,7 @@
 
 use crate::base::{Scheme, UpstreamId};
 use crate::config::compile::Compiler;
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan};
 use crate::config::report::Report;
 use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
@@ -19,24 +19,25 @@ use crate::wire::grpc::{Code, CodeSet};
 impl Compiler<'_> {
     /// Compiles the one action of a route. `params` are the names of its path's parameters; `name` keeps its split
     /// apart from those of other routes.
-    pub(super) fn action(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
+    pub(super) fn action(&mut self, spec: &Located<RouteSpec>, name: &str, params: &[&str]) -> Option<Action> {
         let route = &spec.value;
         let given = [
-            ("to", route.to.as_ref().map(|to| to.place)),
-            ("redirect", route.redirect.as_ref().map(|redirect| redirect.place)),
-            ("answer", route.answer.as_ref().map(|answer| answer.place)),
-            ("echo", Some(route.echo.place).filter(|_| route.echo.value)),
+            ("to", route.to.as_ref().map(|to| to.location)),
+            ("redirect", route.redirect.as_ref().map(|redirect| redirect.location)),
+            ("answer", route.answer.as_ref().map(|answer| answer.location)),
+            ("echo", Some(route.echo.location).filter(|_| route.echo.value)),
         ];
-        let given: Vec<(&str, Place)> = given.into_iter().filter_map(|(key, place)| Some((key, place?))).collect();
+        let given: Vec<(&str, Location)> =
+            given.into_iter().filter_map(|(key, location)| Some((key, location?))).collect();
         match given.as_slice() {
             [] => {
-                let report = Report::error(spec.place, "the route has no action").label("needs one of these keys");
-                self.absent(spec.place, report.help("`to`, `redirect`, `answer` or `echo = true`"));
+                let report = Report::error(spec.location, "the route has no action").label("needs one of these keys");
+                self.absent(spec.location, report.help("`to`, `redirect`, `answer` or `echo = true`"));
             }
             [_] => {}
-            [(first, first_place), (second, place), ..] => {
+            [(first, first_place), (second, location), ..] => {
                 let report =
-                    Report::error(*place, format!("a route has one action, here are `{first}` and `{second}`"));
+                    Report::error(*location, format!("a route has one action, here are `{first}` and `{second}`"));
                 self.faults.push(report.other(*first_place, "the first one"));
             }
         }
@@ -55,7 +56,7 @@ impl Compiler<'_> {
     }
 
     /// Warns of forwarding keys on a route that forwards nothing.
-    fn idle_keys(&mut self, spec: &Placed<RouteSpec>) {
+    fn idle_keys(&mut self, spec: &Located<RouteSpec>) {
         let route = &spec.value;
         let usual = RouteSpec::default();
         let idle = [
@@ -70,12 +71,12 @@ impl Compiler<'_> {
             ("websocket", route.websocket != usual.websocket),
         ];
         for (key, _) in idle.into_iter().filter(|(_, given)| *given) {
-            let report = Report::warning(spec.place, format!("`{key}` does nothing here"));
+            let report = Report::warning(spec.location, format!("`{key}` does nothing here"));
             self.faults.push(report.label("a route without `to`"));
         }
     }
 
-    fn proxy(&mut self, spec: &Placed<RouteSpec>, name: &str, params: &[&str]) -> Option<ProxyPlan> {
+    fn proxy(&mut self, spec: &Located<RouteSpec>, name: &str, params: &[&str]) -> Option<ProxyPlan> {
         let route = &spec.value;
         let targets = self.targets(route);
         let stick = route.stick.as_ref().map(|stick| self.stick(stick));
@@ -86,7 +87,7 @@ impl Compiler<'_> {
         let host = self.host_rule(&route.host, params);
         let retry = self.retry(&route.retry);
         let timeouts: Timeouts = route.timeouts.over(&self.timeouts);
-        let websocket = self.websocket(route, spec.place);
+        let websocket = self.websocket(route, spec.location);
         let (upstreams, split) = targets?;
         let grpc = route.grpc.as_ref().map(|grpc| self.grpc(grpc, name, route, &upstreams));
         Some(ProxyPlan {
@@ -111,44 +112,44 @@ impl Compiler<'_> {
     fn targets(&mut self, route: &RouteSpec) -> Option<(Vec<UpstreamId>, Split)> {
         let to = route.to.as_ref()?;
         if to.value.is_empty() {
-            self.absent(to.place, Report::error(to.place, "the list of upstreams is empty"));
+            self.absent(to.location, Report::error(to.location, "the list of upstreams is empty"));
             return None;
         }
         let mut upstreams: Vec<Option<UpstreamId>> = Vec::new();
         for target in to.value.iter() {
             let name = &target.value.0.upstream;
-            let place = if name.place == Place::default() { target.place } else { name.place };
+            let location = if name.location == Location::default() { target.location } else { name.location };
             if name.value.is_empty() {
-                self.absent(target.place, Report::error(place, "`upstream` is missing"));
+                self.absent(target.location, Report::error(location, "`upstream` is missing"));
                 upstreams.push(None);
                 continue;
             }
-            upstreams.push(self.upstream_of(&Placed { value: name.value.clone(), place }));
+            upstreams.push(self.upstream_of(&Located { value: name.value.clone(), location }));
         }
         let split = Split::new(to.value.iter().map(|target| target.value.0.weight));
         if split.is_empty() {
-            self.error(to.place, "all weights are 0: nothing would get the requests");
+            self.error(to.location, "all weights are 0: nothing would get the requests");
             return None;
         }
         Some((upstreams.into_iter().collect::<Option<Vec<UpstreamId>>>()?, split))
     }
 
-    fn stick(&mut self, text: &Placed<String>) -> Option<Stick> {
+    fn stick(&mut self, text: &Located<String>) -> Option<Stick> {
         let (kind, name) = text.value.split_once(':').unwrap_or((&text.value, ""));
-        let named = Placed { value: name.trim().to_owned(), place: text.place };
+        let named = Located { value: name.trim().to_owned(), location: text.location };
         match kind {
             "source" if name.is_empty() => Some(Stick::Source),
             "header" => self.token(&named, "field").then(|| Stick::Header(named.value.as_str().into())),
             "cookie" => self.token(&named, "cookie").then(|| Stick::Cookie(named.value.as_str().into())),
             _ => {
-                let report = Report::error(text.place, format!("`{}` is not a key for sticky sessions", text.value));
+                let report = Report::error(text.location, format!("`{}` is not a key for sticky sessions", text.value));
                 self.faults.push(report.suggest(kind, ["source", "header:NAME", "cookie:NAME"]));
                 None
             }
         }
     }
 
-    fn rewrite(&mut self, spec: &Placed<RewriteSpec>, route: &RouteSpec, params: &[&str]) -> Option<PathRewrite> {
+    fn rewrite(&mut self, spec: &Located<RewriteSpec>, route: &RouteSpec, params: &[&str]) -> Option<PathRewrite> {
         let RewriteSpec { path, prefix, strip_prefix, regex, replace } = &spec.value;
         match (path, prefix, strip_prefix, regex) {
             (Some(path), None, None, None) => self.path_template(path, params),
@@ -158,28 +159,28 @@ impl Compiler<'_> {
             }
             (None, None, None, Some(regex)) => {
                 let Some(replace) = replace else {
-                    let report = Report::error(spec.place, "`replace` is missing: the replacement for `regex`");
-                    self.absent(spec.place, report);
+                    let report = Report::error(spec.location, "`replace` is missing: the replacement for `regex`");
+                    self.absent(spec.location, report);
                     return None;
                 };
                 self.regex_rewrite(regex, replace)
             }
             _ => {
-                let report = Report::error(spec.place, "a rewrite has exactly one of these keys");
-                self.absent(spec.place, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
+                let report = Report::error(spec.location, "a rewrite has exactly one of these keys");
+                self.absent(spec.location, report.help("`path`, `prefix`, `strip_prefix` or `regex` with `replace`"));
                 None
             }
         }
     }
 
-    fn regex_rewrite(&mut self, regex: &Placed<String>, replace: &Placed<String>) -> Option<PathRewrite> {
+    fn regex_rewrite(&mut self, regex: &Located<String>, replace: &Located<String>) -> Option<PathRewrite> {
         let report = match RegexRewrite::new(&regex.value, &replace.value) {
             Ok(rewrite) => return Some(PathRewrite::Regex(rewrite)),
             Err(RewriteError::Regex(fault)) => {
-                Report::error(regex.place, "not a regular expression").help(fault.to_string())
+                Report::error(regex.location, "not a regular expression").help(fault.to_string())
             }
             Err(RewriteError::Capture(name)) => {
-                Report::error(replace.place, format!("the expression has no group `{name}`"))
+                Report::error(replace.location, format!("the expression has no group `{name}`"))
             }
             Err(RewriteError::Dollar(at)) => {
                 Report::error(self.inside(replace, at, 1), "a `$` without a group").help("`$$` is the sign itself")
@@ -190,39 +191,40 @@ impl Compiler<'_> {
     }
 
     /// A text that replaces the route's `path_prefix`; it is put before every path where the route matches all paths.
-    fn prefix(&mut self, prefix: &Placed<String>, route: &RouteSpec) -> Option<PathRewrite> {
+    fn prefix(&mut self, prefix: &Located<String>, route: &RouteSpec) -> Option<PathRewrite> {
         let from = route.path_prefix.as_ref().map_or("", |prefix| prefix.value.as_str());
         let other = [&route.path, &route.path_exact, &route.path_regex].into_iter().flatten().next();
         if let (Some(other), true) = (other, from.is_empty()) {
-            let report = Report::error(prefix.place, "`prefix` needs a route with `path_prefix`");
-            self.faults.push(report.other(other.place, "this route asks something else of the path"));
+            let report = Report::error(prefix.location, "`prefix` needs a route with `path_prefix`");
+            self.faults.push(report.other(other.location, "this route asks something else of the path"));
             return None;
         }
         self.absolute(prefix).then(|| PathRewrite::Prefix(PrefixRewrite::new(from, &prefix.value)))
     }
 
-    fn path_template(&mut self, path: &Placed<String>, params: &[&str]) -> Option<PathRewrite> {
+    fn path_template(&mut self, path: &Located<String>, params: &[&str]) -> Option<PathRewrite> {
         if !path.value.starts_with('{') && !self.absolute(path) {
             return None;
         }
         self.field_value(path, params).map(PathRewrite::Template)
     }
 
-    fn absolute(&mut self, path: &Placed<String>) -> bool {
+    fn absolute(&mut self, path: &Located<String>) -> bool {
         if path.value.starts_with('/') {
             return true;
         }
-        self.error(path.place, "a path begins with `/`");
+        self.error(path.location, "a path begins with `/`");
         false
     }
 
-    fn host_rule(&mut self, host: &Placed<String>, params: &[&str]) -> Option<HostRewrite> {
+    fn host_rule(&mut self, host: &Located<String>, params: &[&str]) -> Option<HostRewrite> {
         match host.value.as_str() {
             "keep" => Some(HostRewrite::Keep),
             "endpoint" => Some(HostRewrite::Upstream),
             "" => {
-                self.faults
-                    .push(Report::error(host.place, "the host is empty").suggest("", ["keep", "endpoint", "a host"]));
+                self.faults.push(
+                    Report::error(host.location, "the host is empty").suggest("", ["keep", "endpoint", "a host"]),
+                );
                 None
             }
             _ => self.field_value(host, params).map(HostRewrite::Template),
@@ -231,10 +233,10 @@ impl Compiler<'_> {
 
     fn retry(&mut self, spec: &RetrySpec) -> RetryPlan {
         if !(1..=TRIES_MAX).contains(&spec.tries.value) {
-            self.error(spec.tries.place, format!("`tries` is 1 (no retry) to {TRIES_MAX}"));
+            self.error(spec.tries.location, format!("`tries` is 1 (no retry) to {TRIES_MAX}"));
         }
         for status in spec.statuses.iter().filter(|status| !(400..=599).contains(&status.value)) {
-            self.error(status.place, "only statuses from 400 to 599 can be repeated");
+            self.error(status.location, "only statuses from 400 to 599 can be repeated");
         }
         RetryPlan {
             tries: spec.tries.value,
@@ -247,13 +249,13 @@ impl Compiler<'_> {
     }
 
     /// Codes of gRPC by name. `OK` is nothing to repeat.
-    fn codes(&mut self, names: &Many<Placed<String>>) -> CodeSet {
+    fn codes(&mut self, names: &Many<Located<String>>) -> CodeSet {
         let mut set = CodeSet::default();
         for name in names.iter() {
             match Code::named(&name.value).filter(|code| *code != Code::Ok) {
                 Some(code) => set.insert(code),
                 None => {
-                    let report = Report::error(name.place, format!("`{}` is not a gRPC error code", name.value));
+                    let report = Report::error(name.location, format!("`{}` is not a gRPC error code", name.value));
                     self.faults.push(report.suggest(&name.value, Code::ALL.into_iter().skip(1).map(Code::name)));
                 }
             }
@@ -261,11 +263,11 @@ impl Compiler<'_> {
         set
     }
 
-    fn redirect(&mut self, spec: &Placed<RedirectSpec>, route: &RouteSpec, params: &[&str]) -> Option<Redirect> {
+    fn redirect(&mut self, spec: &Located<RedirectSpec>, route: &RouteSpec, params: &[&str]) -> Option<Redirect> {
         let redirect = &spec.value;
         let status = redirect.status.value;
         if !Redirect::is_status(status) {
-            self.error(redirect.status.place, "a redirect's status is 301, 302, 303, 307 or 308");
+            self.error(redirect.status.location, "a redirect's status is 301, 302, 303, 307 or 308");
         }
         let parts = redirect.scheme.is_some()
             || redirect.host.is_some()
@@ -273,18 +275,18 @@ impl Compiler<'_> {
             || redirect.path.is_some()
             || redirect.prefix.is_some();
         if let (Some(prefix), Some(path)) = (&redirect.prefix, &redirect.path) {
-            let report = Report::error(prefix.place, "`path` and `prefix` exclude each other");
-            self.faults.push(report.other(path.place, "the other one"));
+            let report = Report::error(prefix.location, "`path` and `prefix` exclude each other");
+            self.faults.push(report.other(path.location, "the other one"));
         }
         if let Some(to) = &redirect.to {
             if parts {
-                self.error(to.place, "`to` is the whole location; the other keys are its parts");
+                self.error(to.location, "`to` is the whole location; the other keys are its parts");
             }
             return Some(Redirect { status, to: Target::Url(self.field_value(to, params)?) });
         }
         if !parts {
-            let report = Report::error(spec.place, "the redirect would loop");
-            self.absent(spec.place, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
+            let report = Report::error(spec.location, "the redirect would loop");
+            self.absent(spec.location, report.help("give `to`, or some of `scheme`, `host`, `port`, `path`, `prefix`"));
         }
         let path = redirect.path.as_ref().and_then(|path| self.path_template(path, params));
         let prefix = redirect.prefix.as_ref().and_then(|prefix| self.prefix(prefix, route));
@@ -294,12 +296,12 @@ impl Compiler<'_> {
         Some(Redirect { status, to: Target::Parts(Parts { scheme, host, port, path: path.or(prefix) }) })
     }
 
-    fn scheme(&mut self, scheme: &Placed<String>) -> Option<Scheme> {
+    fn scheme(&mut self, scheme: &Located<String>) -> Option<Scheme> {
         match scheme.value.as_str() {
             "http" => Some(Scheme::Http),
             "https" => Some(Scheme::Https),
             other => {
-                let report = Report::error(scheme.place, format!("`{other}` is not a scheme to redirect to"));
+                let report = Report::error(scheme.location, format!("`{other}` is not a scheme to redirect to"));
                 self.faults.push(report.suggest(other, ["http", "https"]));
                 None
             }
@@ -309,16 +311,16 @@ impl Compiler<'_> {
     fn answer(&mut self, spec: &AnswerSpec, params: &[&str]) -> Option<FixedAnswer> {
         let status = spec.status.value;
         if !(200..=599).contains(&status) {
-            self.error(spec.status.place, "a response's status is 200 to 599");
+            self.error(spec.status.location, "a response's status is 200 to 599");
         }
         let bare = matches!(status, 204 | 205 | 304 | 444);
         if bare && !spec.body.value.is_empty() {
-            self.error(spec.body.place, format!("an answer with status {status} has no body"));
+            self.error(spec.body.location, format!("an answer with status {status} has no body"));
         }
         let content_type = match &spec.content_type {
             Some(kind) => {
                 if self.field_value(kind, &[]).is_some_and(|template| template.literal().is_none()) {
-                    self.error(kind.place, "a type has no variables");
+                    self.error(kind.location, "a type has no variables");
                 }
                 Some(kind.value.as_str().into())
             }

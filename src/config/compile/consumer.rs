@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::ConsumerId;
 use crate::config::compile::Compiler;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::consumer::{ConsumerSpec, KeySpec};
 use crate::policy::api_key::{Consumer, KeyEntry, hash_of, parse_hash};
@@ -32,7 +32,7 @@ impl Compiler<'_> {
     /// Compiles every `[[consumer]]` that is right so far.
     pub(super) fn consumers(&mut self) -> Consumers {
         let draft = self.draft;
-        let names: Vec<Placed<String>> = draft.spec.consumer.iter().map(|spec| spec.value.name.clone()).collect();
+        let names: Vec<Located<String>> = draft.spec.consumer.iter().map(|spec| spec.value.name.clone()).collect();
         self.unique("consumer", &names);
         let (mut list, mut keys, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
         for spec in &draft.spec.consumer {
@@ -40,9 +40,9 @@ impl Compiler<'_> {
             list.push(self.consumer(&spec.value));
             for key in spec.value.keys.iter() {
                 let Some(entry) = self.key(key, id) else { continue };
-                if let Some(first) = seen.insert(entry.hash, key.place) {
+                if let Some(first) = seen.insert(entry.hash, key.location) {
                     self.faults
-                        .push(Report::error(key.place, "the same key twice").other(first, "the first one is here"));
+                        .push(Report::error(key.location, "the same key twice").other(first, "the first one is here"));
                 }
                 keys.push(entry);
             }
@@ -56,22 +56,22 @@ impl Compiler<'_> {
         let texts = [Some(&spec.name), spec.id.as_ref()];
         for text in texts.into_iter().flatten() {
             if text.value.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-                self.error(text.place, "control characters are not allowed here");
+                self.error(text.location, "control characters are not allowed here");
             }
         }
         if spec.name.value.is_empty() {
-            self.error(spec.name.place, "the name is empty");
+            self.error(spec.name.location, "the name is empty");
         }
         let id = spec.id.as_ref().map_or("", |id| id.value.as_str());
         Consumer { name: spec.name.value.as_str().into(), id: id.into() }
     }
 
-    fn key(&mut self, spec: &Placed<KeySpec>, consumer: ConsumerId) -> Option<KeyEntry> {
+    fn key(&mut self, spec: &Located<KeySpec>, consumer: ConsumerId) -> Option<KeyEntry> {
         let expires = spec.value.expires.as_ref().map(|moment| moment.0);
         let hash = match (&spec.value.sha256, &spec.value.key) {
             (Some(hash), None) => {
                 let Some(hash) = parse_hash(hash.value.trim()) else {
-                    let report = Report::error(hash.place, "expected a SHA-256 as 64 hexadecimal digits");
+                    let report = Report::error(hash.location, "expected a SHA-256 as 64 hexadecimal digits");
                     self.faults.push(report.help("`printf %s KEY | sha256sum` makes one"));
                     return None;
                 };
@@ -80,17 +80,20 @@ impl Compiler<'_> {
             (None, Some(key)) => {
                 let bytes = key.value.0.as_bytes();
                 if bytes.is_empty() || bytes.len() > KEY_BYTES_MAX {
-                    self.error(key.place, format!("a key has 1 to {KEY_BYTES_MAX} bytes"));
+                    self.error(key.location, format!("a key has 1 to {KEY_BYTES_MAX} bytes"));
                     return None;
                 }
                 if bytes.len() < KEY_BYTES_LOW {
-                    let report = Report::warning(key.place, "a short key can be guessed");
+                    let report = Report::warning(key.location, "a short key can be guessed");
                     self.faults.push(report.help("`openssl rand -hex 24` makes a good one"));
                 }
                 hash_of(bytes)
             }
             _ => {
-                self.absent(spec.place, Report::error(spec.place, "a key is given either as `sha256` or as `key`"));
+                self.absent(
+                    spec.location,
+                    Report::error(spec.location, "a key is given either as `sha256` or as `key`"),
+                );
                 return None;
             }
         };

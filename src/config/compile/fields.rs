@@ -2,7 +2,7 @@
 //! Changes to heads: `request_headers` and `response_headers`.
 
 use crate::config::compile::Compiler;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::route::HeadersSpec;
 use crate::config::spec::shape::Many;
@@ -45,18 +45,18 @@ impl Compiler<'_> {
     }
 
     /// Names of fields, lower or upper case as written; reports those that are none.
-    pub(super) fn field_names(&mut self, names: &Many<Placed<String>>) -> Vec<Vec<u8>> {
-        let good: Vec<&Placed<String>> = names.iter().filter(|name| self.token(name, "field")).collect();
+    pub(super) fn field_names(&mut self, names: &Many<Located<String>>) -> Vec<Vec<u8>> {
+        let good: Vec<&Located<String>> = names.iter().filter(|name| self.token(name, "field")).collect();
         good.into_iter().map(|name| name.value.as_bytes().to_vec()).collect()
     }
 
     /// May a policy or route change this field? The gateway alone writes framing and hop-by-hop fields.
-    pub(super) fn field_name(&mut self, name: &Placed<String>, head: Head) -> bool {
+    pub(super) fn field_name(&mut self, name: &Located<String>, head: Head) -> bool {
         if !self.token(name, "field") {
             return false;
         }
         let lower = name.value.to_ascii_lowercase();
-        let report = Report::error(name.place, format!("`{}` cannot be changed here", name.value));
+        let report = Report::error(name.location, format!("`{}` cannot be changed here", name.value));
         if OURS.contains(&lower.as_str()) {
             self.faults
                 .push(report.help("it belongs to a connection or says where a body ends: the gateway writes it"));

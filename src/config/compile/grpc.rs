@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::UpstreamId;
 use crate::base::limits::{REFLECTION_BYTES_MAX, TRANSCODE_BODY_BYTES_MAX};
 use crate::config::compile::Compiler;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::plan::{
     Descriptors, GrpcPlan, HttpVersions, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
@@ -28,7 +28,7 @@ impl Compiler<'_> {
     /// Compiles `grpc` of the route `name`, whose calls go to `upstreams`.
     pub(super) fn grpc(
         &mut self,
-        spec: &Placed<ShortOr<GrpcSpec>>,
+        spec: &Located<ShortOr<GrpcSpec>>,
         name: &str,
         route: &RouteSpec,
         upstreams: &[UpstreamId],
@@ -37,7 +37,7 @@ impl Compiler<'_> {
             let upstream = &self.upstreams[id.0 as usize];
             if upstream.http == HttpVersions::Http1 {
                 let title = format!("calls of gRPC need HTTP/2, which `{}` is not spoken to in", upstream.name);
-                self.faults.push(Report::error(spec.place, title).help("`http = \"2\"` in `[upstream.NAME]`"));
+                self.faults.push(Report::error(spec.location, title).help("`http = \"2\"` in `[upstream.NAME]`"));
             }
         }
         let grpc = &spec.value.0;
@@ -59,26 +59,27 @@ impl Compiler<'_> {
     }
 
     /// The descriptors of a file. They are compiled once to find errors.
-    fn descriptors(&mut self, spec: &Placed<ShortOr<JsonSpec>>, options: &Options) -> Option<Descriptors> {
+    fn descriptors(&mut self, spec: &Located<ShortOr<JsonSpec>>, options: &Options) -> Option<Descriptors> {
         let path = &spec.value.0.descriptors;
         if path.value.as_os_str().is_empty() {
-            self.absent(spec.place, Report::error(spec.place, "neither `descriptors` nor `reflection` is there"));
+            self.absent(spec.location, Report::error(spec.location, "neither `descriptors` nor `reflection` is there"));
             return None;
         }
-        let file = if path.place.file == 0 && path.place == Default::default() { spec.place } else { path.place };
-        let path = Placed { value: path.value.clone(), place: file };
+        let file =
+            if path.location.file == 0 && path.location == Default::default() { spec.location } else { path.location };
+        let path = Located { value: path.value.clone(), location: file };
         let full = self.beside(&path);
         let bytes = match self.environment.read(&full, REFLECTION_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(fault) => {
-                self.error(path.place, format!("cannot read `{}`: {fault}", full.display()));
+                self.error(path.location, format!("cannot read `{}`: {fault}", full.display()));
                 return None;
             }
         };
         self.watched.push(full);
         if let Err(faults) = Transcoder::from_descriptor_set(&bytes, options.clone()) {
             for fault in faults {
-                self.error(path.place, fault.to_string());
+                self.error(path.location, fault.to_string());
             }
             return None;
         }
@@ -88,19 +89,22 @@ impl Compiler<'_> {
     /// Descriptors by server reflection.
     fn reflection(
         &mut self,
-        spec: &Placed<ShortOr<JsonSpec>>,
-        reflection: &Placed<ShortOr<ReflectionSpec>>,
+        spec: &Located<ShortOr<JsonSpec>>,
+        reflection: &Located<ShortOr<ReflectionSpec>>,
         upstream: Option<&UpstreamId>,
     ) -> Option<Descriptors> {
         if !spec.value.0.descriptors.value.as_os_str().is_empty() {
-            self.error(reflection.place, "`descriptors` are given, so nobody needs to be asked: only one of the two");
+            self.error(
+                reflection.location,
+                "`descriptors` are given, so nobody needs to be asked: only one of the two",
+            );
         }
         let ReflectionSpec { refresh, timeout } = &reflection.value.0;
         if refresh.value.0 < REFRESH_MIN {
-            self.error(refresh.place, "a server is asked again after 100ms at the earliest");
+            self.error(refresh.location, "a server is asked again after 100ms at the earliest");
         }
         if timeout.value.0.is_zero() {
-            self.error(timeout.place, "a server needs some time to answer");
+            self.error(timeout.location, "a server needs some time to answer");
         }
         let upstream = Arc::clone(&self.upstreams[upstream?.0 as usize].name);
         let source = Arc::new(ReflectionSource { upstream, services: spec.value.0.services.0.clone() });

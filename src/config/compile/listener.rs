@@ -8,7 +8,7 @@ use crate::base::{Address, PolicyId, limits};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan};
 use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
@@ -17,7 +17,7 @@ use crate::config::spec::scalar::Scalar;
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::spec::shape::Many;
 use crate::route::{self, Rule, Table};
-use crate::wire::forwarded::{ForwardedPlan, Source, Treatment};
+use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
 use crate::wire::h1::Caps;
 use crate::wire::h2::connection;
 use crate::wire::target::{Backslash, EncodedSlash, PathRules};
@@ -34,7 +34,7 @@ impl Compiler<'_> {
     pub(super) fn listeners(&mut self, routes: &[CompiledRoute], policies: &[CompiledPolicy]) -> Vec<ListenerPlan> {
         let draft = self.draft;
         // A listener without a name is known by its address, which `check_binds` checks.
-        let named: Vec<Placed<String>> =
+        let named: Vec<Located<String>> =
             draft.spec.listener.iter().filter_map(|listener| listener.value.name.clone()).collect();
         self.unique("listener", &named);
         if draft.root.child("listener").is_none() {
@@ -49,8 +49,8 @@ impl Compiler<'_> {
             let name = spec.value.shown_name();
             let mut mine = routes.iter().filter(|route| route.is_of(&name));
             if mine.next().is_none() && self.faults.errors() == 0 {
-                let place = spec.value.name.as_ref().map_or(spec.place, |name| name.place);
-                let report = Report::warning(place, format!("listener `{name}` has no routes"));
+                let location = spec.value.name.as_ref().map_or(spec.location, |name| name.location);
+                let report = Report::warning(location, format!("listener `{name}` has no routes"));
                 self.faults.push(report.label("every request would get 404"));
             }
             let names = &spec.value.policies;
@@ -62,10 +62,10 @@ impl Compiler<'_> {
         plans
     }
 
-    fn listener(&mut self, spec: &Placed<ListenerSpec>, table: Table) -> Option<ListenerPlan> {
+    fn listener(&mut self, spec: &Located<ListenerSpec>, table: Table) -> Option<ListenerPlan> {
         let listener = &spec.value;
         if listener.bind.is_empty() {
-            self.absent(spec.place, Report::error(spec.place, "`bind` is empty"));
+            self.absent(spec.location, Report::error(spec.location, "`bind` is empty"));
             return None;
         }
         let limits = listener.limits.value.over(&self.limits);
@@ -92,7 +92,7 @@ impl Compiler<'_> {
                 via: listener.via.then_some(VIA_NAME),
             },
             path_rules: path_rules(&listener.paths),
-            caps: self.caps(&limits, listener.limits.place),
+            caps: self.caps(&limits, listener.limits.location),
             timeouts: client_timeouts(&timeouts),
             http2: self.http2(&listener.http2, &limits),
             requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),
@@ -102,14 +102,14 @@ impl Compiler<'_> {
     }
 
     /// A policy that a listener and one of its routes name would count a request twice, and change it twice.
-    fn check_named_once(&mut self, names: &Many<Placed<String>>, route: &CompiledRoute, policies: &[CompiledPolicy]) {
+    fn check_named_once(&mut self, names: &Many<Located<String>>, route: &CompiledRoute, policies: &[CompiledPolicy]) {
         for name in names.iter() {
             let named = |id: &PolicyId| *policies[id.0 as usize].plan.name == *name.value;
             if route.plan.policies.iter().any(|(_, id)| named(id)) {
                 let title =
                     format!("`{}` is a policy of the listener and of its route `{}`", name.value, route.plan.name);
-                let report = Report::error(name.place, title).label("each request would be asked twice");
-                self.faults.push(report.other(route.place, "the route"));
+                let report = Report::error(name.location, title).label("each request would be asked twice");
+                self.faults.push(report.other(route.location, "the route"));
             }
         }
     }
@@ -118,10 +118,10 @@ impl Compiler<'_> {
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
         let mine: Vec<&CompiledRoute> = routes.iter().filter(|route| route.is_of(listener)).collect();
         let rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
-        let places: HashMap<&str, Place> = mine.iter().map(|route| (&*route.plan.name, route.place)).collect();
+        let locations: HashMap<&str, Location> = mine.iter().map(|route| (&*route.plan.name, route.location)).collect();
         let built = Table::build(rules);
         for report in built.reports {
-            let report = table_report(&report, |name| places.get(name).copied().unwrap_or_default());
+            let report = table_report(&report, |name| locations.get(name).copied().unwrap_or_default());
             // After other errors this may be wrong: a route's matchers may not have been read.
             let certain = report.severity == Severity::Error || self.faults.errors() == 0;
             if certain && said.insert(report.title.clone()) {
@@ -134,26 +134,26 @@ impl Compiler<'_> {
     /// No two listeners may have the same address. This includes port 0, because such an address is one socket, and
     /// only one listener would get it.
     fn check_binds(&mut self) {
-        let mut seen: HashMap<&Address, Place> = HashMap::new();
+        let mut seen: HashMap<&Address, Location> = HashMap::new();
         let draft = self.draft;
         for bind in draft.spec.listener.iter().flat_map(|listener| listener.value.bind.iter()) {
-            if let Some(first) = seen.insert(&bind.value.0, bind.place) {
-                let report = Report::error(bind.place, format!("`{}` has two listeners", bind.value.show()));
+            if let Some(first) = seen.insert(&bind.value.0, bind.location) {
+                let report = Report::error(bind.location, format!("`{}` has two listeners", bind.value.show()));
                 self.faults.push(report.other(first, "first here"));
             }
         }
     }
 
-    fn caps(&mut self, limits: &Limits, place: Place) -> Caps {
+    fn caps(&mut self, limits: &Limits, location: Location) -> Caps {
         let head = limits.head.0;
         if !(HEAD_BYTES_MIN..=limits::HEAD_BYTES_MAX as u64).contains(&head) {
-            self.error(place, "`limits.head` is 512 bytes to 48KiB");
+            self.error(location, "`limits.head` is 512 bytes to 48KiB");
         }
         if limits.request_line.0 > head {
-            self.error(place, "`limits.request_line` is a part of the head, and cannot be above `limits.head`");
+            self.error(location, "`limits.request_line` is a part of the head, and cannot be above `limits.head`");
         }
         if !(1..=limits::FIELDS_MAX as u64).contains(&limits.fields.0) {
-            self.error(place, format!("`limits.fields` is 1 to {}", limits::FIELDS_MAX));
+            self.error(location, format!("`limits.fields` is 1 to {}", limits::FIELDS_MAX));
         }
         Caps {
             head_bytes: head as usize,
@@ -162,20 +162,20 @@ impl Compiler<'_> {
         }
     }
 
-    fn http2(&mut self, spec: &Placed<Http2Spec>, limits: &Limits) -> Http2Plan {
+    fn http2(&mut self, spec: &Located<Http2Spec>, limits: &Limits) -> Http2Plan {
         let Http2Spec { cleartext, streams, stream_window, connection_window } = &spec.value;
         let fallback = connection::Config::default();
         let streams_max = streams.unwrap_or(fallback.streams_max);
         if !(1..=STREAMS_MAX).contains(&streams_max) {
-            self.error(spec.place, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
+            self.error(spec.location, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
         }
         let stream_window = stream_window.as_ref().map_or(u64::from(fallback.stream_window), |size| size.0);
         if !(WINDOW_MIN..=16 << 20).contains(&stream_window) {
-            self.error(spec.place, "`http2.stream_window` is 64KiB to 16MiB");
+            self.error(spec.location, "`http2.stream_window` is 64KiB to 16MiB");
         }
         let connection_window = connection_window.as_ref().map_or(u64::from(fallback.connection_window), |size| size.0);
         if !(WINDOW_MIN..=64 << 20).contains(&connection_window) {
-            self.error(spec.place, "`http2.connection_window` is 64KiB to 64MiB");
+            self.error(spec.location, "`http2.connection_window` is 64KiB to 64MiB");
         }
         let limits = connection::Config {
             streams_max,
@@ -191,13 +191,13 @@ impl Compiler<'_> {
     fn forwarded(&mut self, listener: &ListenerSpec) -> ForwardedPlan {
         let spec = &listener.forward;
         let source = match spec.client_from.value.to_ascii_lowercase().as_str() {
-            "none" => Source::None,
-            "x-forwarded-for" => Source::XForwardedFor,
-            "forwarded" => Source::Forwarded,
-            "x-real-ip" => Source::XRealIp,
+            "none" => ClientSource::None,
+            "x-forwarded-for" => ClientSource::XForwardedFor,
+            "forwarded" => ClientSource::Forwarded,
+            "x-real-ip" => ClientSource::XRealIp,
             field => {
                 self.token(&spec.client_from, "field");
-                Source::Field(field.as_bytes().into())
+                ClientSource::Field(field.as_bytes().into())
             }
         };
         ForwardedPlan {
@@ -214,21 +214,21 @@ impl Compiler<'_> {
     }
 }
 
-fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report {
+fn table_report(report: &route::Report, location: impl Fn(&str) -> Location) -> Report {
     match report {
         route::Report::Conflict { first, second } => {
             let title = format!("route `{second}` gets nothing: `{first}` takes the same requests");
-            Report::warning(place(second), title)
+            Report::warning(location(second), title)
                 .label("equal precedence; the smaller name wins")
-                .other(place(first), "takes them all")
+                .other(location(first), "takes them all")
                 .help("`priority` decides, or a matcher that tells them apart")
         }
         route::Report::Overlap { first, second } => {
             let title =
                 format!("routes `{first}` and `{second}` both take some requests, and nothing but their names decides");
-            Report::warning(place(second), title)
+            Report::warning(location(second), title)
                 .label("gets the rest")
-                .other(place(first), "gets those")
+                .other(location(first), "gets those")
                 .help("`priority` decides, or a matcher that tells them apart")
         }
         route::Report::Unreachable { rule, host, by } => {
@@ -238,13 +238,13 @@ fn table_report(report: &route::Report, place: impl Fn(&str) -> Place) -> Report
                     format!("route `{rule}` gets nothing for the host `{host}`: `{by}` takes all its requests")
                 }
             };
-            Report::warning(place(rule), title).other(place(by), "has the higher precedence")
+            Report::warning(location(rule), title).other(location(by), "has the higher precedence")
         }
         route::Report::TooManyParams { rule } => {
-            Report::error(place(rule), format!("a path has at most {PARAMS_MAX} parameters"))
+            Report::error(location(rule), format!("a path has at most {PARAMS_MAX} parameters"))
         }
         route::Report::TooManyMethods { rule } => {
-            Report::error(place(rule), "the routes of a listener name too many unusual methods")
+            Report::error(location(rule), "the routes of a listener name too many unusual methods")
         }
     }
 }

@@ -2,7 +2,7 @@
 //! `[log.access]`.
 
 use crate::config::compile::Compiler;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::plan::{AccessLogPlan, LogFormat, LogPiece, LogTarget, LogTemplate};
 use crate::config::report::Report;
 
@@ -14,7 +14,7 @@ impl Compiler<'_> {
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
                 let report =
-                    Report::error(spec.format.place, "a format without variables would log the same line always");
+                    Report::error(spec.format.location, "a format without variables would log the same line always");
                 self.faults
                     .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
                 None
@@ -25,7 +25,7 @@ impl Compiler<'_> {
             "off" => return None,
             "stdout" | "-" => LogTarget::Stdout,
             "" => {
-                self.error(spec.path.place, "the path is empty; \"off\" switches the log off");
+                self.error(spec.path.location, "the path is empty; \"off\" switches the log off");
                 return None;
             }
             path => LogTarget::File(path.into()),
@@ -34,7 +34,7 @@ impl Compiler<'_> {
     }
 
     /// Splits a log format at the variables that only logs have; the rest are request templates.
-    fn log_template(&mut self, text: &Placed<String>) -> Option<LogTemplate> {
+    fn log_template(&mut self, text: &Located<String>) -> Option<LogTemplate> {
         let mut pieces = Vec::new();
         let mut start = 0;
         let mut at = 0;
@@ -56,10 +56,10 @@ impl Compiler<'_> {
         Some(LogTemplate { pieces })
     }
 
-    fn log_text(&mut self, text: &Placed<String>, start: usize, end: usize, pieces: &mut Vec<LogPiece>) -> Option<()> {
+    fn log_text(&mut self, text: &Located<String>, start: usize, end: usize, pieces: &mut Vec<LogPiece>) -> Option<()> {
         if start < end {
-            let place = self.inside(text, start, end - start);
-            let part = Placed { value: text.value[start..end].to_owned(), place };
+            let location = self.inside(text, start, end - start);
+            let part = Located { value: text.value[start..end].to_owned(), location };
             pieces.push(LogPiece::Text(self.template_among(&part, &[], LOG_ONLY.iter().map(|(name, _)| *name))?));
         }
         Some(())

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{AdminPlan, Index, Plan, PolicyPlan, ProcessPlan, TranscoderPlan, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
@@ -44,7 +44,7 @@ pub(super) fn compile(
 ) -> Plan {
     let spec = &draft.spec;
     let shards = spec.server.shards.0.unwrap_or(environment.cores).max(1);
-    let faults_before = faults.places();
+    let faults_before = faults.locations();
     let mut compiler = Compiler {
         draft,
         environment,
@@ -75,7 +75,7 @@ struct Compiler<'d> {
     limits: Limits,
     names: Names,
     /// Where the reader found errors.
-    unread: Vec<Place>,
+    unread: Vec<Location>,
     /// Those of `[upstream.NAME]` first, then those that routes name by address.
     upstreams: Vec<UpstreamPlan>,
     /// In the order of the routes.
@@ -85,7 +85,7 @@ struct Compiler<'d> {
     /// Of the policies that could be compiled, by name.
     policy_ids: HashMap<Arc<str>, PolicyId>,
     /// Places of the names of upstreams and policies that something uses.
-    used: BTreeSet<Place>,
+    used: BTreeSet<Location>,
 }
 
 /// Names that may be referred to, also where the table behind them is wrong.
@@ -213,25 +213,25 @@ impl Compiler<'_> {
 
     /// Reports that something within `place` is missing, unless the reader found an error there: then it may be there
     /// and not have been read.
-    fn absent(&mut self, place: Place, report: Report) {
-        if !self.unread.iter().any(|fault| place.covers(*fault)) {
+    fn absent(&mut self, location: Location, report: Report) {
+        if !self.unread.iter().any(|fault| location.covers(*fault)) {
             self.faults.push(report);
         }
     }
 
-    fn error(&mut self, place: Place, title: impl Into<String>) {
-        self.faults.push(Report::error(place, title));
+    fn error(&mut self, location: Location, title: impl Into<String>) {
+        self.faults.push(Report::error(location, title));
     }
 
     /// Reports the second use of a name within one section.
-    fn unique(&mut self, section: &str, names: &[Placed<String>]) {
-        let mut seen: HashMap<&str, Place> = HashMap::new();
+    fn unique(&mut self, section: &str, names: &[Located<String>]) {
+        let mut seen: HashMap<&str, Location> = HashMap::new();
         for name in names {
             if let Some(first) = seen.get(name.value.as_str()) {
-                let report = Report::error(name.place, format!("a second {section} is named `{}`", name.value));
+                let report = Report::error(name.location, format!("a second {section} is named `{}`", name.value));
                 self.faults.push(report.other(*first, "the first one is here"));
             } else {
-                seen.insert(&name.value, name.place);
+                seen.insert(&name.value, name.location);
             }
         }
     }
@@ -242,9 +242,9 @@ impl Compiler<'_> {
         let policies = spec.policy.iter().map(|(name, _)| (name, "policy", "no route or listener"));
         let mut reports = Vec::new();
         for (name, what, by) in upstreams.chain(policies) {
-            if !self.used.contains(&name.place) {
+            if !self.used.contains(&name.location) {
                 let title = format!("{what} `{}` is not used by anything", name.value);
-                reports.push(Report::warning(name.place, title).label(format!("{by} names it")));
+                reports.push(Report::warning(name.location, title).label(format!("{by} names it")));
             }
         }
         // After other errors this may be wrong: the part that uses the name may not have been read.

@@ -8,7 +8,7 @@ use crate::base::limits::POLICIES_MAX;
 use crate::config::compile::consumer::Consumers;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::PolicyPlan;
 use crate::config::report::Report;
 use crate::config::spec::policy::PolicySpec;
@@ -23,10 +23,10 @@ macro_rules! compilers {
         const KINDS: &[&str] = &[$(stringify!($module)),*];
 
         /// Where the kinds that were written stand, in the order of the file.
-        fn given(spec: &PolicySpec) -> Vec<Place> {
-            let places = [$(spec.$module.as_ref().map(|kind| kind.place)),*];
-            let mut given: Vec<Place> = places.into_iter().flatten().collect();
-            given.sort_by_key(|place| (place.file, place.start));
+        fn given(spec: &PolicySpec) -> Vec<Location> {
+            let locations = [$(spec.$module.as_ref().map(|kind| kind.location)),*];
+            let mut given: Vec<Location> = locations.into_iter().flatten().collect();
+            given.sort_by_key(|location| (location.file, location.start));
             given
         }
 
@@ -45,7 +45,7 @@ pub(super) struct CompiledPolicy {
     /// What it does.
     pub plan: PolicyPlan,
     /// Where its name stands.
-    pub place: Place,
+    pub location: Location,
 }
 
 impl Compiler<'_> {
@@ -56,7 +56,7 @@ impl Compiler<'_> {
         for (name, spec) in draft.spec.policy.iter() {
             let Some(policy) = self.policy(name, spec, consumers) else { continue };
             let plan = PolicyPlan { name: name.value.as_str().into(), policy };
-            policies.push(CompiledPolicy { plan, place: name.place });
+            policies.push(CompiledPolicy { plan, location: name.location });
         }
         policies
     }
@@ -64,20 +64,20 @@ impl Compiler<'_> {
     /// The policies that a route or a listener names, by phase, then as written.
     pub(super) fn named_policies<'n>(
         &mut self,
-        names: impl Iterator<Item = &'n Placed<String>>,
+        names: impl Iterator<Item = &'n Located<String>>,
         policies: &[CompiledPolicy],
         whose: &str,
     ) -> Vec<(Phase, PolicyId)> {
         let mut list: Vec<(Phase, PolicyId)> = Vec::new();
         let mut last = None;
         for name in names {
-            last = Some(name.place);
+            last = Some(name.location);
             let Some(id) = self.policy_ids.get(&*name.value).copied() else {
                 self.known(name, Section::Policy);
                 continue;
             };
             let policy = &policies[id.0 as usize];
-            self.used.insert(policy.place);
+            self.used.insert(policy.location);
             if policy.plan.policy.codes_content() {
                 // Of several the last holds, so that a route's own replaces that of the defaults.
                 list.retain(|(_, PolicyId(at))| !policies[*at as usize].plan.policy.codes_content());
@@ -87,15 +87,15 @@ impl Compiler<'_> {
                 list.push(entry);
             }
         }
-        if let Some(place) = last.filter(|_| list.len() > POLICIES_MAX) {
-            self.error(place, format!("a {whose} has at most {POLICIES_MAX} policies"));
+        if let Some(location) = last.filter(|_| list.len() > POLICIES_MAX) {
+            self.error(location, format!("a {whose} has at most {POLICIES_MAX} policies"));
         }
         list.sort_by_key(|(phase, _)| *phase);
         list
     }
 
     /// Does one of the named policies find out who the caller is?
-    pub(super) fn identifies(&self, names: &Many<Placed<String>>, policies: &[CompiledPolicy]) -> bool {
+    pub(super) fn identifies(&self, names: &Many<Located<String>>, policies: &[CompiledPolicy]) -> bool {
         names.iter().any(|name| {
             let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
             named.is_some_and(|policy| policy.plan.policy.phase() == Phase::Identify)
@@ -105,7 +105,7 @@ impl Compiler<'_> {
     /// A limit by consumer counts by address where no policy identifies the consumer.
     pub(super) fn check_identity(
         &mut self,
-        names: &Many<Placed<String>>,
+        names: &Many<Located<String>>,
         policies: &[CompiledPolicy],
         list: &[(Phase, PolicyId)],
         whose: &str,
@@ -118,7 +118,7 @@ impl Compiler<'_> {
             if named.is_some_and(|policy| policy.plan.policy.needs_consumer()) {
                 let title =
                     format!("`{}` counts by consumer, but no policy of this {whose} says who that is", name.value);
-                self.faults.push(Report::warning(name.place, title).label("it will count by address"));
+                self.faults.push(Report::warning(name.location, title).label("it will count by address"));
             }
         }
     }
@@ -126,14 +126,14 @@ impl Compiler<'_> {
     /// The policies that a listener names.
     pub(super) fn listener_policies(
         &mut self,
-        names: &Many<Placed<String>>,
+        names: &Many<Located<String>>,
         policies: &[CompiledPolicy],
     ) -> Vec<(Phase, PolicyId)> {
         for name in names.iter() {
             let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
             if let Some(what) = named.and_then(|policy| policy.plan.policy.needs_route()) {
                 let title = format!("`{}` cannot be a policy of a listener: {what} needs a route", name.value);
-                let report = Report::error(name.place, title).label("asked before a route is found");
+                let report = Report::error(name.location, title).label("asked before a route is found");
                 self.faults.push(report.help("name it in `policies` of the routes"));
             }
         }
@@ -142,15 +142,15 @@ impl Compiler<'_> {
         list
     }
 
-    fn policy(&mut self, name: &Placed<String>, spec: &PolicySpec, consumers: &Consumers) -> Option<Policy> {
+    fn policy(&mut self, name: &Located<String>, spec: &PolicySpec, consumers: &Consumers) -> Option<Policy> {
         let given = given(spec);
         if given.len() == 1 {
             return compile(self, spec, &Context { name: &name.value, consumers });
         }
-        let place = given.get(1).copied().unwrap_or(name.place);
-        let report = Report::error(place, format!("policy `{}` is exactly one kind", name.value));
+        let location = given.get(1).copied().unwrap_or(name.location);
+        let report = Report::error(location, format!("policy `{}` is exactly one kind", name.value));
         let node = self.draft.root.child("policy").and_then(|section| section.child(&name.value));
-        let around = node.map_or(name.place, |node| node.place);
+        let around = node.map_or(name.location, |node| node.location);
         let kinds: Vec<String> = KINDS.iter().map(|kind| format!("`{kind}`")).collect();
         self.absent(around, report.help(kinds.join(", ")));
         None

@@ -8,7 +8,7 @@ use crate::base::{PolicyId, RouteId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{Action, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
@@ -26,9 +26,9 @@ pub(super) struct CompiledRoute {
     /// Which requests; not yet in a table.
     pub rule: Rule,
     /// Names of the listeners that have it; empty for all.
-    pub listeners: Vec<Placed<String>>,
+    pub listeners: Vec<Located<String>>,
     /// Where reports about it point.
-    pub place: Place,
+    pub location: Location,
 }
 
 impl CompiledRoute {
@@ -39,7 +39,7 @@ impl CompiledRoute {
 }
 
 /// Does the listener of that name have a route that names these?
-fn is_of(listeners: &[Placed<String>], name: &str) -> bool {
+fn is_of(listeners: &[Located<String>], name: &str) -> bool {
     listeners.is_empty() || listeners.iter().any(|listener| listener.value == name)
 }
 
@@ -47,7 +47,7 @@ impl Compiler<'_> {
     /// Compiles every route that is right so far.
     pub(super) fn routes(&mut self, policies: &[CompiledPolicy]) -> Vec<CompiledRoute> {
         let draft = self.draft;
-        let explicit: Vec<Placed<String>> =
+        let explicit: Vec<Located<String>> =
             draft.spec.route.iter().filter_map(|route| route.value.name.clone()).collect();
         self.unique("route", &explicit);
         let mut taken: HashSet<String> = explicit.into_iter().map(|name| name.value).collect();
@@ -63,7 +63,7 @@ impl Compiler<'_> {
 
     fn route(
         &mut self,
-        spec: &Placed<RouteSpec>,
+        spec: &Located<RouteSpec>,
         name: &str,
         id: RouteId,
         policies: &[CompiledPolicy],
@@ -94,8 +94,8 @@ impl Compiler<'_> {
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses,
         };
-        let place = route.name.as_ref().map_or(spec.place, |name| name.place);
-        Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), place })
+        let location = route.name.as_ref().map_or(spec.location, |name| name.location);
+        Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), location })
     }
 
     /// The policies of a route by phase, then as written; those of `[defaults]` first.
@@ -111,7 +111,7 @@ impl Compiler<'_> {
         list
     }
 
-    fn rule(&mut self, spec: &Placed<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {
+    fn rule(&mut self, spec: &Located<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {
         let route = &spec.value;
         let path = self.path(spec);
         let hosts: Vec<HostPattern> = route.hosts.iter().filter_map(|host| self.host(host)).collect();
@@ -130,27 +130,27 @@ impl Compiler<'_> {
         Some(rule)
     }
 
-    fn path(&mut self, spec: &Placed<RouteSpec>) -> Option<PathPattern> {
+    fn path(&mut self, spec: &Located<RouteSpec>) -> Option<PathPattern> {
         let RouteSpec { path, path_prefix, path_exact, path_regex, .. } = &spec.value;
-        let given: Vec<&Placed<String>> = [path, path_prefix, path_exact, path_regex].into_iter().flatten().collect();
+        let given: Vec<&Located<String>> = [path, path_prefix, path_exact, path_regex].into_iter().flatten().collect();
         if let [first, second, ..] = given.as_slice() {
-            let report = Report::error(second.place, "a route has one pattern for the path");
+            let report = Report::error(second.location, "a route has one pattern for the path");
             self.faults
-                .push(report.other(first.place, "the first one").help("write a second route for a second pattern"));
+                .push(report.other(first.location, "the first one").help("write a second route for a second pattern"));
             return None;
         }
         if let Some(text) = path_regex {
             return match WholeRegex::new(&text.value) {
                 Ok(regex) => Some(PathPattern::Regex(regex)),
                 Err(fault) => {
-                    self.faults.push(Report::error(text.place, "not a regular expression").help(fault.to_string()));
+                    self.faults.push(Report::error(text.location, "not a regular expression").help(fault.to_string()));
                     None
                 }
             };
         }
         if let Some(text) = path_prefix.as_ref().or(path_exact.as_ref()).filter(|text| text.value.contains(['{', '}']))
         {
-            let report = Report::error(text.place, "parameters stand in `path` only, and paths hold no braces");
+            let report = Report::error(text.location, "parameters stand in `path` only, and paths hold no braces");
             self.faults.push(report.help("`path = \"/users/{id}/{*rest}\"` takes all that stands below"));
             return None;
         }
@@ -173,7 +173,7 @@ impl Compiler<'_> {
     }
 
     /// Patterns are matched against normalised paths, so a pattern that is not normalised itself matches nothing.
-    fn check_normal(&mut self, text: &Placed<String>) {
+    fn check_normal(&mut self, text: &Located<String>) {
         let mut plain = String::new();
         let mut rest = text.value.as_str();
         while let Some((before, inner)) = rest.split_once('{') {
@@ -189,15 +189,15 @@ impl Compiler<'_> {
             Ok(_) => {
                 let normal = String::from_utf8_lossy(&normal).into_owned();
                 let report =
-                    Report::warning(text.place, "requests are compared in their normal form, which this is not");
+                    Report::warning(text.location, "requests are compared in their normal form, which this is not");
                 if text.value.contains('{') { report } else { report.label(format!("write `{normal}`")) }
             }
-            Err(_) => Report::warning(text.place, "requests with such a path are refused before they are routed"),
+            Err(_) => Report::warning(text.location, "requests with such a path are refused before they are routed"),
         };
         self.faults.push(report);
     }
 
-    fn pattern_fault(&mut self, text: &Placed<String>, fault: &PatternError) {
+    fn pattern_fault(&mut self, text: &Located<String>, fault: &PatternError) {
         let (at, title, help) = match fault {
             PatternError::NotAbsolute => (0, "a path begins with `/`".to_owned(), ""),
             PatternError::TooLong => (0, "the path is too long".to_owned(), ""),
@@ -223,7 +223,7 @@ impl Compiler<'_> {
         self.faults.push(if help.is_empty() { report } else { report.help(help) });
     }
 
-    fn host(&mut self, host: &Placed<String>) -> Option<HostPattern> {
+    fn host(&mut self, host: &Located<String>) -> Option<HostPattern> {
         let fault = match HostPattern::parse(&host.value) {
             Ok(pattern) => return Some(pattern),
             Err(fault) => fault,
@@ -236,20 +236,21 @@ impl Compiler<'_> {
             HostError::Character(letter) => format!("`{letter}` is not allowed; other scripts are written as `xn--…`"),
             HostError::Address => "no IPv6 address in the brackets".to_owned(),
         };
-        self.faults.push(Report::error(host.place, format!("`{}` is not a valid host", host.value)).label(label));
+        self.faults.push(Report::error(host.location, format!("`{}` is not a valid host", host.value)).label(label));
         None
     }
 
-    fn method(&mut self, method: &Placed<String>) -> bool {
+    fn method(&mut self, method: &Located<String>) -> bool {
         if !self.token(method, "method") {
             return false;
         }
         let upper = method.value.to_ascii_uppercase();
         let known = Method::of(upper.as_bytes());
         if matches!(known, Method::Connect | Method::Trace) {
-            self.faults.push(Report::warning(method.place, format!("{upper} is refused before requests are routed")));
+            self.faults
+                .push(Report::warning(method.location, format!("{upper} is refused before requests are routed")));
         } else if upper != method.value && known != Method::Other {
-            let report = Report::error(method.place, format!("`{}` is not a valid method", method.value));
+            let report = Report::error(method.location, format!("`{}` is not a valid method", method.value));
             self.faults.push(report.label(format!("did you mean `{upper}`?")));
             return false;
         }
@@ -257,12 +258,12 @@ impl Compiler<'_> {
     }
 
     /// Compiles matchers of `what`, by name; reports those that are none.
-    pub(super) fn matches(&mut self, specs: &Named<Placed<ShortOr<MatchSpec>>>, what: &str) -> Vec<FieldMatch> {
+    pub(super) fn matches(&mut self, specs: &Named<Located<ShortOr<MatchSpec>>>, what: &str) -> Vec<FieldMatch> {
         let mut list = Vec::new();
         for (name, spec) in specs.iter() {
             // Names of query parameters may be anything.
             let named = what == "query parameter" || self.token(name, what);
-            let value = self.value_match(&Placed { value: spec.value.0.clone(), place: spec.place });
+            let value = self.value_match(&Located { value: spec.value.0.clone(), location: spec.location });
             if let Some(value) = value.filter(|_| named) {
                 list.push(FieldMatch { name: name.value.as_str().into(), value });
             }
@@ -270,7 +271,7 @@ impl Compiler<'_> {
         list
     }
 
-    fn value_match(&mut self, spec: &Placed<MatchSpec>) -> Option<ValueMatch> {
+    fn value_match(&mut self, spec: &Located<MatchSpec>) -> Option<ValueMatch> {
         let MatchSpec { exact, prefix, suffix, contains, regex, present } = &spec.value;
         let boxed = |text: &String| text.as_str().into();
         let mut given: Vec<ValueMatch> = Vec::new();
@@ -283,14 +284,14 @@ impl Compiler<'_> {
             match WholeRegex::new(&regex.value) {
                 Ok(compiled) => given.push(ValueMatch::Regex(compiled)),
                 Err(fault) => {
-                    self.faults.push(Report::error(regex.place, "not a regular expression").help(fault.to_string()));
+                    self.faults.push(Report::error(regex.location, "not a regular expression").help(fault.to_string()));
                     return None;
                 }
             }
         }
         if given.len() != 1 {
-            let report = Report::error(spec.place, "a matcher has exactly one key");
-            self.absent(spec.place, report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
+            let report = Report::error(spec.location, "a matcher has exactly one key");
+            self.absent(spec.location, report.help("`exact`, `prefix`, `suffix`, `contains`, `regex` or `present`"));
             return None;
         }
         given.pop()
@@ -300,7 +301,7 @@ impl Compiler<'_> {
 /// A name for a route without one: its path (and methods), made unique by a number.
 fn free_name(route: &RouteSpec, taken: &mut HashSet<String>) -> String {
     let RouteSpec { path, path_prefix, path_exact, path_regex, methods, hosts, .. } = route;
-    let first = |list: &Many<Placed<String>>| list.iter().next().map(|text| text.value.clone());
+    let first = |list: &Many<Located<String>>| list.iter().next().map(|text| text.value.clone());
     let path = match (path.as_ref().or(path_exact.as_ref()), path_prefix, path_regex) {
         (Some(path), _, _) => path.value.clone(),
         (_, Some(prefix), _) => format!("{}/*", prefix.value.trim_end_matches('/')),

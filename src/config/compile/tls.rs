@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::compile::Compiler;
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{HttpVersions, TlsPlan, UpstreamTlsPlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::{CertificateSpec, ClientAuthMode, ClientAuthSpec, ListenerTlsSpec, TlsVersion};
@@ -21,10 +21,10 @@ use crate::net::tls::{
 
 impl Compiler<'_> {
     /// TLS of a listener.
-    pub(super) fn listener_tls(&mut self, listener: &str, spec: &Placed<ListenerTlsSpec>) -> Option<TlsPlan> {
+    pub(super) fn listener_tls(&mut self, listener: &str, spec: &Located<ListenerTlsSpec>) -> Option<TlsPlan> {
         let tls = &spec.value;
         if tls.certificates.is_empty() {
-            self.absent(spec.place, Report::error(spec.place, "`certificates` is empty"));
+            self.absent(spec.location, Report::error(spec.location, "`certificates` is empty"));
             return None;
         }
         let mut files = Vec::new();
@@ -51,7 +51,7 @@ impl Compiler<'_> {
         match made.and_then(|config| Ok((config, names?))) {
             Ok((config, names)) => Some(TlsPlan { config: Arc::new(config), names, files }),
             Err(fault) => {
-                self.error(spec.place, fault.to_string());
+                self.error(spec.location, fault.to_string());
                 None
             }
         }
@@ -62,7 +62,7 @@ impl Compiler<'_> {
         &mut self,
         spec: &UpstreamTlsSpec,
         http: HttpVersions,
-        place: Place,
+        location: Location,
     ) -> Option<UpstreamTlsPlan> {
         let mut files = Vec::new();
         let roots = match spec.ca.is_empty() {
@@ -76,19 +76,18 @@ impl Compiler<'_> {
                 self.certificate(&own, &mut files).map(Some)
             }
             (Some(one), None) | (None, Some(one)) => {
-                self.absent(place, Report::error(one.place, "`client_cert` and `client_key` belong together"));
+                self.absent(location, Report::error(one.location, "`client_cert` and `client_key` belong together"));
                 None
             }
         };
         if !spec.verify {
             self.faults
-                .push(Report::warning(place, "the upstream's certificate is not verified: anybody could answer"));
+                .push(Report::warning(location, "the upstream's certificate is not verified: anybody could answer"));
         }
         let verify = if spec.verify { Verify::Full } else { Verify::Off };
-        let name = spec
-            .server_name
-            .as_ref()
-            .and_then(|name| server_name(&name.value).map_err(|fault| self.error(name.place, fault.to_string())).ok());
+        let name = spec.server_name.as_ref().and_then(|name| {
+            server_name(&name.value).map_err(|fault| self.error(name.location, fault.to_string())).ok()
+        });
         let (roots, certificate) = (roots?, certificate?);
         let offered = match http {
             HttpVersions::Http1 => &PROTOCOLS[1..],
@@ -99,7 +98,7 @@ impl Compiler<'_> {
         match client_config(&ClientMaterial { roots, verify, certificate, alpn, versions: Versions::Both }) {
             Ok(config) => Some(UpstreamTlsPlan { config: Arc::new(config), server_name: name }),
             Err(fault) => {
-                self.error(place, fault.to_string());
+                self.error(location, fault.to_string());
                 None
             }
         }
@@ -122,7 +121,7 @@ impl Compiler<'_> {
 
     fn authorities(
         &mut self,
-        paths: &Many<Placed<PathBuf>>,
+        paths: &Many<Located<PathBuf>>,
         files: &mut Vec<PathBuf>,
     ) -> Option<Vec<CertificateDer<'static>>> {
         let read: Vec<Option<Vec<CertificateDer<'static>>>> =
@@ -133,7 +132,7 @@ impl Compiler<'_> {
     /// Reads a file and understands it.
     fn material<T>(
         &mut self,
-        path: &Placed<PathBuf>,
+        path: &Located<PathBuf>,
         files: &mut Vec<PathBuf>,
         understand: fn(&[u8]) -> Result<T, MaterialError>,
     ) -> Option<T> {
@@ -149,20 +148,20 @@ impl Compiler<'_> {
             }
             Err(fault) => format!("cannot read `{}`: {fault}", full.display()),
         };
-        self.error(path.place, title);
+        self.error(path.location, title);
         None
     }
 
     /// A path relative to the file that names it.
-    pub(super) fn beside(&self, path: &Placed<PathBuf>) -> PathBuf {
-        let file = self.draft.files.get(usize::from(path.place.file)).and_then(|file| file.path.as_deref());
+    pub(super) fn beside(&self, path: &Located<PathBuf>) -> PathBuf {
+        let file = self.draft.files.get(usize::from(path.location.file)).and_then(|file| file.path.as_deref());
         file.and_then(Path::parent).unwrap_or(Path::new("")).join(&path.value)
     }
 
-    fn alpn(&mut self, spec: Option<&Many<Placed<String>>>) -> Vec<Vec<u8>> {
+    fn alpn(&mut self, spec: Option<&Many<Located<String>>>) -> Vec<Vec<u8>> {
         let Some(spec) = spec else { return PROTOCOLS.map(|protocol| protocol.as_bytes().to_vec()).to_vec() };
         for protocol in spec.iter().filter(|protocol| !PROTOCOLS.contains(&protocol.value.as_str())) {
-            let report = Report::error(protocol.place, format!("unknown protocol `{}`", protocol.value));
+            let report = Report::error(protocol.location, format!("unknown protocol `{}`", protocol.value));
             self.faults.push(report.suggest(&protocol.value, PROTOCOLS));
         }
         spec.iter().map(|protocol| protocol.value.as_bytes().to_vec()).collect()

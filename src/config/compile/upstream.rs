@@ -12,7 +12,7 @@ use crate::balance::{
 use crate::base::{Address, Scheme, UpstreamId, limits};
 use crate::config::compile::listener::{STREAMS_MAX, WINDOW_MIN};
 use crate::config::compile::{Compiler, Section};
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamHttp2Plan, UpstreamPlan};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
@@ -26,14 +26,14 @@ use crate::wire::h2::{connection, frame};
 
 /// What an endpoint gets, and how it is spoken to.
 #[derive(Clone, Copy)]
-struct Terms {
+struct EndpointDefaults {
     weight: u32,
     backup: bool,
     scheme: Scheme,
 }
 
 /// Where an endpoint's text leads.
-enum Way {
+enum EndpointAddress {
     Fixed(Address, Arc<str>),
     Name(NamePlan),
 }
@@ -54,10 +54,10 @@ impl Compiler<'_> {
     }
 
     /// The upstream that a route or policy names: one of `[upstream.NAME]`, or an address with its scheme.
-    pub(super) fn upstream_of(&mut self, name: &Placed<String>) -> Option<UpstreamId> {
+    pub(super) fn upstream_of(&mut self, name: &Located<String>) -> Option<UpstreamId> {
         let spec = &self.draft.spec;
         if let Some(found) = self.ids.get(&name.value).copied() {
-            self.used.extend(spec.upstream.0.get(found.0 as usize).map(|(name, _)| name.place));
+            self.used.extend(spec.upstream.0.get(found.0 as usize).map(|(name, _)| name.location));
             return Some(found);
         }
         let (scheme, rest) = name.value.split_once("://").unwrap_or(("", ""));
@@ -72,18 +72,18 @@ impl Compiler<'_> {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if !path.is_empty() {
             self.faults.push(
-                Report::error(name.place, "an upstream's address has no path")
+                Report::error(name.location, "an upstream's address has no path")
                     .help("`rewrite = { prefix = \"…\" }` puts one in front"),
             );
             return None;
         }
         let mut plan = self.bare_upstream(&name.value);
-        let address = Placed { value: authority.to_owned(), place: name.place };
-        let terms = Terms { weight: 1, backup: false, scheme };
+        let address = Located { value: authority.to_owned(), location: name.location };
+        let terms = EndpointDefaults { weight: 1, backup: false, scheme };
         let way = self.way(&address, terms)?;
         add(&mut plan, way, terms);
         if scheme == Scheme::Https {
-            plan.tls = self.upstream_tls(&Default::default(), plan.http, name.place);
+            plan.tls = self.upstream_tls(&Default::default(), plan.http, name.location);
         }
         let id = UpstreamId(self.upstreams.len() as u32);
         self.ids.insert(name.value.clone(), id);
@@ -98,7 +98,7 @@ impl Compiler<'_> {
             balance: Balance::default(),
             hash: None,
             http: HttpVersions::default(),
-            http2: Placed::nowhere(UpstreamHttp2Spec::default()),
+            http2: Located::nowhere(UpstreamHttp2Spec::default()),
             tls: None,
             health: None,
             outlier: ShortOr::default(),
@@ -112,41 +112,41 @@ impl Compiler<'_> {
             timeouts: Default::default(),
             proxy_protocol: ProxyVersion::Off,
         };
-        self.settings(&Placed::nowhere(name.to_owned()), &spec)
+        self.settings(&Located::nowhere(name.to_owned()), &spec)
     }
 
-    fn upstream(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
+    fn upstream(&mut self, name: &Located<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let mut plan = self.settings(name, spec);
         if spec.endpoints.is_empty() {
             let node = self.draft.root.child("upstream").and_then(|section| section.child(&name.value));
-            let around = node.map_or(name.place, |node| node.place);
-            self.absent(around, Report::error(name.place, format!("upstream `{}` has no endpoints", name.value)));
+            let around = node.map_or(name.location, |node| node.location);
+            self.absent(around, Report::error(name.location, format!("upstream `{}` has no endpoints", name.value)));
         }
         if spec.endpoints.0.len() > limits::ENDPOINTS_MAX {
-            self.error(name.place, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
+            self.error(name.location, format!("an upstream has at most {} endpoints", limits::ENDPOINTS_MAX));
         }
         let scheme = if spec.tls.is_some() { Scheme::Https } else { Scheme::Http };
         for endpoint in spec.endpoints.iter() {
             self.endpoint(&mut plan, endpoint, scheme);
         }
         self.check_doubles(spec);
-        plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, plan.http, tls.place));
+        plan.tls = spec.tls.as_ref().and_then(|tls| self.upstream_tls(&tls.value.0, plan.http, tls.location));
         if plan.http != plan::HttpVersions::Http1 && plan.proxy_protocol.is_some() {
-            self.error(name.place, "HTTP/2 shares a connection between clients, and `proxy_protocol` names one");
+            self.error(name.location, "HTTP/2 shares a connection between clients, and `proxy_protocol` names one");
         }
-        plan.hash_key = self.hash_key(spec, name.place);
+        plan.hash_key = self.hash_key(spec, name.location);
         plan.sticky = spec.sticky.as_ref().map(|sticky| self.sticky(sticky));
         plan.health = spec.health.as_ref().map(|health| self.health(health));
         let asks_grpc = spec.health.as_ref().and_then(|health| health.value.grpc.as_ref());
         let speaks =
             plan.http == plan::HttpVersions::Http2 || (plan.http != plan::HttpVersions::Http1 && plan.tls.is_some());
         if let (Some(service), false) = (asks_grpc, speaks) {
-            self.error(service.place, "gRPC needs `http = \"2\"`");
+            self.error(service.location, "gRPC needs `http = \"2\"`");
         }
         plan
     }
 
-    fn settings(&mut self, name: &Placed<String>, spec: &UpstreamSpec) -> UpstreamPlan {
+    fn settings(&mut self, name: &Located<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let limits = spec.limits.over(&self.limits);
         let timeouts = spec.timeouts.over(&self.timeouts);
         let shared_name: Arc<str> = name.value.as_str().into();
@@ -203,17 +203,17 @@ impl Compiler<'_> {
         }
     }
 
-    fn upstream_http2(&mut self, spec: &Placed<UpstreamHttp2Spec>) -> UpstreamHttp2Plan {
+    fn upstream_http2(&mut self, spec: &Located<UpstreamHttp2Spec>) -> UpstreamHttp2Plan {
         let UpstreamHttp2Spec { streams, stream_window, ping, ping_timeout } = &spec.value;
         if !(1..=STREAMS_MAX).contains(streams) {
-            self.error(spec.place, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
+            self.error(spec.location, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
         }
         if !(WINDOW_MIN..=16 << 20).contains(&stream_window.0) {
-            self.error(spec.place, "`http2.stream_window` is 64KiB to 16MiB");
+            self.error(spec.location, "`http2.stream_window` is 64KiB to 16MiB");
         }
         let ping = ping.clone().some().map(|silence| silence.0);
         if ping.is_some_and(|silence| silence.is_zero()) || ping_timeout.0.is_zero() {
-            self.error(spec.place, "a ping needs some silence before it, and some time for its answer");
+            self.error(spec.location, "a ping needs some silence before it, and some time for its answer");
         }
         // A connection carries the requests of many clients. If its window were smaller than the sum of its streams'
         // windows, streams of slow clients would block all others.
@@ -228,36 +228,36 @@ impl Compiler<'_> {
         UpstreamHttp2Plan { limits, ping, ping_timeout: ping_timeout.0 }
     }
 
-    fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Placed<ShortOr<EndpointSpec>>, scheme: Scheme) {
+    fn endpoint(&mut self, plan: &mut UpstreamPlan, spec: &Located<ShortOr<EndpointSpec>>, scheme: Scheme) {
         let EndpointSpec { address, weight, backup } = &spec.value.0;
-        let place = if address.place == Place::default() { spec.place } else { address.place };
-        let address = Placed { value: address.value.clone(), place };
-        let terms = Terms { weight: u32::from(*weight), backup: *backup, scheme };
+        let location = if address.location == Location::default() { spec.location } else { address.location };
+        let address = Located { value: address.value.clone(), location };
+        let terms = EndpointDefaults { weight: u32::from(*weight), backup: *backup, scheme };
         let Some(way) = self.way(&address, terms) else { return };
         add(plan, way, terms);
     }
 
     /// Reads `HOST:PORT`, `unix:PATH` or `srv:NAME`.
-    fn way(&mut self, text: &Placed<String>, terms: Terms) -> Option<Way> {
+    fn way(&mut self, text: &Located<String>, terms: EndpointDefaults) -> Option<EndpointAddress> {
         let written = text.value.trim();
         if written.starts_with("unix:") {
             let fault = match crate::config::spec::scalar::Bind::parse(written) {
-                Ok(bind) => return Some(Way::Fixed(bind.0, "localhost".into())),
+                Ok(bind) => return Some(EndpointAddress::Fixed(bind.0, "localhost".into())),
                 Err(fault) => fault,
             };
-            self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(fault));
+            self.faults.push(Report::error(text.location, ENDPOINT_EXPECTED).label(fault));
             return None;
         }
         if let Some(name) = written.strip_prefix("srv:") {
             let name = self.host_name(text, name.trim_start_matches('/'))?;
-            let Terms { weight, backup, .. } = terms;
-            return Some(Way::Name(NamePlan { name, port: 0, srv: true, weight, backup }));
+            let EndpointDefaults { weight, backup, .. } = terms;
+            return Some(EndpointAddress::Name(NamePlan { name, port: 0, srv: true, weight, backup }));
         }
         let written = match (written.split_once("://"), terms.scheme) {
             (Some(("http", rest)), Scheme::Http) | (Some(("https", rest)), Scheme::Https) => rest.trim_end_matches('/'),
             (Some((scheme, _)), _) => {
                 let label = if scheme == "https" { "`tls = true` switches TLS on" } else { "without scheme" };
-                self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(label));
+                self.faults.push(Report::error(text.location, ENDPOINT_EXPECTED).label(label));
                 return None;
             }
             (None, _) => written,
@@ -265,20 +265,25 @@ impl Compiler<'_> {
         self.host_and_port(text, written, terms)
     }
 
-    fn host_and_port(&mut self, text: &Placed<String>, written: &str, terms: Terms) -> Option<Way> {
+    fn host_and_port(
+        &mut self,
+        text: &Located<String>,
+        written: &str,
+        terms: EndpointDefaults,
+    ) -> Option<EndpointAddress> {
         let usual = terms.scheme.default_port();
         if let Ok(address) = written.parse::<SocketAddr>() {
-            return Some(Way::Fixed(Address::Inet(address), written.into()));
+            return Some(EndpointAddress::Fixed(Address::Inet(address), written.into()));
         }
         if let Ok(ip) = written.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             let address = SocketAddr::new(ip, usual);
-            return Some(Way::Fixed(Address::Inet(address), address.to_string().into()));
+            return Some(EndpointAddress::Fixed(Address::Inet(address), address.to_string().into()));
         }
         let (host, port) = match written.rsplit_once(':') {
             Some((host, port)) => {
                 let Some(port) = port.parse().ok().filter(|port| *port != 0) else {
                     let label = "a port is a number from 1 to 65535";
-                    self.faults.push(Report::error(text.place, ENDPOINT_EXPECTED).label(label));
+                    self.faults.push(Report::error(text.location, ENDPOINT_EXPECTED).label(label));
                     return None;
                 };
                 (host, port)
@@ -286,16 +291,16 @@ impl Compiler<'_> {
             None => (written, usual),
         };
         let name = self.host_name(text, host)?;
-        let Terms { weight, backup, .. } = terms;
-        Some(Way::Name(NamePlan { name, port, srv: false, weight, backup }))
+        let EndpointDefaults { weight, backup, .. } = terms;
+        Some(EndpointAddress::Name(NamePlan { name, port, srv: false, weight, backup }))
     }
 
-    fn host_name(&mut self, text: &Placed<String>, name: &str) -> Option<Arc<str>> {
+    fn host_name(&mut self, text: &Located<String>, name: &str) -> Option<Arc<str>> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let labels = name.strip_suffix('.').unwrap_or(name);
         let fits = name.len() <= 253 && labels.split('.').all(|label| (1..=63).contains(&label.len()));
         if !fits || !name.bytes().all(good) {
-            let report = Report::error(text.place, ENDPOINT_EXPECTED);
+            let report = Report::error(text.location, ENDPOINT_EXPECTED);
             self.faults.push(report.label(format!("`{name}` is neither an address nor a host name")));
             return None;
         }
@@ -304,22 +309,22 @@ impl Compiler<'_> {
 
     /// An address is an endpoint's identity; the same twice would be one.
     fn check_doubles(&mut self, spec: &UpstreamSpec) {
-        let addresses: Vec<(&str, Place)> =
-            spec.endpoints.iter().map(|endpoint| (endpoint.value.0.address.value.trim(), endpoint.place)).collect();
-        for (index, (address, place)) in addresses.iter().enumerate() {
+        let addresses: Vec<(&str, Location)> =
+            spec.endpoints.iter().map(|endpoint| (endpoint.value.0.address.value.trim(), endpoint.location)).collect();
+        for (index, (address, location)) in addresses.iter().enumerate() {
             if let Some((_, first)) = addresses[..index].iter().find(|(other, _)| other == address) {
-                let report = Report::error(*place, format!("endpoint `{address}` is listed twice"));
+                let report = Report::error(*location, format!("endpoint `{address}` is listed twice"));
                 self.faults.push(report.other(*first, "first here").help("a larger `weight` gives it more"));
             }
         }
     }
 
-    fn hash_key(&mut self, spec: &UpstreamSpec, at: Place) -> HashKey {
+    fn hash_key(&mut self, spec: &UpstreamSpec, at: Location) -> HashKey {
         match (spec.balance, &spec.hash) {
             (Balance::Hash, None) => HashKey::Source,
             (Balance::Hash, Some(hash)) => self.hash_text(hash).unwrap_or(HashKey::Source),
             (_, Some(hash)) => {
-                let report = Report::error(hash.place, "`hash` is only used with `balance = \"hash\"`");
+                let report = Report::error(hash.location, "`hash` is only used with `balance = \"hash\"`");
                 self.faults.push(report.other(at, "this upstream balances in another way"));
                 HashKey::None
             }
@@ -327,16 +332,16 @@ impl Compiler<'_> {
         }
     }
 
-    fn hash_text(&mut self, hash: &Placed<String>) -> Option<HashKey> {
+    fn hash_text(&mut self, hash: &Located<String>) -> Option<HashKey> {
         let (kind, name) = hash.value.split_once(':').unwrap_or((&hash.value, ""));
-        let named = Placed { value: name.trim().to_owned(), place: hash.place };
+        let named = Located { value: name.trim().to_owned(), location: hash.location };
         match kind {
             "source" if name.is_empty() => Some(HashKey::Source),
             "path" if name.is_empty() => Some(HashKey::Path),
             "header" => self.token(&named, "field").then(|| HashKey::Header(named.value.as_str().into())),
             "cookie" => self.token(&named, "cookie").then(|| HashKey::Cookie(named.value.as_str().into())),
             _ => {
-                let report = Report::error(hash.place, format!("`{}` is not a key to hash by", hash.value));
+                let report = Report::error(hash.location, format!("`{}` is not a key to hash by", hash.value));
                 self.faults.push(report.suggest(kind, ["source", "path", "header:NAME", "cookie:NAME"]));
                 None
             }
@@ -346,7 +351,7 @@ impl Compiler<'_> {
     fn sticky(&mut self, spec: &StickySpec) -> StickyPlan {
         self.token(&spec.cookie, "cookie");
         if spec.path.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || byte == b';') {
-            self.error(spec.path.place, "a cookie's path has no `;`, spaces or control characters");
+            self.error(spec.path.location, "a cookie's path has no `;`, spaces or control characters");
         }
         let mut attributes = format!("; Path={}", spec.path.value);
         if let Some(age) = &spec.max_age {
@@ -366,21 +371,21 @@ impl Compiler<'_> {
         StickyPlan { cookie: spec.cookie.value.as_str().into(), attributes: attributes.into() }
     }
 
-    fn health(&mut self, spec: &Placed<HealthSpec>) -> HealthPlan {
+    fn health(&mut self, spec: &Located<HealthSpec>) -> HealthPlan {
         let health = &spec.value;
         let target_good = |text: &str| text.starts_with('/') && text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
         if !target_good(&health.path.value) {
-            self.error(health.path.place, "a path begins with `/` and has no spaces or control characters");
+            self.error(health.path.location, "a path begins with `/` and has no spaces or control characters");
         }
         if let Some(host) = health.host.as_ref().filter(|host| !host.value.bytes().all(|byte| byte.is_ascii_graphic()))
         {
-            self.error(host.place, "a host has no spaces or control characters");
+            self.error(host.location, "a host has no spaces or control characters");
         }
         if health.interval.value.0 < INTERVAL_MIN {
-            self.error(health.interval.place, "a health check's interval is at least 100ms");
+            self.error(health.interval.location, "a health check's interval is at least 100ms");
         }
         if health.rise == 0 || health.fall == 0 {
-            self.error(spec.place, "`rise` and `fall` are at least 1");
+            self.error(spec.location, "`rise` and `fall` are at least 1");
         }
         HealthPlan {
             grpc: health.grpc.as_ref().map(|service| service.value.as_str().into()),
@@ -396,11 +401,11 @@ impl Compiler<'_> {
     }
 }
 
-fn add(plan: &mut UpstreamPlan, way: Way, terms: Terms) {
-    let Terms { weight, backup, .. } = terms;
+fn add(plan: &mut UpstreamPlan, way: EndpointAddress, terms: EndpointDefaults) {
+    let EndpointDefaults { weight, backup, .. } = terms;
     match way {
-        Way::Fixed(address, name) => plan.fixed.push(Endpoint { address, name, weight, backup }),
-        Way::Name(name) => plan.names.push(name),
+        EndpointAddress::Fixed(address, name) => plan.fixed.push(Endpoint { address, name, weight, backup }),
+        EndpointAddress::Name(name) => plan.names.push(name),
     }
 }
 

@@ -2,7 +2,7 @@
 //! `websocket` of a route.
 
 use crate::config::compile::Compiler;
-use crate::config::place::{Place, Placed};
+use crate::config::location::{Located, Location};
 use crate::config::plan::WebSocketPlan;
 use crate::config::report::Report;
 use crate::config::spec::route::{RouteSpec, WebSocketSpec};
@@ -11,10 +11,10 @@ use crate::policy::limit::gcra::Rate;
 
 impl Compiler<'_> {
     /// Compiles a route's WebSocket limits. They have no effect where the route allows no upgrades.
-    pub(super) fn websocket(&mut self, route: &RouteSpec, place: Place) -> Option<WebSocketPlan> {
+    pub(super) fn websocket(&mut self, route: &RouteSpec, location: Location) -> Option<WebSocketPlan> {
         let spec = &route.websocket;
         if !route.upgrade && *spec != WebSocketSpec::default() {
-            let report = Report::warning(place, "`websocket` does nothing here");
+            let report = Report::warning(location, "`websocket` does nothing here");
             self.faults.push(report.label("this route has `upgrade = false`"));
         }
         let any = spec.origins.iter().any(|origin| origin.value == "*");
@@ -26,7 +26,7 @@ impl Compiler<'_> {
             }
         };
         if let Some(ping) = spec.ping.as_ref().filter(|ping| ping.value.0.is_zero()) {
-            self.error(ping.place, "a ping needs some silence before it");
+            self.error(ping.location, "a ping needs some silence before it");
         }
         let message_rate = match &spec.rate {
             Some(rate) => self.message_rate(rate).map(Some),
@@ -40,12 +40,12 @@ impl Compiler<'_> {
         })
     }
 
-    fn message_rate(&mut self, spec: &Placed<scalar::Rate>) -> Option<Rate> {
+    fn message_rate(&mut self, spec: &Located<scalar::Rate>) -> Option<Rate> {
         let parts = spec.value.0;
         let count = u32::try_from(parts.count).ok();
         let rate = count.and_then(|count| Rate::new(count, parts.per, count));
         if rate.is_none() {
-            self.error(spec.place, "a limit is 1 to 4294967295 messages in at most 366 days");
+            self.error(spec.location, "a limit is 1 to 4294967295 messages in at most 366 days");
         }
         rate
     }

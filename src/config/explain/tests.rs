@@ -2,7 +2,7 @@
 //! What is said of requests, as whole texts where that is short enough.
 
 use super::*;
-use crate::config::{Environment, Source, load};
+use crate::config::{ConfigSource, Environment, load};
 use crate::wire::grpc::json::sample;
 
 const TEXT: &str = r#"
@@ -39,11 +39,11 @@ response_headers = { rename = { x-b = "x-c" }, set = { x-a = "{route}", x-d = "{
 "#;
 
 fn explained(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
-    let source = Source::Text { name: "t".to_owned(), text: TEXT.to_owned() };
+    let source = ConfigSource::Text { name: "t".to_owned(), text: TEXT.to_owned() };
     let loaded = load(&source, &Environment::sealed()).unwrap();
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let source = IpAddr::from([10, 0, 0, 9]);
-    explain(&loaded.plan, &Question { method: method.to_owned(), url: url.to_owned(), headers, source })
+    explain(&loaded.plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source })
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn calls_in_json() {
     let explained = |json: &str, method: &str, url: &str, headers: &[(&str, &str)]| {
         let file = folder.path().join("turnpike.toml");
         std::fs::write(&file, text(json)).unwrap();
-        let plan = load(&Source::File(file), &Environment::of_process()).unwrap().plan;
+        let plan = load(&ConfigSource::File(file), &Environment::of_process()).unwrap().plan;
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let source = IpAddr::from([10, 0, 0, 9]);
-        explain(&plan, &Question { method: method.to_owned(), url: url.to_owned(), headers, source }).unwrap()
+        explain(&plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source }).unwrap()
     };
     let file = "\"library.pb\"";
     let said = explained(file, "GET", "/v1/shelves/1/books/2?full_text=true", &[]);

@@ -21,11 +21,11 @@ impl Index {
         upstreams: impl Iterator<Item = &'n Arc<str>>,
         policies: impl Iterator<Item = Option<LimitId>>,
     ) -> Index {
-        let upstreams = (0..).zip(upstreams).map(|(place, name)| (Arc::clone(name), place)).collect();
+        let upstreams = (0..).zip(upstreams).map(|(location, name)| (Arc::clone(name), location)).collect();
         let mut limits = AHashMap::new();
-        for (place, limit) in (0..).zip(policies) {
+        for (location, limit) in (0..).zip(policies) {
             if let Some(limit) = limit {
-                limits.entry(limit).or_insert(place);
+                limits.entry(limit).or_insert(location);
             }
         }
         Index { upstreams, limits }
@@ -44,7 +44,7 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Environment, Source, load};
+    use crate::config::{ConfigSource, Environment, load};
 
     #[test]
     fn upstreams_and_limits_are_found_by_name() {
@@ -55,7 +55,7 @@ mod tests {
                     [[route]]\npath = \"/a\"\nto = \"a\"\npolicies = [\"cors\", \"l\"]\n\
                     [[route]]\npath = \"/b\"\nto = \"b\"\n"
             .to_owned();
-        let source = Source::Text { name: "test".to_owned(), text };
+        let source = ConfigSource::Text { name: "test".to_owned(), text };
         let plan = load(&source, &Environment::sealed()).expect("compiles").plan;
         for name in ["a", "b"] {
             let id = plan.upstream_named(name).expect("known");

@@ -9,7 +9,7 @@ fn gathered(directory: &Path, text: &str) -> (Sources, Faults) {
     let mut faults = Faults::default();
     let mut environment = Environment::of_process();
     environment.variables = [("PORT".to_owned(), "8080".to_owned())].into();
-    let sources = gather(&Source::File(main), &environment, &mut faults);
+    let sources = gather(&ConfigSource::File(main), &environment, &mut faults);
     (sources, faults)
 }
 
@@ -51,8 +51,8 @@ fn what_is_missing_is_reported_and_secrets_are_not() {
     let (sources, mut faults) =
         gathered(directory.path(), "a = \"${NONE}\"\nb = \"${file:no}\"\nc = \"p${PORT}\"\nd = \"${\"");
     assert_eq!(faults.errors(), 3);
-    let place = sources.root.child("c").unwrap().place;
-    faults.push(Report::error(place, "`p8080` is no size").help("8080"));
+    let location = sources.root.child("c").unwrap().location;
+    faults.push(Report::error(location, "`p8080` is no size").help("8080"));
     let reports = faults.into_reports(sources.files);
     assert!(!reports.plain().contains("8080"), "{}", reports.plain());
     assert!(reports.plain().contains("`(hidden)` is no size"), "{}", reports.plain());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::{Size, Time};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
@@ -26,7 +26,7 @@ table! {
         web: bool = false,
         /// Transcode JSON to gRPC by the `google.api.http` rules of a descriptor set: the file's path, or a table such
         /// as `{ reflection = true }`.
-        json: Option<Placed<ShortOr<JsonSpec>>> = None,
+        json: Option<Located<ShortOr<JsonSpec>>> = None,
     }
 }
 
@@ -49,11 +49,11 @@ table! {
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.
-        descriptors: Placed<PathBuf> = Placed::nowhere(PathBuf::new()),
+        descriptors: Located<PathBuf> = Located::nowhere(PathBuf::new()),
         /// Instead of a file: ask the upstream's servers for descriptors by `grpc.reflection` (`v1`, or `v1alpha` where
         /// they know only that): `true`, or a table. Until a server has sent them, JSON requests get 503 and the log
         /// says why. Where the route has several upstreams, the first is asked.
-        reflection: Option<Placed<ShortOr<ReflectionSpec>>> = None,
+        reflection: Option<Located<ShortOr<ReflectionSpec>>> = None,
         /// Services to serve, by full name; without it all that there are.
         services: Many<String> = Many::default(),
         /// Names of fields in responses: `lowerCamelCase`, or as in the `.proto` file. Requests may use both.
@@ -79,7 +79,7 @@ impl Short for JsonSpec {
     const EXPECTED: &'static str = "the path of a descriptor set, or a table with `descriptors` or `reflection`";
 
     fn of_text(text: &str) -> Result<JsonSpec, String> {
-        Ok(JsonSpec { descriptors: Placed::nowhere(text.into()), ..JsonSpec::default() })
+        Ok(JsonSpec { descriptors: Located::nowhere(text.into()), ..JsonSpec::default() })
     }
 }
 
@@ -87,9 +87,9 @@ table! {
     /// How servers are asked for their descriptors.
     pub struct ReflectionSpec {
         /// How often they are asked again. The last descriptors stay in use until a server sends different ones.
-        refresh: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(60))),
+        refresh: Located<Time> = Located::nowhere(Time(Duration::from_secs(60))),
         /// Longest wait for all descriptors of one server.
-        timeout: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(5))),
+        timeout: Located<Time> = Located::nowhere(Time(Duration::from_secs(5))),
     }
 }
 

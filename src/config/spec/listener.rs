@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar, Size};
 use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
 use crate::config::spec::shape::{Many, table};
@@ -17,9 +17,9 @@ use crate::config::spec::shape::{Many, table};
 pub struct ListenerSpec {
     /// Its name, for routes and logs; without one its first address.
     #[serde(default)]
-    pub name: Option<Placed<String>>,
+    pub name: Option<Located<String>>,
     /// Where it listens: `"0.0.0.0:8080"`, `"[::]:8080"`, `"unix:/run/x.sock"`; one or a list.
-    pub bind: Many<Placed<Bind>>,
+    pub bind: Many<Located<Bind>>,
     /// Permissions of Unix sockets; without it those that the umask gives.
     #[serde(default)]
     pub unix_mode: Option<FileMode>,
@@ -30,12 +30,12 @@ pub struct ListenerSpec {
     pub backlog: Option<u32>,
     /// TLS. Without it the listener speaks plain HTTP.
     #[serde(default)]
-    pub tls: Option<Placed<ListenerTlsSpec>>,
+    pub tls: Option<Located<ListenerTlsSpec>>,
     /// Policies by name that are asked before routing, about every request of this listener, also where no route takes
     /// it; they run by phase, then in this order. `{route}` is not known then, so a policy that needs it is refused, as
     /// is one that a route of the listener names as well.
     #[serde(default)]
-    pub policies: Many<Placed<String>>,
+    pub policies: Many<Located<String>>,
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,
@@ -61,13 +61,13 @@ pub struct ListenerSpec {
     pub via: bool,
     /// The `Server` header of every response. Without it the upstream's own is kept.
     #[serde(default)]
-    pub server_header: Option<Placed<String>>,
+    pub server_header: Option<Located<String>>,
     /// HTTP/2. With TLS the client chooses it by ALPN, see `tls.alpn`.
     #[serde(default)]
-    pub http2: Placed<Http2Spec>,
+    pub http2: Located<Http2Spec>,
     /// Limits on the client's side.
     #[serde(default)]
-    pub limits: Placed<ListenerLimits>,
+    pub limits: Located<ListenerLimits>,
     /// Waits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
@@ -122,7 +122,7 @@ pub struct ListenerTlsSpec {
     /// Certificates. The client's SNI picks one; the first is the default for all other names. A request for a host
     /// that has another certificate than its connection gets 421 (RFC 9110 section 15.5.20), unless the connection's
     /// certificate is valid for that host too.
-    pub certificates: Many<Placed<CertificateSpec>>,
+    pub certificates: Many<Located<CertificateSpec>>,
     /// Client certificates (mTLS).
     #[serde(default)]
     pub client_auth: Option<ClientAuthSpec>,
@@ -132,7 +132,7 @@ pub struct ListenerTlsSpec {
     /// Protocols that are offered (ALPN), best first.
     #[serde(default)]
     #[schemars(extend("x-default" = ["h2", "http/1.1"]))]
-    pub alpn: Option<Many<Placed<String>>>,
+    pub alpn: Option<Many<Located<String>>>,
 }
 
 /// One certificate.
@@ -140,12 +140,12 @@ pub struct ListenerTlsSpec {
 #[serde(deny_unknown_fields)]
 pub struct CertificateSpec {
     /// A PEM file with the certificate and its chain, relative to this configuration file.
-    pub cert: Placed<PathBuf>,
+    pub cert: Located<PathBuf>,
     /// A PEM file with its private key, relative to this configuration file.
-    pub key: Placed<PathBuf>,
+    pub key: Located<PathBuf>,
     /// The names it is for, `*.example.com` too; without them those that the certificate holds.
     #[serde(default)]
-    pub names: Many<Placed<String>>,
+    pub names: Many<Located<String>>,
 }
 
 /// Client certificates.
@@ -157,7 +157,7 @@ pub struct ClientAuthSpec {
     #[serde(default)]
     pub mode: ClientAuthMode,
     /// PEM files with the trusted certificate authorities (CAs), relative to this configuration file.
-    pub ca: Many<Placed<PathBuf>>,
+    pub ca: Many<Located<PathBuf>>,
 }
 
 /// Must a client have a certificate?
@@ -191,7 +191,7 @@ table! {
     pub struct ForwardSpec {
         /// The header in which a trusted proxy sends the client's address: `"x-forwarded-for"`, `"forwarded"`,
         /// `"x-real-ip"`, another header with one address such as `"cf-connecting-ip"`, or `"none"`.
-        client_from: Placed<String> = Placed::nowhere("x-forwarded-for".to_owned()),
+        client_from: Located<String> = Located::nowhere("x-forwarded-for".to_owned()),
         /// Peers on Unix sockets are trusted.
         trust_unix: bool = false,
         /// `X-Forwarded-For`.

@@ -17,7 +17,7 @@ pub(crate) mod upstream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use consumer::ConsumerSpec;
 use listener::ListenerSpec;
 use policy::PolicySpec;
@@ -48,14 +48,14 @@ pub struct Spec {
     /// Defaults for listeners, upstreams and routes.
     pub defaults: DefaultsSpec,
     /// Sockets with the same protocol and the same routes.
-    pub listener: Vec<Placed<ListenerSpec>>,
+    pub listener: Vec<Located<ListenerSpec>>,
     /// Upstreams by name: groups of servers (backends) that requests are load-balanced over.
     pub upstream: Named<UpstreamSpec>,
     /// Which requests go where.
-    pub route: Vec<Placed<RouteSpec>>,
+    pub route: Vec<Located<RouteSpec>>,
     /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes and listeners name
     /// in `policies`. Each has a name and exactly one kind.
     pub policy: Named<PolicySpec>,
     /// Consumers: the callers that `api_key` policies know.
-    pub consumer: Vec<Placed<ConsumerSpec>>,
+    pub consumer: Vec<Located<ConsumerSpec>>,
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME]`: one key for each kind, made from the list of kinds; what each of them holds stands in its own file.
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::shape::table;
 use crate::policy::each_kind;
 
@@ -16,7 +16,7 @@ macro_rules! specs {
             /// those that find out who it is (`api_key`, `external_auth`), then limits on that and `require_header`,
             /// then changes.
             pub struct PolicySpec {
-                $($(#[$doc])* $module: Option<Placed<$module::Spec>> = None,)*
+                $($(#[$doc])* $module: Option<Located<$module::Spec>> = None,)*
             }
         }
     };

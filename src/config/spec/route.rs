@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[[route]]`.
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::grpc::GrpcSpec;
 use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
@@ -12,55 +12,55 @@ table! {
     /// a route has exactly one of `to`, `redirect`, `answer`, `echo`.
     pub struct RouteSpec {
         /// Its name, for logs, metrics and messages; without one its path.
-        name: Option<Placed<String>> = None,
+        name: Option<Located<String>> = None,
         /// Listeners that have it, by name; without it all.
-        listeners: Many<Placed<String>> = Many::default(),
+        listeners: Many<Located<String>> = Many::default(),
         /// Hosts (virtual hosts), of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the
         /// bare domain), `"*"`.
-        hosts: Many<Placed<String>> = Many::default(),
+        hosts: Many<Located<String>> = Many::default(),
         /// The path, with parameters: `"/users/{id}"`, `"/files/{*rest}"`. Without any key for the path, every path.
-        path: Option<Placed<String>> = None,
+        path: Option<Located<String>> = None,
         /// A prefix of the path, by whole segments: `"/api"` matches `/api` and `/api/x`, not `/apix`.
-        path_prefix: Option<Placed<String>> = None,
+        path_prefix: Option<Located<String>> = None,
         /// The path, letter by letter.
-        path_exact: Option<Placed<String>> = None,
+        path_exact: Option<Located<String>> = None,
         /// A regular expression for the whole path.
-        path_regex: Option<Placed<String>> = None,
+        path_regex: Option<Located<String>> = None,
         /// Methods, of which one must match.
-        methods: Many<Placed<String>> = Many::default(),
+        methods: Many<Located<String>> = Many::default(),
         /// Request headers that must match: `{ x-env = "canary" }`.
-        headers: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
+        headers: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Query parameters that must match.
-        query: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
+        query: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Cookies that must match.
-        cookies: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
+        cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),
         /// Precedence over all other rules: a route with a higher number is tried first.
         priority: i32 = 0,
         /// Forward the request: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a
         /// weighted split (canary).
-        to: Option<Placed<Many<Placed<ShortOr<TargetSpec>>>>> = None,
+        to: Option<Located<Many<Located<ShortOr<TargetSpec>>>>> = None,
         /// What keeps a client on one side of a weighted split: `"source"`, `"cookie:NAME"` or `"header:NAME"`. Without
         /// it each request is drawn anew.
-        stick: Option<Placed<String>> = None,
+        stick: Option<Located<String>> = None,
         /// Send the client elsewhere.
-        redirect: Option<Placed<RedirectSpec>> = None,
+        redirect: Option<Located<RedirectSpec>> = None,
         /// A fixed answer.
-        answer: Option<Placed<AnswerSpec>> = None,
+        answer: Option<Located<AnswerSpec>> = None,
         /// Respond with a description of the request itself, for debugging.
-        echo: Placed<bool> = Placed::nowhere(false),
+        echo: Located<bool> = Located::nowhere(false),
         /// How the request's path and query are rewritten before forwarding.
-        rewrite: Option<Placed<RewriteSpec>> = None,
+        rewrite: Option<Located<RewriteSpec>> = None,
         /// The `Host` header that the upstream gets: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any
         /// text with variables.
-        host: Placed<String> = Placed::nowhere("keep".to_owned()),
+        host: Located<String> = Located::nowhere("keep".to_owned()),
         /// Changes to the request's headers before forwarding.
         request_headers: HeadersSpec = HeadersSpec::default(),
         /// Changes to the response's headers before the client gets it.
         response_headers: HeadersSpec = HeadersSpec::default(),
         /// Policies by name; they run by phase, then in this order.
-        policies: Many<Placed<String>> = Many::default(),
+        policies: Many<Located<String>> = Many::default(),
         /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
         /// When a failed attempt is retried on another endpoint.
@@ -72,7 +72,7 @@ table! {
         /// logs see both as a GET with the status 101.
         upgrade: bool = true,
         /// What the gateway does for gRPC calls beyond forwarding them: `true`, or a table.
-        grpc: Option<Placed<ShortOr<GrpcSpec>>> = None,
+        grpc: Option<Located<ShortOr<GrpcSpec>>> = None,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
     }
@@ -85,16 +85,16 @@ table! {
         /// Origins whose pages may open one; others get 403. As `cors.origins`: `"https://app.example.com"`,
         /// `"https://*.example.com"`, `"~REGEX"`. Without it all. A request without `Origin` is not from a web page and
         /// is allowed.
-        origins: Many<Placed<String>> = Many::default(),
+        origins: Many<Located<String>> = Many::default(),
         /// Keep-alive: an end that was silent for this long gets a ping; if it stays silent for as long again, the
         /// WebSocket is closed. A pong ends the silence, so `timeouts.tunnel` then closes only dead connections.
-        ping: Option<Placed<Time>> = None,
+        ping: Option<Located<Time>> = None,
         /// The largest message of either end, as sent (compressed, where the ends compress). Above it the WebSocket is
         /// closed with 1009.
         message: Limit<Size> = Limit::Off,
         /// Messages and control frames of the client, such as `"100/s"`, with a burst of the same number. Above it the
         /// WebSocket is closed with 1008.
-        rate: Option<Placed<Rate>> = None,
+        rate: Option<Located<Rate>> = None,
     }
 }
 
@@ -110,7 +110,7 @@ table! {
         /// Has this somewhere.
         contains: Option<String> = None,
         /// The whole value matches this regular expression.
-        regex: Option<Placed<String>> = None,
+        regex: Option<Located<String>> = None,
         /// `true`: present with any value; `false`: absent.
         present: Option<bool> = None,
     }
@@ -128,7 +128,7 @@ table! {
     /// One part of a weighted split.
     pub struct TargetSpec {
         /// The name of an upstream, or an address.
-        upstream: Placed<String> = Placed::nowhere(String::new()),
+        upstream: Located<String> = Located::nowhere(String::new()),
         /// Its share.
         weight: u32 = 1,
     }
@@ -138,7 +138,7 @@ impl Short for TargetSpec {
     const EXPECTED: &'static str = "the name of an upstream, an address, or a list of { upstream = \"…\", weight = 1 }";
 
     fn of_text(text: &str) -> Result<TargetSpec, String> {
-        Ok(TargetSpec { upstream: Placed::nowhere(text.to_owned()), weight: 1 })
+        Ok(TargetSpec { upstream: Located::nowhere(text.to_owned()), weight: 1 })
     }
 }
 
@@ -146,21 +146,21 @@ table! {
     /// Redirects the client. Parts that are not given stay as in the request. Texts may hold variables.
     pub struct RedirectSpec {
         /// 301, 302, 303, 307 or 308.
-        status: Placed<u16> = Placed::nowhere(308),
+        status: Located<u16> = Located::nowhere(308),
         /// `"http"` or `"https"`.
-        scheme: Option<Placed<String>> = None,
+        scheme: Option<Located<String>> = None,
         /// The host.
-        host: Option<Placed<String>> = None,
+        host: Option<Located<String>> = None,
         /// The port, or `"listener"` for the one that the listener is bound to; without it the one that the client
         /// sent.
         /// The port of a given `scheme` goes before `"listener"` and before the client's.
         port: Option<RedirectPort> = None,
         /// The whole path. The request's query is kept, unless this ends with `?`.
-        path: Option<Placed<String>> = None,
+        path: Option<Located<String>> = None,
         /// Replaces the route's `path_prefix`.
-        prefix: Option<Placed<String>> = None,
+        prefix: Option<Located<String>> = None,
         /// The whole URL, instead of its parts.
-        to: Option<Placed<String>> = None,
+        to: Option<Located<String>> = None,
     }
 }
 
@@ -168,11 +168,11 @@ table! {
     /// A fixed answer.
     pub struct AnswerSpec {
         /// The status, 200 to 599; 444 closes the connection without a response.
-        status: Placed<u16> = Placed::nowhere(200),
+        status: Located<u16> = Located::nowhere(200),
         /// The body; may hold variables.
-        body: Placed<String> = Placed::nowhere(String::new()),
+        body: Located<String> = Located::nowhere(String::new()),
         /// Its type; without it `"text/plain; charset=utf-8"` where there is a body.
-        content_type: Option<Placed<String>> = None,
+        content_type: Option<Located<String>> = None,
     }
 }
 
@@ -181,15 +181,15 @@ table! {
     pub struct RewriteSpec {
         /// The whole path, with the route's parameters: `"/v2/{id}"`. The request's query is kept. If this has a query
         /// of its own, the request's follows it; if this ends with `?`, the request's is dropped.
-        path: Option<Placed<String>> = None,
+        path: Option<Located<String>> = None,
         /// Replaces the route's `path_prefix`.
-        prefix: Option<Placed<String>> = None,
+        prefix: Option<Located<String>> = None,
         /// What is taken from the path's beginning.
-        strip_prefix: Option<Placed<String>> = None,
+        strip_prefix: Option<Located<String>> = None,
         /// A regular expression that is searched for in the path.
-        regex: Option<Placed<String>> = None,
+        regex: Option<Located<String>> = None,
         /// The replacement; `$1` or `${1}` is the first group.
-        replace: Option<Placed<String>> = None,
+        replace: Option<Located<String>> = None,
     }
 }
 
@@ -198,15 +198,15 @@ table! {
     /// such as `{client.ip}`. A value that comes out empty, or with control characters, is not sent.
     pub struct HeadersSpec {
         /// Remove all of that name.
-        remove: Many<Placed<String>> = Many::default(),
+        remove: Many<Located<String>> = Many::default(),
         /// Give the received headers of one name another: `{ x-old = "X-New" }`.
-        rename: Named<Placed<String>> = Named::default(),
+        rename: Named<Located<String>> = Named::default(),
         /// Replace all of that name by one.
-        set: Named<Placed<String>> = Named::default(),
+        set: Named<Located<String>> = Named::default(),
         /// Add one more.
-        add: Named<Placed<String>> = Named::default(),
+        add: Named<Located<String>> = Named::default(),
         /// Add one where there is none.
-        default: Named<Placed<String>> = Named::default(),
+        default: Named<Located<String>> = Named::default(),
     }
 }
 
@@ -215,14 +215,14 @@ table! {
     /// only where their method is idempotent.
     pub struct RetrySpec {
         /// Tries in all.
-        tries: Placed<u32> = Placed::nowhere(2),
+        tries: Located<u32> = Located::nowhere(2),
         /// The timeout of one attempt, up to the response's headers. Without it only `timeouts.first_byte` applies.
         per_try: Option<Time> = None,
         /// Statuses that are retried too. Where no further attempt can be made, the client gets the last response.
-        statuses: Many<Placed<u16>> = Many::default(),
+        statuses: Many<Located<u16>> = Many::default(),
         /// gRPC status codes, such as `"UNAVAILABLE"`, that are retried where the call ends before its first message,
         /// although calls are `POST`. A stream that is reset counts as the code that gRPC gives to the reset.
-        grpc_statuses: Many<Placed<String>> = Many::default(),
+        grpc_statuses: Many<Located<String>> = Many::default(),
         /// Retry `POST` and `PATCH` too, even where the request may have been processed.
         non_idempotent: bool = false,
         /// The largest request body that is kept in memory for a retry.

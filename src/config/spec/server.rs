@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::{Bind, Count, Limit, Shards, Size, Time};
 use crate::config::spec::shape::{Many, layers, table};
 
@@ -37,7 +37,7 @@ table! {
 #[serde(deny_unknown_fields)]
 pub struct AdminSpec {
     /// Where it listens, e.g. `"127.0.0.1:9180"` or `"unix:/run/turnpike-admin.sock"`.
-    pub bind: Placed<Bind>,
+    pub bind: Located<Bind>,
 }
 
 /// How much the process says of itself.
@@ -73,10 +73,10 @@ table! {
     pub struct AccessLogSpec {
         /// Where to: a file (relative to the working directory, reopened on SIGUSR1; a FIFO needs a reader by then),
         /// `"stdout"` or `"off"`.
-        path: Placed<String> = Placed::nowhere("off".to_owned()),
+        path: Located<String> = Located::nowhere("off".to_owned()),
         /// `"json"` (one object a line, all fields), `"combined"` (as Apache and nginx write it) or a text with
         /// variables such as `"{client.ip} {method} {target} {status} {duration}"`.
-        format: Placed<String> = Placed::nowhere("json".to_owned()),
+        format: Located<String> = Located::nowhere("json".to_owned()),
     }
 }
 
@@ -100,7 +100,7 @@ table! {
         /// Timeouts.
         timeouts: TimeoutDefaults = TimeoutDefaults::default(),
         /// Policies of every route, before those that it names itself.
-        policies: Many<Placed<String>> = Many::default(),
+        policies: Many<Located<String>> = Many::default(),
     }
 }
 

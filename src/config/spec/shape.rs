@@ -10,7 +10,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::read::{ONE_OR_MANY, SHORT_OR_TABLE};
 
 /// A list. A single item may be written without brackets.
@@ -153,7 +153,7 @@ impl<T: Short + JsonSchema> JsonSchema for ShortOr<T> {
 
 /// Tables by name, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Named<T>(pub Vec<(Placed<String>, T)>);
+pub struct Named<T>(pub Vec<(Located<String>, T)>);
 
 impl<T> Default for Named<T> {
     fn default() -> Named<T> {
@@ -163,7 +163,7 @@ impl<T> Default for Named<T> {
 
 impl<T> Named<T> {
     /// Names and tables in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Placed<String>, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Located<String>, &T)> {
         self.0.iter().map(|(name, item)| (name, item))
     }
 }

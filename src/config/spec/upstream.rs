@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::{Count, Limit, PerCent, Size, Statuses, Time};
 use crate::config::spec::server::{UpstreamLimits, UpstreamTimeouts};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
@@ -18,27 +18,27 @@ use crate::config::spec::shape::{Many, Short, ShortOr, table};
 pub struct UpstreamSpec {
     /// The servers: `"10.0.0.1:80"`, `"api.internal:8080"` (DNS is resolved again whenever its TTL ends),
     /// `"unix:/run/api.sock"`, `"srv:_http._tcp.api.internal"`, or tables with a weight.
-    pub endpoints: Many<Placed<ShortOr<EndpointSpec>>>,
+    pub endpoints: Many<Located<ShortOr<EndpointSpec>>>,
     /// Load balancing: how an endpoint is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
     /// The key of `balance = "hash"`: `"source"` (the client's address), `"path"`, `"header:NAME"` or `"cookie:NAME"`.
     #[serde(default)]
     #[schemars(extend("x-default" = "source"))]
-    pub hash: Option<Placed<String>>,
+    pub hash: Option<Located<String>>,
     /// The HTTP version towards the endpoints: `"1.1"`, `"2"` (over TLS, or h2c with prior knowledge), or `"auto"`: the
     /// endpoint chooses by ALPN, and without TLS it is 1.1.
     #[serde(default)]
     pub http: HttpVersions,
     /// HTTP/2 towards the endpoints.
     #[serde(default)]
-    pub http2: Placed<UpstreamHttp2Spec>,
+    pub http2: Located<UpstreamHttp2Spec>,
     /// TLS towards the endpoints: `true`, or a table.
     #[serde(default)]
-    pub tls: Option<Placed<ShortOr<UpstreamTlsSpec>>>,
+    pub tls: Option<Located<ShortOr<UpstreamTlsSpec>>>,
     /// Active health checks of every endpoint.
     #[serde(default)]
-    pub health: Option<Placed<HealthSpec>>,
+    pub health: Option<Located<HealthSpec>>,
     /// Outlier detection (passive health checks): eject an endpoint for a while when its responses show that it fails.
     /// `false` switches it off.
     #[serde(default)]
@@ -78,7 +78,7 @@ table! {
     /// One server.
     pub struct EndpointSpec {
         /// Where it is.
-        address: Placed<String> = Placed::nowhere(String::new()),
+        address: Located<String> = Located::nowhere(String::new()),
         /// Its share; 0 gives it nothing new.
         weight: u16 = 1,
         /// Used only while no other is well.
@@ -90,7 +90,7 @@ impl Short for EndpointSpec {
     const EXPECTED: &'static str = "an address such as \"10.0.0.1:80\", or a table with `address` and `weight`";
 
     fn of_text(text: &str) -> Result<EndpointSpec, String> {
-        Ok(EndpointSpec { address: Placed::nowhere(text.to_owned()), ..EndpointSpec::default() })
+        Ok(EndpointSpec { address: Located::nowhere(text.to_owned()), ..EndpointSpec::default() })
     }
 }
 
@@ -154,15 +154,15 @@ table! {
     pub struct UpstreamTlsSpec {
         /// PEM files with the trusted certificate authorities (CAs), relative to this configuration file; without it
         /// those of the system.
-        ca: Many<Placed<PathBuf>> = Many::default(),
+        ca: Many<Located<PathBuf>> = Many::default(),
         /// The server name (SNI) to send and to verify; without it the endpoint's own.
-        server_name: Option<Placed<String>> = None,
+        server_name: Option<Located<String>> = None,
         /// Verify the server's certificate. `false` is for tests: anybody could impersonate the server.
         verify: bool = true,
         /// A PEM file with our own certificate, relative to this configuration file.
-        client_cert: Option<Placed<PathBuf>> = None,
+        client_cert: Option<Located<PathBuf>> = None,
         /// A PEM file with its private key.
-        client_key: Option<Placed<PathBuf>> = None,
+        client_key: Option<Located<PathBuf>> = None,
     }
 }
 
@@ -183,14 +183,14 @@ table! {
     /// Active health checks: a `GET` to every endpoint, or a gRPC call, over the HTTP version that requests use.
     pub struct HealthSpec {
         /// What is asked for.
-        path: Placed<String> = Placed::nowhere("/".to_owned()),
+        path: Located<String> = Located::nowhere("/".to_owned()),
         /// Call `grpc.health.v1.Health/Check` for this service instead of `path`; `""` is the server as a whole.
         /// `SERVING` is healthy.
-        grpc: Option<Placed<String>> = None,
+        grpc: Option<Located<String>> = None,
         /// The `Host` header of the check; without it the endpoint's own.
-        host: Option<Placed<String>> = None,
+        host: Option<Located<String>> = None,
         /// Between two checks of one endpoint.
-        interval: Placed<Time> = Placed::nowhere(Time(Duration::from_secs(5))),
+        interval: Located<Time> = Located::nowhere(Time(Duration::from_secs(5))),
         /// Longest wait for a response.
         timeout: Time = Time(Duration::from_secs(2)),
         /// Successes in a row until an endpoint counts as healthy.
@@ -270,9 +270,9 @@ table! {
     /// Sticky sessions by a cookie of ours.
     pub struct StickySpec {
         /// The cookie's name.
-        cookie: Placed<String> = Placed::nowhere("turnpike".to_owned()),
+        cookie: Located<String> = Located::nowhere("turnpike".to_owned()),
         /// Its path.
-        path: Placed<String> = Placed::nowhere("/".to_owned()),
+        path: Located<String> = Located::nowhere("/".to_owned()),
         /// `Max-Age` of the cookie; without it the cookie lasts until the browser is closed.
         max_age: Option<Time> = None,
         /// Only over HTTPS.

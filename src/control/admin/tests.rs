@@ -27,13 +27,13 @@ fn start(address: &Address) -> AdminServer {
     AdminServer::start(socket, asks).expect("starts")
 }
 
-fn by_rote(ask: Ask) {
+fn by_rote(ask: AdminRequest) {
     let _ = match ask {
-        Ask::Ready(reply) => reply.send(Readiness::Not("draining")).is_ok(),
-        Ask::Metrics(reply) => reply.send("a_metric 1\n".into()).is_ok(),
-        Ask::Status(reply) => reply.send(Box::new(Status { pid: 7, ..Status::default() })).is_ok(),
-        Ask::Reload(reply) => reply.send(Err("line 3: no\n".into())).is_ok(),
-        Ask::Stop(mode, reply) => reply.send(format!("{mode:?}\n")).is_ok(),
+        AdminRequest::Ready(reply) => reply.send(Readiness::Not("draining")).is_ok(),
+        AdminRequest::Metrics(reply) => reply.send("a_metric 1\n".into()).is_ok(),
+        AdminRequest::Status(reply) => reply.send(Box::new(Status { pid: 7, ..Status::default() })).is_ok(),
+        AdminRequest::Reload(reply) => reply.send(Err("line 3: no\n".into())).is_ok(),
+        AdminRequest::Stop(mode, reply) => reply.send(format!("{mode:?}\n")).is_ok(),
     };
 }
 

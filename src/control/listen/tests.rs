@@ -6,14 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::{Environment, Source, load};
+use crate::config::{ConfigSource, Environment, load};
 
 fn plan(listeners: &[(&str, &str)]) -> Arc<Plan> {
     let mut text = "[[route]]\necho = true\n".to_owned();
     for (name, bind) in listeners {
         text.push_str(&format!("[[listener]]\nname = \"{name}\"\nbind = \"{bind}\"\n"));
     }
-    load(&Source::Text { name: "test".into(), text }, &Environment::sealed()).expect("compiles").plan
+    load(&ConfigSource::Text { name: "test".into(), text }, &Environment::sealed()).expect("compiles").plan
 }
 
 fn count(by_shard: &ByShard) -> Vec<usize> {

@@ -4,7 +4,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::config::{Environment, Source, load as compile};
+use crate::config::{ConfigSource, Environment, load as compile};
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -20,7 +20,7 @@ fn nothing_runs() -> Running {
 
 fn good() -> Result<Loaded, Reports> {
     let text = "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nname = \"all\"\necho = true\n".to_owned();
-    compile(&Source::Text { name: "test".to_owned(), text }, &Environment::sealed())
+    compile(&ConfigSource::Text { name: "test".to_owned(), text }, &Environment::sealed())
 }
 
 fn words(outcome: Result<Ready, Reports>) -> String {

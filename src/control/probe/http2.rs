@@ -8,7 +8,7 @@ use crate::control::probe::{AGENT, BODY_BYTES_MAX, judge};
 use crate::wire::grpc::Code;
 use crate::wire::grpc::health::{self, Health};
 
-/// Asks once. `Ok` and `Err` both carry what was seen.
+/// Probes once. `Ok` and `Err` both describe what was observed.
 pub(super) async fn exchange(plan: &HealthPlan, connected: Connected, host: String) -> Result<String, String> {
     let mut session = Session::open(connected, &host, AGENT).await?;
     let Some(service) = &plan.grpc else { return judge(plan, session.get(&plan.path).await?).await };

@@ -136,7 +136,7 @@ fn verdicts_come_once_and_survive_another_check() {
         probes.follow(&upstream, Some(&Rc::new(check(health("/")))), &endpoints);
         let target = Target { upstream: Arc::clone(&upstream), address: address.clone() };
         let first = verdicts.recv().await.expect("a verdict");
-        assert_eq!(first, Verdict { target: target.clone(), up: true, reason: "status 200".into() });
+        assert_eq!(first, HealthChange { target: target.clone(), up: true, reason: "status 200".into() });
         let other = HealthPlan { statuses: vec![(500, 500)], rise: 3, ..health("/") };
         probes.follow(&upstream, Some(&Rc::new(check(other))), &endpoints);
         assert_eq!(probes.health(&target), Health::Up);

@@ -51,7 +51,7 @@ fn run(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, bounded);
 }
 
-fn addresses(found: &[Found]) -> Vec<String> {
+fn addresses(found: &[ResolvedServer]) -> Vec<String> {
     found.iter().map(|server| server.address.to_string()).collect()
 }
 
@@ -103,7 +103,7 @@ fn a_task_reports_what_it_learns_and_ends_when_nobody_asks() {
         let mut resolver = Resolver::new(script, sender, 1);
         let question = Question { name: "origin.test".into(), srv: false };
         resolver.follow([question.clone(), question.clone()].into_iter());
-        let Some(Answer::Found(asked, found)) = answers.recv().await else { panic!("an answer") };
+        let Some(Resolution::Found(asked, found)) = answers.recv().await else { panic!("an answer") };
         assert_eq!((asked, addresses(&found)), (question, vec!["10.0.0.1:0".to_owned()]));
         resolver.follow(std::iter::empty());
         assert!(resolver.tasks.is_empty());

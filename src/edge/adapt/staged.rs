@@ -10,7 +10,7 @@ use crate::base::limits::{HEADROOM, STAGE_OUT_BYTES};
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
 use crate::edge::adapt::encoders::{Encoders, Lent};
 use crate::edge::flow::relay::encode;
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};
+use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::wire::coding::response::code;
 use crate::wire::coding::{EncodeError, Encoding};
 use crate::wire::head::BodyLength;
@@ -132,7 +132,7 @@ impl<'a, K: Client> Staged<'a, K> {
     }
 }
 
-impl<K: Client> Sink for Staged<'_, K> {
+impl<K: Client> BodySink for Staged<'_, K> {
     const HOLDS_BACK: bool = true;
 
     async fn write(&mut self, mut buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {

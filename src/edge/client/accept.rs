@@ -13,7 +13,7 @@ use crate::net::{Listener, Net, Stream};
 
 /// After the process ran out of descriptors, wait this long before accepting again: others must close first.
 const RETRY_MS: u64 = 100;
-/// Time to get the refusal out to a client above the cap.
+/// Timeout of writing the refusal to a client above the cap.
 const REFUSAL_MS: u64 = 200;
 
 const REFUSAL: &[u8] =
@@ -48,8 +48,8 @@ fn admit<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Strea
     live::start(shard, acceptor, stream, place);
 }
 
-/// Says why, without waiting for the request. TLS clients get a plain close instead: a handshake costs more than the
-/// cap allows.
+/// Sends a 503 without waiting for the request. TLS clients get a plain close instead, because a handshake would cost
+/// too much.
 async fn refuse<N: Net>(shard: Rc<Shard<N>>, stream: N::Stream) {
     let until = shard.thread.net.now().after_ms(REFUSAL_MS);
     let (_, _) = stream.write(Buf::copied(REFUSAL), until).await;

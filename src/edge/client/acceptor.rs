@@ -27,7 +27,7 @@ impl Acceptor {
         self.listener.get()
     }
 
-    /// A new plan names it anew, or not at all: then it closes.
+    /// A new plan assigns it to a listener; without one it closes.
     pub(crate) fn set_listener(&self, listener: Option<ListenerId>) {
         self.listener.set(listener);
         if listener.is_none() {

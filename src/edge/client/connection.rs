@@ -8,12 +8,12 @@ use crate::config::plan::ClientTimeouts;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::exchange::peer::Peer;
 use crate::edge::flow::thread::Thread;
-use crate::edge::shard::registry::Place;
+use crate::edge::shard::registry::Registration;
 use crate::edge::shard::state::Shard;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 
-/// A connection this long without a byte gives its buffers back.
+/// A connection that is idle for this long gives its buffers back.
 pub(crate) const PARK_AFTER_MS: u64 = 100;
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
 pub(crate) const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
@@ -31,7 +31,7 @@ pub(crate) struct Connection<N: Net> {
     /// The bytes.
     pub stream: Rc<Transport<N::Stream>>,
     /// Its place among the shard's connections.
-    pub place: Place<N>,
+    pub place: Registration<N>,
     /// Who is at the other end.
     pub peer: Peer,
     /// Bytes read and not used yet; no memory while parked.
@@ -42,7 +42,7 @@ pub(crate) struct Connection<N: Net> {
     pub first_read: u32,
     /// Since when it waits for a request.
     pub idle_since: Tick,
-    /// When the first byte of a head came whose rest is missing; `NEVER` where none has begun.
+    /// When the first byte of an incomplete head arrived; `NEVER` where none has begun.
     pub head_since: Tick,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Next<N: Net> {
     Close,
     /// Quiet for now.
     Park(Box<Connection<N>>),
-    /// The buffer holds the beginning of a head whose rest comes slowly.
+    /// The buffer holds the beginning of a head that arrives slowly.
     Slow(Box<Connection<N>>),
     /// The client speaks HTTP/2; what it sent is in the buffer.
     Http2(Box<Connection<N>>),
@@ -83,14 +83,15 @@ impl<N: Net> Connection<N> {
         self.idle_since.after_ms(PARK_AFTER_MS)
     }
 
-    /// Ends it so that what was sent last arrives: our end first, then reading what still comes, then close.
+    /// Lingering close: shuts our side down, reads what still arrives, then closes, so that the last bytes reach the
+    /// client.
     pub(crate) async fn linger(mut self) {
         self.stream.finish();
         hear_last(&self.shard.thread, &self.stream, std::mem::take(&mut self.buf), LINGER_BYTES_MAX).await;
     }
 }
 
-/// Reads what still comes on a connection whose last words were said, so that they arrive; at most `bytes_max`.
+/// Lingering close: reads and drops at most `bytes_max`, so that the last bytes sent reach the client.
 pub(crate) async fn hear_last<N: Net>(
     thread: &Thread<N>,
     stream: &Transport<N::Stream>,

@@ -8,7 +8,7 @@ use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::config::plan::ListenerPlan;
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::exchange::context::{Context, Exchange};
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink, Source};
+use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Outgoing};
 use crate::edge::protocol::h1::{BodyReader, write_fault};
 use crate::edge::serve::path;
 use crate::edge::shard::bound::Bound;
@@ -21,17 +21,17 @@ use crate::wire::h1::write::{self, After, OutgoingResponse};
 use crate::wire::h1::{Parsed, framing, request};
 use crate::wire::head::{BodyLength, Method, Request, Version};
 
-/// Body bytes read and dropped after an answer that did not need them, so that the connection can be kept.
+/// Most body bytes that are read and dropped after an early response, to keep the connection alive.
 const DISCARD_MAX: u64 = 64 * 1024;
 
 /// What a wait for a head came to.
 enum Arrival {
     Head,
     Quiet,
-    /// Its beginning is there, and nothing more came for a while.
+    /// Part of the head has arrived, and nothing more for a while.
     Slow,
     Gone,
-    /// The client begins with the preface of HTTP/2, and may.
+    /// The client sends the HTTP/2 preface, which this listener accepts.
     Http2,
     /// Answer this and close.
     Refused(FaultKind),
@@ -59,8 +59,8 @@ pub(crate) async fn busy<N: Net>(mut connection: Box<Connection<N>>) -> Next<N> 
         let serving = shard.serving();
         let after = exchange(&mut connection, &mut scratch).await;
         drop(serving);
-        let ended = scratch.work.record.ended;
-        scratch.work.clear();
+        let ended = scratch.state.record.ended;
+        scratch.state.clear();
         match after {
             Fate::Keep => connection.idle_since = ended.unwrap_or_else(|| shard.thread.net.now()),
             Fate::Close => {
@@ -100,7 +100,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
         connection.head_since = now;
     }
     let started = connection.head_since;
-    scratch.work.record.started = started;
+    scratch.state.record.started = started;
     let until = started.after(listener.timeouts.head);
     let patience = now.after_ms(PARK_AFTER_MS).min(until);
     loop {
@@ -140,7 +140,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
     }
 }
 
-/// Waits for a first byte with a small buffer. `Ok(false)` is the end; `TimedOut` means quiet.
+/// Waits for the first byte with a small buffer. `Ok(false)` is the end; `TimedOut` means that the connection is idle.
 async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) -> Result<bool, ErrorKind> {
     let shard = connection.shard.clone();
     connection.place.set_idle();
@@ -156,8 +156,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         match read {
             Ok(count) => {
                 if buf.spare() == 0 {
-                    // A client that fills the first buffer at once sends bodies: give it a larger one from the next
-                    // request on.
+                    // A client that fills the first buffer with one read sends bodies, so it gets a larger buffer from
+                    // the next request on.
                     connection.first_read = crate::base::limits::BUF_CLASSES[1] as u32;
                 }
                 connection.buf = buf;
@@ -173,7 +173,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
     }
 }
 
-/// Makes room for more of a head: first by moving it to the front, then by a larger buffer, up to the listener's cap.
+/// Makes room for more of a head: moves it to the front of the buffer, then takes a larger buffer, up to the listener's
+/// cap.
 fn more_room<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) -> bool {
     let buf = &mut connection.buf;
     if buf.spare() > 0 {
@@ -210,7 +211,7 @@ enum Fate {
 async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) -> Fate {
     let Some(listener) = connection.acceptor.listener() else { return Fate::Close };
     let bound = connection.shard.bound();
-    let Scratch { request, out, work, .. } = scratch;
+    let Scratch { request, out, state, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, request.body);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
     let context = Context {
@@ -222,12 +223,12 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
         behind: &connection.buf.filled()[request.len..],
         watch: &connection.place.watch,
     };
-    path::serve(&mut Exchange { context, source: &mut source, client: &mut client, work }).await;
-    if work.record.aborted {
+    path::serve(&mut Exchange { context, source: &mut source, client: &mut client, state }).await;
+    if state.record.aborted {
         return Fate::Abort;
     }
     let persistence = if client.close { Persistence::Close } else { Persistence::Keep };
-    let taken = if work.body_begun { Taken::Begun } else { Taken::Nothing };
+    let taken = if state.body_begun { Taken::Begun } else { Taken::Nothing };
     if !finish_body(connection, request.len, &mut source, taken, persistence).await {
         return Fate::Linger;
     }
@@ -238,7 +239,7 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
     }
 }
 
-/// What the answer said of the connection (RFC 9112 section 9.3).
+/// Whether the response allows the connection to be reused (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Persistence {
     /// More requests may come.
@@ -250,13 +251,13 @@ enum Persistence {
 /// How much of the request's body the exchange took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
-    /// What came with the head still stands in the connection's buffer.
+    /// Bytes that arrived with the head are still in the connection's buffer.
     Nothing,
     /// What came with the head, at least.
     Begun,
 }
 
-/// Brings the connection to the start of the next request. False where that cannot be: the body was too long to skip.
+/// Skips the rest of the body, up to the next request. False where it is too long to skip.
 async fn finish_body<N: Net>(
     connection: &mut Connection<N>,
     head_len: usize,
@@ -295,7 +296,7 @@ async fn finish_body<N: Net>(
     true
 }
 
-/// Reads a body to its end without keeping it, while it is short.
+/// Reads and drops a body, if it is short.
 async fn discard<N: Net>(connection: &Connection<N>, source: &mut BodyReader<N::Stream>) -> bool {
     let shard = &connection.shard;
     let bound = shard.bound();
@@ -330,9 +331,9 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
     let Some(listener) = connection.acceptor.listener() else { return };
     let bound = connection.shard.bound();
     bound.counters.add(Counter::Rejected, 1);
-    // What was parsed of a refused head is not to be relied on: the answer and the log are made without it.
+    // A rejected head may be parsed wrongly, so response and log are made without it.
     scratch.request = crate::wire::head::RequestHead::default();
-    let Scratch { request, out, work, .. } = scratch;
+    let Scratch { request, out, state, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, BodyLength::None);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
     client.close_after();
@@ -345,9 +346,9 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
         behind: &[],
         watch: &connection.place.watch,
     };
-    let mut exchange = Exchange { context, source: &mut source, client: &mut client, work };
+    let mut exchange = Exchange { context, source: &mut source, client: &mut client, state };
     path::refuse(&mut exchange, Fault::last(kind)).await;
-    work.clear();
+    state.clear();
 }
 
 /// The way back on an HTTP/1 connection.
@@ -385,7 +386,7 @@ impl<'a, N: Net> H1Client<'a, N> {
     }
 }
 
-impl<N: Net> Sink for H1Client<'_, N> {
+impl<N: Net> BodySink for H1Client<'_, N> {
     async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(Side::Client, error.kind())), buf)
@@ -415,7 +416,8 @@ impl<N: Net> Client for H1Client<'_, N> {
     }
 
     fn compose(&mut self, outgoing: Outgoing<'_>) {
-        // A drain may have begun since the request came, and this head is the last occasion to say so.
+        // A drain may have begun since the request arrived, and `Connection: close` in this head is the last chance to
+        // announce it.
         self.close |= outgoing.length == BodyLength::UntilClose || self.shard.thread.draining.is_raised();
         self.begun |= outgoing.upgrades || outgoing.response.head.status >= 200;
         self.out.clear();

@@ -10,12 +10,12 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::edge::client::connection::{Connection, hear_last};
 use crate::edge::exchange::context::{Context, Exchange};
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};
+use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::edge::flow::watch::Watch;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
-use crate::edge::protocol::h2::lane::Come;
-use crate::edge::protocol::h2::reader::{Look, Role};
+use crate::edge::protocol::h2::reader::{Check, Role};
 use crate::edge::protocol::h2::session::Session;
+use crate::edge::protocol::h2::stream_state::ReceiveState;
 use crate::edge::serve::path;
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::scratch::Scratch;
@@ -45,7 +45,7 @@ const SETTINGS_MS: u64 = 10_000;
 const GOING_PING: u64 = u64::from_be_bytes(*b"turnpike");
 
 /// One client's connection.
-struct Served<N: Net> {
+struct ClientConnection<N: Net> {
     connection: Connection<N>,
     /// Since when it has had no stream.
     idle_since: Cell<Tick>,
@@ -64,37 +64,37 @@ pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     let machine = connection::Connection::server(bound.http2(listener).clone(), now);
     let session = Session::start(&shard.thread, connection.stream.clone(), machine, plan.timeouts.write);
     bound.counters.add(Counter::Http2Connections, 1);
-    // So much may be on its way when the last words are said.
+    // The client may have this much in transit when the connection is closed.
     let on_its_way = bound.http2(listener).connection_window as usize;
     drop(bound);
     let first = std::mem::take(&mut connection.buf);
-    let served = Rc::new(Served {
+    let served = Rc::new(ClientConnection {
         connection: *connection,
         idle_since: Cell::new(now),
         going_since: Cell::new(None),
         streams: Cell::new(0),
     });
     served.connection.place.set_idle();
-    session.read_all(&Clerk(served), first).await;
+    session.read_all(&ServerRole(served), first).await;
     session.done.wait().await;
     hear_last(&session.thread, &session.transport, Buf::empty(), on_its_way).await;
 }
 
 /// What is done on a client's connection.
-struct Clerk<N: Net>(Rc<Served<N>>);
+struct ServerRole<N: Net>(Rc<ClientConnection<N>>);
 
-impl<N: Net> Role<N> for Clerk<N> {
-    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
+impl<N: Net> Role<N> for ServerRole<N> {
+    fn on_head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
         let served = &self.0;
         let shard = &served.connection.shard;
         if served.connection.acceptor.listener().is_none() {
-            // Nothing says any more what to do with it: the client is to ask elsewhere (RFC 9113 section 8.7).
+            // The listener is gone, so the stream is refused and the client may retry elsewhere (RFC 9113 section 8.7).
             session.reset(key, ErrorCode::RefusedStream);
-            session.close_lane(key);
+            session.close_stream(key);
             self.leave(session, shard.thread.net.now());
             return;
         }
-        session.open_lane(key);
+        session.open_stream(key);
         let mut scratch = shard.scratch.take();
         let understood = {
             let mut machine = session.machine.borrow_mut();
@@ -112,7 +112,7 @@ impl<N: Net> Role<N> for Clerk<N> {
                     shard.bound().counters.add(Counter::Rejected, 1);
                     shard.scratch.put(scratch);
                     session.reset(key, ErrorCode::Protocol);
-                    return session.close_lane(key);
+                    return session.close_stream(key);
                 }
             },
         };
@@ -122,11 +122,11 @@ impl<N: Net> Role<N> for Clerk<N> {
         shard.thread.net.spawn(exchange(served.clone(), session.clone(), key, scratch, refused));
     }
 
-    fn interim(&self, _: &Rc<Session<N>>, _: Key) {
+    fn on_interim(&self, _: &Rc<Session<N>>, _: Key) {
         // A client sends none: the machine refuses it.
     }
 
-    fn told(&self, session: &Rc<Session<N>>, event: &Event) {
+    fn on_event(&self, session: &Rc<Session<N>>, event: &Event) {
         if let Event::PingAck { payload: GOING_PING } = event
             && self.0.going_since.get().is_some()
         {
@@ -135,7 +135,7 @@ impl<N: Net> Role<N> for Clerk<N> {
         }
     }
 
-    fn failed(&self, _: &Session<N>, error: ConnectionError) {
+    fn on_error(&self, _: &Session<N>, error: ConnectionError) {
         let bound = self.0.connection.shard.bound();
         bound.counters.add(Counter::Rejected, 1);
         if let Some(flood) = error.flood {
@@ -143,7 +143,7 @@ impl<N: Net> Role<N> for Clerk<N> {
         }
     }
 
-    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick {
+    fn next_check(&self, session: &Session<N>, now: Tick) -> Tick {
         let soon = now.after_ms(LOOK_MS);
         let machine = session.machine.borrow();
         let watched = self.0.going_since.get().is_some() || machine.partial_since() != Tick::NEVER;
@@ -154,7 +154,7 @@ impl<N: Net> Role<N> for Clerk<N> {
         self.idle_until().unwrap_or(now).min(self.0.connection.shard.drain_idle_until())
     }
 
-    fn look(&self, session: &Session<N>, now: Tick) -> Look {
+    fn check(&self, session: &Session<N>, now: Tick) -> Check {
         let served = &self.0;
         let Some(listener) = served.connection.acceptor.listener() else { return self.leave(session, now) };
         let bound = served.connection.shard.bound();
@@ -169,17 +169,17 @@ impl<N: Net> Role<N> for Clerk<N> {
             bound.counters.add(Counter::TimedOutHeads, u64::from(late));
             let code = if late { ErrorCode::EnhanceYourCalm } else { ErrorCode::SettingsTimeout };
             session.machine.borrow_mut().go_away(code);
-            return Look::Over;
+            return Check::Over;
         }
         let idle = held == 0 && self.idle_until().is_none_or(|until| now >= until);
         if idle || served.connection.shard.thread.draining.is_raised() || served.going_since.get().is_some() {
             return self.leave(session, now);
         }
-        Look::GoOn
+        Check::GoOn
     }
 }
 
-impl<N: Net> Clerk<N> {
+impl<N: Net> ServerRole<N> {
     fn idle_until(&self) -> Option<Tick> {
         let served = &self.0;
         let listener = served.connection.acceptor.listener()?;
@@ -196,8 +196,8 @@ impl<N: Net> Clerk<N> {
         }
     }
 
-    /// One step on the way out: announce, name the last stream, end.
-    fn leave(&self, session: &Session<N>, now: Tick) -> Look {
+    /// One step of a drain: announce, name the last stream, end.
+    fn leave(&self, session: &Session<N>, now: Tick) -> Check {
         let served = &self.0;
         match served.going_since.get() {
             None => announce(session, served, now),
@@ -207,11 +207,11 @@ impl<N: Net> Clerk<N> {
             }
             Some(_) => {}
         }
-        if session.machine.borrow().is_drained() { Look::Over } else { Look::GoOn }
+        if session.machine.borrow().is_drained() { Check::Over } else { Check::GoOn }
     }
 }
 
-fn announce<N: Net>(session: &Session<N>, served: &Served<N>, now: Tick) {
+fn announce<N: Net>(session: &Session<N>, served: &ClientConnection<N>, now: Tick) {
     served.going_since.set(Some(now));
     let mut machine = session.machine.borrow_mut();
     machine.announce_going();
@@ -242,7 +242,7 @@ fn counter_of(flood: Flood) -> Counter {
 
 /// One request and its answer.
 async fn exchange<N: Net>(
-    served: Rc<Served<N>>,
+    served: Rc<ClientConnection<N>>,
     session: Rc<Session<N>>,
     key: Key,
     mut scratch: Box<Scratch>,
@@ -252,26 +252,26 @@ async fn exchange<N: Net>(
     let serving = shard.serving();
     let watch = Rc::new(Watch::default());
     let stands = refused.is_some() || stands(&served, &session, key, scratch.request.content()).await;
-    let closed = session.with(key, |lane| {
-        lane.watch = Some(watch.clone());
-        lane.closed
+    let closed = session.with(key, |stream| {
+        stream.watch = Some(watch.clone());
+        stream.closed
     });
     let gone = closed.unwrap_or(true);
     match served.connection.acceptor.listener() {
         Some(listener) if stands && !gone => {
             let bound = shard.bound();
-            scratch.work.record.started = shard.thread.net.now();
+            scratch.state.record.started = shard.thread.net.now();
             let stream = StreamOf { served: &served, session: &session, key, listener };
             run(stream, &bound, &watch, &mut scratch, refused).await;
         }
         Some(_) => {}
         None => session.reset(key, ErrorCode::RefusedStream),
     }
-    if !scratch.work.record.aborted {
+    if !scratch.state.record.aborted {
         session.hear_out(key, shard.thread.net.now().after_ms(HEAR_OUT_MS)).await;
     }
-    session.close_lane(key);
-    scratch.work.clear();
+    session.close_stream(key);
+    scratch.state.clear();
     scratch.arena.clear();
     shard.scratch.put(scratch);
     drop(serving);
@@ -285,10 +285,10 @@ async fn exchange<N: Net>(
     }
 }
 
-/// Is what came so far a request? One of which it is known that it has no content is complete only when its stream has
-/// ended (RFC 9113 section 8.1.1), and until then nobody must act upon it.
-async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, content: BodyLength) -> bool {
-    let open = session.with(key, |lane| lane.come == Come::Open).unwrap_or(false);
+/// Is the request complete enough to serve? A request without content is complete only when its stream has ended (RFC
+/// 9113 section 8.1.1), and must not be served before.
+async fn stands<N: Net>(served: &ClientConnection<N>, session: &Session<N>, key: Key, content: BodyLength) -> bool {
+    let open = session.with(key, |stream| stream.come == ReceiveState::Open).unwrap_or(false);
     let Some(listener) = served.connection.acceptor.listener() else { return false };
     if content != BodyLength::None || !open {
         return true;
@@ -301,7 +301,7 @@ async fn stands<N: Net>(served: &Served<N>, session: &Session<N>, key: Key, cont
 
 /// A stream of a client's connection.
 struct StreamOf<'a, N: Net> {
-    served: &'a Served<N>,
+    served: &'a ClientConnection<N>,
     session: &'a Rc<Session<N>>,
     key: Key,
     listener: ListenerId,
@@ -317,12 +317,12 @@ async fn run<N: Net>(
     let StreamOf { served, session, key, listener } = stream;
     let shard = &served.connection.shard;
     if refused.is_some() {
-        // What was parsed of a refused head is not to be relied on: the answer and the log are made without it.
+        // A rejected head may be parsed wrongly, so response and log are made without it.
         bound.counters.add(Counter::Rejected, 1);
         scratch.request = RequestHead { version: Version::H2, ..RequestHead::default() };
         scratch.arena.clear();
     }
-    let Scratch { request, arena, work, .. } = scratch;
+    let Scratch { request, arena, state, .. } = scratch;
     let handle = Handle { session: session.clone(), key };
     let mut source = StreamBody::new(handle.clone(), Side::Client, request.body);
     let mut client = H2Client {
@@ -334,12 +334,12 @@ async fn run<N: Net>(
     let peer = &served.connection.peer;
     let request = Request { bytes: arena, head: request };
     let context = Context { shard, bound, listener, peer, request, behind: &[], watch };
-    let mut exchange = Exchange { context, source: &mut source, client: &mut client, work };
+    let mut exchange = Exchange { context, source: &mut source, client: &mut client, state };
     match refused {
         None => path::serve(&mut exchange).await,
         Some(kind) => path::refuse(&mut exchange, Fault::last(kind)).await,
     }
-    if exchange.work.record.aborted {
+    if exchange.state.record.aborted {
         session.reset(key, ErrorCode::Internal);
     }
 }
@@ -353,7 +353,7 @@ struct H2Client<N: Net> {
     gone: bool,
 }
 
-impl<N: Net> Sink for H2Client<N> {
+impl<N: Net> BodySink for H2Client<N> {
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         self.sink.write(buf, ending, until).await
     }

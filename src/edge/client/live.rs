@@ -17,7 +17,7 @@ use crate::edge::client::acceptor::Acceptor;
 use crate::edge::client::connection::{Connection, FIRST_READ, Next};
 use crate::edge::client::{h1, h2};
 use crate::edge::exchange::peer::Peer;
-use crate::edge::shard::registry::Place;
+use crate::edge::shard::registry::Registration;
 use crate::edge::shard::state::Shard;
 use crate::link::Counter;
 use crate::net::tls::{self, Transport};
@@ -28,7 +28,7 @@ use crate::wire::proxy::{self, Header};
 ///
 /// While the connection is parked, that task's future is what it costs: so everything large is behind a box, and the
 /// pieces that only the beginning needs are in a box that goes when they have done their work.
-pub(crate) fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream, place: Place<N>) {
+pub(crate) fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream, place: Registration<N>) {
     let established = Box::pin(establish(shard.clone(), acceptor.clone(), stream, place));
     shard.thread.net.spawn(live(shard.clone(), established));
 }
@@ -62,7 +62,7 @@ async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<
     shard.tell_drained();
 }
 
-/// Waits without buffers. False where the connection has waited long enough, or the shard drains.
+/// Waits without buffers. False after the idle timeout, or where the shard drains.
 async fn wait<N: Net>(connection: &Connection<N>) -> bool {
     loop {
         let Some(until) = connection.idle_until() else { return false };
@@ -76,12 +76,12 @@ async fn wait<N: Net>(connection: &Connection<N>) -> bool {
     }
 }
 
-/// PROXY header and TLS. `None` where the connection did not get that far.
+/// Reads the PROXY header and does the TLS handshake. `None` where one of them failed.
 async fn establish<N: Net>(
     shard: Rc<Shard<N>>,
     acceptor: Rc<Acceptor>,
     stream: N::Stream,
-    mut place: Place<N>,
+    mut place: Registration<N>,
 ) -> Option<Box<Connection<N>>> {
     let bound = shard.bound();
     let listener = bound.plan.listener(acceptor.listener()?);
@@ -134,7 +134,7 @@ const PROXY_BYTES_MIN: usize = 15;
 /// Signature, version, family and length of version 2.
 const PROXY_V2_FIXED: usize = 16;
 
-/// Reads a PROXY header and nothing behind it: what follows may be the start of TLS. Returns who it says is speaking.
+/// Reads a PROXY header and nothing after it, because TLS may follow. Returns the peer that the header names.
 async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Result<Peer> {
     let mut header = Vec::new();
     let mut wanted = PROXY_BYTES_MIN;
@@ -156,7 +156,7 @@ async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Resul
     }
 }
 
-/// Bytes that certainly still belong to an incomplete header, at least one.
+/// The least number of bytes that are missing of an incomplete header, at least one.
 fn proxy_bytes_missing(header: &[u8]) -> usize {
     let binary = header.first() == Some(&b'\r');
     match header.get(14..PROXY_V2_FIXED) {
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::net::uring::Uring;
 
-    /// The size of the future that a parked connection is in.
+    /// The size of a parked connection's future.
     fn size_of_life<F>(
         _: impl Fn(Rc<Shard<Uring>>, Pin<Box<std::future::Ready<Option<Box<Connection<Uring>>>>>>) -> F,
     ) -> usize {

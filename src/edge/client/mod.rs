@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Connections of clients from accept to close, in HTTP/1 and HTTP/2.
+//! Client connections from accept to close, in HTTP/1 and HTTP/2.
 
 pub(crate) mod accept;
 pub(crate) mod acceptor;

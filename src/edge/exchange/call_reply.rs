@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ends calls of gRPC that the gateway answers itself, in the words of whoever calls.
+//! Ends gRPC calls with a local response in the caller's protocol (gRPC, gRPC-Web or JSON).
 
 use crate::base::{Buf, Fault, FaultKind};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::grpc::web_answer::expose;
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::{policies, response};
-use crate::edge::flow::stream::{Client, Ending, Outgoing, Source};
-use crate::edge::shard::scratch::Work;
+use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::wire::field::Known;
 use crate::wire::grpc::{Code, End, Media, json, status};
 use crate::wire::head::{BodyLength, Response, ResponseHead, Version};
 use crate::wire::status::reason;
 
-/// Ends a call of gRPC with a head that is the whole answer: whatever went wrong, HTTP itself went well.
-pub(crate) async fn end<N: Net, S: Source, K: Client>(
+/// Ends a gRPC call with a trailers-only response: HTTP status 200, the error in `grpc-status`.
+pub(crate) async fn end<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     media: Media,
     end: &End<'_>,
 ) -> Result<(), Fault> {
-    let Exchange { context, client, work, .. } = exchange;
+    let Exchange { context, client, state, .. } = exchange;
     let version = context.request.head.version;
-    work.response = ResponseHead { status: 200, version, keep_alive: true, ..ResponseHead::default() };
+    state.response = ResponseHead { status: 200, version, keep_alive: true, ..ResponseHead::default() };
     let asked = context.request.value(Known::ContentType).unwrap_or_default();
-    work.effects.to_client.add_with(b"Content-Type", |value| media.write(asked, value));
+    state.effects.to_client.add_with(b"Content-Type", |value| media.write(asked, value));
     for (name, value) in end.fields() {
-        work.effects.to_client.add(name.as_bytes(), value);
+        state.effects.to_client.add(name.as_bytes(), value);
     }
-    policies::adapt(*context, work, b"");
+    policies::adapt(*context, state, b"");
     if media != Media::Grpc {
-        expose(&mut work.effects.to_client);
+        expose(&mut state.effects.to_client);
     }
-    let Work { response, effects, record, .. } = &mut **work;
+    let RequestState { response, effects, record, .. } = &mut **state;
     (record.status, record.grpc) = (200, Some(end.code));
     let response = Response { bytes: b"", head: response };
     client.compose(Outgoing {
@@ -47,8 +47,8 @@ pub(crate) async fn end<N: Net, S: Source, K: Client>(
     sent
 }
 
-/// Tells a caller of gRPC, in whatever words it speaks, of a refusal with this status.
-pub(crate) async fn refuse_call<N: Net, S: Source, K: Client>(
+/// Sends a refusal with this status to a gRPC caller, in the caller's protocol.
+pub(crate) async fn refuse_call<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     caller: Caller,
     status: u16,
@@ -64,31 +64,32 @@ pub(crate) async fn refuse_call<N: Net, S: Source, K: Client>(
     end(exchange, media, &End { code, message: &message, details: b"" }).await
 }
 
-/// Ends a call in JSON with a `google.rpc.Status`, as an error of the server itself would end it.
-pub(crate) async fn end_json<N: Net, S: Source, K: Client>(
+/// Ends a JSON call with a `google.rpc.Status`, as an error of the server would.
+pub(crate) async fn end_json<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     status: u16,
     code: Code,
     words: &str,
 ) -> Result<(), Fault> {
-    let mut body = std::mem::take(&mut exchange.work.value);
+    let mut body = std::mem::take(&mut exchange.state.value);
     body.clear();
     json::write_status(code, words, &[], &mut body);
-    exchange.work.record.grpc = Some(code);
+    exchange.state.record.grpc = Some(code);
     let sent = response::send(exchange, status, Some(json::JSON.as_bytes()), &body).await;
-    exchange.work.value = body;
+    exchange.state.value = body;
     sent
 }
 
 /// Tells a caller of gRPC of a fault.
-pub(crate) async fn fail_call<N: Net, S: Source, K: Client>(
+pub(crate) async fn fail_call<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     caller: Caller,
     kind: FaultKind,
 ) -> Result<(), Fault> {
-    let told = exchange.work.said.unwrap_or(End::of_fault(kind));
+    let told = exchange.state.said.unwrap_or(End::of_fault(kind));
     let Caller::Framed(media) = caller else {
-        // What the caller of JSON did wrong was wrong with its HTTP, which has more words for that.
+        // A JSON caller gets the HTTP status for an error in its request, because HTTP has more codes for that than
+        // gRPC.
         let (status, code) = match kind.status() {
             status @ 400..500 => (status, Code::of_answer(status)),
             _ => (told.code.http_status(), told.code),
@@ -100,22 +101,22 @@ pub(crate) async fn fail_call<N: Net, S: Source, K: Client>(
     end(exchange, media, &told).await
 }
 
-/// Ends a call of gRPC whose answer has begun: with trailers that tell of the fault. Where that cannot be, the fault
-/// comes back, and the stream must be broken.
-pub(crate) async fn end_late<N: Net, S: Source, K: Client>(
+/// Ends a gRPC call after the response head: with a status in trailers. Returns the fault where that is not possible;
+/// the caller must then abort the stream.
+pub(crate) async fn end_late<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
 ) -> Result<(), Fault> {
-    let Exchange { context, client, work, .. } = exchange;
-    let begun = context.request.head.version == Version::H2 && !matches!(work.response.body, BodyLength::Exact(_));
-    if work.attributes.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
+    let Exchange { context, client, state, .. } = exchange;
+    let begun = context.request.head.version == Version::H2 && !matches!(state.response.body, BodyLength::Exact(_));
+    if state.attributes.caller != Some(Caller::Framed(Media::Grpc)) || !begun || fault.kind == FaultKind::ClientClosed {
         return Err(fault);
     }
-    let end = work.said.unwrap_or(End::of_fault(fault.kind));
+    let end = state.said.unwrap_or(End::of_fault(fault.kind));
     let mut trailers = Vec::new();
     end.write_lines(&mut trailers);
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.write(Buf::empty(), Ending::Last(&trailers), until).await;
-    work.record.grpc = Some(end.code);
+    state.record.grpc = Some(end.code);
     sent
 }

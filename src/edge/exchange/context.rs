@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One request and its answer, as every step of the way sees it. It knows nothing of HTTP versions.
+//! One request and its response, as every step of serving sees them. Independent of HTTP versions.
 
 use std::rc::Rc;
 
@@ -8,12 +8,12 @@ use crate::config::plan::ListenerPlan;
 use crate::edge::exchange::peer::Peer;
 use crate::edge::flow::watch::Watch;
 use crate::edge::shard::bound::Bound;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::wire::head::Request;
 
-/// What an exchange is about: shared by everything that serves it.
+/// What is fixed for one exchange; every step of serving gets a copy.
 pub(crate) struct Context<'a, N: Net> {
     /// The shard.
     pub shard: &'a Rc<Shard<N>>,
@@ -27,7 +27,7 @@ pub(crate) struct Context<'a, N: Net> {
     pub request: Request<'a>,
     /// Bytes that were read behind the head.
     pub behind: &'a [u8],
-    /// Says to housekeeping what to break off when the client has gone.
+    /// Tells housekeeping what to abort when the client disconnects.
     pub watch: &'a Watch,
 }
 
@@ -55,10 +55,10 @@ pub(crate) struct Exchange<'a, N: Net, S, K> {
     /// The way back.
     pub client: &'a mut K,
     /// The memory.
-    pub work: &'a mut Work,
+    pub state: &'a mut RequestState,
 }
 
-/// What became of a request that might have been refused.
+/// Whether a request was refused or admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filtered {
     /// It goes on.

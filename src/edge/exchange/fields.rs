@@ -3,28 +3,33 @@
 
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::vars::Vars;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::wire::change::{self, Change, Received};
 use crate::wire::head::Response;
 
 /// The route's changes to the request's fields.
-pub(crate) fn request_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change]) {
+pub(crate) fn request_fields<N: Net>(context: Context<'_, N>, state: &mut RequestState, changes: &[Change]) {
     if changes.is_empty() {
         return;
     }
-    let Work { attributes, record, effects, value, .. } = work;
+    let RequestState { attributes, record, effects, value, .. } = state;
     let received = Received { fields: &context.request.head.fields, bytes: context.request.bytes };
     let vars = Vars::new(context, attributes, record);
     change::apply(changes, received, &vars, &mut effects.to_upstream, value);
 }
 
 /// The route's changes to the response's fields. `bytes` are those of the response's head.
-pub(crate) fn response_fields<N: Net>(context: Context<'_, N>, work: &mut Work, changes: &[Change], bytes: &[u8]) {
+pub(crate) fn response_fields<N: Net>(
+    context: Context<'_, N>,
+    state: &mut RequestState,
+    changes: &[Change],
+    bytes: &[u8],
+) {
     if changes.is_empty() {
         return;
     }
-    let Work { attributes, record, response, effects, value, .. } = work;
+    let RequestState { attributes, record, response, effects, value, .. } = state;
     let vars = Vars::with_response(context, attributes, record, Response { bytes, head: response });
     let received = Received { fields: &response.fields, bytes };
     change::apply(changes, received, &vars, &mut effects.to_client, value);

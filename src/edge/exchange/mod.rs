@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What every step of a request sees, and the responses that the gateway makes itself.
+//! The context of an exchange, which every step gets, and local responses.
 
 pub(crate) mod call_reply;
 pub(crate) mod context;
 pub(crate) mod fields;
+pub(crate) mod local_response;
 pub(crate) mod peer;
 pub(crate) mod policies;
-pub(crate) mod reply;
 pub(crate) mod response;
 pub(crate) mod vars;
 pub(crate) mod whole;

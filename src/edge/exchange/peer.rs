@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::base::{Address, Scheme};
-use crate::edge::upstream::dial::{Offer, Speaker};
+use crate::edge::upstream::dial::{Offer, ProxyPreface};
 use crate::net::tls::Session;
 use crate::wire;
 use crate::wire::forwarded::Inbound;
@@ -46,9 +46,9 @@ impl Peer {
     }
 
     /// Who an upstream is told is speaking.
-    pub(crate) fn speaker(&self) -> Speaker {
+    pub(crate) fn speaker(&self) -> ProxyPreface {
         let ends = self.inbound.peer.zip(self.local_ip);
         let ends = ends.map(|(ip, local)| ((ip, self.port).into(), (local, self.local_port).into()));
-        Speaker { ends, offer: Offer::Configured }
+        ProxyPreface { ends, offer: Offer::Configured }
     }
 }

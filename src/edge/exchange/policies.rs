@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls into policies with everything that they may look at and change.
+//! Calls policies with everything that they may read and change.
 
 use crate::base::PolicyId;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::policy::{self, AskOutcome, Call, Decision, Facts, Phase, Policy, PolicyMemo, PolicyState};
 use crate::wire::head::Response;
@@ -20,28 +20,28 @@ pub(crate) struct Asked {
 }
 
 /// Asks a policy what it makes of the request.
-pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, work: &mut Work, asked: Asked) -> Decision<'p> {
-    consult(context, work, asked, |policy, state, call| policy.decide(state, call))
+pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, state: &mut RequestState, asked: Asked) -> Decision<'p> {
+    consult(context, state, asked, |policy, state, call| policy.decide(state, call))
 }
 
 /// Gives a policy what it asked for.
 pub(crate) fn resume<'p, N: Net>(
     context: Context<'p, N>,
-    work: &mut Work,
+    state: &mut RequestState,
     asked: Asked,
     outcome: AskOutcome<'_>,
 ) -> Decision<'p> {
-    consult(context, work, asked, |policy, state, call| policy.resume(state, call, outcome))
+    consult(context, state, asked, |policy, state, call| policy.resume(state, call, outcome))
 }
 
-/// Calls into a policy with everything that it may look at and change.
+/// Calls a policy with everything that it may read and change.
 fn consult<'p, N: Net, T>(
     context: Context<'p, N>,
-    work: &mut Work,
+    state: &mut RequestState,
     asked: Asked,
     ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> T,
 ) -> T {
-    let Work { attributes, record, effects, memos, .. } = work;
+    let RequestState { attributes, record, effects, memos, .. } = state;
     if memos.len() <= asked.memo {
         memos.resize_with(asked.memo + 1, PolicyMemo::default);
     }
@@ -70,27 +70,27 @@ fn consult<'p, N: Net, T>(
 
 /// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
 /// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head.
-pub(crate) fn adapt<N: Net>(context: Context<'_, N>, work: &mut Work, bytes: &[u8]) {
+pub(crate) fn adapt<N: Net>(context: Context<'_, N>, state: &mut RequestState, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
-        work.effects.to_client.set(&work.response.fields, bytes, b"Server", server.as_bytes());
+        state.effects.to_client.set(&state.response.fields, bytes, b"Server", server.as_bytes());
     }
-    let route = work.attributes.route.map(|route| context.bound.plan.route(route));
+    let route = state.attributes.route.map(|route| context.bound.plan.route(route));
     let of_route = route.map_or(&[][..], |route| &route.policies);
     let all = || context.listener_plan().policies.iter().chain(of_route).enumerate();
     for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase != Phase::Adapt) {
-        adapt_by(context, work, Asked { id: *id, memo }, bytes);
+        adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
     if let Some(route) = route {
-        fields::response_fields(context, work, &route.response_fields, bytes);
+        fields::response_fields(context, state, &route.response_fields, bytes);
     }
     for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase == Phase::Adapt) {
-        adapt_by(context, work, Asked { id: *id, memo }, bytes);
+        adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
 }
 
-fn adapt_by<N: Net>(context: Context<'_, N>, work: &mut Work, asked: Asked, bytes: &[u8]) {
+fn adapt_by<N: Net>(context: Context<'_, N>, state: &mut RequestState, asked: Asked, bytes: &[u8]) {
     let policy = &context.bound.plan.policy(asked.id).policy;
-    let Work { attributes, record, response, effects, memos, .. } = work;
+    let RequestState { attributes, record, response, effects, memos, .. } = state;
     let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });
     policy.adapt(memos.get_mut(asked.memo), policy::Response { bytes, head: response }, &words, effects);
 }

@@ -5,22 +5,22 @@ use crate::base::ascii::push_decimal;
 use crate::base::{Buf, Fault, Span, limits};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::policies;
-use crate::edge::flow::stream::{Client, Ending, Outgoing, Source};
-use crate::edge::shard::scratch::Work;
+use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::policy::Effects;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
 use crate::wire::patch::Patch;
 
-/// Sends an answer with this body and whatever `work.effects.to_client` adds.
-pub(crate) async fn send<N: Net, S: Source, K: Client>(
+/// Sends a local response with this body and the fields of `state.effects.to_client`.
+pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     status: u16,
     content_type: Option<&[u8]>,
     body: &[u8],
 ) -> Result<(), Fault> {
-    let Exchange { context, client, work, .. } = exchange;
+    let Exchange { context, client, state, .. } = exchange;
     let head_only = context.request.head.method == Method::Head;
     let bodiless = status < 200 || status == 204 || status == 304;
     let length = match body.len() as u64 {
@@ -28,13 +28,13 @@ pub(crate) async fn send<N: Net, S: Source, K: Client>(
         _ if bodiless || head_only => BodyLength::None,
         bytes => BodyLength::Exact(bytes),
     };
-    work.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
+    state.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
     if let Some(content_type) = content_type
         && !bodiless
     {
-        work.effects.to_client.add(b"Content-Type", content_type);
+        state.effects.to_client.add(b"Content-Type", content_type);
     }
-    // To HEAD, the length is that of the body which is not sent (RFC 9110 section 9.3.2).
+    // In a response to HEAD, the length is that of the body of a GET (RFC 9110 section 9.3.2).
     let mut told = Vec::new();
     if head_only && !bodiless {
         told.extend_from_slice(b"Content-Length: ");
@@ -42,12 +42,12 @@ pub(crate) async fn send<N: Net, S: Source, K: Client>(
         push_decimal(&mut told, body.len() as u64);
         let value = Span::new(value_start, told.len());
         let name = Span::new(0, value_start - b": ".len());
-        work.response.fields.push(Field { name, value, known: Known::ContentLength });
+        state.response.fields.push(Field { name, value, known: Known::ContentLength });
         told.extend_from_slice(b"\r\n");
-        work.response.len = told.len() + b"\r\n".len();
+        state.response.len = told.len() + b"\r\n".len();
     }
-    policies::adapt(*context, work, &told);
-    let Work { response, effects, record, .. } = &mut **work;
+    policies::adapt(*context, state, &told);
+    let RequestState { response, effects, record, .. } = &mut **state;
     record.status = status;
     let response = Response { bytes: &told, head: response };
     let Effects { to_client, encoding, .. } = effects;
@@ -72,7 +72,7 @@ pub(crate) async fn send<N: Net, S: Source, K: Client>(
 }
 
 /// Sends `100 Continue`: the body is wanted (RFC 9110 section 15.2.1).
-pub(crate) async fn go_on<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+pub(crate) async fn go_on<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     let Exchange { context, client, .. } = exchange;
     let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
     let patch = Patch::default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a template's variables are worth in one exchange.
+//! The values of template variables in one exchange.
 
 use crate::base::ascii::push_decimal;
 use crate::edge::exchange::context::Context;

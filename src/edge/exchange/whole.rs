@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A request's body as a whole, for those who cannot begin without its end.
+//! Reads a whole request body, for code that needs all of it first.
 
 use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::response;
-use crate::edge::flow::stream::{Client, Source};
+use crate::edge::flow::stream::{BodySource, Client};
 use crate::net::Net;
 use crate::wire::head::BodyLength;
 
 /// Reads a request's body of at most `bytes_max`. The first `kept_max` bytes of it, and how long it was in all.
-pub(crate) async fn read<N: Net, S: Source, K: Client>(
+pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     kept_max: usize,
     bytes_max: u64,
@@ -26,7 +26,7 @@ pub(crate) async fn read<N: Net, S: Source, K: Client>(
         response::go_on(exchange).await?;
     }
     let mut buf = context.shard.thread.pool.take(context.behind.len());
-    exchange.work.body_begun = true;
+    exchange.state.body_begun = true;
     let copied = buf.append(context.behind);
     debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
     let mut portion = exchange.source.accept(&mut buf, 0)?;
@@ -47,6 +47,6 @@ pub(crate) async fn read<N: Net, S: Source, K: Client>(
         portion = read?;
     }
     context.shard.thread.pool.put(buf);
-    exchange.work.record.received.set(total);
+    exchange.state.record.received.set(total);
     Ok((kept, total))
 }

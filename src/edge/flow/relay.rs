@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Carries a body from a source to a sink: portion by portion, nothing held back, the buffer growing only while
-//! full reads keep coming.
+//! Hot. Relays a body from a source to a sink, portion by portion and without holding anything back. The buffer grows
+//! only while reads fill it.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
-use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion};
 use crate::net::Net;
 
 /// Room before a portion for the chunk header that recoding puts there: CRLF, 16 hex digits, CRLF.
@@ -38,11 +38,10 @@ pub(crate) struct Transfer<'a, N: Net> {
 }
 
 impl<N: Net> Transfer<'_, N> {
-    /// Carries everything that the source still has. `buf` is the buffer to begin with and comes back (or a larger
-    /// one).
-    pub(crate) async fn run<K: Sink>(
+    /// Relays the rest of the source. Begins with `buf` and returns it or a larger buffer.
+    pub(crate) async fn run<K: BodySink>(
         &self,
-        source: &mut impl Source,
+        source: &mut impl BodySource,
         sink: &mut K,
         mut buf: Buf,
     ) -> (Result<(), Fault>, Buf) {
@@ -91,7 +90,7 @@ impl<N: Net> Transfer<'_, N> {
         Ok(())
     }
 
-    /// What came just in time may still leave: a write that begins at its own deadline would break the connection.
+    /// Gives a last write a little time, because a write that begins at its own deadline would break the connection.
     fn sink_until(&self) -> Tick {
         self.net.now().after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
     }
@@ -100,9 +99,9 @@ impl<N: Net> Transfer<'_, N> {
         self.net.now().after(idle).min(self.deadline)
     }
 
-    /// A timeout at the end of the exchange is the exchange's, not the peer's.
+    /// A timeout at the exchange's deadline is no fault of the peer.
     fn timely(&self, fault: Fault) -> Fault {
-        // A write to a client that ran out of time says that the client is gone.
+        // A write to the client that timed out means that the client has disconnected.
         let ended = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout | FaultKind::ClientClosed);
         if ended && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
     }
@@ -128,7 +127,7 @@ pub(crate) fn encode(buf: &mut Buf, ending: Ending<'_>, pool: &BufPool) {
     let header = chunk_header(buf.len(), &mut digits);
     let framed = !buf.is_empty();
     if buf.headroom() < header.len() || buf.spare() < tailroom {
-        // What else is to stand in front of the chunk still finds its room there.
+        // Leaves room for what else goes in front of the chunk.
         let headroom = buf.headroom().max(CHUNK_HEADROOM);
         let needed = headroom + buf.len() + tailroom;
         let mut roomy = pool.take(needed);

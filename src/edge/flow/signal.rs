@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Raised once, seen by everybody who waits or will wait.
+/// A flag that is raised once and wakes all present and later waiters.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     raised: Cell<bool>,
@@ -43,14 +43,14 @@ impl Signal {
 }
 
 /// Runs `work` until it ends or the signal is raised; `None` in the latter case, and `work` is dropped.
-pub(crate) async fn unless<T>(signal: &Signal, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
+pub(crate) async fn unless<T>(signal: &Signal, state: impl Future<Output = T>) -> Option<T> {
+    let mut state = std::pin::pin!(state);
     let mut raised = std::pin::pin!(signal.wait());
     poll_fn(|context| {
         if raised.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
-        work.as_mut().poll(context).map(Some)
+        state.as_mut().poll(context).map(Some)
     })
     .await
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Bodies in motion: where portions come from and where they go, whatever the protocol version.
+//! Hot. Body sources and sinks: the traits that bodies are read from and written to, whatever the HTTP version.
 //!
 //! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two
 //! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also
@@ -68,7 +68,7 @@ impl Ending<'_> {
 }
 
 /// Yields the rest of a body.
-pub(crate) trait Source {
+pub(crate) trait BodySource {
     /// Ends its reads from outside.
     type Stopper: Stop;
     /// How long the body was said to be.
@@ -78,11 +78,11 @@ pub(crate) trait Source {
     /// Yields content only from now on, whatever the coding. Before the first byte only.
     fn decode(&mut self);
     /// From now on a nudge ends a pending `read`, too.
-    fn heed_nudges(&mut self);
+    fn end_reads_on_nudge(&mut self);
     /// The whole body was seen.
     fn done(&self) -> bool;
-    /// Takes in the bytes of `buf`'s window from `from` on, which were read before. Only what belongs to the body
-    /// stays in the window; what comes behind it is kept as leftover.
+    /// Takes bytes that were already read: `buf`'s window from `from` on. The body's bytes stay in the window; later
+    /// bytes are kept as leftover.
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
     /// Appends the next raw bytes to `buf`; after a nudge there may be none, and the body goes on. After `done` it must
     /// not be called again.
@@ -92,13 +92,13 @@ pub(crate) trait Source {
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
     fn trailers(&self) -> &[u8];
-    /// What makes a pending read return soon, as if the body had broken off.
+    /// A handle that makes a pending read fail as if the body had broken off.
     fn stopper(&self) -> Self::Stopper;
 }
 
 /// Ends a source's reads from outside, while the source itself is busy.
 pub(crate) trait Stop {
-    /// Makes a pending or later read return as if the body had broken off.
+    /// Makes a pending or later read fail as if the body had broken off.
     fn stop(&self);
     /// Makes a pending or the next `read_open` return soon with `Interrupted` or `TimedOut`, and a `read` that heeds it
     /// with nothing; nothing is lost.
@@ -106,7 +106,7 @@ pub(crate) trait Stop {
 }
 
 /// Takes the rest of a body.
-pub(crate) trait Sink {
+pub(crate) trait BodySink {
     /// It may keep what it was given, until more comes or `flush` is called.
     const HOLDS_BACK: bool = false;
     /// Sends the whole window of `buf`, which may be empty at the end.
@@ -118,7 +118,7 @@ pub(crate) trait Sink {
     }
     /// Ends our side of an upgraded connection.
     fn finish(&self);
-    /// Breaks the connection or stream, so that what was sent is not taken for complete.
+    /// Aborts the connection or stream, so that the peer does not take what was sent for complete.
     fn abort(&self);
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// One exchange's way back to the client.
-pub(crate) trait Client: Sink {
+pub(crate) trait Client: BodySink {
     /// How a body of that length leaves, and in which form `Sink::write` wants it.
     fn framing(&self, length: BodyLength) -> (BodyLength, Form);
     /// May informational responses be sent (RFC 9110 section 15.2)?
@@ -155,33 +155,33 @@ pub(crate) trait Client: Sink {
     -> impl Future<Output = (Result<(), Fault>, Buf)>;
 }
 
-/// The endpoint's side of one conversation: takes a request and yields its answer.
+/// The endpoint's side of one exchange: takes a request and yields its response.
 pub(crate) trait Remote {
     /// Yields the answer's body.
-    type Body: Source;
+    type Body: BodySource;
     /// Takes the request's body.
-    type Upload: Sink;
+    type Upload: BodySink;
     /// What is spoken with the endpoint.
     const VERSION: Version;
     /// The form in which `Upload` wants a body of that length.
     fn form(&self, length: BodyLength) -> Form;
     /// Serialises a request's head. What has to stand in front of the first bytes of the body is put into `out`.
     fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault>;
-    /// What is to be broken off when the client goes. Once the head is composed.
-    fn link(&self) -> Link;
+    /// What to abort when the client disconnects. Only after the head is composed.
+    fn abort_handle(&self) -> Link;
     /// Where the request's head and body go.
     fn upload(&self) -> Self::Upload;
     /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.
     fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// As `read`, but after `TimedOut` it can be called again.
     fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
-    /// Understands the head at the front of what was read. Its spans count from there.
+    /// Parses the head at the front of the buffer. Its spans are offsets from there.
     fn parse(&self, buf: &Buf, caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind>;
     /// The body behind the head that was parsed last.
     fn body(&self, length: BodyLength) -> Self::Body;
-    /// Does what carried the answer stand at a boundary between messages, now that `body` was read?
+    /// Is the connection at a message boundary after `body` was read, so that it can be reused?
     fn stands(&self, body: &Self::Body) -> bool;
-    /// Breaks the conversation off, so that the endpoint does not work for nobody.
+    /// Aborts the exchange, so that the endpoint stops working on it.
     fn abort(&self);
     /// With which code the endpoint reset the conversation, where it did and the version has such a thing.
     fn reset_code(&self) -> Option<ErrorCode>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What every task of a shard's thread uses, whatever the plan says: the machine, buffers, chance, clocks, and the
-//! signals that end things.
+//! What every task of a shard's thread uses, independent of the plan: the network, buffers, random numbers, clocks, and
+//! the signals of drain and stop.
 
 use std::cell::{Cell, RefCell};
 
@@ -21,7 +21,7 @@ pub(crate) struct Thread<N: Net> {
     pub dates: RefCell<DateCache>,
     /// The calendar at some tick not long ago.
     clock: Cell<(Tick, Wall)>,
-    /// Raised when the thread should finish what runs and take nothing new.
+    /// Raised when the thread drains.
     pub draining: Signal,
     /// Raised when the thread should end at once.
     pub stopping: Signal,

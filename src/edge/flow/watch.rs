@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an exchange waits for while its client may leave unnoticed: nobody reads from a client between its request and
-//! the response, so housekeeping looks for a close and then breaks off the upstream's side.
+//! Detects that a client disconnects during an exchange. Nothing reads from a client between its request and the
+//! response, so housekeeping checks for a close and then aborts the upstream's side.
 //!
-//! What is broken off is erased behind `Abort`, so that a client's stream can break off an endpoint's stream without
-//! naming the version that either speaks. It is called only where a client has gone: the one `dyn` of the data plane.
+//! `Abort` erases the HTTP version, so that a client's stream can abort an endpoint's stream of another version. It is
+//! called only when a client has disconnected; it is the one `dyn` of the data plane.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use crate::base::Tick;
 use crate::wire::h2::stream::Key;
 
-/// A client is looked after when its exchange has waited this long.
+/// After this time in an exchange, housekeeping checks whether its client has disconnected.
 const WATCH_AFTER: Duration = Duration::from_millis(500);
 
-/// A connection of which a conversation can be broken off.
+/// A connection on which an exchange can be aborted.
 pub(crate) trait Abort {
-    /// Breaks off the conversation on `stream`, or the whole connection where there are no streams. It must not look
-    /// like an end: a body that lasts until the connection closes would look complete.
+    /// Aborts the exchange on `stream`, or the whole connection where there are no streams. It must not look like an
+    /// orderly close, because a body that lasts until the connection closes would then look complete.
     fn abort_stream(&self, stream: Option<Key>);
 }
 
@@ -59,7 +59,7 @@ impl Watch {
         *self.link.borrow_mut() = Some(link);
     }
 
-    /// It no longer does. True where the client was found to be gone meanwhile.
+    /// Ends the watch. True where the client has disconnected meanwhile.
     pub(crate) fn end(&self) -> bool {
         *self.link.borrow_mut() = None;
         self.gone.replace(false)
@@ -71,7 +71,7 @@ impl Watch {
         waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get()
     }
 
-    /// The client has gone: what the exchange waits for is broken off.
+    /// The client has disconnected: aborts what the exchange waits for.
     pub(crate) fn break_off(&self) {
         self.gone.set(true);
         if let Some(link) = &*self.link.borrow() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Sends a request to an upstream: which one, which endpoint, which connection, and whether to try again.
+//! Hot. Forwards a request: chooses the upstream, the endpoint and the connection, and decides about retries.
 //!
 //! ```text
 //! choose -> admit (queue) -> [ pick -> connect -> converse ] -> answered
@@ -11,14 +11,14 @@ use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId, canary};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
-use crate::edge::flow::stream::{Client, Remote, Source};
+use crate::edge::flow::stream::{BodySource, Client, Remote};
 use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::{Rest, Work};
+use crate::edge::shard::scratch::{RequestState, Rest};
 use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
-use crate::edge::upstream::carrier::{Carrier, Purpose};
+use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
 use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
@@ -27,16 +27,16 @@ use crate::route;
 use crate::wire::grpc::{Code, End};
 use crate::wire::head::Version;
 
-/// How one try ended.
-pub(crate) enum Verdict {
-    /// The client has its answer, or the exchange is beyond repair; either way it is over.
-    Over,
+/// How one attempt ended.
+pub(crate) enum AttemptOutcome {
+    /// The client has its response, or the exchange cannot be retried.
+    Done,
     /// The upstream answered with a status for which another attempt is made: it is counted already.
-    Again,
+    Retry,
 }
 
-/// Sends the request on to the upstream that `choose` gave, and the answer back.
-pub(crate) async fn forward<N: Net, S: Source, K: Client>(
+/// Forwards the request to the upstream that `choose` returned, and sends the response back.
+pub(crate) async fn forward<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
     proxy: &ProxyPlan,
@@ -45,16 +45,16 @@ pub(crate) async fn forward<N: Net, S: Source, K: Client>(
     let context = exchange.context;
     let plan = context.bound.plan.upstream(id);
     let upstream = context.bound.upstream(id);
-    let started = exchange.work.record.started;
+    let started = exchange.state.record.started;
     let mut deadline = proxy.total.map_or(Tick::NEVER, |total| started.after(total));
-    if exchange.work.attributes.caller.is_some() {
+    if exchange.state.attributes.caller.is_some() {
         deadline = deadline.min(asked_deadline(exchange)?);
     }
     let upgrade = upgrade::offered(context, proxy);
     let body_idle = context.listener_plan().timeouts.body_idle;
     // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
     let bounded =
-        proxy.grpc.as_ref().zip(exchange.work.attributes.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
+        proxy.grpc.as_ref().zip(exchange.state.attributes.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
     let (client_idle, idle, body_bytes_max) = match bounded {
         true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
         false => (body_idle, proxy.idle, route.body_bytes_max),
@@ -67,7 +67,7 @@ pub(crate) async fn forward<N: Net, S: Source, K: Client>(
     forwarded.map_err(|fault| if context.shard.thread.net.now() >= deadline { beyond_deadline(fault) } else { fault })
 }
 
-/// A fault that came when everything had to be over: whatever was waited for last, that is why it was not had.
+/// Turns a timeout that fired at the total deadline into `TotalTimeout`.
 fn beyond_deadline(fault: Fault) -> Fault {
     let waited = matches!(
         fault.kind,
@@ -78,30 +78,30 @@ fn beyond_deadline(fault: Fault) -> Fault {
 
 /// When a caller of gRPC wants it to be over.
 fn asked_deadline<N: Net, S, K>(exchange: &mut Exchange<'_, N, S, K>) -> Result<Tick, Fault> {
-    call::deadline(exchange.context.request, exchange.work.record.started).map_err(|error| {
-        exchange.work.said = Some(End::plain(Code::Internal, error.text()));
+    call::deadline(exchange.context.request, exchange.state.record.started).map_err(|error| {
+        exchange.state.said = Some(End::plain(Code::Internal, error.text()));
         Fault::last(FaultKind::BadRequest)
     })
 }
 
-async fn tries<N: Net, S: Source, K: Client>(
+async fn tries<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
 ) -> Result<(), Fault> {
     let context = exchange.context;
     let mut attempts = Attempts::NONE;
     loop {
-        exchange.work.record.tries = attempts.begin();
+        exchange.state.record.tries = attempts.begin();
         let outcome = once(exchange, destination, &mut attempts).await;
-        if let Ok(Verdict::Over) = outcome {
+        if let Ok(AttemptOutcome::Done) = outcome {
             return Ok(());
         }
         context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
         if let Err(fault) = outcome {
-            let rest = if exchange.source.done() || exchange.work.body_waits { Rest::There } else { Rest::Gone };
-            let resend = exchange.work.resend(context.request.head.body, rest);
+            let rest = if exchange.source.done() || exchange.state.body_waits { Rest::There } else { Rest::Gone };
+            let resend = exchange.state.resend(context.request.head.body, rest);
             // A reset is a code, too.
-            let why = Why::Fault { fault, code: exchange.work.said.map(|end| end.code) };
+            let why = Why::Fault { fault, code: exchange.state.said.map(|end| end.code) };
             let now = context.shard.thread.net.now();
             if !attempts.may_follow(&destination.bounds(context, resend), why, now) {
                 return Err(fault);
@@ -113,18 +113,22 @@ async fn tries<N: Net, S: Source, K: Client>(
 }
 
 /// Which upstream: by weight, where the route names several.
-pub(crate) fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &ProxyPlan) -> Result<UpstreamId, Fault> {
+pub(crate) fn choose<N: Net>(
+    context: Context<'_, N>,
+    state: &RequestState,
+    proxy: &ProxyPlan,
+) -> Result<UpstreamId, Fault> {
     if let [only] = proxy.upstreams[..]
         && !proxy.split.is_empty()
     {
         return Ok(only);
     }
     let sticky = proxy.stick.as_ref().and_then(|stick| {
-        let source = work.attributes.client.address.unwrap_or(context.peer.ip);
-        let wanted = route::Wanted {
+        let source = state.attributes.client.address.unwrap_or(context.peer.ip);
+        let wanted = route::RouteQuery {
             request: context.request,
-            host: &work.attributes.host,
-            path: &work.attributes.path,
+            host: &state.attributes.host,
+            path: &state.attributes.path,
             source,
         };
         stick.key(&wanted, |key| proxy.split.target_for(key, proxy.stick_salt))
@@ -134,37 +138,37 @@ pub(crate) fn choose<N: Net>(context: Context<'_, N>, work: &Work, proxy: &Proxy
 }
 
 /// One attempt: an endpoint, a connection, a conversation.
-async fn once<N: Net, S: Source, K: Client>(
+async fn once<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     attempts: &mut Attempts,
-) -> Result<Verdict, Fault> {
+) -> Result<AttemptOutcome, Fault> {
     let context = exchange.context;
     let now = context.shard.thread.net.now();
     // What the attempt before said is not why this one fails.
-    exchange.work.said = None;
+    exchange.state.said = None;
     let acquire = destination.acquire(context);
     let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
-    exchange.work.record.endpoint = Some(flight.index());
+    exchange.state.record.endpoint = Some(flight.index());
     let purpose = match upgrade::asked(context, destination, Version::H2) {
         Some(_) => Purpose::Upgrade,
         None => Purpose::Exchange,
     };
-    let connect_us = &mut exchange.work.record.connect_us;
+    let connect_us = &mut exchange.state.record.connect_us;
     let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, Trust::BUSY, purpose, connect_us).await?;
     match carrier {
-        Carrier::Connection(mut origin) => {
+        UpstreamStream::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
             let attempt = Attempt { remote: &origin, flight: &mut flight, origin_use, attempts };
             let ended = converse::converse(exchange, destination, attempt).await;
             let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
             // With the canary the rest of a broken answer meets the next request, and the simulator must find that.
             if concluded.as_ref().map_or(canary::is_let_out(), |(_, reusable)| *reusable) {
-                destination.upstream.keep(origin, destination.plan, exchange.work.record.ended.unwrap_or(now));
+                destination.upstream.keep(origin, destination.plan, exchange.state.record.ended.unwrap_or(now));
             }
             concluded.map(|(verdict, _)| verdict)
         }
-        Carrier::Stream(stream) => {
+        UpstreamStream::Stream(stream) => {
             let attempt = Attempt { remote: &stream, flight: &mut flight, origin_use, attempts };
             let ended = converse::converse(exchange, destination, attempt).await;
             conclude(exchange, destination, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
@@ -172,31 +176,32 @@ async fn once<N: Net, S: Source, K: Client>(
     }
 }
 
-/// What a conversation came to, for the endpoint and for the request. True where its connection may be kept.
-fn conclude<N: Net, S: Source, K: Client>(
+/// Reports the outcome of an exchange to the endpoint's health. True where its connection may be reused.
+fn conclude<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     flight: &mut InFlight,
     remote: &impl Remote,
     ended: Result<Ended, Fault>,
-) -> Result<(Verdict, bool), Fault> {
+) -> Result<(AttemptOutcome, bool), Fault> {
     let context = exchange.context;
     let client_gone = context.watch.end();
     let now = context.shard.thread.net.now();
-    exchange.work.record.ended = Some(now);
+    exchange.state.record.ended = Some(now);
     match ended {
         Ok(Ended { reusable, again }) => {
-            let Work { record, response, .. } = &*exchange.work;
+            let RequestState { record, response, .. } = &*exchange.state;
             flight.judge(record.grpc.map_or(Outcome::of_status(response.status), call::outcome), now);
-            Ok((if again { Verdict::Again } else { Verdict::Over }, reusable))
+            Ok((if again { AttemptOutcome::Retry } else { AttemptOutcome::Done }, reusable))
         }
         Err(fault) => {
             let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
             let outcome = outcome_of(fault);
             flight.judge(outcome, now);
-            if exchange.work.attributes.caller.is_some() && (outcome == Outcome::Reset || fault.retry == Retry::Refused)
+            if exchange.state.attributes.caller.is_some()
+                && (outcome == Outcome::Reset || fault.retry == Retry::Refused)
             {
-                exchange.work.said = remote.reset_code().map(|error| match now < destination.deadline {
+                exchange.state.said = remote.reset_code().map(|error| match now < destination.deadline {
                     true => End::plain(Code::of_reset(error.number()), "the service reset the call"),
                     false => End::of_fault(FaultKind::TotalTimeout),
                 });
@@ -217,8 +222,8 @@ fn affinity<N: Net, S, K>(exchange: &Exchange<'_, N, S, K>, destination: &Destin
     let seed = plan.cluster.hash_seed;
     let key = match &plan.hash_key {
         HashKey::None => None,
-        HashKey::Source => Some(hash_key(seed, &exchange.work.attributes.client_text)),
-        HashKey::Path => Some(hash_key(seed, &exchange.work.attributes.path)),
+        HashKey::Source => Some(hash_key(seed, &exchange.state.attributes.client_text)),
+        HashKey::Path => Some(hash_key(seed, &exchange.state.attributes.path)),
         HashKey::Header(name) => context.request.named(name.as_bytes()).map(|value| hash_key(seed, value)),
         HashKey::Cookie(name) => context.request.cookie(name.as_bytes()).map(|value| hash_key(seed, value)),
     };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. One request on one connection to an endpoint: head and body out, head and body back, both at once where the
-//! body is long.
+//! Hot. One attempt: sends the request to an endpoint and relays the response. A long body is sent while the response
+//! is read.
 //!
-//! The answer may come before the request is through; then the rest of the request is not waited for, and neither
-//! connection is used again.
+//! The response may end before the request was sent; then the rest of the request is dropped, and neither connection is
+//! reused.
 
 use std::cell::Cell;
 
@@ -14,12 +14,12 @@ use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
-use crate::edge::flow::stream::{Client, Ending, Form, Portion, Remote, Sink, Source, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
 use crate::edge::forward::{tunnel, upgrade};
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
@@ -31,12 +31,12 @@ use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 pub(crate) struct Ended {
     /// The connection stands at a message boundary and may carry another request.
     pub reusable: bool,
-    /// The answer was not sent to the client: its status asks for another try.
+    /// The answer was not sent to the client: its status asks for another attempt.
     pub again: bool,
 }
 
 /// Sends the request to the endpoint and the answer to the client.
-pub(crate) async fn converse<N: Net, S: Source, K: Client, R: Remote>(
+pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     attempt: Attempt<'_, R>,
@@ -44,22 +44,22 @@ pub(crate) async fn converse<N: Net, S: Source, K: Client, R: Remote>(
     let context = exchange.context;
     let Attempt { remote, origin_use, .. } = attempt;
     let began = attempt.flight.began();
-    // What an earlier try took in is not taken in again.
-    let received = Cell::new(exchange.work.record.received.get());
+    // What an earlier attempt took in is not taken in again.
+    let received = Cell::new(exchange.state.record.received.get());
     let recode = recoding(exchange.source.form(), remote.form(context.request.head.body));
-    match (recode, exchange.work.body_begun) {
+    match (recode, exchange.state.body_begun) {
         (Recoding::Decode, false) => exchange.source.decode(),
-        // What was kept of the body for another try is chunked, and this endpoint speaks another version.
+        // The body kept for a retry is chunked, and this endpoint has another HTTP version.
         (Recoding::Decode, true) => return Err(Fault::last(FaultKind::UpstreamClosed)),
         (Recoding::None | Recoding::Encode, _) => {}
     }
     let upload = Upload { context, destination, remote, received: &received, encode: recode == Recoding::Encode };
     let buf = upload.compose(exchange)?;
-    context.watch.begin(remote.link(), began);
+    context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
-    let Exchange { source, client, work, .. } = exchange;
+    let Exchange { source, client, state, .. } = exchange;
     let ended = if streams {
-        at_once(&upload, *source, Answering::new(context, destination, attempt, *client, work), buf).await
+        at_once(&upload, *source, Answering::new(context, destination, attempt, *client, state), buf).await
     } else {
         let until = began.after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
         let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
@@ -73,12 +73,12 @@ pub(crate) async fn converse<N: Net, S: Source, K: Client, R: Remote>(
             })
         } else {
             buf.reset(0);
-            let mut answering = Answering::new(context, destination, attempt, *client, work);
+            let mut answering = Answering::new(context, destination, attempt, *client, state);
             answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
         }
     };
-    work.record.received.set(received.get());
+    state.record.received.set(received.get());
     let ended = ended?;
     if let Some(protocol) = ended.upgraded {
         // Few exchanges become tunnels, and no other should be as large as one.
@@ -89,7 +89,7 @@ pub(crate) async fn converse<N: Net, S: Source, K: Client, R: Remote>(
 }
 
 /// Upload and answer side by side.
-async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
+async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     upload: &Upload<'_, N, R>,
     source: &mut S,
     mut answering: Answering<'_, N, K, R>,
@@ -97,15 +97,15 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
 ) -> Result<Received, Fault> {
     let shard = upload.context.shard;
     let remote = upload.remote;
-    let mut replay = std::mem::take(&mut answering.work.replay);
-    let whole = Cell::new(answering.work.replay_whole);
+    let mut replay = std::mem::take(&mut answering.state.replay);
+    let whole = Cell::new(answering.state.replay_whole);
     let sent_at = Cell::new(None);
     let complete = Cell::new(false);
     let answered_first = Cell::new(false);
     let paused = Cell::new(false);
     answering.upload = Some(Progress { sent_at: &sent_at, complete: &complete, whole: &whole });
     if R::VERSION == Version::H2 {
-        source.heed_nudges();
+        source.end_reads_on_nudge();
     }
     let stopper = source.stopper();
     let (sent, answered) = duplex(
@@ -118,17 +118,18 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
         },
         answering.run(shard.thread.pool.take(limits::BUF_CLASSES[1])),
         |sent: &Result<(), Fault>| {
-            // The client broke a rule or went away: there is nothing left to answer.
+            // The client broke the protocol or disconnected, so there is no response.
             if sent.is_err_and(|fault| fault.kind.side() == Side::Client) {
-                // Not just an end of reading: a body that lasts until the connection closes would look complete.
+                // An abort and not a shutdown, because a body that lasts until the connection closes would look
+                // complete.
                 remote.abort();
             }
         },
         |answered| {
-            // The answer is complete, or has failed, before the request: do not wait for the rest.
+            // The response is complete or has failed before the request was sent: do not wait for the rest.
             answered_first.set(true);
             if answered.as_ref().is_err_and(|fault| fault.retry == Retry::Refused) && whole.get() {
-                // Another try will want it.
+                // Another attempt will want it.
                 paused.set(true);
                 stopper.nudge();
             } else {
@@ -138,10 +139,10 @@ async fn at_once<N: Net, S: Source, K: Client, R: Remote>(
         },
     )
     .await;
-    answering.work.replay = replay;
-    answering.work.replay_whole = whole.get();
+    answering.state.replay = replay;
+    answering.state.replay_whole = whole.get();
     // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
-    answering.work.body_waits = sent.is_err_and(|fault| fault.retry == Retry::Refused);
+    answering.state.body_waits = sent.is_err_and(|fault| fault.retry == Retry::Refused);
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -163,12 +164,12 @@ struct Upload<'a, N: Net, R> {
 }
 
 impl<N: Net, R: Remote> Upload<'_, N, R> {
-    /// Head and the body bytes that are here already, in one buffer.
-    fn compose<S: Source, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
+    /// The head and the body bytes that were already read, in one buffer.
+    fn compose<S: BodySource, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let context = self.context;
         let pool = &context.shard.thread.pool;
         write_head(exchange, self.destination, self.remote)?;
-        let Work { out, replay, body_begun, .. } = &mut *exchange.work;
+        let RequestState { out, replay, body_begun, .. } = &mut *exchange.state;
         let here: &[u8] = match context.request.head.body {
             BodyLength::None => &[],
             _ if *body_begun => replay,
@@ -188,21 +189,21 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             let portion = exchange.source.accept(&mut buf, 0)?;
             self.transfer().count(portion)?;
             if self.keeps() {
-                exchange.work.replay.extend_from_slice(buf.filled());
-                exchange.work.replay_whole = true;
+                exchange.state.replay.extend_from_slice(buf.filled());
+                exchange.state.replay_whole = true;
             }
         }
         if self.encode {
             let ending = if exchange.source.done() { Ending::Last(exchange.source.trailers()) } else { Ending::More };
             encode(&mut buf, ending, pool);
         }
-        let put = buf.prepend(&exchange.work.out);
+        let put = buf.prepend(&exchange.state.out);
         debug_assert!(put, "headroom was made above");
         Ok(buf)
     }
 
     /// Sends head and body.
-    async fn run<S: Source>(&self, source: &mut S, buf: Buf, kept: &mut Kept<'_>) -> Result<(), Fault> {
+    async fn run<S: BodySource>(&self, source: &mut S, buf: Buf, kept: &mut Kept<'_>) -> Result<(), Fault> {
         let net = &self.context.shard.thread.net;
         let until = net.now().after(self.destination.proxy.idle).min(self.destination.deadline);
         let mut writer = self.remote.upload();
@@ -222,8 +223,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
         }
     }
 
-    /// Is the body kept for another try? Only where another try could be allowed at all: an endpoint of HTTP/2 may
-    /// refuse any request.
+    /// Is the body kept for a retry? Only where a retry could be allowed; an HTTP/2 endpoint may refuse any request.
     fn keeps(&self) -> bool {
         let retry = &self.destination.proxy.retry;
         let method = self.context.request.head.method;
@@ -257,14 +257,14 @@ struct Keeping<'a, 'b, S> {
 struct Kept<'a> {
     replay: &'a mut Vec<u8>,
     whole: &'a Cell<bool>,
-    /// The rest is for another try.
+    /// The rest is for another attempt.
     paused: &'a Cell<bool>,
 }
 
-/// Ends an upload that goes on in another try.
+/// Ends an upload that goes on in another attempt.
 const PAUSED: Fault = Fault::refused(FaultKind::UpstreamClosed);
 
-impl<S: Source> Source for Keeping<'_, '_, S> {
+impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
     type Stopper = S::Stopper;
 
     fn length(&self) -> BodyLength {
@@ -279,8 +279,8 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
         self.source.decode();
     }
 
-    fn heed_nudges(&mut self) {
-        self.source.heed_nudges();
+    fn end_reads_on_nudge(&mut self) {
+        self.source.end_reads_on_nudge();
     }
 
     fn done(&self) -> bool {
@@ -319,16 +319,16 @@ impl<S: Source> Source for Keeping<'_, '_, S> {
     }
 }
 
-/// Serialises the request's head for this endpoint into `work.out`.
+/// Serialises the request's head for this endpoint into `state.out`.
 fn write_head<N: Net, S, K, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     remote: &R,
 ) -> Result<(), Fault> {
     let context = exchange.context;
-    let Work { attributes, record, effects, out, target, value: host, .. } = &mut *exchange.work;
+    let RequestState { attributes, record, effects, out, target, value: host, .. } = &mut *exchange.state;
     host.clear();
-    // A request of HTTP/1.0 may name no host, but what we send must name one.
+    // An HTTP/1.0 request may have no host, but the request that we send must have one.
     let keeps = matches!(destination.proxy.host, HostRewrite::Keep) && !context.request.authority().is_empty();
     let rewrite = if matches!(destination.proxy.host, HostRewrite::Keep) {
         &HostRewrite::Upstream

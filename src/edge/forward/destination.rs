@@ -8,7 +8,7 @@ use crate::base::{Tick, UpstreamId};
 use crate::config::plan::{ProxyPlan, UpstreamPlan};
 use crate::edge::exchange::context::Context;
 use crate::edge::forward::retry::Bounds;
-use crate::edge::shard::scratch::{Resend, Work};
+use crate::edge::shard::scratch::{RequestState, Resend};
 use crate::edge::upstream::acquire::Acquire;
 use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
@@ -28,7 +28,7 @@ pub(crate) struct Destination<'a, N: Net> {
     pub deadline: Tick,
     /// Longest silence of the client within the request's body.
     pub client_idle: Duration,
-    /// Longest silence of the upstream, or longest that it takes nothing.
+    /// Longest time without progress on the upstream's side, in reading or writing.
     pub idle: Duration,
     /// Largest request body.
     pub body_bytes_max: u64,
@@ -64,14 +64,14 @@ impl<'a, N: Net> Destination<'a, N> {
     }
 }
 
-/// Tells the client which endpoint to come back to, where it does not know.
-pub(crate) fn stick<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, work: &mut Work) {
+/// Sets the sticky session cookie where the client does not have it.
+pub(crate) fn stick<N: Net>(context: Context<'_, N>, destination: &Destination<'_, N>, state: &mut RequestState) {
     if let Some(sticky) = &destination.plan.sticky
-        && let Some(index) = work.record.endpoint
+        && let Some(index) = state.record.endpoint
         && let Some(id) = destination.upstream.load.cluster.borrow().sticky_id(index)
         && !context.request.cookie(sticky.cookie.as_bytes()).is_some_and(|sent| is_id(sent, id))
     {
-        work.effects.to_client.add_with(b"Set-Cookie", |value| {
+        state.effects.to_client.add_with(b"Set-Cookie", |value| {
             // Writing to a `Vec` cannot fail.
             let _ = std::io::Write::write_fmt(value, format_args!("{}={id:016x}{}", sticky.cookie, sticky.attributes));
         });

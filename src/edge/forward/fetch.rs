@@ -10,11 +10,11 @@ use crate::balance::Outcome;
 use crate::base::{Buf, Fault, FaultKind, Tick, UpstreamId, limits};
 use crate::config::plan::RetryPlan;
 use crate::edge::exchange::context::Context;
-use crate::edge::flow::stream::{Ending, Remote, Sink, Source};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Remote};
 use crate::edge::forward::retry::{Attempts, Bounds, Why};
 use crate::edge::shard::scratch::Resend;
 use crate::edge::upstream::acquire::{Acquire, Acquired, Affinity, OriginUse, outcome_of};
-use crate::edge::upstream::carrier::{Carrier, Purpose};
+use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
 use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
@@ -48,7 +48,7 @@ static RETRY: RetryPlan = RetryPlan {
     body_bytes_max: 0,
 };
 
-/// A body longer than this is not read to its end; the connection is closed instead.
+/// The gateway does not drain a body that is longer than this; it closes the connection.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Fetches it. Serialises the request's head into `out`; returns the bytes of the response's head, which `head`
@@ -121,7 +121,7 @@ impl<N: Net> Conversation<'_, N> {
         let acquired = acquire.carrier(&mut flight, Trust::BUSY, Purpose::Exchange, &mut None).await;
         let Acquired { carrier, origin_use } = acquired?;
         match carrier {
-            Carrier::Connection(mut origin) => {
+            UpstreamStream::Connection(mut origin) => {
                 origin.requests = origin.requests.saturating_add(1);
                 let (bytes, fate) = self.exchange(&origin, &mut flight, origin_use).await?;
                 if fate == Fate::Keep {
@@ -129,7 +129,7 @@ impl<N: Net> Conversation<'_, N> {
                 }
                 Ok(bytes)
             }
-            Carrier::Stream(stream) => Ok(self.exchange(&stream, &mut flight, origin_use).await?.0),
+            UpstreamStream::Stream(stream) => Ok(self.exchange(&stream, &mut flight, origin_use).await?.0),
         }
     }
 
@@ -145,7 +145,7 @@ impl<N: Net> Conversation<'_, N> {
         let pool = &self.context.shard.thread.pool;
         let mut buf = pool.take(self.out.len().max(limits::BUF_CLASSES[1]));
         if !buf.append(self.out) {
-            // A subrequest repeats the client's fields, which may be more than a buffer: then it takes one of its own.
+            // A subrequest repeats the client's fields. If they do not fit into a pooled buffer, it allocates one.
             buf = Buf::copied(self.out);
         }
         let (buf, outcome) = self.converse(remote, buf, origin_use).await;
@@ -222,7 +222,7 @@ impl<N: Net> Conversation<'_, N> {
         }
     }
 
-    /// Reads the body to its end, so that the connection can be kept, where that is worth it.
+    /// Drains the body where that is cheap, so that the connection can be kept alive.
     async fn drop_body(&self, remote: &impl Remote, bytes: &Buf) -> Fate {
         let pool = &self.context.shard.thread.pool;
         let mut reader = remote.body(self.head.body);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! To an upstream and back: attempts, the conversation with an endpoint, its response, upgrades, subrequests.
+//! Forwarding to an upstream: attempts, the exchange with an endpoint, its response, upgrades, subrequests.
 
 pub(crate) mod attempts;
 pub(crate) mod calls;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Takes an upstream's answer and gives it to the client: interim heads, the head with its changes, the body.
+//! Hot. Reads an upstream's response and sends it to the client: interim heads, the changed head, the body.
 //!
-//! Until the final head is on its way to the client, a failure is a fault that may be tried again elsewhere. From
-//! then on it can only break the connection: the client never gets a short body that looks whole.
+//! Until the final head is sent to the client, a failure is a fault that may be retried. After that a failure aborts
+//! the connection, so that the client never takes a short body for a complete one.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -13,11 +13,11 @@ use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
-use crate::edge::flow::stream::{Client, Ending, Outgoing, Remote, Source};
+use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing, Remote};
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::{Rest, Work};
+use crate::edge::shard::scratch::{RequestState, Rest};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
@@ -28,7 +28,7 @@ use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::patch::Patch;
 use crate::wire::upgrade::Protocol;
 
-/// Interim responses that one answer may have; more is an upstream that does not come to the point.
+/// Most interim responses before a final one; more are a fault of the upstream.
 const INTERIM_MAX: u32 = 16;
 
 /// What came of waiting for an answer.
@@ -40,7 +40,7 @@ pub(crate) struct Received {
     pub again: bool,
     /// The upstream switched to this, and so did we.
     pub upgraded: Option<Protocol>,
-    /// Bytes behind the answer: the start of the new protocol.
+    /// Bytes after the response: the start of the new protocol.
     pub behind: Buf,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Progress<'a> {
     pub sent_at: &'a Cell<Option<Tick>>,
     /// It ended with the end of the body.
     pub complete: &'a Cell<bool>,
-    /// All that was sent of it is kept for another try.
+    /// All that was sent of it is kept for another attempt.
     pub whole: &'a Cell<bool>,
 }
 
@@ -70,23 +70,23 @@ pub(crate) struct Answering<'a, N: Net, K, R> {
     /// Where it goes.
     pub client: &'a mut K,
     /// The memory.
-    pub work: &'a mut Work,
+    pub state: &'a mut RequestState,
     /// The connection carried requests before this one.
     pub reused: bool,
-    /// Where an upload runs at the same time: how far it is.
+    /// The progress of an upload that runs at the same time.
     pub upload: Option<Progress<'a>>,
     /// When the last head was there.
     pub headed: Tick,
 }
 
 impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
-    /// An answer on a fresh connection, without an upload beside it.
+    /// A response on a new connection, without an upload at the same time.
     pub(crate) fn new(
         context: Context<'a, N>,
         destination: &'a Destination<'a, N>,
         attempt: Attempt<'a, R>,
         client: &'a mut K,
-        work: &'a mut Work,
+        state: &'a mut RequestState,
     ) -> Answering<'a, N, K, R> {
         let Attempt { remote, flight, attempts, .. } = attempt;
         Answering {
@@ -96,7 +96,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             flight,
             attempts,
             client,
-            work,
+            state,
             reused: false,
             upload: None,
             headed: Tick::ZERO,
@@ -110,16 +110,16 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             self.context.shard.thread.pool.put(buf);
             return Err(fault);
         }
-        if self.work.attributes.caller.is_some() {
-            let response = Response { bytes: buf.filled(), head: &self.work.response };
-            let whole = self.work.response.body == BodyLength::None;
-            // What an earlier try said is not what this one says.
-            self.work.record.grpc = if whole { call::code_of(response) } else { None };
+        if self.state.attributes.caller.is_some() {
+            let response = Response { bytes: buf.filled(), head: &self.state.response };
+            let whole = self.state.response.body == BodyLength::None;
+            // What an earlier attempt said is not what this one says.
+            self.state.record.grpc = if whole { call::code_of(response) } else { None };
         }
         self.note_head();
-        let status = self.work.response.status;
+        let status = self.state.response.status;
         if status == 101 || self.context.request.head.upgrade {
-            match upgrade::switched(self.context, self.destination, self.work, buf.filled(), R::VERSION) {
+            match upgrade::switched(self.context, self.destination, self.state, buf.filled(), R::VERSION) {
                 Ok(Some(protocol)) => return self.upgrade(buf, protocol).await,
                 Ok(None) => {}
                 Err(fault) => {
@@ -135,10 +135,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         self.pass_on(buf).await
     }
 
-    /// Reads up to a final head, passing interim ones on. The head stands at the front of the buffer's window.
+    /// Reads up to a final head and forwards interim ones. The head is at the front of the buffer's window.
     async fn head(&mut self, mut buf: Buf) -> (Buf, Result<(), Fault>) {
         buf.reset(limits::HEADROOM);
-        // On a kept connection no time has passed since the try began.
+        // On a keep-alive connection no time has passed since the attempt began.
         let began = if self.reused { self.flight.began() } else { self.context.shard.thread.net.now() };
         let mut interim = 0;
         loop {
@@ -147,7 +147,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             if outcome.is_err() {
                 return (buf, outcome);
             }
-            let status = self.work.response.status;
+            let status = self.state.response.status;
             if status >= 200 || status == 101 {
                 return (buf, Ok(()));
             }
@@ -161,7 +161,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                     return (buf, passed);
                 }
             }
-            buf.consume(self.work.response.len);
+            buf.consume(self.state.response.len);
         }
     }
 
@@ -170,7 +170,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let method = self.context.request.head.method;
         loop {
             if !buf.is_empty() {
-                match self.remote.parse(&buf, &caps, method, &mut self.work.response) {
+                match self.remote.parse(&buf, &caps, method, &mut self.state.response) {
                     Ok(Parsed::Complete) => return (buf, Ok(())),
                     Ok(Parsed::Partial) => {}
                     Err(kind) => return (buf, Err(Fault::last(kind))),
@@ -225,7 +225,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 Err(error) => {
                     let now = net.now();
                     let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
-                    // A reading side that ran out of time before says so at once, and would again.
+                    // A read after a timed-out read times out at once.
                     if waited || now < until || now >= self.destination.deadline {
                         return (buf, Err(error.kind()));
                     }
@@ -243,14 +243,14 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let now = self.context.shard.thread.net.now();
         self.headed = now;
         let first_byte = now.micros_since(self.flight.began());
-        self.work.record.first_byte_us = Some(first_byte);
+        self.state.record.first_byte_us = Some(first_byte);
         let counters = &self.context.bound.counters;
         counters.add_upstream(self.destination.id.0, UpstreamCounter::MicrosFirstByte, first_byte);
-        let response = &self.work.response;
-        match self.work.record.grpc {
+        let response = &self.state.response;
+        match self.state.record.grpc {
             Some(code) => self.flight.judge(call::outcome(code), now),
             // How the call ended is said behind its messages.
-            None if self.work.attributes.caller.is_some() && response.body != BodyLength::None => {}
+            None if self.state.attributes.caller.is_some() && response.body != BodyLength::None => {}
             None => self.flight.judge(Outcome::of_status(response.status), now),
         }
     }
@@ -260,17 +260,17 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     fn is_retried(&mut self, status: u16) -> bool {
         let mut rest = Rest::There;
         if let Some(Progress { complete, whole, .. }) = self.upload {
-            self.work.replay_whole = whole.get();
+            self.state.replay_whole = whole.get();
             rest = if complete.get() { Rest::There } else { Rest::Gone };
         }
-        let resend = self.work.resend(self.context.request.head.body, rest);
-        let why = Why::Response { status, code: self.work.record.grpc, from: self.flight.index() };
+        let resend = self.state.resend(self.context.request.head.body, rest);
+        let why = Why::Response { status, code: self.state.record.grpc, from: self.flight.index() };
         self.attempts.may_follow(&self.destination.bounds(self.context, resend), why, self.headed)
     }
 
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
         self.headed = self.context.shard.thread.net.now();
-        let head = &self.work.response;
+        let head = &self.state.response;
         let patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
         self.client.compose(Outgoing {
@@ -292,14 +292,14 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
         debug_assert!(self.upload.is_none(), "an offer with a body is none");
         if R::VERSION == Version::H2 {
-            buf = upgrade::bridge(self.context, self.work, buf)?;
+            buf = upgrade::bridge(self.context, self.state, buf)?;
         }
         self.adapt(&buf);
         self.compose_switch(&buf);
         self.client.close_after();
-        buf.consume(self.work.response.len);
+        buf.consume(self.state.response.len);
         let until = self.client_until();
-        self.work.record.status = self.work.response.status;
+        self.state.record.status = self.state.response.status;
         let behind = Buf::copied(buf.filled());
         buf.reset(limits::HEADROOM);
         let (sent, buf) = self.client.commit(buf, Ending::More, until).await;
@@ -310,36 +310,36 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
 
     /// Policies and rules change the head.
     fn adapt(&mut self, buf: &Buf) {
-        policies::adapt(self.context, self.work, buf.filled());
-        destination::stick(self.context, self.destination, self.work);
+        policies::adapt(self.context, self.state, buf.filled());
+        destination::stick(self.context, self.destination, self.state);
         self.attempts.respond();
     }
 
     fn compose(&mut self, buf: &Buf, length: BodyLength) {
-        let response = Response { bytes: buf.filled(), head: &self.work.response };
-        let Effects { to_client, encoding, .. } = &self.work.effects;
+        let response = Response { bytes: buf.filled(), head: &self.state.response };
+        let Effects { to_client, encoding, .. } = &self.state.effects;
         let encoding = *encoding;
         self.client.compose(Outgoing { response, patch: to_client, length, upgrades: false, encoding });
     }
 
     /// The head after which both sides speak another protocol.
     fn compose_switch(&mut self, buf: &Buf) {
-        let response = Response { bytes: buf.filled(), head: &self.work.response };
-        let patch = &self.work.effects.to_client;
+        let response = Response { bytes: buf.filled(), head: &self.state.response };
+        let patch = &self.state.effects.to_client;
         self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true, encoding: None });
     }
 
     /// The final head and its body.
     async fn pass_on(&mut self, mut buf: Buf) -> Result<Received, Fault> {
-        let length = self.work.response.body;
+        let length = self.state.response.body;
         let (framed, form) = self.client.framing(length);
         let mut reader = self.remote.body(length);
         let recode = recoding(reader.form(), form);
         if recode == Recoding::Decode {
             reader.decode();
         }
-        // The beginning of the body is judged before the head is written: what is wrong with it is still answered.
-        let portion = match reader.accept(&mut buf, self.work.response.len) {
+        // The beginning of the body is checked before the head is sent, so that an error still gets a response.
+        let portion = match reader.accept(&mut buf, self.state.response.len) {
             Ok(portion) => portion,
             Err(fault) => {
                 self.context.shard.thread.pool.put(buf);
@@ -348,7 +348,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         };
         self.adapt(&buf);
         self.compose(&buf, framed);
-        buf.consume(self.work.response.len);
+        buf.consume(self.state.response.len);
         let bodiless = length == BodyLength::None;
         let ending = if portion.done { Ending::Last(reader.trailers()) } else { Ending::More };
         let encodes = recode == Recoding::Encode && !bodiless;
@@ -356,7 +356,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             encode(&mut buf, ending, &self.context.shard.thread.pool);
         }
         let sent = Cell::new(portion.content);
-        self.work.record.status = self.work.response.status;
+        self.state.record.status = self.state.response.status;
         let until = self.client_until();
         let (committed, buf) = self.client.commit(buf, ending, until).await;
         let outcome = match committed {
@@ -370,13 +370,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 Err(fault)
             }
         };
-        self.work.record.sent.set(sent.get());
+        self.state.record.sent.set(sent.get());
         outcome?;
-        if self.work.attributes.caller.is_some() {
+        if self.state.attributes.caller.is_some() {
             let said = End::read_lines(reader.trailers()).map(|end| end.code);
-            self.work.record.grpc = said.or(self.work.record.grpc);
+            self.state.record.grpc = said.or(self.state.record.grpc);
         }
-        let reusable = self.work.response.keep_alive && self.remote.stands(&reader);
+        let reusable = self.state.response.keep_alive && self.remote.stands(&reader);
         Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
     }
 

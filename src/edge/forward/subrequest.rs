@@ -7,7 +7,7 @@ use crate::base::UpstreamId;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies::{self, Asked};
 use crate::edge::forward::fetch::{Fetch, fetch};
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::policy::{self, AskOutcome, Decision};
 use crate::wire::head::ResponseHead;
@@ -15,23 +15,23 @@ use crate::wire::head::ResponseHead;
 /// Sends the subrequest, and resumes the policy with the head of the response, or with why there is none.
 pub(crate) async fn ask<'p, N: Net>(
     context: Context<'p, N>,
-    work: &mut Work,
+    state: &mut RequestState,
     asked: Asked,
     upstream: UpstreamId,
     timeout: Duration,
 ) -> Decision<'p> {
     let until = context.shard.thread.net.now().after(timeout);
     let mut head = ResponseHead::default();
-    let Work { effects, out, .. } = work;
+    let RequestState { effects, out, .. } = state;
     let request = &effects.subrequest;
     let request = Fetch { upstream, target: &request.target, fields: &request.fields, until };
     match fetch(context, &request, out, &mut head).await {
         Ok(bytes) => {
             let outcome = AskOutcome::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
-            let decision = policies::resume(context, work, asked, outcome);
+            let decision = policies::resume(context, state, asked, outcome);
             context.shard.thread.pool.put(bytes);
             decision
         }
-        Err(_) => policies::resume(context, work, asked, AskOutcome::Failed),
+        Err(_) => policies::resume(context, state, asked, AskOutcome::Failed),
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! After an upgrade: bytes both ways, until both ends have ended or neither has said anything for too long.
+//! After an upgrade: relays bytes in both directions until both have ended or an idle timeout fires.
 //!
-//! A WebSocket is carried by `websocket`, which knows where frames end. Any other protocol passes untouched, and is cut
-//! where it must end.
+//! `websocket` relays WebSockets, because it knows where frames end. Any other protocol is relayed untouched, and is
+//! cut at a timeout or drain.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -11,26 +11,26 @@ use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::relay::fitting;
-use crate::edge::flow::stream::{Client, Ending, Remote, Sink, Source, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Remote, Stop};
 use crate::edge::forward::destination::Destination;
-use crate::edge::forward::websocket::Talk;
+use crate::edge::forward::websocket::WebSocketRelay;
 use crate::link::Counter;
 use crate::net::Net;
 use crate::wire::head::BodyLength;
 use crate::wire::upgrade::Protocol;
 use crate::wire::ws::frame::Sender;
 
-/// Carries bytes until both directions have ended. `behind` are those that the upstream sent behind its 101.
-pub(crate) async fn run<N: Net, S: Source, K: Client, R: Remote>(
+/// Relays bytes until both directions have ended. `behind` are the upstream's bytes after its 101.
+pub(crate) async fn run<N: Net, S: BodySource, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
     destination: &Destination<'_, N>,
     remote: &R,
     behind: Buf,
     protocol: Protocol,
 ) {
-    let Exchange { context, source, client, work } = exchange;
+    let Exchange { context, source, client, state } = exchange;
     let shard = context.shard;
-    // In a tunnel an end from the client is half an end, and the other half goes on.
+    // In a tunnel the client may close its side while the other direction goes on.
     context.watch.end();
     shard.tunnels.set(shard.tunnels.get() + 1);
     let mut up = remote.upload();
@@ -48,7 +48,7 @@ pub(crate) async fn run<N: Net, S: Source, K: Client, R: Remote>(
     };
     let (up_end, down_end) = match protocol {
         Protocol::WebSocket => {
-            let talk = Talk::new(*context, destination, (&near, &far), &failed);
+            let talk = WebSocketRelay::new(*context, destination, (&near, &far), &failed);
             let ends = duplex(
                 talk.carry(Sender::Client, *source, &mut up, first_up, &received),
                 talk.carry(Sender::Server, &mut down, *client, behind, &sent),
@@ -57,7 +57,7 @@ pub(crate) async fn run<N: Net, S: Source, K: Client, R: Remote>(
             )
             .await;
             if let Some(reason) = talk.reason() {
-                work.record.refused = Some(reason);
+                state.record.refused = Some(reason);
                 context.bound.counters.add(Counter::WebSocketsEnded, 1);
             }
             ends
@@ -74,11 +74,11 @@ pub(crate) async fn run<N: Net, S: Source, K: Client, R: Remote>(
         }
     };
     shard.tunnels.set(shard.tunnels.get().saturating_sub(1));
-    work.record.received.set(received.get());
-    work.record.sent.set(sent.get());
+    state.record.received.set(received.get());
+    state.record.sent.set(sent.get());
     if let Some(fault) = up_end.err().or(down_end.err()) {
-        work.record.fault = Some(fault.kind);
-        work.record.aborted = true;
+        state.record.fault = Some(fault.kind);
+        state.record.aborted = true;
         client.abort();
     }
 }
@@ -100,11 +100,11 @@ impl<'a, N: Net> Pipe<'a, N> {
         Pipe { net, pool, destination, last: Cell::new(now), over, failed }
     }
 
-    /// One direction, to its end; then the other end is told that no more comes.
+    /// Relays one direction to its end, then shuts down the writing side of the other end.
     async fn carry(
         &self,
-        source: &mut impl Source,
-        sink: &mut impl Sink,
+        source: &mut impl BodySource,
+        sink: &mut impl BodySink,
         first: Buf,
         count: &Cell<u64>,
     ) -> Result<(), Fault> {

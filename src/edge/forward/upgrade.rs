@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What becomes of an offer to leave HTTP, in every combination of versions: whether the route lets it pass, what the
-//! endpoint is asked, and whether its answer switches.
+//! Decides about upgrades in every combination of HTTP versions: whether the route allows one, what is requested from
+//! the endpoint, and whether its response switches.
 //!
 //! ```text
 //!             client HTTP/1.1: GET + Upgrade        client HTTP/2: extended CONNECT (seen as GET)
@@ -13,10 +13,10 @@
 use crate::base::{Buf, Fault, FaultKind, Span, limits};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
-use crate::edge::exchange::reply;
-use crate::edge::flow::stream::{Client, Source};
+use crate::edge::exchange::local_response;
+use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::destination::Destination;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::policy::{LocalBody, LocalResponse, Problem};
 use crate::wire::field::Known;
@@ -24,7 +24,7 @@ use crate::wire::head::{Field, Response, Version};
 use crate::wire::upgrade::{self, Protocol};
 use crate::wire::ws::handshake;
 
-/// The field that proves an endpoint to have understood the key.
+/// `Sec-WebSocket-Accept`, which proves that the endpoint has processed the key.
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
 
 /// What the client offers and the route lets pass.
@@ -36,9 +36,9 @@ pub(crate) fn offered<N: Net>(context: Context<'_, N>, proxy: &ProxyPlan) -> Opt
     upgrade::protocol(context.request.bytes, head)
 }
 
-/// Turns away an offer that cannot succeed on this route: from a page of an origin that is not listed, or as an
-/// extended CONNECT where nothing is upgraded. An offer of HTTP/1.1 may be ignored, so it is.
-pub(crate) async fn admit<N: Net, S: Source, K: Client>(
+/// Refuses a handshake that cannot succeed on this route: from an origin that is not allowed, or an extended CONNECT
+/// where upgrades are off. An HTTP/1.1 upgrade may be ignored instead, so it is.
+pub(crate) async fn admit<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
 ) -> Result<Filtered, Fault> {
@@ -63,25 +63,25 @@ pub(crate) async fn admit<N: Net, S: Source, K: Client>(
     let detail = "Pages of this origin may not open a WebSocket here.";
     let problem = Problem { kind: "", title: "Forbidden", detail, violated_policy: "" };
     let response = LocalResponse { status: 403, reason: "websocket_origin_denied", body: LocalBody::Problem(problem) };
-    reply::refuse(exchange, response).await
+    local_response::refuse(exchange, response).await
 }
 
-/// Adds what an endpoint of HTTP/1.1 needs and a client of HTTP/2 does not send: a key, and the version.
-pub(crate) fn prepare<N: Net>(context: Context<'_, N>, work: &mut Work) {
+/// Adds the fields that HTTP/1.1 needs and an HTTP/2 client does not send: `Sec-WebSocket-Key` and `-Version`.
+pub(crate) fn prepare<N: Net>(context: Context<'_, N>, state: &mut RequestState) {
     let request = context.request;
     if !is_extended(context) || upgrade::protocol(request.bytes, request.head) != Some(Protocol::WebSocket) {
         return;
     }
     let net = &context.shard.thread.net;
     let key = handshake::key([net.random(), net.random()]);
-    let (fields, patch) = (&request.head.fields, &mut work.effects.to_upstream);
+    let (fields, patch) = (&request.head.fields, &mut state.effects.to_upstream);
     patch.set(fields, request.bytes, b"Sec-WebSocket-Key", &key);
     if request.named(b"sec-websocket-version").is_none() {
         patch.add(b"Sec-WebSocket-Version", b"13");
     }
 }
 
-/// What an endpoint that speaks `version` is asked for: over HTTP/2 only WebSocket has a form.
+/// The protocol to request from an endpoint with this HTTP version. HTTP/2 can carry only WebSocket.
 pub(crate) fn asked<N: Net>(
     context: Context<'_, N>,
     destination: &Destination<'_, N>,
@@ -94,25 +94,26 @@ pub(crate) fn asked<N: Net>(
     }
 }
 
-/// Does the answer in `work.response`, whose head `bytes` begin with, switch to what was asked for?
+/// Does the response in `state.response`, whose head is at the front of `bytes`, switch to the requested protocol?
 ///
 /// # Errors
-/// It switches to something else, or its proof is wrong, or the client would take it for a switch that it is not.
+/// It switches to another protocol, `Sec-WebSocket-Accept` is wrong, or the client would take it for a switch by
+/// mistake.
 pub(crate) fn switched<N: Net>(
     context: Context<'_, N>,
     destination: &Destination<'_, N>,
-    work: &Work,
+    state: &RequestState,
     bytes: &[u8],
     version: Version,
 ) -> Result<Option<Protocol>, Fault> {
     let asked = asked(context, destination, version);
-    let response = Response { bytes, head: &work.response };
+    let response = Response { bytes, head: &state.response };
     let wrong = Err(Fault::last(FaultKind::UpstreamProtocol));
-    match (version, work.response.status) {
+    match (version, state.response.status) {
         (Version::H2, 200) if asked.is_some() => Ok(asked),
         (Version::H10 | Version::H11, 101) => {
             let chosen = asked.and_then(|_| upgrade::accepted(context.request, response));
-            let proven = !is_extended(context) || chosen != Some(Protocol::WebSocket) || is_proven(work, response);
+            let proven = !is_extended(context) || chosen != Some(Protocol::WebSocket) || is_proven(state, response);
             if chosen.is_some() && proven { Ok(chosen) } else { wrong }
         }
         (Version::H2, 101) => wrong,
@@ -122,24 +123,23 @@ pub(crate) fn switched<N: Net>(
 }
 
 /// Did the endpoint answer the key that we made?
-fn is_proven(work: &Work, response: Response<'_>) -> bool {
-    let key = work.effects.to_upstream.added().find(|(name, _)| name.eq_ignore_ascii_case(b"sec-websocket-key"));
+fn is_proven(state: &RequestState, response: Response<'_>) -> bool {
+    let key = state.effects.to_upstream.added().find(|(name, _)| name.eq_ignore_ascii_case(b"sec-websocket-key"));
     let mut proofs = response.head.fields.named(response.bytes, ACCEPT);
     let (Some((_, key)), Some(proof), None) = (key, proofs.next(), proofs.next()) else { return false };
     proof == handshake::accept(key)
 }
 
-/// Makes the 101 that a client of HTTP/1.1 waits for of the 200 of an endpoint of HTTP/2; `buf` holds its head and
-/// nothing else.
-pub(crate) fn bridge<N: Net>(context: Context<'_, N>, work: &mut Work, mut buf: Buf) -> Result<Buf, Fault> {
-    work.response.status = 101;
+/// Turns the 200 of an HTTP/2 endpoint into the 101 for an HTTP/1.1 client. `buf` holds the head only.
+pub(crate) fn bridge<N: Net>(context: Context<'_, N>, state: &mut RequestState, mut buf: Buf) -> Result<Buf, Fault> {
+    state.response.status = 101;
     let request = context.request;
     if is_extended(context) {
         return Ok(buf);
     }
     if let Some(key) = request.value(Known::SecWebsocketKey) {
-        let patch = &mut work.effects.to_client;
-        patch.set(&work.response.fields, buf.filled(), ACCEPT, &handshake::accept(key));
+        let patch = &mut state.effects.to_client;
+        patch.set(&state.response.fields, buf.filled(), ACCEPT, &handshake::accept(key));
     }
     const LINE: &[u8] = b"upgradewebsocket";
     const NAME_LEN: usize = b"upgrade".len();
@@ -157,8 +157,8 @@ pub(crate) fn bridge<N: Net>(context: Context<'_, N>, work: &mut Work, mut buf: 
     }
     let name = Span::new(start, start + NAME_LEN);
     let value = Span::new(start + NAME_LEN, buf.len());
-    work.response.fields.push(Field { name, value, known: Known::Upgrade });
-    work.response.len = buf.len();
+    state.response.fields.push(Field { name, value, known: Known::Upgrade });
+    state.response.len = buf.len();
     Ok(buf)
 }
 

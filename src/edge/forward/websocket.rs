@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Carries a WebSocket between two ends, frame by frame as far as rules need it, and ends it in order.
+//! Hot. Relays a WebSocket between client and endpoint: parses frames as far as limits need it, sends pings, and closes
+//! it in order.
 //!
 //! ```text
 //! talk: bytes pass as they come ---- a farewell of ours stands between two frames ----.
@@ -7,9 +8,9 @@
 //!        '-- the sender's own farewell passed, or its end -----------------> listen: until the sender has said
 //!                                                                             its last, too; then the end
 //! ```
-//! Each direction has its own scanner and writes only to its own sink; whatever one finds out that ends both, it leaves
-//! in `farewell` and nudges the other. An incomplete header is never passed on, so that a frame of ours can always be
-//! put behind what was.
+//! Each direction has its own scanner and writes only to its own sink. The direction that finds a reason to close
+//! stores it in `close_reason` and nudges the other one. An incomplete frame header is never forwarded, so that the
+//! gateway can insert a frame of its own at any time.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -19,20 +20,20 @@ use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::config::plan::WebSocketPlan;
 use crate::edge::exchange::context::Context;
 use crate::edge::flow::relay::fitting;
-use crate::edge::flow::stream::{Ending, Sink, Source, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::limit::gcra::Meter;
-use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, Scanner, Sender, Step};
+use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender};
 use crate::wire::ws::own::{self, Code, Mask};
 
-/// How long an end may take to answer a farewell, and to end what the other end has ended.
+/// How long an end may take to answer a close frame, and to end what the other end has ended.
 const LEAVE_MS: u64 = 5_000;
 
 /// Why the gateway ends a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
+enum CloseReason {
     /// The gateway stops.
     Drain,
     /// It has lived long enough.
@@ -49,18 +50,18 @@ enum Farewell {
     Rule(Sender),
 }
 
-impl Farewell {
-    /// What `to` hears: of what the other end did, only that it is over.
-    fn words(self, to: Sender) -> (Code, &'static str) {
+impl CloseReason {
+    /// Status code and reason for the end `to`. It learns nothing about what the other end did.
+    fn close_frame(self, to: Sender) -> (Code, &'static str) {
         match self {
-            Farewell::Drain => (Code::GoingAway, "the gateway stops"),
-            Farewell::Lifetime => (Code::GoingAway, "open for long enough"),
-            Farewell::Idle => (Code::GoingAway, "silent for too long"),
-            Farewell::Silent(end) if end == to => (Code::GoingAway, "no answer to a ping"),
-            Farewell::Rate(end) if end == to => (Code::Policy, "too many messages"),
-            Farewell::Size(end) if end == to => (Code::TooBig, "a message is too large"),
-            Farewell::Rule(end) if end == to => (Code::Protocol, "a frame breaks a rule"),
-            Farewell::Silent(_) | Farewell::Rate(_) | Farewell::Size(_) | Farewell::Rule(_) => {
+            CloseReason::Drain => (Code::GoingAway, "the gateway stops"),
+            CloseReason::Lifetime => (Code::GoingAway, "open for long enough"),
+            CloseReason::Idle => (Code::GoingAway, "silent for too long"),
+            CloseReason::Silent(end) if end == to => (Code::GoingAway, "no answer to a ping"),
+            CloseReason::Rate(end) if end == to => (Code::Policy, "too many messages"),
+            CloseReason::Size(end) if end == to => (Code::TooBig, "a message is too large"),
+            CloseReason::Rule(end) if end == to => (Code::Protocol, "a frame breaks a rule"),
+            CloseReason::Silent(_) | CloseReason::Rate(_) | CloseReason::Size(_) | CloseReason::Rule(_) => {
                 (Code::GoingAway, "the other end was closed")
             }
         }
@@ -69,19 +70,19 @@ impl Farewell {
     /// The name in logs.
     const fn name(self) -> &'static str {
         match self {
-            Farewell::Drain => "websocket_drained",
-            Farewell::Lifetime => "websocket_lifetime",
-            Farewell::Idle => "websocket_idle",
-            Farewell::Silent(_) => "websocket_silent",
-            Farewell::Rate(_) => "websocket_rate",
-            Farewell::Size(_) => "websocket_message_too_large",
-            Farewell::Rule(_) => "websocket_malformed",
+            CloseReason::Drain => "websocket_drained",
+            CloseReason::Lifetime => "websocket_lifetime",
+            CloseReason::Idle => "websocket_idle",
+            CloseReason::Silent(_) => "websocket_silent",
+            CloseReason::Rate(_) => "websocket_rate",
+            CloseReason::Size(_) => "websocket_message_too_large",
+            CloseReason::Rule(_) => "websocket_malformed",
         }
     }
 }
 
 /// What the two directions share.
-pub(crate) struct Talk<'a, N: Net, A, B> {
+pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
     shard: &'a Shard<N>,
     plan: &'a WebSocketPlan,
     idle: Duration,
@@ -90,35 +91,35 @@ pub(crate) struct Talk<'a, N: Net, A, B> {
     over: Tick,
     stops: (&'a A, &'a B),
     failed: &'a Cell<bool>,
-    farewell: Cell<Option<Farewell>>,
+    close_reason: Cell<Option<CloseReason>>,
     /// When nothing more is waited for.
-    leaves: Cell<Tick>,
+    close_deadline: Cell<Tick>,
     ends: [End; 2],
 }
 
 /// What is known of one end.
 struct End {
     heard: Cell<Tick>,
-    /// When it was asked for a sign of life and gave none since.
+    /// When it was sent a ping and has not answered since.
     asked: Cell<Tick>,
-    /// Its farewell, or ours in its place, has passed.
+    /// Its close frame, or the gateway's instead, was sent.
     closed: Cell<bool>,
 }
 
 /// One direction's own state.
-struct Passage {
+struct Direction {
     sender: Sender,
     scanner: Scanner,
     meter: Meter,
     /// What was passed on ends with a frame.
     between: bool,
-    /// The sender's farewell is being passed on, or has come while we listen.
-    leaving: bool,
+    /// The sender's close frame is being forwarded, or has arrived after the gateway sent its own.
+    closing: bool,
     /// The sender has ended.
     ended: bool,
 }
 
-/// How much of what has come goes on, and how much was understood.
+/// How many received bytes may be forwarded, and how many were parsed.
 struct Passable {
     pass: usize,
     taken: usize,
@@ -131,17 +132,17 @@ const fn other(sender: Sender) -> Sender {
     }
 }
 
-impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
+impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     /// A WebSocket that was just opened. `stops` nudge those who read from the client and from the endpoint.
     pub(crate) fn new(
         context: Context<'a, N>,
         destination: &'a Destination<'a, N>,
         stops: (&'a A, &'a B),
         failed: &'a Cell<bool>,
-    ) -> Talk<'a, N, A, B> {
+    ) -> WebSocketRelay<'a, N, A, B> {
         let now = context.shard.thread.net.now();
         let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), closed: Cell::new(false) };
-        Talk {
+        WebSocketRelay {
             shard: context.shard,
             plan: &destination.proxy.websocket,
             idle: destination.proxy.tunnel_idle,
@@ -149,29 +150,29 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             over: destination.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
             stops,
             failed,
-            farewell: Cell::new(None),
-            leaves: Cell::new(Tick::NEVER),
+            close_reason: Cell::new(None),
+            close_deadline: Cell::new(Tick::NEVER),
             ends: [end(), end()],
         }
     }
 
     /// Why the gateway ended it, where it did, for the log.
     pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.farewell.get().map(Farewell::name)
+        self.close_reason.get().map(CloseReason::name)
     }
 
-    /// Carries what `sender` says, from `first` on, to the end of that direction.
+    /// Relays the frames of `sender`, beginning with the bytes in `first`, until that direction ends.
     pub(crate) async fn carry(
         &self,
         sender: Sender,
-        source: &mut impl Source,
-        sink: &mut impl Sink,
+        source: &mut impl BodySource,
+        sink: &mut impl BodySink,
         first: Buf,
         count: &Cell<u64>,
     ) -> Result<(), Fault> {
         let meter = self.plan.message_rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.thread.net.now()));
         let scanner = Scanner::new(sender);
-        let mut passage = Passage { sender, scanner, meter, between: true, leaving: false, ended: false };
+        let mut passage = Direction { sender, scanner, meter, between: true, closing: false, ended: false };
         count.set(first.len() as u64);
         let buf = self.talk(&mut passage, source, sink, first, count).await?;
         let buf = self.listen(&mut passage, source, buf).await?;
@@ -181,12 +182,12 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         Ok(())
     }
 
-    /// Passes on what comes, until nothing more may follow in this direction.
+    /// Relays frames until nothing more may follow in this direction.
     async fn talk(
         &self,
-        passage: &mut Passage,
-        source: &mut impl Source,
-        sink: &mut impl Sink,
+        passage: &mut Direction,
+        source: &mut impl BodySource,
+        sink: &mut impl BodySink,
         mut buf: Buf,
         count: &Cell<u64>,
     ) -> Result<Buf, Fault> {
@@ -197,13 +198,13 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
             self.look_at_clock(now);
             let passable = self.judge(passage, buf.filled());
             buf = self.pass(sink, buf, passable, receiver).await?;
-            if passage.leaving && passage.between {
+            if passage.closing && passage.between {
                 self.note_closed(passage.sender);
                 return Ok(buf);
             }
             if passage.between {
-                if let Some(farewell) = self.farewell.get() {
-                    let (code, reason) = farewell.words(receiver);
+                if let Some(close_reason) = self.close_reason.get() {
+                    let (code, reason) = close_reason.close_frame(receiver);
                     self.say(sink, receiver, |out, mask| own::close(out, code, reason, mask)).await?;
                     self.note_closed(passage.sender);
                     return Ok(buf);
@@ -213,7 +214,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
                     self.end(receiver).asked.set(now);
                 }
             }
-            if now >= self.leaves.get() {
+            if now >= self.close_deadline.get() {
                 return Ok(buf);
             }
             if buf.is_empty() {
@@ -231,59 +232,59 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         }
     }
 
-    /// Drops what still comes, until the sender's farewell or end.
-    async fn listen(&self, passage: &mut Passage, source: &mut impl Source, mut buf: Buf) -> Result<Buf, Fault> {
-        let ours = !passage.leaving;
+    /// Drops received bytes until the sender's close frame or end.
+    async fn listen(&self, passage: &mut Direction, source: &mut impl BodySource, mut buf: Buf) -> Result<Buf, Fault> {
+        let ours = !passage.closing;
         loop {
-            if self.leaves.get() == Tick::NEVER {
-                // The other direction may wait for an end that answers no farewell, and is not told of a drain.
+            if self.close_deadline.get() == Tick::NEVER {
+                // The other direction may wait for an end that never answers a close frame.
                 self.look_at_clock(self.shard.thread.net.now());
             }
             let mut at = 0;
-            while !passage.leaving || !passage.scanner.is_between_frames() {
+            while !passage.closing || !passage.scanner.is_between_frames() {
                 match passage.scanner.step(&buf.filled()[at..]) {
-                    Ok(Step::Frame(frame)) => {
+                    Ok(ScanStep::Frame(frame)) => {
                         at += frame.header;
-                        passage.leaving = frame.kind == Kind::Close;
+                        passage.closing = frame.kind == Kind::Close;
                     }
-                    Ok(Step::Payload(count)) => at += count,
-                    // Behind a broken rule nothing can be understood: then it is the end that is waited for.
-                    Ok(Step::Partial) | Err(_) => break,
+                    Ok(ScanStep::Payload(count)) => at += count,
+                    // After a protocol error no frame can be parsed, so this only waits for the end.
+                    Ok(ScanStep::Partial) | Err(_) => break,
                 }
             }
-            let said = ours && passage.leaving && passage.scanner.is_between_frames();
+            let said = ours && passage.closing && passage.scanner.is_between_frames();
             if said || passage.ended || self.shard.thread.net.now() >= self.until(passage) {
                 return Ok(buf);
             }
             buf.consume(at);
-            if passage.leaving || buf.len() >= HEADER_BYTES_MAX {
+            if passage.closing || buf.len() >= HEADER_BYTES_MAX {
                 buf.reset(0);
             }
             (_, buf) = self.read(passage, source, self.roomy(buf)).await?;
         }
     }
 
-    /// How much of `bytes` may go on. What breaks a rule ends the WebSocket, and does not.
-    fn judge(&self, passage: &mut Passage, bytes: &[u8]) -> Passable {
+    /// How much of `bytes` may be forwarded. A frame that breaks a rule closes the WebSocket and is not forwarded.
+    fn judge(&self, passage: &mut Direction, bytes: &[u8]) -> Passable {
         let mut at = 0;
         loop {
-            let last = passage.between && (passage.leaving || self.farewell.get().is_some());
+            let last = passage.between && (passage.closing || self.close_reason.get().is_some());
             if last {
                 return Passable { pass: at, taken: at };
             }
             match passage.scanner.step(&bytes[at..]) {
-                Ok(Step::Partial) => return Passable { pass: at, taken: at },
-                Ok(Step::Payload(count)) => at += count,
-                Ok(Step::Frame(frame)) => {
-                    if let Some(farewell) = self.objection(passage, frame) {
-                        self.say_farewell(farewell);
+                Ok(ScanStep::Partial) => return Passable { pass: at, taken: at },
+                Ok(ScanStep::Payload(count)) => at += count,
+                Ok(ScanStep::Frame(frame)) => {
+                    if let Some(close_reason) = self.violation(passage, frame) {
+                        self.close_with(close_reason);
                         return Passable { pass: at, taken: at + frame.header };
                     }
-                    passage.leaving = frame.kind == Kind::Close;
+                    passage.closing = frame.kind == Kind::Close;
                     at += frame.header;
                 }
                 Err(_) => {
-                    self.say_farewell(Farewell::Rule(passage.sender));
+                    self.close_with(CloseReason::Rule(passage.sender));
                     return Passable { pass: at, taken: at };
                 }
             }
@@ -291,25 +292,25 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         }
     }
 
-    fn objection(&self, passage: &mut Passage, frame: Frame) -> Option<Farewell> {
+    fn violation(&self, passage: &mut Direction, frame: Frame) -> Option<CloseReason> {
         if !frame.kind.is_control() && frame.message > self.plan.message_bytes_max {
-            return Some(Farewell::Size(passage.sender));
+            return Some(CloseReason::Size(passage.sender));
         }
         let counts = match frame.kind {
             Kind::Message | Kind::Ping | Kind::Pong | Kind::OtherControl => true,
-            // Else a message that never ends would be a flood that nothing counts.
+            // Otherwise a message without an end would be a flood that no limit counts.
             Kind::Continuation => frame.payload == 0,
             Kind::Close => false,
         };
         let rate = self.plan.message_rate.filter(|_| counts && passage.sender == Sender::Client)?;
         let allowed = passage.meter.take(&rate, 1, self.shard.thread.net.now());
-        (!allowed).then_some(Farewell::Rate(passage.sender))
+        (!allowed).then_some(CloseReason::Rate(passage.sender))
     }
 
     /// Writes what may pass and keeps what was not understood yet.
     async fn pass(
         &self,
-        sink: &mut impl Sink,
+        sink: &mut impl BodySink,
         mut buf: Buf,
         passable: Passable,
         receiver: Sender,
@@ -339,7 +340,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         Ok(self.roomy(rest))
     }
 
-    /// The same bytes with room for what completes a header.
+    /// The same bytes in a buffer with room for the rest of a header.
     fn roomy(&self, buf: Buf) -> Buf {
         if buf.spare() >= HEADER_BYTES_MAX {
             return buf;
@@ -355,7 +356,12 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     }
 
     /// Reads more into `buf`; a wait that ends without anything gives zero bytes, as an end does besides its mark.
-    async fn read(&self, passage: &mut Passage, source: &mut impl Source, buf: Buf) -> Result<(usize, Buf), Fault> {
+    async fn read(
+        &self,
+        passage: &mut Direction,
+        source: &mut impl BodySource,
+        buf: Buf,
+    ) -> Result<(usize, Buf), Fault> {
         let (read, buf) = source.read_open(buf, self.until(passage)).await;
         match read {
             Ok(0) if self.failed.get() => Err(Fault::last(FaultKind::ClientClosed)),
@@ -370,8 +376,8 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
                 Ok((count, buf))
             }
             Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => Ok((0, buf)),
-            // After the farewells nobody owes an end in order.
-            Err(_) if self.leaves.get() != Tick::NEVER && !self.failed.get() => {
+            // After the close frames nobody owes an end in order.
+            Err(_) if self.close_deadline.get() != Tick::NEVER && !self.failed.get() => {
                 passage.ended = true;
                 Ok((0, buf))
             }
@@ -382,7 +388,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     /// Says something of our own to `receiver`.
     async fn say(
         &self,
-        sink: &mut impl Sink,
+        sink: &mut impl BodySink,
         receiver: Sender,
         make: impl FnOnce(&mut Vec<u8>, Mask),
     ) -> Result<(), Fault> {
@@ -395,26 +401,26 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     /// Finds out whether it is time to end.
     fn look_at_clock(&self, now: Tick) {
         let silent = |sender| self.silent_until(sender) <= now;
-        let farewell = match now {
-            _ if self.shard.thread.draining.is_raised() => Farewell::Drain,
-            _ if now >= self.over => Farewell::Lifetime,
-            _ if now >= self.last_heard().after(self.idle) => Farewell::Idle,
-            _ if silent(Sender::Client) => Farewell::Silent(Sender::Client),
-            _ if silent(Sender::Server) => Farewell::Silent(Sender::Server),
+        let close_reason = match now {
+            _ if self.shard.thread.draining.is_raised() => CloseReason::Drain,
+            _ if now >= self.over => CloseReason::Lifetime,
+            _ if now >= self.last_heard().after(self.idle) => CloseReason::Idle,
+            _ if silent(Sender::Client) => CloseReason::Silent(Sender::Client),
+            _ if silent(Sender::Server) => CloseReason::Silent(Sender::Server),
             _ => return,
         };
-        self.say_farewell(farewell);
+        self.close_with(close_reason);
     }
 
-    fn say_farewell(&self, farewell: Farewell) {
-        if self.farewell.get().is_none() {
-            self.farewell.set(Some(farewell));
+    fn close_with(&self, close_reason: CloseReason) {
+        if self.close_reason.get().is_none() {
+            self.close_reason.set(Some(close_reason));
             self.leave_soon();
             self.hurry();
         }
     }
 
-    /// The last word of `sender`, or ours in its place, has gone out.
+    /// The close frame of `sender`, or the gateway's instead, has been sent.
     fn note_closed(&self, sender: Sender) {
         self.end(sender).closed.set(true);
         if self.ends.iter().all(|end| end.closed.get()) {
@@ -424,7 +430,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
     }
 
     fn leave_soon(&self) {
-        self.leaves.set(self.leaves.get().min(self.shard.thread.net.now().after_ms(LEAVE_MS)));
+        self.close_deadline.set(self.close_deadline.get().min(self.shard.thread.net.now().after_ms(LEAVE_MS)));
     }
 
     /// Makes both directions look up.
@@ -445,7 +451,7 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         self.ends[0].heard.get().max(self.ends[1].heard.get())
     }
 
-    /// When an end is to be asked for a sign of life.
+    /// When an end is to be sent a ping.
     fn ask_at(&self, end: Sender) -> Tick {
         let asked = self.end(end).asked.get() != Tick::NEVER || self.end(other(end)).closed.get();
         self.plan.ping.filter(|_| !asked).map_or(Tick::NEVER, |wait| self.end(end).heard.get().after(wait))
@@ -459,12 +465,12 @@ impl<'a, N: Net, A: Stop, B: Stop> Talk<'a, N, A, B> {
         }
     }
 
-    /// When a read looks up at the latest: at what it can do something about.
-    fn until(&self, passage: &Passage) -> Tick {
-        if self.farewell.get().is_some() {
-            return self.leaves.get();
+    /// The next time at which the reading task has something to check.
+    fn until(&self, passage: &Direction) -> Tick {
+        if self.close_reason.get().is_some() {
+            return self.close_deadline.get();
         }
-        let idle = self.last_heard().after(self.idle).min(self.over).min(self.leaves.get());
+        let idle = self.last_heard().after(self.idle).min(self.over).min(self.close_deadline.get());
         let asks = if passage.between { self.ask_at(other(passage.sender)) } else { Tick::NEVER };
         idle.min(asks).min(self.silent_until(Sender::Client)).min(self.silent_until(Sender::Server))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. The HTTP/1 ends of a body: reading one from a connection, writing one to it.
+//! Hot. Reads an HTTP/1 body from a connection and writes one to it.
 //!
 //! `BodyReader` stands on either side. It lets pass exactly the bytes that belong to the body, checked, and keeps what
 //! comes after them; an end that comes too early is a fault, never a short body.
@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion, Stop};
 use crate::edge::flow::watch::Abort;
 use crate::net::Stream;
 use crate::net::tls::Transport;
@@ -80,7 +80,7 @@ impl<S: Stream> Stop for StopReading<S> {
     }
 }
 
-impl<S: Stream> Source for BodyReader<S> {
+impl<S: Stream> BodySource for BodyReader<S> {
     type Stopper = StopReading<S>;
 
     fn length(&self) -> BodyLength {
@@ -95,7 +95,7 @@ impl<S: Stream> Source for BodyReader<S> {
         self.yields = Form::Plain;
     }
 
-    fn heed_nudges(&mut self) {
+    fn end_reads_on_nudge(&mut self) {
         self.heeds = true;
     }
 
@@ -163,7 +163,7 @@ pub(crate) struct BodyWriter<S: Stream> {
     pub side: Side,
 }
 
-impl<S: Stream> Sink for BodyWriter<S> {
+impl<S: Stream> BodySink for BodyWriter<S> {
     async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(self.side, error.kind())), buf)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. The path of a request, on one screen: see -> the listener's policies -> route -> its policies -> act -> record.
 //!
-//! Whatever goes wrong before the answer's head is sent becomes an answer of ours; after that it breaks the connection.
+//! A failure before the response's head is sent becomes a local response; after that it aborts the connection.
 
 use crate::base::{Fault, FaultKind, RouteId, UpstreamId};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
@@ -9,18 +9,18 @@ use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
-use crate::edge::exchange::{call_reply, reply, response};
-use crate::edge::flow::stream::{Client, Source};
+use crate::edge::exchange::{call_reply, local_response, response};
+use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, upgrade};
 use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
-use crate::route::{Found, Wanted};
+use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
 use crate::wire::head::{Method, Version};
@@ -28,19 +28,19 @@ use crate::wire::target::{self, Normalised};
 use crate::wire::{authority, ip, trace};
 
 /// Serves one request to its end and records it.
-pub(crate) async fn serve<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
+pub(crate) async fn serve<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
     let outcome = answer(exchange).await;
     conclude(exchange, outcome).await;
 }
 
 /// Answers a head that could not be parsed, and records it.
-pub(crate) async fn refuse<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
-    exchange.work.attributes.client_text.extend_from_slice(&exchange.context.peer.text);
+pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>, fault: Fault) {
+    exchange.state.attributes.client_text.extend_from_slice(&exchange.context.peer.text);
     conclude(exchange, Err(fault)).await;
 }
 
-async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    see(exchange.context, &mut exchange.work.attributes)?;
+async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
+    see(exchange.context, &mut exchange.state.attributes)?;
     let before = &exchange.context.listener_plan().policies;
     if !before.is_empty() && policies::pass(exchange, before, 0).await? == Filtered::Responded {
         return Ok(());
@@ -48,14 +48,14 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
     let request = exchange.context.request;
     let last_hop = request.head.method == Method::Options && request.value(Known::MaxForwards) == Some(b"0");
     if request.path().is_empty() || last_hop {
-        // Asterisk-form is about the server, not about a resource (RFC 9112 section 3.2.4); a request that may not be
-        // forwarded any more is for us (RFC 9110 section 7.6.2).
+        // An asterisk-form request is for the server itself (RFC 9112 section 3.2.4), and a request with `Max-Forwards:
+        // 0` is for the gateway (RFC 9110 section 7.6.2).
         return response::send(exchange, 204, None, b"").await;
     }
-    let id = find(exchange.context, exchange.work)?;
+    let id = find(exchange.context, exchange.state)?;
     let route = exchange.context.bound.plan.route(id);
-    if exchange.work.attributes.caller.is_none() && route.takes_json() {
-        exchange.work.attributes.caller = Some(Caller::Json);
+    if exchange.state.attributes.caller.is_none() && route.takes_json() {
+        exchange.state.attributes.caller = Some(Caller::Json);
     }
     if exchange.context.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
@@ -71,14 +71,14 @@ async fn answer<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, 
 }
 
 /// What the route says, where the content of responses may be changed on the way to the client.
-async fn staged<N: Net, S: Source, K: Client>(
+async fn staged<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
 ) -> Result<(), Fault> {
-    let Exchange { context, source, client, work } = exchange;
+    let Exchange { context, source, client, state } = exchange;
     let Shard { thread, encoders, .. } = &**context.shard;
     let mut client = Staged::new(&mut **client, &thread.pool, encoders);
-    let mut adapted = Exchange { context: *context, source: &mut **source, client: &mut client, work };
+    let mut adapted = Exchange { context: *context, source: &mut **source, client: &mut client, state };
     let outcome = match &route.action {
         Action::Proxy(proxy) if let Some(plan) = &proxy.grpc => {
             let upstream = choose(&mut adapted, route, proxy)?;
@@ -88,13 +88,13 @@ async fn staged<N: Net, S: Source, K: Client>(
     };
     context.bound.counters.add(Counter::Uncompressed, u64::from(client.is_refused));
     if let Some(sent) = client.sent {
-        work.record.sent.set(sent);
+        state.record.sent.set(sent);
     }
     outcome
 }
 
 /// What the route says.
-async fn act<N: Net, S: Source, K: Client>(
+async fn act<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
 ) -> Result<(), Fault> {
@@ -104,7 +104,7 @@ async fn act<N: Net, S: Source, K: Client>(
             attempts::forward(exchange, route, proxy, upstream).await
         }
         Action::Redirect(redirect) => redirect::send(exchange, redirect).await,
-        Action::Answer(answer) => reply::fixed(exchange, answer).await,
+        Action::Answer(answer) => local_response::fixed(exchange, answer).await,
         Action::Echo => echo::answer(exchange).await,
     }
 }
@@ -116,13 +116,13 @@ fn choose<N: Net, S, K>(
     proxy: &ProxyPlan,
 ) -> Result<UpstreamId, Fault> {
     // Chosen first, because what is prepared may hold the upstream's name.
-    let upstream = attempts::choose(exchange.context, exchange.work, proxy)?;
-    exchange.work.record.upstream = Some(upstream);
+    let upstream = attempts::choose(exchange.context, exchange.state, proxy)?;
+    exchange.state.record.upstream = Some(upstream);
     prepare::prepare(exchange, route, proxy)?;
     Ok(upstream)
 }
 
-/// Host, path, client and ids: what the rest of the way looks at.
+/// Determines host, path, client address and ids, which all later steps read.
 fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(), Fault> {
     let request = context.request;
     let listener = context.listener_plan();
@@ -178,62 +178,62 @@ fn note_id<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
     }
 }
 
-fn find<N: Net>(context: Context<'_, N>, work: &mut Work) -> Result<RouteId, Fault> {
-    let Attributes { host, path, params, client, .. } = &mut work.attributes;
+fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<RouteId, Fault> {
+    let Attributes { host, path, params, client, .. } = &mut state.attributes;
     let source = client.address.unwrap_or(context.peer.ip);
-    let wanted = Wanted { request: context.request, host, path, source };
+    let wanted = RouteQuery { request: context.request, host, path, source };
     let kind = match context.bound.table(context.listener).find(&wanted, params) {
-        Found::Route(id) => {
-            work.attributes.route = Some(id);
+        RouteMatch::Route(id) => {
+            state.attributes.route = Some(id);
             return Ok(id);
         }
-        Found::MethodNotAllowed(methods) => {
-            work.value.clear();
+        RouteMatch::MethodNotAllowed(methods) => {
+            state.value.clear();
             for name in context.bound.table(context.listener).method_names(methods) {
-                let separator: &[u8] = if work.value.is_empty() { b"" } else { b", " };
-                work.value.extend_from_slice(separator);
-                work.value.extend_from_slice(name.as_bytes());
+                let separator: &[u8] = if state.value.is_empty() { b"" } else { b", " };
+                state.value.extend_from_slice(separator);
+                state.value.extend_from_slice(name.as_bytes());
             }
-            work.effects.to_client.add(b"Allow", &work.value);
+            state.effects.to_client.add(b"Allow", &state.value);
             FaultKind::MethodNotAllowed
         }
-        Found::None => FaultKind::NoRoute,
+        RouteMatch::None => FaultKind::NoRoute,
     };
     context.bound.counters.add(Counter::Unrouted, 1);
     Err(Fault::last(kind))
 }
 
-/// Makes an answer of a fault where one can still be made; records the exchange.
-async fn conclude<N: Net, S: Source, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
+/// Turns a fault into a response where that is still possible, and records the exchange.
+async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
         let answered = if exchange.client.begun() {
-            exchange.work.record.fault = Some(fault.kind);
+            exchange.state.record.fault = Some(fault.kind);
             call_reply::end_late(exchange, fault).await
         } else {
-            reply::fault(exchange, fault).await
+            local_response::fault(exchange, fault).await
         };
         if answered.is_err() {
-            exchange.work.record.aborted = true;
+            exchange.state.record.aborted = true;
             exchange.client.abort();
         }
     }
-    if let Some(caller) = exchange.work.attributes.caller {
-        let Work { record, response, .. } = &mut *exchange.work;
+    if let Some(caller) = exchange.state.attributes.caller {
+        let RequestState { record, response, .. } = &mut *exchange.state;
         record.grpc = record.call_ended(caller, response.status);
     }
-    record(exchange.context, exchange.work);
+    record(exchange.context, exchange.state);
 }
 
 /// Counts and logs.
-fn record<N: Net>(context: Context<'_, N>, work: &Work) {
+fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
     let Context { shard, bound, request, .. } = context;
-    let record = &work.record;
+    let record = &state.record;
     let ended = record.ended.unwrap_or_else(|| shard.thread.net.now());
     let micros = ended.micros_since(record.started);
-    if let (true, Some(route)) = (bound.plan.metrics, work.attributes.route) {
+    if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
         let counters = &bound.counters;
-        // A call of gRPC counts as the status that says the same; in JSON it has one.
-        let code = record.grpc.filter(|_| work.attributes.caller != Some(Caller::Json));
+        // A gRPC call counts as the status that says the same; in JSON it has one.
+        let code = record.grpc.filter(|_| state.attributes.caller != Some(Caller::Json));
         let status = match code.map_or(record.status, Code::http_status) {
             ..200 => RouteCounter::Status1xx,
             200..300 => RouteCounter::Status2xx,
@@ -257,10 +257,10 @@ fn record<N: Net>(context: Context<'_, N>, work: &Work) {
         cluster = bound.upstream(upstream).load.cluster.borrow();
         endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
     }
-    let consumer = work.record.consumer;
+    let consumer = state.record.consumer;
     let line = Line {
         record,
-        client: &work.attributes.client_text,
+        client: &state.attributes.client_text,
         method: request.method_text(),
         target: request.head.target.of(request.bytes),
         protocol: match request.head.version {
@@ -271,14 +271,14 @@ fn record<N: Net>(context: Context<'_, N>, work: &Work) {
         host: request.authority(),
         user_agent: request.value(Known::UserAgent).unwrap_or(b""),
         referer: request.value(Known::Referer).unwrap_or(b""),
-        route: work.attributes.route.map_or("", |route| &*bound.plan.route(route).name),
+        route: state.attributes.route.map_or("", |route| &*bound.plan.route(route).name),
         upstream: record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name),
         endpoint,
-        request_id: &work.attributes.request_id,
+        request_id: &state.attributes.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
         wall: shard.thread.wall_at(ended),
         micros,
     };
-    shard.log.write(&log.format, &line, &Vars::new(context, &work.attributes, record));
+    shard.log.write(&log.format, &line, &Vars::new(context, &state.attributes, record));
     shard.log.flush_if_full(&shard.outbox, &bound.counters);
 }

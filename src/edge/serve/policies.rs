@@ -4,16 +4,16 @@
 
 use crate::base::{Fault, PolicyId};
 use crate::edge::exchange::context::{Exchange, Filtered};
+use crate::edge::exchange::local_response;
 use crate::edge::exchange::policies::{self as asking, Asked};
-use crate::edge::exchange::reply;
-use crate::edge::flow::stream::{Client, Source};
+use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::subrequest;
 use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
 /// Asks `policies`, in their order. The first one remembers at `first` of `Work::memos`, the others behind it.
-pub(crate) async fn pass<N: Net, S: Source, K: Client>(
+pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     policies: &[(Phase, PolicyId)],
     first: usize,
@@ -24,22 +24,22 @@ pub(crate) async fn pass<N: Net, S: Source, K: Client>(
         let state = context.bound.own(*id);
         let mut deadline = None;
         let asked = Asked { id: *id, memo };
-        let mut decision = asking::decide(context, exchange.work, asked);
+        let mut decision = asking::decide(context, exchange.state, asked);
         loop {
             peers.carry(state, || net.now());
             match decision {
                 Decision::Pass => break,
-                Decision::Respond(response) => return reply::refuse(exchange, response).await,
+                Decision::Respond(response) => return local_response::refuse(exchange, response).await,
                 Decision::Ask(Ask::Peer { key, until }) => {
                     let owner = state.borrow_mut().part().map_or(0, |part| part.limit().0);
                     // Where it asks again, the first deadline stays.
                     let until = *deadline.get_or_insert(until);
                     let woken = peers.wait(net, Subject { owner, key }, until).await;
                     let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
-                    decision = asking::resume(context, exchange.work, asked, outcome);
+                    decision = asking::resume(context, exchange.state, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
-                    decision = subrequest::ask(context, exchange.work, asked, upstream, timeout).await;
+                    decision = subrequest::ask(context, exchange.state, asked, upstream, timeout).await;
                 }
             }
         }

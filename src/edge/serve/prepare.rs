@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Makes ready what goes to the upstream: the target, the forwarding fields, the route's own changes to fields.
+//! Hot. Prepares the upstream request: target, forwarding headers, and the route's changes to headers.
 
 use crate::base::{Fault, FaultKind};
 use crate::config::plan::{ProxyPlan, RoutePlan};
@@ -8,23 +8,23 @@ use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::forward::upgrade;
 use crate::edge::shard::attributes::Attributes;
-use crate::edge::shard::scratch::Work;
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::route::rewrite::Original;
 use crate::wire::field::Known;
 use crate::wire::patch::Patch;
 use crate::wire::trace::Trace;
 
-/// Fills `work.target` and `work.effects.to_upstream`.
+/// Fills `state.target` and `state.effects.to_upstream`.
 pub(crate) fn prepare<N: Net, S, K>(
     exchange: &mut Exchange<'_, N, S, K>,
     route: &RoutePlan,
     proxy: &ProxyPlan,
 ) -> Result<(), Fault> {
     let context = exchange.context;
-    write_target(context, exchange.work, proxy)?;
+    write_target(context, exchange.state, proxy)?;
     let listener = context.listener_plan();
-    let Work { effects, attributes, .. } = &mut *exchange.work;
+    let RequestState { effects, attributes, .. } = &mut *exchange.state;
     let Attributes { client, request_id, .. } = attributes;
     let patch = &mut effects.to_upstream;
     listener.forwarded.apply(&context.peer.inbound, client, context.request, patch);
@@ -35,9 +35,9 @@ pub(crate) fn prepare<N: Net, S, K>(
     if listener.ids.traceparent {
         trace_context(context, patch);
     }
-    fields::request_fields(context, exchange.work, &route.request_fields);
+    fields::request_fields(context, exchange.state, &route.request_fields);
     if context.request.head.upgrade {
-        upgrade::prepare(context, exchange.work);
+        upgrade::prepare(context, exchange.state);
     }
     Ok(())
 }
@@ -54,9 +54,10 @@ fn trace_context<N: Net>(context: Context<'_, N>, patch: &mut Patch) {
     patch.add_known(Known::Traceparent, b"traceparent", |value| value.extend_from_slice(&ours.text()));
 }
 
-/// The target as the upstream gets it: the normalised path, so that it reads what we routed by, and the query as sent.
-fn write_target<N: Net>(context: Context<'_, N>, work: &mut Work, proxy: &ProxyPlan) -> Result<(), Fault> {
-    let Work { attributes, record, effects, target, value, .. } = work;
+/// The target for the upstream: the normalised path, so that the upstream sees the path that was routed, and the query
+/// as received.
+fn write_target<N: Net>(context: Context<'_, N>, state: &mut RequestState, proxy: &ProxyPlan) -> Result<(), Fault> {
+    let RequestState { attributes, record, effects, target, value, .. } = state;
     target.clear();
     value.clear();
     let has_query = effects.append_query(context.request, value);

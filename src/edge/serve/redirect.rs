@@ -5,20 +5,20 @@ use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::response;
 use crate::edge::exchange::vars::Vars;
-use crate::edge::flow::stream::{Client, Source};
-use crate::edge::shard::scratch::Work;
+use crate::edge::flow::stream::{BodySource, Client};
+use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
-use crate::route::redirect::{Asked, Redirect};
+use crate::route::redirect::{Redirect, RedirectRequest};
 use crate::route::rewrite::Original;
 
 /// Sends the client elsewhere.
-pub(crate) async fn send<N: Net, S: Source, K: Client>(
+pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     redirect: &Redirect,
 ) -> Result<(), Fault> {
     let Context { request, peer, .. } = exchange.context;
-    let Work { attributes, record, effects, value, .. } = &mut *exchange.work;
-    let asked = Asked {
+    let RequestState { attributes, record, effects, value, .. } = &mut *exchange.state;
+    let asked = RedirectRequest {
         scheme: attributes.client.scheme,
         authority: request.authority(),
         listener_port: peer.local_port,

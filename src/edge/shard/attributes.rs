@@ -26,7 +26,7 @@ pub(crate) struct Attributes {
     pub client: forwarded::Client,
     /// The route it takes.
     pub route: Option<RouteId>,
-    /// It is a call of gRPC, and who calls.
+    /// It is a gRPC call, and who calls.
     pub caller: Option<Caller>,
 }
 

@@ -96,7 +96,7 @@ impl<N: Net> Bound<N> {
             let mut cluster = upstream.load.cluster.borrow_mut();
             cluster.set_plan(&plan.cluster);
             upstream.follow_tls(plan);
-            // Where names are resolved, the control plane sends the new list itself.
+            // For upstreams with DNS names, the control plane sends the new list.
             if plan.names.is_empty() && (known.fixed != plan.fixed || !known.names.is_empty()) {
                 cluster.set_endpoints(&plan.fixed, now);
             }

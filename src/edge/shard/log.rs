@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. The access-log line made of a record, and the lines on their way.
+//! Hot. Formats a record as an access-log line, and buffers the lines for the control plane.
 //!
 //! Lines are written straight into the shard's log buffer, which goes to the control plane when it is large enough or
 //! old enough. Where the control plane is behind, whole lines are dropped and counted; a shard never waits for a log.
@@ -19,7 +19,7 @@ const FLUSH_BYTES: usize = 48 * 1024;
 /// Memory of one log buffer: a line that crosses `FLUSH_BYTES` still fits.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a line says beside the record: texts that the exchange still holds.
+/// The texts of a line, which the exchange still holds; the rest comes from the record.
 pub(crate) struct Line<'a> {
     /// The record.
     pub record: &'a Record,
@@ -79,7 +79,8 @@ impl LogSink {
             LogFormat::Template(template) => {
                 let start = buffer.len();
                 template.pieces.iter().for_each(|piece| write_piece(&mut buffer, piece, line, lookup));
-                // Variables are the client's words: none may end the line or move the reader's cursor.
+                // Variables hold bytes from the client, so they are escaped: none may end the line or control a
+                // terminal.
                 buffer[start..].iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
             }
         }

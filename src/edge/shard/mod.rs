@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What one shard owns: the plan it runs with that plan's state, open client connections, memory to work in, the
-//! access log.
+//! What one shard owns: the plan with its state, the registry of client connections, scratch memory, the access log.
 
 pub(crate) mod attributes;
 pub(crate) mod bound;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. What is remembered of an exchange, for counters and the access log.
+//! Hot. The record of an exchange, for counters and the access log.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ pub(crate) struct Record {
     pub upstream: Option<UpstreamId>,
     /// The endpoint it was sent to, last.
     pub endpoint: Option<EndpointIndex>,
-    /// Tries made.
+    /// Attempts made.
     pub tries: u32,
     /// Microseconds that connecting took; `None` on a kept connection.
     pub connect_us: Option<u64>,
@@ -31,7 +31,7 @@ pub(crate) struct Record {
     pub sent: Cell<u64>,
     /// The status that was sent, or would have been.
     pub status: u16,
-    /// How a call of gRPC ended, as far as it was seen.
+    /// How a gRPC call ended, as far as it was seen.
     pub grpc: Option<Code>,
     /// Who the client was identified as.
     pub consumer: Option<ConsumerId>,
@@ -74,9 +74,8 @@ impl Record {
         self.fault.map(FaultKind::name).or(self.refused)
     }
 
-    /// The code that a call of gRPC came to, of which the caller may have been told by something else: a reset of ours,
-    /// a status of HTTP that the upstream sent. `None` where it is hidden in a body that was not looked into, and where
-    /// something was answered that is no call.
+    /// The status code of a gRPC call. The caller may have got it as a reset or as an HTTP status. `None` where it is
+    /// inside a body that was not parsed, and where the response is not gRPC.
     pub(crate) fn call_ended(&self, caller: Caller, upstream_status: u16) -> Option<Code> {
         let of_fault = || self.fault.map(Code::of_fault);
         let of_upstream = || match (caller, upstream_status) {

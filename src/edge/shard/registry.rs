@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The shard's open client connections: to count them, to wake the idle ones when the shard drains, to cap addresses.
+//! The registry of a shard's client connections: counts them, wakes idle ones on a drain, and caps connections per
+//! address.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -38,8 +39,8 @@ struct Entry<N: Net> {
     watch: Rc<Watch>,
 }
 
-/// A connection's place in the registry; leaving is its drop.
-pub(crate) struct Place<N: Net> {
+/// A connection's entry in the registry; its drop removes it.
+pub(crate) struct Registration<N: Net> {
     registry: Rc<Registry<N>>,
     at: Option<usize>,
     address: Option<IpAddr>,
@@ -50,9 +51,9 @@ pub(crate) struct Place<N: Net> {
 
 impl<N: Net> Registry<N> {
     /// Counts one more connection.
-    pub(crate) fn enter(self: &Rc<Self>) -> Place<N> {
+    pub(crate) fn enter(self: &Rc<Self>) -> Registration<N> {
         self.open.set(self.open.get() + 1);
-        Place { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
+        Registration { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
     }
 
     /// Open connections.
@@ -82,8 +83,8 @@ impl<N: Net> Registry<N> {
     }
 }
 
-impl<N: Net> Place<N> {
-    /// Makes the connection known, so that it can be interrupted.
+impl<N: Net> Registration<N> {
+    /// Registers the connection, so that it can be interrupted.
     pub(crate) fn attach(&mut self, stream: &Rc<Transport<N::Stream>>) {
         let entry = Entry { stream: stream.clone(), watch: self.watch.clone() };
         let mut entries = self.registry.entries.borrow_mut();
@@ -126,7 +127,7 @@ impl<N: Net> Place<N> {
     }
 }
 
-impl<N: Net> Drop for Place<N> {
+impl<N: Net> Drop for Registration<N> {
     fn drop(&mut self) {
         self.set_busy();
         self.registry.open.set(self.registry.open.get().saturating_sub(1));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Memory that an exchange works in, kept by the shard from exchange to exchange so that serving allocates
-//! nothing.
+//! Hot. The scratch memory of an exchange. The shard reuses it, so that serving allocates nothing.
 
 use std::cell::RefCell;
 
@@ -13,7 +12,7 @@ use crate::wire::head::{BodyLength, RequestHead, ResponseHead};
 
 /// Free scratch that a shard keeps; above it, scratch is freed.
 const KEEP: usize = 256;
-/// A vector that grew beyond this is given back to the allocator rather than kept.
+/// A vector with a larger capacity is freed instead of kept.
 const VECTOR_KEEP: usize = 64 * 1024;
 
 /// What one busy connection works in.
@@ -28,12 +27,12 @@ pub(crate) struct Scratch {
     /// The bytes of a head that came over HTTP/2.
     pub arena: Vec<u8>,
     /// The rest.
-    pub work: Work,
+    pub state: RequestState,
 }
 
 /// What serving works in, beside the request's head.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
+pub(crate) struct RequestState {
     /// What is remembered of the exchange.
     pub record: Record,
     /// What is known of the request.
@@ -50,15 +49,15 @@ pub(crate) struct Work {
     pub out: Vec<u8>,
     /// One template's value.
     pub value: Vec<u8>,
-    /// Body bytes that were sent, kept for another try.
+    /// Body bytes that were sent, kept for another attempt.
     pub replay: Vec<u8>,
     /// All of the body that was sent so far is in `replay`.
     pub replay_whole: bool,
-    /// What was not read of the body still can be: the last try left it alone.
+    /// The rest of the body can still be read: the last attempt did not read it.
     pub body_waits: bool,
     /// Body bytes that came with the head were taken in.
     pub body_begun: bool,
-    /// What the caller is told of a fault, where there is more to say than what kind it is.
+    /// The status for the caller, where it is more specific than the kind of the fault.
     pub said: Option<End<'static>>,
 }
 
@@ -80,7 +79,7 @@ pub(crate) enum Resend {
     Impossible,
 }
 
-impl Work {
+impl RequestState {
     /// Can a request with a body of this length be sent once more?
     pub(crate) fn resend(&self, length: BodyLength, rest: Rest) -> Resend {
         let kept = self.replay_whole && rest == Rest::There;
@@ -129,7 +128,7 @@ impl ScratchPool {
     pub(crate) fn put(&self, mut scratch: Box<Scratch>) {
         let mut free = self.free.borrow_mut();
         if free.len() < KEEP {
-            scratch.work.clear();
+            scratch.state.clear();
             free.push(scratch);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One shard: the plan it runs, its open connections, counters and queues, sharing nothing with other shards but the
-//! plan. All tasks that serve clients hold an `Rc<Shard>`.
+//! One shard: its plan, open connections, counters and queues. Shards share nothing but the plan. All tasks that serve
+//! clients hold an `Rc<Shard>`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::edge::shard::scratch::ScratchPool;
 use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer};
 use crate::net::Net;
 
-/// A draining shard still answers a request that comes this soon on a kept connection: it may have been on its way
-/// when the drain began, and a close would lose it.
+/// A draining shard still serves a request that arrives within this time on a keep-alive connection, because the client
+/// may have sent it before the drain began.
 const DRAIN_IDLE_MS: u64 = 1_000;
 
 /// What all tasks of a shard share.
@@ -89,12 +89,12 @@ impl<N: Net> Shard<N> {
         self.bound.borrow().clone()
     }
 
-    /// Uses this plan from now on, or none where the shard ends. Gives the one used before.
+    /// Replaces the plan in use, by none where the shard ends. Returns the previous one.
     pub(crate) fn bind(&self, bound: Option<Rc<Bound<N>>>) -> Option<Rc<Bound<N>>> {
         self.bound.replace(bound)
     }
 
-    /// A request is being served, until what this gives is dropped.
+    /// Counts a request as active until the guard is dropped.
     pub(crate) fn serving(&self) -> Serving<'_> {
         self.active.set(self.active.get() + 1);
         self.begun.set(self.begun.get() + 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A shard's transcoders. Descriptors are counted references, so each shard has its own, which the control plane
-//! compiled for it: none writes to counters of another. What did not change is taken over from the plan before.
+//! A shard's transcoders. Descriptors are reference-counted, so the control plane compiles a set for each shard and no
+//! shard writes to another's counts. Unchanged ones are taken over from the previous plan.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,12 +31,12 @@ impl Transcoders {
         Transcoders { slots: plans.iter().map(slot).map(RefCell::new).collect() }
     }
 
-    /// The transcoder of that id. There is none where no server has told its descriptors yet.
+    /// The transcoder of that id; `None` until a server has sent its descriptors.
     pub(crate) fn of(&self, id: TranscoderId) -> Option<Rc<Transcoder>> {
         self.slots[id.0 as usize].borrow().clone()
     }
 
-    /// Takes what `source` told, by options. Where it does not fit, what was there stays.
+    /// Installs the transcoders of `source`, by options. Where one does not fit, the old one stays.
     pub(crate) fn learn(&self, plans: &[TranscoderPlan], source: &ReflectionSource, told: &[Rc<Transcoder>]) {
         for (plan, slot) in plans.iter().zip(&self.slots) {
             let wants = plan.source().is_some_and(|wanted| **wanted == *source);

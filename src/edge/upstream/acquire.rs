@@ -12,8 +12,8 @@ use crate::balance::{Outcome, Tried};
 use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::thread::Thread;
-use crate::edge::upstream::carrier::{Carrier, Purpose, Wanted};
-use crate::edge::upstream::dial::Speaker;
+use crate::edge::upstream::carrier::{ConnectionRequest, Purpose, UpstreamStream};
+use crate::edge::upstream::dial::ProxyPreface;
 use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
 use crate::edge::upstream::pool::Upstream;
@@ -33,7 +33,7 @@ pub(crate) struct Acquire<'a, N: Net> {
     /// Where it is counted.
     pub counters: &'a Counters,
     /// Who the endpoint is told is speaking.
-    pub speaker: Speaker,
+    pub speaker: ProxyPreface,
     /// When everything must be over.
     pub deadline: Tick,
 }
@@ -59,7 +59,7 @@ pub(crate) enum OriginUse {
 /// What carries an attempt.
 pub(crate) struct Acquired<N: Net> {
     /// The connection or stream.
-    pub carrier: Carrier<N>,
+    pub carrier: UpstreamStream<N>,
     /// Whether it is new.
     pub origin_use: OriginUse,
 }
@@ -96,7 +96,7 @@ impl<N: Net> Acquire<'_, N> {
     ) -> Result<Acquired<N>, Fault> {
         let Acquire { thread, upstream, plan, speaker, deadline, .. } = *self;
         let began = flight.began();
-        let wanted = Wanted { thread, upstream, plan, index: flight.index(), trust, purpose };
+        let wanted = ConnectionRequest { thread, upstream, plan, index: flight.index(), trust, purpose };
         let (carrier, origin_use) = match wanted.kept(began) {
             Some(carrier) => {
                 self.count(UpstreamCounter::Reused, 1);
@@ -132,7 +132,7 @@ impl<N: Net> Acquire<'_, N> {
 /// What a fault says of the endpoint.
 pub(crate) fn outcome_of(fault: Fault) -> Outcome {
     if fault.retry == Retry::Refused {
-        // An endpoint that goes away in good order has not failed.
+        // An orderly GOAWAY is no failure of the endpoint.
         return Outcome::Cancelled;
     }
     match fault.kind {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Finds what carries a request to an endpoint: a kept connection, a stream on one, or a new connection.
+//! Hot. Finds the upstream stream for a request: a keep-alive connection, an HTTP/2 stream, or a new connection.
 
 use std::rc::Rc;
 
@@ -8,23 +8,23 @@ use crate::base::{Fault, FaultKind, Tick};
 use crate::config::plan::{HttpVersions, UpstreamPlan};
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::thread::Thread;
-use crate::edge::upstream::dial::{self, Offer, Speaker, Target};
-use crate::edge::upstream::h1::{Origin, Trust};
+use crate::edge::upstream::dial::{self, Offer, ProxyPreface, Target};
+use crate::edge::upstream::h1::{Http1Connection, Trust};
 use crate::edge::upstream::h2::{Speaks, Stream};
 use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
 use crate::net::tls::Transport;
 
 /// What carries one conversation.
-pub(crate) enum Carrier<N: Net> {
+pub(crate) enum UpstreamStream<N: Net> {
     /// A connection of HTTP/1.
-    Connection(Origin<N>),
+    Connection(Http1Connection<N>),
     /// A stream of HTTP/2.
     Stream(Stream<N>),
 }
 
 /// Where to, and under which conditions.
-pub(crate) struct Wanted<'a, N: Net> {
+pub(crate) struct ConnectionRequest<'a, N: Net> {
     /// The thread.
     pub thread: &'a Rc<Thread<N>>,
     /// This shard's side of the upstream.
@@ -48,25 +48,25 @@ pub(crate) enum Purpose {
     Upgrade,
 }
 
-impl<N: Net> Wanted<'_, N> {
+impl<N: Net> ConnectionRequest<'_, N> {
     /// What is there already.
-    pub(crate) fn kept(&self, now: Tick) -> Option<Carrier<N>> {
-        let Wanted { upstream, plan, index, trust, .. } = *self;
+    pub(crate) fn kept(&self, now: Tick) -> Option<UpstreamStream<N>> {
+        let ConnectionRequest { upstream, plan, index, trust, .. } = *self;
         if plan.http != HttpVersions::Http1
             && let Some(stream) = upstream.sessions.find(index)
             && !self.declines(&stream)
         {
-            return Some(Carrier::Stream(stream));
+            return Some(UpstreamStream::Stream(stream));
         }
         if plan.http == HttpVersions::Http2 {
             return None;
         }
-        upstream.take_idle(index, plan, trust, now).map(Carrier::Connection)
+        upstream.take_idle(index, plan, trust, now).map(UpstreamStream::Connection)
     }
 
     /// A new connection, or a stream on one that others are opening at this moment.
-    pub(crate) async fn open(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
-        let Wanted { thread, upstream, plan, index, .. } = *self;
+    pub(crate) async fn open(&self, speaker: ProxyPreface, deadline: Tick) -> Result<UpstreamStream<N>, Fault> {
+        let ConnectionRequest { thread, upstream, plan, index, .. } = *self;
         let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
         if plan.http == HttpVersions::Http1 || declined() {
             return self.open_http1(speaker, deadline).await;
@@ -78,7 +78,7 @@ impl<N: Net> Wanted<'_, N> {
                 return Err(Fault::unsent(FaultKind::ConnectTimeout));
             }
             if let Some(stream) = upstream.sessions.find(index) {
-                return Ok(Carrier::Stream(stream));
+                return Ok(UpstreamStream::Stream(stream));
             }
         }
         let opening = upstream.sessions.open(index);
@@ -86,8 +86,8 @@ impl<N: Net> Wanted<'_, N> {
         let speaks = speaks(plan, &transport);
         upstream.sessions.note(speaks);
         let carrier = match speaks {
-            Speaks::Http2 => Carrier::Stream(upstream.sessions.opened(thread, plan, transport, open)),
-            Speaks::Http1 => Carrier::Connection(Origin::opened(open, transport, thread.net.now())),
+            Speaks::Http2 => UpstreamStream::Stream(upstream.sessions.opened(thread, plan, transport, open)),
+            Speaks::Http1 => UpstreamStream::Connection(Http1Connection::opened(open, transport, thread.net.now())),
         };
         drop(opening);
         Ok(carrier)
@@ -95,8 +95,13 @@ impl<N: Net> Wanted<'_, N> {
 
     /// `carrier`, where it can carry what it is for. Where the endpoint's settings do not allow an upgrade on a stream,
     /// a connection of HTTP/1.1, if the upstream may be spoken to in it.
-    pub(crate) async fn fit(&self, carrier: Carrier<N>, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
-        let Carrier::Stream(stream) = &carrier else { return Ok(carrier) };
+    pub(crate) async fn fit(
+        &self,
+        carrier: UpstreamStream<N>,
+        speaker: ProxyPreface,
+        deadline: Tick,
+    ) -> Result<UpstreamStream<N>, Fault> {
+        let UpstreamStream::Stream(stream) = &carrier else { return Ok(carrier) };
         if self.purpose == Purpose::Exchange {
             return Ok(carrier);
         }
@@ -105,7 +110,7 @@ impl<N: Net> Wanted<'_, N> {
             true => Ok(carrier),
             false if self.plan.http == HttpVersions::Both => {
                 match self.upstream.take_idle(self.index, self.plan, self.trust, now) {
-                    Some(kept) => Ok(Carrier::Connection(kept)),
+                    Some(kept) => Ok(UpstreamStream::Connection(kept)),
                     None => self.open_http1(speaker, deadline).await,
                 }
             }
@@ -113,19 +118,19 @@ impl<N: Net> Wanted<'_, N> {
         }
     }
 
-    /// A new connection of HTTP/1.1, whatever else the endpoint speaks.
-    async fn open_http1(&self, speaker: Speaker, deadline: Tick) -> Result<Carrier<N>, Fault> {
-        let speaker = Speaker { offer: Offer::Http1, ..speaker };
+    /// A new HTTP/1.1 connection, whatever else the endpoint supports.
+    async fn open_http1(&self, speaker: ProxyPreface, deadline: Tick) -> Result<UpstreamStream<N>, Fault> {
+        let speaker = ProxyPreface { offer: Offer::Http1, ..speaker };
         let (transport, open) = dial::dial(self.thread, self.target(), speaker, deadline).await?;
-        Ok(Carrier::Connection(Origin::opened(open, transport, self.thread.net.now())))
+        Ok(UpstreamStream::Connection(Http1Connection::opened(open, transport, self.thread.net.now())))
     }
 
     fn target(&self) -> Target<'_> {
-        let Wanted { upstream, plan, index, .. } = *self;
+        let ConnectionRequest { upstream, plan, index, .. } = *self;
         Target { load: &upstream.load, plan, tls: upstream.tls(), index }
     }
 
-    /// Is this stream known to be of no use, while another version may be?
+    /// Is this stream known to be unusable for the upgrade, while HTTP/1.1 may work?
     fn declines(&self, stream: &Stream<N>) -> bool {
         self.purpose == Purpose::Upgrade
             && self.plan.http == HttpVersions::Both

@@ -20,7 +20,7 @@ use crate::wire::proxy::{self, Header};
 
 /// What an endpoint hears before the first request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Speaker {
+pub(crate) struct ProxyPreface {
     /// The client and our listener, for the PROXY header; `None` where one of them is a Unix socket.
     pub ends: Option<(SocketAddr, SocketAddr)>,
     /// What is offered by ALPN.
@@ -36,7 +36,7 @@ pub(crate) enum Offer {
     Http1,
 }
 
-impl Speaker {
+impl ProxyPreface {
     fn header(self) -> Header {
         match self.ends {
             Some((source, destination)) => Header::Proxied { source, destination },
@@ -62,7 +62,7 @@ pub(crate) struct Target<'a> {
 pub(crate) async fn dial<N: Net>(
     thread: &Thread<N>,
     target: Target<'_>,
-    speaker: Speaker,
+    speaker: ProxyPreface,
     deadline: Tick,
 ) -> Result<(Transport<N::Stream>, Open), Fault> {
     let endpoint = target.load.cluster.borrow().endpoint(target.index).cloned();
@@ -77,7 +77,7 @@ async fn connect<N: Net>(
     thread: &Thread<N>,
     Target { plan, tls, .. }: Target<'_>,
     endpoint: &Endpoint,
-    speaker: Speaker,
+    speaker: ProxyPreface,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
     let stream = thread.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;

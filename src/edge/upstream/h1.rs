@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. HTTP/1 to endpoints: a conversation has the whole connection, which is kept for the next one.
+//! Hot. HTTP/1 to endpoints: an exchange has the whole connection, which is kept alive for the next one.
 
 use std::io;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::balance::EndpointIndex;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::config::plan::UpstreamPlan;
-use crate::edge::flow::stream::{Form, Remote, Source};
+use crate::edge::flow::stream::{BodySource, Form, Remote};
 use crate::edge::flow::watch::Link;
 use crate::edge::protocol::h1::{BodyReader, BodyWriter};
 use crate::edge::upstream::load::Open;
@@ -35,14 +35,14 @@ impl Trust {
 
     /// May this connection be used without a look? Never where the last read filled its buffer: a response that nobody
     /// asked for may lie behind it (RFC 9112 section 9.2).
-    pub(crate) fn covers<N: Net>(self, origin: &Origin<N>, now: Tick) -> bool {
+    pub(crate) fn covers<N: Net>(self, origin: &Http1Connection<N>, now: Tick) -> bool {
         let rested = now.since(origin.idle_since);
         origin.requests >= self.requests_min && rested < self.rested_max && origin.stream.drained()
     }
 }
 
-/// A connection to an endpoint. Dropping it closes it and counts it out.
-pub(crate) struct Origin<N: Net> {
+/// A connection to an endpoint. Its drop closes it and decrements the count.
+pub(crate) struct Http1Connection<N: Net> {
     open: Open,
     /// The connection.
     pub stream: Rc<Transport<N::Stream>>,
@@ -54,7 +54,7 @@ pub(crate) struct Origin<N: Net> {
     pub requests: u32,
 }
 
-impl<N: Net> Remote for Origin<N> {
+impl<N: Net> Remote for Http1Connection<N> {
     type Body = BodyReader<N::Stream>;
     type Upload = BodyWriter<N::Stream>;
 
@@ -69,7 +69,7 @@ impl<N: Net> Remote for Origin<N> {
         Ok(())
     }
 
-    fn link(&self) -> Link {
+    fn abort_handle(&self) -> Link {
         Link { connection: self.stream.clone(), stream: None }
     }
 
@@ -106,10 +106,10 @@ impl<N: Net> Remote for Origin<N> {
     }
 }
 
-impl<N: Net> Origin<N> {
+impl<N: Net> Http1Connection<N> {
     /// A connection that was just opened.
-    pub(crate) fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Origin<N> {
-        Origin { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0 }
+    pub(crate) fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Http1Connection<N> {
+        Http1Connection { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0 }
     }
 
     /// Which endpoint it leads to.

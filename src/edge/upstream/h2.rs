@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. HTTP/2 to endpoints: one or few connections of a shard to each, with as many streams as the endpoint allows.
 //!
-//! A connection that the endpoint ends (GOAWAY), that is too old or whose endpoint left the configuration takes nothing
-//! new and ends with its last stream. What was certainly not processed may be sent again (RFC 9113 section 8.7).
+//! A connection takes no new streams after GOAWAY, above its age, or when its endpoint left the configuration; it
+//! closes after its last stream. A request that was certainly not processed may be retried (RFC 9113 section 8.7).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -13,13 +13,13 @@ use crate::balance::EndpointIndex;
 use crate::base::{Buf, Fault, FaultKind, Scheme, Side, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::signal::{Signal, unless};
-use crate::edge::flow::stream::{Form, Remote, Source};
+use crate::edge::flow::stream::{BodySource, Form, Remote};
 use crate::edge::flow::thread::Thread;
 use crate::edge::flow::watch::Link;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
-use crate::edge::protocol::h2::lane::{Answer, Come};
-use crate::edge::protocol::h2::reader::{Look, Role};
-use crate::edge::protocol::h2::session::{Cut, Session};
+use crate::edge::protocol::h2::reader::{Check, Role};
+use crate::edge::protocol::h2::session::{Session, StreamClosed};
+use crate::edge::protocol::h2::stream_state::{ReceiveState, ReceivedHead};
 use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream as _};
@@ -32,8 +32,8 @@ use crate::wire::h2::write;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::{After, OutgoingRequest};
 
-/// An endpoint that gives signs of life and nothing else is asked for them no more often. Servers of gRPC end
-/// connections that ping more often than every five minutes while they send nothing.
+/// An endpoint that answers pings and sends nothing else is not pinged more often. Servers of gRPC end connections that
+/// ping more often than every five minutes while they send nothing.
 const PING_AGAIN: Duration = Duration::from_secs(310);
 /// How long a write to an endpoint may take.
 const WRITE_WAIT: Duration = Duration::from_secs(60);
@@ -42,12 +42,12 @@ const LOOK_MS: u64 = 1_000;
 /// The payload of our PING.
 const PING: u64 = u64::from_be_bytes(*b"turnpike");
 
-/// A shard's connections of HTTP/2 to the endpoints of one upstream.
+/// A shard's HTTP/2 connections to the endpoints of one upstream.
 pub(crate) struct Sessions<N: Net> {
-    list: RefCell<Vec<Rc<Far<N>>>>,
+    list: RefCell<Vec<Rc<Http2Connection<N>>>>,
     /// Endpoints to which a connection is being opened, for those who would otherwise open one more.
     opening: RefCell<Vec<(EndpointIndex, Rc<Signal>)>>,
-    /// The last endpoint that was asked by ALPN preferred HTTP/1.1.
+    /// The last endpoint chose HTTP/1.1 by ALPN.
     declined: Cell<bool>,
 }
 
@@ -58,7 +58,7 @@ impl<N: Net> Default for Sessions<N> {
 }
 
 /// One connection to an endpoint.
-pub(crate) struct Far<N: Net> {
+pub(crate) struct Http2Connection<N: Net> {
     session: Rc<Session<N>>,
     sessions: Rc<Sessions<N>>,
     open: Open,
@@ -72,15 +72,15 @@ pub(crate) struct Far<N: Net> {
     retires: Tick,
     ping_after: Option<Duration>,
     ping_wait: Duration,
-    /// When it was asked for a sign of life that has not come.
+    /// When it was sent a ping that is not answered yet.
     pinged: Cell<Option<Tick>>,
-    /// When it was last asked, where it has sent nothing since that belongs to a stream.
+    /// When the last ping was sent, if no frame of a stream has arrived since.
     asked: Cell<Option<Tick>>,
     /// Its settings have come, or never will.
     settled: Signal,
 }
 
-/// Says when a connection that was being opened is open, or is not.
+/// Signals that opening a connection has succeeded or failed.
 pub(crate) struct Opening<'a, N: Net> {
     sessions: &'a Sessions<N>,
     signal: Rc<Signal>,
@@ -94,7 +94,7 @@ impl<N: Net> Drop for Opening<'_, N> {
 }
 
 impl<N: Net> Sessions<N> {
-    /// A place for one more stream to `index`: on the connection with the fewest.
+    /// A new stream to `index`, on the connection with the fewest streams.
     pub(crate) fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
         let list = self.list.borrow();
         let able = list.iter().filter(|far| far.open.index == index && far.has_room());
@@ -102,8 +102,8 @@ impl<N: Net> Sessions<N> {
         Some(Stream::on(far.clone()))
     }
 
-    /// What tells that the connection which is being opened to `index` is there; `None` where none is, or where
-    /// waiting for it is no use.
+    /// The signal of the connection that is being opened to `index`; `None` where none is, or where waiting for it is
+    /// useless.
     pub(crate) fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
         if self.declined.get() {
             return None;
@@ -136,7 +136,7 @@ impl<N: Net> Sessions<N> {
         let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
         let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
         let session = Session::start(thread, Rc::new(transport), machine, WRITE_WAIT);
-        let far = Rc::new(Far {
+        let far = Rc::new(Http2Connection {
             session: session.clone(),
             sessions: self.clone(),
             open,
@@ -188,14 +188,14 @@ pub(crate) enum Speaks {
     Http2,
 }
 
-impl<N: Net> Far<N> {
+impl<N: Net> Http2Connection<N> {
     fn has_room(&self) -> bool {
         let used_up = self.streams_max != 0 && self.streams.get() >= self.streams_max;
         let machine = self.session.machine.borrow();
         !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going() && machine.openable() > 0
     }
 
-    /// When the endpoint is to be asked for a sign of life, while streams are open.
+    /// When the endpoint is to be sent a ping, while streams are open.
     fn ping_at(&self) -> Tick {
         let Some(after) = self.ping_after else { return Tick::NEVER };
         let silent = self.session.heard.get().after(after);
@@ -213,26 +213,26 @@ impl<N: Net> Far<N> {
 }
 
 /// Reads from an endpoint until the connection is over.
-async fn keep<N: Net>(far: Rc<Far<N>>) {
-    far.session.read_all(&Courier(far.clone()), Buf::empty()).await;
+async fn keep<N: Net>(far: Rc<Http2Connection<N>>) {
+    far.session.read_all(&ClientRole(far.clone()), Buf::empty()).await;
     far.settled.raise();
     far.sessions.list.borrow_mut().retain(|other| !Rc::ptr_eq(other, &far));
 }
 
 /// What is done on a connection to an endpoint.
-struct Courier<N: Net>(Rc<Far<N>>);
+struct ClientRole<N: Net>(Rc<Http2Connection<N>>);
 
-impl<N: Net> Courier<N> {
+impl<N: Net> ClientRole<N> {
     fn answer(&self, session: &Session<N>, key: Key, content: Content) {
-        let mut answer = Answer::default();
+        let mut answer = ReceivedHead::default();
         let understood = {
             let mut machine = session.machine.borrow_mut();
             let section = machine.section();
-            let method = session.with(key, |lane| lane.method).unwrap_or_default();
+            let method = session.with(key, |stream| stream.method).unwrap_or_default();
             let understood = message::response(section, content, method, &mut answer.head);
             std::mem::swap(&mut section.bytes, &mut answer.bytes);
             if method == Method::Connect && answer.head.status == 200 {
-                // Behind an upgrade comes whatever the other protocol says.
+                // After an upgrade the bytes belong to the other protocol.
                 answer.head.body = BodyLength::Chunked;
             }
             if understood.is_ok() && answer.head.status >= 200 {
@@ -242,9 +242,9 @@ impl<N: Net> Courier<N> {
         };
         match understood {
             Ok(()) => {
-                session.with(key, |lane| {
-                    lane.heads.push_back(answer);
-                    lane.wake_reader();
+                session.with(key, |stream| {
+                    stream.heads.push_back(answer);
+                    stream.wake_reader();
                 });
             }
             Err(_) => session.reset(key, ErrorCode::Protocol),
@@ -252,16 +252,16 @@ impl<N: Net> Courier<N> {
     }
 }
 
-impl<N: Net> Role<N> for Courier<N> {
-    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
+impl<N: Net> Role<N> for ClientRole<N> {
+    fn on_head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
         self.answer(session, key, content);
     }
 
-    fn interim(&self, session: &Rc<Session<N>>, key: Key) {
+    fn on_interim(&self, session: &Rc<Session<N>>, key: Key) {
         self.answer(session, key, Content::Follows);
     }
 
-    fn told(&self, _: &Rc<Session<N>>, event: &Event) {
+    fn on_event(&self, _: &Rc<Session<N>>, event: &Event) {
         match event {
             Event::GoAway { .. } => self.0.retired.set(true),
             Event::PingAck { payload: PING } => self.0.pinged.set(None),
@@ -278,11 +278,11 @@ impl<N: Net> Role<N> for Courier<N> {
         }
     }
 
-    fn failed(&self, _: &Session<N>, error: ConnectionError) {
+    fn on_error(&self, _: &Session<N>, error: ConnectionError) {
         tracing::debug!(rule = error.rule, "an upstream's HTTP/2 connection was ended");
     }
 
-    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick {
+    fn next_check(&self, session: &Session<N>, now: Tick) -> Tick {
         let far = &self.0;
         if session.machine.borrow().held_streams() == 0 {
             // A stream that is opened meanwhile does not wake the reader.
@@ -293,7 +293,7 @@ impl<N: Net> Role<N> for Courier<N> {
         far.pinged.get().map_or_else(|| far.ping_at(), |since| since.after(far.ping_wait)).min(now.after_ms(LOOK_MS))
     }
 
-    fn look(&self, session: &Session<N>, now: Tick) -> Look {
+    fn check(&self, session: &Session<N>, now: Tick) -> Check {
         let far = &self.0;
         let held = session.machine.borrow().held_streams();
         if held == 0 {
@@ -301,16 +301,16 @@ impl<N: Net> Role<N> for Courier<N> {
             if idle || far.retired.get() || session.thread.stopping.is_raised() {
                 far.retired.set(true);
                 session.machine.borrow_mut().go_away(ErrorCode::NoError);
-                return Look::Over;
+                return Check::Over;
             }
-            return Look::GoOn;
+            return Check::GoOn;
         }
         match far.pinged.get() {
             Some(since) if now >= since.after(far.ping_wait) => {
                 tracing::debug!("an upstream's HTTP/2 connection gave no sign of life");
-                // Nobody reads last words there, and a write may be waiting.
+                // The peer does not read any more, and a write may be pending.
                 session.transport.abort();
-                return Look::Over;
+                return Check::Over;
             }
             None if now >= far.ping_at() => {
                 far.pinged.set(Some(now));
@@ -321,20 +321,20 @@ impl<N: Net> Role<N> for Courier<N> {
             }
             Some(_) | None => {}
         }
-        Look::GoOn
+        Check::GoOn
     }
 }
 
-/// One conversation: a stream that is opened when the request's head is composed.
+/// One exchange: a stream that is opened when the request's head is composed.
 pub(crate) struct Stream<N: Net> {
-    far: Rc<Far<N>>,
+    far: Rc<Http2Connection<N>>,
     key: Cell<Option<Key>>,
     /// The request ended with its head.
     ended: Cell<bool>,
 }
 
 impl<N: Net> Stream<N> {
-    fn on(far: Rc<Far<N>>) -> Stream<N> {
+    fn on(far: Rc<Http2Connection<N>>) -> Stream<N> {
         Stream { far, key: Cell::new(None), ended: Cell::new(false) }
     }
 
@@ -348,7 +348,7 @@ impl<N: Net> Stream<N> {
     /// for.
     ///
     /// # Errors
-    /// The settings did not come in time, or the connection ended: what an endpoint takes that is gone, nobody knows.
+    /// The settings did not arrive in time, or the connection ended before.
     pub(crate) async fn settled(&self, until: Tick) -> Result<bool, Fault> {
         let session = &self.far.session;
         unless(&self.far.settled, session.thread.net.sleep_until(until)).await;
@@ -373,7 +373,7 @@ impl<N: Net> Stream<N> {
 impl<N: Net> Drop for Stream<N> {
     fn drop(&mut self) {
         if let Some(Handle { session, key }) = self.handle() {
-            session.close_lane(key);
+            session.close_stream(key);
             self.far.idle_since.set(session.thread.net.now());
             let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
             if retired {
@@ -395,18 +395,18 @@ impl<N: Net> Remote for Stream<N> {
 
     fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
         out.clear();
-        let Far { session, scheme, streams, .. } = &*self.far;
+        let Http2Connection { session, scheme, streams, .. } = &*self.far;
         let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
         let opened = session.machine.borrow_mut().open(ending, block);
         let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
-        session.open_lane(key);
+        session.open_stream(key);
         let method = match outgoing.after {
             After::Upgrade => Method::Connect,
             After::KeepAlive | After::Close => outgoing.request.head.method,
         };
-        session.with(key, |lane| lane.method = method);
+        session.with(key, |stream| stream.method = method);
         self.key.set(Some(key));
         self.ended.set(ends);
         streams.set(streams.get().saturating_add(1));
@@ -414,7 +414,7 @@ impl<N: Net> Remote for Stream<N> {
         Ok(())
     }
 
-    fn link(&self) -> Link {
+    fn abort_handle(&self) -> Link {
         let Handle { session, key } = self.opened();
         Link { connection: session, stream: Some(key) }
     }
@@ -431,7 +431,8 @@ impl<N: Net> Remote for Stream<N> {
             Some(Ok(())) => {}
         }
         // The head itself waits until it is parsed.
-        let bytes = session.with(key, |lane| lane.heads.front_mut().map(|answer| std::mem::take(&mut answer.bytes)));
+        let bytes =
+            session.with(key, |stream| stream.heads.front_mut().map(|answer| std::mem::take(&mut answer.bytes)));
         let Some(bytes) = bytes.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
         debug_assert!(buf.is_empty(), "heads come one by one");
         if buf.spare() < bytes.len() {
@@ -449,7 +450,7 @@ impl<N: Net> Remote for Stream<N> {
 
     fn parse(&self, _: &Buf, _: &Caps, _: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
         let Handle { session, key } = self.opened();
-        match session.with(key, |lane| lane.heads.pop_front()).flatten() {
+        match session.with(key, |stream| stream.heads.pop_front()).flatten() {
             Some(mut answer) => {
                 std::mem::swap(head, &mut answer.head);
                 Ok(Parsed::Complete)
@@ -474,15 +475,17 @@ impl<N: Net> Remote for Stream<N> {
 
     fn reset_code(&self) -> Option<ErrorCode> {
         let Handle { session, key } = self.handle()?;
-        session.with(key, |lane| lane.peer_reset).flatten()
+        session.with(key, |stream| stream.peer_reset).flatten()
     }
 }
 
-/// A stream that is over, as an error of reading, of which `Answering` makes a fault.
-fn error_of(cut: Cut) -> ErrorKind {
+/// The error of reading a closed stream; `Answering` turns it into a fault.
+fn error_of(cut: StreamClosed) -> ErrorKind {
     match cut.0 {
-        Come::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,
-        Come::Reset(ErrorCode::Protocol) => ErrorKind::InvalidData,
-        Come::Open | Come::All | Come::Reset(_) | Come::Lost => ErrorKind::ConnectionReset,
+        ReceiveState::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,
+        ReceiveState::Reset(ErrorCode::Protocol) => ErrorKind::InvalidData,
+        ReceiveState::Open | ReceiveState::All | ReceiveState::Reset(_) | ReceiveState::Lost => {
+            ErrorKind::ConnectionReset
+        }
     }
 }

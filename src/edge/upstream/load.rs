@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. How loaded one upstream is: who gets the next request, who waits, what is open and in flight.
+//! Hot. The load of one upstream: endpoint selection, the queue, open connections and requests in flight.
 //!
-//! Connections and requests are counted by guards (`Open`, `InFlight`), so that none is forgotten on any way out.
+//! Guards (`Open`, `InFlight`) count connections and requests, so that each is counted out however it ends.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ impl Drop for Open {
     }
 }
 
-/// A request in flight; ends with its drop at the latest.
+/// A request in flight. Its drop ends it.
 pub(crate) struct InFlight {
     load: Rc<Load>,
     flight: Flight,
@@ -56,7 +56,7 @@ impl InFlight {
         self.flight.index
     }
 
-    /// When this try began.
+    /// When this attempt began.
     pub(crate) fn began(&self) -> Tick {
         self.began
     }
@@ -101,7 +101,7 @@ impl Load {
         self.waiting.borrow().len()
     }
 
-    /// Waits for room under the upstream's caps, in order of arrival, no longer than `wait` and until `deadline`.
+    /// Waits in the queue for a connection slot, in order of arrival, no longer than `wait` and until `deadline`.
     pub(crate) async fn admit<N: Net>(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
         let admission = self.cluster.borrow().admission();
         match admission {
@@ -136,7 +136,7 @@ impl Load {
         (leaving.is_none() || self.queued() == 0) && self.cluster.borrow_mut().may_pick_again(leaving, now)
     }
 
-    /// Counts a try to `index` as begun.
+    /// Counts an attempt to `index` as begun.
     pub(crate) fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
         let flight = self.cluster.borrow_mut().begin(index, now);
         InFlight { load: self.clone(), flight, began: now, judged: false }

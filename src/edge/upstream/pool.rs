@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. One shard's side of one upstream: its load, and its kept connections.
+//! Hot. One shard's state of one upstream: its load and its connection pool.
 //!
-//! It outlives plans: a reload carries it over by name. Connections are kept by endpoint, newest first, and are given
-//! out again only after a look whether the peer has closed them or said something unasked.
+//! It outlives plans: a reload keeps it by name. Connections are pooled by endpoint, newest first, and are reused only
+//! after a check that the peer has neither closed them nor sent anything.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use crate::balance::{Cluster, EndpointIndex};
 use crate::base::{Rng, Tick};
 use crate::config::plan::UpstreamPlan;
-use crate::edge::upstream::h1::{Origin, Trust};
+use crate::edge::upstream::h1::{Http1Connection, Trust};
 use crate::edge::upstream::h2::Sessions;
 use crate::edge::upstream::load::Load;
 use crate::net::tls::with_own_sessions;
@@ -25,9 +25,9 @@ pub(crate) struct Upstream<N: Net> {
     pub load: Rc<Load>,
     /// Connections of HTTP/2.
     pub sessions: Rc<Sessions<N>>,
-    /// What TLS handshakes with endpoints use: this shard's own.
+    /// This shard's TLS client configuration for endpoints.
     tls: RefCell<Option<Arc<ClientConfig>>>,
-    idle: RefCell<Vec<Vec<Origin<N>>>>,
+    idle: RefCell<Vec<Vec<Http1Connection<N>>>>,
     idle_count: Cell<usize>,
 }
 
@@ -49,7 +49,7 @@ impl<N: Net> Upstream<N> {
         })
     }
 
-    /// Uses what a new plan says of TLS for connections from now on.
+    /// Uses the TLS settings of a new plan for new connections.
     pub(crate) fn follow_tls(&self, plan: &UpstreamPlan) {
         *self.tls.borrow_mut() = own_tls(plan);
     }
@@ -64,15 +64,15 @@ impl<N: Net> Upstream<N> {
         self.idle_count.get() + self.sessions.idle_count()
     }
 
-    /// A kept connection to `index` that is fit to use, if there is one. One that `trust` covers is not looked at: the
-    /// look is a system call.
+    /// A keep-alive connection to `index` that can be reused, if there is one. Skips the check for a close where
+    /// `trust` covers the connection, because the check is a system call.
     pub(crate) fn take_idle(
         &self,
         index: EndpointIndex,
         plan: &UpstreamPlan,
         trust: Trust,
         now: Tick,
-    ) -> Option<Origin<N>> {
+    ) -> Option<Http1Connection<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
@@ -84,8 +84,8 @@ impl<N: Net> Upstream<N> {
         }
     }
 
-    /// Keeps a connection for later, or closes it where it may not be kept.
-    pub(crate) fn keep(&self, mut origin: Origin<N>, plan: &UpstreamPlan, now: Tick) {
+    /// Puts a connection into the pool, or closes it where it must not be reused.
+    pub(crate) fn keep(&self, mut origin: Http1Connection<N>, plan: &UpstreamPlan, now: Tick) {
         let full = self.idle_count.get() >= plan.idle_max;
         if full || !self.load.cluster.borrow().is_listed(origin.index()) {
             return;
@@ -110,7 +110,7 @@ impl<N: Net> Upstream<N> {
         let mut kept_count = 0;
         for slot in self.idle.borrow_mut().iter_mut() {
             let cluster = self.load.cluster.borrow();
-            let fit = |origin: &mut Origin<N>| {
+            let fit = |origin: &mut Http1Connection<N>| {
                 !origin.is_worn(plan, now) && cluster.is_listed(origin.index()) && origin.stream.peek() == Peek::Quiet
             };
             stale.extend(slot.extract_if(.., |origin| !fit(origin)));

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::base::{Address, Tick};
-use crate::net::sim::door::Door;
+use crate::net::sim::accept_queue::AcceptQueue;
 use crate::net::sim::faults::Faults;
 use crate::net::sim::world::{HostId, Timer, World};
 
@@ -19,7 +19,7 @@ pub struct Sim {
     pub(super) world: Rc<World>,
     pub(super) host: HostId,
     /// Where any host of the simulation listens.
-    pub(super) doors: Rc<RefCell<Vec<Rc<Door>>>>,
+    pub(super) doors: Rc<RefCell<Vec<Rc<AcceptQueue>>>>,
 }
 
 impl Sim {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::base::{Address, Tick};
-use crate::net::sim::door::Door;
+use crate::net::sim::accept_queue::AcceptQueue;
 use crate::net::sim::faults::Faults;
 use crate::net::sim::host::Sim;
 use crate::net::sim::stream::{Parties, SimStream, connection};
@@ -22,7 +22,7 @@ use crate::net::{Listener, Net, Stream};
 pub struct SimListener {
     sim: Sim,
     id: u64,
-    door: Rc<Door>,
+    acceptor: Rc<AcceptQueue>,
 }
 
 /// A socket to listen on, before a shard does.
@@ -37,7 +37,7 @@ pub struct SimSocket {
 /// Starts to listen.
 pub(crate) fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
     let world = &sim.world;
-    let door = Rc::new(Door {
+    let acceptor = Rc::new(AcceptQueue {
         address: socket.address,
         host: sim.host,
         backlog: socket.backlog.max(1),
@@ -46,29 +46,29 @@ pub(crate) fn listen(sim: &Sim, socket: SimSocket) -> SimListener {
         burst: Cell::new(Tick::ZERO),
     });
     let id = world.fresh_id();
-    world.live.borrow_mut().insert(id, (sim.host, format!("listener {}", door.address)));
-    sim.doors.borrow_mut().push(door.clone());
-    SimListener { sim: sim.clone(), id, door }
+    world.live.borrow_mut().insert(id, (sim.host, format!("listener {}", acceptor.address)));
+    sim.doors.borrow_mut().push(acceptor.clone());
+    SimListener { sim: sim.clone(), id, acceptor }
 }
 
 impl SimListener {
     fn poll_accept(&self, timer: &mut Timer, context: &mut Context<'_>) -> Poll<io::Result<SimStream>> {
         let world = &self.sim.world;
-        let visible = self.door.queue.borrow().front().map(|(at, _)| *at);
+        let visible = self.acceptor.queue.borrow().front().map(|(at, _)| *at);
         match visible {
             Some(at) if at <= world.now.get() => {}
             waits => {
-                *self.door.waker.borrow_mut() = Some(context.waker().clone());
+                *self.acceptor.waker.borrow_mut() = Some(context.waker().clone());
                 timer.set(waits.unwrap_or(Tick::NEVER), context);
                 return Poll::Pending;
             }
         }
-        let chance = world.faults_of(&self.door.address).accept_errors;
+        let chance = world.faults_of(&self.acceptor.address).accept_errors;
         if world.rng.borrow_mut().chance(chance) {
             world.event(self.sim.host, Subject::World, "accept fails: EMFILE", 0);
             return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE)));
         }
-        let taken = self.door.queue.borrow_mut().pop_front();
+        let taken = self.acceptor.queue.borrow_mut().pop_front();
         match taken {
             Some((_, stream)) => {
                 world.event(self.sim.host, Subject::Stream(stream.connection(), true), "accepted", 0);
@@ -89,16 +89,16 @@ impl Listener for SimListener {
 
     #[cfg(test)]
     fn local(&self) -> &Address {
-        &self.door.address
+        &self.acceptor.address
     }
 }
 
 impl Drop for SimListener {
     fn drop(&mut self) {
         let world = &self.sim.world;
-        self.sim.doors.borrow_mut().retain(|door| !Rc::ptr_eq(door, &self.door));
+        self.sim.doors.borrow_mut().retain(|acceptor| !Rc::ptr_eq(acceptor, &self.acceptor));
         world.live.borrow_mut().remove(&self.id);
-        let waiting = self.door.queue.take();
+        let waiting = self.acceptor.queue.take();
         for (_, stream) in waiting {
             stream.abort();
         }
@@ -118,9 +118,9 @@ impl Sim {
         listen(self, SimSocket { address: address.clone(), backlog: 1_024 })
     }
 
-    fn door_to(&self, address: &Address) -> Option<Rc<Door>> {
-        let doors: Vec<Rc<Door>> =
-            self.doors.borrow().iter().filter(|door| door.address == *address).cloned().collect();
+    fn door_to(&self, address: &Address) -> Option<Rc<AcceptQueue>> {
+        let doors: Vec<Rc<AcceptQueue>> =
+            self.doors.borrow().iter().filter(|acceptor| acceptor.address == *address).cloned().collect();
         let chosen = self.world.rng.borrow_mut().below(doors.len() as u64) as usize;
         doors.get(chosen).cloned()
     }
@@ -143,26 +143,26 @@ pub(crate) async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<
     }
     travel(sim, latency, until).await?;
     let mut patience = SYN_RETRY_NANOS;
-    let door = loop {
-        let door = sim.door_to(to).filter(|_| !refused);
-        let Some(door) = door else {
+    let acceptor = loop {
+        let acceptor = sim.door_to(to).filter(|_| !refused);
+        let Some(acceptor) = acceptor else {
             travel(sim, latency, until).await?;
             world.event(sim.host, Subject::World, "is refused", 0);
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        if door.queue.borrow().len() < door.backlog {
-            break door;
+        if acceptor.queue.borrow().len() < acceptor.backlog {
+            break acceptor;
         }
         world.event(sim.host, Subject::World, "meets a full backlog", 0);
         travel(sim, patience, until).await?;
         patience *= 2;
     };
-    let parties = Parties { opener: (sim.host, sim.fresh_address(to)), accepter: (door.host, to.clone()) };
+    let parties = Parties { opener: (sim.host, sim.fresh_address(to)), accepter: (acceptor.host, to.clone()) };
     let (opened, accepted) = connection(world, parties, &faults);
     world.event(sim.host, Subject::Stream(opened.connection(), false), "connected", 0);
-    let visible = visible_at(world, &door, &faults);
-    door.queue.borrow_mut().push_back((visible, accepted));
-    if let Some(waker) = door.waker.take() {
+    let visible = visible_at(world, &acceptor, &faults);
+    acceptor.queue.borrow_mut().push_back((visible, accepted));
+    if let Some(waker) = acceptor.waker.take() {
         waker.wake();
     }
     travel(sim, latency, until).await?;
@@ -174,14 +174,14 @@ const SYN_RETRY_NANOS: u64 = 1_000_000_000;
 /// How long connections of a burst are held back at most.
 const BURST_NANOS: u64 = 20_000_000;
 
-fn visible_at(world: &World, door: &Door, faults: &Faults) -> Tick {
+fn visible_at(world: &World, acceptor: &AcceptQueue, faults: &Faults) -> Tick {
     let now = world.now.get();
     let mut rng = world.rng.borrow_mut();
-    if door.burst.get() <= now && rng.chance(faults.bursts) {
-        door.burst.set(Tick::from_nanos(now.nanos() + rng.below(BURST_NANOS)));
+    if acceptor.burst.get() <= now && rng.chance(faults.bursts) {
+        acceptor.burst.set(Tick::from_nanos(now.nanos() + rng.below(BURST_NANOS)));
     }
     // The queue is first in, first out: what comes while a burst is held waits behind it.
-    now.max(door.burst.get())
+    now.max(acceptor.burst.get())
 }
 
 async fn travel(sim: &Sim, nanos: u64, until: Tick) -> io::Result<()> {

@@ -69,7 +69,7 @@ pub struct SimStream {
 
 /// Which of the three kinds of reading.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
+pub(crate) enum ReadKind {
     /// `read`
     Bytes,
     /// `read_idle`
@@ -78,12 +78,12 @@ pub(crate) enum Want {
     Ready,
 }
 
-impl Want {
+impl ReadKind {
     /// Does `interrupt` end it?
     pub(crate) fn interruptible(self) -> bool {
         match self {
-            Want::Bytes => false,
-            Want::IdleBytes | Want::Ready => true,
+            ReadKind::Bytes => false,
+            ReadKind::IdleBytes | ReadKind::Ready => true,
         }
     }
 }
@@ -221,10 +221,10 @@ impl SimStream {
     }
 
     /// The result of a read that needs no waiting, or when to look again.
-    fn try_read(&self, want: Want, buf: Option<&mut Buf>) -> Result<io::Result<usize>, Option<Tick>> {
+    fn try_read(&self, want: ReadKind, buf: Option<&mut Buf>) -> Result<io::Result<usize>, Option<Tick>> {
         if let Some(ended) = self.read_ended() {
             // Whoever waits for readiness learns the reason from the read behind it.
-            return Ok(if want == Want::Ready { Ok(0) } else { ended });
+            return Ok(if want == ReadKind::Ready { Ok(0) } else { ended });
         }
         if want.interruptible() && self.interrupted.take() {
             self.event("interrupted", 0);
@@ -253,7 +253,7 @@ impl SimStream {
             }
             Take::Broken => {
                 self.event("saw a reset", 0);
-                if want == Want::Ready { Ok(Ok(0)) } else { Ok(Err(io::ErrorKind::ConnectionReset.into())) }
+                if want == ReadKind::Ready { Ok(Ok(0)) } else { Ok(Err(io::ErrorKind::ConnectionReset.into())) }
             }
             Take::Nothing(next) => Err(next),
         }

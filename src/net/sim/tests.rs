@@ -369,12 +369,12 @@ fn a_killed_host_closes_its_connections() {
 fn a_bell_wakes_its_hearer() {
     let (simulation, server, ..) = calm(1);
     let bell = Bell::silent();
-    let ear = server.ear(&bell).unwrap();
+    let ear = server.bell_waiter(&bell).unwrap();
     let ringing = server.clone();
     server.spawn(async move {
         ringing.sleep_until(ringing.now().after_ms(3)).await;
         bell.ring();
     });
-    simulation.run(async move { ear.hear().await }).unwrap();
+    simulation.run(async move { ear.rung().await }).unwrap();
     simulation.check_nothing_left().unwrap();
 }

@@ -50,7 +50,7 @@ pub(crate) struct World {
     woken: Receiver<u64>,
     wake: Sender<u64>,
     timers: RefCell<BTreeMap<(Tick, u64), Waker>>,
-    ears: RefCell<Vec<Weak<HeardBell>>>,
+    waiters: RefCell<Vec<Weak<HeardBell>>>,
     last_id: Cell<u64>,
     /// Polls since time last moved to a timer.
     polls: Cell<u64>,
@@ -125,7 +125,7 @@ impl World {
             woken,
             wake,
             timers: RefCell::default(),
-            ears: RefCell::default(),
+            waiters: RefCell::default(),
             last_id: Cell::new(0),
             polls: Cell::new(0),
             operations: Cell::new(0),
@@ -321,13 +321,13 @@ impl World {
     /// Starts to hear a bell.
     pub(crate) fn hear(&self, bell: &Bell) -> Rc<HeardBell> {
         let heard = Rc::new(HeardBell { bell: bell.clone(), rung: Cell::new(false), waker: RefCell::default() });
-        self.ears.borrow_mut().push(Rc::downgrade(&heard));
+        self.waiters.borrow_mut().push(Rc::downgrade(&heard));
         heard
     }
 
     fn hear_bells(&self) {
-        self.ears.borrow_mut().retain(|ear| ear.strong_count() > 0);
-        for heard in self.ears.borrow().iter().filter_map(Weak::upgrade) {
+        self.waiters.borrow_mut().retain(|ear| ear.strong_count() > 0);
+        for heard in self.waiters.borrow().iter().filter_map(Weak::upgrade) {
             if heard.bell.take() {
                 heard.rung.set(true);
                 if let Some(waker) = heard.waker.take() {

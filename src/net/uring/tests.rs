@@ -16,7 +16,7 @@ use socket2::SockRef;
 use super::{Driver, DriverChoice, RunOptions, Uring, UringListener, UringStream, enter, run, uring};
 use crate::base::{Address, Buf, Tick};
 use crate::net::sockets::{self, ListenOptions, ListenSocket};
-use crate::net::{Ear, Listener, Net, Peek, Stream};
+use crate::net::{BellWaiter, Listener, Net, Peek, Stream};
 
 mod calls;
 mod cancel;

@@ -9,7 +9,7 @@ use crate::policy::limit::gcra::{Meter, Rate};
 
 /// Where a key stands after a try, as this shard knows it; other shards may hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct LimitState {
     /// Whole tokens left here.
     pub left: u32,
     /// Until there is one more, if nobody else takes it.
@@ -82,8 +82,8 @@ impl Entry {
     }
 }
 
-pub(super) fn standing(meter: &mut Meter, rate: &Rate, now: Tick) -> Standing {
-    Standing { left: meter.tokens(rate, now), next: meter.next_token(rate, now) }
+pub(super) fn standing(meter: &mut Meter, rate: &Rate, now: Tick) -> LimitState {
+    LimitState { left: meter.tokens(rate, now), next: meter.next_token(rate, now) }
 }
 
 // Beside its key and its place in the table, which take about 30 bytes more.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::base::Tick;
 use crate::policy::limit::demand::Demand;
-use crate::policy::limit::entry::{Entry, Recall, Standing, standing};
+use crate::policy::limit::entry::{Entry, LimitState, Recall, standing};
 use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Cause, Message};
@@ -52,9 +52,9 @@ pub(crate) struct HolderCounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// Admitted.
-    Yes(Standing),
+    Yes(LimitState),
     /// The limit is used up.
-    No(Standing),
+    No(LimitState),
     /// Other shards may have tokens: a grant for the key is on its way.
     Wait,
     /// There is no room for one more key, here or at its home. The caller's plan says what then.
@@ -101,7 +101,7 @@ impl Holder {
     }
 
     /// Takes what is here for a request that has waited long enough: its answer may be late, but slots refill.
-    pub(crate) fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<Standing> {
+    pub(crate) fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<LimitState> {
         let rate = self.terms.current.rate;
         let at = self.table.locate(key)?;
         let entry = self.table.at(at);

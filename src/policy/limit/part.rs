@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::Tick;
 use crate::base::limits::LIMIT_KEPT_MAX;
 use crate::policy::limit::account::{Accounts, Replies};
-use crate::policy::limit::entry::Standing;
+use crate::policy::limit::entry::LimitState;
 use crate::policy::limit::holder::{Holder, Taken};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Message};
@@ -89,7 +89,7 @@ impl Part {
     }
 
     /// Takes what is here for a request whose wait has expired.
-    pub fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<Standing> {
+    pub fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<LimitState> {
         let taken = self.holder.take_here(key, cost, now);
         self.expired += u64::from(taken.is_none());
         taken

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::base::{ConsumerId, Tick};
-use crate::policy::fixture::{Fixture, Words, added};
+use crate::policy::fixture::{Fixture, NamedValues, added};
 use crate::policy::limit::{Body, Message, ShardId};
 use crate::policy::{Policy, PolicyMemo, PolicyState};
 
@@ -20,10 +20,10 @@ fn now() -> Tick {
 }
 
 fn call<'a>(
-    facts: &'a Facts<'a, Words>,
+    facts: &'a Facts<'a, NamedValues>,
     effects: &'a mut Effects,
     memo: &'a mut PolicyMemo,
-) -> Call<'a, Words, PolicyMemo> {
+) -> Call<'a, NamedValues, PolicyMemo> {
     Call { facts, effects, memo, now: now() }
 }
 

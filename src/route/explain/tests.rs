@@ -25,7 +25,7 @@ fn says_who_and_why_not() {
     let sample = Sample::new("GET", "www.example.org", "/users/7").header("x-env", "prod");
     let explanation = table().explain(&sample.wanted());
     let chosen = explanation.chosen.as_ref().unwrap();
-    assert_eq!(explanation.found, Found::Route(crate::base::RouteId(3)));
+    assert_eq!(explanation.found, RouteMatch::Route(crate::base::RouteId(3)));
     assert_eq!((&*chosen.path, &chosen.host), ("/users/{id}", &HostPattern::Any));
     assert_eq!(chosen.params, [("id".into(), "7".to_owned())]);
     let expected: [(&str, &[&str]); 4] = [
@@ -49,7 +49,7 @@ fn says_why_nobody() {
     let table = Table::build(rules).table;
     let explanation = table.explain(&Sample::new("GET", "", "/a").wanted());
     assert!(explanation.chosen.is_none());
-    assert_eq!(explanation.found, Found::None);
+    assert_eq!(explanation.found, RouteMatch::None);
     let words = ["is for method PUT", "wants query parameter `q` to be present, which is not there"];
     assert_eq!(others(&explanation)[0].1, words);
 }
@@ -58,7 +58,7 @@ fn says_why_nobody() {
 fn lists_no_more_than_the_cap() {
     let rules = (0..100).map(|number| rule(number, &format!("/r{number}"))).collect();
     let explanation = Table::build(rules).table.explain(&Sample::new("GET", "", "/r55/x").wanted());
-    assert_eq!(explanation.found, Found::Route(crate::base::RouteId(55)));
+    assert_eq!(explanation.found, RouteMatch::Route(crate::base::RouteId(55)));
     assert_eq!(explanation.others.len(), EXPLAINED_MAX);
     assert_eq!(&*explanation.others[0].name, "r005", "the longest common beginning first");
 }

@@ -8,16 +8,16 @@ use crate::base::Scheme;
 use crate::route::rewrite::PrefixRewrite;
 use crate::route::rewrite::tests::{Values, values};
 
-fn asked(authority: &str) -> Asked<'_> {
+fn asked(authority: &str) -> RedirectRequest<'_> {
     let original = Original { path: b"/a/b", query: Some(b"q=1") };
-    Asked { scheme: Scheme::Http, authority: authority.as_bytes(), listener_port: 8080, original }
+    RedirectRequest { scheme: Scheme::Http, authority: authority.as_bytes(), listener_port: 8080, original }
 }
 
 fn to(parts: Parts) -> Redirect {
     Redirect { status: 302, to: Target::Parts(parts) }
 }
 
-fn location(redirect: &Redirect, asked: &Asked<'_>, values: &Values) -> Option<String> {
+fn location(redirect: &Redirect, asked: &RedirectRequest<'_>, values: &Values) -> Option<String> {
     let mut out = b"Location: ".to_vec();
     let done = redirect.location(asked, values, &mut out);
     assert!(done || out == b"Location: ");
@@ -62,7 +62,7 @@ fn parts_are_replaced() {
 fn without_a_host_the_path_begins_none() {
     assert_eq!(plain(Parts::default(), ""), "/a/b?q=1");
     let original = Original { path: b"//evil.example/x", query: None };
-    let asked = Asked { original, ..asked("") };
+    let asked = RedirectRequest { original, ..asked("") };
     assert_eq!(location(&to(Parts::default()), &asked, &values("", "")).as_deref(), Some("/evil.example/x"));
 }
 
@@ -95,7 +95,7 @@ proptest! {
         authority in prop::collection::vec(any::<u8>(), 0..10),
     ) {
         let original = Original { path: &path, query: query.as_deref() };
-        let asked = Asked { scheme: Scheme::Https, authority: &authority, listener_port: 1, original };
+        let asked = RedirectRequest { scheme: Scheme::Https, authority: &authority, listener_port: 1, original };
         for parts in [Parts::default(), Parts { port: Port::Listener, ..Parts::default() }] {
             let text = location(&to(parts), &asked, &values("", "")).unwrap();
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{}", text);

@@ -4,7 +4,7 @@
 use super::{Sample, rule, table};
 use crate::route::methods::MethodSet;
 use crate::route::rule::FieldMatch;
-use crate::route::{Found, HostPattern, PathPattern, Table, ValueMatch, WholeRegex};
+use crate::route::{HostPattern, PathPattern, RouteMatch, Table, ValueMatch, WholeRegex};
 
 fn at(table: &Table, path: &str) -> Option<(u32, Vec<String>)> {
     Sample::new("GET", "any", path).route(table)
@@ -178,17 +178,17 @@ fn a_wrong_method_names_the_right_ones() {
     rules[3].methods = vec!["PROPFIND".into(), "GET".into()];
     let table = Table::build(rules).table;
     let allowed = |method: &str, path: &str| match Sample::new(method, "", path).found(&table) {
-        Found::MethodNotAllowed(set) => Some(table.method_names(set).collect::<Vec<_>>()),
-        Found::Route(_) | Found::None => None,
+        RouteMatch::MethodNotAllowed(set) => Some(table.method_names(set).collect::<Vec<_>>()),
+        RouteMatch::Route(_) | RouteMatch::None => None,
     };
     assert_eq!(allowed("POST", "/a/b"), Some(vec!["GET", "PUT", "PATCH"]));
     assert_eq!(allowed("HEAD", "/a"), Some(vec!["GET"]));
     assert_eq!(allowed("POST", "/dav/x"), Some(vec!["GET", "PROPFIND"]));
     assert_eq!(allowed("MOVE", "/dav"), Some(vec!["GET", "PROPFIND"]));
     assert_eq!(allowed("PROPFIND", "/dav"), None);
-    assert_eq!(Sample::new("MOVE", "", "/elsewhere").found(&table), Found::None);
+    assert_eq!(Sample::new("MOVE", "", "/elsewhere").found(&table), RouteMatch::None);
     assert_eq!(Sample::new("PROPFIND", "", "/dav").route(&table).map(|(route, _)| route), Some(3));
-    assert_ne!(Sample::new("OPTIONS", "", "/a/7").found(&table), Found::MethodNotAllowed(MethodSet::ALL));
+    assert_ne!(Sample::new("OPTIONS", "", "/a/7").found(&table), RouteMatch::MethodNotAllowed(MethodSet::ALL));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::base::{Rng, RouteId};
 use crate::route::pattern::Part;
 use crate::route::precedence::{Precedence, order};
 use crate::route::rule::FieldMatch;
-use crate::route::{Found, HostPattern, PathPattern, Report, Rule, Table, ValueMatch};
+use crate::route::{HostPattern, PathPattern, Report, RouteMatch, Rule, Table, ValueMatch};
 
 const PATHS: [&str; 26] = [
     "/",
@@ -233,8 +233,8 @@ proptest! {
             prop_assert!(explained.others.iter().all(|other| !other.reasons.is_empty()));
             if expected.is_none() {
                 let mut allowed: Vec<String> = match sample.found(&built.table) {
-                    Found::MethodNotAllowed(set) => built.table.method_names(set).map(Into::into).collect(),
-                    Found::Route(_) | Found::None => Vec::new(),
+                    RouteMatch::MethodNotAllowed(set) => built.table.method_names(set).map(Into::into).collect(),
+                    RouteMatch::Route(_) | RouteMatch::None => Vec::new(),
                 };
                 allowed.sort();
                 prop_assert_eq!(allowed, list.allowed(ask), "{:?}", ask);
@@ -254,7 +254,7 @@ proptest! {
             for ask in &asks {
                 let sample = ask.sample();
                 let Some(chosen) = built.table.explain(&sample.wanted()).chosen else { continue };
-                let Found::Route(route) = sample.found(&built.table) else { continue };
+                let RouteMatch::Route(route) = sample.found(&built.table) else { continue };
                 let name = rules.iter().find(|rule| rule.route == route).map(|rule| &rule.name);
                 let reached = name == Some(loser) && host.is_some_and(|host| *host == chosen.host);
                 prop_assert!(!reached, "{:?} reached {:?}", ask, report);
@@ -267,9 +267,9 @@ proptest! {
 fn route_ids_play_no_part() {
     let mut rules = vec![rule(0, "/{a}"), rule(1, "/{b}")];
     let sample = Sample::new("GET", "", "/x");
-    assert_eq!(sample.found(&Table::build(rules.clone()).table), Found::Route(RouteId(0)));
+    assert_eq!(sample.found(&Table::build(rules.clone()).table), RouteMatch::Route(RouteId(0)));
     rules[0].route = RouteId(7);
     rules.reverse();
-    assert_eq!(sample.found(&Table::build(rules).table), Found::Route(RouteId(7)));
+    assert_eq!(sample.found(&Table::build(rules).table), RouteMatch::Route(RouteId(7)));
     assert!(pattern("/{a}").takes(b"/x"));
 }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{Sample, pattern, shuffle};
 use crate::base::{Rng, RouteId, Scheme};
-use crate::route::redirect::{Asked, Parts, Port, Redirect, Target};
+use crate::route::redirect::{Parts, Port, Redirect, RedirectRequest, Target};
 use crate::route::rewrite::{HostRewrite, Original, PathRewrite, PrefixRewrite};
 use crate::route::rule::FieldMatch;
 use crate::route::split::Split;
-use crate::route::{Found, HostPattern, Params, Rule, Table, ValueMatch};
+use crate::route::{HostPattern, Params, RouteMatch, Rule, Table, ValueMatch};
 use crate::wire::published::cases::data;
 use crate::wire::template::{Lookup, Template, Variable};
 
@@ -87,8 +87,8 @@ fn check(model: &Value, case: &Value, seed: u64) -> Result<(), String> {
         sample = sample.header(name, text(value));
     }
     let row = match table.find(&sample.wanted(), &mut Params::default()) {
-        Found::Route(route) => Some(&rows[route.0 as usize]),
-        Found::MethodNotAllowed(_) | Found::None => None,
+        RouteMatch::Route(route) => Some(&rows[route.0 as usize]),
+        RouteMatch::MethodNotAllowed(_) | RouteMatch::None => None,
     };
     judge(row, case, authority, target, port as u16)
 }
@@ -109,7 +109,8 @@ fn judge(row: Option<&Row>, case: &Value, authority: &str, target: &str, port: u
     let original = original(target);
     if let Some(redirect) = filter("RequestRedirect") {
         let redirect = redirect_of(&redirect["requestRedirect"], &row.rule);
-        let asked = Asked { scheme: Scheme::Http, authority: authority.as_bytes(), listener_port: port, original };
+        let asked =
+            RedirectRequest { scheme: Scheme::Http, authority: authority.as_bytes(), listener_port: port, original };
         return compare(&redirect, &asked, case);
     }
     match status {
@@ -158,12 +159,13 @@ fn by_name(number: usize, case: &Value) -> Result<(), String> {
     let port = words[4].parse().map_or(Port::Listener, Port::Fixed);
     let host = Some(Template::compile("example.org", &[]).unwrap());
     let redirect = Redirect { status: 302, to: Target::Parts(Parts { scheme, host, port, path: None }) };
-    let asked = Asked { scheme: listener, authority: b"gateway.test", listener_port, original: original(path) };
+    let asked =
+        RedirectRequest { scheme: listener, authority: b"gateway.test", listener_port, original: original(path) };
     compare(&redirect, &asked, case)
 }
 
 /// Compares a redirect with a case; what the case does not say stays as it was asked.
-fn compare(redirect: &Redirect, asked: &Asked<'_>, case: &Value) -> Result<(), String> {
+fn compare(redirect: &Redirect, asked: &RedirectRequest<'_>, case: &Value) -> Result<(), String> {
     let mut out = Vec::new();
     assert!(redirect.location(asked, &Nothing, &mut out));
     let location = String::from_utf8(out).unwrap();

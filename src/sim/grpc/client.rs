@@ -8,27 +8,27 @@ use crate::base::Rng;
 use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::common::Common;
-use crate::sim::grpc::Words;
-use crate::sim::grpc::book::{Ask, Outcome, path};
+use crate::sim::grpc::GrpcProtocol;
 use crate::sim::grpc::caller::Caller;
+use crate::sim::grpc::ledger::{Outcome, PlannedCall, path};
 use crate::sim::grpc::messages::encode;
 use crate::sim::h2::message::Request;
-use crate::sim::h2::peer::{News, Peer};
+use crate::sim::h2::peer::{Peer, StreamEvent};
 use crate::sim::latch::Latch;
-use crate::sim::spoken::Spoken;
-use crate::sim::talk::{Framing, Head, Listen, Speak, Trouble};
+use crate::sim::message_io::{ConversationError, Framing, Head, HttpReader, HttpWriter};
+use crate::sim::spoken::HttpVersion;
 use crate::wire::h2::connection::Ending;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 
-fn draw(common: &Common, by: Spoken, rng: &mut Rng) -> Ask {
+fn draw(common: &Common, by: HttpVersion, rng: &mut Rng) -> PlannedCall {
     let scenario = &common.scenario;
     let most = scenario.grpc.request_max;
     let words = match rng.below(10) {
-        _ if scenario.direct => Words::Plain,
-        0..=5 if by == Spoken::Two => Words::Plain,
-        0..=2 | 6 | 7 => Words::Web,
-        _ => Words::Text,
+        _ if scenario.direct => GrpcProtocol::Plain,
+        0..=5 if by == HttpVersion::Two => GrpcProtocol::Plain,
+        0..=2 | 6 | 7 => GrpcProtocol::Web,
+        _ => GrpcProtocol::Text,
     };
     let mut requests: Vec<u64> = (0..[1, 1, rng.below(8)][rng.below(3) as usize]).map(|_| length(most, rng)).collect();
     if !scenario.direct && rng.chance(40) {
@@ -41,7 +41,7 @@ fn draw(common: &Common, by: Spoken, rng: &mut Rng) -> Ask {
         1 => Some(1_000 + rng.below(200_000)),
         _ => None,
     };
-    Ask { words, requests, timeout_ms }
+    PlannedCall { words, requests, timeout_ms }
 }
 
 /// A length of a message: often short, at most `most`.
@@ -51,11 +51,11 @@ pub(crate) fn length(most: u64, rng: &mut Rng) -> u64 {
 }
 
 /// The head's fields.
-fn fields(id: u64, ask: &Ask) -> Vec<(String, String)> {
+fn fields(id: u64, ask: &PlannedCall) -> Vec<(String, String)> {
     let mut fields = vec![("x-exchange", id.to_string()), ("content-type", ask.words.content_type().to_owned())];
     match ask.words {
-        Words::Plain => fields.push(("te", "trailers".to_owned())),
-        Words::Web | Words::Text => {
+        GrpcProtocol::Plain => fields.push(("te", "trailers".to_owned())),
+        GrpcProtocol::Web | GrpcProtocol::Text => {
             fields.push(("x-grpc-web", "1".to_owned()));
             fields.push(("accept", ask.words.content_type().to_owned()));
         }
@@ -67,18 +67,18 @@ fn fields(id: u64, ask: &Ask) -> Vec<(String, String)> {
 }
 
 /// The body, message by message.
-fn body(common: &Common, id: u64, words: Words) -> Vec<Vec<u8>> {
+fn body(common: &Common, id: u64, words: GrpcProtocol) -> Vec<Vec<u8>> {
     let Ok(row) = common.calls.borrow_mut().requests(id) else { return Vec::new() };
     let messages = (0..row.lengths.len()).map(|index| row.message(index));
     match words {
-        Words::Plain | Words::Web => messages.collect(),
-        Words::Text => messages.map(|message| encode(&message)).collect(),
+        GrpcProtocol::Plain | GrpcProtocol::Web => messages.collect(),
+        GrpcProtocol::Text => messages.map(|message| encode(&message)).collect(),
     }
 }
 
 /// A call on a stream, which is removed afterwards.
 pub(crate) async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: Rng) {
-    let ask = draw(&common, Spoken::Two, &mut rng);
+    let ask = draw(&common, HttpVersion::Two, &mut rng);
     let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
     let mut caller = Caller::new(&common, &sim, id, ask.words);
     let (target, fields) = (path(id), fields(id, &ask));
@@ -117,20 +117,22 @@ pub(crate) async fn two(common: Rc<Common>, sim: Sim, peer: Rc<Peer>, mut rng: R
     peer.forget(key);
 }
 
-async fn answer(caller: &mut Caller, peer: &Peer, key: Key) -> Result<Outcome, Trouble> {
+async fn answer(caller: &mut Caller, peer: &Peer, key: Key) -> Result<Outcome, ConversationError> {
     loop {
         match peer.hear(key).await? {
-            News::Head(head, _) => caller.head(&head)?,
-            News::Interim(_) => {}
-            News::Data(bytes) => {
+            StreamEvent::Head(head, _) => caller.head(&head)?,
+            StreamEvent::Interim(_) => {}
+            StreamEvent::Data(bytes) => {
                 caller.data(&bytes)?;
                 peer.release(key, bytes.len());
             }
-            News::End(trailers) => return caller.end(trailers),
-            News::Reset(ErrorCode::RefusedStream) => return Ok(Outcome::Unserved),
-            News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
-            News::Reset(_) => return Err(Trouble::Reset),
-            News::Lost => return Err(Trouble::Cut),
+            StreamEvent::End(trailers) => return caller.end(trailers),
+            StreamEvent::Reset(ErrorCode::RefusedStream) => return Ok(Outcome::Unserved),
+            StreamEvent::Reset(ErrorCode::Protocol) => {
+                return Err(ConversationError::Malformed("PROTOCOL_ERROR".to_owned()));
+            }
+            StreamEvent::Reset(_) => return Err(ConversationError::Reset),
+            StreamEvent::Lost => return Err(ConversationError::Cut),
         }
     }
 }
@@ -148,13 +150,13 @@ struct Upload {
 impl Upload {
     async fn run(mut self, mut rng: Rng) {
         match self.send(&mut rng).await {
-            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
-            Err(Trouble::Late) => self.sim.fail("a call's messages are taken by nobody, for ever"),
-            Err(Trouble::Malformed(what)) => self.sim.fail(what),
+            Ok(()) | Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
+            Err(ConversationError::Late) => self.sim.fail("a call's messages are taken by nobody, for ever"),
+            Err(ConversationError::Malformed(what)) => self.sim.fail(what),
         }
     }
 
-    async fn send(&mut self, rng: &mut Rng) -> Result<(), Trouble> {
+    async fn send(&mut self, rng: &mut Rng) -> Result<(), ConversationError> {
         let count = self.messages.len();
         for (index, message) in std::mem::take(&mut self.messages).into_iter().enumerate() {
             if rng.chance(200) {
@@ -186,11 +188,11 @@ impl Upload {
 /// A call on a connection of its own.
 pub(crate) async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, rng: &mut Rng) {
     let scenario = &common.scenario;
-    let ask = draw(common, Spoken::One, rng);
+    let ask = draw(common, HttpVersion::One, rng);
     let id = common.calls.borrow_mut().begin(ask.clone(), sim.now());
     let mut caller = Caller::new(common, sim, id, ask.words);
-    let speak = Speak::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
-    let mut listen = Listen::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let speak = HttpWriter::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
+    let mut listen = HttpReader::new(sim, stream.clone(), scenario.pace(rng), scenario.patience());
     let (latch, speaking) = (Latch::default(), Rc::new(Cell::new(true)));
     let bytes = request(id, &ask, &body(common, id, ask.words), rng);
     let (done, waits) = (speaking.clone(), latch.clone());
@@ -207,7 +209,7 @@ pub(crate) async fn one(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStream>, r
     latch.wait(|| (!speaking.get()).then_some(())).await;
 }
 
-fn request(id: u64, ask: &Ask, messages: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+fn request(id: u64, ask: &PlannedCall, messages: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = format!("POST {} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n", path(id)).into_bytes();
     for (name, value) in fields(id, ask) {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -231,9 +233,9 @@ fn request(id: u64, ask: &Ask, messages: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-async fn answer_one(caller: &mut Caller, listen: &mut Listen) -> Result<Outcome, Trouble> {
+async fn answer_one(caller: &mut Caller, listen: &mut HttpReader) -> Result<Outcome, ConversationError> {
     let head: Head = loop {
-        let Some(head) = listen.head().await? else { return Err(Trouble::Cut) };
+        let Some(head) = listen.head().await? else { return Err(ConversationError::Cut) };
         if !head.start.starts_with("HTTP/1.1 1") {
             break head;
         }
@@ -242,7 +244,7 @@ async fn answer_one(caller: &mut Caller, listen: &mut Listen) -> Result<Outcome,
     let framing = head.framing(Framing::Close)?;
     if framing == Framing::Close {
         // Its end would look like a broken connection.
-        return Err(Trouble::Malformed(format!("an answer to a call without an end: {head:?}")));
+        return Err(ConversationError::Malformed(format!("an answer to a call without an end: {head:?}")));
     }
     let trailers = listen.body(framing, &mut |bytes| caller.data(bytes)).await?;
     caller.end(trailers)

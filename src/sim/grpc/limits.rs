@@ -2,7 +2,7 @@
 //! The gateway's limits on gRPC calls in one world.
 
 use crate::base::Rng;
-use crate::sim::mood::Mood;
+use crate::sim::mood::FaultLevel;
 
 /// Limits on calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Limits {
 
 impl Limits {
     /// Caps that valid messages stay below, in a world of bodies up to `body_max`.
-    pub fn draw(rng: &mut Rng, mood: Mood, body_max: u64) -> Limits {
-        let slack_ms = if mood == Mood::Wild { 200_000 } else { 120_000 };
+    pub fn draw(rng: &mut Rng, mood: FaultLevel, body_max: u64) -> Limits {
+        let slack_ms = if mood == FaultLevel::Wild { 200_000 } else { 120_000 };
         let most = body_max.min(20_000);
         Limits { request_max: 100 + rng.below(most), response_max: 100 + rng.below(most), slack_ms }
     }

@@ -5,19 +5,19 @@
 //! A call must end with exactly one status or visibly broken, and within its deadline. An origin's status comes only
 //! after all of its messages; the gateway sends a status of its own only for a reason.
 
-mod book;
 mod caller;
 pub(super) mod client;
+mod ledger;
 mod limits;
 mod messages;
 pub(super) mod origin;
 
-pub(super) use book::{Book, Demands, Tally, exchange_of};
+pub(super) use ledger::{CallLedger, Counts, Expectations, exchange_of};
 pub(super) use limits::Limits;
 
 /// The protocol that a caller uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) enum GrpcProtocol {
     /// gRPC.
     Plain,
     /// gRPC-Web.
@@ -26,13 +26,13 @@ pub(super) enum Words {
     Text,
 }
 
-impl Words {
+impl GrpcProtocol {
     /// The `content-type` of requests and answers.
     pub(super) const fn content_type(self) -> &'static str {
         match self {
-            Words::Plain => "application/grpc+proto",
-            Words::Web => "application/grpc-web+proto",
-            Words::Text => "application/grpc-web-text+proto",
+            GrpcProtocol::Plain => "application/grpc+proto",
+            GrpcProtocol::Web => "application/grpc-web+proto",
+            GrpcProtocol::Text => "application/grpc-web-text+proto",
         }
     }
 }

@@ -7,15 +7,15 @@ use crate::base::Rng;
 use crate::net::Net;
 use crate::net::sim::Sim;
 use crate::sim::common::Common;
-use crate::sim::grpc::Words;
-use crate::sim::grpc::book::{Book, Reply, UNAVAILABLE, exchange_of, path};
+use crate::sim::grpc::GrpcProtocol;
 use crate::sim::grpc::caller::message;
 use crate::sim::grpc::client::length;
+use crate::sim::grpc::ledger::{CallLedger, PlannedResponse, UNAVAILABLE, exchange_of, path};
 use crate::sim::grpc::messages::{Reading, Row};
 use crate::sim::h2::message as section;
-use crate::sim::h2::peer::{News, Peer};
+use crate::sim::h2::peer::{Peer, StreamEvent};
+use crate::sim::message_io::{ConversationError, Head};
 use crate::sim::tag::Tag;
-use crate::sim::talk::{Head, Trouble};
 use crate::wire::h2::connection::Ending;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::hpack::Encoder;
@@ -28,7 +28,7 @@ pub(crate) fn called(head: &Head) -> Option<u64> {
 
 /// What an origin does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Behaviour {
     /// Reads all messages, then responds.
     Right,
     /// Answers message by message.
@@ -53,20 +53,27 @@ enum Deed {
     Other,
 }
 
-impl Deed {
-    fn draw(common: &Common, rng: &mut Rng) -> Deed {
+impl Behaviour {
+    fn draw(common: &Common, rng: &mut Rng) -> Behaviour {
         let scenario = &common.scenario;
         if rng.chance(scenario.misdeeds) && !scenario.direct {
-            let deeds = [Deed::Reset, Deed::Reset, Deed::Abort, Deed::Silent, Deed::NoStatus, Deed::Other];
+            let deeds = [
+                Behaviour::Reset,
+                Behaviour::Reset,
+                Behaviour::Abort,
+                Behaviour::Silent,
+                Behaviour::NoStatus,
+                Behaviour::Other,
+            ];
             return deeds[rng.below(6) as usize];
         }
         match rng.below(20) {
-            0..=3 => Deed::Duplex,
-            4 | 5 => Deed::Early,
-            6 | 7 => Deed::TrailersOnly,
-            8 if !scenario.direct => Deed::Slow,
-            9 if !scenario.direct => Deed::TooLarge,
-            _ => Deed::Right,
+            0..=3 => Behaviour::Duplex,
+            4 | 5 => Behaviour::Early,
+            6 | 7 => Behaviour::TrailersOnly,
+            8 if !scenario.direct => Behaviour::Slow,
+            9 if !scenario.direct => Behaviour::TooLarge,
+            _ => Behaviour::Right,
         }
     }
 }
@@ -91,9 +98,9 @@ pub(crate) async fn serve(common: &Rc<Common>, sim: &Sim, peer: &Rc<Peer>, key: 
         Err(trouble) => Err(trouble),
     };
     match served {
-        Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
-        Err(Trouble::Late) => sim.fail("a call at an origin was left waiting for ever"),
-        Err(Trouble::Malformed(what)) => sim.fail(format!("the gateway sent an origin {what}")),
+        Ok(()) | Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
+        Err(ConversationError::Late) => sim.fail("a call at an origin was left waiting for ever"),
+        Err(ConversationError::Malformed(what)) => sim.fail(format!("the gateway sent an origin {what}")),
     }
 }
 
@@ -104,31 +111,31 @@ fn begin<'a>(
     key: Key,
     head: &Head,
     rng: &mut Rng,
-) -> Result<Served<'a>, Trouble> {
+) -> Result<Served<'a>, ConversationError> {
     let id = called(head).unwrap_or(0);
     let right = head.start == format!("POST {} HTTP/1.1", path(id))
         && head.number("x-exchange")? == Some(id)
         && head.value("host")? == Some("origin.test")
-        && head.value("content-type")? == Some(Words::Plain.content_type())
+        && head.value("content-type")? == Some(GrpcProtocol::Plain.content_type())
         && head.value("te")? == Some("trailers")
         && head.value("x-grpc-web")?.is_none()
         && head.value("content-length")?.is_none();
     if !right {
-        return Err(Trouble::Malformed(format!("a call that nobody made: {head:?}")));
+        return Err(ConversationError::Malformed(format!("a call that nobody made: {head:?}")));
     }
     let told_ms = head.value("grpc-timeout")?.map(millis).transpose()?;
-    let mut book = common.calls.borrow_mut();
-    let number = book.arrive(id, told_ms, sim.now()).map_err(Trouble::Malformed)?;
-    let most = book.limits().request_max;
-    let reading = Reading::new(book.requests(id).map_err(Trouble::Malformed)?, most);
-    drop(book);
+    let mut ledger = common.calls.borrow_mut();
+    let number = ledger.arrive(id, told_ms, sim.now()).map_err(ConversationError::Malformed)?;
+    let most = ledger.limits().request_max;
+    let reading = Reading::new(ledger.requests(id).map_err(ConversationError::Malformed)?, most);
+    drop(ledger);
     let tag = Tag { exchange: id, attempt: number };
     Ok(Served { common, sim, peer, key, tag, reading, heard: false, rng: Rng::new(rng.next_u64()) })
 }
 
 /// The value of a `grpc-timeout`.
-fn millis(value: &str) -> Result<f64, Trouble> {
-    let malformed = || Trouble::Malformed(format!("grpc-timeout {value:?}"));
+fn millis(value: &str) -> Result<f64, ConversationError> {
+    let malformed = || ConversationError::Malformed(format!("grpc-timeout {value:?}"));
     let (digits, unit) = value.split_at_checked(value.len().saturating_sub(1)).ok_or_else(malformed)?;
     let nanos = match unit {
         "n" => 1.0,
@@ -144,132 +151,138 @@ fn millis(value: &str) -> Result<f64, Trouble> {
 }
 
 impl Served<'_> {
-    fn write<T>(&self, write: impl FnOnce(&mut Book) -> Result<T, String>) -> Result<T, Trouble> {
-        write(&mut self.common.calls.borrow_mut()).map_err(Trouble::Malformed)
+    fn write<T>(&self, write: impl FnOnce(&mut CallLedger) -> Result<T, String>) -> Result<T, ConversationError> {
+        write(&mut self.common.calls.borrow_mut()).map_err(ConversationError::Malformed)
     }
 
-    async fn run(&mut self) -> Result<(), Trouble> {
-        let deed = Deed::draw(self.common, &mut self.rng);
-        self.sim.note(format!("call {} try {}: {deed:?}", self.tag.exchange, self.tag.attempt));
-        match deed {
-            Deed::Right | Deed::TooLarge => self.hear_all().await?,
-            Deed::Slow => {
+    async fn run(&mut self) -> Result<(), ConversationError> {
+        let behaviour = Behaviour::draw(self.common, &mut self.rng);
+        self.sim.note(format!("call {} try {}: {behaviour:?}", self.tag.exchange, self.tag.attempt));
+        match behaviour {
+            Behaviour::Right | Behaviour::TooLarge => self.hear_all().await?,
+            Behaviour::Slow => {
                 self.hear_all().await?;
                 self.dawdle().await?;
             }
-            Deed::TrailersOnly | Deed::Other | Deed::NoStatus | Deed::Reset if self.rng.chance(600) => {
+            Behaviour::TrailersOnly | Behaviour::Other | Behaviour::NoStatus | Behaviour::Reset
+                if self.rng.chance(600) =>
+            {
                 self.hear_all().await?;
             }
-            Deed::Silent => while self.hear().await? {},
-            Deed::Duplex
-            | Deed::Early
-            | Deed::TrailersOnly
-            | Deed::Reset
-            | Deed::Abort
-            | Deed::NoStatus
-            | Deed::Other => {}
+            Behaviour::Silent => while self.hear().await? {},
+            Behaviour::Duplex
+            | Behaviour::Early
+            | Behaviour::TrailersOnly
+            | Behaviour::Reset
+            | Behaviour::Abort
+            | Behaviour::NoStatus
+            | Behaviour::Other => {}
         }
-        match deed {
-            Deed::Silent => {
-                while !matches!(self.peer.hear(self.key).await?, News::Reset(_) | News::Lost) {}
+        match behaviour {
+            Behaviour::Silent => {
+                while !matches!(self.peer.hear(self.key).await?, StreamEvent::Reset(_) | StreamEvent::Lost) {}
                 self.cut()
             }
-            Deed::Abort => {
+            Behaviour::Abort => {
                 self.peer.abort();
                 Ok(())
             }
-            _ => self.answer(deed).await,
+            _ => self.answer(behaviour).await,
         }
     }
 
-    async fn hear_all(&mut self) -> Result<(), Trouble> {
+    async fn hear_all(&mut self) -> Result<(), ConversationError> {
         while self.hear().await? {}
         Ok(())
     }
 
     /// Reads the next bytes. False at the end.
-    async fn hear(&mut self) -> Result<bool, Trouble> {
+    async fn hear(&mut self) -> Result<bool, ConversationError> {
         if self.heard {
             return Ok(false);
         }
         match self.peer.hear(self.key).await? {
-            News::Data(bytes) => {
-                self.reading.take(&bytes).map_err(Trouble::Malformed)?;
+            StreamEvent::Data(bytes) => {
+                self.reading.take(&bytes).map_err(ConversationError::Malformed)?;
                 self.peer.release(self.key, bytes.len());
                 Ok(true)
             }
-            News::End(trailers) => {
+            StreamEvent::End(trailers) => {
                 self.heard = true;
                 let (id, count) = (self.tag.exchange, self.reading.count());
                 if !trailers.is_empty() || !self.reading.is_between() || self.reading.trailers().is_some() {
-                    return Err(Trouble::Malformed(format!("call {id}, which ends within a message or in trailers")));
+                    return Err(ConversationError::Malformed(format!(
+                        "call {id}, which ends within a message or in trailers"
+                    )));
                 }
-                self.write(|book| book.received_all(id, count))?;
+                self.write(|ledger| ledger.received_all(id, count))?;
                 Ok(false)
             }
-            News::Reset(_) | News::Lost => {
+            StreamEvent::Reset(_) | StreamEvent::Lost => {
                 self.cut()?;
-                Err(Trouble::Reset)
+                Err(ConversationError::Reset)
             }
-            News::Head(..) | News::Interim(_) => Err(Trouble::Malformed("a second head".to_owned())),
+            StreamEvent::Head(..) | StreamEvent::Interim(_) => {
+                Err(ConversationError::Malformed("a second head".to_owned()))
+            }
         }
     }
 
     /// The gateway gave it up.
-    fn cut(&self) -> Result<(), Trouble> {
+    fn cut(&self) -> Result<(), ConversationError> {
         let (id, now) = (self.tag.exchange, self.sim.now());
-        self.write(|book| book.in_time(id, now))
+        self.write(|ledger| ledger.in_time(id, now))
     }
 
     /// Takes longer than most callers wait.
-    async fn dawdle(&mut self) -> Result<(), Trouble> {
+    async fn dawdle(&mut self) -> Result<(), ConversationError> {
         let until = self.sim.now().after_ms(self.rng.below(900_000));
         let over = || self.peer.is_over(self.key).then_some(());
         match self.peer.latch.wait_until(self.sim, until, over).await {
             Some(()) => {
                 self.cut()?;
-                Err(Trouble::Reset)
+                Err(ConversationError::Reset)
             }
             None => Ok(()),
         }
     }
 
-    fn reply(&mut self, deed: Deed) -> Reply {
+    fn reply(&mut self, behaviour: Behaviour) -> PlannedResponse {
         let most = self.common.calls.borrow().limits().response_max;
         let rng = &mut self.rng;
-        let count = if deed == Deed::TrailersOnly { 0 } else { [1, 1, rng.below(8)][rng.below(3) as usize] };
+        let count = if behaviour == Behaviour::TrailersOnly { 0 } else { [1, 1, rng.below(8)][rng.below(3) as usize] };
         let mut responses: Vec<u64> = (0..count).map(|_| length(most, rng)).collect();
-        if deed == Deed::TooLarge {
+        if behaviour == Behaviour::TooLarge {
             let at = rng.below(responses.len() as u64 + 1) as usize;
             responses.insert(at, most + 1 + rng.below(2_000));
         }
-        let code = match deed {
-            Deed::TrailersOnly if rng.chance(500) => UNAVAILABLE,
+        let code = match behaviour {
+            Behaviour::TrailersOnly if rng.chance(500) => UNAVAILABLE,
             _ if rng.chance(300) => rng.below(17) as u8,
             _ => 0,
         };
-        let wrong = matches!(deed, Deed::NoStatus | Deed::Other | Deed::Reset);
-        Reply { responses, code, trailers_only: deed == Deed::TrailersOnly, wrong }
+        let wrong = matches!(behaviour, Behaviour::NoStatus | Behaviour::Other | Behaviour::Reset);
+        PlannedResponse { responses, code, trailers_only: behaviour == Behaviour::TrailersOnly, wrong }
     }
 
-    async fn answer(&mut self, deed: Deed) -> Result<(), Trouble> {
-        let reply = self.reply(deed);
+    async fn answer(&mut self, behaviour: Behaviour) -> Result<(), ConversationError> {
+        let reply = self.reply(behaviour);
         let Tag { exchange: id, attempt: number } = self.tag;
-        self.write(|book| book.reply(id, number, reply.clone()))?;
-        if deed == Deed::Reset && self.rng.chance(500) {
+        self.write(|ledger| ledger.reply(id, number, reply.clone()))?;
+        if behaviour == Behaviour::Reset && self.rng.chance(500) {
             return self.reset();
         }
         let mut fields = vec![
             ("x-exchange".to_owned(), id.to_string()),
             ("x-attempt".to_owned(), number.to_string()),
-            ("content-type".to_owned(), Words::Plain.content_type().to_owned()),
+            ("content-type".to_owned(), GrpcProtocol::Plain.content_type().to_owned()),
         ];
-        if deed == Deed::TrailersOnly {
+        if behaviour == Behaviour::TrailersOnly {
             fields.extend(status(id, reply.code));
-            self.write(|book| book.replied(id, number))?;
+            self.write(|ledger| ledger.replied(id, number))?;
             return self.head(200, &fields, Ending::Last);
         }
-        if deed == Deed::Other {
+        if behaviour == Behaviour::Other {
             fields.truncate(2);
             let http = [500, 404, 200][self.rng.below(3) as usize];
             return self.head(http, &fields, Ending::Last);
@@ -277,18 +290,18 @@ impl Served<'_> {
         self.head(200, &fields, Ending::More)?;
         let row = Row { tag: self.tag, lengths: reply.responses };
         for index in 0..row.lengths.len() {
-            if deed == Deed::Duplex {
+            if behaviour == Behaviour::Duplex {
                 self.hear().await?;
             }
             self.say(&row.message(index)).await?;
-            if deed == Deed::Reset && self.rng.chance(400) {
+            if behaviour == Behaviour::Reset && self.rng.chance(400) {
                 return self.reset();
             }
         }
-        match deed {
-            Deed::Reset => return self.reset(),
-            Deed::NoStatus => return self.peer.send(self.key, &[], Ending::Last).await,
-            Deed::Duplex => self.hear_all().await?,
+        match behaviour {
+            Behaviour::Reset => return self.reset(),
+            Behaviour::NoStatus => return self.peer.send(self.key, &[], Ending::Last).await,
+            Behaviour::Duplex => self.hear_all().await?,
             _ => {}
         }
         self.end(reply.code)?;
@@ -300,12 +313,12 @@ impl Served<'_> {
         self.hear_all().await
     }
 
-    fn head(&self, http: u16, fields: &[(String, String)], ending: Ending) -> Result<(), Trouble> {
+    fn head(&self, http: u16, fields: &[(String, String)], ending: Ending) -> Result<(), ConversationError> {
         let block = |out: &mut Vec<u8>, encoder: &mut Encoder| section::response(out, encoder, http, fields);
-        self.peer.act(|machine| machine.send_head(self.key, ending, block)).map_err(|_| Trouble::Reset)
+        self.peer.act(|machine| machine.send_head(self.key, ending, block)).map_err(|_| ConversationError::Reset)
     }
 
-    async fn say(&mut self, message: &[u8]) -> Result<(), Trouble> {
+    async fn say(&mut self, message: &[u8]) -> Result<(), ConversationError> {
         let mut rest = message;
         while !rest.is_empty() {
             let most = [6, 500, 20_000][self.rng.below(3) as usize].max(message.len() as u64 / 20);
@@ -316,19 +329,19 @@ impl Served<'_> {
         Ok(())
     }
 
-    fn end(&self, code: u8) -> Result<(), Trouble> {
+    fn end(&self, code: u8) -> Result<(), ConversationError> {
         if self.peer.is_over(self.key) {
-            return Err(Trouble::Reset);
+            return Err(ConversationError::Reset);
         }
         let Tag { exchange: id, attempt: number } = self.tag;
-        self.write(|book| book.replied(id, number))?;
+        self.write(|ledger| ledger.replied(id, number))?;
         let mut fields = status(id, code);
         fields.push(("x-trailer".to_owned(), number.to_string()));
         let block = |out: &mut Vec<u8>, encoder: &mut Encoder| section::last(out, encoder, &fields);
-        self.peer.act(|machine| machine.send_trailers(self.key, block)).map_err(|_| Trouble::Reset)
+        self.peer.act(|machine| machine.send_trailers(self.key, block)).map_err(|_| ConversationError::Reset)
     }
 
-    fn reset(&mut self) -> Result<(), Trouble> {
+    fn reset(&mut self) -> Result<(), ConversationError> {
         let codes = [ErrorCode::Internal, ErrorCode::Cancel, ErrorCode::NoError, ErrorCode::EnhanceYourCalm];
         self.peer.reset(self.key, codes[self.rng.below(4) as usize]);
         Ok(())

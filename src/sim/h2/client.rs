@@ -13,11 +13,11 @@ use crate::sim::coded::Content;
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::h2::message::{self, Request};
-use crate::sim::h2::peer::{Manner, News, Peer};
+use crate::sim::h2::peer::{EndProfile, Peer, StreamEvent};
 use crate::sim::h2::plan::{self, Plan};
-use crate::sim::ledger::{Ask, Outcome, Reply};
+use crate::sim::ledger::{Outcome, PlannedRequest, PlannedResponse};
+use crate::sim::message_io::{ConversationError, Framing, Head};
 use crate::sim::tag::{Check, Tag, note};
-use crate::sim::talk::{Framing, Head, Trouble};
 use crate::sim::websocket;
 use crate::wire::h2::connection::{Connection, Ending};
 use crate::wire::h2::frame::{self, ErrorCode, Kind};
@@ -29,8 +29,12 @@ pub(crate) async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStr
     let scenario = &common.scenario;
     let config = Rc::new(scenario.http2(rng));
     let calm = common.demands.all_answered;
-    let manner =
-        Manner { reads: scenario.pace_two(rng), writes: scenario.pace_two(rng), patience: scenario.patience(), calm };
+    let manner = EndProfile {
+        reads: scenario.pace_two(rng),
+        writes: scenario.pace_two(rng),
+        patience: scenario.patience(),
+        calm,
+    };
     let peer = Peer::start(sim, stream, Connection::client(config, sim.now()), manner);
     let client = Rc::new(Client {
         common: common.clone(),
@@ -54,13 +58,13 @@ pub(crate) async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStr
         if client.closing.get() || !peer.may_open() {
             break;
         }
-        let (to, machine, lane) = (common.clone(), sim.clone(), peer.clone());
+        let (to, machine, stream) = (common.clone(), sim.clone(), peer.clone());
         match rng.below(1_000) {
             chance if chance < scenario.calls => {
-                client.run(grpc::client::two(to, machine, lane, Rng::new(rng.next_u64())));
+                client.run(grpc::client::two(to, machine, stream, Rng::new(rng.next_u64())));
             }
             chance if chance < scenario.calls + scenario.talks && may_talk(&peer) => {
-                client.run(websocket::client::two(to, machine, lane, Rng::new(rng.next_u64())));
+                client.run(websocket::client::two(to, machine, stream, Rng::new(rng.next_u64())));
             }
             _ => client.begin(rng),
         }
@@ -73,7 +77,7 @@ pub(crate) async fn connection(common: &Rc<Common>, sim: &Sim, stream: Rc<SimStr
     }
     peer.latch.wait(|| (client.running.get() == 0).then_some(())).await;
     if !rng.chance(scenario.lingers) {
-        say_farewell(&peer, rng);
+        send_goaway(&peer, rng);
     }
     // Otherwise the gateway must close the idle connection.
     peer.over().await;
@@ -99,7 +103,7 @@ fn noise(peer: &Peer, rng: &mut Rng) {
     }
 }
 
-fn say_farewell(peer: &Peer, rng: &mut Rng) {
+fn send_goaway(peer: &Peer, rng: &mut Rng) {
     match rng.below(3) {
         0 => peer.abort(),
         1 => peer.finish(),
@@ -127,7 +131,7 @@ struct Exchange {
     client: Rc<Client>,
     id: u64,
     key: Key,
-    ask: Ask,
+    ask: PlannedRequest,
     plan: Plan,
     rng: RefCell<Rng>,
     /// The gateway has sent a 100 or a response.
@@ -194,12 +198,12 @@ impl Exchange {
     async fn run(self: Rc<Self>) {
         let answered = self.answer().await;
         match answered {
-            Ok(()) | Err(Trouble::Enough) => {}
-            Err(Trouble::Cut | Trouble::Reset) => self.end(Outcome::Broken),
-            Err(Trouble::Late) => {
+            Ok(()) | Err(ConversationError::Enough) => {}
+            Err(ConversationError::Cut | ConversationError::Reset) => self.end(Outcome::Broken),
+            Err(ConversationError::Late) => {
                 self.client.sim.fail(format!("exchange {}: the gateway let its client wait for ever", self.id));
             }
-            Err(Trouble::Malformed(what)) => {
+            Err(ConversationError::Malformed(what)) => {
                 self.client.sim.fail(format!("exchange {}: the gateway sent {what}", self.id));
             }
         }
@@ -220,32 +224,38 @@ impl Exchange {
     }
 
     /// Reads the response to its end.
-    async fn answer(&self) -> Result<(), Trouble> {
+    async fn answer(&self) -> Result<(), ConversationError> {
         let head = loop {
             match self.client.peer.hear(self.key).await? {
-                News::Head(head, _) => break head,
-                News::Interim(head) => {
+                StreamEvent::Head(head, _) => break head,
+                StreamEvent::Interim(head) => {
                     self.check_exchange(&head)?;
                     self.go_on();
                 }
-                News::Reset(ErrorCode::RefusedStream) => {
+                StreamEvent::Reset(ErrorCode::RefusedStream) => {
                     if self.client.common.demands.all_answered && !self.client.common.drains() {
-                        return Err(Trouble::Malformed("REFUSED_STREAM to a client that keeps its limits".to_owned()));
+                        return Err(ConversationError::Malformed(
+                            "REFUSED_STREAM to a client that keeps its limits".to_owned(),
+                        ));
                     }
                     self.end(Outcome::Unserved);
                     return Ok(());
                 }
-                News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
-                News::Reset(_) => return Err(Trouble::Reset),
-                News::Lost => return Err(Trouble::Cut),
-                News::Data(_) | News::End(_) => return Err(Trouble::Malformed("content without a head".to_owned())),
+                StreamEvent::Reset(ErrorCode::Protocol) => {
+                    return Err(ConversationError::Malformed("PROTOCOL_ERROR".to_owned()));
+                }
+                StreamEvent::Reset(_) => return Err(ConversationError::Reset),
+                StreamEvent::Lost => return Err(ConversationError::Cut),
+                StreamEvent::Data(_) | StreamEvent::End(_) => {
+                    return Err(ConversationError::Malformed("content without a head".to_owned()));
+                }
             }
         };
         self.go_on();
         let status: Option<u16> = head.start.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| Trouble::Malformed(format!("the status in {:?}", head.start)))?;
+        let status = status.ok_or_else(|| ConversationError::Malformed(format!("the status in {:?}", head.start)))?;
         if head.value("x-hop")?.is_some() {
-            return Err(Trouble::Malformed("a field that concerned another connection".to_owned()));
+            return Err(ConversationError::Malformed("a field that concerned another connection".to_owned()));
         }
         match self.check_exchange(&head)? {
             Some(_) => self.passed_on(&head, status).await,
@@ -257,13 +267,13 @@ impl Exchange {
         }
     }
 
-    fn check_exchange(&self, head: &Head) -> Result<Option<u64>, Trouble> {
+    fn check_exchange(&self, head: &Head) -> Result<Option<u64>, ConversationError> {
         let named = head.number("x-exchange")?;
         if named.is_some_and(|other| other != self.id) {
-            return Err(Trouble::Malformed(format!("an answer of another exchange: {head:?}")));
+            return Err(ConversationError::Malformed(format!("an answer of another exchange: {head:?}")));
         }
         if head.value("x-note")?.is_some_and(|told| told != note(self.id)) {
-            return Err(Trouble::Malformed(format!("a field that changed on its way: {head:?}")));
+            return Err(ConversationError::Malformed(format!("a field that changed on its way: {head:?}")));
         }
         Ok(named)
     }
@@ -274,14 +284,14 @@ impl Exchange {
     }
 
     /// A response that an origin made.
-    async fn passed_on(&self, head: &Head, status: u16) -> Result<(), Trouble> {
+    async fn passed_on(&self, head: &Head, status: u16) -> Result<(), ConversationError> {
         let ledger = &self.client.common.ledger;
         let number = head.number("x-attempt")?.unwrap_or(0) as u32;
         let told = ledger.borrow_mut().answering(self.id, number, status);
-        let reply = self.client.held(told).ok_or(Trouble::Enough)?;
+        let reply = self.client.held(told).ok_or(ConversationError::Enough)?;
         let trailers = self.take(Some((number, reply)), head, status).await?;
         if reply.trailers && reply.framing == Framing::Chunked && trailers.is_empty() {
-            return Err(Trouble::Malformed("an answer without its trailers".to_owned()));
+            return Err(ConversationError::Malformed("an answer without its trailers".to_owned()));
         }
         let done = match self.is_bare(status) {
             true => ledger.borrow_mut().end(self.id, Outcome::Answered(status)),
@@ -299,10 +309,10 @@ impl Exchange {
     /// Reads a body to its end, from an origin or from the gateway itself.
     async fn take(
         &self,
-        made: Option<(u32, Reply)>,
+        made: Option<(u32, PlannedResponse)>,
         head: &Head,
         status: u16,
-    ) -> Result<Vec<(String, String)>, Trouble> {
+    ) -> Result<Vec<(String, String)>, ConversationError> {
         let Client { peer, common, .. } = &*self.client;
         let mut check = made.map(|(number, _)| Check::new(Tag { exchange: self.id, attempt: number }));
         let mut content = Content::of(head, &self.ask, made.map(|(_, reply)| reply))?;
@@ -313,11 +323,11 @@ impl Exchange {
                 self.leave();
             }
             match peer.hear(self.key).await? {
-                News::Data(bytes) => {
+                StreamEvent::Data(bytes) => {
                     seen += bytes.len() as u64;
                     content.take(&bytes, &mut |bytes| {
                         let Some(check) = &mut check else { return Ok(()) };
-                        check.take(bytes).map_err(Trouble::Malformed)?;
+                        check.take(bytes).map_err(ConversationError::Malformed)?;
                         self.client.held(common.ledger.borrow_mut().delivered(self.id, bytes.len() as u64));
                         Ok(())
                     })?;
@@ -326,11 +336,15 @@ impl Exchange {
                         peer.release(self.key, bytes.len());
                     }
                 }
-                News::End(trailers) => break trailers,
-                News::Reset(ErrorCode::Protocol) => return Err(Trouble::Malformed("PROTOCOL_ERROR".to_owned())),
-                News::Reset(_) => return Err(Trouble::Reset),
-                News::Lost => return Err(Trouble::Cut),
-                News::Head(..) | News::Interim(_) => return Err(Trouble::Malformed("a second head".to_owned())),
+                StreamEvent::End(trailers) => break trailers,
+                StreamEvent::Reset(ErrorCode::Protocol) => {
+                    return Err(ConversationError::Malformed("PROTOCOL_ERROR".to_owned()));
+                }
+                StreamEvent::Reset(_) => return Err(ConversationError::Reset),
+                StreamEvent::Lost => return Err(ConversationError::Cut),
+                StreamEvent::Head(..) | StreamEvent::Interim(_) => {
+                    return Err(ConversationError::Malformed("a second head".to_owned()));
+                }
             }
         };
         if !self.is_bare(status) && content.finish()? {
@@ -338,7 +352,7 @@ impl Exchange {
         }
         let said = if self.is_bare(status) { Some(0) } else { head.number("content-length")? };
         if said.is_some_and(|length| length != seen) {
-            return Err(Trouble::Malformed(format!("{seen} bytes of content where {said:?} were said")));
+            return Err(ConversationError::Malformed(format!("{seen} bytes of content where {said:?} were said")));
         }
         Ok(trailers)
     }
@@ -357,13 +371,13 @@ impl Exchange {
     }
 
     /// The stream must end in both directions: with our last byte or with the gateway's reset.
-    async fn hear_out(&self) -> Result<(), Trouble> {
+    async fn hear_out(&self) -> Result<(), ConversationError> {
         let Client { peer, .. } = &*self.client;
         let stalls = matches!(self.plan, Plan::StallsSending(_));
         while self.uploading.get() || (stalls && !peer.is_over(self.key)) {
             let until = self.client.sim.now().after(self.client.common.scenario.patience());
             let over = || (peer.is_over(self.key) || !(self.uploading.get() || stalls)).then_some(());
-            peer.latch.wait_until(&self.client.sim, until, over).await.ok_or(Trouble::Late)?;
+            peer.latch.wait_until(&self.client.sim, until, over).await.ok_or(ConversationError::Late)?;
             if peer.is_over(self.key) {
                 break;
             }
@@ -373,17 +387,17 @@ impl Exchange {
 
     async fn upload(self: Rc<Self>) {
         match self.send_body().await {
-            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
-            Err(Trouble::Late) => {
+            Ok(()) | Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
+            Err(ConversationError::Late) => {
                 self.client.sim.fail(format!("exchange {}: nobody takes its body, for ever", self.id));
             }
-            Err(Trouble::Malformed(what)) => self.client.sim.fail(what),
+            Err(ConversationError::Malformed(what)) => self.client.sim.fail(what),
         }
         self.uploading.set(false);
         self.client.peer.latch.notify();
     }
 
-    async fn send_body(&self) -> Result<(), Trouble> {
+    async fn send_body(&self) -> Result<(), ConversationError> {
         let Client { peer, common, sim, .. } = &*self.client;
         if self.ask.expects {
             // RFC 9110 section 10.1.1: a client must not wait indefinitely for a 100.
@@ -417,7 +431,9 @@ impl Exchange {
         }
         match self.ask.trailers && !peer.is_over(self.key) {
             // A stream that is over needs no trailers.
-            true => peer.act(|machine| machine.send_trailers(self.key, message::trailers)).map_err(|_| Trouble::Reset),
+            true => peer
+                .act(|machine| machine.send_trailers(self.key, message::trailers))
+                .map_err(|_| ConversationError::Reset),
             false => peer.send(self.key, &[], Ending::Last).await,
         }
     }

@@ -2,9 +2,9 @@
 //! Writes heads and trailers as field blocks, and checks received ones a second time by plain rules.
 
 use crate::base::Rng;
-use crate::sim::ledger::{Ask, Reply};
+use crate::sim::ledger::{PlannedRequest, PlannedResponse};
+use crate::sim::message_io::{ConversationError, Framing, Head};
 use crate::sim::tag::{Tag, note};
-use crate::sim::talk::{Framing, Head, Trouble};
 use crate::wire::h2::Section;
 use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Pseudo;
@@ -73,7 +73,7 @@ fn fields(out: &mut Vec<u8>, encoder: &mut Encoder, lines: &[(String, String)]) 
 }
 
 /// The fields of a request. Some only fill the HPACK tables.
-pub(crate) fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, String)> {
+pub(crate) fn request_fields(id: u64, ask: &PlannedRequest, rng: &mut Rng) -> Vec<(String, String)> {
     let mut fields = vec![("x-exchange".to_owned(), id.to_string())];
     fill(&mut fields, id, rng);
     if let Framing::Length(length) = ask.framing {
@@ -92,7 +92,12 @@ pub(crate) fn request_fields(id: u64, ask: &Ask, rng: &mut Rng) -> Vec<(String, 
 }
 
 /// The fields of a response.
-pub(crate) fn response_fields(tag: Tag, ask: &Ask, reply: Reply, rng: &mut Rng) -> Vec<(String, String)> {
+pub(crate) fn response_fields(
+    tag: Tag,
+    ask: &PlannedRequest,
+    reply: PlannedResponse,
+    rng: &mut Rng,
+) -> Vec<(String, String)> {
     let Tag { exchange, attempt } = tag;
     let named = [("x-exchange", exchange.to_string()), ("x-attempt", attempt.to_string())];
     let mut fields: Vec<_> = named.map(|(name, value)| (name.to_owned(), value)).into();
@@ -118,19 +123,19 @@ fn fill(fields: &mut Vec<(String, String)>, id: u64, rng: &mut Rng) {
 }
 
 /// A request's head in the form of HTTP/1.1: with a start line, and `host` and `:protocol` as fields.
-pub(crate) fn read_request(section: &Section) -> Result<Head, Trouble> {
+pub(crate) fn read_request(section: &Section) -> Result<Head, ConversationError> {
     let pseudo = |which| pseudo(section, which);
     let (Some(method), Some(path)) = (pseudo(Pseudo::Method)?, pseudo(Pseudo::Path)?) else {
-        return Err(Trouble::Malformed("a request without method or path".to_owned()));
+        return Err(ConversationError::Malformed("a request without method or path".to_owned()));
     };
     if pseudo(Pseudo::Scheme)?.as_deref() != Some("http") || pseudo(Pseudo::Status)?.is_some() {
-        return Err(Trouble::Malformed("a request with wrong pseudo-fields".to_owned()));
+        return Err(ConversationError::Malformed("a request with wrong pseudo-fields".to_owned()));
     }
     let mut fields = read_fields(section)?;
     if let Some(authority) = pseudo(Pseudo::Authority)? {
         // A request may have both, but they must agree (RFC 9113 section 8.3.1).
         if fields.iter().any(|(name, value)| name == "host" && *value != authority) {
-            return Err(Trouble::Malformed("`host` and `:authority` differ".to_owned()));
+            return Err(ConversationError::Malformed("`host` and `:authority` differ".to_owned()));
         }
         fields.retain(|(name, _)| name != "host");
         fields.push(("host".to_owned(), authority));
@@ -142,31 +147,31 @@ pub(crate) fn read_request(section: &Section) -> Result<Head, Trouble> {
 }
 
 /// A response's head in the form of HTTP/1.1, with a status line.
-pub(crate) fn read_response(section: &Section) -> Result<Head, Trouble> {
+pub(crate) fn read_response(section: &Section) -> Result<Head, ConversationError> {
     let Some(status) = pseudo(section, Pseudo::Status)? else {
-        return Err(Trouble::Malformed("an answer without a status".to_owned()));
+        return Err(ConversationError::Malformed("an answer without a status".to_owned()));
     };
     if pseudo(section, Pseudo::Path)?.is_some() || pseudo(section, Pseudo::Method)?.is_some() {
-        return Err(Trouble::Malformed("an answer with a request's pseudo-fields".to_owned()));
+        return Err(ConversationError::Malformed("an answer with a request's pseudo-fields".to_owned()));
     }
     Ok(Head { start: format!("HTTP/1.1 {status} "), fields: read_fields(section)? })
 }
 
 /// Trailers.
-pub(crate) fn read_trailers(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
+pub(crate) fn read_trailers(section: &Section) -> Result<Vec<(String, String)>, ConversationError> {
     for (which, name) in Pseudo::ALL {
         if section.pseudo(which).is_some() {
-            return Err(Trouble::Malformed(format!("{} in trailers", String::from_utf8_lossy(name))));
+            return Err(ConversationError::Malformed(format!("{} in trailers", String::from_utf8_lossy(name))));
         }
     }
     read_fields(section)
 }
 
-fn pseudo(section: &Section, which: Pseudo) -> Result<Option<String>, Trouble> {
+fn pseudo(section: &Section, which: Pseudo) -> Result<Option<String>, ConversationError> {
     section.pseudo(which).map(|span| text(span.of(&section.bytes))).transpose()
 }
 
-fn read_fields(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
+fn read_fields(section: &Section) -> Result<Vec<(String, String)>, ConversationError> {
     let mut fields = Vec::new();
     for field in &section.fields.list {
         let (name, value) = (text(field.name.of(&section.bytes))?, text(field.value.of(&section.bytes))?);
@@ -174,13 +179,16 @@ fn read_fields(section: &Section) -> Result<Vec<(String, String)>, Trouble> {
         let clean = !value.contains(['\r', '\n', '\0']) && value.trim_matches([' ', '\t']) == value;
         let te = name != "te" || value == "trailers";
         if !proper || !clean || !te || CONNECTION.contains(&&*name) {
-            return Err(Trouble::Malformed(format!("a field that HTTP/2 does not have: {name:?}: {value:?}")));
+            return Err(ConversationError::Malformed(format!(
+                "a field that HTTP/2 does not have: {name:?}: {value:?}"
+            )));
         }
         fields.push((name, value));
     }
     Ok(fields)
 }
 
-fn text(bytes: &[u8]) -> Result<String, Trouble> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Trouble::Malformed(format!("a field that is no text: {bytes:?}")))
+fn text(bytes: &[u8]) -> Result<String, ConversationError> {
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| ConversationError::Malformed(format!("a field that is no text: {bytes:?}")))
 }

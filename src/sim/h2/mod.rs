@@ -6,8 +6,8 @@
 //! The state machine refuses protocol errors: data above a window, frames on closed streams, blocks that do not decode.
 //! Here each one fails the run, because the gateway must not send them.
 
+mod behaviour;
 pub(super) mod client;
-mod deed;
 pub(super) mod message;
 pub(super) mod origin;
 pub(super) mod peer;

@@ -13,13 +13,13 @@ use crate::net::Net;
 use crate::net::sim::{Sim, SimStream};
 use crate::sim::common::Common;
 use crate::sim::grpc;
-use crate::sim::h2::deed::Deed;
+use crate::sim::h2::behaviour::Behaviour;
 use crate::sim::h2::message;
-use crate::sim::h2::peer::{Manner, News, Peer};
-use crate::sim::ledger::{Ask, Ledger, Reply};
+use crate::sim::h2::peer::{EndProfile, Peer, StreamEvent};
+use crate::sim::ledger::{Ledger, PlannedRequest, PlannedResponse};
+use crate::sim::message_io::{ConversationError, Framing, Head};
 use crate::sim::recognise::recognise;
 use crate::sim::tag::{Check, Tag};
-use crate::sim::talk::{Framing, Head, Trouble};
 use crate::sim::websocket;
 use crate::wire::h2::connection::{self, Connection, Ending};
 use crate::wire::h2::frame::{self, ErrorCode, Kind};
@@ -45,14 +45,14 @@ struct Exchange {
     served: Rc<Served>,
     key: Key,
     tag: Tag,
-    ask: Ask,
+    ask: PlannedRequest,
     rng: RefCell<Rng>,
 }
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(common: Rc<Common>, sim: Sim, number: usize, stream: Rc<SimStream>, mut rng: Rng) {
     let scenario = &common.scenario;
-    let manner = Manner {
+    let manner = EndProfile {
         reads: scenario.pace_two(&mut rng),
         writes: scenario.pace_two(&mut rng),
         patience: scenario.patience(),
@@ -99,21 +99,21 @@ impl Served {
 
     async fn request(self: Rc<Self>, key: Key, rng: Rng) {
         match self.clone().answer(key, rng).await {
-            Ok(()) | Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
-            Err(Trouble::Late) => self.sim.fail("a stream to an origin was left waiting for ever"),
-            Err(Trouble::Malformed(what)) => self.sim.fail(format!("the gateway sent an origin {what}")),
+            Ok(()) | Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
+            Err(ConversationError::Late) => self.sim.fail("a stream to an origin was left waiting for ever"),
+            Err(ConversationError::Malformed(what)) => self.sim.fail(format!("the gateway sent an origin {what}")),
         }
         self.peer.forget(key);
         self.running.set(self.running.get() - 1);
         self.peer.latch.notify();
     }
 
-    async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), Trouble> {
-        let News::Head(head, ending) = self.peer.hear(key).await? else { return Err(Trouble::Reset) };
+    async fn answer(self: Rc<Self>, key: Key, mut rng: Rng) -> Result<(), ConversationError> {
+        let StreamEvent::Head(head, ending) = self.peer.hear(key).await? else { return Err(ConversationError::Reset) };
         if let Some(id) = websocket::origin::offered(&head) {
             let earlier = self.common.talks.borrow().refusals(id);
             if self.turns_away(key, earlier, &mut rng) {
-                self.common.talks.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
+                self.common.talks.borrow_mut().refuse(id).map_err(ConversationError::Malformed)?;
                 return self.turn_away(key).await;
             }
             websocket::origin::two(&self.common, &self.sim, &self.peer, key, &head, &mut rng).await;
@@ -123,7 +123,7 @@ impl Served {
             // A gateway that has not kept the messages cannot retry.
             let borne = if self.common.demands.all_answered { REFUSALS_BORNE } else { 0 };
             if self.turns_away(key, borne, &mut rng) {
-                self.common.calls.borrow_mut().refuse(id).map_err(Trouble::Malformed)?;
+                self.common.calls.borrow_mut().refuse(id).map_err(ConversationError::Malformed)?;
                 return self.turn_away(key).await;
             }
             grpc::origin::serve(&self.common, &self.sim, &self.peer, key, &head, &mut rng).await;
@@ -139,11 +139,11 @@ impl Served {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
-        let deed = match Deed::draw(&self.common.scenario, framing, &mut rng) {
-            Deed::Disown if key.id() < self.highest.get() || self.going.get() => Deed::Reset,
-            deed => deed,
+        let behaviour = match Behaviour::draw(&self.common.scenario, framing, &mut rng) {
+            Behaviour::Disown if key.id() < self.highest.get() || self.going.get() => Behaviour::Reset,
+            behaviour => behaviour,
         };
-        if deed == Deed::Disown {
+        if behaviour == Behaviour::Disown {
             self.disown(key, &mut rng);
             return self.ignore(id, key).await;
         }
@@ -151,7 +151,7 @@ impl Served {
         let attempt = self.tell(|ledger| ledger.attempt(id, self.number))?;
         let tag = Tag { exchange: id, attempt };
         let exchange = Exchange { served: self, key, tag, ask, rng: RefCell::new(rng) };
-        exchange.run(deed, framing, &head).await
+        exchange.run(behaviour, framing, &head).await
     }
 
     /// Should the origin refuse this WebSocket or call? It has refused it `earlier` times.
@@ -164,23 +164,23 @@ impl Served {
         false
     }
 
-    async fn turn_away(&self, key: Key) -> Result<(), Trouble> {
+    async fn turn_away(&self, key: Key) -> Result<(), ConversationError> {
         if key.id() <= self.last.get() {
             self.peer.reset(key, ErrorCode::RefusedStream);
             return Ok(());
         }
-        while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
+        while !matches!(self.peer.hear(key).await?, StreamEvent::Lost | StreamEvent::Reset(_)) {}
         Ok(())
     }
 
     /// Records an event in the ledger. Fails the run where it breaks a rule.
-    fn tell<T>(&self, write: impl FnOnce(&mut Ledger) -> Result<T, String>) -> Result<T, Trouble> {
-        write(&mut self.common.ledger.borrow_mut()).map_err(Trouble::Malformed)
+    fn tell<T>(&self, write: impl FnOnce(&mut Ledger) -> Result<T, String>) -> Result<T, ConversationError> {
+        write(&mut self.common.ledger.borrow_mut()).map_err(ConversationError::Malformed)
     }
 
     /// Should the origin refuse this request? In a calm world only one that the gateway can retry, also while `coming`
     /// bytes of its body are still to arrive, and only a few times.
-    fn refuses(&self, id: u64, coming: u64, rng: &mut Rng) -> Result<bool, Trouble> {
+    fn refuses(&self, id: u64, coming: u64, rng: &mut Rng) -> Result<bool, ConversationError> {
         let calm = self.common.demands.all_answered;
         let bearable = !calm || (coming <= KEPT && self.common.ledger.borrow().refusals(id) < REFUSALS_BORNE);
         if !bearable || !rng.chance(self.common.scenario.refusals) {
@@ -202,9 +202,9 @@ impl Served {
     }
 
     /// A GOAWAY did not cover this stream. The gateway must end the connection when its last stream has ended.
-    async fn ignore(&self, id: u64, key: Key) -> Result<(), Trouble> {
+    async fn ignore(&self, id: u64, key: Key) -> Result<(), ConversationError> {
         self.tell(|ledger| ledger.refuse(id))?;
-        while !matches!(self.peer.hear(key).await?, News::Lost | News::Reset(_)) {}
+        while !matches!(self.peer.hear(key).await?, StreamEvent::Lost | StreamEvent::Reset(_)) {}
         Ok(())
     }
 }
@@ -215,61 +215,61 @@ const KEPT: u64 = 60_000;
 const REFUSALS_BORNE: u32 = 2;
 
 impl Exchange {
-    async fn run(&self, deed: Deed, framing: Framing, head: &Head) -> Result<(), Trouble> {
-        match deed {
-            Deed::Early | Deed::EarlyReset => {
-                self.answer(deed).await?;
-                if deed == Deed::EarlyReset {
+    async fn run(&self, behaviour: Behaviour, framing: Framing, head: &Head) -> Result<(), ConversationError> {
+        match behaviour {
+            Behaviour::Early | Behaviour::EarlyReset => {
+                self.answer(behaviour).await?;
+                if behaviour == Behaviour::EarlyReset {
                     self.served.peer.reset(self.key, ErrorCode::NoError);
                     return Ok(());
                 }
                 return self.take(framing, &mut None).await;
             }
-            Deed::Duplex => return self.duplex(framing).await,
-            Deed::Right
-            | Deed::Reset
-            | Deed::Close
-            | Deed::Abort
-            | Deed::Silent
-            | Deed::BreakOff
-            | Deed::Nonsense
-            | Deed::Violation
-            | Deed::Unavailable
-            | Deed::Disown => {}
+            Behaviour::Duplex => return self.duplex(framing).await,
+            Behaviour::Right
+            | Behaviour::Reset
+            | Behaviour::Close
+            | Behaviour::Abort
+            | Behaviour::Silent
+            | Behaviour::BreakOff
+            | Behaviour::Nonsense
+            | Behaviour::Violation
+            | Behaviour::Unavailable
+            | Behaviour::Disown => {}
         }
         if head.value("expect")?.is_some() {
             self.interim(100)?;
         }
-        if deed != Deed::Right && self.rng.borrow_mut().chance(300) {
+        if behaviour != Behaviour::Right && self.rng.borrow_mut().chance(300) {
             // Misbehaves before it has read the body.
-            return self.misbehave(deed).await;
+            return self.misbehave(behaviour).await;
         }
         self.take(framing, &mut None).await?;
-        match deed {
-            Deed::Right | Deed::Unavailable => self.answer(deed).await,
-            Deed::Early
-            | Deed::EarlyReset
-            | Deed::Duplex
-            | Deed::Reset
-            | Deed::Close
-            | Deed::Abort
-            | Deed::Silent
-            | Deed::BreakOff
-            | Deed::Nonsense
-            | Deed::Violation
-            | Deed::Disown => self.misbehave(deed).await,
+        match behaviour {
+            Behaviour::Right | Behaviour::Unavailable => self.answer(behaviour).await,
+            Behaviour::Early
+            | Behaviour::EarlyReset
+            | Behaviour::Duplex
+            | Behaviour::Reset
+            | Behaviour::Close
+            | Behaviour::Abort
+            | Behaviour::Silent
+            | Behaviour::BreakOff
+            | Behaviour::Nonsense
+            | Behaviour::Violation
+            | Behaviour::Disown => self.misbehave(behaviour).await,
         }
     }
 
     /// Reads the request's body, and sends the response in pieces meanwhile where there is something `to_send`.
-    async fn take(&self, framing: Framing, to_send: &mut Option<Sending>) -> Result<(), Trouble> {
+    async fn take(&self, framing: Framing, to_send: &mut Option<Sending>) -> Result<(), ConversationError> {
         let peer = &self.served.peer;
         let Tag { exchange, attempt } = self.tag;
         let mut check = Check::new(Tag { attempt: 0, ..self.tag });
         let trailers = loop {
             match peer.hear(self.key).await? {
-                News::Data(bytes) => {
-                    check.take(&bytes).map_err(Trouble::Malformed)?;
+                StreamEvent::Data(bytes) => {
+                    check.take(&bytes).map_err(ConversationError::Malformed)?;
                     let count = bytes.len() as u64;
                     self.served.tell(|ledger| ledger.received(exchange, attempt, count))?;
                     self.dawdle().await;
@@ -278,17 +278,19 @@ impl Exchange {
                         self.send_some(sending, sending.reply.length).await?;
                     }
                 }
-                News::End(trailers) => break trailers,
-                News::Reset(_) => return Err(Trouble::Reset),
-                News::Lost => return Err(Trouble::Cut),
-                News::Head(..) | News::Interim(_) => return Err(Trouble::Malformed("a second head".to_owned())),
+                StreamEvent::End(trailers) => break trailers,
+                StreamEvent::Reset(_) => return Err(ConversationError::Reset),
+                StreamEvent::Lost => return Err(ConversationError::Cut),
+                StreamEvent::Head(..) | StreamEvent::Interim(_) => {
+                    return Err(ConversationError::Malformed("a second head".to_owned()));
+                }
             }
         };
         if framing == Framing::Empty {
             return Ok(());
         }
         if self.ask.trailers && framing == Framing::Chunked && trailers.is_empty() {
-            return Err(Trouble::Malformed("a request without its trailers".to_owned()));
+            return Err(ConversationError::Malformed("a request without its trailers".to_owned()));
         }
         self.served.tell(|ledger| ledger.received_all(exchange, attempt))
     }
@@ -305,16 +307,16 @@ impl Exchange {
         }
     }
 
-    fn interim(&self, status: u16) -> Result<(), Trouble> {
+    fn interim(&self, status: u16) -> Result<(), ConversationError> {
         let fields = [("x-exchange".to_owned(), self.tag.exchange.to_string())];
         let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::response(out, encoder, status, &fields);
-        self.served.peer.act(|machine| machine.send_interim(self.key, block)).map_err(|_| Trouble::Reset)
+        self.served.peer.act(|machine| machine.send_interim(self.key, block)).map_err(|_| ConversationError::Reset)
     }
 
-    fn reply(&self, deed: Deed) -> Reply {
+    fn reply(&self, behaviour: Behaviour) -> PlannedResponse {
         let mut rng = self.rng.borrow_mut();
-        let status = match deed {
-            Deed::Unavailable => 503,
+        let status = match behaviour {
+            Behaviour::Unavailable => 503,
             _ if rng.chance(100) => [204, 304, 404, 500][rng.below(4) as usize],
             _ => 200,
         };
@@ -326,14 +328,14 @@ impl Exchange {
             _ => (length, Framing::Length(length)),
         };
         let trailers = framing == Framing::Chunked && rng.chance(300);
-        Reply { status, framing, length, trailers }
+        PlannedResponse { status, framing, length, trailers }
     }
 
     /// Sends a head, and says what follows it.
-    fn begin(&self, deed: Deed) -> Result<Sending, Trouble> {
-        let mut reply = self.reply(deed);
-        if matches!(deed, Deed::BreakOff | Deed::Duplex) && reply.length == 0 {
-            reply = Reply { status: 200, framing: Framing::Length(1), length: 1, trailers: false };
+    fn begin(&self, behaviour: Behaviour) -> Result<Sending, ConversationError> {
+        let mut reply = self.reply(behaviour);
+        if matches!(behaviour, Behaviour::BreakOff | Behaviour::Duplex) && reply.length == 0 {
+            reply = PlannedResponse { status: 200, framing: Framing::Length(1), length: 1, trailers: false };
         }
         self.served.tell(|ledger| ledger.reply(self.tag.exchange, self.tag.attempt, reply))?;
         if self.rng.borrow_mut().chance(100) && !self.ask.old {
@@ -344,18 +346,18 @@ impl Exchange {
         let ending = if ends { Ending::Last } else { Ending::More };
         let block = |out: &mut Vec<u8>, encoder: &mut Encoder| message::response(out, encoder, reply.status, &fields);
         let sent = self.served.peer.act(|machine| machine.send_head(self.key, ending, block));
-        sent.map_err(|_| Trouble::Reset)?;
+        sent.map_err(|_| ConversationError::Reset)?;
         Ok(Sending { reply, at: 0, ended: ends })
     }
 
     /// Answers as it should, but for `deed`.
-    async fn answer(&self, deed: Deed) -> Result<(), Trouble> {
-        let mut sending = self.begin(deed)?;
+    async fn answer(&self, behaviour: Behaviour) -> Result<(), ConversationError> {
+        let mut sending = self.begin(behaviour)?;
         self.send_all(&mut sending).await
     }
 
-    async fn duplex(&self, framing: Framing) -> Result<(), Trouble> {
-        let mut sending = Some(self.begin(Deed::Duplex)?);
+    async fn duplex(&self, framing: Framing) -> Result<(), ConversationError> {
+        let mut sending = Some(self.begin(Behaviour::Duplex)?);
         self.take(framing, &mut sending).await?;
         match &mut sending {
             Some(sending) => self.send_all(sending).await,
@@ -364,7 +366,7 @@ impl Exchange {
     }
 
     /// Sends all that is left of a response, and its end.
-    async fn send_all(&self, sending: &mut Sending) -> Result<(), Trouble> {
+    async fn send_all(&self, sending: &mut Sending) -> Result<(), ConversationError> {
         while sending.at < sending.reply.length {
             self.send_some(sending, sending.reply.length).await?;
         }
@@ -375,17 +377,17 @@ impl Exchange {
                 false => peer.send(self.key, &[], Ending::Last).await.is_ok(),
             }
             .then_some(())
-            .ok_or(Trouble::Reset)?;
+            .ok_or(ConversationError::Reset)?;
         }
         self.replied_all()
     }
 
-    fn replied_all(&self) -> Result<(), Trouble> {
+    fn replied_all(&self) -> Result<(), ConversationError> {
         self.served.tell(|ledger| ledger.replied_all(self.tag.exchange, self.tag.attempt))
     }
 
     /// Sends one piece of a response's body, up to `end`; never its end.
-    async fn send_some(&self, sending: &mut Sending, end: u64) -> Result<(), Trouble> {
+    async fn send_some(&self, sending: &mut Sending, end: u64) -> Result<(), ConversationError> {
         let count = (1 + self.rng.borrow_mut().below(PIECE_MAX)).min(end - sending.at);
         if count == 0 {
             return Ok(());
@@ -397,19 +399,21 @@ impl Exchange {
         self.served.tell(|ledger| ledger.replied(self.tag.exchange, self.tag.attempt, sending.at))
     }
 
-    async fn misbehave(&self, deed: Deed) -> Result<(), Trouble> {
+    async fn misbehave(&self, behaviour: Behaviour) -> Result<(), ConversationError> {
         let Served { peer, sim, .. } = &*self.served;
-        sim.note(format!("exchange {} attempt {}: {deed:?}", self.tag.exchange, self.tag.attempt));
-        match deed {
-            Deed::Reset => {
+        sim.note(format!("exchange {} attempt {}: {behaviour:?}", self.tag.exchange, self.tag.attempt));
+        match behaviour {
+            Behaviour::Reset => {
                 let codes = [ErrorCode::Internal, ErrorCode::Cancel, ErrorCode::NoError, ErrorCode::EnhanceYourCalm];
                 peer.reset(self.key, codes[self.rng.borrow_mut().below(4) as usize]);
             }
-            Deed::Close => peer.finish(),
-            Deed::Abort => peer.abort(),
-            Deed::Silent => while !matches!(peer.hear(self.key).await?, News::Reset(_) | News::Lost) {},
-            Deed::BreakOff => {
-                let mut sending = self.begin(deed)?;
+            Behaviour::Close => peer.finish(),
+            Behaviour::Abort => peer.abort(),
+            Behaviour::Silent => {
+                while !matches!(peer.hear(self.key).await?, StreamEvent::Reset(_) | StreamEvent::Lost) {}
+            }
+            Behaviour::BreakOff => {
+                let mut sending = self.begin(behaviour)?;
                 let end = self.rng.borrow_mut().below(sending.reply.length);
                 while sending.at < end {
                     self.send_some(&mut sending, end).await?;
@@ -420,17 +424,17 @@ impl Exchange {
                     _ => peer.abort(),
                 }
             }
-            Deed::Nonsense => {
+            Behaviour::Nonsense => {
                 let block = |out: &mut Vec<u8>, encoder: &mut Encoder| {
                     encoder.begin(out);
                     encoder.field_in_any_case(out, b"x-no-status", b"here", crate::wire::h2::hpack::Mark::Ordinary);
                 };
                 // The gateway resets the stream, which is allowed here.
                 let sent = peer.act(|machine| machine.send_head(self.key, Ending::More, block));
-                sent.map_err(|_| Trouble::Reset)?;
-                while !matches!(peer.hear(self.key).await?, News::Reset(_) | News::Lost) {}
+                sent.map_err(|_| ConversationError::Reset)?;
+                while !matches!(peer.hear(self.key).await?, StreamEvent::Reset(_) | StreamEvent::Lost) {}
             }
-            Deed::Violation => {
+            Behaviour::Violation => {
                 peer.forgive();
                 match self.rng.borrow_mut().below(3) {
                     0 => peer.say_raw(|out| frame::header(out, 0, Kind::Data, 0, 0)),
@@ -441,9 +445,14 @@ impl Exchange {
                     }),
                 }
                 // The gateway ends the connection.
-                while !matches!(peer.hear(self.key).await?, News::Lost) {}
+                while !matches!(peer.hear(self.key).await?, StreamEvent::Lost) {}
             }
-            Deed::Right | Deed::Early | Deed::EarlyReset | Deed::Duplex | Deed::Unavailable | Deed::Disown => {}
+            Behaviour::Right
+            | Behaviour::Early
+            | Behaviour::EarlyReset
+            | Behaviour::Duplex
+            | Behaviour::Unavailable
+            | Behaviour::Disown => {}
         }
         Ok(())
     }
@@ -451,7 +460,7 @@ impl Exchange {
 
 /// A response on its way.
 struct Sending {
-    reply: Reply,
+    reply: PlannedResponse,
     /// Bytes of the body that were sent.
     at: u64,
     /// The stream was ended with its head.

@@ -15,8 +15,8 @@ use crate::net::sim::{Sim, SimStream};
 use crate::net::{Net, Stream};
 use crate::sim::h2::message;
 use crate::sim::latch::Latch;
-use crate::sim::talk::{Head, Pace, Trouble};
-use crate::wire::h2::connection::{By, Connection, Ending, Event, Input, Role};
+use crate::sim::message_io::{ConversationError, Head, Pace};
+use crate::wire::h2::connection::{Connection, Ending, Event, Input, ResetBy, Role};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::hpack::Encoder;
 use crate::wire::h2::stream::Key;
@@ -28,7 +28,7 @@ const PING: u64 = 7;
 
 /// What came on a stream.
 #[derive(Clone, Debug)]
-pub(crate) enum News {
+pub(crate) enum StreamEvent {
     /// An informational head.
     Interim(Head),
     /// The head, and what the stream does with it.
@@ -45,13 +45,13 @@ pub(crate) enum News {
 
 #[derive(Default)]
 struct Inbox {
-    news: VecDeque<News>,
+    news: VecDeque<StreamEvent>,
     /// Reset or lost: nothing can be sent.
     over: bool,
 }
 
 /// How a connection's end behaves.
-pub(crate) struct Manner {
+pub(crate) struct EndProfile {
     /// How it reads.
     pub reads: Pace,
     /// How it writes.
@@ -90,8 +90,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Runs `machine` over `stream`.
-    pub(crate) fn start(sim: &Sim, stream: Rc<SimStream>, machine: Connection, manner: Manner) -> Rc<Peer> {
-        let Manner { reads, writes, patience, calm } = manner;
+    pub(crate) fn start(sim: &Sim, stream: Rc<SimStream>, machine: Connection, manner: EndProfile) -> Rc<Peer> {
+        let EndProfile { reads, writes, patience, calm } = manner;
         let peer = Rc::new(Peer {
             sim: sim.clone(),
             stream,
@@ -156,21 +156,21 @@ impl Peer {
     }
 
     /// The next event on a stream. `Late` where none came within the patience.
-    pub(crate) async fn hear(&self, key: Key) -> Result<News, Trouble> {
+    pub(crate) async fn hear(&self, key: Key) -> Result<StreamEvent, ConversationError> {
         let next = || {
             let mut streams = self.streams.borrow_mut();
-            let Some(inbox) = streams.get_mut(&key.id()) else { return Some(News::Lost) };
+            let Some(inbox) = streams.get_mut(&key.id()) else { return Some(StreamEvent::Lost) };
             match inbox.news.pop_front() {
-                None if self.ended.get() => Some(News::Lost),
+                None if self.ended.get() => Some(StreamEvent::Lost),
                 news => news,
             }
         };
         let until = self.sim.now().after(self.patience);
-        self.latch.wait_until(&self.sim, until, next).await.ok_or(Trouble::Late)
+        self.latch.wait_until(&self.sim, until, next).await.ok_or(ConversationError::Late)
     }
 
     /// Sends content as windows allow.
-    pub(crate) async fn send(&self, key: Key, bytes: &[u8], ending: Ending) -> Result<(), Trouble> {
+    pub(crate) async fn send(&self, key: Key, bytes: &[u8], ending: Ending) -> Result<(), ConversationError> {
         let mut at = 0;
         loop {
             let room = || {
@@ -182,13 +182,13 @@ impl Peer {
                 (sendable && machine.output_len() < QUEUE_MAX).then_some(true)
             };
             let until = self.sim.now().after(self.patience);
-            let room = self.latch.wait_until(&self.sim, until, room).await.ok_or(Trouble::Late)?;
+            let room = self.latch.wait_until(&self.sim, until, room).await.ok_or(ConversationError::Late)?;
             if !room {
-                return Err(Trouble::Reset);
+                return Err(ConversationError::Reset);
             }
             let now = self.sim.now();
             let sent = self.act(|machine| machine.send_data(key, &bytes[at..], ending, now));
-            at += sent.map_err(|_| Trouble::Reset)?;
+            at += sent.map_err(|_| ConversationError::Reset)?;
             if at == bytes.len() {
                 return Ok(());
             }
@@ -210,7 +210,7 @@ impl Peer {
         let now = self.sim.now();
         self.act(|machine| machine.reset(key, code, now));
         self.sim.note(format!("connection {}: resets {} with {}", self.stream.connection(), key.id(), code.name()));
-        self.cut(key, News::Reset(code));
+        self.cut(key, StreamEvent::Reset(code));
     }
 
     /// The exchange of a stream is over.
@@ -269,7 +269,7 @@ impl Peer {
         self.latch.notify();
     }
 
-    fn cut(&self, key: Key, news: News) {
+    fn cut(&self, key: Key, news: StreamEvent) {
         if let Some(inbox) = self.streams.borrow_mut().get_mut(&key.id())
             && !inbox.over
         {
@@ -279,7 +279,7 @@ impl Peer {
         self.latch.notify();
     }
 
-    fn tell(&self, key: Key, news: News) {
+    fn tell(&self, key: Key, news: StreamEvent) {
         if let Some(inbox) = self.streams.borrow_mut().get_mut(&key.id()) {
             inbox.news.push_back(news);
         }
@@ -332,7 +332,7 @@ impl Peer {
         self.latch.notify();
     }
 
-    fn sort(&self, event: Event, bytes: &[u8]) -> Result<(), Trouble> {
+    fn sort(&self, event: Event, bytes: &[u8]) -> Result<(), ConversationError> {
         match event {
             Event::Head { key, end } => {
                 let head = self.head()?;
@@ -340,29 +340,29 @@ impl Peer {
                     self.streams.borrow_mut().insert(key.id(), Inbox::default());
                     self.arrivals.borrow_mut().push_back(key);
                 }
-                self.tell(key, News::Head(head, if end { Ending::Last } else { Ending::More }));
+                self.tell(key, StreamEvent::Head(head, if end { Ending::Last } else { Ending::More }));
                 if end {
-                    self.tell(key, News::End(Vec::new()));
+                    self.tell(key, StreamEvent::End(Vec::new()));
                 }
             }
-            Event::Interim { key } => self.tell(key, News::Interim(self.head()?)),
+            Event::Interim { key } => self.tell(key, StreamEvent::Interim(self.head()?)),
             Event::Trailers { key } => {
                 let trailers = message::read_trailers(self.machine.borrow_mut().section())?;
-                self.tell(key, News::End(trailers));
+                self.tell(key, StreamEvent::End(trailers));
             }
             Event::Data { key, bytes: range, end } => {
                 if !range.is_empty() {
-                    self.tell(key, News::Data(bytes[range].to_vec()));
+                    self.tell(key, StreamEvent::Data(bytes[range].to_vec()));
                 }
                 if end {
-                    self.tell(key, News::End(Vec::new()));
+                    self.tell(key, StreamEvent::End(Vec::new()));
                 }
             }
             Event::Reset { key, code, by } => {
-                self.cut(key, News::Reset(code));
+                self.cut(key, StreamEvent::Reset(code));
                 let blames = matches!(code, ErrorCode::FlowControl | ErrorCode::StreamClosed | ErrorCode::FrameSize);
-                if by == By::Us || blames {
-                    return Err(Trouble::Malformed(format!(
+                if by == ResetBy::Us || blames {
+                    return Err(ConversationError::Malformed(format!(
                         "stream {} ended with {} by {by:?}",
                         key.id(),
                         code.name()
@@ -372,18 +372,20 @@ impl Peer {
             Event::GoAway { code, .. } => {
                 let excused = matches!(code, ErrorCode::EnhanceYourCalm | ErrorCode::SettingsTimeout) && !self.calm;
                 if code != ErrorCode::NoError && !excused && !self.forgives.get() {
-                    return Err(Trouble::Malformed(format!("GOAWAY {}", code.name())));
+                    return Err(ConversationError::Malformed(format!("GOAWAY {}", code.name())));
                 }
             }
             Event::Settings => self.settled.set(true),
             Event::PingAck { payload } if payload == PING => self.pings_answered.set(self.pings_answered.get() + 1),
-            Event::PingAck { payload } => return Err(Trouble::Malformed(format!("an answer to PING {payload}"))),
+            Event::PingAck { payload } => {
+                return Err(ConversationError::Malformed(format!("an answer to PING {payload}")));
+            }
             Event::StreamWindow { .. } | Event::AnyWindow | Event::SettingsAcked => {}
         }
         Ok(())
     }
 
-    fn head(&self) -> Result<Head, Trouble> {
+    fn head(&self) -> Result<Head, ConversationError> {
         let mut machine = self.machine.borrow_mut();
         match machine.role() {
             Role::Server => message::read_request(machine.section()),

@@ -2,10 +2,10 @@
 //! What an HTTP/2 client requests on one stream, and how the client itself breaks it off.
 
 use crate::base::Rng;
-use crate::sim::ledger::Ask;
+use crate::sim::ledger::PlannedRequest;
+use crate::sim::message_io::Framing;
 use crate::sim::scenario::Scenario;
-use crate::sim::spoken::Spoken;
-use crate::sim::talk::Framing;
+use crate::sim::spoken::HttpVersion;
 
 /// How the client breaks one exchange off.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) enum Plan {
 
 impl Plan {
     /// What becomes of `ask` by its client.
-    pub(super) fn draw(scenario: &Scenario, ask: &Ask, rng: &mut Rng) -> Plan {
+    pub(super) fn draw(scenario: &Scenario, ask: &PlannedRequest, rng: &mut Rng) -> Plan {
         if rng.chance(scenario.leaves) {
             return match rng.below(3) {
                 0 if ask.length > 0 => Plan::LeavesSending(rng.below(ask.length + 1)),
@@ -47,7 +47,7 @@ impl Plan {
 
 /// Draws a request for one stream. `settled`: the client knows the gateway's settings.
 // tidy(bool): it is the connection's own response to `is_settled`.
-pub(super) fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
+pub(super) fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> PlannedRequest {
     let method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS"][rng.below(8) as usize];
     let with_body = matches!(method, "POST" | "PUT") || (method == "DELETE" && rng.chance(300));
     // A POST is not idempotent, even without content.
@@ -59,9 +59,9 @@ pub(super) fn ask(scenario: &Scenario, settled: bool, rng: &mut Rng) -> Ask {
         true if rng.chance(500) => Framing::Length(length),
         true => Framing::Chunked,
     };
-    let to = if scenario.direct || rng.chance(500) { Spoken::Two } else { Spoken::One };
-    Ask {
-        by: Spoken::Two,
+    let to = if scenario.direct || rng.chance(500) { HttpVersion::Two } else { HttpVersion::One };
+    PlannedRequest {
+        by: HttpVersion::Two,
         to,
         method,
         length,

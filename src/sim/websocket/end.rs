@@ -11,17 +11,17 @@ use crate::net::Net;
 use crate::net::sim::Sim;
 use crate::sim::common::Common;
 use crate::sim::latch::Latch;
-use crate::sim::mood::Mood;
+use crate::sim::message_io::ConversationError;
+use crate::sim::mood::FaultLevel;
 use crate::sim::tag::{Check, Tag};
-use crate::sim::talk::Trouble;
 use crate::sim::websocket::Side;
-use crate::sim::websocket::book::{Book, Drains, Heard, Moment, Offence, Place, Said};
 use crate::sim::websocket::frames::{self, BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT};
-use crate::sim::websocket::line::{Ear, Mouth};
+use crate::sim::websocket::ledger::{Drains, EndId, FrameError, LastFrame, Moment, SentFrame, WebSocketLedger};
+use crate::sim::websocket::line::{FrameReader, FrameWriter};
 
 /// How an end behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Behaviour {
     /// It sends a close frame after its last message.
     Closes,
     /// It waits for the other end's close frame for a while.
@@ -35,15 +35,15 @@ enum Deed {
     /// It stops sending and reading.
     FallsDeaf,
     /// It sends a frame that the gateway must not forward.
-    Offends(Offence),
+    Offends(FrameError),
 }
 
 /// One end.
 pub(super) struct End {
     common: Rc<Common>,
     sim: Sim,
-    place: Place,
-    deed: Deed,
+    place: EndId,
+    behaviour: Behaviour,
     latch: Latch,
     /// Payloads of pings that were not answered yet.
     pings: RefCell<VecDeque<Vec<u8>>>,
@@ -55,57 +55,63 @@ pub(super) struct End {
 }
 
 /// Runs this end until the WebSocket is over. True where this end broke the connection.
-pub(super) async fn talk(common: &Rc<Common>, sim: &Sim, place: Place, (mouth, mut ear): (Mouth, Ear), rng: &mut Rng) {
+pub(super) async fn talk(
+    common: &Rc<Common>,
+    sim: &Sim,
+    place: EndId,
+    (mouth, mut ear): (FrameWriter, FrameReader),
+    rng: &mut Rng,
+) {
     let end = Rc::new(End {
         common: common.clone(),
         sim: sim.clone(),
         place,
-        deed: Deed::draw(common, rng),
+        behaviour: Behaviour::draw(common, rng),
         latch: Latch::default(),
         pings: RefCell::default(),
         told: Cell::new(false),
         deaf: Cell::new(false),
         speaking: Cell::new(true),
     });
-    sim.note(format!("{place:?} {:?}", end.deed));
+    sim.note(format!("{place:?} {:?}", end.behaviour));
     sim.spawn(end.clone().speak(mouth, Rng::new(rng.next_u64())));
-    let mut hearing = Hearing::new(&end);
+    let mut hearing = FrameReceiver::new(&end);
     match hearing.hear_all(&mut ear).await {
         Ok(heard) => {
             let moment = end.moment();
-            end.write(|book| book.hear_out(place, heard, hearing.count, moment));
+            end.write(|ledger| ledger.hear_out(place, heard, hearing.count, moment));
         }
-        Err(Trouble::Late) => sim.fail(format!("{place:?} was left waiting for ever")),
-        Err(Trouble::Malformed(what)) => sim.fail(format!("{place:?}: {what}")),
-        Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
+        Err(ConversationError::Late) => sim.fail(format!("{place:?} was left waiting for ever")),
+        Err(ConversationError::Malformed(what)) => sim.fail(format!("{place:?}: {what}")),
+        Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
     }
     end.deaf.set(true);
     end.latch.notify();
     end.latch.wait(|| (!end.speaking.get()).then_some(())).await;
 }
 
-impl Deed {
-    fn draw(common: &Common, rng: &mut Rng) -> Deed {
+impl Behaviour {
+    fn draw(common: &Common, rng: &mut Rng) -> Behaviour {
         let scenario = &common.scenario;
-        let wild = scenario.mood == Mood::Wild;
+        let wild = scenario.mood == FaultLevel::Wild;
         let size = common.talks.borrow().message_max().is_some();
         match rng.below(if wild { 14 } else { 8 }) {
-            _ if scenario.direct => [Deed::Closes, Deed::Waits][rng.below(2) as usize],
-            0..=2 => Deed::Closes,
-            3..=5 => Deed::Waits,
-            6 => Deed::HalfCloses,
-            7 if size && rng.chance(600) => Deed::Offends(Offence::Size),
-            7 => Deed::Offends(Offence::Rule),
-            8 | 9 => Deed::Resets,
-            10 | 11 => Deed::Stalls,
-            _ => Deed::FallsDeaf,
+            _ if scenario.direct => [Behaviour::Closes, Behaviour::Waits][rng.below(2) as usize],
+            0..=2 => Behaviour::Closes,
+            3..=5 => Behaviour::Waits,
+            6 => Behaviour::HalfCloses,
+            7 if size && rng.chance(600) => Behaviour::Offends(FrameError::Size),
+            7 => Behaviour::Offends(FrameError::Rule),
+            8 | 9 => Behaviour::Resets,
+            10 | 11 => Behaviour::Stalls,
+            _ => Behaviour::FallsDeaf,
         }
     }
 }
 
 impl End {
     /// Records an event in the ledger. Fails the run where it breaks a rule.
-    fn write<T>(&self, write: impl FnOnce(&mut Book) -> Result<T, String>) -> Option<T> {
+    fn write<T>(&self, write: impl FnOnce(&mut WebSocketLedger) -> Result<T, String>) -> Option<T> {
         write(&mut self.common.talks.borrow_mut()).map_err(|broken| self.sim.fail(broken)).ok()
     }
 
@@ -113,34 +119,36 @@ impl End {
         Moment { now: self.sim.now(), drains: self.common.draining() }
     }
 
-    async fn speak(self: Rc<Self>, mouth: Mouth, rng: Rng) {
-        let mut speaker = Speaker { end: self.clone(), mouth, rng, farewell: false };
+    async fn speak(self: Rc<Self>, mouth: FrameWriter, rng: Rng) {
+        let mut speaker = FrameSender { end: self.clone(), mouth, rng, closed: false };
         match speaker.say_all().await {
             Ok(()) => {
                 let ended = speaker.mouth.end().await;
-                if ended == Err(Trouble::Late) {
+                if ended == Err(ConversationError::Late) {
                     self.sim.fail(format!("{:?}: nobody takes its end, for ever", self.place));
                 }
             }
-            Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => {}
-            Err(Trouble::Late) => self.sim.fail(format!("{:?}: nobody takes what it says, for ever", self.place)),
-            Err(Trouble::Malformed(what)) => self.sim.fail(what),
+            Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {}
+            Err(ConversationError::Late) => {
+                self.sim.fail(format!("{:?}: nobody takes what it says, for ever", self.place))
+            }
+            Err(ConversationError::Malformed(what)) => self.sim.fail(what),
         }
         self.speaking.set(false);
         self.latch.notify();
     }
 }
 
-struct Speaker {
+struct FrameSender {
     end: Rc<End>,
-    mouth: Mouth,
+    mouth: FrameWriter,
     rng: Rng,
     /// It has sent a close frame.
-    farewell: bool,
+    closed: bool,
 }
 
-impl Speaker {
-    async fn say_all(&mut self) -> Result<(), Trouble> {
+impl FrameSender {
+    async fn say_all(&mut self) -> Result<(), ConversationError> {
         let end = self.end.clone();
         let calm = end.common.demands.all_answered;
         let count = self.rng.below(6);
@@ -155,31 +163,31 @@ impl Speaker {
             }
             self.message(&mut at).await?;
         }
-        match end.deed {
-            Deed::Closes | Deed::Waits => {
+        match end.behaviour {
+            Behaviour::Closes | Behaviour::Waits => {
                 let most = if calm { 1_200_000 } else { 150_000 };
-                let pause = if end.deed == Deed::Waits { self.rng.below(most) } else { 0 };
+                let pause = if end.behaviour == Behaviour::Waits { self.rng.below(most) } else { 0 };
                 self.rest(pause).await?;
             }
             _ if self.is_over() => {}
-            Deed::HalfCloses => {
-                end.write(|book| book.half_close(end.place));
+            Behaviour::HalfCloses => {
+                end.write(|ledger| ledger.half_close(end.place));
                 return Ok(());
             }
-            Deed::Resets => {
-                end.write(|book| book.break_off(end.place, end.sim.now()));
+            Behaviour::Resets => {
+                end.write(|ledger| ledger.break_off(end.place, end.sim.now()));
                 self.mouth.reset();
-                return Err(Trouble::Enough);
+                return Err(ConversationError::Enough);
             }
-            Deed::Stalls | Deed::FallsDeaf => {
-                end.write(|book| book.fall_dumb(end.place));
+            Behaviour::Stalls | Behaviour::FallsDeaf => {
+                end.write(|ledger| ledger.fall_dumb(end.place));
                 if self.rng.chance(500) {
                     self.begin_and_stop(at).await?;
                 }
                 end.latch.wait(|| end.deaf.get().then_some(())).await;
                 return Ok(());
             }
-            Deed::Offends(offence) => {
+            Behaviour::Offends(offence) => {
                 self.offend(offence, at).await?;
                 end.latch.wait(|| (end.told.get() || end.deaf.get()).then_some(())).await;
             }
@@ -187,7 +195,7 @@ impl Speaker {
         if end.deaf.get() && !end.told.get() {
             return Ok(());
         }
-        self.say_farewell().await?;
+        self.send_close().await?;
         // The other end's close frame, or its end.
         end.latch.wait(|| (end.told.get() || end.deaf.get()).then_some(())).await;
         Ok(())
@@ -199,7 +207,7 @@ impl Speaker {
     }
 
     /// Waits, and answers pings meanwhile.
-    async fn rest(&mut self, millis: u64) -> Result<(), Trouble> {
+    async fn rest(&mut self, millis: u64) -> Result<(), ConversationError> {
         let end = self.end.clone();
         let until = end.sim.now().after_ms(millis);
         loop {
@@ -211,7 +219,7 @@ impl Speaker {
         }
     }
 
-    async fn answer_pings(&mut self) -> Result<(), Trouble> {
+    async fn answer_pings(&mut self) -> Result<(), ConversationError> {
         loop {
             let Some(payload) = self.end.pings.borrow_mut().pop_front() else { return Ok(()) };
             self.control(PONG, payload).await?;
@@ -223,10 +231,10 @@ impl Speaker {
         (self.end.place.side == Side::Client).then(|| [key[0], key[1], key[2], key[3]])
     }
 
-    async fn send(&mut self, said: Said, mut payload: Vec<u8>) -> Result<(), Trouble> {
+    async fn send(&mut self, said: SentFrame, mut payload: Vec<u8>) -> Result<(), ConversationError> {
         let end = self.end.clone();
         let frame = said.frame;
-        end.write(|book| book.say(end.place, said));
+        end.write(|ledger| ledger.say(end.place, said));
         frame.mask(0, &mut payload);
         let mut bytes = Vec::new();
         frame.write(&mut bytes);
@@ -234,21 +242,21 @@ impl Speaker {
         self.put(&bytes).await
     }
 
-    async fn put(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    async fn put(&mut self, bytes: &[u8]) -> Result<(), ConversationError> {
         let end = self.end.clone();
         let sent = || {
-            end.write(|book| book.spoke(end.place, end.sim.now()));
+            end.write(|ledger| ledger.spoke(end.place, end.sim.now()));
         };
-        self.mouth.say(bytes, &mut self.rng, &sent).await
+        self.mouth.write(bytes, &mut self.rng, &sent).await
     }
 
-    async fn control(&mut self, opcode: u8, text: Vec<u8>) -> Result<(), Trouble> {
+    async fn control(&mut self, opcode: u8, text: Vec<u8>) -> Result<(), ConversationError> {
         let frame = Frame { last: true, opcode, mask: self.key(), length: text.len() as u64 };
-        self.send(Said { frame, text: text.clone(), offends: None }, text).await
+        self.send(SentFrame { frame, text: text.clone(), offends: None }, text).await
     }
 
     /// Sends one message in one or more frames, with control frames between them.
-    async fn message(&mut self, at: &mut u64) -> Result<(), Trouble> {
+    async fn message(&mut self, at: &mut u64) -> Result<(), ConversationError> {
         let most = self.end.common.talks.borrow().message_max().unwrap_or(u64::MAX);
         let most = most.min(self.end.common.scenario.body_max.min(200_000));
         let mut left = self.rng.below(most + 1);
@@ -270,30 +278,30 @@ impl Speaker {
         }
     }
 
-    async fn part(&mut self, frame: Frame, at: &mut u64) -> Result<(), Trouble> {
+    async fn part(&mut self, frame: Frame, at: &mut u64) -> Result<(), ConversationError> {
         let frame = Frame { mask: self.key(), ..frame };
         let mut payload = vec![0; frame.length as usize];
         tag(self.end.place, self.end.place.side).fill(*at, &mut payload);
         *at += frame.length;
-        self.send(Said { frame, text: Vec::new(), offends: None }, payload).await
+        self.send(SentFrame { frame, text: Vec::new(), offends: None }, payload).await
     }
 
-    async fn say_farewell(&mut self) -> Result<(), Trouble> {
-        self.farewell = true;
+    async fn send_close(&mut self) -> Result<(), ConversationError> {
+        self.closed = true;
         let mut payload = 1000_u16.to_be_bytes().to_vec();
         payload.extend_from_slice(format!("bye {}", self.rng.below(100)).as_bytes());
         self.control(CLOSE, payload).await
     }
 
     /// Sends the beginning of a frame.
-    async fn begin_and_stop(&mut self, at: u64) -> Result<(), Trouble> {
+    async fn begin_and_stop(&mut self, at: u64) -> Result<(), ConversationError> {
         let frame = Frame { last: true, opcode: BINARY, mask: self.key(), length: 1 + self.rng.below(5_000) };
         let frame = match self.end.common.talks.borrow().message_max() {
             Some(most) => Frame { length: frame.length.min(most), ..frame },
             None => frame,
         };
         let end = self.end.clone();
-        end.write(|book| book.say(end.place, Said { frame, text: Vec::new(), offends: None }));
+        end.write(|ledger| ledger.say(end.place, SentFrame { frame, text: Vec::new(), offends: None }));
         let mut payload = vec![0; frame.length as usize];
         tag(end.place, end.place.side).fill(at, &mut payload);
         frame.mask(0, &mut payload);
@@ -305,9 +313,9 @@ impl Speaker {
     }
 
     /// Sends a frame that the gateway must not forward.
-    async fn offend(&mut self, offence: Offence, mut at: u64) -> Result<(), Trouble> {
+    async fn offend(&mut self, offence: FrameError, mut at: u64) -> Result<(), ConversationError> {
         let offends = Some(offence);
-        if offence == Offence::Size {
+        if offence == FrameError::Size {
             let most = self.end.common.talks.borrow().message_max().unwrap_or(0);
             let first = self.rng.below(most + 1);
             let mut opcode = BINARY;
@@ -318,7 +326,7 @@ impl Speaker {
             let sent = if opcode == CONTINUATION { first } else { 0 };
             let length = most + 1 - sent + self.rng.below(1_000);
             let frame = Frame { last: true, opcode, mask: self.key(), length };
-            return self.send(Said { frame, text: Vec::new(), offends }, vec![b'!'; length as usize]).await;
+            return self.send(SentFrame { frame, text: Vec::new(), offends }, vec![b'!'; length as usize]).await;
         }
         let (key, other_key) = (self.key(), [1, 2, 3, 4]);
         let frame = Frame { last: true, opcode: BINARY, mask: key, length: 5 };
@@ -328,17 +336,17 @@ impl Speaker {
             2 => Frame { opcode: PING, length: 126, ..frame },
             _ => Frame { opcode: CONTINUATION, ..frame },
         };
-        self.send(Said { frame, text: Vec::new(), offends }, vec![b'!'; frame.length as usize]).await
+        self.send(SentFrame { frame, text: Vec::new(), offends }, vec![b'!'; frame.length as usize]).await
     }
 }
 
 /// The payloads of one direction, concatenated.
-fn tag(place: Place, sender: Side) -> Tag {
+fn tag(place: EndId, sender: Side) -> Tag {
     Tag { exchange: place.id, attempt: place.number * 2 + sender as u32 }
 }
 
 /// What an end has received.
-struct Hearing {
+struct FrameReceiver {
     end: Rc<End>,
     bytes: Vec<u8>,
     /// Complete frames of the other end.
@@ -348,34 +356,36 @@ struct Hearing {
     frame: Option<(Frame, u64)>,
 }
 
-impl Hearing {
-    fn new(end: &Rc<End>) -> Hearing {
+impl FrameReceiver {
+    fn new(end: &Rc<End>) -> FrameReceiver {
         let check = Check::new(tag(end.place, end.place.side.other()));
-        Hearing { end: end.clone(), bytes: Vec::new(), count: 0, check, frame: None }
+        FrameReceiver { end: end.clone(), bytes: Vec::new(), count: 0, check, frame: None }
     }
 
     /// Reads to the end and returns how it ended.
-    async fn hear_all(&mut self, ear: &mut Ear) -> Result<Heard, Trouble> {
-        if self.end.deed == Deed::FallsDeaf {
+    async fn hear_all(&mut self, ear: &mut FrameReader) -> Result<LastFrame, ConversationError> {
+        if self.end.behaviour == Behaviour::FallsDeaf {
             let (sim, millis) = (&self.end.sim, DEAF_MS);
             sim.sleep_until(sim.now().after_ms(millis)).await;
         }
         loop {
-            match ear.hear().await {
+            match ear.read().await {
                 Ok(Some(bytes)) => self.bytes.extend_from_slice(&bytes),
-                Ok(None) => return Ok(self.last(Heard::Bare)),
-                Err(Trouble::Cut | Trouble::Reset | Trouble::Enough) => return Ok(self.last(Heard::Cut)),
+                Ok(None) => return Ok(self.last(LastFrame::Bare)),
+                Err(ConversationError::Cut | ConversationError::Reset | ConversationError::Enough) => {
+                    return Ok(self.last(LastFrame::Cut));
+                }
                 Err(trouble) => return Err(trouble),
             }
-            while self.step().map_err(Trouble::Malformed)? {}
+            while self.step().map_err(ConversationError::Malformed)? {}
         }
     }
 
-    fn last(&self, end: Heard) -> Heard {
+    fn last(&self, end: LastFrame) -> LastFrame {
         match end {
-            _ if self.end.told.get() => Heard::Farewell,
-            Heard::Bare if self.frame.is_none() && self.bytes.is_empty() => Heard::Bare,
-            Heard::Bare | Heard::Cut | Heard::Farewell => Heard::Cut,
+            _ if self.end.told.get() => LastFrame::Close,
+            LastFrame::Bare if self.frame.is_none() && self.bytes.is_empty() => LastFrame::Bare,
+            LastFrame::Bare | LastFrame::Cut | LastFrame::Close => LastFrame::Cut,
         }
     }
 
@@ -431,16 +441,16 @@ impl Hearing {
         let mut payload: Vec<u8> = self.bytes.drain(..len).skip(header).collect();
         frame.mask(0, &mut payload);
         let End { common, place, pings, told, latch, .. } = &*self.end;
-        let mut book = common.talks.borrow_mut();
-        let expected = book.expected(*place, self.count)?;
+        let mut ledger = common.talks.borrow_mut();
+        let expected = ledger.expected(*place, self.count)?;
         let theirs = expected.is_some_and(|said| said.frame == frame && said.text == payload && said.offends.is_none());
         match frame.opcode {
             _ if theirs => {
                 self.count += 1;
-                book.arrived();
+                ledger.arrived();
             }
-            PING if payload.is_empty() => book.pinged(*place)?,
-            CLOSE => book.farewell(*place, &payload, self.end.moment())?,
+            PING if payload.is_empty() => ledger.pinged(*place)?,
+            CLOSE => ledger.close_frame(*place, &payload, self.end.moment())?,
             _ => return Err(format!("frame {} is nobody's: {frame:?} {payload:?}", self.count)),
         }
         match frame.opcode {
@@ -456,7 +466,7 @@ impl Hearing {
 /// How long an unresponsive end reads nothing: far longer than any timeout of a wild world.
 const DEAF_MS: u64 = 400_000;
 
-impl Book {
+impl WebSocketLedger {
     fn message_max(&self) -> Option<u64> {
         self.limits().message_max
     }

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use crate::base::Rng;
-use crate::sim::mood::Mood;
-use crate::sim::spoken::Spoken;
+use crate::sim::mood::FaultLevel;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::websocket::path::path;
 
 /// Limits on a WebSocket.
@@ -27,8 +27,8 @@ pub struct Limits {
 
 impl Limits {
     /// Minutes in a calm world, so that well-behaved ends stay below them; seconds in a wild one.
-    pub fn draw(rng: &mut Rng, mood: Mood) -> Limits {
-        let wild = mood == Mood::Wild;
+    pub fn draw(rng: &mut Rng, mood: FaultLevel) -> Limits {
+        let wild = mood == FaultLevel::Wild;
         let (unit, slack_ms) = if wild { (1_000, 600_000) } else { (60_000, 120_000) };
         let some = |rng: &mut Rng, value: u64| rng.chance(400).then_some(value);
         let (lifetime, ping) = (unit * (4 + rng.below(if wild { 60 } else { 10 })), unit * (5 + rng.below(5)));
@@ -48,7 +48,7 @@ impl Limits {
     }
 
     /// The route of WebSockets to origins of the version `spoken`.
-    pub fn toml(&self, spoken: Spoken, tries: u64) -> String {
+    pub fn toml(&self, spoken: HttpVersion, tries: u64) -> String {
         let prefix = path(spoken, "");
         let (prefix, upstream) = (prefix.trim_end_matches('/'), spoken.upstream());
         let mut rules = String::new();

@@ -5,16 +5,16 @@
 //! Frames are written and read without the gateway's codec. The same frames must arrive in the same order; only between
 //! two of them may the gateway insert a ping, or a close frame for which it has a reason.
 
-mod book;
 pub(super) mod client;
 mod end;
 mod frames;
+mod ledger;
 mod limits;
 mod line;
 pub(super) mod origin;
 mod path;
 
-pub(super) use book::{Book, Demands, Log, Tally};
+pub(super) use ledger::{Counts, Expectations, Log, WebSocketLedger};
 pub(super) use limits::Limits;
 pub(super) use path::exchange_of;
 

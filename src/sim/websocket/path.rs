@@ -3,10 +3,10 @@
 
 use std::fmt::Display;
 
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 
 /// The path of a WebSocket to origins of the version `spoken`.
-pub(super) fn path(spoken: Spoken, id: impl Display) -> String {
+pub(super) fn path(spoken: HttpVersion, id: impl Display) -> String {
     format!("/talk/{}/{id}", spoken.upstream())
 }
 

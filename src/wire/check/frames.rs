@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::base::Tick;
-use crate::wire::h2::connection::{By, Config, Connection, ConnectionError, Ending, Event, Input, Role};
+use crate::wire::h2::connection::{Config, Connection, ConnectionError, Ending, Event, Input, ResetBy, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, HEADER_BYTES, Kind, PREFACE};
 use crate::wire::h2::stream::Key;
@@ -72,7 +72,7 @@ fn run(role: Role, input: &[u8], step: usize) -> Life {
     }
     let mut output = Vec::new();
     connection.take_output(&mut output);
-    let resets = seen.iter().filter(|seen| matches!(seen, Seen::Event(Event::Reset { by: By::Us, .. }, _)));
+    let resets = seen.iter().filter(|seen| matches!(seen, Seen::Event(Event::Reset { by: ResetBy::Us, .. }, _)));
     let borne = Config::default().flood.of(Flood::ErrorReset).burst as usize;
     assert!(resets.count() <= borne, "stream errors are counted");
     Life { seen, output, error, open: connection.open_streams() }

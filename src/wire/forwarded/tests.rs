@@ -19,7 +19,7 @@ fn received(lines: &str) -> Received {
     Received { bytes, head }
 }
 
-fn plan(source: Source) -> ForwardedPlan {
+fn plan(source: ClientSource) -> ForwardedPlan {
     let trusted = ["10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
     ForwardedPlan { trusted: trusted.into(), source, forwarded: Treatment::Write, ..ForwardedPlan::default() }
 }
@@ -36,7 +36,7 @@ fn client(plan: &ForwardedPlan, peer: &str, lines: &str) -> String {
 
 #[test]
 fn only_trusted_peers_are_believed() {
-    let plan = plan(Source::XForwardedFor);
+    let plan = plan(ClientSource::XForwardedFor);
     assert_eq!(client(&plan, "192.0.2.9", "X-Forwarded-For: 198.51.100.1\r\n"), "192.0.2.9");
     assert_eq!(client(&plan, "10.0.0.1", "X-Forwarded-For: 198.51.100.1\r\n"), "198.51.100.1");
     assert_eq!(client(&plan, "::ffff:10.0.0.1", "X-Forwarded-For: 198.51.100.1\r\n"), "198.51.100.1");
@@ -45,7 +45,7 @@ fn only_trusted_peers_are_believed() {
 
 #[test]
 fn the_walk_stops_at_the_first_stranger() {
-    let plan = plan(Source::XForwardedFor);
+    let plan = plan(ClientSource::XForwardedFor);
     let cases = [
         ("X-Forwarded-For: 6.6.6.6, 198.51.100.1, 10.0.0.7, 10.0.0.8\r\n", "198.51.100.1"),
         ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 10.0.0.7\r\n", "198.51.100.1"),
@@ -65,7 +65,7 @@ fn the_walk_stops_at_the_first_stranger() {
 
 #[test]
 fn forwarded_elements() {
-    let plan = plan(Source::Forwarded);
+    let plan = plan(ClientSource::Forwarded);
     let cases = [
         ("Forwarded: for=198.51.100.1;proto=https;by=10.0.0.1\r\n", "198.51.100.1"),
         ("Forwarded: for=\"[2600::1]:4711\", For=10.0.0.7\r\n", "2600::1"),
@@ -83,10 +83,10 @@ fn forwarded_elements() {
 
 #[test]
 fn single_addresses() {
-    let real = plan(Source::XRealIp);
+    let real = plan(ClientSource::XRealIp);
     assert_eq!(client(&real, "10.0.0.1", "X-Real-IP: 198.51.100.1\r\n"), "198.51.100.1");
     assert_eq!(client(&real, "10.0.0.1", "X-Real-IP: 198.51.100.1\r\nX-Real-IP: 6.6.6.6\r\n"), "10.0.0.1");
-    let own = plan(Source::Field((*b"cf-connecting-ip").into()));
+    let own = plan(ClientSource::Field((*b"cf-connecting-ip").into()));
     assert_eq!(client(&own, "10.0.0.1", "CF-Connecting-IP: 2600::1\r\n"), "2600::1");
 }
 
@@ -108,7 +108,7 @@ const ALL: &str = "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Proto: https\r\n
 #[test]
 fn strangers_are_replaced() {
     assert_eq!(
-        told(&plan(Source::XForwardedFor), &inbound("192.0.2.9"), ALL),
+        told(&plan(ClientSource::XForwardedFor), &inbound("192.0.2.9"), ALL),
         [
             "X-Forwarded-For: 192.0.2.9",
             "X-Forwarded-Proto: http",
@@ -123,7 +123,7 @@ fn strangers_are_replaced() {
 #[test]
 fn trusted_peers_are_appended_to() {
     assert_eq!(
-        told(&plan(Source::XForwardedFor), &inbound("2001:db8::1"), ALL),
+        told(&plan(ClientSource::XForwardedFor), &inbound("2001:db8::1"), ALL),
         [
             "X-Forwarded-Proto: https",
             "X-Forwarded-Host: a.example",
@@ -137,7 +137,7 @@ fn trusted_peers_are_appended_to() {
 
 #[test]
 fn keep_and_drop() {
-    let mut plan = plan(Source::XForwardedFor);
+    let mut plan = plan(ClientSource::XForwardedFor);
     for treatment in [Treatment::Keep, Treatment::Drop] {
         plan.x_forwarded_for = treatment;
         plan.x_forwarded_proto = treatment;
@@ -154,7 +154,7 @@ fn keep_and_drop() {
 #[test]
 fn unix_peers() {
     let unix = Inbound { peer: None, scheme: Scheme::Https, port: 443 };
-    let mut plan = plan(Source::XForwardedFor);
+    let mut plan = plan(ClientSource::XForwardedFor);
     let lines = "X-Forwarded-For: 198.51.100.1\r\n";
     assert!(told(&plan, &unix, lines).contains(&"X-Forwarded-For: unknown".to_owned()));
     plan.trusts_unix = true;
@@ -165,7 +165,7 @@ fn unix_peers() {
 fn scheme_is_the_clients() {
     let Received { bytes, head } = received("X-Forwarded-Proto: HTTPS\r\n");
     let request = Request { bytes: &bytes, head: &head };
-    let plan = plan(Source::None);
+    let plan = plan(ClientSource::None);
     assert_eq!(plan.client(&inbound("10.0.0.1"), request).scheme, Scheme::Https);
     assert_eq!(plan.client(&inbound("192.0.2.1"), request).scheme, Scheme::Http);
 }

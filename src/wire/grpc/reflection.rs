@@ -20,7 +20,7 @@ pub(crate) const PATH_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/S
 
 /// Something to ask.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Question {
+pub(crate) enum ReflectionRequest {
     /// The names of all services.
     Services,
     /// The file with this symbol, and what it imports.
@@ -31,7 +31,7 @@ pub(crate) enum Question {
 
 /// What a server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ReflectionResponse {
     /// Serialised `FileDescriptorProto`s.
     Files(Vec<Vec<u8>>),
     /// Names of services.
@@ -59,7 +59,7 @@ pub(crate) enum ReflectionError {
     /// The server refused a question.
     Refused {
         /// What was asked.
-        question: Question,
+        question: ReflectionRequest,
         /// A gRPC status code's number.
         code: i32,
         /// In the server's words.
@@ -86,9 +86,9 @@ impl fmt::Display for ReflectionError {
 #[derive(Debug)]
 pub(crate) struct Walk {
     host: String,
-    questions: Vec<Question>,
-    asked: BTreeSet<Question>,
-    pending: Option<Question>,
+    questions: Vec<ReflectionRequest>,
+    asked: BTreeSet<ReflectionRequest>,
+    pending: Option<ReflectionRequest>,
     /// By name, so that the same files are the same set, in whatever order they came.
     files: BTreeMap<String, Vec<u8>>,
     bytes: usize,
@@ -97,9 +97,10 @@ pub(crate) struct Walk {
 impl Walk {
     /// For these services; for all that the server lists where there are none.
     pub(crate) fn new(host: &str, services: &[String]) -> Walk {
-        let mut questions: Vec<Question> = services.iter().rev().cloned().map(Question::Symbol).collect();
+        let mut questions: Vec<ReflectionRequest> =
+            services.iter().rev().cloned().map(ReflectionRequest::Symbol).collect();
         if questions.is_empty() {
-            questions.push(Question::Services);
+            questions.push(ReflectionRequest::Services);
         }
         Walk {
             host: host.to_owned(),
@@ -114,7 +115,7 @@ impl Walk {
     /// Appends the next question as one message with its prefix. False where there is none left.
     pub(crate) fn ask(&mut self, out: &mut Vec<u8>) -> bool {
         while let Some(question) = self.questions.pop() {
-            let known = matches!(&question, Question::File(name) if self.files.contains_key(name));
+            let known = matches!(&question, ReflectionRequest::File(name) if self.files.contains_key(name));
             if known || !self.asked.insert(question.clone()) {
                 continue;
             }
@@ -129,18 +130,26 @@ impl Walk {
     pub(crate) fn take(&mut self, payload: &[u8]) -> Result<(), ReflectionError> {
         let question = self.pending.take().ok_or(ReflectionError::Unexpected)?;
         match (read(payload)?, question) {
-            (Answer::Services(names), Question::Services) => {
+            (ReflectionResponse::Services(names), ReflectionRequest::Services) => {
                 let own = |name: &String| name.starts_with("grpc.reflection.");
-                self.questions.extend(names.into_iter().filter(|name| !own(name)).map(Question::Symbol));
+                self.questions.extend(names.into_iter().filter(|name| !own(name)).map(ReflectionRequest::Symbol));
                 self.bounded()
             }
-            (Answer::Files(files), Question::Symbol(_) | Question::File(_)) => {
+            (ReflectionResponse::Files(files), ReflectionRequest::Symbol(_) | ReflectionRequest::File(_)) => {
                 files.into_iter().try_for_each(|file| self.file(file))
             }
             // Everybody knows these, also where the server does not have them at hand.
-            (Answer::Error { .. }, Question::File(name)) if name.starts_with("google/protobuf/") => Ok(()),
-            (Answer::Error { code, message }, question) => Err(ReflectionError::Refused { question, code, message }),
-            (Answer::Services(_) | Answer::Files(_) | Answer::Other, _) => Err(ReflectionError::Unexpected),
+            (ReflectionResponse::Error { .. }, ReflectionRequest::File(name))
+                if name.starts_with("google/protobuf/") =>
+            {
+                Ok(())
+            }
+            (ReflectionResponse::Error { code, message }, question) => {
+                Err(ReflectionError::Refused { question, code, message })
+            }
+            (ReflectionResponse::Services(_) | ReflectionResponse::Files(_) | ReflectionResponse::Other, _) => {
+                Err(ReflectionError::Unexpected)
+            }
         }
     }
 
@@ -156,7 +165,7 @@ impl Walk {
         }
         self.bytes += bytes.len();
         self.files.insert(file.name, bytes);
-        self.questions.extend(file.dependencies.into_iter().map(Question::File));
+        self.questions.extend(file.dependencies.into_iter().map(ReflectionRequest::File));
         self.bounded()
     }
 
@@ -168,12 +177,12 @@ impl Walk {
 }
 
 /// Appends a question as one message with its prefix.
-pub(crate) fn write(host: &str, question: &Question, out: &mut Vec<u8>) {
+pub(crate) fn write(host: &str, question: &ReflectionRequest, out: &mut Vec<u8>) {
     let mut request = Request { host: host.to_owned(), ..Request::default() };
     match question {
-        Question::Services => request.list_services = Some("*".to_owned()),
-        Question::Symbol(name) => request.file_containing_symbol = Some(name.clone()),
-        Question::File(name) => request.file_by_filename = Some(name.clone()),
+        ReflectionRequest::Services => request.list_services = Some("*".to_owned()),
+        ReflectionRequest::Symbol(name) => request.file_containing_symbol = Some(name.clone()),
+        ReflectionRequest::File(name) => request.file_by_filename = Some(name.clone()),
     }
     let at = message::begin(out);
     // A vector grows as it has to.
@@ -182,15 +191,15 @@ pub(crate) fn write(host: &str, question: &Question, out: &mut Vec<u8>) {
 }
 
 /// Reads the payload of an answer.
-pub(crate) fn read(payload: &[u8]) -> Result<Answer, ReflectionError> {
+pub(crate) fn read(payload: &[u8]) -> Result<ReflectionResponse, ReflectionError> {
     let response = Response::decode(payload).map_err(|_| ReflectionError::Malformed)?;
     Ok(match response {
-        Response { error: Some(error), .. } => Answer::Error { code: error.code, message: error.message },
-        Response { files: Some(files), .. } => Answer::Files(files.files),
+        Response { error: Some(error), .. } => ReflectionResponse::Error { code: error.code, message: error.message },
+        Response { files: Some(files), .. } => ReflectionResponse::Files(files.files),
         Response { services: Some(services), .. } => {
-            Answer::Services(services.services.into_iter().map(|service| service.name).collect())
+            ReflectionResponse::Services(services.services.into_iter().map(|service| service.name).collect())
         }
-        Response { files: None, services: None, error: None } => Answer::Other,
+        Response { files: None, services: None, error: None } => ReflectionResponse::Other,
     })
 }
 
@@ -309,20 +318,26 @@ mod tests {
     /// Written by grpcio-reflection.
     #[test]
     fn as_another_library() {
-        let asked = |question: &Question| {
+        let asked = |question: &ReflectionRequest| {
             let mut out = Vec::new();
             write("h", question, &mut out);
             out.split_off(message::PREFIX_BYTES)
         };
-        assert_eq!(asked(&Question::Services), b"\x0a\x01h\x3a\x01*");
-        assert_eq!(asked(&Question::Symbol("a.B".into())), b"\x0a\x01h\x22\x03a.B");
-        assert_eq!(asked(&Question::File("a.proto".into())), b"\x0a\x01h\x1a\x07a.proto");
+        assert_eq!(asked(&ReflectionRequest::Services), b"\x0a\x01h\x3a\x01*");
+        assert_eq!(asked(&ReflectionRequest::Symbol("a.B".into())), b"\x0a\x01h\x22\x03a.B");
+        assert_eq!(asked(&ReflectionRequest::File("a.proto".into())), b"\x0a\x01h\x1a\x07a.proto");
         let answered = |tail: &[u8]| read(&[b"\x0a\x01h\x12\x06\x0a\x01h\x3a\x01*", tail].concat()).unwrap();
-        let services = Answer::Services(vec!["a.B".into(), "c.D".into()]);
+        let services = ReflectionResponse::Services(vec!["a.B".into(), "c.D".into()]);
         assert_eq!(answered(b"\x32\x0e\x0a\x05\x0a\x03a.B\x0a\x05\x0a\x03c.D"), services);
-        assert_eq!(answered(b"\x22\x07\x0a\x02ab\x0a\x01c"), Answer::Files(vec![b"ab".to_vec(), b"c".to_vec()]));
-        assert_eq!(answered(b"\x3a\x06\x08\x05\x12\x02no"), Answer::Error { code: 5, message: "no".into() });
-        assert_eq!(answered(b""), Answer::Other);
+        assert_eq!(
+            answered(b"\x22\x07\x0a\x02ab\x0a\x01c"),
+            ReflectionResponse::Files(vec![b"ab".to_vec(), b"c".to_vec()])
+        );
+        assert_eq!(
+            answered(b"\x3a\x06\x08\x05\x12\x02no"),
+            ReflectionResponse::Error { code: 5, message: "no".into() }
+        );
+        assert_eq!(answered(b""), ReflectionResponse::Other);
     }
 
     #[test]

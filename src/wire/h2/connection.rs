@@ -132,7 +132,7 @@ pub enum Event {
         /// Why.
         code: ErrorCode,
         /// Who reset it.
-        by: By,
+        by: ResetBy,
     },
     /// A stream's window was shut and has opened.
     StreamWindow {
@@ -162,7 +162,7 @@ pub enum Event {
 
 /// Who ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum ResetBy {
     /// The peer, by RST_STREAM or by GOAWAY.
     Peer,
     /// We did, because the peer broke a rule.
@@ -182,7 +182,7 @@ pub struct ConnectionError {
 
 /// The stream is over or was never there: what should have been sent is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub struct StreamGone;
 
 /// Whether something is the last of its direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +237,7 @@ impl<'a> Input<'a> {
 
 /// How far we are in going away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
+enum DrainState {
     No,
     /// The peer knows, but what it opens is still taken.
     Announced,
@@ -279,7 +279,7 @@ pub struct Connection {
     sweep: Option<usize>,
     peer_last: u32,
     peer_going: bool,
-    going: Going,
+    going: DrainState,
     failed: Option<ConnectionError>,
 }
 
@@ -346,7 +346,7 @@ impl Connection {
             sweep: None,
             peer_last: MAX_31,
             peer_going: false,
-            going: Going::No,
+            going: DrainState::No,
             failed: None,
         }
     }

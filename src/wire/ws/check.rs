@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must hold of WebSocket bytes for any bytes whatsoever, as `wire::check` has it of heads and chunks.
 
-use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, Scanner, Sender, Step, Violation};
+use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender, Violation};
 
 /// Both directions: splits do not matter, and another reading of the same bytes finds the same frames.
 pub fn frames(bytes: &[u8]) {
@@ -33,14 +33,14 @@ fn scanned(sender: Sender, bytes: &[u8], size: usize) -> Found {
         let mut at = 0;
         loop {
             let taken = match scanner.step(&waiting[at..]) {
-                Ok(Step::Frame(frame)) => {
+                Ok(ScanStep::Frame(frame)) => {
                     assert!(frame.header <= HEADER_BYTES_MAX && frame.message >= frame.payload);
                     assert_eq!(scanner.is_between_frames(), frame.payload == 0);
                     found.frames.push(frame);
                     frame.header
                 }
-                Ok(Step::Payload(count)) => count,
-                Ok(Step::Partial) => break,
+                Ok(ScanStep::Payload(count)) => count,
+                Ok(ScanStep::Partial) => break,
                 Err(violation) => {
                     found.ended = Some(violation);
                     found.passed += at;

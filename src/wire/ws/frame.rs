@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     Continuation,
     /// The last word of its sender.
     Close,
-    /// A question for a sign of life.
+    /// A question for a keep-alive pings.
     Ping,
     /// Its answer.
     Pong,
@@ -78,7 +78,7 @@ pub(crate) struct Frame {
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ScanStep {
     /// A header; its payload follows.
     Frame(Frame),
     /// So many bytes of payload, at least one.
@@ -121,17 +121,17 @@ impl Scanner {
     ///
     /// # Errors
     /// The rule that was broken, now or before.
-    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<ScanStep, Violation> {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
         if bytes.is_empty() {
-            return Ok(Step::Partial);
+            return Ok(ScanStep::Partial);
         }
         if self.left > 0 {
             let count = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
             self.left -= count as u64;
-            return Ok(Step::Payload(count));
+            return Ok(ScanStep::Payload(count));
         }
         self.header(bytes).inspect_err(|violation| self.broken = Some(*violation))
     }
@@ -142,8 +142,8 @@ impl Scanner {
         self.left == 0
     }
 
-    fn header(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
-        let [first, second, rest @ ..] = bytes else { return Ok(Step::Partial) };
+    fn header(&mut self, bytes: &[u8]) -> Result<ScanStep, Violation> {
+        let [first, second, rest @ ..] = bytes else { return Ok(ScanStep::Partial) };
         let (last, kind) = (first & 0x80 != 0, Kind::of(first & 0x0F));
         let masked = second & 0x80 != 0;
         // What can be said of two bytes is said before the others come.
@@ -158,18 +158,18 @@ impl Scanner {
             (Kind::Continuation, Some(_)) | (Kind::Message, None) => {}
             (Kind::Close | Kind::Ping | Kind::Pong | Kind::OtherControl, _) => {}
         }
-        let Some((payload, extended)) = length(second & 0x7F, rest)? else { return Ok(Step::Partial) };
+        let Some((payload, extended)) = length(second & 0x7F, rest)? else { return Ok(ScanStep::Partial) };
         let header = 2 + extended + if masked { 4 } else { 0 };
         if bytes.len() < header {
-            return Ok(Step::Partial);
+            return Ok(ScanStep::Partial);
         }
         self.left = payload;
         if kind.is_control() {
-            return Ok(Step::Frame(Frame { kind, header, payload, message: payload }));
+            return Ok(ScanStep::Frame(Frame { kind, header, payload, message: payload }));
         }
         let message = self.message.unwrap_or(0).saturating_add(payload);
         self.message = (!last).then_some(message);
-        Ok(Step::Frame(Frame { kind, header, payload, message }))
+        Ok(ScanStep::Frame(Frame { kind, header, payload, message }))
     }
 }
 

@@ -88,19 +88,19 @@ fn control(out: &mut Vec<u8>, opcode: u8, payload: &mut [u8], mask: Mask) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ws::frame::{Kind, Scanner, Step};
+    use crate::wire::ws::frame::{Kind, ScanStep, Scanner};
 
     fn kinds(sender: Sender, bytes: &[u8]) -> Vec<Kind> {
         let mut scanner = Scanner::new(sender);
         let (mut at, mut kinds) = (0, Vec::new());
         loop {
             match scanner.step(&bytes[at..]).unwrap() {
-                Step::Frame(frame) => {
+                ScanStep::Frame(frame) => {
                     kinds.push(frame.kind);
                     at += frame.header;
                 }
-                Step::Payload(count) => at += count,
-                Step::Partial => break,
+                ScanStep::Payload(count) => at += count,
+                ScanStep::Partial => break,
             }
         }
         assert_eq!((at, scanner.is_between_frames()), (bytes.len(), true));

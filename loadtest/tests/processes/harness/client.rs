@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::PATIENCE;
-use super::message::Answer;
+use super::message::Response;
 use super::reader::{Reader, Trouble};
 
 /// One connection.
@@ -67,28 +67,28 @@ impl Client {
     }
 
     /// The answer to a request of that method.
-    pub fn read(&mut self, method: &str) -> Result<Answer, Trouble> {
+    pub fn read(&mut self, method: &str) -> Result<Response, Trouble> {
         self.reader.answer(&mut self.socket, method)
     }
 
     /// The answer to a request that is not `HEAD`; it must come.
-    pub fn answer(&mut self) -> Answer {
+    pub fn answer(&mut self) -> Response {
         self.read("GET").unwrap_or_else(|trouble| panic!("no answer: {trouble}"))
     }
 
     /// The next head, interim or not; it must come.
-    pub fn head(&mut self) -> Answer {
+    pub fn head(&mut self) -> Response {
         self.reader.answer_head(&mut self.socket).unwrap_or_else(|trouble| panic!("no head: {trouble}"))
     }
 
     /// The content behind such a head of an answer to `GET`; where it breaks off, the answer says so.
-    pub fn content(&mut self, answer: &mut Answer) {
+    pub fn content(&mut self, answer: &mut Response) {
         let read = self.reader.answer_body(&mut self.socket, "GET", answer);
         read.unwrap_or_else(|trouble| panic!("no content: {trouble}"));
     }
 
     /// Sends a whole request and reads the answer.
-    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(request.as_ref());
         let method = request.as_ref().split(|byte| *byte == b' ').next().unwrap_or(b"");
         let method = String::from_utf8_lossy(method).into_owned();
@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// `GET` of a target with the host `test`.
-    pub fn get(&mut self, target: &str) -> Answer {
+    pub fn get(&mut self, target: &str) -> Response {
         self.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"))
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::message::Answer;
+use super::message::Response;
 use super::{Client, PATIENCE, wait_for};
 
 /// The listener that most tests use: plain HTTP on a port that the kernel chooses.
@@ -217,12 +217,12 @@ impl Gateway {
     }
 
     /// An answer of the control socket; `None` where nobody listens there.
-    pub fn admin_get(&self, target: &str) -> Option<Answer> {
+    pub fn admin_get(&self, target: &str) -> Option<Response> {
         self.admin("GET", target)
     }
 
     /// As `admin_get`, with another method.
-    pub fn admin(&self, method: &str, target: &str) -> Option<Answer> {
+    pub fn admin(&self, method: &str, target: &str) -> Option<Response> {
         let mut client = Client::to_unix(&self.path("control.sock")).ok()?;
         client.send(format!("{method} {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"));
         client.read(method).ok()
@@ -264,7 +264,7 @@ impl Gateway {
     }
 
     /// Asks with `GET` on a connection of its own.
-    pub fn get(&self, target: &str) -> Answer {
+    pub fn get(&self, target: &str) -> Response {
         self.client().get(target)
     }
 

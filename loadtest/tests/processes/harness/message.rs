@@ -58,7 +58,7 @@ pub enum End {
 
 /// An answer as a client received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub version: String,
     pub status: u16,
     pub reason: String,
@@ -73,7 +73,7 @@ pub struct Answer {
     pub interim: Vec<(u16, Fields)>,
 }
 
-impl Answer {
+impl Response {
     /// The first value of a field; empty where there is none.
     pub fn field(&self, name: &str) -> &str {
         self.fields.value(name).unwrap_or("")

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use gateway::{Gateway, Setup};
-pub use message::{Answer, End};
+pub use message::{End, Response};
 pub use origin::{Origin, Peer};
 pub use tool::{curl, run};
 

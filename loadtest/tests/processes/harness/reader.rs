@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 
 use memchr::memmem;
 
-use super::message::{Answer, End, Fields, Request};
+use super::message::{End, Fields, Request, Response};
 use super::strict::{self, Framing};
 
 /// Why there is no message.
@@ -124,7 +124,7 @@ impl Reader {
     }
 
     /// An answer to a request of that method, behind its interim ones.
-    pub fn answer(&mut self, stream: &mut impl Read, method: &str) -> Result<Answer, Trouble> {
+    pub fn answer(&mut self, stream: &mut impl Read, method: &str) -> Result<Response, Trouble> {
         let mut interim = Vec::new();
         loop {
             let mut answer = self.answer_head(stream)?;
@@ -139,13 +139,13 @@ impl Reader {
     }
 
     /// The next head of an answer, interim or not.
-    pub fn answer_head(&mut self, stream: &mut impl Read) -> Result<Answer, Trouble> {
+    pub fn answer_head(&mut self, stream: &mut impl Read) -> Result<Response, Trouble> {
         let head = self.head(stream)?;
         let (first, fields) = strict::head(&head).map_err(Trouble::Malformed)?;
         let mut words = first.splitn(3, ' ');
         let (version, status) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         let status = status.parse().map_err(|_| Trouble::Malformed(format!("status line {first:?}")))?;
-        Ok(Answer {
+        Ok(Response {
             version: version.to_owned(),
             status,
             reason: words.next().unwrap_or("").to_owned(),
@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// The content that belongs to an answer's head.
-    pub fn answer_body(&mut self, stream: &mut impl Read, method: &str, answer: &mut Answer) -> Result<(), Trouble> {
+    pub fn answer_body(&mut self, stream: &mut impl Read, method: &str, answer: &mut Response) -> Result<(), Trouble> {
         if method == "HEAD" || matches!(answer.status, 101 | 204 | 304) {
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl Reader {
         }
     }
 
-    fn until_closed(&mut self, stream: &mut impl Read, answer: &mut Answer) -> Result<(), Trouble> {
+    fn until_closed(&mut self, stream: &mut impl Read, answer: &mut Response) -> Result<(), Trouble> {
         answer.end = loop {
             match self.fill(stream) {
                 Ok(0) => break End::Closed,
@@ -199,7 +199,7 @@ impl Reader {
         Ok(())
     }
 
-    fn aborted(&mut self, answer: &mut Answer, trouble: Trouble) -> Result<(), Trouble> {
+    fn aborted(&mut self, answer: &mut Response, trouble: Trouble) -> Result<(), Trouble> {
         answer.coded = std::mem::take(&mut self.buffer);
         answer.end = End::Aborted(match trouble {
             Trouble::Closed | Trouble::Cut(_) => "cut".to_owned(),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use crate::harness::origin::ok;
-use crate::harness::{Answer, End, Gateway, Origin, PATIENCE, Peer, wait_for};
+use crate::harness::{End, Gateway, Origin, PATIENCE, Peer, Response, wait_for};
 
 /// A gateway before this origin, with one try and small waits.
 fn gateway(origin: &Origin) -> Gateway {
@@ -28,7 +28,7 @@ fn one(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Origin, Gateway) {
 }
 
 /// What a client sees of an origin, and the reason in the log.
-fn seen(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
+fn seen(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Response, String) {
     let (_origin, gateway) = one(treat);
     let answer = gateway.get("/");
     (answer, gateway.reason(1))
@@ -36,7 +36,7 @@ fn seen(treat: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
 
 /// The same of an origin that begins an answer with `head`, and goes on when the client has it: what comes then cannot
 /// overtake it.
-fn seen_behind_head(head: &str, then: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Answer, String) {
+fn seen_behind_head(head: &str, then: impl Fn(&mut Peer) + Send + Sync + 'static) -> (Response, String) {
     let head = head.to_owned();
     let (arrived, arrives) = channel();
     let arrives = Mutex::new(arrives);
@@ -54,7 +54,7 @@ fn seen_behind_head(head: &str, then: impl Fn(&mut Peer) + Send + Sync + 'static
     (answer, gateway.reason(1))
 }
 
-fn assert_aborted(answer: &Answer, what: &str) {
+fn assert_aborted(answer: &Response, what: &str) {
     assert!(matches!(answer.end, End::Aborted(_)), "{what}: a clean end behind {:?}", answer.text());
 }
 

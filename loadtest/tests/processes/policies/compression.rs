@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::http2::{Lines, Origin2, ask, field, to, web2};
 use crate::harness::origin::ok;
 use crate::harness::tool::{Output, run_with};
-use crate::harness::{Answer, Client, Gateway, Origin, curl, noise};
+use crate::harness::{Client, Gateway, Origin, Response, curl, noise};
 
 /// Everything of text is compressed from 100 bytes on, whatever route it comes by.
 const GZIP: &str = "[defaults]\npolicies = \"gzip\"\n[policy.gzip]\n\
@@ -30,7 +30,7 @@ fn before(origin: &Origin) -> Gateway {
 }
 
 /// Asks for `target` with `Accept-Encoding: gzip` and these fields.
-fn accepting(client: &mut Client, method: &str, target: &str, fields: &str) -> Answer {
+fn accepting(client: &mut Client, method: &str, target: &str, fields: &str) -> Response {
     client.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n{fields}\r\n"));
     client.read(method).expect("a response")
 }
@@ -69,7 +69,7 @@ fn head_tells_what_get_would() {
     let mut client = gateway.client();
     let [get, head] = ["GET", "HEAD"].map(|method| accepting(&mut client, method, "/", ""));
     assert_eq!((get.status, head.status), (200, 200));
-    let fields_of = |response: &Answer| {
+    let fields_of = |response: &Response| {
         let apart = |name: &str| !["date", "transfer-encoding"].contains(&name);
         let fields = response.fields.0.iter().filter(|(name, _)| apart(&name.to_ascii_lowercase()));
         fields.cloned().collect::<Vec<_>>()

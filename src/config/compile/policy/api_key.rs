@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::policy::api_key::Spec;
-use crate::policy::api_key::{ConsumerFields, Credential, KeyTable, Plan, Source};
+use crate::policy::api_key::{ConsumerFields, Credential, KeyLocation, KeyTable, Plan};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let spec = &spec.value;
     let mut sources = Vec::new();
     for header in spec.header.iter() {
@@ -20,14 +20,14 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
         }
         let bearer = header.value.eq_ignore_ascii_case("authorization");
         let field = header.value.to_ascii_lowercase().into_bytes().into();
-        sources.push(if bearer { Source::Bearer } else { Source::Header(field) });
+        sources.push(if bearer { KeyLocation::Bearer } else { KeyLocation::Header(field) });
     }
-    if spec.bearer && !sources.contains(&Source::Bearer) {
-        sources.push(Source::Bearer);
+    if spec.bearer && !sources.contains(&KeyLocation::Bearer) {
+        sources.push(KeyLocation::Bearer);
     }
-    sources.extend(spec.query.as_ref().map(|name| Source::Query(name.value.as_bytes().into())));
+    sources.extend(spec.query.as_ref().map(|name| KeyLocation::Query(name.value.as_bytes().into())));
     if spec.realm.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || b"\"\\".contains(&byte)) {
-        compiler.error(spec.realm.place, "a realm has no quotes, backslashes or control characters");
+        compiler.error(spec.realm.location, "a realm has no quotes, backslashes or control characters");
     }
     let mut keys = context.consumers.keys.clone();
     if !spec.consumers.is_empty() {

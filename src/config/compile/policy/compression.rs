@@ -3,7 +3,7 @@
 
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::compression::Spec;
 use crate::policy::compression::{Plan, Vary};
@@ -11,11 +11,11 @@ use crate::wire::coding::response::Eligible;
 use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let Spec { types, min_length, level, vary } = &spec.value;
     let ranges: Vec<Option<MediaRange>> = types.iter().map(|text| media_range(compiler, text)).collect();
     if !(1..=9).contains(&level.value) {
-        compiler.error(level.place, "a level is 1 (fast) to 9 (small)");
+        compiler.error(level.location, "a level is 1 (fast) to 9 (small)");
     }
     let types = MediaRanges::new(ranges.into_iter().collect::<Option<Vec<MediaRange>>>()?);
     Some(Plan {
@@ -26,10 +26,10 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Cont
     })
 }
 
-fn media_range(compiler: &mut Compiler<'_>, text: &Placed<String>) -> Option<MediaRange> {
+fn media_range(compiler: &mut Compiler<'_>, text: &Located<String>) -> Option<MediaRange> {
     let range = MediaRange::parse(&text.value);
     if range.is_none() {
-        let report = Report::error(text.place, format!("`{}` is no media type", text.value));
+        let report = Report::error(text.location, format!("`{}` is no media type", text.value));
         compiler.faults.push(report.help("\"text/html\", \"text/*\", \"application/*+json\" or \"*\""));
     }
     range

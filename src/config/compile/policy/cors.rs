@@ -3,18 +3,18 @@
 
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::cors::Spec;
 use crate::config::spec::shape::Many;
 use crate::policy::cors::{Credentials, OriginRule, Origins, Plan, PrivateNetwork};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let spec = &spec.value;
     let any = spec.origins.iter().any(|origin| origin.value == "*");
     if any && spec.credentials.value {
-        let report = Report::error(spec.credentials.place, "with the origin \"*\" every page could act as the user");
+        let report = Report::error(spec.credentials.location, "with the origin \"*\" every page could act as the user");
         compiler.faults.push(report.help("list the origins that may send cookies"));
     }
     let rules: Vec<Option<OriginRule>> = match any {
@@ -25,7 +25,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Cont
     for method in spec.methods.iter() {
         compiler.token(method, "method");
     }
-    let listed = |names: &Many<Placed<String>>| -> Box<[u8]> {
+    let listed = |names: &Many<Located<String>>| -> Box<[u8]> {
         names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(", ").into_bytes().into()
     };
     let (_, _) = (compiler.field_names(&spec.headers), compiler.field_names(&spec.expose));
@@ -42,12 +42,13 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Cont
 
 impl Compiler<'_> {
     /// A rule for the origin of a page.
-    pub(in crate::config::compile) fn origin(&mut self, origin: &Placed<String>) -> Option<OriginRule> {
+    pub(in crate::config::compile) fn origin(&mut self, origin: &Located<String>) -> Option<OriginRule> {
         if let Some(regex) = origin.value.strip_prefix('~') {
             return match OriginRule::regex(regex) {
                 Ok(rule) => Some(rule),
                 Err(fault) => {
-                    self.faults.push(Report::error(origin.place, "not a regular expression").help(fault.to_string()));
+                    self.faults
+                        .push(Report::error(origin.location, "not a regular expression").help(fault.to_string()));
                     None
                 }
             };
@@ -56,7 +57,7 @@ impl Compiler<'_> {
             || origin.value.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
         let rule = OriginRule::parse(&origin.value).filter(|_| whole);
         if rule.is_none() {
-            let report = Report::error(origin.place, format!("`{}` is no origin", origin.value));
+            let report = Report::error(origin.location, format!("`{}` is no origin", origin.value));
             self.faults
                 .push(report.help("\"https://app.example.com\", \"https://*.example.com\", \"~REGEX\" or \"*\""));
         }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::config::compile::Compiler;
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::context::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::policy::external_auth::{AuthFailure, Spec};
 use crate::config::spec::shape::Many;
 use crate::policy::external_auth::{Copied, Forward, OnFailure, Plan, Redirects};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let spec = &spec.value;
     let upstream = compiler.upstream_of(&spec.upstream);
-    let root = Placed::nowhere("/".to_owned());
+    let root = Located::nowhere("/".to_owned());
     let path = spec.path.as_ref().unwrap_or(&root);
     if !path.value.starts_with(['/', '{']) {
-        compiler.error(path.place, "a path begins with `/`");
+        compiler.error(path.location, "a path begins with `/`");
     }
     let target = compiler.field_value(path, &[]);
     let forward = match &spec.send {
@@ -44,7 +44,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
     })
 }
 
-fn copied(compiler: &mut Compiler<'_>, names: &Many<Placed<String>>) -> Box<[Copied]> {
+fn copied(compiler: &mut Compiler<'_>, names: &Many<Located<String>>) -> Box<[Copied]> {
     let mut list = Vec::new();
     for name in names.iter() {
         if compiler.field_name(name, Head::Response) {

@@ -3,7 +3,7 @@
 
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::network::Spec;
 use crate::config::spec::scalar::Network;
@@ -11,12 +11,12 @@ use crate::config::spec::shape::Many;
 use crate::policy::network::{NetworkSet, Plan};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let set = |list: &Many<Network>| NetworkSet::new(&list.iter().map(|network| network.0).collect::<Vec<_>>());
     let (allow, deny) = (set(&spec.value.allow), set(&spec.value.deny));
     if allow.is_empty() && deny.is_empty() {
-        let report = Report::error(spec.place, "`allow` or `deny` is missing: nobody would be refused");
-        compiler.absent(spec.place, report);
+        let report = Report::error(spec.location, "`allow` or `deny` is missing: nobody would be refused");
+        compiler.absent(spec.location, report);
     }
     let detail = spec.value.detail.as_deref().unwrap_or("").into();
     Some(Plan { deny, allow, detail })

@@ -6,27 +6,28 @@ use std::time::Duration;
 use crate::base::limits::LIMIT_WAIT_MS_MAX;
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{LimitFields, Spec, Uncountable};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::rate_limit::{FieldsSent, Key, Mode, OnTrouble, Plan, Scope};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let spec = &spec.value;
     let parts = spec.rate.value.0;
     let count = u32::try_from(parts.count).ok();
     let burst = spec.burst.as_ref().map(|burst| burst.value).or(count);
     let rate = count.zip(burst).and_then(|(count, burst)| Rate::new(count, parts.per, burst));
     if rate.is_none() {
-        let place = spec.burst.as_ref().filter(|burst| burst.value == 0).map_or(spec.rate.place, |burst| burst.place);
-        compiler.error(place, "a limit is 1 to 4294967295 requests in at most 366 days, with a burst of at least 1");
+        let location =
+            spec.burst.as_ref().filter(|burst| burst.value == 0).map_or(spec.rate.location, |burst| burst.location);
+        compiler.error(location, "a limit is 1 to 4294967295 requests in at most 366 days, with a burst of at least 1");
     }
     let key = spec.key.as_ref().map_or(Some(ADDRESS), |key| limit_key(compiler, key));
     let status = spec.status.as_ref();
     if let Some(status) = status.filter(|status| !(400..=599).contains(&status.value)) {
-        compiler.error(status.place, "a refusal's status is 400 to 599");
+        compiler.error(status.location, "a refusal's status is 400 to 599");
     }
     let mut plan = Plan::new(context.name, rate?, key?);
     plan.status = status.map_or(plan.status, |status| status.value);
@@ -41,7 +42,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
     plan.keys_max = spec.keys_max.map_or(plan.keys_max, |keys| keys.max(1) as usize);
     if let Some(wait) = &spec.wait {
         if wait.value.0 > Duration::from_millis(LIMIT_WAIT_MS_MAX) {
-            compiler.error(wait.place, "a request waits at most a minute");
+            compiler.error(wait.location, "a request waits at most a minute");
         }
         plan.wait = wait.value.0;
     }
@@ -54,9 +55,9 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, context:
     Some(plan)
 }
 
-fn limit_key(compiler: &mut Compiler<'_>, key: &Placed<String>) -> Option<Key> {
+fn limit_key(compiler: &mut Compiler<'_>, key: &Located<String>) -> Option<Key> {
     if let Some(field) = key.value.strip_prefix("header:") {
-        let field = Placed { value: field.trim().to_owned(), place: key.place };
+        let field = Located { value: field.trim().to_owned(), location: key.location };
         return compiler
             .token(&field, "field")
             .then(|| Key::Header(field.value.to_ascii_lowercase().into_bytes().into()));
@@ -73,7 +74,7 @@ fn limit_key(compiler: &mut Compiler<'_>, key: &Placed<String>) -> Option<Key> {
     if let Some((v4_prefix, v6_prefix)) = parsed {
         return Some(Key::Address { v4_prefix, v6_prefix });
     }
-    let report = Report::error(key.place, format!("`{}` is not something to count by", key.value));
+    let report = Report::error(key.location, format!("`{}` is not something to count by", key.value));
     let known = ["address", "address/24", "address/24/48", "consumer", "everything", "header:NAME"];
     compiler.faults.push(report.suggest(&key.value, known));
     None

@@ -3,20 +3,20 @@
 
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::require_header::Spec;
 use crate::policy::require_header::{Plan, Required};
 use crate::route::ValueMatch;
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Placed<Spec>, _: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let Spec { headers, status, detail } = &spec.value;
     if headers.0.is_empty() {
-        compiler.absent(spec.place, Report::error(spec.place, "`headers` is empty: nobody would be refused"));
+        compiler.absent(spec.location, Report::error(spec.location, "`headers` is empty: nobody would be refused"));
     }
     if !(400..=599).contains(&status.value) {
-        compiler.error(status.place, "a refusal's status is 400 to 599");
+        compiler.error(status.location, "a refusal's status is 400 to 599");
     }
     let required = compiler.matches(headers, "field").into_iter().map(|field| {
         let named = || match field.value {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.api_key]`.
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::shape::{Many, table};
 
 table! {
@@ -10,21 +10,21 @@ table! {
     #[schemars(rename = "ApiKeySpec")]
     pub struct Spec {
         /// Fields that may hold the key; one or a list.
-        header: Many<Placed<String>> = Many(vec![Placed::nowhere("x-api-key".to_owned())]),
+        header: Many<Located<String>> = Many(vec![Located::nowhere("x-api-key".to_owned())]),
         /// The key may stand in `Authorization: Bearer KEY`, too.
         bearer: bool = true,
         /// A query parameter that may hold the key, too. It ends up in the logs of every proxy on the way.
-        query: Option<Placed<String>> = None,
+        query: Option<Located<String>> = None,
         /// Consumers that may pass, by name; without it all.
-        consumers: Many<Placed<String>> = Many::default(),
+        consumers: Many<Located<String>> = Many::default(),
         /// The consumer that a request without any key counts as; without it such a request is refused.
-        anonymous: Option<Placed<String>> = None,
+        anonymous: Option<Located<String>> = None,
         /// Take the key from the request before it is sent on.
         hide: bool = true,
         /// Tell the upstream who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from clients are always
         /// removed.
         consumer_fields: bool = true,
         /// What a browser is told to ask a key for.
-        realm: Placed<String> = Placed::nowhere("api".to_owned()),
+        realm: Located<String> = Located::nowhere("api".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.compression]`.
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::Size;
 use crate::config::spec::shape::{Many, table};
 
@@ -17,11 +17,11 @@ table! {
     pub struct Spec {
         /// Media types that are compressed: `"text/html"`, `"text/*"`, `"application/*+json"`, `"*"`. An empty list
         /// compresses nothing. `text/event-stream` works, too, at the price of an encoder for each open stream.
-        types: Many<Placed<String>> = Many(TYPES.map(|text| Placed::nowhere(text.to_owned())).to_vec()),
+        types: Many<Located<String>> = Many(TYPES.map(|text| Located::nowhere(text.to_owned())).to_vec()),
         /// Shorter content is left as it is, where its length is known beforehand.
         min_length: Size = Size(1024),
         /// 1 is the fastest, 9 the smallest; 4 compresses within 4 % of 9 at three to nine times its speed.
-        level: Placed<u8> = Placed::nowhere(4),
+        level: Located<u8> = Located::nowhere(4),
         /// Add `Vary: Accept-Encoding`, so that caches keep both forms apart. Without it they may give one client's
         /// form to another.
         vary: bool = true,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::{Many, table};
 
@@ -13,15 +13,15 @@ table! {
     pub struct Spec {
         /// Origins: `"https://app.example.com"`, `"https://*.example.com"` (any depth, not the bare domain),
         /// `"~REGEX"` for the whole origin, `"*"` for all.
-        origins: Many<Placed<String>> = Many(vec![Placed::nowhere("*".to_owned())]),
+        origins: Many<Located<String>> = Many(vec![Located::nowhere("*".to_owned())]),
         /// Methods beyond GET, HEAD and POST; without it all that are asked for.
-        methods: Many<Placed<String>> = Many::default(),
+        methods: Many<Located<String>> = Many::default(),
         /// Request fields beyond the usual; without it all that are asked for.
-        headers: Many<Placed<String>> = Many::default(),
+        headers: Many<Located<String>> = Many::default(),
         /// Answer fields that scripts may read.
-        expose: Many<Placed<String>> = Many::default(),
+        expose: Many<Located<String>> = Many::default(),
         /// Let cookies through. Not with the origin `"*"`.
-        credentials: Placed<bool> = Placed::nowhere(false),
+        credentials: Located<bool> = Located::nowhere(false),
         /// How long a browser may remember the answer to a preflight request.
         max_age: Time = Time(Duration::from_secs(600)),
         /// Pages from public networks may reach us on a private one.

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::Many;
 
@@ -15,20 +15,20 @@ use crate::config::spec::shape::Many;
 #[schemars(rename = "ExternalAuthSpec")]
 pub struct Spec {
     /// The upstream that is asked, by name or address.
-    pub upstream: Placed<String>,
+    pub upstream: Located<String>,
     /// Path and query that are asked for; may hold variables. `{target}` is what the client asked for.
     #[serde(default)]
     #[schemars(extend("x-default" = "/"))]
-    pub path: Option<Placed<String>>,
+    pub path: Option<Located<String>>,
     /// Fields of the client's request that are sent along; without it all but those of its body and connection.
     #[serde(default)]
-    pub send: Option<Many<Placed<String>>>,
+    pub send: Option<Many<Located<String>>>,
     /// Fields of the answer that the upstream gets, replacing the client's own.
     #[serde(default)]
-    pub to_upstream: Many<Placed<String>>,
+    pub to_upstream: Many<Located<String>>,
     /// Fields of the answer that the client gets.
     #[serde(default)]
-    pub to_client: Many<Placed<String>>,
+    pub to_client: Many<Located<String>>,
     /// Longest wait for an answer.
     #[serde(default)]
     #[schemars(extend("x-default" = "1s"))]

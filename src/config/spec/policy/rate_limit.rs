@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::scalar::{Rate, Time};
 
 /// So many requests per time; above it 429 with `Retry-After` and a problem body.
@@ -13,23 +13,23 @@ use crate::config::spec::scalar::{Rate, Time};
 #[schemars(rename = "RateLimitSpec")]
 pub struct Spec {
     /// How many: `"100/s"`, `"5/m"`, `"1000/10s"`.
-    pub rate: Placed<Rate>,
+    pub rate: Located<Rate>,
     /// How many may come at once; without it one time span's worth.
     #[serde(default)]
-    pub burst: Option<Placed<u32>>,
+    pub burst: Option<Located<u32>>,
     /// What is counted apart from each other: `"address"` (clients; of IPv6 the /64), `"address/24"` or
     /// `"address/24/48"` (their networks, IPv4 and IPv6), `"consumer"`, `"header:NAME"`, `"everything"` (nothing is
     /// counted apart). Where there is no consumer or no such field, the address counts.
     #[serde(default)]
     #[schemars(extend("x-default" = "address"))]
-    pub key: Option<Placed<String>>,
+    pub key: Option<Located<String>>,
     /// Each route that names the policy counts for itself.
     #[serde(default)]
     pub per_route: bool,
     /// The status of a refusal.
     #[serde(default)]
     #[schemars(extend("x-default" = 429))]
-    pub status: Option<Placed<u16>>,
+    pub status: Option<Located<u16>>,
     /// What a refused client reads as `detail`.
     #[serde(default)]
     pub detail: Option<String>,
@@ -48,7 +48,7 @@ pub struct Spec {
     /// request of a key on a thread, and where a limit is nearly used up.
     #[serde(default)]
     #[schemars(extend("x-default" = "1s"))]
-    pub wait: Option<Placed<Time>>,
+    pub wait: Option<Located<Time>>,
     /// What happens to a request that cannot be counted, because another thread gave no word in time or has no room for
     /// the key.
     #[serde(default)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.require_header]`.
 
-use crate::config::place::Placed;
+use crate::config::location::Located;
 use crate::config::spec::route::MatchSpec;
 use crate::config::spec::shape::{Named, ShortOr, table};
 
@@ -11,9 +11,9 @@ table! {
     pub struct Spec {
         /// Headers by name, each with a value or a matcher such as `{ present = true }`, as in `headers` of a
         /// route. All must match.
-        headers: Named<Placed<ShortOr<MatchSpec>>> = Named::default(),
+        headers: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// The status of a refusal, 400 to 599.
-        status: Placed<u16> = Placed::nowhere(400),
+        status: Located<u16> = Located::nowhere(400),
         /// What a refused client reads as `detail`. Without it, which header does not match; with `""` nothing.
         detail: Option<String> = None,
     }

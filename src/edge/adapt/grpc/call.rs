@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. What is special about an exchange that is a call of gRPC: who calls, by when it must be over, how it ended.
+//! Hot. What is special about an exchange that is a gRPC call: who calls, by when it must be over, how it ended.
 
 use crate::balance::Outcome;
 use crate::base::Tick;

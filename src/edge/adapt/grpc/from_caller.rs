@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
-use crate::edge::flow::stream::{Form, Portion, Source};
+use crate::edge::flow::stream::{BodySource, Form, Portion};
 use crate::wire::grpc::json::{Refusal, Requests, Transcoder};
 use crate::wire::grpc::web;
 use crate::wire::grpc::{End, Offence, Scanner};
@@ -41,12 +41,12 @@ impl Wrong {
 }
 
 /// What a caller's bytes are.
-pub(crate) enum Words {
+pub(crate) enum RequestCodec {
     /// Messages, which are only looked at.
     Checked(Scanner),
     /// gRPC-Web.
     Web(web::Decoder),
-    /// Nothing more is read: the one message is kept for the first try already.
+    /// Nothing more is read: the one message is kept for the first attempt already.
     Given {
         /// Its length with its prefix.
         bytes: u64,
@@ -66,21 +66,21 @@ pub(crate) struct JsonStream {
 /// A caller's body.
 pub(crate) struct FromCaller<'a, S> {
     inner: &'a mut S,
-    words: Words,
+    words: RequestCodec,
     out: Vec<u8>,
     wrong: &'a Wrong,
     length: BodyLength,
 }
 
-impl<'a, S: Source> FromCaller<'a, S> {
+impl<'a, S: BodySource> FromCaller<'a, S> {
     /// The rest of `inner`, which says in these words what is to be said in messages.
-    pub(crate) fn new(inner: &'a mut S, words: Words, wrong: &'a Wrong) -> FromCaller<'a, S> {
+    pub(crate) fn new(inner: &'a mut S, words: RequestCodec, wrong: &'a Wrong) -> FromCaller<'a, S> {
         let length = match words {
-            Words::Checked(_) => inner.length(),
-            Words::Given { bytes } => BodyLength::Exact(bytes),
-            Words::Web(_) | Words::Json(_) => BodyLength::Chunked,
+            RequestCodec::Checked(_) => inner.length(),
+            RequestCodec::Given { bytes } => BodyLength::Exact(bytes),
+            RequestCodec::Web(_) | RequestCodec::Json(_) => BodyLength::Chunked,
         };
-        if inner.length() != BodyLength::None && !matches!(words, Words::Given { .. }) {
+        if inner.length() != BodyLength::None && !matches!(words, RequestCodec::Given { .. }) {
             inner.decode();
         }
         FromCaller { inner, words, out: Vec::new(), wrong, length }
@@ -96,7 +96,7 @@ impl<'a, S: Source> FromCaller<'a, S> {
         self.out.clear();
         let fresh = &buf.filled()[from..];
         match &mut self.words {
-            Words::Checked(scanner) => {
+            RequestCodec::Checked(scanner) => {
                 let end = |scanner: &Scanner| if portion.done { scanner.finish() } else { Ok(()) };
                 let checked = scanner.advance(fresh).and_then(|()| end(scanner));
                 return match checked {
@@ -104,13 +104,13 @@ impl<'a, S: Source> FromCaller<'a, S> {
                     Err(offence) => Err(self.wrong.offend(offence, of_client(offence))),
                 };
             }
-            Words::Web(decoder) => {
+            RequestCodec::Web(decoder) => {
                 let pushed = decoder.push(fresh, &mut self.out);
                 let ended = pushed.and_then(|()| if portion.done { decoder.finish() } else { Ok(()) });
                 ended.map_err(|offence| self.wrong.offend(offence, of_client(offence)))?;
             }
-            Words::Given { .. } => {}
-            Words::Json(stream) => {
+            RequestCodec::Given { .. } => {}
+            RequestCodec::Json(stream) => {
                 let made = stream.push(fresh, portion, &mut self.out);
                 made.map_err(|refusal| self.wrong.refuse(refusal, FaultKind::BadRequest))?;
             }
@@ -146,7 +146,7 @@ fn of_client(offence: Offence) -> FaultKind {
     }
 }
 
-impl<S: Source> Source for FromCaller<'_, S> {
+impl<S: BodySource> BodySource for FromCaller<'_, S> {
     type Stopper = S::Stopper;
 
     fn length(&self) -> BodyLength {
@@ -159,12 +159,12 @@ impl<S: Source> Source for FromCaller<'_, S> {
 
     fn decode(&mut self) {}
 
-    fn heed_nudges(&mut self) {
-        self.inner.heed_nudges();
+    fn end_reads_on_nudge(&mut self) {
+        self.inner.end_reads_on_nudge();
     }
 
     fn done(&self) -> bool {
-        matches!(self.words, Words::Given { .. }) || self.inner.done()
+        matches!(self.words, RequestCodec::Given { .. }) || self.inner.done()
     }
 
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {

@@ -11,13 +11,13 @@ use crate::edge::adapt::grpc::from_caller::Wrong;
 use crate::edge::adapt::grpc::json_answer::JsonAnswer;
 use crate::edge::adapt::grpc::web_answer::WebAnswer;
 use crate::edge::flow::relay::encode;
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};
+use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::wire::field::Known;
 use crate::wire::grpc::{Code, End, Media, Scanner, status, web};
 use crate::wire::head::BodyLength;
 
 /// What a caller is to be told in.
-pub(crate) enum Words {
+pub(crate) enum ResponseCodec {
     /// Messages, which are only looked at.
     Checked(Scanner),
     /// gRPC-Web.
@@ -30,7 +30,7 @@ pub(crate) enum Words {
 pub(crate) struct ToCaller<'a, K> {
     inner: &'a mut K,
     pool: &'a BufPool,
-    words: Words,
+    words: ResponseCodec,
     wrong: &'a Wrong,
     form: Form,
     /// The head that was composed last is not the final one.
@@ -48,7 +48,7 @@ pub(crate) struct ToCaller<'a, K> {
 
 impl<'a, K: Client> ToCaller<'a, K> {
     /// To `inner`, in these words.
-    pub(crate) fn new(inner: &'a mut K, words: Words, pool: &'a BufPool, wrong: &'a Wrong) -> ToCaller<'a, K> {
+    pub(crate) fn new(inner: &'a mut K, words: ResponseCodec, pool: &'a BufPool, wrong: &'a Wrong) -> ToCaller<'a, K> {
         ToCaller {
             inner,
             pool,
@@ -67,16 +67,16 @@ impl<'a, K: Client> ToCaller<'a, K> {
     /// The status of an answer in JSON, once it was sent.
     pub(crate) fn sent_status(&self) -> Option<u16> {
         match &self.words {
-            Words::Json(json) => json.sent_status(),
-            Words::Checked(_) | Words::Web(_) => None,
+            ResponseCodec::Json(json) => json.sent_status(),
+            ResponseCodec::Checked(_) | ResponseCodec::Web(_) => None,
         }
     }
 
     /// The server's head came, for an answer in JSON.
     pub(crate) fn has_head(&self) -> bool {
         match &self.words {
-            Words::Json(json) => json.has_head(),
-            Words::Checked(_) | Words::Web(_) => false,
+            ResponseCodec::Json(json) => json.has_head(),
+            ResponseCodec::Checked(_) | ResponseCodec::Web(_) => false,
         }
     }
 
@@ -90,8 +90,8 @@ impl<'a, K: Client> ToCaller<'a, K> {
         let broken = Err(Fault::last(FaultKind::Internal));
         self.out.clear();
         match &mut self.words {
-            Words::Checked(_) => return broken,
-            Words::Web(web) => {
+            ResponseCodec::Checked(_) => return broken,
+            ResponseCodec::Web(web) => {
                 if !self.bodied || !web.fail(end, &mut self.out) {
                     return broken;
                 }
@@ -99,7 +99,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
                     return self.commit_out(until).await;
                 }
             }
-            Words::Json(json) => {
+            ResponseCodec::Json(json) => {
                 let refusal = self.wrong.refusal.take();
                 json.fail(refusal, end, &mut self.out);
                 let Some(sends) = json.step() else { return broken };
@@ -132,7 +132,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
 
     /// Composes the head of an answer in JSON.
     fn begin(&mut self) {
-        let Words::Json(json) = &mut self.words else { return };
+        let ResponseCodec::Json(json) = &mut self.words else { return };
         json.compose(&mut *self.inner, &mut self.form);
         if json.is_bodiless() {
             self.out.clear();
@@ -151,9 +151,9 @@ impl<'a, K: Client> ToCaller<'a, K> {
     fn supply(&mut self, ending: Ending<'_>) -> Option<Vec<u8>> {
         let Ending::Last(trailers) = ending else { return None };
         let framed = match &self.words {
-            Words::Checked(_) => true,
-            Words::Web(web) => web.framed,
-            Words::Json(_) => false,
+            ResponseCodec::Checked(_) => true,
+            ResponseCodec::Web(web) => web.framed,
+            ResponseCodec::Json(_) => false,
         };
         if !self.owes_status || !self.bodied || !framed || End::read_lines(trailers).is_some() {
             return None;
@@ -172,7 +172,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
         let supplied = self.supply(ending);
         let ending = supplied.as_deref().map_or(ending, Ending::Last);
         match &mut self.words {
-            Words::Checked(scanner) => {
+            ResponseCodec::Checked(scanner) => {
                 if let Err(offence) = scanner.advance(buf.filled()) {
                     return (Err(self.wrong.offend(offence, FaultKind::UpstreamProtocol)), buf);
                 }
@@ -181,13 +181,13 @@ impl<'a, K: Client> ToCaller<'a, K> {
                 }
                 return self.send(buf, ending, until, first).await;
             }
-            Words::Web(web) if !web.framed || !self.bodied => {
+            ResponseCodec::Web(web) if !web.framed || !self.bodied => {
                 if self.form == Form::Chunked && self.bodied {
                     encode(&mut buf, ending, self.pool);
                 }
                 return self.send(buf, ending, until, first).await;
             }
-            Words::Web(web) => {
+            ResponseCodec::Web(web) => {
                 let pushed = web.encoder.push(buf.filled(), &mut self.out);
                 let ended = pushed.and_then(|()| match ending {
                     Ending::More => Ok(()),
@@ -198,7 +198,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
                 }
                 web.between = web.encoder.is_between();
             }
-            Words::Json(json) => {
+            ResponseCodec::Json(json) => {
                 if let Err(refusal) = json.push(buf.filled(), ending, &mut self.out) {
                     return (Err(self.wrong.refuse(refusal, FaultKind::UpstreamProtocol)), buf);
                 }
@@ -220,7 +220,7 @@ impl<'a, K: Client> ToCaller<'a, K> {
     }
 
     async fn pass_json(&mut self, buf: Buf, until: Tick) -> (Result<(), Fault>, Buf) {
-        let Words::Json(json) = &mut self.words else { return (Ok(()), buf) };
+        let ResponseCodec::Json(json) = &mut self.words else { return (Ok(()), buf) };
         let Some(sends) = json.step() else { return (Ok(()), buf) };
         let first = if sends.head { First::Yes } else { First::No };
         if sends.head {
@@ -262,7 +262,7 @@ fn lower(trailers: &[u8]) -> Vec<u8> {
     lines
 }
 
-impl<K: Client> Sink for ToCaller<'_, K> {
+impl<K: Client> BodySink for ToCaller<'_, K> {
     const HOLDS_BACK: bool = K::HOLDS_BACK;
 
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
@@ -286,8 +286,8 @@ impl<K: Client> Client for ToCaller<'_, K> {
     fn framing(&self, length: BodyLength) -> (BodyLength, Form) {
         let length = match (&self.words, length) {
             (_, BodyLength::None) => BodyLength::None,
-            (Words::Checked(_), length) => length,
-            (Words::Web(_) | Words::Json(_), _) => BodyLength::Chunked,
+            (ResponseCodec::Checked(_), length) => length,
+            (ResponseCodec::Web(_) | ResponseCodec::Json(_), _) => BodyLength::Chunked,
         };
         (self.inner.framing(length).0, Form::Plain)
     }
@@ -312,7 +312,7 @@ impl<K: Client> Client for ToCaller<'_, K> {
         let content_type = outgoing.response.value(Known::ContentType).unwrap_or_default();
         self.owes_status = head.status == 200 && !said && Media::of(content_type) == Some(Media::Grpc);
         let mut with_status;
-        let outgoing = match self.owes_status && !self.bodied && !matches!(self.words, Words::Json(_)) {
+        let outgoing = match self.owes_status && !self.bodied && !matches!(self.words, ResponseCodec::Json(_)) {
             true => {
                 self.supplied = true;
                 with_status = outgoing.patch.clone();
@@ -324,8 +324,8 @@ impl<K: Client> Client for ToCaller<'_, K> {
             false => outgoing,
         };
         match &mut self.words {
-            Words::Checked(_) => self.inner.compose(outgoing),
-            Words::Web(web) => {
+            ResponseCodec::Checked(_) => self.inner.compose(outgoing),
+            ResponseCodec::Web(web) => {
                 let content_type = outgoing.response.value(Known::ContentType).unwrap_or_default();
                 web.framed = Media::of(content_type) == Some(Media::Grpc);
                 if !web.framed {
@@ -334,7 +334,7 @@ impl<K: Client> Client for ToCaller<'_, K> {
                 let patch = web.patch(&outgoing);
                 self.inner.compose(Outgoing { patch: &patch, ..outgoing });
             }
-            Words::Json(json) => json.head(outgoing),
+            ResponseCodec::Json(json) => json.head(outgoing),
         }
     }
 

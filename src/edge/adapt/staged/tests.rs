@@ -12,7 +12,7 @@ use crate::base::limits::{ENCODERS_MAX, STAGE_OUT_BYTES};
 use crate::base::{Buf, BufPool, Fault, Tick};
 use crate::edge::adapt::encoders::Encoders;
 use crate::edge::adapt::staged::Staged;
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing, Sink};
+use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::wire::coding::{ContentCoding, Encoding};
 use crate::wire::h1::framing;
 use crate::wire::head::{BodyLength, Response, ResponseHead, Version};
@@ -54,7 +54,7 @@ impl Recorder {
     }
 }
 
-impl Sink for Recorder {
+impl BodySink for Recorder {
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, _: Tick) -> (Result<(), Fault>, Buf) {
         self.note(false, &buf, ending);
         (Ok(()), buf)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. The ends of a stream's bodies: content that comes, content that goes.
+//! Hot. Body source and sink of an HTTP/2 stream.
 
 use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::flow::stream::{Ending, Form, Portion, Sink, Source, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion, Stop};
 use crate::edge::protocol::h1::{read_fault, write_fault};
-use crate::edge::protocol::h2::lane::{Come, Lane};
-use crate::edge::protocol::h2::session::{Cut, Session};
+use crate::edge::protocol::h2::session::{Session, StreamClosed};
+use crate::edge::protocol::h2::stream_state::{ReceiveState, StreamState};
 use crate::net::Net;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
@@ -37,14 +37,14 @@ impl<N: Net> Handle<N> {
 
 impl<N: Net> Stop for Handle<N> {
     fn stop(&self) {
-        self.session.with(self.key, |lane| {
-            lane.stopped = true;
-            lane.wake_reader();
+        self.session.with(self.key, |stream| {
+            stream.stopped = true;
+            stream.wake_reader();
         });
     }
 
     fn nudge(&self) {
-        self.session.with(self.key, Lane::nudge);
+        self.session.with(self.key, StreamState::nudge);
     }
 }
 
@@ -66,9 +66,9 @@ impl<N: Net> StreamBody<N> {
     /// Notes the end, where everything was read.
     fn settle(&mut self) {
         let Handle { session, key } = &self.handle;
-        let ended = session.with(*key, |lane| {
-            let ended = lane.come == Come::All && lane.inbox.is_empty();
-            ended.then(|| std::mem::take(&mut lane.trailers))
+        let ended = session.with(*key, |stream| {
+            let ended = stream.come == ReceiveState::All && stream.inbox.is_empty();
+            ended.then(|| std::mem::take(&mut stream.trailers))
         });
         if let Some(Some(trailers)) = ended {
             self.done = true;
@@ -77,7 +77,7 @@ impl<N: Net> StreamBody<N> {
     }
 }
 
-impl<N: Net> Source for StreamBody<N> {
+impl<N: Net> BodySource for StreamBody<N> {
     type Stopper = Handle<N>;
 
     fn length(&self) -> BodyLength {
@@ -90,7 +90,7 @@ impl<N: Net> Source for StreamBody<N> {
 
     fn decode(&mut self) {}
 
-    fn heed_nudges(&mut self) {
+    fn end_reads_on_nudge(&mut self) {
         // It always does.
     }
 
@@ -143,7 +143,7 @@ impl<N: Net> Source for StreamBody<N> {
 }
 
 /// What a stream gave, as a connection would give it.
-pub(crate) fn io_result<T>(outcome: Option<Result<T, Cut>>) -> io::Result<T> {
+pub(crate) fn io_result<T>(outcome: Option<Result<T, StreamClosed>>) -> io::Result<T> {
     match outcome {
         Some(Ok(value)) => Ok(value),
         Some(Err(_)) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -157,11 +157,11 @@ pub(crate) struct StreamSink<N: Net> {
     pub handle: Handle<N>,
     /// Who gets it.
     pub side: Side,
-    /// The stream was ended already: with its head, or by the last content.
+    /// The stream has already ended, with its head or with the last content.
     pub ended: bool,
 }
 
-impl<N: Net> Sink for StreamSink<N> {
+impl<N: Net> BodySink for StreamSink<N> {
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         if self.ended || (buf.is_empty() && ending == Ending::More) {
             debug_assert!(buf.is_empty(), "nothing can follow the end");
@@ -188,12 +188,12 @@ impl<N: Net> Sink for StreamSink<N> {
     }
 }
 
-/// What a stream that is over means, before anything of an answer came.
-pub(crate) fn cut_fault(side: Side, cut: Cut) -> Fault {
+/// The fault of a stream that closed before a response arrived.
+pub(crate) fn cut_fault(side: Side, cut: StreamClosed) -> Fault {
     match (side, cut.0) {
         // RFC 9113 section 8.7: certainly not processed.
-        (Side::Upstream, Come::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),
-        (side, Come::Open | Come::All | Come::Reset(_) | Come::Lost) => {
+        (Side::Upstream, ReceiveState::Reset(ErrorCode::RefusedStream)) => Fault::refused(FaultKind::UpstreamClosed),
+        (side, ReceiveState::Open | ReceiveState::All | ReceiveState::Reset(_) | ReceiveState::Lost) => {
             write_fault(side, io::ErrorKind::ConnectionReset)
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! HTTP/2 on both sides: one machine (`wire::h2::connection`) a connection, one lane a stream, and the pipeline above
+//! HTTP/2 on both sides: one machine (`wire::h2::connection`) a connection, one state a stream, and the pipeline above
 //! them is the one of HTTP/1.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //! share the session without a lock, since they run on one shard.
 
 pub(crate) mod body;
-pub(crate) mod lane;
 pub(crate) mod reader;
 pub(crate) mod session;
+pub(crate) mod stream_state;
 pub(crate) mod writer;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Reads one connection and acts on what comes: heads become exchanges or answers, content goes into the lanes.
+//! Hot. Reads one HTTP/2 connection and handles its events: starts exchanges, delivers responses, puts content into
+//! stream states.
 
 use std::io::ErrorKind;
 use std::rc::Rc;
 
 use crate::base::{Buf, BufPool, Tick, limits};
-use crate::edge::protocol::h2::lane::{Come, Lane};
 use crate::edge::protocol::h2::session::Session;
+use crate::edge::protocol::h2::stream_state::{ReceiveState, StreamState};
 use crate::net::{Net, Stream};
-use crate::wire::h2::connection::{By, ConnectionError, Event, Input};
+use crate::wire::h2::connection::{ConnectionError, Event, Input, ResetBy};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
@@ -19,23 +20,23 @@ const QUIET_MS: u64 = 100;
 
 /// What the two sides do differently.
 pub(crate) trait Role<N: Net> {
-    /// A head came; its fields are in the machine's section.
-    fn head(&self, session: &Rc<Session<N>>, key: Key, content: Content);
+    /// A head arrived; its fields are in the state machine's section.
+    fn on_head(&self, session: &Rc<Session<N>>, key: Key, content: Content);
     /// An informational head came.
-    fn interim(&self, session: &Rc<Session<N>>, key: Key);
+    fn on_interim(&self, session: &Rc<Session<N>>, key: Key);
     /// Something about the connection.
-    fn told(&self, session: &Rc<Session<N>>, event: &Event);
+    fn on_event(&self, session: &Rc<Session<N>>, event: &Event);
     /// The machine ended the connection.
-    fn failed(&self, session: &Session<N>, error: ConnectionError);
+    fn on_error(&self, session: &Session<N>, error: ConnectionError);
     /// When to look at the clock next.
-    fn next_look(&self, session: &Session<N>, now: Tick) -> Tick;
+    fn next_check(&self, session: &Session<N>, now: Tick) -> Tick;
     /// Looks at the clock: what is due is done.
-    fn look(&self, session: &Session<N>, now: Tick) -> Look;
+    fn check(&self, session: &Session<N>, now: Tick) -> Check;
 }
 
 /// What a look at the clock came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Check {
     /// The connection goes on.
     GoOn,
     /// It is over.
@@ -51,14 +52,14 @@ impl<N: Net> Session<N> {
 
     async fn read_until_over(self: &Rc<Self>, role: &impl Role<N>, first: Buf) {
         let net = &self.thread.net;
-        if !first.is_empty() && self.feed(role, first.filled()) == Look::Over {
+        if !first.is_empty() && self.feed(role, first.filled()) == Check::Over {
             return;
         }
         let mut buf = first;
         loop {
             let now = net.now();
             let resting = self.machine.borrow().held_streams() == 0;
-            let look_at = role.next_look(self, now);
+            let look_at = role.next_check(self, now);
             if buf.capacity() < limits::BUF_CLASSES[1] {
                 buf = self.thread.pool.take(limits::BUF_CLASSES[1]);
             }
@@ -72,7 +73,7 @@ impl<N: Net> Session<N> {
                     let full = buf.spare() == 0;
                     self.heard.set(net.now());
                     debug_assert_eq!(count, buf.len());
-                    if self.feed(role, buf.filled()) == Look::Over {
+                    if self.feed(role, buf.filled()) == Check::Over {
                         return;
                     }
                     if full {
@@ -85,48 +86,48 @@ impl<N: Net> Session<N> {
             if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
                 return;
             }
-            if self.over.get() || self.has_failed(role) || role.look(self, net.now()) == Look::Over {
+            if self.over.get() || self.has_failed(role) || role.check(self, net.now()) == Check::Over {
                 return;
             }
             if self.machine.borrow().held_streams() == 0 {
                 self.thread.pool.put(std::mem::take(&mut buf));
-                if self.rest(role).await == Look::Over {
+                if self.rest(role).await == Check::Over {
                     return;
                 }
             }
         }
     }
 
-    /// Did the machine end the connection while something was sent?
+    /// Did the state machine end the connection while we sent?
     fn has_failed(&self, role: &impl Role<N>) -> bool {
         let failed = self.machine.borrow().failed();
         if let Some(error) = failed {
-            role.failed(self, error);
+            role.on_error(self, error);
         }
         failed.is_some()
     }
 
     /// Waits without buffers until something comes.
-    async fn rest(&self, role: &impl Role<N>) -> Look {
+    async fn rest(&self, role: &impl Role<N>) -> Check {
         self.machine.borrow_mut().shrink();
-        *self.lanes.borrow_mut() = Vec::new();
+        *self.streams.borrow_mut() = Vec::new();
         self.spill.borrow_mut().shrink_to_fit();
         loop {
-            let until = role.next_look(self, self.thread.net.now());
+            let until = role.next_check(self, self.thread.net.now());
             match self.transport.readable(until).await {
-                Ok(()) => return Look::GoOn,
+                Ok(()) => return Check::GoOn,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                    if self.has_failed(role) || role.look(self, self.thread.net.now()) == Look::Over {
-                        return Look::Over;
+                    if self.has_failed(role) || role.check(self, self.thread.net.now()) == Check::Over {
+                        return Check::Over;
                     }
                 }
-                Err(_) => return Look::Over,
+                Err(_) => return Check::Over,
             }
         }
     }
 
     /// Acts on received bytes.
-    fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Look {
+    fn feed(self: &Rc<Self>, role: &impl Role<N>, bytes: &[u8]) -> Check {
         let now = self.thread.net.now();
         let mut input = Input::new(bytes);
         loop {
@@ -135,58 +136,58 @@ impl<N: Net> Session<N> {
                 Ok(None) => break,
                 Ok(Some(event)) => self.act(role, event, bytes),
                 Err(error) => {
-                    role.failed(self, error);
-                    return Look::Over;
+                    role.on_error(self, error);
+                    return Check::Over;
                 }
             }
         }
         if self.machine.borrow().has_output() {
             self.wake_writer();
         }
-        if self.machine.borrow().is_drained() { Look::Over } else { Look::GoOn }
+        if self.machine.borrow().is_drained() { Check::Over } else { Check::GoOn }
     }
 
     fn act(self: &Rc<Self>, role: &impl Role<N>, event: Event, bytes: &[u8]) {
         match event {
             Event::Head { key, end } => {
                 self.spoke.set(true);
-                role.head(self, key, content_after(end));
+                role.on_head(self, key, content_after(end));
                 if end {
                     self.came(key, |_| {});
                 }
             }
-            Event::Interim { key } => role.interim(self, key),
+            Event::Interim { key } => role.on_interim(self, key),
             Event::Data { key, bytes: range, end } => {
                 self.spoke.set(true);
                 self.content(key, &bytes[range], content_after(end));
             }
             Event::Trailers { key } => self.trailers(key),
             Event::Reset { key, code, by } => {
-                self.with(key, |lane| {
-                    lane.peer_reset = lane.peer_reset.or((by == By::Peer).then_some(code));
-                    lane.cut(Come::Reset(code));
+                self.with(key, |stream| {
+                    stream.peer_reset = stream.peer_reset.or((by == ResetBy::Peer).then_some(code));
+                    stream.cut(ReceiveState::Reset(code));
                 });
             }
             Event::StreamWindow { .. } | Event::AnyWindow => self.wake_writer(),
             Event::Settings => {
                 self.wake_writer();
-                role.told(self, &event);
+                role.on_event(self, &event);
             }
-            Event::SettingsAcked | Event::GoAway { .. } | Event::PingAck { .. } => role.told(self, &event),
+            Event::SettingsAcked | Event::GoAway { .. } | Event::PingAck { .. } => role.on_event(self, &event),
         }
     }
 
     fn content(&self, key: Key, bytes: &[u8], behind: Content) {
-        // What nobody wants any more is not released either: the stream's window ends it.
-        self.with(key, |lane| {
-            if !lane.stopped {
-                lane.push(bytes, &self.thread.pool);
+        // Content that no reader wants is not given back to the window, so the window stops the sender.
+        self.with(key, |stream| {
+            if !stream.stopped {
+                stream.push(bytes, &self.thread.pool);
             }
         });
         match behind {
             Content::Ended => self.came(key, |_| {}),
             Content::Follows => {
-                self.with(key, Lane::wake_reader);
+                self.with(key, StreamState::wake_reader);
             }
         }
     }
@@ -198,17 +199,17 @@ impl<N: Net> Session<N> {
             return self.reset(key, ErrorCode::Protocol);
         }
         let section = machine.section();
-        self.came(key, |lane| write::lines(&mut lane.trailers, section));
+        self.came(key, |stream| write::lines(&mut stream.trailers, section));
     }
 
     /// Everything of a stream has come.
-    fn came(&self, key: Key, act: impl FnOnce(&mut Lane)) {
-        self.with(key, |lane| {
-            act(lane);
-            if lane.come == Come::Open {
-                lane.come = Come::All;
+    fn came(&self, key: Key, act: impl FnOnce(&mut StreamState)) {
+        self.with(key, |stream| {
+            act(stream);
+            if stream.come == ReceiveState::Open {
+                stream.come = ReceiveState::All;
             }
-            lane.wake_reader();
+            stream.wake_reader();
         });
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. One HTTP/2 connection of either side: the machine, the lanes of its streams, a task that reads and one that
-//! writes.
+//! Hot. One HTTP/2 connection of either side: the state machine, the states of its streams, a reading and a writing
+//! task.
 //!
-//! What streams send is queued in the machine while the writer keeps up, and waits in their lanes when it does not;
-//! then the writer takes from them in the order of their priorities, frame by frame. One write carries whatever has
-//! gathered, of all streams.
+//! Content to be sent is queued in the state machine while the writer keeps up. Otherwise it waits in the stream
+//! states, and the writer takes it frame by frame in the order of priorities. One write carries the frames of all
+//! streams.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use crate::edge::flow::signal::Signal;
 use crate::edge::flow::stream;
 use crate::edge::flow::thread::Thread;
 use crate::edge::flow::watch::Abort;
-use crate::edge::protocol::h2::lane::{Come, Lane, Outgoing};
+use crate::edge::protocol::h2::stream_state::{QueuedContent, ReceiveState, StreamState};
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 use crate::wire::h2::connection::{Connection, Ending};
@@ -26,7 +26,7 @@ use crate::wire::h2::frame::ErrorCode;
 use crate::wire::h2::stream::Key;
 use crate::wire::h2::write;
 
-/// Queued content above which streams wait for their turn: what is queued is overtaken by nothing.
+/// Queued content above which streams have to wait, because a queued frame cannot be overtaken.
 const QUEUE_MAX: usize = 64 * 1024;
 
 /// One connection.
@@ -39,9 +39,9 @@ pub(crate) struct Session<N: Net> {
     pub machine: RefCell<Connection>,
     /// When bytes came last.
     pub heard: Cell<Tick>,
-    /// Something has come that belongs to a stream; whoever wants to know sets it back.
+    /// A frame of a stream has arrived since the flag was last cleared.
     pub spoke: Cell<bool>,
-    pub(super) lanes: RefCell<Vec<Lane>>,
+    pub(super) streams: RefCell<Vec<StreamState>>,
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
     pub(super) write_wait: Duration,
@@ -52,7 +52,7 @@ pub(crate) struct Session<N: Net> {
 
 /// A stream that is over, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cut(pub Come);
+pub(crate) struct StreamClosed(pub ReceiveState);
 
 impl<N: Net> Session<N> {
     /// Nothing more comes, and nothing new can be sent.
@@ -60,32 +60,32 @@ impl<N: Net> Session<N> {
         self.over.get()
     }
 
-    /// Makes a place for a stream that has just been opened.
-    pub(crate) fn open_lane(&self, key: Key) {
-        let mut lanes = self.lanes.borrow_mut();
-        if lanes.len() <= key.slot() {
-            lanes.resize_with(key.slot() + 1, Lane::default);
+    /// Makes the state of a new stream.
+    pub(crate) fn open_stream(&self, key: Key) {
+        let mut streams = self.streams.borrow_mut();
+        if streams.len() <= key.slot() {
+            streams.resize_with(key.slot() + 1, StreamState::default);
         }
-        lanes[key.slot()].reset(key.id(), &self.thread.pool);
+        streams[key.slot()].reset(key.id(), &self.thread.pool);
     }
 
     /// The exchange of a stream is over.
-    pub(crate) fn close_lane(&self, key: Key) {
-        self.with(key, |lane| lane.reset(0, &self.thread.pool));
+    pub(crate) fn close_stream(&self, key: Key) {
+        self.with(key, |stream| stream.reset(0, &self.thread.pool));
         self.machine.borrow_mut().forget(key, self.thread.net.now());
         self.wake_writer();
     }
 
-    /// Does something with a stream's lane, where it is still the stream's.
-    pub(crate) fn with<T>(&self, key: Key, act: impl FnOnce(&mut Lane) -> T) -> Option<T> {
-        let mut lanes = self.lanes.borrow_mut();
-        lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()).map(act)
+    /// Does something with a stream's state, where it is still the stream's.
+    pub(crate) fn with<T>(&self, key: Key, act: impl FnOnce(&mut StreamState) -> T) -> Option<T> {
+        let mut streams = self.streams.borrow_mut();
+        streams.get_mut(key.slot()).filter(|stream| stream.id == key.id()).map(act)
     }
 
     /// Resets a stream.
     pub(crate) fn reset(&self, key: Key, code: ErrorCode) {
         self.machine.borrow_mut().reset(key, code, self.thread.net.now());
-        self.with(key, |lane| lane.cut(Come::Reset(code)));
+        self.with(key, |stream| stream.cut(ReceiveState::Reset(code)));
         self.wake_writer();
     }
 
@@ -102,12 +102,17 @@ impl<N: Net> Session<N> {
     }
 
     /// Reads content of a stream into `buf`: `Ok(0)` is its end. `None` where `until` passed first.
-    pub(crate) async fn read(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    pub(crate) async fn read(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, StreamClosed>> {
         self.wait(until, |context| self.poll_read(key, buf, context)).await
     }
 
-    /// As `read`: `None` also where there is nothing to read and somebody nudged the reader.
-    pub(crate) async fn read_heeding(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    /// As `read`. `None` also where there is nothing to read after a nudge.
+    pub(crate) async fn read_heeding(
+        &self,
+        key: Key,
+        buf: &mut Buf,
+        until: Tick,
+    ) -> Option<Result<usize, StreamClosed>> {
         let poll = |context: &Context<'_>| match self.poll_read(key, buf, context) {
             Poll::Pending if self.was_nudged(key) => Poll::Ready(None),
             polled => polled.map(Some),
@@ -116,11 +121,11 @@ impl<N: Net> Session<N> {
     }
 
     fn was_nudged(&self, key: Key) -> bool {
-        self.with(key, |lane| std::mem::take(&mut lane.nudged)) == Some(true)
+        self.with(key, |stream| std::mem::take(&mut stream.nudged)) == Some(true)
     }
 
-    /// As `read`, in a tunnel: `None` also where somebody nudged the reader.
-    pub(crate) async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, Cut>> {
+    /// As `read`, in a tunnel. `None` also after a nudge.
+    pub(crate) async fn read_open(&self, key: Key, buf: &mut Buf, until: Tick) -> Option<Result<usize, StreamClosed>> {
         let poll = |context: &Context<'_>| {
             if self.was_nudged(key) {
                 return Poll::Ready(None);
@@ -132,60 +137,60 @@ impl<N: Net> Session<N> {
 
     /// Makes everybody who reads look up.
     pub(crate) fn nudge_all(&self) {
-        self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0).for_each(Lane::nudge);
+        self.streams.borrow_mut().iter_mut().filter(|stream| stream.id != 0).for_each(StreamState::nudge);
     }
 
     /// What has come of a stream's content already.
     pub(crate) fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
-        let taken = self.with(key, |lane| lane.take(buf, &self.thread.pool)).unwrap_or(0);
+        let taken = self.with(key, |stream| stream.take(buf, &self.thread.pool)).unwrap_or(0);
         if taken > 0 {
             self.released(key, taken);
         }
         taken
     }
 
-    /// Waits until the peer has said everything, or `until`; what it says is dropped. An answer that came before the
-    /// end of a request is so read by clients that take a reset for a failure.
+    /// Reads and drops the rest of the request until its end or `until`, because some clients take a reset for a
+    /// failure although they got an early response.
     pub(crate) async fn hear_out(&self, key: Key, until: Tick) {
-        let open = self.with(key, |lane| {
-            lane.stopped = true;
-            lane.come == Come::Open
+        let open = self.with(key, |stream| {
+            stream.stopped = true;
+            stream.come == ReceiveState::Open
         });
         if open != Some(true) {
             return;
         }
-        let heard = |lane: &Lane| (lane.come != Come::Open).then_some(Ok(()));
-        self.wait(until, |context| self.poll_lane(key, context, heard)).await;
+        let heard = |stream: &StreamState| (stream.come != ReceiveState::Open).then_some(Ok(()));
+        self.wait(until, |context| self.poll_stream(key, context, heard)).await;
     }
 
-    fn poll_read(&self, key: Key, buf: &mut Buf, context: &Context<'_>) -> Poll<Result<usize, Cut>> {
+    fn poll_read(&self, key: Key, buf: &mut Buf, context: &Context<'_>) -> Poll<Result<usize, StreamClosed>> {
         let taken = self.read_now(key, buf);
         if taken > 0 {
             return Poll::Ready(Ok(taken));
         }
-        self.poll_lane(key, context, |lane| match lane.come {
-            _ if lane.stopped => Some(Err(Cut(Come::Reset(ErrorCode::Cancel)))),
-            Come::All => Some(Ok(0)),
-            Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
-            Come::Open => None,
+        self.poll_stream(key, context, |stream| match stream.come {
+            _ if stream.stopped => Some(Err(StreamClosed(ReceiveState::Reset(ErrorCode::Cancel)))),
+            ReceiveState::All => Some(Ok(0)),
+            ReceiveState::Reset(_) | ReceiveState::Lost => Some(Err(StreamClosed(stream.come))),
+            ReceiveState::Open => None,
         })
     }
 
-    /// What `look` finds in a stream's lane; where it finds nothing, whoever asks is woken when something came.
-    fn poll_lane<T>(
+    /// The result of `look` on a stream's state. Where it is pending, registers the task to be woken.
+    fn poll_stream<T>(
         &self,
         key: Key,
         context: &Context<'_>,
-        look: impl FnOnce(&Lane) -> Option<Result<T, Cut>>,
-    ) -> Poll<Result<T, Cut>> {
-        let polled = self.with(key, |lane| match look(lane) {
+        look: impl FnOnce(&StreamState) -> Option<Result<T, StreamClosed>>,
+    ) -> Poll<Result<T, StreamClosed>> {
+        let polled = self.with(key, |stream| match look(stream) {
             Some(found) => Poll::Ready(found),
             None => {
-                lane.wait_to_read(context);
+                stream.wait_to_read(context);
                 Poll::Pending
             }
         });
-        polled.unwrap_or(Poll::Ready(Err(Cut(Come::Lost))))
+        polled.unwrap_or(Poll::Ready(Err(StreamClosed(ReceiveState::Lost))))
     }
 
     /// The peer may send that much more.
@@ -198,35 +203,35 @@ impl<N: Net> Session<N> {
         }
     }
 
-    /// Waits until a head of an answer is there (`Ok`) or none will come. `None` where `until` passed first.
-    pub(crate) async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), Cut>> {
-        let headed = |lane: &Lane| match lane.come {
-            _ if !lane.heads.is_empty() => Some(Ok(())),
-            Come::All | Come::Reset(_) | Come::Lost => Some(Err(Cut(lane.come))),
-            Come::Open => None,
+    /// Waits until a response head has arrived (`Ok`) or none can. `None` where `until` passed first.
+    pub(crate) async fn headed(&self, key: Key, until: Tick) -> Option<Result<(), StreamClosed>> {
+        let headed = |stream: &StreamState| match stream.come {
+            _ if !stream.heads.is_empty() => Some(Ok(())),
+            ReceiveState::All | ReceiveState::Reset(_) | ReceiveState::Lost => Some(Err(StreamClosed(stream.come))),
+            ReceiveState::Open => None,
         };
-        self.wait(until, |context| self.poll_lane(key, context, headed)).await
+        self.wait(until, |context| self.poll_stream(key, context, headed)).await
     }
 
-    /// Sends content. It is queued at once while the writer keeps up; else this waits for the stream's turn.
+    /// Sends content. Queues it at once while the writer keeps up; otherwise waits for the stream's turn.
     pub(crate) async fn send(
         &self,
         key: Key,
         mut buf: Buf,
         ending: stream::Ending<'_>,
         until: Tick,
-    ) -> (Option<Result<(), Cut>>, Buf) {
+    ) -> (Option<Result<(), StreamClosed>>, Buf) {
         match self.send_now(key, &mut buf, ending) {
             Ok(true) => return (Some(Ok(())), buf),
             Ok(false) => {}
             Err(cut) => return (Some(Err(cut)), buf),
         }
-        let mut outgoing = Outgoing { buf, last: false, trailers: Vec::new() };
+        let mut outgoing = QueuedContent { buf, last: false, trailers: Vec::new() };
         if let stream::Ending::Last(trailers) = ending {
             outgoing.last = true;
             outgoing.trailers.extend_from_slice(trailers);
         }
-        self.with(key, |lane| lane.outgoing = Some(outgoing));
+        self.with(key, |stream| stream.outgoing = Some(outgoing));
         self.machine.borrow_mut().offer(key);
         self.wake_writer();
         let sent = self.wait(until, |context| self.poll_sent(key, context)).await;
@@ -244,15 +249,15 @@ impl<N: Net> Session<N> {
     }
 
     fn take_back(&self, key: Key) -> Buf {
-        let back = self.with(key, |lane| lane.outgoing.take().map(|outgoing| outgoing.buf)).flatten();
+        let back = self.with(key, |stream| stream.outgoing.take().map(|outgoing| outgoing.buf)).flatten();
         back.unwrap_or_default()
     }
 
     /// True where everything is queued now.
-    fn send_now(&self, key: Key, buf: &mut Buf, ending: stream::Ending<'_>) -> Result<bool, Cut> {
-        let gone = || Cut(self.with(key, |lane| lane.come).unwrap_or(Come::Lost));
+    fn send_now(&self, key: Key, buf: &mut Buf, ending: stream::Ending<'_>) -> Result<bool, StreamClosed> {
+        let gone = || StreamClosed(self.with(key, |stream| stream.come).unwrap_or(ReceiveState::Lost));
         if self.over.get() {
-            return Err(Cut(Come::Lost));
+            return Err(StreamClosed(ReceiveState::Lost));
         }
         let mut machine = self.machine.borrow_mut();
         if !buf.is_empty() {
@@ -281,27 +286,27 @@ impl<N: Net> Session<N> {
         Ok(buf.is_empty())
     }
 
-    /// How much content may be queued now. None while others wait for their turn: nobody overtakes them.
+    /// How much content may be queued now. Zero while other streams wait, so that none overtakes them.
     fn queue_room(&self, machine: &Connection) -> usize {
         let queued = machine.output_len() + self.spill.borrow().len();
         if machine.can_pick() { 0 } else { QUEUE_MAX.saturating_sub(queued) }
     }
 
-    fn poll_sent(&self, key: Key, context: &Context<'_>) -> Poll<Result<Buf, Cut>> {
-        let polled = self.with(key, |lane| match lane.sent.take() {
+    fn poll_sent(&self, key: Key, context: &Context<'_>) -> Poll<Result<Buf, StreamClosed>> {
+        let polled = self.with(key, |stream| match stream.sent.take() {
             Some(buf) => Poll::Ready(Ok(buf)),
-            None if lane.outgoing.is_none() || lane.closed => Poll::Ready(Err(Cut(lane.come))),
+            None if stream.outgoing.is_none() || stream.closed => Poll::Ready(Err(StreamClosed(stream.come))),
             None => {
-                lane.wait_to_send(context);
+                stream.wait_to_send(context);
                 Poll::Pending
             }
         });
-        polled.unwrap_or(Poll::Ready(Err(Cut(Come::Lost))))
+        polled.unwrap_or(Poll::Ready(Err(StreamClosed(ReceiveState::Lost))))
     }
 
     /// Polls until there is an outcome or `until` has passed.
     async fn wait<T>(&self, until: Tick, mut poll: impl FnMut(&Context<'_>) -> Poll<T>) -> Option<T> {
-        // Most of the time nothing is to be waited for, and a timer costs more than the rest.
+        // Usually there is nothing to wait for, and a timer would cost more than the rest.
         let first = poll_fn(|context| Poll::Ready(poll(context))).await;
         if let Poll::Ready(outcome) = first {
             return Some(outcome);
@@ -316,11 +321,11 @@ impl<N: Net> Session<N> {
         .await
     }
 
-    /// The connection is over: its streams are told, and the writer says the last words.
+    /// The connection ends: wakes its streams, and lets the writer send the last frames.
     pub(crate) fn end(&self) {
         self.over.set(true);
-        for lane in self.lanes.borrow_mut().iter_mut().filter(|lane| lane.id != 0) {
-            lane.cut(Come::Lost);
+        for stream in self.streams.borrow_mut().iter_mut().filter(|stream| stream.id != 0) {
+            stream.cut(ReceiveState::Lost);
         }
         self.wake_writer();
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Writes one connection: what is queued, then frames from the lanes in their turn, as much as one write takes.
+//! Hot. Writes one HTTP/2 connection: queued frames first, then frames of waiting streams by priority, as many as fit
+//! into one write.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use crate::base::{Buf, limits};
 use crate::edge::flow::signal::Signal;
 use crate::edge::flow::thread::Thread;
-use crate::edge::protocol::h2::lane::Outgoing;
 use crate::edge::protocol::h2::session::Session;
+use crate::edge::protocol::h2::stream_state::QueuedContent;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 use crate::wire::h2::connection::{Connection, Ending, Grant};
@@ -22,8 +23,8 @@ use crate::wire::h2::write;
 const LAST_WORDS_MS: u64 = 2_000;
 /// Less room than this is not worth a frame.
 const FRAME_MIN: usize = 1_024;
-/// Bytes that the kernel takes beyond what it has sent. With its own megabytes an urgent answer would wait behind all
-/// that a fast origin has given for a slow client; two writes keep the line busy.
+/// Unsent bytes that the kernel may hold (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent response would
+/// wait behind everything that a fast origin sent to a slow client; two writes keep the line busy.
 const UNSENT_MAX: u32 = 128 * 1024;
 
 /// Writes until the connection is over.
@@ -34,7 +35,7 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
         let mut buf = session.thread.pool.take((size + limits::BUF_CLASSES[0]).min(limits::BUF_CLASSES[2]));
         session.gather(&mut buf);
         if session.machine.borrow().failed().is_some() {
-            // Where it failed by what was sent, the reader does not know yet.
+            // If sending caused the failure, the reading task does not know it yet.
             session.interrupt();
         }
         if buf.is_empty() {
@@ -80,7 +81,7 @@ impl<N: Net> Session<N> {
             machine: RefCell::new(machine),
             heard: Cell::new(thread.net.now()),
             spoke: Cell::new(false),
-            lanes: RefCell::default(),
+            streams: RefCell::default(),
             spill: RefCell::default(),
             writer: Cell::default(),
             write_wait,
@@ -120,16 +121,16 @@ impl<N: Net> Session<N> {
         }
     }
 
-    /// Takes frames from the lanes, in their turn, until `buf` is full. True where something was queued meanwhile that
-    /// must be written before any further frame.
+    /// Takes frames from the streams, in their turn, until `buf` is full. True where something was queued meanwhile
+    /// that must be written before any further frame.
     fn next_frame(&self, buf: &mut Buf) -> bool {
         let now = self.thread.net.now();
         let mut machine = self.machine.borrow_mut();
-        let mut lanes = self.lanes.borrow_mut();
+        let mut streams = self.streams.borrow_mut();
         while buf.spare() > FRAME_MIN {
             let Some(key) = machine.pick() else { return false };
-            let Some(lane) = lanes.get_mut(key.slot()).filter(|lane| lane.id == key.id()) else { continue };
-            let Some(outgoing) = &mut lane.outgoing else { continue };
+            let Some(stream) = streams.get_mut(key.slot()).filter(|stream| stream.id == key.id()) else { continue };
+            let Some(outgoing) = &mut stream.outgoing else { continue };
             let wanted = outgoing.buf.len().min(buf.spare() - HEADER_BYTES);
             let ends = outgoing.last && outgoing.trailers.is_empty() && wanted == outgoing.buf.len();
             let ending = if ends { Ending::Last } else { Ending::More };
@@ -149,11 +150,11 @@ impl<N: Net> Session<N> {
                 }
                 Grant::Gone => {}
             }
-            let Some(Outgoing { buf: empty, last, trailers }) = lane.outgoing.take() else { continue };
+            let Some(QueuedContent { buf: empty, last, trailers }) = stream.outgoing.take() else { continue };
             let lines = |out: &mut Vec<u8>, encoder: &mut _| write::trailer_lines(out, encoder, &trailers);
             let queued = last && !trailers.is_empty() && machine.send_trailers(key, lines).is_ok();
-            lane.sent = Some(empty);
-            lane.wake_sender();
+            stream.sent = Some(empty);
+            stream.wake_sender();
             if queued {
                 return true;
             }

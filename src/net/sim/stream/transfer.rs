@@ -8,21 +8,21 @@ use std::task::{Context, Poll};
 
 use crate::base::{Address, Buf, Tick};
 use crate::net::sim::pipe::{Put, Take};
-use crate::net::sim::stream::{SimStream, Want};
+use crate::net::sim::stream::{ReadKind, SimStream};
 use crate::net::sim::world::Timer;
 use crate::net::{Peek, Stream};
 
 impl Stream for SimStream {
     fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
-        Reading::new(self, Want::Bytes, Some(buf), until)
+        Reading::new(self, ReadKind::Bytes, Some(buf), until)
     }
 
     fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)> {
-        Reading::new(self, Want::IdleBytes, Some(buf), until)
+        Reading::new(self, ReadKind::IdleBytes, Some(buf), until)
     }
 
     async fn readable(&self, until: Tick) -> io::Result<()> {
-        Reading::new(self, Want::Ready, None, until).await.0.map(|_| ())
+        Reading::new(self, ReadKind::Ready, None, until).await.0.map(|_| ())
     }
 
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)> {
@@ -100,7 +100,7 @@ impl Stream for SimStream {
 /// A `read`, `read_idle` or `readable` on its way.
 pub(crate) struct Reading<'a> {
     stream: &'a SimStream,
-    want: Want,
+    want: ReadKind,
     /// None where only readiness is wanted.
     buf: Option<Buf>,
     until: Tick,
@@ -110,7 +110,7 @@ pub(crate) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// A read that has not started.
-    pub(crate) fn new(stream: &'a SimStream, want: Want, buf: Option<Buf>, until: Tick) -> Reading<'a> {
+    pub(crate) fn new(stream: &'a SimStream, want: ReadKind, buf: Option<Buf>, until: Tick) -> Reading<'a> {
         Reading { stream, want, buf, until, timer: Timer::new(stream.world.clone()), started: false }
     }
 
@@ -134,7 +134,7 @@ impl<'a> Reading<'a> {
         };
         if stream.world.now.get() >= self.until {
             stream.event("timed out reading", 0);
-            stream.read_over.set(self.want == Want::Bytes);
+            stream.read_over.set(self.want == ReadKind::Bytes);
             return Poll::Ready(self.end(Err(io::ErrorKind::TimedOut.into())));
         }
         *stream.incoming.reader.borrow_mut() = Some(context.waker().clone());
@@ -162,7 +162,7 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if self.started {
             self.stream.reading.set(false);
-            if self.want != Want::Ready {
+            if self.want != ReadKind::Ready {
                 self.stream.event("a pending read was dropped", 0);
                 self.stream.lost.set(true);
             }

@@ -256,7 +256,7 @@ fn bells_are_heard_from_other_threads() {
     on_each(async |net: Uring| {
         const RINGS: u64 = 20_000;
         let bell = sockets::bell().unwrap();
-        let ear = net.ear(&bell).unwrap();
+        let ear = net.bell_waiter(&bell).unwrap();
         let sent = Arc::new(AtomicU64::new(0));
         let counter = sent.clone();
         let ringer = std::thread::spawn(move || {
@@ -267,9 +267,9 @@ fn bells_are_heard_from_other_threads() {
         });
         let (mut heard, mut hearings) = (0, 0);
         while heard < RINGS {
-            assert!(unless(ear.hear(), net.sleep_until(soon(&net))).await.is_some(), "a ring was lost");
+            assert!(unless(ear.rung(), net.sleep_until(soon(&net))).await.is_some(), "a ring was lost");
             // Dropped waits must not lose a ring, either.
-            let _ = unless(ear.hear(), async {}).await;
+            let _ = unless(ear.rung(), async {}).await;
             heard = sent.load(Ordering::Acquire);
             hearings += 1;
         }

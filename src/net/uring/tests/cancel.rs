@@ -79,7 +79,7 @@ fn late_idle_reads_lose_nothing() {
 
 /// What a reader under fire does with its stream.
 #[derive(Clone, Copy)]
-enum Way {
+enum ReaderAction {
     Idle,
     ReadableThenRead,
     Mixed,
@@ -87,7 +87,7 @@ enum Way {
 
 /// One side writes a known sequence at random moments; the other reads it while deadlines and interruptions end its
 /// waits at random moments, too.
-async fn under_fire(net: Uring, seed: u64, near: UringStream, far: UringStream, way: Way) {
+async fn under_fire(net: Uring, seed: u64, near: UringStream, far: UringStream, way: ReaderAction) {
     const BYTES: usize = 3_000;
     let chance = RefCell::new(Rng::new(seed));
     let draw = |bound: u64| chance.borrow_mut().below(bound);
@@ -115,15 +115,16 @@ async fn under_fire(net: Uring, seed: u64, near: UringStream, far: UringStream, 
         let (mut buf, mut got, mut over) = (Buf::with_capacity(64), 0, 0);
         loop {
             let until = net.now().after(Duration::from_micros(draw(4_000)));
-            let waits_first = matches!(way, Way::ReadableThenRead) || matches!(way, Way::Mixed) && draw(2) == 0;
+            let waits_first =
+                matches!(way, ReaderAction::ReadableThenRead) || matches!(way, ReaderAction::Mixed) && draw(2) == 0;
             if waits_first && let Err(error) = near.readable(until).await {
                 assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted), "{error}");
                 over += 1;
                 continue;
             }
             let (result, back) = match way {
-                Way::ReadableThenRead => near.read(buf, soon(&net)).await,
-                Way::Idle | Way::Mixed => near.read_idle(buf, until).await,
+                ReaderAction::ReadableThenRead => near.read(buf, soon(&net)).await,
+                ReaderAction::Idle | ReaderAction::Mixed => near.read_idle(buf, until).await,
             };
             buf = back;
             match result {
@@ -155,7 +156,7 @@ fn cancelled_waits_lose_and_double_no_byte() {
         let seed = net.random();
         println!("seed {seed}");
         many(&net.clone(), move |index, near, far| {
-            let way = [Way::Idle, Way::ReadableThenRead, Way::Mixed][index % 3];
+            let way = [ReaderAction::Idle, ReaderAction::ReadableThenRead, ReaderAction::Mixed][index % 3];
             under_fire(net.clone(), seed.wrapping_add(index as u64), near, far, way)
         })
         .await;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// The head of a response in JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct JsonResponseHead {
     /// Its status.
     pub status: u16,
     /// Its media type.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::ascii::push_decimal;
-use crate::wire::grpc::json::answer::Answer;
+use crate::wire::grpc::json::answer::JsonResponseHead;
 use crate::wire::grpc::status::Code;
 
 /// The media type of JSON.
@@ -49,9 +49,9 @@ impl Refusal {
     }
 
     /// Appends the body for a request that was refused before it was sent, or for a response that was.
-    pub fn answer(&self, out: &mut Vec<u8>) -> Answer {
+    pub fn answer(&self, out: &mut Vec<u8>) -> JsonResponseHead {
         write_status(self.code, &self.what, &[], out);
-        Answer { status: self.http_status(), content_type: Cow::Borrowed(JSON) }
+        JsonResponseHead { status: self.http_status(), content_type: Cow::Borrowed(JSON) }
     }
 }
 

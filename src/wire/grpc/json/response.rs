@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::base::ascii::is_field_value;
 use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
 use crate::wire::grpc::base64;
-use crate::wire::grpc::json::answer::Answer;
+use crate::wire::grpc::json::answer::JsonResponseHead;
 use crate::wire::grpc::json::binding::Binding;
 use crate::wire::grpc::json::finite::Finite;
 use crate::wire::grpc::json::load::Transcoder;
@@ -28,14 +28,14 @@ const BYTES: &str = "application/octet-stream";
 
 impl Transcoder {
     /// Appends the body for a call that ended with `end` after the framed messages `body`, which should be one.
-    pub fn answer(&self, route: &Route, body: &[u8], end: &End<'_>, out: &mut Vec<u8>) -> Answer {
+    pub fn answer(&self, route: &Route, body: &[u8], end: &End<'_>, out: &mut Vec<u8>) -> JsonResponseHead {
         if end.code != Code::Ok {
             return self.error(end, out);
         }
         let start = out.len();
         let shown = self.only(body).and_then(|payload| self.show(&self.bindings[route.binding], payload, out));
         match shown {
-            Ok(content_type) => Answer { status: 200, content_type },
+            Ok(content_type) => JsonResponseHead { status: 200, content_type },
             Err(refusal) => {
                 out.truncate(start);
                 refusal.answer(out)
@@ -44,11 +44,11 @@ impl Transcoder {
     }
 
     /// Appends the body for a call that failed: code, message and details as `google.rpc.Status` in JSON.
-    pub fn error(&self, end: &End<'_>, out: &mut Vec<u8>) -> Answer {
+    pub fn error(&self, end: &End<'_>, out: &mut Vec<u8>) -> JsonResponseHead {
         let mut message = Vec::new();
         decode_message(end.message, &mut message);
         write_status(end.code, &String::from_utf8_lossy(&message), &self.details(end.details), out);
-        Answer { status: end.code.http_status(), content_type: Cow::Borrowed(JSON) }
+        JsonResponseHead { status: end.code.http_status(), content_type: Cow::Borrowed(JSON) }
     }
 
     /// The payload of the only message.

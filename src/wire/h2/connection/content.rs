@@ -5,7 +5,7 @@
 //! depend on how its payload is cut.
 
 use crate::base::Tick;
-use crate::wire::h2::connection::read::Step;
+use crate::wire::h2::connection::read::ReadStep;
 use crate::wire::h2::connection::reading::{Content, Reading};
 use crate::wire::h2::connection::{Connection, ConnectionError, Event, Input};
 use crate::wire::h2::flood::Flood;
@@ -64,7 +64,7 @@ impl Connection {
         header: FrameHeader,
         input: &mut Input<'_>,
         now: Tick,
-    ) -> Result<Step, ConnectionError> {
+    ) -> Result<ReadStep, ConnectionError> {
         if header.stream == 0 {
             return Err(self.fail(ErrorCode::Protocol, "6.1: DATA on stream 0"));
         }
@@ -85,11 +85,11 @@ impl Connection {
         };
         if let Some(code) = code {
             self.drop_data(header.len);
-            return self.stream_error(key, code, now).map(Step::Event);
+            return self.stream_error(key, code, now).map(ReadStep::Event);
         }
         if padded {
             self.reading = Reading::Padding(header, key);
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         let content = Content { key, left: header.len, padding: 0, end: header.has(frame::END_STREAM) };
         self.begin_content(content, input, now)
@@ -98,7 +98,7 @@ impl Connection {
     /// RFC 9113 section 5.1: idle, closed by END_STREAM or by the peer's reset are errors; behind our own reset DATA is
     /// ignored, but it counts for the connection's window.
     #[cold]
-    fn data_on_closed(&mut self, header: FrameHeader, now: Tick) -> Result<Step, ConnectionError> {
+    fn data_on_closed(&mut self, header: FrameHeader, now: Tick) -> Result<ReadStep, ConnectionError> {
         match self.closed(header.stream)? {
             Closed::Ended | Closed::ByPeer | Closed::Never => {
                 Err(self.fail(ErrorCode::StreamClosed, "5.1: DATA on a closed stream"))
@@ -106,7 +106,7 @@ impl Connection {
             Closed::ByUs | Closed::Forgotten => {
                 self.count(Flood::Ignored, now)?;
                 self.drop_data(header.len);
-                Ok(Step::Again)
+                Ok(ReadStep::Again)
             }
         }
     }
@@ -123,8 +123,8 @@ impl Connection {
         key: Key,
         input: &mut Input<'_>,
         now: Tick,
-    ) -> Result<Step, ConnectionError> {
-        let Some(padding) = input.rest().first() else { return Ok(Step::Hungry) };
+    ) -> Result<ReadStep, ConnectionError> {
+        let Some(padding) = input.rest().first() else { return Ok(ReadStep::Hungry) };
         input.at += 1;
         let padding = u32::from(*padding);
         let Some(left) = (header.len - 1).checked_sub(padding) else {
@@ -136,7 +136,12 @@ impl Connection {
         self.begin_content(Content { key, left, padding, end: header.has(frame::END_STREAM) }, input, now)
     }
 
-    fn begin_content(&mut self, content: Content, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+    fn begin_content(
+        &mut self,
+        content: Content,
+        input: &mut Input<'_>,
+        now: Tick,
+    ) -> Result<ReadStep, ConnectionError> {
         let Content { key, left, padding, end } = content;
         if left < TINY && !end {
             self.count(if left == 0 { Flood::EmptyData } else { Flood::TinyData }, now)?;
@@ -152,7 +157,7 @@ impl Connection {
                 Some(_) | None => {
                     self.release_connection(left);
                     self.reading = Reading::Skip(left + padding);
-                    return self.stream_error(key, ErrorCode::Protocol, now).map(Step::Event);
+                    return self.stream_error(key, ErrorCode::Protocol, now).map(ReadStep::Event);
                 }
             }
         }
@@ -160,7 +165,7 @@ impl Connection {
     }
 
     /// Hands out what is there of a DATA frame.
-    pub(super) fn content(&mut self, mut content: Content, input: &mut Input<'_>) -> Step {
+    pub(super) fn content(&mut self, mut content: Content, input: &mut Input<'_>) -> ReadStep {
         let start = input.at;
         let count = (content.left as usize).min(input.rest().len());
         input.at += count;
@@ -174,19 +179,19 @@ impl Connection {
         self.reading = if done { Reading::Header } else { Reading::Content(content) };
         let end = done && content.end;
         if count == 0 && !end {
-            return if done { Step::Again } else { Step::Hungry };
+            return if done { ReadStep::Again } else { ReadStep::Hungry };
         }
         match self.streams.get_mut(content.key) {
             Some(stream) if stream.receiving == Half::Body => stream.held += count as u32,
             // It was reset between two pieces of the frame.
             Some(_) | None => {
                 self.release_connection(count as u32);
-                return Step::Again;
+                return ReadStep::Again;
             }
         }
         if end {
             self.received_all(content.key);
         }
-        Step::Event(Event::Data { key: content.key, bytes: start..start + count, end })
+        ReadStep::Event(Event::Data { key: content.key, bytes: start..start + count, end })
     }
 }

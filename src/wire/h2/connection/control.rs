@@ -2,8 +2,8 @@
 //! Frames about streams and the connection that arrive: SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM, priorities.
 
 use crate::base::Tick;
-use crate::wire::h2::connection::read::Step;
-use crate::wire::h2::connection::{By, Connection, ConnectionError, Event, Role};
+use crate::wire::h2::connection::read::ReadStep;
+use crate::wire::h2::connection::{Connection, ConnectionError, Event, ResetBy, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader, Kind, MAX_31};
 use crate::wire::h2::priority::Priority;
@@ -60,7 +60,12 @@ impl Connection {
         Ok(self.streams.closed(stream))
     }
 
-    pub(super) fn settings(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    pub(super) fn settings(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        now: Tick,
+    ) -> Result<ReadStep, ConnectionError> {
         if header.has(frame::ACK) {
             return self.settings_acknowledged(now);
         }
@@ -88,13 +93,13 @@ impl Connection {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.2: a window above 2^31-1"));
         }
         self.queue(frame::settings_ack);
-        Ok(Step::Event(Event::Settings))
+        Ok(ReadStep::Event(Event::Settings))
     }
 
-    fn settings_acknowledged(&mut self, now: Tick) -> Result<Step, ConnectionError> {
+    fn settings_acknowledged(&mut self, now: Tick) -> Result<ReadStep, ConnectionError> {
         if self.unacknowledged_since == Tick::NEVER {
             self.count(Flood::Settings, now)?;
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         self.unacknowledged_since = Tick::NEVER;
         self.decoder.acknowledged();
@@ -103,23 +108,28 @@ impl Connection {
         if by > 0 {
             self.streams.all_mut().for_each(|stream| stream.receive_window.shift(-(by as i32)));
         }
-        Ok(Step::Event(Event::SettingsAcked))
+        Ok(ReadStep::Event(Event::SettingsAcked))
     }
 
-    pub(super) fn pinged(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
-        let Some(payload) = payload.first_chunk::<8>().copied() else { return Ok(Step::Again) };
+    pub(super) fn pinged(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        now: Tick,
+    ) -> Result<ReadStep, ConnectionError> {
+        let Some(payload) = payload.first_chunk::<8>().copied() else { return Ok(ReadStep::Again) };
         if header.has(frame::ACK) && self.pings > 0 {
             self.pings -= 1;
-            return Ok(Step::Event(Event::PingAck { payload: u64::from_be_bytes(payload) }));
+            return Ok(ReadStep::Event(Event::PingAck { payload: u64::from_be_bytes(payload) }));
         }
         self.count(Flood::Ping, now)?;
         if !header.has(frame::ACK) {
             self.queue(|out| frame::ping(out, frame::ACK, payload));
         }
-        Ok(Step::Again)
+        Ok(ReadStep::Again)
     }
 
-    pub(super) fn going_away(&mut self, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    pub(super) fn going_away(&mut self, payload: &[u8], now: Tick) -> Result<ReadStep, ConnectionError> {
         let (last, code) = (word(payload, 0) & MAX_31, word(payload, 4));
         self.count(Flood::Ignored, now)?;
         if last > self.peer_last {
@@ -130,7 +140,7 @@ impl Connection {
         if self.role == Role::Client {
             self.sweep = Some(0);
         }
-        Ok(Step::Event(Event::GoAway { last, code: ErrorCode::of(code) }))
+        Ok(ReadStep::Event(Event::GoAway { last, code: ErrorCode::of(code) }))
     }
 
     /// The next stream that the peer's GOAWAY does not cover: it is over, and was certainly not processed.
@@ -142,7 +152,7 @@ impl Connection {
         self.sweep = found.map(|key| key.slot() + 1);
         let key = found?;
         self.close(key, Closed::ByPeer);
-        Some(Event::Reset { key, code: ErrorCode::RefusedStream, by: By::Peer })
+        Some(Event::Reset { key, code: ErrorCode::RefusedStream, by: ResetBy::Peer })
     }
 
     pub(super) fn window_update(
@@ -150,30 +160,30 @@ impl Connection {
         header: FrameHeader,
         payload: &[u8],
         now: Tick,
-    ) -> Result<Step, ConnectionError> {
+    ) -> Result<ReadStep, ConnectionError> {
         let increment = word(payload, 0) & MAX_31;
         if header.stream == 0 {
             return self.connection_window_update(increment, now);
         }
         let Some(key) = self.streams.find(header.stream) else {
             self.count(Flood::Ignored, now)?;
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         };
         self.count(Flood::WindowUpdate, now)?;
         if increment == 0 {
-            return self.stream_error(key, ErrorCode::Protocol, now).map(Step::Event);
+            return self.stream_error(key, ErrorCode::Protocol, now).map(ReadStep::Event);
         }
-        let Some(stream) = self.streams.get_mut(key) else { return Ok(Step::Again) };
+        let Some(stream) = self.streams.get_mut(key) else { return Ok(ReadStep::Again) };
         let was_shut = stream.send_window.room() == 0;
         if stream.shift_window(i64::from(increment)).is_err() {
-            return self.stream_error(key, ErrorCode::FlowControl, now).map(Step::Event);
+            return self.stream_error(key, ErrorCode::FlowControl, now).map(ReadStep::Event);
         }
         // Where the connection's window is shut, `AnyWindow` will tell.
         let opens = was_shut && stream.send_window.room() > 0 && self.send_window.room() > 0;
-        Ok(if opens { Step::Event(Event::StreamWindow { key }) } else { Step::Again })
+        Ok(if opens { ReadStep::Event(Event::StreamWindow { key }) } else { ReadStep::Again })
     }
 
-    fn connection_window_update(&mut self, increment: u32, now: Tick) -> Result<Step, ConnectionError> {
+    fn connection_window_update(&mut self, increment: u32, now: Tick) -> Result<ReadStep, ConnectionError> {
         self.count(Flood::WindowUpdate, now)?;
         if increment == 0 {
             return Err(self.fail(ErrorCode::Protocol, "6.9: an increment of zero"));
@@ -182,7 +192,7 @@ impl Connection {
         if self.send_window.shift(i64::from(increment)).is_err() {
             return Err(self.fail(ErrorCode::FlowControl, "6.9.1: a window above 2^31-1"));
         }
-        Ok(if was_shut { Step::Event(Event::AnyWindow) } else { Step::Again })
+        Ok(if was_shut { ReadStep::Event(Event::AnyWindow) } else { ReadStep::Again })
     }
 
     pub(super) fn rst_stream(
@@ -190,34 +200,34 @@ impl Connection {
         header: FrameHeader,
         payload: &[u8],
         now: Tick,
-    ) -> Result<Step, ConnectionError> {
+    ) -> Result<ReadStep, ConnectionError> {
         let code = ErrorCode::of(word(payload, 0));
         let Some(key) = self.streams.find(header.stream) else {
             self.count(Flood::Ignored, now)?;
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         };
         if self.role == Role::Server {
             self.count(Flood::RapidReset, now)?;
         }
         self.close(key, Closed::ByPeer);
-        Ok(Step::Event(Event::Reset { key, code, by: By::Peer }))
+        Ok(ReadStep::Event(Event::Reset { key, code, by: ResetBy::Peer }))
     }
 
     /// PRIORITY is read over (RFC 9113 section 5.3.2); of a wrong length it is a stream error (section 6.3), and one of
     /// the connection where there is no stream to reset.
-    pub(super) fn priority(&mut self, header: FrameHeader, now: Tick) -> Result<Step, ConnectionError> {
+    pub(super) fn priority(&mut self, header: FrameHeader, now: Tick) -> Result<ReadStep, ConnectionError> {
         self.count(Flood::Priority, now)?;
         if header.len == 5 {
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         match self.streams.find(header.stream) {
-            Some(key) => self.stream_error(key, ErrorCode::FrameSize, now).map(Step::Event),
+            Some(key) => self.stream_error(key, ErrorCode::FrameSize, now).map(ReadStep::Event),
             None => Err(self.fail(ErrorCode::FrameSize, "6.3: PRIORITY of a wrong length")),
         }
     }
 
     /// RFC 9218 section 7.1.
-    pub(super) fn priority_update(&mut self, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    pub(super) fn priority_update(&mut self, payload: &[u8], now: Tick) -> Result<ReadStep, ConnectionError> {
         self.count(Flood::Priority, now)?;
         let stream = word(payload, 0) & MAX_31;
         if self.role == Role::Client || stream & 1 == 0 {
@@ -229,7 +239,7 @@ impl Connection {
         } else if stream > self.highest {
             self.remember_early(stream, priority);
         }
-        Ok(Step::Again)
+        Ok(ReadStep::Again)
     }
 
     fn remember_early(&mut self, stream: u32, priority: Priority) {

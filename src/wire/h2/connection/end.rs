@@ -2,7 +2,7 @@
 //! How streams and the connection end: errors, resets, GOAWAY, and floods.
 
 use crate::base::Tick;
-use crate::wire::h2::connection::{By, Connection, ConnectionError, Event, Going, Role};
+use crate::wire::h2::connection::{Connection, ConnectionError, DrainState, Event, ResetBy, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, ErrorCode, MAX_31};
 use crate::wire::h2::stream::{Closed, Half, Key, Stream};
@@ -38,8 +38,8 @@ impl Connection {
     /// Announces the end: streams that the peer opens before it knows are still taken (RFC 9113 section 6.8). When it
     /// knows (a PING answered, or a while later) `go_away` follows.
     pub fn announce_going(&mut self) {
-        if self.going == Going::No && self.failed.is_none() {
-            self.going = Going::Announced;
+        if self.going == DrainState::No && self.failed.is_none() {
+            self.going = DrainState::Announced;
             frame::go_away(&mut self.out, MAX_31, ErrorCode::NoError);
         }
     }
@@ -47,7 +47,7 @@ impl Connection {
     /// Sends GOAWAY with the last stream that was taken; later ones are ignored, open ones go on. Said again without an
     /// error it would say nothing new, and is not sent.
     pub fn go_away(&mut self, code: ErrorCode) {
-        let known = matches!(self.going, Going::Last(_)) && code == ErrorCode::NoError;
+        let known = matches!(self.going, DrainState::Last(_)) && code == ErrorCode::NoError;
         if self.failed.is_none() && !known {
             self.send_go_away(code);
         }
@@ -55,22 +55,22 @@ impl Connection {
 
     /// We said that we go, and no stream is left.
     pub const fn is_drained(&self) -> bool {
-        matches!(self.going, Going::Last(_)) && self.streams.open() == 0
+        matches!(self.going, DrainState::Last(_)) && self.streams.open() == 0
     }
 
     /// GOAWAY was sent or received: no new requests belong here.
     pub fn is_going(&self) -> bool {
-        self.going != Going::No || self.peer_going
+        self.going != DrainState::No || self.peer_going
     }
 
     fn send_go_away(&mut self, code: ErrorCode) {
         let last = match (self.going, self.role) {
             // It must not rise.
-            (Going::Last(last), _) => last,
-            (Going::No | Going::Announced, Role::Server) => self.highest,
-            (Going::No | Going::Announced, Role::Client) => 0,
+            (DrainState::Last(last), _) => last,
+            (DrainState::No | DrainState::Announced, Role::Server) => self.highest,
+            (DrainState::No | DrainState::Announced, Role::Client) => 0,
         };
-        self.going = Going::Last(last);
+        self.going = DrainState::Last(last);
         frame::go_away(&mut self.out, last, code);
     }
 
@@ -110,7 +110,7 @@ impl Connection {
         self.count(Flood::ErrorReset, now)?;
         self.queue(|out| frame::rst_stream(out, key.id(), code));
         self.close(key, Closed::ByUs);
-        Ok(Event::Reset { key, code, by: By::Us })
+        Ok(Event::Reset { key, code, by: ResetBy::Us })
     }
 
     /// Queues an answer to the peer. One that does not read them must not make us keep them without end.

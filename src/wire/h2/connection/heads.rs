@@ -6,8 +6,8 @@
 use crate::base::{Tick, limits};
 use crate::wire::field::Known;
 use crate::wire::h2::Section;
-use crate::wire::h2::connection::read::Step;
-use crate::wire::h2::connection::{Connection, ConnectionError, Ending, Event, Going, Role};
+use crate::wire::h2::connection::read::ReadStep;
+use crate::wire::h2::connection::{Connection, ConnectionError, DrainState, Ending, Event, Role};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader};
@@ -17,7 +17,12 @@ use crate::wire::h2::settings;
 use crate::wire::h2::stream::{ANY_LENGTH, Closed, Half, Key, Stream};
 
 impl Connection {
-    pub(super) fn headers(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    pub(super) fn headers(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        now: Tick,
+    ) -> Result<ReadStep, ConnectionError> {
         let fragment = match strip(header, payload) {
             Ok(fragment) => fragment,
             Err((code, rule)) => return Err(self.fail(code, rule)),
@@ -29,7 +34,7 @@ impl Connection {
         self.block.flags = header.flags;
         self.block.continuations = 0;
         self.block.fragments.extend_from_slice(fragment);
-        Ok(Step::Again)
+        Ok(ReadStep::Again)
     }
 
     pub(super) fn continuation(
@@ -37,7 +42,7 @@ impl Connection {
         header: FrameHeader,
         payload: &[u8],
         now: Tick,
-    ) -> Result<Step, ConnectionError> {
+    ) -> Result<ReadStep, ConnectionError> {
         if !self.block.is_open() {
             return Err(self.fail(ErrorCode::Protocol, "6.10: CONTINUATION of nothing"));
         }
@@ -49,7 +54,7 @@ impl Connection {
         }
         self.block.fragments.extend_from_slice(payload);
         if !header.has(frame::END_HEADERS) {
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         let mut fragments = std::mem::take(&mut self.block.fragments);
         self.block.stream = 0;
@@ -60,7 +65,7 @@ impl Connection {
     }
 
     /// A complete block.
-    fn block(&mut self, stream: u32, flags: u8, block: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    fn block(&mut self, stream: u32, flags: u8, block: &[u8], now: Tick) -> Result<ReadStep, ConnectionError> {
         let list_max = self.config.header_list_max as usize;
         if let Err(error) = self.decoder.decode(block, &mut self.section, list_max) {
             return Err(match error.is_flood() {
@@ -73,29 +78,29 @@ impl Connection {
         }
         let ending = if flags & frame::END_STREAM != 0 { Ending::Last } else { Ending::More };
         match self.streams.find(stream) {
-            Some(key) => self.head_on_open(key, ending, now).map(Step::Event),
+            Some(key) => self.head_on_open(key, ending, now).map(ReadStep::Event),
             None if self.role == Role::Server && stream > self.highest => self.accept(stream, ending, now),
             None => self.head_on_closed(stream, now),
         }
     }
 
     /// A request on a new stream.
-    fn accept(&mut self, id: u32, ending: Ending, now: Tick) -> Result<Step, ConnectionError> {
+    fn accept(&mut self, id: u32, ending: Ending, now: Tick) -> Result<ReadStep, ConnectionError> {
         self.highest = id;
         self.counters.credit(Flood::Priority, 2);
         self.counters.credit(Flood::Ignored, 4);
-        if matches!(self.going, Going::Last(_)) {
+        if matches!(self.going, DrainState::Last(_)) {
             // It is above the last that our GOAWAY named (RFC 9113 section 6.8).
             self.count(Flood::Ignored, now)?;
             self.streams.remember(id, Closed::ByUs);
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         let most = self.config.streams_max as usize;
         if self.streams.open() >= most || self.streams.taken() >= most.saturating_mul(2) {
             self.streams.remember(id, Closed::ByUs);
             self.queue(|out| frame::rst_stream(out, id, ErrorCode::RefusedStream));
             self.count(Flood::Refused, now)?;
-            return Ok(Step::Again);
+            return Ok(ReadStep::Again);
         }
         let early = self.early.iter().find(|(early, _)| *early == id).map(|(_, priority)| *priority);
         let priority = early.unwrap_or_else(|| self.priority_field());
@@ -104,7 +109,7 @@ impl Connection {
         let end = ending == Ending::Last;
         stream.receiving = if end { Half::Ended } else { Half::Body };
         let key = self.streams.insert(stream);
-        Ok(Step::Event(Event::Head { key, end }))
+        Ok(ReadStep::Event(Event::Head { key, end }))
     }
 
     pub(super) fn new_stream(&self, id: u32) -> Stream {
@@ -178,7 +183,7 @@ impl Connection {
     }
 
     #[cold]
-    fn head_on_closed(&mut self, id: u32, now: Tick) -> Result<Step, ConnectionError> {
+    fn head_on_closed(&mut self, id: u32, now: Tick) -> Result<ReadStep, ConnectionError> {
         match self.closed(id)? {
             Closed::Ended | Closed::ByPeer => {
                 Err(self.fail(ErrorCode::StreamClosed, "5.1: HEADERS on a closed stream"))
@@ -186,7 +191,7 @@ impl Connection {
             Closed::Never => Err(self.fail(ErrorCode::Protocol, "5.1.1: a stream below one that was opened")),
             Closed::ByUs | Closed::Forgotten => {
                 self.count(Flood::Ignored, now)?;
-                Ok(Step::Again)
+                Ok(ReadStep::Again)
             }
         }
     }

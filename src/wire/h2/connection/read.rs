@@ -8,7 +8,7 @@ use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, ErrorCode, FrameHeader, HEADER_BYTES, Kind, PAYLOAD_MAX, PREFACE};
 
 /// What a step of reading brought.
-pub(super) enum Step {
+pub(super) enum ReadStep {
     Event(Event),
     /// Nothing to tell; go on.
     Again,
@@ -29,16 +29,16 @@ impl Connection {
                 return Ok(Some(event));
             }
             match self.step(input, now)? {
-                Step::Event(event) => return Ok(Some(event)),
-                Step::Again => {}
-                Step::Hungry => break,
+                ReadStep::Event(event) => return Ok(Some(event)),
+                ReadStep::Again => {}
+                ReadStep::Hungry => break,
             }
         }
         self.note_partial(now);
         Ok(None)
     }
 
-    fn step(&mut self, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+    fn step(&mut self, input: &mut Input<'_>, now: Tick) -> Result<ReadStep, ConnectionError> {
         match self.reading {
             Reading::Header => self.header(input, now),
             Reading::Content(content) => Ok(self.content(content, input)),
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     /// RFC 9113 section 3.4. The first byte that differs is enough to know.
-    fn preface(&mut self, input: &mut Input<'_>) -> Result<Step, ConnectionError> {
+    fn preface(&mut self, input: &mut Input<'_>) -> Result<ReadStep, ConnectionError> {
         let wanted = &PREFACE[self.gathered.len()..];
         let count = wanted.len().min(input.rest().len());
         let came = &input.rest()[..count];
@@ -73,14 +73,14 @@ impl Connection {
         input.at += count;
         if count < wanted.len() {
             self.gathered.extend_from_slice(came);
-            return Ok(Step::Hungry);
+            return Ok(ReadStep::Hungry);
         }
         self.gathered.clear();
         self.reading = Reading::Header;
-        Ok(Step::Again)
+        Ok(ReadStep::Again)
     }
 
-    fn header(&mut self, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+    fn header(&mut self, input: &mut Input<'_>, now: Tick) -> Result<ReadStep, ConnectionError> {
         if self.gathered.is_empty()
             && let Some(bytes) = input.rest().first_chunk::<HEADER_BYTES>()
         {
@@ -90,14 +90,14 @@ impl Connection {
         let count = (HEADER_BYTES - self.gathered.len()).min(input.rest().len());
         self.gathered.extend_from_slice(&input.rest()[..count]);
         input.at += count;
-        let Some(bytes) = self.gathered.first_chunk::<HEADER_BYTES>() else { return Ok(Step::Hungry) };
+        let Some(bytes) = self.gathered.first_chunk::<HEADER_BYTES>() else { return Ok(ReadStep::Hungry) };
         let header = FrameHeader::parse(*bytes);
         self.gathered.clear();
         self.begin(header, input, now)
     }
 
     /// What must be known before a payload is read.
-    fn begin(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+    fn begin(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<ReadStep, ConnectionError> {
         if !self.peer_settled && (header.kind != Kind::Settings || header.has(frame::ACK)) {
             return Err(self.fail(ErrorCode::Protocol, "3.4: the first frame is not SETTINGS"));
         }
@@ -112,7 +112,7 @@ impl Connection {
             Kind::Unknown => {
                 self.count(Flood::Ignored, now)?;
                 self.reading = Reading::Skip(header.len);
-                Ok(Step::Again)
+                Ok(ReadStep::Again)
             }
             Kind::Headers
             | Kind::Priority
@@ -131,7 +131,7 @@ impl Connection {
     }
 
     /// Reads a payload where it lies, or gathers it.
-    fn payload(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<Step, ConnectionError> {
+    fn payload(&mut self, header: FrameHeader, input: &mut Input<'_>, now: Tick) -> Result<ReadStep, ConnectionError> {
         let len = header.len as usize;
         self.reading = Reading::Header;
         if self.gathered.is_empty()
@@ -145,7 +145,7 @@ impl Connection {
         input.at += count;
         if self.gathered.len() < len {
             self.reading = Reading::Payload(header);
-            return Ok(Step::Hungry);
+            return Ok(ReadStep::Hungry);
         }
         let mut payload = std::mem::take(&mut self.gathered);
         let step = self.frame(header, &payload, now);
@@ -154,7 +154,7 @@ impl Connection {
         step
     }
 
-    fn frame(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<Step, ConnectionError> {
+    fn frame(&mut self, header: FrameHeader, payload: &[u8], now: Tick) -> Result<ReadStep, ConnectionError> {
         match header.kind {
             Kind::Headers => self.headers(header, payload, now),
             Kind::Continuation => self.continuation(header, payload, now),
@@ -167,19 +167,19 @@ impl Connection {
             Kind::PriorityUpdate => self.priority_update(payload, now),
             Kind::PushPromise => Err(self.fail(ErrorCode::Protocol, "8.4: PUSH_PROMISE, which is not enabled")),
             // Neither is gathered.
-            Kind::Data | Kind::Unknown => Ok(Step::Again),
+            Kind::Data | Kind::Unknown => Ok(ReadStep::Again),
         }
     }
 
-    fn skip(&mut self, left: u32, input: &mut Input<'_>) -> Step {
+    fn skip(&mut self, left: u32, input: &mut Input<'_>) -> ReadStep {
         let count = (left as usize).min(input.rest().len());
         input.at += count;
         let left = left - count as u32;
         if left == 0 {
             self.reading = Reading::Header;
-            return Step::Again;
+            return ReadStep::Again;
         }
         self.reading = Reading::Skip(left);
-        Step::Hungry
+        ReadStep::Hungry
     }
 }

@@ -5,7 +5,7 @@
 //! before bytes that are queued after it.
 
 use crate::base::Tick;
-use crate::wire::h2::connection::{Connection, Ending, Gone, Grant, Role};
+use crate::wire::h2::connection::{Connection, Ending, Grant, Role, StreamGone};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::{self, FrameHeader, HEADER_BYTES, Kind, MAX_31};
 use crate::wire::h2::hpack::Encoder;
@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// Sends an interim head, which `write` appends as a header block.
-    pub fn send_interim(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Result<(), Gone> {
+    pub fn send_interim(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Result<(), StreamGone> {
         self.send_block(key, Half::Head, Ending::More, write)
     }
 
@@ -63,7 +63,7 @@ impl Connection {
         key: Key,
         ending: Ending,
         write: impl FnOnce(&mut Vec<u8>, &mut Encoder),
-    ) -> Result<(), Gone> {
+    ) -> Result<(), StreamGone> {
         self.send_block(key, Half::Head, ending, write)?;
         if let Some(stream) = self.streams.get_mut(key)
             && stream.sending == Half::Head
@@ -74,7 +74,11 @@ impl Connection {
     }
 
     /// Sends trailers, which `write` appends as a header block; they end the stream.
-    pub fn send_trailers(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>, &mut Encoder)) -> Result<(), Gone> {
+    pub fn send_trailers(
+        &mut self,
+        key: Key,
+        write: impl FnOnce(&mut Vec<u8>, &mut Encoder),
+    ) -> Result<(), StreamGone> {
         self.send_block(key, Half::Body, Ending::Last, write)
     }
 
@@ -84,10 +88,10 @@ impl Connection {
         state: Half,
         ending: Ending,
         write: impl FnOnce(&mut Vec<u8>, &mut Encoder),
-    ) -> Result<(), Gone> {
-        let stream = self.streams.get(key).ok_or(Gone)?;
+    ) -> Result<(), StreamGone> {
+        let stream = self.streams.get(key).ok_or(StreamGone)?;
         if stream.sending == Half::Ended || self.failed.is_some() {
-            return Err(Gone);
+            return Err(StreamGone);
         }
         debug_assert_eq!(stream.sending, state, "head before body, body before trailers");
         self.block_out(key, ending, write);
@@ -164,11 +168,11 @@ impl Connection {
 
     /// Queues DATA as a copy: for small bodies that leave together with their head. How many of the bytes were taken;
     /// `Ending::Last` is sent where it is all of them.
-    pub fn send_data(&mut self, key: Key, bytes: &[u8], ending: Ending, now: Tick) -> Result<usize, Gone> {
+    pub fn send_data(&mut self, key: Key, bytes: &[u8], ending: Ending, now: Tick) -> Result<usize, StreamGone> {
         let mut taken = 0;
         loop {
             match self.grant(key, bytes.len() - taken, ending, now) {
-                Grant::Gone => return Err(Gone),
+                Grant::Gone => return Err(StreamGone),
                 Grant::Blocked => return Ok(taken),
                 Grant::Frame { header, len, .. } => {
                     self.out.extend_from_slice(&header);

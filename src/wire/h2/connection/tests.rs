@@ -117,7 +117,7 @@ impl Rig {
     /// The stream error that `bytes` bring about, which RST_STREAM says as well.
     fn resets(&mut self, key: Key, bytes: &[u8]) -> ErrorCode {
         let events = self.feed(bytes).expect("no error of the connection");
-        let Some(Event::Reset { key: reset, code, by: By::Us }) = events.last() else { panic!("{events:?}") };
+        let Some(Event::Reset { key: reset, code, by: ResetBy::Us }) = events.last() else { panic!("{events:?}") };
         assert_eq!(*reset, key);
         let frames = self.output();
         let found = frames.iter().find(|(header, _)| header.kind == Kind::RstStream).expect("RST_STREAM");

@@ -34,12 +34,12 @@ fn scan(sender: Sender, bytes: &[u8]) -> Result<Vec<(Kind, u64)>, Violation> {
     let (mut at, mut found) = (0, Vec::new());
     loop {
         match scanner.step(&bytes[at..])? {
-            Step::Frame(frame) => {
+            ScanStep::Frame(frame) => {
                 found.push((frame.kind, frame.message));
                 at += frame.header;
             }
-            Step::Payload(count) => at += count,
-            Step::Partial => return Ok(found),
+            ScanStep::Payload(count) => at += count,
+            ScanStep::Partial => return Ok(found),
         }
     }
 }
@@ -107,9 +107,9 @@ fn rules() {
 fn a_message_without_end_does_not_overflow() {
     let mut scanner = Scanner::new(Sender::Server);
     let huge = [0x02, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
-    let Ok(Step::Frame(frame)) = scanner.step(&huge) else { panic!("a frame") };
+    let Ok(ScanStep::Frame(frame)) = scanner.step(&huge) else { panic!("a frame") };
     assert_eq!((frame.payload, frame.message), (i64::MAX as u64, i64::MAX as u64));
-    assert_eq!(scanner.step(b"x"), Ok(Step::Payload(1)));
+    assert_eq!(scanner.step(b"x"), Ok(ScanStep::Payload(1)));
     assert!(!scanner.is_between_frames());
 }
 

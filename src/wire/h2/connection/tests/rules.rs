@@ -126,7 +126,7 @@ fn frames_on_closed_streams() {
         assert_eq!(rig.breaks(&frame), ErrorCode::StreamClosed, "after both ended it");
 
         let (mut rig, key) = Rig::serving();
-        let expected = Event::Reset { key, code: ErrorCode::Cancel, by: By::Peer };
+        let expected = Event::Reset { key, code: ErrorCode::Cancel, by: ResetBy::Peer };
         assert_eq!(rig.feed(&reset(1, ErrorCode::Cancel)), Ok(vec![expected]));
         assert_eq!(rig.breaks(&frame), ErrorCode::StreamClosed, "after the peer reset it");
 
@@ -290,7 +290,7 @@ fn streams_above_the_last_were_not_processed() {
     };
     let code = ErrorCode::NoError;
     assert_eq!(away(MAX_31, 0), Ok(vec![Event::GoAway { last: MAX_31, code }]));
-    let refused = |key: Key| Event::Reset { key, code: ErrorCode::RefusedStream, by: By::Peer };
+    let refused = |key: Key| Event::Reset { key, code: ErrorCode::RefusedStream, by: ResetBy::Peer };
     assert_eq!(away(3, 0), Ok(vec![Event::GoAway { last: 3, code }, refused(keys[2]), refused(keys[3])]));
     assert_eq!(away(1, 0), Ok(vec![Event::GoAway { last: 1, code }, refused(keys[1])]));
     assert_eq!(away(3, 0).unwrap_err().code, ErrorCode::Protocol);

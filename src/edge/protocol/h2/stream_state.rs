@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. What one stream and its exchange leave for each other: received heads and content, and content to be sent.
+//! Hot. The state of one stream: received heads and content, content to be sent, and the wakers of both sides.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::wire::head::{Method, ResponseHead};
 
 /// How far the receiving side of a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Come {
+pub(crate) enum ReceiveState {
     /// More may come.
     #[default]
     Open,
@@ -26,7 +26,7 @@ pub(crate) enum Come {
 
 /// The head of an answer.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct ReceivedHead {
     /// The bytes that its spans point into.
     pub bytes: Vec<u8>,
     /// The head.
@@ -34,7 +34,7 @@ pub(crate) struct Answer {
 }
 
 /// Content that waits for its turn to be sent.
-pub(crate) struct Outgoing {
+pub(crate) struct QueuedContent {
     /// The content, consumed from its front.
     pub buf: Buf,
     /// It is the last.
@@ -44,17 +44,17 @@ pub(crate) struct Outgoing {
 }
 
 /// One stream's place.
-pub(crate) struct Lane {
+pub(crate) struct StreamState {
     /// The stream; zero where the place is nobody's.
     pub id: u32,
     /// Received content.
     pub inbox: VecDeque<Buf>,
     /// Received heads of an answer, interim ones first.
-    pub heads: VecDeque<Answer>,
-    /// What was asked for, since an answer cannot be understood without it.
+    pub heads: VecDeque<ReceivedHead>,
+    /// The request's method, which the response's framing depends on.
     pub method: Method,
     /// How far the receiving side is.
-    pub come: Come,
+    pub come: ReceiveState,
     /// The peer reset the stream, with this code.
     pub peer_reset: Option<ErrorCode>,
     /// Nothing can be sent any more: the stream was reset, or the connection is over.
@@ -66,7 +66,7 @@ pub(crate) struct Lane {
     /// Whoever reads is to look up.
     pub nudged: bool,
     /// What waits to be sent.
-    pub outgoing: Option<Outgoing>,
+    pub outgoing: Option<QueuedContent>,
     /// The buffer of what was sent, for the exchange to take back.
     pub sent: Option<Buf>,
     /// What breaks the exchange off when the client goes.
@@ -75,14 +75,14 @@ pub(crate) struct Lane {
     sender: Option<Waker>,
 }
 
-impl Default for Lane {
-    fn default() -> Lane {
-        Lane {
+impl Default for StreamState {
+    fn default() -> StreamState {
+        StreamState {
             id: 0,
             inbox: VecDeque::new(),
             heads: VecDeque::new(),
             method: Method::Get,
-            come: Come::Open,
+            come: ReceiveState::Open,
             peer_reset: None,
             closed: false,
             trailers: Vec::new(),
@@ -97,13 +97,13 @@ impl Default for Lane {
     }
 }
 
-impl Lane {
-    /// Makes the place ready for stream `id`, or for nobody.
+impl StreamState {
+    /// Resets the state for stream `id`, or for no stream.
     pub(crate) fn reset(&mut self, id: u32, pool: &BufPool) {
         self.id = id;
         self.inbox.drain(..).for_each(|buf| pool.put(buf));
         self.heads.clear();
-        self.come = Come::Open;
+        self.come = ReceiveState::Open;
         self.peer_reset = None;
         self.closed = false;
         self.trailers.clear();
@@ -186,10 +186,10 @@ impl Lane {
         }
     }
 
-    /// Nothing more comes, and nothing can be sent. What came to its end before is still whole.
-    pub(crate) fn cut(&mut self, come: Come) {
+    /// The connection is closed in both directions. Bodies that were complete before stay complete.
+    pub(crate) fn cut(&mut self, come: ReceiveState) {
         self.closed = true;
-        if self.come == Come::Open {
+        if self.come == ReceiveState::Open {
             self.come = come;
         }
         self.wake_reader();

@@ -2,13 +2,13 @@
 //! How an HTTP/2 origin behaves on one request.
 
 use crate::base::Rng;
-use crate::sim::mood::Mood;
+use crate::sim::message_io::Framing;
+use crate::sim::mood::FaultLevel;
 use crate::sim::scenario::Scenario;
-use crate::sim::talk::Framing;
 
 /// What an origin does with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Behaviour {
     /// Reads it, answers it.
     Right,
     /// Answers while it reads it.
@@ -37,35 +37,36 @@ pub(super) enum Deed {
     Disown,
 }
 
-const MISDEEDS: [Deed; 12] = [
-    Deed::EarlyReset,
-    Deed::Reset,
-    Deed::Reset,
-    Deed::Reset,
-    Deed::Close,
-    Deed::Abort,
-    Deed::Silent,
-    Deed::BreakOff,
-    Deed::Nonsense,
-    Deed::Violation,
-    Deed::Unavailable,
-    Deed::Disown,
+const MISDEEDS: [Behaviour; 12] = [
+    Behaviour::EarlyReset,
+    Behaviour::Reset,
+    Behaviour::Reset,
+    Behaviour::Reset,
+    Behaviour::Close,
+    Behaviour::Abort,
+    Behaviour::Silent,
+    Behaviour::BreakOff,
+    Behaviour::Nonsense,
+    Behaviour::Violation,
+    Behaviour::Unavailable,
+    Behaviour::Disown,
 ];
 
-impl Deed {
+impl Behaviour {
     /// Draws the behaviour for a request whose body has this framing.
-    pub(super) fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Deed {
+    pub(super) fn draw(scenario: &Scenario, framing: Framing, rng: &mut Rng) -> Behaviour {
         if rng.chance(scenario.misdeeds) {
-            let deed = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
+            let behaviour = MISDEEDS[rng.below(MISDEEDS.len() as u64) as usize];
             // Without a gateway there is no timeout to end this.
-            let needs_gateway = matches!(deed, Deed::Silent | Deed::Nonsense | Deed::Violation | Deed::Disown);
-            return if needs_gateway && scenario.direct { Deed::Reset } else { deed };
+            let needs_gateway =
+                matches!(behaviour, Behaviour::Silent | Behaviour::Nonsense | Behaviour::Violation | Behaviour::Disown);
+            return if needs_gateway && scenario.direct { Behaviour::Reset } else { behaviour };
         }
-        let early = framing != Framing::Empty && scenario.mood == Mood::Wild && rng.chance(50);
+        let early = framing != Framing::Empty && scenario.mood == FaultLevel::Wild && rng.chance(50);
         match early {
-            true => Deed::Early,
-            false if framing != Framing::Empty && rng.chance(200) => Deed::Duplex,
-            false => Deed::Right,
+            true => Behaviour::Early,
+            false if framing != Framing::Empty && rng.chance(200) => Behaviour::Duplex,
+            false => Behaviour::Right,
         }
     }
 }

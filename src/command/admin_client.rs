@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments};
-use crate::config::{Environment, Source, load};
+use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
 use crate::control::status::{BreakerStatus, EndpointStatus, Status, UpstreamStatus};
@@ -54,7 +54,7 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn finish(outcome: Result<Answer, String>) -> ExitCode {
+fn finish(outcome: Result<AdminReply, String>) -> ExitCode {
     match outcome {
         Ok(answer) if answer.good() => {
             print!("{}", answer.body);
@@ -73,7 +73,7 @@ fn failed(words: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn ask(arguments: &RunningArguments, method: &str, path: &str) -> Result<Answer, String> {
+fn ask(arguments: &RunningArguments, method: &str, path: &str) -> Result<AdminReply, String> {
     exchange(&find(arguments)?, method, path)
 }
 
@@ -83,7 +83,7 @@ fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
         return Ok(path.clone());
     }
     if let Some(file) = &arguments.config {
-        let loaded = load(&Source::File(file.clone()), &Environment::of_process());
+        let loaded = load(&ConfigSource::File(file.clone()), &Environment::of_process());
         let named = loaded.ok().and_then(|loaded| loaded.plan.process.control_socket.clone());
         if let Some(path) = named {
             return Ok(path);
@@ -105,18 +105,18 @@ fn only(found: Vec<PathBuf>) -> Result<PathBuf, String> {
 
 /// What a process answered.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct AdminReply {
     status: u16,
     body: String,
 }
 
-impl Answer {
+impl AdminReply {
     fn good(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
-fn exchange(socket: &Path, method: &str, path: &str) -> Result<Answer, String> {
+fn exchange(socket: &Path, method: &str, path: &str) -> Result<AdminReply, String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
@@ -132,14 +132,14 @@ fn exchange(socket: &Path, method: &str, path: &str) -> Result<Answer, String> {
 }
 
 /// Parses the head and body of a response that ends with its connection.
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<AdminReply> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
     let told = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
     let told: usize = std::str::from_utf8(told?.value).ok()?.parse().ok()?;
     let body = bytes.get(length..).filter(|body| body.len() == told)?;
-    Some(Answer { status: head.code?, body: String::from_utf8_lossy(body).into_owned() })
+    Some(AdminReply { status: head.code?, body: String::from_utf8_lossy(body).into_owned() })
 }
 
 /// The document for people.
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn answers_are_whole_or_nothing() {
         let whole = b"HTTP/1.1 422 Unprocessable Entity\r\nContent-Length: 3\r\n\r\nno\n";
-        assert_eq!(parse(whole), Some(Answer { status: 422, body: "no\n".into() }));
+        assert_eq!(parse(whole), Some(AdminReply { status: 422, body: "no\n".into() }));
         for end in 0..whole.len() {
             assert_eq!(parse(&whole[..end]), None);
         }
@@ -267,7 +267,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("sent");
             String::from_utf8_lossy(&request).into_owned()
         });
-        assert_eq!(exchange(&path, "POST", "/reload"), Ok(Answer { status: 200, body: "ok".into() }));
+        assert_eq!(exchange(&path, "POST", "/reload"), Ok(AdminReply { status: 200, body: "ok".into() }));
         assert!(server.join().expect("no panic").starts_with("POST /reload HTTP/1.1\r\n"));
         let gone = exchange(&folder.path().join("missing"), "GET", "/").expect_err("nobody");
         assert!(gone.contains("missing"), "{gone}");

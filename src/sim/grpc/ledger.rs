@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 
 use crate::base::Tick;
 use crate::sim::grpc::messages::Row;
-use crate::sim::grpc::{Limits, Words};
+use crate::sim::grpc::{GrpcProtocol, Limits};
 use crate::sim::tag::Tag;
 
 /// The path of a call.
@@ -21,9 +21,9 @@ pub(crate) fn exchange_of(path: &str) -> Option<u64> {
 
 /// What a caller asks.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct PlannedCall {
     /// The protocol.
-    pub words: Words,
+    pub words: GrpcProtocol,
     /// Bytes of each message.
     pub requests: Vec<u64>,
     /// The deadline of the call.
@@ -32,7 +32,7 @@ pub(crate) struct Ask {
 
 /// What an origin says.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub(crate) struct PlannedResponse {
     /// Bytes of each message.
     pub responses: Vec<u64>,
     /// The status behind them.
@@ -44,8 +44,8 @@ pub(crate) struct Reply {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Try {
-    reply: Option<Reply>,
+struct Attempt {
+    reply: Option<PlannedResponse>,
     /// Said to its end.
     whole: bool,
 }
@@ -67,9 +67,9 @@ pub(crate) enum Outcome {
 
 #[derive(Debug)]
 struct Call {
-    ask: Ask,
+    ask: PlannedCall,
     begun: Tick,
-    tries: Vec<Try>,
+    tries: Vec<Attempt>,
     refusals: u32,
     given_up: bool,
     outcome: Option<Outcome>,
@@ -78,7 +78,7 @@ struct Call {
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counts {
     /// Calls.
     pub calls: u64,
     /// Calls that got an origin's status: gRPC, gRPC-Web, gRPC-Web in base64.
@@ -91,9 +91,9 @@ pub struct Tally {
     pub broken: u64,
 }
 
-impl Tally {
+impl Counts {
     /// Adds another run's.
-    pub fn add(&mut self, other: &Tally) {
+    pub fn add(&mut self, other: &Counts) {
         self.calls += other.calls;
         self.again += other.again;
         self.broken += other.broken;
@@ -104,9 +104,9 @@ impl Tally {
     }
 }
 
-impl Display for Tally {
+impl Display for Counts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { calls, said, again, told, broken } = self;
+        let Counts { calls, said, again, told, broken } = self;
         write!(out, "{calls} calls, {again} tried again, answered {said:?}, ended by the gateway {told:?}, ")?;
         write!(out, "{broken} broken")
     }
@@ -114,7 +114,7 @@ impl Display for Tally {
 
 /// The rules of one world.
 #[derive(Clone, Debug)]
-pub struct Demands {
+pub struct Expectations {
     /// Nothing breaks in this world.
     pub calm: bool,
     /// The gateway's limits.
@@ -125,15 +125,15 @@ pub struct Demands {
 
 /// The ledger.
 #[derive(Debug)]
-pub(crate) struct Book {
-    demands: Demands,
+pub(crate) struct CallLedger {
+    demands: Expectations,
     calls: BTreeMap<u64, Call>,
 }
 
-impl Book {
+impl CallLedger {
     /// An empty ledger.
-    pub(crate) fn new(demands: Demands) -> Book {
-        Book { demands, calls: BTreeMap::new() }
+    pub(crate) fn new(demands: Expectations) -> CallLedger {
+        CallLedger { demands, calls: BTreeMap::new() }
     }
 
     /// The gateway's limits.
@@ -142,7 +142,7 @@ impl Book {
     }
 
     /// A caller calls.
-    pub(crate) fn begin(&mut self, ask: Ask, now: Tick) -> u64 {
+    pub(crate) fn begin(&mut self, ask: PlannedCall, now: Tick) -> u64 {
         let id = self.calls.len() as u64 + 1;
         let call = Call {
             ask,
@@ -176,9 +176,9 @@ impl Book {
 
     /// A call reached an origin at `now` with a `grpc-timeout` of `told_ms`. Returns the attempt's number.
     pub(crate) fn arrive(&mut self, id: u64, told_ms: Option<f64>, now: Tick) -> Result<u32, String> {
-        let Demands { calm, tries_max, .. } = self.demands;
+        let Expectations { calm, tries_max, .. } = self.demands;
         let call = self.call(id)?;
-        let repeated = |earlier: &Try| {
+        let repeated = |earlier: &Attempt| {
             earlier.reply.as_ref().is_some_and(|reply| reply.trailers_only && reply.code == UNAVAILABLE)
         };
         if !call.tries.iter().all(repeated) || call.tries.len() >= tries_max {
@@ -196,7 +196,7 @@ impl Book {
                 return Err(format!("call {id}: grpc-timeout {told:?} ms after {passed_ms} ms of {asked:?}"));
             }
         }
-        call.tries.push(Try::default());
+        call.tries.push(Attempt::default());
         Ok(call.tries.len() as u32)
     }
 
@@ -206,13 +206,13 @@ impl Book {
         Ok(())
     }
 
-    fn of(&mut self, id: u64, number: u32) -> Result<&mut Try, String> {
+    fn of(&mut self, id: u64, number: u32) -> Result<&mut Attempt, String> {
         let found = (number as usize).checked_sub(1).and_then(|index| self.calls.get_mut(&id)?.tries.get_mut(index));
         found.ok_or_else(|| format!("call {id} has no try {number}"))
     }
 
     /// An origin decides what it says.
-    pub(crate) fn reply(&mut self, id: u64, number: u32, reply: Reply) -> Result<(), String> {
+    pub(crate) fn reply(&mut self, id: u64, number: u32, reply: PlannedResponse) -> Result<(), String> {
         self.of(id, number)?.reply = Some(reply);
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Book {
 
     /// Checks that an origin which still works on a call at `now` does so within the deadline.
     pub(crate) fn in_time(&mut self, id: u64, now: Tick) -> Result<(), String> {
-        let Demands { calm, limits: Limits { slack_ms, .. }, .. } = self.demands;
+        let Expectations { calm, limits: Limits { slack_ms, .. }, .. } = self.demands;
         let call = self.call(id)?;
         let late = |timeout| now > call.begun.after_ms(timeout + slack_ms);
         match call.ask.timeout_ms {
@@ -266,7 +266,7 @@ impl Book {
 
     /// It is over for its caller.
     pub(crate) fn end(&mut self, id: u64, outcome: Outcome, end: Moment) -> Result<(), String> {
-        let Demands { calm, limits, .. } = self.demands.clone();
+        let Expectations { calm, limits, .. } = self.demands.clone();
         let late = self.in_time(id, end.now);
         let call = self.call(id)?;
         if let Some(earlier) = call.outcome.replace(outcome) {
@@ -311,8 +311,8 @@ impl Book {
     }
 
     /// Checks that every call is over at the end of a run and that the access log says what callers saw.
-    pub(crate) fn close(&self, names: impl Fn(u8) -> &'static str) -> Result<Tally, String> {
-        let mut tally = Tally { calls: self.calls.len() as u64, ..Tally::default() };
+    pub(crate) fn close(&self, names: impl Fn(u8) -> &'static str) -> Result<Counts, String> {
+        let mut tally = Counts { calls: self.calls.len() as u64, ..Counts::default() };
         for (id, call) in &self.calls {
             tally.again += call.tries.len().saturating_sub(1) as u64;
             let seen = match call.outcome {
@@ -359,48 +359,48 @@ pub(super) const UNAVAILABLE: u8 = 14;
 mod tests {
     use super::*;
 
-    fn book() -> (Book, u64) {
+    fn ledger() -> (CallLedger, u64) {
         let limits = Limits { request_max: 10, response_max: 10, slack_ms: 100 };
-        let mut book = Book::new(Demands { calm: true, limits, tries_max: 3 });
-        let ask = Ask { words: Words::Plain, requests: vec![1], timeout_ms: Some(1_000) };
-        let id = book.begin(ask, Tick::ZERO);
-        (book, id)
+        let mut ledger = CallLedger::new(Expectations { calm: true, limits, tries_max: 3 });
+        let ask = PlannedCall { words: GrpcProtocol::Plain, requests: vec![1], timeout_ms: Some(1_000) };
+        let id = ledger.begin(ask, Tick::ZERO);
+        (ledger, id)
     }
 
-    fn reply(code: u8, responses: &[u64]) -> Reply {
-        Reply { responses: responses.to_vec(), code, trailers_only: responses.is_empty(), wrong: false }
+    fn reply(code: u8, responses: &[u64]) -> PlannedResponse {
+        PlannedResponse { responses: responses.to_vec(), code, trailers_only: responses.is_empty(), wrong: false }
     }
 
     #[test]
     fn only_a_call_that_was_unavailable_is_made_again() {
-        let (mut book, id) = book();
-        assert_eq!(book.arrive(id, Some(1_000.0), Tick::ZERO), Ok(1));
-        book.reply(id, 1, reply(UNAVAILABLE, &[])).unwrap();
-        assert_eq!(book.arrive(id, Some(900.0), Tick::ZERO.after_ms(100)), Ok(2));
-        book.reply(id, 2, reply(0, &[5])).unwrap();
-        assert!(book.arrive(id, Some(1_000.0), Tick::ZERO).is_err());
+        let (mut ledger, id) = ledger();
+        assert_eq!(ledger.arrive(id, Some(1_000.0), Tick::ZERO), Ok(1));
+        ledger.reply(id, 1, reply(UNAVAILABLE, &[])).unwrap();
+        assert_eq!(ledger.arrive(id, Some(900.0), Tick::ZERO.after_ms(100)), Ok(2));
+        ledger.reply(id, 2, reply(0, &[5])).unwrap();
+        assert!(ledger.arrive(id, Some(1_000.0), Tick::ZERO).is_err());
     }
 
     #[test]
     fn a_deadline_is_told_and_kept() {
-        let (mut book, id) = book();
+        let (mut ledger, id) = ledger();
         let late = Tick::ZERO.after_ms(500);
-        assert!(book.arrive(id, None, late).is_err() && book.arrive(id, Some(400.0), late).is_err());
-        assert!(book.arrive(id, Some(2_000.0), late).is_err() && book.arrive(id, Some(500.0), late).is_ok());
-        assert!(book.in_time(id, Tick::ZERO.after_ms(1_050)).is_ok());
-        assert!(book.in_time(id, Tick::ZERO.after_ms(1_150)).is_err());
-        assert!(book.logged(id, None, 1_200.0).is_err());
+        assert!(ledger.arrive(id, None, late).is_err() && ledger.arrive(id, Some(400.0), late).is_err());
+        assert!(ledger.arrive(id, Some(2_000.0), late).is_err() && ledger.arrive(id, Some(500.0), late).is_ok());
+        assert!(ledger.in_time(id, Tick::ZERO.after_ms(1_050)).is_ok());
+        assert!(ledger.in_time(id, Tick::ZERO.after_ms(1_150)).is_err());
+        assert!(ledger.logged(id, None, 1_200.0).is_err());
     }
 
     #[test]
     fn an_origins_status_stands_behind_all_of_its_messages() {
-        let (mut book, id) = book();
-        book.arrive(id, Some(1_000.0), Tick::ZERO).unwrap();
-        book.reply(id, 1, reply(5, &[1, 2])).unwrap();
-        assert!(book.said(id, 1, 5, 2).is_err(), "it was not said yet");
-        book.replied(id, 1).unwrap();
-        assert!(book.said(id, 1, 5, 1).is_err() && book.said(id, 1, 0, 2).is_err());
-        assert!(book.said(id, 1, 5, 2).is_ok());
+        let (mut ledger, id) = ledger();
+        ledger.arrive(id, Some(1_000.0), Tick::ZERO).unwrap();
+        ledger.reply(id, 1, reply(5, &[1, 2])).unwrap();
+        assert!(ledger.said(id, 1, 5, 2).is_err(), "it was not said yet");
+        ledger.replied(id, 1).unwrap();
+        assert!(ledger.said(id, 1, 5, 1).is_err() && ledger.said(id, 1, 0, 2).is_err());
+        assert!(ledger.said(id, 1, 5, 2).is_ok());
     }
 
     #[test]
@@ -408,8 +408,8 @@ mod tests {
         let early = Moment { now: Tick::ZERO.after_ms(900), drains: false };
         let late = Moment { now: Tick::ZERO.after_ms(1_000), ..early };
         let end = |outcome, moment| {
-            let (mut book, id) = book();
-            book.end(id, outcome, moment)
+            let (mut ledger, id) = ledger();
+            ledger.end(id, outcome, moment)
         };
         assert!(end(Outcome::Told(4), early).is_err() && end(Outcome::Told(4), late).is_ok());
         assert!(end(Outcome::Told(8), early).is_err() && end(Outcome::Told(14), early).is_err());

@@ -11,7 +11,7 @@ use crate::net::{Net, Stream};
 
 /// Why a conversation did not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ConversationError {
     /// The peer ended its side in the middle of a message.
     Cut,
     /// The connection broke.
@@ -48,18 +48,19 @@ pub(super) struct Head {
 
 impl Head {
     /// The value of a field that must not occur twice.
-    pub(super) fn value(&self, name: &str) -> Result<Option<&str>, Trouble> {
+    pub(super) fn value(&self, name: &str) -> Result<Option<&str>, ConversationError> {
         let mut found = self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match (found.next(), found.next()) {
             (first, None) => Ok(first),
-            (_, Some(_)) => Err(Trouble::Malformed(format!("field {name} stands twice in {self:?}"))),
+            (_, Some(_)) => Err(ConversationError::Malformed(format!("field {name} stands twice in {self:?}"))),
         }
     }
 
     /// A number in a field.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Trouble> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ConversationError> {
         let Some(value) = self.value(name)? else { return Ok(None) };
-        let number = value.parse().map_err(|_| Trouble::Malformed(format!("field {name} is no number: {value:?}")))?;
+        let number =
+            value.parse().map_err(|_| ConversationError::Malformed(format!("field {name} is no number: {value:?}")))?;
         Ok(Some(number))
     }
 
@@ -70,11 +71,11 @@ impl Head {
     }
 
     /// The framing that the fields give, with `otherwise` where they give none.
-    pub(super) fn framing(&self, otherwise: Framing) -> Result<Framing, Trouble> {
+    pub(super) fn framing(&self, otherwise: Framing) -> Result<Framing, ConversationError> {
         match (self.value("transfer-encoding")?, self.number("content-length")?) {
-            (Some(_), Some(_)) => Err(Trouble::Malformed("both a length and a transfer coding".to_owned())),
+            (Some(_), Some(_)) => Err(ConversationError::Malformed("both a length and a transfer coding".to_owned())),
             (Some("chunked"), None) => Ok(Framing::Chunked),
-            (Some(other), None) => Err(Trouble::Malformed(format!("transfer coding {other:?}"))),
+            (Some(other), None) => Err(ConversationError::Malformed(format!("transfer coding {other:?}"))),
             (None, Some(0)) => Ok(Framing::Empty),
             (None, Some(length)) => Ok(Framing::Length(length)),
             (None, None) => Ok(otherwise),
@@ -114,7 +115,7 @@ impl Pace {
 }
 
 /// The reading side of one connection.
-pub(super) struct Listen {
+pub(super) struct HttpReader {
     stream: Rc<SimStream>,
     sim: Sim,
     pace: Pace,
@@ -123,10 +124,10 @@ pub(super) struct Listen {
     at: usize,
 }
 
-impl Listen {
+impl HttpReader {
     /// A reader of `stream` that waits for at most `patience` each time.
-    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Listen {
-        Listen { stream, sim: sim.clone(), pace, patience, held: Vec::new(), at: 0 }
+    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> HttpReader {
+        HttpReader { stream, sim: sim.clone(), pace, patience, held: Vec::new(), at: 0 }
     }
 
     /// Bytes that were read and not used yet.
@@ -142,7 +143,7 @@ impl Listen {
     }
 
     /// Reads some more; false is the peer's end.
-    pub(super) async fn more(&mut self) -> Result<bool, Trouble> {
+    pub(super) async fn more(&mut self) -> Result<bool, ConversationError> {
         self.pace.rest(&self.sim).await;
         let buf = Buf::with_capacity(self.pace.piece());
         let (result, buf) = self.stream.read(buf, self.sim.now().after(self.patience)).await;
@@ -154,13 +155,13 @@ impl Listen {
                 self.held.extend_from_slice(buf.filled());
                 Ok(true)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(Trouble::Late),
-            Err(_) => Err(Trouble::Reset),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(ConversationError::Late),
+            Err(_) => Err(ConversationError::Reset),
         }
     }
 
     /// The next message's head; `None` where the peer ended its side before one began.
-    pub(super) async fn head(&mut self) -> Result<Option<Head>, Trouble> {
+    pub(super) async fn head(&mut self) -> Result<Option<Head>, ConversationError> {
         loop {
             let behind = self.behind();
             if let Some(len) = behind.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -170,12 +171,12 @@ impl Listen {
             }
             if behind.len() > 64 * 1024 {
                 let start = String::from_utf8_lossy(&behind[..200]).into_owned();
-                return Err(Trouble::Malformed(format!("a head without an end: {start:?}")));
+                return Err(ConversationError::Malformed(format!("a head without an end: {start:?}")));
             }
             let began = !behind.is_empty();
             match self.more().await {
                 Ok(true) => {}
-                Ok(false) if began => return Err(Trouble::Cut),
+                Ok(false) if began => return Err(ConversationError::Cut),
                 Ok(false) => return Ok(None),
                 Err(trouble) => return Err(trouble),
             }
@@ -186,8 +187,8 @@ impl Listen {
     pub(super) async fn body(
         &mut self,
         framing: Framing,
-        take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
-    ) -> Result<Vec<(String, String)>, Trouble> {
+        take: &mut impl FnMut(&[u8]) -> Result<(), ConversationError>,
+    ) -> Result<Vec<(String, String)>, ConversationError> {
         match framing {
             Framing::Empty => {}
             Framing::Length(length) => self.exactly(length, take).await?,
@@ -200,14 +201,14 @@ impl Listen {
     async fn exactly(
         &mut self,
         length: u64,
-        take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        take: &mut impl FnMut(&[u8]) -> Result<(), ConversationError>,
+    ) -> Result<(), ConversationError> {
         let mut left = length;
         while left > 0 {
             let count = (self.behind().len() as u64).min(left) as usize;
             if count == 0 {
                 if !self.more().await? {
-                    return Err(Trouble::Cut);
+                    return Err(ConversationError::Cut);
                 }
                 continue;
             }
@@ -218,7 +219,10 @@ impl Listen {
         Ok(())
     }
 
-    async fn until_close(&mut self, take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
+    async fn until_close(
+        &mut self,
+        take: &mut impl FnMut(&[u8]) -> Result<(), ConversationError>,
+    ) -> Result<(), ConversationError> {
         loop {
             take(self.behind())?;
             self.at = self.held.len();
@@ -230,19 +234,20 @@ impl Listen {
 
     async fn chunks(
         &mut self,
-        take: &mut impl FnMut(&[u8]) -> Result<(), Trouble>,
-    ) -> Result<Vec<(String, String)>, Trouble> {
+        take: &mut impl FnMut(&[u8]) -> Result<(), ConversationError>,
+    ) -> Result<Vec<(String, String)>, ConversationError> {
         loop {
             let line = self.line().await?;
             let size = line.split(';').next().unwrap_or_default();
-            let size = u64::from_str_radix(size, 16).map_err(|_| Trouble::Malformed(format!("chunk size {line:?}")))?;
+            let size = u64::from_str_radix(size, 16)
+                .map_err(|_| ConversationError::Malformed(format!("chunk size {line:?}")))?;
             if size == 0 {
                 break;
             }
             self.exactly(size, take).await?;
             let end = self.line().await?;
             if !end.is_empty() {
-                return Err(Trouble::Malformed(format!("{end:?} behind a chunk")));
+                return Err(ConversationError::Malformed(format!("{end:?} behind a chunk")));
             }
         }
         let mut trailers = Vec::new();
@@ -255,7 +260,7 @@ impl Listen {
         }
     }
 
-    async fn line(&mut self) -> Result<String, Trouble> {
+    async fn line(&mut self) -> Result<String, ConversationError> {
         loop {
             if let Some(len) = self.behind().windows(2).position(|window| window == b"\r\n") {
                 let line = String::from_utf8_lossy(&self.behind()[..len]).into_owned();
@@ -263,16 +268,16 @@ impl Listen {
                 return Ok(line);
             }
             if self.behind().len() > 8 * 1024 {
-                return Err(Trouble::Malformed("a line without an end".to_owned()));
+                return Err(ConversationError::Malformed("a line without an end".to_owned()));
             }
             if !self.more().await? {
-                return Err(Trouble::Cut);
+                return Err(ConversationError::Cut);
             }
         }
     }
 }
 
-fn parse(text: &[u8]) -> Result<Head, Trouble> {
+fn parse(text: &[u8]) -> Result<Head, ConversationError> {
     let text = std::str::from_utf8(text).map_err(|_| malformed("a head that is no text", text))?;
     let mut lines = text.split("\r\n");
     let start = lines.next().unwrap_or_default().to_owned();
@@ -282,7 +287,7 @@ fn parse(text: &[u8]) -> Result<Head, Trouble> {
     Ok(Head { start, fields: lines.map(field).collect::<Result<_, _>>()? })
 }
 
-fn field(line: &str) -> Result<(String, String), Trouble> {
+fn field(line: &str) -> Result<(String, String), ConversationError> {
     let (name, value) = line.split_once(':').ok_or_else(|| malformed("a field without a colon", line.as_bytes()))?;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
@@ -291,27 +296,27 @@ fn field(line: &str) -> Result<(String, String), Trouble> {
     Ok((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
 }
 
-fn malformed(what: &str, bytes: &[u8]) -> Trouble {
+fn malformed(what: &str, bytes: &[u8]) -> ConversationError {
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-    Trouble::Malformed(format!("{what}: {shown:?}"))
+    ConversationError::Malformed(format!("{what}: {shown:?}"))
 }
 
 /// The writing side of one connection.
-pub(super) struct Speak {
+pub(super) struct HttpWriter {
     stream: Rc<SimStream>,
     sim: Sim,
     pace: Pace,
     patience: Duration,
 }
 
-impl Speak {
+impl HttpWriter {
     /// A writer to `stream` that waits for at most `patience` each time.
-    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> Speak {
-        Speak { stream, sim: sim.clone(), pace, patience }
+    pub(super) fn new(sim: &Sim, stream: Rc<SimStream>, pace: Pace, patience: Duration) -> HttpWriter {
+        HttpWriter { stream, sim: sim.clone(), pace, patience }
     }
 
     /// Sends all of `bytes`, in pieces with pauses.
-    pub(super) async fn say(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) async fn say(&mut self, mut bytes: &[u8]) -> Result<(), ConversationError> {
         while !bytes.is_empty() {
             self.pace.rest(&self.sim).await;
             let count = self.pace.piece().min(bytes.len());
@@ -319,8 +324,8 @@ impl Speak {
             let (result, _) = self.stream.write(buf, self.sim.now().after(self.patience)).await;
             match result {
                 Ok(()) => bytes = &bytes[count..],
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Err(Trouble::Late),
-                Err(_) => return Err(Trouble::Reset),
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Err(ConversationError::Late),
+                Err(_) => return Err(ConversationError::Reset),
             }
         }
         Ok(())

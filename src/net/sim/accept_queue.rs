@@ -10,7 +10,7 @@ use crate::net::sim::stream::SimStream;
 use crate::net::sim::world::HostId;
 
 /// A listening socket as those who connect see it.
-pub(crate) struct Door {
+pub(crate) struct AcceptQueue {
     /// Where it listens.
     pub address: Address,
     /// Who listens.

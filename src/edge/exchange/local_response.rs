@@ -6,7 +6,7 @@ use crate::config::plan::FixedAnswer;
 use crate::edge::exchange::context::{Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, response};
-use crate::edge::flow::stream::{Client, Source};
+use crate::edge::flow::stream::{BodySource, Client};
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::policy::{LocalBody, LocalResponse, Problem};
@@ -15,34 +15,34 @@ use crate::wire::problem;
 /// Closes the connection without an answer, as nginx does.
 pub(crate) const CLOSE_WITHOUT_ANSWER: u16 = 444;
 
-/// Sends a problem document (RFC 9457) for a fault; to a caller of gRPC, what that understands. Faults of the
-/// connection's reading end also close it.
-pub(crate) async fn fault<N: Net, S: Source, K: Client>(
+/// Sends a problem document (RFC 9457) for a fault, or a gRPC status to a gRPC caller. A fault in reading the request
+/// also closes the connection.
+pub(crate) async fn fault<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
 ) -> Result<(), Fault> {
-    exchange.work.record.fault = Some(fault.kind);
+    exchange.state.record.fault = Some(fault.kind);
     if fault.kind == FaultKind::ClientClosed {
-        exchange.work.record.status = fault.kind.status();
-        exchange.work.record.aborted = true;
+        exchange.state.record.status = fault.kind.status();
+        exchange.state.record.aborted = true;
         return Ok(());
     }
-    let unread = exchange.work.body_begun && !exchange.source.done();
+    let unread = exchange.state.body_begun && !exchange.source.done();
     if unread || ends_connection(fault.kind) {
         exchange.client.close_after();
     }
-    // Nothing that policies wanted to say about a success belongs on a failure, except what CORS and limits say.
+    // Header changes that policies made for a success are dropped on a failure, except those of CORS and limits.
     if fault.kind.status() == 503 {
-        exchange.work.effects.to_client.add(b"Retry-After", b"1");
+        exchange.state.effects.to_client.add(b"Retry-After", b"1");
     }
-    if let Some(caller) = exchange.work.attributes.caller {
+    if let Some(caller) = exchange.state.attributes.caller {
         return call_reply::fail_call(exchange, caller, fault.kind).await;
     }
     response::send(exchange, fault.kind.status(), Some(problem::CONTENT_TYPE), problem::body(fault.kind).as_bytes())
         .await
 }
 
-/// After these the connection's next bytes are not known to be a request.
+/// After these faults the next bytes on the connection may not be the start of a request.
 fn ends_connection(kind: FaultKind) -> bool {
     matches!(
         kind,
@@ -59,20 +59,20 @@ fn ends_connection(kind: FaultKind) -> bool {
 }
 
 /// Sends the response that a policy made.
-pub(crate) async fn refuse<N: Net, S: Source, K: Client>(
+pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     local: LocalResponse<'_>,
 ) -> Result<Filtered, Fault> {
-    exchange.work.record.refused = Some(local.reason);
+    exchange.state.record.refused = Some(local.reason);
     let counters = &exchange.context.bound.counters;
-    match (local.status, exchange.work.attributes.route) {
+    match (local.status, exchange.state.attributes.route) {
         (..400, _) => {}
         (429, Some(route)) => counters.add_route(route.0, RouteCounter::Limited, 1),
         (_, Some(route)) => counters.add_route(route.0, RouteCounter::Denied, 1),
         (429, None) => counters.add(Counter::Limited, 1),
         (_, None) => counters.add(Counter::Denied, 1),
     }
-    if let Some(caller) = exchange.work.attributes.caller
+    if let Some(caller) = exchange.state.attributes.caller
         && local.status >= 400
     {
         let words = match local.body {
@@ -86,11 +86,11 @@ pub(crate) async fn refuse<N: Net, S: Source, K: Client>(
     match local.body {
         LocalBody::Empty => response::send(exchange, local.status, None, b"").await?,
         LocalBody::Problem(problem) => {
-            let mut body = std::mem::take(&mut exchange.work.value);
+            let mut body = std::mem::take(&mut exchange.state.value);
             body.clear();
             problem.append_json(local.status, &mut body);
             let sent = response::send(exchange, local.status, Some(problem::CONTENT_TYPE), &body).await;
-            exchange.work.value = body;
+            exchange.state.value = body;
             sent?;
         }
     }
@@ -98,25 +98,25 @@ pub(crate) async fn refuse<N: Net, S: Source, K: Client>(
 }
 
 /// Sends a route's fixed answer.
-pub(crate) async fn fixed<N: Net, S: Source, K: Client>(
+pub(crate) async fn fixed<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     answer: &FixedAnswer,
 ) -> Result<(), Fault> {
     if answer.status == CLOSE_WITHOUT_ANSWER {
-        exchange.work.record.status = CLOSE_WITHOUT_ANSWER;
-        exchange.work.record.aborted = true;
+        exchange.state.record.status = CLOSE_WITHOUT_ANSWER;
+        exchange.state.record.aborted = true;
         return Ok(());
     }
-    let mut body = std::mem::take(&mut exchange.work.value);
+    let mut body = std::mem::take(&mut exchange.state.value);
     body.clear();
-    answer.body.render(&Vars::new(exchange.context, &exchange.work.attributes, &exchange.work.record), &mut body);
+    answer.body.render(&Vars::new(exchange.context, &exchange.state.attributes, &exchange.state.record), &mut body);
     let content_type = answer.content_type.as_deref().map(str::as_bytes);
-    let sent = match exchange.work.attributes.caller {
+    let sent = match exchange.state.attributes.caller {
         Some(caller) if answer.status >= 400 => {
             call_reply::refuse_call(exchange, caller, answer.status, &String::from_utf8_lossy(&body)).await
         }
         Some(_) | None => response::send(exchange, answer.status, content_type, &body).await,
     };
-    exchange.work.value = body;
+    exchange.state.value = body;
     sent
 }

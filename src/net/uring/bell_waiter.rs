@@ -6,24 +6,24 @@ use std::net::TcpStream as StdStream;
 
 use monoio::net::TcpStream;
 
-use crate::net::{Bell, Ear};
+use crate::net::{Bell, BellWaiter};
 
 /// Waits for the rings of one bell.
-pub struct UringEar {
+pub struct UringBellWaiter {
     bell: Bell,
     /// The bell's eventfd; only ever asked for readiness.
     event: TcpStream,
 }
 
-impl UringEar {
-    pub(super) fn new(bell: &Bell) -> io::Result<UringEar> {
+impl UringBellWaiter {
+    pub(super) fn new(bell: &Bell) -> io::Result<UringBellWaiter> {
         let event = bell.event()?.try_clone_to_owned()?;
-        Ok(UringEar { bell: bell.clone(), event: TcpStream::from_std(StdStream::from(event))? })
+        Ok(UringBellWaiter { bell: bell.clone(), event: TcpStream::from_std(StdStream::from(event))? })
     }
 }
 
-impl Ear for UringEar {
-    async fn hear(&self) {
+impl BellWaiter for UringBellWaiter {
+    async fn rung(&self) {
         while !self.bell.take() {
             // An error would be one of the driver; asking the bell again is all that can be done.
             let _ = self.event.readable(false).await;

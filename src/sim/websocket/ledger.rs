@@ -8,24 +8,24 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use crate::base::Tick;
-use crate::sim::spoken::Spoken;
+use crate::sim::spoken::HttpVersion;
 use crate::sim::websocket::frames::Frame;
 use crate::sim::websocket::{Limits, Side};
 
 /// A frame that an end began to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct SentFrame {
     /// Its header.
     pub frame: Frame,
     /// Payload of a control frame.
     pub text: Vec<u8>,
     /// The gateway must not forward any byte of it.
-    pub offends: Option<Offence>,
+    pub offends: Option<FrameError>,
 }
 
 /// What is wrong with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offence {
+pub(crate) enum FrameError {
     /// Its message is larger than allowed.
     Size,
     /// It breaks a rule of RFC 6455.
@@ -34,34 +34,34 @@ pub(crate) enum Offence {
 
 /// How an end saw the other end finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum LastFrame {
     /// A close frame, from the other end or from the gateway, and then nothing.
-    Farewell,
+    Close,
     /// An orderly end between two frames, without a close frame.
     Bare,
     /// An end in the middle of a frame, or a broken connection.
     Cut,
 }
 
-/// One end of one try.
+/// One end of one attempt.
 #[derive(Clone, Debug, Default)]
-struct Voice {
-    said: Vec<Said>,
+struct EndState {
+    said: Vec<SentFrame>,
     /// It ended without a close frame, or broke off.
     half_closes: bool,
     /// It is unresponsive: it sends nothing and answers no pings.
     dumb: bool,
 }
 
-impl Voice {
-    fn offends(&self) -> Option<Offence> {
+impl EndState {
+    fn offends(&self) -> Option<FrameError> {
         self.said.iter().find_map(|said| said.offends)
     }
 }
 
 /// One attempt: a handshake that reached an origin.
 #[derive(Debug, Default)]
-struct Try {
+struct Attempt {
     /// When the origin began to send its 101 or 200.
     answered: Option<Tick>,
     /// When its client received that.
@@ -73,14 +73,14 @@ struct Try {
     wrong_proof: bool,
     /// When an end broke off.
     broke_off: Option<Tick>,
-    voices: [Voice; 2],
+    voices: [EndState; 2],
 }
 
 #[derive(Debug)]
-struct Talk {
-    by: Spoken,
-    to: Spoken,
-    tries: Vec<Try>,
+struct WebSocketState {
+    by: HttpVersion,
+    to: HttpVersion,
+    tries: Vec<Attempt>,
     refusals: u32,
     outcome: Option<Outcome>,
     logged: Vec<u64>,
@@ -101,7 +101,7 @@ pub(crate) enum Outcome {
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counts {
     /// Offers.
     pub offers: u64,
     /// WebSockets, by versions: of the client, then of the origin.
@@ -109,33 +109,33 @@ pub struct Tally {
     /// Frames that arrived at the other end.
     pub frames: u64,
     /// Close frames of the gateway, by reason.
-    pub farewells: BTreeMap<&'static str, u64>,
+    pub close_frames: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
+impl Counts {
     /// Adds another run's.
-    pub fn add(&mut self, other: &Tally) {
+    pub fn add(&mut self, other: &Counts) {
         self.offers += other.offers;
         self.frames += other.frames;
         for (sum, count) in self.opened_by.iter_mut().flatten().zip(other.opened_by.iter().flatten()) {
             *sum += count;
         }
-        for (words, count) in &other.farewells {
-            *self.farewells.entry(words).or_default() += count;
+        for (words, count) in &other.close_frames {
+            *self.close_frames.entry(words).or_default() += count;
         }
     }
 }
 
-impl Display for Tally {
+impl Display for Counts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { offers, opened_by, frames, farewells } = self;
+        let Counts { offers, opened_by, frames, close_frames: farewells } = self;
         write!(out, "{offers} WebSockets offered, opened {opened_by:?}, {frames} frames, farewells {farewells:?}")
     }
 }
 
 /// One end of one attempt of one WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EndId {
     /// The WebSocket.
     pub id: u64,
     /// The try, from one.
@@ -146,7 +146,7 @@ pub(crate) struct Place {
 
 /// The rules of one world.
 #[derive(Clone, Debug)]
-pub struct Demands {
+pub struct Expectations {
     /// Nothing breaks in this world.
     pub calm: bool,
     /// The gateway's limits.
@@ -157,10 +157,10 @@ pub struct Demands {
 
 /// The ledger.
 #[derive(Debug)]
-pub(crate) struct Book {
-    demands: Demands,
-    talks: BTreeMap<u64, Talk>,
-    tally: Tally,
+pub(crate) struct WebSocketLedger {
+    demands: Expectations,
+    talks: BTreeMap<u64, WebSocketState>,
+    tally: Counts,
 }
 
 /// Close frames of the gateway: status code, reason, and what must have happened before.
@@ -187,16 +187,16 @@ enum Cause {
     Size,
 }
 
-impl Book {
+impl WebSocketLedger {
     /// An empty ledger.
-    pub(crate) fn new(demands: Demands) -> Book {
-        Book { demands, talks: BTreeMap::new(), tally: Tally::default() }
+    pub(crate) fn new(demands: Expectations) -> WebSocketLedger {
+        WebSocketLedger { demands, talks: BTreeMap::new(), tally: Counts::default() }
     }
 
     /// A client begins a handshake.
-    pub(crate) fn begin(&mut self, by: Spoken, to: Spoken) -> u64 {
+    pub(crate) fn begin(&mut self, by: HttpVersion, to: HttpVersion) -> u64 {
         let id = self.talks.len() as u64 + 1;
-        let talk = Talk { by, to, tries: Vec::new(), refusals: 0, outcome: None, logged: Vec::new() };
+        let talk = WebSocketState { by, to, tries: Vec::new(), refusals: 0, outcome: None, logged: Vec::new() };
         self.talks.insert(id, talk);
         id
     }
@@ -206,24 +206,24 @@ impl Book {
         &self.demands.limits
     }
 
-    fn talk(&mut self, id: u64) -> Result<&mut Talk, String> {
+    fn talk(&mut self, id: u64) -> Result<&mut WebSocketState, String> {
         self.talks.get_mut(&id).ok_or_else(|| format!("nobody offered WebSocket {id}"))
     }
 
-    fn of(&mut self, place: Place) -> Result<&mut Try, String> {
+    fn of(&mut self, place: EndId) -> Result<&mut Attempt, String> {
         let tries = &mut self.talk(place.id)?.tries;
         let found = (place.number as usize).checked_sub(1).and_then(|index| tries.get_mut(index));
         found.ok_or_else(|| format!("WebSocket {} has no try {}", place.id, place.number))
     }
 
     /// A handshake reached an origin of the version `to`. Returns the attempt's number, from one.
-    pub(crate) fn arrive(&mut self, id: u64, to: Spoken) -> Result<u32, String> {
+    pub(crate) fn arrive(&mut self, id: u64, to: HttpVersion) -> Result<u32, String> {
         let tries_max = if self.demands.calm { 1 } else { self.demands.tries_max };
         let talk = self.talk(id)?;
         if talk.to != to || talk.tries.len() >= tries_max {
             return Err(format!("WebSocket {id} reached an origin of {to:?} after {} tries", talk.tries.len()));
         }
-        talk.tries.push(Try::default());
+        talk.tries.push(Attempt::default());
         Ok(talk.tries.len() as u32)
     }
 
@@ -240,19 +240,19 @@ impl Book {
     }
 
     /// The origin begins to send its 101 or 200.
-    pub(crate) fn answer(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn answer(&mut self, place: EndId, now: Tick) -> Result<(), String> {
         self.of(place)?.answered = Some(now);
         Ok(())
     }
 
     /// The origin will send a wrong `Sec-WebSocket-Accept`.
-    pub(crate) fn answer_wrongly(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn answer_wrongly(&mut self, place: EndId) -> Result<(), String> {
         self.of(place)?.wrong_proof = true;
         Ok(())
     }
 
     /// The client received the 101 or 200. False where `Sec-WebSocket-Accept` was wrong and the client could see it.
-    pub(crate) fn open(&mut self, place: Place, now: Tick) -> Result<bool, String> {
+    pub(crate) fn open(&mut self, place: EndId, now: Tick) -> Result<bool, String> {
         let by = self.talk(place.id)?.by;
         let found = self.of(place)?;
         if found.answered.is_none() {
@@ -260,8 +260,8 @@ impl Book {
         }
         if found.wrong_proof {
             return match by {
-                Spoken::One => Ok(false),
-                Spoken::Two => Err(format!("WebSocket {} was opened on a wrong proof", place.id)),
+                HttpVersion::One => Ok(false),
+                HttpVersion::Two => Err(format!("WebSocket {} was opened on a wrong proof", place.id)),
             };
         }
         found.opened = Some(now);
@@ -289,13 +289,13 @@ impl Book {
     }
 
     /// An end begins to send a frame.
-    pub(crate) fn say(&mut self, place: Place, said: Said) -> Result<(), String> {
+    pub(crate) fn say(&mut self, place: EndId, said: SentFrame) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].said.push(said);
         Ok(())
     }
 
     /// An end gave bytes to the network.
-    pub(crate) fn spoke(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn spoke(&mut self, place: EndId, now: Tick) -> Result<(), String> {
         let found = self.of(place)?;
         let before = found.spoke.replace(now).or(found.answered).unwrap_or(now);
         found.quiet_ms = found.quiet_ms.max(now.since(before).as_millis() as u64);
@@ -303,13 +303,13 @@ impl Book {
     }
 
     /// An end will end without a close frame.
-    pub(crate) fn half_close(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn half_close(&mut self, place: EndId) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].half_closes = true;
         Ok(())
     }
 
     /// An end breaks off.
-    pub(crate) fn break_off(&mut self, place: Place, now: Tick) -> Result<(), String> {
+    pub(crate) fn break_off(&mut self, place: EndId, now: Tick) -> Result<(), String> {
         let found = self.of(place)?;
         found.voices[place.side as usize].half_closes = true;
         found.broke_off = Some(now);
@@ -317,13 +317,13 @@ impl Book {
     }
 
     /// An end becomes unresponsive.
-    pub(crate) fn fall_dumb(&mut self, place: Place) -> Result<(), String> {
+    pub(crate) fn fall_dumb(&mut self, place: EndId) -> Result<(), String> {
         self.of(place)?.voices[place.side as usize].dumb = true;
         Ok(())
     }
 
     /// The frame that the end at `place` must receive as its `index`th; `None` where the other end has not sent it.
-    pub(crate) fn expected(&mut self, place: Place, index: usize) -> Result<Option<Said>, String> {
+    pub(crate) fn expected(&mut self, place: EndId, index: usize) -> Result<Option<SentFrame>, String> {
         let other = place.side.other() as usize;
         Ok(self.of(place)?.voices[other].said.get(index).cloned())
     }
@@ -334,7 +334,7 @@ impl Book {
     }
 
     /// Checks that the gateway may send a ping before the next frame.
-    pub(crate) fn pinged(&self, place: Place) -> Result<(), String> {
+    pub(crate) fn pinged(&self, place: EndId) -> Result<(), String> {
         match self.demands.limits.ping_ms {
             Some(_) => Ok(()),
             None => Err(format!("{place:?}: a ping that nobody sent")),
@@ -342,13 +342,13 @@ impl Book {
     }
 
     /// Checks that the gateway has a reason for the close frame that it sends to the end at `place`.
-    pub(crate) fn farewell(&mut self, place: Place, payload: &[u8], at: Moment) -> Result<(), String> {
+    pub(crate) fn close_frame(&mut self, place: EndId, payload: &[u8], at: Moment) -> Result<(), String> {
         let shown = || format!("{place:?}: the farewell {:?}", String::from_utf8_lossy(payload));
         let (code, words) = payload.split_at_checked(2).ok_or_else(|| format!("{} has no code", shown()))?;
         let code = u16::from_be_bytes([code[0], code[1]]);
         let known = FAREWELLS.iter().find(|known| known.0 == code && known.1.as_bytes() == words);
         let (_, words, cause) = *known.ok_or_else(|| format!("{} is nobody's", shown()))?;
-        let Demands { calm, limits, .. } = self.demands.clone();
+        let Expectations { calm, limits, .. } = self.demands.clone();
         let found = self.of(place)?;
         let lived_ms = found.answered.map_or(0, |answered| at.now.since(answered).as_millis() as u64);
         let quiet_now_ms = found.spoke.map_or(lived_ms, |spoke| at.now.since(spoke).as_millis() as u64);
@@ -360,20 +360,20 @@ impl Book {
             Cause::Idle => lived_ms >= limits.idle_ms && (!calm || quiet_ms + limits.slack_ms >= limits.idle_ms),
             Cause::Dumb => limits.ping_ms.is_some() && (own.dumb || !calm),
             Cause::Other => other.offends().is_some() || !calm,
-            Cause::Rule => own.offends() == Some(Offence::Rule),
-            Cause::Size => own.offends() == Some(Offence::Size),
+            Cause::Rule => own.offends() == Some(FrameError::Rule),
+            Cause::Size => own.offends() == Some(FrameError::Size),
             Cause::Rate => limits.rate.is_some_and(|rate| own.said.len() as u64 > rate) && place.side == Side::Client,
         };
         if !right {
             return Err(format!("{} has no reason after {lived_ms} ms, {quiet_ms} ms quiet", shown()));
         }
-        *self.tally.farewells.entry(words).or_default() += 1;
+        *self.tally.close_frames.entry(words).or_default() += 1;
         Ok(())
     }
 
     /// The end at `place` receives nothing more, after `count` frames of the other.
-    pub(crate) fn hear_out(&mut self, place: Place, heard: Heard, count: usize, at: Moment) -> Result<(), String> {
-        let Demands { calm, limits, .. } = self.demands.clone();
+    pub(crate) fn hear_out(&mut self, place: EndId, heard: LastFrame, count: usize, at: Moment) -> Result<(), String> {
+        let Expectations { calm, limits, .. } = self.demands.clone();
         let talk = self.talk(place.id)?;
         let spoken = if place.side == Side::Client { talk.by } else { talk.to };
         let found = self.of(place)?;
@@ -387,19 +387,19 @@ impl Book {
             return Ok(());
         }
         match heard {
-            // `farewell` has already checked the reason for the frames that were left out.
-            Heard::Farewell => Ok(()),
-            Heard::Bare
+            // `close_reason` has already checked the reason for the frames that were left out.
+            LastFrame::Close => Ok(()),
+            LastFrame::Bare
                 if other.half_closes && !own.half_closes && !wrong && missing > 0 && at.drains == Drains::No =>
             {
                 Err(format!("{place:?}: {missing} frames are missing, though the sender ended in order"))
             }
-            Heard::Bare if loose => Ok(()),
-            Heard::Bare => Err(format!("{place:?}: it ended without a farewell")),
-            Heard::Cut if at.drains == Drains::Yes || outlived || wrong || own.half_closes => Ok(()),
+            LastFrame::Bare if loose => Ok(()),
+            LastFrame::Bare => Err(format!("{place:?}: it ended without a farewell")),
+            LastFrame::Cut if at.drains == Drains::Yes || outlived || wrong || own.half_closes => Ok(()),
             // An end that still sends when its connection is closed may lose what the other end sent before.
-            Heard::Cut if other.half_closes && spoken == Spoken::One => Ok(()),
-            Heard::Cut => Err(format!("{place:?}: it was cut, though nothing went wrong")),
+            LastFrame::Cut if other.half_closes && spoken == HttpVersion::One => Ok(()),
+            LastFrame::Cut => Err(format!("{place:?}: it was cut, though nothing went wrong")),
         }
     }
 
@@ -411,7 +411,7 @@ impl Book {
         if talk.logged.len() > 1 {
             return Err(format!("WebSocket {id} is in the access log twice: {:?}", talk.logged));
         }
-        let Some(Try { opened: Some(opened), spoke, broke_off, .. }) = talk.tries.last() else { return Ok(()) };
+        let Some(Attempt { opened: Some(opened), spoke, broke_off, .. }) = talk.tries.last() else { return Ok(()) };
         for (what, since) in [("the drain", drained), ("an end broke off", *broke_off)] {
             let late_ms = since.map_or(0, |since| now.since(since.max(*opened)).as_millis() as u64);
             if late_ms > limits.slack_ms {
@@ -430,7 +430,7 @@ impl Book {
     }
 
     /// Checks that every WebSocket is over at the end of a run and that the access log says what clients saw.
-    pub(crate) fn close(&self, log: Log) -> Result<Tally, String> {
+    pub(crate) fn close(&self, log: Log) -> Result<Counts, String> {
         for (id, talk) in &self.talks {
             let wrong = match (talk.outcome, talk.logged.first()) {
                 (None, _) => return Err(format!("WebSocket {id} is not over: {talk:?}")),
@@ -443,7 +443,7 @@ impl Book {
                 return Err(format!("WebSocket {id}: {:?} for its client, {:?} in the log", talk.outcome, talk.logged));
             }
         }
-        Ok(Tally { offers: self.talks.len() as u64, ..self.tally.clone() })
+        Ok(Counts { offers: self.talks.len() as u64, ..self.tally.clone() })
     }
 }
 
@@ -481,9 +481,9 @@ const EXCUSES: [u16; 4] = [408, 502, 503, 504];
 mod tests {
     use super::*;
 
-    const PLACE: Place = Place { id: 1, number: 1, side: Side::Client };
+    const PLACE: EndId = EndId { id: 1, number: 1, side: Side::Client };
 
-    fn open() -> Book {
+    fn open() -> WebSocketLedger {
         let limits = Limits {
             idle_ms: 1_000,
             lifetime_ms: Some(5_000),
@@ -492,12 +492,12 @@ mod tests {
             rate: None,
             slack_ms: 100,
         };
-        let mut book = Book::new(Demands { calm: true, limits, tries_max: 2 });
-        let id = book.begin(Spoken::Two, Spoken::One);
-        assert_eq!((id, book.arrive(id, Spoken::One)), (PLACE.id, Ok(PLACE.number)));
-        book.answer(PLACE, Tick::ZERO).unwrap();
-        assert_eq!(book.open(PLACE, Tick::ZERO), Ok(true));
-        book
+        let mut ledger = WebSocketLedger::new(Expectations { calm: true, limits, tries_max: 2 });
+        let id = ledger.begin(HttpVersion::Two, HttpVersion::One);
+        assert_eq!((id, ledger.arrive(id, HttpVersion::One)), (PLACE.id, Ok(PLACE.number)));
+        ledger.answer(PLACE, Tick::ZERO).unwrap();
+        assert_eq!(ledger.open(PLACE, Tick::ZERO), Ok(true));
+        ledger
     }
 
     fn at(millis: u64) -> Moment {
@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_farewell_of_the_gateway_needs_a_reason() {
-        let told = |words: &str, moment| open().farewell(PLACE, &[b"\x03\xE9", words.as_bytes()].concat(), moment);
+        let told = |words: &str, moment| open().close_frame(PLACE, &[b"\x03\xE9", words.as_bytes()].concat(), moment);
         assert!(told("the gateway stops", at(10)).is_err());
         assert!(told("the gateway stops", Moment { drains: Drains::Yes, ..at(10) }).is_ok());
         assert!(told("silent for too long", at(900)).is_err() && told("silent for too long", at(1_000)).is_ok());
@@ -514,17 +514,17 @@ mod tests {
         assert!(told("no answer to a ping", at(900)).is_err() && told("something else", at(900)).is_err());
         let mut spoken = open();
         spoken.spoke(PLACE, at(500).now).unwrap();
-        assert!(spoken.farewell(PLACE, b"\x03\xE9silent for too long", at(1_010)).is_err());
+        assert!(spoken.close_frame(PLACE, b"\x03\xE9silent for too long", at(1_010)).is_err());
     }
 
     #[test]
     fn an_end_without_a_farewell_is_seen() {
-        assert!(open().hear_out(PLACE, Heard::Bare, 0, at(10)).is_err());
-        assert!(open().hear_out(PLACE, Heard::Cut, 0, at(10)).is_err());
-        assert!(open().hear_out(PLACE, Heard::Farewell, 0, at(10)).is_ok());
+        assert!(open().hear_out(PLACE, LastFrame::Bare, 0, at(10)).is_err());
+        assert!(open().hear_out(PLACE, LastFrame::Cut, 0, at(10)).is_err());
+        assert!(open().hear_out(PLACE, LastFrame::Close, 0, at(10)).is_ok());
         let mut halved = open();
-        halved.half_close(Place { side: Side::Origin, ..PLACE }).unwrap();
-        assert!(halved.hear_out(PLACE, Heard::Bare, 0, at(10)).is_ok());
+        halved.half_close(EndId { side: Side::Origin, ..PLACE }).unwrap();
+        assert!(halved.hear_out(PLACE, LastFrame::Bare, 0, at(10)).is_ok());
     }
 
     #[test]
