@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::base::Tick;
 use crate::policy::limit::demand::EPOCH;
-use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::gcra::{FILL_BITS, Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId};
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
@@ -165,7 +165,7 @@ impl Accounts {
     /// would refuse.
     fn give_up_one(&mut self, now: Tick) -> bool {
         let rate = self.terms.current.rate;
-        let mut fullest: Option<(u128, u64)> = None;
+        let mut fullest: Option<(u128, u64, u64)> = None;
         for _ in 0..LOOKS.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
             let account = self.table.at(at);
@@ -174,11 +174,15 @@ impl Accounts {
                 continue;
             }
             let missing = account.free.missing(&rate, now);
-            if fullest.is_none_or(|(least, _)| missing < least) {
-                fullest = Some((missing, key));
+            if fullest.is_none_or(|(least, ..)| missing < least) {
+                fullest = Some((missing, account.free.fill(&rate, now), key));
             }
         }
-        let Some((missing, key)) = fullest else { return false };
+        let Some((missing, fill, key)) = fullest else { return false };
+        // Where most accounts are lent, the only one at home may be one that is used up: it stays while there is space.
+        if fill < USED_UP && self.table.len() < self.accounts_max + LENT_MAX / 2 {
+            return false;
+        }
         self.counts.given_up += u64::from(missing > 0);
         self.table.remove(key);
         true
@@ -368,6 +372,8 @@ const _: () = assert!(size_of::<Account>() <= 128);
 
 /// Shards that are asked at once to spare something.
 const RECALLS_MAX: usize = 16;
+/// Below a quarter of what `Meter::fill` says of a full one, an account counts as used up.
+const USED_UP: u64 = 1 << (FILL_BITS - 2);
 /// Accounts looked at to find one that can go.
 const LOOKS: usize = 32;
 /// Accounts above the cap, all of keys that shards have slots of; above it newcomers get `NoRoom`. As many as messages

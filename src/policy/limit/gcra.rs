@@ -193,7 +193,7 @@ impl Meter {
 const PERIOD_NANOS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;
 
 /// Precision of a fill: a level loses less than a part in 2^31 when it is carried over to another rate.
-const FILL_BITS: u32 = 32;
+pub(crate) const FILL_BITS: u32 = 32;
 /// A level below this can be shifted by `FILL_BITS` without overflow.
 const SMALL: u128 = 1 << (u128::BITS - FILL_BITS);
 

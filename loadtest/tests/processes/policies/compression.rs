@@ -110,7 +110,8 @@ fn a_body_that_breaks_off_never_ends_as_a_whole_one() {
             let read = curl(&[version, "--header", "Accept-Encoding: gzip", "--output", "-", &gateway.url("/")]);
             assert_ne!(read.code, 0, "{version}: curl took it for whole");
             let decoded = gunzip(&read.stdout);
-            assert!(!read.stdout.is_empty() && decoded.code != 0, "{version}: gzip took it for whole");
+            // A reset stream may take what was sent with it.
+            assert!(read.stdout.is_empty() || decoded.code != 0, "{version}: gzip took it for whole");
         }
         assert_eq!(gateway.log(2)[0]["status"], 200);
     }
