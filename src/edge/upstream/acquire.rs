@@ -79,7 +79,7 @@ impl<N: Net> Acquire<'_, N> {
         let Affinity { key, sticky } = affinity;
         let load = &self.upstream.load;
         let picked = load.cluster.borrow_mut().pick(key, sticky, tried, now, &mut self.thread.rng.borrow_mut());
-        let index = picked.map_err(Fault::last)?;
+        let index = picked.map_err(Fault::last).inspect_err(|_| load.pass_on())?;
         tried.insert(index);
         self.count(UpstreamCounter::Requests, 1);
         Ok(load.begin(index, now))

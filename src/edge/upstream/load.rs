@@ -77,11 +77,8 @@ impl Drop for InFlight {
             cluster.observe(self.flight, Outcome::Cancelled, Duration::ZERO, self.began);
         }
         cluster.finish(self.flight);
-        let room = cluster.has_room();
         drop(cluster);
-        if room {
-            self.load.admit_next();
-        }
+        self.load.admit_next();
     }
 }
 
@@ -122,7 +119,16 @@ impl Load {
         Err(Fault::unsent(FaultKind::QueueTimeout))
     }
 
+    /// An admitted request begins no attempt: the next in the queue gets its room.
+    pub(crate) fn pass_on(&self) {
+        self.admit_next();
+    }
+
+    /// Admits the request that has waited longest, where there is room.
     fn admit_next(&self) {
+        if !self.cluster.borrow().has_room() {
+            return;
+        }
         let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
         next.admitted.set(true);
         if let Some(waker) = next.waker.borrow_mut().take() {
