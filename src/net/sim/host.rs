@@ -23,11 +23,6 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// The seed of the run.
-    pub fn seed(&self) -> u64 {
-        self.world.settings.seed
-    }
-
     /// The host's address with a port.
     pub fn address(&self, port: u16) -> Address {
         Address::Inet(SocketAddr::new(self.world.hosts.borrow()[self.host.0].address, port))
@@ -52,11 +47,6 @@ impl Sim {
     pub fn open_streams(&self) -> usize {
         let live = self.world.live.borrow();
         live.values().filter(|(host, what)| *host == self.host && what.starts_with("stream")).count()
-    }
-
-    /// Tasks of this host that have not ended.
-    pub fn open_tasks(&self) -> usize {
-        self.world.tasks_of(self.host).len()
     }
 
     /// Connections to `address` have these faults from now on.

@@ -63,8 +63,6 @@ pub struct SimStream {
     lost: Cell<bool>,
     /// The last read left room in its buffer.
     drained: Cell<bool>,
-    bytes_read: Cell<u64>,
-    bytes_written: Cell<u64>,
 }
 
 /// Which of the three kinds of reading.
@@ -138,19 +136,7 @@ impl SimStream {
             aborted: Cell::new(false),
             lost: Cell::new(false),
             drained: Cell::new(true),
-            bytes_read: Cell::new(0),
-            bytes_written: Cell::new(0),
         }
-    }
-
-    /// Bytes that were read from it so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read.get()
-    }
-
-    /// Bytes that were written to it so far.
-    pub fn bytes_written(&self) -> u64 {
-        self.bytes_written.get()
     }
 
     /// The connection's number, as the trace shows it; both ends have the same.
@@ -237,7 +223,6 @@ impl SimStream {
                 let taken = self.incoming.pipe.borrow_mut().take(now, buf.spare_mut());
                 if let Take::Took(count) = taken {
                     buf.fill(count);
-                    self.bytes_read.set(self.bytes_read.get() + count as u64);
                     self.event("read", count);
                     self.incoming.wake_both();
                 }
@@ -272,7 +257,6 @@ impl SimStream {
             match put {
                 Put::Took(count) | Put::Unwanted(count) | Put::Cut(count) => {
                     buf.consume(count);
-                    self.bytes_written.set(self.bytes_written.get() + count as u64);
                     self.event("wrote", count);
                     self.after_put(put);
                 }

@@ -126,3 +126,20 @@ impl Trace {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_keeps_what_its_depth_says_and_its_digest_is_of_everything() {
+        let traces = [Depth::All, Depth::Last(2), Depth::Last(0)].map(|depth| {
+            let mut trace = Trace::new(depth);
+            (0..5).for_each(|count| trace.event(Tick::ZERO, &Rc::from("host"), Subject::World, "seen", count));
+            trace
+        });
+        assert_eq!(traces.each_ref().map(|trace| trace.text().lines().count()), [5, 3, 0]);
+        assert!(traces[1].text().starts_with("(3 earlier events)"));
+        assert!(traces.iter().all(|trace| trace.digest() == traces[0].digest()));
+    }
+}

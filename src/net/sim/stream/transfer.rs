@@ -35,7 +35,6 @@ impl Stream for SimStream {
         }
         let put = self.outgoing.pipe.borrow_mut().put(self.world.now.get(), bytes);
         let (Put::Took(count) | Put::Unwanted(count) | Put::Cut(count)) = put else { return 0 };
-        self.bytes_written.set(self.bytes_written.get() + count as u64);
         self.event("wrote now", count);
         self.after_put(put);
         count
