@@ -96,6 +96,7 @@ enum Topology {
 /// A warm connection, and exchanges on it.
 fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
     let mut settings = Settings::new(1);
+    settings.checks = false;
     // Only the network moves the time, and no trace is kept.
     settings.poll_nanos_max = 0;
     settings.trace = Depth::Last(0);

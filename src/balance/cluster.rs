@@ -15,6 +15,7 @@ use crate::balance::hash::hash_key;
 use crate::balance::outcome::Outcome;
 use crate::balance::plan::{Algorithm, ClusterPlan, EwmaPlan, HashPlan};
 use crate::balance::ring::{Ring, RingMember};
+use crate::base::canary::{self, Flaw};
 use crate::base::limits::ENDPOINTS_MAX;
 use crate::base::{Address, FaultKind, Rng, Tick};
 
@@ -228,7 +229,7 @@ impl Cluster {
         debug_assert!(self.requests > 0, "more flights ended than began");
         self.requests = self.requests.saturating_sub(1);
         if let Some(slot) = self.slot_mut(flight.index) {
-            slot.in_flight = slot.in_flight.saturating_sub(1);
+            slot.in_flight = slot.in_flight.saturating_sub(u32::from(!canary::has(Flaw::EndpointLoad)));
         }
     }
 
@@ -255,6 +256,31 @@ impl Cluster {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections = slot.connections.saturating_sub(1);
         }
+    }
+
+    /// Is no request in flight, and none waiting?
+    pub(crate) fn is_unused(&self) -> bool {
+        self.requests == 0 && self.pending == 0
+    }
+
+    /// Do the counts agree with each other, with the `open` connections, and with the `waiting` requests that were not
+    /// admitted yet?
+    pub(crate) fn check(&self, open: usize, waiting: usize) -> Result<(), &'static str> {
+        let sum = |count: fn(&Slot) -> u32| self.slots.iter().map(|slot| count(slot) as usize).sum::<usize>();
+        if sum(|slot| slot.in_flight) != self.requests as usize {
+            return Err("an upstream has other requests in flight than its endpoints together");
+        }
+        if sum(|slot| slot.connections) != open {
+            return Err("an upstream has other open connections than its endpoints together");
+        }
+        let admitted = (self.pending as usize).checked_sub(waiting).ok_or("more requests queue than are counted")?;
+        if waiting > 0 && admitted == 0 && self.requests == 0 {
+            return Err("requests queue for an upstream that has none in flight");
+        }
+        if self.serving.len() != self.weights.len() {
+            return Err("endpoints that serve and their weights differ in number");
+        }
+        Ok(())
     }
 
     /// The endpoint; `None` for an old index, whose slot another endpoint has by now.

@@ -1,36 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A gateway that is broken on purpose: the simulator must catch it, or it proves nothing.
+//! Gateways that are broken on purpose: the simulator must catch each, or it proves nothing.
 //!
-//! It uses upstream connections again whose response was not read to its end. Only a unit test can break it, and only
-//! on its own thread: in every other build `is_let_out` is `false` at compile time.
+//! Only a unit test can break one, and only on its own thread: in every other build `has` is `false` at compile time.
 
-/// Is the gateway of this thread broken on purpose?
-#[cfg(test)]
-pub(crate) fn is_let_out() -> bool {
-    LET_OUT.get()
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Upstream connections are used again whose response was not read to its end.
+    UnreadResponse,
+    /// The end of a request is counted for the upstream, but not for its endpoint.
+    EndpointLoad,
+    /// Room that a request got and did not use is not passed on to the next in the queue.
+    UnusedRoom,
+    /// An idle connection that is taken out of the pool still counts as idle.
+    IdleCount,
+    /// A closed client connection stays in the registry.
+    RegistryEntry,
+    /// What is released of a stream's window is not given back to its connection's window.
+    ConnectionWindow,
+    /// Content that an exchange took is not released to the sender.
+    UnreleasedContent,
+    /// A home takes slots back and still counts them as lent.
+    LentSlots,
 }
 
-/// Is the gateway of this thread broken on purpose?
+/// Is the gateway of this thread broken in this way?
+#[cfg(test)]
+pub(crate) fn has(flaw: Flaw) -> bool {
+    FLAW.get() == Some(flaw)
+}
+
+/// Is the gateway of this thread broken in this way?
 #[cfg(not(test))]
-pub(crate) const fn is_let_out() -> bool {
+pub(crate) const fn has(_: Flaw) -> bool {
     false
 }
 
 /// Runs `act` with a broken gateway.
 #[cfg(test)]
-pub(crate) fn let_out<T>(act: impl FnOnce() -> T) -> T {
-    struct Caged;
-    impl Drop for Caged {
+pub(crate) fn with<T>(flaw: Flaw, act: impl FnOnce() -> T) -> T {
+    struct Mended;
+    impl Drop for Mended {
         fn drop(&mut self) {
-            LET_OUT.set(false);
+            FLAW.set(None);
         }
     }
-    LET_OUT.set(true);
-    let _caged = Caged;
+    FLAW.set(Some(flaw));
+    let _mended = Mended;
     act()
 }
 
 #[cfg(test)]
 thread_local! {
-    static LET_OUT: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    static FLAW: std::cell::Cell<Option<Flaw>> = const { std::cell::Cell::new(None) };
 }

@@ -154,6 +154,7 @@ impl<N: Net> Main<N> {
             }
         }
         shard.publish(&bound);
+        shard.check();
         shard.tell(FromShard::Committed { generation });
     }
 
@@ -197,6 +198,7 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         let Some(bound) = shard.bound_already() else { continue };
         let now = thread.net.now();
         thread.set_clock(now);
+        shard.check();
         for (id, upstream) in bound.upstreams() {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.load.open_count() > 0;
@@ -214,5 +216,6 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         shard.peers.keep_house(now);
         shard.flush();
         shard.tell_drained();
+        shard.check();
     }
 }

@@ -65,6 +65,10 @@ pub trait Net: Clone + 'static {
     fn panics(&self) -> u64;
     /// Returns freed memory to the kernel. It takes about a millisecond, so a shard calls it while it is idle.
     fn give_memory_back(&self);
+    /// Fails the run where `holds` names a broken invariant of the shard. Only the simulator calls it.
+    fn check(&self, holds: impl FnOnce() -> Result<(), &'static str>) {
+        let _ = holds;
+    }
 }
 
 /// The receiving end of a bell.

@@ -238,6 +238,14 @@ impl Net for Sim {
     }
 
     fn give_memory_back(&self) {}
+
+    fn check(&self, holds: impl FnOnce() -> Result<(), &'static str>) {
+        if self.world.settings.checks
+            && let Err(broken) = holds()
+        {
+            self.fail(broken);
+        }
+    }
 }
 
 /// The calendar's time at the start of every run: 2026-01-01T00:00:00Z.

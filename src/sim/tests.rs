@@ -2,7 +2,7 @@
 //! The simulator's own tests, and the seeds that every change must pass.
 
 use super::*;
-use crate::base::canary;
+use crate::base::canary::{self, Flaw};
 use crate::net::sim::Depth;
 use crate::sim::mesh::Delays;
 
@@ -47,12 +47,36 @@ fn seeds_150_to_199() {
     seeds(150);
 }
 
+/// Each flaw with a part of the reason for which a run with it must fail.
+const FLAWS: [(Flaw, &str); 7] = [
+    (Flaw::UnreadResponse, ""),
+    (Flaw::EndpointLoad, "other requests in flight than its endpoints together"),
+    (Flaw::UnusedRoom, "requests queue for an upstream that has none in flight"),
+    (Flaw::IdleCount, "other idle connections than it counts"),
+    (Flaw::RegistryEntry, "more client connections are listed"),
+    (Flaw::ConnectionWindow, "bytes of a connection's window are lost"),
+    (Flaw::UnreleasedContent, "a stream holds other content"),
+];
+
 #[test]
 fn a_gateway_that_is_broken_on_purpose_is_caught() {
-    let caught = |seed| canary::let_out(|| run(&Scenario::draw(seed), Depth::Last(200)).err());
-    let failure = (0..500).find_map(caught).expect("no seed finds what is broken");
-    passes(&Scenario::draw(failure.seed));
-    println!("caught by seed {}: {}", failure.seed, failure.reasons.join("; "));
+    for (flaw, reason) in FLAWS {
+        let caught = |seed| canary::with(flaw, || run(&Scenario::draw(seed), Depth::Last(200)).err());
+        let failure = (0..500).find_map(caught).unwrap_or_else(|| panic!("no seed finds {flaw:?}"));
+        passes(&Scenario::draw(failure.seed));
+        let reasons = failure.reasons.join("; ");
+        println!("{flaw:?} is caught by seed {}: {reasons}", failure.seed);
+        assert!(reasons.contains(reason), "{flaw:?} is caught by seed {}, but only by: {reasons}", failure.seed);
+    }
+}
+
+#[test]
+fn a_home_that_miscounts_its_slots_is_caught() {
+    let world = Limited { seed: 1, shards: 2, rate: 200, burst: 100, load_per_cent: 80, reloads: 0, delays: QUICK };
+    let failure = canary::with(Flaw::LentSlots, || run_limited(&world).err()).expect("it is caught");
+    let reason = "an account lent its own shard other slots than that has";
+    assert!(failure.reasons.iter().any(|found| found.contains(reason)), "{failure}");
+    limited(&world);
 }
 
 #[test]

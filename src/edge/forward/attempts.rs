@@ -7,7 +7,8 @@
 //! ```
 
 use crate::balance::{Outcome, hash_key};
-use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId, canary};
+use crate::base::canary::{self, Flaw};
+use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
@@ -162,8 +163,7 @@ async fn once<N: Net, S: BodySource, K: Client>(
             let attempt = Attempt { remote: &origin, flight: &mut flight, origin_use, attempts };
             let ended = converse::converse(exchange, destination, attempt).await;
             let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
-            // With the canary the rest of a broken answer meets the next request, and the simulator must find that.
-            if concluded.as_ref().map_or(canary::is_let_out(), |(_, reusable)| *reusable) {
+            if concluded.as_ref().map_or(canary::has(Flaw::UnreadResponse), |(_, reusable)| *reusable) {
                 destination.upstream.keep(origin, destination.plan, exchange.state.record.ended.unwrap_or(now));
             }
             concluded.map(|(verdict, _)| verdict)
@@ -207,7 +207,7 @@ fn conclude<N: Net, S: BodySource, K: Client>(
                 });
             }
             // A reset tells the endpoint that nobody waits for the rest.
-            if !canary::is_let_out() {
+            if !canary::has(Flaw::UnreadResponse) {
                 remote.abort();
             }
             Err(fault)

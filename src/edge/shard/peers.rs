@@ -149,6 +149,12 @@ impl Peers {
         }
     }
 
+    /// Do the counts of every limit agree?
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let limits = self.limits.borrow();
+        limits.values().try_for_each(|state| state.borrow_mut().part().map_or(Ok(()), |part| part.check()))
+    }
+
     /// Writes what happened since the last call to the counters.
     pub(crate) fn publish(&self, counters: &Counters) {
         counters.add(Counter::PeerMessagesKept, self.kept.take());

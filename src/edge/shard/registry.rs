@@ -9,6 +9,7 @@ use std::rc::Rc;
 use ahash::AHashMap;
 
 use crate::base::Tick;
+use crate::base::canary::{self, Flaw};
 use crate::edge::flow::watch::Watch;
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
@@ -64,6 +65,20 @@ impl<N: Net> Registry<N> {
     /// Open connections between two requests.
     pub(crate) fn idle(&self) -> usize {
         self.idle.get()
+    }
+
+    /// Do the counts agree with what is listed?
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let entries = self.entries.borrow();
+        let listed = entries.iter().flatten().count();
+        if listed + self.vacant.borrow().len() != entries.len() {
+            return Err("an entry of the registry is neither taken nor vacant");
+        }
+        let claimed: usize = self.by_address.borrow().values().map(|count| *count as usize).sum();
+        if listed.max(claimed).max(self.idle.get()) > self.open.get() {
+            return Err("more client connections are listed, idle or counted by address than are open");
+        }
+        Ok(())
     }
 
     /// Wakes every connection that waits for a request.
@@ -131,7 +146,9 @@ impl<N: Net> Drop for Registration<N> {
     fn drop(&mut self) {
         self.set_busy();
         self.registry.open.set(self.registry.open.get().saturating_sub(1));
-        if let Some(at) = self.at {
+        if let Some(at) = self.at
+            && !canary::has(Flaw::RegistryEntry)
+        {
             let entry = self.registry.entries.borrow_mut()[at].take();
             drop(entry);
             self.registry.vacant.borrow_mut().push(at);

@@ -137,6 +137,7 @@ impl<N: Net> Shard<N> {
     pub(crate) fn tell_drained(&self) {
         let empty = self.thread.draining.is_raised() && self.registry.open() == 0;
         if empty && !self.drained_told.replace(true) {
+            self.check();
             self.flush();
             self.tell(FromShard::Drained);
         }
@@ -148,6 +149,24 @@ impl<N: Net> Shard<N> {
             self.log.flush(&self.outbox, &bound.counters);
             self.publish(bound);
         }
+    }
+
+    /// Do the counts of everything on this shard agree? They do whenever no task of it runs.
+    fn agrees(&self) -> Result<(), &'static str> {
+        self.registry.check()?;
+        self.peers.check()?;
+        let Some(bound) = &*self.bound.borrow() else { return Ok(()) };
+        bound.upstreams().try_for_each(|(_, upstream)| {
+            if self.active.get() == 0 && !upstream.load.is_unused() {
+                return Err("an upstream has requests of a shard that serves none");
+            }
+            upstream.check()
+        })
+    }
+
+    /// In the simulator, fails the run where counts do not agree.
+    pub(crate) fn check(&self) {
+        self.thread.net.check(|| self.agrees());
     }
 
     /// Writes levels to the counters, where the control plane sees them.

@@ -158,6 +158,11 @@ impl<N: Net> Sessions<N> {
         Stream::on(far)
     }
 
+    /// Connections that are not over.
+    pub(crate) fn count(&self) -> usize {
+        self.list.borrow().len()
+    }
+
     /// Connections without a stream.
     pub(crate) fn idle_count(&self) -> usize {
         let list = self.list.borrow();

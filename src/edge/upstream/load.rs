@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
+use crate::base::canary::{self, Flaw};
 use crate::base::{Fault, FaultKind, Tick};
 use crate::net::Net;
 
@@ -93,6 +94,11 @@ impl Load {
         self.open.get()
     }
 
+    /// Is no request in flight to any endpoint, and none waiting?
+    pub(crate) fn is_unused(&self) -> bool {
+        self.cluster.borrow().is_unused()
+    }
+
     /// Requests that wait for room.
     pub(crate) fn queued(&self) -> usize {
         self.waiting.borrow().len()
@@ -121,7 +127,9 @@ impl Load {
 
     /// An admitted request begins no attempt: the next in the queue gets its room.
     pub(crate) fn pass_on(&self) {
-        self.admit_next();
+        if !canary::has(Flaw::UnusedRoom) {
+            self.admit_next();
+        }
     }
 
     /// Admits the request that has waited longest, where there is room.
@@ -160,6 +168,14 @@ impl Load {
         cluster.connection_opened(index);
         self.open.set(self.open.get() + 1);
         Ok(Open { load: self.clone(), index })
+    }
+
+    /// Do the counts agree? `kept`: connections that the pool and the HTTP/2 sessions have.
+    pub(crate) fn check(&self, kept: usize) -> Result<(), &'static str> {
+        if kept > self.open.get() {
+            return Err("an upstream keeps more connections than are open");
+        }
+        self.cluster.borrow().check(self.open.get(), self.queued())
     }
 
     /// The endpoint's name, for a Host field of our own.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::balance::{Cluster, EndpointIndex};
+use crate::base::canary::{self, Flaw};
 use crate::base::{Rng, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::upstream::h1::{Http1Connection, Trust};
@@ -75,7 +76,7 @@ impl<N: Net> Upstream<N> {
     ) -> Option<Http1Connection<N>> {
         loop {
             let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
-            self.idle_count.set(self.idle_count.get() - 1);
+            self.idle_count.set(self.idle_count.get() - usize::from(!canary::has(Flaw::IdleCount)));
             let same = origin.index() == index;
             let quiet = trust.covers(&origin, now) || origin.stream.peek() == Peek::Quiet;
             if same && quiet && !origin.is_worn(plan, now) {
@@ -101,6 +102,21 @@ impl<N: Net> Upstream<N> {
         }
         idle[slot].push(origin);
         self.idle_count.set(self.idle_count.get() + 1);
+    }
+
+    /// Do the counts agree?
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let idle = self.idle.borrow();
+        let kept = idle.iter().map(Vec::len).sum::<usize>();
+        if kept != self.idle_count.get() {
+            return Err("a pool has other idle connections than it counts");
+        }
+        let misplaced =
+            |(slot, kept): (usize, &Vec<Http1Connection<N>>)| kept.iter().any(|origin| origin.index().slot() != slot);
+        if idle.iter().enumerate().any(misplaced) {
+            return Err("a pool keeps a connection under another endpoint");
+        }
+        self.load.check(kept + self.sessions.count())
     }
 
     /// Closes kept connections that are too old, that the peer has closed, or whose endpoint left. Called about once

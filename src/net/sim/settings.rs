@@ -32,6 +32,8 @@ pub struct Settings {
     pub time_max: Duration,
     /// What a panic in a task means.
     pub panics: PanicRule,
+    /// Shards check their invariants (`Net::check`).
+    pub checks: bool,
     /// How many events are kept.
     pub trace: Depth,
 }
@@ -47,6 +49,7 @@ impl Settings {
             polls_max: 200_000,
             time_max: Duration::from_secs(24 * 3_600),
             panics: PanicRule::Fail,
+            checks: true,
             trace: Depth::Last(300),
         }
     }

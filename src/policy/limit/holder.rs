@@ -211,6 +211,12 @@ impl Holder {
         std::mem::take(&mut self.counts)
     }
 
+    /// Slots held of a key under these terms.
+    pub(crate) fn held_under(&self, key: u64, version: u32) -> u32 {
+        let entry = self.table.locate(key).map(|at| self.table.look(at));
+        entry.filter(|entry| entry.version == version).map_or(0, |entry| entry.meter.slots())
+    }
+
     /// Slots held of a key.
     #[cfg(test)]
     pub(crate) fn slots(&mut self, key: u64) -> Meter {

@@ -180,6 +180,14 @@ impl Part {
         }
     }
 
+    /// Do the accounts here give out no more slots than the limit has, and do they know what this shard has of them?
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.shards.alone() {
+            return Ok(());
+        }
+        self.accounts.check(self.shards.own, |key, version| self.holder.held_under(key, version))
+    }
+
     /// Slots that this shard has, and (free, lent, lent under older terms) at its account.
     #[cfg(test)]
     pub fn slots(&mut self, key: u64, now: Tick) -> (u64, (u64, u64, u64)) {

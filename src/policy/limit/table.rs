@@ -84,6 +84,11 @@ impl<V> Table<V> {
         Some((*key, place))
     }
 
+    /// All entries, to look at.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(u64, V)> {
+        self.entries.iter()
+    }
+
     /// All entries.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u64, V)> {
         self.entries.iter_mut()

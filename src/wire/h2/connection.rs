@@ -16,6 +16,7 @@
 //! `open`, when its exchange is over.
 
 mod block;
+mod check;
 mod content;
 mod control;
 mod end;

@@ -84,6 +84,11 @@ impl ReceiveWindow {
         self.available = self.available.saturating_add(by);
     }
 
+    /// What the peer may still send, and what was released and not announced.
+    pub const fn sum(self) -> i64 {
+        self.available as i64 + self.pending as i64
+    }
+
     /// What the peer may still send.
     #[cfg(test)]
     pub const fn available(self) -> i32 {

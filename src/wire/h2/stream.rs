@@ -17,7 +17,8 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) const fn new(id: u32, slot: usize) -> Key {
+    /// The key of stream `id` in a slot.
+    pub(crate) const fn new(id: u32, slot: usize) -> Key {
         Key { id, slot: slot as u32 }
     }
 
@@ -226,6 +227,22 @@ impl Streams {
             None if id <= self.past_lost => Closed::Forgotten,
             None => Closed::Never,
         }
+    }
+
+    /// Do the counts agree with the slots and with the table?
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let taken = || self.slots.iter().filter(|stream| stream.id != 0);
+        if taken().count() != self.taken() {
+            return Err("a slot is neither taken nor free");
+        }
+        let listed = || self.table.iter().filter(|key| key.id != 0);
+        if listed().count() != self.open || taken().filter(|stream| stream.is_open()).count() != self.open {
+            return Err("other streams are open than are counted");
+        }
+        if listed().any(|key| self.get(*key).is_none() || self.find(key.id) != Some(*key)) {
+            return Err("the table leads to another stream");
+        }
+        Ok(())
     }
 
     /// Gives memory back where no slot is taken.

@@ -144,6 +144,7 @@ impl<N: Net> Session<N> {
         if self.machine.borrow().has_output() {
             self.wake_writer();
         }
+        self.thread.net.check(|| self.check());
         if self.machine.borrow().is_drained() { Check::Over } else { Check::GoOn }
     }
 

@@ -5,6 +5,7 @@
 //! depend on how its payload is cut.
 
 use crate::base::Tick;
+use crate::base::canary::{self, Flaw};
 use crate::wire::h2::connection::read::ReadStep;
 use crate::wire::h2::connection::reading::{Content, Reading};
 use crate::wire::h2::connection::{Connection, ConnectionError, Event, Input};
@@ -34,7 +35,9 @@ impl Connection {
         let count = stream.held.min(u32::try_from(count).unwrap_or(u32::MAX));
         stream.held -= count;
         self.release_window(key, count);
-        self.release_connection(count);
+        if !canary::has(Flaw::ConnectionWindow) {
+            self.release_connection(count);
+        }
     }
 
     fn release_window(&mut self, key: Key, count: u32) {
