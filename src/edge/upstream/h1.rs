@@ -13,7 +13,7 @@ use crate::edge::flow::watch::Link;
 use crate::edge::protocol::h1::{BodyReader, BodyWriter};
 use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
-use crate::net::{Net, Stream};
+use crate::net::{Net, Peek, Stream};
 use crate::wire::h1::{Caps, Parsed, response, write};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
@@ -24,20 +24,31 @@ use crate::wire::outgoing::OutgoingRequest;
 pub(crate) struct Trust {
     /// Those that rested for less than this,
     rested_max: Duration,
-    /// and that carried at least so many requests.
+    /// that carried at least so many requests,
     requests_min: u32,
+    /// and that were looked at within so many.
+    unseen_max: u32,
 }
 
 impl Trust {
-    /// Those in the midst of work, whose endpoint has answered one by one so far. A look would not find what the
-    /// endpoint sends or closes in the same moment either.
-    pub(crate) const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16 };
+    /// Those in the midst of work, whose endpoint has answered one by one so far.
+    ///
+    /// What such an endpoint sends unasked between the last read and the next request answers that request, and from
+    /// there on each response is late by one. No look can exclude it: the bytes may come in the moment between the look
+    /// and the request, and HTTP/1.1 does not say which request a response is for. But a late response usually lies in
+    /// the socket when the next request comes, so each look is a chance to find it, and one comes every `unseen_max`
+    /// requests.
+    pub(crate) const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16, unseen_max: 16 };
 
     /// May this connection be used without a look? Never where the last read filled its buffer: a response that nobody
     /// asked for may lie behind it (RFC 9112 section 9.2).
     pub(crate) fn covers<N: Net>(self, origin: &Http1Connection<N>, now: Tick) -> bool {
         let rested = now.since(origin.idle_since);
-        origin.requests >= self.requests_min && rested < self.rested_max && origin.stream.drained()
+        let unseen = origin.requests - origin.looked_at;
+        origin.requests >= self.requests_min
+            && unseen < self.unseen_max
+            && rested < self.rested_max
+            && origin.stream.drained()
     }
 }
 
@@ -52,6 +63,8 @@ pub(crate) struct Http1Connection<N: Net> {
     pub idle_since: Tick,
     /// Requests it has carried.
     pub requests: u32,
+    /// How many it had carried when it was last looked at.
+    looked_at: u32,
 }
 
 impl<N: Net> Remote for Http1Connection<N> {
@@ -109,7 +122,13 @@ impl<N: Net> Remote for Http1Connection<N> {
 impl<N: Net> Http1Connection<N> {
     /// A connection that was just opened.
     pub(crate) fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Http1Connection<N> {
-        Http1Connection { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0 }
+        Http1Connection { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0, looked_at: 0 }
+    }
+
+    /// Looks whether the endpoint has neither closed it nor sent anything since the last response.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.looked_at = self.requests;
+        self.stream.peek() == Peek::Quiet
     }
 
     /// Which endpoint it leads to.

@@ -17,8 +17,8 @@ use crate::config::plan::UpstreamPlan;
 use crate::edge::upstream::h1::{Http1Connection, Trust};
 use crate::edge::upstream::h2::Sessions;
 use crate::edge::upstream::load::Load;
+use crate::net::Net;
 use crate::net::tls::with_own_sessions;
-use crate::net::{Net, Peek, Stream};
 
 /// One shard's side of one upstream.
 pub(crate) struct Upstream<N: Net> {
@@ -75,10 +75,10 @@ impl<N: Net> Upstream<N> {
         now: Tick,
     ) -> Option<Http1Connection<N>> {
         loop {
-            let origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
+            let mut origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - usize::from(!canary::has(Flaw::IdleCount)));
             let same = origin.index() == index;
-            let quiet = trust.covers(&origin, now) || origin.stream.peek() == Peek::Quiet;
+            let quiet = trust.covers(&origin, now) || origin.is_quiet();
             if same && quiet && !origin.is_worn(plan, now) {
                 return Some(origin);
             }
@@ -127,7 +127,7 @@ impl<N: Net> Upstream<N> {
         for slot in self.idle.borrow_mut().iter_mut() {
             let cluster = self.load.cluster.borrow();
             let fit = |origin: &mut Http1Connection<N>| {
-                !origin.is_worn(plan, now) && cluster.is_listed(origin.index()) && origin.stream.peek() == Peek::Quiet
+                !origin.is_worn(plan, now) && cluster.is_listed(origin.index()) && origin.is_quiet()
             };
             stale.extend(slot.extract_if(.., |origin| !fit(origin)));
             kept_count += slot.len();

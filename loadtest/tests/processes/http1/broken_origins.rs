@@ -5,6 +5,7 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use crate::harness::origin::ok;
 use crate::harness::{End, Gateway, Origin, PATIENCE, Peer, Response, wait_for};
@@ -200,6 +201,36 @@ fn an_unasked_answer_on_a_kept_connection_is_not_used() {
         assert_eq!((answer.status, answer.text()), (200, "first".to_owned()));
         taken.send(()).expect("the origin waits");
         assert_eq!(was_closed.recv_timeout(PATIENCE).expect("the connection ends"), b"", "no second request");
+    }
+}
+
+/// A busy connection is not looked at before each request, so a response that comes in between may answer the next one.
+/// From then on each response is late by one. The gateway looks every 16 requests and finds that, unless the origin
+/// takes longer than the client.
+#[test]
+fn responses_of_a_busy_connection_are_not_late_by_one_for_long() {
+    const REQUESTS: usize = 2_000;
+    let origin = Origin::with(|peer| {
+        for number in 0..REQUESTS {
+            let request = peer.request()?;
+            peer.send(ok(&request.target));
+            if number == 20 {
+                let until = Instant::now() + Duration::from_micros(100);
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                peer.send(ok("unasked"));
+            }
+        }
+        Ok(())
+    });
+    let gateway = gateway(&origin);
+    let mut client = gateway.client();
+    let mut wrong_in_a_row = 0;
+    for number in 0..2 * REQUESTS {
+        let target = format!("/{number}");
+        wrong_in_a_row = if client.get(&target).text() == target { 0 } else { wrong_in_a_row + 1 };
+        assert!(wrong_in_a_row <= 40 * 16, "request {number}");
     }
 }
 
