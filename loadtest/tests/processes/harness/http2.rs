@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! HTTP/2 around the gateway: clients and an origin in Python, which share nothing with it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -35,12 +37,15 @@ pub struct Origin2 {
     pub address: SocketAddr,
     child: Child,
     events: Arc<Mutex<Vec<Value>>>,
+    /// Where it takes marks.
+    stdin: Option<Mutex<ChildStdin>>,
+    marks: AtomicU64,
 }
 
 impl Origin2 {
     /// By prior knowledge.
     pub fn start() -> Origin2 {
-        Origin2::with("h2_origin.py", &[])
+        Origin2::marking(&[])
     }
 
     /// Another program that prints its port first.
@@ -50,11 +55,17 @@ impl Origin2 {
 
     /// Over TLS, with the files of a certificate and its key.
     pub fn tls(certificate: &str, key: &str) -> Origin2 {
-        Origin2::with("h2_origin.py", &[certificate, key])
+        Origin2::marking(&[certificate, key])
+    }
+
+    fn marking(arguments: &[&str]) -> Origin2 {
+        let mut origin = Origin2::with("h2_origin.py", arguments);
+        origin.stdin = origin.child.stdin.take().map(Mutex::new);
+        origin
     }
 
     fn with(name: &str, arguments: &[&str]) -> Origin2 {
-        let (mut child, mut lines) = spawn(name, arguments, Stdio::null());
+        let (mut child, mut lines) = spawn(name, arguments, Stdio::piped());
         let mut line = String::new();
         lines.read_line(&mut line).expect("a port");
         let port: u16 = line.trim().parse().unwrap_or_else(|_| {
@@ -68,13 +79,37 @@ impl Origin2 {
                 into.lock().expect("no test thread panics with it").push(serde_json::from_str(&line).expect("JSON"));
             }
         });
-        Origin2 { address: SocketAddr::from(([127, 0, 0, 1], port)), child, events }
+        Origin2 {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            child,
+            events,
+            stdin: None,
+            marks: AtomicU64::new(0),
+        }
     }
 
-    /// What happened so far, of one kind.
+    /// What happened so far, of one kind: everything that it has seen until now.
     pub fn events(&self, kind: &str) -> Vec<Value> {
+        self.catch_up();
+        self.known(|event| event["event"] == kind)
+    }
+
+    fn known(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let events = self.events.lock().expect("no test thread panics with it");
-        events.iter().filter(|event| event["event"] == kind).cloned().collect()
+        events.iter().filter(|event| wanted(event)).cloned().collect()
+    }
+
+    /// Waits until a mark has come back, and so everything before it. One that is dead has nothing more to say.
+    fn catch_up(&self) {
+        let Some(stdin) = &self.stdin else { return };
+        let mark = self.marks.fetch_add(1, Ordering::SeqCst).to_string();
+        let marked = writeln!(stdin.lock().expect("no test thread panics with it"), "{mark}");
+        if marked.is_ok() {
+            let back = |event: &Value| event["event"] == "mark" && event["line"] == *mark;
+            wait_for("a mark to come back from the origin, or its end", || {
+                (!self.known(back).is_empty() || has_ended(self.pid())).then_some(())
+            });
+        }
     }
 
     /// Waits until so many events of one kind happened.
@@ -111,6 +146,12 @@ impl Drop for Origin2 {
     }
 }
 
+/// Has a child of ours ended, whether or not that was waited for?
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
 fn spawn(name: &str, arguments: &[&str], stdin: Stdio) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new(python());
     command.arg(script(name)).args(arguments).stdin(stdin).stdout(Stdio::piped());
@@ -140,6 +181,11 @@ impl Lines {
         let (mut child, lines) = spawn(name, arguments, Stdio::piped());
         let stdin = child.stdin.take().expect("piped");
         Lines { child, stdin, lines }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Says something and waits for the answer.

@@ -15,6 +15,7 @@ pub mod recording;
 pub mod strict;
 pub mod tool;
 
+use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,45 @@ pub fn wait_for<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
         sleep(Duration::from_millis(15));
     }
 }
+
+/// Waits until all threads of these processes, and those of this one that are called `origin`, have nothing to do: seen
+/// a few times in a row, they sleep and have not run in between. However busy the machine is, a thread that has
+/// something to do is ready to run.
+pub fn wait_still(processes: &[u32], origin: &str) {
+    let mut before = None;
+    let mut equal = 0;
+    wait_for("processes to have nothing to do", || {
+        let now = at_rest(processes, origin);
+        equal = if now.is_some() && now == before { equal + 1 } else { 0 };
+        before = now;
+        (equal >= LOOKS).then_some(())
+    });
+}
+
+/// How often the threads have run; `None` where one of them is not asleep.
+fn at_rest(processes: &[u32], origin: &str) -> Option<Vec<(String, String)>> {
+    let own = std::process::id();
+    let mut threads = Vec::new();
+    for process in processes.iter().chain([&own]) {
+        for task in fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten() {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
+            if *process == own && value("Name:") != origin {
+                continue;
+            }
+            if !value("State:").starts_with('S') {
+                return None;
+            }
+            let runs = format!("{} {}", value("voluntary_ctxt_switches:"), value("nonvoluntary_ctxt_switches:"));
+            threads.push((task.path().display().to_string(), runs));
+        }
+    }
+    threads.sort_unstable();
+    Some(threads)
+}
+
+/// Looks in a row, 15 ms apart, that see no thread run.
+const LOOKS: u32 = 4;
 
 /// So many bytes that repeat late and compress badly.
 pub fn noise(count: usize) -> Vec<u8> {

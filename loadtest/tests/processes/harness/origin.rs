@@ -51,13 +51,14 @@ impl Origin {
         let (seen, stopped) = (Arc::<Seen>::default(), Arc::<AtomicBool>::default());
         let origin = Origin { address, seen: seen.clone(), stopped: stopped.clone() };
         let treat = Arc::new(treat);
+        let name = origin.thread_name();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let _ = stream.set_nodelay(true);
-                Peer::start(Line::Tcp(stream), &seen, treat.clone());
+                Peer::start(&name, Line::Tcp(stream), &seen, treat.clone());
             }
         });
         origin
@@ -71,7 +72,7 @@ impl Origin {
         let treat = Arc::new(treat);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                Peer::start(Line::Unix(stream), &remembered, treat.clone());
+                Peer::start("origin", Line::Unix(stream), &remembered, treat.clone());
             }
         });
         seen
@@ -150,6 +151,11 @@ impl Origin {
         })
     }
 
+    /// What the threads are called that serve its connections (`harness::wait_still`).
+    pub fn thread_name(&self) -> String {
+        format!("origin {}", self.address.port())
+    }
+
     /// All requests so far.
     pub fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().expect("no test thread panics with it").clone()
@@ -206,7 +212,7 @@ enum Line {
 }
 
 impl Peer {
-    fn start<F>(line: Line, seen: &Arc<Seen>, treat: Arc<F>)
+    fn start<F>(name: &str, line: Line, seen: &Arc<Seen>, treat: Arc<F>)
     where
         F: Fn(&mut Peer) -> Result<(), Trouble> + Send + Sync + 'static,
     {
@@ -214,14 +220,18 @@ impl Peer {
         seen.streams.lock().expect("no test thread panics with it").push(stream.clone());
         let mut peer = Peer { line, reader: Reader::default(), seen: seen.clone(), stream };
         peer.patience(Duration::from_secs(60));
-        thread::spawn(move || {
-            peer.seen.open.fetch_add(1, Ordering::SeqCst);
+        let seen = seen.clone();
+        seen.open.fetch_add(1, Ordering::SeqCst);
+        let work = move || {
             match treat(&mut peer) {
                 Ok(()) | Err(Trouble::Closed) => {}
-                Err(trouble) => peer.seen.troubles.lock().expect("no test thread panics with it").push(trouble),
+                Err(trouble) => seen.troubles.lock().expect("no test thread panics with it").push(trouble),
             }
-            peer.seen.open.fetch_sub(1, Ordering::SeqCst);
-        });
+            // What counts as closed is closed.
+            drop(peer);
+            seen.open.fetch_sub(1, Ordering::SeqCst);
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(work).expect("a thread");
     }
 
     /// Waits so long for what comes.

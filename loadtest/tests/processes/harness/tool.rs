@@ -171,6 +171,17 @@ impl Nginx {
     }
 }
 
+impl Nginx {
+    /// The process of its one worker.
+    pub fn worker(&self) -> u32 {
+        let pid = self.child.id();
+        wait_for("a worker of nginx", || {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            children.split_whitespace().next()?.parse().ok()
+        })
+    }
+}
+
 impl Drop for Nginx {
     fn drop(&mut self) {
         super::gateway::signal(self.child.id(), "TERM");

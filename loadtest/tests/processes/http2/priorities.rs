@@ -4,8 +4,8 @@
 //! What is measured is how many bytes of others come before what was asked for, and no time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::harness::http2::{Lines, Origin2, field, to, web2};
 use crate::harness::origin::ok;
 use crate::harness::tool::Nginx;
-use crate::harness::{Gateway, Origin};
+use crate::harness::{Gateway, Origin, wait_still};
 
 /// What may lie in sockets and queues before something that is more urgent: the client's socket, what the kernel keeps
 /// beyond what it has sent, one write, and what is queued.
@@ -39,10 +39,30 @@ fn origin1() -> Origin {
     })
 }
 
+/// An origin that a gateway stands before.
+struct Before {
+    version: &'static str,
+    runs: Runs,
+}
+
+/// Where an origin runs.
+enum Runs {
+    /// In this process.
+    Process(u32),
+    /// In threads of ours, which are called so.
+    Threads(String),
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.version)
+    }
+}
+
 /// Does something with a gateway before an origin of each version.
-fn before_each(act: impl Fn(&Gateway, &str)) {
+fn before_each(act: impl Fn(&Gateway, &Before)) {
     let one = origin1();
-    act(&web2(to(one.address, "1.1", "")).start(), "1.1");
+    act(&web2(to(one.address, "1.1", "")).start(), &Before { version: "1.1", runs: Runs::Threads(one.thread_name()) });
     let files = tempfile::tempdir().expect("a folder");
     for (folder, count) in SIZES {
         fs::create_dir_all(files.path().join(folder)).expect("a folder in ours");
@@ -53,7 +73,7 @@ fn before_each(act: impl Fn(&Gateway, &str)) {
         "root {}; location /urgent {{ add_header priority u=0; }} location = /here {{ return 200 here; }}",
         files.path().display()
     ));
-    act(&web2(to(two.address, "2", "")).start(), "2");
+    act(&web2(to(two.address, "2", "")).start(), &Before { version: "2", runs: Runs::Process(two.worker()) });
 }
 
 /// What is asked for.
@@ -65,17 +85,30 @@ const LARGE: u64 = 30_000_000;
 /// What the gateway holds of an answer in any case, so that it is all there when its turn comes.
 const SMALL: u64 = 60_000;
 
-/// A client that counts: `h2_turns.py`.
-struct Turns(Lines);
+/// A client that counts: `h2_turns.py`, and everybody else who has a part in its downloads.
+struct Turns {
+    client: Lines,
+    processes: Vec<u32>,
+    origin: String,
+}
 
 impl Turns {
-    fn of(gateway: &Gateway) -> Turns {
-        Turns(Lines::start("h2_turns.py", &[&gateway.here().to_string()]))
+    fn of(gateway: &Gateway, origin: &Runs) -> Turns {
+        let client = Lines::start("h2_turns.py", &[&gateway.here().to_string()]);
+        let mut processes = vec![client.pid(), gateway.pid()];
+        let origin = match origin {
+            Runs::Process(pid) => {
+                processes.push(*pid);
+                String::new()
+            }
+            Runs::Threads(name) => name.clone(),
+        };
+        Turns { client, processes, origin }
     }
 
     /// One step, and what has come behind it, by stream.
     fn step(&mut self, step: &Value) -> HashMap<u32, u64> {
-        let said = self.0.say(step);
+        let said = self.client.say(step);
         assert_eq!(said["good"], true, "{step}: {said}");
         let bytes = said["bytes"].as_object().expect("an object");
         let count = |(stream, count): (&String, &Value)| Some((stream.parse().ok()?, count.as_u64()?));
@@ -86,11 +119,12 @@ impl Turns {
         let fields = if priority.is_empty() { json!([]) } else { json!([["priority", priority]]) };
         self.step(&json!(["ask", stream, path, fields]));
     }
-}
 
-/// Waits until nothing more fits between the gateway and a client that does not read, and what was asked for is there.
-fn settle() {
-    thread::sleep(Duration::from_millis(250));
+    /// Waits until nothing more fits between the gateway and the client, which does not read between two steps, and
+    /// what was asked for is there: then everybody waits for somebody else.
+    fn settle(&self) {
+        wait_still(&self.processes, &self.origin);
+    }
 }
 
 fn of(bytes: &HashMap<u32, u64>, stream: u32) -> u64 {
@@ -98,19 +132,19 @@ fn of(bytes: &HashMap<u32, u64>, stream: u32) -> u64 {
 }
 
 /// Downloads with this priority, so many that each has to wait for long, when nothing more fits anywhere.
-fn filled(gateway: &Gateway, count: u32, priority: &str) -> Turns {
-    let mut turns = Turns::of(gateway);
+fn filled(gateway: &Gateway, origin: &Before, count: u32, priority: &str) -> Turns {
+    let mut turns = Turns::of(gateway, &origin.runs);
     for stream in (1..2 * count).step_by(2) {
         turns.ask(stream, &format!("/bytes/{LARGE}"), priority);
     }
     turns.step(&json!(["came", 2 * count - 1, 100_000]));
-    settle();
+    turns.settle();
     turns
 }
 
 /// How many bytes of others come before a stream is over.
 fn before_end(turns: &mut Turns, stream: u32) -> u64 {
-    settle();
+    turns.settle();
     let before = turns.step(&json!(["came", 1, 0]));
     let after = turns.step(&json!(["over", stream]));
     let sum = |bytes: &HashMap<u32, u64>| bytes.values().sum::<u64>() - of(bytes, stream);
@@ -121,16 +155,16 @@ fn before_end(turns: &mut Turns, stream: u32) -> u64 {
 #[test]
 fn a_download_does_not_delay_small_answers() {
     before_each(|gateway, origin| {
-        let mut turns = filled(gateway, 1, "");
+        let mut turns = filled(gateway, origin, 1, "");
         let mut most = 0;
         for stream in [3, 5, 7, 9, 11] {
             let before = of(&turns.step(&json!(["ask", stream, "/here", []])), 1);
-            settle();
+            turns.settle();
             let headed = of(&turns.step(&json!(["headed", stream])), 1);
             let over = of(&turns.step(&json!(["over", stream])), 1);
             assert!(over - headed <= 64 << 10, "{origin}: {} bytes within a small answer", over - headed);
             most = most.max(over - before);
-            settle();
+            turns.settle();
         }
         println!("{origin}: at most {} KiB before a small answer", most >> 10);
         assert!(most <= AHEAD, "{origin}: {most} bytes of the download before a small answer");
@@ -141,7 +175,7 @@ fn a_download_does_not_delay_small_answers() {
 #[test]
 fn urgent_streams_overtake() {
     before_each(|gateway, origin| {
-        let mut turns = filled(gateway, 24, "u=7");
+        let mut turns = filled(gateway, origin, 24, "u=7");
         turns.ask(49, &format!("/bytes/{SMALL}"), "u=0");
         let others = before_end(&mut turns, 49);
         println!("{origin}: {} KiB of others before what is urgent", others >> 10);
@@ -152,12 +186,12 @@ fn urgent_streams_overtake() {
 #[test]
 fn equals_share() {
     before_each(|gateway, origin| {
-        let mut turns = filled(gateway, 1, "u=7");
+        let mut turns = filled(gateway, origin, 1, "u=7");
         let streams = [3, 5, 7, 9];
         for stream in streams {
             turns.ask(stream, &format!("/bytes/{SMALL}"), "i");
         }
-        settle();
+        turns.settle();
         turns.step(&json!(["came", 3, SMALL / 2]));
         let shares = turns.step(&json!(["came", 5, SMALL / 2]));
         let shares = streams.map(|stream| of(&shares, stream));
@@ -172,9 +206,9 @@ fn equals_share() {
 #[test]
 fn priorities_change_on_the_way() {
     before_each(|gateway, origin| {
-        let mut turns = filled(gateway, 24, "u=5");
+        let mut turns = filled(gateway, origin, 24, "u=5");
         turns.ask(49, &format!("/bytes/{SMALL}"), "u=6");
-        settle();
+        turns.settle();
         turns.step(&json!(["priority", 49, "u=1"]));
         let others = before_end(&mut turns, 49);
         println!("{origin}: {} KiB of others before what became urgent", others >> 10);
@@ -186,7 +220,7 @@ fn priorities_change_on_the_way() {
 #[test]
 fn an_origin_may_say_how_urgent_its_answer_is() {
     before_each(|gateway, origin| {
-        let mut turns = filled(gateway, 24, "u=5");
+        let mut turns = filled(gateway, origin, 24, "u=5");
         turns.ask(49, &format!("/urgent/{SMALL}"), "u=6");
         let others = before_end(&mut turns, 49);
         println!("{origin}: {} KiB of others before what the origin calls urgent", others >> 10);
@@ -198,13 +232,13 @@ fn an_origin_may_say_how_urgent_its_answer_is() {
 fn the_signal_goes_on_to_the_origin() {
     let one = origin1();
     let gateway = web2(to(one.address, "1.1", "")).start();
-    let mut turns = Turns::of(&gateway);
+    let mut turns = Turns::of(&gateway, &Runs::Threads(one.thread_name()));
     turns.ask(1, "/here", "u=2, i");
     turns.step(&json!(["over", 1]));
     assert_eq!(one.last().field("priority"), "u=2, i");
     let two = Origin2::start();
     let gateway = web2(to(two.address, "2", "")).start();
-    let mut turns = Turns::of(&gateway);
+    let mut turns = Turns::of(&gateway, &Runs::Process(two.pid()));
     turns.ask(1, "/here", "u=2, i");
     turns.step(&json!(["over", 1]));
     assert_eq!(field(&two.last()["fields"], "priority"), Some("u=2, i"));

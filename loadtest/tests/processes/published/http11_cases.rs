@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::reader::Trouble;
-use crate::harness::{Client, Gateway, Origin};
+use crate::harness::{Client, Gateway, Origin, PATIENCE};
 use crate::published::cases::{Case, http11_cases, sent};
 
 /// Cases that run at the same time.
@@ -137,7 +137,7 @@ fn verdict(case: &Case, here: SocketAddr) -> (String, String) {
         Err(Trouble::TimedOut(_)) => return (case.no_response["TimedOut"].clone(), "no answer".to_owned()),
         Err(trouble) => return (case.no_response["Closed"].clone(), trouble.to_string()),
     };
-    let wait = if answer.closes() { ANSWER_WAIT } else { QUIET };
+    let wait = if answer.closes() { PATIENCE } else { QUIET };
     let state = if client.ends_within(wait) { "Closed" } else { "Open" };
     let seen = format!("{} {state}", answer.status);
     (case.verdict(answer.status, state).to_owned(), seen)

@@ -4,8 +4,8 @@
 //! What must be rejected is rejected before the origin sees a byte; what arrives is well formed, and two parsers read
 //! it alike.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::harness::http2::Lines;
 use crate::harness::recording::{recorders, taken};
+use crate::harness::{Origin, wait_for};
 use crate::published::cases::data;
 use crate::published::readings;
 
@@ -33,6 +34,18 @@ fn nothing_is_smuggled_behind_a_head() {
     drive("pieces");
 }
 
+/// Is every connection of the origin over, or behind whole requests?
+fn all_whole(origin: &Origin) -> bool {
+    let streams = origin.seen.streams.lock().expect("no worker panics with it");
+    streams.iter().all(|stream| {
+        let bytes = stream.lock().expect("no worker panics with it");
+        // What is not well formed will not become so, and is judged later.
+        let whole = readings::ours(&bytes).map_or(true, |all| !all.is_empty() && all.iter().all(|one| !one.cut));
+        // The other holder is the thread that serves the connection.
+        Arc::strong_count(stream) == 1 || bytes.is_empty() || whole
+    })
+}
+
 fn drive(how: &str) {
     let Some(text) = data("smuggling-h2.jsonl") else { return };
     let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a case")).collect();
@@ -47,6 +60,7 @@ fn drive(how: &str) {
                 let mut client = Lines::start("h2_smuggle.py", &[&here.to_string(), how]);
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let answer = client.say(case);
+                    wait_for("requests to come whole, or their end", || all_whole(origin).then_some(()));
                     thread::sleep(QUIET);
                     let received = taken(origin);
                     outcomes.lock().expect("no worker panics with it").push((case, answer, received));

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An origin that speaks HTTP/2 alone. Prints its port, then one line of JSON for everything that happens.
+"""An origin that speaks HTTP/2 alone. Prints its port, then one line of JSON for everything that happens. A line on
+standard input is repeated as the event `mark`, behind everything that has happened before.
 
 Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior knowledge. What it does is said by the path:
 
@@ -49,6 +50,11 @@ once = {"refuse": False, "leave": False, "decline": False}
 def say(**values):
     with lock:
         print(json.dumps(values), flush=True)
+
+
+def mark():
+    for line in sys.stdin:
+        say(event="mark", line=line.strip())
 
 
 def first(name):
@@ -274,6 +280,7 @@ def main():
         context.load_cert_chain(sys.argv[1], sys.argv[2])
         context.set_alpn_protocols(["h2"])
     print(listener.getsockname()[1], flush=True)
+    threading.Thread(target=mark, daemon=True).start()
     number = 0
     while True:
         line, _ = listener.accept()

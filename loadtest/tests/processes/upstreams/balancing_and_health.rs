@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::harness::gateway::{binary, signal};
 use crate::harness::load::{Load, Use};
-use crate::harness::origin::ok;
+use crate::harness::origin::{ok, wait_idle};
 use crate::harness::tool::{Nginx, python, reserved, script};
 use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, curl, noise, run, wait_for};
 
@@ -70,11 +70,20 @@ fn the_same_key_goes_the_same_way() {
 
 #[test]
 fn the_less_busy_are_asked() {
-    let slow = Origin::answering(|_| {
-        std::thread::sleep(Duration::from_millis(300));
+    // One answer of the slow one takes as long as six of the fast one, or a second where nobody asks that.
+    let answered = Arc::<AtomicUsize>::default();
+    let counted = answered.clone();
+    let fast = Origin::answering(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        ok("fast")
+    });
+    let slow = Origin::answering(move |_| {
+        let (from, until) = (answered.load(Ordering::SeqCst), Instant::now() + Duration::from_secs(1));
+        while answered.load(Ordering::SeqCst) < from + 6 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         ok("slow")
     });
-    let fast = Origin::saying("fast");
     for balance in ["least_requests", "p2c", "ewma"] {
         let gateway = group(&[&slow, &fast], &format!("balance = \"{balance}\""));
         let here = gateway.here();
@@ -229,7 +238,9 @@ fn connections_that_the_origin_closed_are_not_used() {
         let answer = client.ask(body);
         // Not even a POST fails: the end of the connection was there before the request.
         assert_eq!(answer.status, 200, "request {number}");
-        std::thread::sleep(Duration::from_millis(5));
+        if number % 2 == 1 {
+            assert!(wait_idle(&origin.seen), "the origin closes behind every second answer");
+        }
     }
     assert_eq!(origin.count(), 40);
 }
