@@ -35,7 +35,8 @@ fn from_git() -> Option<String> {
     if root != fs::canonicalize(env::var_os("CARGO_MANIFEST_DIR")?).ok()? {
         return None;
     }
-    for watched in ["HEAD", "logs/HEAD", "index"] {
+    // Not the index: git writes it whenever it looks at files, and each time the crate would be compiled anew.
+    for watched in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", watched])?;
         if Path::new(&path).exists() {
             println!("cargo::rerun-if-changed={path}");
