@@ -22,6 +22,7 @@ use crate::origin::Origin;
 use crate::peer::{Peer, Programs};
 use crate::process::Tree;
 use crate::record::Quantiles;
+use crate::reload::{Changes, Reload, Timed};
 use crate::report;
 use crate::workload::{EVENTS_PER_SECOND, Workload};
 
@@ -49,6 +50,8 @@ enum Command {
     Hold(HoldArguments),
     /// Run the copier alone: the floor of every proxy.
     Copy(CopyArguments),
+    /// Measure reloads of a large configuration, and how long they hold up requests.
+    Reload(ReloadArguments),
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +150,37 @@ struct CopyArguments {
     to: SocketAddr,
 }
 
+#[derive(Debug, Args)]
+struct ReloadArguments {
+    /// The binary of turnpike.
+    #[arg(long, default_value = "target/release/turnpike")]
+    turnpike: PathBuf,
+    /// Data-plane threads.
+    #[arg(long, default_value_t = 2)]
+    shards: usize,
+    /// Routes.
+    #[arg(long, default_value_t = 10_000)]
+    routes: usize,
+    /// Upstreams.
+    #[arg(long, default_value_t = 0)]
+    upstreams: usize,
+    /// Rate limits.
+    #[arg(long, default_value_t = 0)]
+    policies: usize,
+    /// Consumers with an API key.
+    #[arg(long, default_value_t = 0)]
+    consumers: usize,
+    /// Connections that send a request each millisecond.
+    #[arg(long, default_value_t = 4)]
+    clients: usize,
+    /// Reloads.
+    #[arg(long, default_value_t = 5)]
+    reloads: usize,
+    /// What each reload changes.
+    #[arg(long, value_enum, default_value = "one")]
+    changes: Changes,
+}
+
 /// A URL in the parts that matter here.
 struct Url {
     tls: bool,
@@ -167,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Load(arguments) => load(&arguments),
         Command::Hold(arguments) => hold(&arguments),
         Command::Copy(arguments) => copier::run(arguments.listen, arguments.to).map(|()| ExitCode::SUCCESS),
+        Command::Reload(arguments) => reload(arguments),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("loadtest: {failure}");
@@ -294,6 +329,25 @@ fn hold(arguments: &HoldArguments) -> Result<ExitCode, Failure> {
         println!("RSS {} -> {} KiB, {grown:.0} B for each connection", before.rss_kib, after.rss_kib);
     }
     println!("{} were closed by the other side", held.closed());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reload(arguments: ReloadArguments) -> Result<ExitCode, Failure> {
+    let ReloadArguments { turnpike, shards, routes, upstreams, policies, consumers, clients, reloads, changes } =
+        arguments;
+    let reload = Reload { turnpike, shards, routes, upstreams, policies, consumers, clients, reloads, changes };
+    let outcome = reload.run()?;
+    let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+    println!("slowest response without a reload {} ms", ms(outcome.quiet));
+    for (name, of) in
+        [("reload", (|timed| timed.took) as fn(&Timed) -> Duration), ("slowest response", |timed| timed.stall)]
+    {
+        let mut times: Vec<Duration> = outcome.reloads.iter().map(of).collect();
+        times.sort();
+        if let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) {
+            println!("{name}: median {} ms, longest {} ms", ms(*median), ms(*most));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

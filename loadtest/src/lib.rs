@@ -5,6 +5,7 @@
 //!
 //! - `origin`, `client`, `stream`, `hold`: the two ends of a test, each one thread and one epoll;
 //! - `h2`: the two ends of tests of HTTP/2, which are other programs;
+//! - `reload`: reloads of large configurations, and what they hold up;
 //! - `copier`: a proxy that only copies bytes, the floor of all others;
 //! - `peer`: how each proxy is configured, started and stopped;
 //! - `probe`, `process`, `machine`, `debian`: what is read of the machine, and how its state is told;
@@ -34,6 +35,7 @@ pub mod plot;
 pub mod probe;
 pub mod process;
 pub mod record;
+pub mod reload;
 pub mod report;
 pub mod schedule;
 pub mod slice;
