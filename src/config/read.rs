@@ -365,6 +365,10 @@ impl<'n> SeqAccess<'n> for ListAccess<'n, '_, '_> {
         let Some(node) = self.rest.find(|node| !state.is_cut(node)) else { return Ok(None) };
         seed.deserialize(Reader { node, state }).map(Some)
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
 }
 
 struct TableAccess<'n, 's, 'f> {
@@ -397,6 +401,10 @@ impl<'n> MapAccess<'n> for TableAccess<'n, '_, '_> {
     fn next_value_seed<S: DeserializeSeed<'n>>(&mut self, seed: S) -> Result<S::Value, ReadError<'n>> {
         let (_, node) = self.value.take().expect("serde asks for a value only after its key");
         seed.deserialize(Reader { node, state: self.state })
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
     }
 }
 

@@ -34,7 +34,9 @@ impl Compiler<'_> {
         let draft = self.draft;
         let names: Vec<Located<String>> = draft.spec.consumer.iter().map(|spec| spec.value.name.clone()).collect();
         self.unique("consumer", &names);
-        let (mut list, mut keys, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
+        let count = draft.spec.consumer.len();
+        let (mut list, mut keys) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut seen = HashMap::with_capacity(count);
         for spec in &draft.spec.consumer {
             let id = ConsumerId(list.len() as u32);
             list.push(self.consumer(&spec.value));

@@ -52,7 +52,7 @@ impl Compiler<'_> {
     /// Compiles every `[policy.NAME]` that is right so far.
     pub(super) fn policies(&mut self, consumers: &Consumers) -> Vec<CompiledPolicy> {
         let draft = self.draft;
-        let mut policies = Vec::new();
+        let mut policies = Vec::with_capacity(draft.spec.policy.0.len());
         for (name, spec) in draft.spec.policy.iter() {
             let Some(policy) = self.policy(name, spec, consumers) else { continue };
             let plan = PolicyPlan { name: name.value.as_str().into(), policy };

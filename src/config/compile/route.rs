@@ -51,7 +51,7 @@ impl Compiler<'_> {
             draft.spec.route.iter().filter_map(|route| route.value.name.clone()).collect();
         self.unique("route", &explicit);
         let mut taken: HashSet<String> = explicit.into_iter().map(|name| name.value).collect();
-        let mut routes: Vec<CompiledRoute> = Vec::new();
+        let mut routes: Vec<CompiledRoute> = Vec::with_capacity(draft.spec.route.len());
         for spec in &draft.spec.route {
             let own = spec.value.name.as_ref().map(|name| name.value.clone());
             let name = own.unwrap_or_else(|| free_name(&spec.value, &mut taken));

@@ -52,10 +52,12 @@ pub struct Spec {
     /// Upstreams by name: groups of servers (backends) that requests are load-balanced over.
     pub upstream: Named<UpstreamSpec>,
     /// Which requests go where.
+    #[serde(deserialize_with = "shape::whole_list")]
     pub route: Vec<Located<RouteSpec>>,
     /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes and listeners name
     /// in `policies`. Each has a name and exactly one kind.
     pub policy: Named<PolicySpec>,
     /// Consumers: the callers that `api_key` policies know.
+    #[serde(deserialize_with = "shape::whole_list")]
     pub consumer: Vec<Located<ConsumerSpec>>,
 }

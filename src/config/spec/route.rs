@@ -45,13 +45,13 @@ table! {
         /// it each request is drawn anew.
         stick: Option<Located<String>> = None,
         /// Send the client elsewhere.
-        redirect: Option<Located<RedirectSpec>> = None,
+        redirect: Option<Box<Located<RedirectSpec>>> = None,
         /// A fixed answer.
-        answer: Option<Located<AnswerSpec>> = None,
+        answer: Option<Box<Located<AnswerSpec>>> = None,
         /// Respond with a description of the request itself, for debugging.
         echo: Located<bool> = Located::nowhere(false),
         /// How the request's path and query are rewritten before forwarding.
-        rewrite: Option<Located<RewriteSpec>> = None,
+        rewrite: Option<Box<Located<RewriteSpec>>> = None,
         /// The `Host` header that the upstream gets: `"keep"` (the client's), `"endpoint"` (the endpoint's own) or any
         /// text with variables.
         host: Located<String> = Located::nowhere("keep".to_owned()),
@@ -72,7 +72,7 @@ table! {
         /// logs see both as a GET with the status 101.
         upgrade: bool = true,
         /// What the gateway does for gRPC calls beyond forwarding them: `true`, or a table.
-        grpc: Option<Located<ShortOr<GrpcSpec>>> = None,
+        grpc: Option<Box<Located<ShortOr<GrpcSpec>>>> = None,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
     }
