@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The main task of a shard's thread: takes messages from the control plane, binds plans, opens and closes acceptors,
-//! and keeps house about once a second, until it is told to stop.
+//! and keeps house about once a second, until it receives `Stop`.
 
 use std::rc::Rc;
 
@@ -11,8 +11,10 @@ use crate::edge::client::accept;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::thread::Thread;
-use crate::edge::shard::bound::{Bound, Parts};
+use crate::edge::shard::bound::{Bound, Owner, Parts};
+use crate::edge::shard::peers::publish_limit;
 use crate::edge::shard::report;
+use crate::edge::shard::slices::Slices;
 use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
@@ -24,7 +26,7 @@ const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
 
-/// Runs a shard until it is told to stop. `driver` names the I/O driver in the first message.
+/// Runs a shard until it receives `Stop`. `driver` names the I/O driver in the first message.
 pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, driver: &'static str) {
     let shard = Rc::new(Shard::new(Thread::new(net), end.outbox.clone(), end.mesh));
     // The first message has an empty queue before it, so it cannot be refused.
@@ -32,10 +34,11 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
     let thread = shard.thread.clone();
     thread.net.spawn(keep_house(shard.clone()));
     thread.net.spawn(ring_peers(shard.clone()));
+    thread.net.spawn(free_discarded(shard.clone()));
     let mut main = Main { shard, prepared: None, acceptors: Vec::new() };
     while !thread.stopping.is_raised() {
         while let Ok(message) = end.inbox.try_recv() {
-            main.take(message);
+            main.take(message).await;
         }
         main.shard.peers.hear(thread.net.now());
         if unless(&thread.stopping, ear.rung()).await.is_none() {
@@ -43,6 +46,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
         }
     }
     main.close_acceptors();
+    main.shard.discarded.close();
     main.shard.flush();
     if let Some(bound) = main.shard.bind(None) {
         bound.upstreams().for_each(|(_, upstream)| upstream.close_idle());
@@ -63,13 +67,13 @@ struct Prepared<N: Net> {
 }
 
 impl<N: Net> Main<N> {
-    fn take(&mut self, message: ToShard<N::Socket>) {
+    async fn take(&mut self, message: ToShard<N::Socket>) {
         let shard = &self.shard;
         match message {
             ToShard::Prepare { plan, counters, sockets, transcoders } => {
-                self.prepare(Parts { plan, counters, transcoders }, sockets);
+                self.prepare(Parts { plan, counters, transcoders }, sockets).await;
             }
-            ToShard::Commit { generation } => self.commit(generation),
+            ToShard::Commit { generation } => self.commit(generation).await,
             ToShard::Discard { generation } => {
                 let discarded = self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
                 if discarded.is_some() {
@@ -86,10 +90,10 @@ impl<N: Net> Main<N> {
                 self.set_health(&upstream, &address, if up { Health::Up } else { Health::Down });
             }
             ToShard::Transcoders { source, transcoders } => {
-                let told: Vec<_> = transcoders.into_iter().map(Rc::new).collect();
+                let fresh: Vec<_> = transcoders.into_iter().map(Rc::new).collect();
                 let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
                 let bounds = shard.bound_already().into_iter().chain(coming);
-                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &told));
+                bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &fresh));
             }
             ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),
@@ -117,29 +121,27 @@ impl<N: Net> Main<N> {
         }
     }
 
-    fn prepare(&mut self, parts: Parts, sockets: Vec<ListeningSocket<N::Socket>>) {
+    async fn prepare(&mut self, parts: Parts, sockets: Vec<ListeningSocket<N::Socket>>) {
         let shard = &self.shard;
         let generation = parts.plan.generation;
         let before = shard.bound_already();
-        let thread = &shard.thread;
-        let now = thread.net.now();
         let own = ShardId(shard.outbox.shard as u32);
         let shards = Shards { own, count: parts.plan.process.shards as u32 };
-        let bound = Bound::new(parts, before.as_deref(), &shard.peers, shards, &mut thread.rng.borrow_mut(), now);
+        let Shard { thread, peers, discarded, .. } = &**shard;
+        let bound = Bound::new(parts, before.as_deref(), Owner { thread, peers, discarded, shards }).await;
         self.prepared = Some(Prepared { bound: Rc::new(bound), sockets });
         shard.tell(FromShard::Prepared { generation });
     }
 
-    fn commit(&mut self, generation: u64) {
+    async fn commit(&mut self, generation: u64) {
         let taken = self.prepared.take_if(|prepared| prepared.bound.plan.generation == generation);
         let Some(Prepared { bound, sockets }) = taken else { return };
         let shard = self.shard.clone();
         let thread = &shard.thread;
         // What was counted under the old plan is written to its counters: a breaker whose plan changes starts anew.
         shard.flush();
-        if let Some(before) = shard.bind(Some(bound.clone())) {
-            bound.take_effect(&before, &shard.peers, thread.net.now());
-        }
+        drop(shard.bind(Some(bound.clone())));
+        bound.take_effect(thread, &shard.peers).await;
         self.retire_limits();
         shard.log.configure(&bound.plan);
         self.rename_acceptors(&bound.plan);
@@ -187,9 +189,16 @@ async fn ring_peers<N: Net>(shard: Rc<Shard<N>>) {
     unless(&shard.thread.stopping, shard.peers.ring()).await;
 }
 
+/// Frees what replaced plans leave.
+async fn free_discarded<N: Net>(shard: Rc<Shard<N>>) {
+    let mut slices = Slices::new(&shard.thread, &shard.peers);
+    unless(&shard.thread.stopping, shard.discarded.free(&mut slices)).await;
+}
+
 async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
     let thread = shard.thread.clone();
     let (mut busy, mut begun, mut tidy) = (true, 0, false);
+    let mut slices = Slices::new(&thread, &shard.peers);
     while !thread.stopping.is_raised() {
         let wait = if busy { HOUSEKEEPING_MS } else { HOUSEKEEPING_IDLE_MS };
         let at = thread.net.now().after_ms(wait);
@@ -202,6 +211,8 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         for (id, upstream) in bound.upstreams() {
             upstream.sweep(bound.plan.upstream(id), now);
             busy |= upstream.load.open_count() > 0;
+            bound.publish(id, upstream);
+            slices.step(1).await;
         }
         // Frees spare memory of a burst once the shard is idle.
         let calm = shard.active() == 0 && shard.begun() == begun;
@@ -213,9 +224,26 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         }
         (begun, tidy) = (shard.begun(), calm);
         shard.registry.look_for_leavers(now);
-        shard.peers.keep_house(now);
-        shard.flush();
+        look_after_limits(&shard, &mut slices).await;
+        for (id, state) in bound.policies() {
+            publish_limit(&bound.counters, id.0, state);
+            slices.step(1).await;
+        }
+        shard.flush_own();
         shard.tell_drained();
         shard.check();
+    }
+}
+
+/// Gives up what is idle of all limits, and frees those that no plan has any more.
+async fn look_after_limits<N: Net>(shard: &Shard<N>, slices: &mut Slices<'_, N>) {
+    let (gone, limits) = shard.peers.take_retired(shard.thread.net.now());
+    for state in gone {
+        drop(state);
+        slices.step(1).await;
+    }
+    for state in limits {
+        shard.peers.sweep(&state, shard.thread.net.now());
+        slices.step(1).await;
     }
 }

@@ -110,6 +110,8 @@ impl Gateway {
             self.latch.notify();
             ear.rung().await;
         }
+        // A stop may come between the two steps of a reload, which then waits for nobody.
+        self.latch.notify();
     }
 
     fn take(&self, number: usize, message: FromShard) {

@@ -8,7 +8,7 @@ use crate::balance::{ClusterPlan, Endpoint};
 use crate::wire::h2::connection;
 
 /// A group of endpoints that serve the same.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UpstreamPlan {
     /// Its name; state is carried over a reload by it.
     pub name: Arc<str>,

@@ -8,14 +8,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{ListenerId, PolicyId, Rng, Tick, UpstreamId};
-use crate::config::plan::Plan;
+use crate::base::{ListenerId, PolicyId, UpstreamId};
+use crate::config::plan::{Plan, UpstreamPlan};
+use crate::edge::flow::thread::Thread;
+use crate::edge::shard::discarded::{Discarded, States};
 use crate::edge::shard::peers::Peers;
+use crate::edge::shard::slices::Slices;
 use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
 use crate::policy::PolicyState;
+use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Shards, Terms};
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
@@ -30,9 +34,61 @@ pub(crate) struct Bound<N: Net> {
     /// What turns JSON into messages and back.
     pub transcoders: Transcoders,
     tables: Vec<Table>,
-    policies: Vec<Rc<RefCell<PolicyState>>>,
-    upstreams: Vec<Rc<Upstream<N>>>,
+    states: States<N>,
     http2: Vec<Rc<connection::Config>>,
+    changes: RefCell<Changes<N>>,
+    discarded: Rc<Discarded<N>>,
+}
+
+impl<N: Net> Drop for Bound<N> {
+    fn drop(&mut self) {
+        self.discarded.add(std::mem::take(&mut self.states));
+    }
+}
+
+/// What of a shard a plan is bound to.
+pub(crate) struct Owner<'a, N: Net> {
+    /// Its thread.
+    pub thread: &'a Thread<N>,
+    /// The other shards.
+    pub peers: &'a Peers,
+    /// What frees the plan's states in the end.
+    pub discarded: &'a Rc<Discarded<N>>,
+    /// Which of the shards it is.
+    pub shards: Shards,
+}
+
+/// What a plan changes in states that the plan before has as well.
+struct Changes<N: Net> {
+    upstreams: Vec<(usize, Following)>,
+    limits: Vec<(usize, Rate)>,
+    /// Upstreams that only the plan before has.
+    gone: Vec<Rc<Upstream<N>>>,
+}
+
+impl<N: Net> Default for Changes<N> {
+    fn default() -> Changes<N> {
+        Changes { upstreams: Vec::new(), limits: Vec::new(), gone: Vec::new() }
+    }
+}
+
+/// What of an upstream follows a new plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Following {
+    Plan,
+    PlanAndEndpoints,
+}
+
+impl Following {
+    fn of(before: &UpstreamPlan, after: &UpstreamPlan) -> Option<Following> {
+        // For upstreams with DNS names, the control plane sends the new list.
+        let listed = after.names.is_empty() && (before.fixed != after.fixed || !before.names.is_empty());
+        match (before.cluster == after.cluster, listed) {
+            (_, true) => Some(Following::PlanAndEndpoints),
+            (false, false) => Some(Following::Plan),
+            (true, false) => None,
+        }
+    }
 }
 
 /// What a shard is given for a plan.
@@ -46,65 +102,103 @@ pub(crate) struct Parts {
 }
 
 impl<N: Net> Bound<N> {
-    /// Binds a plan, taking over what `before` has under the same names.
-    pub(crate) fn new(
+    /// Binds a plan, taking over what the plan in use has under the same names. Works in slices. The plan in use must
+    /// stay the same until this one takes effect or is dropped.
+    pub(crate) async fn new(
         Parts { plan, counters, transcoders }: Parts,
         before: Option<&Bound<N>>,
-        peers: &Peers,
-        shards: Shards,
-        rng: &mut Rng,
-        now: Tick,
+        owner: Owner<'_, N>,
     ) -> Bound<N> {
-        let upstreams = plan.upstreams.iter().map(|upstream| {
-            let kept = before.and_then(|before| before.upstream_named(&upstream.name));
-            kept.unwrap_or_else(|| Upstream::new(upstream, rng, now))
-        });
-        let upstreams = upstreams.collect();
-        let policies = plan.policies.iter().map(|policy| {
+        let Owner { thread, peers, discarded, shards } = owner;
+        let mut slices = Slices::new(thread, peers);
+        let (mut changes, mut states) = (Changes::default(), States::default());
+        for (at, upstream) in (0..).zip(&plan.upstreams) {
+            let known = before.and_then(|before| Some((before, before.plan.upstream_named(&upstream.name)?)));
+            let state = match known {
+                Some((before, id)) => {
+                    changes.upstreams.extend(Following::of(before.plan.upstream(id), upstream).map(|what| (at, what)));
+                    before.upstream(id).clone()
+                }
+                None => Upstream::new(upstream, &mut thread.rng.borrow_mut(), thread.net.now()),
+            };
+            states.upstreams.push(state);
+            slices.step(1).await;
+        }
+        for (at, policy) in (0..).zip(&plan.policies) {
             // Generations count plans, so a limit that is new has the same version on all shards.
             let fresh = || policy.policy.state(shards, plan.generation as u32);
-            match policy.policy.limit() {
-                Some((id, _)) => peers.limit(id, before.and_then(|before| before.limit(id)), fresh),
+            let state = match policy.policy.limit() {
+                Some((id, rate)) => {
+                    let state = peers.limit(id, before.and_then(|before| before.limit(id)), fresh);
+                    if state.borrow_mut().part().is_some_and(|part| part.terms().rate != rate) {
+                        changes.limits.push((at, rate));
+                    }
+                    state
+                }
                 None => Rc::new(RefCell::new(fresh())),
+            };
+            states.policies.push(state);
+            slices.step(1).await;
+        }
+        if let Some(before) = before {
+            for (old, upstream) in before.plan.upstreams.iter().zip(&before.states.upstreams) {
+                if plan.upstream_named(&old.name).is_none() {
+                    changes.gone.push(upstream.clone());
+                }
+                slices.step(1).await;
             }
-        });
-        let policies = policies.collect();
+        }
         // Clones share the tree, but not the scratch memory of regular expressions, in which shards would meet at a
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
         let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
         let transcoders = Transcoders::new(&plan.transcoders, transcoders, held);
-        Bound { plan, counters, transcoders, tables, policies, upstreams, http2 }
+        let (changes, discarded) = (RefCell::new(changes), discarded.clone());
+        Bound { plan, counters, transcoders, tables, states, changes, discarded, http2 }
     }
 
-    /// Makes carried-over upstreams and limits follow this plan, and closes the connections of upstreams that `before`
-    /// had and this has not. Called when the plan is committed, not when it is prepared.
-    pub(crate) fn take_effect(&self, before: &Bound<N>, peers: &Peers, now: Tick) {
-        for (plan, state) in self.plan.policies.iter().zip(&self.policies) {
-            let Some((_, rate)) = plan.policy.limit() else { continue };
-            if let Some(part) = state.borrow_mut().part()
-                && part.terms().rate != rate
-            {
+    /// A plan without listeners and policies, for an exchange that lasts long (`Plan::kept`). Nothing is counted in it.
+    pub(crate) fn kept(plan: Arc<Plan>, upstreams: Vec<Rc<Upstream<N>>>, discarded: &Rc<Discarded<N>>) -> Bound<N> {
+        Bound {
+            counters: Arc::new(Counters::new(0, 0, 0)),
+            transcoders: Transcoders::new(&[], Vec::new(), None),
+            tables: Vec::new(),
+            states: States { policies: Vec::new(), upstreams },
+            http2: Vec::new(),
+            changes: RefCell::default(),
+            discarded: discarded.clone(),
+            plan,
+        }
+    }
+
+    /// Makes carried-over upstreams and limits follow this plan, and closes the connections of upstreams that only the
+    /// plan before had. Called once, when the plan is committed, not when it is prepared. What changes is done at once
+    /// where it is little, in slices where it is much.
+    pub(crate) async fn take_effect(&self, thread: &Thread<N>, peers: &Peers) {
+        let mut slices = Slices::new(thread, peers);
+        let Changes { upstreams, limits, gone } = self.changes.take();
+        for (at, rate) in limits {
+            let (state, now) = (&self.states.policies[at], thread.net.now());
+            if let Some(part) = state.borrow_mut().part() {
                 part.set_terms(Terms { version: self.plan.generation as u32, rate }, now);
             }
             peers.carry(state, || now);
+            slices.step(1).await;
         }
-        for (plan, upstream) in self.plan.upstreams.iter().zip(&self.upstreams) {
-            let Some(known) = before.plan.upstream_named(&plan.name) else { continue };
-            let known = before.plan.upstream(known);
-            let mut cluster = upstream.load.cluster.borrow_mut();
+        for (at, following) in upstreams {
+            let plan = &self.plan.upstreams[at];
+            let mut cluster = self.states.upstreams[at].load.cluster.borrow_mut();
             cluster.set_plan(&plan.cluster);
-            upstream.follow_tls(plan);
-            // For upstreams with DNS names, the control plane sends the new list.
-            if plan.names.is_empty() && (known.fixed != plan.fixed || !known.names.is_empty()) {
-                cluster.set_endpoints(&plan.fixed, now);
+            if following == Following::PlanAndEndpoints {
+                cluster.set_endpoints(&plan.fixed, thread.net.now());
             }
+            drop(cluster);
+            slices.step(1 + plan.fixed.len()).await;
         }
-        for (plan, upstream) in before.plan.upstreams.iter().zip(&before.upstreams) {
-            if self.plan.upstream_named(&plan.name).is_none() {
-                upstream.close_idle();
-            }
+        for upstream in gone {
+            upstream.close_idle();
+            slices.step(1).await;
         }
     }
 
@@ -120,7 +214,7 @@ impl<N: Net> Bound<N> {
 
     /// The state of an upstream.
     pub(crate) fn upstream(&self, id: UpstreamId) -> &Rc<Upstream<N>> {
-        &self.upstreams[id.0 as usize]
+        &self.states.upstreams[id.0 as usize]
     }
 
     /// The state of the upstream of that name.
@@ -131,18 +225,18 @@ impl<N: Net> Bound<N> {
 
     /// The state of a policy.
     pub(crate) fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
-        &self.policies[id.0 as usize]
+        &self.states.policies[id.0 as usize]
     }
 
     /// Every policy's state with its id.
     pub(crate) fn policies(&self) -> impl Iterator<Item = (PolicyId, &RefCell<PolicyState>)> {
-        (0..).map(PolicyId).zip(self.policies.iter().map(|state| &**state))
+        (0..).map(PolicyId).zip(self.states.policies.iter().map(|state| &**state))
     }
 
     /// The state of the policy that is this limit.
     fn limit(&self, id: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
         let policy = self.plan.policy_of_limit(id)?;
-        Some(self.policies[policy.0 as usize].clone())
+        Some(self.states.policies[policy.0 as usize].clone())
     }
 
     /// Writes an upstream's levels, and what happened to it since this was last called, to the counters.
@@ -158,6 +252,6 @@ impl<N: Net> Bound<N> {
 
     /// Every upstream with its id.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = (UpstreamId, &Rc<Upstream<N>>)> {
-        (0..).map(UpstreamId).zip(&self.upstreams)
+        (0..).map(UpstreamId).zip(&self.states.upstreams)
     }
 }

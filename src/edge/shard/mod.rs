@@ -3,12 +3,14 @@
 
 pub(crate) mod attributes;
 pub(crate) mod bound;
+pub(crate) mod discarded;
 pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod scratch;
+pub(crate) mod slices;
 pub(crate) mod state;
 pub(crate) mod transcoders;
 pub(crate) mod waiters;

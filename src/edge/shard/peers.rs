@@ -28,7 +28,7 @@ pub(crate) struct Peers {
     mesh: RefCell<Mesh<ToPeer>>,
     inbox: RefCell<Vec<(usize, ToPeer)>>,
     limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
-    retired: RefCell<Vec<(Tick, LimitId)>>,
+    retired: RefCell<HashMap<LimitId, Tick, RandomState>>,
     /// Requests that wait for a message.
     waiters: Waiters,
     /// Somebody has sent something: bells are to be rung.
@@ -121,32 +121,26 @@ impl Peers {
     pub(crate) fn retire_others(&self, used: impl Iterator<Item = LimitId>, now: Tick) {
         let used: HashSet<LimitId, RandomState> = used.collect();
         let mut retired = self.retired.borrow_mut();
-        retired.retain(|(_, id)| !used.contains(id));
+        retired.retain(|id, _| !used.contains(id));
         for id in self.limits.borrow().keys().filter(|id| !used.contains(id)) {
-            if !retired.iter().any(|(_, known)| known == id) {
-                retired.push((now.after(RETIRED), *id));
-            }
+            retired.entry(*id).or_insert(now.after(RETIRED));
         }
     }
 
-    /// Gives up what is idle, a part of it at a time.
-    pub(crate) fn keep_house(&self, now: Tick) {
+    /// Forgets limits that retired long enough ago. Returns their states, and those of all limits that stay.
+    pub(crate) fn take_retired(&self, now: Tick) -> (LimitStates, LimitStates) {
         let mut limits = self.limits.borrow_mut();
-        self.retired.borrow_mut().retain(|(until, id)| {
-            let stays = now < *until;
-            if !stays {
-                limits.remove(id);
-            }
-            stays
-        });
-        let states: Vec<Rc<RefCell<PolicyState>>> = limits.values().cloned().collect();
-        drop(limits);
-        for state in states {
-            if let Some(part) = state.borrow_mut().part() {
-                part.sweep(now);
-            }
-            self.carry(&state, || now);
+        let over = self.retired.borrow_mut().extract_if(|_, until| now >= *until).map(|(id, _)| id).collect::<Vec<_>>();
+        let gone = over.iter().filter_map(|id| limits.remove(id)).collect();
+        (gone, limits.values().cloned().collect())
+    }
+
+    /// Gives up what is idle of a limit, a part of it at a time.
+    pub(crate) fn sweep(&self, state: &RefCell<PolicyState>, now: Tick) {
+        if let Some(part) = state.borrow_mut().part() {
+            part.sweep(now);
         }
+        self.carry(state, || now);
     }
 
     /// Do the counts of every limit agree?
@@ -210,6 +204,9 @@ pub(crate) fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<Po
     counters.set_limit(policy, LimitCounter::Held, counts.held);
     counters.set_limit(policy, LimitCounter::Accounts, counts.accounts);
 }
+
+/// The states of some limits.
+pub(crate) type LimitStates = Vec<Rc<RefCell<PolicyState>>>;
 
 /// How long a limit that no plan has any more answers: longer than anybody waits for it.
 const RETIRED: Duration = Duration::from_millis(LIMIT_WAIT_MS_MAX + 1_000);

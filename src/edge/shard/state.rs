@@ -9,6 +9,7 @@ use crate::base::Tick;
 use crate::edge::adapt::encoders::Encoders;
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::bound::Bound;
+use crate::edge::shard::discarded::Discarded;
 use crate::edge::shard::log::LogSink;
 use crate::edge::shard::peers::{self, Peers};
 use crate::edge::shard::registry::Registry;
@@ -36,6 +37,8 @@ pub(crate) struct Shard<N: Net> {
     pub outbox: Outbox,
     /// To and from the other shards.
     pub peers: Peers,
+    /// Where replaced plans leave their states.
+    pub discarded: Rc<Discarded<N>>,
     /// When a draining shard closes connections that wait for a request.
     drain_idle_until: Cell<Tick>,
     /// Requests being served now.
@@ -70,6 +73,7 @@ impl<N: Net> Shard<N> {
             log: LogSink::default(),
             outbox,
             peers: Peers::new(mesh),
+            discarded: Rc::default(),
             drain_idle_until: Cell::new(Tick::NEVER),
             active: Cell::new(0),
             begun: Cell::new(0),
@@ -143,7 +147,7 @@ impl<N: Net> Shard<N> {
         }
     }
 
-    /// Sends log lines on and publishes levels.
+    /// Sends log lines on and publishes everything.
     pub(crate) fn flush(&self) {
         if let Some(bound) = &*self.bound.borrow() {
             self.log.flush(&self.outbox, &bound.counters);
@@ -169,18 +173,31 @@ impl<N: Net> Shard<N> {
         self.thread.net.check(|| self.agrees());
     }
 
-    /// Writes levels to the counters, where the control plane sees them.
+    /// Sends log lines on and publishes the levels of the shard itself.
+    pub(crate) fn flush_own(&self) {
+        if let Some(bound) = &*self.bound.borrow() {
+            self.log.flush(&self.outbox, &bound.counters);
+            self.publish_own(bound);
+        }
+    }
+
+    /// Writes all levels to the counters, where the control plane sees them.
     pub(crate) fn publish(&self, bound: &Bound<N>) {
+        self.publish_own(bound);
+        for (id, upstream) in bound.upstreams() {
+            bound.publish(id, upstream);
+        }
+        bound.policies().for_each(|(id, state)| peers::publish_limit(&bound.counters, id.0, state));
+    }
+
+    /// Writes the levels of the shard itself.
+    pub(crate) fn publish_own(&self, bound: &Bound<N>) {
         let counters = &bound.counters;
         counters.set(Counter::Connections, self.registry.open() as u64);
         counters.set(Counter::IdleConnections, self.registry.idle() as u64);
         counters.set(Counter::Active, self.active.get());
         counters.set(Counter::Tunnels, self.tunnels.get());
         counters.set(Counter::Panics, self.thread.net.panics());
-        for (id, upstream) in bound.upstreams() {
-            bound.publish(id, upstream);
-        }
         self.peers.publish(counters);
-        bound.policies().for_each(|(id, state)| peers::publish_limit(counters, id.0, state));
     }
 }

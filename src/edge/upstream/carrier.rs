@@ -127,7 +127,7 @@ impl<N: Net> ConnectionRequest<'_, N> {
 
     fn target(&self) -> Target<'_> {
         let ConnectionRequest { upstream, plan, index, .. } = *self;
-        Target { load: &upstream.load, plan, tls: upstream.tls(), index }
+        Target { load: &upstream.load, plan, tls: upstream.tls(plan), index }
     }
 
     /// Is this stream known to be unusable for the upgrade, while HTTP/1.1 may work?

@@ -26,14 +26,15 @@ pub(crate) struct Upstream<N: Net> {
     pub load: Rc<Load>,
     /// Connections of HTTP/2.
     pub sessions: Rc<Sessions<N>>,
-    /// This shard's TLS client configuration for endpoints.
-    tls: RefCell<Option<Arc<ClientConfig>>>,
+    tls: RefCell<Option<OwnTls>>,
     idle: RefCell<Vec<Vec<Http1Connection<N>>>>,
     idle_count: Cell<usize>,
 }
 
-fn own_tls(plan: &UpstreamPlan) -> Option<Arc<ClientConfig>> {
-    plan.tls.as_ref().map(|tls| with_own_sessions(&tls.config))
+/// TLS of a plan, with a table of sessions that only this shard uses.
+struct OwnTls {
+    plan: Arc<ClientConfig>,
+    own: Arc<ClientConfig>,
 }
 
 impl<N: Net> Upstream<N> {
@@ -44,20 +45,25 @@ impl<N: Net> Upstream<N> {
         Rc::new(Upstream {
             load: Load::new(cluster),
             sessions: Rc::default(),
-            tls: RefCell::new(own_tls(plan)),
+            tls: RefCell::default(),
             idle: RefCell::default(),
             idle_count: Cell::new(0),
         })
     }
 
-    /// Uses the TLS settings of a new plan for new connections.
-    pub(crate) fn follow_tls(&self, plan: &UpstreamPlan) {
-        *self.tls.borrow_mut() = own_tls(plan);
-    }
-
-    /// What TLS handshakes with endpoints use.
-    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
-        self.tls.borrow().clone()
+    /// What TLS handshakes with endpoints use under this plan; `None` where it has no TLS. Made when a connection is
+    /// opened, so that a reload does not pay for upstreams without traffic.
+    pub(crate) fn tls(&self, plan: &UpstreamPlan) -> Option<Arc<ClientConfig>> {
+        let wanted = &plan.tls.as_ref()?.config;
+        let mut held = self.tls.borrow_mut();
+        if let Some(held) = held.as_ref().filter(|held| Arc::ptr_eq(&held.plan, wanted)) {
+            // tidy(hot): once per connection to an endpoint, for its handshake.
+            return Some(Arc::clone(&held.own));
+        }
+        let own = with_own_sessions(wanted);
+        // tidy(hot): once per reload and upstream.
+        *held = Some(OwnTls { plan: Arc::clone(wanted), own: Arc::clone(&own) });
+        Some(own)
     }
 
     /// Connections without a request.
