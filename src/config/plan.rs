@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::{Address, ListenerId, PolicyId, RouteId, UpstreamId};
+use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
 use crate::config::spec::server::LogLevel;
 use crate::net::tls::CertificateNames;
 use crate::policy::cors::OriginRule;
@@ -337,12 +337,19 @@ pub struct ProxyPlan {
 pub struct WebSocketPlan {
     /// Pages of which origins may open one; empty allows all.
     pub origins: Vec<OriginRule>,
+    /// What holds of its messages.
+    pub messages: MessageLimits,
+}
+
+/// What holds of the messages of an open WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MessageLimits {
     /// Silence of an end after which it gets a ping; after the same time without a response the WebSocket is closed.
     pub ping: Option<Duration>,
     /// Most bytes of a message from either end, as sent; `u64::MAX` is no cap.
-    pub message_bytes_max: u64,
+    pub bytes_max: u64,
     /// Messages of a client.
-    pub message_rate: Option<Rate>,
+    pub rate: Option<Rate>,
 }
 
 /// When a failed attempt is retried on another endpoint.
@@ -383,6 +390,20 @@ pub struct PolicyPlan {
 }
 
 impl RoutePlan {
+    /// A route that has nothing but a name.
+    fn named(name: &Arc<str>) -> RoutePlan {
+        RoutePlan {
+            name: Arc::clone(name),
+            action: Action::Echo,
+            policies: Vec::new(),
+            request_fields: Vec::new(),
+            response_fields: Vec::new(),
+            body_bytes_max: u64::MAX,
+            params: Vec::new(),
+            staged: false,
+        }
+    }
+
     /// Are requests that are not gRPC transcoded from JSON?
     pub fn takes_json(&self) -> bool {
         matches!(&self.action, Action::Proxy(proxy) if proxy.grpc.as_ref().is_some_and(|grpc| grpc.json.is_some()))
@@ -408,6 +429,30 @@ impl Plan {
     /// The upstream of that name.
     pub fn upstream_named(&self, name: &str) -> Option<UpstreamId> {
         self.index.upstream(name).map(UpstreamId)
+    }
+
+    /// The route of that name.
+    pub fn route_named(&self, name: &str) -> Option<RouteId> {
+        self.index.route(name).map(RouteId)
+    }
+
+    /// A plan with nothing but the access log and the names of these, each with the id 0: for an exchange that lasts
+    /// long and needs no more of this plan.
+    pub fn kept(&self, route: Option<RouteId>, upstream: Option<UpstreamId>, consumer: Option<ConsumerId>) -> Plan {
+        Plan {
+            generation: self.generation,
+            process: self.process.clone(),
+            admin: None,
+            access_log: self.access_log.clone(),
+            metrics: self.metrics,
+            listeners: Vec::new(),
+            routes: route.map(|id| RoutePlan::named(&self.route(id).name)).into_iter().collect(),
+            upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),
+            transcoders: Vec::new(),
+            policies: Vec::new(),
+            consumers: consumer.map(|id| Arc::clone(&self.consumers[id.0 as usize])).into_iter().collect(),
+            index: Index::default(),
+        }
     }
 
     /// The policy with that limit.

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{AdminPlan, Index, Plan, PolicyPlan, ProcessPlan, TranscoderPlan, UpstreamPlan};
+use crate::config::plan::{AdminPlan, Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -181,6 +181,7 @@ impl Compiler<'_> {
             control_socket: server.control_socket.clone(),
             log_level: self.draft.spec.log.level,
         };
+        let routes: Vec<RoutePlan> = routes.into_iter().map(|route| route.plan).collect();
         Plan {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             process,
@@ -188,11 +189,12 @@ impl Compiler<'_> {
             access_log: self.access_log(),
             metrics: self.draft.spec.metrics.enabled,
             listeners,
-            routes: routes.into_iter().map(|route| route.plan).collect(),
             index: Index::over(
+                routes.iter().map(|route| &route.name),
                 upstreams.iter().map(|upstream| &upstream.name),
                 policies.iter().map(|policy| policy.policy.limit_id()),
             ),
+            routes,
             upstreams,
             transcoders: std::mem::take(&mut self.transcoders),
             policies,

@@ -3,7 +3,7 @@
 
 use crate::config::compile::Compiler;
 use crate::config::location::{Located, Location};
-use crate::config::plan::WebSocketPlan;
+use crate::config::plan::{MessageLimits, WebSocketPlan};
 use crate::config::report::Report;
 use crate::config::spec::route::{RouteSpec, WebSocketSpec};
 use crate::config::spec::scalar;
@@ -34,9 +34,11 @@ impl Compiler<'_> {
         };
         Some(WebSocketPlan {
             origins: origins?,
-            ping: spec.ping.as_ref().map(|ping| ping.value.0),
-            message_bytes_max: spec.message.clone().some().map_or(u64::MAX, |size| size.0),
-            message_rate: message_rate?,
+            messages: MessageLimits {
+                ping: spec.ping.as_ref().map(|ping| ping.value.0),
+                bytes_max: spec.message.clone().some().map_or(u64::MAX, |size| size.0),
+                rate: message_rate?,
+            },
         })
     }
 

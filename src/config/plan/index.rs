@@ -10,17 +10,20 @@ use crate::policy::limit::LimitId;
 /// The maps of a plan, to places in its lists.
 #[derive(Debug, Default)]
 pub struct Index {
+    routes: AHashMap<Arc<str>, u32>,
     upstreams: AHashMap<Arc<str>, u32>,
     limits: AHashMap<LimitId, u32>,
 }
 
 impl Index {
-    /// Over the names of all upstreams and the limits of all policies. Of several limits that are the same, the first
-    /// counts.
+    /// Over the names of all routes and upstreams, and the limits of all policies. Of several limits that are the same,
+    /// the first counts.
     pub fn over<'n>(
+        routes: impl Iterator<Item = &'n Arc<str>>,
         upstreams: impl Iterator<Item = &'n Arc<str>>,
         policies: impl Iterator<Item = Option<LimitId>>,
     ) -> Index {
+        let routes = (0..).zip(routes).map(|(location, name)| (Arc::clone(name), location)).collect();
         let upstreams = (0..).zip(upstreams).map(|(location, name)| (Arc::clone(name), location)).collect();
         let mut limits = AHashMap::new();
         for (location, limit) in (0..).zip(policies) {
@@ -28,7 +31,12 @@ impl Index {
                 limits.entry(limit).or_insert(location);
             }
         }
-        Index { upstreams, limits }
+        Index { routes, upstreams, limits }
+    }
+
+    /// The place of the route of that name.
+    pub fn route(&self, name: &str) -> Option<u32> {
+        self.routes.get(name).copied()
     }
 
     /// The place of the upstream of that name.
@@ -62,6 +70,10 @@ mod tests {
             assert_eq!(&*plan.upstream(id).name, name);
         }
         assert!(plan.upstream_named("c").is_none());
+        for route in &plan.routes {
+            let id = plan.route_named(&route.name).expect("known");
+            assert_eq!(plan.route(id).name, route.name);
+        }
         let limit = plan.policies.iter().find_map(|policy| policy.policy.limit_id()).expect("one limits");
         let id = plan.policy_of_limit(limit).expect("known");
         assert_eq!(&*plan.policy(id).name, "l");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. The client's side of HTTP/1: one request after another on one connection, each served by `serve`.
 
+use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
@@ -8,6 +9,7 @@ use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::config::plan::ListenerPlan;
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::exchange::context::{Context, Exchange};
+use crate::edge::exchange::switched::{self, Switched};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Outgoing};
 use crate::edge::protocol::h1::{BodyReader, write_fault};
 use crate::edge::serve::path;
@@ -19,7 +21,7 @@ use crate::net::tls::Transport;
 use crate::net::{Net, Stream};
 use crate::wire::h1::write::{self, After, OutgoingResponse};
 use crate::wire::h1::{Parsed, framing, request};
-use crate::wire::head::{BodyLength, Method, Request, Version};
+use crate::wire::head::{BodyLength, Method, Request, RequestHead, Version};
 
 /// Most body bytes that are read and dropped after an early response, to keep the connection alive.
 const DISCARD_MAX: u64 = 64 * 1024;
@@ -214,16 +216,15 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
     let Scratch { request, out, state, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, request.body);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
-    let context = Context {
-        shard: &connection.shard,
-        bound: &bound,
-        listener,
-        peer: &connection.peer,
-        request: Request { bytes: &connection.buf.filled()[..request.len], head: request },
-        behind: &connection.buf.filled()[request.len..],
-        watch: &connection.place.watch,
-    };
+    let mut switched = OnceCell::new();
+    let context = context_of(connection, &bound, listener, request, &switched);
     path::serve(&mut Exchange { context, source: &mut source, client: &mut client, state }).await;
+    if let Some(tunnel) = switched.take() {
+        let kept = switched::keep(&connection.shard, &bound, state);
+        drop(bound);
+        let context = context_of(connection, &kept, listener, request, &switched);
+        path::tunnel(&mut Exchange { context, source: &mut source, client: &mut client, state }, tunnel).await;
+    }
     if state.record.aborted {
         return Fate::Abort;
     }
@@ -236,6 +237,27 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
         Persistence::Keep => Fate::Keep,
         Persistence::Close if connection.buf.is_empty() => Fate::Close,
         Persistence::Close => Fate::Linger,
+    }
+}
+
+/// The context of a request whose head is at the front of the connection's buffer.
+fn context_of<'a, N: Net>(
+    connection: &'a Connection<N>,
+    bound: &'a Rc<Bound<N>>,
+    listener: ListenerId,
+    head: &'a RequestHead,
+    switched: &'a OnceCell<Box<Switched<N>>>,
+) -> Context<'a, N> {
+    let (bytes, behind) = connection.buf.filled().split_at(head.len);
+    Context {
+        shard: &connection.shard,
+        bound,
+        listener,
+        peer: &connection.peer,
+        request: Request { bytes, head },
+        behind,
+        watch: &connection.place.watch,
+        switched,
     }
 }
 
@@ -332,11 +354,12 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
     let bound = connection.shard.bound();
     bound.counters.add(Counter::Rejected, 1);
     // A rejected head may be parsed wrongly, so response and log are made without it.
-    scratch.request = crate::wire::head::RequestHead::default();
+    scratch.request = RequestHead::default();
     let Scratch { request, out, state, .. } = scratch;
     let mut source = BodyReader::new(connection.stream.clone(), Side::Client, BodyLength::None);
     let mut client = H1Client::new(connection, request, out, &bound, listener);
     client.close_after();
+    let switched = OnceCell::new();
     let context = Context {
         shard: &connection.shard,
         bound: &bound,
@@ -345,6 +368,7 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
         request: Request { bytes: &[], head: request },
         behind: &[],
         watch: &connection.place.watch,
+        switched: &switched,
     };
     let mut exchange = Exchange { context, source: &mut source, client: &mut client, state };
     path::refuse(&mut exchange, Fault::last(kind)).await;
@@ -367,7 +391,7 @@ pub(crate) struct H1Client<'a, N: Net> {
 impl<'a, N: Net> H1Client<'a, N> {
     fn new(
         connection: &'a Connection<N>,
-        request: &crate::wire::head::RequestHead,
+        request: &RequestHead,
         out: &'a mut Vec<u8>,
         bound: &Bound<N>,
         listener: ListenerId,

@@ -4,12 +4,13 @@
 //! A drain announces itself (GOAWAY with the highest identifier, then a PING), so that what a client opened meanwhile
 //! is still answered; then the last stream is named, and the connection ends when all are done (RFC 9113 section 6.8).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::edge::client::connection::{Connection, hear_last};
 use crate::edge::exchange::context::{Context, Exchange};
+use crate::edge::exchange::switched;
 use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::edge::flow::watch::Watch;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
@@ -262,7 +263,7 @@ async fn exchange<N: Net>(
             let bound = shard.bound();
             scratch.state.record.started = shard.thread.net.now();
             let stream = StreamOf { served: &served, session: &session, key, listener };
-            run(stream, &bound, &watch, &mut scratch, refused).await;
+            run(stream, bound, &watch, &mut scratch, refused).await;
         }
         Some(_) => {}
         None => session.reset(key, ErrorCode::RefusedStream),
@@ -309,7 +310,7 @@ struct StreamOf<'a, N: Net> {
 
 async fn run<N: Net>(
     stream: StreamOf<'_, N>,
-    bound: &Rc<Bound<N>>,
+    bound: Rc<Bound<N>>,
     watch: &Watch,
     scratch: &mut Scratch,
     refused: Option<FaultKind>,
@@ -333,13 +334,20 @@ async fn run<N: Net>(
     };
     let peer = &served.connection.peer;
     let request = Request { bytes: arena, head: request };
-    let context = Context { shard, bound, listener, peer, request, behind: &[], watch };
+    let mut switched = OnceCell::new();
+    let context = Context { shard, bound: &bound, listener, peer, request, behind: &[], watch, switched: &switched };
     let mut exchange = Exchange { context, source: &mut source, client: &mut client, state };
     match refused {
         None => path::serve(&mut exchange).await,
         Some(kind) => path::refuse(&mut exchange, Fault::last(kind)).await,
     }
-    if exchange.state.record.aborted {
+    if let Some(tunnel) = switched.take() {
+        let kept = switched::keep(shard, &bound, state);
+        drop(bound);
+        let context = Context { shard, bound: &kept, listener, peer, request, behind: &[], watch, switched: &switched };
+        path::tunnel(&mut Exchange { context, source: &mut source, client: &mut client, state }, tunnel).await;
+    }
+    if state.record.aborted {
         session.reset(key, ErrorCode::Internal);
     }
 }

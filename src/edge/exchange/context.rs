@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One request and its response, as every step of serving sees them. Independent of HTTP versions.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::base::ListenerId;
 use crate::config::plan::ListenerPlan;
 use crate::edge::exchange::peer::Peer;
+use crate::edge::exchange::switched::Switched;
 use crate::edge::flow::watch::Watch;
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::scratch::RequestState;
@@ -29,6 +31,8 @@ pub(crate) struct Context<'a, N: Net> {
     pub behind: &'a [u8],
     /// Tells housekeeping what to abort when the client disconnects.
     pub watch: &'a Watch,
+    /// Where a tunnel waits that the exchange became: whoever serves the client runs it.
+    pub switched: &'a OnceCell<Box<Switched<N>>>,
 }
 
 impl<N: Net> Clone for Context<'_, N> {

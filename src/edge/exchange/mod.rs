@@ -8,5 +8,6 @@ pub(crate) mod local_response;
 pub(crate) mod peer;
 pub(crate) mod policies;
 pub(crate) mod response;
+pub(crate) mod switched;
 pub(crate) mod vars;
 pub(crate) mod whole;

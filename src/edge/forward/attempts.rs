@@ -8,10 +8,11 @@
 
 use crate::balance::{Outcome, hash_key};
 use crate::base::canary::{self, Flaw};
-use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
+use crate::base::{Buf, Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
+use crate::edge::exchange::switched::{Switched, TunnelLimits};
 use crate::edge::flow::stream::{BodySource, Client, Remote};
 use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
@@ -27,6 +28,7 @@ use crate::net::Net;
 use crate::route;
 use crate::wire::grpc::{Code, End};
 use crate::wire::head::Version;
+use crate::wire::upgrade::Protocol;
 
 /// How one attempt ended.
 pub(crate) enum AttemptOutcome {
@@ -161,8 +163,13 @@ async fn once<N: Net, S: BodySource, K: Client>(
         UpstreamStream::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);
             let attempt = Attempt { remote: &origin, flight: &mut flight, origin_use, attempts };
-            let ended = converse::converse(exchange, destination, attempt).await;
+            let mut ended = converse::converse(exchange, destination, attempt).await;
+            let upgraded = ended.as_mut().ok().and_then(|ended| ended.upgraded.take());
             let concluded = conclude(exchange, destination, &mut flight, &origin, ended);
+            if let Some(upgraded) = upgraded {
+                switch(context, destination, UpstreamStream::Connection(origin), flight, upgraded);
+                return Ok(AttemptOutcome::Done);
+            }
             if concluded.as_ref().map_or(canary::has(Flaw::UnreadResponse), |(_, reusable)| *reusable) {
                 destination.upstream.keep(origin, destination.plan, exchange.state.record.ended.unwrap_or(now));
             }
@@ -170,10 +177,36 @@ async fn once<N: Net, S: BodySource, K: Client>(
         }
         UpstreamStream::Stream(stream) => {
             let attempt = Attempt { remote: &stream, flight: &mut flight, origin_use, attempts };
-            let ended = converse::converse(exchange, destination, attempt).await;
-            conclude(exchange, destination, &mut flight, &stream, ended).map(|(verdict, _)| verdict)
+            let mut ended = converse::converse(exchange, destination, attempt).await;
+            let upgraded = ended.as_mut().ok().and_then(|ended| ended.upgraded.take());
+            let concluded = conclude(exchange, destination, &mut flight, &stream, ended);
+            if let Some(upgraded) = upgraded {
+                switch(context, destination, UpstreamStream::Stream(stream), flight, upgraded);
+            }
+            concluded.map(|(verdict, _)| verdict)
         }
     }
+}
+
+/// Leaves the tunnel to whoever serves the client, so that it holds nothing of the plan.
+fn switch<N: Net>(
+    context: Context<'_, N>,
+    destination: &Destination<'_, N>,
+    carrier: UpstreamStream<N>,
+    flight: InFlight,
+    (protocol, behind): (Protocol, Buf),
+) {
+    let proxy = destination.proxy;
+    let limits = TunnelLimits {
+        idle: proxy.tunnel_idle,
+        lifetime: proxy.tunnel_lifetime,
+        write: [context.listener_plan().timeouts.write, proxy.idle],
+        messages: proxy.websocket.messages,
+    };
+    // tidy(hot): once per tunnel, which lasts for minutes.
+    let switched = Box::new(Switched { carrier, flight, behind, protocol, limits });
+    let set = context.switched.set(switched);
+    debug_assert!(set.is_ok(), "an exchange switches once");
 }
 
 /// Reports the outcome of an exchange to the endpoint's health. True where its connection may be reused.
@@ -189,7 +222,7 @@ fn conclude<N: Net, S: BodySource, K: Client>(
     let now = context.shard.thread.net.now();
     exchange.state.record.ended = Some(now);
     match ended {
-        Ok(Ended { reusable, again }) => {
+        Ok(Ended { reusable, again, .. }) => {
             let RequestState { record, response, .. } = &*exchange.state;
             flight.judge(record.grpc.map_or(Outcome::of_status(response.status), call::outcome), now);
             Ok((if again { AttemptOutcome::Retry } else { AttemptOutcome::Done }, reusable))

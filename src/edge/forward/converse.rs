@@ -18,21 +18,24 @@ use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Port
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
-use crate::edge::forward::{tunnel, upgrade};
+use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::RequestState;
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::head::{BodyLength, Method, Version};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
+use crate::wire::upgrade::Protocol;
 
 /// How a conversation ended, where it ended in an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// The connection stands at a message boundary and may carry another request.
     pub reusable: bool,
     /// The answer was not sent to the client: its status asks for another attempt.
     pub again: bool,
+    /// Both ends speak this now; what the endpoint sent behind its response.
+    pub upgraded: Option<(Protocol, Buf)>,
 }
 
 /// Sends the request to the endpoint and the answer to the client.
@@ -80,12 +83,8 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     };
     state.record.received.set(received.get());
     let ended = ended?;
-    if let Some(protocol) = ended.upgraded {
-        // Few exchanges become tunnels, and no other should be as large as one.
-        Box::pin(tunnel::run(exchange, destination, remote, ended.behind, protocol)).await;
-        return Ok(Ended { reusable: false, again: false });
-    }
-    Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again })
+    let upgraded = ended.upgraded.map(|protocol| (protocol, ended.behind));
+    Ok(Ended { reusable: ended.reusable && exchange.source.done(), again: ended.again, upgraded })
 }
 
 /// Upload and answer side by side.

@@ -6,32 +6,41 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
 use crate::edge::exchange::context::Exchange;
+use crate::edge::exchange::switched::{Switched, TunnelLimits};
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Remote, Stop};
-use crate::edge::forward::destination::Destination;
 use crate::edge::forward::websocket::WebSocketRelay;
+use crate::edge::upstream::carrier::UpstreamStream;
 use crate::link::Counter;
 use crate::net::Net;
 use crate::wire::head::BodyLength;
 use crate::wire::upgrade::Protocol;
 use crate::wire::ws::frame::Sender;
 
-/// Relays bytes until both directions have ended. `behind` are the upstream's bytes after its 101.
-pub(crate) async fn run<N: Net, S: BodySource, K: Client, R: Remote>(
+/// Relays bytes until both directions have ended.
+pub(crate) async fn run<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>, switched: Switched<N>) {
+    let Switched { carrier, flight, behind, protocol, limits } = switched;
+    match carrier {
+        UpstreamStream::Connection(connection) => relay(exchange, &connection, behind, (protocol, &limits)).await,
+        UpstreamStream::Stream(stream) => relay(exchange, &stream, behind, (protocol, &limits)).await,
+    }
+    drop(flight);
+}
+
+/// `behind` are the upstream's bytes after its 101.
+async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
     exchange: &mut Exchange<'_, N, S, K>,
-    destination: &Destination<'_, N>,
     remote: &R,
     behind: Buf,
-    protocol: Protocol,
+    (protocol, limits): (Protocol, &TunnelLimits),
 ) {
     let Exchange { context, source, client, state } = exchange;
     let shard = context.shard;
-    // In a tunnel the client may close its side while the other direction goes on.
-    context.watch.end();
     shard.tunnels.set(shard.tunnels.get() + 1);
     let mut up = remote.upload();
     let mut down = remote.body(BodyLength::UntilClose);
@@ -48,7 +57,7 @@ pub(crate) async fn run<N: Net, S: BodySource, K: Client, R: Remote>(
     };
     let (up_end, down_end) = match protocol {
         Protocol::WebSocket => {
-            let talk = WebSocketRelay::new(*context, destination, (&near, &far), &failed);
+            let talk = WebSocketRelay::new(*context, limits, (&near, &far), &failed);
             let ends = duplex(
                 talk.carry(Sender::Client, *source, &mut up, first_up, &received),
                 talk.carry(Sender::Server, &mut down, *client, behind, &sent),
@@ -58,12 +67,12 @@ pub(crate) async fn run<N: Net, S: BodySource, K: Client, R: Remote>(
             .await;
             if let Some(reason) = talk.reason() {
                 state.record.refused = Some(reason);
-                context.bound.counters.add(Counter::WebSocketsEnded, 1);
+                shard.bound().counters.add(Counter::WebSocketsEnded, 1);
             }
             ends
         }
         Protocol::Other => {
-            let pipe = Pipe::new(&shard.thread.net, &shard.thread.pool, destination, &failed);
+            let pipe = Pipe::new(&shard.thread.net, &shard.thread.pool, limits, &failed);
             duplex(
                 pipe.carry(*source, &mut up, first_up, &received),
                 pipe.carry(&mut down, *client, behind, &sent),
@@ -87,17 +96,17 @@ pub(crate) async fn run<N: Net, S: BodySource, K: Client, R: Remote>(
 struct Pipe<'a, N: Net> {
     net: &'a N,
     pool: &'a BufPool,
-    destination: &'a Destination<'a, N>,
+    idle: Duration,
     last: Cell<Tick>,
     over: Tick,
     failed: &'a Cell<bool>,
 }
 
 impl<'a, N: Net> Pipe<'a, N> {
-    fn new(net: &'a N, pool: &'a BufPool, destination: &'a Destination<'a, N>, failed: &'a Cell<bool>) -> Pipe<'a, N> {
+    fn new(net: &'a N, pool: &'a BufPool, limits: &TunnelLimits, failed: &'a Cell<bool>) -> Pipe<'a, N> {
         let now = net.now();
-        let over = destination.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime));
-        Pipe { net, pool, destination, last: Cell::new(now), over, failed }
+        let over = limits.lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime));
+        Pipe { net, pool, idle: limits.idle, last: Cell::new(now), over, failed }
     }
 
     /// Relays one direction to its end, then shuts down the writing side of the other end.
@@ -151,6 +160,6 @@ impl<'a, N: Net> Pipe<'a, N> {
 
     /// Silence in both directions counts, not in one.
     fn until(&self) -> Tick {
-        self.last.get().after(self.destination.proxy.tunnel_idle).min(self.over)
+        self.last.get().after(self.idle).min(self.over)
     }
 }

@@ -17,11 +17,11 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
-use crate::config::plan::WebSocketPlan;
+use crate::config::plan::MessageLimits;
 use crate::edge::exchange::context::Context;
+use crate::edge::exchange::switched::TunnelLimits;
 use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Stop};
-use crate::edge::forward::destination::Destination;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::limit::gcra::Meter;
@@ -84,7 +84,7 @@ impl CloseReason {
 /// What the two directions share.
 pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
     shard: &'a Shard<N>,
-    plan: &'a WebSocketPlan,
+    messages: MessageLimits,
     idle: Duration,
     /// How long a write to an end may take, by the end.
     write: [Duration; 2],
@@ -136,7 +136,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     /// A WebSocket that was just opened. `stops` nudge those who read from the client and from the endpoint.
     pub(crate) fn new(
         context: Context<'a, N>,
-        destination: &'a Destination<'a, N>,
+        limits: &TunnelLimits,
         stops: (&'a A, &'a B),
         failed: &'a Cell<bool>,
     ) -> WebSocketRelay<'a, N, A, B> {
@@ -144,10 +144,10 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), closed: Cell::new(false) };
         WebSocketRelay {
             shard: context.shard,
-            plan: &destination.proxy.websocket,
-            idle: destination.proxy.tunnel_idle,
-            write: [context.listener_plan().timeouts.write, destination.proxy.idle],
-            over: destination.proxy.tunnel_lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
+            messages: limits.messages,
+            idle: limits.idle,
+            write: limits.write,
+            over: limits.lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
             stops,
             failed,
             close_reason: Cell::new(None),
@@ -170,7 +170,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         first: Buf,
         count: &Cell<u64>,
     ) -> Result<(), Fault> {
-        let meter = self.plan.message_rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.thread.net.now()));
+        let meter = self.messages.rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.thread.net.now()));
         let scanner = Scanner::new(sender);
         let mut passage = Direction { sender, scanner, meter, between: true, closing: false, ended: false };
         count.set(first.len() as u64);
@@ -293,7 +293,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     }
 
     fn violation(&self, passage: &mut Direction, frame: Frame) -> Option<CloseReason> {
-        if !frame.kind.is_control() && frame.message > self.plan.message_bytes_max {
+        if !frame.kind.is_control() && frame.message > self.messages.bytes_max {
             return Some(CloseReason::Size(passage.sender));
         }
         let counts = match frame.kind {
@@ -302,7 +302,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             Kind::Continuation => frame.payload == 0,
             Kind::Close => false,
         };
-        let rate = self.plan.message_rate.filter(|_| counts && passage.sender == Sender::Client)?;
+        let rate = self.messages.rate.filter(|_| counts && passage.sender == Sender::Client)?;
         let allowed = passage.meter.take(&rate, 1, self.shard.thread.net.now());
         (!allowed).then_some(CloseReason::Rate(passage.sender))
     }
@@ -454,12 +454,12 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     /// When an end is to be sent a ping.
     fn ask_at(&self, end: Sender) -> Tick {
         let asked = self.end(end).asked.get() != Tick::NEVER || self.end(other(end)).closed.get();
-        self.plan.ping.filter(|_| !asked).map_or(Tick::NEVER, |wait| self.end(end).heard.get().after(wait))
+        self.messages.ping.filter(|_| !asked).map_or(Tick::NEVER, |wait| self.end(end).heard.get().after(wait))
     }
 
     /// When an end that was asked counts as dead.
     fn silent_until(&self, end: Sender) -> Tick {
-        match (self.plan.ping, self.end(end).asked.get()) {
+        match (self.messages.ping, self.end(end).asked.get()) {
             (None, _) | (_, Tick::NEVER) => Tick::NEVER,
             (Some(wait), asked) => asked.after(wait),
         }

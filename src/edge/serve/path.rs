@@ -3,22 +3,23 @@
 //!
 //! A failure before the response's head is sent becomes a local response; after that it aborts the connection.
 
-use crate::base::{Fault, FaultKind, RouteId, UpstreamId};
+use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
+use crate::edge::exchange::switched::Switched;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, local_response, response};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
-use crate::edge::forward::{attempts, calls, upgrade};
+use crate::edge::forward::{attempts, calls, tunnel, upgrade};
 use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
 use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
-use crate::link::{Counter, RouteCounter};
+use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
 use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::field::Known;
@@ -27,10 +28,31 @@ use crate::wire::head::{Method, Version};
 use crate::wire::target::{self, Normalised};
 use crate::wire::{authority, ip, trace};
 
-/// Serves one request to its end and records it.
+/// Serves one request to its end and records it. Where the connection switches to another protocol, that is not the
+/// end: a tunnel is left in the context, and `tunnel` is to be called next.
 pub(crate) async fn serve<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
     let outcome = answer(exchange).await;
-    conclude(exchange, outcome).await;
+    if exchange.context.switched.get().is_none() {
+        conclude(exchange, outcome).await;
+    }
+}
+
+/// Relays a tunnel to its end and records the exchange that it began as. The context has the plan that `switched::keep`
+/// made. What it counts is counted under the plan in use, where that still has the route.
+pub(crate) async fn tunnel<N: Net, S: BodySource, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    switched: Box<Switched<N>>,
+) {
+    // Few exchanges become tunnels, and no other should be as large as one.
+    Box::pin(tunnel::run(exchange, *switched)).await;
+    let (context, state) = (exchange.context, &mut *exchange.state);
+    let ended = context.shard.thread.net.now();
+    let current = context.shard.bound();
+    let route = state.attributes.route.and_then(|id| current.plan.route_named(&context.bound.plan.route(id).name));
+    if let (true, Some(route)) = (current.plan.metrics, route) {
+        count(&current.counters, route, state, ended);
+    }
+    log(context, state, &current.counters, ended);
 }
 
 /// Answers a head that could not be parsed, and records it.
@@ -226,30 +248,40 @@ async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, 
 
 /// Counts and logs.
 fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
+    let Context { shard, bound, .. } = context;
+    let ended = state.record.ended.unwrap_or_else(|| shard.thread.net.now());
+    if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
+        count(&bound.counters, route, state, ended);
+    }
+    log(context, state, &bound.counters, ended);
+}
+
+/// Counts an exchange for its route.
+fn count(counters: &Counters, route: RouteId, state: &RequestState, ended: Tick) {
+    let record = &state.record;
+    // A gRPC call counts as the status that says the same; in JSON it has one.
+    let code = record.grpc.filter(|_| state.attributes.caller != Some(Caller::Json));
+    let status = match code.map_or(record.status, Code::http_status) {
+        ..200 => RouteCounter::Status1xx,
+        200..300 => RouteCounter::Status2xx,
+        300..400 => RouteCounter::Status3xx,
+        400..500 => RouteCounter::Status4xx,
+        500.. => RouteCounter::Status5xx,
+    };
+    counters.add_route(route.0, status, 1);
+    counters.add_route(route.0, RouteCounter::Aborted, u64::from(record.aborted));
+    counters.add_route(route.0, RouteCounter::BytesReceived, record.received.get());
+    counters.add_route(route.0, RouteCounter::BytesSent, record.sent.get());
+    counters.observe(route.0, ended.micros_since(record.started));
+    if let Some(code) = record.grpc {
+        counters.add_grpc(route.0, code);
+    }
+}
+
+/// Writes an exchange to the access log, if there is one.
+fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counters, ended: Tick) {
     let Context { shard, bound, request, .. } = context;
     let record = &state.record;
-    let ended = record.ended.unwrap_or_else(|| shard.thread.net.now());
-    let micros = ended.micros_since(record.started);
-    if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
-        let counters = &bound.counters;
-        // A gRPC call counts as the status that says the same; in JSON it has one.
-        let code = record.grpc.filter(|_| state.attributes.caller != Some(Caller::Json));
-        let status = match code.map_or(record.status, Code::http_status) {
-            ..200 => RouteCounter::Status1xx,
-            200..300 => RouteCounter::Status2xx,
-            300..400 => RouteCounter::Status3xx,
-            400..500 => RouteCounter::Status4xx,
-            500.. => RouteCounter::Status5xx,
-        };
-        counters.add_route(route.0, status, 1);
-        counters.add_route(route.0, RouteCounter::Aborted, u64::from(record.aborted));
-        counters.add_route(route.0, RouteCounter::BytesReceived, record.received.get());
-        counters.add_route(route.0, RouteCounter::BytesSent, record.sent.get());
-        counters.observe(route.0, micros);
-        if let Some(code) = record.grpc {
-            counters.add_grpc(route.0, code);
-        }
-    }
     let Some(log) = &bound.plan.access_log else { return };
     let cluster;
     let mut endpoint = "";
@@ -277,8 +309,8 @@ fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
         request_id: &state.attributes.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
         wall: shard.thread.wall_at(ended),
-        micros,
+        micros: ended.micros_since(record.started),
     };
     shard.log.write(&log.format, &line, &Vars::new(context, &state.attributes, record));
-    shard.log.flush_if_full(&shard.outbox, &bound.counters);
+    shard.log.flush_if_full(&shard.outbox, counters);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::harness::gateway::signal;
 use crate::harness::origin::wait_idle;
 use crate::harness::tool::{python, script};
-use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, noise, run};
+use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, noise, run, wait_for};
 
 /// The Python echo server.
 struct EchoServer {
@@ -82,6 +82,29 @@ fn a_tunnel_lives_on_over_reloads() {
     assert_eq!(gateway.reload().0, 200);
     assert_eq!(gateway.get("/chat").text(), "new");
     go_on(child, &mut reader);
+}
+
+#[test]
+fn a_tunnel_does_not_keep_the_plan_it_began_under() {
+    let server = EchoServer::start();
+    let route = format!("[[route]]\nname = \"ws\"\nto = \"http://127.0.0.1:{}\"\n", server.port);
+    let mut gateway = before(&server);
+    let mut child = held(&gateway);
+    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("a word");
+    assert_eq!(line.trim(), "open");
+    for turn in 0..3 {
+        let web = crate::harness::gateway::WEB;
+        gateway.rewrite(format!("{web}\n{route}[[route]]\npath = \"/new\"\nanswer = {{ body = \"{turn}\" }}\n"));
+        assert_eq!(gateway.reload().0, 200);
+    }
+    wait_for("the old plans to go", || gateway.metrics().contains("\nturnpike_plans 1\n").then_some(()));
+    go_on(child, &mut reader);
+    let entry = &gateway.log(1)[0];
+    assert_eq!((&entry["status"], &entry["route"]), (&101.into(), &"ws".into()));
+    let counted = |line: &str| line.contains("route=\"ws\"") && line.contains("1xx") && line.ends_with(" 1");
+    wait_for("the tunnel to be counted", || gateway.metrics().lines().any(counted).then_some(()));
 }
 
 const UPGRADE: &str = "GET /t HTTP/1.1\r\nHost: test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: tunnel\r\n\r\n";
