@@ -65,7 +65,7 @@ impl Plane {
         let now = machine::now();
         self.timers.flush = if self.shards.flush() { now.after(FLUSH_AGAIN) } else { Tick::NEVER };
         if now >= self.timers.sweep {
-            self.retired.sweep();
+            self.retired.sweep(&self.tally);
             self.timers.sweep = now.after(SWEEP);
         }
         if let Some(pause) = self.supervisor.watchdog()

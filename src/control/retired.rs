@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config::Spec;
 use crate::config::plan::Plan;
+use crate::control::tally::Tally;
 
 /// All that are still held.
 #[derive(Debug, Default)]
@@ -28,11 +29,16 @@ impl Retired {
         self.plans.len()
     }
 
-    /// Frees those that nobody else holds any more. To be called about once a second.
-    pub(super) fn sweep(&mut self) {
+    /// Frees those that nobody else holds any more, and folds their counters into the totals. To be called about once
+    /// a second.
+    pub(super) fn sweep(&mut self, tally: &Arc<Tally>) {
         let free: Vec<Arc<Plan>> = self.plans.extract_if(.., |plan| Arc::strong_count(plan) == 1).collect();
         if !free.is_empty() {
-            spawn_blocking(move || drop(free));
+            let tally = Arc::clone(tally);
+            spawn_blocking(move || {
+                drop(free);
+                tally.fold();
+            });
         }
     }
 }
@@ -41,6 +47,7 @@ impl Retired {
 mod tests {
     use super::*;
     use crate::config::{ConfigSource, Environment, load};
+    use crate::control::tally::CounterSet;
 
     #[test]
     fn a_plan_is_freed_once_nobody_else_holds_it() {
@@ -49,18 +56,20 @@ mod tests {
             load(&ConfigSource::Text { name: "test".to_owned(), text }, &Environment::sealed()).expect("compiles");
         let (held, freed) = (Arc::clone(&loaded.plan), Arc::downgrade(&loaded.plan));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let mut retired = Retired::default();
+        let (mut retired, tally) = (Retired::default(), Arc::new(Tally::default()));
+        tally.begin(CounterSet::new(&loaded.plan, 1));
+        tally.commit(loaded.plan.generation + 1);
         let context = runtime.enter();
         retired.add(None);
         retired.add(Some((loaded.plan, Arc::new(loaded.spec))));
-        retired.sweep();
-        assert_eq!((retired.count(), freed.strong_count()), (1, 2));
+        retired.sweep(&tally);
+        assert_eq!((retired.count(), freed.strong_count(), tally.sets()), (1, 2, 1));
         drop(held);
-        retired.sweep();
+        retired.sweep(&tally);
         assert_eq!(retired.count(), 0);
         // The last thing that the runtime's threads do is to free it.
         drop(context);
         drop(runtime);
-        assert_eq!(freed.strong_count(), 0);
+        assert_eq!((freed.strong_count(), tally.sets()), (0, 0));
     }
 }

@@ -283,6 +283,20 @@ impl Tally {
         sets.all.iter().find(|set| set.generation == sets.current).map_or(0, |set| set.value(counter))
     }
 
+    /// Folds the sets that no shard holds any more into the totals, so that they are freed even if nobody wants sums.
+    /// Takes milliseconds with thousands of routes.
+    pub(super) fn fold(&self) {
+        let mut totals = lock(&self.totals);
+        let (idle, living, _) = lock(&self.sets).split();
+        totals.fold(&idle, &living);
+    }
+
+    /// How many plans have sets.
+    #[cfg(test)]
+    pub(super) fn sets(&self) -> usize {
+        lock(&self.sets).all.len()
+    }
+
     /// The sums by now. Takes milliseconds with thousands of routes.
     pub(super) fn sums(&self) -> Sums {
         // While sums are made elsewhere, copies of the sets are held there; nothing is idle then.
