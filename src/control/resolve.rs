@@ -2,7 +2,7 @@
 //! Resolves the DNS names of upstreams, each again when its TTL ends.
 //!
 //! One task per name. It always reports the best known result: where one address family cannot be asked, its last
-//! addresses stay, and a name that stops resolving is not reported at all, so whoever listens keeps what it has. Waits
+//! addresses stay, and a name that stops resolving is not reported at all, so the last addresses stay in use. Waits
 //! between questions are bounded by `TTL_MIN`, `TTL_MAX` and, after failures, `RETRY_MAX`.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{RData, RecordType};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, spawn_blocking, spawn_local};
 
 use crate::base::Rng;
 use crate::control::discovery::{Question, ResolvedServer};
@@ -39,9 +39,9 @@ const TARGETS_MAX: usize = 64;
 pub(super) enum Family {
     /// These addresses.
     Some(Vec<IpAddr>),
-    /// None, says the name server.
+    /// The name server answered that there are none.
     None,
-    /// It could not be asked.
+    /// It gave no answer.
     Unknown(String),
 }
 
@@ -139,7 +139,7 @@ async fn follow<L: Lookup>(lookup: Rc<L>, question: Question, answers: mpsc::Sen
             }
         };
         let outcome = tokio::time::timeout(ANSWER_WAIT, asked).await;
-        let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".into()));
+        let outcome = outcome.unwrap_or_else(|_| Err("no response in time".into()));
         let (answer, wait) = match outcome {
             Ok((found, ttl)) => {
                 failures = 0;
@@ -244,9 +244,11 @@ impl Known {
 }
 
 /// DNS as the system is configured: `/etc/resolv.conf` and `/etc/hosts`, read again when they change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SystemLookup {
     state: std::cell::RefCell<Option<(Stamps, Rc<TokioResolver>)>>,
+    /// One thread at a time reads the files, so that a file system that hangs holds one thread and not many.
+    reading: Arc<Semaphore>,
 }
 
 type Stamps = [Option<SystemTime>; 2];
@@ -254,30 +256,43 @@ type Stamps = [Option<SystemTime>; 2];
 impl SystemLookup {
     /// Nothing is read before the first question.
     pub(super) fn new() -> SystemLookup {
-        SystemLookup::default()
+        SystemLookup { state: std::cell::RefCell::default(), reading: Arc::new(Semaphore::new(1)) }
     }
 
-    fn resolver(&self) -> Result<Rc<TokioResolver>, String> {
-        let stamps = ["/etc/resolv.conf", "/etc/hosts"]
-            .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok());
+    /// The resolver for the files as they are now. They are read on another thread, because a file system may hang.
+    async fn resolver(&self) -> Result<Rc<TokioResolver>, String> {
+        let turn = Arc::clone(&self.reading).acquire_owned().await.map_err(|error| error.to_string())?;
+        let known = self.state.borrow().as_ref().map(|(stamps, _)| *stamps);
+        let reading = spawn_blocking(move || {
+            let _turn = turn;
+            read_system(known)
+        });
+        let read = reading.await.map_err(|error| error.to_string())??;
         let mut state = self.state.borrow_mut();
-        if let Some((old, resolver)) = &*state
-            && *old == stamps
-        {
-            return Ok(Rc::clone(resolver));
+        if let Some((stamps, resolver)) = read {
+            *state = Some((stamps, Rc::new(resolver)));
         }
-        let mut builder = TokioResolver::builder_tokio().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
-        // Each name is resolved when its TTL ends; a cache would only make the results older.
-        builder.options_mut().cache_size = 0;
-        let resolver = Rc::new(builder.build().map_err(|error| error.to_string())?);
-        *state = Some((stamps, Rc::clone(&resolver)));
-        Ok(resolver)
+        state.as_ref().map(|(_, resolver)| Rc::clone(resolver)).ok_or_else(|| "no resolver".to_owned())
     }
+}
+
+/// A resolver for the system's files; `None` where they are as they were at `known`.
+fn read_system(known: Option<Stamps>) -> Result<Option<(Stamps, TokioResolver)>, String> {
+    let stamps = ["/etc/resolv.conf", "/etc/hosts"]
+        .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok());
+    if known == Some(stamps) {
+        return Ok(None);
+    }
+    let mut builder = TokioResolver::builder_tokio().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
+    // Each name is resolved when its TTL ends; a cache would only make the results older.
+    builder.options_mut().cache_size = 0;
+    let resolver = builder.build().map_err(|error| error.to_string())?;
+    Ok(Some((stamps, resolver)))
 }
 
 impl Lookup for SystemLookup {
     async fn host(&self, name: &str) -> HostAnswer {
-        match self.resolver() {
+        match self.resolver().await {
             Ok(resolver) => ask_host(&resolver, name).await,
             Err(reason) => {
                 HostAnswer { v4: Family::Unknown(reason.clone()), v6: Family::Unknown(reason), ttl: TTL_MIN }
@@ -286,7 +301,7 @@ impl Lookup for SystemLookup {
     }
 
     async fn service(&self, name: &str) -> Result<(Vec<Service>, Duration), String> {
-        ask_service(&*self.resolver()?, name).await
+        ask_service(&*self.resolver().await?, name).await
     }
 }
 
