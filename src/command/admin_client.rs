@@ -98,7 +98,7 @@ fn only(found: Vec<PathBuf>) -> Result<PathBuf, String> {
         [] => Err("no running turnpike of this user was found; `--control-socket PATH` names one".to_owned()),
         many => {
             let paths: Vec<String> = many.iter().map(|path| format!("  --control-socket {}", path.display())).collect();
-            Err(format!("several are running; name one:\n{}", paths.join("\n")))
+            Err(format!("several turnpike processes are running; choose one:\n{}", paths.join("\n")))
         }
     }
 }
@@ -128,7 +128,7 @@ fn exchange(socket: &Path, method: &str, path: &str) -> Result<AdminReply, Strin
         Ok(answer)
     };
     let bytes = read().map_err(|error| format!("{}: {error}", socket.display()))?;
-    parse(&bytes).ok_or_else(|| format!("{}: the answer is not complete", socket.display()))
+    parse(&bytes).ok_or_else(|| format!("{}: the response is not complete", socket.display()))
 }
 
 /// Parses the head and body of a response that ends with its connection.
@@ -136,9 +136,9 @@ fn parse(bytes: &[u8]) -> Option<AdminReply> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return None };
-    let told = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-    let told: usize = std::str::from_utf8(told?.value).ok()?.parse().ok()?;
-    let body = bytes.get(length..).filter(|body| body.len() == told)?;
+    let length_field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let content_length: usize = std::str::from_utf8(length_field?.value).ok()?.parse().ok()?;
+    let body = bytes.get(length..).filter(|body| body.len() == content_length)?;
     Some(AdminReply { status: head.code?, body: String::from_utf8_lossy(body).into_owned() })
 }
 

@@ -23,7 +23,7 @@ use arguments::{Arguments, Command};
 
 use crate::net::machine;
 
-/// Does what the command line says.
+/// Runs the command line.
 pub fn main() -> ExitCode {
     // A kernel that refuses this has no huge pages to give either.
     let _ = machine::without_huge_pages();

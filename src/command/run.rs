@@ -24,7 +24,7 @@ use crate::net::sockets::{self, Inherited};
 /// Longest wait for threads whose shards have ended.
 const JOIN_MAX: Duration = Duration::from_secs(2);
 
-/// Runs the gateway until it is told to stop.
+/// Runs the gateway until a stop is requested.
 pub(super) fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>>) -> ExitCode {
     let stderr = match Stderr::start() {
         Ok(stderr) => stderr,
@@ -85,7 +85,7 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// What the control plane asks of the command.
+/// What the control plane needs of the command.
 struct CommandHost {
     source: ConfigSource,
     environment: Environment,
@@ -139,7 +139,7 @@ impl Host for CommandHost {
     fn refused(&self, reports: &Reports) {
         match self.log_format {
             LogFormat::Text => self.stderr.write(reports.for_stderr()),
-            LogFormat::Json => tracing::error!(reports = reports.plain(), "wrong configuration"),
+            LogFormat::Json => tracing::error!(reports = reports.plain(), "invalid configuration"),
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn start(
     threads.collect()
 }
 
-/// A shard of the data plane on this thread, until it is told to stop.
+/// A shard of the data plane on this thread, until it receives `Stop`.
 pub(super) fn data_plane(parts: ShardParts, core: Option<usize>) {
     let ShardParts { end, bell, guard: _guard } = parts;
     let outbox = end.outbox.clone();
@@ -83,7 +83,7 @@ mod tests {
         let body = |parts: ShardParts, core: Option<usize>| {
             let name = std::thread::current().name().map(str::to_owned);
             let reason = format!("{} on {core:?}", name.unwrap_or_default());
-            parts.end.outbox.send(FromShard::Failed { reason }).expect("heard");
+            parts.end.outbox.send(FromShard::Failed { reason }).expect("taken");
         };
         let threads = start(parts, &Cores::Pinned(vec![4, 7]), body).expect("started");
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Standard error, written by a thread of its own: whoever has something to say never waits for whoever reads it.
+//! Standard error, written by a thread of its own, so that no other thread waits for the reader of a pipe.
 //!
 //! What waits is bounded; above the bound, and where a write fails, messages are dropped and their lines counted.
 
@@ -17,7 +17,7 @@ const WAITING_MAX: usize = 1_024;
 const WAITING_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Longest message; the rest of it is cut off and counted as one line.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Longest wait for what was said last to be written when the process ends.
+/// Longest wait for the last lines to be written when the process ends.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// Where messages go; clones go to the same writer.
@@ -76,7 +76,7 @@ impl Stderr {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until all that was said is written, but not for a reader that takes nothing.
+    /// Waits until all lines are written, but not for a reader that takes nothing.
     pub(super) fn flush(&self) {
         let until = Instant::now() + CLOSE_MAX;
         let (done, written) = bounded(1);

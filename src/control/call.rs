@@ -173,7 +173,7 @@ impl Call {
             }
             self.read.extend_from_slice(frame.data_ref().map_or(&[], |bytes| bytes));
         }
-        if self.read.is_empty() { Ok(None) } else { Err("the answer ends inside a message".to_owned()) }
+        if self.read.is_empty() { Ok(None) } else { Err("the response ends inside a message".to_owned()) }
     }
 
     /// How it ended: the code and its message. Before that, what the answer's head said.
@@ -186,11 +186,11 @@ impl Call {
         let Some((prefix, rest)) = self.read.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let prefix = Prefix::read(*prefix);
         if prefix.flags != 0 {
-            return Err("the answer is compressed, which was not asked for".to_owned());
+            return Err("the response is compressed although that was not requested".to_owned());
         }
         let len = prefix.len as usize;
         if len > bytes_max {
-            return Err("the answer is too long".to_owned());
+            return Err("the response is too large".to_owned());
         }
         if rest.len() < len {
             return Ok(None);

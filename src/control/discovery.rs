@@ -196,7 +196,7 @@ impl Discovery {
         changed
     }
 
-    /// The endpoints of those upstreams that have names: what shards must be told after a plan.
+    /// The endpoints of those upstreams that have names: to send to the shards after a new plan.
     pub(super) fn resolved(&self) -> impl Iterator<Item = EndpointUpdate> {
         let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
         named

@@ -34,7 +34,7 @@ impl Plane {
             if let State::Ended { code } = self.state {
                 // What shards sent before they ended: the last lines of the log among it.
                 while let Some((shard, message)) = events.shards.next() {
-                    self.hear(shard, message);
+                    self.take_report(shard, message);
                 }
                 self.last_words();
                 return code;
@@ -49,10 +49,10 @@ impl Plane {
         match event {
             Event::Signal(signal) => self.signal(signal, events),
             Event::Ask(ask) => self.ask(ask),
-            Event::Shards => self.hear_shards(events),
+            Event::Shards => self.take_reports(events),
             Event::Answer(answer) => self.answer(answer),
             Event::Verdict(verdict) => self.verdict(verdict),
-            Event::Reflected(told) => self.reflected(told),
+            Event::Reflected(received) => self.reflected(received),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
             Event::FilesChanged => self.reload("a file changed", None),
             Event::Successor(outcome) => self.successor(outcome, events),
@@ -93,7 +93,7 @@ impl Plane {
             Signal::StopNow => self.stop(StopMode::Now),
             Signal::ReopenLogs => {
                 if self.log.as_ref().is_some_and(|log| !log.reopen()) {
-                    tracing::error!("the access log's writer is too far behind to reopen its file");
+                    tracing::error!("access log: the writer thread is too far behind to reopen the file");
                 }
             }
             Signal::Upgrade => self.upgrade(events),
@@ -108,7 +108,7 @@ impl Plane {
             }
             AdminRequest::Metrics(reply) => self.send_metrics(reply),
             AdminRequest::Status(reply) => self.send_status(reply),
-            AdminRequest::Reload(reply) => self.reload("asked to", Some(reply)),
+            AdminRequest::Reload(reply) => self.reload("requested", Some(reply)),
             AdminRequest::Stop(mode, reply) => {
                 self.stop(mode);
                 let words = match mode {
@@ -128,20 +128,20 @@ impl Plane {
         }
     }
 
-    fn hear_shards(&mut self, events: &mut Events) {
+    fn take_reports(&mut self, events: &mut Events) {
         for _ in 0..SHARD_MESSAGES_MAX {
             let Some((shard, message)) = events.shards.next() else {
                 self.look_after_shards();
                 return;
             };
-            self.hear(shard, message);
+            self.take_report(shard, message);
         }
         // More may wait than one turn takes.
         events.shards.again();
     }
 
-    fn hear(&mut self, shard: usize, message: FromShard) {
-        self.rollout.hear(shard, &message);
+    fn take_report(&mut self, shard: usize, message: FromShard) {
+        self.rollout.take_report(shard, &message);
         match message {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
@@ -156,7 +156,7 @@ impl Plane {
         match answer {
             Resolution::Found(question, found) => {
                 if self.unresolved.remove(&question).is_some() {
-                    tracing::info!(name = %question.name, "resolves again");
+                    tracing::info!(name = %question.name, "DNS name resolves again");
                 }
                 for listed in self.discovery.learn(question, found) {
                     self.probe(&listed);
@@ -166,16 +166,16 @@ impl Plane {
             }
             Resolution::Failed(question, reason) => {
                 if !self.unresolved.contains_key(&question) {
-                    tracing::warn!(name = %question.name, %reason, "does not resolve; known addresses stay in use");
+                    tracing::warn!(name = %question.name, %reason, "DNS lookup failed; the last addresses stay in use");
                 }
                 self.unresolved.insert(question, reason);
             }
         }
     }
 
-    fn reflected(&mut self, told: Reflected) {
-        let source = told.source;
-        for (shard, transcoders) in told.transcoders.into_iter().enumerate() {
+    fn reflected(&mut self, received: Reflected) {
+        let source = received.source;
+        for (shard, transcoders) in received.transcoders.into_iter().enumerate() {
             self.shards.send(shard, ToShard::Transcoders { source: Arc::clone(&source), transcoders });
         }
     }
@@ -202,16 +202,19 @@ impl Plane {
     fn upgrade(&mut self, events: &mut Events) {
         let serving = matches!(self.state, State::Serving);
         let Some(program) = self.setup.program.as_ref().filter(|_| serving && events.successor.is_none()) else {
-            tracing::warn!("a new process cannot be started now");
+            tracing::warn!("binary upgrade: a new process cannot be started now");
             return;
         };
         let admin = self.admin.as_ref().map(AdminServer::inheritable);
         match Successor::start(program, self.sockets.all().chain(admin)) {
             Ok(successor) => {
-                tracing::info!(pid = successor.pid(), program = %program.path.display(), "a new process starts");
+                let (pid, program) = (successor.pid(), program.path.display());
+                tracing::info!(pid, %program, "binary upgrade: the new process starts");
                 events.successor = Some(successor);
             }
-            Err(error) => tracing::error!(%error, "a new process cannot be started; this one goes on"),
+            Err(error) => {
+                tracing::error!(%error, "binary upgrade: a new process cannot be started; this one continues")
+            }
         }
     }
 
@@ -219,13 +222,13 @@ impl Plane {
         events.successor = None;
         match outcome {
             Ok(pid) => {
-                tracing::info!(pid, "the new process serves; this one finishes what runs");
+                tracing::info!(pid, "binary upgrade: the new process serves; this one drains");
                 self.supervisor.replaced_by(pid);
                 self.shards.send_all(|_| ToShard::StopAccepting);
                 self.sockets.hand_over();
                 self.replaced();
             }
-            Err(reason) => tracing::error!(%reason, "the upgrade failed; this process goes on"),
+            Err(reason) => tracing::error!(%reason, "binary upgrade failed; this process continues"),
         }
     }
 }

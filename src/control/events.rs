@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the control plane hears, one event at a time: signals, shards, questions to it, answers to its own, files,
-//! time.
+//! The events that the control plane waits for, one at a time: signals, shards, requests to it, responses to its own,
+//! files, time.
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ pub(super) enum Event {
     Signal(Signal),
     /// The admin server asks.
     Ask(AdminRequest),
-    /// Shards said something, or one ended.
+    /// Shards sent a message, or one ended.
     Shards,
     /// DNS answered.
     Answer(Resolution),
@@ -91,7 +91,7 @@ impl Events {
             Some(ask) = asks.recv() => Event::Ask(ask),
             Some(answer) = answers.recv() => Event::Answer(answer),
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
-            Some(told) = reflected.recv() => Event::Reflected(told),
+            Some(received) = reflected.recv() => Event::Reflected(received),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),
             () = changed(watch) => Event::FilesChanged,
             outcome = outcome(successor) => Event::Successor(outcome),

@@ -216,7 +216,7 @@ fn open_tcp(
             Ok(socket) => sockets.push(socket),
             Err(error) if sockets.is_empty() => return Err(error),
             Err(error) => {
-                tracing::info!(%address, %error, "no socket for each shard; they share");
+                tracing::info!(%address, %error, "fewer listening sockets than shards: the shards share them");
                 break;
             }
         }
@@ -247,7 +247,7 @@ fn file_of(address: &Address) -> Option<(u64, u64)> {
     }
 }
 
-/// What tells one file from another at the same path.
+/// What distinguishes two files at the same path.
 pub(super) fn device_and_number(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }

@@ -32,8 +32,8 @@ pub(super) struct Running {
     pub current: Option<(Arc<Plan>, Arc<Spec>)>,
     /// Where the access log goes.
     pub log: Option<LogTarget>,
-    /// Descriptors that servers told.
-    pub told: BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
+    /// Descriptors received by server reflection.
+    pub reflected: BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
     /// Data-plane threads.
     pub shards: usize,
 }
@@ -90,7 +90,7 @@ fn complete(loaded: Loaded, running: &Running) -> Ready {
         Some((_, spec)) => diff::describe(spec, &loaded.spec),
         None => "the first plan".to_owned(),
     };
-    let transcoders = transcode::for_shards(&loaded.plan, before, &running.told, running.shards);
+    let transcoders = transcode::for_shards(&loaded.plan, before, &running.reflected, running.shards);
     let counters = CounterSet::new(&loaded.plan, running.shards);
     Ready { loaded, changes, transcoders, counters, log: Change::Keep }
 }

@@ -125,7 +125,7 @@ impl Log {
         // A full queue means that the writer is stuck; then it gets no more than the wait below.
         let _ = self.orders.send_deadline(Order::End(done), until);
         if ended.recv_deadline(until).is_err() {
-            tracing::warn!("the access log could not be written to its end in time");
+            tracing::warn!("access log: not all lines could be written in time");
         }
     }
 }

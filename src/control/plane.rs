@@ -45,7 +45,7 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn control_socket(&self) -> Option<PathBuf>;
     /// Applies the process-wide settings of a plan that is in use, such as the log level.
     fn follow(&self, plan: &Plan);
-    /// A configuration is refused: tells people why.
+    /// A configuration is refused: reports why.
     fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
     fn serving(&self, status: &Status);

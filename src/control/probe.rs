@@ -31,7 +31,7 @@ use crate::net::machine;
 const RUNNING_MAX: usize = 256;
 /// How much of an answer's body is searched.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Who asks.
+/// The `User-Agent`.
 const AGENT: &str = concat!("turnpike-health/", env!("CARGO_PKG_VERSION"));
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -54,7 +54,7 @@ pub(super) struct HealthChange {
     pub target: Target,
     /// Up or down.
     pub up: bool,
-    /// What the last probe said, for people.
+    /// The result of the last probe, as text.
     pub reason: String,
 }
 
@@ -235,7 +235,7 @@ impl Run {
             let (result, reason) = match answer {
                 Ok(Ok(reason)) => (ProbeResult::Pass, reason),
                 Ok(Err(reason)) => (ProbeResult::Fail, reason),
-                Err(_) => (ProbeResult::Fail, "no answer in time".to_owned()),
+                Err(_) => (ProbeResult::Fail, "no response in time".to_owned()),
             };
             let change = self.slot.probe.borrow_mut().observe(result, machine::now());
             if let Some(change) = change {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Server reflection: asks the servers of an upstream for their descriptors at an interval, and reports changes.
 //!
-//! One task for each source, whichever routes use it. What was told is kept for as long as a plan names the source, so
-//! that neither a reload nor a server that is away makes a route forget its methods.
+//! One task for each source, whichever routes use it. The last descriptors are kept as long as a plan names the source,
+//! so that neither a reload nor a server that is away makes a route forget its methods.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::wire::grpc::reflection::{PATH, PATH_ALPHA, Walk};
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause after a failure, where servers are not asked more often anyway.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// Who asks.
+/// The `User-Agent`.
 const AGENT: &str = concat!("turnpike-reflection/", env!("CARGO_PKG_VERSION"));
 
 /// The servers of a source were asked.
@@ -88,8 +88,8 @@ impl Reflections {
         Reflections { running: BTreeMap::new(), reports, shards, seed }
     }
 
-    /// From now on asks exactly the sources of these plans. Where two plans have the same source, the first plan's
-    /// settings apply.
+    /// From now on sends requests to exactly the sources of these plans. Where two plans have the same source, the
+    /// settings of the first plan apply.
     pub(super) fn follow<'p>(&mut self, plans: impl Iterator<Item = &'p Plan>, discovery: &Discovery) {
         let mut wanted: BTreeMap<Arc<ReflectionSource>, Terms> = BTreeMap::new();
         for plan in plans {
@@ -120,9 +120,9 @@ impl Reflections {
     }
 
     /// The descriptors that are known.
-    pub(super) fn told(&self) -> BTreeMap<Arc<ReflectionSource>, Arc<[u8]>> {
-        let told = |slot: &Slot| slot.known.borrow().as_ref().map(|known| Arc::clone(&known.set));
-        self.running.iter().filter_map(|(source, (_, slot))| Some((Arc::clone(source), told(slot)?))).collect()
+    pub(super) fn descriptors(&self) -> BTreeMap<Arc<ReflectionSource>, Arc<[u8]>> {
+        let set = |slot: &Slot| slot.known.borrow().as_ref().map(|known| Arc::clone(&known.set));
+        self.running.iter().filter_map(|(source, (_, slot))| Some((Arc::clone(source), set(slot)?))).collect()
     }
 
     fn start(&mut self, source: Arc<ReflectionSource>, terms: Terms) {
@@ -194,8 +194,8 @@ impl Run {
     async fn follow(mut self) {
         loop {
             let terms = self.slot.terms.borrow().clone();
-            let told = ask_any(&terms, &self.source).await;
-            let learned = match told {
+            let received = ask_any(&terms, &self.source).await;
+            let learned = match received {
                 Ok(set) => self.learn(set, &terms).await,
                 Err(reason) => Err(reason),
             };
@@ -231,7 +231,7 @@ impl Run {
         let compiled = spawn_blocking(move || compile(&asked, &users, shards)).await;
         let (methods, transcoders) = compiled.map_err(|_| "the descriptors cannot be compiled".to_owned())??;
         let (upstream, bytes) = (&self.source.upstream, set.len());
-        tracing::info!(%upstream, bytes, methods, "a server told its methods by reflection");
+        tracing::info!(%upstream, bytes, methods, "gRPC server reflection: descriptors received");
         self.slot.known.replace(Some(Known { set, users: terms.users.clone() }));
         Ok(transcoders)
     }
@@ -243,9 +243,11 @@ impl Run {
         match (news, self.slot.known.borrow().is_some()) {
             (false, _) => {}
             (true, false) => {
-                tracing::warn!(%upstream, %reason, "reflection failed; JSON is answered with 503 until a server tells");
+                tracing::warn!(%upstream, %reason, "gRPC server reflection failed; JSON requests get 503");
             }
-            (true, true) => tracing::warn!(%upstream, %reason, "reflection failed; what is known stays in use"),
+            (true, true) => {
+                tracing::warn!(%upstream, %reason, "gRPC server reflection failed; the last descriptors stay in use")
+            }
         }
         let pause = self.failed.as_ref().map_or(PAUSE, |(_, pause)| *pause * 2).min(PAUSE_MAX.min(refresh));
         self.failed = Some((reason, pause));
@@ -273,7 +275,7 @@ fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize
     let reason = wrong.join("; ");
     let Some(methods) = methods else { return Err(reason) };
     if !wrong.is_empty() {
-        tracing::warn!(%reason, "what a server told by reflection is not fit for all routes");
+        tracing::warn!(%reason, "gRPC server reflection: the descriptors do not fit all routes");
     }
     Ok((methods, by_shard))
 }
@@ -283,8 +285,8 @@ async fn ask_any(terms: &Terms, source: &ReflectionSource) -> Result<Vec<u8>, St
     let mut failed = None;
     for endpoint in &terms.endpoints {
         let asked = ask(terms, endpoint, source);
-        let told = tokio::time::timeout(terms.timeout, asked).await;
-        match told.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+        let received = tokio::time::timeout(terms.timeout, asked).await;
+        match received.unwrap_or_else(|_| Err("no response in time".to_owned())) {
             Ok(set) => return Ok(set),
             Err(reason) => {
                 failed.get_or_insert(format!("{}: {reason}", endpoint.address));
@@ -319,7 +321,7 @@ async fn ask(terms: &Terms, endpoint: &Endpoint, source: &ReflectionSource) -> R
         }
         match call.end() {
             (Code::Unimplemented, _) => {}
-            (Code::Ok, _) => return Err("the server ended the call without an answer".to_owned()),
+            (Code::Ok, _) => return Err("the server ended the call without a response".to_owned()),
             (code, words) => return Err(format!("{} {words}", code.name()).trim_end().to_owned()),
         }
     }

@@ -49,7 +49,7 @@ impl Plane {
                 return;
             }
         }
-        tracing::info!(why, "reload");
+        tracing::info!(why, "reloading the configuration");
         self.reloads.ask(reply);
         self.load_if_idle();
     }
@@ -74,7 +74,7 @@ impl Plane {
         let running = Running {
             current: current.map(|current| (Arc::clone(&current.plan), Arc::clone(&current.spec))),
             log: self.log.as_ref().map(|log| log.target().clone()),
-            told: self.reflections.told(),
+            reflected: self.reflections.descriptors(),
             shards: self.shards.count(),
         };
         let loads = self.setup.loads.clone();
@@ -112,7 +112,7 @@ impl Plane {
         }
     }
 
-    /// Opens sockets that the plan needs and tells all shards to prepare it.
+    /// Opens sockets that the plan needs and sends the plan to all shards to prepare.
     fn prepare(&mut self, ready: Ready) -> Result<(), String> {
         let Ready { loaded: Loaded { plan, spec, files, warnings }, changes, transcoders, counters, log } = ready;
         let admin = self.admin_change(&plan)?;
@@ -156,7 +156,7 @@ impl Plane {
         }
     }
 
-    /// Does what the rollout asks for.
+    /// Takes the next steps of the rollout.
     pub(super) fn step_rollout(&mut self, events: &mut Events) {
         while !self.rollout.idle() {
             match self.rollout.step(self.open_questions(), machine::now()) {
@@ -164,7 +164,9 @@ impl Plane {
                 RolloutStep::Commit => self.commit(),
                 RolloutStep::Done => self.committed(events),
                 RolloutStep::Discard => self.discard(),
-                RolloutStep::Slow(shards) => tracing::error!(shards, "shards do not take the new plan into use"),
+                RolloutStep::Slow(shards) => {
+                    tracing::error!(shards, "shards have not committed the new configuration yet")
+                }
             }
         }
     }
@@ -216,7 +218,7 @@ impl Plane {
         match self.state {
             State::Starting => tracing::info!("serving"),
             State::Serving | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
-                tracing::info!(generation = plan.generation, %changes, "the new plan is in use");
+                tracing::info!(generation = plan.generation, %changes, "configuration reloaded");
             }
         }
         self.serve();
@@ -234,7 +236,7 @@ impl Plane {
         self.discovery.expect_nothing();
         self.resolver.follow(self.discovery.questions());
         self.reflect();
-        let words = format!("not all shards had the plan ready within {} seconds", PREPARE_MAX.as_secs());
+        let words = format!("not all shards prepared the configuration within {} seconds", PREPARE_MAX.as_secs());
         self.refuse(&Reports::of(Report::placeless(words)));
     }
 
@@ -244,8 +246,8 @@ impl Plane {
         if self.current.is_none() {
             return self.end(1);
         }
-        tracing::error!("the new configuration is refused; the old one stays in use");
-        self.supervisor.ready("the last configuration was refused, the one before stays in use");
+        tracing::error!("reload failed; the old configuration stays in use");
+        self.supervisor.ready("the last reload failed, the configuration before it stays in use");
         self.reloads.reply(&Err(reports.plain()));
         self.load_if_idle();
     }
@@ -298,7 +300,7 @@ impl Plane {
         self.probes.keep_upstreams(|upstream| discovery.knows(upstream));
     }
 
-    /// The first plan is in use: from here on the process can be asked, and says that it serves.
+    /// The first plan is in use: opens the control socket and reports that the process serves.
     fn serve(&mut self) {
         self.bind_control();
         let first = matches!(self.state, State::Starting);
@@ -314,7 +316,7 @@ impl Plane {
         if let Some(predecessor) = &self.setup.predecessor
             && let Err(error) = predecessor.serves()
         {
-            tracing::warn!(%error, "the process before this one cannot be told that this one serves");
+            tracing::warn!(%error, "binary upgrade: the old process could not be notified that this one serves");
         }
         self.setup.host.serving(&self.status());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reloads on their way: who asked for them, and the plan that is to be taken into use.
+//! Requested reloads: who waits for their results, and the plan that is to be taken into use.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::config::plan::Plan;
 use crate::control::log::Log;
 use crate::net::sockets::ListenSocket;
 
-/// Who asked for a reload, and hears what became of it.
+/// Gets the result of a requested reload.
 pub(super) type ReloadResponder = oneshot::Sender<Result<String, String>>;
 
 /// Reloads on their way, and how many there were.
@@ -45,7 +45,7 @@ pub(super) struct Candidate {
     pub changes: String,
     /// Files and directories whose change changes the configuration.
     pub files: Vec<PathBuf>,
-    /// What somebody should look at.
+    /// Warnings of the compiler.
     pub warnings: String,
     /// What becomes of the access log.
     pub log: Change<Log>,
@@ -91,7 +91,7 @@ impl Reloads {
     /// Sends the result to all who asked for the running reload.
     pub(super) fn reply(&mut self, outcome: &Result<String, String>) {
         for reply in self.asked.drain(..) {
-            // Whoever asked may be gone.
+            // The requester may be gone.
             let _ = reply.send(outcome.clone());
         }
     }
@@ -105,5 +105,5 @@ impl Reloads {
     }
 }
 
-/// What those are answered who ask for a reload while the process ends.
+/// The result of a reload that is requested while the process ends.
 pub(super) const STOPPING: &str = "the process is stopping\n";

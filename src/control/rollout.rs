@@ -64,7 +64,7 @@ impl Rollout {
         }
     }
 
-    /// All shards are being told to prepare this plan.
+    /// `Prepare` is being sent to all shards.
     pub(super) fn begin(&mut self, generation: u64, now: Tick) {
         debug_assert!(self.idle());
         let ready = vec![false; self.shards];
@@ -72,18 +72,18 @@ impl Rollout {
             Stage::Preparing { generation, ready, settle_until: now.after(SETTLE_MAX), until: now.after(PREPARE_MAX) };
     }
 
-    /// A shard said something.
-    pub(super) fn hear(&mut self, shard: usize, message: &FromShard) {
-        let (said, marks) = match (message, &mut self.stage) {
-            (FromShard::Prepared { generation: said }, Stage::Preparing { generation, ready, .. }) => {
-                (*said == *generation, ready)
+    /// Takes a shard's message.
+    pub(super) fn take_report(&mut self, shard: usize, message: &FromShard) {
+        let (reported, marks) = match (message, &mut self.stage) {
+            (FromShard::Prepared { generation: reported }, Stage::Preparing { generation, ready, .. }) => {
+                (*reported == *generation, ready)
             }
-            (FromShard::Committed { generation: said }, Stage::Committing { generation, done, .. }) => {
-                (*said == *generation, done)
+            (FromShard::Committed { generation: reported }, Stage::Committing { generation, done, .. }) => {
+                (*reported == *generation, done)
             }
             _ => return,
         };
-        if let Some(mark) = marks.get_mut(shard).filter(|_| said) {
+        if let Some(mark) = marks.get_mut(shard).filter(|_| reported) {
             *mark = true;
         }
     }
@@ -121,7 +121,7 @@ impl Rollout {
         }
     }
 
-    /// When `step` must be asked even if nobody said anything.
+    /// When `step` must be called even without a message.
     pub(super) fn wake_at(&self, open_names: usize) -> Tick {
         match &self.stage {
             Stage::Idle => Tick::NEVER,
@@ -149,16 +149,16 @@ mod tests {
     fn commits_when_all_are_ready() {
         let mut rollout = Rollout::new(2);
         rollout.begin(7, Tick::ZERO);
-        rollout.hear(0, &prepared(7));
-        rollout.hear(0, &prepared(7));
-        rollout.hear(1, &prepared(6));
-        rollout.hear(9, &prepared(7));
+        rollout.take_report(0, &prepared(7));
+        rollout.take_report(0, &prepared(7));
+        rollout.take_report(1, &prepared(6));
+        rollout.take_report(9, &prepared(7));
         assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Wait);
-        rollout.hear(1, &prepared(7));
+        rollout.take_report(1, &prepared(7));
         assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Commit);
         assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Wait);
-        rollout.hear(0, &committed(7));
-        rollout.hear(1, &committed(7));
+        rollout.take_report(0, &committed(7));
+        rollout.take_report(1, &committed(7));
         assert_eq!((rollout.step(0, Tick::ZERO), rollout.idle()), (RolloutStep::Done, true));
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn names_hold_it_up_for_a_second_at_most() {
         let mut rollout = Rollout::new(1);
         rollout.begin(1, Tick::ZERO);
-        rollout.hear(0, &prepared(1));
+        rollout.take_report(0, &prepared(1));
         assert_eq!(rollout.step(3, Tick::ZERO), RolloutStep::Wait);
         let settled = rollout.wake_at(3);
         assert_eq!(settled, Tick::ZERO.after(SETTLE_MAX));
@@ -177,13 +177,13 @@ mod tests {
     fn a_shard_that_never_gets_ready_ends_it() {
         let mut rollout = Rollout::new(2);
         rollout.begin(1, Tick::ZERO);
-        rollout.hear(0, &prepared(1));
+        rollout.take_report(0, &prepared(1));
         let late = rollout.wake_at(0);
         assert_eq!(late, Tick::ZERO.after(PREPARE_MAX));
         assert_eq!((rollout.step(0, late), rollout.idle()), (RolloutStep::Discard, true));
         rollout.begin(2, late);
-        rollout.hear(1, &prepared(1));
-        rollout.hear(0, &prepared(2));
+        rollout.take_report(1, &prepared(1));
+        rollout.take_report(0, &prepared(2));
         assert_eq!(rollout.step(0, late), RolloutStep::Wait);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn a_slow_commit_is_said_again_and_again() {
         let mut rollout = Rollout::new(1);
         rollout.begin(1, Tick::ZERO);
-        rollout.hear(0, &prepared(1));
+        rollout.take_report(0, &prepared(1));
         assert_eq!(rollout.step(0, Tick::ZERO), RolloutStep::Commit);
         let slow = rollout.wake_at(0);
         assert_eq!((rollout.step(0, slow), rollout.step(0, slow)), (RolloutStep::Slow(1), RolloutStep::Wait));

@@ -30,7 +30,7 @@ pub(crate) struct ControlEnd {
     pub ended: Arc<AtomicBool>,
 }
 
-/// What all shards say.
+/// The messages of all shards.
 #[derive(Debug)]
 pub(crate) struct FromShards {
     queue: Receiver<(usize, FromShard)>,
@@ -39,7 +39,7 @@ pub(crate) struct FromShards {
 }
 
 impl FromShards {
-    /// Waits until a shard said something or ended. May be dropped.
+    /// Waits until a shard sent a message or ended. May be dropped.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -66,7 +66,7 @@ impl FromShards {
 pub(crate) struct ShardParts {
     /// The shard's end of the link.
     pub end: ShardEnd<ListenSocket>,
-    /// What the shard hears.
+    /// Wakes the shard.
     pub bell: Bell,
     /// To be dropped when the thread is over, however it ends.
     pub guard: EndGuard,

@@ -38,11 +38,11 @@ impl ControlSocket {
             None => own_folder()?.join(format!("{}.sock", std::process::id())),
         };
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.file_type().is_socket()) {
-            let words = format!("{}: something that is no socket is there", path.display());
+            let words = format!("{}: the path exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
         }
         if take_over == TakeOver::Refuse && UnixStream::connect(&path).is_ok() {
-            let words = format!("{}: another process has this control socket", path.display());
+            let words = format!("{}: another process listens on this control socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
         }
         // Bound under a temporary name and renamed, so that a client always finds either the old socket or the new one.
@@ -92,7 +92,7 @@ fn own_folder() -> io::Result<PathBuf> {
     let found = fs::symlink_metadata(&folder)?;
     let safe = found.is_dir() && found.uid() == user()? && found.permissions().mode() & 0o022 == 0;
     if !safe {
-        return Err(io::Error::other(format!("{}: not a folder of this user alone", folder.display())));
+        return Err(io::Error::other(format!("{}: the directory is not private to this user", folder.display())));
     }
     Ok(folder)
 }

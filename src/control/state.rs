@@ -26,7 +26,7 @@ pub(super) enum State {
         /// What the process will exit with.
         code: u8,
     },
-    /// Shards were told to stop.
+    /// `Stop` was sent to the shards.
     Ending {
         /// They are waited for until then.
         until: Tick,

@@ -15,13 +15,13 @@ use crate::net::machine;
 const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Drain where no plan says how long.
 const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
-/// Longest wait for the threads of shards that were told to stop.
+/// Longest wait for the threads of shards after `Stop` was sent.
 const END_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the access log to be written to its end.
 const LOG_CLOSE: Duration = Duration::from_secs(5);
 
 impl Plane {
-    /// Somebody asks the process to end.
+    /// A stop was requested.
     pub(super) fn stop(&mut self, mode: StopMode) {
         match (&self.state, mode) {
             (State::Serving, StopMode::Drain) => {
@@ -34,7 +34,7 @@ impl Plane {
                 self.end(0);
             }
             (State::Draining { code, .. }, _) => {
-                tracing::info!("asked again: stopping at once");
+                tracing::info!("second stop request: stopping immediately");
                 self.end(*code);
             }
             (State::Ending { .. } | State::Ended { .. }, _) => {}
@@ -55,7 +55,7 @@ impl Plane {
     }
 
     fn drain(&mut self, wait: Duration, code: u8) {
-        tracing::info!(seconds = wait.as_secs(), "stopping when running requests ended");
+        tracing::info!(seconds = wait.as_secs(), "graceful shutdown: waiting for running requests");
         self.reloads.give_up();
         self.shards.send_all(|_| ToShard::Drain);
         // Closes our own copies too; otherwise the kernel would accept clients that nobody serves.
@@ -179,7 +179,7 @@ impl Plane {
     }
 }
 
-/// A time as people say it: `3d 4h`, `5m 6s`, `7s`.
+/// A time in short form: `3d 4h`, `5m 6s`, `7s`.
 pub(crate) fn duration_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];

@@ -53,7 +53,7 @@ impl Supervisor {
         self.watchdog
     }
 
-    /// We serve, in these words.
+    /// Reports that the process serves, with this status text.
     pub(super) fn ready(&self, words: &str) {
         self.send(&format!("READY=1\nSTATUS={words}"));
     }
@@ -82,7 +82,7 @@ impl Supervisor {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
         {
-            tracing::debug!(%error, "the service manager does not listen");
+            tracing::debug!(%error, "systemd could not be notified");
         }
     }
 }

@@ -39,16 +39,16 @@ enum Manner {
     Busy,
 }
 
-/// What one shard was told, in words, and the sockets that it holds.
+/// The messages that one shard received, and the sockets that it holds.
 #[derive(Debug, Default)]
-struct Told {
+struct Received {
     words: Vec<String>,
     sockets: Vec<ListeningSocket<ListenSocket>>,
 }
 
 struct Gateway {
     folder: TempDir,
-    told: Vec<Arc<Mutex<Told>>>,
+    received: Vec<Arc<Mutex<Received>>>,
     status: crossbeam_channel::Receiver<Status>,
     plane: Option<JoinHandle<ExitReport>>,
 }
@@ -89,10 +89,10 @@ impl Gateway {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), config);
         let (ends, parts, shards) = links(manners.len(), || Ok(Bell::silent())).expect("links");
-        let told: Vec<_> = manners.iter().map(|_| Arc::<Mutex<Told>>::default()).collect();
-        for ((part, manner), told) in parts.into_iter().zip(manners).zip(&told) {
-            let (manner, told) = (*manner, Arc::clone(told));
-            std::thread::spawn(move || shard(part, manner, &told));
+        let received: Vec<_> = manners.iter().map(|_| Arc::<Mutex<Received>>::default()).collect();
+        for ((part, manner), received) in parts.into_iter().zip(manners).zip(&received) {
+            let (manner, received) = (*manner, Arc::clone(received));
+            std::thread::spawn(move || shard(part, manner, &received));
         }
         let (serving, status) = crossbeam_channel::bounded(1);
         let host = TestHost { file: folder.path().join("turnpike.toml"), serving };
@@ -109,7 +109,7 @@ impl Gateway {
             };
             run(start).expect("a runtime")
         });
-        Gateway { folder, told, status, plane: Some(plane) }
+        Gateway { folder, received, status, plane: Some(plane) }
     }
 
     fn announced(&self) -> Status {
@@ -137,7 +137,7 @@ impl Gateway {
     }
 
     fn words(&self, shard: usize) -> Vec<String> {
-        self.told[shard].lock().expect("not poisoned").words.clone()
+        self.received[shard].lock().expect("not poisoned").words.clone()
     }
 
     fn await_word(&self, shard: usize, word: &str) {
@@ -149,7 +149,7 @@ impl Gateway {
     }
 
     fn sockets(&self, shard: usize) -> usize {
-        self.told[shard].lock().expect("not poisoned").sockets.len()
+        self.received[shard].lock().expect("not poisoned").sockets.len()
     }
 
     fn code(mut self) -> u8 {
@@ -174,45 +174,45 @@ fn write(folder: &Path, config: &str) {
 
 const ONE: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n[[route]]\nname = \"all\"\necho = true\n";
 
-fn shard(part: ShardParts, manner: Manner, told: &Mutex<Told>) {
+fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
     let ShardParts { end, bell: _, guard: _guard } = part;
     let mut plans = 0;
     let _ = end.outbox.send(FromShard::Started { driver: "fake" });
     while let Ok(message) = end.inbox.recv() {
-        let mut told = told.lock().expect("not poisoned");
+        let mut received = received.lock().expect("not poisoned");
         let (words, answer) = match message {
             ToShard::Prepare { plan, sockets, counters, .. } => {
                 plans += 1;
                 assert!(manner != Manner::Dies || plans < 2, "as the test wants");
                 counters.add_route(0, crate::link::RouteCounter::Status2xx, 1);
-                told.sockets.extend(sockets);
+                received.sockets.extend(sockets);
                 let ready = FromShard::Prepared { generation: plan.generation };
                 ("prepare".to_owned(), Some(ready).filter(|_| manner != Manner::Idle))
             }
             ToShard::Commit { generation } => ("commit".to_owned(), Some(FromShard::Committed { generation })),
             ToShard::Drain => {
-                told.sockets.clear();
+                received.sockets.clear();
                 ("drain".to_owned(), Some(FromShard::Drained).filter(|_| manner != Manner::Busy))
             }
             ToShard::Endpoints { upstream, endpoints } => (format!("endpoints {upstream} {}", endpoints.len()), None),
             ToShard::Transcoders { source, .. } => (format!("transcoders {}", source.upstream), None),
             ToShard::Health { upstream, up, .. } => (format!("health {upstream} {up}"), None),
             ToShard::Stop => {
-                told.words.push("stop".to_owned());
-                end.outbox.send(FromShard::LogLines(b"last words\n".to_vec())).expect("heard");
+                received.words.push("stop".to_owned());
+                end.outbox.send(FromShard::LogLines(b"last words\n".to_vec())).expect("taken");
                 return;
             }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {
-                end.outbox.send(FromShard::Upstreams(UpstreamReport::default())).expect("heard");
+                end.outbox.send(FromShard::Upstreams(UpstreamReport::default())).expect("taken");
                 continue;
             }
         };
-        told.words.push(words);
-        drop(told);
+        received.words.push(words);
+        drop(received);
         if let Some(answer) = answer {
-            end.outbox.send(answer).expect("heard");
+            end.outbox.send(answer).expect("taken");
         }
     }
 }
@@ -230,11 +230,11 @@ fn a_life_from_start_to_stop() {
     let metrics = strict::parse(&gateway.ask("GET /metrics").1).expect("well formed");
     assert_eq!(metrics.samples["turnpike_requests_total{route=\"all\",class=\"2xx\"}"], 2.0);
     assert_eq!(gateway.ask("POST /stop").0, 202);
-    let words: Vec<_> = gateway.told.iter().map(Arc::clone).collect();
+    let words: Vec<_> = gateway.received.iter().map(Arc::clone).collect();
     let address = status.listeners[0].addresses[0].clone();
     assert_eq!(gateway.code(), 0);
-    for told in words {
-        assert_eq!(told.lock().expect("not poisoned").words, ["prepare", "commit", "drain", "stop"]);
+    for received in words {
+        assert_eq!(received.lock().expect("not poisoned").words, ["prepare", "commit", "drain", "stop"]);
     }
     assert!(TcpStream::connect(address).is_err());
 }
@@ -292,9 +292,9 @@ fn a_shard_that_dies_ends_the_process_with_an_error() {
     gateway.announced();
     let (code, words) = gateway.ask("POST /reload");
     assert!(code == 422 && words.contains("stopping"), "{code} {words}");
-    let told = Arc::clone(&gateway.told[0]);
+    let received = Arc::clone(&gateway.received[0]);
     assert_eq!(gateway.code(), 1);
-    let words = told.lock().expect("not poisoned").words.clone();
+    let words = received.lock().expect("not poisoned").words.clone();
     assert_eq!(words[words.len() - 2..], ["drain", "stop"]);
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use crate::config::plan::{Descriptors, Plan, ReflectionSource, TranscoderPlan};
 use crate::wire::grpc::json::{LoadError, Transcoder};
 
-/// For so many shards, each by `TranscoderId`: those that no transcoder of the plan before serves. `told` are
-/// descriptors that servers told.
+/// For so many shards, each by `TranscoderId`: those that no transcoder of the plan before serves. `reflected` are
+/// descriptors received by server reflection.
 pub(super) fn for_shards(
     plan: &Plan,
     before: Option<&Plan>,
-    told: &BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
+    reflected: &BTreeMap<Arc<ReflectionSource>, Arc<[u8]>>,
     shards: usize,
 ) -> Vec<Vec<Option<Transcoder>>> {
     let mut transcoders: Vec<Vec<Option<Transcoder>>> = (0..shards).map(|_| Vec::new()).collect();
@@ -22,7 +22,7 @@ pub(super) fn for_shards(
         let descriptors = match &plan.descriptors {
             _ if served => None,
             Descriptors::Known(descriptors) => Some(descriptors),
-            Descriptors::Asked(asked) => told.get(&asked.source),
+            Descriptors::Asked(asked) => reflected.get(&asked.source),
         };
         // Sets that do not compile were already found when they were read or received.
         let mut made = descriptors.and_then(|set| copies(set, plan, shards).ok()).unwrap_or_default().into_iter();

@@ -26,7 +26,7 @@ const READY_WAIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest wait for the message of a process that connected.
 const WORD_WAIT: Duration = Duration::from_secs(2);
-/// Tells a successor where to say that it serves: `name:word`.
+/// Where a successor reports that it serves: `name:word`.
 const READY: &str = "TURNPIKE_READY";
 
 /// How this process was started, for starting the same again.
@@ -96,7 +96,7 @@ impl Successor {
 
     /// Waits until the successor serves or has failed. Cancel-safe.
     pub(crate) async fn outcome(&mut self) -> Result<u32, String> {
-        (&mut self.outcome).await.unwrap_or_else(|_| Err("nobody watches the new process".to_owned()))
+        (&mut self.outcome).await.unwrap_or_else(|_| Err("the new process is not watched any more".to_owned()))
     }
 }
 
@@ -127,9 +127,9 @@ async fn watch(mut child: Child, ready: tokio::net::UnixListener, word: &str) ->
 }
 
 async fn said(stream: tokio::net::UnixStream, word: &str) -> bool {
-    let mut heard = Vec::new();
-    let read = timeout(WORD_WAIT, stream.take(64).read_to_end(&mut heard)).await;
-    matches!(read, Ok(Ok(_))) && heard == word.as_bytes()
+    let mut received = Vec::new();
+    let read = timeout(WORD_WAIT, stream.take(64).read_to_end(&mut received)).await;
+    matches!(read, Ok(Ok(_))) && received == word.as_bytes()
 }
 
 /// The process that this one takes over from.

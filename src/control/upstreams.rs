@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What shards last reported of their upstreams: whom to ask, whom to wait for, and how old an answer is.
+//! What shards last reported of their upstreams: which shards to ask, which to wait for, and how old a report is.
 //!
 //! A shard is asked when somebody wants a page, and not again before it answered. Whoever writes the page waits for the
 //! answers a short while; then the page shows the last ones that came, and their age.

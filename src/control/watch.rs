@@ -79,7 +79,7 @@ struct Look {
     watcher: Option<RecommendedWatcher>,
 }
 
-/// What tells one state of a file from another: device, number, size, time of change with its nanoseconds.
+/// What distinguishes one state of a file from another: device, number, size, time of change with its nanoseconds.
 type Fingerprint = (u64, u64, u64, i64, i64);
 
 impl Look {
@@ -96,7 +96,7 @@ impl Look {
             Ok(watcher)
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "files cannot be watched; they are looked at every few seconds");
+            tracing::warn!(%error, "inotify is not available; files are checked every few seconds");
         }
         Look { seen: seen(&files, since), files: files.into(), events, watcher: watcher.ok() }
     }
@@ -130,8 +130,8 @@ impl Look {
     }
 
     async fn event(&mut self) {
-        let told = self.watcher.is_some() && self.events.recv().await.is_some();
-        if !told {
+        let notified = self.watcher.is_some() && self.events.recv().await.is_some();
+        if !notified {
             tokio::time::sleep(POLL).await;
         }
     }

@@ -15,7 +15,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn nothing_runs() -> Running {
-    Running { current: None, log: None, told: BTreeMap::new(), shards: 2 }
+    Running { current: None, log: None, reflected: BTreeMap::new(), shards: 2 }
 }
 
 fn good() -> Result<Loaded, Reports> {

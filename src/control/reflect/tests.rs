@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Servers that tell their descriptors badly, and the tasks that ask them.
+//! Servers that send wrong descriptors, and the tasks that request them.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ enum Manner {
     /// With a code in the head.
     Refuses(&'static str),
     /// With a set of one file, in pieces of one byte, to questions of any kind.
-    Tells(&'static [u8]),
+    Sends(&'static [u8]),
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -71,10 +71,10 @@ async fn answer(path: String, mut respond: SendResponse<Bytes>, manner: Manner) 
             let _ = respond.send_response(head_of(code), true);
         }
         // Only the older version is known here.
-        Manner::Tells(_) if path == PATH => {
+        Manner::Sends(_) if path == PATH => {
             let _ = respond.send_response(head_of("12"), true);
         }
-        Manner::Says(bytes) | Manner::Tells(bytes) => {
+        Manner::Says(bytes) | Manner::Sends(bytes) => {
             let mut body = respond.send_response(head.body(()).expect("a head"), false).expect("sent");
             for byte in bytes {
                 let _ = body.send_data(Bytes::from(vec![*byte]), false);
@@ -114,7 +114,7 @@ fn source() -> Arc<ReflectionSource> {
 }
 
 /// The answer with one file: `a.proto` with the service `a.B` and its method `C`, whose messages are `a.M`.
-fn told() -> &'static [u8] {
+fn sent() -> &'static [u8] {
     let method = b"\x0a\x01C\x12\x04.a.M\x1a\x04.a.M";
     let service = [&b"\x0a\x01B\x12"[..], &[method.len() as u8], method].concat();
     let message = b"\x0a\x01M";
@@ -133,19 +133,19 @@ fn bad_servers_are_found_out() {
         let manner = Rc::new(Cell::new(Manner::Hangs));
         let address = server(Rc::clone(&manner)).await;
         let table = [
-            (Manner::Hangs, "no answer in time"),
+            (Manner::Hangs, "no response in time"),
             (Manner::NotFound, "the server has no reflection service"),
             (Manner::Refuses("12"), "the server has no reflection service"),
             (Manner::Refuses("7"), "PERMISSION_DENIED"),
-            (Manner::Endless, "the answer is too long"),
-            (Manner::Says(b""), "the server ended the call without an answer"),
-            (Manner::Says(b"\0\0\0\0\x05abc"), "the answer ends inside a message"),
-            (Manner::Says(b"\x01\0\0\0\x01a"), "the answer is compressed, which was not asked for"),
+            (Manner::Endless, "the response is too large"),
+            (Manner::Says(b""), "the server ended the call without a response"),
+            (Manner::Says(b"\0\0\0\0\x05abc"), "the response ends inside a message"),
+            (Manner::Says(b"\x01\0\0\0\x01a"), "the response is compressed although that was not requested"),
             (Manner::Says(b"\0\0\0\0\x01\xff"), "the server's answer is not one of the reflection protocol"),
             (Manner::Says(b"\0\0\0\0\0"), "the server answered what was not asked"),
         ];
-        for (told, expected) in table {
-            manner.set(told);
+        for (sent, expected) in table {
+            manner.set(sent);
             let reason = ask_any(&terms(&[address]), &source()).await.expect_err(expected);
             assert_eq!(reason, format!("{address}: {expected}"));
         }
@@ -157,8 +157,8 @@ fn bad_servers_are_found_out() {
 fn another_endpoint_and_the_older_version_will_do() {
     run(async {
         let bad = server(Rc::new(Cell::new(Manner::Refuses("14")))).await;
-        let good = server(Rc::new(Cell::new(Manner::Tells(told())))).await;
-        let set = ask_any(&terms(&[bad, good]), &source()).await.expect("told");
+        let good = server(Rc::new(Cell::new(Manner::Sends(sent())))).await;
+        let set = ask_any(&terms(&[bad, good]), &source()).await.expect("sent");
         let options = Options { unannotated: Unannotated::Post, ..Options::default() };
         let transcoder = Transcoder::from_descriptor_set(&set, options).expect("a set");
         assert_eq!(transcoder.calls()[0].path, "/a.B/C");
@@ -179,18 +179,18 @@ fn news_are_reported_once_and_kept() {
         assert_eq!(reflections.open(), 1);
         assert!(reports.recv().await.expect("a report").transcoders.is_empty());
         assert_eq!(reflections.open(), 0);
-        manner.set(Manner::Tells(told()));
+        manner.set(Manner::Sends(sent()));
         let mut news = 0;
         for _ in 0..6 {
-            let told = reports.recv().await.expect("a report").transcoders;
-            assert!(told.is_empty() || told.iter().map(Vec::len).eq([1, 1]));
-            news += usize::from(!told.is_empty());
+            let sent = reports.recv().await.expect("a report").transcoders;
+            assert!(sent.is_empty() || sent.iter().map(Vec::len).eq([1, 1]));
+            news += usize::from(!sent.is_empty());
             if news == 1 {
                 // Whatever it says from now on is nothing new.
                 manner.set(Manner::Hangs);
             }
         }
-        assert_eq!((news, reflections.told().len()), (1, 1));
+        assert_eq!((news, reflections.descriptors().len()), (1, 1));
         drop(reflections);
         while reports.recv().await.is_some() {}
     });

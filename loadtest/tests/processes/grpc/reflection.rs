@@ -68,7 +68,7 @@ fn a_server_that_comes_late_is_asked_again() {
     let head = curl(&["-I", &gateway.url(BOOK)]).text().to_ascii_lowercase();
     assert!(head.contains("retry-after: 1\r\n"), "{head}");
     assert_eq!(gateway.log(1)[0]["reason"], "no_descriptors");
-    assert!(gateway.said().contains("JSON is answered with 503"), "{}", gateway.said());
+    assert!(gateway.said().contains("JSON requests get 503"), "{}", gateway.said());
     let _library = Library::with(&["reflection=v1", &format!("port={port}")]);
     assert_eq!(until(&gateway, BOOK, 200)["name"], "shelves/1/books/2");
 }

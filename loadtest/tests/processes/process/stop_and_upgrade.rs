@@ -93,7 +93,7 @@ fn a_second_wish_ends_a_drain() {
     let mut gateway = before(&origin, "drain_timeout = \"60s\"");
     let _client = ask_held(&gateway, &origin);
     gateway.signal("TERM");
-    wait_for("the drain", || gateway.said().contains("stopping").then_some(()));
+    wait_for("the drain", || gateway.said().contains("graceful shutdown").then_some(()));
     gateway.signal("INT");
     gateway.wait(SOON);
 }
