@@ -61,33 +61,57 @@ struct Seen {
     refused: Cell<u64>,
 }
 
-/// Runs it. Fails where more were let through than the limit allows, or where anything but 200 and 429 came.
-pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
-    let mut settings = Settings::new(limited.seed);
+/// A gateway that serves, and one host with clients. To a limit by address all of them are one.
+pub(super) struct LimitWorld {
+    /// The gateway.
+    pub gateway: Rc<Gateway>,
+    /// What all share.
+    pub common: Rc<Common>,
+    /// The clients' host.
+    pub clients: Sim,
+    /// Chance.
+    pub rng: Rng,
+}
+
+/// Runs a world without faults of the network to its end: `clients` is what its clients do.
+pub(super) fn in_world<F: Future<Output = ()> + 'static>(
+    (seed, shards, delays): (u64, usize, Delays),
+    toml: impl Fn(u64, &Address) -> String + 'static,
+    clients: impl FnOnce(LimitWorld) -> F + 'static,
+) -> Result<Simulation, Failure> {
+    let mut settings = Settings::new(seed);
     settings.trace = Depth::Last(100);
     settings.faults = Faults { latency_us: (50, 500), ..Faults::none() };
     let simulation = Simulation::new(settings);
-    let mut rng = Rng::new(limited.seed);
-    let mut scenario = Scenario::of_mood(limited.seed, FaultLevel::Calm, &mut rng);
-    scenario.shards = limited.shards;
-    scenario.between_shards = limited.delays;
+    let mut rng = Rng::new(seed);
+    let mut scenario = Scenario::of_mood(seed, FaultLevel::Calm, &mut rng);
+    scenario.shards = shards;
+    scenario.between_shards = delays;
     let listen = Address::Inet(([10, 0, 1, 1], 80).into());
     let common = Rc::new(Common::new(scenario, listen.clone(), listen.clone()));
-    let (world, at) = (*limited, listen.clone());
-    let gateway = Gateway::start(&simulation, &common, Rc::new(move |generation| world.toml(generation, &at)));
-    // One host: all requests count against the same address.
-    let clients = simulation.host("clients", [10, 0, 3, 1]);
-    let seen = Rc::new(Seen::default());
-    let (asking, seeing) = (*limited, seen.clone());
+    let gateway = Gateway::start(&simulation, &common, Rc::new(move |generation| toml(generation, &listen)));
+    let host = simulation.host("clients", [10, 0, 3, 1]);
     simulation.run(async move {
         gateway.load().await;
-        clients.spawn(reload(asking, gateway.clone(), clients.clone(), Rng::new(rng.next_u64())));
-        ask(asking, common, clients, seeing, rng).await;
+        clients(LimitWorld { gateway: gateway.clone(), common, clients: host, rng }).await;
         gateway.drain().await;
         gateway.stop();
     })?;
     simulation.run_until(simulation.now().after(Duration::from_secs(60)))?;
     simulation.check_nothing_left()?;
+    Ok(simulation)
+}
+
+/// Runs it. Fails where more were let through than the limit allows, or where anything but 200 and 429 came.
+pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
+    let seen = Rc::new(Seen::default());
+    let (world, asking, seeing) = (*limited, *limited, seen.clone());
+    let toml = move |generation, listen: &Address| world.toml(generation, listen);
+    let simulation = in_world((limited.seed, limited.shards, limited.delays), toml, async move |world: LimitWorld| {
+        let LimitWorld { gateway, common, clients, mut rng } = world;
+        clients.spawn(reload(asking, gateway, clients.clone(), Rng::new(rng.next_u64())));
+        ask(asking, common, clients, seeing, rng).await;
+    })?;
     let admitted = seen.admitted.borrow();
     limited.check(&admitted).map_err(|broken| simulation.failure(broken))?;
     let allowed = limited.burst + limited.rate * LASTS.as_secs();
@@ -191,10 +215,7 @@ impl One {
             let Ok(stream) = self.sim.connect(&self.common.gateway, until).await else {
                 return self.sim.fail("a client could not connect");
             };
-            let stream = Rc::new(stream);
-            let pace = Pace { rng: Rng::new(1), pauses: 0, pause_ms_max: 0, pauses_left: 0, piece_max: 4_096 };
-            let mut speak = HttpWriter::new(&self.sim, stream.clone(), pace.clone(), patience);
-            let mut listen = HttpReader::new(&self.sim, stream, pace, patience);
+            let (mut speak, mut listen) = ends(&self.sim, stream, patience);
             // A new connection at random times; another shard may accept it.
             let requests = 1 + rng.below(400);
             let mut next = self.sim.now();
@@ -203,7 +224,9 @@ impl One {
                     break;
                 }
                 let sent = self.sim.now();
-                if let Err(broken) = exchange(&mut speak, &mut listen).await.map(|status| self.count(status, sent)) {
+                if let Err(broken) =
+                    exchange(&mut speak, &mut listen, "one").await.map(|status| self.count(status, sent))
+                {
                     return self.sim.fail(broken);
                 }
                 next = Tick::from_nanos(next.nanos() + self.gap);
@@ -220,9 +243,18 @@ impl One {
     }
 }
 
-/// One request; its status.
-async fn exchange(speak: &mut HttpWriter, listen: &mut HttpReader) -> Result<u16, String> {
-    let asked = speak.say(b"GET /limited HTTP/1.1\r\nHost: limited.test\r\n\r\n").await;
+/// The two directions of a client's connection.
+pub(super) fn ends(sim: &Sim, stream: <Sim as Net>::Stream, patience: Duration) -> (HttpWriter, HttpReader) {
+    let stream = Rc::new(stream);
+    let pace = Pace { rng: Rng::new(1), pauses: 0, pause_ms_max: 0, pauses_left: 0, piece_max: 4_096 };
+    let writer = HttpWriter::new(sim, stream.clone(), pace.clone(), patience);
+    (writer, HttpReader::new(sim, stream, pace, patience))
+}
+
+/// One request with a key; its status.
+pub(super) async fn exchange(speak: &mut HttpWriter, listen: &mut HttpReader, key: &str) -> Result<u16, String> {
+    let request = format!("GET /limited HTTP/1.1\r\nHost: limited.test\r\nX-Key: {key}\r\n\r\n");
+    let asked = speak.say(request.as_bytes()).await;
     asked.map_err(|trouble| format!("{trouble:?} while asking"))?;
     let head = listen.head().await.map_err(|trouble| format!("{trouble:?} while reading"))?;
     let head = head.ok_or("the gateway closed instead of answering")?;

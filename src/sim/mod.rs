@@ -8,6 +8,8 @@
 //! the end.
 
 mod body;
+#[cfg(test)]
+mod burst;
 mod client;
 mod coded;
 mod common;
@@ -32,6 +34,8 @@ mod totals;
 mod websocket;
 mod world;
 
+#[cfg(test)]
+pub(crate) use burst::{Burst, run_burst};
 #[cfg(test)]
 pub(crate) use limit::{Limited, Outcome, run_limited};
 pub use scenario::Scenario;
