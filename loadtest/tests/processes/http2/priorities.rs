@@ -216,6 +216,19 @@ fn priorities_change_on_the_way() {
     });
 }
 
+/// A frame costs the client and the gateway work, however small it is.
+#[test]
+fn downloads_side_by_side_come_in_large_frames() {
+    before_each(|gateway, origin| {
+        let mut turns = filled(gateway, origin, 10, "");
+        let said = turns.client.say(&json!(["came", 19, 2_000_000]));
+        let bytes = said["bytes"].as_object().expect("an object").values().filter_map(Value::as_u64).sum::<u64>();
+        let mean = bytes / said["frames"].as_u64().expect("a count");
+        println!("{origin}: {mean} bytes in a frame");
+        assert!(mean >= 12 << 10, "{origin}: {mean} bytes in a frame");
+    });
+}
+
 /// RFC 9218 section 8: the origin may know better than the client.
 #[test]
 fn an_origin_may_say_how_urgent_its_answer_is() {

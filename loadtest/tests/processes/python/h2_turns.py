@@ -11,7 +11,7 @@ says so, slowly, so that everybody always has something for it, and its own sock
     ["over", STREAM]                reads until the stream is over
     ["reset", STREAM]               gives the stream up
 
-The answer is what came so far: `bytes` of each stream, and how its stream `ended`."""
+The answer is what came so far: `bytes` of each stream, the DATA `frames` of all, and how its stream `ended`."""
 
 import json
 import sys
@@ -27,11 +27,13 @@ LARGEST = 0x7FFF_FFFF
 class Counter(Wire):
     def __init__(self, address):
         self.bytes = {}
+        self.frames = 0
         grown = frame(WINDOW_UPDATE, 0, 0, number(LARGEST - 65_535))
         super().__init__(address, settings(window=LARGEST) + grown, polite=False, received=1 << 16)
 
     def act(self, kind, flags, stream, payload):
         if kind == DATA:
+            self.frames += 1
             self.bytes[stream] = self.bytes.get(stream, 0) + len(payload)
             self.of(stream).ended |= bool(flags & END_STREAM)
             return
@@ -86,7 +88,7 @@ def main():
         good = step(wire, *json.loads(line))
         ended = {str(of): stream.reset or stream.status for of, stream in wire.streams.items() if stream.over}
         counts = {str(of): count for of, count in wire.bytes.items()}
-        print(json.dumps({"good": good, "bytes": counts, "ended": ended}), flush=True)
+        print(json.dumps({"good": good, "bytes": counts, "frames": wire.frames, "ended": ended}), flush=True)
 
 
 main()
