@@ -3,54 +3,96 @@
 #![expect(unsafe_code, reason = "the compiler wants to be told that SSE2 is there")]
 
 use std::arch::x86_64::{
-    __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    __m128i, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+    _mm_set1_epi8,
 };
 
-use super::{BLOCK, ByteClass, Colons, Controls};
+use super::{ByteClass, Colons, Controls, Escaped, OutsideTarget, PART};
 
 impl ByteClass for Controls {
-    fn marks(block: &[u8; BLOCK]) -> u64 {
+    #[inline]
+    fn marks(part: &[u8; PART]) -> u16 {
         // SAFETY: SSE2 is part of x86-64.
-        unsafe { controls(block) }
+        unsafe { controls(part) }
     }
 }
 
 impl ByteClass for Colons {
-    fn marks(block: &[u8; BLOCK]) -> u64 {
+    #[inline]
+    fn marks(part: &[u8; PART]) -> u16 {
         // SAFETY: SSE2 is part of x86-64.
-        unsafe { colons(block) }
+        unsafe { colons(part) }
+    }
+}
+
+impl ByteClass for OutsideTarget {
+    #[inline]
+    fn marks(part: &[u8; PART]) -> u16 {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { outside_target(part) }
+    }
+}
+
+impl ByteClass for Escaped {
+    #[inline]
+    fn marks(part: &[u8; PART]) -> u16 {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { escaped(part) }
     }
 }
 
 #[target_feature(enable = "sse2")]
-fn controls(block: &[u8; BLOCK]) -> u64 {
-    let (last, delete) = (_mm_set1_epi8(0x1F), _mm_set1_epi8(0x7F));
-    let mut marks = 0;
-    for (at, part) in block.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = load(part);
-        let low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last), bytes);
-        marks |= bits(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, delete))) << (16 * at);
-    }
-    marks
+#[inline]
+fn controls(part: &[u8; PART]) -> u16 {
+    let (bytes, last) = (load(part), _mm_set1_epi8(0x1F));
+    let low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last), bytes);
+    bits(_mm_or_si128(low, equal(bytes, 0x7F)))
 }
 
 #[target_feature(enable = "sse2")]
-fn colons(block: &[u8; BLOCK]) -> u64 {
-    let colon = _mm_set1_epi8(b':' as i8);
-    let mut marks = 0;
-    for (at, part) in block.as_chunks::<16>().0.iter().enumerate() {
-        marks |= bits(_mm_cmpeq_epi8(load(part), colon)) << (16 * at);
-    }
-    marks
+#[inline]
+fn colons(part: &[u8; PART]) -> u16 {
+    bits(equal(load(part), b':'))
 }
 
 #[target_feature(enable = "sse2")]
-fn load(part: &[u8; 16]) -> __m128i {
+#[inline]
+fn outside_target(part: &[u8; PART]) -> u16 {
+    let bytes = load(part);
+    let spoilt = _mm_or_si128(equal(bytes, b'#'), equal(bytes, 0x7F));
+    bits(_mm_or_si128(spoilt, below_or_high(bytes, 0x21)))
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn escaped(part: &[u8; PART]) -> u16 {
+    let bytes = load(part);
+    let listed = _mm_or_si128(_mm_or_si128(equal(bytes, b'"'), equal(bytes, b'\\')), equal(bytes, 0x7F));
+    bits(_mm_or_si128(listed, below_or_high(bytes, 0x20)))
+}
+
+/// The bytes below `limit`, and those from 0x80 up: the comparison is one of signed numbers.
+#[target_feature(enable = "sse2")]
+#[inline]
+fn below_or_high(bytes: __m128i, limit: u8) -> __m128i {
+    _mm_cmplt_epi8(bytes, _mm_set1_epi8(limit as i8))
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn equal(bytes: __m128i, byte: u8) -> __m128i {
+    _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8))
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn load(part: &[u8; PART]) -> __m128i {
     let halves = u128::from_le_bytes(*part);
     _mm_set_epi64x((halves >> 64) as i64, halves as i64)
 }
 
 #[target_feature(enable = "sse2")]
-fn bits(mask: __m128i) -> u64 {
-    u64::from(_mm_movemask_epi8(mask) as u32)
+#[inline]
+fn bits(mask: __m128i) -> u16 {
+    _mm_movemask_epi8(mask) as u16
 }

@@ -7,7 +7,7 @@
 
 use crate::base::Span;
 use crate::base::ascii::TOKEN;
-use crate::base::marks::{Colons, Controls, Search};
+use crate::base::marks::{self, HeadSearch, OutsideTarget};
 use crate::wire::field::{Known, Seen};
 use crate::wire::head::{Field, Fields};
 
@@ -16,13 +16,13 @@ pub(super) struct Lines<'a> {
     bytes: &'a [u8],
     /// Where the next byte is.
     pub at: usize,
-    controls: Search<'a, Controls>,
+    search: HeadSearch<'a>,
 }
 
 impl<'a> Lines<'a> {
     /// Reads on from `at`.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
-        Lines { bytes, at, controls: Search::new(bytes) }
+        Lines { bytes, at, search: HeadSearch::new(bytes) }
     }
 
     /// A method and the space behind it, not longer than `max`.
@@ -40,10 +40,7 @@ impl<'a> Lines<'a> {
     /// A request target of visible ASCII without a fragment, and the space behind it.
     pub(crate) fn target(&mut self) -> Option<Span> {
         let start = self.at;
-        let mut end = start;
-        while TARGET[usize::from(*self.bytes.get(end)?)] {
-            end += 1;
-        }
+        let end = start + marks::find::<OutsideTarget>(self.bytes.get(start..)?)?;
         self.at = end;
         self.take(b" ")?;
         (start < end).then_some(Span::new(start, end))
@@ -69,11 +66,12 @@ impl<'a> Lines<'a> {
     }
 
     /// What a field value may hold, up to CRLF; the CRLF is taken too.
+    #[inline]
     pub(crate) fn text(&mut self) -> Option<Span> {
         let start = self.at;
-        let mut end = self.controls.next(start)?;
+        let mut end = self.search.control(start)?;
         while self.bytes[end] == b'\t' {
-            end = self.controls.next(end + 1)?;
+            end = self.search.control(end + 1)?;
         }
         self.at = end;
         self.take(b"\r\n")?;
@@ -83,14 +81,13 @@ impl<'a> Lines<'a> {
     /// All field lines and the empty line, at most `max` lines.
     pub(crate) fn fields(&mut self, max: usize, fields: &mut Fields) -> Option<Seen> {
         let mut seen = Seen::default();
-        let mut colons = Search::<Colons>::new(self.bytes);
         fields.list.clear();
         while self.peek()? != b'\r' {
             if fields.list.len() >= max {
                 return None;
             }
             let start = self.at;
-            let end = colons.next(start)?;
+            let end = self.search.colon(start)?;
             let name = &self.bytes[start..end];
             let known = seen.note(Known::class(name));
             // What a known name is made of is known too.
@@ -107,8 +104,18 @@ impl<'a> Lines<'a> {
         Some(seen)
     }
 
-    /// Without spaces and tabs around it (RFC 9110 section 5.5).
+    /// Without spaces and tabs around it (RFC 9110 section 5.5). Nearly all values have one space in front of them.
+    #[inline]
     fn trimmed(&self, span: Span) -> Span {
+        let text = span.of(self.bytes);
+        match text {
+            [b' ', first, .., last] if *first > b' ' && *last > b' ' => Span { start: span.start + 1, end: span.end },
+            _ => self.trimmed_slowly(span),
+        }
+    }
+
+    #[cold]
+    fn trimmed_slowly(&self, span: Span) -> Span {
         let (mut start, mut end) = (usize::from(span.start), usize::from(span.end));
         while start < end && matches!(self.bytes[start], b' ' | b'\t') {
             start += 1;
@@ -123,14 +130,3 @@ impl<'a> Lines<'a> {
 fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
-
-/// Visible ASCII but the fragment's `#`.
-const TARGET: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x21;
-    while byte < 0x7F {
-        table[byte] = byte != b'#' as usize;
-        byte += 1;
-    }
-    table
-};
