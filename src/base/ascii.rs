@@ -94,23 +94,26 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
 
 /// Appends `number` in decimal.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    while number >= 100 {
+    const LONGEST: usize = 20;
+    // The digits are written from the end of the first half, so that a copy of fixed length begins with them.
+    let mut digits = [0; 2 * LONGEST];
+    let mut at = LONGEST;
+    while number >= 10 {
         let pair = (number % 100) as usize * 2;
         number /= 100;
         at -= 2;
         digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     }
-    if number >= 10 {
-        let pair = number as usize * 2;
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
-    } else {
+    // One digit is left, or none where there were pairs only.
+    if number > 0 || at == LONGEST {
         at -= 1;
         digits[at] = b'0' + number as u8;
     }
-    out.extend_from_slice(&digits[at..]);
+    let end = out.len() + LONGEST - at;
+    if let Some(copied) = digits[at..].first_chunk::<LONGEST>() {
+        out.extend_from_slice(copied);
+    }
+    out.truncate(end);
 }
 
 /// The two decimal digits of a number below 100.

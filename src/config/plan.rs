@@ -17,6 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
+pub use crate::config::spec::server::LogEscape;
 use crate::config::spec::server::LogLevel;
 use crate::net::tls::CertificateNames;
 use crate::policy::cors::OriginRule;
@@ -133,6 +134,8 @@ pub enum LogFormat {
 pub struct LogTemplate {
     /// In order.
     pub pieces: Vec<LogPiece>,
+    /// How the values of variables are written.
+    pub escape: LogEscape,
 }
 
 /// One piece of a log template.

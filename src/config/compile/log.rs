@@ -3,13 +3,17 @@
 
 use crate::config::compile::Compiler;
 use crate::config::location::Located;
-use crate::config::plan::{AccessLogPlan, LogFormat, LogPiece, LogTarget, LogTemplate};
+use crate::config::plan::{AccessLogPlan, LogEscape, LogFormat, LogPiece, LogTarget, LogTemplate};
 use crate::config::report::Report;
 
 impl Compiler<'_> {
     pub(super) fn access_log(&mut self) -> Option<AccessLogPlan> {
         let spec = &self.draft.spec.log.access;
         let format = match spec.format.value.as_str() {
+            name @ ("json" | "combined") if let Some(escape) = &spec.escape => {
+                self.error(escape.location, format!("`escape` belongs to a format of your own, not to \"{name}\""));
+                None
+            }
             "json" => Some(LogFormat::Json),
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
@@ -53,7 +57,8 @@ impl Compiler<'_> {
             }
         }
         self.log_text(text, start, text.value.len(), &mut pieces)?;
-        Some(LogTemplate { pieces })
+        let escape = self.draft.spec.log.access.escape.as_ref().map_or(LogEscape::Default, |escape| escape.value);
+        Some(LogTemplate { pieces, escape })
     }
 
     fn log_text(&mut self, text: &Located<String>, start: usize, end: usize, pieces: &mut Vec<LogPiece>) -> Option<()> {

@@ -58,6 +58,20 @@ pub enum LogLevel {
     Trace,
 }
 
+/// How a text log writes the values of variables, which may come from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum LogEscape {
+    /// `\xXX` for quotation marks, backslashes and all but printable ASCII; `-` for an absent value.
+    #[default]
+    Default,
+    /// As the inside of a JSON string; nothing for an absent value.
+    Json,
+    /// As they are; nothing for an absent value.
+    None,
+}
+
 table! {
     /// What is written where.
     pub struct LogSpec {
@@ -77,6 +91,11 @@ table! {
         /// `"json"` (one object a line, all fields), `"combined"` (as Apache and nginx write it) or a text with
         /// variables such as `"{client.ip} {method} {target} {status} {duration}"`.
         format: Located<String> = Located::nowhere("json".to_owned()),
+        /// How a `format` of your own writes values from outside: `"default"` (as nginx does: `\xXX` for quotation
+        /// marks, backslashes and all but printable ASCII, `-` for an absent value), `"json"` (for formats that are
+        /// JSON themselves: as the inside of a JSON string; nothing for an absent value; bytes that are not UTF-8 become
+        /// `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, `"combined"` as `"default"`.
+        escape: Option<Located<LogEscape>> = None,
     }
 }
 

@@ -8,11 +8,12 @@ use std::cell::{Cell, RefCell};
 
 use crate::base::ascii::push_decimal;
 use crate::base::{Wall, date};
-use crate::config::plan::{LogFormat, LogPiece, Plan};
+use crate::config::plan::{LogEscape, LogFormat, LogPiece, Plan};
+use crate::edge::shard::escape;
 use crate::edge::shard::record::Record;
 use crate::link::{Counter, Counters, FromShard, Outbox};
 use crate::wire::grpc::Code;
-use crate::wire::template::Lookup;
+use crate::wire::template::{Lookup, Variable};
 
 /// Lines are sent on when there are this many bytes of them.
 const FLUSH_BYTES: usize = 48 * 1024;
@@ -77,11 +78,8 @@ impl LogSink {
             LogFormat::Json => json(&mut buffer, line),
             LogFormat::Combined => combined(&mut buffer, line),
             LogFormat::Template(template) => {
-                let start = buffer.len();
-                template.pieces.iter().for_each(|piece| write_piece(&mut buffer, piece, line, lookup));
-                // Variables hold bytes from the client, so they are escaped: none may end the line or control a
-                // terminal.
-                buffer[start..].iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
+                let lookup = Escaping { lookup, escape: template.escape };
+                template.pieces.iter().for_each(|piece| write_piece(&mut buffer, piece, line, &lookup));
             }
         }
         buffer.push(b'\n');
@@ -160,7 +158,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
 
 fn text_field(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
     out.extend_from_slice(key);
-    escape(out, text);
+    escape::json(out, text);
 }
 
 fn optional_text(out: &mut Vec<u8>, key: &[u8], text: &[u8]) {
@@ -201,37 +199,6 @@ fn fraction(out: &mut Vec<u8>, thousandths: u32) {
     out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
-/// JSON and log escapes: quotes, backslashes and control bytes; other bytes that are not ASCII as `\u00XX`, so that a
-/// line is always valid UTF-8 whatever a client sends.
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    if is_clean(text) {
-        return out.extend_from_slice(text);
-    }
-    let mut clean_from = 0;
-    for (at, byte) in text.iter().enumerate() {
-        if matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&text[clean_from..at]);
-        clean_from = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            byte => {
-                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-            }
-        }
-    }
-    out.extend_from_slice(&text[clean_from..]);
-}
-
-/// Needs nothing of `text` an escape? Written so that it compiles to vector instructions.
-#[expect(clippy::manual_range_contains, reason = "comparisons joined by `&` have no branches")]
-fn is_clean(text: &[u8]) -> bool {
-    let printable = |byte: u8| (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\');
-    text.iter().fold(true, |clean, byte| clean & printable(*byte))
-}
-
 /// `client - consumer [time] "request" status bytes "referer" "user agent"`.
 fn combined(out: &mut Vec<u8>, line: &Line<'_>) {
     out.extend_from_slice(line.client);
@@ -240,9 +207,9 @@ fn combined(out: &mut Vec<u8>, line: &Line<'_>) {
     out.extend_from_slice(b" [");
     out.extend_from_slice(&date::clf(line.wall));
     out.extend_from_slice(b"] \"");
-    escape(out, line.method);
+    escape::hex(out, line.method);
     out.push(b' ');
-    escape(out, line.target);
+    escape::hex(out, line.target);
     out.push(b' ');
     out.extend_from_slice(line.protocol.as_bytes());
     out.extend_from_slice(b"\" ");
@@ -260,33 +227,53 @@ fn or_dash(out: &mut Vec<u8>, text: &[u8]) {
     if text.is_empty() {
         out.push(b'-');
     } else {
-        escape(out, text);
+        escape::hex(out, text);
     }
 }
 
-fn write_piece(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, lookup: &impl Lookup) {
+/// Gives the values of variables as a text log writes them.
+struct Escaping<'a, L> {
+    lookup: &'a L,
+    escape: LogEscape,
+}
+
+impl<L: Lookup> Lookup for Escaping<'_, L> {
+    fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.lookup.append(variable, out);
+        escape::appended(out, start, self.escape);
+    }
+}
+
+/// One piece of a template. The values that only logs have need no escape, but may be absent.
+fn write_piece<L: Lookup>(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, lookup: &Escaping<'_, L>) {
     let record = line.record;
+    let absent = escape::absent(lookup.escape);
     match piece {
         LogPiece::Text(template) => template.render(lookup, out),
         LogPiece::Duration => seconds(out, line.micros),
-        LogPiece::FirstByte => optional_seconds(out, record.first_byte_us),
-        LogPiece::Connect => optional_seconds(out, record.connect_us),
+        LogPiece::FirstByte => optional_seconds(out, record.first_byte_us, absent),
+        LogPiece::Connect => optional_seconds(out, record.connect_us, absent),
         LogPiece::BytesSent => push_decimal(out, record.sent.get()),
         LogPiece::BytesReceived => push_decimal(out, record.received.get()),
-        LogPiece::GrpcStatus => or_dash(out, record.grpc.map_or("", Code::name).as_bytes()),
-        LogPiece::Reason => or_dash(out, record.reason().unwrap_or("").as_bytes()),
-        LogPiece::Reported => or_dash(out, record.reported.unwrap_or("").as_bytes()),
+        LogPiece::GrpcStatus => or_absent(out, record.grpc.map_or("", Code::name), absent),
+        LogPiece::Reason => or_absent(out, record.reason().unwrap_or(""), absent),
+        LogPiece::Reported => or_absent(out, record.reported.unwrap_or(""), absent),
         LogPiece::Time => out.extend_from_slice(&date::rfc3339(line.wall)),
         LogPiece::TimeCommon => out.extend_from_slice(&date::clf(line.wall)),
         LogPiece::Tries => push_decimal(out, u64::from(record.tries)),
     }
 }
 
-fn optional_seconds(out: &mut Vec<u8>, micros: Option<u64>) {
+fn optional_seconds(out: &mut Vec<u8>, micros: Option<u64>, absent: &str) {
     match micros {
         Some(micros) => seconds(out, micros),
-        None => out.push(b'-'),
+        None => out.extend_from_slice(absent.as_bytes()),
     }
+}
+
+fn or_absent(out: &mut Vec<u8>, text: &str, absent: &str) {
+    out.extend_from_slice(if text.is_empty() { absent } else { text }.as_bytes());
 }
 
 #[cfg(test)]
@@ -345,7 +332,7 @@ mod tests {
         let record = Record { status: 200, ..Record::default() };
         let mut out = Vec::new();
         combined(&mut out, &sample(&record));
-        let expected = "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a\\\"b\\u00ff HTTP/1.1\" 200 0 \"-\" \"-\"";
+        let expected = "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a\\x22b\\xFF HTTP/1.1\" 200 0 \"-\" \"-\"";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod attributes;
 pub(crate) mod bound;
 pub(crate) mod discarded;
+mod escape;
 pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod record;
