@@ -17,7 +17,7 @@ use crate::wire::h1::{Caps, HeadScan, Parsed, chunk, framing, request, response}
 use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, Response, ResponseHead, Version};
 use crate::wire::outgoing::HostHeader;
 use crate::wire::patch::Patch;
-use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules};
+use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules, Slashes};
 use crate::wire::{proxy as proxy_protocol, target as targets};
 
 pub use blocks::blocks;
@@ -99,7 +99,7 @@ pub fn chunked(bytes: &[u8]) {
 pub fn target(bytes: &[u8]) {
     let Some((choice, path)) = bytes.split_first() else { return };
     let rules = PathRules {
-        merge_slashes: choice & 1 != 0,
+        slashes: if choice & 1 != 0 { Slashes::Match } else { Slashes::Keep },
         encoded_slash: [EncodedSlash::Keep, EncodedSlash::Decode, EncodedSlash::Reject]
             [usize::from(choice >> 1 & 3) % 3],
         backslash: [Backslash::Reject, Backslash::Keep, Backslash::Slash][usize::from(choice >> 3 & 3) % 3],
@@ -126,7 +126,7 @@ pub fn path(path: &[u8], rules: &PathRules) {
     let last = segments.next();
     assert!(last != Some(b".") && last != Some(b".."));
     for segment in segments {
-        assert!(segment != b"." && segment != b".." && !(rules.merge_slashes && segment.is_empty()), "{once:?}");
+        assert!(segment != b"." && segment != b".." && !(rules.slashes != Slashes::Keep && segment.is_empty()), "{once:?}");
     }
     let mut twice = Vec::new();
     assert_eq!(targets::normalise(&once, rules, &mut twice), Ok(Normalised::Unchanged), "{once:?}");

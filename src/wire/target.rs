@@ -2,7 +2,8 @@
 //! Hot. Normalises paths before any rule looks at them (RFC 3986 section 6.2.2), and reads queries.
 //!
 //! A rule that protects `/admin` must also match `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the origin
-//! must get the path that the rule matched. So routes match the normalised path, and the same path is forwarded:
+//! must get the path that the rule matched. So routes match the normalised path, and the same path is forwarded, but for
+//! slashes: rules ignore repeated ones, and the origin gets them, unless they are to be merged for it too.
 //!
 //! | in the path | becomes |
 //! |---|---|
@@ -11,14 +12,27 @@
 //! | `%2F` | by `EncodedSlash` |
 //! | `\`, `%5C` | by `Backslash` |
 //! | `.`, `..` (after all this) | removed; above the root is refused |
-//! | `//` | `/`, by `merge_slashes` |
+//! | `//` | `/`, by `Slashes` |
 //! | `"<>^{}` `` ` `` and the pipe | percent-encoded, as RFC 3986 demands |
 //! | `%00`, other control characters, `%zz`, `/..;x/` | refused |
+//! | `..%2F`, `%5C..` and the like | refused: readers differ about what they name |
 //!
 //! Normalising twice gives what normalising once gave.
 
 use crate::base::FaultKind;
 use crate::base::ascii::{alphanumeric_and, hex_digit, push_percent};
+
+/// What several slashes in a row are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slashes {
+    /// One slash where rules look at the path; the origin gets all of them.
+    #[default]
+    Match,
+    /// One slash.
+    Merge,
+    /// Empty segments between slashes.
+    Keep,
+}
 
 /// What `%2F` in a path is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,20 +59,14 @@ pub enum Backslash {
 }
 
 /// How paths are normalised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathRules {
-    /// Several slashes are one.
-    pub merge_slashes: bool,
+    /// What several slashes in a row are.
+    pub slashes: Slashes,
     /// What `%2F` is.
     pub encoded_slash: EncodedSlash,
     /// What a backslash is.
     pub backslash: Backslash,
-}
-
-impl Default for PathRules {
-    fn default() -> PathRules {
-        PathRules { merge_slashes: true, encoded_slash: EncodedSlash::default(), backslash: Backslash::default() }
-    }
 }
 
 /// Where the normal form is.
@@ -113,7 +121,7 @@ fn has_odd_segment(path: &[u8], rules: &PathRules) -> bool {
     let mut segments = path[1..].split(|byte| *byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let is_empty = segment.is_empty() && segments.peek().is_some();
-        if dots(segment) != Dots::None || (is_empty && rules.merge_slashes) {
+        if dots(segment) != Dots::None || (is_empty && rules.slashes != Slashes::Keep) {
             return true;
         }
     }
@@ -125,8 +133,81 @@ fn rewrite(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<(), Faul
     if path.first() != Some(&b'/') {
         return Err(FaultKind::BadRequest);
     }
+    if has_hidden_dots(path, rules) {
+        return Err(FaultKind::BadRequest);
+    }
     decode(path, rules, out)?;
     remove_dots(rules, out)
+}
+
+/// Appends the normal form of `path` with its repeated slashes, where that differs from `merged`, the form without them,
+/// in nothing else. False where it does: `/a//../b` names different things with and without.
+#[cold]
+pub fn with_slashes(path: &[u8], rules: &PathRules, merged: &[u8], out: &mut Vec<u8>) -> bool {
+    let keeping = PathRules { slashes: Slashes::Keep, ..*rules };
+    let mut normal = Vec::new();
+    let form = match normalise(path, &keeping, &mut normal) {
+        Ok(Normalised::Unchanged) => path,
+        Ok(Normalised::Written) => &normal,
+        Err(_) => return false,
+    };
+    let repeated = |at: usize| at > 0 && form[at] == b'/' && form[at - 1] == b'/';
+    let same = (0..form.len()).filter(|at| !repeated(*at)).map(|at| form[at]).eq(merged.iter().copied());
+    if same {
+        out.extend_from_slice(form);
+    }
+    same
+}
+
+/// Is there a dot segment of which one end is an encoded slash or backslash, or a backslash that counts as data?
+fn has_hidden_dots(path: &[u8], rules: &PathRules) -> bool {
+    let mut rest = path;
+    let mut segment = DotScan { dots: 0, other: false, ended: false };
+    let mut hidden = false;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        let value = match encoded(behind) {
+            Some((value, behind)) if *byte == b'%' => {
+                rest = behind;
+                value
+            }
+            _ => *byte,
+        };
+        if matches!(value, b'/' | b'\\') {
+            let encoded = *byte == b'%' || (*byte == b'\\' && rules.backslash == Backslash::Keep);
+            if segment.is_dots() && (hidden || encoded) {
+                return true;
+            }
+            hidden = encoded;
+            segment = DotScan { dots: 0, other: false, ended: false };
+        } else {
+            segment.take(value);
+        }
+    }
+    segment.is_dots() && hidden
+}
+
+/// Finds out whether a segment consists of one or two dots, with or without parameters.
+struct DotScan {
+    dots: u8,
+    other: bool,
+    /// Behind a `;`.
+    ended: bool,
+}
+
+impl DotScan {
+    fn take(&mut self, value: u8) {
+        match value {
+            _ if self.ended => {}
+            b'.' => self.dots = self.dots.saturating_add(1),
+            b';' => self.ended = true,
+            _ => self.other = true,
+        }
+    }
+
+    fn is_dots(&self) -> bool {
+        !self.other && matches!(self.dots, 1 | 2)
+    }
 }
 
 /// Decodes what may be decoded and encodes what must be encoded. Afterwards every `/` separates segments.
@@ -191,7 +272,7 @@ fn remove_dots(rules: &PathRules, out: &mut Vec<u8>) -> Result<(), FaultKind> {
                 let parent = out[..write].iter().rposition(|byte| *byte == b'/').ok_or(FaultKind::BadRequest)?;
                 write = if is_last { put_slash(out, parent) } else { parent };
             }
-            Dots::None if start == end && rules.merge_slashes && !is_last => {}
+            Dots::None if start == end && rules.slashes != Slashes::Keep && !is_last => {}
             Dots::None => {
                 out.copy_within(read..end, write);
                 write += end - read;

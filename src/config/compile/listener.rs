@@ -20,7 +20,7 @@ use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
 use crate::wire::h1::Caps;
 use crate::wire::h2::connection;
-use crate::wire::target::{Backslash, EncodedSlash, PathRules};
+use crate::wire::target::{Backslash, EncodedSlash, PathRules, Slashes};
 
 /// Our name in `Via`.
 const VIA_NAME: &str = "turnpike";
@@ -251,7 +251,11 @@ fn table_report(report: &route::Report, location: impl Fn(&str) -> Location) -> 
 
 fn path_rules(spec: &spec::PathsSpec) -> PathRules {
     PathRules {
-        merge_slashes: spec.merge_slashes,
+        slashes: match spec.merge_slashes {
+            None => Slashes::Match,
+            Some(true) => Slashes::Merge,
+            Some(false) => Slashes::Keep,
+        },
         encoded_slash: match spec.encoded_slash {
             spec::EncodedSlash::Keep => EncodedSlash::Keep,
             spec::EncodedSlash::Decode => EncodedSlash::Decode,

@@ -224,10 +224,11 @@ pub enum Treatment {
 }
 
 table! {
-    /// How paths are normalised before routing. Dot segments are always resolved.
+    /// How paths are normalised before routing. Dot segments are always resolved, and refused next to `%2F` and `%5C`.
     pub struct PathsSpec {
-        /// `//` counts as `/`.
-        merge_slashes: bool = true,
+        /// Without it, rules take `//` for `/`, and the origin gets it as sent (a route that rewrites the path starts
+        /// from `/`). `true`: the origin gets `/` too. `false`: rules see every slash.
+        merge_slashes: Option<bool> = None,
         /// What happens to `%2F`.
         encoded_slash: EncodedSlash = EncodedSlash::Keep,
         /// What happens to `\` and `%5C`, which browsers and some origins take for a slash.

@@ -181,10 +181,9 @@ fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(
     if path.is_empty() {
         return Ok(());
     }
-    if let Normalised::Unchanged =
-        target::normalise(path, &listener.path_rules, &mut attributes.path).map_err(Fault::last)?
-    {
-        attributes.path.extend_from_slice(path);
+    match target::normalise(path, &listener.path_rules, &mut attributes.path).map_err(Fault::last)? {
+        Normalised::Unchanged => attributes.path.extend_from_slice(path),
+        Normalised::Written => attributes.merged = path.windows(2).any(|pair| pair == b"//"),
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::net::Net;
 use crate::route::rewrite::Original;
 use crate::wire::field::Known;
 use crate::wire::patch::Patch;
+use crate::wire::target::{self, Slashes};
 use crate::wire::trace::Trace;
 
 /// Fills `state.target` and `state.effects.to_upstream`.
@@ -54,11 +55,11 @@ fn trace_context<N: Net>(context: Context<'_, N>, patch: &mut Patch) {
     patch.add_known(Known::Traceparent, b"traceparent", |value| value.extend_from_slice(&ours.text()));
 }
 
-/// The target for the upstream: the normalised path, so that the upstream sees the path that was routed, and the query
-/// as received.
+/// The target for the upstream: the normalised path, so that the upstream sees the path that was routed (with the
+/// repeated slashes that rules ignore), and the query as received.
 fn write_target<N: Net>(context: Context<'_, N>, state: &mut RequestState, proxy: &ProxyPlan) -> Result<(), Fault> {
-    let RequestState { attributes, record, effects, target, value, .. } = state;
-    target.clear();
+    let RequestState { attributes, record, effects, target: out, value, .. } = state;
+    out.clear();
     value.clear();
     let has_query = effects.append_query(context.request, value);
     let query = has_query.then_some(&value[..]);
@@ -66,13 +67,17 @@ fn write_target<N: Net>(context: Context<'_, N>, state: &mut RequestState, proxy
     match &proxy.rewrite {
         Some(rewrite) => {
             let original = Original { path: &attributes.path, query };
-            written = rewrite.write(original, &Vars::new(context, attributes, record), target);
+            written = rewrite.write(original, &Vars::new(context, attributes, record), out);
         }
         None => {
-            target.extend_from_slice(&attributes.path);
+            let rules = &context.listener_plan().path_rules;
+            let merged = attributes.merged && rules.slashes == Slashes::Match;
+            if !merged || !target::with_slashes(context.request.path(), rules, &attributes.path, out) {
+                out.extend_from_slice(&attributes.path);
+            }
             if let Some(query) = query {
-                target.push(b'?');
-                target.extend_from_slice(query);
+                out.push(b'?');
+                out.extend_from_slice(query);
             }
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Attributes {
     pub host: Vec<u8>,
     /// The normalised path.
     pub path: Vec<u8>,
+    /// The received path has repeated slashes, which `path` has not.
+    pub merged: bool,
     /// The client's address as text, after trusted proxies were taken into account.
     pub client_text: Vec<u8>,
     /// The request's id.
@@ -38,6 +40,7 @@ impl Default for Attributes {
         Attributes {
             host: Vec::new(),
             path: Vec::new(),
+            merged: false,
             client_text: Vec::new(),
             request_id: Vec::new(),
             params: Params::default(),
@@ -59,6 +62,7 @@ impl Attributes {
         for text in [&mut self.host, &mut self.path, &mut self.client_text, &mut self.request_id] {
             text.clear();
         }
+        self.merged = false;
         self.client = NOBODY;
         self.route = None;
         self.caller = None;

@@ -96,18 +96,65 @@ fn paths_refused() {
 #[test]
 fn slashes_by_rule() {
     let decode = PathRules { encoded_slash: EncodedSlash::Decode, ..PathRules::default() };
-    assert_eq!(with(&decode, "/a%2f..%2Fb").as_deref(), Some("/b"));
+    assert_eq!(with(&decode, "/a%2fb/%2Fc").as_deref(), Some("/a/b/c"));
     assert_eq!(with(&decode, "/a%252fb").as_deref(), Some("/a%252fb"));
     let reject = PathRules { encoded_slash: EncodedSlash::Reject, ..PathRules::default() };
     assert_eq!(with(&reject, "/a%2fb"), None);
-    let keep = PathRules { merge_slashes: false, ..PathRules::default() };
+    let keep = PathRules { slashes: Slashes::Keep, ..PathRules::default() };
     assert_eq!(with(&keep, "//a//b/").as_deref(), Some("//a//b/"));
     assert_eq!(with(&keep, "/a//../b").as_deref(), Some("/a/b"));
     assert_eq!(with(&keep, "/..//a"), None);
     let backslash = PathRules { backslash: Backslash::Slash, ..PathRules::default() };
     assert_eq!(with(&backslash, "/x\\..\\admin%5c").as_deref(), Some("/admin/"));
     let data = PathRules { backslash: Backslash::Keep, ..PathRules::default() };
-    assert_eq!(with(&data, "/x\\..%5cadmin").as_deref(), Some("/x%5C..%5Cadmin"));
+    assert_eq!(with(&data, "/x\\.a%5cadmin").as_deref(), Some("/x%5C.a%5Cadmin"));
+}
+
+/// Whoever decodes such a path once more, or takes a backslash for a slash, sees another path.
+#[test]
+fn dots_beside_encoded_separators_are_refused_in_every_mode() {
+    for encoded_slash in [EncodedSlash::Keep, EncodedSlash::Decode, EncodedSlash::Reject] {
+        for backslash in [Backslash::Keep, Backslash::Slash, Backslash::Reject] {
+            let rules = PathRules { encoded_slash, backslash, ..PathRules::default() };
+            for path in [
+                "/a/..%2Fb",
+                "/a%2f../b",
+                "/a%2F..",
+                "/%2e%2e%2fb",
+                "/a/..%5Cb",
+                "/a%5c../b",
+                "/a%5C%2e%2E",
+                "/a/.%2Fb",
+                "/a/..;x%2Fb",
+                "/a%2F..;x/b",
+            ] {
+                assert_eq!(with(&rules, path), None, "{path} {rules:?}");
+            }
+        }
+    }
+    let data = PathRules { backslash: Backslash::Keep, ..PathRules::default() };
+    assert_eq!(with(&data, "/a\\..\\b"), None);
+    assert_eq!(normal("/a/...%2Fb").as_deref(), Some("/a/...%2Fb"));
+    assert_eq!(normal("/a.%2Fb..").as_deref(), Some("/a.%2Fb.."));
+}
+
+#[test]
+fn repeated_slashes_go_on_where_they_change_nothing_else() {
+    let kept = |path: &str| {
+        let merged = normal(path)?;
+        let mut out = Vec::new();
+        let kept = with_slashes(path.as_bytes(), &PathRules::default(), merged.as_bytes(), &mut out);
+        Some(if kept { String::from_utf8(out).unwrap() } else { merged })
+    };
+    for (path, forwarded) in [
+        ("/thumb/http://x/%7ey", "/thumb/http://x/~y"),
+        ("//a///b//", "//a///b//"),
+        ("/a//./b", "/a//b"),
+        ("/a//../b", "/b"),
+        ("/a/../..//b", ""),
+    ] {
+        assert_eq!(kept(path).unwrap_or_default(), forwarded, "{path}");
+    }
 }
 
 #[test]
@@ -132,8 +179,9 @@ fn forms_are_decoded() {
 fn rules() -> impl Strategy<Value = PathRules> {
     let slashes = prop_oneof![Just(EncodedSlash::Keep), Just(EncodedSlash::Decode), Just(EncodedSlash::Reject)];
     let backslashes = prop_oneof![Just(Backslash::Reject), Just(Backslash::Keep), Just(Backslash::Slash)];
-    let parts = (any::<bool>(), slashes, backslashes);
-    parts.prop_map(|(merge_slashes, encoded_slash, backslash)| PathRules { merge_slashes, encoded_slash, backslash })
+    let repeated = prop_oneof![Just(Slashes::Match), Just(Slashes::Merge), Just(Slashes::Keep)];
+    let parts = (repeated, slashes, backslashes);
+    parts.prop_map(|(slashes, encoded_slash, backslash)| PathRules { slashes, encoded_slash, backslash })
 }
 
 proptest! {
