@@ -77,7 +77,6 @@ pub fn chunked(bytes: &[u8]) {
     let whole = decoded(bytes, bytes.len().max(1));
     for step in [1, 2, 3, 7] {
         assert_eq!(decoded(bytes, step), whole, "in steps of {step}");
-        assert_eq!(advanced(bytes, step), whole.as_ref().map(Payload::counts).map_err(|kind| *kind));
     }
     let Ok(payload) = whole else { return };
     if !payload.done {
@@ -126,7 +125,10 @@ pub fn path(path: &[u8], rules: &PathRules) {
     let last = segments.next();
     assert!(last != Some(b".") && last != Some(b".."));
     for segment in segments {
-        assert!(segment != b"." && segment != b".." && !(rules.slashes != Slashes::Keep && segment.is_empty()), "{once:?}");
+        assert!(
+            segment != b"." && segment != b".." && !(rules.slashes != Slashes::Keep && segment.is_empty()),
+            "{once:?}"
+        );
     }
     let mut twice = Vec::new();
     assert_eq!(targets::normalise(&once, rules, &mut twice), Ok(Normalised::Unchanged), "{once:?}");
@@ -317,22 +319,16 @@ struct Payload {
     done: bool,
 }
 
-impl Payload {
-    fn counts(&self) -> (usize, usize, bool) {
-        (self.raw, self.data.len(), self.done)
-    }
-}
-
 fn decoded(bytes: &[u8], step: usize) -> Result<Payload, FaultKind> {
     let mut body = Body::request(BodyLength::Chunked);
     let mut payload = Payload { data: Vec::new(), trailers: Vec::new(), raw: 0, done: false };
     for piece in bytes.chunks(step) {
         let mut piece = piece.to_vec();
         let behind = piece.clone();
-        let found = body.decode_in_place(&mut piece, &mut payload.trailers)?;
-        assert!(found.kept <= found.consumed && found.consumed <= piece.len());
+        let found = body.decode(&mut piece, &mut payload.trailers)?;
+        assert!(found.start + found.kept <= found.consumed && found.consumed <= piece.len());
         assert_eq!(piece[found.consumed..], behind[found.consumed..]);
-        payload.data.extend_from_slice(&piece[..found.kept]);
+        payload.data.extend_from_slice(&piece[found.start..][..found.kept]);
         payload.raw += found.consumed;
         if found.done {
             payload.done = true;
@@ -341,19 +337,6 @@ fn decoded(bytes: &[u8], step: usize) -> Result<Payload, FaultKind> {
         assert_eq!(found.consumed, piece.len());
     }
     Ok(payload)
-}
-
-fn advanced(bytes: &[u8], step: usize) -> Result<(usize, usize, bool), FaultKind> {
-    let mut body = Body::request(BodyLength::Chunked);
-    let mut sum = (0, 0, false);
-    for piece in bytes.chunks(step) {
-        let found = body.advance(piece)?;
-        sum = (sum.0 + found.raw, sum.1 + found.data, found.done);
-        if found.done {
-            break;
-        }
-    }
-    Ok(sum)
 }
 
 /// A complete chunked body in the plainest way, with another library's reading of sizes.

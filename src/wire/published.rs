@@ -61,12 +61,12 @@ fn first(stream: &[u8]) -> (Message, usize) {
     let forwarded = check::rewritten(&stream[..head.len], &head);
     let mut body = Body::request(head.body);
     let raw = &stream[head.len..];
-    match body.advance(raw) {
+    match body.decode(&mut raw.to_vec(), &mut Vec::new()) {
         Err(kind) => (Message::Refused(kind), stream.len()),
         Ok(found) if found.done => {
-            let body = raw[..found.raw].to_vec();
+            let body = raw[..found.consumed].to_vec();
             let message = Message::Forwarded { head: forwarded, body, keep_alive: head.keep_alive };
-            (message, head.len + found.raw)
+            (message, head.len + found.consumed)
         }
         Ok(_) => (Message::PartialBody, stream.len()),
     }

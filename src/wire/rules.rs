@@ -9,7 +9,7 @@ use memchr::memchr;
 use crate::base::ascii::is_name;
 use crate::base::limits::METHOD_BYTES_MAX;
 use crate::base::{FaultKind, Span};
-use crate::wire::field::{Known, KnownSet, Seen};
+use crate::wire::field::{Class, Known, KnownSet, Seen};
 use crate::wire::head::{BodyLength, Method, RequestHead};
 
 /// Fields of a request of which two lines would leave open which one counts.
@@ -27,8 +27,8 @@ pub(crate) const SINGLE: KnownSet = KnownSet::of(&[
 /// Fields of a response of which two lines would leave open where the client goes next: a sign of an injected line.
 pub(crate) const SINGLE_IN_RESPONSES: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
 
-/// Fields that a trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication, what decides
-/// how the body is read, and what a hop before us vouches for.
+/// Fields that a request's trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication, what
+/// decides how the body is read, and what a hop before us vouches for.
 const FORBIDDEN_IN_TRAILERS: KnownSet = KnownSet::of(&[
     Known::Host,
     Known::Connection,
@@ -67,6 +67,30 @@ const FORBIDDEN_IN_TRAILERS: KnownSet = KnownSet::of(&[
 const FORBIDDEN_IN_TRAILERS_BESIDES: [&[u8]; 4] =
     [b"cache-control", b"content-range", b"www-authenticate", b"set-cookie2"];
 
+/// Fields that a response's trailer section loses on its way: a recipient that merges trailers into the head would frame
+/// or decode the content otherwise, or keep a cookie. Servers of gRPC put any other name there, such as `x-request-id`
+/// or `cache-control`.
+const DROPPED_FROM_TRAILERS: KnownSet = KnownSet::of(&[
+    Known::Host,
+    Known::Connection,
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::ProxyAuthenticate,
+    Known::ProxyAuthorization,
+    Known::Te,
+    Known::Trailer,
+    Known::Upgrade,
+    Known::Http2Settings,
+    Known::SetCookie,
+    Known::ContentType,
+    Known::ContentEncoding,
+]);
+
+/// Dropped likewise, but not `Known`.
+const DROPPED_FROM_TRAILERS_BESIDES: [&[u8]; 2] = [b"content-range", b"set-cookie2"];
+
 /// Names that must not come with `_` for `-`.
 const NEVER_UNDERSCORED: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
 
@@ -75,9 +99,16 @@ pub(crate) const fn is_ambiguous(seen: Seen) -> bool {
     !seen.twice.and(SINGLE).is_empty() || !seen.underscored.and(NEVER_UNDERSCORED).is_empty()
 }
 
-/// Must a trailer section not hold this field?
-pub(crate) fn is_forbidden_in_trailers(known: Known, name: &[u8]) -> bool {
+/// Must a request's trailer section not hold this field?
+pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
+    let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
     FORBIDDEN_IN_TRAILERS.has(known) || FORBIDDEN_IN_TRAILERS_BESIDES.iter().any(|other| is_name(name, other))
+}
+
+/// Does a response's trailer section lose this field on its way?
+pub(crate) fn is_dropped_from_trailers(name: &[u8]) -> bool {
+    let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
+    DROPPED_FROM_TRAILERS.has(known) || DROPPED_FROM_TRAILERS_BESIDES.iter().any(|other| is_name(name, other))
 }
 
 /// The method of a token.

@@ -21,7 +21,6 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
         return Ok((kept, total));
     }
     let idle = context.listener_plan().timeouts.body_idle;
-    exchange.source.decode();
     if context.request.head.expects_continue && context.behind.is_empty() {
         response::go_on(exchange).await?;
     }

@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
-use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion};
 use crate::net::Net;
 
-/// Room before a portion for the chunk header that recoding puts there: CRLF, 16 hex digits, CRLF.
+/// Room before a portion for its chunk header: CRLF, 16 hex digits, CRLF.
 pub(crate) const CHUNK_HEADROOM: usize = 20;
 /// Room kept behind a portion for CRLF and the last chunk.
 const CHUNK_TAILROOM: usize = 7;
@@ -23,7 +23,7 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub net: &'a N,
     /// Where buffers come from.
     pub pool: &'a BufPool,
-    /// The source's bytes are plain but the sink wants them chunked.
+    /// The sink wants the content in the chunked coding.
     pub encode: bool,
     /// Longest silence of the source.
     pub source_idle: Duration,
@@ -57,10 +57,10 @@ impl<N: Net> Transfer<'_, N> {
                 return (Err(fault), buf);
             }
             let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
-            if self.encode {
-                encode(&mut buf, ending, self.pool);
-            }
             if !buf.is_empty() || portion.done {
+                if self.encode {
+                    encode(&mut buf, ending, self.pool);
+                }
                 let (written, returned) = sink.write(buf, ending, self.sink_until()).await;
                 buf = returned;
                 if let Err(fault) = written {
@@ -162,26 +162,6 @@ fn chunk_header(len: usize, out: &mut [u8; CHUNK_HEADROOM]) -> &[u8] {
             return &out[at..];
         }
     }
-}
-
-/// The form in which a body must leave, given how it comes and how the sink frames it.
-pub(crate) fn recoding(from: Form, to: Form) -> Recoding {
-    match (from, to) {
-        (Form::Plain, Form::Plain) | (Form::Chunked, Form::Chunked) => Recoding::None,
-        (Form::Chunked, Form::Plain) => Recoding::Decode,
-        (Form::Plain, Form::Chunked) => Recoding::Encode,
-    }
-}
-
-/// What must be done to a body's bytes on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recoding {
-    /// Nothing.
-    None,
-    /// The source takes the chunked coding off.
-    Decode,
-    /// The relay puts the chunked coding on.
-    Encode,
 }
 
 /// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent

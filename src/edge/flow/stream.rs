@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Body sources and sinks: the traits that bodies are read from and written to, whatever the HTTP version.
 //!
-//! A `Source` yields a message's body in raw form, a `Sink` takes it. `Form` says what the raw bytes are, so that two
-//! ends with the same form pass bytes through untouched and only unlike ends recode. `Client` is the sink that also
-//! takes response heads: one exchange's way back.
+//! A `BodySource` yields a message's content without its framing, a `BodySink` takes it in the `Form` in which it leaves.
+//! `Client` is the sink that also takes response heads.
 
 use std::future::Future;
 use std::io;
@@ -17,12 +16,12 @@ use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
 use crate::wire::patch::Patch;
 
-/// What the raw bytes of a body are.
+/// What a sink is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Content bytes and nothing else.
     Plain,
-    /// Content in the chunked coding of RFC 9112 section 7.1, with its extensions and trailers.
+    /// Content in the chunked coding of RFC 9112 section 7.1, with its trailers.
     Chunked,
 }
 
@@ -39,7 +38,7 @@ impl Form {
 /// What one read of a body brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Portion {
-    /// Content bytes among the raw bytes.
+    /// Content bytes.
     pub content: u64,
     /// The body is complete.
     pub done: bool,
@@ -58,7 +57,7 @@ pub(crate) enum Ending<'a> {
     /// Yes.
     More,
     /// No. Behind it come these trailer fields, each a line with its CRLF; usually there are none. In the chunked form
-    /// the bytes themselves hold them.
+    /// the bytes themselves hold them already.
     Last(&'a [u8]),
 }
 
@@ -73,24 +72,20 @@ pub(crate) trait BodySource {
     type Stopper: Stop;
     /// How long the body was said to be.
     fn length(&self) -> BodyLength;
-    /// The form of what it yields.
-    fn form(&self) -> Form;
-    /// Yields content only from now on, whatever the coding. Before the first byte only.
-    fn decode(&mut self);
     /// From now on a nudge ends a pending `read`, too.
     fn end_reads_on_nudge(&mut self);
     /// The whole body was seen.
     fn done(&self) -> bool;
-    /// Takes bytes that were already read: `buf`'s window from `from` on. The body's bytes stay in the window; later
-    /// bytes are kept as leftover.
+    /// Takes bytes that were already read: `buf`'s window from `from` on. The content stays in the window; later bytes
+    /// are kept as leftover.
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault>;
-    /// Appends the next raw bytes to `buf`; after a nudge there may be none, and the body goes on. After `done` it must
-    /// not be called again.
+    /// Appends the next content to `buf`; there may be none, and the body goes on. After `done` it must not be called
+    /// again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
     /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
     /// is lost.
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
-    /// The trailer fields of a complete body that is yielded in plain form, each a line with its CRLF.
+    /// The trailer fields of a complete body, each a line with its CRLF.
     fn trailers(&self) -> &[u8];
     /// A handle that makes a pending read fail as if the body had broken off.
     fn stopper(&self) -> Self::Stopper;

@@ -13,7 +13,7 @@ use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::duplex::duplex;
-use crate::edge::flow::relay::{CHUNK_HEADROOM, Recoding, Transfer, encode, recoding};
+use crate::edge::flow::relay::{CHUNK_HEADROOM, Transfer, encode};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
@@ -49,14 +49,8 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let began = attempt.flight.began();
     // What an earlier attempt took in is not taken in again.
     let received = Cell::new(exchange.state.record.received.get());
-    let recode = recoding(exchange.source.form(), remote.form(context.request.head.body));
-    match (recode, exchange.state.body_begun) {
-        (Recoding::Decode, false) => exchange.source.decode(),
-        // The body kept for a retry is chunked, and this endpoint has another HTTP version.
-        (Recoding::Decode, true) => return Err(Fault::last(FaultKind::UpstreamClosed)),
-        (Recoding::None | Recoding::Encode, _) => {}
-    }
-    let upload = Upload { context, destination, remote, received: &received, encode: recode == Recoding::Encode };
+    let encode = remote.form(context.request.head.body) == Form::Chunked;
+    let upload = Upload { context, destination, remote, received: &received, encode };
     let buf = upload.compose(exchange)?;
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
@@ -245,7 +239,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
     }
 }
 
-/// Yields a body and keeps what it yields, before any recoding, up to a cap; above it the body cannot be sent again.
+/// Yields a body and keeps its content up to a cap; above it the body cannot be sent again.
 struct Keeping<'a, 'b, S> {
     source: &'a mut S,
     kept: &'a mut Kept<'b>,
@@ -268,14 +262,6 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
 
     fn length(&self) -> BodyLength {
         self.source.length()
-    }
-
-    fn form(&self) -> Form {
-        self.source.form()
-    }
-
-    fn decode(&mut self) {
-        self.source.decode();
     }
 
     fn end_reads_on_nudge(&mut self) {

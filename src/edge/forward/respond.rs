@@ -12,8 +12,8 @@ use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
-use crate::edge::flow::relay::{GRACE_MS, Recoding, Transfer, encode, recoding};
-use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing, Remote};
+use crate::edge::flow::relay::{GRACE_MS, Transfer, encode};
+use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
@@ -334,10 +334,6 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let length = self.state.response.body;
         let (framed, form) = self.client.framing(length);
         let mut reader = self.remote.body(length);
-        let recode = recoding(reader.form(), form);
-        if recode == Recoding::Decode {
-            reader.decode();
-        }
         // The beginning of the body is checked before the head is sent, so that an error still gets a response.
         let portion = match reader.accept(&mut buf, self.state.response.len) {
             Ok(portion) => portion,
@@ -351,7 +347,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         buf.consume(self.state.response.len);
         let bodiless = length == BodyLength::None;
         let ending = if portion.done { Ending::Last(reader.trailers()) } else { Ending::More };
-        let encodes = recode == Recoding::Encode && !bodiless;
+        let encodes = form == Form::Chunked && !bodiless;
         if encodes && (portion.done || !buf.is_empty()) {
             encode(&mut buf, ending, &self.context.shard.thread.pool);
         }
@@ -364,7 +360,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 self.context.shard.thread.pool.put(buf);
                 Ok(())
             }
-            Ok(()) => self.rest(&mut reader, buf, recode, &sent).await,
+            Ok(()) => self.rest(&mut reader, buf, form, &sent).await,
             Err(fault) => {
                 self.context.shard.thread.pool.put(buf);
                 Err(fault)
@@ -380,7 +376,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         Ok(Received { reusable, again: false, upgraded: None, behind: Buf::empty() })
     }
 
-    async fn rest(&mut self, reader: &mut R::Body, buf: Buf, recode: Recoding, sent: &Cell<u64>) -> Result<(), Fault> {
+    async fn rest(&mut self, reader: &mut R::Body, buf: Buf, form: Form, sent: &Cell<u64>) -> Result<(), Fault> {
         if K::HOLDS_BACK
             && let Err(fault) = self.client.flush(self.client_until()).await
         {
@@ -390,7 +386,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let transfer = Transfer {
             net: &self.context.shard.thread.net,
             pool: &self.context.shard.thread.pool,
-            encode: recode == Recoding::Encode,
+            encode: form == Form::Chunked,
             source_idle: self.destination.idle,
             sink_idle: self.context.listener_plan().timeouts.write,
             deadline: self.destination.deadline,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Reads an HTTP/1 body from a connection and writes one to it.
 //!
-//! `BodyReader` stands on either side. It lets pass exactly the bytes that belong to the body, checked, and keeps what
-//! comes after them; an end that comes too early is a fault, never a short body.
+//! `BodyReader` stands on either side. It yields the content of the body, checked, and keeps what comes after it; an end
+//! that comes too early is a fault, never a short body.
 
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion, Stop};
 use crate::edge::flow::watch::Abort;
 use crate::net::Stream;
 use crate::net::tls::Transport;
@@ -22,7 +22,6 @@ pub(crate) struct BodyReader<S: Stream> {
     side: Side,
     body: Body,
     length: BodyLength,
-    yields: Form,
     leftover: Buf,
     trailers: Vec<u8>,
     done: bool,
@@ -31,7 +30,7 @@ pub(crate) struct BodyReader<S: Stream> {
 }
 
 impl<S: Stream> BodyReader<S> {
-    /// A reader for a body of `length` that `side` sends, yielding it in the form it has on the wire.
+    /// A reader for a body of `length` that `side` sends.
     pub(crate) fn new(stream: Rc<Transport<S>>, side: Side, length: BodyLength) -> BodyReader<S> {
         BodyReader {
             stream,
@@ -42,7 +41,6 @@ impl<S: Stream> BodyReader<S> {
             },
             trailers: Vec::new(),
             length,
-            yields: Form::of(length),
             leftover: Buf::empty(),
             done: length == BodyLength::None,
             heeds: false,
@@ -87,14 +85,6 @@ impl<S: Stream> BodySource for BodyReader<S> {
         self.length
     }
 
-    fn form(&self) -> Form {
-        self.yields
-    }
-
-    fn decode(&mut self) {
-        self.yields = Form::Plain;
-    }
-
     fn end_reads_on_nudge(&mut self) {
         self.heeds = true;
     }
@@ -104,24 +94,22 @@ impl<S: Stream> BodySource for BodyReader<S> {
     }
 
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
-        let (kept, consumed, content) = if self.done {
-            (0, 0, 0)
-        } else if self.yields == Form::of(self.length) {
-            let step = self.body.advance(&buf.filled()[from..]).map_err(Fault::last)?;
-            self.done = step.done;
-            (step.raw, step.raw, step.data as u64)
-        } else {
-            let fresh = &mut buf.filled_mut()[from..];
-            let step = self.body.decode_in_place(fresh, &mut self.trailers).map_err(Fault::last)?;
-            self.done = step.done;
-            (step.kept, step.consumed, step.kept as u64)
-        };
-        let behind = from + consumed;
+        let fresh = &mut buf.filled_mut()[from..];
+        let decoded = self.body.decode(fresh, &mut self.trailers).map_err(Fault::last)?;
+        self.done = decoded.done;
+        let behind = from + decoded.consumed;
         if behind < buf.len() {
             self.leftover = Buf::copied(&buf.filled()[behind..]);
         }
-        buf.truncate(from + kept);
-        Ok(Portion { content, done: self.done, full: false })
+        let content = from + decoded.start..from + decoded.start + decoded.kept;
+        if from == 0 {
+            buf.truncate(content.end);
+            buf.consume(content.start);
+        } else {
+            buf.filled_mut().copy_within(content, from);
+            buf.truncate(from + decoded.kept);
+        }
+        Ok(Portion { content: decoded.kept as u64, done: self.done, full: false })
     }
 
     async fn read(&mut self, buf: Buf, until: Tick) -> (Result<Portion, Fault>, Buf) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must hold for any field blocks: one connection's worth of them, each behind its length in two bytes.
 
-use crate::base::Scheme;
+use crate::base::{Scheme, Side};
 use crate::wire::check::{outgoing, rewritten};
 use crate::wire::h2::hpack::{Decoder, Encoder};
 use crate::wire::h2::malformed::Malformed;
@@ -35,7 +35,7 @@ pub fn blocks(mut bytes: &[u8]) {
         }
         assert!(section.oversized || section.size <= LIST_MAX);
         let mut again = section.clone();
-        if message::trailers(&mut again).is_ok() {
+        if message::trailers(&mut again, Side::Client).is_ok() {
             trailers(&again, &mut encoder, &mut peer);
         }
         let mut again = section.clone();
@@ -59,7 +59,7 @@ fn trailers(section: &Section, encoder: &mut Encoder, peer: &mut Decoder) {
     let mut again = Section::default();
     peer.decode(&block, &mut again, LIST_MAX).expect("written by us");
     assert_eq!(texts(&again.fields, &again.bytes), texts(&section.fields, &section.bytes));
-    assert_eq!(message::trailers(&mut again), Ok(()));
+    assert_eq!(message::trailers(&mut again, Side::Client), Ok(()));
 }
 
 /// Writes an accepted request in both versions and reads it again.

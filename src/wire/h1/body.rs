@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Follows a message body through its raw bytes: how many of them belong to it, how much payload they carry, when
-//! it is complete, and whether it may be passed on.
+//! Hot. Follows a message body through the bytes of its connection: which of them are payload, and when it is complete.
 //!
-//! `advance` is for passing bytes on as they are (chunk lines, extensions and trailers included); `decode_in_place` is
-//! for a receiver that wants the payload alone. One body uses one of the two. Large chunks are skipped, never scanned.
+//! The chunked coding is taken off, and its trailer section is kept apart, so that a body leaves in framing of our own
+//! and complete trailers. Large chunks are skipped, never scanned.
 
 use crate::base::{FaultKind, Side};
 use crate::wire::h1::chunk::{Decoder, Malformed, Piece};
 use crate::wire::head::BodyLength;
+use crate::wire::rules;
 
 /// Where one body stands.
 #[derive(Clone, Copy, Debug)]
@@ -26,21 +26,12 @@ enum Progress {
     UntilClose,
 }
 
-/// What `advance` found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advance {
-    /// Bytes from the front of the input that belong to this body; what is behind them is the next message.
-    pub raw: usize,
-    /// How many of these are payload.
-    pub data: usize,
-    /// The body is complete.
-    pub done: bool,
-}
-
-/// What `decode_in_place` found.
+/// What `decode` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// Payload bytes, now at the front of the input.
+    /// Where the payload begins.
+    pub start: usize,
+    /// Payload bytes.
     pub kept: usize,
     /// Bytes of the input that belonged to this body; what is behind them is untouched.
     pub consumed: usize,
@@ -69,42 +60,30 @@ impl Body {
         Body { progress, side }
     }
 
-    /// Counts the next raw bytes of the connection. Errors where they are not what the body's framing allows; nothing
-    /// of `bytes` may then be passed on.
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<Advance, FaultKind> {
-        match &mut self.progress {
-            Progress::Done => Ok(Advance { raw: 0, data: 0, done: true }),
-            Progress::UntilClose => Ok(Advance { raw: bytes.len(), data: bytes.len(), done: false }),
+    /// Reads the next bytes of the connection and joins their payload, wherever it begins. Trailer lines (with their
+    /// CRLF) are appended to `trailers`, which holds all of them when the body is done.
+    ///
+    /// Errors where the bytes are not what the body's framing allows; nothing of them may then be passed on.
+    pub fn decode(&mut self, bytes: &mut [u8], trailers: &mut Vec<u8>) -> Result<Decoded, FaultKind> {
+        let decoded = match &mut self.progress {
+            Progress::Done => Decoded { start: 0, kept: 0, consumed: 0, done: true },
+            Progress::UntilClose => Decoded { start: 0, kept: bytes.len(), consumed: bytes.len(), done: false },
             Progress::Exact(left) => {
                 let count = take(left, bytes.len());
-                let done = *left == 0;
-                if done {
-                    self.progress = Progress::Done;
-                }
-                Ok(Advance { raw: count, data: count, done })
+                Decoded { start: 0, kept: count, consumed: count, done: *left == 0 }
             }
             Progress::Chunked(decoder) => {
-                let advance = count_chunks(decoder, bytes).map_err(|Malformed| fault(self.side))?;
-                if advance.done {
-                    self.progress = Progress::Done;
+                let decoded = join(decoder, bytes, trailers).map_err(|Malformed| fault(self.side))?;
+                if decoded.done && !trailers.is_empty() {
+                    check_trailers(self.side, trailers)?;
                 }
-                Ok(advance)
+                decoded
             }
+        };
+        if decoded.done {
+            self.progress = Progress::Done;
         }
-    }
-
-    /// As `advance`, but moves the payload to the front of `bytes` and appends trailer lines (with their CRLF) to
-    /// `trailers`.
-    pub fn decode_in_place(&mut self, bytes: &mut [u8], trailers: &mut Vec<u8>) -> Result<Decoded, FaultKind> {
-        if let Progress::Chunked(decoder) = &mut self.progress {
-            let decoded = compact(decoder, bytes, trailers).map_err(|Malformed| fault(self.side))?;
-            if decoded.done {
-                self.progress = Progress::Done;
-            }
-            return Ok(decoded);
-        }
-        let Advance { raw, data, done } = self.advance(bytes)?;
-        Ok(Decoded { kept: data, consumed: raw, done })
+        Ok(decoded)
     }
 
     /// The connection ended here. An error where the body was not complete: `ClientClosed` or `UpstreamTruncated`.
@@ -136,27 +115,9 @@ fn take(left: &mut u64, available: usize) -> usize {
     count
 }
 
-fn count_chunks(decoder: &mut Decoder, bytes: &[u8]) -> Result<Advance, Malformed> {
-    let mut advance = Advance { raw: 0, data: 0, done: false };
-    while advance.raw < bytes.len() {
-        match decoder.next(&bytes[advance.raw..])? {
-            Piece::Overhead(count) | Piece::Trailer(count) => advance.raw += count,
-            Piece::Data(count) => {
-                advance.raw += count;
-                advance.data += count;
-            }
-            Piece::End(count) => {
-                advance.raw += count;
-                advance.done = true;
-                break;
-            }
-        }
-    }
-    Ok(advance)
-}
-
-fn compact(decoder: &mut Decoder, bytes: &mut [u8], trailers: &mut Vec<u8>) -> Result<Decoded, Malformed> {
-    let mut decoded = Decoded { kept: 0, consumed: 0, done: false };
+/// Joins the payload of chunks behind that of the first.
+fn join(decoder: &mut Decoder, bytes: &mut [u8], trailers: &mut Vec<u8>) -> Result<Decoded, Malformed> {
+    let mut decoded = Decoded { start: 0, kept: 0, consumed: 0, done: false };
     while decoded.consumed < bytes.len() {
         let from = decoded.consumed;
         match decoder.next(&bytes[from..])? {
@@ -166,8 +127,12 @@ fn compact(decoder: &mut Decoder, bytes: &mut [u8], trailers: &mut Vec<u8>) -> R
                 trailers.extend_from_slice(&bytes[from..from + count]);
             }
             Piece::Data(count) => {
-                if from != decoded.kept {
-                    bytes.copy_within(from..from + count, decoded.kept);
+                if decoded.kept == 0 {
+                    decoded.start = from;
+                }
+                let to = decoded.start + decoded.kept;
+                if from != to {
+                    bytes.copy_within(from..from + count, to);
                 }
                 decoded.consumed += count;
                 decoded.kept += count;
@@ -180,6 +145,26 @@ fn compact(decoder: &mut Decoder, bytes: &mut [u8], trailers: &mut Vec<u8>) -> R
         }
     }
     Ok(decoded)
+}
+
+/// Refuses trailer lines of a request that must not be there, and takes those out of a response that would harm a
+/// recipient.
+#[cold]
+fn check_trailers(side: Side, trailers: &mut Vec<u8>) -> Result<(), FaultKind> {
+    let name = |line: &[u8]| line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon);
+    let lines = trailers.split_inclusive(|byte| *byte == b'\n');
+    match side {
+        Side::Client => {
+            let mut lines = lines;
+            let forbidden = lines.any(|line| rules::is_forbidden_in_trailers(&line[..name(line)]));
+            if forbidden { Err(fault(side)) } else { Ok(()) }
+        }
+        Side::Upstream | Side::Gateway => {
+            let kept = lines.filter(|line| !rules::is_dropped_from_trailers(&line[..name(line)]));
+            *trailers = kept.flatten().copied().collect();
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 //! Hot. Chunked coding (RFC 9112 section 7.1), decoded and encoded.
 //!
 //! Strict: a size is 1 to 16 hexadecimal digits and nothing else, lines end in CRLF, extensions follow their grammar
-//! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of fields
-//! and must not hold a field that decides framing, routing or who asks. What passes can be forwarded byte for byte.
+//! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of fields.
 //!
 //! ```text
 //! Size ─► (Extension… ─►) SizeLf ─► Data ─► DataCr ─► DataLf ─► Size
@@ -14,8 +13,6 @@
 
 use crate::base::ascii::{self, FIELD_VALUE, TOKEN};
 use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, TRAILER_BYTES_MAX};
-use crate::wire::field::{Class, Known};
-use crate::wire::rules;
 
 /// What ends a chunked body without trailers.
 #[cfg(test)]
@@ -37,9 +34,6 @@ pub fn write_end(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(trailers);
     out.extend_from_slice(b"\r\n");
 }
-
-/// Longest name of which we remember enough to tell whether it is forbidden; a longer one is not.
-const NAME_BYTES: usize = 32;
 
 /// What the next bytes of a chunked body are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,32 +92,21 @@ enum Trailer {
     EndLf,
 }
 
-/// Where decoding stands. Holds no payload, and of a trailer only the name it is in.
+/// Where decoding stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decoder {
     state: State,
     digits: u8,
-    name_len: u8,
     /// Of the current chunk; counts down in `Data`.
     left: u64,
     extension: u32,
     extensions: u32,
     trailer: u32,
-    name: [u8; NAME_BYTES],
 }
 
 impl Decoder {
     pub(super) const fn new() -> Decoder {
-        Decoder {
-            state: State::Size,
-            digits: 0,
-            name_len: 0,
-            left: 0,
-            extension: 0,
-            extensions: 0,
-            trailer: 0,
-            name: [0; NAME_BYTES],
-        }
+        Decoder { state: State::Size, digits: 0, left: 0, extension: 0, extensions: 0, trailer: 0 }
     }
 
     /// Reads a piece from the front of `bytes`, which must not be empty. Only `End` may be a piece of no bytes.
@@ -212,19 +195,8 @@ impl Decoder {
                     self.state = State::End;
                     return Ok(Piece::End(at + 1));
                 }
-                (Trailer::LineStart, byte) if TOKEN[usize::from(byte)] => {
-                    self.name_len = 0;
-                    self.keep_name(byte);
-                    Trailer::Name
-                }
-                (Trailer::Name, b':') => {
-                    self.check_name()?;
-                    Trailer::Value
-                }
-                (Trailer::Name, byte) if TOKEN[usize::from(byte)] => {
-                    self.keep_name(byte);
-                    Trailer::Name
-                }
+                (Trailer::LineStart | Trailer::Name, byte) if TOKEN[usize::from(byte)] => Trailer::Name,
+                (Trailer::Name, b':') => Trailer::Value,
                 (Trailer::Value, b'\r') => Trailer::ValueLf,
                 (Trailer::Value, byte) if FIELD_VALUE[usize::from(byte)] => Trailer::Value,
                 (Trailer::ValueLf, b'\n') => Trailer::LineStart,
@@ -240,19 +212,6 @@ impl Decoder {
         self.state = State::Trailer(state);
         let all = bytes.len();
         Ok(if state == Trailer::EndLf { Piece::Overhead(all) } else { Piece::Trailer(all) })
-    }
-
-    fn keep_name(&mut self, byte: u8) {
-        if let Some(slot) = self.name.get_mut(usize::from(self.name_len)) {
-            *slot = byte;
-        }
-        self.name_len = self.name_len.saturating_add(1);
-    }
-
-    fn check_name(&self) -> Result<(), Malformed> {
-        let Some(name) = self.name.get(..usize::from(self.name_len)) else { return Ok(()) };
-        let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
-        if rules::is_forbidden_in_trailers(known, name) { Err(Malformed) } else { Ok(()) }
     }
 }
 

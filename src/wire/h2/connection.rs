@@ -30,7 +30,7 @@ mod tests;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::base::{Tick, limits};
+use crate::base::{Side, Tick, limits};
 use crate::wire::h2::Section;
 use crate::wire::h2::flood::{Counters, Flood, FloodLimits};
 use crate::wire::h2::flow::{ReceiveWindow, SendWindow};
@@ -369,6 +369,14 @@ impl Connection {
     #[cfg(any(test, feature = "fuzz", feature = "bench"))]
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whose messages arrive.
+    pub const fn sender(&self) -> Side {
+        match self.role {
+            Role::Server => Side::Client,
+            Role::Client => Side::Upstream,
+        }
     }
 
     /// The fields of the latest head, interim head or trailers. Swap it for another section to keep it.

@@ -11,11 +11,11 @@
 //!   understood as the GET without a body that it would be in h1, so that rules about methods hold in every version;
 //!   `RequestHead::protocol` tells the two apart.
 
-use crate::base::Span;
 use crate::base::ascii::{decimal, is_name, is_token};
 use crate::base::limits::{FIELDS_MAX, METHOD_BYTES_MAX};
+use crate::base::{Side, Span};
 use crate::wire::authority;
-use crate::wire::field::{Class, Known, KnownSet};
+use crate::wire::field::{Known, KnownSet};
 use crate::wire::h1::framing;
 use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::section::{Pseudo, SEPARATOR, Section};
@@ -126,19 +126,25 @@ pub fn response(
     Ok(())
 }
 
-/// Checks a trailer section. Its fields stay where they are.
-pub fn trailers(section: &mut Section) -> Result<(), Malformed> {
+/// Checks the trailer section that `side` sent: a request's must not hold certain fields, a response's loses those that
+/// would harm a recipient.
+pub fn trailers(section: &mut Section, side: Side) -> Result<(), Malformed> {
     if section.pseudo_seen != 0 {
         return Err(Malformed::PseudoInTrailers);
     }
     accept(section)?;
-    let mut fields = section.fields.list.iter();
-    if fields.any(|field| {
-        let name = field.name.of(&section.bytes);
-        let (Class::Name(known) | Class::Underscored(known)) = Known::class(name);
-        rules::is_forbidden_in_trailers(known, name)
-    }) {
-        return Err(Malformed::Trailer);
+    let Section { bytes, fields, .. } = section;
+    match side {
+        Side::Client => {
+            if fields.list.iter().any(|field| rules::is_forbidden_in_trailers(field.name.of(bytes))) {
+                return Err(Malformed::Trailer);
+            }
+        }
+        Side::Upstream | Side::Gateway => {
+            fields.list.retain(|field| !rules::is_dropped_from_trailers(field.name.of(bytes)));
+            // Trailers leave as lines, which have no marks.
+            fields.never_indexed = 0;
+        }
     }
     section.fields.names = section.seen.once;
     Ok(())

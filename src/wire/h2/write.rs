@@ -107,7 +107,7 @@ pub fn lines(out: &mut Vec<u8>, section: &Section) {
 }
 
 fn trailer(out: &mut Vec<u8>, encoder: &mut Encoder, name: &[u8], value: &[u8]) {
-    if !rules::is_forbidden_in_trailers(Known::of(name), name) {
+    if !rules::is_dropped_from_trailers(name) {
         encoder.field_in_any_case(out, name, value, Mark::Ordinary);
     }
 }

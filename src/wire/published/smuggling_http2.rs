@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::cases::{bytes, data};
-use crate::base::Tick;
+use crate::base::{Side, Tick};
 use crate::wire::check;
 use crate::wire::h2::connection::{Config, Connection, Event, Input};
 use crate::wire::h2::frame::{self, ErrorCode, Kind, PREFACE};
@@ -78,7 +78,7 @@ fn taken(case: &Case) -> Result<(), Refusal> {
                 end
             }
             Event::Trailers { .. } => {
-                message::trailers(connection.section()).map_err(Refusal::Malformed)?;
+                message::trailers(connection.section(), Side::Client).map_err(Refusal::Malformed)?;
                 true
             }
             Event::Data { end, .. } => end,

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
-use crate::edge::flow::stream::{BodySource, Form, Portion};
+use crate::edge::flow::stream::{BodySource, Portion};
 use crate::wire::grpc::json::{Refusal, Requests, Transcoder};
 use crate::wire::grpc::web;
 use crate::wire::grpc::{End, Offence, Scanner};
@@ -80,9 +80,6 @@ impl<'a, S: BodySource> FromCaller<'a, S> {
             RequestCodec::Given { bytes } => BodyLength::Exact(bytes),
             RequestCodec::Web(_) | RequestCodec::Json(_) => BodyLength::Chunked,
         };
-        if inner.length() != BodyLength::None && !matches!(words, RequestCodec::Given { .. }) {
-            inner.decode();
-        }
         FromCaller { inner, words, out: Vec::new(), wrong, length }
     }
 
@@ -152,12 +149,6 @@ impl<S: BodySource> BodySource for FromCaller<'_, S> {
     fn length(&self) -> BodyLength {
         self.length
     }
-
-    fn form(&self) -> Form {
-        Form::Plain
-    }
-
-    fn decode(&mut self) {}
 
     fn end_reads_on_nudge(&mut self) {
         self.inner.end_reads_on_nudge();

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
-use crate::edge::flow::stream::{BodySink, BodySource, Ending, Form, Portion, Stop};
+use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion, Stop};
 use crate::edge::protocol::h1::{read_fault, write_fault};
 use crate::edge::protocol::h2::session::{Session, StreamClosed};
 use crate::edge::protocol::h2::stream_state::{ReceiveState, StreamState};
@@ -83,12 +83,6 @@ impl<N: Net> BodySource for StreamBody<N> {
     fn length(&self) -> BodyLength {
         self.length
     }
-
-    fn form(&self) -> Form {
-        Form::Plain
-    }
-
-    fn decode(&mut self) {}
 
     fn end_reads_on_nudge(&mut self) {
         // It always does.

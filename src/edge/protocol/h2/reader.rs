@@ -195,7 +195,8 @@ impl<N: Net> Session<N> {
 
     fn trailers(&self, key: Key) {
         let mut machine = self.machine.borrow_mut();
-        if message::trailers(machine.section()).is_err() {
+        let sender = machine.sender();
+        if message::trailers(machine.section(), sender).is_err() {
             drop(machine);
             return self.reset(key, ErrorCode::Protocol);
         }

@@ -11,22 +11,24 @@ fn decode(text: &str) -> Result<(String, String, bool), FaultKind> {
     check::chunked(text.as_bytes());
     let mut bytes = text.as_bytes().to_vec();
     let mut trailers = Vec::new();
-    let found = Body::request(BodyLength::Chunked).decode_in_place(&mut bytes, &mut trailers)?;
+    let found = Body::request(BodyLength::Chunked).decode(&mut bytes, &mut trailers)?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Ok((text(&bytes[..found.kept]), text(&trailers), found.done))
+    Ok((text(&bytes[found.start..][..found.kept]), text(&trailers), found.done))
 }
 
 #[test]
 fn bodies_without_coding() {
+    let read = |body: &mut Body, bytes: &[u8]| body.decode(&mut bytes.to_vec(), &mut Vec::new());
+    let of = |kept, done| Ok(Decoded { start: 0, kept, consumed: kept, done });
     let mut none = Body::request(BodyLength::None);
-    assert_eq!(none.advance(b"next"), Ok(Advance { raw: 0, data: 0, done: true }));
+    assert_eq!(read(&mut none, b"next"), of(0, true));
     let mut exact = Body::request(BodyLength::Exact(5));
-    assert_eq!(exact.advance(b"abc"), Ok(Advance { raw: 3, data: 3, done: false }));
+    assert_eq!(read(&mut exact, b"abc"), of(3, false));
     assert_eq!(exact.finish(), Err(FaultKind::ClientClosed));
-    assert_eq!(exact.advance(b"abc"), Ok(Advance { raw: 2, data: 2, done: true }));
+    assert_eq!(read(&mut exact, b"abc"), of(2, true));
     assert_eq!(exact.finish(), Ok(()));
     let mut open = Body::response(BodyLength::UntilClose);
-    assert_eq!(open.advance(b"abc"), Ok(Advance { raw: 3, data: 3, done: false }));
+    assert_eq!(read(&mut open, b"abc"), of(3, false));
     assert_eq!(open.finish(), Ok(()));
 }
 
@@ -93,7 +95,7 @@ fn chunks_refused() {
     }
     let mut upstream = Body::response(BodyLength::Chunked);
     assert_eq!(upstream.finish(), Err(FaultKind::UpstreamTruncated));
-    assert_eq!(upstream.advance(b"x"), Err(FaultKind::UpstreamProtocol));
+    assert_eq!(upstream.decode(&mut b"x".to_vec(), &mut Vec::new()), Err(FaultKind::UpstreamProtocol));
 }
 
 #[test]
@@ -119,6 +121,17 @@ fn trailers_that_decide_are_refused() {
     }
     let long = format!("X-{}", "content-length".repeat(30));
     assert!(decode(&format!("0\r\n{long}: 1\r\n\r\n")).is_ok());
+}
+
+/// RFC 9110 section 6.5.1: a recipient ignores what it cannot merge.
+#[test]
+fn a_response_loses_only_trailers_that_would_harm() {
+    let mut bytes =
+        b"0\r\nX-Request-Id: 7\r\nSet-Cookie: a=b\r\nCache-Control: no-store\r\nContent_Length: 5\r\n\r\n".to_vec();
+    let mut trailers = Vec::new();
+    let found = Body::response(BodyLength::Chunked).decode(&mut bytes, &mut trailers).unwrap();
+    assert!(found.done);
+    assert_eq!(trailers, b"X-Request-Id: 7\r\nCache-Control: no-store\r\n");
 }
 
 #[test]
@@ -160,8 +173,8 @@ proptest! {
         }
         bytes.extend_from_slice(crate::wire::h1::chunk::END);
         check::chunked(&bytes);
-        let found = Body::request(BodyLength::Chunked).decode_in_place(&mut bytes, &mut Vec::new()).unwrap();
+        let found = Body::request(BodyLength::Chunked).decode(&mut bytes, &mut Vec::new()).unwrap();
         prop_assert!(found.done);
-        prop_assert_eq!(&bytes[..found.kept], parts.concat());
+        prop_assert_eq!(&bytes[found.start..][..found.kept], parts.concat());
     }
 }

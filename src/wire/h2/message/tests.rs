@@ -298,7 +298,7 @@ fn responses() {
 
 #[test]
 fn trailer_sections() {
-    let checked = |fields: Lines<'_>| trailers(&mut section(&lines(fields)));
+    let checked = |fields: Lines<'_>| trailers(&mut section(&lines(fields)), Side::Client);
     assert_eq!(checked(&[("grpc-status", "0"), ("x", "")]), Ok(()));
     assert_eq!(checked(&[(":path", "/x")]), Err(Malformed::PseudoInTrailers));
     assert_eq!(checked(&[(":status", "200")]), Err(Malformed::PseudoInTrailers));
@@ -307,4 +307,19 @@ fn trailer_sections() {
     for name in ["content-length", "content_length", "host", "authorization", "x-forwarded-for", "set-cookie"] {
         assert!(checked(&[(name, "1")]).is_err(), "{name}");
     }
+}
+
+#[test]
+fn a_response_loses_only_trailers_that_would_harm() {
+    let mut answered = section(&lines(&[
+        ("grpc-status", "0"),
+        ("x-request-id", "7"),
+        ("set-cookie", "a=b"),
+        ("cache-control", "no-store"),
+        ("content_length", "5"),
+        ("authorization", "x"),
+    ]));
+    assert_eq!(trailers(&mut answered, Side::Upstream), Ok(()));
+    let kept: Vec<&[u8]> = answered.fields.list.iter().map(|field| field.name.of(&answered.bytes)).collect();
+    assert_eq!(kept, [&b"grpc-status"[..], b"x-request-id", b"cache-control", b"authorization"]);
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Request as TheirRequest, Response as TheirRes
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
+use crate::base::Side;
 use crate::wire::field::Known;
 use crate::wire::h2::hpack::Mark;
 use crate::wire::h2::message::{self, Content};
@@ -145,7 +146,7 @@ fn echo(ours: &mut Ours, event: Event, piece: &[u8], resets: &mut Vec<(u32, Erro
             ours.connection.release(key, count);
         }
         Event::Trailers { key } => {
-            message::trailers(ours.connection.section()).expect("trailers");
+            message::trailers(ours.connection.section(), Side::Client).expect("trailers");
             ours.send(key, b"", true, false);
         }
         Event::Reset { key, code, .. } => {
@@ -363,7 +364,7 @@ async fn ask(ours: &mut Ours, path: &str, lens: &[usize]) -> Vec<Got> {
             got.ended |= end;
         }
         Event::Trailers { key } => {
-            message::trailers(ours.connection.section()).expect("trailers");
+            message::trailers(ours.connection.section(), Side::Upstream).expect("trailers");
             let got = got.entry(key.id()).or_default();
             (got.trailers, got.ended) = (ours.connection.section().fields.list.len(), true);
         }
