@@ -4,7 +4,8 @@
 //!
 //! These fields count only if a trusted peer sent them. A list is read from its end, because each hop appends to it:
 //! the first address that is not trusted is the client. An element that is no address (`unknown`, `_hidden`, garbage)
-//! ends the search at the hop before it. If the peer is not trusted, none of its forwarding fields is passed on.
+//! ends the search at the hop before it; empty elements are no elements (RFC 9110 section 5.6.1.2). If the peer is not
+//! trusted, none of its forwarding fields is passed on.
 
 mod element;
 
@@ -142,7 +143,8 @@ impl ForwardedPlan {
         if change.sets(self.x_forwarded_proto, Known::XForwardedProto) {
             change.set(Known::XForwardedProto, |out| out.extend_from_slice(inbound.scheme.name().as_bytes()));
         }
-        if change.sets(self.x_forwarded_host, Known::XForwardedHost) {
+        // A request of HTTP/1.0 may name no host.
+        if change.sets(self.x_forwarded_host, Known::XForwardedHost) && !request.authority().is_empty() {
             change.set(Known::XForwardedHost, |out| out.extend_from_slice(request.authority()));
         }
         if change.sets(self.x_forwarded_port, Known::XForwardedPort) {
@@ -181,7 +183,19 @@ impl ForwardedPlan {
 fn addresses(request: Request<'_>) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = request.head.fields.list.iter().rev().filter(|field| field.known == Known::XForwardedFor);
     let elements = lines.flat_map(move |field| field.value.of(request.bytes).rsplit(|byte| *byte == b','));
-    elements.map(|element| ip::parse(element.trim_ascii()))
+    elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty()).map(ip::parse)
+}
+
+/// Appends a received list and the comma behind it, without its empty elements.
+fn push_elements(out: &mut Vec<u8>, list: &[u8]) {
+    // Within quotes (RFC 7239 section 4) a comma is no separator, so such a list stays as it is.
+    let quoted = list.contains(&b'"');
+    for element in list.split(|byte| *byte == b',' && !quoted).map(<[u8]>::trim_ascii) {
+        if !element.is_empty() {
+            out.extend_from_slice(element);
+            out.extend_from_slice(b", ");
+        }
+    }
 }
 
 /// The address in the only field with this name. `None` where there are two, because one of them may be forged.
@@ -234,9 +248,8 @@ impl Change<'_, '_> {
         let received = self.peer_trusted;
         let added = self.patch.add_known(known, canonical(known), |out| {
             if received {
-                for value in request.head.fields.values(request.bytes, known).filter(|value| !value.is_empty()) {
-                    out.extend_from_slice(value);
-                    out.extend_from_slice(b", ");
+                for value in request.head.fields.values(request.bytes, known) {
+                    push_elements(out, value);
                 }
             }
             write(out);

@@ -45,6 +45,16 @@ pub(super) fn addresses(request: Request<'_>) -> Hops {
 fn read(value: &[u8], hops: &mut Hops) -> Option<()> {
     let mut rest = value;
     loop {
+        rest = rest.trim_ascii_start();
+        match rest {
+            [] => return Some(()),
+            // An empty element.
+            [b',', behind @ ..] => {
+                rest = behind;
+                continue;
+            }
+            _ => {}
+        }
         let mut address = None;
         loop {
             let pair = pair(rest.trim_ascii_start())?;

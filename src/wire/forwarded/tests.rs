@@ -51,7 +51,9 @@ fn the_walk_stops_at_the_first_stranger() {
         ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 10.0.0.7\r\n", "198.51.100.1"),
         ("X-Forwarded-For: 10.0.0.3,10.0.0.2\r\n", "10.0.0.3"),
         ("X-Forwarded-For: 198.51.100.1, unknown, 10.0.0.8\r\n", "10.0.0.8"),
-        ("X-Forwarded-For: 198.51.100.1, , 10.0.0.8\r\n", "10.0.0.8"),
+        ("X-Forwarded-For: 198.51.100.1, , 10.0.0.8\r\n", "198.51.100.1"),
+        ("X-Forwarded-For: 198.51.100.1,,10.0.0.8, \r\n", "198.51.100.1"),
+        ("X-Forwarded-For: , ,\r\n", "10.0.0.1"),
         ("X-Forwarded-For: garbage\r\n", "10.0.0.1"),
         ("X-Forwarded-For: [2001:db8::5]:443, 198.51.100.1:99\r\n", "198.51.100.1"),
         ("X-Forwarded-For: 2600::1, 2001:db8::5\r\n", "2600::1"),
@@ -68,6 +70,7 @@ fn forwarded_elements() {
     let plan = plan(ClientSource::Forwarded);
     let cases = [
         ("Forwarded: for=198.51.100.1;proto=https;by=10.0.0.1\r\n", "198.51.100.1"),
+        ("Forwarded: , for=198.51.100.1,, for=10.0.0.8,\r\n", "198.51.100.1"),
         ("Forwarded: for=\"[2600::1]:4711\", For=10.0.0.7\r\n", "2600::1"),
         ("Forwarded: for=\"6.6.6.6, for=1.1.1.1\";x=y, for=198.51.100.1\r\n", "198.51.100.1"),
         ("Forwarded: for=198.51.100.1, for=_hidden, for=10.0.0.7\r\n", "10.0.0.7"),

@@ -3,9 +3,8 @@
 //!
 //! Decisions where the RFC leaves one, or where an edge must be stricter than it:
 //! - One empty line before the request line is skipped (section 2.2); a second is refused.
-//! - Absolute-form names the host. A Host field that names another host is refused: section 3.2.2 tells a proxy to
-//!   ignore it, but section 3.2 forbids a client to send it, and a proxy in front of the gateway may have
-//!   routed by it.
+//! - Absolute-form names the host, and a Host field that names another is ignored (section 3.2.2): routes see, and the
+//!   origin gets, the target's.
 //! - HTTP/1.1 needs exactly one valid, non-empty Host. HTTP/1.0 may leave it out.
 //! - A later HTTP/1.x is read as HTTP/1.1 (RFC 9110 section 2.5). Other major versions are 505.
 //! - CONNECT and TRACE are 501: this is a gateway, not a tunnel, and TRACE reflects secrets.
@@ -15,7 +14,7 @@
 
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::base::{FaultKind, Span};
-use crate::wire::authority::{self, Authority};
+use crate::wire::authority;
 use crate::wire::field::{Known, Seen};
 use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence, Reading};
@@ -111,26 +110,20 @@ fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), Fa
     Ok(())
 }
 
-/// What the target says about where the request goes.
-struct Named<'a> {
-    authority: Option<(Span, Authority<'a>)>,
-    default_port: u16,
-}
-
 /// Splits the target (RFC 9112 section 3.2) into path and query, and finds the authority of absolute-form.
-fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, FaultKind> {
+fn target(bytes: &[u8], head: &mut RequestHead) -> Result<Option<Span>, FaultKind> {
     let text = head.target.of(bytes);
     let start = usize::from(head.target.start);
     head.absolute_https = false;
     match text {
         [b'/', ..] => {
             rules::split(text, start, head);
-            Ok(Named { authority: None, default_port: 80 })
+            Ok(None)
         }
         b"*" if head.method == Method::Options => {
             head.path = Span::EMPTY;
             head.query = None;
-            Ok(Named { authority: None, default_port: 80 })
+            Ok(None)
         }
         _ => absolute(text, start, head),
     }
@@ -138,7 +131,7 @@ fn target<'a>(bytes: &'a [u8], head: &mut RequestHead) -> Result<Named<'a>, Faul
 
 /// `http://host[:port][/path][?query]`, or the same with `https`.
 #[cold]
-fn absolute<'a>(text: &'a [u8], start: usize, head: &mut RequestHead) -> Result<Named<'a>, FaultKind> {
+fn absolute(text: &[u8], start: usize, head: &mut RequestHead) -> Result<Option<Span>, FaultKind> {
     let scheme_len = text.iter().position(|byte| *byte == b':').ok_or(FaultKind::BadRequest)?;
     let scheme = &text[..scheme_len];
     head.absolute_https = scheme.eq_ignore_ascii_case(b"https");
@@ -148,7 +141,7 @@ fn absolute<'a>(text: &'a [u8], start: usize, head: &mut RequestHead) -> Result<
     let rest = text[scheme_len + 1..].strip_prefix(b"//").ok_or(FaultKind::BadRequest)?;
     let authority_start = scheme_len + 3;
     let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    let authority = authority::parse(&rest[..authority_len]).ok_or(FaultKind::BadRequest)?;
+    authority::parse(&rest[..authority_len]).ok_or(FaultKind::BadRequest)?;
     let after = authority_start + authority_len;
     rules::split(&text[after..], start + after, head);
     if head.path.is_empty() {
@@ -160,27 +153,25 @@ fn absolute<'a>(text: &'a [u8], start: usize, head: &mut RequestHead) -> Result<
             Span::new(start + authority_start - 1, start + authority_start)
         };
     }
-    let span = Span::new(start + authority_start, start + after);
-    let default_port = if head.absolute_https { 443 } else { 80 };
-    Ok(Named { authority: Some((span, authority)), default_port })
+    Ok(Some(Span::new(start + authority_start, start + after)))
 }
 
-/// Settles which host the request is for (RFC 9112 section 3.2). That there is at most one Host field is known.
-fn authority(bytes: &[u8], named: Named<'_>, head: &mut RequestHead) -> Result<(), FaultKind> {
-    let host = head.fields.list.iter().find(|field| field.known == Known::Host);
-    let Some(host) = host else {
+/// Settles which host the request is for (RFC 9112 section 3.2): `named` by the target, or by the Host field. That there
+/// is at most one is known.
+fn authority(bytes: &[u8], named: Option<Span>, head: &mut RequestHead) -> Result<(), FaultKind> {
+    let Some(host) = head.fields.list.iter_mut().find(|field| field.known == Known::Host) else {
         if head.version != Version::H10 {
             return Err(FaultKind::BadRequest);
         }
-        head.authority = named.authority.map_or(Span::EMPTY, |(span, _)| span);
+        head.authority = named.unwrap_or(Span::EMPTY);
         return Ok(());
     };
-    let received = authority::parse(host.value.of(bytes)).ok_or(FaultKind::BadRequest)?;
-    head.authority = match named.authority {
-        None => host.value,
-        Some((span, authority)) if authority.same(received, named.default_port) => span,
-        Some(_) => return Err(FaultKind::BadRequest),
-    };
+    authority::parse(host.value.of(bytes)).ok_or(FaultKind::BadRequest)?;
+    if let Some(named) = named {
+        // Rules about the field see what the origin gets.
+        host.value = named;
+    }
+    head.authority = host.value;
     Ok(())
 }
 
