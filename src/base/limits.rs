@@ -66,6 +66,8 @@ pub(crate) const TRIED_MAX: usize = 16;
 pub(crate) const PATTERN_BYTES_MAX: usize = 4 * 1024;
 /// Largest compiled regular expression of a route; `check` refuses larger ones.
 pub(crate) const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+/// Longest combined value of a header with several lines that a rule looks at; a longer one does not match.
+pub(crate) const HEADER_COMBINED_BYTES_MAX: usize = 4 * 1024;
 /// Longest query name or value with escapes that a rule decodes; a longer one does not match.
 pub(crate) const QUERY_DECODED_BYTES_MAX: usize = 1024;
 /// Policies that one route names, those of `[defaults]` among them, and policies that one listener names; a

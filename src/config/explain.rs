@@ -364,7 +364,9 @@ impl Lookup for RequestValues<'_> {
             Variable::ListenerPort => return out.extend_from_slice(case.port.to_string().as_bytes()),
             Variable::Route => self.route.name.as_bytes(),
             Variable::Param(position) => self.params.get(usize::from(*position)).map_or(b"", |value| value.as_bytes()),
-            Variable::Header(name) => request.named(name.as_bytes()).unwrap_or(b""),
+            Variable::Header(name) => {
+                return request.head.fields.append_combined(request.bytes, name.as_bytes(), out);
+            }
             Variable::Cookie(name) => request.cookie(name.as_bytes()).unwrap_or(b""),
             Variable::QueryValue(name) => request.query_value(name.as_bytes()).unwrap_or(b""),
             Variable::ClientPort => b"{client.port}",

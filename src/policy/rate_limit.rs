@@ -72,7 +72,8 @@ pub enum Key {
     },
     /// The identified consumer; where there is none, the address (/32, /64).
     Consumer,
-    /// The first value of this request field; where it is missing, the address (/32, /64).
+    /// The value of this request field; where it is missing or has several lines, the address (/32, /64): which of them
+    /// an origin reads is unknown, and a client could vary the other one.
     Header(Box<[u8]>),
     /// Everything together.
     Everything,
@@ -318,7 +319,7 @@ impl Plan {
                 Some(_) => (1_u8, facts.consumer_name).hash(&mut hasher),
                 None => hash_address(facts.client, 32, 64, &mut hasher),
             },
-            Key::Header(name) => match facts.request.named(name) {
+            Key::Header(name) => match facts.request.only(name) {
                 Some(value) => (2_u8, value).hash(&mut hasher),
                 None => hash_address(facts.client, 32, 64, &mut hasher),
             },

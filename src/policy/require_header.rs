@@ -21,7 +21,7 @@ pub struct Plan {
 /// One field that a request must have.
 #[derive(Clone, Debug)]
 pub struct Required {
-    /// Its name and its value. Of several fields with the name, one must match.
+    /// Its name and its value. Of several lines with the name, each must match.
     pub field: FieldMatch,
     /// What a refused client reads as `detail`; may be empty.
     pub detail: Box<str>,
@@ -87,15 +87,19 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_values_must_match_as_a_whole() {
+    fn each_of_several_lines_must_match_as_a_whole() {
         let regex = ValueMatch::Regex(WholeRegex::new("[a-z]{3}").unwrap());
         let required = [("host", ValueMatch::Present), ("x-a", regex), ("x-b", ValueMatch::Exact("1".into()))];
         let request = |a: [&str; 2], b: &str| {
             Fixture::get("/").field("Host", "h").field("x-a", a[0]).field("x-a", a[1]).field("x-b", b)
         };
-        assert_eq!(refused(&required, &request(["", "abc"], "1")), None);
-        assert_eq!(refused(&required, &request(["abcd", "ab"], "1")), Some((428, "no x-a".to_owned())));
-        assert_eq!(refused(&required, &request(["abc", ""], "10")), Some((428, "no x-b".to_owned())));
+        assert_eq!(refused(&required, &request(["xyz", "abc"], "1")), None);
+        for wrong in [["", "abc"], ["abc", "ab"], ["abcd", "abc"]] {
+            assert_eq!(refused(&required, &request(wrong, "1")), Some((428, "no x-a".to_owned())), "{wrong:?}");
+        }
+        assert_eq!(refused(&required, &request(["abc", "abc"], "10")), Some((428, "no x-b".to_owned())));
+        let twice = request(["abc", "abc"], "1").field("X-B", "2");
+        assert_eq!(refused(&required, &twice), Some((428, "no x-b".to_owned())));
     }
 
     #[test]

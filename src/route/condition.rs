@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
-use crate::base::limits::QUERY_DECODED_BYTES_MAX;
+use crate::base::limits::{HEADER_COMBINED_BYTES_MAX, QUERY_DECODED_BYTES_MAX};
 use crate::route::pattern::PathPattern;
 use crate::route::rule::{FieldMatch, Rule, ValueMatch};
 use crate::wire::field::Known;
-use crate::wire::head::Request;
+use crate::wire::head::{Request, separator_of};
 
 /// A regular expression in the table's list. The list is outside of what tables share, because each clone of a table
 /// has its own (`Table`).
@@ -29,7 +29,7 @@ pub(super) struct Conditions {
 /// One matcher of a named value.
 #[derive(Debug)]
 pub(super) struct FieldTest {
-    pub(super) place: ValueLocation,
+    pub(super) location: ValueLocation,
     pub(super) name: Box<[u8]>,
     /// The name, if it is one that heads recognise.
     known: Known,
@@ -73,12 +73,12 @@ impl Conditions {
             PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Template(_) => None,
         };
         let mut tests = Vec::new();
-        for (place, list) in [
+        for (location, list) in [
             (ValueLocation::Header, &rule.headers),
             (ValueLocation::Query, &rule.query),
             (ValueLocation::Cookie, &rule.cookies),
         ] {
-            tests.extend(list.iter().map(|field| FieldTest::compile(place, field, regexes)));
+            tests.extend(list.iter().map(|field| FieldTest::compile(location, field, regexes)));
         }
         let sources = (!rule.sources.is_empty()).then(|| Sources::new(&rule.sources));
         let asks = path.is_some() || !tests.is_empty() || sources.is_some();
@@ -124,9 +124,10 @@ impl HeaderTests {
         HeaderTests { tests, regexes }
     }
 
-    /// The index of the first one that does not hold.
+    /// The index of the first one that does not hold. Of several lines of a header each must match: an origin may read
+    /// any of them.
     pub fn first_that_fails(&self, request: Request<'_>) -> Option<usize> {
-        self.tests.iter().position(|test| !test.holds(request, &self.regexes))
+        self.tests.iter().position(|test| !test.holds_each(request, &self.regexes))
     }
 }
 
@@ -142,7 +143,7 @@ impl RegexId {
 }
 
 impl FieldTest {
-    fn compile(place: ValueLocation, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
+    fn compile(location: ValueLocation, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
         let test = match &field.value {
             ValueMatch::Exact(text) => Test::Exact(text.as_bytes().into()),
             ValueMatch::Prefix(text) => Test::Prefix(text.as_bytes().into()),
@@ -154,32 +155,61 @@ impl FieldTest {
             ValueMatch::Absent => Test::Absent,
         };
         let name = field.name.as_bytes();
-        FieldTest { place, name: name.into(), known: Known::of(name), test }
+        FieldTest { location, name: name.into(), known: Known::of(name), test }
     }
 
-    /// Does it hold for one of the occurrences (for none, where the value must be absent)?
+    /// Does it hold? The lines of a header are read as their combined value (RFC 9110 section 5.3). Servers differ in
+    /// which of several parameters or cookies they read, so all of them must match.
     pub(super) fn holds(&self, request: Request<'_>, regexes: &[Regex]) -> bool {
+        match self.location {
+            ValueLocation::Header => self.holds_combined(request, regexes),
+            ValueLocation::Query | ValueLocation::Cookie => self.holds_each(request, regexes),
+        }
+    }
+
+    /// Is there an occurrence of the name, and does each one match? Where the value must be absent: is there none?
+    fn holds_each(&self, request: Request<'_>, regexes: &[Regex]) -> bool {
+        let mut found = false;
+        let failed = self.any(request, |value| {
+            found = true;
+            !self.matches(value, regexes)
+        });
+        found != matches!(self.test, Test::Absent) && !failed
+    }
+
+    fn holds_combined(&self, request: Request<'_>, regexes: &[Regex]) -> bool {
+        let mut first = None;
+        let several = self.any_header(request, |line| first.replace(line).is_some());
+        match first {
+            Some(_) if several => self.matches(Combined::of(self, request).text(), regexes),
+            Some(line) => self.matches(Some(line), regexes),
+            None => matches!(self.test, Test::Absent),
+        }
+    }
+
+    /// Does this value match? `None` is one that is above a cap, so that nobody knows what it is.
+    fn matches(&self, value: Option<&[u8]>, regexes: &[Regex]) -> bool {
         match &self.test {
-            Test::Exact(text) => self.any(request, |value| value == &**text),
-            Test::Prefix(text) => self.any(request, |value| value.starts_with(text)),
-            Test::Suffix(text) => self.any(request, |value| value.ends_with(text)),
-            Test::Contains(finder) => self.any(request, |value| finder.find(value).is_some()),
-            Test::Regex(id) => self.any(request, |value| id.of(regexes).is_match(value)),
-            Test::Present => self.any(request, |_| true),
-            Test::Absent => !self.any(request, |_| true),
+            Test::Exact(text) => value == Some(text),
+            Test::Prefix(text) => value.is_some_and(|value| value.starts_with(text)),
+            Test::Suffix(text) => value.is_some_and(|value| value.ends_with(text)),
+            Test::Contains(finder) => value.is_some_and(|value| finder.find(value).is_some()),
+            Test::Regex(id) => value.is_some_and(|value| id.of(regexes).is_match(value)),
+            Test::Present => true,
+            Test::Absent => false,
         }
     }
 
-    /// Is there an occurrence of the name whose value `holds`?
-    pub(super) fn any(&self, request: Request<'_>, holds: impl Fn(&[u8]) -> bool) -> bool {
-        match self.place {
-            ValueLocation::Header => self.any_header(request, holds),
+    /// Is there an occurrence of the name for whose value `holds`? A value is `None` where it is above a cap.
+    pub(super) fn any(&self, request: Request<'_>, mut holds: impl FnMut(Option<&[u8]>) -> bool) -> bool {
+        match self.location {
+            ValueLocation::Header => self.any_header(request, |line| holds(Some(line))),
             ValueLocation::Query => any_query(request.query(), &self.name, holds),
-            ValueLocation::Cookie => any_cookie(request, &self.name, holds),
+            ValueLocation::Cookie => any_cookie(request, &self.name, |value| holds(Some(value))),
         }
     }
 
-    fn any_header(&self, request: Request<'_>, holds: impl Fn(&[u8]) -> bool) -> bool {
+    fn any_header<'a>(&self, request: Request<'a>, mut holds: impl FnMut(&'a [u8]) -> bool) -> bool {
         request.head.fields.list.iter().any(|field| {
             // Unlike `known` differs in name; two of `Other` must be compared.
             field.known == self.known
@@ -189,33 +219,67 @@ impl FieldTest {
     }
 }
 
-fn any_query(query: &[u8], name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+/// The combined value of several lines.
+struct Combined {
+    buffer: [u8; HEADER_COMBINED_BYTES_MAX],
+    /// Above the buffer's size where the value is longer.
+    len: usize,
+}
+
+impl Combined {
+    #[cold]
+    fn of(test: &FieldTest, request: Request<'_>) -> Combined {
+        let mut combined = Combined { buffer: [0; HEADER_COMBINED_BYTES_MAX], len: 0 };
+        let mut separator: &[u8] = b"";
+        test.any_header(request, |line| {
+            combined.push(separator);
+            combined.push(line);
+            separator = separator_of(test.known);
+            false
+        });
+        combined
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        if let Some(room) = self.buffer.get_mut(self.len..self.len + piece.len()) {
+            room.copy_from_slice(piece);
+        }
+        self.len += piece.len();
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        self.buffer.get(..self.len)
+    }
+}
+
+fn any_query(query: &[u8], name: &[u8], mut holds: impl FnMut(Option<&[u8]>) -> bool) -> bool {
     if query.is_empty() {
         return false;
     }
     query.split(|byte| *byte == b'&').any(|pair| {
         let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         let value = pair.get(end + 1..).unwrap_or_default();
-        decoded(&pair[..end], |text| text == name) && decoded(value, &holds)
+        // A name with escapes above the cap is none that a rule has: those are shorter.
+        decoded(&pair[..end], |text| text == Some(name)) && decoded(value, &mut holds)
     })
 }
 
-fn any_cookie(request: Request<'_>, name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+fn any_cookie(request: Request<'_>, name: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
     request.head.fields.values(request.bytes, Known::Cookie).any(|line| {
         let mut pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        pairs.any(|pair| pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")).is_some_and(&holds))
+        pairs.any(|pair| pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")).is_some_and(&mut holds))
     })
 }
 
-/// Shows `text` to `look`, percent-decoded and with `+` as a space. False where escapes stand in a text above the cap,
+/// Shows `text` to `look`, percent-decoded and with `+` as a space; `None` where escapes stand in a text above the cap,
 /// which a stack buffer sets. A `%` without two hex digits stays as it is.
-fn decoded(text: &[u8], look: impl FnOnce(&[u8]) -> bool) -> bool {
+fn decoded(text: &[u8], look: impl FnOnce(Option<&[u8]>) -> bool) -> bool {
     if memchr::memchr2(b'%', b'+', text).is_none() {
-        return look(text);
+        return look(Some(text));
     }
     let mut buffer = [0; QUERY_DECODED_BYTES_MAX];
     if text.len() > buffer.len() {
-        return false;
+        return look(None);
     }
     let (mut at, mut len) = (0, 0);
     while let Some(byte) = text.get(at) {
@@ -224,7 +288,7 @@ fn decoded(text: &[u8], look: impl FnOnce(&[u8]) -> bool) -> bool {
         at += if escape.is_some() { 3 } else { 1 };
         len += 1;
     }
-    look(&buffer[..len])
+    look(Some(&buffer[..len]))
 }
 
 fn hex_pair(text: &[u8]) -> Option<u8> {
@@ -283,6 +347,8 @@ fn within<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Span;
+    use crate::wire::head::RequestHead;
 
     #[test]
     fn networks_hold_their_addresses() {
@@ -299,12 +365,23 @@ mod tests {
     #[test]
     fn query_values_are_decoded() {
         let is = |query: &str, name: &str, value: &str| {
-            any_query(query.as_bytes(), name.as_bytes(), |found| found == value.as_bytes())
+            any_query(query.as_bytes(), name.as_bytes(), |found| found == Some(value.as_bytes()))
         };
         assert!(is("a=1&b=2", "b", "2") && is("a&b", "a", "") && is("a=x&a=y", "a", "y"));
         assert!(is("a%62=%31+%zz%", "ab", "1 %zz%") && is("q=a=b", "q", "a=b") && is("q=%C3%A9", "q", "é"));
         assert!(!is("", "", "") && !is("a=1", "A", "1") && !is("ab=1", "a", "b=1"));
-        let long = format!("q={}%41", "a".repeat(QUERY_DECODED_BYTES_MAX));
-        assert!(!any_query(long.as_bytes(), b"q", |_| true));
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_decoded_is_there_and_matches_nothing() {
+        let long = format!("q=1&q={}%41", "a".repeat(QUERY_DECODED_BYTES_MAX));
+        let head = RequestHead { query: Some(Span::new(0, long.len())), ..RequestHead::default() };
+        let holds = |value: ValueMatch| {
+            let field = FieldMatch { name: "q".into(), value };
+            FieldTest::compile(ValueLocation::Query, &field, &mut Vec::new())
+                .holds(Request { bytes: long.as_bytes(), head: &head }, &[])
+        };
+        assert!(holds(ValueMatch::Present) && !holds(ValueMatch::Absent));
+        assert!(!holds(ValueMatch::Exact("1".into())) && !holds(ValueMatch::Prefix("".into())));
     }
 }

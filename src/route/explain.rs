@@ -145,7 +145,7 @@ impl Table {
         for (test, asked) in conditions.tests().iter().zip(asked) {
             if !test.holds(wanted.request, &self.regexes) {
                 let had = values(test, wanted);
-                reasons.push(Reason::Field { place: test.place, asked: asked.clone(), had });
+                reasons.push(Reason::Field { place: test.location, asked: asked.clone(), had });
             }
         }
         if !conditions.source_holds(wanted.source) {
@@ -165,12 +165,12 @@ struct Judged {
 
 /// The values that a matcher was shown.
 fn values(test: &FieldTest, wanted: &RouteQuery<'_>) -> Vec<String> {
-    let had = std::cell::RefCell::new(Vec::new());
+    let mut had = Vec::new();
     test.any(wanted.request, |value| {
-        had.borrow_mut().push(String::from_utf8_lossy(value).into_owned());
+        had.push(value.map_or_else(|| "(too long)".to_owned(), |text| String::from_utf8_lossy(text).into_owned()));
         false
     });
-    had.into_inner()
+    had
 }
 
 fn bare(host: &[u8]) -> &[u8] {

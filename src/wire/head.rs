@@ -139,11 +139,28 @@ impl Fields {
         list.iter().filter(move |field| field.known == known).map(|field| field.value.of(bytes))
     }
 
+    /// Appends the combined value of the fields with the name `name` (any case): all lines in order (RFC 9110 section
+    /// 5.3). Nothing where there are none.
+    pub fn append_combined(&self, bytes: &[u8], name: &[u8], out: &mut Vec<u8>) {
+        let mut separator: &[u8] = b"";
+        for field in self.list.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)) {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(field.value.of(bytes));
+            separator = separator_of(field.known);
+        }
+    }
+
     /// The values of all fields with the name `name` (any case).
     pub fn named<'a>(&'a self, bytes: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let matching = move |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name);
         self.list.iter().filter(matching).map(|field| field.value.of(bytes))
     }
+}
+
+/// What separates the lines of a field in its combined value: a comma and a space (RFC 9110 section 5.3), but for cookies
+/// a semicolon and a space (RFC 9113 section 8.2.3).
+pub(crate) const fn separator_of(known: Known) -> &'static [u8] {
+    if matches!(known, Known::Cookie) { b"; " } else { b", " }
 }
 
 /// A request's head. All spans point into the bytes that came with it.
@@ -253,7 +270,15 @@ impl<'a> Request<'a> {
         found.map(|field| field.value.of(self.bytes))
     }
 
-    /// The value of a cookie (RFC 6265 section 5.4), from any `Cookie` field.
+    /// The value of a field by name, any case, where it has exactly one line.
+    pub fn only(self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut lines =
+            self.head.fields.list.iter().filter(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        let line = lines.next()?;
+        if lines.next().is_some() { None } else { Some(line.value.of(self.bytes)) }
+    }
+
+    /// The value of a cookie (RFC 6265 section 5.4), the first of that name from any `Cookie` field.
     pub fn cookie(self, name: &[u8]) -> Option<&'a [u8]> {
         self.head.fields.values(self.bytes, Known::Cookie).find_map(|value| {
             let pairs = value.split(|byte| *byte == b';');
@@ -261,7 +286,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The raw value of a query parameter, not percent-decoded.
+    /// The raw value of a query parameter, not percent-decoded; the first of that name.
     pub fn query_value(self, name: &[u8]) -> Option<&'a [u8]> {
         let mut pairs = self.query().split(|byte| *byte == b'&');
         pairs.find_map(|pair| match pair.strip_prefix(name)? {
@@ -285,12 +310,5 @@ impl<'a> Response<'a> {
     /// The first value of a known field.
     pub fn value(self, known: Known) -> Option<&'a [u8]> {
         self.head.fields.value(self.bytes, known)
-    }
-
-    /// The first value of a field by name, any case.
-    pub fn named(self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut fields = self.head.fields.list.iter();
-        let found = fields.find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
-        found.map(|field| field.value.of(self.bytes))
     }
 }

@@ -40,15 +40,15 @@ pub enum Variable {
     /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
     /// that the template was compiled with, so that nothing is looked up by name when it is rendered.
     Param(u16),
-    /// `{header.NAME}`: a request field's first value.
+    /// `{header.NAME}`: a request field's combined value (RFC 9110 section 5.3).
     Header(Box<str>),
-    /// `{cookie.NAME}`
+    /// `{cookie.NAME}`: the first one of that name.
     Cookie(Box<str>),
-    /// `{query.NAME}`: a query parameter's raw value.
+    /// `{query.NAME}`: the raw value of the first query parameter of that name.
     QueryValue(Box<str>),
     /// `{status}`: the response's status; empty on the request side.
     Status,
-    /// `{response.header.NAME}`: a response field's first value; empty on the request side.
+    /// `{response.header.NAME}`: a response field's combined value; empty on the request side.
     ResponseHeader(Box<str>),
     /// `{upstream}`: the name of the chosen upstream.
     Upstream,

@@ -28,11 +28,12 @@ table! {
         path_regex: Option<Located<String>> = None,
         /// Methods, of which one must match.
         methods: Many<Located<String>> = Many::default(),
-        /// Request headers that must match: `{ x-env = "canary" }`.
+        /// Request headers that must match: `{ x-env = "canary" }`. Several lines of one header are matched as their
+        /// combined value, joined by a comma and a space; above 4 KiB it matches only `present`.
         headers: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
-        /// Query parameters that must match.
+        /// Query parameters that must match. Where one is repeated, each of its values must.
         query: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
-        /// Cookies that must match.
+        /// Cookies that must match. Where one is repeated, each of its values must.
         cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),

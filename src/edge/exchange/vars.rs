@@ -42,10 +42,6 @@ impl<'a, N: Net> Vars<'a, N> {
         }
     }
 
-    fn response_field(&self, name: &str) -> Option<&[u8]> {
-        self.response?.named(name.as_bytes())
-    }
-
     fn upstream_address(&self, out: &mut Vec<u8>) {
         let record = self.record;
         let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) else { return };
@@ -87,7 +83,7 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Param(position) => {
                 out.extend_from_slice(attributes.params.value(*position, &attributes.path).unwrap_or(b""));
             }
-            Variable::Header(name) => out.extend_from_slice(request.named(name.as_bytes()).unwrap_or(b"")),
+            Variable::Header(name) => request.head.fields.append_combined(request.bytes, name.as_bytes(), out),
             Variable::Cookie(name) => out.extend_from_slice(request.cookie(name.as_bytes()).unwrap_or(b"")),
             Variable::QueryValue(name) => {
                 out.extend_from_slice(request.query_value(name.as_bytes()).unwrap_or(b""));
@@ -98,7 +94,11 @@ impl<N: Net> Lookup for Vars<'_, N> {
                     push_decimal(out, u64::from(response.head.status));
                 }
             }
-            Variable::ResponseHeader(name) => out.extend_from_slice(self.response_field(name).unwrap_or(b"")),
+            Variable::ResponseHeader(name) => {
+                if let Some(Response { bytes, head }) = self.response {
+                    head.fields.append_combined(bytes, name.as_bytes(), out);
+                }
+            }
             Variable::Upstream => {
                 let name = record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name);
                 out.extend_from_slice(name.as_bytes());

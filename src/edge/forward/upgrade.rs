@@ -56,7 +56,7 @@ pub(crate) async fn admit<N: Net, S: BodySource, K: Client>(
     let listed = |origin: &[u8]| origins.iter().any(|rule| rule.fits(origin));
     if origins.is_empty()
         || offered(context, proxy) != Some(Protocol::WebSocket)
-        || context.request.named(b"origin").is_none_or(listed)
+        || context.request.head.fields.named(context.request.bytes, b"origin").all(listed)
     {
         return Ok(Filtered::Continue);
     }

@@ -2,6 +2,7 @@
 //! What a table does, case by case.
 
 use super::{Sample, rule, table};
+use crate::base::limits::HEADER_COMBINED_BYTES_MAX;
 use crate::route::methods::MethodSet;
 use crate::route::rule::FieldMatch;
 use crate::route::{HostPattern, PathPattern, RouteMatch, Table, ValueMatch, WholeRegex};
@@ -145,16 +146,61 @@ fn every_kind_of_matcher() {
 }
 
 #[test]
-fn absence_and_repetition() {
+fn an_absent_header_and_a_cookie_in_any_line() {
     let mut one = rule(0, "/");
     one.headers = vec![field("x", ValueMatch::Absent)];
     one.cookies = vec![field("session", exact("2"))];
     let table = Table::build(vec![one]).table;
     let found = |sample: Sample| sample.route(&table).is_some();
-    assert!(found(Sample::new("GET", "", "/").header("cookie", "session=1; session=2")));
     assert!(found(Sample::new("GET", "", "/").header("cookie", "a=1").header("cookie", "session=2")));
     assert!(!found(Sample::new("GET", "", "/").header("cookie", "session=2").header("X", "")));
     assert!(!found(Sample::new("GET", "", "/").header("cookie", "xsession=2; session=22")));
+}
+
+#[test]
+fn of_repeated_parameters_and_cookies_each_must_match() {
+    let table = |place: usize| {
+        let mut one = rule(0, "/");
+        [&mut one.query, &mut one.cookies][place].push(field("a", exact("1")));
+        Table::build(vec![one]).table
+    };
+    let (query, cookies) = (table(0), table(1));
+    for (values, matches) in [("a=1&a=1", true), ("a=1&a=2", false), ("a=2&a=1", false), ("a=1&%61=2", false)] {
+        let found = Sample::new("GET", "", &format!("/?{values}")).route(&query).is_some();
+        assert_eq!(found, matches, "{values}");
+    }
+    for (lines, matches) in [(["a=1", "a=1"], true), (["a=1; a=2", "b=1"], false), (["a=2", "a=1"], false)] {
+        let sample = Sample::new("GET", "", "/").header("Cookie", lines[0]).header("cookie", lines[1]);
+        assert_eq!(sample.route(&cookies).is_some(), matches, "{lines:?}");
+    }
+}
+
+#[test]
+fn the_lines_of_a_header_are_matched_as_one_value() {
+    let regex = |text| ValueMatch::Regex(WholeRegex::new(text).unwrap());
+    let cases: [(ValueMatch, &[&str], bool); 14] = [
+        (exact("1"), &["1", "1"], false),
+        (exact("1"), &["1", "2"], false),
+        (exact("2"), &["1", "2"], false),
+        (exact("1, 2"), &["1", "2"], true),
+        (exact(", 1"), &["", "1"], true),
+        (ValueMatch::Prefix("1".into()), &["2", "1"], false),
+        (ValueMatch::Prefix("1, ".into()), &["1", "2"], true),
+        (ValueMatch::Suffix("2".into()), &["2", "1"], false),
+        (ValueMatch::Contains("1, 2, 3".into()), &["0", "1", "2", "3"], true),
+        (regex("[a-z]+"), &["a", "b"], false),
+        (regex("a, b|c"), &["a", "b"], true),
+        (ValueMatch::Present, &["1", "2"], true),
+        (ValueMatch::Absent, &["", ""], false),
+        (ValueMatch::Prefix("1".into()), &["1", &"2".repeat(HEADER_COMBINED_BYTES_MAX)], false),
+    ];
+    for (value, lines, matches) in cases {
+        let mut one = rule(0, "/");
+        one.headers = vec![field("x-key", value.clone())];
+        let table = Table::build(vec![one]).table;
+        let sample = lines.iter().fold(Sample::new("GET", "", "/"), |sample, line| sample.header("X-Key", line));
+        assert_eq!(sample.route(&table).is_some(), matches, "{value:?} {lines:?}");
+    }
 }
 
 #[test]

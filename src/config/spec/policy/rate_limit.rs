@@ -19,7 +19,7 @@ pub struct Spec {
     pub burst: Option<Located<u32>>,
     /// What is counted apart from each other: `"address"` (clients; of IPv6 the /64), `"address/24"` or
     /// `"address/24/48"` (their networks, IPv4 and IPv6), `"consumer"`, `"header:NAME"`, `"everything"` (nothing is
-    /// counted apart). Where there is no consumer or no such field, the address counts.
+    /// counted apart). Where there is no consumer, no such header or several lines of it, the address counts.
     #[serde(default)]
     #[schemars(extend("x-default" = "address"))]
     pub key: Option<Located<String>>,

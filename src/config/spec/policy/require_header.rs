@@ -10,7 +10,7 @@ table! {
     #[schemars(rename = "RequireHeaderSpec")]
     pub struct Spec {
         /// Headers by name, each with a value or a matcher such as `{ present = true }`, as in `headers` of a
-        /// route. All must match.
+        /// route. All must match; where a header has several lines, each of them must.
         headers: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// The status of a refusal, 400 to 599.
         status: Located<u16> = Located::nowhere(400),
