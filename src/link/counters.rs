@@ -56,6 +56,7 @@ counters! {
         Panics "panics_total" "Tasks that ended in a panic.",
         Active "requests_active" "Requests being served.",
         Limited "listener_limited_total" "Requests refused before routing by a rate limit of their listener.",
+        Reported "listener_reported_total" "Requests without a route that a policy of their listener only reported.",
         Denied "listener_denied_total" "Requests refused before routing by another policy of their listener.",
         Uncompressed "responses_uncompressed_total" "Responses left as they are because too many are compressed.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
@@ -90,6 +91,7 @@ counters! {
         BytesSent "bytes_sent" "Body bytes sent to clients.",
         Limited "limited" "Requests refused by a rate limit.",
         Denied "denied" "Requests refused by authentication or authorization.",
+        Reported "reported" "Requests that passed a policy which only reports, or admits what it cannot judge.",
         MicrosTotal "micros" "Microseconds spent, summed.",
     }
 }
@@ -121,6 +123,7 @@ counters! {
         Admitted "limit_admitted_total" "Requests that a limit let pass.",
         Refused "limit_refused_total" "Requests refused because a limit is used up.",
         Reported "limit_reported_total" "Requests that a limit which only reports would have refused.",
+        Returned "limit_returned_total" "Requests that a limit let pass and that do not count because of their response.",
         Waited "limit_waited_total" "Requests that waited for another shard's answer about a limit.",
         Uncounted "limit_uncounted_total" "Requests that could not be counted: no answer in time, or no room.",
         GivenUp "limit_keys_given_up_total" "Keys that were forgotten before they were full again.",

@@ -44,6 +44,15 @@ pub struct Response<'a> {
     pub head: &'a ResponseHead,
 }
 
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this status; of a gRPC call the one that means the same as its code.
+    Status(u16),
+    /// The client got no response.
+    NoResponse,
+}
+
 /// What the policies of one exchange changed. Reused; `clear` keeps the memory.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -55,8 +64,11 @@ pub struct Effects {
     pub consumer: Option<ConsumerId>,
     /// Pieces of the query (spans of `name=value` in the request's bytes) that the upstream must not see.
     pub query_removed: SmallVec<[Span; 2]>,
-    /// What a policy would have refused, had it not been told to report only: its reason, for the access record.
+    /// Why a policy would have refused the request, had it not been told to report only or to admit what it cannot
+    /// judge: its reason, for the access record.
     pub reported: Option<&'static str>,
+    /// A policy asks for `Kind::settle`.
+    pub settles: bool,
     /// The content coding that the response gets, where a policy chose one.
     pub encoding: Option<Encoding>,
     /// The request that `Ask::Subrequest` asks for.
@@ -81,6 +93,7 @@ impl Effects {
         self.consumer = None;
         self.query_removed.clear();
         self.reported = None;
+        self.settles = false;
         self.encoding = None;
         self.subrequest.target.clear();
         self.subrequest.fields.clear();

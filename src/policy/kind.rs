@@ -4,7 +4,7 @@
 
 use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
-use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
@@ -38,6 +38,9 @@ pub trait Kind: Sized {
     /// Changes the response on its way to the client, by `Effects::to_client`. Called in the order of the decisions,
     /// also for responses of the gateway's own, and also where an earlier policy refused, so that `memo` is empty.
     fn adapt<L: Lookup>(&self, _memo: &mut Self::Memo, _response: Response<'_>, _words: &L, _effects: &mut Effects) {}
+
+    /// Learns how the request ended, where it asked for that by `Effects::settles`. Called once.
+    fn settle(&self, _state: &mut Self::State, _memo: &mut Self::Memo, _outcome: Outcome, _now: Tick) {}
 
     /// The limit that its state is a part of, and its rate.
     fn limit(&self) -> Option<(LimitId, Rate)> {

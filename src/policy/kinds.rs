@@ -7,8 +7,9 @@
 //! `config/compile/policy/NAME.rs` with the function `compile` that makes one of the other. The comment of a row is the
 //! meaning of the key in `docs/config.md`.
 
+use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
-use crate::policy::facts::{Effects, Response};
+use crate::policy::facts::{Effects, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
@@ -127,6 +128,16 @@ macro_rules! enums {
                         let memo = if let Some(PolicyMemo::$Kind(memo)) = memo { memo } else { &mut unused };
                         plan.adapt(memo, response, words, effects);
                     })*
+                }
+            }
+
+            /// See `Kind::settle`. `memo` is `Unused` where the policy was not asked; then there is nothing to settle.
+            pub fn settle(&self, state: &mut PolicyState, memo: &mut PolicyMemo, outcome: Outcome, now: Tick) {
+                match (self, state, memo) {
+                    $((Policy::$Kind(plan), PolicyState::$Kind(state), PolicyMemo::$Kind(memo)) => {
+                        plan.settle(state, memo, outcome, now);
+                    })*
+                    (_, _, memo) => debug_assert!(matches!(memo, PolicyMemo::Unused), "another's memory"),
                 }
             }
 

@@ -23,6 +23,11 @@
 //! Rules for whoever carries the messages (`link::mesh`): in order between two shards, each exactly once, and none
 //! lost. All `Tick`s come from one clock.
 //!
+//! A limit may count only requests with certain responses. Then a request takes its token together with the token's slot
+//! and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of their
+//! shard; the slot comes back empty where the request counts, else full. So the invariant holds at every moment for the
+//! requests that count, whatever becomes of those under way.
+//!
 //! A reload may change the rate. `Terms` number the rates of a limit; whoever sees newer terms than its own, in a plan
 //! or in a message, takes them over. Slots of older terms are never used after that: they go home, and become slots of
 //! the new rate there, as full as they were.
@@ -39,7 +44,7 @@ mod table;
 mod terms;
 
 pub(crate) use entry::LimitState;
-pub(crate) use holder::Taken;
+pub(crate) use holder::{Charge, Taken};
 pub(crate) use ids::{LimitId, ShardId, Shards};
 pub(crate) use message::{Body, Message};
 pub(crate) use part::Part;

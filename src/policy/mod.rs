@@ -25,7 +25,7 @@ macro_rules! modules {
 each_kind!(modules);
 
 pub(crate) use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
-pub(crate) use facts::{Effects, Facts, Response};
+pub(crate) use facts::{Effects, Facts, Outcome, Response};
 pub(crate) use kind::Call;
 pub(crate) use kinds::each_kind;
 pub(crate) use kinds::{Policy, PolicyMemo, PolicyState};

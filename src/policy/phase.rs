@@ -4,10 +4,12 @@
 //!
 //! ```text
 //!        listener                             route
-//!  Screen ► … ► Shape ──► routing ──► Screen ► … ► Shape ► Adapt ──► action ──► Kind::adapt of all
+//!  Screen ► … ► Shape ──► routing ──► Screen ► … ► Shape ► Adapt ──► action ──► Kind::adapt of all ──► Kind::settle
 //! ```
 //!
-//! `Kind::adapt` is no phase: it is called for every response, of all policies in the order of their decisions.
+//! `Kind::adapt` is no phase: it is called for every response, of all policies in the order of their decisions. Nor is
+//! `Kind::settle`: it is called once the status of the response is known, where a policy asked for it. For a gRPC call
+//! that is the end of the call.
 
 /// When a policy decides. The order is fixed and the same for everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use crate::base::Tick;
 use crate::base::ascii::push_decimal;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
-use crate::policy::facts::{Effects, Facts};
+use crate::policy::facts::{Effects, Facts, Outcome};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{LimitId, LimitState, Part, Shards, Taken, Terms};
+use crate::policy::limit::{Charge, LimitId, LimitState, Part, Shards, Taken, Terms};
 use crate::policy::phase::Phase;
 use crate::policy::text::append_field_string;
 use crate::wire::template::Lookup;
@@ -40,6 +41,9 @@ pub struct Plan {
     pub fields: FieldsSent,
     /// Whether it refuses at all.
     pub mode: Mode,
+    /// Ranges of statuses, both ends included: only requests that are answered with one of them count. Empty where all
+    /// count. A request without a response counts in any case, so that nobody gets around the limit by leaving early.
+    pub counted: Box<[(u16, u16)]>,
     /// Keys that all shards together remember. Above it the fullest make room.
     pub keys_max: usize,
     /// How long a request waits for another shard at the first touch of a key, or when the shard's own tokens are used
@@ -58,6 +62,20 @@ pub struct Plan {
 pub struct Memo {
     /// What the request is counted by, so that it is hashed once.
     key: u64,
+    /// What is to be done once the response is known.
+    pending: Pending,
+}
+
+/// What a request leaves open until its response is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pending {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It holds a slot, of terms with this version.
+    Slot(u32),
+    /// It was not counted.
+    Count,
 }
 
 /// What is counted apart from each other.
@@ -154,9 +172,25 @@ impl Kind for Plan {
                 let Some(standing) = part.take_here(call.memo.key, 1, call.now) else {
                     return self.trouble("rate_limit_wait", call.effects);
                 };
-                self.add_fields(standing, call.effects);
-                Decision::Pass
+                self.pass(standing, part, call)
             }
+        }
+    }
+
+    fn settle(&self, part: &mut Box<Part>, memo: &mut Memo, outcome: Outcome, now: Tick) {
+        let counts = match outcome {
+            Outcome::Status(status) => self.counted.iter().any(|(first, last)| (*first..=*last).contains(&status)),
+            Outcome::NoResponse => true,
+        };
+        let charge = if counts { Charge::Counted } else { Charge::Returned };
+        match (std::mem::take(&mut memo.pending), charge) {
+            (Pending::Slot(version), charge) => part.release(memo.key, version, charge, now),
+            (Pending::Count, Charge::Counted) => match part.take(memo.key, 1, now) {
+                Taken::Yes(_) | Taken::NoRoom => {}
+                Taken::No(_) => part.report(),
+                Taken::Wait => part.owe(memo.key, 1),
+            },
+            (Pending::Count, Charge::Returned) | (Pending::Nothing, _) => {}
         }
     }
 
@@ -197,6 +231,7 @@ impl Plan {
             detail: Box::from(""),
             fields: FieldsSent::Always,
             mode: Mode::Enforce,
+            counted: Box::default(),
             keys_max: 100_000,
             wait: Duration::from_secs(1),
             uncountable: OnTrouble::Unavailable,
@@ -213,12 +248,9 @@ impl Plan {
     }
 
     fn judge<L>(&self, taken: Taken, part: &mut Part, call: Call<'_, L, Memo>) -> Decision<'_> {
-        let Call { effects, memo, now, .. } = call;
+        let Call { facts, effects, memo, now } = call;
         match taken {
-            Taken::Yes(standing) => {
-                self.add_fields(standing, effects);
-                Decision::Pass
-            }
+            Taken::Yes(standing) => self.pass(standing, part, Call { facts, effects, memo, now }),
             Taken::No(standing) => {
                 if self.mode == Mode::Report {
                     part.report();
@@ -230,13 +262,32 @@ impl Plan {
             }
             Taken::Wait => match self.mode {
                 Mode::Enforce => Decision::Ask(Ask::Peer { key: memo.key, until: now.after(self.wait) }),
-                Mode::Report => {
+                Mode::Report if self.counted.is_empty() => {
                     part.owe(memo.key, 1);
+                    Decision::Pass
+                }
+                Mode::Report => {
+                    part.forgo(memo.key, 1);
+                    memo.pending = Pending::Count;
+                    effects.settles = true;
                     Decision::Pass
                 }
             },
             Taken::NoRoom => self.trouble("rate_limit_no_room", effects),
         }
+    }
+
+    /// A token was taken.
+    fn pass<L>(&self, standing: LimitState, part: &mut Part, call: Call<'_, L, Memo>) -> Decision<'_> {
+        let Call { effects, memo, now, .. } = call;
+        if !self.counted.is_empty()
+            && let Some(version) = part.hold(memo.key, now)
+        {
+            memo.pending = Pending::Slot(version);
+            effects.settles = true;
+        }
+        self.add_fields(standing, effects);
+        Decision::Pass
     }
 
     fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {

@@ -81,7 +81,7 @@ async fn client(common: &Common, sim: &Sim, keys: impl Iterator<Item = String>) 
     let (mut speak, mut listen) = ends(sim, stream, patience);
     let mut passed = 0;
     for key in keys {
-        match exchange(&mut speak, &mut listen, &key).await {
+        match exchange("/limited", &mut speak, &mut listen, &key).await {
             Ok(status) => passed += u64::from(status == 200),
             Err(broken) => sim.fail(broken),
         }

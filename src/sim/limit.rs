@@ -40,13 +40,26 @@ pub(crate) struct Limited {
     pub reloads: u64,
     /// Messages between shards.
     pub delays: Delays,
+    /// Which requests count.
+    pub counted: Counted,
+}
+
+/// Which requests count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// All of them.
+    All,
+    /// Those that are answered with 401: one of two.
+    Failures,
 }
 
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Let through.
+    /// Let through, and counted.
     pub admitted: u64,
+    /// Let through, and not counted.
+    pub returned: u64,
     /// Refused with 429.
     pub refused: u64,
     /// As many as the limit allows.
@@ -58,6 +71,7 @@ pub(crate) struct Outcome {
 struct Seen {
     /// When requests were sent and answered, in nanoseconds, of those that were let through.
     admitted: RefCell<Vec<(u64, u64)>>,
+    returned: Cell<u64>,
     refused: Cell<u64>,
 }
 
@@ -115,12 +129,13 @@ pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
     let admitted = seen.admitted.borrow();
     limited.check(&admitted).map_err(|broken| simulation.failure(broken))?;
     let allowed = limited.burst + limited.rate * LASTS.as_secs();
-    Ok(Outcome { admitted: admitted.len() as u64, refused: seen.refused.get(), allowed })
+    Ok(Outcome { admitted: admitted.len() as u64, returned: seen.returned.get(), refused: seen.refused.get(), allowed })
 }
 
 impl Limited {
     fn toml(&self, generation: u64, listen: &Address) -> String {
         let shards = self.shards;
+        let count = if self.counted == Counted::All { "" } else { ", count = [401]" };
         let (rate, burst) = if generation.is_multiple_of(2) { (self.rate, self.burst) } else { self.more() };
         format!(
             r#"
@@ -131,10 +146,14 @@ impl Limited {
             [[listener]]
             bind = "{listen}"
             [policy.limit]
-            rate_limit = {{ rate = "{rate}/s", burst = {burst} }}
+            rate_limit = {{ rate = "{rate}/s", burst = {burst}{count} }}
             [[route]]
             path_prefix = "/"
             answer = {{ body = "in" }}
+            policies = ["limit"]
+            [[route]]
+            path = "/failing"
+            answer = {{ status = 401, body = "out" }}
             policies = ["limit"]
             "#
         )
@@ -187,7 +206,8 @@ async fn ask(limited: Limited, common: Rc<Common>, sim: Sim, seen: Rc<Seen>, mut
     for weight in weights {
         let per_second = (limited.load_per_cent * limited.rate * weight) / (100 * sum);
         let gap = 1_000_000_000 / per_second.max(1);
-        let client = One { common: common.clone(), sim: sim.clone(), gap, end, seen: seen.clone() };
+        let counted = limited.counted;
+        let client = One { common: common.clone(), sim: sim.clone(), gap, end, counted, seen: seen.clone() };
         let (left, latch, rng) = (left.clone(), latch.clone(), Rng::new(rng.next_u64()));
         sim.spawn(async move {
             client.run(rng).await;
@@ -204,6 +224,7 @@ struct One {
     /// Nanoseconds from one request to the next.
     gap: u64,
     end: Tick,
+    counted: Counted,
     seen: Rc<Seen>,
 }
 
@@ -224,9 +245,9 @@ impl One {
                     break;
                 }
                 let sent = self.sim.now();
-                if let Err(broken) =
-                    exchange(&mut speak, &mut listen, "one").await.map(|status| self.count(status, sent))
-                {
+                let path = if self.counted == Counted::Failures && rng.below(2) == 0 { "/failing" } else { "/limited" };
+                let status = exchange(path, &mut speak, &mut listen, "one").await;
+                if let Err(broken) = status.map(|status| self.count(status, sent)) {
                     return self.sim.fail(broken);
                 }
                 next = Tick::from_nanos(next.nanos() + self.gap);
@@ -237,7 +258,8 @@ impl One {
 
     fn count(&self, status: u16, sent: Tick) {
         match status {
-            200 => self.seen.admitted.borrow_mut().push((sent.nanos(), self.sim.now().nanos())),
+            200 if self.counted == Counted::Failures => self.seen.returned.set(self.seen.returned.get() + 1),
+            200 | 401 => self.seen.admitted.borrow_mut().push((sent.nanos(), self.sim.now().nanos())),
             _ => self.seen.refused.set(self.seen.refused.get() + 1),
         }
     }
@@ -251,9 +273,14 @@ pub(super) fn ends(sim: &Sim, stream: <Sim as Net>::Stream, patience: Duration) 
     (writer, HttpReader::new(sim, stream, pace, patience))
 }
 
-/// One request with a key; its status.
-pub(super) async fn exchange(speak: &mut HttpWriter, listen: &mut HttpReader, key: &str) -> Result<u16, String> {
-    let request = format!("GET /limited HTTP/1.1\r\nHost: limited.test\r\nX-Key: {key}\r\n\r\n");
+/// One request to a path with a key; its status.
+pub(super) async fn exchange(
+    path: &str,
+    speak: &mut HttpWriter,
+    listen: &mut HttpReader,
+    key: &str,
+) -> Result<u16, String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: limited.test\r\nX-Key: {key}\r\n\r\n");
     let asked = speak.say(request.as_bytes()).await;
     asked.map_err(|trouble| format!("{trouble:?} while asking"))?;
     let head = listen.head().await.map_err(|trouble| format!("{trouble:?} while reading"))?;
@@ -262,6 +289,7 @@ pub(super) async fn exchange(speak: &mut HttpWriter, listen: &mut HttpReader, ke
     listen.body(framing, &mut |_| Ok(())).await.map_err(|trouble| format!("{trouble:?} in a body"))?;
     match head.start.split(' ').nth(1) {
         Some("200") => Ok(200),
+        Some("401") => Ok(401),
         Some("429") if head.value("retry-after") != Ok(None) => Ok(429),
         _ => Err(format!("neither let through nor refused: {head:?}")),
     }
@@ -274,7 +302,16 @@ mod tests {
     #[test]
     fn one_request_too_many_in_a_span_is_found() {
         let delays = Delays { micros: (0, 0), stall_ms_max: 0 };
-        let limited = Limited { seed: 0, shards: 1, rate: 10, burst: 2, load_per_cent: 100, reloads: 0, delays };
+        let limited = Limited {
+            seed: 0,
+            shards: 1,
+            rate: 10,
+            burst: 2,
+            load_per_cent: 100,
+            reloads: 0,
+            delays,
+            counted: Counted::All,
+        };
         let second = 1_000_000_000;
         assert!(limited.check(&[(0, 5), (1, 6), (second / 5, second / 5)]).is_ok());
         assert!(limited.check(&[(0, 5), (1, 6), (2, 7)]).is_err());

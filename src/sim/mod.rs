@@ -37,7 +37,7 @@ mod world;
 #[cfg(test)]
 pub(crate) use burst::{Burst, run_burst};
 #[cfg(test)]
-pub(crate) use limit::{Limited, Outcome, run_limited};
+pub(crate) use limit::{Counted, Limited, Outcome, run_limited};
 pub use scenario::Scenario;
 pub use totals::Totals;
 pub use world::run;

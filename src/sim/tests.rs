@@ -116,6 +116,7 @@ fn a_limit_is_exact_and_usable_over_shards_with_uneven_load() {
             load_per_cent: 200 + seed % 3 * 100,
             reloads: 0,
             delays: QUICK,
+            counted: Counted::All,
         };
         let Outcome { admitted, allowed, .. } = limited(&world);
         // Some tokens always lie on shards that nobody asks in the last moment. How many depends on the order of tasks:
@@ -139,7 +140,16 @@ fn the_first_request_of_every_new_key_passes_in_a_burst() {
 fn below_the_limit_nobody_is_refused_whatever_shards_do() {
     for (seed, shards) in [(10, 1), (11, 2), (12, 2), (13, 8), (14, 8)] {
         for (reloads, delays) in [(0, QUICK), (0, SLOW), (20, QUICK), (20, SLOW)] {
-            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 80, reloads, delays };
+            let world = Limited {
+                seed,
+                shards,
+                rate: 200,
+                burst: 100,
+                load_per_cent: 80,
+                reloads,
+                delays,
+                counted: Counted::All,
+            };
             let Outcome { admitted, refused, .. } = limited(&world);
             assert_eq!(refused, 0, "{world:?}");
             assert!(admitted > 1_000, "{world:?}");
@@ -151,10 +161,39 @@ fn below_the_limit_nobody_is_refused_whatever_shards_do() {
 fn above_the_limit_slow_shards_and_reloads_let_nobody_pass_who_must_not() {
     for (seed, shards) in [(20, 1), (21, 2), (22, 2), (23, 8), (24, 8)] {
         for (reloads, delays) in [(0, SLOW), (20, QUICK), (20, SLOW)] {
-            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 300, reloads, delays };
+            let world = Limited {
+                seed,
+                shards,
+                rate: 200,
+                burst: 100,
+                load_per_cent: 300,
+                reloads,
+                delays,
+                counted: Counted::All,
+            };
             // `run_limited` has looked at every span of time.
             let Outcome { admitted, allowed, .. } = limited(&world);
             assert!(admitted * 100 >= allowed * 95, "{admitted} of {allowed}: {world:?}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_count_is_given_back_and_what_counts_never_exceeds_the_limit() {
+    for (seed, shards) in [(30, 1), (31, 2), (32, 4), (33, 8)] {
+        for (reloads, delays) in [(0, QUICK), (0, SLOW), (20, QUICK), (20, SLOW)] {
+            let counted = Counted::Failures;
+            // Twice the rate fails, and as many do not.
+            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 400, reloads, delays, counted };
+            // `run_limited` has looked at every span of time.
+            let Outcome { admitted, returned, allowed, .. } = limited(&world);
+            assert!(admitted * 100 >= allowed * 90, "{admitted} of {allowed}: {world:?}");
+            assert!(returned * 100 >= allowed * 80, "as many pass that do not count: {returned}: {world:?}");
+            // Half of what comes is below the limit and counts; the rest takes nothing from it.
+            let world = Limited { load_per_cent: 160, ..world };
+            let Outcome { refused, returned, .. } = limited(&world);
+            assert_eq!(refused, 0, "{world:?}");
+            assert!(returned > 1_000, "{world:?}");
         }
     }
 }

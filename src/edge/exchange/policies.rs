@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls policies with everything that they may read and change.
 
-use crate::base::PolicyId;
+use crate::base::{PolicyId, RouteId};
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
-use crate::policy::{self, AskOutcome, Call, Decision, Facts, Phase, Policy, PolicyMemo, PolicyState};
+use crate::policy::{self, AskOutcome, Call, Decision, Facts, Outcome, Phase, Policy, PolicyMemo, PolicyState};
 use crate::wire::head::Response;
 
 /// A policy that is asked about a request.
@@ -69,23 +69,45 @@ fn consult<'p, N: Net, T>(
 }
 
 /// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
-/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head.
+/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head. The status of a gRPC call is
+/// not known yet; that of everything else is, so it is settled.
 pub(crate) fn adapt<N: Net>(context: Context<'_, N>, state: &mut RequestState, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         state.effects.to_client.set(&state.response.fields, bytes, b"Server", server.as_bytes());
     }
-    let route = state.attributes.route.map(|route| context.bound.plan.route(route));
-    let of_route = route.map_or(&[][..], |route| &route.policies);
-    let all = || context.listener_plan().policies.iter().chain(of_route).enumerate();
+    let id = state.attributes.route;
+    let all = || all(context, id).enumerate();
     for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase != Phase::Adapt) {
         adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
-    if let Some(route) = route {
+    if let Some(route) = id.map(|id| context.bound.plan.route(id)) {
         fields::response_fields(context, state, &route.response_fields, bytes);
     }
     for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase == Phase::Adapt) {
         adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
+    if state.effects.settles && state.attributes.caller.is_none() {
+        settle(context, state, Outcome::Status(state.response.status));
+    }
+}
+
+/// Tells the policies that asked for it how the request ended. Only the first call of an exchange does something.
+pub(crate) fn settle<N: Net>(context: Context<'_, N>, state: &mut RequestState, outcome: Outcome) {
+    if !std::mem::take(&mut state.effects.settles) {
+        return;
+    }
+    let net = &context.shard.thread.net;
+    for ((_, id), memo) in all(context, state.attributes.route).zip(&mut state.memos) {
+        let own = context.bound.own(*id);
+        context.bound.plan.policy(*id).policy.settle(&mut own.borrow_mut(), memo, outcome, net.now());
+        context.shard.peers.carry(own, || net.now());
+    }
+}
+
+/// The policies of the listener and of the route, in the order in which they are asked.
+fn all<N: Net>(context: Context<'_, N>, route: Option<RouteId>) -> impl Iterator<Item = &(Phase, PolicyId)> {
+    let of_route = route.map_or(&[][..], |route| &context.bound.plan.route(route).policies);
+    context.listener_plan().policies.iter().chain(of_route)
 }
 
 fn adapt_by<N: Net>(context: Context<'_, N>, state: &mut RequestState, asked: Asked, bytes: &[u8]) {

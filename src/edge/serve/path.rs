@@ -10,7 +10,7 @@ use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::switched::Switched;
 use crate::edge::exchange::vars::Vars;
-use crate::edge::exchange::{call_reply, local_response, response};
+use crate::edge::exchange::{call_reply, local_response, policies as asking, response};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, tunnel, upgrade};
@@ -21,6 +21,7 @@ use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
+use crate::policy::Outcome;
 use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
@@ -242,13 +243,32 @@ async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, 
         let RequestState { record, response, .. } = &mut *exchange.state;
         record.grpc = record.call_ended(caller, response.status);
     }
+    if exchange.state.effects.settles {
+        let outcome = match exchange.state.record.fault {
+            Some(FaultKind::ClientClosed) => Outcome::NoResponse,
+            Some(_) | None if !exchange.client.begun() => Outcome::NoResponse,
+            Some(_) | None => Outcome::Status(status_of(exchange.state)),
+        };
+        asking::settle(exchange.context, exchange.state, outcome);
+    }
     record(exchange.context, exchange.state);
+}
+
+/// The status that a request counts as. A gRPC call counts as the status that says the same; in JSON it has one.
+fn status_of(state: &RequestState) -> u16 {
+    let code = state.record.grpc.filter(|_| state.attributes.caller != Some(Caller::Json));
+    code.map_or(state.record.status, Code::http_status)
 }
 
 /// Counts and logs.
 fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
     let Context { shard, bound, .. } = context;
     let ended = state.record.ended.unwrap_or_else(|| shard.thread.net.now());
+    match (state.record.reported, state.attributes.route) {
+        (Some(_), Some(route)) => bound.counters.add_route(route.0, RouteCounter::Reported, 1),
+        (Some(_), None) => bound.counters.add(Counter::Reported, 1),
+        (None, _) => {}
+    }
     if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
         count(&bound.counters, route, state, ended);
     }
@@ -258,9 +278,7 @@ fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
 /// Counts an exchange for its route.
 fn count(counters: &Counters, route: RouteId, state: &RequestState, ended: Tick) {
     let record = &state.record;
-    // A gRPC call counts as the status that says the same; in JSON it has one.
-    let code = record.grpc.filter(|_| state.attributes.caller != Some(Caller::Json));
-    let status = match code.map_or(record.status, Code::http_status) {
+    let status = match status_of(state) {
         ..200 => RouteCounter::Status1xx,
         200..300 => RouteCounter::Status2xx,
         300..400 => RouteCounter::Status3xx,

@@ -194,6 +194,7 @@ pub(crate) fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<Po
         (LimitCounter::Admitted, counts.admitted),
         (LimitCounter::Refused, counts.refused),
         (LimitCounter::Reported, counts.reported),
+        (LimitCounter::Returned, counts.returned),
         (LimitCounter::Waited, counts.waited),
         (LimitCounter::Uncounted, counts.uncounted),
         (LimitCounter::GivenUp, counts.given_up),

@@ -41,7 +41,7 @@ pub(crate) struct Record {
     pub aborted: bool,
     /// A policy refused: its reason for the log.
     pub refused: Option<&'static str>,
-    /// What a policy would have refused it for, had it not been told to report only.
+    /// Why a policy would have refused it, had it not been told to report only or to admit what it cannot judge.
     pub reported: Option<&'static str>,
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub look_after: Tick,
     /// Tokens that the next grant pays for requests that passed already.
     pub owed: u32,
+    /// Slots that requests hold until it is known whether they count (`Holder::hold`).
+    pub held: u32,
     /// Under which terms the meter's slots are.
     pub version: u32,
     /// The home had no room when it was last asked.
@@ -51,6 +53,25 @@ pub(super) struct Recall {
 }
 
 impl Entry {
+    /// With these slots, of terms with this version.
+    pub(super) fn new(meter: Meter, version: u32, now: Tick) -> Entry {
+        Entry {
+            meter,
+            demand: Demand::default(),
+            used: now,
+            granted: now,
+            asked: None,
+            ask_after: now,
+            waiting: 0,
+            retaking: 0,
+            look_after: now,
+            owed: 0,
+            held: 0,
+            version,
+            crowded: false,
+        }
+    }
+
     /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,
     /// because slots that are full elsewhere gain nothing while the tokens are used here.
     pub(super) fn is_low(&mut self, left: u32, now: Tick) -> bool {

@@ -9,9 +9,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
-use crate::policy::limit::demand::Demand;
 use crate::policy::limit::entry::{Entry, LimitState, Recall, standing};
-use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::gcra::{FILL_BITS, Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
@@ -28,6 +27,8 @@ pub(crate) struct Holder {
     outbox: VecDeque<Message>,
     /// Homes that are far behind, and until when they get no slots back.
     behind: SmallVec<[(ShardId, Tick); 2]>,
+    /// Slots that requests hold.
+    held: usize,
     counts: HolderCounts,
 }
 
@@ -46,6 +47,17 @@ pub(crate) struct HolderCounts {
     pub given_up: u64,
     /// Tokens that were owed (`Holder::owe`) and then were not there.
     pub unpaid: u64,
+    /// Tokens that came back because their request does not count.
+    pub returned: u64,
+}
+
+/// Does a request count that holds a slot?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// It does: its token is used up.
+    Counted,
+    /// It does not: its token is there again.
+    Returned,
 }
 
 /// What became of a try to take tokens.
@@ -72,6 +84,7 @@ impl Holder {
             table: Table::new(keys_max.max(1)),
             outbox: VecDeque::new(),
             behind: SmallVec::new(),
+            held: 0,
             counts: HolderCounts::default(),
         }
     }
@@ -115,9 +128,59 @@ impl Holder {
 
     /// A request that would wait passed: the next grant pays for it, as far as it can.
     pub(crate) fn owe(&mut self, key: u64, cost: u32) {
+        self.forgo(key, cost);
+        if let Some(entry) = self.table.find(key) {
+            entry.owed = entry.owed.saturating_add(cost);
+        }
+    }
+
+    /// A request that would wait passed, and need not be paid for.
+    pub(crate) fn forgo(&mut self, key: u64, cost: u32) {
         if let Some(entry) = self.table.find(key) {
             entry.waiting = entry.waiting.saturating_sub(cost);
-            entry.owed = entry.owed.saturating_add(cost);
+        }
+    }
+
+    /// Gives the slot of the token that a request just took to that request, until `release`: as long as nobody knows
+    /// whether it counts, the slot neither refills nor is it used by another. Returns the version of the terms that the
+    /// slot is under.
+    pub(crate) fn hold(&mut self, key: u64, now: Tick) -> Option<u32> {
+        let at = self.table.locate(key)?;
+        let rate = self.terms.current.rate;
+        let entry = self.table.at(at);
+        debug_assert_eq!(entry.version, self.terms.current.version, "a token was just taken");
+        // All tokens stay: the slot's own is the one that was taken.
+        let slot = entry.meter.split(&rate, 1, u32::MAX, now);
+        if slot.slots() == 0 {
+            return None;
+        }
+        entry.held += 1;
+        self.held += 1;
+        Some(entry.version)
+    }
+
+    /// Takes back a slot of these terms that a request held: empty where the request counts, else full.
+    pub(crate) fn release(&mut self, key: u64, version: u32, charge: Charge, now: Tick) {
+        // Entries with held slots stay.
+        let Some(at) = self.table.locate(key).filter(|at| self.table.look(*at).held > 0) else { return };
+        self.renew(at, now);
+        self.held -= 1;
+        self.counts.returned += u64::from(charge == Charge::Returned);
+        let (current, alone) = (self.terms.current, self.shards.alone());
+        let fill = match charge {
+            Charge::Counted => 0,
+            Charge::Returned => 1 << FILL_BITS,
+        };
+        let entry = self.table.at(at);
+        entry.held -= 1;
+        entry.used = now;
+        if version != current.version && !alone {
+            let older = self.terms.of(version);
+            return self.send_back(key, Meter::filled(&older.rate, 1, fill, now), older);
+        }
+        // A lower rate may have fewer slots than were held.
+        if entry.meter.slots() + entry.held < current.rate.burst() {
+            entry.meter.merge(&current.rate, Meter::filled(&current.rate, 1, fill, now), now);
         }
     }
 
@@ -134,7 +197,10 @@ impl Holder {
         self.pause = pause(&terms.rate);
         if self.terms.is_long() {
             (0..self.table.len()).for_each(|at| self.renew(at, now));
-            self.terms.forget_older();
+            // Slots that requests hold come back under the terms that they had.
+            if self.held == 0 {
+                self.terms.forget_older();
+            }
         }
     }
 
@@ -182,7 +248,7 @@ impl Holder {
             let rate = self.terms.current.rate;
             let alone = self.shards.alone();
             let entry = self.table.at(at);
-            let idle = now >= entry.used.after(IDLE) && entry.asked.is_none();
+            let idle = now >= entry.used.after(IDLE) && entry.asked.is_none() && entry.held == 0;
             // With one shard, a key that is forgotten must be as good as new.
             if idle && (!alone || entry.meter.is_full(&rate, now)) && !self.is_behind(key, now) {
                 self.forget(key);
@@ -231,7 +297,7 @@ impl Holder {
         let entry = self.table.at(at);
         let admitted = entry.meter.take(&rate, cost, now);
         let left = standing(&mut entry.meter, &rate, now);
-        let elsewhere = entry.meter.slots() < rate.burst();
+        let elsewhere = entry.meter.slots() + entry.held < rate.burst();
         if admitted {
             self.counts.admitted += u64::from(cost);
             if elsewhere && entry.is_low(left.left, now) {
@@ -338,21 +404,7 @@ impl Holder {
         }
         let rate = self.terms.current.rate;
         let meter = if self.shards.alone() { Meter::full(&rate, now) } else { Meter::EMPTY };
-        let entry = Entry {
-            meter,
-            demand: Demand::default(),
-            used: now,
-            granted: now,
-            asked: None,
-            ask_after: now,
-            waiting: 0,
-            retaking: 0,
-            look_after: now,
-            owed: 0,
-            version: self.terms.current.version,
-            crowded: false,
-        };
-        Some(self.table.insert(key, entry))
+        Some(self.table.insert(key, Entry::new(meter, self.terms.current.version, now)))
     }
 
     /// Gives up one key of those under the hand. With one shard the fullest, whose loss lets the fewest requests pass
@@ -368,7 +420,7 @@ impl Holder {
                 continue;
             }
             let entry = self.table.at(at);
-            if entry.asked.is_some() {
+            if entry.asked.is_some() || entry.held > 0 {
                 continue;
             }
             let worth = if alone { entry.meter.missing(&rate, now) } else { u128::from(entry.used.nanos()) };
@@ -406,7 +458,8 @@ impl Holder {
         entry.version = current.version;
         if self.shards.alone() {
             let fill = entry.meter.fill(&older.rate, now);
-            entry.meter = Meter::filled(&current.rate, current.rate.burst(), fill, now);
+            let slots = current.rate.burst().saturating_sub(entry.held);
+            entry.meter = Meter::filled(&current.rate, slots, fill, now);
             return;
         }
         let piece = std::mem::replace(&mut entry.meter, Meter::EMPTY);

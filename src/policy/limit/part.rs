@@ -11,7 +11,7 @@ use crate::base::Tick;
 use crate::base::limits::LIMIT_KEPT_MAX;
 use crate::policy::limit::account::{Accounts, Replies};
 use crate::policy::limit::entry::LimitState;
-use crate::policy::limit::holder::{Holder, Taken};
+use crate::policy::limit::holder::{Charge, Holder, Taken};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Message};
 use crate::policy::limit::terms::Terms;
@@ -43,6 +43,8 @@ pub struct Counts {
     pub waited: u64,
     /// Requests that could not be counted: no answer came in time, or there was no room for their key.
     pub uncounted: u64,
+    /// Requests that passed and did not count in the end.
+    pub returned: u64,
     /// Keys that were forgotten before they were full again, because there was no room.
     pub given_up: u64,
     /// Keys of which this shard has slots.
@@ -98,6 +100,24 @@ impl Part {
     /// A request that should wait passed: the next grant pays for it, as far as it can.
     pub fn owe(&mut self, key: u64, cost: u32) {
         self.holder.owe(key, cost);
+    }
+
+    /// A request that should wait passed, and whether it counts is not known yet.
+    pub fn forgo(&mut self, key: u64, cost: u32) {
+        self.holder.forgo(key, cost);
+    }
+
+    /// Lets the request that just took one token hold its slot until `release`. The version of the terms that the slot
+    /// is under.
+    pub fn hold(&mut self, key: u64, now: Tick) -> Option<u32> {
+        self.holder.hold(key, now)
+    }
+
+    /// Takes back the slot that a request held; `charge` says whether the request counts. A slot of older terms goes
+    /// home.
+    pub fn release(&mut self, key: u64, version: u32, charge: Charge, now: Tick) {
+        self.holder.release(key, version, charge, now);
+        self.settle(now);
     }
 
     /// A request passed that would have been refused.
@@ -174,6 +194,7 @@ impl Part {
             reported: std::mem::take(&mut self.reported) + holder.unpaid,
             waited: holder.waited,
             uncounted: holder.no_room + std::mem::take(&mut self.expired),
+            returned: holder.returned,
             given_up: holder.given_up + accounts.given_up,
             held: self.holder.keys() as u64,
             accounts: self.accounts.keys() as u64,

@@ -44,7 +44,7 @@ impl History {
         self.older.clear();
     }
 
-    /// The terms of that version.
+    /// The terms of that version; the current ones where it is not known.
     pub(super) fn of(&self, version: u32) -> Terms {
         self.older.iter().find(|terms| terms.version == version).copied().unwrap_or(self.current)
     }

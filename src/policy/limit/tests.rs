@@ -13,7 +13,7 @@ use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::holder::Holder;
 use crate::policy::limit::message::Cause;
 use crate::policy::limit::part::Counts;
-use crate::policy::limit::{Body, LimitId, Message, Part, ShardId, Shards, Taken, Terms};
+use crate::policy::limit::{Body, Charge, LimitId, Message, Part, ShardId, Shards, Taken, Terms};
 
 const LIMIT: LimitId = LimitId(7);
 const KEY: u64 = 0x5555_0000_0000_0099;
@@ -25,6 +25,8 @@ enum Event {
     /// A message from the first to the second.
     Message(usize, usize),
     Expire(usize, u64),
+    /// The response to a request that holds a slot of these terms is known, and whether it counts.
+    Release(usize, u32, bool),
     /// A new rate, by its place in `World::rates`, reaches a shard.
     Terms(usize, u32),
     Sweep,
@@ -46,6 +48,11 @@ struct World {
     stalled: Option<(usize, Tick, Tick)>,
     /// Waiting requests by shard: number.
     waiting: Vec<Vec<u64>>,
+    /// Where requests count only by their response: of a thousand, how many do.
+    counting: Option<u64>,
+    /// Requests that hold a slot.
+    pending: u64,
+    returned: u64,
     arrivals: u64,
     admitted: u64,
     refused: u64,
@@ -81,6 +88,9 @@ impl World {
             last: vec![vec![Tick::ZERO; count]; count],
             stalled: None,
             waiting: vec![Vec::new(); count],
+            counting: None,
+            pending: 0,
+            returned: 0,
             arrivals: 0,
             admitted: 0,
             refused: 0,
@@ -123,7 +133,11 @@ impl World {
     fn stall(&self, event: Event) -> Option<Tick> {
         let (stalled, from, until) = self.stalled?;
         let shard = match event {
-            Event::Arrive(shard) | Event::Message(_, shard) | Event::Expire(shard, _) | Event::Terms(shard, _) => shard,
+            Event::Arrive(shard)
+            | Event::Message(_, shard)
+            | Event::Expire(shard, _)
+            | Event::Release(shard, ..)
+            | Event::Terms(shard, _) => shard,
             Event::Sweep => return None,
         };
         (shard == stalled && self.now >= from && self.now < until).then_some(until)
@@ -152,10 +166,21 @@ impl World {
                 self.waiting[shard].retain(|waiting| *waiting != number);
                 if self.waiting[shard].len() < before {
                     match self.parts[shard].take_here(KEY, 1, now) {
-                        Some(_) => self.admit(),
+                        Some(_) => self.pass(shard),
                         None => self.expired += 1,
                     }
                 }
+            }
+            Event::Release(shard, version, counts) => {
+                let charge = if counts { Charge::Counted } else { Charge::Returned };
+                self.parts[shard].release(KEY, version, charge, now);
+                self.pending -= 1;
+                if counts {
+                    self.admit()
+                } else {
+                    self.returned += 1
+                }
+                self.flush(shard);
             }
             Event::Terms(shard, version) => {
                 let rate = self.rates[version as usize];
@@ -180,12 +205,21 @@ impl World {
     /// True where the request waits.
     fn judge(&mut self, shard: usize, number: u64, taken: Taken) -> bool {
         match taken {
-            Taken::Yes(_) => self.admit(),
+            Taken::Yes(_) => self.pass(shard),
             Taken::Wait => self.waiting[shard].push(number),
             Taken::No(_) => self.refused += 1,
             Taken::NoRoom => panic!("one key always fits"),
         }
         taken == Taken::Wait
+    }
+
+    fn pass(&mut self, shard: usize) {
+        let Some(per_mille) = self.counting else { return self.admit() };
+        let version = self.parts[shard].hold(KEY, self.now).expect("a token was just taken");
+        self.pending += 1;
+        let answered = self.now.after(Duration::from_micros(self.rng.below(50_000)));
+        let counts = self.rng.below(1_000) < per_mille;
+        self.at(answered, Event::Release(shard, version, counts));
     }
 
     fn admit(&mut self) {
@@ -209,7 +243,7 @@ impl World {
             Body::Ask { .. } | Body::Recall { .. } | Body::NoRoom => 0,
         });
         let under_way: u64 = under_way.sum();
-        let held: u64 = self.parts.iter_mut().map(|part| part.slots(KEY, now).0).sum();
+        let held = self.pending + self.parts.iter_mut().map(|part| part.slots(KEY, now).0).sum::<u64>();
         let burst = u64::from(self.parts[home].terms().rate.burst());
         if self.parts.len() == 1 {
             assert!(held == burst || held == 0);
@@ -372,7 +406,8 @@ proptest! {
     #[test]
     fn no_load_and_no_delay_breaks_the_limit(
         (count, burst) in (1_u32..200, 1_u32..40),
-        shards in 2_usize..7,
+        counting in prop::option::of(0_u64..1_001),
+        shards in 1_usize..7,
         delay in (0_u64..500, 0_u64..30_000),
         seed in any::<u64>(),
         stall in prop::option::of((any::<usize>(), 0_u64..2_000, 0_u64..3_000)),
@@ -380,6 +415,7 @@ proptest! {
     ) {
         // `admit` and `check_slots` assert in every step.
         let mut world = World::new(rate(count, 1_000, burst), shards, (delay.0, delay.0 + delay.1), seed);
+        world.counting = counting;
         if let Some((shard, from, length)) = stall {
             let from = world.now.after_ms(from);
             world.stalled = Some((shard % shards, from, from.after_ms(length)));
@@ -387,7 +423,7 @@ proptest! {
         let one = |(micros, shard, times): &(u64, usize, u64)| vec![(*micros, shard % shards); *times as usize];
         let all: Vec<(u64, usize)> = arrivals.iter().flat_map(one).collect();
         world.run(all);
-        prop_assert!(world.admitted <= world.arrivals);
+        prop_assert!(world.admitted + world.returned <= world.arrivals);
         prop_assert!(world.waiting.iter().all(Vec::is_empty));
         prop_assert_eq!(world.queues.iter().flatten().map(VecDeque::len).sum::<usize>(), 0);
     }
@@ -452,17 +488,23 @@ fn newcomers_are_served_and_a_limited_key_stays_limited_while_many_keys_come() {
     }
 }
 
+/// Passes on what shards have to say by now. True where there was something.
+fn carry(parts: &mut [Part], now: Tick) -> bool {
+    let mut moved = false;
+    for sender in 0..parts.len() {
+        while let Some((to, message)) = parts[sender].next_message() {
+            moved = true;
+            parts[to.0 as usize].receive(ShardId(sender as u32), &message, now);
+        }
+    }
+    moved
+}
+
 /// One request on one shard; messages take no time.
 fn admitted(parts: &mut [Part], shard: usize, key: u64, now: Tick) -> bool {
     let mut taken = parts[shard].take(key, 1, now);
     loop {
-        let mut moved = false;
-        for sender in 0..parts.len() {
-            while let Some((to, message)) = parts[sender].next_message() {
-                moved = true;
-                parts[to.0 as usize].receive(ShardId(sender as u32), &message, now);
-            }
-        }
+        let moved = carry(parts, now);
         let woken = std::iter::from_fn(|| parts[shard].next_woken()).any(|woken| woken == key);
         if woken && taken == Taken::Wait {
             taken = parts[shard].retake(key, 1, now);
@@ -608,6 +650,71 @@ fn a_request_that_only_reports_is_paid_for_by_the_grant() {
     assert!(!admitted(&mut parts, asking.0 as usize, KEY, now), "three of the five took all there was");
     let counts = parts[asking.0 as usize].take_counts();
     assert_eq!((counts.admitted, counts.reported), (3, 2));
+}
+
+#[test]
+fn what_does_not_count_gives_its_token_back_and_what_counts_does_not() {
+    for count in [1, 2, 8] {
+        let limit = rate(5, 1_000_000, 5);
+        let mut parts: Vec<Part> =
+            (0..count).map(|own| Part::new(LIMIT, terms(0, limit), shards(own, count), 100)).collect();
+        let mut now = Tick::ZERO.after_ms(5);
+        for round in 0..20_u32 {
+            let shard = (round % count) as usize;
+            let held = |parts: &mut [Part], now| {
+                let passed = admitted(parts, shard, KEY, now);
+                passed.then(|| parts[shard].hold(KEY, now).expect("a token was just taken"))
+            };
+            let versions: Vec<Option<u32>> = (0..7).map(|_| held(&mut parts, now)).collect();
+            assert_eq!(versions, [Some(0), Some(0), Some(0), Some(0), Some(0), None, None], "round {round}");
+            // What is held is nobody else's, however long it takes.
+            now = now.after_ms(500_000);
+            parts.iter_mut().for_each(|part| part.sweep(now));
+            assert!(!admitted(&mut parts, shard, KEY, now));
+            (0..5).for_each(|_| parts[shard].release(KEY, 0, Charge::Returned, now));
+            assert_eq!(parts[shard].take_counts().returned, 5);
+        }
+        let shard = 0;
+        for _ in 0..5 {
+            assert!(admitted(&mut parts, shard, KEY, now));
+            let version = parts[shard].hold(KEY, now).expect("a token was just taken");
+            parts[shard].release(KEY, version, Charge::Counted, now);
+        }
+        assert!(!admitted(&mut parts, shard, KEY, now));
+        let later = now.after_ms(1_000_000);
+        let passed = (0..20).filter(|_| admitted(&mut parts, shard, KEY, later)).count();
+        assert_eq!(passed, 5, "and no slot is lost");
+    }
+}
+
+#[test]
+fn slots_that_requests_hold_outlive_changes_of_the_rate() {
+    for count in [1, 2] {
+        for charge in [Charge::Counted, Charge::Returned] {
+            let (wide, narrow) = (rate(8, 1_000_000, 8), rate(4, 1_000_000, 4));
+            let mut parts: Vec<Part> =
+                (0..count).map(|own| Part::new(LIMIT, terms(0, wide), shards(own, count), 100)).collect();
+            let now = Tick::ZERO.after_ms(5);
+            let held = (0..8).filter(|_| admitted(&mut parts, 0, KEY, now) && parts[0].hold(KEY, now) == Some(0));
+            assert_eq!(held.count(), 8);
+            // More often than terms are remembered where nothing is held.
+            for version in 1..=31 {
+                let rate = if version % 2 == 0 { wide } else { narrow };
+                parts.iter_mut().for_each(|part| part.set_terms(terms(version, rate), now));
+                carry(&mut parts, now);
+                assert!(!admitted(&mut parts, 0, KEY, now), "all of it is held");
+            }
+            (0..8).for_each(|_| {
+                parts[0].release(KEY, 0, charge, now);
+                carry(&mut parts, now);
+            });
+            let passed = (0..8).filter(|_| admitted(&mut parts, 0, KEY, now)).count();
+            assert_eq!(passed, if charge == Charge::Counted { 0 } else { 4 }, "{charge:?} on {count}");
+            let later = now.after_ms(2_000_000);
+            let passed = (0..20).filter(|_| admitted(&mut parts, 0, KEY, later)).count();
+            assert_eq!(passed, 4, "in the end no slot is lost, and none is made");
+        }
+    }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! What a client, the upstream and the control plane see of a rate limit.
 
 use super::*;
-use crate::base::{ConsumerId, Tick};
+use crate::base::ConsumerId;
 use crate::policy::fixture::{Fixture, NamedValues, added};
+use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::{Body, Message, ShardId};
 use crate::policy::{Policy, PolicyMemo, PolicyState};
 
@@ -89,6 +90,60 @@ fn keys_are_counted_apart() {
     let policy = Policy::RateLimit(Plan { scope: Scope::PerRoute, ..plan(Key::Everything) });
     let mut state = policy.state(ONE, 0);
     assert_eq!(passed(&policy, &mut state, &one, 5) + passed(&policy, &mut state, &other, 5), 6);
+}
+
+#[test]
+fn a_header_with_several_lines_is_no_key() {
+    let policy = Policy::RateLimit(plan(Key::Header((*b"x-team").into())));
+    let mut state = policy.state(ONE, 0);
+    let twice = |first: &str| Fixture::get("/").field("X-Team", first).field("x-team", "a");
+    let all = (0..5).map(|number| passed(&policy, &mut state, &twice(&number.to_string()), 1)).sum::<usize>();
+    assert_eq!(all, 3, "whoever varies one line is counted by his address");
+    assert_eq!(passed(&policy, &mut state, &Fixture::get("/").field("X-Team", "a"), 5), 3);
+}
+
+#[test]
+fn only_requests_with_the_named_statuses_count() {
+    let policy = Policy::RateLimit(Plan { counted: Box::new([(401, 401), (500, 599)]), ..plan(ADDRESS) });
+    let mut state = policy.state(ONE, 0);
+    let fixture = Fixture::get("/");
+    let mut ask = |outcome: Outcome| {
+        let (mut effects, mut memo) = (Effects::default(), PolicyMemo::Unused);
+        let decision = policy.decide(&mut state, call(&fixture.facts(), &mut effects, &mut memo));
+        assert_eq!(effects.settles, decision == Decision::Pass);
+        policy.settle(&mut state, &mut memo, outcome, now());
+        policy.settle(&mut state, &mut memo, Outcome::Status(200), now());
+        decision == Decision::Pass
+    };
+    for status in [200, 403, 499, 600].repeat(3) {
+        assert!(ask(Outcome::Status(status)), "{status} does not count");
+    }
+    for outcome in [Outcome::Status(401), Outcome::NoResponse, Outcome::Status(599)] {
+        assert!(ask(outcome), "{outcome:?}");
+    }
+    assert!(!ask(Outcome::Status(200)), "three counted");
+    let counts = state.part().unwrap().take_counts();
+    assert_eq!((counts.admitted, counts.returned, counts.refused), (15, 12, 1));
+}
+
+#[test]
+fn where_it_only_reports_only_what_counts_is_reported() {
+    let plan = Plan { counted: Box::new([(401, 401)]), mode: Mode::Report, ..plan(ADDRESS) };
+    let policy = Policy::RateLimit(plan);
+    let fixture = client_with_its_home_elsewhere(&policy);
+    let mut state = policy.state(FIRST_OF_TWO, 0);
+    for status in [200, 401] {
+        let (mut effects, mut memo) = (Effects::default(), PolicyMemo::Unused);
+        let decision = policy.decide(&mut state, call(&fixture.facts(), &mut effects, &mut memo));
+        assert_eq!((decision, effects.settles), (Decision::Pass, true), "nobody waits for the home");
+        policy.settle(&mut state, &mut memo, Outcome::Status(status), now());
+    }
+    let part = state.part().unwrap();
+    let (_, message) = part.next_message().unwrap();
+    // The home has nothing left: only the request that counts would have been refused.
+    let none = Message { body: Body::Grant { piece: Meter::EMPTY }, ..message };
+    part.receive(ShardId(1), &none, now());
+    assert_eq!(part.take_counts().reported, 1);
 }
 
 #[test]

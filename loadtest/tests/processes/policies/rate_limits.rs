@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::gateway::WEB;
-use crate::harness::{Client, Setup, wait_for};
+use crate::harness::{Client, Origin, Setup, wait_for};
 
 const RATE: f64 = 300.0;
 const BURST: f64 = 150.0;
@@ -251,4 +251,34 @@ fn a_limit_that_only_reports_says_what_it_would_refuse() {
     assert_eq!(reported, [false, false, true, true, true]);
     let shown = || gateway.metrics().contains("turnpike_limit_reported_total{policy=\"each\"} 3");
     wait_for("the counter", || shown().then_some(()));
+}
+
+#[test]
+fn failed_logins_are_limited_and_others_are_not() {
+    for shards in [1, 2] {
+        // The origin's word is in the path.
+        let origin = Origin::answering(|request| {
+            let status = if request.target == "/bad" { 401 } else { 200 };
+            format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into_bytes()
+        });
+        let gateway = Setup::new(format!(
+            "{WEB}\n[policy.logins]\nrate_limit = {{ rate = \"3/h\", count = [\"401\", \"403\"] }}\n\
+             [[route]]\nto = \"{}\"\npolicies = [\"logins\"]\n",
+            origin.url()
+        ))
+        .shards(shards)
+        .start();
+        // Each on a connection of its own, so that all threads are asked.
+        let ask = |path: &str| Client::to(gateway.here()).get(path).status;
+        assert!((0..20).all(|_| ask("/good") == 200), "what does not count takes nothing");
+        assert_eq!([ask("/bad"), ask("/good"), ask("/bad"), ask("/good"), ask("/bad")], [401, 200, 401, 200, 401]);
+        assert_eq!([ask("/good"), ask("/bad")], [429, 429], "three failures are the limit");
+        let metrics = || {
+            let metrics = gateway.metrics();
+            metrics.contains("turnpike_limit_returned_total{policy=\"logins\"} 22").then_some(())
+        };
+        wait_for("the counter", metrics);
+        let status = gateway.status();
+        assert_eq!((&status["limits"][0]["name"], &status["limits"][0]["refused"]), (&"logins".into(), &2.into()));
+    }
 }

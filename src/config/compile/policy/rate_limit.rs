@@ -39,6 +39,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
         LimitFields::Never => FieldsSent::Never,
     };
     plan.mode = if spec.report_only { Mode::Report } else { Mode::Enforce };
+    plan.counted = spec.count.0.iter().map(|statuses| statuses.0).collect();
     plan.keys_max = spec.keys_max.map_or(plan.keys_max, |keys| keys.max(1) as usize);
     if let Some(wait) = &spec.wait {
         if wait.value.0 > Duration::from_millis(LIMIT_WAIT_MS_MAX) {
