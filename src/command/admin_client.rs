@@ -11,7 +11,7 @@ use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
-use crate::control::status::{BreakerStatus, EndpointStatus, Status, UpstreamStatus};
+use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, Status, UpstreamStatus};
 
 /// Longest wait for a response. A reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(100);
@@ -175,7 +175,23 @@ fn words(status: &Status) -> String {
         lines.extend(upstream.endpoints.iter().map(endpoint_words));
         lines.extend(upstream.unresolved.iter().map(|reason| format!("  unresolved: {reason}")));
     }
+    lines.extend(status.limits.iter().map(limit_words));
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn limit_words(limit: &LimitStatus) -> String {
+    let keys = limit.keys_held.max(limit.accounts);
+    let mut facts = vec![format!("{keys} keys"), format!("{} admitted", limit.admitted)];
+    let counts = [
+        (limit.returned, "not counted"),
+        (limit.refused, "refused"),
+        (limit.reported, "would have been refused"),
+        (limit.waited, "waited for another shard"),
+        (limit.uncounted, "could not be counted"),
+        (limit.keys_given_up, "keys given up"),
+    ];
+    facts.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")));
+    format!("limit {}: {}", limit.name, facts.join(", "))
 }
 
 fn endpoint_words(endpoint: &EndpointStatus) -> String {
@@ -315,13 +331,21 @@ mod tests {
             uptime_seconds: 61,
             listeners: vec![listener],
             upstreams: vec![pool],
+            limits: vec![LimitStatus {
+                name: "few".into(),
+                keys_held: 3,
+                admitted: 9,
+                refused: 2,
+                ..LimitStatus::default()
+            }],
             ..Status::default()
         };
         let said = words(&status);
         assert!(said.starts_with("turnpike 1 (pid 7) is running for 1m 1s\n"), "{said}");
         let end = "listener web on [::]:443 (TLS)\nupstream pool: breaker open on 2 shards for 4 s, opened 3 \
                    times\n  10.0.0.1:80 a.test weight 2 backup: up, ejected on 1 shards for 29 s, 0 requests now on 2 \
-                   connections, 9 attempts, 4 failed, latency 1.2 ms\n  unresolved: b.test: none\n";
+                   connections, 9 attempts, 4 failed, latency 1.2 ms\n  unresolved: b.test: none\nlimit few: 3 keys, 9 \
+                   admitted, 2 refused\n";
         assert!(said.ends_with(end), "{said}");
     }
 }

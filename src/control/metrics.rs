@@ -177,11 +177,12 @@ fn endpoints(out: &mut Exposition, facts: &Facts) {
 const MICROS: f64 = 1_000_000.0;
 
 /// Counters of a route that are families of their own.
-const ROUTE_COUNTS: [(RouteCounter, &str); 5] = [
+const ROUTE_COUNTS: [(RouteCounter, &str); 6] = [
     (RouteCounter::Aborted, "turnpike_requests_aborted_total"),
     (RouteCounter::BytesReceived, "turnpike_request_body_bytes_total"),
     (RouteCounter::BytesSent, "turnpike_response_body_bytes_total"),
     (RouteCounter::Limited, "turnpike_requests_limited_total"),
+    (RouteCounter::Reported, "turnpike_requests_reported_total"),
     (RouteCounter::Denied, "turnpike_requests_denied_total"),
 ];
 

@@ -18,9 +18,9 @@ use crate::control::endpoints::{EndpointSums, UpstreamStates};
 use crate::control::metrics::{Facts, render};
 use crate::control::plane::Plane;
 use crate::control::process::Process;
-use crate::control::status::{BreakerStatus, EndpointStatus, ListenerStatus, Status, UpstreamStatus};
-use crate::control::tally::{Sums, UpstreamSums};
-use crate::link::{Counter, RouteCounter, ToShard, UpstreamCounter};
+use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, ListenerStatus, Status, UpstreamStatus};
+use crate::control::tally::{LimitSums, Sums, UpstreamSums};
+use crate::link::{Counter, LimitCounter, RouteCounter, ToShard, UpstreamCounter};
 use crate::net::machine;
 
 /// What the control plane knows at a moment.
@@ -138,6 +138,7 @@ impl Snapshot {
         });
         Status {
             upstreams: upstreams.collect(),
+            limits: sums.limits().map(|(name, sums)| limit_status(name, sums)).collect(),
             reports_age_seconds: states.age.as_secs_f64(),
             shards_reported: states.shards,
             connections: sums.value(Counter::Connections),
@@ -189,6 +190,21 @@ impl Snapshot {
             endpoints: shown,
             unresolved: self.unresolved.get(upstream).cloned().unwrap_or_default(),
         }
+    }
+}
+
+fn limit_status(name: &str, sums: &LimitSums) -> LimitStatus {
+    LimitStatus {
+        name: name.to_owned(),
+        keys_held: sums.value(LimitCounter::Held),
+        accounts: sums.value(LimitCounter::Accounts),
+        admitted: sums.value(LimitCounter::Admitted),
+        returned: sums.value(LimitCounter::Returned),
+        refused: sums.value(LimitCounter::Refused),
+        reported: sums.value(LimitCounter::Reported),
+        waited: sums.value(LimitCounter::Waited),
+        uncounted: sums.value(LimitCounter::Uncounted),
+        keys_given_up: sums.value(LimitCounter::GivenUp),
     }
 }
 

@@ -48,6 +48,33 @@ pub(crate) struct Status {
     pub reports_age_seconds: f64,
     /// Where requests go.
     pub upstreams: Vec<UpstreamStatus>,
+    /// Rate limits, by name. Their counts are as old as the last push of the shards' counters.
+    pub limits: Vec<LimitStatus>,
+}
+
+/// One rate limit, over all shards.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LimitStatus {
+    /// The name of its policy.
+    pub name: String,
+    /// Keys that shards have slots of. A key that is used on several shards counts on each.
+    pub keys_held: u64,
+    /// Keys that have an account, which is so with several shards only.
+    pub accounts: u64,
+    /// Requests that passed since the start.
+    pub admitted: u64,
+    /// Of those, requests that did not count because of their response.
+    pub returned: u64,
+    /// Requests refused because the limit is used up.
+    pub refused: u64,
+    /// Requests that would have been refused, where it only reports.
+    pub reported: u64,
+    /// Requests that waited for another shard.
+    pub waited: u64,
+    /// Requests that could not be counted.
+    pub uncounted: u64,
+    /// Keys that were forgotten before they were full again.
+    pub keys_given_up: u64,
 }
 
 /// One listener.

@@ -73,7 +73,7 @@ pub enum Redirects {
 pub enum OnFailure {
     /// Refuse with this status, 500 or 503.
     Refuse(u16),
-    /// Let the request through unchecked.
+    /// Let the request through unchecked, and note why in `Effects::reported`.
     Admit,
 }
 
@@ -95,13 +95,13 @@ impl Kind for Plan {
         for copied in &self.to_upstream {
             effects.to_upstream.remove(&request.head.fields, request.bytes, &copied.to);
         }
-        let Effects { to_upstream, subrequest, scratch, .. } = effects;
+        let Effects { to_upstream, subrequest, scratch, reported, .. } = effects;
         subrequest.target.clear();
         subrequest.fields.clear();
         self.target.render(facts.words, &mut subrequest.target);
         let safe = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
         if subrequest.target.first() != Some(&b'/') || !subrequest.target.iter().all(safe) {
-            return self.fail("external_auth_target");
+            return self.fail("external_auth_target", reported);
         }
         for (index, field) in request.head.fields.list.iter().enumerate() {
             if !to_upstream.is_removed(index) && self.forwards(field, request) {
@@ -117,7 +117,7 @@ impl Kind for Plan {
         let response = match outcome {
             AskOutcome::Subrequest(response) => response,
             AskOutcome::Failed | AskOutcome::Expired | AskOutcome::Woken => {
-                return self.fail("external_auth_failed");
+                return self.fail("external_auth_failed", &mut effects.reported);
             }
         };
         match response.head.status {
@@ -144,7 +144,7 @@ impl Kind for Plan {
                 copy(response, b"Set-Cookie", b"Set-Cookie", &mut effects.to_client);
                 Decision::Respond(LocalResponse { status, reason: "external_auth_redirect", body: LocalBody::Empty })
             }
-            _ => self.fail("external_auth_status"),
+            _ => self.fail("external_auth_status", &mut effects.reported),
         }
     }
 }
@@ -156,9 +156,12 @@ impl Plan {
         }
     }
 
-    fn fail(&self, reason: &'static str) -> Decision<'_> {
+    fn fail(&self, reason: &'static str, reported: &mut Option<&'static str>) -> Decision<'_> {
         match self.failure {
-            OnFailure::Admit => Decision::Pass,
+            OnFailure::Admit => {
+                *reported = Some(reason);
+                Decision::Pass
+            }
             OnFailure::Refuse(status) => {
                 let problem = Problem { kind: "", title: "Authorization unavailable", detail: "", violated_policy: "" };
                 Decision::Respond(LocalResponse { status, reason, body: LocalBody::Problem(problem) })
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_closes_the_door_unless_told_otherwise() {
+    fn a_silent_server_refuses_unless_told_otherwise() {
         let facts = fixture();
         let mut effects = Effects::default();
         for (failure, expected) in [(OnFailure::Refuse(500), Some(500)), (OnFailure::Admit, None)] {
@@ -356,6 +359,7 @@ mod tests {
                 Decision::Pass | Decision::Ask(_) => None,
             };
             assert_eq!(status, expected);
+            assert_eq!(effects.reported.is_some(), failure == OnFailure::Admit, "who is let in unchecked is noted");
             assert!(!facts.left(&effects.to_upstream).iter().any(|(name, _)| name == "X-Auth-User"));
         }
     }
