@@ -123,7 +123,7 @@ counters! {
         Admitted "limit_admitted_total" "Requests that a limit let pass.",
         Refused "limit_refused_total" "Requests refused because a limit is used up.",
         Reported "limit_reported_total" "Requests that a limit which only reports would have refused.",
-        Returned "limit_returned_total" "Requests that a limit let pass and that do not count because of their response.",
+        Returned "limit_returned_total" "Requests that a limit let pass and that do not count by their response.",
         Waited "limit_waited_total" "Requests that waited for another shard's answer about a limit.",
         Uncounted "limit_uncounted_total" "Requests that could not be counted: no answer in time, or no room.",
         GivenUp "limit_keys_given_up_total" "Keys that were forgotten before they were full again.",

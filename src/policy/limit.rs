@@ -23,8 +23,8 @@
 //! Rules for whoever carries the messages (`link::mesh`): in order between two shards, each exactly once, and none
 //! lost. All `Tick`s come from one clock.
 //!
-//! A limit may count only requests with certain responses. Then a request takes its token together with the token's slot
-//! and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of their
+//! A limit may count only requests with certain responses. Then a request takes its token together with the token's
+//! slot and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of their
 //! shard; the slot comes back empty where the request counts, else full. So the invariant holds at every moment for the
 //! requests that count, whatever becomes of those under way.
 //!

@@ -180,8 +180,8 @@ fn above_the_limit_slow_shards_and_reloads_let_nobody_pass_who_must_not() {
 
 #[test]
 fn what_does_not_count_is_given_back_and_what_counts_never_exceeds_the_limit() {
-    for (seed, shards) in [(30, 1), (31, 2), (32, 4), (33, 8)] {
-        for (reloads, delays) in [(0, QUICK), (0, SLOW), (20, QUICK), (20, SLOW)] {
+    for (seed, shards) in [(30, 1), (31, 2), (32, 8)] {
+        for (reloads, delays) in [(0, QUICK), (20, SLOW)] {
             let counted = Counted::Failures;
             // Twice the rate fails, and as many do not.
             let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 400, reloads, delays, counted };

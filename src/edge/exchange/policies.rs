@@ -69,8 +69,8 @@ fn consult<'p, N: Net, T>(
 }
 
 /// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
-/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head. The status of a gRPC call is
-/// not known yet; that of everything else is, so it is settled.
+/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head. The status of a gRPC call
+/// is not known yet; that of everything else is, so it is settled.
 pub(crate) fn adapt<N: Net>(context: Context<'_, N>, state: &mut RequestState, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         state.effects.to_client.set(&state.response.fields, bytes, b"Server", server.as_bytes());

@@ -405,8 +405,7 @@ fn idle_keys_go_home_and_are_forgotten() {
 proptest! {
     #[test]
     fn no_load_and_no_delay_breaks_the_limit(
-        (count, burst) in (1_u32..200, 1_u32..40),
-        counting in prop::option::of(0_u64..1_001),
+        (count, burst, counting) in (1_u32..200, 1_u32..40, prop::option::of(0_u64..1_001)),
         shards in 1_usize..7,
         delay in (0_u64..500, 0_u64..30_000),
         seed in any::<u64>(),

@@ -128,9 +128,9 @@ fn only_requests_with_the_named_statuses_count() {
 
 #[test]
 fn where_it_only_reports_only_what_counts_is_reported() {
-    let plan = Plan { counted: Box::new([(401, 401)]), mode: Mode::Report, ..plan(ADDRESS) };
-    let policy = Policy::RateLimit(plan);
-    let fixture = client_with_its_home_elsewhere(&policy);
+    let reporting = Plan { counted: Box::new([(401, 401)]), mode: Mode::Report, ..plan(ADDRESS) };
+    let policy = Policy::RateLimit(reporting);
+    let fixture = client_with_its_home_elsewhere(&Policy::RateLimit(plan(ADDRESS)));
     let mut state = policy.state(FIRST_OF_TWO, 0);
     for status in [200, 401] {
         let (mut effects, mut memo) = (Effects::default(), PolicyMemo::Unused);

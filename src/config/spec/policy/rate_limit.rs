@@ -40,9 +40,9 @@ pub struct Spec {
     /// Count and report, but refuse nothing: for trying a limit out.
     #[serde(default)]
     pub report_only: bool,
-    /// Count only requests that are answered with one of these statuses: `["401", "403"]` limits failed logins and leaves
-    /// the others alone. While its response is awaited, a request counts; a gRPC call until it ends, and then as the
-    /// status that its code stands for. A request whose client gets no response counts.
+    /// Count only requests that are answered with one of these statuses: `["401", "403"]` limits failed logins and
+    /// leaves the others alone. While its response is awaited, a request counts; a gRPC call until it ends, and then as
+    /// the status that its code stands for. A request whose client gets no response counts.
     #[serde(default)]
     pub count: Many<Statuses>,
     /// Keys that all threads together remember; each takes about 220 bytes, and 340 where there are several threads.
