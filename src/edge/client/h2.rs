@@ -88,13 +88,13 @@ impl<N: Net> Role<N> for ServerRole<N> {
     fn on_head(&self, session: &Rc<Session<N>>, key: Key, content: Content) {
         let served = &self.0;
         let shard = &served.connection.shard;
-        if served.connection.acceptor.listener().is_none() {
+        let Some(listener) = served.connection.acceptor.listener() else {
             // The listener is gone, so the stream is refused and the client may retry elsewhere (RFC 9113 section 8.7).
             session.reset(key, ErrorCode::RefusedStream);
             session.close_stream(key);
             self.leave(session, shard.thread.net.now());
             return;
-        }
+        };
         session.open_stream(key);
         let mut scratch = shard.scratch.take();
         let understood = {
@@ -106,7 +106,7 @@ impl<N: Net> Role<N> for ServerRole<N> {
             understood
         };
         let refused = match understood {
-            Ok(()) => None,
+            Ok(()) => accept(&shard.bound(), listener, &scratch),
             Err(malformed) => match malformed.answer() {
                 Some(kind) => Some(kind),
                 None => {
@@ -178,6 +178,11 @@ impl<N: Net> Role<N> for ServerRole<N> {
         }
         Check::GoOn
     }
+}
+
+/// Applies to a head what the listener says of heads. The fault that the request is refused for, if any.
+fn accept<N: Net>(bound: &Bound<N>, listener: ListenerId, scratch: &Scratch) -> Option<FaultKind> {
+    bound.plan.listener(listener).caps.exceeded(&scratch.request)
 }
 
 impl<N: Net> ServerRole<N> {

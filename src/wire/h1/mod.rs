@@ -23,7 +23,8 @@ pub mod write;
 mod lines;
 pub(crate) mod strict;
 
-use crate::base::limits;
+use crate::base::{FaultKind, Span, limits};
+use crate::wire::head::RequestHead;
 
 pub use scan::HeadScan;
 
@@ -36,6 +37,19 @@ pub struct Caps {
     pub request_line_bytes: usize,
     /// Field lines, at most `limits::FIELDS_MAX`; above it 431 (or 502).
     pub fields: usize,
+}
+
+impl Caps {
+    /// What a head of another version is refused for. Its request line is as long as it would be in HTTP/1.1. The bytes
+    /// of its fields have a cap that its own version counts by (RFC 9113 section 6.5.2).
+    pub fn exceeded(&self, head: &RequestHead) -> Option<FaultKind> {
+        let len = |span: Span| usize::from(span.end - span.start);
+        let line = len(head.method_text) + len(head.target) + b"  HTTP/1.1".len();
+        if line > self.request_line_bytes {
+            return Some(FaultKind::TargetTooLong);
+        }
+        (head.fields.list.len() > self.fields).then_some(FaultKind::HeadTooLarge)
+    }
 }
 
 impl Default for Caps {
