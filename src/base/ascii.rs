@@ -194,6 +194,12 @@ const fn pairs() -> [u8; 200] {
     pairs
 }
 
+/// Are these names of fields the same for an origin that takes `_` for `-` (CGI, WSGI and their kin)? In any case.
+pub(crate) fn is_same_to_origin(one: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| folded(*one) == folded(*other))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -194,6 +194,8 @@ pub struct ListenerPlan {
     pub path_rules: PathRules,
     /// Caps on heads.
     pub caps: Caps,
+    /// What becomes of header lines whose names have a `_`.
+    pub underscores: Underscores,
     /// Waits on the client's side.
     pub timeouts: ClientTimeouts,
     /// Requests on one connection before it is closed; zero is no cap.
@@ -204,6 +206,16 @@ pub struct ListenerPlan {
     pub server_field: Option<Arc<str>>,
     /// HTTP/2.
     pub http2: Http2Plan,
+}
+
+/// What becomes of a client's header lines whose names have a `_`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underscores {
+    /// They are dropped: many origins take `_` for `-`, and so for a field that the gateway sets or removes.
+    #[default]
+    Dropped,
+    /// They go on, but for those that the gateway itself acts upon.
+    Kept,
 }
 
 /// HTTP/2 of a listener. Over TLS it is spoken where ALPN chose it.

@@ -212,9 +212,7 @@ fn find(source: &KeyLocation, request: Request<'_>) -> KeyLookup {
     let bytes = request.bytes;
     let fields = request.head.fields.list.iter();
     match source {
-        KeyLocation::Header(name) => {
-            one(fields.filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)).map(|field| field.value))
-        }
+        KeyLocation::Header(name) => one(fields.filter(|field| field.is_named(bytes, name)).map(|field| field.value)),
         KeyLocation::Bearer => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
             one(authorizations.filter_map(|field| bearer(field.value, bytes)))

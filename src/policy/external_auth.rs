@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::UpstreamId;
+use crate::base::ascii::is_same_to_origin;
 use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::kind::{Call, Kind};
@@ -171,7 +172,7 @@ impl Plan {
 
     fn forwards(&self, field: &Field, request: Request<'_>) -> bool {
         let name = field.name.of(request.bytes);
-        let ours = ORIGINAL.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        let ours = ORIGINAL.iter().any(|ours| is_same_to_origin(name, ours));
         if ours || is_of_connection(field.known) || is_nominated(name, &request.head.fields, request.bytes) {
             return false;
         }
@@ -222,6 +223,7 @@ fn is_of_connection(known: Known) -> bool {
     matches!(
         known,
         Known::Host
+            | Known::Underscored
             | Known::Connection
             | Known::KeepAlive
             | Known::ProxyConnection
@@ -282,6 +284,9 @@ mod tests {
             .field("Cookie", "s=1")
             .field("X-Auth-User", "root")
             .field("x-original-uri", "/public")
+            .field("X_Original_URI", "/public")
+            .field("X_Forwarded_For", "1.1.1.1")
+            .field("X_Auth_User", "root")
             .field("X-Forwarded-For", "1.1.1.1")
             .field("Content-Type", "text/plain")
             .field("Content-Length", "3")

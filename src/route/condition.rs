@@ -211,9 +211,10 @@ impl FieldTest {
 
     fn any_header<'a>(&self, request: Request<'a>, mut holds: impl FnMut(&'a [u8]) -> bool) -> bool {
         request.head.fields.list.iter().any(|field| {
-            // Unlike `known` differs in name; two of `Other` must be compared.
+            // Two known names are equal where they are the same one; all others must be compared.
             field.known == self.known
-                && (self.known != Known::Other || field.name.of(request.bytes).eq_ignore_ascii_case(&self.name))
+                && (!matches!(self.known, Known::Other | Known::Underscored)
+                    || field.is_named(request.bytes, &self.name))
                 && holds(field.value.of(request.bytes))
         })
     }

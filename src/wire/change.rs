@@ -2,6 +2,9 @@
 //! Hot. Changes to a head's fields as a configuration writes them, with values from templates. Routes and policies
 //! change fields by these, so that a change means the same wherever it is written.
 //!
+//! A name stands for all names that differ from it only in case or by `_` for `-`, because many origins cannot tell
+//! them apart.
+//!
 //! A value that comes out empty, or with a byte that no field value has (RFC 9110 section 5.5), is not sent: a client
 //! can neither end the line nor keep a field that `Set` replaces.
 
@@ -93,13 +96,14 @@ fn add<L: Lookup>(name: &str, template: &Template, words: &L, patch: &mut Patch,
 impl Received<'_> {
     fn has(self, name: &[u8], patch: &Patch) -> bool {
         let mut received = self.fields.list.iter().enumerate();
-        received.any(|(index, field)| !patch.is_removed(index) && field.name.of(self.bytes).eq_ignore_ascii_case(name))
-            || patch.added().any(|(added, _)| added.eq_ignore_ascii_case(name))
+        received
+            .any(|(index, field)| !patch.is_removed(index) && ascii::is_same_to_origin(field.name.of(self.bytes), name))
+            || patch.added().any(|(added, _)| ascii::is_same_to_origin(added, name))
     }
 
     fn rename(self, from: &[u8], to: &[u8], patch: &mut Patch) {
         for (index, field) in self.fields.list.iter().enumerate() {
-            if !patch.is_removed(index) && field.name.of(self.bytes).eq_ignore_ascii_case(from) {
+            if !patch.is_removed(index) && ascii::is_same_to_origin(field.name.of(self.bytes), from) {
                 patch.remove_at(index);
                 patch.add(to, field.value.of(self.bytes));
             }

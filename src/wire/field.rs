@@ -15,8 +15,9 @@ macro_rules! known {
         pub enum Known {
             /// Any other name.
             Other,
-            /// A known name but for `_` in place of `-`. Many origins (CGI, WSGI and their kin) cannot tell the two
-            /// apart, so such a field is never forwarded in a request, and one that looks like framing is refused.
+            /// A known name but for `_` in place of `-`; where a listener drops all names with `_`, any of them. Many
+            /// origins (CGI, WSGI and their kin) cannot tell the two apart, so such a field is never forwarded in a
+            /// request, and one that looks like framing is refused.
             Underscored,
             $(#[doc = $name] $variant,)*
         }

@@ -5,6 +5,7 @@
 //! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
 //! h1 the bytes are the head as received, for h2 an arena that the field decoder wrote.
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::base::Span;
@@ -103,6 +104,13 @@ pub struct Field {
 
 const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields fits in 240 bytes");
 
+impl Field {
+    /// Has it this name, in any case? A line that is dropped for its `_` has none.
+    pub fn is_named(&self, bytes: &[u8], name: &[u8]) -> bool {
+        self.known != Known::Underscored && self.name.of(bytes).eq_ignore_ascii_case(name)
+    }
+}
+
 /// Field lines in order of arrival; at most `limits::FIELDS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -125,6 +133,19 @@ impl Fields {
         self.list.push(field);
     }
 
+    /// Makes all lines whose names have a `_` `Known::Underscored`: they are not forwarded, and `named` does not find
+    /// them. They stay in the list, because writers copy lines that lie side by side as one. `bytes` are those of the
+    /// whole head: where there is no `_` in them, no name is looked at.
+    pub fn drop_underscored(&mut self, bytes: &[u8]) {
+        if memchr(b'_', bytes).is_none() {
+            return;
+        }
+        for field in self.list.iter_mut().filter(|field| memchr(b'_', field.name.of(bytes)).is_some()) {
+            field.known = Known::Underscored;
+            self.names.insert(Known::Underscored);
+        }
+    }
+
     /// The value of the first field of that name.
     pub fn value<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
         if !self.names.has(known) {
@@ -143,7 +164,7 @@ impl Fields {
     /// 5.3). Nothing where there are none.
     pub fn append_combined(&self, bytes: &[u8], name: &[u8], out: &mut Vec<u8>) {
         let mut separator: &[u8] = b"";
-        for field in self.list.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)) {
+        for field in self.list.iter().filter(|field| field.is_named(bytes, name)) {
             out.extend_from_slice(separator);
             out.extend_from_slice(field.value.of(bytes));
             separator = separator_of(field.known);
@@ -152,13 +173,12 @@ impl Fields {
 
     /// The values of all fields with the name `name` (any case).
     pub fn named<'a>(&'a self, bytes: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let matching = move |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name);
-        self.list.iter().filter(matching).map(|field| field.value.of(bytes))
+        self.list.iter().filter(move |field| field.is_named(bytes, name)).map(|field| field.value.of(bytes))
     }
 }
 
-/// What separates the lines of a field in its combined value: a comma and a space (RFC 9110 section 5.3), but for cookies
-/// a semicolon and a space (RFC 9113 section 8.2.3).
+/// What separates the lines of a field in its combined value: a comma and a space (RFC 9110 section 5.3), but for
+/// cookies a semicolon and a space (RFC 9113 section 8.2.3).
 pub(crate) const fn separator_of(known: Known) -> &'static [u8] {
     if matches!(known, Known::Cookie) { b"; " } else { b", " }
 }
@@ -266,14 +286,13 @@ impl<'a> Request<'a> {
     /// The first value of a field by name, any case.
     pub fn named(self, name: &[u8]) -> Option<&'a [u8]> {
         let mut fields = self.head.fields.list.iter();
-        let found = fields.find(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        let found = fields.find(|field| field.is_named(self.bytes, name));
         found.map(|field| field.value.of(self.bytes))
     }
 
     /// The value of a field by name, any case, where it has exactly one line.
     pub fn only(self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut lines =
-            self.head.fields.list.iter().filter(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        let mut lines = self.head.fields.list.iter().filter(|field| field.is_named(self.bytes, name));
         let line = lines.next()?;
         if lines.next().is_some() { None } else { Some(line.value.of(self.bytes)) }
     }
@@ -310,5 +329,51 @@ impl<'a> Response<'a> {
     /// The first value of a known field.
     pub fn value(self, known: Known) -> Option<&'a [u8]> {
         self.head.fields.value(self.bytes, known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(names: &[&str]) -> (Fields, Vec<u8>) {
+        let (mut fields, mut bytes) = (Fields::default(), Vec::new());
+        for (index, name) in names.iter().enumerate() {
+            let start = bytes.len();
+            bytes.extend_from_slice(name.as_bytes());
+            let middle = bytes.len();
+            bytes.extend_from_slice(format!("v_{index}").as_bytes());
+            let (name, value) = (Span::new(start, middle), Span::new(middle, bytes.len()));
+            fields.push(Field { name, value, known: Known::of(&bytes[start..middle]) });
+        }
+        (fields, bytes)
+    }
+
+    #[test]
+    fn lines_with_an_underscore_in_their_name_are_dropped() {
+        let (mut all, bytes) = fields(&["x_a", "accept", "X-B", "X_Request_Id", "_", "d"]);
+        all.drop_underscored(&bytes);
+        let dropped: Vec<bool> = all.list.iter().map(|field| field.known == Known::Underscored).collect();
+        assert_eq!(dropped, [true, false, false, true, true, false]);
+        assert!(all.names.has(Known::Underscored));
+        assert_eq!((all.named(&bytes, b"X_A").count(), all.named(&bytes, b"x-b").count()), (0, 1));
+        let (mut none, bytes) = fields(&["x-a"]);
+        none.drop_underscored(&bytes);
+        assert!(!none.names.has(Known::Underscored));
+    }
+
+    #[test]
+    fn lines_are_combined_in_their_order() {
+        let (all, bytes) = fields(&["x-a", "cookie", "X-A", "x-ab", "Cookie", "x-A"]);
+        let combined = |name: &str| {
+            let mut out = Vec::new();
+            all.append_combined(&bytes, name.as_bytes(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(combined("X-a"), "v_0, v_2, v_5");
+        assert_eq!(
+            (combined("cookie").as_str(), combined("x-ab").as_str(), combined("b").as_str()),
+            ("v_1; v_4", "v_3", "")
+        );
     }
 }

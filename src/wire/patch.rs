@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::base::Span;
-use crate::base::ascii::is_token;
+use crate::base::ascii::{is_same_to_origin, is_token};
 use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Known, KnownSet};
 use crate::wire::head::Fields;
@@ -73,10 +73,11 @@ impl Patch {
         }
     }
 
-    /// Removes every field of that name (any case), received or added before.
+    /// Removes every field of that name, received or added before, in any case and with `_` for `-`: many origins
+    /// cannot tell the two apart.
     pub fn remove(&mut self, fields: &Fields, bytes: &[u8], name: &[u8]) {
         for (index, field) in fields.list.iter().enumerate() {
-            if field.name.of(bytes).eq_ignore_ascii_case(name) {
+            if is_same_to_origin(field.name.of(bytes), name) {
                 self.remove_at(index);
             }
         }
@@ -85,7 +86,7 @@ impl Patch {
 
     fn remove_added(&mut self, name: &[u8]) {
         let (arena, before) = (&self.arena, self.added.len());
-        self.added.retain(|(added, _)| !added.of(arena).eq_ignore_ascii_case(name));
+        self.added.retain(|(added, _)| !is_same_to_origin(added.of(arena), name));
         self.gaps |= self.added.len() < before;
     }
 
@@ -165,6 +166,20 @@ fn is_text(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_origin_takes_for_the_same_name_is_removed_too() {
+        let bytes = b"X_UserX-UserX-User-";
+        let mut fields = Fields::default();
+        for (start, end) in [(0, 6), (6, 12), (12, 19)] {
+            let known = crate::wire::field::Known::Other;
+            fields.push(crate::wire::head::Field { name: Span::new(start, end), value: Span::EMPTY, known });
+        }
+        let mut patch = Patch::default();
+        assert!(patch.add(b"x_user", b"0") && patch.set(&fields, bytes, b"x-user", b"1"));
+        assert_eq!(patch.removed(), 0b011);
+        assert_eq!(patch.added().collect::<Vec<_>>(), [(&b"x-user"[..], &b"1"[..])]);
+    }
 
     #[test]
     fn set_replaces_received_and_added() {

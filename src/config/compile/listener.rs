@@ -9,7 +9,7 @@ use crate::config::compile::Compiler;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan};
+use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan, Underscores};
 use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
 use crate::config::spec::listener::{Http2Spec, ListenerSpec};
@@ -93,6 +93,7 @@ impl Compiler<'_> {
             },
             path_rules: path_rules(&listener.paths),
             caps: self.caps(&limits, listener.limits.location),
+            underscores: if listener.underscores_in_headers { Underscores::Kept } else { Underscores::Dropped },
             timeouts: client_timeouts(&timeouts),
             http2: self.http2(&listener.http2, &limits),
             requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
-use crate::config::plan::ListenerPlan;
+use crate::config::plan::{ListenerPlan, Underscores};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::switched::{self, Switched};
@@ -113,6 +113,10 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
         if scratch.scan.ready(bytes, &listener.caps) {
             match request::parse(bytes, &listener.caps, &mut scratch.request) {
                 Ok(Parsed::Complete) => {
+                    let head = &mut scratch.request;
+                    if listener.underscores == Underscores::Dropped {
+                        head.fields.drop_underscored(&bytes[..head.len]);
+                    }
                     connection.head_since = Tick::NEVER;
                     return Arrival::Head;
                 }

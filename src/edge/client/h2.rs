@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
+use crate::config::plan::Underscores;
 use crate::edge::client::connection::{Connection, hear_last};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::switched;
@@ -106,7 +107,7 @@ impl<N: Net> Role<N> for ServerRole<N> {
             understood
         };
         let refused = match understood {
-            Ok(()) => accept(&shard.bound(), listener, &scratch),
+            Ok(()) => accept(&shard.bound(), listener, &mut scratch),
             Err(malformed) => match malformed.answer() {
                 Some(kind) => Some(kind),
                 None => {
@@ -181,8 +182,13 @@ impl<N: Net> Role<N> for ServerRole<N> {
 }
 
 /// Applies to a head what the listener says of heads. The fault that the request is refused for, if any.
-fn accept<N: Net>(bound: &Bound<N>, listener: ListenerId, scratch: &Scratch) -> Option<FaultKind> {
-    bound.plan.listener(listener).caps.exceeded(&scratch.request)
+fn accept<N: Net>(bound: &Bound<N>, listener: ListenerId, scratch: &mut Scratch) -> Option<FaultKind> {
+    let plan = bound.plan.listener(listener);
+    let refused = plan.caps.exceeded(&scratch.request);
+    if plan.underscores == Underscores::Dropped {
+        scratch.request.fields.drop_underscored(&scratch.arena);
+    }
+    refused
 }
 
 impl<N: Net> ServerRole<N> {

@@ -8,6 +8,7 @@ use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::{response, whole};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::net::Net;
+use crate::wire::field::Known;
 
 /// Most body bytes in the description; the rest of a longer body is only counted.
 const BODY_TOLD_MAX: usize = 64 * 1024;
@@ -25,7 +26,7 @@ pub(crate) async fn answer<N: Net, S: BodySource, K: Client>(
     let context = exchange.context;
     let request = context.request;
     let state = &exchange.state;
-    let fields = request.head.fields.list.iter().map(|field| {
+    let fields = request.head.fields.list.iter().filter(|field| field.known != Known::Underscored).map(|field| {
         let name = text(field.name.of(request.bytes));
         (name, text(field.value.of(request.bytes)))
     });

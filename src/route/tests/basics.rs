@@ -158,6 +158,16 @@ fn an_absent_header_and_a_cookie_in_any_line() {
 }
 
 #[test]
+fn a_name_with_an_underscore_is_never_taken_for_another() {
+    let mut one = rule(0, "/");
+    one.headers = vec![field("x_request_id", ValueMatch::Present)];
+    let table = Table::build(vec![one]).table;
+    for name in ["x_forwarded_for", "X-Request-Id", "x_request_idd"] {
+        assert_eq!(Sample::new("GET", "", "/").header(name, "1").route(&table), None, "{name}");
+    }
+}
+
+#[test]
 fn of_repeated_parameters_and_cookies_each_must_match() {
     let table = |place: usize| {
         let mut one = rule(0, "/");

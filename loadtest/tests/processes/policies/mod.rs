@@ -3,5 +3,6 @@
 
 mod access;
 mod compression;
+mod header_names;
 mod listeners;
 mod rate_limits;
