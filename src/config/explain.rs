@@ -13,8 +13,8 @@ use crate::balance::Algorithm;
 use crate::base::{Address, PolicyId, RouteId, Scheme};
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
-use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, UpstreamPlan};
-use crate::policy::Phase;
+use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan};
+use crate::policy::{Phase, cors};
 use crate::route::redirect::{Redirect, RedirectRequest};
 use crate::route::rewrite::{HostRewrite, Original};
 use crate::route::{Explanation, RouteMatch, RouteQuery};
@@ -22,7 +22,7 @@ use crate::wire::change::{self, Change};
 use crate::wire::forwarded::Inbound;
 use crate::wire::h1::Parsed;
 use crate::wire::h1::request;
-use crate::wire::head::{Request, RequestHead};
+use crate::wire::head::{Method, Request, RequestHead};
 use crate::wire::target::{self, Normalised};
 use crate::wire::template::{self, Lookup, Variable};
 
@@ -70,7 +70,7 @@ pub(crate) fn explain(plan: &Plan, question: &ExplainRequest) -> Result<String, 
     }
     policies(&mut out, plan, &listener.policies, "before");
     let wanted = RouteQuery { request: case.request(), host: &case.host, path: &case.path, source: case.client };
-    let explanation = listener.table.explain(&wanted);
+    let explanation = preflight(plan, listener, &wanted).unwrap_or_else(|| listener.table.explain(&wanted));
     match explanation.found {
         RouteMatch::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
         RouteMatch::MethodNotAllowed(methods) => {
@@ -85,6 +85,17 @@ pub(crate) fn explain(plan: &Plan, question: &ExplainRequest) -> Result<String, 
         line(&mut out, if index == 0 { "not" } else { "" }, &words);
     }
     Ok(out)
+}
+
+/// Where a CORS preflight goes: to the route of the method that it asks for, where that one answers preflights.
+fn preflight(plan: &Plan, listener: &ListenerPlan, wanted: &RouteQuery<'_>) -> Option<Explanation> {
+    let bytes = wanted.request.bytes;
+    let asked = cors::asked_method(wanted.request)?;
+    let mut head = wanted.request.head.clone();
+    (head.method, head.method_text) = (Method::of(asked.of(bytes)), asked);
+    let explanation = listener.table.explain(&RouteQuery { request: Request { bytes, head: &head }, ..*wanted });
+    let RouteMatch::Route(id) = explanation.found else { return None };
+    plan.route(id).answers_preflights.then_some(explanation)
 }
 
 /// Scheme, authority (empty for a bare path) and target of a URL.
@@ -148,6 +159,9 @@ fn case(
             return Err("the request is not complete: a line break in the method or a field?".to_owned());
         }
         Err(fault) => return Err(format!("refused before it is routed: {} ({})", fault.status(), fault.name())),
+    }
+    if listener.underscores == Underscores::Dropped {
+        head.fields.drop_underscored(&bytes);
     }
     let request = Request { bytes: &bytes, head: &head };
     let mut path = Vec::new();

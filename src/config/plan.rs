@@ -297,6 +297,8 @@ pub struct RoutePlan {
     pub params: Vec<Arc<str>>,
     /// Responses may pass through stages that change their content.
     pub staged: bool,
+    /// A policy answers CORS preflights, so that those for one of its methods come here.
+    pub answers_preflights: bool,
 }
 
 /// Where a route ends.

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::base::Span;
 use crate::base::ascii::push_decimal;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse};
 use crate::policy::facts::{Effects, Response};
@@ -77,6 +78,17 @@ pub enum PrivateNetwork {
     Denied,
 }
 
+/// Where the bytes of a preflight (Fetch standard, section 3.3.5) name the method that it asks for; `None` for any
+/// other request.
+pub(crate) fn asked_method(request: Request<'_>) -> Option<Span> {
+    if request.head.method != Method::Options {
+        return None;
+    }
+    let fields = &request.head.fields.list;
+    let first = |known: Known| fields.iter().find(|field| field.known == known).map(|field| field.value);
+    first(Known::Origin).and_then(|_| first(Known::AccessControlRequestMethod))
+}
+
 impl OriginRule {
     /// A rule from what a user wrote without a regex: an origin, or one with `*.` directly after `://`. `None` where a
     /// `*` stands elsewhere.
@@ -136,10 +148,8 @@ impl Kind for Plan {
         let Call { facts, effects, .. } = call;
         let request = facts.request;
         let origin = sole_origin(request).filter(|origin| self.allows(origin));
-        let asked = request.value(Known::AccessControlRequestMethod);
-        let preflight =
-            request.head.method == Method::Options && request.value(Known::Origin).is_some() && asked.is_some();
-        if preflight {
+        let asked = asked_method(request).map(|asked| asked.of(request.bytes));
+        if asked.is_some() {
             add_preflight_vary(effects);
         } else {
             self.add_vary(effects);
@@ -151,13 +161,17 @@ impl Kind for Plan {
         if origin.is_some() && !self.expose.is_empty() {
             effects.to_client.add(EXPOSE, &self.expose);
         }
-        let Some(method) = asked.filter(|_| preflight) else { return Decision::Pass };
+        let Some(method) = asked else { return Decision::Pass };
         // Without the fields of permission the browser refuses by itself, and says so to the page's author.
         if origin.is_some() {
             self.add_permissions(method, request, effects);
         }
         let reason = if origin.is_some() { "cors_preflight" } else { "cors_origin_denied" };
         Decision::Respond(LocalResponse { status: 204, reason, body: LocalBody::Empty })
+    }
+
+    fn answers_preflights(&self) -> bool {
+        true
     }
 
     fn adapt<L: Lookup>(&self, (): &mut (), response: Response<'_>, _: &L, effects: &mut Effects) {
@@ -290,6 +304,19 @@ mod tests {
         let decision = decide(&plan, &preflight("https://evil.com").facts(), &mut effects);
         assert!(matches!(decision, Decision::Respond(LocalResponse { reason: "cors_origin_denied", .. })));
         assert_eq!(added(&effects.to_client), [VARY], "no permission, and no cache mixes the two up");
+    }
+
+    #[test]
+    fn only_a_preflight_asks_for_a_method() {
+        let asked = |fixture: &Fixture| asked_method(fixture.request()).map(|span| span.of(&fixture.bytes).to_vec());
+        assert_eq!(asked(&preflight("https://a.com")), Some(b"PUT".to_vec()));
+        let (origin, method) = (("Origin", "https://a.com"), ("Access-Control-Request-Method", "PUT"));
+        let with = |verb: &str, fields: &[(&str, &str)]| {
+            fields.iter().fold(Fixture::new(verb, "/"), |request, (name, value)| request.field(name, value))
+        };
+        for other in [with("GET", &[origin, method]), with("OPTIONS", &[origin]), with("OPTIONS", &[method])] {
+            assert_eq!(asked(&other), None);
+        }
     }
 
     #[test]

@@ -59,6 +59,11 @@ pub trait Kind: Sized {
         false
     }
 
+    /// Does it answer CORS preflights? Then a preflight for a method of a route goes to that route.
+    fn answers_preflights(&self) -> bool {
+        false
+    }
+
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.
     fn needs_consumer(&self) -> bool {
         false

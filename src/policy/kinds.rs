@@ -156,6 +156,11 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.codes_content(),)* }
             }
 
+            /// See `Kind::answers_preflights`.
+            pub fn answers_preflights(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.answers_preflights(),)* }
+            }
+
             /// See `Kind::needs_consumer`.
             pub fn needs_consumer(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.needs_consumer(),)* }

@@ -29,7 +29,7 @@ pub struct Rule {
     /// one that the pattern does not have is left empty. Normally the pattern's own names, in its order; different
     /// only for a route with several rules.
     pub params: Vec<Box<str>>,
-    /// Method tokens, of which one must match exactly (`GET` does not include `HEAD`); empty means any.
+    /// Method tokens, of which one must match exactly (`GET` does not include `HEAD` here); empty means any.
     pub methods: Vec<Box<str>>,
     /// Request fields, all of which must match. Names are compared in any case.
     pub headers: Vec<FieldMatch>,

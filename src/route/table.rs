@@ -17,7 +17,7 @@ use crate::route::params::{Params, Spans};
 use crate::route::precedence::Precedence;
 use crate::route::rule::{HostPattern, Rule};
 use crate::route::tree::{Forest, Judge};
-use crate::wire::head::Request;
+use crate::wire::head::{Method, Request};
 
 /// The parts of a request that `Table::find` looks at.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,11 @@ impl Table {
     pub fn find(&self, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
         let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
         self.find_method(asked, wanted, params)
+    }
+
+    /// As `find`, for the method `text` in the place of the request's.
+    pub fn find_for(&self, text: &[u8], wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
+        self.find_method(self.shared.methods.of(Method::of(text), text), wanted, params)
     }
 
     /// The tokens of a set, in a fixed order: for an `Allow` field.

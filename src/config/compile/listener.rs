@@ -118,7 +118,8 @@ impl Compiler<'_> {
     /// The routing table of one listener's routes. A report about a pair of routes is made once, not for each listener.
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
         let mine: Vec<&CompiledRoute> = routes.iter().filter(|route| route.is_of(listener)).collect();
-        let rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
+        let mut rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
+        add_head(&mut rules);
         let locations: HashMap<&str, Location> = mine.iter().map(|route| (&*route.plan.name, route.location)).collect();
         let built = Table::build(rules);
         for report in built.reports {
@@ -211,6 +212,18 @@ impl Compiler<'_> {
             x_forwarded_port: treatment(spec.x_forwarded_port),
             x_real_ip: treatment(spec.x_real_ip),
             forwarded: treatment(spec.forwarded),
+        }
+    }
+}
+
+/// HEAD is allowed where GET is (RFC 9110 section 9.3.2), unless another rule for the same hosts and path names it.
+fn add_head(rules: &mut [Rule]) {
+    let names = |rule: &Rule, method: &str| rule.methods.iter().any(|token| &**token == method);
+    let place = |rule: &Rule| (rule.hosts.clone(), rule.path.to_string());
+    let of_its_own: HashSet<_> = rules.iter().filter(|rule| names(rule, "HEAD")).map(place).collect();
+    for rule in rules.iter_mut().filter(|rule| names(rule, "GET") && !names(rule, "HEAD")) {
+        if of_its_own.is_empty() || !of_its_own.contains(&place(rule)) {
+            rule.methods.push("HEAD".into());
         }
     }
 }

@@ -75,7 +75,9 @@ impl Compiler<'_> {
         let action = self.action(spec, name, &params);
         let all = policies;
         let policies = self.route_policies(route, all);
-        let compresses = policies.iter().any(|(_, PolicyId(at))| all[*at as usize].plan.policy.codes_content());
+        let mut plans = policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan.policy);
+        let compresses = plans.clone().any(|policy| policy.codes_content());
+        let answers_preflights = plans.any(|policy| policy.answers_preflights());
         let request_fields = self.field_changes(&route.request_headers, Head::Request, &params);
         let response_fields = self.field_changes(&route.response_headers, Head::Response, &params);
         for listener in route.listeners.iter() {
@@ -93,6 +95,7 @@ impl Compiler<'_> {
             body_bytes_max: body.some().map_or(u64::MAX, |size| size.0),
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses,
+            answers_preflights,
         };
         let location = route.name.as_ref().map_or(spec.location, |name| name.location);
         Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), location })

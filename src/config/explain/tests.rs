@@ -31,6 +31,19 @@ request_headers = { set = { x-user = "{id} from {client.ip}" } }
 name = "moved"
 path_prefix = "/old"
 redirect = { prefix = "/new", status = 301 }
+[policy.pages]
+cors = { origins = "https://app.test" }
+[[route]]
+name = "written"
+path = "/notes"
+methods = "PUT"
+answer = { body = "put" }
+policies = "pages"
+[[route]]
+name = "read"
+path = "/notes"
+methods = "GET"
+answer = { body = "get" }
 [[route]]
 name = "hello"
 path = "/hello/{name}"
@@ -86,7 +99,7 @@ fn answers_redirects_and_refusals() {
     let said = explained("GET", "http://x:8080/old/a?b", &[]).unwrap();
     assert!(said.contains("answer    301, Location: http://x:8080/new/a?b\n"), "{said}");
     let said = explained("POST", "http://api.example.com:8080/users/7", &[]).unwrap();
-    assert!(said.contains("route     none: 405, with `Allow: GET, PUT`"), "{said}");
+    assert!(said.contains("route     none: 405, with `Allow: GET, HEAD, PUT`"), "{said}");
     assert!(said.contains("is for method GET, PUT"), "{said}");
     let said = explained("GET", "/nothing", &[("Host", "a")]).unwrap();
     assert!(
@@ -137,4 +150,37 @@ fn calls_in_json() {
     assert!(!said.contains("calls") && said.contains("sends     POST /a.B/C with"), "{said}");
     let said = explained("{ reflection = true }", "GET", "/v1/chat", &[]);
     assert!(said.contains("calls     what the servers of u tell by reflection\n"), "{said}");
+}
+
+#[test]
+fn head_goes_where_get_goes_and_a_preflight_where_its_method_goes() {
+    let route = |method: &str, headers: &[(&str, &str)]| {
+        let said = explained(method, "/notes", headers).unwrap();
+        let line = said.lines().find_map(|line| line.strip_prefix("route ")).unwrap();
+        line.trim().to_owned()
+    };
+    assert_eq!([route("GET", &[]), route("HEAD", &[]), route("PUT", &[])], ["read", "read", "written"]);
+    let refused = "none: 405, with `Allow: GET, HEAD, PUT`";
+    assert_eq!([route("OPTIONS", &[]), route("DELETE", &[])], [refused, refused]);
+    let origin = ("Origin", "https://app.test");
+    let preflight = |method| route("OPTIONS", &[origin, ("Access-Control-Request-Method", method)]);
+    assert_eq!([preflight("PUT"), preflight("GET"), preflight("DELETE")], ["written", refused, refused]);
+}
+
+#[test]
+fn head_stays_with_a_route_that_names_it() {
+    let route =
+        |name, method| format!("[[route]]\nname = \"{name}\"\npath = \"/x\"\nmethods = \"{method}\"\necho = true\n");
+    let text = format!("[[listener]]\nbind = \"0.0.0.0:80\"\n{}{}", route("a", "GET"), route("b", "HEAD"));
+    let source = ConfigSource::Text { name: "t".to_owned(), text };
+    let loaded = load(&source, &Environment::sealed()).unwrap();
+    assert!(loaded.warnings.list.is_empty(), "{:?}", loaded.warnings);
+    let question = ExplainRequest {
+        method: "HEAD".to_owned(),
+        url: "/x".to_owned(),
+        headers: Vec::new(),
+        source: IpAddr::from([10, 0, 0, 9]),
+    };
+    let said = explain(&loaded.plan, &question).unwrap();
+    assert!(said.contains("\nroute     b\n"), "{said}");
 }

@@ -26,7 +26,9 @@ table! {
         path_exact: Option<Located<String>> = None,
         /// A regular expression for the whole path.
         path_regex: Option<Located<String>> = None,
-        /// Methods, of which one must match.
+        /// Methods, of which one must match. `GET` includes `HEAD`, unless another route of the same hosts and path
+        /// names `HEAD`. A CORS preflight goes to the route of the method that it asks for, where that route has a
+        /// `cors` policy.
         methods: Many<Located<String>> = Many::default(),
         /// Request headers that must match: `{ x-env = "canary" }`. Several lines of one header are matched as their
         /// combined value, joined by a comma and a space; above 4 KiB it matches only `present`.

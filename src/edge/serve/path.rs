@@ -21,7 +21,7 @@ use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
-use crate::policy::Outcome;
+use crate::policy::{Outcome, cors};
 use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
@@ -204,14 +204,22 @@ fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<Rou
     let Attributes { host, path, params, client, .. } = &mut state.attributes;
     let source = client.address.unwrap_or(context.peer.ip);
     let wanted = RouteQuery { request: context.request, host, path, source };
-    let kind = match context.bound.table(context.listener).find(&wanted, params) {
+    let table = context.bound.table(context.listener);
+    if let Some(asked) = cors::asked_method(context.request)
+        && let RouteMatch::Route(id) = table.find_for(asked.of(context.request.bytes), &wanted, params)
+        && context.bound.plan.route(id).answers_preflights
+    {
+        state.attributes.route = Some(id);
+        return Ok(id);
+    }
+    let kind = match table.find(&wanted, params) {
         RouteMatch::Route(id) => {
             state.attributes.route = Some(id);
             return Ok(id);
         }
         RouteMatch::MethodNotAllowed(methods) => {
             state.value.clear();
-            for name in context.bound.table(context.listener).method_names(methods) {
+            for name in table.method_names(methods) {
                 let separator: &[u8] = if state.value.is_empty() { b"" } else { b", " };
                 state.value.extend_from_slice(separator);
                 state.value.extend_from_slice(name.as_bytes());

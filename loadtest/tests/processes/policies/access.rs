@@ -349,3 +349,42 @@ fn a_required_header_must_be_there_and_match() {
     assert_eq!(origin.count(), 3);
     assert_eq!(gateway.log(7)[2]["reason"], "header_required");
 }
+
+#[test]
+fn a_preflight_goes_to_the_route_of_its_method_and_head_where_get_goes() {
+    let gateway = Gateway::web(
+        "[policy.pages]\ncors = { origins = [\"https://app.test\"], credentials = true }\n\
+         [[route]]\nname = \"write\"\npath = \"/notes\"\nmethods = \"PUT\"\nanswer = { body = \"put\" }\n\
+         policies = \"pages\"\n\
+         [[route]]\nname = \"read\"\npath = \"/notes\"\nmethods = \"GET\"\nanswer = { body = \"get\" }\n\
+         [[route]]\nname = \"rest\"\npath_prefix = \"/\"\nanswer = { status = 404 }\n",
+    );
+    let mut client = gateway.client();
+    let mut preflight = |method: &str| {
+        client.ask(format!(
+            "OPTIONS /notes HTTP/1.1\r\nHost: test\r\nOrigin: https://app.test\r\n\
+             Access-Control-Request-Method: {method}\r\nAccess-Control-Request-Headers: x-foo\r\n\r\n"
+        ))
+    };
+    let allowed = preflight("PUT");
+    assert_eq!((allowed.status, allowed.field("access-control-allow-methods")), (204, "PUT"));
+    assert_eq!(allowed.field("access-control-allow-headers"), "x-foo");
+    assert_eq!(preflight("GET").status, 404, "the route of GET has no CORS policy");
+    assert_eq!(preflight("DELETE").status, 404);
+    let head = client.ask("HEAD /notes HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((head.status, head.field("content-length")), (200, "3"));
+    let routes: Vec<String> = gateway.log(4).iter().map(|line| line["route"].to_string()).collect();
+    assert_eq!(routes, ["\"write\"", "\"rest\"", "\"rest\"", "\"read\""]);
+}
+
+#[test]
+fn who_is_admitted_without_an_answer_is_reported() {
+    let origin = Origin::saying("here");
+    let auth = Origin::answering(|_| b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let gateway = guarded(&auth.url(), "failure = \"admit\"", &origin);
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(gateway.log(1)[0]["reported"], "external_auth_status");
+    let metrics = gateway.metrics();
+    let line = metrics.lines().find(|line| line.starts_with("turnpike_requests_reported_total{"));
+    assert!(line.is_some_and(|line| line.ends_with(" 1")), "{metrics}");
+}

@@ -17,6 +17,11 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
         let report = Report::error(spec.credentials.location, "with the origin \"*\" every page could act as the user");
         compiler.faults.push(report.help("list the origins that may send cookies"));
     }
+    if spec.credentials.value {
+        compiler.no_wildcard(&spec.methods, "leave `methods` out to allow every method that is asked for");
+        compiler.no_wildcard(&spec.headers, "leave `headers` out to allow every header that is asked for");
+        compiler.no_wildcard(&spec.expose, "list the headers that scripts may read");
+    }
     let rules: Vec<Option<OriginRule>> = match any {
         true => Vec::new(),
         false => spec.origins.iter().map(|origin| compiler.origin(origin)).collect(),
@@ -41,6 +46,15 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
 }
 
 impl Compiler<'_> {
+    /// With credentials, browsers take `*` in these lists for a name (Fetch standard, section 3.3.4).
+    fn no_wildcard(&mut self, names: &Many<Located<String>>, help: &'static str) {
+        for name in names.iter().filter(|name| name.value == "*") {
+            let report =
+                Report::error(name.location, "with `credentials`, \"*\" is a name like any other for browsers");
+            self.faults.push(report.help(help));
+        }
+    }
+
     /// A rule for the origin of a page.
     pub(in crate::config::compile) fn origin(&mut self, origin: &Located<String>) -> Option<OriginRule> {
         if let Some(regex) = origin.value.strip_prefix('~') {

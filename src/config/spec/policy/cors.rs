@@ -14,13 +14,14 @@ table! {
         /// Origins: `"https://app.example.com"`, `"https://*.example.com"` (any depth, not the bare domain),
         /// `"~REGEX"` for the whole origin, `"*"` for all.
         origins: Many<Located<String>> = Many(vec![Located::nowhere("*".to_owned())]),
-        /// Methods beyond GET, HEAD and POST; without it all that are asked for.
+        /// Methods beyond GET, HEAD and POST; without it all that are asked for. A preflight goes to the route of the
+        /// method that it asks for.
         methods: Many<Located<String>> = Many::default(),
         /// Request fields beyond the usual; without it all that are asked for.
         headers: Many<Located<String>> = Many::default(),
         /// Answer fields that scripts may read.
         expose: Many<Located<String>> = Many::default(),
-        /// Let cookies through. Not with the origin `"*"`.
+        /// Let cookies through. Not with `"*"` in `origins`, `methods`, `headers` or `expose`.
         credentials: Located<bool> = Located::nowhere(false),
         /// How long a browser may remember the answer to a preflight request.
         max_age: Time = Time(Duration::from_secs(600)),
