@@ -24,9 +24,9 @@
 //! lost. All `Tick`s come from one clock.
 //!
 //! A limit may count only requests with certain responses. Then a request takes its token together with the token's
-//! slot and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of their
-//! shard; the slot comes back empty where the request counts, else full. So the invariant holds at every moment for the
-//! requests that count, whatever becomes of those under way.
+//! slot and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of
+//! their shard; the slot comes back empty where the request counts, else full. So the invariant holds at every moment
+//! for the requests that count, whatever becomes of those under way.
 //!
 //! A reload may change the rate. `Terms` number the rates of a limit; whoever sees newer terms than its own, in a plan
 //! or in a message, takes them over. Slots of older terms are never used after that: they go home, and become slots of

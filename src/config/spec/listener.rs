@@ -60,8 +60,8 @@ pub struct ListenerSpec {
     #[serde(default = "yes")]
     pub via: bool,
     /// Keep request headers whose names have a `_`. They are dropped otherwise: many origins (CGI, WSGI, PHP, Rack)
-    /// read `X_User` as `X-User`. Where they are kept, what sets or removes a header also removes those that differ from
-    /// it only by `_` in place of `-`.
+    /// read `X_User` as `X-User`. Where they are kept, what sets or removes a header also removes those that differ
+    /// from it only by `_` in place of `-`.
     #[serde(default)]
     pub underscores_in_headers: bool,
     /// The `Server` header of every response. Without it the upstream's own is kept.
