@@ -35,6 +35,10 @@ pub(crate) async fn serve<N: Net, S: BodySource, K: Client>(exchange: &mut Excha
     let outcome = answer(exchange).await;
     if exchange.context.switched.get().is_none() {
         conclude(exchange, outcome).await;
+    } else if exchange.state.effects.settles {
+        // The plan that holds the policies is given up with the tunnel's beginning.
+        let status = exchange.state.record.status;
+        asking::settle(exchange.context, exchange.state, Outcome::Status(status));
     }
 }
 

@@ -147,24 +147,25 @@ fn join(decoder: &mut Decoder, bytes: &mut [u8], trailers: &mut Vec<u8>) -> Resu
     Ok(decoded)
 }
 
-/// Refuses trailer lines of a request that must not be there, and takes those out of a response that would harm a
-/// recipient.
+/// Refuses trailer lines of a request that must not be there, and takes out those that would harm a recipient: of a
+/// request the names with `_`, which some origins read as `-`.
 #[cold]
 fn check_trailers(side: Side, trailers: &mut Vec<u8>) -> Result<(), FaultKind> {
     let name = |line: &[u8]| line.iter().position(|byte| *byte == b':').map_or(0, |colon| colon);
     let lines = trailers.split_inclusive(|byte| *byte == b'\n');
     match side {
         Side::Client => {
-            let mut lines = lines;
-            let forbidden = lines.any(|line| rules::is_forbidden_in_trailers(&line[..name(line)]));
-            if forbidden { Err(fault(side)) } else { Ok(()) }
+            if lines.clone().any(|line| rules::is_forbidden_in_trailers(&line[..name(line)])) {
+                return Err(fault(side));
+            }
+            *trailers = lines.filter(|line| !line[..name(line)].contains(&b'_')).flatten().copied().collect();
         }
         Side::Upstream | Side::Gateway => {
             let kept = lines.filter(|line| !rules::is_dropped_from_trailers(&line[..name(line)]));
             *trailers = kept.flatten().copied().collect();
-            Ok(())
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

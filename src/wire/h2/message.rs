@@ -126,7 +126,7 @@ pub fn response(
     Ok(())
 }
 
-/// Checks the trailer section that `side` sent: a request's must not hold certain fields, a response's loses those that
+/// Checks the trailer section that `side` sent: a request's must not hold certain fields, and either loses those that
 /// would harm a recipient.
 pub fn trailers(section: &mut Section, side: Side) -> Result<(), Malformed> {
     if section.pseudo_seen != 0 {
@@ -139,13 +139,15 @@ pub fn trailers(section: &mut Section, side: Side) -> Result<(), Malformed> {
             if fields.list.iter().any(|field| rules::is_forbidden_in_trailers(field.name.of(bytes))) {
                 return Err(Malformed::Trailer);
             }
+            // Some origins read `_` as `-`.
+            fields.list.retain(|field| !field.name.of(bytes).contains(&b'_'));
         }
         Side::Upstream | Side::Gateway => {
             fields.list.retain(|field| !rules::is_dropped_from_trailers(field.name.of(bytes)));
-            // Trailers leave as lines, which have no marks.
-            fields.never_indexed = 0;
         }
     }
+    // Trailers leave as lines, which have no marks.
+    fields.never_indexed = 0;
     section.fields.names = section.seen.once;
     Ok(())
 }

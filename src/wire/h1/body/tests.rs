@@ -132,6 +132,7 @@ fn a_response_loses_only_trailers_that_would_harm() {
     let found = Body::response(BodyLength::Chunked).decode(&mut bytes, &mut trailers).unwrap();
     assert!(found.done);
     assert_eq!(trailers, b"X-Request-Id: 7\r\nCache-Control: no-store\r\n");
+    assert_eq!(decode("0\r\nX_User: root\r\nX-Sum: 1\r\n\r\n"), Ok((String::new(), "X-Sum: 1\r\n".to_owned(), true)));
 }
 
 #[test]
