@@ -3,7 +3,7 @@
 
 use crate::base::{Buf, Fault, FaultKind};
 use crate::edge::adapt::grpc::Caller;
-use crate::edge::adapt::grpc::web_answer::expose;
+use crate::edge::adapt::grpc::web_response::expose;
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::{policies, response};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
