@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Compression of responses: decides which content coding a response gets, from what the client accepts, what
-//! HTTP allows and what the plan names. It touches no byte of the content; the edge codes it as a stage.
+//! Hot. Compression of responses: reads what the client accepts, and offers the coding that it prefers. It touches no
+//! byte of the content.
 //!
-//! It looks at the head after every other change to it, so that a `Content-Type` or `Cache-Control` that a rule sets
-//! counts. Where the coding of a response depends on the request, `Vary` says so, also to those who get it uncoded.
+//! The edge judges the offer (`wire/coding/offer`) and codes the content in a stage. It does so after every other
+//! change to the head, so that a `Content-Type` or `Cache-Control` counts which a rule or another stage sets.
 
 use crate::policy::decision::Decision;
-use crate::policy::facts::{Effects, Response};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
-use crate::wire::coding::response::{Eligible, vary, wants_no_transform};
-use crate::wire::coding::{ContentCoding, Encoding, preferred};
+use crate::wire::coding::response::{Eligible, wants_no_transform};
+use crate::wire::coding::{ContentCoding, Offer, Vary, Wanted, preferred};
 use crate::wire::field::Known;
-use crate::wire::head::{self, Method, Request, Version};
+use crate::wire::head::{Request, Version};
 use crate::wire::template::Lookup;
 
 /// Which responses are compressed, and how.
@@ -26,23 +25,6 @@ pub struct Plan {
     pub level: u8,
     /// Whether `Vary` says that the response depends on what the client accepts.
     pub vary: Vary,
-}
-
-/// Whether `Vary` names `Accept-Encoding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vary {
-    /// It does.
-    Sent,
-    /// It does not: for a cache behind us that must not know.
-    Omitted,
-}
-
-/// What the response depends on in the request.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    method: Method,
-    /// The coding that the client prefers, where it accepts one at all.
-    coding: Option<ContentCoding>,
 }
 
 impl Kind for Plan {
@@ -62,22 +44,13 @@ impl Kind for Plan {
         Decision::Pass
     }
 
-    fn adapt<L: Lookup>(&self, memo: &mut Option<Wanted>, response: Response<'_>, _: &L, effects: &mut Effects) {
-        let Effects { to_client, scratch, encoding, .. } = effects;
-        *encoding = None;
-        let Some(Wanted { method, coding }) = *memo else { return };
-        let response = head::Response { bytes: response.bytes, head: response.head };
-        if !self.eligible.includes(method, response, to_client) {
-            return;
-        }
-        if self.vary == Vary::Sent {
-            vary(response, to_client, scratch);
-        }
-        *encoding = coding.map(|coding| Encoding { coding, level: self.level });
-    }
-
     fn codes_content(&self) -> bool {
         true
+    }
+
+    fn coding(&self, wanted: &Option<Wanted>) -> Option<Offer<'_>> {
+        let Plan { eligible, level, vary, .. } = self;
+        wanted.map(|wanted| Offer { wanted, eligible, level: *level, vary: *vary })
     }
 }
 
@@ -96,9 +69,11 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::base::Tick;
-    use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added};
-    use crate::wire::coding::{MediaRange, MediaRanges};
-    use crate::wire::head::BodyLength;
+    use crate::policy::facts::Effects;
+    use crate::policy::fixture::{Fixture, ResponseFixture, added};
+    use crate::wire::coding::{Encoding, MediaRange, MediaRanges};
+    use crate::wire::head::{self, BodyLength};
+    use crate::wire::patch::Patch;
 
     const GZIP: Option<Encoding> = Some(Encoding { coding: ContentCoding::Gzip, level: 5 });
 
@@ -120,21 +95,27 @@ mod tests {
         request
     }
 
-    fn adapted(plan: &Plan, request: &Fixture, reply: &ResponseFixture) -> Effects {
-        // What was chosen for a response before this one counts no more.
-        let mut effects = Effects { encoding: GZIP, ..Effects::default() };
+    /// The coding that the response gets, and what is added to its head.
+    fn judged(plan: &Plan, request: &Fixture, reply: &ResponseFixture) -> (Option<Encoding>, Vec<(String, String)>) {
+        let mut effects = Effects::default();
         let mut memo = None;
         let call = Call { facts: &request.facts(), effects: &mut effects, memo: &mut memo, now: Tick::ZERO };
         assert_eq!(plan.decide(&mut (), call), Decision::Pass);
-        plan.adapt(&mut memo, reply.response(), &NamedValues, &mut effects);
-        effects
+        let response = reply.response();
+        let response = head::Response { bytes: response.bytes, head: response.head };
+        let mut patch = Patch::default();
+        let encoding = plan.coding(&memo).expect("it decided").judge(response, &mut patch);
+        (encoding, added(&patch).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// A `Vary` line.
+    fn varies() -> Vec<(String, String)> {
+        vec![("Vary".to_owned(), "Accept-Encoding".to_owned())]
     }
 
     #[test]
     fn a_client_that_accepts_it_gets_it_and_caches_are_told() {
-        let effects = adapted(&plan(), &accepting(), &html(100));
-        assert_eq!(effects.encoding, GZIP);
-        assert_eq!(added(&effects.to_client), [("Vary", "Accept-Encoding")]);
+        assert_eq!(judged(&plan(), &accepting(), &html(100)), (GZIP, varies()));
     }
 
     #[test]
@@ -142,32 +123,24 @@ mod tests {
         let mut old = accepting();
         old.head.version = Version::H10;
         for request in [Fixture::get("/"), old, accepting().field("Cache-Control", "no-transform")] {
-            let effects = adapted(&plan(), &request, &html(100));
-            assert_eq!(effects.encoding, None);
-            assert_eq!(added(&effects.to_client), [("Vary", "Accept-Encoding")]);
+            assert_eq!(judged(&plan(), &request, &html(100)), (None, varies()));
         }
     }
 
     #[test]
     fn what_is_not_compressed_for_anybody_does_not_vary() {
         for reply in [html(99), ResponseFixture::new(200), html(100).field("Cache-Control", "no-transform")] {
-            let effects = adapted(&plan(), &accepting(), &reply);
-            assert_eq!(effects.encoding, None);
-            assert_eq!(added(&effects.to_client), []);
+            assert_eq!(judged(&plan(), &accepting(), &reply), (None, vec![]));
         }
     }
 
     #[test]
-    fn a_refusal_before_it_was_asked_is_left_alone() {
-        let mut effects = Effects::default();
-        plan().adapt(&mut None, html(100).response(), &NamedValues, &mut effects);
-        assert_eq!((effects.encoding, added(&effects.to_client).len()), (None, 0));
+    fn nothing_is_offered_for_a_refusal_before_it_was_asked() {
+        assert!(plan().coding(&None).is_none());
     }
 
     #[test]
     fn vary_can_be_left_out() {
-        let effects = adapted(&Plan { vary: Vary::Omitted, ..plan() }, &accepting(), &html(100));
-        assert_eq!(effects.encoding, GZIP);
-        assert_eq!(added(&effects.to_client), []);
+        assert_eq!(judged(&Plan { vary: Vary::Omitted, ..plan() }, &accepting(), &html(100)), (GZIP, vec![]));
     }
 }

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::base::{ConsumerId, Scheme, Span, Wall};
-use crate::wire::coding::Encoding;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -69,8 +68,6 @@ pub struct Effects {
     pub reported: Option<&'static str>,
     /// A policy asks for `Kind::settle`.
     pub settles: bool,
-    /// The content coding that the response gets, where a policy chose one.
-    pub encoding: Option<Encoding>,
     /// The request that `Ask::Subrequest` asks for.
     pub subrequest: Subrequest,
     pub(super) scratch: Vec<u8>,
@@ -94,7 +91,6 @@ impl Effects {
         self.query_removed.clear();
         self.reported = None;
         self.settles = false;
-        self.encoding = None;
         self.subrequest.target.clear();
         self.subrequest.fields.clear();
     }

@@ -8,6 +8,7 @@ use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
+use crate::wire::coding::Offer;
 use crate::wire::template::Lookup;
 
 /// A kind of policy: implemented by its plan, which is immutable and the same on all shards.
@@ -53,8 +54,8 @@ pub trait Kind: Sized {
         None
     }
 
-    /// May it have the content of responses coded? Then routes with it send them through stages, and of several such
-    /// policies on a route the last holds.
+    /// May it have the content of responses coded (`coding`)? Then routes with it send them through stages, and of
+    /// several such policies on a route the last holds.
     fn codes_content(&self) -> bool {
         false
     }
@@ -62,6 +63,11 @@ pub trait Kind: Sized {
     /// Does it answer CORS preflights? Then a preflight for a method of a route goes to that route.
     fn answers_preflights(&self) -> bool {
         false
+    }
+
+    /// The content coding that it offers for the response to a request which it decided on.
+    fn coding(&self, _memo: &Self::Memo) -> Option<Offer<'_>> {
+        None
     }
 
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.

@@ -14,6 +14,7 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
+use crate::wire::coding::Offer;
 use crate::wire::template::Lookup;
 
 /// Calls `$with!` with the list.
@@ -159,6 +160,16 @@ macro_rules! enums {
             /// See `Kind::answers_preflights`.
             pub fn answers_preflights(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.answers_preflights(),)* }
+            }
+
+            /// See `Kind::coding`. `None` where `memo` is not this policy's, because it was not asked.
+            pub fn coding(&self, memo: &PolicyMemo) -> Option<Offer<'_>> {
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        let PolicyMemo::$Kind(memo) = memo else { return None };
+                        plan.coding(memo)
+                    })*
+                }
             }
 
             /// See `Kind::needs_consumer`.

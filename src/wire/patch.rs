@@ -37,15 +37,6 @@ impl Patch {
         self.names = KnownSet::default();
     }
 
-    /// Becomes equal to `other`; keeps its memory.
-    pub fn copy_from(&mut self, other: &Patch) {
-        self.removed = other.removed;
-        self.arena.clone_from(&other.arena);
-        self.added.clone_from(&other.added);
-        self.gaps = other.gaps;
-        self.names = other.names;
-    }
-
     /// Removes the received field at `index`.
     pub fn remove_at(&mut self, index: usize) {
         self.removed |= 1 << index;

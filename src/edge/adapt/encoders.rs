@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 
 use crate::base::limits::{ENCODERS_KEEP, ENCODERS_MAX, STAGE_OUT_BYTES};
 use crate::wire::coding::{Encoder, Encoding};
-use crate::wire::patch::Patch;
 
 /// A shard's encoders.
 #[derive(Debug, Default)]
@@ -23,8 +22,6 @@ pub(crate) struct Encoders {
 pub(crate) struct Coder {
     /// The encoder.
     pub encoder: Encoder,
-    /// The changes to the response's head.
-    pub patch: Patch,
     /// Coded content that is to be sent.
     pub out: Vec<u8>,
     /// The encoder took content since it was flushed.
@@ -76,7 +73,6 @@ impl Coder {
         // tidy(hot): kept for the next response.
         Box::new(Coder {
             encoder: Encoder::new(encoding),
-            patch: Patch::default(),
             out: Vec::with_capacity(STAGE_OUT_BYTES),
             holds_content: false,
         })

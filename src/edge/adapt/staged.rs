@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. A client behind a stage: an adaptor that passes content through a content coding, and does what HTTP asks of
-//! whoever changes content.
+//! Hot. A client behind stages: an adaptor that passes a response's head and content through them, sends what comes
+//! out, and frames it as the client wants it.
 //!
-//! A stage is pure: it takes bytes and appends bytes. Whatever it holds back is flushed when the source has nothing
-//! more ready, so that an event leaves when it came. The stage is finished where the content ended as a whole and
-//! nowhere else: what breaks off here breaks off at the client.
+//! The head waits for the first bytes behind it, and leaves with them in one write. What stages hold back is flushed
+//! when the source has nothing more ready, so that an event leaves when it came. Stages are finished where the content
+//! ended as a whole and nowhere else: what breaks off here breaks off at the client.
+
+use std::borrow::Cow;
 
 use crate::base::limits::{HEADROOM, STAGE_OUT_BYTES};
-use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
-use crate::edge::adapt::encoders::{Encoders, Lent};
-use crate::edge::flow::relay::encode;
+use crate::base::{Buf, BufPool, Fault, Tick};
+use crate::edge::adapt::chain::{Chain, Made, Round, Then};
+use crate::edge::adapt::transform::BROKEN;
+use crate::edge::flow::relay::{CHUNK_HEADROOM, encode};
 use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
-use crate::wire::coding::response::code;
-use crate::wire::coding::{EncodeError, Encoding};
 use crate::wire::head::BodyLength;
 
-/// A client, behind a stage where the response gets one.
+/// A client, behind stages.
 pub(crate) struct Staged<'a, K> {
     inner: &'a mut K,
     pool: &'a BufPool,
-    encoders: &'a Encoders,
-    /// What codes the content of the response whose head was composed last.
-    lent: Option<Lent<'a>>,
-    /// How `inner` wants that content.
+    chain: Chain<'a>,
+    /// How `inner` wants the content.
     form: Form,
     head: Head,
     bodied: bool,
-    /// Bytes of coded content that were sent; `None` where the content is as it came.
+    /// Bytes of content that were sent; `None` where the content is as it came.
     pub sent: Option<u64>,
-    /// A response is uncoded because too many encoders were lent.
-    pub is_refused: bool,
 }
 
 /// Where the head that was composed last is.
@@ -37,129 +34,138 @@ pub(crate) struct Staged<'a, K> {
 enum Head {
     /// It is none of a final response, or stands before another protocol.
     Bare,
-    /// It waits for the first bytes of content.
+    /// A stage keeps it.
+    Held,
+    /// It is composed and waits for the first bytes of content.
     Waits,
     /// It was sent.
     Sent,
 }
 
-/// A stage's state is broken.
-const BROKEN: Fault = Fault::last(FaultKind::Internal);
-
-/// What ends a response whose stage is broken.
-fn broken(_: EncodeError) -> Fault {
-    BROKEN
-}
-
 impl<'a, K: Client> Staged<'a, K> {
-    /// To `inner`. Buffers come from `pool` and encoders from `encoders`.
-    pub(crate) fn new(inner: &'a mut K, pool: &'a BufPool, encoders: &'a Encoders) -> Staged<'a, K> {
-        Staged {
-            inner,
-            pool,
-            encoders,
-            lent: None,
-            form: Form::Plain,
-            head: Head::Bare,
-            bodied: false,
-            sent: None,
-            is_refused: false,
-        }
+    /// To `inner`, with buffers from `pool`, and without a stage yet.
+    pub(crate) fn new(inner: &'a mut K, pool: &'a BufPool) -> Staged<'a, K> {
+        let chain = Chain::default();
+        Staged { inner, pool, chain, form: Form::Plain, head: Head::Bare, bodied: false, sent: None }
     }
 
-    /// Composes a head for content that gets a coding. False where there is no encoder for it.
-    fn compose_coded(&mut self, encoding: Encoding, outgoing: &Outgoing<'_>) -> bool {
-        let Some(mut lent) = self.encoders.lend(encoding) else { return false };
-        let patch = &mut lent.coder().patch;
-        patch.copy_from(outgoing.patch);
-        code(encoding.coding, outgoing.response, patch);
-        let mut length = BodyLength::None;
-        if self.bodied {
-            (length, self.form) = self.inner.framing(BodyLength::Chunked);
-        }
-        self.inner.compose(Outgoing { patch, length, ..*outgoing });
-        if self.bodied {
-            self.sent = Some(0);
-            self.lent = Some(lent);
-        }
-        true
+    /// The stages.
+    pub(crate) fn chain(&mut self) -> &mut Chain<'a> {
+        &mut self.chain
+    }
+
+    /// Ends a response with what the stage in front has made of a failure.
+    pub(crate) async fn end_with_failure(&mut self, until: Tick) -> Result<(), Fault> {
+        self.run(Round::behind_first(), until).await
+    }
+
+    /// Composes the head that came through all stages.
+    fn compose_inner(&mut self, outgoing: Outgoing<'_>) {
+        self.bodied = outgoing.length != BodyLength::None;
+        let (length, form) = self.inner.framing(outgoing.length);
+        self.inner.compose(Outgoing { length, ..outgoing });
+        (self.form, self.head) = (form, Head::Waits);
+        self.sent = (self.bodied && self.chain.recodes()).then_some(0);
     }
 
     /// Takes content, and sends what must not wait any longer.
-    async fn pass(&mut self, content: &[u8], ending: Ending<'_>, until: Tick) -> Result<(), Fault> {
-        let mut rest = content;
-        while !rest.is_empty() {
-            let Some(lent) = &mut self.lent else { return Err(BROKEN) };
-            let coder = lent.coder();
-            let step = coder.encoder.push(rest, &mut coder.out).map_err(broken)?;
-            coder.holds_content = true;
-            rest = &rest[step.taken..];
-            if step.more {
-                self.send(Ending::More, until).await?;
-            }
+    async fn pass(&mut self, mut buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        if self.chain.recodes() {
+            let round = match ending {
+                Ending::More => Round::more(buf.filled(), Then::Wait),
+                Ending::Last(trailers) => Round::last(buf.filled(), trailers),
+            };
+            return (self.run(round, until).await, buf);
         }
-        let Ending::Last(_) = ending else { return Ok(()) };
+        let mut trailers = match ending {
+            Ending::More => None,
+            Ending::Last(trailers) => Some(Cow::Borrowed(trailers)),
+        };
+        if let Err(fault) = self.chain.inspect(buf.filled(), trailers.as_mut()) {
+            return (Err(fault), buf);
+        }
+        let ending = trailers.as_deref().map_or(Ending::More, Ending::Last);
+        if self.form == Form::Chunked && self.bodied && (ending != Ending::More || !buf.is_empty()) {
+            encode(&mut buf, ending, self.pool);
+        }
+        self.forward(buf, ending, until).await
+    }
+
+    /// Passes a round through the stages.
+    async fn run(&mut self, mut round: Round<'_>, until: Tick) -> Result<(), Fault> {
+        let trailers = round.is_last().then_some(&mut round.trailers);
+        self.chain.inspect(round.content, trailers)?;
         loop {
-            let Some(lent) = &mut self.lent else { return Err(BROKEN) };
-            let coder = lent.coder();
-            let step = coder.encoder.finish(&mut coder.out).map_err(broken)?;
-            if !step.more {
-                return self.send(ending, until).await;
+            match self.chain.run(&mut round)? {
+                Made::Head(mut held) => self.compose_held(held.outgoing()),
+                Made::Full => self.send(Ending::More, until).await?,
+                Made::All if round.is_last() => return self.send(Ending::Last(&round.trailers), until).await,
+                Made::All => return Ok(()),
             }
-            self.send(Ending::More, until).await?;
         }
     }
 
-    /// Sends what the stage made, with the head in front where that waits.
+    /// Sends what the stages made.
     async fn send(&mut self, ending: Ending<'_>, until: Tick) -> Result<(), Fault> {
-        let Some(lent) = &mut self.lent else { return Err(BROKEN) };
-        let coder = lent.coder();
-        let mut buf = self.pool.take(HEADROOM + STAGE_OUT_BYTES);
+        let Some(out) = self.chain.out() else { return Err(BROKEN) };
+        let room = HEADROOM + out.len().max(STAGE_OUT_BYTES);
+        let mut buf = self.pool.take(room);
+        if buf.capacity() < room {
+            // Above the largest class there is no pooled buffer; this one is freed after use.
+            buf = Buf::with_capacity(room + CHUNK_HEADROOM);
+        }
         buf.reset(HEADROOM);
-        let copied = buf.append(&coder.out);
-        debug_assert!(copied, "a stage makes no more at once");
-        coder.out.clear();
+        if self.bodied {
+            let copied = buf.append(out);
+            debug_assert!(copied, "room was made above");
+        }
+        out.clear();
         self.sent = self.sent.map(|sent| sent + buf.len() as u64);
-        if self.form == Form::Chunked {
+        if self.form == Form::Chunked && self.bodied {
             encode(&mut buf, ending, self.pool);
         }
-        let (sent, buf) = match std::mem::replace(&mut self.head, Head::Sent) {
-            Head::Waits => self.inner.commit(buf, ending, until).await,
-            Head::Sent | Head::Bare => self.inner.write(buf, ending, until).await,
-        };
+        let (sent, buf) = self.forward(buf, ending, until).await;
         self.pool.put(buf);
         sent
+    }
+
+    /// To the client, with the head in front where that waits.
+    async fn forward(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        match self.head {
+            Head::Held => (Err(BROKEN), buf),
+            Head::Waits => {
+                self.head = Head::Sent;
+                self.inner.commit(buf, ending, until).await
+            }
+            Head::Bare | Head::Sent => self.inner.write(buf, ending, until).await,
+        }
+    }
+
+    /// Passes on the head that a stage kept.
+    fn compose_held(&mut self, mut outgoing: Outgoing<'_>) {
+        if self.chain.head_released(&mut outgoing) {
+            self.compose_inner(outgoing);
+        }
     }
 }
 
 impl<K: Client> BodySink for Staged<'_, K> {
     const HOLDS_BACK: bool = true;
 
-    async fn write(&mut self, mut buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
-        if self.lent.is_some() {
-            return (self.pass(buf.filled(), ending, until).await, buf);
+    async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        match self.head {
+            Head::Bare => self.inner.write(buf, ending, until).await,
+            Head::Held | Head::Waits | Head::Sent => self.pass(buf, ending, until).await,
         }
-        if self.form == Form::Chunked && self.bodied {
-            encode(&mut buf, ending, self.pool);
-        }
-        self.inner.write(buf, ending, until).await
     }
 
     async fn flush(&mut self, until: Tick) -> Result<(), Fault> {
-        loop {
-            let Some(lent) = &mut self.lent else { return Ok(()) };
-            let coder = lent.coder();
-            if coder.holds_content {
-                coder.holds_content = coder.encoder.flush(&mut coder.out).map_err(broken)?.more;
-            }
-            let more = coder.holds_content;
-            if !coder.out.is_empty() || self.head == Head::Waits {
-                self.send(Ending::More, until).await?;
-            }
-            if !more {
-                return Ok(());
-            }
+        if !self.chain.recodes() {
+            return Ok(());
         }
+        self.run(Round::more(b"", Then::Flush), until).await?;
+        let makes = self.chain.out().is_some_and(|out| !out.is_empty());
+        if makes || self.head == Head::Waits { self.send(Ending::More, until).await } else { Ok(()) }
     }
 
     fn finish(&self) {
@@ -188,34 +194,24 @@ impl<K: Client> Client for Staged<'_, K> {
         self.inner.close_after();
     }
 
-    fn compose(&mut self, outgoing: Outgoing<'_>) {
-        (self.lent, self.sent) = (None, None);
+    fn compose(&mut self, mut outgoing: Outgoing<'_>) {
+        self.sent = None;
         if outgoing.response.head.status < 200 || outgoing.upgrades {
             self.head = Head::Bare;
-            self.bodied = false;
             return self.inner.compose(outgoing);
         }
-        self.head = Head::Waits;
-        self.bodied = outgoing.length != BodyLength::None;
-        self.form = self.inner.framing(outgoing.length).1;
-        if let Some(encoding) = outgoing.encoding {
-            if self.compose_coded(encoding, &outgoing) {
-                return;
-            }
-            self.is_refused = true;
+        if self.chain.head(&mut outgoing) {
+            self.compose_inner(outgoing);
+        } else {
+            self.head = Head::Held;
         }
-        self.inner.compose(outgoing);
     }
 
-    async fn commit(&mut self, mut first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
-        if self.lent.is_some() {
-            return (self.pass(first.filled(), ending, until).await, first);
+    async fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        match self.head {
+            Head::Bare => self.inner.commit(first, ending, until).await,
+            Head::Held | Head::Waits | Head::Sent => self.pass(first, ending, until).await,
         }
-        self.head = Head::Sent;
-        if self.form == Form::Chunked && self.bodied && (ending != Ending::More || !first.is_empty()) {
-            encode(&mut first, ending, self.pool);
-        }
-        self.inner.commit(first, ending, until).await
     }
 }
 

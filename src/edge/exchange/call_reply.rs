@@ -35,13 +35,8 @@ pub(crate) async fn end<N: Net, S: BodySource, K: Client>(
     let RequestState { response, effects, record, .. } = &mut **state;
     (record.status, record.grpc) = (200, Some(end.code));
     let response = Response { bytes: b"", head: response };
-    client.compose(Outgoing {
-        response,
-        patch: &effects.to_client,
-        length: BodyLength::None,
-        upgrades: false,
-        encoding: None,
-    });
+    let patch = &mut effects.to_client;
+    client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: false });
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
     sent

@@ -2,12 +2,14 @@
 //! Calls policies with everything that they may read and change.
 
 use crate::base::{PolicyId, RouteId};
+use crate::config::plan::RoutePlan;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::policy::{self, AskOutcome, Call, Decision, Facts, Outcome, Phase, Policy, PolicyMemo, PolicyState};
+use crate::wire::coding::Offer;
 use crate::wire::head::Response;
 
 /// A policy that is asked about a request.
@@ -15,7 +17,7 @@ use crate::wire::head::Response;
 pub(crate) struct Asked {
     /// Which.
     pub id: PolicyId,
-    /// Where in `Work::memos` it remembers.
+    /// Where in `RequestState::memos` it remembers.
     pub memo: usize,
 }
 
@@ -68,23 +70,18 @@ fn consult<'p, N: Net, T>(
     outcome
 }
 
-/// The response phase, also for answers of our own: policies first, then the route's own changes, then the policies
-/// that look at what came of it (`Phase::Adapt`). `bytes` are those of the response's head. The status of a gRPC call
-/// is not known yet; that of everything else is, so it is settled.
+/// The response phase, also for local responses: policies first, then the route's own changes. `bytes` are those of the
+/// response's head. The status of a gRPC call is not known yet; that of everything else is, so it is settled.
 pub(crate) fn adapt<N: Net>(context: Context<'_, N>, state: &mut RequestState, bytes: &[u8]) {
     if let Some(server) = &context.listener_plan().server_field {
         state.effects.to_client.set(&state.response.fields, bytes, b"Server", server.as_bytes());
     }
     let id = state.attributes.route;
-    let all = || all(context, id).enumerate();
-    for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase != Phase::Adapt) {
+    for (memo, (_, id)) in all(context, id).enumerate() {
         adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
     if let Some(route) = id.map(|id| context.bound.plan.route(id)) {
         fields::response_fields(context, state, &route.response_fields, bytes);
-    }
-    for (memo, (_, id)) in all().filter(|(_, (phase, _))| *phase == Phase::Adapt) {
-        adapt_by(context, state, Asked { id: *id, memo }, bytes);
     }
     if state.effects.settles && state.attributes.caller.is_none() {
         settle(context, state, Outcome::Status(state.response.status));
@@ -108,6 +105,16 @@ pub(crate) fn settle<N: Net>(context: Context<'_, N>, state: &mut RequestState, 
 fn all<N: Net>(context: Context<'_, N>, route: Option<RouteId>) -> impl Iterator<Item = &(Phase, PolicyId)> {
     let of_route = route.map_or(&[][..], |route| &context.bound.plan.route(route).policies);
     context.listener_plan().policies.iter().chain(of_route)
+}
+
+/// The content coding that a policy of the route offers for the response.
+pub(crate) fn coding<'p, N: Net>(
+    context: Context<'p, N>,
+    memos: &[PolicyMemo],
+    route: &RoutePlan,
+) -> Option<Offer<'p>> {
+    let mut asked = route.policies.iter().zip(memos.get(context.listener_plan().policies.len()..)?);
+    asked.find_map(|((_, id), memo)| context.bound.plan.policy(*id).policy.coding(memo))
 }
 
 fn adapt_by<N: Net>(context: Context<'_, N>, state: &mut RequestState, asked: Asked, bytes: &[u8]) {

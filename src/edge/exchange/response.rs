@@ -8,7 +8,6 @@ use crate::edge::exchange::policies;
 use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
-use crate::policy::Effects;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
 use crate::wire::patch::Patch;
@@ -50,9 +49,7 @@ pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
     let RequestState { response, effects, record, .. } = &mut **state;
     record.status = status;
     let response = Response { bytes: &told, head: response };
-    let Effects { to_client, encoding, .. } = effects;
-    let outgoing = Outgoing { response, patch: to_client, length, upgrades: false, encoding: *encoding };
-    client.compose(outgoing);
+    client.compose(Outgoing { response, patch: &mut effects.to_client, length, upgrades: false });
     let pool = &context.shard.thread.pool;
     let mut buf = pool.take(limits::HEADROOM + body.len());
     if buf.capacity() < limits::HEADROOM + body.len() {
@@ -75,9 +72,9 @@ pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
 pub(crate) async fn go_on<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     let Exchange { context, client, .. } = exchange;
     let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
-    let patch = Patch::default();
+    let mut patch = Patch::default();
     let response = Response { bytes: &[], head: &head };
-    client.compose(Outgoing { response, patch: &patch, length: BodyLength::None, upgrades: false, encoding: None });
+    client.compose(Outgoing { response, patch: &mut patch, length: BodyLength::None, upgrades: false });
     let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
     let (sent, _) = client.commit(Buf::empty(), Ending::More, until).await;
     sent

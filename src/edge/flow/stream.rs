@@ -9,7 +9,6 @@ use std::io;
 
 use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::flow::watch::Link;
-use crate::wire::coding::Encoding;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, Response, ResponseHead, Version};
@@ -118,18 +117,16 @@ pub(crate) trait BodySink {
 }
 
 /// A response head on its way out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     /// The head as received, or as made by us.
     pub response: Response<'a>,
-    /// Changes to it.
-    pub patch: &'a Patch,
+    /// Changes to it; stages add theirs.
+    pub patch: &'a mut Patch,
     /// How long the body will be.
     pub length: BodyLength,
     /// The connection leaves HTTP with it (101).
     pub upgrades: bool,
-    /// The content coding that a policy chose for it. A client without stages leaves the content as it is.
-    pub encoding: Option<Encoding>,
 }
 
 /// One exchange's way back to the client.

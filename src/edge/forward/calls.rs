@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls on a route with `grpc`: decides in which words the caller speaks, and puts the two adaptors around the
+//! Calls on a route with `grpc`: finds out which protocol the caller uses, and puts a stage on each side of the
 //! exchange, so that the upstream sees plain gRPC with messages that are not too large.
 
 use std::rc::Rc;
 
 use crate::base::limits::{FIELDS_MAX, TRANSCODE_BODY_BYTES_MAX};
-use crate::base::{Fault, FaultKind, Span, UpstreamId};
+use crate::base::{Fault, FaultKind, Side, Span, Tick, UpstreamId};
 use crate::config::plan::{GrpcPlan, ProxyPlan, RoutePlan, WebCalls};
 use crate::edge::adapt::grpc::Caller;
-use crate::edge::adapt::grpc::from_caller::{self, FromCaller, JsonStream, Wrong};
-use crate::edge::adapt::grpc::json_response::JsonAnswer;
-use crate::edge::adapt::grpc::to_caller::{self, ToCaller};
-use crate::edge::adapt::grpc::web_response::WebAnswer;
+use crate::edge::adapt::grpc::json_request::JsonRequest;
+use crate::edge::adapt::grpc::json_response::JsonResponse;
+use crate::edge::adapt::grpc::messages::Messages;
+use crate::edge::adapt::grpc::web_request::WebRequest;
+use crate::edge::adapt::grpc::web_response::WebResponse;
+use crate::edge::adapt::stage::Stage;
+use crate::edge::adapt::staged::Staged;
+use crate::edge::adapt::staged_source::{Received, StagedSource};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::{call_reply, whole};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::attempts;
 use crate::net::Net;
 use crate::wire::field::Known;
-use crate::wire::grpc::json::{Flow, Incoming, Lookup, Refusal, Requests, StreamForm, Transcoder};
-use crate::wire::grpc::message::Dialect;
-use crate::wire::grpc::web::{self, Coding, TrailersFrame};
-use crate::wire::grpc::{Code, End, Media, Scanner};
+use crate::wire::grpc::json::{Flow, Incoming, Lookup, Refusal, StreamForm, Transcoder};
+use crate::wire::grpc::web::Coding;
+use crate::wire::grpc::{Code, End, Media};
 use crate::wire::head::{BodyLength, Field, Method, Request, RequestHead};
 
 /// Where a request goes.
@@ -39,7 +42,7 @@ pub(crate) struct Call<'a> {
 
 /// Sends a prepared request to its upstream.
 pub(crate) async fn forward<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
     call: Call<'_>,
 ) -> Result<(), Fault> {
     let bound = exchange.context.bound;
@@ -68,32 +71,32 @@ async fn untold<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
 
 /// Messages pass as they are.
 async fn messages<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
     call: Call<'_>,
 ) -> Result<(), Fault> {
-    let wrong = Wrong::default();
     let Exchange { context, source, client, state } = exchange;
-    let from = from_caller::RequestCodec::Checked(Scanner::new(Dialect::Grpc, call.plan.request_bytes_max));
-    let to = to_caller::ResponseCodec::Checked(Scanner::new(Dialect::Grpc, call.plan.response_bytes_max));
-    let mut source = FromCaller::new(&mut **source, from, &wrong);
-    let mut client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
-    let mut adapted = Exchange { context: *context, source: &mut source, client: &mut client, state };
+    let requests = Stage::Messages(Messages::new(Side::Client, call.plan.request_bytes_max));
+    let mut source = StagedSource::new(&mut **source, Received::Inspected(requests));
+    client.chain().prepend(Stage::Messages(Messages::new(Side::Upstream, call.plan.response_bytes_max)));
+    let mut adapted = Exchange { context: *context, source: &mut source, client: &mut **client, state };
     let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
-    if let (Ok(()), Some(end)) = (outcome, client.supplied()) {
-        state.record.grpc = Some(end.code);
+    let requests = source.into_stage();
+    let mut said = if let Some(Stage::Messages(requests)) = &requests { requests.end() } else { None };
+    if let Some(Stage::Messages(messages)) = client.chain().remove_first() {
+        said = said.or(messages.end());
+        state.record.grpc = outcome.ok().and(messages.supplied()).map(|end| end.code).or(state.record.grpc);
     }
-    state.said = wrong.end().or(state.said);
+    state.said = said.or(state.said);
     outcome
 }
 
-/// gRPC-Web becomes gRPC, and the answer gRPC-Web.
+/// gRPC-Web becomes gRPC, and the response gRPC-Web.
 async fn from_web<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
     call: Call<'_>,
     media: Media,
     coding: Coding,
 ) -> Result<(), Fault> {
-    let wrong = Wrong::default();
     let Exchange { context, source, client, state } = exchange;
     let mut content_type = Vec::new();
     let asked_type = context.request.value(Known::ContentType).unwrap_or_default();
@@ -103,35 +106,39 @@ async fn from_web<N: Net, S: BodySource, K: Client>(
         patch.remove(&context.request.head.fields, context.request.bytes, name);
     }
     patch.set(&context.request.head.fields, context.request.bytes, b"content-type", &content_type);
-    let decoder = web::Decoder::new(coding, TrailersFrame::Refused, call.plan.request_bytes_max);
-    let mut source = FromCaller::new(&mut **source, from_caller::RequestCodec::Web(decoder), &wrong);
-    let answer = WebAnswer::new(media, coding, asked_type, call.plan.response_bytes_max);
-    let to = to_caller::ResponseCodec::Web(Box::new(answer));
-    let mut client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
+    let requests = Stage::WebRequest(WebRequest::new(coding, call.plan.request_bytes_max));
+    let mut source = StagedSource::new(&mut **source, Received::Recoded(requests));
+    let responses = WebResponse::new(media, coding, asked_type, call.plan.response_bytes_max);
+    client.chain().prepend(Stage::WebResponse(Box::new(responses)));
     let asked = CallHead::of(context.request, BodyLength::Chunked)?;
-    let context = Context { request: asked.request(), ..*context };
-    let mut adapted = Exchange { context, source: &mut source, client: &mut client, state };
+    let inner = Context { request: asked.request(), ..*context };
+    let mut adapted = Exchange { context: inner, source: &mut source, client: &mut **client, state };
     let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
-    state.said = wrong.end().or(state.said);
+    let requests = source.into_stage();
+    let said = if let Some(Stage::WebRequest(requests)) = &requests { requests.end() } else { None };
+    let Some(Stage::WebResponse(response)) = client.chain().first() else { return outcome };
+    state.said = said.or(response.end()).or(state.said);
     let Err(fault) = outcome else {
-        state.record.grpc = client.supplied().map(|end| end.code).or(state.record.grpc);
+        state.record.grpc = response.supplied().map(|end| end.code).or(state.record.grpc);
         return Ok(());
     };
-    if !client.begun() || fault.kind == FaultKind::ClientClosed {
-        return Err(fault);
-    }
     let end = state.said.unwrap_or(End::of_fault(fault.kind));
-    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-    if client.fail(&end, until).await.is_err() {
+    if fault.kind == FaultKind::ClientClosed || !response.fail(&end) {
         return Err(fault);
     }
+    client.end_with_failure(write_deadline(*context)).await.map_err(|_| fault)?;
     (state.record.fault, state.record.grpc) = (Some(fault.kind), Some(end.code));
     Ok(())
 }
 
-/// JSON becomes gRPC, and the answer JSON.
+/// By when the end of a failed call must be sent.
+fn write_deadline<N: Net>(context: Context<'_, N>) -> Tick {
+    context.shard.thread.net.now().after(context.listener_plan().timeouts.write)
+}
+
+/// JSON becomes gRPC, and the response JSON.
 async fn from_json<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
     call: Call<'_>,
     transcoder: &Rc<Transcoder>,
 ) -> Result<(), Fault> {
@@ -148,10 +155,10 @@ async fn from_json<N: Net, S: BodySource, K: Client>(
     };
     let content_type = request.value(Known::ContentType).unwrap_or_default();
     let incoming = Incoming { path, query, content_type };
-    let words = match transcoder.call(&route).requests {
+    let received = match transcoder.call(&route).requests {
         Flow::Many => {
-            let requests = Requests::new(transcoder, &route, &incoming);
-            from_caller::RequestCodec::Json(Box::new(JsonStream { requests, transcoder: transcoder.clone() }))
+            let requests = JsonRequest::new(transcoder, &route, &incoming);
+            Received::Recoded(Stage::JsonRequest(Box::new(requests)))
         }
         Flow::One => {
             let max = call.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
@@ -166,14 +173,14 @@ async fn from_json<N: Net, S: BodySource, K: Client>(
             if let Err(refusal) = made {
                 return refuse(exchange, &refusal).await;
             }
-            from_caller::RequestCodec::Given { bytes }
+            Received::Kept { bytes }
         }
     };
     let accept = request.named(b"accept").unwrap_or_default();
     let form = StreamForm::accepted(accept, transcoder.stream_form());
-    let answer = JsonAnswer::new(transcoder, &route, form, request.head.method);
+    let responses = JsonResponse::new(transcoder, &route, form, request.head.method);
     exchange.state.target.extend_from_slice(transcoder.call(&route).path.as_bytes());
-    call_for_json(exchange, call, words, answer).await
+    call_for_json(exchange, call, received, responses).await
 }
 
 /// Fields of a request in JSON that the server would misunderstand.
@@ -188,12 +195,11 @@ const NOT_FOR_CALLS: [&[u8]; 7] = [
 ];
 
 async fn call_for_json<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, K>,
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
     call: Call<'_>,
-    words: from_caller::RequestCodec,
-    answer: JsonAnswer,
+    received: Received,
+    responses: JsonResponse,
 ) -> Result<(), Fault> {
-    let wrong = Wrong::default();
     let Exchange { context, source, client, state } = exchange;
     let Request { bytes, head } = context.request;
     let patch = &mut state.effects.to_upstream;
@@ -201,33 +207,37 @@ async fn call_for_json<N: Net, S: BodySource, K: Client>(
         patch.remove(&head.fields, bytes, name);
     }
     patch.set(&head.fields, bytes, b"content-type", Media::Grpc.name().as_bytes());
-    let mut source = FromCaller::new(&mut **source, words, &wrong);
-    let to = to_caller::ResponseCodec::Json(Box::new(answer));
-    let mut to_client = ToCaller::new(&mut **client, to, &context.shard.thread.pool, &wrong);
-    let asked = CallHead::of(context.request, source.told_length())?;
+    let mut source = StagedSource::new(&mut **source, received);
+    client.chain().prepend(Stage::JsonResponse(Box::new(responses)));
+    let asked = CallHead::of(context.request, source.length())?;
     let inner = Context { request: asked.request(), ..*context };
-    let mut adapted = Exchange { context: inner, source: &mut source, client: &mut to_client, state };
+    let mut adapted = Exchange { context: inner, source: &mut source, client: &mut **client, state };
     let outcome = attempts::forward(&mut adapted, call.route, call.proxy, call.upstream).await;
+    let requests = source.into_stage();
+    let refusal = if let Some(Stage::JsonRequest(requests)) = requests { requests.into_refusal() } else { None };
     if let Err(fault) = outcome {
         let end = state.said.unwrap_or(End::of_fault(fault.kind));
         (state.record.fault, state.record.grpc) = (Some(fault.kind), Some(end.code));
         if fault.kind == FaultKind::ClientClosed {
             return Err(fault);
         }
-        if !to_client.has_head() {
+        let Some(Stage::JsonResponse(response)) = client.chain().first() else { return Err(fault) };
+        if !response.has_begun() {
             // No response of the server arrived, so the error is a local response.
-            return match wrong.refusal.take() {
+            client.chain().remove_first();
+            return match refusal {
                 Some(refusal) => refuse(exchange, &refusal).await,
                 None => Err(fault),
             };
         }
-        let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-        to_client.fail(&end, until).await.map_err(|_| fault)?;
+        response.refusal = refusal.or(response.refusal.take());
+        if !response.fail(&end) {
+            return Err(fault);
+        }
+        client.end_with_failure(write_deadline(*context)).await.map_err(|_| fault)?;
     }
-    match to_client.sent_status() {
-        Some(status) => exchange.state.record.status = status,
-        None => return Err(Fault::last(FaultKind::Internal)),
-    }
+    let Some(Stage::JsonResponse(response)) = client.chain().first() else { return Ok(()) };
+    state.record.status = response.status().ok_or(Fault::last(FaultKind::Internal))?;
     Ok(())
 }
 

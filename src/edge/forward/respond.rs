@@ -21,7 +21,6 @@ use crate::edge::shard::scratch::{RequestState, Rest};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
-use crate::policy::Effects;
 use crate::wire::grpc::End;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::head::{BodyLength, Response, Version};
@@ -271,15 +270,9 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     async fn interim(&mut self, buf: &Buf) -> Result<(), Fault> {
         self.headed = self.context.shard.thread.net.now();
         let head = &self.state.response;
-        let patch = Patch::default();
+        let mut patch = Patch::default();
         let response = Response { bytes: buf.filled(), head };
-        self.client.compose(Outgoing {
-            response,
-            patch: &patch,
-            length: BodyLength::None,
-            upgrades: false,
-            encoding: None,
-        });
+        self.client.compose(Outgoing { response, patch: &mut patch, length: BodyLength::None, upgrades: false });
         let (sent, _) = self.client.commit(Buf::empty(), Ending::More, self.client_until()).await;
         sent
     }
@@ -317,16 +310,15 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
 
     fn compose(&mut self, buf: &Buf, length: BodyLength) {
         let response = Response { bytes: buf.filled(), head: &self.state.response };
-        let Effects { to_client, encoding, .. } = &self.state.effects;
-        let encoding = *encoding;
-        self.client.compose(Outgoing { response, patch: to_client, length, upgrades: false, encoding });
+        let patch = &mut self.state.effects.to_client;
+        self.client.compose(Outgoing { response, patch, length, upgrades: false });
     }
 
     /// The head after which both sides speak another protocol.
     fn compose_switch(&mut self, buf: &Buf) {
         let response = Response { bytes: buf.filled(), head: &self.state.response };
-        let patch = &self.state.effects.to_client;
-        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true, encoding: None });
+        let patch = &mut self.state.effects.to_client;
+        self.client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: true });
     }
 
     /// The final head and its body.

@@ -5,7 +5,9 @@
 
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
+use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
+use crate::edge::adapt::stage::Stage;
 use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::switched::Switched;
@@ -104,7 +106,10 @@ async fn staged<N: Net, S: BodySource, K: Client>(
 ) -> Result<(), Fault> {
     let Exchange { context, source, client, state } = exchange;
     let Shard { thread, encoders, .. } = &**context.shard;
-    let mut client = Staged::new(&mut **client, &thread.pool, encoders);
+    let mut client = Staged::new(&mut **client, &thread.pool);
+    if let Some(offer) = asking::coding(*context, &state.memos, route) {
+        client.chain().append(Stage::Coding(Coding::new(offer, encoders)));
+    }
     let mut adapted = Exchange { context: *context, source: &mut **source, client: &mut client, state };
     let outcome = match &route.action {
         Action::Proxy(proxy) if let Some(plan) = &proxy.grpc => {
@@ -113,7 +118,9 @@ async fn staged<N: Net, S: BodySource, K: Client>(
         }
         Action::Proxy(_) | Action::Redirect(_) | Action::Answer(_) | Action::Echo => act(&mut adapted, route).await,
     };
-    context.bound.counters.add(Counter::Uncompressed, u64::from(client.is_refused));
+    let is_refused = |stage: &Stage<'_>| matches!(stage, Stage::Coding(coding) if coding.is_refused);
+    let refused = client.chain().stages().any(is_refused);
+    context.bound.counters.add(Counter::Uncompressed, u64::from(refused));
     if let Some(sent) = client.sent {
         state.record.sent.set(sent);
     }

@@ -12,7 +12,7 @@ use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
-/// Asks `policies`, in their order. The first one remembers at `first` of `Work::memos`, the others behind it.
+/// Asks `policies`, in their order. The first one remembers at `first` of `RequestState::memos`, the others behind it.
 pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     policies: &[(Phase, PolicyId)],

@@ -36,6 +36,16 @@ pub(crate) struct Step {
     pub more: bool,
 }
 
+impl Step {
+    /// Nothing waits.
+    pub(crate) const ALL: Step = Step { taken: 0, more: false };
+
+    /// All of `content` was taken, and nothing waits.
+    pub(crate) const fn took(content: &[u8]) -> Step {
+        Step { taken: content.len(), more: false }
+    }
+}
+
 /// The codec's state is broken: a bug, never the content's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EncodeError;

@@ -8,11 +8,13 @@
 pub(crate) mod accept;
 pub(crate) mod encoder;
 pub(crate) mod media;
+pub(crate) mod offer;
 pub(crate) mod response;
 
 pub(crate) use accept::preferred;
 pub(crate) use encoder::{EncodeError, Encoder};
 pub(crate) use media::{MediaRange, MediaRanges};
+pub(crate) use offer::{Offer, Vary, Wanted};
 
 /// A content coding that the gateway can apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

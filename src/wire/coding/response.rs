@@ -94,10 +94,9 @@ pub(crate) fn code(coding: ContentCoding, response: Response<'_>, patch: &mut Pa
 
 const ETAG: &[u8] = b"etag";
 
-/// Says that the response depends on `Accept-Encoding`, in one `Vary` line with what is there already. `scratch` is
-/// overwritten.
-pub(crate) fn vary(response: Response<'_>, patch: &mut Patch, scratch: &mut Vec<u8>) {
-    scratch.clear();
+/// Says that the response depends on `Accept-Encoding`, in one `Vary` line with what is there already.
+pub(crate) fn vary(response: Response<'_>, patch: &mut Patch) {
+    let mut list: SmallVec<[u8; 128]> = SmallVec::new();
     for (_, value) in leaving(&response.head.fields, response.bytes, patch).filter(|(name, _)| is_name(name, b"vary")) {
         for member in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING) {
@@ -105,12 +104,12 @@ pub(crate) fn vary(response: Response<'_>, patch: &mut Patch, scratch: &mut Vec<
             }
         }
         if !value.is_empty() {
-            scratch.extend_from_slice(value);
-            scratch.extend_from_slice(b", ");
+            list.extend_from_slice(value);
+            list.extend_from_slice(b", ");
         }
     }
-    scratch.extend_from_slice(ACCEPT_ENCODING);
-    patch.set(&response.head.fields, response.bytes, b"Vary", scratch);
+    list.extend_from_slice(ACCEPT_ENCODING);
+    patch.set(&response.head.fields, response.bytes, b"Vary", &list);
 }
 
 const ACCEPT_ENCODING: &[u8] = b"Accept-Encoding";

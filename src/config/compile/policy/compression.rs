@@ -6,9 +6,9 @@ use crate::config::compile::policy::Context;
 use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::compression::Spec;
-use crate::policy::compression::{Plan, Vary};
+use crate::policy::compression::Plan;
 use crate::wire::coding::response::Eligible;
-use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges};
+use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges, Vary};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {

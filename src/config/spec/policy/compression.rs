@@ -8,11 +8,11 @@ use crate::config::spec::shape::{Many, table};
 table! {
     /// Compresses responses with gzip for clients that accept it (`Accept-Encoding`), as they come: what the upstream
     /// has sent before a pause reaches the client then. Left as they are: responses that have a `Content-Encoding`, a
-    /// digest (`Content-Digest`) or `Cache-Control: no-transform`; those with 204, 205, 206 or 304; calls of gRPC, also
-    /// those in JSON; and all to clients of HTTP/1.0. A strong `ETag` becomes a weak one, and `Accept-Ranges` and
-    /// `Content-Length` go. Name the policy in `[defaults]` to compress on all routes; of several on one route the last
-    /// holds. Leave out responses that hold a secret beside text from the request: their length tells of the secret
-    /// (BREACH).
+    /// digest (`Content-Digest`) or `Cache-Control: no-transform`; those with 204, 205, 206 or 304; calls of gRPC (JSON
+    /// that is made of them is compressed); and all to clients of HTTP/1.0. A strong `ETag` becomes a weak one, and
+    /// `Accept-Ranges` and `Content-Length` go. Name the policy in `[defaults]` to compress on all routes; of several
+    /// on one route the last holds. Leave out responses that hold a secret beside text from the request: their length
+    /// tells of the secret (BREACH).
     #[schemars(rename = "CompressionSpec")]
     pub struct Spec {
         /// Media types that are compressed: `"text/html"`, `"text/*"`, `"application/*+json"`, `"*"`. An empty list

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server's answer as JSON: one text, whose head waits for it, or a stream of texts.
+//! The stage that makes JSON of a response of gRPC: one text, whose head waits for it, or a stream of texts.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::base::{Fault, FaultKind};
 use crate::edge::adapt::grpc::call;
-use crate::edge::flow::stream::{Client, Ending, Form, Outgoing};
+use crate::edge::adapt::transform::{HeldHead, Transform, Treatment};
+use crate::edge::flow::stream::Outgoing;
+use crate::wire::coding::encoder::Step;
 use crate::wire::field::Known;
 use crate::wire::grpc::json::{Flow, Refusal, Responses, Route, StreamForm, Transcoder};
 use crate::wire::grpc::{Code, End, Media};
-use crate::wire::head::{BodyLength, Method, Response, ResponseHead};
-use crate::wire::patch::Patch;
+use crate::wire::head::{BodyLength, Method};
 
 /// Fields of the server's head that are about gRPC.
-const OURS: [&[u8]; 7] = [
+const OF_GRPC: [&[u8]; 7] = [
     b"content-type",
     b"content-length",
     b"grpc-status",
@@ -22,208 +25,188 @@ const OURS: [&[u8]; 7] = [
     b"grpc-accept-encoding",
 ];
 
-/// An answer in the making.
-pub(crate) struct JsonAnswer {
+/// A response as JSON.
+pub(crate) struct JsonResponse {
     transcoder: Rc<Transcoder>,
     route: Route,
     stream: Option<Responses>,
     /// Of the request, since to HEAD no body is sent.
     method: Method,
-    /// The server's head, until ours is made of it.
-    head: Option<Head>,
+    /// The server's head, until `release` gives it away.
+    server_head: Option<Box<HeldHead>>,
     /// The one message, as far as it has come.
-    body: Vec<u8>,
-    /// The head was sent.
-    begun: bool,
-    next: Option<Sends>,
+    message: Vec<u8>,
+    /// What the head says, once that is known.
+    head: Option<JsonHead>,
+    /// Why the response cannot be JSON, or why the request could not be gRPC.
+    pub refusal: Option<Refusal>,
+    out: Vec<u8>,
+}
+
+/// The head of a response in JSON.
+#[derive(Clone, Debug)]
+struct JsonHead {
     status: u16,
-    content_type: String,
+    content_type: Cow<'static, str>,
     length: BodyLength,
 }
 
-/// A head that is kept until it can be sent.
-struct Head {
-    bytes: Vec<u8>,
-    head: ResponseHead,
-    patch: Patch,
-}
-
-/// What is to be sent now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sends {
-    /// The head goes first.
-    pub head: bool,
-    /// Nothing follows.
-    pub last: bool,
-}
-
-impl JsonAnswer {
+impl JsonResponse {
     /// For a request that matched `route`; a stream is written in `form`.
-    pub(crate) fn new(transcoder: &Rc<Transcoder>, route: &Route, form: StreamForm, method: Method) -> JsonAnswer {
+    pub(crate) fn new(transcoder: &Rc<Transcoder>, route: &Route, form: StreamForm, method: Method) -> JsonResponse {
         let stream = match transcoder.call(route).responses {
             Flow::One => None,
             Flow::Many => Some(Responses::new(transcoder, route, form)),
         };
-        JsonAnswer {
+        JsonResponse {
             transcoder: transcoder.clone(),
             route: route.clone(),
             stream,
             method,
+            server_head: None,
+            message: Vec::new(),
             head: None,
-            body: Vec::new(),
-            begun: false,
-            next: None,
-            status: 200,
-            content_type: String::new(),
-            length: BodyLength::None,
+            refusal: None,
+            out: Vec::new(),
         }
     }
 
-    /// The status that was sent, once it was.
-    pub(crate) fn sent_status(&self) -> Option<u16> {
-        self.begun.then_some(self.status)
+    /// The status for the client, once it is known.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.head.as_ref().map(|head| head.status)
     }
 
     /// The server's head came.
-    pub(crate) fn has_head(&self) -> bool {
-        self.head.is_some() || self.begun
+    pub(crate) fn has_begun(&self) -> bool {
+        self.server_head.is_some() || self.head.is_some()
     }
 
-    /// Keeps the server's head.
-    pub(crate) fn head(&mut self, outgoing: Outgoing<'_>) {
-        self.head = Some(Head {
-            bytes: outgoing.response.bytes.to_vec(),
-            head: outgoing.response.head.clone(),
-            patch: outgoing.patch.clone(),
-        });
-    }
-
-    /// Takes content of the server. What is to be sent is appended to `out`; `step` says whether that is so.
-    pub(crate) fn push(&mut self, bytes: &[u8], ending: Ending<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        if let Some(status) = self.foreign() {
-            if ending != Ending::More {
-                self.whole_error(&End::plain(Code::of_upstream(status), "the service gave no valid answer"), out);
-            }
-            return Ok(());
-        }
-        match &mut self.stream {
-            None => {
-                // A message that is too large is refused when its prefix is read, so this cannot grow without bound.
-                self.body.extend_from_slice(bytes);
-                self.bounded()?;
-            }
-            Some(stream) => stream.push(&self.transcoder, bytes, out).map_err(Refusal::of_server)?,
-        }
-        let trailers = match ending {
-            Ending::More => {
-                if !out.is_empty() {
-                    self.stream_on(Ending::More);
-                }
-                return Ok(());
-            }
-            Ending::Last(trailers) => trailers,
-        };
-        let of_head = self.head.as_ref().map(|head| (head.head.fields.clone(), head.bytes.clone()));
-        let in_head = of_head.as_ref().and_then(|(fields, bytes)| End::read(call::fields(fields, bytes)));
-        let missing = End::plain(Code::Unknown, "the service did not say how the call ended");
-        let end = End::read_lines(trailers).or(in_head).unwrap_or(missing);
-        self.end(&end, out);
-        Ok(())
-    }
-
-    fn end(&mut self, end: &End<'_>, out: &mut Vec<u8>) {
-        match &mut self.stream {
-            None => {
-                let answer = self.transcoder.answer(&self.route, &self.body, end, out);
-                self.whole(answer.status, answer.content_type.into_owned(), out.len());
-            }
-            Some(stream) if stream.is_empty() && !self.begun && end.code != Code::Ok => self.whole_error(end, out),
-            Some(stream) => {
-                stream.finish(&self.transcoder, end, out);
-                self.stream_on(Ending::BARE);
-            }
-        }
-    }
-
-    /// The call failed on our side: an error in the place of the answer, or as its last element.
-    pub(crate) fn fail(&mut self, refusal: Option<Refusal>, end: &End<'_>, out: &mut Vec<u8>) {
-        if !self.begun {
+    /// The call failed at the gateway: makes an error in the place of the response, or as its last element. False where
+    /// a text has been sent in part.
+    pub(crate) fn fail(&mut self, end: &End<'_>) -> bool {
+        let refusal = self.refusal.take();
+        if self.head.is_none() {
             match refusal {
                 Some(refusal) => {
-                    let answer = refusal.answer(out);
-                    self.whole(answer.status, answer.content_type.into_owned(), out.len());
+                    let head = refusal.answer(&mut self.out);
+                    self.whole(head.status, head.content_type);
                 }
-                None => self.whole_error(end, out),
+                None => self.whole_error(end),
             }
-            return;
+            return true;
         }
-        let Some(stream) = &mut self.stream else { return };
+        let Some(stream) = &mut self.stream else { return false };
         match refusal {
-            Some(refusal) => stream.break_off(&self.transcoder, &refusal, out),
-            None => stream.finish(&self.transcoder, end, out),
+            Some(refusal) => stream.break_off(&self.transcoder, &refusal, &mut self.out),
+            None => stream.finish(&self.transcoder, end, &mut self.out),
         }
-        self.stream_on(Ending::BARE);
+        true
     }
 
-    /// What is to be sent now, once.
-    pub(crate) fn step(&mut self) -> Option<Sends> {
-        let sends = self.next.take();
-        self.begun |= sends.is_some();
-        sends
-    }
-
-    /// Composes our head from the server's.
-    pub(crate) fn compose<K: Client>(&mut self, client: &mut K, form: &mut Form) {
-        let (length, client_form) = client.framing(self.length);
-        *form = if length == BodyLength::None { Form::Plain } else { client_form };
-        let Some(Head { bytes, mut head, mut patch }) = self.head.take() else { return };
-        for name in OURS {
-            patch.remove(&head.fields, &bytes, name);
-        }
-        patch.add(b"Content-Type", self.content_type.as_bytes());
-        (head.status, head.body) = (self.status, length);
-        let response = Response { bytes: &bytes, head: &head };
-        client.compose(Outgoing { response, patch: &patch, length, upgrades: false, encoding: None });
-    }
-
-    /// The status of an answer that is none of gRPC.
+    /// The status of a response that is no gRPC.
     fn foreign(&self) -> Option<u16> {
-        let Head { head, bytes, .. } = self.head.as_ref()?;
+        let HeldHead { head, bytes, .. } = self.server_head.as_deref()?;
         let content_type = head.fields.value(bytes, Known::ContentType).unwrap_or_default();
         let framed = head.status == 200 && Media::of(content_type) == Some(Media::Grpc);
         (!framed).then_some(head.status)
     }
 
-    fn bounded(&self) -> Result<(), Refusal> {
-        let most = self.transcoder.response_bytes_max() as usize;
-        let within = self.body.len() <= most.saturating_add(crate::wire::grpc::message::PREFIX_BYTES);
-        if within { Ok(()) } else { Err(Refusal::internal("the server's message is larger than allowed")) }
-    }
-
-    fn whole_error(&mut self, end: &End<'_>, out: &mut Vec<u8>) {
-        let answer = self.transcoder.error(end, out);
-        self.whole(answer.status, answer.content_type.into_owned(), out.len());
-    }
-
-    /// The answer is what was made, and nothing follows.
-    fn whole(&mut self, status: u16, content_type: String, bytes: usize) {
-        let bodiless = bytes == 0 || self.method == Method::Head;
-        (self.status, self.content_type) = (status, content_type);
-        self.length = if bodiless { BodyLength::None } else { BodyLength::Exact(bytes as u64) };
-        self.next = Some(Sends { head: true, last: true });
-    }
-
-    /// What was made is the next part of a stream.
-    fn stream_on(&mut self, ending: Ending<'_>) {
-        if !self.begun {
-            self.content_type = self.stream.as_ref().map_or("", |stream| stream.content_type()).to_owned();
-            self.length = BodyLength::Chunked;
+    fn end(&mut self, end: &End<'_>) {
+        match &mut self.stream {
+            None => {
+                let head = self.transcoder.answer(&self.route, &self.message, end, &mut self.out);
+                self.whole(head.status, head.content_type);
+            }
+            Some(stream) if stream.is_empty() && self.head.is_none() && end.code != Code::Ok => self.whole_error(end),
+            Some(stream) => {
+                stream.finish(&self.transcoder, end, &mut self.out);
+                self.streams();
+            }
         }
-        self.next = Some(Sends { head: !self.begun, last: ending != Ending::More });
     }
 
-    /// No body may follow the head.
-    pub(crate) fn is_bodiless(&self) -> bool {
-        self.length == BodyLength::None
+    fn whole_error(&mut self, end: &End<'_>) {
+        let head = self.transcoder.error(end, &mut self.out);
+        self.whole(head.status, head.content_type);
+    }
+
+    /// The response is what was made, and nothing follows.
+    fn whole(&mut self, status: u16, content_type: Cow<'static, str>) {
+        let bodiless = self.out.is_empty() || self.method == Method::Head;
+        let length = if bodiless { BodyLength::None } else { BodyLength::Exact(self.out.len() as u64) };
+        self.head = Some(JsonHead { status, content_type, length });
+    }
+
+    /// What was made is a part of a stream.
+    fn streams(&mut self) {
+        let Some(stream) = self.stream.as_ref().filter(|_| self.head.is_none()) else { return };
+        let content_type = Cow::Owned(stream.content_type().to_owned());
+        self.head = Some(JsonHead { status: 200, content_type, length: BodyLength::Chunked });
+    }
+
+    /// Takes content of the server.
+    fn take(&mut self, content: &[u8]) -> Result<(), Refusal> {
+        let Some(stream) = &mut self.stream else {
+            // A message that is too large is refused when its prefix is read, so this cannot grow without bound.
+            self.message.extend_from_slice(content);
+            let most = self.transcoder.response_bytes_max() as usize;
+            let within = self.message.len() <= most.saturating_add(crate::wire::grpc::message::PREFIX_BYTES);
+            return if within { Ok(()) } else { Err(Refusal::internal("the server's message is larger than allowed")) };
+        };
+        stream.push(&self.transcoder, content, &mut self.out).map_err(Refusal::of_server)?;
+        if !self.out.is_empty() {
+            self.streams();
+        }
+        Ok(())
+    }
+}
+
+impl Transform for JsonResponse {
+    fn head(&mut self, outgoing: &mut Outgoing<'_>) -> Treatment {
+        self.server_head = Some(Box::new(HeldHead::of(outgoing)));
+        Treatment::Holds
+    }
+
+    fn push(&mut self, content: &[u8]) -> Result<Step, Fault> {
+        if self.foreign().is_none() {
+            let made = self.out.len();
+            self.take(content).map_err(|refusal| {
+                self.out.truncate(made);
+                self.refusal = Some(refusal);
+                Fault::last(FaultKind::UpstreamProtocol)
+            })?;
+        }
+        Ok(Step::took(content))
+    }
+
+    fn finish(&mut self, trailers: &mut Cow<'_, [u8]>) -> Result<Step, Fault> {
+        let lines = std::mem::replace(trailers, Cow::Borrowed(b""));
+        if let Some(status) = self.foreign() {
+            self.whole_error(&End::plain(Code::of_upstream(status), "the service gave no valid answer"));
+            return Ok(Step::ALL);
+        }
+        let server_head = self.server_head.take();
+        let of_head = server_head.as_ref().map(|head| call::fields(&head.head.fields, &head.bytes));
+        let missing = End::plain(Code::Unknown, "the service did not say how the call ended");
+        let end = End::read_lines(&lines).or_else(|| of_head.and_then(End::read)).unwrap_or(missing);
+        self.end(&end);
+        self.server_head = server_head;
+        Ok(Step::ALL)
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    fn release(&mut self) -> Option<Box<HeldHead>> {
+        let JsonHead { status, content_type, length } = self.head.as_ref()?;
+        let mut held = self.server_head.take()?;
+        let HeldHead { bytes, head, patch, .. } = &mut *held;
+        for name in OF_GRPC {
+            patch.remove(&head.fields, bytes, name);
+        }
+        patch.add(b"Content-Type", content_type.as_bytes());
+        (head.status, head.body, held.length) = (*status, *length, *length);
+        Some(held)
     }
 }

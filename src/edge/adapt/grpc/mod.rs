@@ -4,15 +4,17 @@
 //! ```text
 //!              call: deadline, code, what a code says of an endpoint        (any route)
 //! calls ───┬─ messages ─┐
-//!          ├─ gRPC-Web ─┼─ from_caller (Source) ─► pipeline ─► to_caller (Client)      (routes with `grpc`)
-//!          └─ JSON ─────┘                                       └─ web_response, json_response
+//!          ├─ gRPC-Web ─┼─ a stage of the request ─► pipeline ─► a stage of the response    (routes with `grpc`)
+//!          └─ JSON ─────┘
 //! ```
-//! What a call needs is decided once, in `forward/calls`; everything else takes the way of a plain request.
+//! What a call needs is decided once, in `forward/calls`; everything else is done as for a plain request.
 
 pub(crate) mod call;
-pub(crate) mod from_caller;
+pub(crate) mod json_request;
 pub(crate) mod json_response;
-pub(crate) mod to_caller;
+pub(crate) mod messages;
+pub(crate) mod owed_status;
+pub(crate) mod web_request;
 pub(crate) mod web_response;
 
 pub(crate) use call::Caller;

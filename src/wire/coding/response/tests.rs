@@ -144,13 +144,12 @@ fn vary_is_one_line_that_names_the_field_once() {
         (&["Vary: *"], &["Vary: *"]),
         (&["Vary: Origin , accept-encoding"], &["Vary: Origin , accept-encoding"]),
     ] {
-        assert_eq!(changed(before, |response, patch| vary(response, patch, &mut b"old".to_vec())), after);
+        assert_eq!(changed(before, vary), after);
     }
     let twice = changed(&["Vary: Origin"], |response, patch| {
         patch.add(b"Vary", b"Cookie");
-        let mut scratch = Vec::new();
-        vary(response, patch, &mut scratch);
-        vary(response, patch, &mut scratch);
+        vary(response, patch);
+        vary(response, patch);
     });
     assert_eq!(twice, ["Vary: Origin, Cookie, Accept-Encoding"]);
 }
