@@ -5,7 +5,7 @@
 //! everything that it has, so that the receiver can read up to there; `finish` writes the end, without which a receiver
 //! takes the content for cut.
 
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::base::limits::STAGE_OUT_BYTES;
 use crate::wire::coding::{ContentCoding, Encoding};
@@ -15,6 +15,8 @@ use crate::wire::coding::{ContentCoding, Encoding};
 pub(crate) struct Encoder {
     codec: Codec,
     level: u8,
+    /// A message has begun and has not ended.
+    begun: bool,
 }
 
 /// The coding's own state.
@@ -53,11 +55,10 @@ pub(crate) struct EncodeError;
 impl Encoder {
     /// A fresh one. It owns some hundred kilobytes, so it is kept for the next message.
     pub(crate) fn new(encoding: Encoding) -> Encoder {
-        let level = Compression::new(u32::from(encoding.level));
         let codec = match encoding.coding {
-            ContentCoding::Gzip => Codec::Gzip(Compress::new_gzip(level, WINDOW_BITS)),
+            ContentCoding::Gzip => Codec::Gzip(gzip(encoding.level)),
         };
-        Encoder { codec, level: encoding.level }
+        Encoder { codec, level: encoding.level, begun: false }
     }
 
     /// What it codes into.
@@ -67,12 +68,15 @@ impl Encoder {
         }
     }
 
-    /// Forgets everything, for a new message. Keeps its memory.
+    /// Forgets everything, for a new message. Keeps its memory where the last message was finished.
     ///
     /// # Errors
     /// The level cannot be set.
     pub(crate) fn restart(&mut self, level: u8) -> Result<(), EncodeError> {
         match &mut self.codec {
+            // `deflateReset` of zlib-rs 0.6.8 does not forget the block that level 1 leaves open: the next message
+            // would be corrupt.
+            Codec::Gzip(compress) if self.begun => *compress = gzip(level),
             Codec::Gzip(compress) => {
                 compress.reset();
                 if level != self.level {
@@ -80,7 +84,7 @@ impl Encoder {
                 }
             }
         }
-        self.level = level;
+        (self.level, self.begun) = (level, false);
         Ok(())
     }
 
@@ -117,9 +121,14 @@ impl Encoder {
         let taken = (compress.total_in() - read) as usize;
         let made = (compress.total_out() - written) as usize;
         out.truncate(before + made);
-        outcome.map_err(|_| EncodeError)?;
+        self.begun = outcome.map_err(|_| EncodeError)? != Status::StreamEnd;
         Ok(Step { taken, more: out.len() >= STAGE_OUT_BYTES })
     }
+}
+
+/// Fresh state for gzip.
+fn gzip(level: u8) -> Compress {
+    Compress::new_gzip(Compression::new(u32::from(level)), WINDOW_BITS)
 }
 
 #[cfg(test)]

@@ -74,10 +74,15 @@ fn content_comes_back_at_every_level_from_one_encoder() {
 
 #[test]
 fn a_message_that_was_left_in_the_middle_leaves_nothing_behind() {
-    let mut encoder = Encoder::new(FAST);
-    push(&mut encoder, &text(100_000), &mut Vec::new());
-    encoder.restart(5).expect("a level");
-    assert_eq!(decoded(&whole(&mut encoder, &[b"next"])).expect("gzip"), b"next");
+    for level in 1..=9 {
+        for (left, next) in [(100, level), (100_000, level), (100_000, 5)] {
+            let mut encoder = Encoder::new(Encoding { level, ..FAST });
+            push(&mut encoder, &text(left), &mut Vec::new());
+            encoder.restart(next).expect("a level");
+            let coded = whole(&mut encoder, &[b"next"]);
+            assert_eq!(decoded(&coded).expect("gzip"), b"next", "level {level}, then {next}, after {left} bytes");
+        }
+    }
 }
 
 #[test]
