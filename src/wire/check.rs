@@ -5,6 +5,7 @@
 //! every test run. A broken property panics; nothing here is part of the gateway.
 
 mod blocks;
+mod coding;
 mod frames;
 
 use crate::base::{FaultKind, Scheme};
@@ -21,6 +22,7 @@ use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules, Slashe
 use crate::wire::{proxy as proxy_protocol, target as targets};
 
 pub use blocks::blocks;
+pub use coding::coding;
 pub use frames::frames;
 
 /// The host of requests that name none.

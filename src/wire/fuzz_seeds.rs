@@ -17,7 +17,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds_keep_the_properties() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 12] = [
+    let targets: [(&str, Check); 13] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -25,6 +25,7 @@ fn fuzz_seeds_keep_the_properties() {
         ("proxy", check::proxy),
         ("forwarded", check::forwarded),
         ("blocks", check::blocks),
+        ("coding", check::coding),
         ("frames", check::frames),
         ("grpc_body", grpc::check::body),
         ("grpc_json", grpc::check::transcoded),
