@@ -45,7 +45,7 @@ impl Short for GrpcSpec {
 
 table! {
     /// JSON transcoding. A JSON request may be as long as `limits.body`, at most 16MiB. An error from the server, a
-    /// policy or the gateway becomes a `google.rpc.Status` in JSON.
+    /// policy (also of the listener) or the gateway becomes a `google.rpc.Status` in JSON.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.

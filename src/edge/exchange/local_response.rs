@@ -3,13 +3,16 @@
 
 use crate::base::{Fault, FaultKind};
 use crate::config::plan::FixedAnswer;
-use crate::edge::exchange::context::{Exchange, Filtered};
+use crate::edge::adapt::grpc::Caller;
+use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, response};
 use crate::edge::flow::stream::{BodySource, Client};
+use crate::edge::shard::attributes::Attributes;
 use crate::link::{Counter, RouteCounter};
 use crate::net::Net;
 use crate::policy::{LocalBody, LocalResponse, Problem};
+use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::problem;
 
 /// Closes the connection without an answer, as nginx does.
@@ -72,6 +75,9 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
         (429, None) => counters.add(Counter::Limited, 1),
         (_, None) => counters.add(Counter::Denied, 1),
     }
+    if exchange.state.attributes.route.is_none() && local.status >= 400 {
+        note_json(exchange.context, &mut exchange.state.attributes);
+    }
     if let Some(caller) = exchange.state.attributes.caller
         && local.status >= 400
     {
@@ -97,7 +103,26 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
     Ok(Filtered::Responded)
 }
 
-/// Sends a route's fixed answer.
+/// A listener's policy refuses the request before it has a route: notes that the client reads errors as
+/// `google.rpc.Status`, where the request is for a route that transcodes JSON. The policies of that route refuse in
+/// the same form.
+fn note_json<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
+    let Context { bound, listener, request, peer, .. } = context;
+    // A request for the server itself (`*`) has no path and takes no route.
+    if attributes.caller.is_some() || attributes.path.is_empty() || !bound.transcoders.are_any() {
+        return;
+    }
+    let Attributes { host, path, params, client, .. } = attributes;
+    let source = client.address.unwrap_or(peer.ip);
+    let found = bound.table(listener).find(&RouteQuery { request, host, path, source }, params);
+    if let RouteMatch::Route(id) = found
+        && bound.plan.route(id).takes_json()
+    {
+        attributes.caller = Some(Caller::Json);
+    }
+}
+
+/// Sends a route's fixed response.
 pub(crate) async fn fixed<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     answer: &FixedAnswer,

@@ -31,6 +31,11 @@ impl Transcoders {
         Transcoders { slots: plans.iter().map(slot).map(RefCell::new).collect() }
     }
 
+    /// Does any route transcode JSON?
+    pub(crate) fn are_any(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// The transcoder of that id; `None` until a server has sent its descriptors.
     pub(crate) fn of(&self, id: TranscoderId) -> Option<Rc<Transcoder>> {
         self.slots[id.0 as usize].borrow().clone()

@@ -170,13 +170,24 @@ fn the_gateways_own_failures_are_json_too() {
     assert_eq!((&entry["status"], &entry["grpc_status"]), (&json!(503), &json!("UNAVAILABLE")), "{entry}");
 }
 
-/// One more line of a route, or what stands before it.
-fn with_policy(library: &Library, policy: &str) -> Gateway {
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Route,
+    Listener,
+}
+
+/// A gateway with one policy.
+fn with_policy(library: &Library, policy: &str, of: Of) -> Gateway {
+    let line = "policies = \"one\"\n";
+    let (of_listener, of_route) = if of == Of::Listener { (line, "") } else { ("", line) };
     let set = fs::read(library.folder.path().join("library.pb")).expect("a descriptor set");
     Setup::new(format!(
-        "{WEB2}timeouts = {{ body = \"300ms\" }}\n[upstream.library]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n\
+        "{WEB2}timeouts = {{ body = \"300ms\" }}\n{of_listener}\
+         [upstream.library]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n\
          [[consumer]]\nname = \"a\"\nkeys = {{ key = \"a-long-enough-key-0123456789\" }}\n[policy.one]\n{policy}\n\
-         [[route]]\nto = \"library\"\npolicies = \"one\"\ngrpc = {{ json = \"library.pb\" }}\n",
+         [[route]]\nto = \"library\"\n{of_route}grpc = {{ json = \"library.pb\" }}\n\
+         [[route]]\npath_prefix = \"/plain\"\nanswer = {{ body = \"plain\" }}\n",
         library.port
     ))
     .file("library.pb", set)
@@ -192,8 +203,9 @@ fn what_policies_refuse_is_json_too() {
         ("network = { allow = [\"10.9.8.0/24\"] }", 403, 7),
         ("rate_limit = { rate = \"1/h\" }", 429, 8),
     ];
-    for (policy, status, code) in table {
-        let gateway = with_policy(&library, policy);
+    let cases = table.iter().flat_map(|row| [(row, Of::Route), (row, Of::Listener)]);
+    for ((policy, status, code), of) in cases.map(|(row, of)| (*row, of)) {
+        let gateway = with_policy(&library, policy, of);
         if status == 429 {
             assert_eq!(gateway.get(book).status, 200);
         }
@@ -203,13 +215,23 @@ fn what_policies_refuse_is_json_too() {
         assert!(!words.is_empty() && body["details"] == json!([]), "{body}");
         let head = curl(&["-I", &gateway.url(book)]).text();
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+        if of == Of::Listener {
+            // Whoever asks for another route, or for none, reads a problem document.
+            for (arguments, target) in [(&[][..], "/plain"), (&["-X", "OPTIONS", "--request-target", "*"], "/")] {
+                let (got, kind, body) = ask(&gateway, arguments, target);
+                let seen = (got, kind.as_str(), &body["status"]);
+                assert_eq!(seen, (status, "application/problem+json", &json!(status)), "{target}");
+            }
+            let line = &gateway.log(3)[2];
+            assert_eq!((&line["route"], &line["status"]), (&json!(""), &json!(status)), "{line}");
+        }
     }
 }
 
 #[test]
 fn what_is_wrong_with_a_request_is_said_in_json() {
     let library = Library::start();
-    let gateway = with_policy(&library, "network = { allow = [\"127.0.0.0/8\"] }");
+    let gateway = with_policy(&library, "network = { allow = [\"127.0.0.0/8\"] }", Of::Route);
     let raw = |request: &str| {
         let mut client = gateway.client();
         client.send(request);
@@ -307,6 +329,56 @@ fn a_changed_file_is_taken_up_by_a_reload() {
     describe_with(&gateway.path("library.pb"), &["version=v2"]);
     assert_eq!(gateway.reload().0, 200);
     assert_eq!((status("/v1/books/x"), status("/v2/books/x")), (404, 200));
+}
+
+#[test]
+fn json_is_compressed_and_grpc_is_not() {
+    let library = Library::start();
+    let set = fs::read(library.folder.path().join("library.pb")).expect("a descriptor set");
+    let gateway = Setup::new(format!(
+        "{WEB2}[upstream.library]\nendpoints = \"127.0.0.1:{}\"\nhttp = \"2\"\n\
+         [policy.gzip]\ncompression = {{ min_length = 1000 }}\n\
+         [[route]]\nto = \"library\"\npolicies = \"gzip\"\ngrpc = {{ json = \"library.pb\" }}\n",
+        library.port
+    ))
+    .file("library.pb", set)
+    .start();
+    let long = "shelf".repeat(1_000);
+    let fields_of = |headers: &[&str], target: &str| {
+        let url = gateway.url(target);
+        let head = ["--http2-prior-knowledge", "-D", "-", "-o", "/dev/null", "-H", "accept-encoding: gzip"];
+        curl(&[&head[..], headers, &[&url]].concat()).text().to_ascii_lowercase()
+    };
+    let (asked, short) = (format!("/v1/books/{long}"), "/v1/books/x");
+    assert_eq!(answered(&gateway, &["--compressed"], &asked)["name"], *long);
+    assert_eq!(answered(&gateway, &[], &asked)["name"], *long);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let measured = ["--compressed", "-o", "/dev/null", "-w", "%{size_download}", version, &gateway.url(&asked)];
+        let size: usize = curl(&measured).text().parse().expect("a number");
+        assert!(size > 20 && size < long.len() / 10, "{version}: {size} bytes");
+    }
+    let fields = fields_of(&[], &asked);
+    assert!(fields.contains("content-encoding: gzip\r\n") && fields.contains("vary: accept-encoding\r\n"), "{fields}");
+    assert!(!fields_of(&[], short).contains("content-encoding"), "below the minimum");
+    // An error is JSON as well: too short to be compressed, whatever the server says of the message.
+    let missing = ask(&gateway, &["--compressed"], "/v1/shelves/1/books/none");
+    assert_eq!((missing.0, &missing.2["code"]), (404, &json!(5)));
+    // A stream of the server comes line by line, before it ends.
+    let (_, kind, lines) = ask(&gateway, &["--compressed"], "/v1/shelves/1/watch?pageSize=2");
+    assert_eq!(kind, "application/x-ndjson");
+    assert_eq!(lines, "{\"name\":\"shelves/1/books/0\"}\n{\"name\":\"shelves/1/books/1\"}\n");
+    assert!(fields_of(&[], "/v1/shelves/1/watch?pageSize=1").contains("content-encoding: gzip\r\n"));
+    // A call of gRPC on the same route: a book whose name is long.
+    let name = [&[0x0a, 0xb0, 0x09][..], &b"n".repeat(1_200)].concat();
+    let frame = [&[0, 0, 0, 4, 0xb3][..], &name].concat();
+    fs::write(gateway.path("frame"), &frame).expect("a file");
+    let data = format!("@{}", gateway.path("frame").display());
+    let call = ["-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", &data];
+    let fields = fields_of(&call, "/library.v1.Library/GetBook");
+    assert!(fields.contains("grpc-status: 0"), "{fields}");
+    assert!(!fields.contains("content-encoding") && !fields.contains("vary"), "{fields}");
+    // What went to the client is counted, and not what it was made of.
+    assert!(gateway.log(3)[0]["bytes_sent"].as_u64().is_some_and(|sent| sent < 1_000));
 }
 
 #[test]
