@@ -233,7 +233,7 @@ async fn exchange<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch)
         return Fate::Abort;
     }
     let persistence = if client.close { Persistence::Close } else { Persistence::Keep };
-    let taken = if state.body_begun { Taken::Begun } else { Taken::Nothing };
+    let taken = if state.body.is_begun() { Taken::Begun } else { Taken::Nothing };
     if !finish_body(connection, request.len, &mut source, taken, persistence).await {
         return Fate::Linger;
     }

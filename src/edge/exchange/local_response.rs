@@ -30,7 +30,7 @@ pub(crate) async fn fault<N: Net, S: BodySource, K: Client>(
         exchange.state.record.aborted = true;
         return Ok(());
     }
-    let unread = exchange.state.body_begun && !exchange.source.done();
+    let unread = exchange.state.body.is_begun() && !exchange.source.done();
     if unread || ends_connection(fault.kind) {
         exchange.client.close_after();
     }

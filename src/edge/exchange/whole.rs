@@ -5,6 +5,7 @@ use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::response;
 use crate::edge::flow::stream::{BodySource, Client};
+use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
 use crate::wire::head::BodyLength;
 
@@ -25,7 +26,7 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
         response::go_on(exchange).await?;
     }
     let mut buf = context.shard.thread.pool.take(context.behind.len());
-    exchange.state.body_begun = true;
+    exchange.state.body = RequestBody::Passed;
     let copied = buf.append(context.behind);
     debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
     let mut portion = exchange.source.accept(&mut buf, 0)?;

@@ -18,7 +18,7 @@ use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::{RequestState, Rest};
+use crate::edge::shard::scratch::{Read, RequestState};
 use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
 use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
 use crate::edge::upstream::h1::Trust;
@@ -101,8 +101,8 @@ async fn tries<N: Net, S: BodySource, K: Client>(
         }
         context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
         if let Err(fault) = outcome {
-            let rest = if exchange.source.done() || exchange.state.body_waits { Rest::There } else { Rest::Gone };
-            let resend = exchange.state.resend(context.request.head.body, rest);
+            let read = if exchange.source.done() { Read::Whole } else { Read::Partly };
+            let resend = exchange.state.resend(context.request.head.body, read);
             // A reset is a code, too.
             let why = Why::Fault { fault, code: exchange.state.said.map(|end| end.code) };
             let now = context.shard.thread.net.now();

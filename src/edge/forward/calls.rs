@@ -20,6 +20,7 @@ use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::{call_reply, whole};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::attempts;
+use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
 use crate::wire::field::Known;
 use crate::wire::grpc::json::{Flow, Incoming, Lookup, Refusal, StreamForm, Transcoder};
@@ -163,13 +164,12 @@ async fn from_json<N: Net, S: BodySource, K: Client>(
         Flow::One => {
             let max = call.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
             let (body, _) = whole::read(exchange, max as usize, max).await?;
-            let mut message = std::mem::take(&mut exchange.state.replay);
-            message.clear();
-            let made = transcoder.request(&route, &incoming, &body, &mut message);
-            let bytes = message.len() as u64;
-            // It stands where bodies are kept for another attempt.
             let state = &mut *exchange.state;
-            (state.replay, state.replay_whole, state.body_begun) = (message, true, true);
+            state.replay.clear();
+            let made = transcoder.request(&route, &incoming, &body, &mut state.replay);
+            // It stands where bodies are kept for another attempt.
+            state.body = RequestBody::Kept;
+            let bytes = state.replay.len() as u64;
             if let Err(refusal) = made {
                 return refuse(exchange, &refusal).await;
             }
@@ -246,7 +246,7 @@ async fn refuse<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     refusal: &Refusal,
 ) -> Result<(), Fault> {
-    if exchange.state.body_begun && !exchange.source.done() {
+    if exchange.state.body.is_begun() && !exchange.source.done() {
         exchange.client.close_after();
     }
     call_reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await

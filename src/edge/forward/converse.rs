@@ -19,7 +19,7 @@ use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::RequestState;
+use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
@@ -91,7 +91,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     let shard = upload.context.shard;
     let remote = upload.remote;
     let mut replay = std::mem::take(&mut answering.state.replay);
-    let whole = Cell::new(answering.state.replay_whole);
+    let whole = Cell::new(answering.state.body.is_kept());
     let sent_at = Cell::new(None);
     let complete = Cell::new(false);
     let answered_first = Cell::new(false);
@@ -133,9 +133,12 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     )
     .await;
     answering.state.replay = replay;
-    answering.state.replay_whole = whole.get();
-    // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
-    answering.state.body_waits = sent.is_err_and(|fault| fault.retry == Retry::Refused);
+    answering.state.body = match whole.get() {
+        // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
+        true if sent.is_err_and(|fault| fault.retry == Retry::Refused) => RequestBody::Waiting,
+        true => RequestBody::Kept,
+        false => RequestBody::Passed,
+    };
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -162,10 +165,10 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
         let context = self.context;
         let pool = &context.shard.thread.pool;
         write_head(exchange, self.destination, self.remote)?;
-        let RequestState { out, replay, body_begun, .. } = &mut *exchange.state;
+        let RequestState { out, replay, body, .. } = &mut *exchange.state;
         let here: &[u8] = match context.request.head.body {
             BodyLength::None => &[],
-            _ if *body_begun => replay,
+            _ if body.is_begun() => replay,
             _ => context.behind,
         };
         let headroom = out.len() + CHUNK_HEADROOM;
@@ -177,13 +180,13 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
         buf.reset(headroom);
         let copied = buf.append(here);
         debug_assert!(copied, "room was made above");
-        if !*body_begun && context.request.head.body != BodyLength::None {
-            *body_begun = true;
+        if !body.is_begun() && context.request.head.body != BodyLength::None {
+            *body = RequestBody::Passed;
             let portion = exchange.source.accept(&mut buf, 0)?;
             self.transfer().count(portion)?;
             if self.keeps() {
                 exchange.state.replay.extend_from_slice(buf.filled());
-                exchange.state.replay_whole = true;
+                exchange.state.body = RequestBody::Kept;
             }
         }
         if self.encode {

@@ -17,7 +17,7 @@ use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remo
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::{RequestState, Rest};
+use crate::edge::shard::scratch::{Read, RequestBody, RequestState};
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
@@ -257,12 +257,12 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     /// Is another attempt made in the place of this response? Asked while the response is whole, so that it can be
     /// passed on where the answer is no.
     fn is_retried(&mut self, status: u16) -> bool {
-        let mut rest = Rest::There;
+        let mut read = Read::Whole;
         if let Some(Progress { complete, whole, .. }) = self.upload {
-            self.state.replay_whole = whole.get();
-            rest = if complete.get() { Rest::There } else { Rest::Gone };
+            self.state.body = if whole.get() { RequestBody::Kept } else { RequestBody::Passed };
+            read = if complete.get() { Read::Whole } else { Read::Partly };
         }
-        let resend = self.state.resend(self.context.request.head.body, rest);
+        let resend = self.state.resend(self.context.request.head.body, read);
         let why = Why::Response { status, code: self.state.record.grpc, from: self.flight.index() };
         self.attempts.may_follow(&self.destination.bounds(self.context, resend), why, self.headed)
     }

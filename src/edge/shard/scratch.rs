@@ -51,23 +51,45 @@ pub(crate) struct RequestState {
     pub value: Vec<u8>,
     /// Body bytes that were sent, kept for another attempt.
     pub replay: Vec<u8>,
-    /// All of the body that was sent so far is in `replay`.
-    pub replay_whole: bool,
-    /// The rest of the body can still be read: the last attempt did not read it.
-    pub body_waits: bool,
-    /// Body bytes that came with the head were taken in.
-    pub body_begun: bool,
+    /// Where the request's body is.
+    pub body: RequestBody,
     /// The status for the caller, where it is more specific than the kind of the fault.
     pub said: Option<End<'static>>,
 }
 
-/// Where the part of a request's body is that no attempt has read.
+/// Where a request's body is. What `replay` holds of it counts where it is `Kept` or `Waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RequestBody {
+    /// With the client, or in what came with the head.
+    #[default]
+    Untouched,
+    /// Bytes of it were read and not kept: it cannot be sent again.
+    Passed,
+    /// What was read is kept. If that is not all, the rest was lost with the attempt that read it.
+    Kept,
+    /// What was read is kept, and the rest was left with the client.
+    Waiting,
+}
+
+/// Has the client's side nothing more to read of a body?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// There is none, or it can still be read.
-    There,
-    /// It cannot be read any more.
-    Gone,
+pub(crate) enum Read {
+    /// The body was read to its end.
+    Whole,
+    /// It was not.
+    Partly,
+}
+
+impl RequestBody {
+    /// Bytes of it were read.
+    pub(crate) fn is_begun(self) -> bool {
+        self != RequestBody::Untouched
+    }
+
+    /// All bytes that were read are kept.
+    pub(crate) fn is_kept(self) -> bool {
+        matches!(self, RequestBody::Kept | RequestBody::Waiting)
+    }
 }
 
 /// Can a request be sent once more, as far as its body is concerned?
@@ -81,10 +103,13 @@ pub(crate) enum Resend {
 
 impl RequestState {
     /// Can a request with a body of this length be sent once more?
-    pub(crate) fn resend(&self, length: BodyLength, rest: Rest) -> Resend {
-        let kept = self.replay_whole && rest == Rest::There;
-        let possible = length == BodyLength::None || !self.body_begun || kept;
-        if possible { Resend::Possible } else { Resend::Impossible }
+    pub(crate) fn resend(&self, length: BodyLength, read: Read) -> Resend {
+        let kept = match self.body {
+            RequestBody::Untouched | RequestBody::Waiting => true,
+            RequestBody::Kept => read == Read::Whole,
+            RequestBody::Passed => false,
+        };
+        if length == BodyLength::None || kept { Resend::Possible } else { Resend::Impossible }
     }
 
     /// Ready for the next exchange; keeps its memory.
@@ -99,9 +124,7 @@ impl RequestState {
                 *bytes = Vec::new();
             }
         }
-        self.body_begun = false;
-        self.replay_whole = false;
-        self.body_waits = false;
+        self.body = RequestBody::Untouched;
         self.said = None;
     }
 }
