@@ -8,7 +8,7 @@ use std::io;
 use crate::base::{Buf, Fault, Tick};
 use crate::edge::adapt::stage::Stage;
 use crate::edge::adapt::transform::{BROKEN, Transform};
-use crate::edge::flow::stream::{BodySource, Form, Portion};
+use crate::edge::flow::stream::{BodySource, Portion};
 use crate::wire::head::BodyLength;
 
 /// What comes of a request's body.
@@ -39,9 +39,6 @@ impl<'a, S: BodySource> StagedSource<'a, S> {
             Received::Recoded(_) => BodyLength::Chunked,
             Received::Kept { bytes } => BodyLength::Exact(bytes),
         };
-        if inner.length() != BodyLength::None && !matches!(received, Received::Kept { .. }) {
-            inner.decode();
-        }
         StagedSource { inner, received, length }
     }
 
@@ -93,12 +90,6 @@ impl<S: BodySource> BodySource for StagedSource<'_, S> {
     fn length(&self) -> BodyLength {
         self.length
     }
-
-    fn form(&self) -> Form {
-        Form::Plain
-    }
-
-    fn decode(&mut self) {}
 
     fn end_reads_on_nudge(&mut self) {
         self.inner.end_reads_on_nudge();
