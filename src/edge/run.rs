@@ -25,6 +25,10 @@ use crate::policy::limit::{ShardId, Shards};
 const HOUSEKEEPING_MS: u64 = 250;
 /// And while it has nothing to do.
 const HOUSEKEEPING_IDLE_MS: u64 = 1_000;
+/// Longest wait for listening sockets to be closed before a shard ends.
+const CLOSE_MS: u64 = 200;
+/// So long the ring takes at most to close a socket that was given up.
+const RING_MS: u64 = 2;
 
 /// Runs a shard until it receives `Stop`. `driver` names the I/O driver in the first message.
 pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, driver: &'static str) {
@@ -45,7 +49,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
             break;
         }
     }
-    main.close_acceptors();
+    main.close_sockets().await;
     main.shard.discarded.close();
     main.shard.flush();
     if let Some(bound) = main.shard.bind(None) {
@@ -175,6 +179,19 @@ impl<N: Net> Main<N> {
             acceptor.set_listener(named.map(|(id, _)| ListenerId(id)));
             named.is_some()
         });
+    }
+
+    /// Closes the acceptors and waits until their sockets are closed. A socket that a ring still holds when the shard
+    /// ends stays open until the kernel has freed the ring, and a process that is started meanwhile could not bind.
+    async fn close_sockets(&mut self) {
+        let net = self.shard.thread.net.clone();
+        let acceptors = self.acceptors.clone();
+        self.close_acceptors();
+        let until = net.now().after_ms(CLOSE_MS);
+        while acceptors.iter().any(|acceptor| !acceptor.gone.is_raised()) && net.now() < until {
+            net.sleep_until(net.now().after_ms(1)).await;
+        }
+        net.sleep_until(net.now().after_ms(RING_MS)).await;
     }
 
     fn close_acceptors(&mut self) {

@@ -31,6 +31,8 @@ pub(crate) async fn run<N: Net>(shard: Rc<Shard<N>>, acceptor: Rc<Acceptor>, lis
             None => break,
         }
     }
+    drop(listener);
+    acceptor.gone.raise();
 }
 
 fn admit<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Stream) {

@@ -14,12 +14,15 @@ pub(crate) struct Acceptor {
     listener: Cell<Option<ListenerId>>,
     /// Raised when no more connections are taken.
     pub closed: Signal,
+    /// Raised when the listening socket was given up after that.
+    pub gone: Signal,
 }
 
 impl Acceptor {
     /// An open one.
     pub(crate) fn new(address: Address, listener: ListenerId) -> Acceptor {
-        Acceptor { address, listener: Cell::new(Some(listener)), closed: Signal::default() }
+        let (closed, gone) = (Signal::default(), Signal::default());
+        Acceptor { address, listener: Cell::new(Some(listener)), closed, gone }
     }
 
     /// Which listener of the plan in use it is; `None` where the plan has none any more.
