@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The few questions to the machine that have no safe function in the standard library: its clocks as `Tick` and
-//! `Wall`, its cores, its limit on descriptors, and three socket calls.
+//! `Wall`, its cores, its limit on descriptors, three socket calls, signals to other processes, and the account.
 //!
 //! Both planes use it; `Tick`s of all threads have the same start and may be compared.
+
+mod account;
+mod processes;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -11,6 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use socket2::SockRef;
 
 use crate::base::{Tick, Wall};
+
+pub(crate) use account::{Account, is_root};
+pub(crate) use processes::{Signal, ended_child, send_signal};
 
 /// Now, monotonic.
 pub(crate) fn now() -> Tick {

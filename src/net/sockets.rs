@@ -108,7 +108,7 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let variable = |name| env::var(name).unwrap_or_default();
     let handed = variable(HAND_OVER);
     if !handed.is_empty() {
-        return descriptors_handed(&handed)?.into_iter().map(|fd| adopt(fd, None)).collect();
+        return descriptors_handed(&handed)?.into_iter().map(|(fd, name)| adopt(fd, name)).collect();
     }
     let names = variable("LISTEN_FDNAMES");
     let pid = std::process::id();
@@ -131,13 +131,27 @@ impl HandOver {
     pub fn of<'a>(sockets: impl IntoIterator<Item = &'a ListenSocket>) -> io::Result<HandOver> {
         let mut hand_over = HandOver { duplicates: Vec::new(), value: String::new() };
         for socket in sockets {
-            let duplicate = Socket::from(socket.fd.try_clone()?);
-            duplicate.set_cloexec(false)?;
-            let line = format!("{}={}\n", duplicate.as_raw_fd(), socket.address);
-            hand_over.value.push_str(&line);
-            hand_over.duplicates.push(duplicate.into());
+            hand_over.add(socket, None)?;
         }
         Ok(hand_over)
+    }
+
+    /// Prepares sockets that this process inherited itself, with their names.
+    pub fn of_inherited(sockets: &[Inherited]) -> io::Result<HandOver> {
+        let mut hand_over = HandOver { duplicates: Vec::new(), value: String::new() };
+        for inherited in sockets {
+            hand_over.add(&inherited.socket, inherited.name.as_deref())?;
+        }
+        Ok(hand_over)
+    }
+
+    fn add(&mut self, socket: &ListenSocket, name: Option<&str>) -> io::Result<()> {
+        let duplicate = Socket::from(socket.fd.try_clone()?);
+        duplicate.set_cloexec(false)?;
+        let name = name.map_or_else(String::new, |name| format!("\t{name}"));
+        self.value.push_str(&format!("{}={}{name}\n", duplicate.as_raw_fd(), socket.address));
+        self.duplicates.push(duplicate.into());
+        Ok(())
     }
 
     /// The environment variable to start the program with: name and value.
@@ -146,7 +160,8 @@ impl HandOver {
     }
 }
 
-/// Tells a successor of its sockets: a line `descriptor=address` for each.
+/// Tells a program of its sockets: a line `descriptor=address` for each, with a tab and the name behind it where the
+/// socket has one.
 const HAND_OVER: &str = "TURNPIKE_SOCKETS";
 /// The first descriptor that systemd passes.
 const ACTIVATED_FIRST: RawFd = 3;
@@ -207,10 +222,14 @@ fn adopt(fd: RawFd, name: Option<String>) -> io::Result<Inherited> {
     Ok(Inherited { name, socket })
 }
 
-/// The descriptors in a predecessor's list. The addresses are for people; the sockets themselves know better.
-fn descriptors_handed(list: &str) -> io::Result<Vec<RawFd>> {
-    let descriptors: Option<Vec<RawFd>> =
-        list.lines().take(INHERITED_MAX).map(|line| line.split_once('=')?.0.parse().ok()).collect();
+/// The descriptors in a predecessor's list, with their names. The addresses are for people; the sockets themselves know
+/// better.
+fn descriptors_handed(list: &str) -> io::Result<Vec<(RawFd, Option<String>)>> {
+    let descriptor = |line: &str| {
+        let (fd, rest) = line.split_once('=')?;
+        Some((fd.parse().ok()?, rest.split_once('\t').map(|(_, name)| name.to_owned())))
+    };
+    let descriptors: Option<Vec<(RawFd, Option<String>)>> = list.lines().take(INHERITED_MAX).map(descriptor).collect();
     descriptors.ok_or_else(|| invalid("TURNPIKE_SOCKETS is not a list of lines `descriptor=address`"))
 }
 

@@ -52,7 +52,7 @@ fn a_successor_adopts_what_is_handed_over() {
     let (name, value) = hand_over.variable();
     assert_eq!(name, "TURNPIKE_SOCKETS");
     let descriptors = descriptors_handed(value).unwrap();
-    assert_eq!(descriptors, [hand_over.duplicates[0].as_raw_fd()]);
+    assert_eq!(descriptors, [(hand_over.duplicates[0].as_raw_fd(), None)]);
     assert!(value.ends_with(&format!("={}\n", socket.address)));
     // What a successor does with its duplicate.
     let adopted = ListenSocket::adopted(hand_over.duplicates[0].try_clone().unwrap()).unwrap();
@@ -82,7 +82,8 @@ fn adopts_only_listening_sockets() {
 
 #[test]
 fn reads_the_variables_of_both_conventions() {
-    assert_eq!(descriptors_handed("3=127.0.0.1:80\n7=unix:/a=b\n").unwrap(), [3, 7]);
+    let handed = descriptors_handed("3=127.0.0.1:80\n7=unix:/a=b\tweb\n").unwrap();
+    assert_eq!(handed, [(3, None), (7, Some("web".to_owned()))]);
     assert!(descriptors_handed("three=127.0.0.1:80").is_err());
     let activated = descriptors_activated(10, "10", "2", "http:unknown").unwrap();
     assert_eq!(activated, [(3, Some("http".to_owned())), (4, None)]);
