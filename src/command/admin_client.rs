@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments};
+use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments, default_file};
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
@@ -82,14 +82,19 @@ fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
     if let Some(path) = &arguments.control_socket {
         return Ok(path.clone());
     }
-    if let Some(file) = &arguments.config {
-        let loaded = load(&ConfigSource::File(file.clone()), &Environment::of_process());
-        let named = loaded.ok().and_then(|loaded| loaded.plan.process.control_socket.clone());
-        if let Some(path) = named {
-            return Ok(path);
-        }
+    if let Some(path) = arguments.config.as_deref().and_then(named_socket) {
+        return Ok(path);
     }
-    only(running())
+    let found = running();
+    // A process that runs as another user has its socket elsewhere, where its configuration names it.
+    let default = if found.is_empty() { default_file().and_then(|file| named_socket(&file)) } else { None };
+    default.map_or_else(|| only(found), Ok)
+}
+
+/// The control socket that a configuration file names.
+fn named_socket(file: &Path) -> Option<PathBuf> {
+    let loaded = load(&ConfigSource::File(file.to_owned()), &Environment::of_process());
+    loaded.ok()?.plan.process.control_socket.clone()
 }
 
 fn only(found: Vec<PathBuf>) -> Result<PathBuf, String> {

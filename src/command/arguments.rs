@@ -2,7 +2,8 @@
 //! The command-line arguments. The comments here are the help texts.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -12,8 +13,8 @@ pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPI
 
 /// Edge proxy and API gateway: routing, load balancing, health checks, rate limits, gRPC and WebSocket in one binary.
 ///
-/// Without a command it runs: with a built-in example configuration, with a file (`-c`), or as a proxy for one origin
-/// (`--to`).
+/// Without a command it runs: with a file (`-c`), as a proxy for one origin (`--to`), or without either with
+/// /etc/turnpike/turnpike.toml where that exists, else with a built-in example configuration.
 #[derive(Debug, Parser)]
 #[command(name = "turnpike", version = VERSION, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -51,7 +52,7 @@ pub(crate) enum Command {
 /// What to run.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunArguments {
-    /// Configuration file; without it and --to, a built-in example runs
+    /// Configuration file [default: /etc/turnpike/turnpike.toml where it exists and --to is not given]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Reverse proxy: forward every request to this origin, http://HOST:PORT or https://HOST:PORT; several are
@@ -60,28 +61,28 @@ pub(crate) struct RunArguments {
     pub to: Vec<String>,
     /// Where to listen: ADDRESS:PORT, unix:PATH, or https://ADDRESS:PORT with --cert and --key [default:
     /// 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    #[arg(long, value_name = "ADDRESS", requires = "to", conflicts_with = "config")]
     pub listen: Vec<String>,
     /// Certificate (PEM, with its chain) for https:// listeners
-    #[arg(long, value_name = "FILE", requires_all = ["key", "to"])]
+    #[arg(long, value_name = "FILE", requires_all = ["key", "to"], conflicts_with = "config")]
     pub cert: Option<PathBuf>,
     /// Private key (PEM) of the certificate
-    #[arg(long, value_name = "FILE", requires_all = ["cert", "to"])]
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "to"], conflicts_with = "config")]
     pub key: Option<PathBuf>,
-    /// Data-plane threads [default: one for each core]
-    #[arg(long, value_name = "COUNT", requires = "to")]
-    pub shards: Option<usize>,
+    /// Data-plane threads, instead of `shards` in the configuration [default: one for each core]
+    #[arg(long, value_name = "COUNT")]
+    pub shards: Option<NonZeroUsize>,
     /// Admin listener: health, metrics and status
-    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    #[arg(long, value_name = "ADDRESS", requires = "to", conflicts_with = "config")]
     pub admin: Option<String>,
     /// Access log: a file, stdout or off [default: off]
-    #[arg(long, value_name = "PATH", requires = "to")]
+    #[arg(long, value_name = "PATH", requires = "to", conflicts_with = "config")]
     pub access_log: Option<String>,
     /// Format of the access log: json, combined or a text with variables
-    #[arg(long, value_name = "FORMAT", requires = "access_log")]
+    #[arg(long, value_name = "FORMAT", requires = "access_log", conflicts_with = "config")]
     pub access_format: Option<String>,
     /// Collect metrics [default: on]
-    #[arg(long, value_name = "on|off", requires = "to", value_enum)]
+    #[arg(long, value_name = "on|off", requires = "to", conflicts_with = "config", value_enum)]
     pub metrics: Option<Switch>,
     /// Control socket for `turnpike reload`, `stop` and `status`, instead of the default path
     #[arg(long, value_name = "PATH")]
@@ -89,6 +90,14 @@ pub(crate) struct RunArguments {
     /// Format of the process log on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+}
+
+/// The configuration that is used where none is named, where it exists.
+const DEFAULT_FILE: &str = "/etc/turnpike/turnpike.toml";
+
+/// The default configuration file, where it exists.
+pub(crate) fn default_file() -> Option<PathBuf> {
+    Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()).map(Path::to_owned)
 }
 
 /// On or off.
@@ -120,7 +129,7 @@ pub(crate) struct CheckArguments {
 /// What to explain.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// Configuration file; without it the built-in example
+    /// Configuration file [default: /etc/turnpike/turnpike.toml where it exists, else the built-in example]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Method, such as GET
@@ -214,8 +223,22 @@ mod tests {
         for line in [flags.to_owned(), format!("run {flags}")] {
             let arguments = parse(&line).expect("runs");
             let run = if let Some(Command::Run(run)) = arguments.command { run } else { arguments.run };
-            assert_eq!((run.listen.len(), run.shards, run.metrics), (2, Some(2), Some(Switch::Off)));
+            assert_eq!(
+                (run.listen.len(), run.shards.map(NonZeroUsize::get), run.metrics),
+                (2, Some(2), Some(Switch::Off))
+            );
         }
+    }
+
+    #[test]
+    fn a_flag_beside_a_file_counts_or_is_refused() {
+        for flag in ["--listen 1:1", "--cert c --key k", "--admin 1:1", "--access-log off", "--metrics off"] {
+            assert!(parse(&format!("run -c f {flag}")).is_err(), "{flag}");
+        }
+        assert!(parse("run -c f --access-log off --access-format json").is_err());
+        assert!(parse("run -c f --shards 0").is_err());
+        let Some(Command::Run(run)) = parse("run -c f --shards 3").expect("runs").command else { panic!("run") };
+        assert_eq!(run.shards.map(NonZeroUsize::get), Some(3));
     }
 
     #[test]

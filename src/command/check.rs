@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use crate::command::arguments::{CheckArguments, ExplainArguments};
+use crate::command::arguments::{CheckArguments, ExplainArguments, default_file};
 use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};
@@ -29,7 +29,8 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
 
 /// Says what would happen to a request.
 pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
-    let source = arguments.config.clone().map_or(ConfigSource::Quickstart, ConfigSource::File);
+    let file = arguments.config.clone().or_else(default_file);
+    let source = file.map_or(ConfigSource::Quickstart, ConfigSource::File);
     let loaded = match load(&source, &Environment::of_process()) {
         Ok(loaded) => loaded,
         Err(reports) => {

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `turnpike run`: reads the configuration, starts the shards, and is the control plane until the end.
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::command::announce;
-use crate::command::arguments::{LogFormat, RunArguments, Switch};
+use crate::command::arguments::{LogFormat, RunArguments, Switch, default_file};
 use crate::command::logging::{self, Level};
 use crate::command::shards::{self, Cores};
 use crate::command::stderr::Stderr;
 use crate::config::plan::Plan;
-use crate::config::{ConfigSource, Environment, Loaded, OneLine, Reports, load};
+use crate::config::{ConfigSource, Environment, Loaded, OneLine, Reports, Texts, load_over};
 use crate::control::shards::links;
 use crate::control::status::Status;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::control::{Host, Start};
+use crate::net::machine::{self, Account};
 use crate::net::sockets::{self, Inherited};
 
 /// Longest wait for threads whose shards have ended.
@@ -45,13 +48,14 @@ pub(super) fn run(arguments: &RunArguments, inherited: io::Result<Vec<Inherited>
 
 fn start(host: Arc<CommandHost>, inherited: io::Result<Vec<Inherited>>) -> Result<u8, String> {
     let inherited = inherited.map_err(|error| error.to_string())?;
-    let loaded = match host.load() {
+    let loaded = match host.load(None) {
         Ok(loaded) => loaded,
         Err(reports) => {
             host.refused(&reports);
             return Ok(1);
         }
     };
+    change_account(&loaded)?;
     if !loaded.warnings.list.is_empty() {
         host.warn(&loaded.warnings);
     }
@@ -69,6 +73,32 @@ fn start(host: Arc<CommandHost>, inherited: io::Result<Vec<Inherited>>) -> Resul
     let report = crate::control::run(start).map_err(|error| error.to_string())?;
     join(threads);
     Ok(report.code)
+}
+
+/// Changes to the account that the configuration names, before there are sockets, logs or shards.
+fn change_account(loaded: &Loaded) -> Result<(), String> {
+    let Some(user) = &loaded.plan.process.user else {
+        if machine::is_root() {
+            tracing::warn!("runs as root; `user` in `[server]` names an account to change to");
+        }
+        return Ok(());
+    };
+    let account = Account::parse(user).map_err(|error| format!("`user` in `[server]`: {error}"))?;
+    if account.is_own() {
+        return Ok(());
+    }
+    if !machine::is_root() {
+        tracing::warn!(user, "`user` in `[server]` is ignored: only root can change to another account");
+        return Ok(());
+    }
+    account.assume().map_err(|error| format!("cannot change to the user `{user}`: {error}"))?;
+    for file in loaded.files.all() {
+        if let Err(error) = File::open(file) {
+            let file = file.display();
+            tracing::warn!(%file, user, %error, "this account cannot read the file, so a reload will be refused");
+        }
+    }
+    Ok(())
 }
 
 /// Joins the threads that end in time and leaves those that hang.
@@ -97,9 +127,10 @@ struct CommandHost {
 
 impl CommandHost {
     fn new(arguments: &RunArguments, level: Level, stderr: Stderr) -> CommandHost {
+        let shards = arguments.shards.map(NonZeroUsize::get);
         CommandHost {
-            source: source(arguments),
-            environment: Environment::of_process(),
+            source: source(arguments, default_file().as_deref()),
+            environment: Environment { shards, ..Environment::of_process() },
             control_socket: arguments.control_socket.clone(),
             log_format: arguments.log_format,
             level,
@@ -124,8 +155,8 @@ impl Host for CommandHost {
         }
     }
 
-    fn load(&self) -> Result<Loaded, Reports> {
-        load(&self.source, &self.environment)
+    fn load(&self, kept: Option<&Texts>) -> Result<Loaded, Reports> {
+        load_over(&self.source, &self.environment, kept)
     }
 
     fn control_socket(&self) -> Option<PathBuf> {
@@ -155,19 +186,18 @@ impl Host for CommandHost {
     }
 }
 
-/// The configuration that the arguments name.
-fn source(arguments: &RunArguments) -> ConfigSource {
+/// The configuration that the arguments name; without any, the default file where there is one.
+fn source(arguments: &RunArguments, default: Option<&Path>) -> ConfigSource {
     if let Some(path) = &arguments.config {
         return ConfigSource::File(path.clone());
     }
     if arguments.to.is_empty() {
-        return ConfigSource::Quickstart;
+        return default.map_or(ConfigSource::Quickstart, |path| ConfigSource::File(path.to_owned()));
     }
     let line = OneLine {
         to: arguments.to.clone(),
         listen: arguments.listen.clone(),
         certificate: arguments.cert.clone().zip(arguments.key.clone()),
-        shards: arguments.shards,
         admin: arguments.admin.clone(),
         access_log: arguments.access_log.clone(),
         access_format: arguments.access_format.clone(),
@@ -183,17 +213,19 @@ mod tests {
     #[test]
     fn arguments_name_a_configuration() {
         let none = RunArguments::default();
-        assert_eq!(source(&none), ConfigSource::Quickstart);
+        let default = Some(Path::new("/default.toml"));
+        assert_eq!(source(&none, None), ConfigSource::Quickstart);
+        assert_eq!(source(&none, default), ConfigSource::File("/default.toml".into()));
         let file = RunArguments { config: Some("a.toml".into()), ..RunArguments::default() };
-        assert_eq!(source(&file), ConfigSource::File("a.toml".into()));
+        assert_eq!(source(&file, default), ConfigSource::File("a.toml".into()));
         let line = RunArguments {
             to: vec!["http://127.0.0.1:9000".to_owned()],
             listen: vec!["127.0.0.1:0".to_owned()],
-            shards: Some(3),
             metrics: Some(Switch::Off),
             ..RunArguments::default()
         };
-        let plan = load(&source(&line), &Environment::sealed()).expect("compiles").plan;
+        let environment = Environment { shards: Some(3), ..Environment::sealed() };
+        let plan = load_over(&source(&line, default), &environment, None).expect("compiles").plan;
         assert_eq!((plan.process.shards, plan.metrics, plan.access_log.is_none()), (3, false, true));
     }
 }

@@ -41,6 +41,9 @@ pub(crate) fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec
     if running.control_socket != wanted.control_socket {
         sentences.push("`server.control_socket` takes effect at a restart or a binary upgrade".to_owned());
     }
+    if running.user != wanted.user {
+        sentences.push("`server.user` takes effect at a restart".to_owned());
+    }
     sentences
 }
 
@@ -148,7 +151,7 @@ mod tests {
     fn spec(text: &str) -> Spec {
         let mut faults = Faults::default();
         let source = ConfigSource::Text { name: "a".to_owned(), text: text.to_owned() };
-        let draft = Draft::read(&source, &Environment::sealed(), &mut faults);
+        let draft = Draft::read(&source, &Environment::sealed(), None, &mut faults);
         assert_eq!(faults.errors(), 0, "{faults:?}");
         draft.spec
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A configuration that was read and not yet compiled.
 
-use std::path::PathBuf;
-
+use crate::config::files::{Files, Texts};
 use crate::config::read;
 use crate::config::report::{Faults, SourceFile};
 use crate::config::source::{self, ConfigSource, Environment};
@@ -19,14 +18,22 @@ pub(super) struct Draft {
     /// The files, by the index that places name.
     pub(super) files: Vec<SourceFile>,
     /// Files and directories whose change changes the configuration.
-    pub(super) watched: Vec<PathBuf>,
+    pub(super) watched: Files,
+    /// The texts of the files.
+    pub(super) texts: Texts,
 }
 
 impl Draft {
-    /// Reads a configuration without compiling it. Adds errors to `faults`.
-    pub(super) fn read(source: &ConfigSource, environment: &Environment, faults: &mut Faults) -> Draft {
-        let sources = source::gather(source, environment, faults);
+    /// Reads a configuration without compiling it; texts that are `kept` are not read again. Adds errors to `faults`.
+    pub(super) fn read(
+        source: &ConfigSource,
+        environment: &Environment,
+        kept: Option<&Texts>,
+        faults: &mut Faults,
+    ) -> Draft {
+        let sources = source::gather(source, environment, kept, faults);
         let spec = read::read(&sources.root, faults).unwrap_or_default();
-        Draft { spec, root: sources.root, files: sources.files, watched: sources.watched }
+        let (root, texts) = (sources.root, sources.texts);
+        Draft { spec, root, files: sources.files, watched: sources.watched, texts }
     }
 }

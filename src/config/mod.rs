@@ -19,18 +19,19 @@ pub(crate) mod source;
 pub(crate) mod spec;
 
 mod draft;
+mod files;
 mod read;
 mod tickets;
 mod tree;
 #[cfg(test)]
 mod variables;
 
+pub(crate) use files::{Files, Texts};
 pub(crate) use one_line::OneLine;
 pub(crate) use report::{Report, Reports};
 pub use source::{ConfigSource, Environment};
 pub(crate) use spec::Spec;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use draft::Draft;
@@ -45,15 +46,26 @@ pub struct Loaded {
     /// What was written.
     pub spec: Spec,
     /// Files and directories whose change changes the configuration.
-    pub files: Vec<PathBuf>,
+    pub files: Files,
+    /// The texts that it was compiled from.
+    pub texts: Arc<Texts>,
     /// What somebody should look at; never errors.
     pub warnings: Reports,
 }
 
 /// Reads, checks and compiles a configuration. Errors come with all warnings.
 pub fn load(source: &ConfigSource, environment: &Environment) -> Result<Loaded, Reports> {
+    load_over(source, environment, None)
+}
+
+/// As `load`; texts that are `kept` are not read again, but certificates, secrets and the like are.
+pub(crate) fn load_over(
+    source: &ConfigSource,
+    environment: &Environment,
+    kept: Option<&Texts>,
+) -> Result<Loaded, Reports> {
     let mut faults = Faults::default();
-    let draft = Draft::read(source, environment, &mut faults);
+    let draft = Draft::read(source, environment, kept, &mut faults);
     finish(draft, environment, faults)
 }
 
@@ -69,15 +81,14 @@ pub fn check_text(text: &str) -> Option<Reports> {
 
 fn finish(draft: Draft, environment: &Environment, mut faults: Faults) -> Result<Loaded, Reports> {
     let mut files = draft.watched.clone();
-    let plan = compile::compile(&draft, environment, &mut faults, &mut files);
-    let Draft { spec, files: sources, .. } = draft;
+    let plan = compile::compile(&draft, environment, &mut faults, &mut files.materials);
+    let Draft { spec, files: sources, texts, .. } = draft;
     let warnings = faults.into_reports(sources);
     if warnings.errors() > 0 {
         return Err(warnings);
     }
     files.sort();
-    files.dedup();
-    Ok(Loaded { plan: Arc::new(plan), spec, files, warnings })
+    Ok(Loaded { plan: Arc::new(plan), spec, files, texts: Arc::new(texts), warnings })
 }
 
 #[cfg(test)]

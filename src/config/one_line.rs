@@ -17,8 +17,6 @@ pub(crate) struct OneLine {
     pub listen: Vec<String>,
     /// Certificate and key for `https://`.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Data-plane threads; `None` is one for each core.
-    pub shards: Option<usize>,
     /// The admin listener.
     pub admin: Option<String>,
     /// The access log: a path, `stdout` or `off`.
@@ -37,9 +35,6 @@ impl OneLine {
 
     fn text(&self) -> String {
         let mut out = String::new();
-        if let Some(shards) = self.shards {
-            let _ = writeln!(out, "[server]\nshards = {shards}\n");
-        }
         if let Some(admin) = &self.admin {
             let _ = writeln!(out, "[admin]\nbind = {}\n", quoted(admin));
         }
@@ -127,7 +122,6 @@ mod tests {
         let line = OneLine {
             to: vec!["http://127.0.0.1:9000/".to_owned()],
             listen: vec!["127.0.0.1:8080".to_owned(), "http://127.0.0.1:8081".to_owned()],
-            shards: Some(2),
             admin: Some("127.0.0.1:9180".to_owned()),
             access_log: Some("off".to_owned()),
             metrics: Some(false),
@@ -135,7 +129,7 @@ mod tests {
         };
         let loaded = load(&line.source(), &Environment::sealed()).unwrap();
         let plan = loaded.plan;
-        assert_eq!((plan.listeners.len(), plan.process.shards, plan.metrics), (2, 2, false));
+        assert_eq!((plan.listeners.len(), plan.process.shards, plan.metrics), (2, 1, false));
         assert_eq!(&*plan.upstreams[0].name, "http://127.0.0.1:9000");
         assert!(plan.access_log.is_none() && loaded.warnings.list.is_empty());
     }

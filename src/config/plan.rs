@@ -83,9 +83,13 @@ pub struct ProcessPlan {
     pub pin: bool,
     /// How long a graceful stop waits for exchanges to end.
     pub drain: Duration,
+    /// How long a graceful stop goes on accepting after `/readyz` has begun to fail.
+    pub drain_delay: Duration,
+    /// The account to run as, `NAME` or `NAME:GROUP`, where the process starts as root.
+    pub user: Option<String>,
     /// Connections over all listeners that one shard holds; above it the newest is closed at once.
     pub connections_max: usize,
-    /// Reload when a file of the configuration changes.
+    /// Reload also when a file of the configuration itself changes, not only one that it names.
     pub watch: bool,
     /// The control socket of `turnpike reload` and `turnpike stop`; with `None` they send signals.
     pub control_socket: Option<PathBuf>,

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::config::files::{Files, Texts};
 use crate::config::location::{FILE_BYTES_MAX, FILES_MAX, Location};
 use crate::config::report::{Faults, Report, SourceFile};
 use crate::config::tickets::TicketKeys;
@@ -42,6 +43,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     /// Cores that `shards = "auto"` counts.
     pub cores: usize,
+    /// Data-plane threads by the command line, whatever the configuration says.
+    pub shards: Option<usize>,
     /// May files be read?
     pub files: FileAccess,
     /// Keys of TLS session tickets; the same ones for every configuration of a process.
@@ -70,14 +73,16 @@ impl Environment {
         // Without randomness hashes can be guessed; the process starts all the same.
         let seed = getrandom::u64().unwrap_or(cores as u64);
         let tickets = TicketKeys::default();
-        Environment { variables: variables.collect(), cores, files: FileAccess::Allowed, tickets, seed }
+        let variables = variables.collect();
+        Environment { variables, cores, shards: None, files: FileAccess::Allowed, tickets, seed }
     }
 
     /// Nothing: no variables, no files, one core.
     #[cfg(any(test, feature = "sim", feature = "fuzz"))]
     pub fn sealed() -> Environment {
         let tickets = TicketKeys::default();
-        Environment { variables: BTreeMap::new(), cores: 1, files: FileAccess::Denied, tickets, seed: 0 }
+        let variables = BTreeMap::new();
+        Environment { variables, cores: 1, shards: None, files: FileAccess::Denied, tickets, seed: 0 }
     }
 
     /// Reads a whole file of at most `bytes_max`.
@@ -103,46 +108,63 @@ pub(crate) struct Sources {
     /// The files, by the index that places name.
     pub files: Vec<SourceFile>,
     /// Files and directories whose change changes the configuration.
-    pub watched: Vec<PathBuf>,
+    pub watched: Files,
+    /// The texts of the files.
+    pub texts: Texts,
 }
 
-/// Reads everything.
-pub(crate) fn gather(source: &ConfigSource, environment: &Environment, faults: &mut Faults) -> Sources {
-    let mut reader = Gatherer { environment, faults, files: Vec::new(), watched: Vec::new(), stack: Vec::new() };
+/// Reads everything. Texts that are `kept` are not read again; secrets are.
+pub(crate) fn gather(
+    source: &ConfigSource,
+    environment: &Environment,
+    kept: Option<&Texts>,
+    faults: &mut Faults,
+) -> Sources {
+    let (watched, texts) = (Files::default(), Texts::default());
+    let mut reader = Gatherer { environment, kept, faults, files: Vec::new(), watched, texts, stack: Vec::new() };
     let root = match source {
         ConfigSource::File(path) => reader.file(path, None),
         ConfigSource::Quickstart => reader.text("quickstart.toml".to_owned(), None, QUICKSTART.to_owned()),
         ConfigSource::Text { name, text } => reader.text(name.clone(), None, text.clone()),
     };
     let root = root.unwrap_or_else(Node::empty);
-    Sources { root, files: reader.files, watched: reader.watched }
+    Sources { root, files: reader.files, watched: reader.watched, texts: reader.texts }
 }
 
 struct Gatherer<'e> {
     environment: &'e Environment,
+    kept: Option<&'e Texts>,
     faults: &'e mut Faults,
     files: Vec<SourceFile>,
-    watched: Vec<PathBuf>,
+    watched: Files,
+    texts: Texts,
     stack: Vec<PathBuf>,
 }
 
 impl Gatherer<'_> {
     fn file(&mut self, path: &Path, asked_at: Option<Location>) -> Option<Node> {
-        let read = self.environment.read(path, FILE_BYTES_MAX);
-        let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")));
-        let text = match text {
+        let text = match self.text_of(path) {
             Ok(text) => text,
             Err(error) => {
                 self.faults.push(unreadable(asked_at, path, &error));
                 return None;
             }
         };
-        self.watched.push(path.to_owned());
+        self.watched.texts.push(path.to_owned());
+        self.texts.files.insert(path.to_owned(), text.clone());
         let location = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         self.stack.push(location);
         let node = self.text(path.display().to_string(), Some(path.to_owned()), text);
         self.stack.pop();
         node
+    }
+
+    fn text_of(&self, path: &Path) -> io::Result<String> {
+        if let Some(text) = self.kept.and_then(|kept| kept.files.get(path)) {
+            return Ok(text.clone());
+        }
+        let bytes = self.environment.read(path, FILE_BYTES_MAX)?;
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
     }
 
     fn text(&mut self, name: String, path: Option<PathBuf>, text: String) -> Option<Node> {
@@ -198,6 +220,11 @@ impl Gatherer<'_> {
         }
         if wild {
             found.retain(|path| path.is_file());
+            let asked = (directory.to_owned(), pattern.to_owned());
+            if let Some(kept) = self.kept.and_then(|kept| kept.matches.get(&asked)) {
+                found.clone_from(kept);
+            }
+            self.texts.matches.insert(asked, found.clone());
         }
         found.sort();
         let stack = &self.stack;
@@ -216,7 +243,7 @@ impl Gatherer<'_> {
             return Vec::new();
         }
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        self.watched.push(directory.to_owned());
+        self.watched.texts.push(directory.to_owned());
         let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let fitting = names.filter(|name| !name.starts_with('.') && wildcard(pattern.as_bytes(), name.as_bytes()));
@@ -295,7 +322,7 @@ impl Gatherer<'_> {
         let read = self.environment.read(path, SECRET_BYTES_MAX);
         match read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))) {
             Ok(text) => {
-                self.watched.push(path.to_owned());
+                self.watched.materials.push(path.to_owned());
                 Some(text.trim_end_matches(['\r', '\n']).to_owned())
             }
             Err(error) => {

@@ -144,7 +144,7 @@ fn certificates_are_watched_and_wrong_ones_reported() {
     };
     std::fs::write(&file, text("example.com.key")).unwrap();
     let loaded = load(&ConfigSource::File(file.clone()), &Environment::of_process()).unwrap();
-    assert!(loaded.files.contains(&directory.path().join("certs/example.com.key")));
+    assert!(loaded.files.materials.contains(&directory.path().join("certs/example.com.key")));
     assert!(loaded.plan.listeners[0].tls.is_some());
     for (key, words) in [
         ("wildcard.example.org.key", "does not match"),
@@ -168,7 +168,7 @@ fn secrets_are_never_shown() {
     let reports = load(&source, &environment).unwrap_err();
     assert!(reports.errors() >= 2 && !reports.plain().contains("hunter2"), "{reports}");
     let mut faults = Faults::default();
-    let draft = Draft::read(&source, &environment, &mut faults);
+    let draft = Draft::read(&source, &environment, None, &mut faults);
     assert!(!format!("{:?}", draft.spec.consumer).contains("hunter2"));
 }
 

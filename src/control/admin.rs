@@ -26,6 +26,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use crate::base::Address;
 use crate::control::exposition;
 use crate::control::status::Status;
+use crate::net::machine::Signal;
 use crate::net::sockets::ListenSocket;
 
 /// Most connections at a time; more wait in the listen backlog.
@@ -70,6 +71,16 @@ pub(crate) enum StopMode {
     Drain,
     /// At once.
     Now,
+}
+
+impl StopMode {
+    /// The signal that asks for the same.
+    pub(crate) const fn signal(self) -> Signal {
+        match self {
+            StopMode::Drain => Signal::Terminate,
+            StopMode::Now => Signal::Interrupt,
+        }
+    }
 }
 
 /// A running server on one socket; dropping it stops accepting and ends its connections.

@@ -13,6 +13,7 @@ use crate::control::events::{Event, Events, Signal};
 use crate::control::plane::Plane;
 use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
+use crate::control::reloads::Cause;
 use crate::control::resolve::Resolution;
 use crate::control::state::State;
 use crate::control::upgrade::Successor;
@@ -54,7 +55,7 @@ impl Plane {
             Event::Verdict(verdict) => self.verdict(verdict),
             Event::Reflected(received) => self.reflected(received),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
-            Event::FilesChanged => self.reload("a file changed", None),
+            Event::FilesChanged(scope) => self.reload("a file changed", Cause::Changed(scope), None),
             Event::Successor(outcome) => self.successor(outcome, events),
             Event::Time => {}
         }
@@ -74,6 +75,7 @@ impl Plane {
             self.supervisor.alive();
             self.timers.alive = now.after(pause);
         }
+        self.bind_again(now);
         self.step_rollout(events);
         self.step_stop(now);
     }
@@ -83,12 +85,13 @@ impl Plane {
         let sweep = if self.retired.count() == 0 { Tick::NEVER } else { self.timers.sweep };
         let idle = self.rollout.idle();
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
-        [self.timers.flush, sweep, watchdog, rollout, self.state.deadline()].into_iter().min().unwrap_or(Tick::NEVER)
+        let dues = [self.timers.flush, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
+        dues.into_iter().min().unwrap_or(Tick::NEVER)
     }
 
     fn signal(&mut self, signal: Signal, events: &mut Events) {
         match signal {
-            Signal::Reload => self.reload("SIGHUP", None),
+            Signal::Reload => self.reload("SIGHUP", Cause::Asked, None),
             Signal::Drain => self.stop(StopMode::Drain),
             Signal::StopNow => self.stop(StopMode::Now),
             Signal::ReopenLogs => {
@@ -108,7 +111,7 @@ impl Plane {
             }
             AdminRequest::Metrics(reply) => self.send_metrics(reply),
             AdminRequest::Status(reply) => self.send_status(reply),
-            AdminRequest::Reload(reply) => self.reload("requested", Some(reply)),
+            AdminRequest::Reload(reply) => self.reload("requested", Cause::Asked, Some(reply)),
             AdminRequest::Stop(mode, reply) => {
                 self.stop(mode);
                 let words = match mode {
@@ -124,7 +127,9 @@ impl Plane {
         match self.state {
             State::Starting => Readiness::Not("starting"),
             State::Serving => Readiness::Ready,
-            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => Readiness::Not("draining"),
+            State::Leaving { .. } | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+                Readiness::Not("draining")
+            }
         }
     }
 
@@ -201,16 +206,17 @@ impl Plane {
 
     fn upgrade(&mut self, events: &mut Events) {
         let serving = matches!(self.state, State::Serving);
-        let Some(program) = self.setup.program.as_ref().filter(|_| serving && events.successor.is_none()) else {
+        let Some(program) = self.setup.program.as_ref().filter(|_| serving && self.successor.is_none()) else {
             tracing::warn!("binary upgrade: a new process cannot be started now");
             return;
         };
         let admin = self.admin.as_ref().map(AdminServer::inheritable);
         match Successor::start(program, self.sockets.all().chain(admin)) {
-            Ok(successor) => {
+            Ok((successor, outcome)) => {
                 let (pid, program) = (successor.pid(), program.path.display());
                 tracing::info!(pid, %program, "binary upgrade: the new process starts");
-                events.successor = Some(successor);
+                self.successor = Some(successor);
+                events.successor = Some(outcome);
             }
             Err(error) => {
                 tracing::error!(%error, "binary upgrade: a new process cannot be started; this one continues")
@@ -220,15 +226,27 @@ impl Plane {
 
     fn successor(&mut self, outcome: Result<u32, String>, events: &mut Events) {
         events.successor = None;
-        match outcome {
-            Ok(pid) => {
+        self.successor = None;
+        let stops = match self.state {
+            State::Starting | State::Serving => None,
+            State::Leaving { .. } | State::Draining { .. } => Some(StopMode::Drain),
+            State::Ending { .. } | State::Ended { .. } => Some(StopMode::Now),
+        };
+        match (outcome, stops) {
+            // It began to serve just when this process was told to stop.
+            (Ok(pid), Some(mode)) => {
+                // It has not been waited for, so its number is no other process'.
+                let _ = machine::send_signal(pid, mode.signal());
+            }
+            (Err(reason), Some(_)) => tracing::info!(%reason, "the new process does not take over"),
+            (Ok(pid), None) => {
                 tracing::info!(pid, "binary upgrade: the new process serves; this one drains");
                 self.supervisor.replaced_by(pid);
                 self.shards.send_all(|_| ToShard::StopAccepting);
                 self.sockets.hand_over();
                 self.replaced();
             }
-            Err(reason) => tracing::error!(%reason, "binary upgrade failed; this process continues"),
+            (Err(reason), None) => tracing::error!(%reason, "binary upgrade failed; this process continues"),
         }
     }
 }

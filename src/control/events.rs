@@ -13,8 +13,8 @@ use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
-use crate::control::upgrade::Successor;
-use crate::control::watch::Watch;
+use crate::control::upgrade::SuccessorOutcome;
+use crate::control::watch::{Scope, Watch};
 use crate::net::machine;
 
 /// One thing that happened.
@@ -35,7 +35,7 @@ pub(super) enum Event {
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
-    FilesChanged,
+    FilesChanged(Scope),
     /// A successor serves, or never will.
     Successor(Result<u32, String>),
     /// The time that was asked for has come.
@@ -76,8 +76,8 @@ pub(super) struct Events {
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// The files of the plan in use, where they are watched.
     pub watch: Option<Watch>,
-    /// A successor on its way.
-    pub successor: Option<Successor>,
+    /// What becomes of the successor that was started.
+    pub successor: Option<SuccessorOutcome>,
 }
 
 impl Events {
@@ -93,23 +93,23 @@ impl Events {
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
             Some(received) = reflected.recv() => Event::Reflected(received),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),
-            () = changed(watch) => Event::FilesChanged,
+            scope = changed(watch) => Event::FilesChanged(scope),
             outcome = outcome(successor) => Event::Successor(outcome),
             () = sleep_until(until) => Event::Time,
         }
     }
 }
 
-async fn changed(watch: &mut Option<Watch>) {
+async fn changed(watch: &mut Option<Watch>) -> Scope {
     match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }
 }
 
-async fn outcome(successor: &mut Option<Successor>) -> Result<u32, String> {
+async fn outcome(successor: &mut Option<SuccessorOutcome>) -> Result<u32, String> {
     match successor {
-        Some(successor) => successor.outcome().await,
+        Some(successor) => successor.wait().await,
         None => std::future::pending().await,
     }
 }

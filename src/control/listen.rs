@@ -37,8 +37,8 @@ struct Open {
 /// A listening socket that could not be opened.
 #[derive(Debug)]
 pub(super) struct ListenFault {
-    /// The listener's name.
-    pub listener: String,
+    /// The listener's name; `None` for the admin listener.
+    pub listener: Option<String>,
     /// The address.
     pub address: Address,
     /// Why.
@@ -47,7 +47,11 @@ pub(super) struct ListenFault {
 
 impl fmt::Display for ListenFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "listener `{}` cannot listen on {}: {}", self.listener, self.address, self.error)?;
+        match &self.listener {
+            Some(name) => write!(out, "listener `{name}`")?,
+            None => write!(out, "the admin listener")?,
+        }
+        write!(out, " cannot listen on {}: {}", self.address, self.error)?;
         match self.error.kind() {
             io::ErrorKind::AddrInUse => write!(out, " (another process listens there)"),
             io::ErrorKind::PermissionDenied => write!(out, " (ports below 1024 need CAP_NET_BIND_SERVICE)"),
@@ -76,7 +80,11 @@ impl Sockets {
                 let opened = self.open_one(id, listener, address, &mut by_shard);
                 if let Err(error) = opened {
                     self.discard();
-                    return Err(ListenFault { listener: listener.name.to_string(), address: address.clone(), error });
+                    return Err(ListenFault {
+                        listener: Some(listener.name.to_string()),
+                        address: address.clone(),
+                        error,
+                    });
                 }
             }
         }

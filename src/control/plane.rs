@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::Tick;
 use crate::config::plan::{Plan, ProcessPlan};
-use crate::config::{Loaded, Reports, Spec};
+use crate::config::{Loaded, Reports, Spec, Texts};
 use crate::control::admin::{AdminRequest, AdminServer};
 use crate::control::discovery::{Discovery, EndpointUpdate, Question};
 use crate::control::listen::Sockets;
@@ -31,7 +31,7 @@ use crate::control::state::State;
 use crate::control::status::Status;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
-use crate::control::upgrade::{Predecessor, Program};
+use crate::control::upgrade::{Predecessor, Program, Successor};
 use crate::control::upstreams::UpstreamReports;
 use crate::link::ToShard;
 
@@ -39,8 +39,9 @@ use crate::link::ToShard;
 pub(crate) trait Host: Send + Sync + 'static {
     /// Where the configuration comes from, for people.
     fn source(&self) -> String;
-    /// Reads and compiles the configuration. Called on other threads.
-    fn load(&self) -> Result<Loaded, Reports>;
+    /// Reads and compiles the configuration; its own texts are not read again where they are `kept`. Called on other
+    /// threads.
+    fn load(&self, kept: Option<&Texts>) -> Result<Loaded, Reports>;
     /// Where the control socket is to be, whatever the configuration says.
     fn control_socket(&self) -> Option<PathBuf>;
     /// Applies the process-wide settings of a plan that is in use, such as the log level.
@@ -96,6 +97,8 @@ pub(super) struct Plane {
     pub(super) probes: Probes,
     pub(super) reflections: Reflections,
     pub(super) supervisor: Supervisor,
+    /// A successor that was started and does not serve yet.
+    pub(super) successor: Option<Successor>,
     pub(super) admin: Option<AdminServer>,
     pub(super) control: Option<(ControlSocket, AdminServer)>,
     pub(super) driver: &'static str,
@@ -109,6 +112,8 @@ pub(super) struct Current {
     pub plan: Arc<Plan>,
     /// What it was compiled from.
     pub spec: Arc<Spec>,
+    /// What that was read from.
+    pub texts: Arc<Texts>,
     /// How the endpoints of each upstream are probed.
     pub checks: BTreeMap<Arc<str>, Rc<Check>>,
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,22 +14,23 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_local;
 
 use crate::balance::Health;
+use crate::base::Tick;
 use crate::config::plan::{AdminPlan, Plan};
-use crate::config::{Loaded, Report, Reports, diff};
+use crate::config::{Files, Loaded, Report, Reports, diff};
 use crate::control::admin::AdminServer;
 use crate::control::discovery::EndpointUpdate;
 use crate::control::events::Events;
-use crate::control::listen::ByShard;
+use crate::control::listen::{ByShard, ListenFault};
 use crate::control::load::{self, Ready, Running};
 use crate::control::log::Log;
 use crate::control::plane::{Current, Plane};
 use crate::control::probe::Check;
-use crate::control::reloads::{Candidate, Change, ReloadResponder, STOPPING};
+use crate::control::reloads::{Candidate, Cause, Change, ReloadResponder, STOPPING, Unbound};
 use crate::control::rollout::{PREPARE_MAX, RolloutStep};
 use crate::control::socket::{ControlSocket, TakeOver};
 use crate::control::state::State;
 use crate::control::tally::CounterSet;
-use crate::control::watch::Watch;
+use crate::control::watch::{Scope, Watch, read_settled};
 use crate::link::{FROM_SHARD_MAX, FromShard, ToShard};
 use crate::net::machine;
 use crate::net::sockets::{ListenOptions, ListenSocket, listen};
@@ -36,13 +38,18 @@ use crate::wire::grpc::json::Transcoder;
 
 /// Longest wait for a replaced log to be written to its end.
 const LOG_CLOSE: Duration = Duration::from_secs(5);
+/// How long binding an address that is in use is attempted: the kernel lets go of the sockets of a process that was
+/// killed only some time after its end, because its ring held them.
+const BIND_MAX: Duration = Duration::from_secs(2);
+/// The interval of these attempts.
+const BIND_AGAIN: Duration = Duration::from_millis(20);
 
 impl Plane {
     /// Reads the configuration again, for the reason given.
-    pub(super) fn reload(&mut self, why: &str, reply: Option<ReloadResponder>) {
+    pub(super) fn reload(&mut self, why: &str, cause: Cause, reply: Option<ReloadResponder>) {
         match self.state {
             State::Starting | State::Serving => {}
-            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+            State::Leaving { .. } | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 if let Some(reply) = reply {
                     let _ = reply.send(Err(STOPPING.to_owned()));
                 }
@@ -50,22 +57,29 @@ impl Plane {
             }
         }
         tracing::info!(why, "reloading the configuration");
-        self.reloads.ask(reply);
+        self.reloads.ask(cause, reply);
         self.load_if_idle();
     }
 
     /// The first plan, which was compiled before the process had shards.
     pub(super) fn begin(&mut self, loaded: Loaded) {
-        self.reloads.ask(None);
+        self.reloads.ask(Cause::Asked, None);
         self.reloads.begin(SystemTime::now());
         self.load(move || Ok(loaded));
     }
 
     fn load_if_idle(&mut self) {
-        if self.reloads.begin(SystemTime::now()) {
-            self.supervisor.reloading(machine::now());
-            let host = Arc::clone(&self.setup.host);
-            self.load(move || host.load());
+        let Some(cause) = self.reloads.begin(SystemTime::now()) else { return };
+        self.supervisor.reloading(machine::now());
+        let host = Arc::clone(&self.setup.host);
+        let texts = self.current.as_ref().map(|current| Arc::clone(&current.texts));
+        match cause {
+            Cause::Asked => self.load(move || host.load(None)),
+            Cause::Changed(Scope::Everything) => self.load(move || read_settled(|| host.load(None), files_of)),
+            // Somebody may be editing the configuration while a certificate is renewed.
+            Cause::Changed(Scope::Materials) => {
+                self.load(move || read_settled(|| host.load(texts.as_deref()), files_of));
+            }
         }
     }
 
@@ -90,7 +104,7 @@ impl Plane {
         self.reloads.loading = false;
         match self.state {
             State::Starting | State::Serving => {}
-            State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+            State::Leaving { .. } | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 return self.reloads.give_up();
             }
         }
@@ -100,23 +114,43 @@ impl Plane {
                 // The operator may correct a file that only the refused configuration includes, so such files are
                 // watched too.
                 let mentioned = reports.files.iter().filter_map(|file| file.path.clone());
-                if let Some(watch) = &mut events.watch {
-                    let files = watch.files().iter().cloned().chain(mentioned).collect();
+                let watches_texts = self.current.as_ref().is_some_and(|current| current.plan.process.watch);
+                if let Some(watch) = events.watch.as_mut().filter(|_| watches_texts) {
+                    let mut files = watch.files().clone();
+                    files.texts.extend(mentioned);
                     *watch = Watch::over(files, self.reloads.since);
                 }
                 return self.refuse(&reports);
             }
         };
-        if let Err(words) = self.prepare(ready) {
-            self.refuse(&Reports::of(Report::placeless(words)));
+        let now = machine::now();
+        self.prepare(Unbound { ready, at: now, until: now.after(BIND_MAX) });
+    }
+
+    /// Attempts again to bind addresses that were taken, when it is time.
+    pub(super) fn bind_again(&mut self, now: Tick) {
+        if let Some(unbound) = self.reloads.unbound.take_if(|unbound| now >= unbound.at) {
+            self.prepare(unbound);
         }
     }
 
     /// Opens sockets that the plan needs and sends the plan to all shards to prepare.
-    fn prepare(&mut self, ready: Ready) -> Result<(), String> {
-        let Ready { loaded: Loaded { plan, spec, files, warnings }, changes, transcoders, counters, log } = ready;
-        let admin = self.admin_change(&plan)?;
-        let sockets = self.sockets.prepare(&plan).map_err(|fault| fault.to_string())?;
+    fn prepare(&mut self, unbound: Unbound) {
+        let plan = Arc::clone(&unbound.ready.loaded.plan);
+        let admin = self.admin_change(&plan);
+        let opened = admin.and_then(|admin| Ok((admin, self.sockets.prepare(&plan)?)));
+        match opened {
+            Ok((admin, sockets)) => self.send_candidate(unbound.ready, admin, sockets),
+            Err(fault) if fault.error.kind() == io::ErrorKind::AddrInUse && unbound.at < unbound.until => {
+                self.reloads.unbound = Some(Unbound { at: machine::now().after(BIND_AGAIN), ..unbound });
+            }
+            Err(fault) => self.refuse(&Reports::of(Report::placeless(fault.to_string()))),
+        }
+    }
+
+    fn send_candidate(&mut self, ready: Ready, admin: Change<ListenSocket>, sockets: ByShard) {
+        let Ready { loaded, changes, transcoders, counters, log } = ready;
+        let Loaded { plan, spec, files, texts, warnings } = loaded;
         self.discovery.expect(&plan);
         self.resolver.follow(self.discovery.questions());
         self.rollout.begin(plan.generation, machine::now());
@@ -124,9 +158,8 @@ impl Plane {
         self.tally.begin(counters);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
         let spec = Arc::new(spec);
-        self.reloads.candidate = Some(Candidate { plan, spec, changes, files, warnings, log, admin });
+        self.reloads.candidate = Some(Candidate { plan, spec, changes, files, texts, warnings, log, admin });
         self.reflect();
-        Ok(())
     }
 
     fn send_prepare(
@@ -143,7 +176,7 @@ impl Plane {
         }
     }
 
-    fn admin_change(&mut self, plan: &Plan) -> Result<Change<ListenSocket>, String> {
+    fn admin_change(&mut self, plan: &Plan) -> Result<Change<ListenSocket>, ListenFault> {
         let current = self.current.as_ref().and_then(|current| current.plan.admin.as_ref());
         match (&plan.admin, current) {
             (None, _) => Ok(Change::Remove),
@@ -151,7 +184,7 @@ impl Plane {
             (Some(AdminPlan { bind }), _) => match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok)
             {
                 Ok(socket) => Ok(Change::Replace(socket)),
-                Err(error) => Err(format!("the admin listener cannot listen on {bind}: {error}")),
+                Err(error) => Err(ListenFault { listener: None, address: bind.clone(), error }),
             },
         }
     }
@@ -191,7 +224,7 @@ impl Plane {
     /// The plan is in use on all shards.
     fn committed(&mut self, events: &mut Events) {
         let Some(candidate) = self.reloads.candidate.take() else { return };
-        let Candidate { plan, spec, changes, files, warnings, log, admin } = candidate;
+        let Candidate { plan, spec, changes, files, texts, warnings, log, admin } = candidate;
         self.tally.commit(plan.generation);
         self.sockets.commit(&plan);
         self.replace_log(log, events);
@@ -205,7 +238,7 @@ impl Plane {
             .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
         let checks: BTreeMap<_, _> = checks.collect();
         self.setup.host.follow(&plan);
-        let before = self.current.replace(Current { plan: Arc::clone(&plan), spec, checks });
+        let before = self.current.replace(Current { plan: Arc::clone(&plan), spec, texts, checks });
         self.retired.add(before.map(|before| (before.plan, before.spec)));
         self.resolver.follow(self.discovery.questions());
         let discovery = &self.discovery;
@@ -213,11 +246,16 @@ impl Plane {
         self.probe_all();
         self.reflect();
         let since = self.reloads.since;
-        events.watch = plan.process.watch.then(|| Watch::over(files, since));
+        let files = if plan.process.watch { files } else { Files { texts: Vec::new(), ..files } };
+        events.watch = Some(Watch::over(files, since));
         self.reloads.done += 1;
         match self.state {
             State::Starting => tracing::info!("serving"),
-            State::Serving | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
+            State::Serving
+            | State::Leaving { .. }
+            | State::Draining { .. }
+            | State::Ending { .. }
+            | State::Ended { .. } => {
                 tracing::info!(generation = plan.generation, %changes, "configuration reloaded");
             }
         }
@@ -336,6 +374,14 @@ impl Plane {
             Ok(control) => self.control = Some(control),
             Err(error) => tracing::warn!(%error, "no control socket; signals still work"),
         }
+    }
+}
+
+/// The files that a configuration was read from, or that its faults are in.
+fn files_of(read: &Result<Loaded, Reports>) -> Vec<PathBuf> {
+    match read {
+        Ok(loaded) => loaded.files.all().map(Path::to_owned).collect(),
+        Err(reports) => reports.files.iter().filter_map(|file| file.path.clone()).collect(),
     }
 }
 

@@ -113,6 +113,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
         supervisor: Supervisor::of_process(),
+        successor: None,
         admin: None,
         control: None,
         driver: "",

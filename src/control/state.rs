@@ -2,10 +2,10 @@
 //! Where the process is in its life.
 //!
 //! ```text
-//!  Starting ──► Serving ──► Draining ──────────────► Ending ──────────────────► Ended
-//!                  │     (all drained, too late,       ▲  (all threads over, too late)
-//!                  │      or asked again)              │
-//!                  └───────────────────────────────────┘ asked to stop at once
+//!  Starting ──► Serving ──► Leaving ──► Draining ──────────────► Ending ──────────────────► Ended
+//!                  │      (drain_delay)  (all drained, too late,    ▲  (all threads over, too late)
+//!                  │                      or asked again)           │
+//!                  └────────────────────────────────────────────────┘ asked to stop at once
 //! ```
 
 use crate::base::Tick;
@@ -17,6 +17,11 @@ pub(super) enum State {
     Starting,
     /// As it should be.
     Serving,
+    /// To be stopped: `/readyz` fails, and everything else goes on, so that load balancers can look elsewhere first.
+    Leaving {
+        /// Until then.
+        until: Tick,
+    },
     /// Nothing new is accepted; what runs may end.
     Draining {
         /// Until then.
@@ -45,7 +50,7 @@ impl State {
     pub(super) fn deadline(&self) -> Tick {
         match self {
             State::Starting | State::Serving => Tick::NEVER,
-            State::Draining { until, .. } | State::Ending { until, .. } => *until,
+            State::Leaving { until } | State::Draining { until, .. } | State::Ending { until, .. } => *until,
             State::Ended { .. } => Tick::ZERO,
         }
     }
@@ -55,7 +60,7 @@ impl State {
         match self {
             State::Starting => "starting",
             State::Serving => "running",
-            State::Draining { .. } => "draining",
+            State::Leaving { .. } | State::Draining { .. } => "draining",
             State::Ending { .. } | State::Ended { .. } => "stopping",
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Graceful shutdown: shards drain up to a deadline, then stop. A second request stops them at once.
+//! Graceful shutdown: readiness fails first where load balancers are given time, shards drain up to a deadline, then
+//! stop. A second request stops them at once. A successor that is starting stops as well.
 
 use std::time::Duration;
 
@@ -23,14 +24,26 @@ const LOG_CLOSE: Duration = Duration::from_secs(5);
 impl Plane {
     /// A stop was requested.
     pub(super) fn stop(&mut self, mode: StopMode) {
+        if let Some(successor) = &self.successor {
+            successor.stop(mode);
+        }
         match (&self.state, mode) {
             (State::Serving, StopMode::Drain) => {
-                let wait = self.drain_wait();
-                self.supervisor.stopping();
-                self.drain(wait, 0);
+                let (delay, wait) = (self.drain_delay(), self.drain_wait());
+                self.supervisor.stopping(delay + wait + END_MAX + LOG_CLOSE);
+                if delay.is_zero() {
+                    return self.drain(wait, 0);
+                }
+                tracing::info!(seconds = delay.as_secs_f64(), "not ready any more; listeners go on until the drain");
+                self.reloads.give_up();
+                self.state = State::Leaving { until: machine::now().after(delay) };
             }
             (State::Starting, _) | (State::Serving, StopMode::Now) => {
-                self.supervisor.stopping();
+                self.supervisor.stopping(END_MAX + LOG_CLOSE);
+                self.end(0);
+            }
+            (State::Leaving { .. }, _) => {
+                tracing::info!("asked again: stopping at once");
                 self.end(0);
             }
             (State::Draining { code, .. }, _) => {
@@ -50,6 +63,10 @@ impl Plane {
         }
     }
 
+    fn drain_delay(&self) -> Duration {
+        self.current.as_ref().map_or(Duration::ZERO, |current| current.plan.process.drain_delay)
+    }
+
     fn drain_wait(&self) -> Duration {
         self.current.as_ref().map_or(DRAIN_DEFAULT, |current| current.plan.process.drain)
     }
@@ -67,8 +84,9 @@ impl Plane {
     /// Ends the process at once.
     pub(super) fn end(&mut self, code: u8) {
         self.reloads.give_up();
-        self.shards.send_all(|_| ToShard::Stop);
+        // Listening sockets go first, here and on the shards: nobody connects to a process that ends.
         self.sockets.close();
+        self.shards.send_all(|_| ToShard::Stop);
         self.state = State::Ending { until: machine::now().after(END_MAX), code };
     }
 
@@ -88,7 +106,7 @@ impl Plane {
                 tracing::error!(shard, reason, "a shard failed; the process ends");
                 self.end(1);
             }
-            State::Serving => {
+            State::Serving | State::Leaving { .. } => {
                 tracing::error!(shard, reason, "a shard failed; the process ends when the others have finished");
                 let wait = self.drain_wait().min(DRAIN_AFTER_FAILURE);
                 self.drain(wait, 1);
@@ -116,6 +134,7 @@ impl Plane {
     /// Goes on where a state is over.
     pub(super) fn step_stop(&mut self, now: Tick) {
         match &self.state {
+            State::Leaving { until } if now >= *until => self.drain(self.drain_wait(), 0),
             State::Draining { until, drained, code } => {
                 let left = drained.iter().filter(|done| !**done).count();
                 if left > 0 && now < *until {
@@ -141,7 +160,7 @@ impl Plane {
                 }
                 self.state = State::Ended { code: *code };
             }
-            State::Starting | State::Serving | State::Ended { .. } => {}
+            State::Starting | State::Serving | State::Leaving { .. } | State::Ended { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::Tick;
 /// Longest wait for a service manager that does not read; then it misses the message.
 const SEND_MAX: Duration = Duration::from_millis(50);
 
-/// The way to the service manager.
+/// The connection to the service manager.
 #[derive(Debug, Default)]
 pub(super) struct Supervisor {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -63,17 +63,20 @@ impl Supervisor {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.nanos() / 1_000));
     }
 
-    /// We end.
-    pub(super) fn stopping(&self) {
-        self.send("STOPPING=1\nSTATUS=stopping");
+    /// We end, within this time at most.
+    pub(super) fn stopping(&self, within: Duration) {
+        self.send(&format!("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
-    /// The process of that number has taken over.
-    pub(super) fn replaced_by(&self, pid: u32) {
-        self.send(&format!("MAINPID={pid}"));
+    /// The process of that number has taken over, and the service manager hears nothing more from this one. The last
+    /// sign of life leaves the other process a whole interval until its first one.
+    pub(super) fn replaced_by(&mut self, pid: u32) {
+        let alive = if self.watchdog.is_some() { "\nWATCHDOG=1" } else { "" };
+        self.send(&format!("MAINPID={pid}{alive}"));
+        *self = Supervisor::default();
     }
 
-    /// The control plane turns.
+    /// The control plane handles events.
     pub(super) fn alive(&self) {
         self.send("WATCHDOG=1");
     }
@@ -100,7 +103,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let by_name = UnixDatagram::bind_addr(&address).expect("bound");
         for (listener, socket) in [(by_path, path.into_os_string()), (by_name, format!("@{name}").into())] {
-            let supervisor = Supervisor::new(&socket, Some("3000000"));
+            let mut supervisor = Supervisor::new(&socket, Some("3000000"));
             assert_eq!(supervisor.watchdog(), Some(Duration::from_millis(1_500)));
             supervisor.ready("2 listeners");
             supervisor.reloading(Tick::from_nanos(5_000_000));
@@ -109,13 +112,20 @@ mod tests {
             assert_eq!(&bytes[..count], b"READY=1\nSTATUS=2 listeners");
             let count = listener.recv(&mut bytes).expect("received");
             assert_eq!(&bytes[..count], b"RELOADING=1\nMONOTONIC_USEC=5000");
+            supervisor.replaced_by(7);
+            let count = listener.recv(&mut bytes).expect("received");
+            assert_eq!(&bytes[..count], b"MAINPID=7\nWATCHDOG=1");
+            assert_eq!(supervisor.watchdog(), None);
+            supervisor.alive();
+            listener.set_nonblocking(true).expect("set");
+            assert!(listener.recv(&mut bytes).is_err(), "the other process speaks now");
         }
     }
 
     #[test]
     fn without_a_socket_nothing_happens() {
         let supervisor = Supervisor::new(OsStr::new(""), Some("1000"));
-        supervisor.stopping();
+        supervisor.stopping(Duration::ZERO);
         assert_eq!(supervisor.watchdog(), None);
         Supervisor::new(OsStr::new("/nonexistent/notify"), None).alive();
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::config::plan::Plan;
-use crate::config::{ConfigSource, Environment, Loaded, Reports, load};
+use crate::config::{ConfigSource, Environment, Loaded, Reports, Texts, load_over};
 use crate::control::exposition::strict;
 use crate::control::run::ExitReport;
 use crate::control::shards::{ShardParts, links};
@@ -63,8 +63,8 @@ impl Host for TestHost {
         "a test".to_owned()
     }
 
-    fn load(&self) -> Result<Loaded, Reports> {
-        load(&ConfigSource::File(self.file.clone()), &Environment::of_process())
+    fn load(&self, kept: Option<&Texts>) -> Result<Loaded, Reports> {
+        load_over(&ConfigSource::File(self.file.clone()), &Environment::of_process(), kept)
     }
 
     fn control_socket(&self) -> Option<PathBuf> {
@@ -96,7 +96,7 @@ impl Gateway {
         }
         let (serving, status) = crossbeam_channel::bounded(1);
         let host = TestHost { file: folder.path().join("turnpike.toml"), serving };
-        let loaded = host.load().expect("a good configuration");
+        let loaded = host.load(None).expect("a good configuration");
         let plane = std::thread::spawn(move || {
             let start = Start {
                 host: Arc::new(host),
@@ -409,4 +409,48 @@ fn a_shard_that_is_never_ready_is_waited_for_until_somebody_stops_it() {
     assert_eq!(gateway.words(0), ["prepare"]);
     // Nothing can be asked yet; the process is left to end with the test.
     drop(gateway);
+}
+
+#[test]
+fn readiness_fails_before_the_drain_begins() {
+    let gateway = Gateway::start(&format!("drain_delay = \"1h\"\n{ONE}"), &[Manner::Good]);
+    let address = gateway.announced().listeners[0].addresses[0].clone();
+    assert_eq!(gateway.ask("POST /stop").0, 202);
+    assert_eq!(gateway.ask("GET /readyz"), (503, "draining\n".into()));
+    assert_eq!(gateway.status().state, "draining");
+    TcpStream::connect(&address).expect("the kernel accepts");
+    assert_eq!(gateway.words(0), ["prepare", "commit"], "nothing is told to the shards yet");
+    assert_eq!(gateway.ask("POST /reload").0, 422);
+    assert_eq!(gateway.ask("POST /stop").0, 202, "a second wish does not wait");
+    assert_eq!(gateway.code(), 0);
+}
+
+#[test]
+fn a_delayed_drain_begins_by_itself() {
+    let gateway = Gateway::start(&format!("drain_delay = \"50ms\"\n{ONE}"), &[Manner::Good]);
+    gateway.announced();
+    assert_eq!(gateway.ask("POST /stop").0, 202);
+    gateway.await_word(0, "drain");
+    assert_eq!(gateway.code(), 0);
+}
+
+#[test]
+fn a_certificate_is_renewed_while_the_configuration_is_edited() {
+    // A secret stands for a certificate: both are what a configuration names.
+    let gateway = Gateway::start(ONE, &[Manner::Good]);
+    gateway.announced();
+    std::fs::write(gateway.path("secret"), "one").expect("written");
+    write(gateway.folder.path(), &ONE.replace("echo = true", "answer = { body = \"${file:secret}\" }"));
+    assert_eq!(gateway.ask("POST /reload").0, 200);
+    std::fs::write(gateway.path("turnpike.toml"), "half a configurat").expect("written");
+    std::fs::write(gateway.path("secret"), "two").expect("written");
+    let until = Instant::now() + PATIENCE;
+    while gateway.status().reloads_done < 3 {
+        assert!(Instant::now() < until, "the secret is not read again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(gateway.status().reloads_refused, 0, "nobody asked for the configuration");
+    assert_eq!(gateway.ask("POST /reload").0, 422, "somebody does now");
+    assert_eq!(gateway.ask("POST /stop").0, 202);
+    assert_eq!(gateway.code(), 0);
 }

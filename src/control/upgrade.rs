@@ -14,10 +14,12 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::control::admin::StopMode;
+use crate::net::machine;
 use crate::net::sockets::{HandOver, ListenSocket};
 
 /// Longest wait until a successor serves; above it it is ended.
@@ -50,6 +52,21 @@ impl Program {
         };
         Ok(Program { path, arguments: arguments.collect() })
     }
+
+    /// The command that starts it with these sockets instead of this process. What the service manager told this
+    /// process by its number is handed on: the watchdog's interval holds for the new process too.
+    pub(crate) fn command(&self, sockets: &HandOver) -> Command {
+        let mut command = Command::new(&self.path);
+        let (variable, value) = sockets.variable();
+        command.args(&self.arguments).env(variable, value);
+        for variable in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(variable);
+        }
+        if std::env::var("WATCHDOG_PID").is_ok_and(|pid| pid == std::process::id().to_string()) {
+            command.env_remove("WATCHDOG_PID");
+        }
+        command
+    }
 }
 
 fn found_in_path(name: &Path) -> Option<PathBuf> {
@@ -57,11 +74,22 @@ fn found_in_path(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file() && path.is_absolute())
 }
 
-/// The successor process of a binary upgrade, watched by a task.
+/// The successor process of a binary upgrade, watched by a task until it serves.
 #[derive(Debug)]
 pub(crate) struct Successor {
     pid: u32,
-    outcome: oneshot::Receiver<Result<u32, String>>,
+    stops: mpsc::UnboundedSender<StopMode>,
+}
+
+/// Whether a successor serves, or will never.
+#[derive(Debug)]
+pub(crate) struct SuccessorOutcome(oneshot::Receiver<Result<u32, String>>);
+
+impl SuccessorOutcome {
+    /// Waits until the successor serves or has failed. Cancel-safe.
+    pub(crate) async fn wait(&mut self) -> Result<u32, String> {
+        (&mut self.0).await.unwrap_or_else(|_| Err("nobody watches the new process".to_owned()))
+    }
 }
 
 impl Successor {
@@ -69,24 +97,22 @@ impl Successor {
     pub(crate) fn start<'a>(
         program: &Program,
         sockets: impl IntoIterator<Item = &'a ListenSocket>,
-    ) -> io::Result<Successor> {
+    ) -> io::Result<(Successor, SuccessorOutcome)> {
         let hand_over = HandOver::of(sockets)?;
         let (name, word) = (random_text()?, random_text()?);
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
         listener.set_nonblocking(true)?;
         let ready = tokio::net::UnixListener::from_std(listener)?;
-        let (variable, value) = hand_over.variable();
-        let mut command = Command::new(&program.path);
-        command.args(&program.arguments).env(variable, value).env(READY, format!("{name}:{word}"));
-        let child = command.spawn();
+        let child = program.command(&hand_over).env(READY, format!("{name}:{word}")).spawn();
         let child =
             child.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.path.display())))?;
         let pid = child.id();
         let (sender, outcome) = oneshot::channel();
+        let (stops, stopped) = mpsc::unbounded_channel();
         spawn_local(async move {
-            let _ = sender.send(watch(child, ready, &word).await);
+            let _ = sender.send(watch(child, ready, &word, stopped).await);
         });
-        Ok(Successor { pid, outcome })
+        Ok((Successor { pid, stops }, SuccessorOutcome(outcome)))
     }
 
     /// The successor's number.
@@ -94,16 +120,27 @@ impl Successor {
         self.pid
     }
 
-    /// Waits until the successor serves or has failed. Cancel-safe.
-    pub(crate) async fn outcome(&mut self) -> Result<u32, String> {
-        (&mut self.outcome).await.unwrap_or_else(|_| Err("the new process is not watched any more".to_owned()))
+    /// Makes the successor stop, as this process does. It may be serving already without this process knowing.
+    pub(crate) fn stop(&self, mode: StopMode) {
+        // Nobody watches it any more only where it has ended.
+        let _ = self.stops.send(mode);
     }
 }
 
-async fn watch(mut child: Child, ready: tokio::net::UnixListener, word: &str) -> Result<u32, String> {
+async fn watch(
+    mut child: Child,
+    ready: tokio::net::UnixListener,
+    word: &str,
+    mut stops: mpsc::UnboundedReceiver<StopMode>,
+) -> Result<u32, String> {
     let until = Instant::now() + READY_WAIT;
     loop {
         tokio::select! {
+            Some(mode) = stops.recv() => {
+                // It has not been waited for, so its number is no other process'.
+                let _ = machine::send_signal(child.id(), mode.signal());
+                return Err("it was told to stop together with this process".to_owned());
+            }
             accepted = ready.accept() => {
                 if let Ok((stream, _)) = accepted
                     && said(stream, word).await
@@ -158,7 +195,7 @@ impl Predecessor {
 }
 
 /// 128 random bits as text.
-fn random_text() -> io::Result<String> {
+pub(crate) fn random_text() -> io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -183,8 +220,8 @@ mod tests {
     #[test]
     fn a_program_that_ends_is_no_successor() {
         run(async {
-            let mut successor = Successor::start(&shell("exit 3"), []).expect("started");
-            let reason = successor.outcome().await.expect_err("ended");
+            let (_successor, mut outcome) = Successor::start(&shell("exit 3"), []).expect("started");
+            let reason = outcome.wait().await.expect_err("ended");
             assert!(reason.contains("exit status: 3"), "{reason}");
             let missing = Program { path: "/nonexistent/turnpike".into(), arguments: Vec::new() };
             assert!(Successor::start(&missing, []).is_err_and(|error| error.to_string().contains("/nonexistent")));
@@ -202,9 +239,9 @@ mod tests {
                 "echo \"$TURNPIKE_READY $TURNPIKE_SOCKETS\" > {0}.new && mv {0}.new {0} && exec sleep 30",
                 path.display()
             );
-            let mut successor = Successor::start(&shell(&script), [&socket]).expect("started");
+            let (successor, mut outcome) = Successor::start(&shell(&script), [&socket]).expect("started");
             while !path.exists() {
-                assert!(timeout(LOOK, successor.outcome()).await.is_err());
+                assert!(timeout(LOOK, outcome.wait()).await.is_err());
             }
             let variables = std::fs::read_to_string(&path).expect("read");
             let (ready, sockets) = variables.split_once(' ').expect("both");
@@ -212,9 +249,26 @@ mod tests {
             let predecessor = Predecessor::parse(ready).expect("parsed");
             Predecessor { word: "guess".into(), name: predecessor.name.clone() }.serves().expect("connected");
             predecessor.serves().expect("connected");
-            assert_eq!(successor.outcome().await, Ok(successor.pid()));
+            assert_eq!(outcome.wait().await, Ok(successor.pid()));
             let ended = Command::new("kill").arg(successor.pid().to_string()).status().expect("kill");
             assert!(ended.success());
+        });
+    }
+
+    #[test]
+    fn a_successor_stops_with_its_predecessor() {
+        run(async {
+            for (mode, status) in [(StopMode::Drain, "15"), (StopMode::Now, "2")] {
+                let (successor, mut outcome) = Successor::start(&shell("exec sleep 30"), []).expect("started");
+                successor.stop(mode);
+                assert!(outcome.wait().await.is_err_and(|reason| reason.contains("told to stop")));
+                let state = || std::fs::read_to_string(format!("/proc/{}/stat", successor.pid())).unwrap_or_default();
+                while !state().contains(") Z ") {
+                    sleep(LOOK).await;
+                }
+                // The last number is how the process ended, as wait(2) says it.
+                assert!(state().trim_end().ends_with(status), "{}", state());
+            }
         });
     }
 

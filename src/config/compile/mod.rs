@@ -35,7 +35,8 @@ use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::tree::{Node, NodeKind};
 
-/// Compiles a draft. The plan may only be used where `faults` holds no error. Adds the files to watch to `watched`.
+/// Compiles a draft. The plan may only be used where `faults` holds no error. Adds the files that it names to
+/// `watched`.
 pub(super) fn compile(
     draft: &Draft,
     environment: &Environment,
@@ -43,7 +44,7 @@ pub(super) fn compile(
     watched: &mut Vec<PathBuf>,
 ) -> Plan {
     let spec = &draft.spec;
-    let shards = spec.server.shards.0.unwrap_or(environment.cores).max(1);
+    let shards = environment.shards.or(spec.server.shards.0).unwrap_or(environment.cores).max(1);
     let faults_before = faults.locations();
     let mut compiler = Compiler {
         draft,
@@ -176,6 +177,8 @@ impl Compiler<'_> {
             shards: self.shards,
             pin: server.pin,
             drain: server.drain_timeout.0,
+            drain_delay: server.drain_delay.0,
+            user: server.user.clone(),
             connections_max: self.share(u64::from(server.connections_max)) as usize,
             watch: server.watch,
             control_socket: server.control_socket.clone(),

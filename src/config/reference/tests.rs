@@ -34,7 +34,8 @@ fn the_full_file_reads_when_its_marks_are_removed() {
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let mut faults = Faults::default();
     let environment = Environment::sealed();
-    let draft = Draft::read(&ConfigSource::Text { name: "full.toml".to_owned(), text }, &environment, &mut faults);
+    let source = ConfigSource::Text { name: "full.toml".to_owned(), text };
+    let draft = Draft::read(&source, &environment, None, &mut faults);
     // An include cannot be read here; everything else must be known and of the right type.
     let reports = faults.into_reports(draft.files);
     let wrong: Vec<_> = reports.list.iter().filter(|report| !report.title.contains("cannot read")).collect();

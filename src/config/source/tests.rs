@@ -9,7 +9,7 @@ fn gathered(directory: &Path, text: &str) -> (Sources, Faults) {
     let mut faults = Faults::default();
     let mut environment = Environment::of_process();
     environment.variables = [("PORT".to_owned(), "8080".to_owned())].into();
-    let sources = gather(&ConfigSource::File(main), &environment, &mut faults);
+    let sources = gather(&ConfigSource::File(main), &environment, None, &mut faults);
     (sources, faults)
 }
 
@@ -42,7 +42,7 @@ fn variables_files_and_defaults_are_filled_in() {
     assert_eq!(faults.errors(), 0, "{faults:?}");
     let texts = ["a", "b", "c", "d"].map(|key| text_of(&sources.root, key));
     assert_eq!(texts, ["x8080y", "z", "hunter2", "${PORT} ${1}"]);
-    assert!(sources.watched.contains(&directory.path().join("secret")));
+    assert!(sources.watched.materials.contains(&directory.path().join("secret")));
 }
 
 #[test]
@@ -71,4 +71,25 @@ fn includes_are_relative_sorted_and_not_circular() {
     assert_eq!(routes.len(), 3);
     let (_, faults) = gathered(directory.path(), "include = [\"main.toml\", 5, \"missing.toml\"]");
     assert_eq!(faults.errors(), 3, "{faults:?}");
+}
+
+#[test]
+fn kept_texts_are_not_read_again_and_secrets_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(place(name), text).unwrap();
+    write("secret", "one");
+    write("a.inc", "a = \"${file:secret}\"");
+    let (before, faults) = gathered(directory.path(), "include = [\"*.inc\"]\nb = \"b\"\n");
+    assert_eq!(faults.errors(), 0, "{faults:?}");
+    write("secret", "two");
+    write("b.inc", "half a fi");
+    std::fs::remove_file(place("a.inc")).unwrap();
+    write("main.toml", "half a fi");
+    let mut faults = Faults::default();
+    let source = ConfigSource::File(place("main.toml"));
+    let after = gather(&source, &Environment::of_process(), Some(&before.texts), &mut faults);
+    assert_eq!(faults.errors(), 0, "{faults:?}");
+    assert_eq!((text_of(&after.root, "a"), text_of(&after.root, "b")), ("two", "b"));
+    assert_eq!(after.texts, before.texts);
 }

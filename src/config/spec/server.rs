@@ -21,13 +21,22 @@ table! {
         pin: bool = true,
         /// How long a graceful stop waits for requests to end.
         drain_timeout: Time = Time(Duration::from_secs(30)),
+        /// At a graceful stop `/readyz` fails at once, and listeners go on accepting for this long before the drain
+        /// begins: as long as load balancers in front take to notice. A binary upgrade does not wait.
+        drain_delay: Time = Time(Duration::ZERO),
+        /// The account to run as where the process is started as root: `"turnpike"`, `"turnpike:www-data"` or
+        /// numbers. The process changes to it before it opens sockets and logs, and keeps only the right to bind ports
+        /// below 1024. It must be able to read certificates and to write the access log. A change needs a restart.
+        user: Option<String> = None,
         /// Client connections of the whole process; each thread holds its share of them. Above it the newest is
         /// closed.
         connections_max: u32 = 100_000,
-        /// Reload when one of the files changes: includes, certificates and secret files too. A file that is wrong
-        /// changes nothing.
+        /// Reload when a file of the configuration changes, with its includes. Certificates, keys, secret files and
+        /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change
+        /// counts when no file has changed for half a second; a file that is wrong changes nothing.
         watch: bool = true,
-        /// A Unix socket for `turnpike reload` and `turnpike stop`. Without it they send signals.
+        /// The Unix socket for `turnpike reload`, `stop` and `status`. Without it each process has its own, where they
+        /// find it for the same user (`docs/operations.md`).
         control_socket: Option<PathBuf> = None,
     }
 }
