@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line. The only layer that knows both planes.
 //!
-//! `arguments` is the one source of help, completions and man pages; `run` starts the gateway; `check` and `explain`
+//! `arguments` is the one source of help, completions and man pages; `run` starts the gateway, below
+//! `init` in a container; `check` and `explain`
 //! examine a configuration; `ask` sends requests to a running process.
 
 pub(crate) mod arguments;
@@ -9,6 +10,7 @@ pub(crate) mod arguments;
 mod admin_client;
 mod announce;
 mod check;
+mod init;
 mod logging;
 mod pages;
 mod run;
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
     let inherited = crate::net::sockets::inherited();
     let arguments = Arguments::parse();
     match arguments.command {
+        None | Some(Command::Run(_)) if init::is_needed() => init::run(inherited),
         None => run::run(&arguments.run, inherited),
         Some(Command::Run(run)) => run::run(&run, inherited),
         Some(Command::Check(check)) => check::check(&check),

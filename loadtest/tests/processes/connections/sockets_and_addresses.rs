@@ -197,7 +197,7 @@ fn sockets_can_come_from_a_service_manager() {
     std::fs::write(&path, text).expect("written");
     let mut command = Command::new(python());
     command.arg(script("activate.py")).arg(address.ip().to_string()).arg(address.port().to_string());
-    command.arg(binary()).args(["run", "-c"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("unknown").arg(binary()).args(["run", "-c"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("python runs");
     // The socket listens before the gateway runs: nobody is refused in between.
     wait_for("the socket", || Client::try_to(address).ok());

@@ -2,6 +2,7 @@
 //! The gateway as a process: started with a configuration in a folder of its own, asked over its control socket,
 //! stopped by its number. Where a test fails, what the process said is shown.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct Setup {
     pub files: Vec<(String, Vec<u8>)>,
     /// Environment variables.
     pub variables: Vec<(String, String)>,
+    /// A program that starts the gateway, with its arguments: the gateway's command line follows them. `{dir}` stands
+    /// for the gateway's folder.
+    pub starter: Vec<String>,
     /// Where standard error goes instead of into a file.
     pub stderr: Option<Arc<File>>,
 }
@@ -54,7 +58,8 @@ impl Setup {
     /// One thread, a JSON log, and this configuration.
     pub fn new(text: impl Into<String>) -> Setup {
         let (server, log) = (String::new(), "json".to_owned());
-        Setup { shards: 1, server, log, text: text.into(), files: Vec::new(), variables: Vec::new(), stderr: None }
+        let (files, variables, starter) = (Vec::new(), Vec::new(), Vec::new());
+        Setup { shards: 1, server, log, text: text.into(), files, variables, starter, stderr: None }
     }
 
     /// One listener, `web`, and this.
@@ -85,6 +90,23 @@ impl Setup {
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Setup {
         self.files.push((name.to_owned(), content.as_ref().to_vec()));
         self
+    }
+
+    /// With an environment variable.
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Setup {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Started by this program.
+    pub fn starter(mut self, line: &[&str]) -> Setup {
+        self.starter = line.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Started by a shell, in which `$@` is the gateway's command line.
+    pub fn shell(self, script: &str) -> Setup {
+        self.starter(&["sh", "-c", script, "sh"])
     }
 
     /// With this as standard error.
@@ -153,8 +175,12 @@ impl Gateway {
 
     fn spawn(&mut self) {
         let said = |name: &str| File::create(self.path(name)).expect("a file in our folder");
-        let mut command = Command::new(binary());
-        command.arg("run").arg("-c").arg(self.config_path()).current_dir(self.folder.path());
+        let folder = self.folder.path().display().to_string();
+        let starter = self.setup.starter.iter().map(|word| word.replace("{dir}", &folder).into());
+        let mut line: Vec<OsString> = starter.collect();
+        line.extend([binary().into(), "run".into(), "-c".into(), self.config_path().into()]);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).current_dir(self.folder.path());
         let given = self.setup.stderr.as_ref().map(|file| file.try_clone().expect("a descriptor"));
         let stderr = given.unwrap_or_else(|| said("stderr"));
         command.envs(self.setup.variables.iter().cloned()).stdout(said("stdout")).stderr(stderr);

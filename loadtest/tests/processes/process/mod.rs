@@ -5,4 +5,5 @@ mod command_line;
 mod control_plane;
 mod logs_and_metrics;
 mod reload;
+mod service;
 mod stop_and_upgrade;

@@ -87,6 +87,46 @@ fn interrupt_stops_at_once() {
     assert!(client.read("GET").is_err(), "no answer was made up");
 }
 
+/// Ends a gateway with clients and starts another one at once at the same address, again and again.
+fn starts_again_after(signal: &str) {
+    let reserved = reserved();
+    let text = format!("[[listener]]\nbind = \"{}\"\n[[route]]\nanswer = {{ body = \"x\" }}\n", reserved.address());
+    let mut gateway = Setup::new(&text).shards(2).start();
+    for _ in 0..6 {
+        let mut clients: Vec<Client> = (0..4).map(|_| Client::to(reserved.address())).collect();
+        assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+        gateway.signal(signal);
+        gateway.wait(SOON);
+        gateway = Setup::new(&text).shards(2).start();
+    }
+}
+
+#[test]
+fn a_start_right_after_a_kill_succeeds() {
+    starts_again_after("KILL");
+}
+
+#[test]
+fn a_start_right_after_an_interrupt_succeeds() {
+    starts_again_after("INT");
+}
+
+#[test]
+fn load_balancers_have_time_to_look_elsewhere() {
+    let origin = Origin::saying("here");
+    let mut gateway = before(&origin, "drain_delay = \"1500ms\"");
+    let here = gateway.here();
+    let asked = Instant::now();
+    gateway.signal("TERM");
+    wait_for("readiness to fail", || (gateway.admin_get("/readyz")?.status == 503).then_some(()));
+    let answer = Client::to(here).get("/");
+    if asked.elapsed() < Duration::from_millis(1_300) {
+        assert!(answer.status == 200 && !answer.closes(), "{answer:?}");
+    }
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
+    assert!(asked.elapsed() >= Duration::from_millis(1_500), "{:?}", asked.elapsed());
+}
+
 #[test]
 fn a_second_wish_ends_a_drain() {
     let origin = Origin::silent();
@@ -175,6 +215,30 @@ fn a_new_program_takes_over_under_load() {
 #[test]
 fn a_new_program_takes_over_on_two_threads() {
     upgrades(2);
+}
+
+#[test]
+fn a_successor_that_starts_is_taken_along() {
+    let text = "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\nanswer = { body = \"x\" }\n";
+    let link = "ln -s \"$1\" {dir}/program; shift; exec {dir}/program \"$@\"";
+    for signal in ["TERM", "INT"] {
+        let mut gateway = Setup::new(text).shell(link).start();
+        fs::remove_file(gateway.path("program")).expect("removed");
+        let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 60\n", gateway.path("successor").display());
+        fs::write(gateway.path("program"), script).expect("written");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(gateway.path("program"), executable).expect("set");
+        gateway.signal("USR2");
+        let read = || fs::read_to_string(gateway.path("successor")).ok()?.trim().parse::<u32>().ok();
+        let successor = wait_for("the successor", read);
+        gateway.adopt(successor);
+        gateway.signal(signal);
+        assert_eq!(gateway.wait(SOON).code(), Some(0));
+        wait_for("the successor's end", || {
+            let stat = fs::read_to_string(format!("/proc/{successor}/stat")).unwrap_or_default();
+            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hands a listening socket to a program as systemd does. Usage: activate.py HOST PORT PROGRAM ARGUMENT..."""
+"""Hands a listening socket to a program as systemd does, with a name. Usage: activate.py HOST PORT NAME PROGRAM
+ARGUMENT..."""
 
 import os
 import socket
@@ -14,4 +15,5 @@ if listener.fileno() != 3:
 os.set_inheritable(3, True)
 os.environ["LISTEN_FDS"] = "1"
 os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[3], sys.argv[3:])
+os.environ["LISTEN_FDNAMES"] = sys.argv[3]
+os.execv(sys.argv[4], sys.argv[4:])
