@@ -187,6 +187,9 @@ const ROUTE_COUNTS: [(RouteCounter, &str); 6] = [
 ];
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::balance::Endpoint;
