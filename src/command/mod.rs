@@ -12,6 +12,7 @@ mod announce;
 mod check;
 mod init;
 mod logging;
+mod manual;
 mod pages;
 mod run;
 mod shards;

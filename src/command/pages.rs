@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::command::arguments::{Arguments, VERSION};
+use crate::command::manual;
 
 /// Prints the version.
 pub(super) fn version() -> ExitCode {
@@ -45,6 +46,9 @@ fn page(command: Option<&str>) -> Option<Vec<u8>> {
     };
     let mut text = Vec::new();
     page.render(&mut text).ok()?;
+    if command.is_none() {
+        text.extend_from_slice(manual::sections().as_bytes());
+    }
     Some(text)
 }
 
@@ -71,7 +75,7 @@ mod tests {
     #[test]
     fn every_command_has_a_page() {
         let whole = String::from_utf8(page(None).expect("a page")).expect("text");
-        assert!(whole.contains("turnpike") && whole.contains("\\-\\-to"));
+        assert!(whole.contains("turnpike") && whole.contains("\\-\\-to") && whole.contains(".SH SIGNALS"));
         for command in Arguments::command().get_subcommands() {
             assert!(page(Some(command.get_name())).is_some_and(|text| text.len() > 100), "{}", command.get_name());
         }

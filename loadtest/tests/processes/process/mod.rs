@@ -3,6 +3,7 @@
 
 mod command_line;
 mod control_plane;
+mod documents;
 mod logs_and_metrics;
 mod reload;
 mod service;
