@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::gateway::{SOON, WEB, signal};
+use crate::harness::gateway::{SOON, WEB, binary, signal};
 use crate::harness::tool::{python, reserved, script};
 use crate::harness::{Client, Gateway, Origin, PATIENCE, Setup, run, wait_for};
 
 const ANSWER: &str = "[[route]]\nanswer = { body = \"here\" }\n";
-/// What `Restart=` and `WatchdogSec=` of a unit look at, in microseconds.
+/// What a unit says in `WatchdogSec=`.
 const WATCHDOG: Duration = Duration::from_secs(2);
 
 /// The end of `NOTIFY_SOCKET` that a service manager reads.
@@ -134,7 +134,72 @@ fn systemd_hands_a_socket_over() {
     let gateway = setup.start_unready();
     // The first connection starts it.
     assert_eq!(wait_for("the socket", || Client::try_to(reserved.address()).ok()).get("/").text(), "here");
+    gateway.wait_ready();
     assert_eq!(gateway.address("front"), reserved.address());
+}
+
+/// A service of the systemd that runs here. Its drop stops it.
+struct Unit {
+    name: String,
+    /// `--user`, unless root asks.
+    whose: Vec<&'static str>,
+}
+
+impl Unit {
+    /// Starts it with these properties, once the gateway is ready. `None` where no systemd runs.
+    fn start(config: &Path, properties: &[&str]) -> Option<Unit> {
+        let whose = if user() == "0" { Vec::new() } else { vec!["--user"] };
+        let unit = Unit { name: format!("turnpike-test-{}.service", std::process::id()), whose };
+        let state = run("systemctl", &[&unit.whose[..], &["is-system-running"]].concat()).text();
+        if !["running", "degraded", "starting"].contains(&state.trim()) {
+            println!("SKIPPED: no systemd runs here");
+            return None;
+        }
+        let name = format!("--unit={}", unit.name);
+        let properties = properties.iter().map(|property| format!("--property={property}"));
+        let mut line: Vec<String> = unit.whose.iter().map(|word| (*word).to_owned()).chain([name]).collect();
+        line.extend(properties);
+        line.push(binary().display().to_string());
+        line.extend(["run", "-c"].map(str::to_owned));
+        line.push(config.display().to_string());
+        let out = run("systemd-run", &line);
+        assert_eq!(out.code, 0, "{}", out.all());
+        Some(unit)
+    }
+
+    fn systemctl(&self, words: &[&str]) -> String {
+        run("systemctl", &[&self.whose[..], words, &[&self.name]].concat()).text().trim().to_owned()
+    }
+
+    fn property(&self, name: &str) -> String {
+        self.systemctl(&["show", "--value", &format!("--property={name}")])
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.systemctl(&["stop"]);
+    }
+}
+
+#[test]
+fn a_real_systemd_keeps_a_service_with_a_watchdog_over_an_upgrade() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (reserved, config) = (reserved(), folder.path().join("t.toml"));
+    let text = format!("[[listener]]\nbind = \"{}\"\n{ANSWER}", reserved.address());
+    fs::write(&config, text).expect("written");
+    let properties = ["Type=notify", "NotifyAccess=all", "WatchdogSec=2s"];
+    let Some(unit) = Unit::start(&config, &properties) else { return };
+    let before = unit.property("MainPID");
+    unit.systemctl(&["kill", "--kill-whom=main", "--signal=USR2"]);
+    let after = wait_for("another main process", || Some(unit.property("MainPID")).filter(|pid| *pid != before));
+    let until = Instant::now() + 3 * WATCHDOG;
+    while Instant::now() < until {
+        assert_eq!((unit.property("ActiveState"), unit.property("MainPID")), ("active".to_owned(), after.clone()));
+        assert_eq!(Client::to(reserved.address()).get("/").text(), "here");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(unit.property("NRestarts"), "0");
 }
 
 /// Runs a gateway as process 1 of a container's own numbers of processes. `None` where the machine does not let us.
@@ -287,6 +352,6 @@ fn the_number_of_threads_on_the_command_line_counts() {
     assert_eq!(gateway.status()["shards"], 3);
     assert_eq!(gateway.reload().0, 200);
     assert_eq!(gateway.status()["shards"], 3);
-    let out = Command::new(crate::harness::gateway::binary()).args(["run", "-c", "x", "--listen", "1:1"]).output();
+    let out = Command::new(binary()).args(["run", "-c", "x", "--listen", "1:1"]).output();
     assert_eq!(out.expect("it starts").status.code(), Some(2));
 }
