@@ -221,7 +221,10 @@ mod words {
 mod tests {
     use super::*;
 
-    const CLASSES: [(fn(u8) -> bool, fn(&[u8]) -> Option<usize>); 4] = [
+    type Is = fn(u8) -> bool;
+    type Find = fn(&[u8]) -> Option<usize>;
+
+    const CLASSES: [(Is, Find); 4] = [
         (|byte| byte == b':', find::<Colons>),
         (|byte| byte.is_ascii_control(), find::<Controls>),
         (|byte| !(0x21..0x7F).contains(&byte) || byte == b'#', find::<OutsideTarget>),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
-pub use crate::config::spec::server::LogEscape;
+pub(crate) use crate::config::spec::server::LogEscape;
 use crate::config::spec::server::LogLevel;
 use crate::net::tls::CertificateNames;
 use crate::policy::cors::OriginRule;
@@ -421,6 +421,7 @@ impl RoutePlan {
             response_fields: Vec::new(),
             body_bytes_max: u64::MAX,
             params: Vec::new(),
+            answers_preflights: false,
             staged: false,
         }
     }

@@ -72,7 +72,9 @@ fn a_gateway_that_is_broken_on_purpose_is_caught() {
 
 #[test]
 fn a_home_that_miscounts_its_slots_is_caught() {
-    let world = Limited { seed: 1, shards: 2, rate: 200, burst: 100, load_per_cent: 80, reloads: 0, delays: QUICK };
+    let counted = Counted::All;
+    let world =
+        Limited { seed: 1, shards: 2, rate: 200, burst: 100, load_per_cent: 80, reloads: 0, delays: QUICK, counted };
     let failure = canary::with(Flaw::LentSlots, || run_limited(&world).err()).expect("it is caught");
     let reason = "an account lent its own shard other slots than that has";
     assert!(failure.reasons.iter().any(|found| found.contains(reason)), "{failure}");

@@ -188,12 +188,11 @@ impl<N: Net> Bound<N> {
         }
         for (at, following) in upstreams {
             let plan = &self.plan.upstreams[at];
-            let mut cluster = self.states.upstreams[at].load.cluster.borrow_mut();
-            cluster.set_plan(&plan.cluster);
+            let load = &self.states.upstreams[at].load;
+            load.cluster.borrow_mut().set_plan(&plan.cluster);
             if following == Following::PlanAndEndpoints {
-                cluster.set_endpoints(&plan.fixed, thread.net.now());
+                load.cluster.borrow_mut().set_endpoints(&plan.fixed, thread.net.now());
             }
-            drop(cluster);
             slices.step(1 + plan.fixed.len()).await;
         }
         for upstream in gone {
