@@ -93,7 +93,8 @@ impl<'a> HeadSearch<'a> {
         }
     }
 
-    /// The position of the next control character at or after `from`, which must not be smaller than in any call before.
+    /// The position of the next control character at or after `from`. `from` must not be smaller than in any call
+    /// before.
     #[inline]
     pub(crate) fn control(&mut self, from: usize) -> Option<usize> {
         let mut from = from;

@@ -27,8 +27,8 @@ pub(crate) const SINGLE: KnownSet = KnownSet::of(&[
 /// Fields of a response of which two lines would leave open where the client goes next: a sign of an injected line.
 pub(crate) const SINGLE_IN_RESPONSES: KnownSet = KnownSet::of(&[Known::Location, Known::Upgrade]);
 
-/// Fields that a request's trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication, what
-/// decides how the body is read, and what a hop before us vouches for.
+/// Fields that a request's trailer section must not hold (RFC 9110 section 6.5.1): framing, routing, authentication,
+/// what decides how the body is read, and what a hop before us vouches for.
 const FORBIDDEN_IN_TRAILERS: KnownSet = KnownSet::of(&[
     Known::Host,
     Known::Connection,
@@ -67,9 +67,9 @@ const FORBIDDEN_IN_TRAILERS: KnownSet = KnownSet::of(&[
 const FORBIDDEN_IN_TRAILERS_BESIDES: [&[u8]; 4] =
     [b"cache-control", b"content-range", b"www-authenticate", b"set-cookie2"];
 
-/// Fields that a response's trailer section loses on its way: a recipient that merges trailers into the head would frame
-/// or decode the content otherwise, or keep a cookie. Servers of gRPC put any other name there, such as `x-request-id`
-/// or `cache-control`.
+/// Fields that a response's trailer section loses on its way: a recipient that merges trailers into the head would
+/// frame or decode the content otherwise, or keep a cookie. Servers of gRPC put any other name there, such as
+/// `x-request-id` or `cache-control`.
 const DROPPED_FROM_TRAILERS: KnownSet = KnownSet::of(&[
     Known::Host,
     Known::Connection,

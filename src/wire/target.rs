@@ -2,8 +2,8 @@
 //! Hot. Normalises paths before any rule looks at them (RFC 3986 section 6.2.2), and reads queries.
 //!
 //! A rule that protects `/admin` must also match `/x/../admin`, `/%61dmin`, `//admin` and `/x\..\admin`, and the origin
-//! must get the path that the rule matched. So routes match the normalised path, and the same path is forwarded, but for
-//! slashes: rules ignore repeated ones, and the origin gets them, unless they are to be merged for it too.
+//! must get the path that the rule matched. So routes match the normalised path, and the same path is forwarded, but
+//! for slashes: rules ignore repeated ones, and the origin gets them, unless they are to be merged for it too.
 //!
 //! | in the path | becomes |
 //! |---|---|
@@ -140,8 +140,8 @@ fn rewrite(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<(), Faul
     remove_dots(rules, out)
 }
 
-/// Appends the normal form of `path` with its repeated slashes, where that differs from `merged`, the form without them,
-/// in nothing else. False where it does: `/a//../b` names different things with and without.
+/// Appends the normal form of `path` with its repeated slashes, where that differs from `merged`, the form without
+/// them, in nothing else. False where it does: `/a//../b` names different things with and without.
 #[cold]
 pub fn with_slashes(path: &[u8], rules: &PathRules, merged: &[u8], out: &mut Vec<u8>) -> bool {
     let keeping = PathRules { slashes: Slashes::Keep, ..*rules };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Body sources and sinks: the traits that bodies are read from and written to, whatever the HTTP version.
 //!
-//! A `BodySource` yields a message's content without its framing, a `BodySink` takes it in the `Form` in which it leaves.
-//! `Client` is the sink that also takes response heads.
+//! A `BodySource` yields a message's content without its framing, a `BodySink` takes it in the `Form` in which it
+//! leaves. `Client` is the sink that also takes response heads.
 
 use std::future::Future;
 use std::io;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Reads an HTTP/1 body from a connection and writes one to it.
 //!
-//! `BodyReader` stands on either side. It yields the content of the body, checked, and keeps what comes after it; an end
-//! that comes too early is a fault, never a short body.
+//! `BodyReader` stands on either side. It yields the content of the body, checked, and keeps what comes after it; an
+//! end that comes too early is a fault, never a short body.
 
 use std::io::{self, ErrorKind};
 use std::rc::Rc;

@@ -2,7 +2,8 @@
 //! Hot. Chunked coding (RFC 9112 section 7.1), decoded and encoded.
 //!
 //! Strict: a size is 1 to 16 hexadecimal digits and nothing else, lines end in CRLF, extensions follow their grammar
-//! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of fields.
+//! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of
+//! fields.
 //!
 //! ```text
 //! Size ─► (Extension… ─►) SizeLf ─► Data ─► DataCr ─► DataLf ─► Size

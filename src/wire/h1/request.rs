@@ -156,8 +156,8 @@ fn absolute(text: &[u8], start: usize, head: &mut RequestHead) -> Result<Option<
     Ok(Some(Span::new(start + authority_start, start + after)))
 }
 
-/// Settles which host the request is for (RFC 9112 section 3.2): `named` by the target, or by the Host field. That there
-/// is at most one is known.
+/// Settles which host the request is for (RFC 9112 section 3.2): `named` by the target, or by the Host field. That
+/// there is at most one is known.
 fn authority(bytes: &[u8], named: Option<Span>, head: &mut RequestHead) -> Result<(), FaultKind> {
     let Some(host) = head.fields.list.iter_mut().find(|field| field.known == Known::Host) else {
         if head.version != Version::H10 {
