@@ -159,6 +159,12 @@ impl Scenario {
         }
     }
 
+    /// The same run with a queue for one request at a time, and endpoints that come and go.
+    #[cfg(test)]
+    pub fn crowded(self) -> Scenario {
+        Scenario { requests_max: 1, meddles: 60, clients: self.clients.max(6), ..self }
+    }
+
     /// The same without a gateway.
     pub fn without_gateway(mut self) -> Scenario {
         self.direct = true;
