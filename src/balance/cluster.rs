@@ -16,7 +16,7 @@ use crate::balance::outcome::Outcome;
 use crate::balance::plan::{Algorithm, ClusterPlan, EwmaPlan, HashPlan};
 use crate::balance::ring::{Ring, RingMember};
 use crate::base::canary::{self, Flaw};
-use crate::base::limits::ENDPOINTS_MAX;
+use crate::base::limits::{ENDPOINTS_MAX, TRIED_MAX};
 use crate::base::{Address, FaultKind, Rng, Tick};
 
 /// One shard's view of one upstream.
@@ -231,6 +231,11 @@ impl Cluster {
         if let Some(slot) = self.slot_mut(flight.index) {
             slot.in_flight = slot.in_flight.saturating_sub(u32::from(!canary::has(Flaw::EndpointLoad)));
         }
+    }
+
+    /// Endpoints that requests may go to, of `TRIED_MAX` at most.
+    pub(crate) fn serving(&self) -> usize {
+        self.serving.len().min(TRIED_MAX)
     }
 
     /// Takes one retry from the budget; false where the budget is used up. Call it before every retry.

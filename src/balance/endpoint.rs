@@ -79,6 +79,11 @@ impl Tried {
         self.count = self.count.wrapping_add(1).max(1);
     }
 
+    /// How many it remembers, of `TRIED_MAX` at most.
+    pub(crate) fn count(&self) -> usize {
+        (self.count as usize).min(TRIED_MAX)
+    }
+
     /// True before the first attempt.
     pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
@@ -91,8 +96,7 @@ impl Tried {
     }
 
     pub(super) fn has_slot(&self, slot: u32) -> bool {
-        let held = (self.count as usize).min(TRIED_MAX);
-        self.slots[..held].contains(&slot)
+        self.slots[..self.count()].contains(&slot)
     }
 }
 

@@ -21,7 +21,6 @@ use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Read, RequestState};
 use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
 use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
-use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
@@ -158,7 +157,8 @@ async fn once<N: Net, S: BodySource, K: Client>(
         None => Purpose::Exchange,
     };
     let connect_us = &mut exchange.state.record.connect_us;
-    let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, Trust::BUSY, purpose, connect_us).await?;
+    let trust = attempts.trust(context.request.head.method.idempotent());
+    let Acquired { carrier, origin_use } = acquire.carrier(&mut flight, trust, purpose, connect_us).await?;
     match carrier {
         UpstreamStream::Connection(mut origin) => {
             origin.requests = origin.requests.saturating_add(1);

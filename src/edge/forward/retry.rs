@@ -2,19 +2,22 @@
 //! Hot. Decides whether another attempt of a request follows one that failed. Nothing else decides that.
 //!
 //! An attempt that was no failure of the endpoint (a kept connection turned out closed, or the endpoint refused the
-//! stream) is free, `STALE_MAX` times a request. Every other one counts as an attempt of the route's `retry` and takes
-//! one retry out of the upstream's budget.
+//! stream) is free, `STALE_MAX` times a request. One that did not reach its endpoint is free while there are endpoints
+//! that were not tried, where the route allows retries at all. Every other one counts as an attempt of the route's
+//! `retry` and takes one retry out of the upstream's budget.
 
 use crate::balance::{EndpointIndex, Tried};
 use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::RetryPlan;
 use crate::edge::shard::scratch::Resend;
 use crate::edge::upstream::acquire::OriginUse;
+use crate::edge::upstream::h1::Trust;
 use crate::edge::upstream::load::{InFlight, Load};
 use crate::link::{Counters, UpstreamCounter};
 use crate::wire::grpc::Code;
 
-/// Free attempts of one request. Kept connections are looked at just before use, so more is a sign of something else.
+/// Free attempts of one request. Behind the first of them connections are opened anew, so more is a sign of something
+/// else.
 const STALE_MAX: u32 = 3;
 
 /// The attempts of one request.
@@ -22,8 +25,10 @@ const STALE_MAX: u32 = 3;
 pub(crate) struct Attempts {
     /// Attempts that began.
     attempts: u32,
-    /// Those of them that were free.
+    /// Those of them that were free because a connection had closed or a stream was refused.
     stale: u32,
+    /// Those of them that were free because nothing reached the endpoint.
+    unsent: u32,
     /// The endpoints of those that failed.
     pub tried: Tried,
     /// A final response goes to the client.
@@ -89,18 +94,32 @@ enum Price {
     Stale,
     /// One of the free ones.
     Refused,
+    /// Free, because nothing was sent and there are endpoints that were not tried.
+    Unsent,
     /// One of the route's attempts, and one retry of the budget.
     Attempt,
 }
 
 impl Attempts {
     /// None yet.
-    pub(crate) const NONE: Attempts = Attempts { attempts: 0, stale: 0, tried: Tried::NONE, responding: false };
+    pub(crate) const NONE: Attempts =
+        Attempts { attempts: 0, stale: 0, unsent: 0, tried: Tried::NONE, responding: false };
 
     /// An attempt begins. How many that makes.
     pub(crate) fn begin(&mut self) -> u32 {
         self.attempts = self.attempts.saturating_add(1);
         self.attempts
+    }
+
+    /// Which kept connections the next attempt may use. Where one had closed unnoticed, those beside it may have too.
+    /// A request that cannot be repeated is not sent on a connection that nobody looked at.
+    // tidy(bool): it is what the method says (RFC 9110 section 9.2.2).
+    pub(crate) fn trust(&self, repeatable: bool) -> Trust {
+        match (self.stale, repeatable) {
+            (0, true) => Trust::BUSY,
+            (0, false) => Trust::LOOKED_AT,
+            _ => Trust::NONE,
+        }
     }
 
     /// A final response goes to the client, and policies have changed its head: no other can take its place.
@@ -129,6 +148,7 @@ impl Attempts {
                 self.tried = Tried::NONE;
             }
             Price::Refused => self.stale += 1,
+            Price::Unsent => self.unsent += 1,
             Price::Attempt => {
                 let allowed = load.cluster.borrow_mut().may_retry(now);
                 counters.add_upstream(upstream.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
@@ -147,7 +167,7 @@ impl Attempts {
         let idempotent = bounds.idempotent || plan.non_idempotent;
         let by_code = |code: Option<Code>| code.is_some_and(|code| plan.grpc_statuses.has(code));
         let free = self.stale < STALE_MAX;
-        let more = self.attempts.saturating_sub(self.stale) < plan.tries;
+        let more = self.attempts.saturating_sub(self.stale + self.unsent) < plan.tries;
         let attempt = more.then_some(Price::Attempt);
         match why {
             Why::Response { status, code, .. } => {
@@ -155,7 +175,10 @@ impl Attempts {
                 attempt.filter(|_| asked)
             }
             Why::Fault { fault, code } => match fault.retry {
-                Retry::Yes => attempt,
+                Retry::Yes => {
+                    let untried = self.tried.count() < bounds.load.cluster.borrow().serving();
+                    if plan.tries > 1 && untried { Some(Price::Unsent) } else { attempt }
+                }
                 Retry::IfReused => (idempotent && free).then_some(Price::Stale),
                 Retry::Refused => {
                     if free {

@@ -28,6 +28,8 @@ pub(crate) struct Trust {
     requests_min: u32,
     /// and that were looked at within so many.
     unseen_max: u32,
+    /// Others are used after a look.
+    keeps: bool,
 }
 
 impl Trust {
@@ -38,7 +40,19 @@ impl Trust {
     /// and the request, and HTTP/1.1 does not say which request a response is for. But a late response usually lies in
     /// the socket when the next request comes, so each look is a chance to find it, and one comes every `unseen_max`
     /// requests.
-    pub(crate) const BUSY: Trust = Trust { rested_max: Duration::from_millis(1), requests_min: 16, unseen_max: 16 };
+    pub(crate) const BUSY: Trust =
+        Trust { rested_max: Duration::from_millis(1), requests_min: 16, unseen_max: 16, keeps: true };
+
+    /// No kept connection without a look.
+    pub(crate) const LOOKED_AT: Trust = Trust { rested_max: Duration::ZERO, ..Trust::BUSY };
+
+    /// No kept connection at all.
+    pub(crate) const NONE: Trust = Trust { keeps: false, ..Trust::LOOKED_AT };
+
+    /// May kept connections be used?
+    pub(crate) fn in_kept(self) -> bool {
+        self.keeps
+    }
 
     /// May this connection be used without a look? Never where the last read filled its buffer: a response that nobody
     /// asked for may lie behind it (RFC 9112 section 9.2).

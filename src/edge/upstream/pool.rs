@@ -80,6 +80,9 @@ impl<N: Net> Upstream<N> {
         trust: Trust,
         now: Tick,
     ) -> Option<Http1Connection<N>> {
+        if !trust.in_kept() {
+            return None;
+        }
         loop {
             let mut origin = self.idle.borrow_mut().get_mut(index.slot())?.pop()?;
             self.idle_count.set(self.idle_count.get() - usize::from(!canary::has(Flaw::IdleCount)));

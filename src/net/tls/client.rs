@@ -6,11 +6,12 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::material::{Certificate, MaterialError};
+use super::material::{Certificate, MaterialError, certificate_facts};
 use super::server::{Versions, certified, provider, refused, root_store};
 
 /// The parts of a client configuration.
@@ -51,7 +52,11 @@ pub(crate) fn client_config(material: &ClientMaterial) -> Result<ClientConfig, M
     let verifier: Arc<dyn ServerCertVerifier> = match material.verify {
         Verify::Full => {
             let builder = WebPkiServerVerifier::builder_with_provider(roots(&material.roots)?, provider());
-            builder.build().map_err(|error| MaterialError::Refused(error.to_string()))?
+            let chains = builder.build().map_err(|error| MaterialError::Refused(error.to_string()))?;
+            match &material.roots {
+                Roots::System => chains,
+                Roots::Custom(certificates) => Arc::new(Chosen { chains, certificates: certificates.clone() }),
+            }
         }
         Verify::Off => Arc::new(Anybody),
     };
@@ -95,6 +100,72 @@ fn system_roots() -> Result<Arc<RootCertStore>, MaterialError> {
         Arc::new(store)
     });
     if store.is_empty() { Err(MaterialError::NoRoots) } else { Ok(store.clone()) }
+}
+
+/// Takes what an authority among the chosen certificates signed, and each of these certificates itself: somebody who
+/// names a server's own certificate trusts exactly that, although it is no authority.
+#[derive(Debug)]
+struct Chosen {
+    chains: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Chosen {
+    /// Is it valid for that name at this time? Whoever made it is not asked.
+    fn holds(certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+        let refused = |reason: CertificateError| rustls::Error::InvalidCertificate(reason);
+        let facts = certificate_facts(certificate).map_err(|_| refused(CertificateError::BadEncoding))?;
+        if now.as_secs() > facts.not_after.seconds() {
+            return Err(refused(CertificateError::Expired));
+        }
+        if now.as_secs() < facts.not_before.seconds() {
+            return Err(refused(CertificateError::NotValidYet));
+        }
+        // Old tools leave out the list of names.
+        let common_name = format!("CN={}", name.to_str());
+        if facts.names.is_empty() && facts.subject.split(", ").any(|part| part.eq_ignore_ascii_case(&common_name)) {
+            return Ok(());
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
+    }
+}
+
+impl ServerCertVerifier for Chosen {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.certificates.iter().any(|chosen| chosen == certificate) {
+            return Chosen::holds(certificate, name, now).map(|()| ServerCertVerified::assertion());
+        }
+        self.chains.verify_server_cert(certificate, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
 }
 
 /// Takes every certificate.

@@ -80,7 +80,7 @@ class Leaver:
         """The connection's window is opened by what comes on any stream; the others are given up."""
         wire = self.wire
         wire.send(*(frame(RST_STREAM, 0, stream, number(8)) for stream in range(3, self.next, 2)))
-        wire.pump(2, lambda: sum(len(stream.body) for stream in wire.streams.values()) >= 65_535)
+        wire.pump(20, lambda: sum(len(stream.body) for stream in wire.streams.values()) >= 65_535)
         given = 0
         first = wire.of(1)
         while not first.over and not wire.closed:
@@ -91,7 +91,7 @@ class Leaver:
             if len(first.body) > self.opened(first) and not first.over:
                 wire.send(frame(WINDOW_UPDATE, 0, 1, number(1 << 20)))
                 self.granted += 1 << 20
-            if not wire.pump(8, lambda: first.over or sum(len(one.body) for one in wire.streams.values()) > given):
+            if not wire.pump(30, lambda: first.over or sum(len(one.body) for one in wire.streams.values()) > given):
                 break
         return len(first.body) if first.ended else -len(first.body)
 

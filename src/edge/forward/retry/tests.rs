@@ -76,6 +76,10 @@ fn attempts(bounds: &Bounds<'_>, why: Why) -> u32 {
     let mut attempts = Attempts::NONE;
     loop {
         let made = attempts.begin();
+        let mut cluster = bounds.load.cluster.borrow_mut();
+        let picked = cluster.pick(None, None, &attempts.tried, Tick::ZERO, &mut Rng::new(1));
+        drop(cluster);
+        picked.into_iter().for_each(|index| attempts.tried.insert(index));
         if !attempts.may_follow(bounds, why, Tick::ZERO) {
             return made;
         }
@@ -103,7 +107,7 @@ fn what_may_have_been_processed_is_repeated_only_where_that_does_no_harm() {
     assert_eq!(attempts(&bounds, failed(closed)), 1);
     assert_eq!(attempts(&bounds, failed(closed.on_reused())), 1);
     assert_eq!(attempts(&bounds, upstream.response(503)), 1);
-    assert_eq!(attempts(&bounds, failed(Fault::unsent(FaultKind::ConnectFailed))), 3, "it was never sent");
+    assert_eq!(attempts(&bounds, failed(Fault::unsent(FaultKind::ConnectFailed))), 4, "it was never sent");
     let code = Some(Code::Unavailable);
     assert_eq!(attempts(&bounds, Why::Response { status: 200, code, from: upstream.pick() }), 3);
     assert_eq!(attempts(&bounds, Why::Fault { fault: closed, code }), 3, "a reset with that meaning");
@@ -123,6 +127,27 @@ fn an_attempt_that_nobody_failed_is_free_a_few_times() {
     assert_eq!(upstream.count(UpstreamCounter::RetriesDenied), 1, "the next one costs");
     let rich = Upstream::with_budget(100);
     assert_eq!(attempts(&rich.bounds(), failed(refused)), 3 + STALE_MAX, "then the attempts of the route");
+}
+
+#[test]
+fn what_reached_no_endpoint_goes_on_to_all_of_them() {
+    let upstream = Upstream::with_budget(0);
+    let unsent = failed(Fault::unsent(FaultKind::ConnectFailed));
+    assert_eq!(attempts(&upstream.bounds(), unsent), 2, "both endpoints, without a budget");
+    assert_eq!(upstream.count(UpstreamCounter::RetriesDenied), 1, "asking one again costs");
+    let once = RetryPlan { tries: 1, ..upstream.plan.clone() };
+    assert_eq!(attempts(&Bounds { plan: &once, ..upstream.bounds() }, unsent), 1, "the route wants no retries");
+}
+
+#[test]
+fn behind_a_closed_connection_comes_a_new_one() {
+    let upstream = Upstream::with_budget(0);
+    let mut attempts = Attempts::NONE;
+    attempts.begin();
+    assert!(attempts.trust(true).in_kept() && attempts.trust(false).in_kept());
+    let closed = failed(Fault::last(FaultKind::UpstreamClosed).on_reused());
+    assert!(attempts.may_follow(&upstream.bounds(), closed, Tick::ZERO));
+    assert!(!attempts.trust(true).in_kept() && !attempts.trust(false).in_kept());
 }
 
 #[test]

@@ -204,3 +204,43 @@ fn handshakes_dropped_at_any_moment_do_no_harm() {
         assert_eq!(receive(&net, &server, 4).await, b"fine");
     });
 }
+
+/// A certificate that signed itself, as `openssl req -x509` makes them.
+fn self_signed(names: &[&str], is_ca: IsCa) -> Certificate {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = is_ca;
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    let pair = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&pair).unwrap();
+    Certificate { names: vec!["localhost".to_owned()], chain: vec![certificate.der().clone()], key: der_of(&pair) }
+}
+
+#[test]
+fn a_servers_own_certificate_is_trusted_for_exactly_itself() {
+    for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa, IsCa::ExplicitNoCa] {
+        for names in [&["localhost"][..], &[]] {
+            let (own, other) = (self_signed(names, is_ca), self_signed(names, is_ca));
+            let chosen = own.chain[0].clone();
+            let trusts = |root: CertificateDer<'static>, server: Certificate, name: &'static str| {
+                let client = ClientMaterial { roots: Roots::Custom(vec![root]), ..client_of(&Authority::new()) };
+                let configs = Configs::of(&server_of(vec![server]), &client);
+                let trusted = Rc::new(std::cell::Cell::new(false));
+                let said = trusted.clone();
+                on_each(async |net: Uring| {
+                    let ends = pair(&net, &listen(&net)).await;
+                    said.set(configs.over(&net, name, ends).await.0.is_ok());
+                });
+                trusted.get()
+            };
+            let copy = |own: &Certificate| Certificate {
+                names: own.names.clone(),
+                chain: own.chain.clone(),
+                key: own.key.clone_key(),
+            };
+            assert!(trusts(chosen.clone(), copy(&own), "localhost"), "{names:?} {is_ca:?}");
+            assert!(!trusts(chosen.clone(), copy(&own), "elsewhere"), "{names:?} {is_ca:?}");
+            assert!(!trusts(chosen, copy(&other), "localhost"), "{names:?} {is_ca:?}");
+        }
+    }
+}
