@@ -217,8 +217,8 @@ table! {
     /// When a failed attempt is retried on another endpoint. A request that was never sent is always retried; others
     /// only where their method is idempotent.
     pub struct RetrySpec {
-        /// Tries in all. A try that reached no endpoint (nothing accepted the connection) counts only when all endpoints
-        /// were tried; with `1` nothing is retried.
+        /// Tries in all. A try that reached no endpoint (nothing accepted the connection) counts only when all
+        /// endpoints were tried; with `1` nothing is retried.
         tries: Located<u32> = Located::nowhere(2),
         /// The timeout of one attempt, up to the response's headers. Without it only `timeouts.first_byte` applies.
         per_try: Option<Time> = None,

@@ -103,7 +103,8 @@ table! {
         /// How a `format` of your own writes values from outside: `"default"` (as nginx does: `\xXX` for quotation
         /// marks, backslashes and all but printable ASCII, `-` for an absent value), `"json"` (for formats that are
         /// JSON themselves: as the inside of a JSON string; nothing for an absent value; bytes that are not UTF-8
-        /// become `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, `"combined"` as `"default"`.
+        /// become `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, and `"combined"` as
+        /// `"default"`.
         escape: Option<Located<LogEscape>> = None,
     }
 }
