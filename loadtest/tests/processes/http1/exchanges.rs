@@ -103,7 +103,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn chunk_extensions_and_trailers_go_through() {
+fn chunks_are_made_anew_and_trailers_go_through() {
     let origin = Origin::answering(|_| {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
           4;quality=\"high; er\"\r\npong\r\n0;last\r\nX-Sum: 7\r\n\r\n"
@@ -119,11 +119,12 @@ fn chunk_extensions_and_trailers_go_through() {
     assert_eq!(request.body, b"hello world");
     assert_eq!(request.trailers.value("x-check"), Some("42"));
     let coded = String::from_utf8_lossy(&request.coded).into_owned();
-    assert!(coded.contains("name=value") && coded.contains("flag"), "{coded}");
+    // Extensions are about one connection (RFC 9112 section 7.1.1), and sizes have one form.
+    assert!(!coded.contains(';') && coded.starts_with("b\r\nhello world\r\n0\r\n"), "{coded}");
     assert_eq!(answer.body, b"pong");
     assert_eq!(answer.trailers.value("x-sum"), Some("7"));
     let coded = String::from_utf8_lossy(&answer.coded).into_owned();
-    assert!(coded.contains("quality=\"high; er\""), "{coded}");
+    assert_eq!(coded, "4\r\npong\r\n0\r\nX-Sum: 7\r\n\r\n");
     // The connection stands at a message boundary.
     assert_eq!(client.get("/next").status, 200);
 }
@@ -222,7 +223,7 @@ fn absolute_form_is_taken_apart() {
     let answer = gateway.client().ask("GET http://example.com HTTP/1.1\r\nHost: example.com\r\n\r\n");
     assert_eq!((answer.status, &*origin.last().target), (200, "/"));
     let other = gateway.client().ask("GET http://example.com/ HTTP/1.1\r\nHost: example.org\r\n\r\n");
-    assert_eq!((other.status, origin.count()), (400, 2));
+    assert_eq!((other.status, origin.last().field("host")), (200, "example.com"));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn combined_lines_are_what_log_tools_read() {
         assert!(status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)), "{line}");
         assert!(rest.split_once(' ').is_some_and(|(bytes, rest)| bytes.parse::<u64>().is_ok() && rest.ends_with('"')));
     }
-    let ours = "\"GET /f HTTP/1.1\" 200 5 \"http://r/\" \"a \\\"b\\\" \\\\c\"";
+    let ours = r#""GET /f HTTP/1.1" 200 5 "http://r/" "a \x22b\x22 \x5Cc""#;
     assert!(lines.iter().any(|line| line.ends_with(ours)), "{lines:#?}");
 }
 
@@ -104,7 +104,7 @@ fn lines_can_be_of_ones_own_making() {
     let lines = wait_for("the log", || Some(gateway.log_lines()).filter(|lines| !lines.is_empty()));
     let parts: Vec<&str> = lines[0].split('|').collect();
     let address = origin.address.to_string();
-    assert_eq!(parts[..8], ["127.0.0.1", "GET", "/p/x", "y=z", "200", "proxied", &*address, "a?b"]);
+    assert_eq!(parts[..8], ["127.0.0.1", "GET", "/p/x", "y=z", "200", "proxied", &*address, "a\\x09b"]);
     assert!(parts[8].parse::<f64>().is_ok() && parts[9] == "0", "{}", lines[0]);
 }
 

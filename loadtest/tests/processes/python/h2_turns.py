@@ -27,13 +27,13 @@ LARGEST = 0x7FFF_FFFF
 class Counter(Wire):
     def __init__(self, address):
         self.bytes = {}
-        self.frames = 0
+        self.data_frames = 0
         grown = frame(WINDOW_UPDATE, 0, 0, number(LARGEST - 65_535))
         super().__init__(address, settings(window=LARGEST) + grown, polite=False, received=1 << 16)
 
     def act(self, kind, flags, stream, payload):
         if kind == DATA:
-            self.frames += 1
+            self.data_frames += 1
             self.bytes[stream] = self.bytes.get(stream, 0) + len(payload)
             self.of(stream).ended |= bool(flags & END_STREAM)
             return
@@ -88,7 +88,7 @@ def main():
         good = step(wire, *json.loads(line))
         ended = {str(of): stream.reset or stream.status for of, stream in wire.streams.items() if stream.over}
         counts = {str(of): count for of, count in wire.bytes.items()}
-        print(json.dumps({"good": good, "bytes": counts, "frames": wire.frames, "ended": ended}), flush=True)
+        print(json.dumps({"good": good, "bytes": counts, "frames": wire.data_frames, "ended": ended}), flush=True)
 
 
 main()
