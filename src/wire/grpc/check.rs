@@ -88,11 +88,8 @@ pub fn transcoded(bytes: &[u8]) {
         assert!(is_json(&shown));
         if answer.status == 200 {
             let mut again = Vec::new();
-            match transcoder.request(&route, &incoming, &shown, &mut again) {
-                Ok(()) => assert_eq!(again.len(), request.len()),
-                // The shortest text of the largest float is above it as a double, and is refused as such.
-                Err(refusal) => assert!(refusal.what.contains("float value out of range"), "{refusal}"),
-            }
+            transcoder.request(&route, &incoming, &shown, &mut again).expect("what was shown is read");
+            assert_eq!(again.len(), request.len());
         }
     }
     let mut framed = Vec::new();

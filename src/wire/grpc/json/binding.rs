@@ -25,8 +25,6 @@ pub struct Call {
     pub responses: Flow,
     pub(super) input: MessageDescriptor,
     pub(super) output: MessageDescriptor,
-    /// The output can hold an `Any`.
-    pub(super) opens_any: bool,
 }
 
 /// Where a request's body goes.

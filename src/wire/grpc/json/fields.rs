@@ -5,6 +5,7 @@ use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, Messa
 use serde::de::IntoDeserializer;
 
 use crate::base::limits::TRANSCODE_DEPTH_MAX;
+use crate::wire::grpc::json::form::Form;
 
 /// Finds the fields that names lead to, outermost first. A name is the proto name or the JSON name.
 pub(crate) fn resolve<'a>(
@@ -34,12 +35,17 @@ pub(crate) fn resolve<'a>(
 /// Can one text be a value of this field (or an element, where it is repeated)?
 pub(crate) fn takes_text(field: &FieldDescriptor) -> bool {
     match field.kind() {
-        Kind::Message(kind) => !field.is_map() && is_text_kind(kind.full_name()),
+        Kind::Message(kind) => !field.is_map() && Form::of(&kind).takes_text(),
         _ => true,
     }
 }
 
-/// Sets the last of `fields` to what `text` says; appends it where the field is repeated.
+/// Can this field be set several times, so that each time adds to it?
+pub(crate) fn adds_up(field: &FieldDescriptor) -> bool {
+    field.is_list() || field.kind().as_message().is_some_and(|kind| Form::of(kind) == Form::Mask)
+}
+
+/// Sets the last of `fields` to what `text` says; appends it where the field is repeated or a `FieldMask`.
 pub(crate) fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], text: &str) -> Result<(), String> {
     let Some((last, outer)) = fields.split_last() else { return Ok(()) };
     let mut message = message;
@@ -48,11 +54,21 @@ pub(crate) fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], text
         message = inner.ok_or_else(|| format!("`{}` is no message", field.name()))?;
     }
     let value = value(last, text)?;
-    match message.get_field_mut(last) {
-        Value::List(list) if last.is_list() => list.push(value),
-        place => *place = value,
+    match (message.get_field_mut(last), value) {
+        (Value::List(list), value) if last.is_list() => list.push(value),
+        (Value::Message(mask), Value::Message(added)) if adds_up(last) => add_paths(mask, &added),
+        (place, value) => *place = value,
     }
     Ok(())
+}
+
+/// Adds the paths of one `FieldMask` to those of another.
+fn add_paths(mask: &mut DynamicMessage, added: &DynamicMessage) {
+    let added = added.get_field_by_name(PATHS);
+    let added = added.as_deref().and_then(Value::as_list).unwrap_or_default();
+    if let Some(paths) = mask.get_field_by_name_mut(PATHS).and_then(Value::as_list_mut) {
+        paths.extend_from_slice(added);
+    }
 }
 
 /// The value that a text is for a field.
@@ -60,13 +76,13 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let wrong = || format!("`{text}` is no value of `{}`", field.name());
     match field.kind() {
         _ if field.is_map() => Err(format!("`{}` is a map and cannot be given as text", field.name())),
-        Kind::Bool => text.parse().map(Value::Bool).map_err(|_| wrong()),
+        Kind::Bool => truth(text).map(Value::Bool).ok_or_else(wrong),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => text.parse().map(Value::I32).map_err(|_| wrong()),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => text.parse().map(Value::I64).map_err(|_| wrong()),
         Kind::Uint32 | Kind::Fixed32 => text.parse().map(Value::U32).map_err(|_| wrong()),
         Kind::Uint64 | Kind::Fixed64 => text.parse().map(Value::U64).map_err(|_| wrong()),
         Kind::Double => number(text).map(Value::F64).ok_or_else(wrong),
-        Kind::Float => float(text).map(Value::F32).ok_or_else(wrong),
+        Kind::Float => number(text).and_then(narrowed).map(Value::F32).ok_or_else(wrong),
         Kind::String => Ok(Value::String(text.to_owned())),
         Kind::Bytes => bytes(text).map(|bytes| Value::Bytes(bytes.into())).ok_or_else(wrong),
         Kind::Enum(kind) => enum_number(&kind, text).map(Value::EnumNumber).ok_or_else(wrong),
@@ -76,29 +92,50 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
 
 /// A message that JSON writes as a scalar.
 fn text_message(field: &FieldDescriptor, kind: &MessageDescriptor, text: &str) -> Result<Value, String> {
-    if let Some(inner) = kind.get_field_by_name("value").filter(|_| is_wrapper(kind.full_name())) {
-        let mut message = DynamicMessage::new(kind.clone());
-        message.set_field(&inner, value(&inner, text)?);
-        return Ok(Value::Message(message));
-    }
-    if !is_text_kind(kind.full_name()) {
-        return Err(format!("`{}` is a message: name its fields", field.name()));
-    }
+    let message = match Form::of(kind) {
+        Form::Wrapper(inner) => {
+            let mut message = DynamicMessage::new(kind.clone());
+            message.set_field(&inner, value(&inner, text)?);
+            Ok(message)
+        }
+        Form::Mask => mask(kind, text),
+        form if form.takes_text() => parsed(kind, text),
+        _ => return Err(format!("`{}` is a message: name its fields", field.name())),
+    };
+    message.map(Value::Message).map_err(|what| format!("`{}`: {what}", field.name()))
+}
+
+/// The message of a kind that JSON writes as a string.
+pub(crate) fn parsed(kind: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
     let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
-    let message = DynamicMessage::deserialize(kind.clone(), text);
-    message.map(Value::Message).map_err(|error| format!("`{}`: {error}", field.name()))
+    DynamicMessage::deserialize(kind.clone(), text).map_err(|error| error.to_string())
 }
 
-fn is_wrapper(name: &str) -> bool {
-    let name = name.strip_prefix("google.protobuf.").and_then(|name| name.strip_suffix("Value"));
-    let wrapped = ["Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes"];
-    name.is_some_and(|name| wrapped.contains(&name))
+/// A `FieldMask` of paths in either spelling: `pageTitle`, as in JSON, or `page_title`, as in the `.proto` file.
+fn mask(kind: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
+    let paths = text.split(',').filter(|path| !path.is_empty()).map(|path| {
+        let mut name = String::with_capacity(path.len());
+        for letter in path.chars() {
+            if letter.is_ascii_uppercase() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        Value::String(name)
+    });
+    let mut message = DynamicMessage::new(kind.clone());
+    let set = message.try_set_field_by_name(PATHS, Value::List(paths.collect()));
+    set.map_err(|_| format!("`{}` has no `{PATHS}`", kind.full_name()))?;
+    Ok(message)
 }
 
-fn is_text_kind(name: &str) -> bool {
-    let texts = ["Timestamp", "Duration", "FieldMask", "Value"];
-    let text = name.strip_prefix("google.protobuf.").is_some_and(|name| texts.contains(&name));
-    text || is_wrapper(name)
+/// The field of a `FieldMask`.
+const PATHS: &str = "paths";
+
+/// A truth value, in the spellings that Go's `strconv.ParseBool` and Envoy take: `true`, `t` or `1`, in either case.
+fn truth(text: &str) -> Option<bool> {
+    let is = |names: [&str; 3]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+    is(["true", "t", "1"]).then_some(true).or_else(|| is(["false", "f", "0"]).then_some(false))
 }
 
 /// A number as JSON writes it, or the three names that JSON has for what is none.
@@ -112,18 +149,19 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
-/// As `number`, and within what a `float` can hold.
-fn float(text: &str) -> Option<f32> {
-    let number = number(text)?;
+/// The nearest `float`; nothing where a number is larger than each of them.
+pub(crate) fn narrowed(number: f64) -> Option<f32> {
     let float = number as f32;
     (float.is_finite() || !number.is_finite()).then_some(float)
 }
 
-/// Base64 in either alphabet, with or without padding.
-fn bytes(text: &str) -> Option<Vec<u8>> {
+/// Base64 in either alphabet, with or without padding, whatever the bits behind the last byte are.
+pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if text.contains(['-', '_']) { &base64::alphabet::URL_SAFE } else { &base64::alphabet::STANDARD };
     GeneralPurpose::new(alphabet, config).decode(text).ok()
 }

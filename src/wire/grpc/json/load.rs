@@ -5,18 +5,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, FieldDescriptor, MessageDescriptor, MethodDescriptor, SerializeOptions,
-};
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
 use crate::base::limits::TRANSCODE_DEPTH_MAX;
 use crate::wire::grpc::json::binding::{Binding, Body, Call, Flow};
 use crate::wire::grpc::json::fields;
-use crate::wire::grpc::json::options::{Defaults, Enums, LargeIntegers, Names, Options, Unannotated, Unknown};
+use crate::wire::grpc::json::options::{Options, Unannotated};
 use crate::wire::grpc::json::rule::{Rule, rules};
 use crate::wire::grpc::json::template::Template;
 use crate::wire::grpc::json::tree::Tree;
-use crate::wire::grpc::json::weigh;
 
 /// The full name of the message whose content is no JSON but bytes with a media type.
 pub(crate) const HTTP_BODY: &str = "google.api.HttpBody";
@@ -30,8 +27,6 @@ pub struct Transcoder {
     pub(super) bindings: Vec<Binding>,
     pub(super) calls: Vec<Call>,
     pub(super) listed: Vec<Listed>,
-    pub(super) writing: SerializeOptions,
-    pub(super) reading: DeserializeOptions,
 }
 
 /// A binding as it was written.
@@ -78,33 +73,28 @@ impl Transcoder {
     /// Compiles a serialised `FileDescriptorSet` that holds all imports (`protoc --include_imports`); those of
     /// `google/protobuf` may be missing.
     pub fn from_descriptor_set(bytes: &[u8], options: Options) -> Result<Transcoder, Vec<LoadError>> {
+        let (transcoder, errors) = Transcoder::of_good_rules(bytes, options)?;
+        if errors.is_empty() { Ok(transcoder) } else { Err(errors) }
+    }
+
+    /// The same, but leaves out the rules that cannot be followed and returns what is wrong with them. Fails where no
+    /// rule can be followed, or the set as a whole is wrong.
+    pub fn of_good_rules(bytes: &[u8], options: Options) -> Result<(Transcoder, Vec<LoadError>), Vec<LoadError>> {
         let pool = pool(bytes).map_err(|error| vec![error])?;
         let mut options = options;
         options.depth_max = options.depth_max.min(TRANSCODE_DEPTH_MAX);
         let mut loading = Loading { transcoder: Transcoder::empty(pool, options), errors: Vec::new() };
         loading.services();
-        if loading.errors.is_empty() && loading.transcoder.bindings.is_empty() {
-            loading.errors.push(LoadError::Nothing);
+        let Loading { transcoder, mut errors } = loading;
+        if errors.is_empty() && transcoder.bindings.is_empty() {
+            errors.push(LoadError::Nothing);
         }
-        if loading.errors.is_empty() { Ok(loading.transcoder) } else { Err(loading.errors) }
+        let of_rules = errors.iter().all(|error| matches!(error, LoadError::Rule { .. }));
+        if transcoder.bindings.is_empty() || !of_rules { Err(errors) } else { Ok((transcoder, errors)) }
     }
 
     fn empty(pool: DescriptorPool, options: Options) -> Transcoder {
-        let writing = SerializeOptions::new()
-            .use_proto_field_name(options.names == Names::Proto)
-            .use_enum_numbers(options.enums == Enums::Numbers)
-            .stringify_64_bit_integers(options.large_integers == LargeIntegers::Strings)
-            .skip_default_fields(options.defaults == Defaults::Skip);
-        Transcoder {
-            writing,
-            reading: DeserializeOptions::new().deny_unknown_fields(options.unknown_fields == Unknown::Refuse),
-            options,
-            pool,
-            tree: Tree::default(),
-            bindings: Vec::new(),
-            calls: Vec::new(),
-            listed: Vec::new(),
-        }
+        Transcoder { options, pool, tree: Tree::default(), bindings: Vec::new(), calls: Vec::new(), listed: Vec::new() }
     }
 }
 
@@ -178,12 +168,15 @@ impl Loading {
             responses: flow(method.is_server_streaming()),
             input: method.input(),
             output: method.output(),
-            opens_any: weigh::reaches_any(&method.output()),
         });
+        let before = self.transcoder.bindings.len();
         for rule in rules {
             if let Err(what) = self.rule(call, method, &rule) {
                 self.fault(method, &rule.template, what);
             }
+        }
+        if self.transcoder.bindings.len() == before {
+            self.transcoder.calls.pop();
         }
     }
 

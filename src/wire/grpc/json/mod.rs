@@ -14,10 +14,11 @@
 mod answer;
 mod binding;
 mod fields;
-mod finite;
+mod form;
 mod load;
 mod measure;
 mod options;
+mod read;
 mod refusal;
 mod request;
 mod response;
@@ -26,7 +27,9 @@ mod rule;
 mod split;
 mod template;
 mod tree;
+mod value;
 mod weigh;
+mod write;
 
 pub(crate) use binding::Flow;
 pub(crate) use load::{LoadError, Transcoder};

@@ -3,12 +3,12 @@
 //!
 //! The path wins over the body. The query can set neither what the path sets nor what the body is.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::str;
 
 use prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
-use serde::de::IgnoredAny;
 
 use crate::base::ascii::hex_digit;
 use crate::base::limits::{QUERY_PARAMETERS_MAX, TRANSCODED_BATCH_BYTES};
@@ -17,9 +17,11 @@ use crate::wire::grpc::json::fields;
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::measure;
 use crate::wire::grpc::json::options::Unknown;
+use crate::wire::grpc::json::read::Reader;
 use crate::wire::grpc::json::refusal::Refusal;
 use crate::wire::grpc::json::route::Route;
 use crate::wire::grpc::json::split::Splitter;
+use crate::wire::grpc::json::value::Json;
 use crate::wire::grpc::message;
 use crate::wire::target;
 
@@ -59,34 +61,22 @@ impl Transcoder {
     fn parsed(&self, binding: &Binding, text: &[u8]) -> Result<DynamicMessage, Refusal> {
         let input = &self.calls[binding.call].input;
         let empty = text.iter().all(u8::is_ascii_whitespace);
+        if empty || matches!(binding.body, Body::None) {
+            return Ok(DynamicMessage::new(input.clone()));
+        }
+        measure::check(text, &self.options)?;
+        let json: Json = serde_json::from_slice(text).map_err(|error| unexpected(&error))?;
+        let reader = Reader { unknown: self.options.unknown_fields };
         match &binding.body {
-            Body::None => Ok(DynamicMessage::new(input.clone())),
-            Body::Whole | Body::Field(_) if empty => Ok(DynamicMessage::new(input.clone())),
-            Body::Whole => {
-                measure::check(text, &self.options)?;
-                self.read(binding, text)
-            }
+            Body::None | Body::Whole => reader.message(input, json).map_err(unexpected),
             Body::Field(field) => {
-                measure::check(text, &self.options)?;
-                // Only one whole value can be wrapped: nothing of it may become a member of its own.
-                serde_json::from_slice::<IgnoredAny>(text).map_err(|error| no_json(&error))?;
-                let mut wrapped = b"{".to_vec();
-                serde_json::to_writer(&mut wrapped, field.json_name()).map_err(|error| no_json(&error))?;
-                wrapped.push(b':');
-                wrapped.extend_from_slice(text);
-                wrapped.push(b'}');
-                self.read(binding, &wrapped)
+                let mut message = DynamicMessage::new(input.clone());
+                if let Some(value) = reader.field(field, json).map_err(unexpected)? {
+                    message.set_field(field, value);
+                }
+                Ok(message)
             }
         }
-    }
-
-    fn read(&self, binding: &Binding, text: &[u8]) -> Result<DynamicMessage, Refusal> {
-        let input = self.calls[binding.call].input.clone();
-        let mut reader = serde_json::Deserializer::from_slice(text);
-        let message = DynamicMessage::deserialize_with_options(input, &mut reader, &self.reading);
-        let message = message.map_err(|error| no_json(&error))?;
-        reader.end().map_err(|error| no_json(&error))?;
-        Ok(message)
     }
 
     /// The message whose body is bytes.
@@ -146,7 +136,7 @@ impl Transcoder {
                 Err(_) if self.options.unknown_query == Unknown::Ignore => continue,
                 Err(what) => return Err(Refusal::invalid(format!("query parameter `{name}`: {what}"))),
             };
-            let single = fields.last().is_some_and(|field| !field.is_list());
+            let single = fields.last().is_some_and(|field| !fields::adds_up(field));
             if single && set.contains(&fields) {
                 return Err(Refusal::invalid(format!("query parameter `{name}` stands twice")));
             }
@@ -184,6 +174,8 @@ pub(crate) struct Requests {
     query: Vec<u8>,
     content_type: Vec<u8>,
     splitter: Splitter,
+    /// A piece of a body of bytes came.
+    begun: bool,
 }
 
 impl Requests {
@@ -195,6 +187,7 @@ impl Requests {
             query: incoming.query.to_vec(),
             content_type: incoming.content_type.to_vec(),
             splitter: Splitter::new(transcoder.options.request_bytes_max),
+            begun: false,
         }
     }
 
@@ -203,7 +196,7 @@ impl Requests {
     /// query goes into the first message only. After an error the body is over.
     pub(crate) fn push(&mut self, transcoder: &Transcoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let binding = &transcoder.bindings[self.route.binding];
-        let Requests { route, path, query, content_type, splitter } = self;
+        let Requests { route, path, query, content_type, splitter, begun } = self;
         let mut send = |text: &[u8]| {
             transcoder.request(route, &Incoming { path, query, content_type }, text, out)?;
             query.clear();
@@ -213,17 +206,23 @@ impl Requests {
             (Body::None, _) => Ok(bytes.len()),
             (Body::Whole | Body::Field(_), true) => {
                 let piece = &bytes[..bytes.len().min(transcoder.options.request_bytes_max.max(1))];
+                *begun = true;
                 send(piece).map(|_| piece.len())
             }
             (Body::Whole | Body::Field(_), false) => splitter.push(bytes, &mut send),
         }
     }
 
-    /// The body ended here. Appends what is left; where the body goes nowhere, that is the only message.
+    /// The body ended here. Appends what is left; where the body goes nowhere, or is no byte of those that it could be,
+    /// that is the only message.
     pub(crate) fn finish(&mut self, transcoder: &Transcoder, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let incoming = Incoming { path: &self.path, query: &self.query, content_type: &self.content_type };
-        match transcoder.bindings[self.route.binding].body {
+        let binding = &transcoder.bindings[self.route.binding];
+        match binding.body {
             Body::None => transcoder.request(&self.route, &incoming, b"", out),
+            Body::Whole | Body::Field(_) if binding.raw_request && !self.begun => {
+                transcoder.request(&self.route, &incoming, b"", out)
+            }
             Body::Whole | Body::Field(_) => match self.splitter.finish()? {
                 Some(text) => transcoder.request(&self.route, &incoming, text, out),
                 None => Ok(()),
@@ -232,8 +231,8 @@ impl Requests {
     }
 }
 
-fn no_json(error: &serde_json::Error) -> Refusal {
-    Refusal::invalid(format!("the body is not the JSON that is expected: {error}"))
+fn unexpected(what: impl Display) -> Refusal {
+    Refusal::invalid(format!("the body is not the JSON that is expected: {what}"))
 }
 
 fn form(text: &[u8]) -> Result<String, Refusal> {

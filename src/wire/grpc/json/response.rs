@@ -2,25 +2,21 @@
 //! gRPC messages become a response in JSON: one object, or a stream of them; and an error becomes one too.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::io;
-use std::str;
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, ReflectMessage, Value};
-use serde_json::value::RawValue;
+use prost_reflect::{DynamicMessage, Value};
 
 use crate::base::ascii::is_field_value;
-use crate::base::limits::{GRPC_DETAILS_BYTES_MAX, TRANSCODED_BYTES_MAX};
+use crate::base::limits::GRPC_DETAILS_BYTES_MAX;
 use crate::wire::grpc::base64;
 use crate::wire::grpc::json::answer::JsonResponseHead;
 use crate::wire::grpc::json::binding::Binding;
-use crate::wire::grpc::json::finite::Finite;
 use crate::wire::grpc::json::load::Transcoder;
-use crate::wire::grpc::json::options::{Names, StreamForm};
+use crate::wire::grpc::json::options::StreamForm;
 use crate::wire::grpc::json::refusal::{JSON, Refusal, write_status};
 use crate::wire::grpc::json::route::Route;
 use crate::wire::grpc::json::weigh::Budget;
+use crate::wire::grpc::json::write::Writer;
 use crate::wire::grpc::message::{Dialect, Part, Prefix, Scanner};
 use crate::wire::grpc::status::{Code, End, decode_message};
 
@@ -73,40 +69,12 @@ impl Transcoder {
         if binding.raw_answer {
             return show_raw(binding, &message, out);
         }
-        if call.opens_any {
-            budget.open(&message)?;
-        }
+        let mut writer = Writer::new(self, budget, out);
         match &binding.answer {
-            None => self.write(&message, out)?,
-            Some(field) => {
-                let mut whole = Vec::new();
-                self.write(&message, &mut whole)?;
-                let name = if self.options.names == Names::Proto { field.name() } else { field.json_name() };
-                let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&whole)
-                    .map_err(|_| Refusal::internal("the message has no fields in JSON"))?;
-                match members.get(name) {
-                    Some(value) => out.extend_from_slice(value.get().as_bytes()),
-                    None => self.write_absent(&message, name, out)?,
-                }
-            }
+            None => writer.message(&message)?,
+            Some(field) => writer.field(&message, field)?,
         }
         Ok(Cow::Borrowed(JSON))
-    }
-
-    /// Appends the value of a field that its message leaves out.
-    fn write_absent(&self, message: &DynamicMessage, name: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        let empty = DynamicMessage::new(message.descriptor());
-        let mut whole = Vec::new();
-        let writing = self.writing.clone().skip_default_fields(false);
-        write(&empty, &writing, &mut whole)?;
-        let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&whole).unwrap_or_default();
-        // A field that tells absence from a default has no value to be written.
-        out.extend_from_slice(members.get(name).map_or("null", |value| value.get()).as_bytes());
-        Ok(())
-    }
-
-    fn write(&self, message: &DynamicMessage, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        write(message, &self.writing, out)
     }
 
     /// The details of an error, each as JSON. What cannot be read is left out; of a kind that is not known, the bytes
@@ -127,34 +95,9 @@ impl Transcoder {
     }
 
     fn detail(&self, detail: &Detail) -> Option<Vec<u8>> {
-        let name = detail.type_url.rsplit('/').next().unwrap_or_default();
-        let mut out = br#"{"@type":"#.to_vec();
-        serde_json::to_writer(&mut out, &detail.type_url).ok()?;
-        let Some(kind) = self.pool.get_message_by_name(name) else {
-            out.extend_from_slice(br#","value":""#);
-            let mut encoder = base64::Encoder::new();
-            encoder.push(&detail.value, &mut out);
-            encoder.flush(&mut out);
-            out.extend_from_slice(br#""}"#);
-            return Some(out);
-        };
-        let mut budget = Budget::new(&self.options);
-        let message = budget.decode(&kind, &detail.value).ok()?;
-        budget.open(&message).ok()?;
-        let mut value = Vec::new();
-        self.write(&message, &mut value).ok()?;
-        match value.strip_prefix(b"{").filter(|_| !is_well_known(name)) {
-            Some(b"}") => out.push(b'}'),
-            Some(members) => {
-                out.push(b',');
-                out.extend_from_slice(members);
-            }
-            None => {
-                out.extend_from_slice(br#","value":"#);
-                out.extend_from_slice(&value);
-                out.push(b'}');
-            }
-        }
+        let mut out = Vec::new();
+        let mut writer = Writer::new(self, Budget::new(&self.options), &mut out);
+        writer.any(&detail.type_url, &detail.value).ok()?;
         Some(out)
     }
 }
@@ -315,37 +258,6 @@ fn show_raw(binding: &Binding, message: &DynamicMessage, out: &mut Vec<u8>) -> R
     let named = named.as_deref().and_then(Value::as_str).unwrap_or_default();
     let fit = !named.is_empty() && named.is_ascii() && is_field_value(named.as_bytes());
     Ok(if fit { Cow::Owned(named.to_owned()) } else { Cow::Borrowed(BYTES) })
-}
-
-fn write(message: &DynamicMessage, how: &prost_reflect::SerializeOptions, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let mut serializer = serde_json::Serializer::new(Bounded { left: TRANSCODED_BYTES_MAX, out });
-    let written = message.serialize_with_options(Finite(&mut serializer), how);
-    written.map_err(|error| Refusal::internal(format!("the server's message cannot be shown as JSON: {error}")))
-}
-
-/// A text that may not grow without bound: fields with default values come from nothing.
-struct Bounded<'a> {
-    left: usize,
-    out: &'a mut Vec<u8>,
-}
-
-impl io::Write for Bounded<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.left.checked_sub(bytes.len());
-        self.left = left.ok_or_else(|| io::Error::other("it is larger than allowed"))?;
-        self.out.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Does JSON write this message as something else than its fields?
-fn is_well_known(name: &str) -> bool {
-    let own = ["Any", "Timestamp", "Duration", "Struct", "FieldMask", "ListValue", "Empty"];
-    name.strip_prefix("google.protobuf.").is_some_and(|name| own.contains(&name) || name.ends_with("Value"))
 }
 
 #[derive(Clone, PartialEq, Message)]

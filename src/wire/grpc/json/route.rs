@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::base::Span;
-use crate::wire::grpc::json::binding::Call;
+use crate::wire::grpc::json::binding::{Body, Call};
 use crate::wire::grpc::json::load::Transcoder;
 use crate::wire::grpc::json::options::{Options, StreamForm};
 use crate::wire::grpc::json::tree::Match;
@@ -48,6 +48,16 @@ impl Transcoder {
                 [only] => *only,
             });
         Lookup::Found(Route { binding, captures: captures.collect() })
+    }
+
+    /// The methods that a path can be asked with, as in `Allow`.
+    pub fn allowed(&self, path: &[u8]) -> String {
+        self.tree.methods(path).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Is the body of a request a part of its message?
+    pub fn takes_body(&self, route: &Route) -> bool {
+        !matches!(self.bindings[route.binding].body, Body::None)
     }
 
     /// The method that a request calls.

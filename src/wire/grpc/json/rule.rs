@@ -19,15 +19,24 @@ pub(crate) struct Rule {
     pub response_body: String,
 }
 
-/// All rules in a method's options, the main one first.
+/// All rules in a method's options, the main one first. Where only additional ones have a pattern, they are all.
 pub(crate) fn rules(options: &[u8]) -> Result<Vec<Rule>, prost::DecodeError> {
     let Some(http) = MethodOptions::decode(options)?.http else { return Ok(Vec::new()) };
     let mut rules = Vec::with_capacity(1 + http.additional_bindings.len());
     for binding in &http.additional_bindings {
         rules.push(rule(binding));
     }
-    rules.insert(0, rule(&http));
+    let main = rule(&http);
+    if rules.is_empty() || main.has_pattern() {
+        rules.insert(0, main);
+    }
     Ok(rules)
+}
+
+impl Rule {
+    fn has_pattern(&self) -> bool {
+        !self.verb.is_empty() || !self.template.is_empty()
+    }
 }
 
 /// A rule without a pattern has an empty template, which no template may be.

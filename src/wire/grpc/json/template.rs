@@ -6,7 +6,8 @@
 //! Segment  = "*" | "**" | literal | "{" field { "." field } [ "=" Segments ] "}"
 //! ```
 //!
-//! `**` takes any number of segments and stands once; what follows it is matched from the path's end.
+//! `**` takes any number of segments and stands once; what follows it is matched from the path's end. A literal is
+//! empty only at the end: `/` is the root, and `/v1/` the path with that slash.
 
 use crate::base::ascii::alphanumeric_and;
 use crate::base::limits::PATH_TEMPLATE_BYTES_MAX;
@@ -160,7 +161,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let text = self.take_while(|byte| LITERAL[usize::from(byte)]);
-        if text.is_empty() {
+        if text.is_empty() && !self.rest().is_empty() {
             return self.fault("a segment is `*`, `**`, a variable or a text");
         }
         self.segments.push(Segment::Literal(text.to_owned()));
@@ -243,6 +244,8 @@ mod tests {
         assert!(parsed.is_multiple(&parsed.variables[0]));
         let parsed = Template::parse("/a:b/x:c:d").unwrap();
         assert_eq!((parsed.segments, parsed.verb.as_deref()), (vec![literal("a:b"), literal("x:c")], Some("d")));
+        assert_eq!(Template::parse("/").unwrap().segments, [literal("")]);
+        assert_eq!(Template::parse("/v1/{a}/").unwrap().segments, [literal("v1"), Segment::One, literal("")]);
     }
 
     #[test]
@@ -250,9 +253,8 @@ mod tests {
         for (text, at) in [
             ("", 0),
             ("a", 0),
-            ("/", 1),
-            ("/a/", 3),
             ("//a", 1),
+            ("/a//", 3),
             ("/a b", 2),
             ("/a?b", 2),
             ("/{", 2),
@@ -260,6 +262,8 @@ mod tests {
             ("/{1a}", 4),
             ("/{a", 3),
             ("/{a=}", 4),
+            ("/{a=b/}", 6),
+            ("/{a=b/", 6),
             ("/{a=*", 5),
             ("/{a={b}}", 4),
             ("/{a}b", 4),

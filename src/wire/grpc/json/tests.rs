@@ -3,6 +3,7 @@
 
 mod hostile;
 mod loading;
+mod mapping;
 mod oracle;
 mod requests;
 mod responses;

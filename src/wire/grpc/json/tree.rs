@@ -19,6 +19,7 @@ pub(crate) type Segments = SmallVec<[Span; 16]>;
 pub(crate) struct Tree {
     root: Node,
     verbs: BTreeSet<String>,
+    methods: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +83,14 @@ impl Tree {
         }
         leaves.push(Leaf { verb: template.verb.clone(), method: method.to_owned(), binding });
         self.verbs.extend(template.verb.clone());
+        self.methods.insert(method.to_owned());
         Ok(())
+    }
+
+    /// The methods that some binding has for this path, in the order of the alphabet.
+    pub(crate) fn methods(&self, path: &[u8]) -> impl Iterator<Item = &str> {
+        let takes = |method: &&String| matches!(self.find(method.as_bytes(), path).0, Match::Binding(_));
+        self.methods.iter().filter(takes).map(String::as_str)
     }
 
     /// The binding for a method and a path, and the path's segments as it was matched. A `:verb` at the end that no
@@ -236,6 +244,32 @@ mod tests {
         ] {
             assert_eq!(find(method, path), found, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn an_empty_segment_at_the_end() {
+        let tree = tree(&[("GET", "/"), ("GET", "/v1/"), ("POST", "/v1"), ("GET", "/v2/{a}"), ("GET", "/:go")]);
+        let find = |path: &str| tree.find(b"GET", path.as_bytes()).0;
+        for (path, found) in [
+            ("/", Match::Binding(0)),
+            ("/v1/", Match::Binding(1)),
+            ("/v1", Match::OtherMethod),
+            ("/v2/", Match::None),
+            ("/v2/a/", Match::None),
+            ("//", Match::None),
+            ("/:go", Match::Binding(4)),
+        ] {
+            assert_eq!(find(path), found, "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_of_a_path() {
+        let tree = tree(&[("PUT", "/a/*"), ("GET", "/a/b"), ("DELETE", "/b"), ("POST", "/a/*:go")]);
+        let methods = |path: &str| tree.methods(path.as_bytes()).collect::<Vec<_>>().join(", ");
+        assert_eq!(methods("/a/b"), "GET, PUT");
+        assert_eq!(methods("/a/c:go"), "POST, PUT");
+        assert_eq!(methods("/c"), "");
     }
 
     #[test]

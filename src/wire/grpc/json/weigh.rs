@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How deep and how full a serialised message is, before anything is built of it; and how deep its `Any`s go.
+//! How deep and how full a serialised message is, before anything is built of it.
 //!
-//! The decoder makes some hundred bytes of memory of a value that may take one byte on the wire, and JSON opens each
-//! `Any` anew, so that a chain of them would go as deep as it is long.
+//! The decoder makes some hundred bytes of memory of a value that may take one byte on the wire.
 
-use std::collections::BTreeSet;
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, ReflectMessage, Value};
-
-use crate::base::limits::TRANSCODE_ANY_DEPTH_MAX;
 use crate::wire::grpc::json::options::Options;
 use crate::wire::grpc::json::refusal::Refusal;
-
-/// The full name of `Any`.
-pub(crate) const ANY: &str = "google.protobuf.Any";
 
 /// What may still be built.
 #[derive(Debug)]
@@ -35,78 +28,11 @@ impl Budget {
         DynamicMessage::decode(kind.clone(), bytes).map_err(|_| malformed())
     }
 
-    /// Opens every `Any` in a message, and those inside of them.
-    pub(crate) fn open(&mut self, message: &DynamicMessage) -> Result<(), Refusal> {
-        self.open_message(message, TRANSCODE_ANY_DEPTH_MAX)
-    }
-
-    /// As deep as the message, which the decoder bounds, for each level of `Any`.
-    fn open_message(&mut self, message: &DynamicMessage, left: usize) -> Result<(), Refusal> {
-        if message.descriptor().full_name() == ANY {
-            return self.open_any(message, left);
-        }
-        for (_, value) in message.fields() {
-            self.open_value(value, left)?;
-        }
-        for (_, value) in message.extensions() {
-            self.open_value(value, left)?;
-        }
-        Ok(())
-    }
-
-    fn open_value(&mut self, value: &Value, left: usize) -> Result<(), Refusal> {
-        match value {
-            Value::Message(message) => self.open_message(message, left),
-            Value::List(list) => list.iter().try_for_each(|value| self.open_value(value, left)),
-            Value::Map(map) => map.values().try_for_each(|value| self.open_value(value, left)),
-            Value::Bool(_)
-            | Value::I32(_)
-            | Value::I64(_)
-            | Value::U32(_)
-            | Value::U64(_)
-            | Value::F32(_)
-            | Value::F64(_)
-            | Value::String(_)
-            | Value::Bytes(_)
-            | Value::EnumNumber(_) => Ok(()),
-        }
-    }
-
-    fn open_any(&mut self, any: &DynamicMessage, left: usize) -> Result<(), Refusal> {
-        let left = left.checked_sub(1).ok_or_else(|| Refusal::internal("the message holds too many Any in a row"))?;
-        let url = any.get_field_by_name("type_url");
-        let name = url.as_ref().and_then(|url| url.as_str()).and_then(|url| url.rsplit('/').next());
-        let descriptor = any.descriptor();
-        let kind = name.and_then(|name| descriptor.parent_pool().get_message_by_name(name));
-        // What is not known is refused when it is written.
-        let Some(kind) = kind else { return Ok(()) };
-        let Some(value) = any.get_field_by_name("value") else { return Ok(()) };
-        let inner = self.decode(&kind, value.as_bytes().map_or(&[][..], |bytes| bytes))?;
-        self.open_message(&inner, left)
-    }
-
     fn spend(&mut self, values: usize) -> Result<(), Refusal> {
         let left = self.values.checked_sub(values);
         self.values = left.ok_or_else(|| Refusal::internal("the message holds more values than allowed"))?;
         Ok(())
     }
-}
-
-/// Can a message of this kind hold an `Any`, however deep?
-pub(crate) fn reaches_any(kind: &MessageDescriptor) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut waiting = vec![kind.clone()];
-    while let Some(kind) = waiting.pop() {
-        if kind.full_name() == ANY {
-            return true;
-        }
-        if !seen.insert(kind.full_name().to_owned()) {
-            continue;
-        }
-        let kinds = kind.fields().map(|field| field.kind()).chain(kind.extensions().map(|field| field.kind()));
-        waiting.extend(kinds.filter_map(|kind| kind.as_message().cloned()));
-    }
-    false
 }
 
 /// The rest of a serialised message.

@@ -83,7 +83,13 @@ fn any_in_any() {
     let split = [wrapped(23, &wrapped(1, url)), wrapped(23, &wrapped(2, &any(20_000)))].concat();
     assert_eq!(answer(Options::default(), &split).0, 500);
     let unknown = [wrapped(1, b"x/y.Z"), wrapped(2, b"n")].concat();
-    assert_eq!(answer(Options::default(), &wrapped(23, &unknown)).0, 500);
+    let text = r#"{"any":{"@type":"x/y.Z","value":"bg=="}}"#.to_owned();
+    assert_eq!(answer(Options::default(), &wrapped(23, &unknown)), (200, text));
+    // Bytes without a type, and bytes that are not of their type.
+    let text = r#"{"any":{"@type":"","value":"bg=="}}"#.to_owned();
+    assert_eq!(answer(Options::default(), &wrapped(23, &wrapped(2, b"n"))), (200, text));
+    let malformed = [wrapped(1, b"x/library.v1.Book"), wrapped(2, b"n")].concat();
+    assert_eq!(answer(Options::default(), &wrapped(23, &malformed)).0, 500);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Descriptor sets that load, and what is said of those that do not.
 
-use super::sample;
-use crate::wire::grpc::json::{Options, Transcoder, Unannotated};
+use super::{sample, sent, shown};
+use crate::wire::grpc::json::{Incoming, LoadError, Lookup, Options, Requests, Transcoder, Unannotated};
 
 const BROKEN: &[(&str, &str)] = &[
     (
@@ -24,6 +24,39 @@ const BROKEN: &[(&str, &str)] = &[
           rpc J(M) returns (M) { option (google.api.http) = { get: "/v1/{many.text}" }; }
         }
         message M { string text = 1; int32 number = 2; repeated string many = 3; M inner = 4; }
+        "#,
+    ),
+    (
+        "edges.proto",
+        r#"
+        syntax = "proto3";
+        package edges;
+        import "google/api/annotations.proto";
+        import "google/api/httpbody.proto";
+        service Edges {
+          rpc Home(M) returns (M) { option (google.api.http) = { get: "/" }; }
+          rpc Slash(M) returns (M) { option (google.api.http) = { get: "/v1/{text}/" }; }
+          rpc More(M) returns (M) { option (google.api.http) = {
+            additional_bindings { get: "/v1/more/{text}" }
+            additional_bindings { post: "/v1/more" body: "*" }
+          }; }
+          rpc Upload(stream Piece) returns (M) { option (google.api.http) = { post: "/v1/up/{name}" body: "content" }; }
+        }
+        message M { string text = 1; }
+        message Piece { string name = 1; google.api.HttpBody content = 2; bool last = 3; }
+        "#,
+    ),
+    (
+        "google/protobuf/wrappers.proto",
+        "syntax = \"proto3\"; package google.protobuf; message Int32Value { Int32Value value = 1; }",
+    ),
+    (
+        "endless.proto",
+        r#"
+        syntax = "proto3";
+        import "google/protobuf/wrappers.proto";
+        service Endless { rpc A(M) returns (M); }
+        message M { google.protobuf.Int32Value n = 1; }
         "#,
     ),
     ("plain.proto", "syntax = \"proto3\"; service Plain { rpc A(M) returns (M); } message M {}"),
@@ -48,6 +81,76 @@ fn every_fault_is_told() {
         "broken.Broken.J: rule `/v1/{many.text}`: `many.text`: a part of a repeated field cannot be named",
     ];
     assert_eq!(faults(&sample::compiled("broken.proto", BROKEN), Options::default()), expected);
+}
+
+#[test]
+fn good_rules_are_served_beside_faulty_ones() {
+    let set = sample::compiled("broken.proto", BROKEN);
+    let (transcoder, faults) = Transcoder::of_good_rules(&set, Options::default()).unwrap();
+    assert_eq!(faults.len(), 9);
+    assert_eq!(transcoder.rules().collect::<Vec<_>>(), [("GET", "/v1/g/{text}")]);
+    assert_eq!(transcoder.calls().len(), 1);
+    assert_eq!(sent(&transcoder, "GET /v1/g/x", "").unwrap().0, "/broken.Broken/G");
+    // None is left, or what was asked for is not there.
+    let absent = Options { services: vec!["broken.Broken".to_owned(), "a.B".to_owned()], ..Options::default() };
+    assert!(Transcoder::of_good_rules(&set, absent).is_err());
+    let plain = sample::compiled("plain.proto", BROKEN);
+    assert_eq!(Transcoder::of_good_rules(&plain, Options::default()).unwrap_err(), [LoadError::Nothing]);
+}
+
+fn edges() -> Transcoder {
+    Transcoder::from_descriptor_set(&sample::compiled("edges.proto", BROKEN), Options::default()).unwrap()
+}
+
+#[test]
+fn the_root_a_slash_at_the_end_and_additional_bindings_only() {
+    let transcoder = edges();
+    let called = |line: &str, body: &str| sent(&transcoder, line, body).unwrap();
+    assert_eq!(called("GET /?text=a", ""), ("/edges.Edges/Home".to_owned(), r#"{"text":"a"}"#.to_owned()));
+    assert_eq!(called("GET /v1/a/", ""), ("/edges.Edges/Slash".to_owned(), r#"{"text":"a"}"#.to_owned()));
+    assert_eq!(called("GET /v1/more/a", ""), ("/edges.Edges/More".to_owned(), r#"{"text":"a"}"#.to_owned()));
+    assert_eq!(called("POST /v1/more", r#"{"text":"a"}"#).0, "/edges.Edges/More");
+    assert_eq!(transcoder.find(b"GET", b"/v1/a"), Lookup::None);
+    assert_eq!(transcoder.find(b"GET", b"/v1/more"), Lookup::OtherMethod);
+    assert_eq!((transcoder.allowed(b"/v1/more").as_str(), transcoder.allowed(b"/").as_str()), ("POST", "GET"));
+}
+
+#[test]
+fn bytes_beside_path_and_query() {
+    let transcoder = edges();
+    let Lookup::Found(route) = transcoder.find(b"POST", b"/v1/up/x") else { panic!("no rule") };
+    let incoming = Incoming { path: b"/v1/up/x", query: b"last=1", content_type: b"a/b" };
+    for (pieces, messages) in [
+        (&[][..], r#"{"name":"x","content":{"contentType":"a/b"},"last":true}"#),
+        (
+            &[b"a", b"b"][..],
+            concat!(
+                r#"{"name":"x","content":{"contentType":"a/b","data":"YQ=="},"last":true} "#,
+                r#"{"name":"x","content":{"contentType":"a/b","data":"Yg=="}}"#
+            ),
+        ),
+    ] {
+        let mut requests = Requests::new(&transcoder, &route, &incoming);
+        let mut out = Vec::new();
+        for piece in pieces {
+            requests.push(&transcoder, *piece, &mut out).unwrap();
+        }
+        requests.finish(&transcoder, &mut out).unwrap();
+        assert_eq!(shown(transcoder.call(&route), &out), messages);
+    }
+}
+
+#[test]
+fn a_wrapper_that_holds_itself_has_an_end() {
+    let post = Options { unannotated: Unannotated::Post, ..Options::default() };
+    let transcoder = Transcoder::from_descriptor_set(&sample::compiled("endless.proto", BROKEN), post).unwrap();
+    let request = |line: &str, body: &str| {
+        let (method, path) = line.split_once(' ').unwrap();
+        let Lookup::Found(route) = transcoder.find(method.as_bytes(), path.as_bytes()) else { panic!("no rule") };
+        transcoder.request(&route, &Incoming::default(), body.as_bytes(), &mut Vec::new())
+    };
+    assert!(request("POST /Endless/A", r#"{"n":{"value":{}}}"#).is_ok());
+    assert!(request("POST /Endless/A", r#"{"n":1}"#).is_err());
 }
 
 #[test]

@@ -103,7 +103,11 @@ fn what_is_refused() {
         ("GET /v1/everything?stamp=now", "", "query parameter `stamp`: `stamp`: invalid rfc3339"),
         ("GET /v1/everything/now/1/2", "", "`stamp`: invalid rfc3339"),
         ("POST /v1/shelves/a/books", r#"{}, "dryRun":true"#, "the body is not the JSON that is expected"),
-        ("POST /v1/shelves/a/books", r#"{"nothing":1}"#, "the body is not the JSON that is expected: unrec"),
+        (
+            "POST /v1/shelves/a/books",
+            r#"{"nothing":1}"#,
+            "the body is not the JSON that is expected: `library.v1.Book` has no",
+        ),
         ("POST /v1/shelves/a/books", "{", "the body is not the JSON that is expected: EOF"),
         ("POST /v1/shelves/a/books", "[]", "the body is not the JSON that is expected"),
         ("POST /v1/everything", "{} {}", "the body is not the JSON that is expected: trailing characters"),
