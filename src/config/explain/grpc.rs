@@ -49,10 +49,12 @@ pub(crate) fn explain(
             line(out, "calls", &format!("{path}, by the rule {method} {template}"));
             return Called::Method(path);
         }
-        Lookup::OtherMethod => "nothing: the rules have this path with other methods only, so 405",
-        Lookup::None => "nothing: no rule has this path, so 404",
+        Lookup::OtherMethod => {
+            format!("nothing: the rules have this path with {} only, so 405", compiled.allowed(path))
+        }
+        Lookup::None => "nothing: no rule has this path, so 404".to_owned(),
     };
-    line(out, "calls", none);
+    line(out, "calls", &none);
     for (method, template) in compiled.rules().take(RULES_SHOWN) {
         line(out, "", &format!("{method} {template}"));
     }

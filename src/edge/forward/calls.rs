@@ -151,9 +151,18 @@ async fn from_json<N: Net, S: BodySource, K: Client>(
     };
     let route = match transcoder.find(request.method_text(), path) {
         Lookup::Found(route) => route,
-        Lookup::OtherMethod => return call_reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await,
+        Lookup::OtherMethod => {
+            let allowed = transcoder.allowed(path);
+            exchange.state.effects.to_client.add(b"Allow", allowed.as_bytes());
+            return call_reply::end_json(exchange, 405, Code::Unimplemented, NO_METHOD).await;
+        }
         Lookup::None => return call_reply::end_json(exchange, 404, Code::NotFound, NO_METHOD).await,
     };
+    if transcoder.takes_body(&route) && is_encoded(request) {
+        // RFC 9110 section 15.5.16: the response says which codings are accepted.
+        exchange.state.effects.to_client.add(b"Accept-Encoding", b"identity");
+        return call_reply::end_json(exchange, 415, Code::InvalidArgument, ENCODED).await;
+    }
     let content_type = request.value(Known::ContentType).unwrap_or_default();
     let incoming = Incoming { path, query, content_type };
     let received = match transcoder.call(&route).requests {
@@ -252,7 +261,16 @@ async fn refuse<N: Net, S: BodySource, K: Client>(
     call_reply::end_json(exchange, refusal.http_status(), refusal.code, &refusal.what).await
 }
 
+/// Is the body of this request in a content coding?
+fn is_encoded(request: Request<'_>) -> bool {
+    let codings = request.head.fields.values(request.bytes, Known::ContentEncoding);
+    let mut codings = codings.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let identity = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    request.head.body != BodyLength::None && codings.any(|coding| !identity(coding))
+}
+
 const NO_METHOD: &str = "no method is called like this";
+const ENCODED: &str = "the body has a content coding, which is not decoded for this service";
 
 /// A request's head as the head of a call: `POST`, with trailers welcome. Fields keep their places, because patches
 /// know them by these.
