@@ -255,8 +255,8 @@ impl Run {
     }
 }
 
-/// Compiles the descriptor set for all shards and all options, and counts the methods. Errors of single options are
-/// logged.
+/// Compiles the descriptor set for all shards and all options, and counts the methods. Errors of single options and of
+/// single rules are logged; a rule of one service must not take JSON from the others.
 fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize, Vec<Vec<Transcoder>>), String> {
     let (mut methods, mut wrong) = (None, Vec::new());
     let mut by_shard: Vec<Vec<Transcoder>> = (0..shards).map(|_| Vec::new()).collect();
@@ -264,18 +264,20 @@ fn compile(set: &[u8], users: &[TranscoderPlan], shards: usize) -> Result<(usize
         if users[..at].iter().any(|before| before.options == user.options) {
             continue;
         }
-        match copies(set, user, shards) {
-            Ok(made) => {
+        let faults = match copies(set, user, shards) {
+            Ok((made, faults)) => {
                 methods = methods.max(made.first().map(|transcoder| transcoder.calls().len()));
                 by_shard.iter_mut().zip(made).for_each(|(of_shard, transcoder)| of_shard.push(transcoder));
+                faults
             }
-            Err(faults) => wrong.extend(faults.iter().map(|fault| format!("route `{}`: {fault}", user.route))),
-        }
+            Err(faults) => faults,
+        };
+        wrong.extend(faults.iter().map(|fault| format!("route `{}`: {fault}", user.route)));
     }
     let reason = wrong.join("; ");
     let Some(methods) = methods else { return Err(reason) };
     if !wrong.is_empty() {
-        tracing::warn!(%reason, "gRPC server reflection: the descriptors do not fit all routes");
+        tracing::warn!(%reason, "gRPC server reflection: JSON goes on without what is wrong here");
     }
     Ok((methods, by_shard))
 }

@@ -24,14 +24,26 @@ pub(super) fn for_shards(
             Descriptors::Known(descriptors) => Some(descriptors),
             Descriptors::Asked(asked) => reflected.get(&asked.source),
         };
-        // Sets that do not compile were already found when they were read or received.
-        let mut made = descriptors.and_then(|set| copies(set, plan, shards).ok()).unwrap_or_default().into_iter();
+        // What does not compile was already reported when it was read or received.
+        let made = descriptors.and_then(|set| copies(set, plan, shards).ok());
+        let mut made = made.map(|(made, _)| made).unwrap_or_default().into_iter();
         transcoders.iter_mut().for_each(|of_shard| of_shard.push(made.next()));
     }
     transcoders
 }
 
-/// A transcoder for each shard.
-pub(super) fn copies(set: &[u8], plan: &TranscoderPlan, shards: usize) -> Result<Vec<Transcoder>, Vec<LoadError>> {
-    (0..shards).map(|_| Transcoder::from_descriptor_set(set, plan.options.clone())).collect()
+/// A transcoder for each shard, and what is wrong with rules that they lack.
+pub(super) fn copies(
+    set: &[u8],
+    plan: &TranscoderPlan,
+    shards: usize,
+) -> Result<(Vec<Transcoder>, Vec<LoadError>), Vec<LoadError>> {
+    let mut faults = Vec::new();
+    let mut made = Vec::with_capacity(shards);
+    for _ in 0..shards {
+        let (transcoder, wrong) = Transcoder::of_good_rules(set, plan.options.clone())?;
+        made.push(transcoder);
+        faults = wrong;
+    }
+    Ok((made, faults))
 }
