@@ -45,14 +45,20 @@ impl Short for GrpcSpec {
 
 table! {
     /// JSON transcoding. A JSON request may be as long as `limits.body`, at most 16MiB. An error from the server, a
-    /// policy (also of the listener) or the gateway becomes a `google.rpc.Status` in JSON.
+    /// policy (also of the listener) or the gateway becomes a `google.rpc.Status` in JSON. Messages are JSON as
+    /// protobuf's JSON mapping says; a name or a field that stands twice gets 400. An `Any` of a type that the
+    /// descriptors do not have keeps its bytes, in base64 as `value`. In paths and queries, truth values may be `true`,
+    /// `t` or `1` (`false`, `f`, `0`) in either case, and a `FieldMask` may repeat and name fields as the `.proto` file
+    /// does. A path that has rules for other methods only gets 405 with `Allow`, and a body with a `Content-Encoding`
+    /// gets 415.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.
         descriptors: Located<PathBuf> = Located::nowhere(PathBuf::new()),
         /// Instead of a file: ask the upstream's servers for descriptors by `grpc.reflection` (`v1`, or `v1alpha` where
         /// they know only that): `true`, or a table. Until a server has sent them, JSON requests get 503 and the log
-        /// says why. Where the route has several upstreams, the first is asked.
+        /// says why. A rule that cannot be followed is left out, and the log says so. Where the route has several
+        /// upstreams, the first is asked.
         reflection: Option<Located<ShortOr<ReflectionSpec>>> = None,
         /// Services to serve, by full name; without it all that there are.
         services: Many<String> = Many::default(),
