@@ -106,6 +106,12 @@ fn metadata_pass_also_where_they_are_bytes() {
 }
 
 #[test]
+fn no_trailer_fails_a_call() {
+    passes("trailing_names");
+    passes_with("grpc = true", "trailing_names");
+}
+
+#[test]
 fn heads_that_are_the_whole_answer_pass() {
     passes("trailers_only");
 }

@@ -22,6 +22,12 @@ fn calls_of_browsers_become_calls_of_grpc() {
 }
 
 #[test]
+fn no_trailer_fails_a_call() {
+    let server = Server::start(&[]);
+    call(&before(&server, "", "grpc = { web = true }"), "trailing_names");
+}
+
+#[test]
 fn the_client_of_npm_is_served() {
     let server = Server::start(&[]);
     let gateway = before(&server, "", "grpc = { web = true }");

@@ -157,6 +157,31 @@ fn failures_are_json_with_their_own_status() {
 }
 
 #[test]
+fn refusals_say_what_would_be_taken() {
+    let library = Library::start();
+    let gateway = library.gateway("", "");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let head = |arguments: &[&str], target: &str| {
+            let form = ["-D", "-", "-o", "/dev/null", version, &gateway.url(target)];
+            curl(&[&form[..], arguments].concat()).text().to_ascii_lowercase()
+        };
+        let book = head(&["-X", "DELETE"], "/v1/shelves/1/books/2");
+        assert!(book.contains(" 405") && book.contains("allow: get, patch\r\n"), "{book}");
+        let encoded = |coding: &str, data: &str| {
+            head(&["-d", data, "-H", &format!("content-encoding: {coding}")], "/v1/shelves/3/books")
+        };
+        for coding in ["gzip", "br", "identity, deflate"] {
+            let head = encoded(coding, "{}");
+            assert!(head.contains(" 415") && head.contains("accept-encoding: identity\r\n"), "{head}");
+        }
+        assert!(encoded("identity", "{}").contains(" 200"));
+        // Where no body is taken, nothing has to be decoded.
+        let get = head(&["-H", "content-encoding: gzip"], "/v1/shelves/1/books/2");
+        assert!(get.contains(" 200"), "{get}");
+    }
+}
+
+#[test]
 fn the_gateways_own_failures_are_json_too() {
     let mut library = Library::start();
     let gateway = library.gateway("", "timeouts = { total = \"500ms\" }");

@@ -46,6 +46,19 @@ fn servers_tell_their_methods_before_the_first_request() {
 }
 
 #[test]
+fn a_faulty_rule_leaves_the_others() {
+    let library = Library::with(&["reflection=v1", "faulty"]);
+    let mut gateway = Setup::new(text(library.port, "reflection = true", "")).shards(2).start();
+    assert_eq!(ask(&gateway, &[], BOOK).0, 200);
+    let said = gateway.said();
+    assert!(said.contains("library.v1.Library.Plain: rule `/v1/{name}.json`"), "{said}");
+    // Shards that begin with a reload compile them, too.
+    gateway.rewrite(text(library.port, "reflection = true, names = \"proto\"", ""));
+    assert_eq!(gateway.reload().0, 200);
+    assert_eq!(until(&gateway, "/v1/shelves/1/books/2?fullText=true", 200)["page_title"], "full");
+}
+
+#[test]
 fn only_named_services_are_asked_for() {
     let library = Library::with(&["reflection=v1"]);
     let named = "reflection = true, services = [\"library.v1.Library\"]";

@@ -132,6 +132,21 @@ def metadata():
     assert seen["user-agent"].startswith("grpc-python"), seen
 
 
+def trailing_names():
+    """No trailer fails a call that has run: most pass, and what would frame, decode or store something is dropped."""
+    harmless = ["x-request-id", "cache-control", "www-authenticate", "location", "vary", "via", "authorization"]
+    harmless += ["x-forwarded-for", "etag", "x-own", "server"]
+    for name in harmless:
+        sent = text([name])
+        answer, call = unary("Trail").with_call(sent, timeout=5)
+        assert (answer, call.code()) == (sent, StatusCode.OK), name
+        assert (name, "5") in call.trailing_metadata(), (name, call.trailing_metadata())
+    for name in ("content-encoding", "set-cookie", "trailer", "host", "content-range"):
+        answer, call = unary("Trail").with_call(text([name, "x-own"]), timeout=5)
+        names = [key for key, _ in call.trailing_metadata()]
+        assert "x-own" in names and name not in names, (name, names)
+
+
 def trailers_only():
     """The head that is the whole answer holds what the server sent and no length of ours."""
     call = unary("NoSuch").future(b"", timeout=5)

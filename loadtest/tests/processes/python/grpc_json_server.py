@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gRPC server of the sample service that the gateway's own tests use, made from its descriptor set.
 
-Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only] [port=N] [reflection=v1|v1alpha ...] [version=v2]
+Usage: grpc_json_server.py PROTO_FOLDER DESCRIPTOR_FILE [only] [port=N] [reflection=v1|v1alpha ...] [version=v2] [faulty]
     [key=FILE certificate=FILE]
 Writes the descriptor set (and with `only` nothing more), prints the port, runs until it is ended. With `reflection` it tells its
-descriptors, with `version` the paths of its rules begin so, with a key it speaks TLS."""
+descriptors, with `version` the paths of its rules begin so, with `faulty` another rule has a path that none may have, with a key it
+speaks TLS."""
 
 import os
 import shutil
@@ -25,10 +26,12 @@ folder = tempfile.mkdtemp()
 os.makedirs(os.path.join(folder, "google/api"))
 for name, place in (("library.proto", ""), ("annotations.proto", "google/api"), ("httpbody.proto", "google/api")):
     shutil.copy(os.path.join(sys.argv[1], name), os.path.join(folder, place, name))
-if "version" in options:
-    path = os.path.join(folder, "library.proto")
-    text = open(path).read().replace('"/v1/', f'"/{options["version"]}/')
-    open(path, "w").write(text)
+path = os.path.join(folder, "library.proto")
+text = open(path).read().replace('"/v1/', f'"/{options.get("version", "v1")}/')
+if "faulty" in options:
+    rule = '{ option (google.api.http) = { get: "/v1/{name}.json" }; }'
+    text = text.replace("rpc Plain(Book) returns (Book);", f"rpc Plain(Book) returns (Book) {rule}")
+open(path, "w").write(text)
 known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
 out = f"--descriptor_set_out={sys.argv[2]}"
 assert protoc.main(["", f"-I{folder}", f"-I{known}", "--include_imports", out, "library.proto"]) == 0
@@ -49,6 +52,7 @@ def get_book(request, context):
     if request.name.endswith("/slow"):
         time.sleep(3)
     context.send_initial_metadata((("x-shelf", "7"),))
+    context.set_trailing_metadata((("x-request-id", "5"), ("cache-control", "no-store"), ("content-encoding", "gzip")))
     return Book(name=request.name, page_title="full" if request.full_text else "", pages=1 << 60, kind=2)
 
 

@@ -41,6 +41,12 @@ def fail(request, context):
     context.abort(getattr(grpc.StatusCode, wanted["code"]), wanted["text"])
 
 
+def trail(request, context):
+    """Sends a trailer of each name that the request lists."""
+    context.set_trailing_metadata([(name, "5") for name in json.loads(request)])
+    return request
+
+
 def flaky(request, context):
     """Fails so many times for a name, then answers how often it was called."""
     wanted = json.loads(request)
@@ -115,6 +121,7 @@ one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_ha
 handlers = {
     "Unary": one(unary),
     "Fail": one(fail),
+    "Trail": one(trail),
     "Flaky": one(flaky),
     "Metadata": one(metadata),
     "Remaining": one(remaining),

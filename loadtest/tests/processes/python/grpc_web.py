@@ -67,6 +67,18 @@ class Caller:
         return got, trailers or dict(answer.headers), answer.headers
 
 
+def trailing_names(caller):
+    """No trailer fails a call that has run."""
+    for name in ("x-request-id", "cache-control", "vary", "authorization", "x-own"):
+        sent = json.dumps([name]).encode()
+        got, trailers, _ = caller.call("Trail", [sent])
+        assert (got, trailers["grpc-status"], trailers[name]) == ([sent], "0", "5"), (name, trailers)
+    for name in ("content-encoding", "set-cookie", "host"):
+        sent = json.dumps([name, "x-own"]).encode()
+        got, trailers, _ = caller.call("Trail", [sent])
+        assert (got, trailers["x-own"], name in trailers) == ([sent], "5", False), (name, trailers)
+
+
 def calls(caller):
     for size in (0, 1, 2, 3, 1000, 70_000):
         sent = bytes(n % 251 for n in range(size))
