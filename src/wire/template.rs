@@ -83,6 +83,8 @@ pub struct Template {
 enum Segment {
     Literal(Box<[u8]>),
     Variable(Variable),
+    /// As `Variable`, written so that HTML and XML read it as text.
+    Escaped(Variable),
 }
 
 /// Why a text is not a template.
@@ -137,8 +139,23 @@ impl Template {
             match segment {
                 Segment::Literal(text) => out.extend_from_slice(text),
                 Segment::Variable(variable) => lookup.append(variable, out),
+                Segment::Escaped(variable) => {
+                    let start = out.len();
+                    lookup.append(variable, out);
+                    escape_markup(out, start);
+                }
             }
         }
+    }
+
+    /// The same for HTML and XML: the values of variables cannot become markup.
+    pub fn escaped(mut self) -> Template {
+        for segment in &mut self.segments {
+            if let Segment::Variable(variable) = segment {
+                *segment = Segment::Escaped(variable.clone());
+            }
+        }
+        self
     }
 
     /// The text itself, where it names no variable.
@@ -158,9 +175,27 @@ impl Template {
     /// The variables it names, in order.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Variable(variable) => Some(variable),
+            Segment::Variable(variable) | Segment::Escaped(variable) => Some(variable),
             Segment::Literal(_) => None,
         })
+    }
+}
+
+/// Escapes what markup is made of in everything behind `start`, for text and for quoted attributes (the HTML standard,
+/// section 13.3).
+fn escape_markup(out: &mut Vec<u8>, start: usize) {
+    if !out[start..].iter().any(|byte| b"&<>\"'".contains(byte)) {
+        return;
+    }
+    for byte in out.split_off(start) {
+        match byte {
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            b'"' => out.extend_from_slice(b"&quot;"),
+            b'\'' => out.extend_from_slice(b"&#39;"),
+            byte => out.push(byte),
+        }
     }
 }
 
@@ -235,6 +270,22 @@ mod tests {
         let mut out = Vec::new();
         template.render(&Echo, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), "/v2/{x}/<Param(0)>?a=<Header(\"X-A\")>é");
+    }
+
+    #[test]
+    fn values_cannot_become_markup() {
+        let template = Template::compile("<p title=\"{id}\">{path}</p>", &["id"]).unwrap().escaped();
+        struct Markup;
+        impl Lookup for Markup {
+            fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
+                out.extend_from_slice(if *variable == Variable::Path { b"/plain" } else { b"<b>\"'&" });
+            }
+        }
+        let mut out = Vec::new();
+        template.render(&Markup, &mut out);
+        let expected = "<p title=\"&lt;b&gt;&quot;&#39;&amp;\">/plain</p>";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(template.variables().count(), 2);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //!
 //! A plan with errors is never used, so the compiler reports an error and goes on wherever that finds more errors.
 
+use std::sync::Arc;
+
 use crate::base::{Scheme, UpstreamId};
 use crate::config::compile::Compiler;
 use crate::config::location::{Located, Location};
 use crate::config::plan::{Action, FixedAnswer, ProxyPlan, RetryPlan};
 use crate::config::report::Report;
-use crate::config::spec::route::{AnswerSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
+use crate::config::spec::route::{AnswerSpec, HeadersSpec, RedirectSpec, RetrySpec, RewriteSpec, RouteSpec};
 use crate::config::spec::server::Timeouts;
 use crate::config::spec::shape::Many;
 use crate::route::redirect::{Parts, Port, Redirect, Target};
@@ -43,7 +45,7 @@ impl Compiler<'_> {
         }
         // All are compiled, so that all of their faults are found.
         let redirect = route.redirect.as_ref().map(|redirect| self.redirect(redirect, route, params));
-        let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, params));
+        let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, route, params));
         if route.to.is_some() {
             return self.proxy(spec, name, params).map(|proxy| Action::Proxy(Box::new(proxy)));
         }
@@ -308,7 +310,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn answer(&mut self, spec: &AnswerSpec, params: &[&str]) -> Option<FixedAnswer> {
+    fn answer(&mut self, spec: &AnswerSpec, route: &RouteSpec, params: &[&str]) -> Option<FixedAnswer> {
         let status = spec.status.value;
         if !(200..=599).contains(&status) {
             self.error(spec.status.location, "a response's status is 200 to 599");
@@ -317,7 +319,7 @@ impl Compiler<'_> {
         if bare && !spec.body.value.is_empty() {
             self.error(spec.body.location, format!("an answer with status {status} has no body"));
         }
-        let content_type = match &spec.content_type {
+        let content_type: Option<Arc<str>> = match &spec.content_type {
             Some(kind) => {
                 if self.field_value(kind, &[]).is_some_and(|template| template.literal().is_none()) {
                     self.error(kind.location, "a type has no variables");
@@ -327,8 +329,19 @@ impl Compiler<'_> {
             None => (!spec.body.value.is_empty()).then(|| "text/plain; charset=utf-8".into()),
         };
         let body = self.template(&spec.body, params)?;
+        let HeadersSpec { set, add, default, .. } = &route.response_headers;
+        let changes = set.iter().chain(add.iter()).chain(default.iter());
+        let changed = changes.filter(|(name, _)| name.value.eq_ignore_ascii_case("content-type"));
+        let mut types = content_type.as_deref().into_iter().chain(changed.map(|(_, value)| value.value.as_str()));
+        let body = if types.any(is_markup) { body.escaped() } else { body };
         Some(FixedAnswer { status, content_type, body })
     }
+}
+
+/// Do browsers read this type as HTML or XML, which may hold scripts? A type with variables may become one.
+fn is_markup(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence == "text/html" || essence.ends_with("/xml") || essence.ends_with("+xml") || essence.contains('{')
 }
 
 /// More attempts would only add load where everything fails.
