@@ -12,6 +12,7 @@ use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
 use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, Status, UpstreamStatus};
+use crate::net::machine;
 
 /// Longest wait for a response. A reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(100);
@@ -93,7 +94,7 @@ fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
 
 /// The control socket that a configuration file names.
 fn named_socket(file: &Path) -> Option<PathBuf> {
-    let loaded = load(&ConfigSource::File(file.to_owned()), &Environment::of_process());
+    let loaded = load(&ConfigSource::File(file.to_owned()), &Environment::of_process(machine::wall()));
     loaded.ok()?.plan.process.control_socket.clone()
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gateway (what happens without a command too)
-    Run(RunArguments),
+    Run(RunFile),
     /// Check a configuration file and say what is wrong with it, without running it
     Check(CheckArguments),
     /// Explain what would happen to a request, and why
@@ -47,6 +47,24 @@ pub(crate) enum Command {
     Completions(CompletionsArguments),
     /// Print the man page, of the whole or of one command
     Man(ManArguments),
+}
+
+/// A file to run, or flags.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunFile {
+    /// Configuration file, as with -c
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "to"])]
+    pub file: Option<PathBuf>,
+    /// What to run.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+impl RunFile {
+    /// The same with the file as `-c` names it.
+    pub(crate) fn arguments(self) -> RunArguments {
+        RunArguments { config: self.file.or(self.run.config), ..self.run }
+    }
 }
 
 /// What to run.
@@ -122,8 +140,15 @@ pub(crate) enum LogFormat {
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Configuration file
-    pub file: PathBuf,
+    /// Configuration file; `-` is standard input
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The same
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write the result to standard output as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to explain.
@@ -222,7 +247,7 @@ mod tests {
                      --shards 2 --admin 127.0.0.1:1 --access-log off --metrics off";
         for line in [flags.to_owned(), format!("run {flags}")] {
             let arguments = parse(&line).expect("runs");
-            let run = if let Some(Command::Run(run)) = arguments.command { run } else { arguments.run };
+            let run = if let Some(Command::Run(run)) = arguments.command { run.arguments() } else { arguments.run };
             assert_eq!(
                 (run.listen.len(), run.shards.map(NonZeroUsize::get), run.metrics),
                 (2, Some(2), Some(Switch::Off))
@@ -238,7 +263,23 @@ mod tests {
         assert!(parse("run -c f --access-log off --access-format json").is_err());
         assert!(parse("run -c f --shards 0").is_err());
         let Some(Command::Run(run)) = parse("run -c f --shards 3").expect("runs").command else { panic!("run") };
+        let run = run.arguments();
         assert_eq!(run.shards.map(NonZeroUsize::get), Some(3));
+    }
+
+    #[test]
+    fn a_file_may_stand_alone_or_behind_its_flag() {
+        for line in ["run f --shards 3", "run -c f --shards 3"] {
+            let Some(Command::Run(run)) = parse(line).expect("runs").command else { panic!("run") };
+            assert_eq!(run.arguments().config.as_deref(), Some(Path::new("f")));
+        }
+        for line in ["check f", "check -c f", "check --json -c f"] {
+            let Some(Command::Check(check)) = parse(line).expect("checks").command else { panic!("check") };
+            assert_eq!(check.file.or(check.config).as_deref(), Some(Path::new("f")));
+        }
+        for line in ["run f -c g", "run f --to http://a", "check f -c g", "chek f"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

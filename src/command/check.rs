@@ -2,36 +2,73 @@
 //! `turnpike check` and `turnpike explain`: report the errors of a configuration, and explain what it does with a
 //! request.
 
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use crate::command::arguments::{CheckArguments, ExplainArguments, default_file};
 use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};
+use crate::net::machine;
+
+/// Largest configuration on standard input in bytes; more is cut, and then refused as too large.
+const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Says what is wrong with a file, or that nothing is.
 pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
-    match load(&ConfigSource::File(arguments.file.clone()), &Environment::of_process()) {
+    // The command line demands one of them.
+    let path = arguments.file.clone().or_else(|| arguments.config.clone()).unwrap_or_default();
+    let source = match path.as_os_str() == "-" {
+        false => ConfigSource::File(path),
+        true => match input() {
+            Ok(text) => ConfigSource::Text { name: INPUT.to_owned(), text },
+            Err(error) => {
+                eprintln!("error: {INPUT}: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    let name = match &source {
+        ConfigSource::File(path) => path.display().to_string(),
+        ConfigSource::Text { name, .. } => name.clone(),
+        ConfigSource::Quickstart => String::new(),
+    };
+    let loaded = load(&source, &Environment::of_process(machine::wall()));
+    if arguments.json {
+        let reports = loaded.as_ref().map_or_else(|reports| reports, |loaded| &loaded.warnings);
+        println!("{}", reports.json(&name));
+        return if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match loaded {
         Ok(loaded) => {
             eprint!("{}", loaded.warnings.for_stderr());
             let warnings = loaded.warnings.warnings();
-            println!("ok: {}: {}", arguments.file.display(), counts(&loaded.plan, warnings));
+            println!("ok: {name}: {}", counts(&loaded.plan, warnings));
             ExitCode::SUCCESS
         }
         Err(reports) => {
             eprint!("{}", reports.for_stderr());
             let errors = counted(reports.errors(), "error");
-            eprintln!("{}: {errors}, {}", arguments.file.display(), counted(reports.warnings(), "warning"));
+            eprintln!("{name}: {errors}, {}", counted(reports.warnings(), "warning"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// How messages name standard input.
+const INPUT: &str = "standard input";
+
+fn input() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Says what would happen to a request.
 pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
     let file = arguments.config.clone().or_else(default_file);
     let source = file.map_or(ConfigSource::Quickstart, ConfigSource::File);
-    let loaded = match load(&source, &Environment::of_process()) {
+    let loaded = match load(&source, &Environment::of_process(machine::wall())) {
         Ok(loaded) => loaded,
         Err(reports) => {
             eprint!("{}", reports.for_stderr());

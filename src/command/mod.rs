@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         None | Some(Command::Run(_)) if init::is_needed() => init::run(inherited),
         None => run::run(&arguments.run, inherited),
-        Some(Command::Run(run)) => run::run(&run, inherited),
+        Some(Command::Run(run)) => run::run(&run.arguments(), inherited),
         Some(Command::Check(check)) => check::check(&check),
         Some(Command::Explain(explain)) => check::explain(&explain),
         Some(Command::Reload(running)) => admin_client::reload(&running),

@@ -130,7 +130,7 @@ impl CommandHost {
         let shards = arguments.shards.map(NonZeroUsize::get);
         CommandHost {
             source: source(arguments, default_file().as_deref()),
-            environment: Environment { shards, ..Environment::of_process() },
+            environment: Environment { shards, ..Environment::of_process(machine::wall()) },
             control_socket: arguments.control_socket.clone(),
             log_format: arguments.log_format,
             level,
@@ -156,7 +156,8 @@ impl Host for CommandHost {
     }
 
     fn load(&self, kept: Option<&Texts>) -> Result<Loaded, Reports> {
-        load_over(&self.source, &self.environment, kept)
+        let environment = Environment { now: machine::wall(), ..self.environment.clone() };
+        load_over(&self.source, &environment, kept)
     }
 
     fn control_socket(&self) -> Option<PathBuf> {

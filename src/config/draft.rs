@@ -32,6 +32,8 @@ impl Draft {
         faults: &mut Faults,
     ) -> Draft {
         let sources = source::gather(source, environment, kept, faults);
+        let mut following = Faults::default();
+        let faults = if faults.broken { &mut following } else { faults };
         let spec = read::read(&sources.root, faults).unwrap_or_default();
         let (root, texts) = (sources.root, sources.texts);
         Draft { spec, root, files: sources.files, watched: sources.watched, texts }

@@ -50,8 +50,14 @@ struct Case {
     client: IpAddr,
 }
 
-/// Describes what `plan` would do with a request. The error says why it would be refused before routing.
+/// Describes what `plan` would do with a request. The error says why it would be refused before routing. What came from
+/// a variable or a secret file is shown as the file has it.
 pub(crate) fn explain(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
+    let shown = described(plan, question);
+    shown.map(|words| plan.hidden.conceal(&words)).map_err(|words| plan.hidden.conceal(&words))
+}
+
+fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
     let (scheme, authority, target) = taken_apart(&question.url)?;
     let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(scheme.default_port());
     let (listener, note) = listener(plan, scheme, port)?;

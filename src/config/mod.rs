@@ -20,6 +20,8 @@ pub(crate) mod spec;
 
 mod draft;
 mod files;
+mod habits;
+mod hidden;
 mod read;
 mod tickets;
 mod tree;
@@ -27,6 +29,7 @@ mod tree;
 mod variables;
 
 pub(crate) use files::{Files, Texts};
+pub(crate) use hidden::Hidden;
 pub(crate) use one_line::OneLine;
 pub(crate) use report::{Report, Reports};
 pub use source::{ConfigSource, Environment};
@@ -81,6 +84,10 @@ pub fn check_text(text: &str) -> Option<Reports> {
 
 fn finish(draft: Draft, environment: &Environment, mut faults: Faults) -> Result<Loaded, Reports> {
     let mut files = draft.watched.clone();
+    if faults.broken {
+        return Err(faults.into_reports(draft.files));
+    }
+    faults.hidden.sort();
     let plan = compile::compile(&draft, environment, &mut faults, &mut files.materials);
     let Draft { spec, files: sources, texts, .. } = draft;
     let warnings = faults.into_reports(sources);

@@ -5,8 +5,10 @@
 //! and shared by `Arc`; what changes at run time (buckets, pools, health) is in `edge::shard`, in arrays indexed by
 //! these ids.
 
+mod admin;
 mod grpc;
 mod index;
+mod tls;
 mod upstream;
 
 use std::net::IpAddr;
@@ -17,9 +19,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
+use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::server::LogEscape;
 use crate::config::spec::server::LogLevel;
-use crate::net::tls::CertificateNames;
 use crate::policy::cors::OriginRule;
 use crate::policy::limit::LimitId;
 use crate::policy::limit::gcra::Rate;
@@ -36,10 +38,12 @@ use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
+pub(crate) use admin::AdminPlan;
 pub(crate) use grpc::{
     Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
 pub(crate) use index::Index;
+pub(crate) use tls::{CertificatePlan, TlsPlan, Validity};
 pub(crate) use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
@@ -72,6 +76,8 @@ pub struct Plan {
     pub consumers: Vec<Arc<str>>,
     /// What is found by name.
     pub index: Index,
+    /// What is never shown.
+    pub hidden: Hidden,
 }
 
 /// What concerns the process as a whole.
@@ -95,13 +101,6 @@ pub struct ProcessPlan {
     pub control_socket: Option<PathBuf>,
     /// How much the process says of itself.
     pub log_level: LogLevel,
-}
-
-/// The admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminPlan {
-    /// Where it listens.
-    pub bind: Address,
 }
 
 /// Where and how the access log is written.
@@ -242,31 +241,6 @@ pub struct IdPlan {
     pub via: Option<&'static str>,
 }
 
-/// TLS of a listener: the configuration is shared by all shards and replaced when a file changes.
-#[derive(Clone)]
-pub struct TlsPlan {
-    /// What handshakes use.
-    pub config: Arc<rustls::ServerConfig>,
-    /// Which certificate is for which host, where there are several.
-    pub names: Option<Arc<CertificateNames>>,
-    /// The files it was made from; a change of one makes a new plan.
-    pub files: Vec<PathBuf>,
-}
-
-impl TlsPlan {
-    /// May a connection whose client asked for `server_name` carry requests for `host`? Both are in lower case.
-    pub fn covers(&self, server_name: Option<&str>, host: &[u8]) -> bool {
-        let Some(names) = &self.names else { return true };
-        server_name.is_some_and(|name| name.as_bytes() == host) || names.cover(server_name, host)
-    }
-}
-
-impl std::fmt::Debug for TlsPlan {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("TlsPlan").field("files", &self.files).finish_non_exhaustive()
-    }
-}
-
 /// Waits on the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientTimeouts {
@@ -303,6 +277,8 @@ pub struct RoutePlan {
     pub staged: bool,
     /// A policy answers CORS preflights, so that those for one of its methods come here.
     pub answers_preflights: bool,
+    /// Does the access log get a line for each request?
+    pub logged: bool,
 }
 
 /// Where a route ends.
@@ -411,10 +387,10 @@ pub struct PolicyPlan {
 }
 
 impl RoutePlan {
-    /// A route that has nothing but a name.
-    fn named(name: &Arc<str>) -> RoutePlan {
+    /// A route that has nothing but what an exchange needs at its end.
+    fn kept(&self) -> RoutePlan {
         RoutePlan {
-            name: Arc::clone(name),
+            name: Arc::clone(&self.name),
             action: Action::Echo,
             policies: Vec::new(),
             request_fields: Vec::new(),
@@ -422,6 +398,7 @@ impl RoutePlan {
             body_bytes_max: u64::MAX,
             params: Vec::new(),
             answers_preflights: false,
+            logged: self.logged,
             staged: false,
         }
     }
@@ -468,12 +445,13 @@ impl Plan {
             access_log: self.access_log.clone(),
             metrics: self.metrics,
             listeners: Vec::new(),
-            routes: route.map(|id| RoutePlan::named(&self.route(id).name)).into_iter().collect(),
+            routes: route.map(|id| self.route(id).kept()).into_iter().collect(),
             upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),
             transcoders: Vec::new(),
             policies: Vec::new(),
             consumers: consumer.map(|id| Arc::clone(&self.consumers[id.0 as usize])).into_iter().collect(),
             index: Index::default(),
+            hidden: Hidden::default(),
         }
     }
 

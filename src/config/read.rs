@@ -14,6 +14,7 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
+use crate::config::habits;
 use crate::config::location::{Location, PLACED};
 use crate::config::report::{Faults, REPORTS_MAX, Report};
 use crate::config::tree::{Key, Node, NodeKind};
@@ -57,6 +58,11 @@ impl State<'_> {
     /// The report for an error; `None` where it only follows from another one.
     fn report(&self, kind: &ErrorKind, at: At<'_>) -> Option<Report> {
         Some(match kind {
+            // The reason and a proposal would show a part of the value.
+            ErrorKind::Custom(words) if at.node.filled => {
+                let title = words.lines().next().unwrap_or_default();
+                Report::error(at.location, title).label("what stands for this is something else")
+            }
             ErrorKind::Custom(words) => {
                 // Our own scalars write what they expect on the first line and the reason on the second.
                 let (title, label) = words.split_once('\n').unwrap_or((words, ""));
@@ -80,7 +86,11 @@ impl State<'_> {
 }
 
 fn unknown_key(location: Location, key: &str, known: &[&str]) -> Report {
-    Report::error(location, format!("unknown key `{key}`")).suggest(key, known.iter().copied())
+    let report = Report::error(location, format!("unknown key `{key}`"));
+    match habits::absent_feature(key) {
+        Some(words) => report.label(words),
+        None => report.suggest(key, known.iter().copied()),
+    }
 }
 
 /// What serde's own visitors expect, in the words of a person who writes TOML.

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::json;
 
+use crate::config::hidden::Hidden;
 use crate::config::location::Location;
 
 /// Columns of a line of help.
@@ -99,13 +101,13 @@ impl Report {
     pub fn suggest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Report {
         let known: Vec<&str> = known.into_iter().collect();
         let report = match closest(wrong, &known) {
-            Some(name) => self.label(format!("did you mean `{name}`?")),
+            Some(name) => self.label(format!("{PROPOSAL}`{name}`?")),
             None => self,
         };
         match known.as_slice() {
             [] => report,
-            [one] => report.help(format!("allowed here: `{one}`")),
-            many => report.help(wrapped(&format!("allowed here: {}", listed(many)))),
+            [one] => report.help(format!("{ALLOWED}`{one}`")),
+            many => report.help(wrapped(&format!("{ALLOWED}{}", listed(many)))),
         }
     }
 }
@@ -238,6 +240,41 @@ impl Reports {
         self.render(&Renderer::plain().decor_style(DecorStyle::Ascii))
     }
 
+    /// All reports as one JSON document: `ok`, `file`, `errors`, `warnings` and `reports`, each with `severity`,
+    /// `title`, `label`, `help`, `at` (`file`, `line` and `column` in characters, from 1; null where it has no
+    /// location) and `other` (null, or a second location with its label).
+    pub fn json(&self, name: &str) -> String {
+        let placed = |location: Option<Location>| {
+            let (file, location) = self.file_of(location)?;
+            let before = &file.text[..range(file, location).start];
+            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+            let line = before.matches('\n').count() + 1;
+            Some(json!({ "file": file.name, "line": line, "column": before[line_start..].chars().count() + 1 }))
+        };
+        let shown = |report: &Report| {
+            let severity = if report.severity == Severity::Error { "error" } else { "warning" };
+            let other =
+                report.other.as_ref().map(|(location, words)| json!({ "at": placed(Some(*location)), "label": words }));
+            json!({
+                "severity": severity,
+                "title": report.title,
+                "label": report.label,
+                "help": report.help,
+                "at": placed(report.location),
+                "other": other,
+            })
+        };
+        let reports: Vec<serde_json::Value> = self.list.iter().map(shown).collect();
+        json!({
+            "ok": self.errors() == 0,
+            "file": name,
+            "errors": self.errors(),
+            "warnings": self.warnings(),
+            "reports": reports,
+        })
+        .to_string()
+    }
+
     /// All reports for standard error: with colours where that is a terminal.
     pub fn for_stderr(&self) -> String {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -323,32 +360,18 @@ impl std::error::Error for Reports {}
 pub(crate) struct Faults {
     list: Vec<Report>,
     dropped: usize,
-    /// Texts that were substituted into the configuration, by the place where that stands.
-    hidden: Vec<(Location, String)>,
+    /// A file is not TOML: what follows from that is not worth a report.
+    pub(super) broken: bool,
+    /// Texts that were substituted into the configuration.
+    pub(super) hidden: Hidden,
 }
 
 impl Faults {
-    /// Never shows `text` in a report about `place`.
-    pub(crate) fn hide(&mut self, location: Location, text: String) {
-        if !text.is_empty() {
-            self.hidden.push((location, text));
-            // Longer texts first: one may be a part of another.
-            self.hidden.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
-        }
-    }
-
     /// Keeps a report.
-    pub(crate) fn push(&mut self, mut report: Report) {
+    pub(crate) fn push(&mut self, report: Report) {
         if self.list.len() >= REPORTS_MAX {
             self.dropped += usize::from(report.severity == Severity::Error);
             return;
-        }
-        for (location, text) in &self.hidden {
-            // A short text could occur by chance in a report about its table.
-            let around = |at: Location| location.covers(at) || (text.len() >= 4 && at.covers(*location));
-            if report.location.is_some_and(around) {
-                conceal(&mut report, text);
-            }
         }
         if !self.list.contains(&report) {
             self.list.push(report);
@@ -368,14 +391,31 @@ impl Faults {
 
     /// Everything found, in order of place, with the files it points into.
     pub(crate) fn into_reports(mut self, files: Vec<SourceFile>) -> Reports {
+        self.hidden.sort();
+        self.list.iter_mut().for_each(|report| conceal(report, &self.hidden));
         self.list.sort_by_key(|report| report.location);
         Reports { files, list: self.list, dropped: self.dropped }
     }
 }
 
-fn conceal(report: &mut Report, text: &str) {
-    let lines = [&mut report.title, &mut report.label].into_iter().chain(report.help.iter_mut());
-    for line in lines.filter(|line| line.contains(text)) {
-        *line = line.replace(text, "(hidden)");
+/// Takes hidden texts out of a report. What is allowed in general stays: it says nothing of the value.
+fn conceal(report: &mut Report, hidden: &Hidden) {
+    let hidden = hidden.at(report.location);
+    let general = |line: &str| line.starts_with(ALLOWED);
+    if hidden.is_hidden() {
+        report.help.retain(|line| general(line) || !hidden.is_shown_in(line));
+        if report.label.starts_with(PROPOSAL) {
+            report.label.clear();
+        }
+    }
+    let other = report.other.iter_mut().map(|(_, words)| words);
+    let lines = [&mut report.title, &mut report.label].into_iter().chain(report.help.iter_mut()).chain(other);
+    for line in lines.filter(|line| !general(line)) {
+        *line = hidden.masked(line);
     }
 }
+
+/// How a line with all allowed names begins.
+const ALLOWED: &str = "allowed here: ";
+/// How a label that proposes a name begins.
+const PROPOSAL: &str = "did you mean ";

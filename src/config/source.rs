@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::base::Wall;
 use crate::config::files::{Files, Texts};
 use crate::config::location::{FILE_BYTES_MAX, FILES_MAX, Location};
 use crate::config::report::{Faults, Report, SourceFile};
@@ -49,6 +50,8 @@ pub struct Environment {
     pub files: FileAccess,
     /// Keys of TLS session tickets; the same ones for every configuration of a process.
     pub tickets: TicketKeys,
+    /// When the configuration is read, for the validity of certificates.
+    pub now: Wall,
     /// A secret seed of this process for hashes, so that nobody can construct keys that collide.
     pub seed: u64,
 }
@@ -64,7 +67,7 @@ pub enum FileAccess {
 
 impl Environment {
     /// This process: its variables, the cores that it may use, all files.
-    pub fn of_process() -> Environment {
+    pub fn of_process(now: Wall) -> Environment {
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             // A variable that is not UTF-8 cannot be written into TOML; it counts as not set.
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -74,7 +77,7 @@ impl Environment {
         let seed = getrandom::u64().unwrap_or(cores as u64);
         let tickets = TicketKeys::default();
         let variables = variables.collect();
-        Environment { variables, cores, shards: None, files: FileAccess::Allowed, tickets, seed }
+        Environment { variables, cores, shards: None, files: FileAccess::Allowed, tickets, now, seed }
     }
 
     /// Nothing: no variables, no files, one core.
@@ -82,7 +85,9 @@ impl Environment {
     pub fn sealed() -> Environment {
         let tickets = TicketKeys::default();
         let variables = BTreeMap::new();
-        Environment { variables, cores: 1, shards: None, files: FileAccess::Denied, tickets, seed: 0 }
+        // In June 2025.
+        let now = Wall(1_750_000_000_000_000);
+        Environment { variables, cores: 1, shards: None, files: FileAccess::Denied, tickets, now, seed: 0 }
     }
 
     /// Reads a whole file of at most `bytes_max`.
@@ -129,6 +134,15 @@ pub(crate) fn gather(
     };
     let root = root.unwrap_or_else(Node::empty);
     Sources { root, files: reader.files, watched: reader.watched, texts: reader.texts }
+}
+
+/// Where the value of a `${...}` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A variable or a secret file, so it is never shown.
+    Outside,
+    /// The configuration itself, which has it behind the `:-`.
+    File,
 }
 
 struct Gatherer<'e> {
@@ -272,6 +286,7 @@ impl Gatherer<'_> {
         }
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
+        let mut outside = false;
         while let Some(at) = rest.find("${") {
             let (before, after) = (&rest[..at], &rest[at + 2..]);
             if let Some(before) = before.strip_suffix('$') {
@@ -291,26 +306,34 @@ impl Gatherer<'_> {
                 out.push_str(&format!("${{{name}}}"));
                 continue;
             }
-            let value = self.looked_up(name, location, directory)?;
+            let (value, origin) = self.looked_up(name, location, directory)?;
             out.push_str(&value);
-            self.faults.hide(location, value);
+            if origin == Origin::Outside {
+                self.faults.hidden.add(location, &value, &format!("${{{name}}}"));
+                outside = true;
+            }
         }
         out.push_str(rest);
-        self.faults.hide(location, out.clone());
+        if outside {
+            self.faults.hidden.add(location, &out, text);
+        }
         Some(out)
     }
 
-    fn looked_up(&mut self, name: &str, location: Location, directory: &Path) -> Option<String> {
+    fn looked_up(&mut self, name: &str, location: Location, directory: &Path) -> Option<(String, Origin)> {
         if let Some(path) = name.strip_prefix("file:") {
-            return self.secret(&directory.join(path), location);
+            return Some((self.secret(&directory.join(path), location)?, Origin::Outside));
         }
         let (name, fallback) = match name.split_once(":-") {
             Some((name, fallback)) => (name, Some(fallback)),
             None => (name, None),
         };
         let value = self.environment.variables.get(name).filter(|value| !value.is_empty() || fallback.is_none());
-        if let Some(value) = value.map(String::as_str).or(fallback) {
-            return Some(value.to_owned());
+        if let Some(value) = value {
+            return Some((value.clone(), Origin::Outside));
+        }
+        if let Some(fallback) = fallback {
+            return Some((fallback.to_owned(), Origin::File));
         }
         let report = Report::error(location, format!("the environment variable `{name}` is not set"));
         self.faults.push(report.help(format!("`${{{name}:-text}}` takes a text where it is not set")));

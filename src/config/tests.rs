@@ -106,7 +106,8 @@ fn the_quickstart_and_all_examples_compile_without_a_word() {
         }
         let copy = directory.path().join(path.file_name().unwrap());
         std::fs::copy(&path, &copy).unwrap();
-        let loaded = load(&ConfigSource::File(copy), &Environment::of_process());
+        let loaded =
+            load(&ConfigSource::File(copy), &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)));
         let loaded = loaded.unwrap_or_else(|reports| panic!("{reports}"));
         // Demonstration keys are short, and say so.
         let odd: Vec<_> = loaded.warnings.list.iter().filter(|report| !report.title.contains("key")).collect();
@@ -143,7 +144,9 @@ fn certificates_are_watched_and_wrong_ones_reported() {
         )
     };
     std::fs::write(&file, text("example.com.key")).unwrap();
-    let loaded = load(&ConfigSource::File(file.clone()), &Environment::of_process()).unwrap();
+    let loaded =
+        load(&ConfigSource::File(file.clone()), &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)))
+            .unwrap();
     assert!(loaded.files.materials.contains(&directory.path().join("certs/example.com.key")));
     assert!(loaded.plan.listeners[0].tls.is_some());
     for (key, words) in [
@@ -152,7 +155,9 @@ fn certificates_are_watched_and_wrong_ones_reported() {
         ("example.com.pem", "no private key"),
     ] {
         std::fs::write(&file, text(key)).unwrap();
-        let reports = load(&ConfigSource::File(file.clone()), &Environment::of_process()).unwrap_err();
+        let reports =
+            load(&ConfigSource::File(file.clone()), &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)))
+                .unwrap_err();
         assert_eq!(reports.errors(), 1);
         assert!(reports.plain().contains(words), "{reports}");
     }
@@ -296,4 +301,144 @@ proptest::proptest! {
             let _ = reports.plain();
         }
     }
+}
+
+#[test]
+fn no_report_shows_what_came_from_outside() {
+    let wrong = [
+        ("balance = '${X}'", "raund_robin"),
+        ("endpoints = '${X}'", "http://user:s3cretpw@host:x/"),
+        ("endpoints = ['10.0.0.1:${X}']", "70007"),
+        ("limits = { requests = '${X}' }", "12qq34"),
+        ("timeouts = { connect = '${X}' }", "77777"),
+        ("tls = { ca = '${X}' }", "/no/such/authority.pem"),
+        ("tls = { server_name = '${X}' }", "not a name!"),
+        ("health = { path = '${X}' }", "no-slash-path"),
+        ("balance = { hash = '${X}' }", "heder:x-tenant"),
+    ];
+    for (key, value) in wrong {
+        let endpoints = if key.starts_with("endpoints") { "" } else { "endpoints = '10.0.0.1:1'\n" };
+        let text = format!("[[listener]]\nbind = '127.0.0.1:1'\n[[route]]\nto = 'u'\n[upstream.u]\n{endpoints}{key}\n");
+        shows_nothing_of(value, &text);
+    }
+    let route = [
+        ("path = '${X}'", "/a/{un closed"),
+        ("path_regex = '${X}'", "/very(secret"),
+        ("hosts = '${X}'", "very_secret:host"),
+        ("methods = '${X}'", "gettt secret"),
+        ("policies = '${X}'", "no-such-policy"),
+        ("listeners = '${X}'", "no-such-listener"),
+        ("to = 'http://a:1'\nhost = '${X}'", "{no-such-variable}.example"),
+        ("response_headers = { set = { a = '${X}' } }", "Bearer {no-such-variable}"),
+        ("redirect = { scheme = '${X}', host = 'a' }", "gopherss"),
+    ];
+    for (key, value) in route {
+        let acts = key.starts_with("redirect") || key.starts_with("to");
+        let action = if acts { "" } else { "echo = true\n" };
+        shows_nothing_of(value, &format!("[[listener]]\nbind = '127.0.0.1:1'\n[[route]]\n{action}{key}\n"));
+    }
+}
+
+/// No report has four bytes of the value side by side.
+fn shows_nothing_of(value: &str, text: &str) {
+    let mut environment = Environment::sealed();
+    environment.variables.insert("X".to_owned(), value.to_owned());
+    let source = ConfigSource::Text { name: "t".to_owned(), text: text.to_owned() };
+    let reports = load(&source, &environment).map(|loaded| loaded.plan.routes.len()).expect_err(text);
+    let lines = |report: &Report| [vec![report.title.clone(), report.label.clone()], report.help.clone()].concat();
+    let said: Vec<String> = reports.list.iter().flat_map(lines).collect();
+    let said = said.into_iter().filter(|line| !line.starts_with("allowed here: ")).collect::<Vec<_>>().join("\n");
+    let quoted: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+    let shown = quoted.iter().find(|quoted| quoted.len() > 3 && value.contains(**quoted));
+    assert!(shown.is_none() && !said.contains(value) && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn policies_that_can_be_got_around_are_said() {
+    let text = |paths: &str, wide: &str| {
+        format!(
+            "[[listener]]\nbind = '127.0.0.1:1'\n{paths}\n[policy.p]\nnetwork = {{ allow = '10.0.0.0/8' }}\n\
+             [[route]]\nname = 'admin'\npath_prefix = '/admin'\npolicies = 'p'\nto = 'http://a:1'\n\
+             [[route]]\nname = 'wide'\n{wide}\n"
+        )
+    };
+    let warned = |text: &str| {
+        let source = ConfigSource::Text { name: "t".to_owned(), text: text.to_owned() };
+        let warnings = load(&source, &Environment::sealed()).unwrap().warnings;
+        warnings.list.into_iter().map(|report| report.title + ": " + &report.label).collect::<Vec<_>>().join("\n")
+    };
+    let spelling = "policy `p` of route `admin` can be got around by another spelling of the path: \
+                    `GET /admin;x` goes to the same upstream without it";
+    assert_eq!(warned(&text("", "to = 'http://a:1'")), spelling);
+    assert_eq!(warned(&text("paths = 'strict'", "to = 'http://a:1'")), "");
+    assert_eq!(warned(&text("", "to = 'http://b:1'")), "");
+    assert_eq!(warned(&text("", "to = 'http://a:1'\npolicies = 'p'")), "");
+    let method = text("paths = 'strict'", "to = 'http://a:1'").replace("policies =", "methods = 'POST'\npolicies =");
+    let by_method = "policy `p` of route `admin` can be got around by another method: \
+                     `GET /admin` goes to the same upstream without it";
+    assert_eq!(warned(&method), by_method);
+    let exact = text("paths = 'strict'", "to = 'http://a:1'").replace("path_prefix =", "path =");
+    assert!(warned(&exact).contains("by a slash at the end of the path: `GET /admin/` goes"), "{}", warned(&exact));
+}
+
+#[test]
+fn habits_of_other_products_are_answered() {
+    for (text, title, label) in [
+        (
+            "[[route]]\necho = true\npath = '/api/*'",
+            "`*` is a character like others here",
+            "write `path_prefix = \"/api\"`",
+        ),
+        ("[[route]]\necho = true\npath = '/u/:id'", "`:id` is a text like others here", "write `{id}`"),
+        ("[[route]]\necho = true\nhosts = '_'", "`_` is no host", "a route without `hosts` takes every host"),
+        ("[[route]]\nanswer = { body = '$host' }", "`$host` is a text like others here", "write `{host}`"),
+        (
+            "[[route]]\nto = 'http://a:1'\nrequest_headers = { set = { a = '{status}' } }",
+            "a request has no status and no response headers yet: such a variable is empty",
+            "use it in `response_headers`",
+        ),
+        ("[[route]]\nto = 'h2c://a:1'", "`h2c://` is no scheme here", "http:// or https://"),
+        (
+            "[admin]\nbind = '0.0.0.0:80'\n[[route]]\necho = true",
+            "the admin listener and a listener have the same port",
+            "",
+        ),
+        (
+            "[[route]]\necho = true\nroot = '/srv'",
+            "unknown key `root`",
+            "it serves no files: forward to a file server with `to`",
+        ),
+        ("[stream]\n[[route]]\necho = true", "unknown key `stream`", "it forwards HTTP only, no bare TCP or UDP"),
+    ] {
+        let whole = format!("{text}\n[[listener]]\nbind = '127.0.0.1:80'\n");
+        let reports = check_text(&whole).expect(text);
+        let found: Vec<(&str, &str)> = reports.list.iter().map(|report| (&*report.title, &*report.label)).collect();
+        assert_eq!(found, [(title, label)], "{text}");
+    }
+}
+
+#[test]
+fn one_syntax_fault_is_one_report() {
+    for text in [
+        "[[route]]\npath = '/x\necho = true\n[[listener]]\nbind = '127.0.0.1:80'\n",
+        "[[route]\necho = true\n[[listener]]\nbind = '127.0.0.1:80'\n",
+        "[[route]]\nanswer = { body = \"x\"\n[[listener]]\nbind = '127.0.0.1:80'\n",
+    ] {
+        let reports = check_text(text).expect(text);
+        assert_eq!((reports.errors(), reports.warnings()), (1, 0), "{reports}");
+    }
+}
+
+#[test]
+fn reports_are_a_document_for_programs() {
+    let reports = check_text("[[route]]\necho = 5\n[[listener]]\nbind = '127.0.0.1:80'\n").unwrap();
+    let json: serde_json::Value = serde_json::from_str(&reports.json("a.toml")).unwrap();
+    let expected = serde_json::json!({
+        "ok": false, "file": "a.toml", "errors": 1, "warnings": 0,
+        "reports": [{
+            "severity": "error", "title": "expected true or false, found a number", "label": "", "help": [],
+            "at": { "file": "text", "line": 2, "column": 8 }, "other": null,
+        }],
+    });
+    assert_eq!(json, expected);
 }

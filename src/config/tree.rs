@@ -88,11 +88,19 @@ impl Node {
     }
 }
 
-/// Parses one file. All syntax errors are collected; what could be understood is returned.
+/// Parses one file. All syntax errors are collected, but for those that follow from another: on the same line or the
+/// next, or of the same kind; what could be understood is returned.
 pub(crate) fn parse(file: u16, text: &str, faults: &mut Faults) -> Node {
     let (root, errors) = DeTable::parse_recoverable(text);
+    let mut last = None;
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
+        let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count());
+        if last.is_some_and(|(last, message)| line <= last + 1 || message == error.message()) {
+            continue;
+        }
+        last = Some((line, error.message()));
+        faults.broken = true;
         faults.push(syntax_report(Location::new(file, span), error.message()));
     }
     let (span, table) = (root.span(), root.into_inner());

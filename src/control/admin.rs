@@ -2,34 +2,40 @@
 //! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control
 //! socket.
 //!
-//! It has no state: each request becomes an `AdminRequest` to the control plane. Requests that change the process are
-//! allowed from this machine only, and never from a web page (which sends `Origin`).
+//! It has no state: each request becomes an `AdminRequest` to the control plane. `access` says who may ask what.
 
+mod access;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::base::Address;
+pub(crate) use crate::control::admin::access::Access;
+use crate::control::admin::access::{Received, Refusal};
 use crate::control::exposition;
 use crate::control::status::Status;
 use crate::net::machine::Signal;
 use crate::net::sockets::ListenSocket;
 
-/// Most connections at a time; more wait in the listen backlog.
+/// Most connections at a time; above it an old one is closed for the new one.
 const CONNECTIONS_MAX: usize = 128;
 /// Longest wait for a request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -88,16 +94,27 @@ impl StopMode {
 pub(crate) struct AdminServer {
     /// A duplicate, for a successor.
     inheritable: ListenSocket,
+    access: Rc<RefCell<Access>>,
     task: AbortHandle,
 }
 
 impl AdminServer {
     /// Serves on this listening socket.
-    pub(crate) fn start(socket: ListenSocket, asks: mpsc::Sender<AdminRequest>) -> io::Result<AdminServer> {
+    pub(crate) fn start(
+        socket: ListenSocket,
+        access: Access,
+        asks: mpsc::Sender<AdminRequest>,
+    ) -> io::Result<AdminServer> {
         let inheritable = socket.duplicate()?;
         let acceptor = Acceptor::of(socket.fd, &socket.address)?;
-        let task = spawn_local(accept(acceptor, asks)).abort_handle();
-        Ok(AdminServer { inheritable, task })
+        let access = Rc::new(RefCell::new(access));
+        let task = spawn_local(accept(acceptor, Server { access: Rc::clone(&access), asks })).abort_handle();
+        Ok(AdminServer { inheritable, access, task })
+    }
+
+    /// Other rules from the next request on.
+    pub(crate) fn allow(&self, access: Access) {
+        *self.access.borrow_mut() = access;
     }
 
     /// Where it listens.
@@ -131,28 +148,59 @@ impl Acceptor {
     }
 }
 
-/// Where a peer is: what changes the process is for the same machine only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Peer {
-    Here,
-    Elsewhere,
+/// The connections of a server, the oldest first. A full server closes one for each that comes: the oldest that waits
+/// for a request, or the oldest of all where none does. So nobody can hold up `/healthz` with connections that are
+/// silent or slow.
+#[derive(Default)]
+struct Connections {
+    /// Ends with its owner: a set of tasks aborts them when it is dropped.
+    tasks: tokio::task::JoinSet<()>,
+    held: VecDeque<Held>,
 }
 
-async fn accept(acceptor: Acceptor, asks: mpsc::Sender<AdminRequest>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    // Ends with this task: a set of tasks aborts them when it is dropped.
-    let mut connections = tokio::task::JoinSet::new();
+struct Held {
+    task: AbortHandle,
+    /// The server is making a response for it.
+    answering: Rc<Cell<bool>>,
+}
+
+impl Connections {
+    fn add(&mut self, serve: impl FnOnce(Rc<Cell<bool>>) -> LocalTask) {
+        while self.tasks.try_join_next().is_some() {}
+        self.held.retain(|held| !held.task.is_finished());
+        if self.held.len() >= CONNECTIONS_MAX {
+            let victim = self.held.iter().position(|held| !held.answering.get()).unwrap_or(0);
+            self.held.remove(victim).into_iter().for_each(|held| held.task.abort());
+        }
+        let answering = Rc::new(Cell::new(false));
+        let task = self.tasks.spawn_local(serve(Rc::clone(&answering)));
+        self.held.push_back(Held { task, answering });
+    }
+}
+
+/// The task of one connection.
+type LocalTask = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What a connection knows of its server.
+#[derive(Clone)]
+struct Server {
+    access: Rc<RefCell<Access>>,
+    asks: mpsc::Sender<AdminRequest>,
+}
+
+async fn accept(acceptor: Acceptor, server: Server) {
+    let mut connections = Connections::default();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
         let accepted = match &acceptor {
-            Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
-                let here = peer.ip().to_canonical().is_loopback();
-                let peer = if here { Peer::Here } else { Peer::Elsewhere };
-                connections.spawn_local(serve(stream, peer, asks.clone(), permit));
+            Acceptor::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
+                let received = Received::At(stream.local_addr()?.ip());
+                let server = server.clone();
+                connections.add(move |answering| Box::pin(serve(stream, received, server, answering)));
+                Ok(())
             }),
             Acceptor::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn_local(serve(stream, Peer::Here, asks.clone(), permit));
+                let server = server.clone();
+                connections.add(move |answering| Box::pin(serve(stream, Received::Unix, server, answering)));
             }),
         };
         if let Err(error) = accepted {
@@ -164,13 +212,18 @@ async fn accept(acceptor: Acceptor, asks: mpsc::Sender<AdminRequest>) {
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    peer: Peer,
-    asks: mpsc::Sender<AdminRequest>,
-    _room: OwnedSemaphorePermit,
+    received: Received,
+    server: Server,
+    answering: Rc<Cell<bool>>,
 ) {
     let service = service_fn(move |request| {
-        let asks = asks.clone();
-        async move { Ok::<_, Infallible>(answer(request, peer, &asks).await) }
+        let (server, answering) = (server.clone(), Rc::clone(&answering));
+        async move {
+            answering.set(true);
+            let answer = answer(request, received, &server).await;
+            answering.set(false);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_BYTES_MAX);
@@ -219,13 +272,21 @@ const INDEX: &str = "turnpike admin\n\n\
     GET  /readyz    200 while it serves and does not drain\n\
     GET  /metrics   Prometheus text format\n\
     GET  /status    listeners, upstreams, health, as JSON\n\
-    POST /reload    read the configuration again\n\
-    POST /stop      stop when running requests ended; /stop?now at once\n";
+    POST /reload    read the configuration again (needs the token)\n\
+    POST /stop      stop when running requests ended; /stop?now at once (needs the token)\n";
 
 type AdminResponse = Response<Full<Bytes>>;
 
-async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<AdminRequest>) -> AdminResponse {
-    let Some(page) = Page::of(request.uri().path()) else {
+async fn answer(request: Request<Incoming>, received: Received, server: &Server) -> AdminResponse {
+    let access = server.access.borrow().clone();
+    let page = Page::of(request.uri().path());
+    let changes = page.is_some_and(Page::changes) && request.method() == Method::POST;
+    let allowed = if changes { access.changes(request.headers()) } else { Ok(()) };
+    let seen = || access.sees(received, request.version(), request.headers());
+    if let Err(refusal) = allowed.and_then(|()| seen()) {
+        return refused(refusal);
+    }
+    let Some(page) = page else {
         return text(StatusCode::NOT_FOUND, "nothing is here; GET / lists what is\n".into());
     };
     let allowed: &[Method] = if page.changes() { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
@@ -235,12 +296,8 @@ async fn answer(request: Request<Incoming>, peer: Peer, asks: &mpsc::Sender<Admi
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(names));
         return refusal;
     }
-    if page.changes() && (peer == Peer::Elsewhere || request.headers().contains_key(ORIGIN)) {
-        let words = "allowed from this machine only, and not from a browser's page\n";
-        return text(StatusCode::FORBIDDEN, words.into());
-    }
     let mode = if request.uri().query() == Some("now") { StopMode::Now } else { StopMode::Drain };
-    let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, mode, asks)).await;
+    let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, mode, &server.asks)).await;
     answered
         .ok()
         .flatten()
@@ -278,6 +335,14 @@ async fn ask<T>(
     let (reply, answer) = oneshot::channel();
     asks.send(question(reply)).await.ok()?;
     answer.await.ok()
+}
+
+fn refused(refusal: Refusal) -> AdminResponse {
+    let mut answer = text(refusal.status, refusal.words.into());
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
 }
 
 fn text(status: StatusCode, words: String) -> AdminResponse {

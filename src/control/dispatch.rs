@@ -10,7 +10,7 @@ use crate::balance::Health;
 use crate::base::Tick;
 use crate::control::admin::{AdminRequest, AdminServer, Readiness, StopMode};
 use crate::control::events::{Event, Events, Signal};
-use crate::control::plane::Plane;
+use crate::control::plane::{CERTIFICATES, Plane};
 use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
 use crate::control::reloads::Cause;
@@ -69,6 +69,10 @@ impl Plane {
             self.retired.sweep(&self.tally);
             self.timers.sweep = now.after(SWEEP);
         }
+        if now >= self.timers.certificates {
+            self.warn_of_certificates();
+            self.timers.certificates = now.after(CERTIFICATES);
+        }
         if let Some(pause) = self.supervisor.watchdog()
             && now >= self.timers.alive
         {
@@ -85,7 +89,8 @@ impl Plane {
         let sweep = if self.retired.count() == 0 { Tick::NEVER } else { self.timers.sweep };
         let idle = self.rollout.idle();
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
-        let dues = [self.timers.flush, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
+        let timers = self.timers.flush.min(self.timers.certificates);
+        let dues = [timers, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
         dues.into_iter().min().unwrap_or(Tick::NEVER)
     }
 

@@ -87,7 +87,10 @@ async fn load_within(
 fn complete(loaded: Loaded, running: &Running) -> Ready {
     let before = running.current.as_ref().map(|(plan, _)| &**plan);
     let changes = match &running.current {
-        Some((_, spec)) => diff::describe(spec, &loaded.spec),
+        Some((plan, spec)) => {
+            let changes = diff::describe(spec, &loaded.spec);
+            plan.hidden.conceal(&loaded.plan.hidden.conceal(&changes))
+        }
         None => "the first plan".to_owned(),
     };
     let transcoders = transcode::for_shards(&loaded.plan, before, &running.reflected, running.shards);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::balance::Health;
 use crate::base::Address;
+use crate::config::plan::CertificatePlan;
 use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::{Exposition, Family, Kind, Label};
@@ -40,8 +41,19 @@ pub(crate) struct Facts {
     pub messages_dropped: u64,
     /// The endpoints of all upstreams.
     pub listed: Vec<EndpointUpdate>,
+    /// The certificates of all listeners.
+    pub certificates: Vec<ListenerCertificate>,
     /// The results of active health checks.
     pub health: HashMap<Target, Health>,
+}
+
+/// A certificate of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerCertificate {
+    /// The listener's name.
+    pub listener: String,
+    /// The certificate.
+    pub certificate: CertificatePlan,
 }
 
 impl Facts {
@@ -69,6 +81,7 @@ pub(crate) fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, proces
     for counter in LimitCounter::ALL {
         limit_counter(&mut out, *counter, sums);
     }
+    certificates(&mut out, facts);
     endpoints(&mut out, facts);
     states.expose(&mut out);
     process.expose(&mut out);
@@ -98,6 +111,15 @@ fn shard_counter(out: &mut Exposition, counter: Counter, sums: &Sums, facts: &Fa
         family.count(&[Label("at", "writer")], facts.log_dropped);
     } else {
         family.count(&[], sums.value(counter));
+    }
+}
+
+fn certificates(out: &mut Exposition, facts: &Facts) {
+    let help = "The end of a listener's certificate, seconds since 1970.";
+    let mut family = out.family("turnpike_certificate_not_after_seconds", Kind::Gauge, help);
+    for ListenerCertificate { listener, certificate } in &facts.certificates {
+        let labels = [Label("listener", listener), Label("certificate", &certificate.file)];
+        family.count(&labels, certificate.not_after.seconds());
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod status;
 pub(crate) mod upgrade;
 
 mod call;
+mod certificates;
 mod dial;
 mod discovery;
 mod dispatch;

@@ -13,6 +13,9 @@ use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::balance::Health;
 use crate::base::Address;
+use crate::config::Hidden;
+use crate::config::plan::Plan;
+use crate::control::certificates;
 use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::{EndpointSums, UpstreamStates};
 use crate::control::metrics::{Facts, render};
@@ -30,6 +33,8 @@ struct Snapshot {
     status: Status,
     /// Upstreams with names that do not resolve, and why.
     unresolved: HashMap<Arc<str>, Vec<String>>,
+    /// The plan in use, which knows what is never shown.
+    plan: Option<Arc<Plan>>,
 }
 
 impl Plane {
@@ -89,6 +94,7 @@ impl Plane {
             log_dropped: self.log_dropped(),
             messages_dropped: self.setup.host.messages_dropped(),
             listed: listed.collect(),
+            certificates: self.current.as_ref().map_or_else(Vec::new, |current| certificates::of_plan(&current.plan)),
             health: self.probes.known().map(|(target, health)| (target.clone(), health)).collect(),
         };
         let status = Status {
@@ -114,7 +120,8 @@ impl Plane {
                 reasons.push(format!("{}: {reason}", question.name));
             }
         }
-        Snapshot { facts, status, unresolved }
+        let plan = self.current.as_ref().map(|current| Arc::clone(&current.plan));
+        Snapshot { facts, status, unresolved, plan }
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
@@ -136,7 +143,7 @@ impl Snapshot {
             let sums = counted.get(&*listed.upstream).copied();
             self.upstream(listed, sums.unwrap_or(&UpstreamSums::default()), states)
         });
-        Status {
+        let mut status = Status {
             upstreams: upstreams.collect(),
             limits: sums.limits().map(|(name, sums)| limit_status(name, sums)).collect(),
             reports_age_seconds: states.age.as_secs_f64(),
@@ -146,7 +153,11 @@ impl Snapshot {
             requests: RouteCounter::STATUSES.into_iter().map(|class| sums.since_start(class)).sum(),
             log_lines_dropped: sums.value(Counter::LogLinesDropped) + self.facts.log_dropped,
             ..self.status
+        };
+        if let Some(plan) = &self.plan {
+            conceal(&mut status, &plan.hidden);
         }
+        status
     }
 
     fn upstream(&self, listed: &EndpointUpdate, sums: &UpstreamSums, states: &UpstreamStates) -> UpstreamStatus {
@@ -190,6 +201,20 @@ impl Snapshot {
             endpoints: shown,
             unresolved: self.unresolved.get(upstream).cloned().unwrap_or_default(),
         }
+    }
+}
+
+/// Names that came from variables or secret files are shown as the configuration has them; addresses are those that
+/// sockets really have.
+fn conceal(status: &mut Status, hidden: &Hidden) {
+    let upstreams = status.upstreams.iter_mut().flat_map(|upstream| {
+        let endpoints = upstream.endpoints.iter_mut().map(|endpoint| &mut endpoint.name);
+        endpoints.chain([&mut upstream.name]).chain(&mut upstream.unresolved)
+    });
+    let listeners = status.listeners.iter_mut().map(|listener| &mut listener.name);
+    let limits = status.limits.iter_mut().map(|limit| &mut limit.name);
+    for name in upstreams.chain(listeners).chain(limits) {
+        *name = hidden.conceal(name);
     }
 }
 

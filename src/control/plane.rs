@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -118,18 +119,23 @@ pub(super) struct Current {
     pub checks: BTreeMap<Arc<str>, Rc<Check>>,
 }
 
+/// How often to look at certificates.
+pub(super) const CERTIFICATES: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// When what must be done next.
 #[derive(Debug)]
 pub(super) struct Timers {
     pub(super) flush: Tick,
     pub(super) sweep: Tick,
+    /// When to look at certificates.
+    pub(super) certificates: Tick,
     pub(super) alive: Tick,
 }
 
 impl Timers {
     /// Nothing is due before `now`.
     pub(super) fn new(now: Tick) -> Timers {
-        Timers { flush: Tick::NEVER, sweep: now, alive: now }
+        Timers { flush: Tick::NEVER, sweep: now, certificates: now.after(CERTIFICATES), alive: now }
     }
 }
 

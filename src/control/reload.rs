@@ -17,7 +17,7 @@ use crate::balance::Health;
 use crate::base::Tick;
 use crate::config::plan::{AdminPlan, Plan};
 use crate::config::{Files, Loaded, Report, Reports, diff};
-use crate::control::admin::AdminServer;
+use crate::control::admin::{Access, AdminServer};
 use crate::control::discovery::EndpointUpdate;
 use crate::control::events::Events;
 use crate::control::listen::{ByShard, ListenFault};
@@ -180,12 +180,13 @@ impl Plane {
         let current = self.current.as_ref().and_then(|current| current.plan.admin.as_ref());
         match (&plan.admin, current) {
             (None, _) => Ok(Change::Remove),
-            (Some(admin), Some(current)) if admin == current => Ok(Change::Keep),
-            (Some(AdminPlan { bind }), _) => match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok)
-            {
-                Ok(socket) => Ok(Change::Replace(socket)),
-                Err(error) => Err(ListenFault { listener: None, address: bind.clone(), error }),
-            },
+            (Some(admin), Some(current)) if admin.bind == current.bind => Ok(Change::Keep),
+            (Some(AdminPlan { bind, .. }), _) => {
+                match self.sockets.inherited_at(bind).map_or_else(|| open_admin(plan), Ok) {
+                    Ok(socket) => Ok(Change::Replace(socket)),
+                    Err(error) => Err(ListenFault { listener: None, address: bind.clone(), error }),
+                }
+            }
         }
     }
 
@@ -228,7 +229,7 @@ impl Plane {
         self.tally.commit(plan.generation);
         self.sockets.commit(&plan);
         self.replace_log(log, events);
-        self.replace_admin(admin);
+        self.replace_admin(admin, plan.admin.clone());
         let running = self.process.get_or_insert_with(|| plan.process.clone());
         let notes = diff::restart_needed(running, &plan.process);
         let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
@@ -316,11 +317,12 @@ impl Plane {
         }
     }
 
-    fn replace_admin(&mut self, change: Change<ListenSocket>) {
+    fn replace_admin(&mut self, change: Change<ListenSocket>, plan: Option<AdminPlan>) {
+        let access = plan.map_or(Access::Everything, |plan| Access::Listener(Arc::new(plan)));
         match change {
-            Change::Keep => {}
+            Change::Keep => self.admin.iter().for_each(|admin| admin.allow(access.clone())),
             Change::Remove => self.admin = None,
-            Change::Replace(socket) => match AdminServer::start(socket, self.setup.asks.clone()) {
+            Change::Replace(socket) => match AdminServer::start(socket, access, self.setup.asks.clone()) {
                 Ok(server) => self.admin = Some(server),
                 Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
             },
@@ -367,7 +369,7 @@ impl Plane {
         let wanted = self.setup.host.control_socket().or_else(configured);
         let take_over = if self.setup.predecessor.is_some() { TakeOver::Predecessor } else { TakeOver::Refuse };
         let served = ControlSocket::bind(wanted.as_deref(), take_over).and_then(|(socket, listening)| {
-            let server = AdminServer::start(listening, self.setup.asks.clone())?;
+            let server = AdminServer::start(listening, Access::Everything, self.setup.asks.clone())?;
             Ok((socket, server))
         });
         match served {

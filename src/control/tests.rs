@@ -64,7 +64,11 @@ impl Host for TestHost {
     }
 
     fn load(&self, kept: Option<&Texts>) -> Result<Loaded, Reports> {
-        load_over(&ConfigSource::File(self.file.clone()), &Environment::of_process(), kept)
+        load_over(
+            &ConfigSource::File(self.file.clone()),
+            &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)),
+            kept,
+        )
     }
 
     fn control_socket(&self) -> Option<PathBuf> {

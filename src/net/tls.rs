@@ -35,7 +35,7 @@ mod transport;
 mod turn;
 
 pub(crate) use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
-pub(crate) use material::{Certificate, MaterialError, certificate_facts, certificates, private_key};
+pub(crate) use material::{Certificate, CertificateFacts, MaterialError, certificate_facts, certificates, private_key};
 pub(crate) use names::CertificateNames;
 pub(crate) use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
 pub(crate) use transport::Transport;

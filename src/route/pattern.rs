@@ -147,6 +147,25 @@ impl PathPattern {
         }
     }
 
+    /// A path that it takes; none for regular expressions.
+    pub(crate) fn sample(&self) -> Option<String> {
+        let parts = match self {
+            PathPattern::Exact(text) => return Some(text.to_string()),
+            PathPattern::Prefix(text) => return Some(if text.is_empty() { "/".to_owned() } else { text.to_string() }),
+            PathPattern::Template(template) => template.parts(),
+            PathPattern::Regex(_) => return None,
+        };
+        let mut path = Vec::new();
+        for part in parts {
+            match part {
+                Part::Literal(bytes) => path.extend_from_slice(bytes),
+                Part::Param { suffix } => path.extend([b"x", &suffix[..]].concat()),
+                Part::Tail => path.push(b'x'),
+            }
+        }
+        String::from_utf8(path).ok()
+    }
+
     /// Does it match `path`? For explaining and for reports; requests are matched by `route::tree`.
     pub fn takes(&self, path: &[u8]) -> bool {
         match self {

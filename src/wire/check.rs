@@ -18,7 +18,7 @@ use crate::wire::h1::{Caps, HeadScan, Parsed, chunk, framing, request, response}
 use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, Response, ResponseHead, Version};
 use crate::wire::outgoing::HostHeader;
 use crate::wire::patch::Patch;
-use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules, Slashes};
+use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules, Semicolon, Slashes};
 use crate::wire::{proxy as proxy_protocol, target as targets};
 
 pub use blocks::blocks;
@@ -106,6 +106,7 @@ pub fn chunked(bytes: &[u8]) {
 pub fn target(bytes: &[u8]) {
     let Some((choice, path)) = bytes.split_first() else { return };
     let rules = PathRules {
+        semicolon: if choice & 0x20 != 0 { Semicolon::Reject } else { Semicolon::Keep },
         slashes: if choice & 1 != 0 { Slashes::Match } else { Slashes::Keep },
         encoded_slash: [EncodedSlash::Keep, EncodedSlash::Decode, EncodedSlash::Reject]
             [usize::from(choice >> 1 & 3) % 3],

@@ -16,6 +16,7 @@
 //! | `"<>^{}` `` ` `` and the pipe | percent-encoded, as RFC 3986 demands |
 //! | `%00`, other control characters, `%zz`, `/..;x/` | refused |
 //! | `..%2F`, `%5C..` and the like | refused: readers differ about what they name |
+//! | `;`, `%3B` | by `Semicolon` |
 //!
 //! Normalising twice gives what normalising once gave.
 
@@ -58,6 +59,16 @@ pub enum Backslash {
     Slash,
 }
 
+/// What a semicolon, raw or as `%3B`, in a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Semicolon {
+    /// Data. Some origins (servlets) take what is behind it for parameters, and ignore it where they look at the path.
+    #[default]
+    Keep,
+    /// A fault.
+    Reject,
+}
+
 /// How paths are normalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathRules {
@@ -67,6 +78,8 @@ pub struct PathRules {
     pub encoded_slash: EncodedSlash,
     /// What a backslash is.
     pub backslash: Backslash,
+    /// What a semicolon is.
+    pub semicolon: Semicolon,
 }
 
 /// Where the normal form is.
@@ -90,6 +103,9 @@ const UNRESERVED: [bool; 256] = alphanumeric_and(b"-._~");
 /// Errors with `BadRequest` where the path is not one, or leads above the root.
 pub fn normalise(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<Normalised, FaultKind> {
     out.clear();
+    if rules.semicolon == Semicolon::Reject && has_semicolon(path) {
+        return Err(FaultKind::BadRequest);
+    }
     if is_normal(path, rules) {
         return Ok(Normalised::Unchanged);
     }
@@ -99,6 +115,11 @@ pub fn normalise(path: &[u8], rules: &PathRules, out: &mut Vec<u8>) -> Result<No
         return Ok(Normalised::Unchanged);
     }
     Ok(Normalised::Written)
+}
+
+#[cold]
+fn has_semicolon(path: &[u8]) -> bool {
+    path.contains(&b';') || path.windows(3).any(|part| part.eq_ignore_ascii_case(b"%3b"))
 }
 
 /// True for most normal paths; those with percent-encodings are looked at again.

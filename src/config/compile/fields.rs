@@ -7,7 +7,7 @@ use crate::config::report::Report;
 use crate::config::spec::route::HeadersSpec;
 use crate::config::spec::shape::Many;
 use crate::wire::change::Change;
-use crate::wire::template::Template;
+use crate::wire::template::{Template, Variable};
 
 /// Whose head is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,12 @@ impl Compiler<'_> {
             for (name, value) in values.iter() {
                 let named = self.field_name(name, head);
                 let template = self.field_value(value, params).filter(|_| named);
+                let of_response =
+                    |variable: &Variable| matches!(variable, Variable::Status | Variable::ResponseHeader(_));
+                if head == Head::Request && template.as_ref().is_some_and(|text| text.variables().any(of_response)) {
+                    let title = "a request has no status and no response headers yet: such a variable is empty";
+                    self.faults.push(Report::warning(value.location, title).label("use it in `response_headers`"));
+                }
                 changes.extend(template.map(|template| change(name.value.as_str().into(), template)));
             }
         }

@@ -20,7 +20,7 @@ use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
 use crate::wire::h1::Caps;
 use crate::wire::h2::connection;
-use crate::wire::target::{Backslash, EncodedSlash, PathRules, Slashes};
+use crate::wire::target::{Backslash, EncodedSlash, PathRules, Semicolon, Slashes};
 
 /// Our name in `Via`.
 const VIA_NAME: &str = "turnpike";
@@ -57,7 +57,11 @@ impl Compiler<'_> {
             let asked = self.listener_policies(names, policies);
             let mine = routes.iter().filter(|route| route.is_of(&name));
             mine.for_each(|route| self.check_named_once(names, route, policies));
-            plans.extend(self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, ..plan }));
+            let plan = self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, ..plan });
+            if let Some(plan) = &plan {
+                self.check_bypasses(plan, routes, policies);
+            }
+            plans.extend(plan);
         }
         plans
     }
@@ -91,7 +95,7 @@ impl Compiler<'_> {
                 traceparent: listener.traceparent,
                 via: listener.via.then_some(VIA_NAME),
             },
-            path_rules: path_rules(&listener.paths),
+            path_rules: path_rules(&listener.paths.0),
             caps: self.caps(&limits, listener.limits.location),
             underscores: if listener.underscores_in_headers { Underscores::Kept } else { Underscores::Dropped },
             timeouts: client_timeouts(&timeouts),
@@ -143,6 +147,12 @@ impl Compiler<'_> {
                 let report = Report::error(bind.location, format!("`{}` has two listeners", bind.value.show()));
                 self.faults.push(report.other(first, "first here"));
             }
+        }
+        if let Some(bind) = draft.spec.admin.as_ref().map(|admin| &admin.bind)
+            && let Some(listener) = seen.iter().find(|(address, _)| same_port(address, &bind.value.0))
+        {
+            let report = Report::error(bind.location, "the admin listener and a listener have the same port");
+            self.faults.push(report.other(*listener.1, "the listener"));
         }
     }
 
@@ -216,6 +226,18 @@ impl Compiler<'_> {
     }
 }
 
+/// Can only one socket listen at both?
+fn same_port(one: &Address, two: &Address) -> bool {
+    match (one, two) {
+        (Address::Inet(one), Address::Inet(two)) => {
+            let any = one.ip().is_unspecified() || two.ip().is_unspecified();
+            one.port() == two.port() && one.port() != 0 && (any || one.ip() == two.ip())
+        }
+        (Address::Unix(one), Address::Unix(two)) => one == two,
+        (Address::Inet(_), Address::Unix(_)) | (Address::Unix(_), Address::Inet(_)) => false,
+    }
+}
+
 /// HEAD is allowed where GET is (RFC 9110 section 9.3.2), unless another rule for the same hosts and path names it.
 fn add_head(rules: &mut [Rule]) {
     let names = |rule: &Rule, method: &str| rule.methods.iter().any(|token| &**token == method);
@@ -279,6 +301,10 @@ fn path_rules(spec: &spec::PathsSpec) -> PathRules {
             spec::Backslash::Reject => Backslash::Reject,
             spec::Backslash::Keep => Backslash::Keep,
             spec::Backslash::Slash => Backslash::Slash,
+        },
+        semicolon: match spec.semicolon {
+            spec::Semicolon::Keep => Semicolon::Keep,
+            spec::Semicolon::Reject => Semicolon::Reject,
         },
     }
 }

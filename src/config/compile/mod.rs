@@ -6,6 +6,9 @@
 //! wrong, and missing parts are only reported where everything was read.
 
 mod action;
+mod admin;
+mod bypass;
+mod certificates;
 mod consumer;
 mod fields;
 mod grpc;
@@ -29,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{AdminPlan, Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan};
+use crate::config::plan::{Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -188,7 +191,7 @@ impl Compiler<'_> {
         Plan {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             process,
-            admin: self.draft.spec.admin.as_ref().map(|admin| AdminPlan { bind: admin.bind.value.0.clone() }),
+            admin: self.admin(),
             access_log: self.access_log(),
             metrics: self.draft.spec.metrics.enabled,
             listeners,
@@ -202,6 +205,7 @@ impl Compiler<'_> {
             transcoders: std::mem::take(&mut self.transcoders),
             policies,
             consumers: consumers.names(),
+            hidden: self.faults.hidden.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::base::{PolicyId, RouteId};
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
+use crate::config::habits;
 use crate::config::location::{Located, Location};
 use crate::config::plan::{Action, RoutePlan};
 use crate::config::report::Report;
@@ -39,7 +40,7 @@ impl CompiledRoute {
 }
 
 /// Does the listener of that name have a route that names these?
-fn is_of(listeners: &[Located<String>], name: &str) -> bool {
+pub(super) fn is_of(listeners: &[Located<String>], name: &str) -> bool {
     listeners.is_empty() || listeners.iter().any(|listener| listener.value == name)
 }
 
@@ -96,6 +97,7 @@ impl Compiler<'_> {
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses,
             answers_preflights,
+            logged: route.access_log,
         };
         let location = route.name.as_ref().map_or(spec.location, |name| name.location);
         Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), location })
@@ -165,6 +167,9 @@ impl Compiler<'_> {
         };
         match made {
             Ok(pattern) => {
+                if let Some((what, write)) = habits::foreign_path(&text.value) {
+                    self.faults.push(Report::warning(text.location, what).label(format!("write {write}")));
+                }
                 self.check_normal(text);
                 Some(pattern)
             }
@@ -227,6 +232,11 @@ impl Compiler<'_> {
     }
 
     fn host(&mut self, host: &Located<String>) -> Option<HostPattern> {
+        if host.value == "_" {
+            let report = Report::error(host.location, "`_` is no host");
+            self.faults.push(report.label("a route without `hosts` takes every host"));
+            return None;
+        }
         let fault = match HostPattern::parse(&host.value) {
             Ok(pattern) => return Some(pattern),
             Err(fault) => fault,

@@ -2,6 +2,7 @@
 //! Texts with a meaning: templates, tokens, names of other sections, and source locations inside of them.
 
 use crate::config::compile::{Compiler, Section};
+use crate::config::habits;
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::wire::template::{self, Template, TemplateError};
@@ -35,7 +36,13 @@ impl Compiler<'_> {
         more: impl Iterator<Item = &'t str>,
     ) -> Option<Template> {
         let fault = match Template::compile(&text.value, params) {
-            Ok(template) => return Some(template),
+            Ok(template) => {
+                if let Some((theirs, ours)) = habits::dollar_variable(&text.value) {
+                    let report = Report::warning(text.location, format!("`{theirs}` is a text like others here"));
+                    self.faults.push(report.label(format!("write {ours}")));
+                }
+                return Some(template);
+            }
             Err(fault) => fault,
         };
         let report =

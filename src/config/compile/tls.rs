@@ -36,6 +36,7 @@ impl Compiler<'_> {
         };
         let alpn = self.alpn(tls.alpn.as_ref());
         let (certificates, client_auth) = (chosen.into_iter().collect::<Option<Vec<_>>>()?, client_auth?);
+        let watched = self.check_certificates(listener, tls, &certificates);
         let versions = match tls.min_version {
             TlsVersion::V12 => Versions::Both,
             TlsVersion::V13 => Versions::Tls13,
@@ -49,7 +50,7 @@ impl Compiler<'_> {
             server_config(&ServerMaterial { certificates, default: Some(0), client_auth, alpn, versions, tickets })
         });
         match made.and_then(|config| Ok((config, names?))) {
-            Ok((config, names)) => Some(TlsPlan { config: Arc::new(config), names, files }),
+            Ok((config, names)) => Some(TlsPlan { config: Arc::new(config), names, files, certificates: watched }),
             Err(fault) => {
                 self.error(spec.location, fault.to_string());
                 None

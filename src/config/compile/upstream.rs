@@ -64,6 +64,13 @@ impl Compiler<'_> {
         let scheme = match scheme {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
+            "h2c" | "grpc" | "grpcs" | "h2" => {
+                let report = Report::error(name.location, format!("`{scheme}://` is no scheme here"));
+                self.faults.push(report.label("http:// or https://").help(
+                    "HTTP/2 without TLS: `[upstream.NAME]` with `endpoints` and `http = \"2\"`, and `to = \"NAME\"`",
+                ));
+                return None;
+            }
             _ => {
                 self.known(name, Section::Upstream);
                 return None;
@@ -256,7 +263,11 @@ impl Compiler<'_> {
         let written = match (written.split_once("://"), terms.scheme) {
             (Some(("http", rest)), Scheme::Http) | (Some(("https", rest)), Scheme::Https) => rest.trim_end_matches('/'),
             (Some((scheme, _)), _) => {
-                let label = if scheme == "https" { "`tls = true` switches TLS on" } else { "without scheme" };
+                let label = match scheme {
+                    "https" => "`tls = true` switches TLS on",
+                    "h2c" | "grpc" | "h2" => "without scheme; `http = \"2\"` speaks HTTP/2 without TLS",
+                    _ => "without scheme",
+                };
                 self.faults.push(Report::error(text.location, ENDPOINT_EXPECTED).label(label));
                 return None;
             }

@@ -133,7 +133,9 @@ fn calls_in_json() {
     let explained = |json: &str, method: &str, url: &str, headers: &[(&str, &str)]| {
         let file = folder.path().join("turnpike.toml");
         std::fs::write(&file, text(json)).unwrap();
-        let plan = load(&ConfigSource::File(file), &Environment::of_process()).unwrap().plan;
+        let plan = load(&ConfigSource::File(file), &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)))
+            .unwrap()
+            .plan;
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let source = IpAddr::from([10, 0, 0, 9]);
         explain(&plan, &ExplainRequest { method: method.to_owned(), url: url.to_owned(), headers, source }).unwrap()
@@ -183,4 +185,25 @@ fn head_stays_with_a_route_that_names_it() {
     };
     let said = explain(&loaded.plan, &question).unwrap();
     assert!(said.contains("\nroute     b\n"), "{said}");
+}
+
+#[test]
+fn what_came_from_outside_is_shown_as_the_file_has_it() {
+    let text = "[[listener]]\nbind = '127.0.0.1:1'\n[[route]]\nname = 'a'\n\
+                request_headers = { set = { authorization = 'Bearer ${TOKEN}' } }\nto = '${ORIGIN}'\n\
+                [[route]]\npath = '/x'\nanswer = { body = 'a ${TOKEN} b' }";
+    let mut environment = Environment::sealed();
+    environment.variables.insert("TOKEN".to_owned(), "hunter2".to_owned());
+    environment.variables.insert("ORIGIN".to_owned(), "http://10.9.8.7:80".to_owned());
+    let source = ConfigSource::Text { name: "t".to_owned(), text: text.to_owned() };
+    let plan = load(&source, &environment).unwrap().plan;
+    let asked = |url: &str| {
+        let (method, url, headers) = ("GET".to_owned(), url.to_owned(), Vec::new());
+        explain(&plan, &ExplainRequest { method, url, headers, source: IpAddr::from([10, 0, 0, 9]) }).unwrap()
+    };
+    let words = [asked("/"), asked("/x")].concat();
+    assert!(!words.contains("hunter2") && !words.contains("http://10.9.8.7"), "{words}");
+    for shown in ["with authorization: Bearer ${TOKEN}\n", "upstream  ${ORIGIN} (", "          a ${TOKEN} b\n"] {
+        assert!(words.contains(shown), "{words}");
+    }
 }

@@ -7,7 +7,7 @@ fn gathered(directory: &Path, text: &str) -> (Sources, Faults) {
     let main = directory.join("main.toml");
     std::fs::write(&main, text).unwrap();
     let mut faults = Faults::default();
-    let mut environment = Environment::of_process();
+    let mut environment = Environment::of_process(crate::base::Wall(1_750_000_000_000_000));
     environment.variables = [("PORT".to_owned(), "8080".to_owned())].into();
     let sources = gather(&ConfigSource::File(main), &environment, None, &mut faults);
     (sources, faults)
@@ -59,6 +59,14 @@ fn what_is_missing_is_reported_and_secrets_are_not() {
 }
 
 #[test]
+fn a_default_that_the_file_has_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sources, mut faults) = gathered(directory.path(), "a = \"${NONE:-plain}\"");
+    faults.push(Report::error(sources.root.child("a").unwrap().location, "`plain` is no size"));
+    assert!(faults.into_reports(sources.files).plain().contains("`plain` is no size"));
+}
+
+#[test]
 fn includes_are_relative_sorted_and_not_circular() {
     let directory = tempfile::tempdir().unwrap();
     let more = directory.path().join("conf.d");
@@ -88,7 +96,12 @@ fn kept_texts_are_not_read_again_and_secrets_are() {
     write("main.toml", "half a fi");
     let mut faults = Faults::default();
     let source = ConfigSource::File(place("main.toml"));
-    let after = gather(&source, &Environment::of_process(), Some(&before.texts), &mut faults);
+    let after = gather(
+        &source,
+        &Environment::of_process(crate::base::Wall(1_750_000_000_000_000)),
+        Some(&before.texts),
+        &mut faults,
+    );
     assert_eq!(faults.errors(), 0, "{faults:?}");
     assert_eq!((text_of(&after.root, "a"), text_of(&after.root, "b")), ("two", "b"));
     assert_eq!(after.texts, before.texts);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::location::Located;
 use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar, Size};
 use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
-use crate::config::spec::shape::{Many, table};
+use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
 /// Sockets with the same protocol and the same routes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,9 +46,10 @@ pub struct ListenerSpec {
     /// The headers that tell upstreams about the client (`X-Forwarded-*`, `Forwarded`).
     #[serde(default)]
     pub forward: ForwardSpec,
-    /// How paths are normalised before routing.
+    /// How paths are normalised before routing. `"strict"` refuses all that origins may read in another way: `%2F`,
+    /// backslashes and semicolons; and it merges slashes.
     #[serde(default)]
-    pub paths: PathsSpec,
+    pub paths: ShortOr<PathsSpec>,
     /// Keep a well-formed `X-Request-Id`, or generate one, and send it to upstreams.
     #[serde(default = "yes")]
     pub request_id: bool,
@@ -238,7 +239,38 @@ table! {
         encoded_slash: EncodedSlash = EncodedSlash::Keep,
         /// What happens to `\` and `%5C`, which browsers and some origins take for a slash.
         backslash: Backslash = Backslash::Reject,
+        /// What happens to `;` and `%3B`. Origins that know path parameters (servlets, Rails) take `/admin;x` for
+        /// `/admin`.
+        semicolon: Semicolon = Semicolon::Keep,
     }
+}
+
+impl Short for PathsSpec {
+    const EXPECTED: &'static str = "`\"strict\"` or a table such as `{ encoded_slash = \"reject\" }`";
+
+    fn of_text(text: &str) -> Result<PathsSpec, String> {
+        match text {
+            "strict" => Ok(PathsSpec {
+                merge_slashes: Some(true),
+                encoded_slash: EncodedSlash::Reject,
+                backslash: Backslash::Reject,
+                semicolon: Semicolon::Reject,
+            }),
+            _ => Err("no such preset".to_owned()),
+        }
+    }
+}
+
+/// What happens to a semicolon in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Semicolon {
+    /// It stays, as data.
+    #[default]
+    Keep,
+    /// The request is refused with 400.
+    Reject,
 }
 
 /// What happens to an encoded slash in a path.

@@ -64,6 +64,8 @@ table! {
         response_headers: HeadersSpec = HeadersSpec::default(),
         /// Policies by name; they run by phase, then in this order.
         policies: Many<Located<String>> = Many::default(),
+        /// Write the access log's line for each request; `false` leaves out, for example, a load balancer's checks.
+        access_log: bool = true,
         /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
         /// When a failed attempt is retried on another endpoint.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
 use crate::config::spec::scalar::{Bind, Count, Limit, Shards, Size, Time};
-use crate::config::spec::shape::{Many, layers, table};
+use crate::config::spec::shape::{Many, Secret, layers, table};
 
 table! {
     /// The process as a whole.
@@ -47,6 +47,15 @@ table! {
 pub struct AdminSpec {
     /// Where it listens, e.g. `"127.0.0.1:9180"` or `"unix:/run/turnpike-admin.sock"`.
     pub bind: Located<Bind>,
+    /// Host names of its own, for example a DNS name under which it is scraped. A request whose `Host` is neither one
+    /// of these, nor the address that it was sent to, nor `localhost`, gets 421: web pages can make names of their own
+    /// resolve to this address. A published port of a container needs the address of the host here.
+    #[serde(default)]
+    pub names: Many<Located<String>>,
+    /// The token for `POST /reload` and `POST /stop`, as `Authorization: Bearer TOKEN`; best as
+    /// `"${file:/run/secrets/admin}"`. Without it they are refused here, and only the control socket takes them.
+    #[serde(default)]
+    pub token: Option<Located<Secret>>,
 }
 
 /// How much the process says of itself.
@@ -103,7 +112,7 @@ table! {
         /// How a `format` of your own writes values from outside: `"default"` (as nginx does: `\xXX` for quotation
         /// marks, backslashes and all but printable ASCII, `-` for an absent value), `"json"` (for formats that are
         /// JSON themselves: as the inside of a JSON string; nothing for an absent value; bytes that are not UTF-8
-        /// become `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, and `"combined"` as
+        /// become `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, `"combined"` as
         /// `"default"`.
         escape: Option<Located<LogEscape>> = None,
     }

@@ -2,13 +2,18 @@
 //! The server over real sockets, with a control plane that answers by rote.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::config::plan::AdminPlan;
 use crate::net::sockets::{ListenOptions, listen};
+use crate::policy::api_key::hash_of;
+
+const TOKEN: &str = "Authorization: Bearer token\r\n";
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -16,7 +21,17 @@ fn run(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, bounded);
 }
 
+/// The rules of an admin listener whose token is `token`.
+fn access() -> Access {
+    let token = Some(hash_of(b"token"));
+    Access::Listener(Arc::new(AdminPlan { bind: loopback(), names: vec!["admin".into()], token }))
+}
+
 fn start(address: &Address) -> AdminServer {
+    start_with(address, access())
+}
+
+fn start_with(address: &Address, access: Access) -> AdminServer {
     let socket = listen(address, &ListenOptions { reuse_port: false, ..ListenOptions::default() }).expect("listens");
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
     spawn_local(async move {
@@ -24,7 +39,7 @@ fn start(address: &Address) -> AdminServer {
             by_rote(ask);
         }
     });
-    AdminServer::start(socket, asks).expect("starts")
+    AdminServer::start(socket, access, asks).expect("starts")
 }
 
 fn by_rote(ask: AdminRequest) {
@@ -71,7 +86,7 @@ fn every_page_answers() {
             ("DELETE /metrics", "405", "allow: GET, HEAD"),
             ("GET /nothing", "404", "GET /"),
         ] {
-            let answer = over_tcp(&server, line, "").await;
+            let answer = over_tcp(&server, line, TOKEN).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(body), "{line}: {answer}");
         }
         let answer = over_tcp(&server, "GET /metrics", "").await;
@@ -84,7 +99,7 @@ fn every_page_answers() {
 fn a_page_in_a_browser_changes_nothing() {
     run(async {
         let server = start(&loopback());
-        let answer = over_tcp(&server, "POST /stop", "Origin: http://evil.test\r\n").await;
+        let answer = over_tcp(&server, "POST /stop", &format!("Origin: http://evil.test\r\n{TOKEN}")).await;
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     });
 }
@@ -94,7 +109,7 @@ fn the_control_socket_speaks_the_same() {
     run(async {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.sock");
-        let server = start(&Address::Unix(path.clone().into()));
+        let server = start_with(&Address::Unix(path.clone().into()), Access::Everything);
         let stream = UnixStream::connect(&path).await.expect("connected");
         assert!(exchange(stream, "POST /stop", "").await.starts_with("HTTP/1.1 202 "));
         drop(server);
@@ -110,19 +125,71 @@ fn a_control_plane_that_is_gone_is_said() {
         let socket = listen(&loopback(), &ListenOptions::default()).expect("listens");
         let (asks, inbox) = mpsc::channel(1);
         drop(inbox);
-        let server = AdminServer::start(socket, asks).expect("starts");
+        let server = AdminServer::start(socket, access(), asks).expect("starts");
         assert!(over_tcp(&server, "GET /readyz", "").await.starts_with("HTTP/1.1 503 "));
         assert!(over_tcp(&server, "GET /healthz", "").await.starts_with("HTTP/1.1 200 "));
     });
 }
 
 #[test]
-fn peers_elsewhere_may_look_only() {
+fn nobody_changes_the_process_without_the_token() {
     run(async {
-        let (asks, _inbox) = mpsc::channel(1);
-        let (ours, theirs) = tokio::io::duplex(4096);
-        let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("room");
-        spawn_local(serve(theirs, Peer::Elsewhere, asks, room));
-        assert!(exchange(ours, "POST /reload", "").await.starts_with("HTTP/1.1 403 "));
+        let server = start(&loopback());
+        let answer = over_tcp(&server, "POST /reload", "").await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("www-authenticate: Bearer\r\n"), "{answer}");
+        server.allow(Access::Listener(Arc::new(AdminPlan { bind: loopback(), names: Vec::new(), token: None })));
+        let answer = over_tcp(&server, "POST /reload", TOKEN).await;
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("over the control socket"), "{answer}");
+        let answer = over_tcp(&server, "GET /status", "").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 421 ") && answer.contains("not a name of this admin listener"),
+            "{answer}"
+        );
+    });
+}
+
+#[test]
+fn silent_and_slow_connections_hold_up_nobody() {
+    run(async {
+        let server = start(&loopback());
+        let Address::Inet(address) = server.address() else { panic!("TCP") };
+        let mut open = Vec::new();
+        for number in 0..3 * CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            match number % 3 {
+                0 => {}
+                1 => stream.write_all(b"GET /hea").await.expect("sent"),
+                _ => stream.write_all(b"GET /status HTTP/1.1\r\nHost: admin\r\n\r\n").await.expect("sent"),
+            }
+            open.push(stream);
+        }
+        let asked = over_tcp(&server, "GET /healthz", "");
+        let answer = tokio::time::timeout(HEAD_WAIT / 4, asked).await.expect("before silent connections time out");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut gone = String::new();
+        assert!(matches!(open[0].read_to_string(&mut gone).await, Ok(0) | Err(_)), "the oldest was closed");
+    });
+}
+
+#[test]
+fn a_request_that_waits_for_the_control_plane_is_not_closed_for_silent_ones() {
+    run(async {
+        let socket = listen(&loopback(), &ListenOptions::default()).expect("listens");
+        let (asks, mut inbox) = mpsc::channel(1);
+        let server = AdminServer::start(socket, access(), asks).expect("starts");
+        let Address::Inet(address) = server.address() else { panic!("TCP") };
+        let (waits, silent) = (over_tcp(&server, "GET /readyz", ""), async {
+            let asked = inbox.recv().await.expect("asked");
+            let mut open = Vec::new();
+            for _ in 0..2 * CONNECTIONS_MAX {
+                open.push(TcpStream::connect(address).await.expect("connected"));
+            }
+            // This one is accepted after the silent ones.
+            assert!(over_tcp(&server, "GET /healthz", "").await.starts_with("HTTP/1.1 200 "));
+            by_rote(asked);
+            open
+        });
+        let (answer, _open) = tokio::join!(waits, silent);
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("draining\n"), "{answer}");
     });
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Facts, render};
+use super::{Facts, ListenerCertificate, render};
 use crate::balance::{Algorithm, BreakerPlan, Cluster, ClusterPlan, Endpoint, EwmaPlan, Outcome, Tried};
-use crate::base::{Address, Rng, Tick};
+use crate::base::{Address, Rng, Tick, Wall};
+use crate::config::plan::CertificatePlan;
 use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::UpstreamStates;
 use crate::control::exposition::strict;
@@ -41,6 +42,10 @@ fn page() -> String {
     let endpoint = Endpoint { address, name: "one".into(), weight: 1, backup: false };
     let facts = Facts {
         listed: vec![EndpointUpdate { upstream: "pool".into(), endpoints: [endpoint.clone()].into() }],
+        certificates: vec![ListenerCertificate {
+            listener: "web".to_owned(),
+            certificate: CertificatePlan { file: "a.pem".to_owned(), not_after: Wall(1) },
+        }],
         ..Facts::default()
     };
     let plan = ClusterPlan {

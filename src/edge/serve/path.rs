@@ -319,6 +319,9 @@ fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counter
     let Context { shard, bound, request, .. } = context;
     let record = &state.record;
     let Some(log) = &bound.plan.access_log else { return };
+    if state.attributes.route.is_some_and(|route| !bound.plan.route(route).logged) {
+        return;
+    }
     let cluster;
     let mut endpoint = "";
     if let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) {

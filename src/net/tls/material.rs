@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -19,7 +19,7 @@ pub enum MaterialError {
     /// The private key is protected by a pass phrase.
     EncryptedKey,
     /// It is neither PEM nor DER.
-    NotPem(String),
+    NotPem(&'static str),
     /// A certificate cannot be read.
     BadCertificate(String),
     /// The key is of a kind that TLS here cannot use, or broken.
@@ -82,6 +82,8 @@ pub(crate) struct CertificateFacts {
     pub issuer: String,
     /// DNS names of the subject alternative name, in lower case; a wildcard as `*.example.com`.
     pub names: Vec<String>,
+    /// Does it name IP addresses?
+    pub has_addresses: bool,
     /// First moment at which it is valid.
     pub not_before: Wall,
     /// Last moment at which it is valid.
@@ -98,7 +100,7 @@ pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>,
         };
     }
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    let found = found.map_err(|error| MaterialError::NotPem(error.to_string()))?;
+    let found = found.map_err(|error| MaterialError::NotPem(pem_words(&error)))?;
     for certificate in &found {
         certificate_facts(certificate)?;
     }
@@ -114,7 +116,7 @@ pub(crate) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Materi
         return Err(MaterialError::EncryptedKey);
     }
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
-        let (kind, der) = section.map_err(|error| MaterialError::NotPem(error.to_string()))?;
+        let (kind, der) = section.map_err(|error| MaterialError::NotPem(pem_words(&error)))?;
         if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
             return Ok(key);
         }
@@ -128,13 +130,26 @@ pub(crate) fn certificate_facts(certificate: &CertificateDer<'_>) -> Result<Cert
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| bad(&error))?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| bad(&error))?;
     let names = alternatives.iter().flat_map(|extension| &extension.value.general_names);
+    let has_addresses = names.clone().any(|name| matches!(name, GeneralName::IPAddress(_)));
     Ok(CertificateFacts {
         subject: parsed.subject().to_string(),
         issuer: parsed.issuer().to_string(),
         names: names.filter_map(dns_name).collect(),
+        has_addresses,
         not_before: wall_of(parsed.validity().not_before.timestamp()),
         not_after: wall_of(parsed.validity().not_after.timestamp()),
     })
+}
+
+/// What is wrong with a PEM file. The error's own words quote it, and it may be a private key.
+fn pem_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "a section is missing or cannot be read",
+    }
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {

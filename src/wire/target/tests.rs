@@ -180,8 +180,14 @@ fn rules() -> impl Strategy<Value = PathRules> {
     let slashes = prop_oneof![Just(EncodedSlash::Keep), Just(EncodedSlash::Decode), Just(EncodedSlash::Reject)];
     let backslashes = prop_oneof![Just(Backslash::Reject), Just(Backslash::Keep), Just(Backslash::Slash)];
     let repeated = prop_oneof![Just(Slashes::Match), Just(Slashes::Merge), Just(Slashes::Keep)];
-    let parts = (repeated, slashes, backslashes);
-    parts.prop_map(|(slashes, encoded_slash, backslash)| PathRules { slashes, encoded_slash, backslash })
+    let semicolons = prop_oneof![Just(Semicolon::Keep), Just(Semicolon::Reject)];
+    let parts = (repeated, slashes, backslashes, semicolons);
+    parts.prop_map(|(slashes, encoded_slash, backslash, semicolon)| PathRules {
+        slashes,
+        encoded_slash,
+        backslash,
+        semicolon,
+    })
 }
 
 proptest! {
@@ -196,4 +202,14 @@ proptest! {
     fn no_path_panics(path: Vec<u8>, rules in rules()) {
         crate::wire::check::path(&path, &rules);
     }
+}
+
+#[test]
+fn semicolons_are_data_or_refused() {
+    let strict = PathRules { semicolon: Semicolon::Reject, ..PathRules::default() };
+    for path in ["/a;b", "/a%3Bb", "/a%3bb", "/;", "/a/..;/b"] {
+        assert!(normalise(path.as_bytes(), &strict, &mut Vec::new()).is_err(), "{path}");
+    }
+    assert_eq!(normalise(b"/a;b", &PathRules::default(), &mut Vec::new()), Ok(Normalised::Unchanged));
+    assert_eq!(normalise(b"/a,b", &strict, &mut Vec::new()), Ok(Normalised::Unchanged));
 }

@@ -9,7 +9,7 @@ use loadtest::socket::Reserved;
 
 use crate::harness::certificates::Authority;
 use crate::harness::gateway::{binary, signal};
-use crate::harness::tool::{Output, reserved};
+use crate::harness::tool::{Output, reserved, run_with};
 use crate::harness::{Client, Gateway, Origin, run, wait_for};
 
 fn turnpike(arguments: &[&str]) -> Output {
@@ -190,7 +190,12 @@ fn one_line_makes_a_proxy() {
     answers.sort();
     assert_eq!(answers, ["a", "a", "b", "b"]);
     assert_eq!(Client::to(there).get("/y").status, 200);
-    assert!(Client::to(admin).get("/metrics").text().contains("turnpike_requests_total"));
+    assert!(
+        Client::to(admin)
+            .ask(format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n"))
+            .text()
+            .contains("turnpike_requests_total")
+    );
     wait_for("the log", || fs::read_to_string(&log).ok().filter(|text| text.lines().count() == 5));
     let status = turnpike(&["status", "--control-socket", &socket]);
     assert!(status.code == 0 && status.text().contains("5 in all"), "{}", status.all());
@@ -223,4 +228,17 @@ fn the_quickstart_does_what_it_says() {
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/limited").status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
     assert_eq!(statuses[7], 429);
+}
+
+#[test]
+fn check_reads_standard_input_and_writes_json() {
+    let good = "[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\necho = true\n";
+    let out = run_with(binary(), &["check", "-"], good.as_bytes());
+    assert_eq!((out.code, out.all().contains("ok: standard input: 1 listener")), (0, true), "{}", out.all());
+    let out = run_with(binary(), &["check", "--json", "-"], b"[[route]\necho = true\n");
+    let json: serde_json::Value = serde_json::from_str(out.all().trim()).expect("a document");
+    assert_eq!((out.code, &json["ok"], &json["errors"]), (1, &false.into(), &1.into()), "{json}");
+    assert_eq!(json["reports"][0]["at"]["line"], 1);
+    let (_, path, _folder) = checked(good);
+    assert_eq!(turnpike(&["check", "-c", path.to_str().expect("a path")]).code, 0);
 }

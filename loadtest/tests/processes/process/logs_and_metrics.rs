@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::harness::gateway::WEB;
-use crate::harness::{Client, Gateway, Origin, Setup, wait_for};
+use crate::harness::{Client, Gateway, Origin, Setup, run, wait_for};
 
 /// A gateway with a few routes, before an origin.
 fn gateway(origin: &Origin, log: &str) -> Gateway {
@@ -185,14 +185,20 @@ fn the_admin_listener_tells_and_does_not_change() {
     let status = gateway.status();
     let admin: std::net::SocketAddr = status["admin"].as_str().expect("an address").parse().expect("an address");
     let mut client = Client::to(admin);
-    assert_eq!(client.get("/healthz").text(), "ok\n");
-    assert_eq!(client.get("/readyz").status, 200);
-    let metrics = client.get("/metrics");
+    let mut get = |target: &str| client.ask(format!("GET {target} HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+    assert_eq!(get("/healthz").text(), "ok\n");
+    assert_eq!(get("/readyz").status, 200);
+    let metrics = get("/metrics");
     assert!(metrics.field("content-type").starts_with("text/plain; version=0.0.4"));
     samples(&metrics.text());
-    assert_eq!(client.get("/status").json()["pid"].as_u64(), Some(u64::from(gateway.pid())));
-    assert_eq!(client.get("/nothing").status, 404);
-    assert_eq!(client.get("/stop").status, 405);
+    assert_eq!(get("/status").json()["pid"].as_u64(), Some(u64::from(gateway.pid())));
+    assert_eq!(get("/nothing").status, 404);
+    assert_eq!(get("/stop").status, 405);
+    let rebound = client.get("/status");
+    assert_eq!((rebound.status, rebound.text().contains("not a name of this admin listener")), (421, true));
+    let local = format!("POST /stop HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n");
+    let local = client.ask(local);
+    assert_eq!((local.status, local.text().contains("over the control socket")), (403, true));
     let browser = client.ask("POST /stop HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(browser.status, 403);
     assert_eq!(gateway.get("/f").status, 200);
@@ -203,4 +209,46 @@ fn without_metrics_the_page_is_still_well_formed() {
     let gateway = Setup::web("[metrics]\nenabled = false\n[[route]]\nanswer = { body = \"x\" }\n").start();
     gateway.get("/");
     samples(&gateway.metrics());
+}
+
+#[test]
+fn routes_may_be_left_out_of_the_access_log() {
+    let gateway = Setup::web(
+        "[[route]]\npath = \"/health\"\nanswer = { body = \"ok\" }\naccess_log = false\n\
+         [[route]]\npath = \"/x\"\nanswer = { body = \"x\" }\n",
+    )
+    .log("json")
+    .start();
+    for target in ["/health", "/x", "/health", "/x"] {
+        assert_eq!(gateway.get(target).status, 200);
+    }
+    let entries = gateway.log(2);
+    assert_eq!(entries.len(), 2);
+    assert!(entries.iter().all(|entry| entry["target"] == "/x"), "{entries:?}");
+}
+
+/// The status that curl gets.
+fn curl(arguments: &[&str]) -> String {
+    let fixed = ["-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}"];
+    run("curl", &[&fixed[..], arguments].concat()).text()
+}
+
+#[test]
+fn the_admin_listener_is_guarded() {
+    let text = "names = \"edge.internal\"\ntoken = \"0123456789abcdef\"\n";
+    let text = format!("{text}{WEB}[[route]]\nanswer = {{ body = \"x\" }}\n");
+    let gateway = Setup::new(text).log("").start();
+    let status = gateway.status();
+    let admin = status["admin"].as_str().expect("an address");
+    let (reload, health) = (format!("http://{admin}/reload"), format!("http://{admin}/healthz"));
+    assert_eq!(curl(&["-H", "Host: evil.test", &health]), "421");
+    assert_eq!(curl(&["-H", "Host: edge.internal:80", &health]), "200");
+    assert_eq!(curl(&["-X", "POST", &reload]), "401");
+    assert_eq!(curl(&["-X", "POST", "-H", "Authorization: Bearer 0123456789abcdeX", &reload]), "401");
+    assert_eq!(curl(&["-X", "POST", "-H", "Authorization: Bearer 0123456789abcdef", &reload]), "200");
+    let silent: Vec<std::net::TcpStream> =
+        (0..300).map(|_| std::net::TcpStream::connect(admin).expect("connected")).collect();
+    assert_eq!(curl(&[&health]), "200");
+    assert_eq!(curl(&[&format!("http://{admin}/readyz")]), "200");
+    drop(silent);
 }
