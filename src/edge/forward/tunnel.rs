@@ -57,7 +57,7 @@ async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
     };
     let (up_end, down_end) = match protocol {
         Protocol::WebSocket => {
-            let talk = WebSocketRelay::new(*context, limits, (&near, &far), &failed);
+            let talk = WebSocketRelay::new(*context, (limits, state.extensions), (&near, &far), &failed);
             let ends = duplex(
                 talk.carry(Sender::Client, *source, &mut up, first_up, &received),
                 talk.carry(Sender::Server, &mut down, *client, behind, &sent),

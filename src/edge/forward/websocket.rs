@@ -25,7 +25,7 @@ use crate::edge::flow::stream::{BodySink, BodySource, Ending, Stop};
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::limit::gcra::Meter;
-use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender};
+use crate::wire::ws::frame::{Extensions, Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender};
 use crate::wire::ws::own::{self, Code, Mask};
 
 /// How long an end may take to answer a close frame, and to end what the other end has ended.
@@ -85,6 +85,7 @@ impl CloseReason {
 pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
     shard: &'a Shard<N>,
     messages: MessageLimits,
+    extensions: Extensions,
     idle: Duration,
     /// How long a write to an end may take, by the end.
     write: [Duration; 2],
@@ -136,7 +137,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     /// A WebSocket that was just opened. `stops` nudge those who read from the client and from the endpoint.
     pub(crate) fn new(
         context: Context<'a, N>,
-        limits: &TunnelLimits,
+        (limits, extensions): (&TunnelLimits, Extensions),
         stops: (&'a A, &'a B),
         failed: &'a Cell<bool>,
     ) -> WebSocketRelay<'a, N, A, B> {
@@ -145,6 +146,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         WebSocketRelay {
             shard: context.shard,
             messages: limits.messages,
+            extensions,
             idle: limits.idle,
             write: limits.write,
             over: limits.lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
@@ -171,7 +173,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         count: &Cell<u64>,
     ) -> Result<(), Fault> {
         let meter = self.messages.rate.map_or(Meter::EMPTY, |rate| Meter::full(&rate, self.shard.thread.net.now()));
-        let scanner = Scanner::new(sender);
+        let scanner = Scanner::new(sender, self.extensions);
         let mut passage = Direction { sender, scanner, meter, between: true, closing: false, ended: false };
         count.set(first.len() as u64);
         let buf = self.talk(&mut passage, source, sink, first, count).await?;

@@ -9,6 +9,7 @@ use crate::policy::{Effects, PolicyMemo};
 use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
 use crate::wire::head::{BodyLength, RequestHead, ResponseHead};
+use crate::wire::ws::frame::Extensions;
 
 /// Free scratch that a shard keeps; above it, scratch is freed.
 const KEEP: usize = 256;
@@ -43,6 +44,8 @@ pub(crate) struct RequestState {
     pub memos: Vec<PolicyMemo>,
     /// The response's head.
     pub response: ResponseHead,
+    /// What the ends of a WebSocket agreed on; set before it opens.
+    pub extensions: Extensions,
     /// The rewritten target.
     pub target: Vec<u8>,
     /// Serialised request head.

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must hold of WebSocket bytes for any bytes whatsoever, as `wire::check` has it of heads and chunks.
 
-use crate::wire::ws::frame::{Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender, Violation};
+use crate::wire::ws::frame::{Extensions, Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender, Violation};
 
 /// Both directions: splits do not matter, and another reading of the same bytes finds the same frames.
 pub fn frames(bytes: &[u8]) {
-    for sender in [Sender::Client, Sender::Server] {
-        let whole = scanned(sender, bytes, bytes.len().max(1));
+    let senders = [Sender::Client, Sender::Server].into_iter();
+    let agreed = [Extensions::None, Extensions::Deflate, Extensions::Other];
+    for side in senders.flat_map(|sender| agreed.map(|extensions| (sender, extensions))) {
+        let whole = scanned(side, bytes, bytes.len().max(1));
         for step in [1, 2, 3, 7, 64] {
-            assert_eq!(scanned(sender, bytes, step), whole, "in steps of {step}");
+            assert_eq!(scanned(side, bytes, step), whole, "in steps of {step}");
         }
-        assert_eq!(plainly(sender, bytes), whole.frames, "{:?}", whole.ended);
+        assert_eq!(plainly(side, bytes), whole.frames, "{side:?} {:?}", whole.ended);
     }
 }
 
@@ -24,8 +26,8 @@ struct Found {
 }
 
 /// Feeds pieces of that size, keeping what a piece leaves of a header, as a tunnel does.
-fn scanned(sender: Sender, bytes: &[u8], size: usize) -> Found {
-    let mut scanner = Scanner::new(sender);
+fn scanned((sender, extensions): (Sender, Extensions), bytes: &[u8], size: usize) -> Found {
+    let mut scanner = Scanner::new(sender, extensions);
     let mut found = Found::default();
     let mut waiting = Vec::new();
     for piece in bytes.chunks(size) {
@@ -58,7 +60,7 @@ fn scanned(sender: Sender, bytes: &[u8], size: usize) -> Found {
 }
 
 /// All bytes at once, number by number: the frames whose headers are whole, up to the first that breaks a rule.
-fn plainly(sender: Sender, bytes: &[u8]) -> Vec<Frame> {
+fn plainly((sender, extensions): (Sender, Extensions), bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     let (mut at, mut message) = (0, None::<u64>);
     while let [first, second, ..] = bytes[at.min(bytes.len())..] {
@@ -79,12 +81,27 @@ fn plainly(sender: Sender, bytes: &[u8]) -> Vec<Frame> {
         let bad_control = control && (first < 128 || extended > 0);
         let starts = !control && first & 15 != 0;
         let bad_order = !control && starts == message.is_some();
+        let bits = first >> 4 & 7;
+        let reserved = match extensions {
+            Extensions::None => bits != 0 || first & 7 > 2,
+            Extensions::Deflate => (bits != 0 && (bits != 4 || !starts)) || first & 7 > 2,
+            Extensions::Other => false,
+        };
         let unmasked = (second >= 128) != (key > 0);
-        if unmasked || bad_control || bad_order || payload < least || payload >> 63 != 0 {
+        if unmasked || reserved || bad_control || bad_order || payload < least || payload >> 63 != 0 {
             break;
         }
         if bytes.len() - at < header {
             break;
+        }
+        if first & 15 == 8 && payload > 0 {
+            let Some(code) = number(header, 2) else { break };
+            let key = if key > 0 { number(header - 4, 2).unwrap_or(0) } else { 0 };
+            let code = code ^ key;
+            let refused = [1004, 1005, 1006, 1015].contains(&code) || code < 1000 || (1016..3000).contains(&code);
+            if payload == 1 || refused || code > 4999 {
+                break;
+            }
         }
         let kind = match first & 15 {
             0 => Kind::Continuation,

@@ -8,8 +8,10 @@
 //! header ->  payload left > 0  ------------'--> payload left = 0: between two frames, where others may be put
 //! ```
 //! A header is consumed whole or not at all: the caller keeps an incomplete one (at most 13 bytes) until more bytes
-//! arrive. Frames are refused where two parsers could read them differently, or where every endpoint must end the
-//! connection. Reserved bits and opcodes pass, because an extension may define them.
+//! arrive. The status code of a close frame counts as part of its header, because it is judged before the frame goes on. Frames are refused where two parsers could read them differently, or where every endpoint must end the
+//! connection. Reserved bits and opcodes pass only where the handshake agreed on an extension, which may define them.
+
+use crate::base::ascii::is_name;
 
 /// The longest header: two bytes, a length of eight, a key of four.
 pub(crate) const HEADER_BYTES_MAX: usize = 14;
@@ -63,6 +65,44 @@ impl Kind {
     }
 }
 
+/// What the handshake agreed on besides RFC 6455: what reserved bits and opcodes may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Extensions {
+    /// Nothing: they are not used (section 5.2).
+    #[default]
+    None,
+    /// `permessage-deflate`: RSV1 marks the first frame of a compressed message (RFC 7692 section 6).
+    Deflate,
+    /// An extension that is not known here: anything.
+    Other,
+}
+
+impl Extensions {
+    /// What a server accepted in these values of `Sec-WebSocket-Extensions`.
+    pub(crate) fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Extensions {
+        let names = values.flat_map(|value| value.split(|byte| *byte == b','));
+        let names = names.map(|extension| extension.split(|byte| *byte == b';').next().unwrap_or_default());
+        names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()).fold(
+            Extensions::None,
+            |agreed, name| match agreed {
+                Extensions::None | Extensions::Deflate if is_name(name, b"permessage-deflate") => Extensions::Deflate,
+                Extensions::None | Extensions::Deflate | Extensions::Other => Extensions::Other,
+            },
+        )
+    }
+
+    /// May a frame begin with this byte?
+    const fn allows(self, first: u8) -> bool {
+        let (reserved, opcode) = (first & 0x70, first & 0x0F);
+        let defined = matches!(opcode, 0..=2 | 8..=10);
+        match self {
+            Extensions::None => reserved == 0 && defined,
+            Extensions::Deflate => defined && (reserved == 0 || (reserved == 0x40 && matches!(opcode, 1 | 2))),
+            Extensions::Other => true,
+        }
+    }
+}
+
 /// A frame that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
@@ -98,12 +138,18 @@ pub(crate) enum Violation {
     Control,
     /// A continuation of nothing, or a new message within another (section 5.4).
     Sequence,
+    /// A reserved bit or opcode that no extension defines (section 5.2).
+    Reserved,
+    /// A close frame whose payload is one byte (section 5.5.1), or with a status code that no endpoint may send
+    /// (section 7.4).
+    CloseCode,
 }
 
 /// Follows one direction of a WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     sender: Sender,
+    extensions: Extensions,
     /// Bytes of the current frame's payload that have not come.
     left: u64,
     /// Bytes of the current message so far; `None` between two messages.
@@ -112,9 +158,9 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// At the beginning of what `sender` says.
-    pub(crate) const fn new(sender: Sender) -> Scanner {
-        Scanner { sender, left: 0, message: None, broken: None }
+    /// At the beginning of what `sender` says after a handshake that agreed on `extensions`.
+    pub(crate) const fn new(sender: Sender, extensions: Extensions) -> Scanner {
+        Scanner { sender, extensions, left: 0, message: None, broken: None }
     }
 
     /// What `bytes` begin with. The caller goes on behind it; of a partial header it shows all bytes again, with more.
@@ -150,6 +196,12 @@ impl Scanner {
         if masked != (self.sender == Sender::Client) {
             return Err(Violation::Mask);
         }
+        if !self.extensions.allows(*first) {
+            return Err(Violation::Reserved);
+        }
+        if kind == Kind::Close && second & 0x7F == 1 {
+            return Err(Violation::CloseCode);
+        }
         if kind.is_control() && (!last || second & 0x7F > CONTROL_BYTES_MAX as u8) {
             return Err(Violation::Control);
         }
@@ -163,6 +215,12 @@ impl Scanner {
         if bytes.len() < header {
             return Ok(ScanStep::Partial);
         }
+        if kind == Kind::Close && payload > 0 {
+            let Some(code) = close_code(bytes, header, masked) else { return Ok(ScanStep::Partial) };
+            if !is_sendable(code) {
+                return Err(Violation::CloseCode);
+            }
+        }
         self.left = payload;
         if kind.is_control() {
             return Ok(ScanStep::Frame(Frame { kind, header, payload, message: payload }));
@@ -171,6 +229,19 @@ impl Scanner {
         self.message = (!last).then_some(message);
         Ok(ScanStep::Frame(Frame { kind, header, payload, message }))
     }
+}
+
+/// The status code in front of a close frame's payload; `None` where it has not come.
+// tidy(bool): it is the bit in the frame.
+fn close_code(bytes: &[u8], header: usize, masked: bool) -> Option<u16> {
+    let code: [u8; 2] = *bytes.get(header..)?.first_chunk()?;
+    let key: [u8; 2] = if masked { *bytes.get(header - 4..)?.first_chunk()? } else { [0; 2] };
+    Some(u16::from_be_bytes([code[0] ^ key[0], code[1] ^ key[1]]))
+}
+
+/// May an endpoint send this status code (RFC 6455 section 7.4, and the registry of RFC 6455 section 11.7)?
+const fn is_sendable(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// The length of a payload and how many further bytes it took; `None` where they have not all come.

@@ -88,10 +88,10 @@ fn control(out: &mut Vec<u8>, opcode: u8, payload: &mut [u8], mask: Mask) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ws::frame::{Kind, ScanStep, Scanner};
+    use crate::wire::ws::frame::{Extensions, Kind, ScanStep, Scanner};
 
     fn kinds(sender: Sender, bytes: &[u8]) -> Vec<Kind> {
-        let mut scanner = Scanner::new(sender);
+        let mut scanner = Scanner::new(sender, Extensions::None);
         let (mut at, mut kinds) = (0, Vec::new());
         loop {
             match scanner.step(&bytes[at..]).unwrap() {

@@ -25,12 +25,20 @@ fn frame(sender: Sender, first: u8, payload: usize) -> Vec<u8> {
         out.extend_from_slice(&[0; 4]);
     }
     out.resize(out.len() + payload, b'x');
+    if first & 15 == 8 && payload >= 2 {
+        let at = out.len() - payload;
+        out[at..at + 2].copy_from_slice(&1000_u16.to_be_bytes());
+    }
     out
 }
 
 /// Kind and message size of every frame.
 fn scan(sender: Sender, bytes: &[u8]) -> Result<Vec<(Kind, u64)>, Violation> {
-    let mut scanner = Scanner::new(sender);
+    scan_with(Extensions::None, sender, bytes)
+}
+
+fn scan_with(extensions: Extensions, sender: Sender, bytes: &[u8]) -> Result<Vec<(Kind, u64)>, Violation> {
+    let mut scanner = Scanner::new(sender, extensions);
     let (mut at, mut found) = (0, Vec::new());
     loop {
         match scanner.step(&bytes[at..])? {
@@ -69,14 +77,51 @@ fn fragments_add_up_and_control_frames_come_between() {
         (Kind::Message, 4),
         (Kind::Close, 2),
     ];
-    assert_eq!(scan(sender, &bytes).unwrap(), expected);
+    assert_eq!(scan_with(Extensions::Deflate, sender, &bytes).unwrap(), expected);
 }
 
 #[test]
-fn extensions_pass() {
+fn reserved_bits_and_opcodes_need_an_extension() {
     let server = Sender::Server;
-    let bytes = [frame(server, 0xF3, 9), frame(server, 0xFB, 9)].concat();
-    assert_eq!(scan(server, &bytes).unwrap(), [(Kind::Message, 9), (Kind::OtherControl, 9)]);
+    let frames = [0xF3, 0xFB].map(|first| frame(server, first, 9)).concat();
+    let found = scan_with(Extensions::Other, server, &frames);
+    assert_eq!(found.unwrap(), [(Kind::Message, 9), (Kind::OtherControl, 9)]);
+    for first in (0x80..=0xFF_u8).filter(|first| first & 15 != 0) {
+        let defined = matches!(first & 15, 1 | 2 | 8 | 9 | 10);
+        let bytes = frame(server, first, 2);
+        let passes = |extensions| scan_with(extensions, server, &bytes) != Err(Violation::Reserved);
+        assert_eq!(passes(Extensions::None), defined && first >> 4 == 8, "{first:#x}");
+        let compressed = first >> 4 == 12 && matches!(first & 15, 1 | 2);
+        assert_eq!(passes(Extensions::Deflate), defined && (first >> 4 == 8 || compressed), "{first:#x}");
+    }
+    let continued = [frame(server, 0x41, 1), frame(server, 0xC0, 1)].concat();
+    assert_eq!(scan_with(Extensions::Deflate, server, &continued), Err(Violation::Reserved));
+}
+
+#[test]
+fn what_a_handshake_agreed_on() {
+    let agreed = |values: &[&'static str]| Extensions::of(values.iter().map(|value| value.as_bytes()));
+    assert_eq!(agreed(&[]), Extensions::None);
+    assert_eq!(agreed(&[" , "]), Extensions::None);
+    assert_eq!(agreed(&["Permessage-Deflate ; server_max_window_bits=10"]), Extensions::Deflate);
+    assert_eq!(agreed(&["permessage-deflate", "x-else"]), Extensions::Other);
+    assert_eq!(agreed(&["x-else, permessage-deflate"]), Extensions::Other);
+}
+
+#[test]
+fn close_codes_are_those_that_may_be_sent() {
+    for code in 0..=u16::MAX {
+        let [high, low] = code.to_be_bytes();
+        let registered = matches!(code, 1000..=1014) && !matches!(code, 1004..=1006);
+        let sendable = registered || (3000..5000).contains(&code);
+        let expected = if sendable { Ok(vec![(Kind::Close, 2)]) } else { Err(Violation::CloseCode) };
+        assert_eq!(scan(Sender::Server, &[0x88, 2, high, low]), expected, "{code}");
+        let masked = [0x88, 0x82, 0xA5, 0x5A, 1, 2, high ^ 0xA5, low ^ 0x5A];
+        assert_eq!(scan(Sender::Client, &masked), expected, "{code} masked");
+    }
+    assert_eq!(scan(Sender::Server, &[0x88, 0]).unwrap(), [(Kind::Close, 0)]);
+    assert_eq!(scan(Sender::Server, &[0x88, 1]), Err(Violation::CloseCode));
+    assert_eq!(scan(Sender::Server, &[0x88, 2, 3]).unwrap(), [], "the code has not come whole");
 }
 
 #[test]
@@ -98,14 +143,14 @@ fn rules() {
         assert_eq!(scan(server, bytes), Err(violation), "{bytes:?}");
     }
     assert_eq!(scan(Sender::Client, &[0x81, 0]), Err(Violation::Mask));
-    let mut scanner = Scanner::new(server);
+    let mut scanner = Scanner::new(server, Extensions::None);
     assert!(scanner.step(&[0x80, 0]).is_err());
     assert_eq!(scanner.step(&[0x81, 0]), Err(Violation::Sequence), "what is broken stays so");
 }
 
 #[test]
 fn a_message_without_end_does_not_overflow() {
-    let mut scanner = Scanner::new(Sender::Server);
+    let mut scanner = Scanner::new(Sender::Server, Extensions::None);
     let huge = [0x02, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
     let Ok(ScanStep::Frame(frame)) = scanner.step(&huge) else { panic!("a frame") };
     assert_eq!((frame.payload, frame.message), (i64::MAX as u64, i64::MAX as u64));
