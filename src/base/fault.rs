@@ -75,8 +75,10 @@ pub enum FaultKind {
     UpstreamClosed,
     /// The upstream sent something that is not HTTP.
     UpstreamProtocol,
-    /// The upstream's head is above the cap.
+    /// The upstream's head has more bytes than `limits.response_head` allows.
     UpstreamHeadTooLarge,
+    /// The upstream's head has more fields than `limits.response_fields` allows.
+    UpstreamTooManyFields,
     /// No response head in time.
     FirstByteTimeout,
     /// The body stalled.
@@ -112,6 +114,7 @@ impl FaultKind {
             | FaultKind::UpstreamClosed
             | FaultKind::UpstreamProtocol
             | FaultKind::UpstreamHeadTooLarge
+            | FaultKind::UpstreamTooManyFields
             | FaultKind::UpstreamTruncated => 502,
             FaultKind::ConnectTimeout
             | FaultKind::FirstByteTimeout
@@ -146,6 +149,7 @@ impl FaultKind {
             FaultKind::UpstreamClosed => "upstream_closed",
             FaultKind::UpstreamProtocol => "upstream_protocol",
             FaultKind::UpstreamHeadTooLarge => "upstream_head_too_large",
+            FaultKind::UpstreamTooManyFields => "upstream_too_many_fields",
             FaultKind::FirstByteTimeout => "first_byte_timeout",
             FaultKind::IdleTimeout => "idle_timeout",
             FaultKind::TotalTimeout => "total_timeout",
@@ -175,6 +179,7 @@ impl FaultKind {
             | FaultKind::UpstreamClosed
             | FaultKind::UpstreamProtocol
             | FaultKind::UpstreamHeadTooLarge
+            | FaultKind::UpstreamTooManyFields
             | FaultKind::FirstByteTimeout
             | FaultKind::IdleTimeout
             | FaultKind::UpstreamTruncated

@@ -9,8 +9,8 @@ pub(crate) const HEAD_BYTES_MAX: usize = 48 * 1024;
 pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// Default for `request_line_bytes_max`; above it 414.
 pub(crate) const REQUEST_LINE_BYTES: usize = 8 * 1024;
-/// Most fields in one head; above it 431. Also the width of the set of removed fields.
-pub(crate) const FIELDS_MAX: usize = 128;
+/// Most fields in one head; above it 431 (or 502 upstream). Also the width of sets of fields.
+pub(crate) const FIELDS_MAX: usize = 256;
 /// Buffer sizes a transfer grows through while full reads keep coming.
 pub(crate) const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024];
 /// Room kept in front of what is read, so that a rewritten head can be put before body bytes without moving them.

@@ -72,6 +72,7 @@ pub fn response_head(bytes: &[u8]) {
             }
             (Err(FaultKind::UpstreamProtocol), Ok(Some(_))) => {}
             (Err(FaultKind::UpstreamHeadTooLarge), Err(Offence::LongHead)) => {}
+            (Err(FaultKind::UpstreamTooManyFields), Err(Offence::ManyFields)) => {}
             (Err(FaultKind::UpstreamProtocol), Err(Offence::Syntax)) => {}
             (verdict, reading) => panic!("{verdict:?} but {reading:?}"),
         }
@@ -286,7 +287,7 @@ fn blamed(offence: Offence) -> FaultKind {
     match offence {
         Offence::Syntax => FaultKind::BadRequest,
         Offence::LongLine => FaultKind::TargetTooLong,
-        Offence::LongHead => FaultKind::HeadTooLarge,
+        Offence::LongHead | Offence::ManyFields => FaultKind::HeadTooLarge,
         Offence::Version => FaultKind::VersionNotSupported,
     }
 }

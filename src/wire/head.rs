@@ -9,8 +9,8 @@ use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::base::Span;
-use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 
 /// A method that rules may name (RFC 9110 section 9, RFC 5789, RFC 4918 by token).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,12 +119,10 @@ pub struct Fields {
     /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
     /// more than there are.
     pub names: KnownSet,
-    /// The lines that came as never-indexed literals of HPACK, as bits; they leave as such where they leave as HTTP/2
+    /// The lines that came as never-indexed literals of HPACK; they leave as such where they leave as HTTP/2
     /// (RFC 7541 section 6.2.3).
-    pub never_indexed: u128,
+    pub never_indexed: FieldSet,
 }
-
-const _: () = assert!(FIELDS_MAX <= 128, "fields with a mark are a set of 128 bits");
 
 impl Fields {
     /// Adds a line.

@@ -7,6 +7,7 @@
 
 use crate::base::ascii::is_name;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::head::Fields;
 
 /// Fields about the connection they came on: never forwarded as they are, in either direction.
@@ -74,23 +75,23 @@ pub(crate) fn options(fields: &Fields, bytes: &[u8]) -> Options {
     options
 }
 
-/// Fields (by index, as bits) that a `Connection` field names and that may be taken away.
-pub(crate) fn nominated(fields: &Fields, bytes: &[u8]) -> u128 {
+/// Fields that a `Connection` field names and that may be taken away.
+pub(crate) fn nominated(fields: &Fields, bytes: &[u8]) -> FieldSet {
     if !options(fields, bytes).others {
-        return 0;
+        return FieldSet::default();
     }
     removable(fields, bytes)
 }
 
 #[cold]
-fn removable(fields: &Fields, bytes: &[u8]) -> u128 {
-    let mut set = 0;
+fn removable(fields: &Fields, bytes: &[u8]) -> FieldSet {
+    let mut set = FieldSet::default();
     for option in fields.values(bytes, Known::Connection).flat_map(members) {
         for (index, field) in fields.list.iter().enumerate() {
             let name = field.name.of(bytes);
             let plain = field.known == Known::Other && !ESSENTIAL.iter().any(|essential| is_name(name, essential));
             if plain && name.eq_ignore_ascii_case(option) {
-                set |= 1 << index;
+                set.insert(index);
             }
         }
     }
@@ -118,7 +119,7 @@ mod tests {
         let mut head = RequestHead::default();
         request::parse(&bytes, &Caps::default(), &mut head).unwrap();
         let set = nominated(&head.fields, &bytes);
-        let fields = head.fields.list.iter().enumerate().filter(|(index, _)| set & 1 << index != 0);
+        let fields = head.fields.list.iter().enumerate().filter(|(index, _)| set.has(*index));
         fields.map(|(_, field)| String::from_utf8(field.name.of(&bytes).to_vec()).unwrap()).collect()
     }
 

@@ -7,6 +7,7 @@
 use crate::base::ascii::decimal;
 use crate::base::date::IMF_LEN;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::h1::framing;
 use crate::wire::head::{BodyLength, Fields, Method, Request, Response, Version};
 use crate::wire::hop;
@@ -189,8 +190,8 @@ const fn forbids_length(status: u16) -> bool {
 /// What of the received fields goes on, as far as patch and `Connection` say.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
-    /// Fields that do not, by index as bits.
-    pub removed: u128,
+    /// Fields that do not.
+    pub removed: FieldSet,
     /// The names of those that the patch did not remove, also of such as never go on.
     pub names: KnownSet,
 }
@@ -199,12 +200,12 @@ impl Kept {
     /// What of `fields` goes on after `patch`.
     #[inline]
     pub(crate) fn of(fields: &Fields, bytes: &[u8], patch: &Patch) -> Kept {
-        let mut removed = patch.removed();
+        let mut removed = *patch.removed();
         let mut names = fields.names;
-        if removed != 0 {
+        if !removed.is_empty() {
             names = KnownSet::default();
             for (index, field) in fields.list.iter().enumerate() {
-                if removed >> index & 1 == 0 {
+                if !removed.has(index) {
                     names.insert(field.known);
                 }
             }

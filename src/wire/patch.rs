@@ -7,16 +7,14 @@ use smallvec::SmallVec;
 
 use crate::base::Span;
 use crate::base::ascii::{is_same_to_origin, is_token};
-use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::head::Fields;
-
-const _: () = assert!(FIELDS_MAX <= 128, "removed fields are a set of 128 bits");
 
 /// Removed and added fields of one head.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
-    removed: u128,
+    removed: FieldSet,
     arena: Vec<u8>,
     added: SmallVec<[(Span, Span); 12]>,
     /// The arena holds lines that were removed again.
@@ -30,7 +28,7 @@ const LINE_END: &[u8] = b"\r\n";
 impl Patch {
     /// Forgets everything; keeps its memory.
     pub fn clear(&mut self) {
-        self.removed = 0;
+        self.removed = FieldSet::default();
         self.arena.clear();
         self.added.clear();
         self.gaps = false;
@@ -39,17 +37,17 @@ impl Patch {
 
     /// Removes the received field at `index`.
     pub fn remove_at(&mut self, index: usize) {
-        self.removed |= 1 << index;
+        self.removed.insert(index);
     }
 
     /// Was the received field at `index` removed?
     pub fn is_removed(&self, index: usize) -> bool {
-        self.removed & (1 << index) != 0
+        self.removed.has(index)
     }
 
-    /// The removed fields: bit `n` stands for the field at index `n`.
-    pub fn removed(&self) -> u128 {
-        self.removed
+    /// The removed fields.
+    pub fn removed(&self) -> &FieldSet {
+        &self.removed
     }
 
     /// Removes every received field of that name.
@@ -168,7 +166,7 @@ mod tests {
         }
         let mut patch = Patch::default();
         assert!(patch.add(b"x_user", b"0") && patch.set(&fields, bytes, b"x-user", b"1"));
-        assert_eq!(patch.removed(), 0b011);
+        assert_eq!(*patch.removed(), FieldSet::from_iter([0, 1]));
         assert_eq!(patch.added().collect::<Vec<_>>(), [(&b"x-user"[..], &b"1"[..])]);
     }
 

@@ -58,6 +58,7 @@ pub(crate) const fn body(kind: FaultKind) -> &'static str {
         | FaultKind::UpstreamClosed
         | FaultKind::UpstreamProtocol
         | FaultKind::UpstreamHeadTooLarge
+        | FaultKind::UpstreamTooManyFields
         | FaultKind::UpstreamTruncated => {
             problem!(502, "Bad Gateway", "The service did not give a valid answer.")
         }
@@ -98,6 +99,7 @@ mod tests {
             FaultKind::UpstreamClosed,
             FaultKind::UpstreamProtocol,
             FaultKind::UpstreamHeadTooLarge,
+            FaultKind::UpstreamTooManyFields,
             FaultKind::FirstByteTimeout,
             FaultKind::IdleTimeout,
             FaultKind::TotalTimeout,

@@ -334,4 +334,4 @@ fn capped(number: u64) -> u32 {
 /// As the kernel's own default for `net.core.somaxconn`.
 const BACKLOG: u32 = 4_096;
 /// Below this no browser's request would fit.
-const HEAD_BYTES_MIN: u64 = 512;
+pub(super) const HEAD_BYTES_MIN: u64 = 512;

@@ -10,18 +10,20 @@ use crate::balance::{
     SlowStartPlan,
 };
 use crate::base::{Address, Scheme, UpstreamId, limits};
-use crate::config::compile::listener::{STREAMS_MAX, WINDOW_MIN};
+use crate::config::compile::listener::{HEAD_BYTES_MIN, STREAMS_MAX, WINDOW_MIN};
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::{Located, Location};
 use crate::config::plan::{self, HashKey, HealthPlan, NamePlan, StickyPlan, UpstreamHttp2Plan, UpstreamPlan};
 use crate::config::report::Report;
 use crate::config::spec::scalar::Scalar;
 use crate::config::spec::scalar::Time;
+use crate::config::spec::server::Limits;
 use crate::config::spec::shape::ShortOr;
 use crate::config::spec::upstream::{
     Balance, BreakerSpec, EndpointSpec, HealthSpec, HttpVersions, OutlierSpec, ProxyVersion, SameSite, StickySpec,
     UpstreamHttp2Spec, UpstreamSpec,
 };
+use crate::wire::h1;
 use crate::wire::h2::{connection, frame};
 
 /// What an endpoint gets, and how it is spoken to.
@@ -156,6 +158,7 @@ impl Compiler<'_> {
     fn settings(&mut self, name: &Located<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let limits = spec.limits.over(&self.limits);
         let timeouts = spec.timeouts.over(&self.timeouts);
+        let response = self.response_caps(&limits, name.location);
         let shared_name: Arc<str> = name.value.as_str().into();
         let caps = Caps {
             requests: self.share(limits.requests.0),
@@ -192,7 +195,8 @@ impl Compiler<'_> {
                 HttpVersions::Http2 => plan::HttpVersions::Http2,
                 HttpVersions::Auto => plan::HttpVersions::Both,
             },
-            http2: self.upstream_http2(&spec.http2),
+            http2: self.upstream_http2(&spec.http2, &response),
+            response,
             connect: timeouts.connect.0,
             idle_max: self.share_up(u64::from(spec.pool.idle)) as usize,
             idle_timeout: spec.pool.idle_timeout.0,
@@ -210,7 +214,19 @@ impl Compiler<'_> {
         }
     }
 
-    fn upstream_http2(&mut self, spec: &Located<UpstreamHttp2Spec>) -> UpstreamHttp2Plan {
+    /// What the head of a response may be like, in every version.
+    fn response_caps(&mut self, limits: &Limits, location: Location) -> h1::Caps {
+        let (head, fields) = (limits.response_head.0, limits.response_fields.0);
+        if !(HEAD_BYTES_MIN..=limits::HEAD_BYTES_MAX as u64).contains(&head) {
+            self.error(location, "`limits.response_head` is 512 bytes to 48KiB");
+        }
+        if !(1..=limits::FIELDS_MAX as u64).contains(&fields) {
+            self.error(location, format!("`limits.response_fields` is 1 to {}", limits::FIELDS_MAX));
+        }
+        h1::Caps { head_bytes: head as usize, fields: fields as usize, ..h1::Caps::default() }
+    }
+
+    fn upstream_http2(&mut self, spec: &Located<UpstreamHttp2Spec>, response: &h1::Caps) -> UpstreamHttp2Plan {
         let UpstreamHttp2Spec { streams, stream_window, ping, ping_timeout } = &spec.value;
         if !(1..=STREAMS_MAX).contains(streams) {
             self.error(spec.location, format!("`http2.streams` is 1 to {STREAMS_MAX}"));
@@ -230,6 +246,7 @@ impl Compiler<'_> {
             stream_window: stream_window.0 as u32,
             stream_window_first: FIRST_WINDOW,
             connection_window: connection_window as u32,
+            header_list_max: response.head_bytes as u32,
             ..connection::Config::default()
         };
         UpstreamHttp2Plan { limits, ping, ping_timeout: ping_timeout.0 }

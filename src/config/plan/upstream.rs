@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{ClusterPlan, Endpoint};
+use crate::wire::h1::Caps;
 use crate::wire::h2::connection;
 
 /// A group of endpoints that serve the same.
@@ -24,6 +25,8 @@ pub struct UpstreamPlan {
     pub http: HttpVersions,
     /// What connections of HTTP/2 are like.
     pub http2: UpstreamHttp2Plan,
+    /// What the head of a response may be like.
+    pub response: Caps,
     /// Longest wait for a connection.
     pub connect: Duration,
     /// Idle connections kept by one shard.

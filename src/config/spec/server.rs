@@ -198,7 +198,7 @@ layers! {
         request_line: Size = "8KiB",
         /// All of a request's headers, at most 48KiB; above it 431.
         head: Size = "16KiB",
-        /// The number of a request's headers, at most 128; above it 431.
+        /// The number of a request's headers, at most 256; above it 431.
         fields: Count = "100",
         /// Keep-alive requests on one connection before it is closed.
         requests_per_connection: Limit<Count> = "off",
@@ -206,7 +206,8 @@ layers! {
         connections_per_address: Limit<Count> = "off",
     }
 
-    /// Limits towards an upstream, for the whole process; each thread has its share, at least one.
+    /// Limits towards an upstream. Numbers of connections and requests are for the whole process; each thread has its
+    /// share, at least one.
     pub struct UpstreamLimits {
         /// Connections to one endpoint.
         connections: Count = "16384",
@@ -216,6 +217,11 @@ layers! {
         endpoint_requests: Count = "262144",
         /// Requests that wait in the queue; above it 503 at once.
         queue: Count = "4096",
+        /// All of a response's headers, 512 bytes to 48KiB; above it 502 with the reason `upstream_head_too_large`. HTTP/2
+        /// counts 32 bytes more for each header (RFC 9113 section 6.5.2).
+        response_head: Size = "48KiB",
+        /// The number of a response's headers, at most 256; above it 502 with the reason `upstream_too_many_fields`.
+        response_fields: Count = "256",
     }
 
     /// Limits of a route.

@@ -164,6 +164,19 @@ fn chunk_header(len: usize, out: &mut [u8; CHUNK_HEADROOM]) -> &[u8] {
     }
 }
 
+/// The bytes of a full buffer in one of the next class, behind `headroom`; the buffer itself where there is none.
+#[cold]
+pub(crate) fn enlarged(pool: &BufPool, full: Buf, headroom: usize) -> Result<Buf, Buf> {
+    let mut larger = pool.take(full.capacity() + 1);
+    larger.reset(headroom);
+    if larger.spare() <= full.len() || !larger.append(full.filled()) {
+        pool.put(larger);
+        return Err(full);
+    }
+    pool.put(full);
+    Ok(larger)
+}
+
 /// An empty buffer for the next read: larger than `used` where that was filled, small again where it was not. A silent
 /// tunnel then costs two of the smallest.
 // tidy(bool): it is what was just seen of the buffer.

@@ -10,6 +10,7 @@ use crate::balance::Outcome;
 use crate::base::{Buf, Fault, FaultKind, Tick, UpstreamId, limits};
 use crate::config::plan::RetryPlan;
 use crate::edge::exchange::context::Context;
+use crate::edge::flow::relay::enlarged;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Remote};
 use crate::edge::forward::retry::{Attempts, Bounds, Why};
 use crate::edge::shard::scratch::Resend;
@@ -20,7 +21,7 @@ use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::wire::grpc::CodeSet;
-use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h1::Parsed;
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, ResponseHead};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 use crate::wire::patch::Patch;
@@ -190,11 +191,14 @@ impl<N: Net> Conversation<'_, N> {
             return (buf, Err(on_kept(fault, origin_use)));
         }
         buf.reset(0);
-        let caps = Caps::default();
+        let caps = self.context.bound.plan.upstream(self.fetch.upstream).response;
         let mut nothing_yet = true;
         loop {
             if buf.spare() == 0 {
-                return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
+                match enlarged(&self.context.shard.thread.pool, buf, 0) {
+                    Ok(larger) => buf = larger,
+                    Err(full) => return (full, Err(Fault::last(FaultKind::UpstreamHeadTooLarge))),
+                }
             }
             let (read, returned) = remote.read(buf, until).await;
             buf = returned;
@@ -203,6 +207,8 @@ impl<N: Net> Conversation<'_, N> {
                 Err(ErrorKind::TimedOut) => Some(Fault::last(FaultKind::FirstByteTimeout)),
                 // The endpoint refused the stream: it certainly was not processed.
                 Err(ErrorKind::ConnectionRefused) => Some(Fault::refused(FaultKind::UpstreamClosed)),
+                Err(ErrorKind::FileTooLarge) => Some(Fault::last(FaultKind::UpstreamHeadTooLarge)),
+                Err(ErrorKind::ArgumentListTooLong) => Some(Fault::last(FaultKind::UpstreamTooManyFields)),
                 Err(ErrorKind::InvalidData) => Some(Fault::last(FaultKind::UpstreamProtocol)),
                 Ok(0) | Err(_) if nothing_yet => Some(on_kept(Fault::last(FaultKind::UpstreamClosed), origin_use)),
                 Ok(0) | Err(_) => Some(Fault::last(FaultKind::UpstreamClosed)),

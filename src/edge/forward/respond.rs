@@ -12,7 +12,7 @@ use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
-use crate::edge::flow::relay::{GRACE_MS, Transfer, encode};
+use crate::edge::flow::relay::{GRACE_MS, Transfer, encode, enlarged};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
@@ -22,10 +22,11 @@ use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::wire::grpc::End;
-use crate::wire::h1::{Caps, Parsed};
+use crate::wire::h1::Parsed;
 use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::patch::Patch;
 use crate::wire::upgrade::Protocol;
+use crate::wire::ws::frame::Extensions;
 
 /// Most interim responses before a final one; more are a fault of the upstream.
 const INTERIM_MAX: u32 = 16;
@@ -165,7 +166,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     }
 
     async fn one_head(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<(), Fault>) {
-        let caps = response_caps();
+        let caps = self.destination.plan.response;
         let method = self.context.request.head.method;
         loop {
             if !buf.is_empty() {
@@ -176,15 +177,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 }
             }
             if buf.spare() == 0 {
-                let larger = self.context.shard.thread.pool.take(buf.capacity() + 1);
-                if larger.capacity() <= buf.capacity() || buf.len() > caps.head_bytes {
-                    return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge)));
+                match enlarged(&self.context.shard.thread.pool, buf, limits::HEADROOM) {
+                    Ok(larger) => buf = larger,
+                    Err(full) => return (full, Err(Fault::last(FaultKind::UpstreamHeadTooLarge))),
                 }
-                let small = std::mem::replace(&mut buf, larger);
-                buf.reset(limits::HEADROOM);
-                let copied = buf.append(small.filled());
-                debug_assert!(copied, "a larger class holds what a smaller one held");
-                self.context.shard.thread.pool.put(small);
             }
             let nothing_yet = buf.is_empty();
             let (returned, outcome) = self.read(buf, began).await;
@@ -193,6 +189,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 Err(ErrorKind::TimedOut) => return (buf, Err(self.too_late())),
                 // The endpoint refused the stream: it certainly was not processed.
                 Err(ErrorKind::ConnectionRefused) => return (buf, Err(Fault::refused(FaultKind::UpstreamClosed))),
+                Err(ErrorKind::FileTooLarge) => return (buf, Err(Fault::last(FaultKind::UpstreamHeadTooLarge))),
+                Err(ErrorKind::ArgumentListTooLong) => {
+                    return (buf, Err(Fault::last(FaultKind::UpstreamTooManyFields)));
+                }
                 Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
                     let closed = Fault::last(FaultKind::UpstreamClosed);
@@ -287,6 +287,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         if R::VERSION == Version::H2 {
             buf = upgrade::bridge(self.context, self.state, buf)?;
         }
+        let response = Response { bytes: buf.filled(), head: &self.state.response };
+        self.state.extensions = Extensions::of(response.head.fields.named(response.bytes, b"sec-websocket-extensions"));
         self.adapt(&buf);
         self.compose_switch(&buf);
         self.client.close_after();
@@ -388,14 +390,5 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
         self.context.shard.thread.pool.put(buf);
         outcome
-    }
-}
-
-/// Caps on an upstream's head: more generous than a client's, because applications set many cookies.
-fn response_caps() -> Caps {
-    Caps {
-        head_bytes: limits::HEAD_BYTES_MAX,
-        request_line_bytes: limits::REQUEST_LINE_BYTES,
-        fields: limits::FIELDS_MAX,
     }
 }

@@ -140,6 +140,7 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         FaultKind::UpstreamClosed
         | FaultKind::UpstreamProtocol
         | FaultKind::UpstreamHeadTooLarge
+        | FaultKind::UpstreamTooManyFields
         | FaultKind::UpstreamTruncated => Outcome::Reset,
         FaultKind::FirstByteTimeout | FaultKind::IdleTimeout => Outcome::Timeout,
         FaultKind::BadRequest

@@ -5,32 +5,30 @@
 //! closes after its last stream. A request that was certainly not processed may be retried (RFC 9113 section 8.7).
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Buf, Fault, FaultKind, Scheme, Side, Tick};
+use crate::base::{Buf, FaultKind, Scheme, Tick, limits};
 use crate::config::plan::UpstreamPlan;
-use crate::edge::flow::signal::{Signal, unless};
-use crate::edge::flow::stream::{BodySource, Form, Remote};
+use crate::edge::flow::signal::Signal;
 use crate::edge::flow::thread::Thread;
-use crate::edge::flow::watch::Link;
-use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::protocol::h2::reader::{Check, Role};
-use crate::edge::protocol::h2::session::{Session, StreamClosed};
-use crate::edge::protocol::h2::stream_state::{ReceiveState, ReceivedHead};
+use crate::edge::protocol::h2::session::Session;
+use crate::edge::protocol::h2::stream_state::ReceivedHead;
 use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
 use crate::net::{Net, Stream as _};
-use crate::wire::h1::{Caps, Parsed};
-use crate::wire::h2::connection::{self, ConnectionError, Ending, Event};
+use crate::wire::h2::connection::{self, ConnectionError, Event};
 use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
-use crate::wire::h2::write;
-use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
-use crate::wire::outgoing::{After, OutgoingRequest};
+use crate::wire::head::{BodyLength, Method};
+
+mod stream;
+
+pub(crate) use stream::Stream;
 
 /// An endpoint that answers pings and sends nothing else is not pinged more often. Servers of gRPC end connections that
 /// ping more often than every five minutes while they send nothing.
@@ -49,11 +47,23 @@ pub(crate) struct Sessions<N: Net> {
     opening: RefCell<Vec<(EndpointIndex, Rc<Signal>)>>,
     /// The last endpoint chose HTTP/1.1 by ALPN.
     declined: Cell<bool>,
+    /// How many concurrent streams the SETTINGS of each endpoint allowed last; a new connection keeps to it until its
+    /// own SETTINGS have come. At most one entry for each endpoint.
+    allowed: RefCell<Vec<(EndpointIndex, u32)>>,
 }
+
+/// Streams on a connection whose endpoint has never sent SETTINGS. More could be more than it takes, and some servers
+/// close the whole connection for that.
+const STREAMS_BEFORE_SETTINGS: u32 = 1;
 
 impl<N: Net> Default for Sessions<N> {
     fn default() -> Sessions<N> {
-        Sessions { list: RefCell::default(), opening: RefCell::default(), declined: Cell::new(false) }
+        Sessions {
+            list: RefCell::default(),
+            opening: RefCell::default(),
+            declined: Cell::new(false),
+            allowed: RefCell::default(),
+        }
     }
 }
 
@@ -77,7 +87,7 @@ pub(crate) struct Http2Connection<N: Net> {
     /// When the last ping was sent, if no frame of a stream has arrived since.
     asked: Cell<Option<Tick>>,
     /// Its settings have come, or never will.
-    settled: Signal,
+    settled: Rc<Signal>,
 }
 
 /// Signals that opening a connection has succeeded or failed.
@@ -102,14 +112,18 @@ impl<N: Net> Sessions<N> {
         Some(Stream::on(far.clone()))
     }
 
-    /// The signal of the connection that is being opened to `index`; `None` where none is, or where waiting for it is
-    /// useless.
+    /// The signal of the connection that is being opened to `index`, or of one whose SETTINGS have not come and which
+    /// takes no more streams before; `None` where there is none, or where waiting for it is useless.
     pub(crate) fn awaited(&self, index: EndpointIndex) -> Option<Rc<Signal>> {
         if self.declined.get() {
             return None;
         }
         let opening = self.opening.borrow();
-        opening.iter().find(|(other, _)| *other == index).map(|(_, signal)| signal.clone())
+        if let Some((_, signal)) = opening.iter().find(|(other, _)| *other == index) {
+            return Some(signal.clone());
+        }
+        let list = self.list.borrow();
+        list.iter().find(|far| far.open.index == index && far.awaits_settings()).map(|far| far.settled.clone())
     }
 
     /// Tells others that a connection to `index` is being opened.
@@ -117,6 +131,21 @@ impl<N: Net> Sessions<N> {
         let signal = Rc::new(Signal::default());
         self.opening.borrow_mut().push((index, signal.clone()));
         Opening { sessions: self, signal }
+    }
+
+    /// How many streams a connection to `index` may have before its SETTINGS have come.
+    fn allowed_before_settings(&self, index: EndpointIndex) -> u32 {
+        let allowed = self.allowed.borrow();
+        allowed.iter().find(|(other, _)| *other == index).map_or(STREAMS_BEFORE_SETTINGS, |(_, streams)| *streams)
+    }
+
+    /// Remembers what the SETTINGS of an endpoint allow.
+    fn learn(&self, index: EndpointIndex, streams: u32) {
+        let mut allowed = self.allowed.borrow_mut();
+        match allowed.iter_mut().find(|(other, _)| *other == index) {
+            Some((_, last)) => *last = streams,
+            None => allowed.push((index, streams)),
+        }
     }
 
     /// What an endpoint said of HTTP/2.
@@ -151,7 +180,7 @@ impl<N: Net> Sessions<N> {
             ping_wait: plan.http2.ping_timeout,
             pinged: Cell::new(None),
             asked: Cell::new(None),
-            settled: Signal::default(),
+            settled: Rc::default(),
         });
         self.list.borrow_mut().push(far.clone());
         thread.net.spawn(keep(far.clone()));
@@ -176,6 +205,7 @@ impl<N: Net> Sessions<N> {
                 far.retire();
             }
         }
+        self.allowed.borrow_mut().retain(|(index, _)| is_listed(*index));
     }
 
     /// Takes all connections out of use.
@@ -197,7 +227,19 @@ impl<N: Net> Http2Connection<N> {
     fn has_room(&self) -> bool {
         let used_up = self.streams_max != 0 && self.streams.get() >= self.streams_max;
         let machine = self.session.machine.borrow();
-        !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going() && machine.openable() > 0
+        let usable = !self.retired.get() && !used_up && !self.session.is_over() && !machine.is_going();
+        usable && machine.openable() > 0 && (self.settled.is_raised() || self.has_room_before_settings())
+    }
+
+    #[cold]
+    fn has_room_before_settings(&self) -> bool {
+        let held = self.session.machine.borrow().held_streams();
+        held < self.sessions.allowed_before_settings(self.open.index) as usize
+    }
+
+    /// Will more streams be possible once its SETTINGS have come?
+    fn awaits_settings(&self) -> bool {
+        !self.settled.is_raised() && !self.retired.get() && !self.session.is_over()
     }
 
     /// When the endpoint is to be sent a ping, while streams are open.
@@ -230,10 +272,12 @@ struct ClientRole<N: Net>(Rc<Http2Connection<N>>);
 impl<N: Net> ClientRole<N> {
     fn answer(&self, session: &Session<N>, key: Key, content: Content) {
         let mut answer = ReceivedHead::default();
+        let many;
         let understood = {
             let mut machine = session.machine.borrow_mut();
             let section = machine.section();
             let method = session.with(key, |stream| stream.method).unwrap_or_default();
+            many = section.fields.list.len() >= limits::FIELDS_MAX;
             let understood = message::response(section, content, method, &mut answer.head);
             std::mem::swap(&mut section.bytes, &mut answer.bytes);
             if method == Method::Connect && answer.head.status == 200 {
@@ -246,7 +290,11 @@ impl<N: Net> ClientRole<N> {
             understood
         };
         match understood {
-            Ok(()) => {
+            Ok(()) | Err(Malformed::TooLarge) => {
+                answer.refused = understood.is_err().then_some(match many {
+                    true => FaultKind::UpstreamTooManyFields,
+                    false => FaultKind::UpstreamHeadTooLarge,
+                });
                 session.with(key, |stream| {
                     stream.heads.push_back(answer);
                     stream.wake_reader();
@@ -266,11 +314,15 @@ impl<N: Net> Role<N> for ClientRole<N> {
         self.answer(session, key, Content::Follows);
     }
 
-    fn on_event(&self, _: &Rc<Session<N>>, event: &Event) {
+    fn on_event(&self, session: &Rc<Session<N>>, event: &Event) {
         match event {
             Event::GoAway { .. } => self.0.retired.set(true),
             Event::PingAck { payload: PING } => self.0.pinged.set(None),
-            Event::Settings => self.0.settled.raise(),
+            Event::Settings => {
+                let streams = session.machine.borrow().peer().concurrent;
+                self.0.sessions.learn(self.0.open.index, streams);
+                self.0.settled.raise();
+            }
             Event::PingAck { .. }
             | Event::SettingsAcked
             | Event::Head { .. }
@@ -327,170 +379,5 @@ impl<N: Net> Role<N> for ClientRole<N> {
             Some(_) | None => {}
         }
         Check::GoOn
-    }
-}
-
-/// One exchange: a stream that is opened when the request's head is composed.
-pub(crate) struct Stream<N: Net> {
-    far: Rc<Http2Connection<N>>,
-    key: Cell<Option<Key>>,
-    /// The request ended with its head.
-    ended: Cell<bool>,
-}
-
-impl<N: Net> Stream<N> {
-    fn on(far: Rc<Http2Connection<N>>) -> Stream<N> {
-        Stream { far, key: Cell::new(None), ended: Cell::new(false) }
-    }
-
-    /// Does the endpoint take an extended CONNECT (RFC 8441 section 3)? `None` where it has not said.
-    pub(crate) fn takes_upgrades(&self) -> Option<bool> {
-        let told = self.far.settled.is_raised();
-        told.then(|| self.far.session.machine.borrow().peer().connect_protocol)
-    }
-
-    /// As `takes_upgrades`; `until` the endpoint may take its time. Before its settings have come, nothing may be asked
-    /// for.
-    ///
-    /// # Errors
-    /// The settings did not arrive in time, or the connection ended before.
-    pub(crate) async fn settled(&self, until: Tick) -> Result<bool, Fault> {
-        let session = &self.far.session;
-        unless(&self.far.settled, session.thread.net.sleep_until(until)).await;
-        match self.takes_upgrades() {
-            _ if session.is_over() => Err(Fault::unsent(FaultKind::UpstreamClosed)),
-            Some(taken) => Ok(taken),
-            None => Err(Fault::unsent(FaultKind::ConnectTimeout)),
-        }
-    }
-
-    fn handle(&self) -> Option<Handle<N>> {
-        let session = self.far.session.clone();
-        self.key.get().map(|key| Handle { session, key })
-    }
-
-    /// The handle of an open stream. Only `compose` comes before it is open.
-    fn opened(&self) -> Handle<N> {
-        self.handle().expect("a conversation begins with its request's head")
-    }
-}
-
-impl<N: Net> Drop for Stream<N> {
-    fn drop(&mut self) {
-        if let Some(Handle { session, key }) = self.handle() {
-            session.close_stream(key);
-            self.far.idle_since.set(session.thread.net.now());
-            let retired = self.far.retired.get() && session.machine.borrow().held_streams() == 0;
-            if retired {
-                session.interrupt();
-            }
-        }
-    }
-}
-
-impl<N: Net> Remote for Stream<N> {
-    type Body = StreamBody<N>;
-    type Upload = StreamSink<N>;
-
-    const VERSION: Version = Version::H2;
-
-    fn form(&self, _: BodyLength) -> Form {
-        Form::Plain
-    }
-
-    fn compose(&self, out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) -> Result<(), Fault> {
-        out.clear();
-        let Http2Connection { session, scheme, streams, .. } = &*self.far;
-        let ends = outgoing.body == BodyLength::None && outgoing.after != After::Upgrade;
-        let ending = if ends { Ending::Last } else { Ending::More };
-        let block = |out: &mut Vec<u8>, encoder: &mut _| write::request(out, encoder, *scheme, outgoing);
-        let opened = session.machine.borrow_mut().open(ending, block);
-        let key = opened.map_err(|_| Fault::unsent(FaultKind::UpstreamClosed))?;
-        session.open_stream(key);
-        let method = match outgoing.after {
-            After::Upgrade => Method::Connect,
-            After::KeepAlive | After::Close => outgoing.request.head.method,
-        };
-        session.with(key, |stream| stream.method = method);
-        self.key.set(Some(key));
-        self.ended.set(ends);
-        streams.set(streams.get().saturating_add(1));
-        session.wake_writer();
-        Ok(())
-    }
-
-    fn abort_handle(&self) -> Link {
-        let Handle { session, key } = self.opened();
-        Link { connection: session, stream: Some(key) }
-    }
-
-    fn upload(&self) -> StreamSink<N> {
-        StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get() }
-    }
-
-    async fn read(&self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
-        let Handle { session, key } = self.opened();
-        match session.headed(key, until).await {
-            None => return (Err(ErrorKind::TimedOut.into()), buf),
-            Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
-            Some(Ok(())) => {}
-        }
-        // The head itself waits until it is parsed.
-        let bytes =
-            session.with(key, |stream| stream.heads.front_mut().map(|answer| std::mem::take(&mut answer.bytes)));
-        let Some(bytes) = bytes.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
-        debug_assert!(buf.is_empty(), "heads come one by one");
-        if buf.spare() < bytes.len() {
-            session.thread.pool.put(buf);
-            buf = session.thread.pool.take(bytes.len());
-        }
-        let copied = buf.append(&bytes);
-        debug_assert!(copied, "room was made above");
-        (Ok(bytes.len()), buf)
-    }
-
-    async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
-        self.read(buf, until).await
-    }
-
-    fn parse(&self, _: &Buf, _: &Caps, _: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
-        let Handle { session, key } = self.opened();
-        match session.with(key, |stream| stream.heads.pop_front()).flatten() {
-            Some(mut answer) => {
-                std::mem::swap(head, &mut answer.head);
-                Ok(Parsed::Complete)
-            }
-            None => Ok(Parsed::Partial),
-        }
-    }
-
-    fn body(&self, length: BodyLength) -> StreamBody<N> {
-        StreamBody::new(self.opened(), Side::Upstream, length)
-    }
-
-    fn stands(&self, body: &StreamBody<N>) -> bool {
-        body.done()
-    }
-
-    fn abort(&self) {
-        if let Some(handle) = self.handle() {
-            handle.abort();
-        }
-    }
-
-    fn reset_code(&self) -> Option<ErrorCode> {
-        let Handle { session, key } = self.handle()?;
-        session.with(key, |stream| stream.peer_reset).flatten()
-    }
-}
-
-/// The error of reading a closed stream; `Answering` turns it into a fault.
-fn error_of(cut: StreamClosed) -> ErrorKind {
-    match cut.0 {
-        ReceiveState::Reset(ErrorCode::RefusedStream) => ErrorKind::ConnectionRefused,
-        ReceiveState::Reset(ErrorCode::Protocol) => ErrorKind::InvalidData,
-        ReceiveState::Open | ReceiveState::All | ReceiveState::Reset(_) | ReceiveState::Lost => {
-            ErrorKind::ConnectionReset
-        }
     }
 }

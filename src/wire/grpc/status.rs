@@ -143,6 +143,7 @@ impl Code {
             | FaultKind::ExpectationFailed
             | FaultKind::UpstreamProtocol
             | FaultKind::UpstreamHeadTooLarge
+            | FaultKind::UpstreamTooManyFields
             | FaultKind::Internal => Code::Internal,
             FaultKind::RequestTimeout
             | FaultKind::FirstByteTimeout
@@ -282,7 +283,9 @@ const fn fault_text(kind: FaultKind) -> &'static str {
         | FaultKind::UpstreamTls
         | FaultKind::UpstreamClosed
         | FaultKind::UpstreamTruncated => "the service cannot answer right now",
-        FaultKind::UpstreamProtocol | FaultKind::UpstreamHeadTooLarge => "the service gave no valid answer",
+        FaultKind::UpstreamProtocol | FaultKind::UpstreamHeadTooLarge | FaultKind::UpstreamTooManyFields => {
+            "the service gave no valid answer"
+        }
         FaultKind::FirstByteTimeout | FaultKind::IdleTimeout | FaultKind::TotalTimeout => {
             "the service did not answer in time"
         }

@@ -9,6 +9,7 @@ use crate::base::Span;
 use crate::base::ascii::TOKEN;
 use crate::base::marks::{self, HeadSearch, OutsideTarget};
 use crate::wire::field::{Known, Seen};
+use crate::wire::field_set::FieldSet;
 use crate::wire::head::{Field, Fields};
 
 /// Reads lines from the front of a head.
@@ -100,7 +101,7 @@ impl<'a> Lines<'a> {
         }
         self.take(b"\r\n")?;
         fields.names = seen.once;
-        fields.never_indexed = 0;
+        fields.never_indexed = FieldSet::default();
         Some(seen)
     }
 

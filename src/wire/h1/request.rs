@@ -67,7 +67,7 @@ fn unusual(bytes: &[u8], caps: &Caps, head: &mut RequestHead) -> Result<Parsed, 
         Ok(Some(reading)) => later_minor(bytes, reading, head),
         Err(Offence::Syntax) => Err(FaultKind::BadRequest),
         Err(Offence::LongLine) => Err(FaultKind::TargetTooLong),
-        Err(Offence::LongHead) => Err(FaultKind::HeadTooLarge),
+        Err(Offence::LongHead | Offence::ManyFields) => Err(FaultKind::HeadTooLarge),
         Err(Offence::Version) => Err(FaultKind::VersionNotSupported),
     }
 }

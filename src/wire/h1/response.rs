@@ -19,7 +19,7 @@ use crate::wire::{hop, rules};
 /// An interim response (1xx) is a head like any other: read on behind its `len`. After 101 the bytes behind it are no
 /// longer HTTP.
 ///
-/// Errors: `UpstreamProtocol`, `UpstreamHeadTooLarge`.
+/// Errors: `UpstreamProtocol`, `UpstreamHeadTooLarge`, `UpstreamTooManyFields`.
 pub fn parse(bytes: &[u8], caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
     let window = &bytes[..bytes.len().min(caps.head_bytes.min(HEAD_BYTES_MAX))];
     let Some(seen) = ordinary(window, caps, head) else { return unusual(bytes, caps) };
@@ -60,6 +60,7 @@ fn unusual(bytes: &[u8], caps: &Caps) -> Result<Parsed, FaultKind> {
         Ok(None) => Ok(Parsed::Partial),
         Ok(Some(_)) | Err(Offence::Syntax | Offence::Version | Offence::LongLine) => Err(FaultKind::UpstreamProtocol),
         Err(Offence::LongHead) => Err(FaultKind::UpstreamHeadTooLarge),
+        Err(Offence::ManyFields) => Err(FaultKind::UpstreamTooManyFields),
     }
 }
 

@@ -16,8 +16,10 @@ pub(crate) enum Offence {
     Syntax,
     /// The request line is above its cap.
     LongLine,
-    /// The head or its number of fields is above its cap.
+    /// The head has more bytes than its cap.
     LongHead,
+    /// The head has more fields than their cap.
+    ManyFields,
     /// Well written, but a major version other than 1.
     Version,
 }
@@ -186,7 +188,7 @@ impl Reader<'_> {
             }
             count += 1;
             if count > fields_max {
-                return Err(Stop::Wrong(Offence::LongHead));
+                return Err(Stop::Wrong(Offence::ManyFields));
             }
             loop {
                 let byte = self.next()?;

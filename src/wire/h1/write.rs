@@ -8,6 +8,7 @@
 use crate::base::Span;
 use crate::base::ascii::push_decimal;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::head::{BodyLength, Field, Fields, Response, Version};
 use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via_version};
 use crate::wire::patch::Patch;
@@ -30,7 +31,7 @@ pub fn request(out: &mut Vec<u8>, outgoing: &OutgoingRequest<'_>) {
 
     let kept = Kept::of(&head.fields, request.bytes, patch);
     let message = Message { bytes: request.bytes, fields: &head.fields, len: head.len, version: head.version };
-    message.copy(out, outgoing.drops(), kept.removed);
+    message.copy(out, outgoing.drops(), &kept.removed);
     added(out, patch, REQUEST_DROPS);
     if let Some(hops) = outgoing.max_forwards() {
         number(out, b"Max-Forwards: ", hops);
@@ -61,7 +62,7 @@ pub fn response(out: &mut Vec<u8>, outgoing: &OutgoingResponse<'_>) {
 
     let kept = Kept::of(&head.fields, response.bytes, patch);
     let message = Message { bytes: response.bytes, fields: &head.fields, len: head.len, version: head.version };
-    message.copy(out, outgoing.drops(), kept.removed);
+    message.copy(out, outgoing.drops(), &kept.removed);
     let names = kept.names.or(added(out, patch, RESPONSE_DROPS));
     if lacks_date(head.status, names) {
         extend(out, &[b"Date: ", outgoing.date, CRLF]);
@@ -100,7 +101,7 @@ struct Message<'a> {
 
 impl Message<'_> {
     /// Appends the fields that are neither in `drops` nor removed.
-    fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, removed: u128) {
+    fn copy(&self, out: &mut Vec<u8>, drops: KnownSet, removed: &FieldSet) {
         match self.version {
             Version::H10 | Version::H11 => self.copy_runs(out, drops, removed),
             Version::H2 => self.copy_each(out, drops, removed),
@@ -108,12 +109,12 @@ impl Message<'_> {
     }
 
     /// Lines lie one behind the other, as the parsers made sure.
-    fn copy_runs(&self, out: &mut Vec<u8>, drops: KnownSet, mut removed: u128) {
+    fn copy_runs(&self, out: &mut Vec<u8>, drops: KnownSet, removed: &FieldSet) {
         let mut run = None;
-        for field in &self.fields.list {
+        let removes = !removed.is_empty();
+        for (index, field) in self.fields.list.iter().enumerate() {
             let start = usize::from(field.name.start);
-            let gone = drops.has(field.known) || removed & 1 != 0;
-            removed >>= 1;
+            let gone = drops.has(field.known) || (removes && removed.has(index));
             match run {
                 Some(from) if gone => {
                     out.extend_from_slice(&self.bytes[from..start]);
@@ -129,12 +130,12 @@ impl Message<'_> {
     }
 
     /// Names and values lie anywhere, as a field decoder left them.
-    fn copy_each(&self, out: &mut Vec<u8>, drops: KnownSet, mut removed: u128) {
-        for Field { name, value, known } in &self.fields.list {
-            if !drops.has(*known) && removed & 1 == 0 {
+    fn copy_each(&self, out: &mut Vec<u8>, drops: KnownSet, removed: &FieldSet) {
+        let removes = !removed.is_empty();
+        for (index, Field { name, value, known }) in self.fields.list.iter().enumerate() {
+            if !drops.has(*known) && !(removes && removed.has(index)) {
                 line(out, name.of(self.bytes), value.of(self.bytes));
             }
-            removed >>= 1;
         }
     }
 }

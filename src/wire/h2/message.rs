@@ -16,6 +16,7 @@ use crate::base::limits::{FIELDS_MAX, METHOD_BYTES_MAX};
 use crate::base::{Side, Span};
 use crate::wire::authority;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::h1::framing;
 use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::section::{Pseudo, SEPARATOR, Section};
@@ -147,7 +148,7 @@ pub fn trailers(section: &mut Section, side: Side) -> Result<(), Malformed> {
         }
     }
     // Trailers leave as lines, which have no marks.
-    fields.never_indexed = 0;
+    fields.never_indexed = FieldSet::default();
     section.fields.names = section.seen.once;
     Ok(())
 }
@@ -314,14 +315,16 @@ fn join_cookies(section: &mut Section) -> Result<(), Malformed> {
 fn join_apart(section: &mut Section) -> Result<(), Malformed> {
     let start = section.bytes.len();
     let mut first = None;
-    let mut never_indexed = 0;
+    let mut never_indexed = FieldSet::default();
     let mut kept = 0;
     for at in 0..section.fields.list.len() {
         let field = section.fields.list[at];
-        let mark = section.fields.never_indexed >> at & 1;
+        let marked = section.fields.never_indexed.has(at);
         if field.known == Known::Cookie {
             let index = *first.get_or_insert(kept);
-            never_indexed |= mark << index;
+            if marked {
+                never_indexed.insert(index);
+            }
             let value = usize::from(field.value.start)..usize::from(field.value.end);
             if section.bytes.len() > start && !value.is_empty() {
                 append(section, SEPARATOR)?;
@@ -334,7 +337,9 @@ fn join_apart(section: &mut Section) -> Result<(), Malformed> {
                 continue;
             }
         }
-        never_indexed |= mark << kept;
+        if marked {
+            never_indexed.insert(kept);
+        }
         section.fields.list[kept] = field;
         kept += 1;
     }

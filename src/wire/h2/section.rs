@@ -9,6 +9,7 @@ use crate::base::Span;
 use crate::base::ascii::{TOKEN, is_field_value};
 use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Class, Known, Seen};
+use crate::wire::field_set::FieldSet;
 use crate::wire::h2::hpack::Mark;
 use crate::wire::h2::malformed::Malformed;
 use crate::wire::head::{Field, Fields};
@@ -124,7 +125,7 @@ impl Section {
         self.bytes.clear();
         self.bytes.shrink_to(ARENA_KEPT);
         self.fields.list.clear();
-        self.fields.never_indexed = 0;
+        self.fields.never_indexed = FieldSet::default();
         self.oversized = false;
         self.size = 0;
         self.seen = Seen::default();
@@ -160,7 +161,7 @@ impl Section {
             return self.drop_field(start);
         }
         if mark == Mark::NeverIndexed {
-            self.fields.never_indexed |= 1 << index;
+            self.fields.never_indexed.insert(index);
         }
         if joined {
             return;

@@ -7,6 +7,7 @@
 
 use crate::base::Scheme;
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::field_set::FieldSet;
 use crate::wire::h2::hpack::{Encoder, Mark};
 use crate::wire::h2::section::Section;
 use crate::wire::head::{Field, Fields, Version};
@@ -38,7 +39,7 @@ pub fn request(out: &mut Vec<u8>, encoder: &mut Encoder, scheme: Scheme, outgoin
     }
 
     let kept = Kept::of(&head.fields, request.bytes, patch);
-    Message { bytes: request.bytes, fields: &head.fields, version: head.version }.copy(out, encoder, drops, kept);
+    Message { bytes: request.bytes, fields: &head.fields, version: head.version }.copy(out, encoder, drops, &kept);
     added(out, encoder, patch, refused);
     if let Some(hops) = outgoing.max_forwards() {
         encoder.number(out, Known::MaxForwards, hops);
@@ -68,7 +69,7 @@ pub fn response(out: &mut Vec<u8>, encoder: &mut Encoder, outgoing: &OutgoingRes
         // RFC 8441 section 5: nor is the answer to the key.
         kept.removed |= message.named(b"sec-websocket-accept");
     }
-    message.copy(out, encoder, outgoing.drops(), kept);
+    message.copy(out, encoder, outgoing.drops(), &kept);
     let names = kept.names.or(added(out, encoder, patch, RESPONSE_DROPS));
     if lacks_date(status, names) {
         encoder.field(out, Known::Date, b"date", outgoing.date, Mark::Ordinary);
@@ -121,12 +122,12 @@ struct Message<'a> {
 
 impl Message<'_> {
     /// Appends the fields that are neither in `drops` nor removed.
-    fn copy(&self, out: &mut Vec<u8>, encoder: &mut Encoder, drops: KnownSet, kept: Kept) {
-        let never_indexed = self.fields.never_indexed;
+    fn copy(&self, out: &mut Vec<u8>, encoder: &mut Encoder, drops: KnownSet, kept: &Kept) {
+        // Most heads have neither.
+        let (removes, marks) = (!kept.removed.is_empty(), !self.fields.never_indexed.is_empty());
         for (index, field) in self.fields.list.iter().enumerate() {
-            // Most heads have neither, and bits of a large number are dear.
-            let gone = kept.removed != 0 && kept.removed >> index & 1 != 0;
-            let marked = never_indexed != 0 && never_indexed >> index & 1 != 0;
+            let gone = removes && kept.removed.has(index);
+            let marked = marks && self.fields.never_indexed.has(index);
             if !gone && !drops.has(field.known) {
                 let mark = if marked { Mark::NeverIndexed } else { Mark::Ordinary };
                 self.field(out, encoder, *field, mark);
@@ -134,12 +135,12 @@ impl Message<'_> {
         }
     }
 
-    /// The fields of that name (any case), by index as bits.
+    /// The fields of that name (any case).
     #[cold]
-    fn named(&self, name: &[u8]) -> u128 {
+    fn named(&self, name: &[u8]) -> FieldSet {
         let fields = self.fields.list.iter().enumerate();
         let named = fields.filter(|(_, field)| field.name.of(self.bytes).eq_ignore_ascii_case(name));
-        named.fold(0, |set, (index, _)| set | 1 << index)
+        named.map(|(index, _)| index).collect()
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use crate::base::{Buf, BufPool};
+use crate::base::{Buf, BufPool, FaultKind};
 use crate::edge::flow::watch::Watch;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{Method, ResponseHead};
@@ -31,6 +31,8 @@ pub(crate) struct ReceivedHead {
     pub bytes: Vec<u8>,
     /// The head.
     pub head: ResponseHead,
+    /// It is above this limit, and only its beginning is here.
+    pub refused: Option<FaultKind>,
 }
 
 /// Content that waits for its turn to be sent.
