@@ -146,6 +146,16 @@ pub(crate) fn push_percent(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&digits);
 }
 
+/// Appends `text` with the bytes above ASCII percent-encoded.
+pub(crate) fn push_encoded(out: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        match byte.is_ascii() {
+            true => out.push(*byte),
+            false => push_percent(out, *byte),
+        }
+    }
+}
+
 /// A table of letters, digits and the listed characters.
 pub(crate) const fn alphanumeric_and(listed: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];

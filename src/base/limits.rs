@@ -47,9 +47,9 @@ pub(crate) const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 pub(crate) const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Elements of `X-Forwarded-For` or `Forwarded` that are looked at, counted from the nearest; older ones are not asked.
 pub(crate) const FORWARDED_HOPS_MAX: usize = 32;
-/// Bytes of a PROXY protocol v2 header behind its first sixteen (addresses and TLVs); above it the connection is
-/// refused.
-pub(crate) const PROXY_BYTES_MAX: usize = 2 * 1024;
+/// Bytes that one read of a PROXY header asks for; the rest comes with the next. A header of version 2 is as long as its
+/// length field can say, 64 KiB, and memory grows with what has come of it.
+pub(crate) const PROXY_READ_BYTES: usize = 4 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.

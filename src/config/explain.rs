@@ -158,6 +158,9 @@ fn case(
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
+    if let Some(encoded) = request::encode_target(&bytes, &listener.caps) {
+        bytes = encoded;
+    }
     let mut head = RequestHead::default();
     match request::parse(&bytes, &listener.caps, &mut head) {
         Ok(Parsed::Complete) => {}

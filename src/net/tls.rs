@@ -111,15 +111,19 @@ enum Wait {
     Idle,
 }
 
-/// Accepts TLS from a client: the handshake, until `until`.
+/// What is said in plain to a client that begins with these bytes; `None` where they may be TLS.
+pub(crate) type PlainReply = fn(&[u8]) -> Option<&'static [u8]>;
+
+/// Accepts TLS from a client: the handshake, until `until`. A client that does not speak TLS gets what `plain` says.
 pub(crate) async fn accept<S: Stream>(
     stream: S,
     config: Arc<ServerConfig>,
     pool: BufPool,
     until: Tick,
+    plain: PlainReply,
 ) -> io::Result<Tls<S>> {
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
-    Tls::shake_hands(stream, connection.into(), pool, until).await
+    Tls::shake_hands(stream, connection.into(), pool, (until, plain)).await
 }
 
 /// Starts TLS to the server `name`: the handshake, until `until`.
@@ -131,7 +135,7 @@ pub(crate) async fn connect<S: Stream>(
     until: Tick,
 ) -> io::Result<Tls<S>> {
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-    Tls::shake_hands(stream, connection.into(), pool, until).await
+    Tls::shake_hands(stream, connection.into(), pool, (until, |_| None)).await
 }
 
 impl<S: Stream> Tls<S> {
@@ -140,7 +144,12 @@ impl<S: Stream> Tls<S> {
         &self.session
     }
 
-    async fn shake_hands(inner: S, mut connection: Connection, pool: BufPool, until: Tick) -> io::Result<Tls<S>> {
+    async fn shake_hands(
+        inner: S,
+        mut connection: Connection,
+        pool: BufPool,
+        (until, plain): (Tick, PlainReply),
+    ) -> io::Result<Tls<S>> {
         // Writes are cut to the size of a buffer here, so that rustls has no reason to cut them, too.
         connection.set_buffer_limit(None);
         let mut tls = Tls {
@@ -155,6 +164,7 @@ impl<S: Stream> Tls<S> {
             tail: Cell::new(None),
         };
         let mut buf = tls.pool.take(HANDSHAKE_READ);
+        let mut first = true;
         let result = loop {
             if let Err(error) = tls.answer(until).await {
                 break Err(error);
@@ -165,6 +175,13 @@ impl<S: Stream> Tls<S> {
             buf.reset(0);
             let (read, back) = tls.inner.read(buf, until).await;
             buf = back;
+            if std::mem::take(&mut first)
+                && let Some(reply) = plain(buf.filled())
+            {
+                let _ = tls.inner.write(Buf::copied(reply), until).await;
+                tls.inner.finish();
+                break Err(io::ErrorKind::InvalidData.into());
+            }
             let taken = read.and_then(|count| match count {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => tls.keep(buf.filled()),
@@ -173,10 +190,30 @@ impl<S: Stream> Tls<S> {
                 break Err(error);
             }
         };
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            buf = tls.drain(buf, until).await;
+        }
         tls.pool.put(buf);
         result?;
         tls.session = session_of(tls.connection.get_mut());
         Ok(tls)
+    }
+
+    /// Reads what the peer still sends after our last words. If it were left in the kernel, closing would send a reset,
+    /// which makes the peer drop those words.
+    async fn drain(&self, mut buf: Buf, until: Tick) -> Buf {
+        if self.answer(until).await.is_err() {
+            return buf;
+        }
+        for _ in 0..DRAIN_READS {
+            buf.reset(0);
+            let (read, back) = self.inner.read(buf, until).await;
+            buf = back;
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+        }
+        buf
     }
 
     /// Hands received bytes of the handshake to rustls. What it decrypts already stays inside: less than one buffer.
@@ -478,5 +515,7 @@ const RECORD_OVERHEAD: usize = 32;
 const OWN_RECORDS: usize = 512;
 /// Plaintext that is encrypted at once: as many records as fit the largest buffer.
 const WRITE_MAX: usize = 15 * RECORD;
+/// Reads after a failed handshake, before the connection is closed whatever still comes.
+const DRAIN_READS: usize = 32;
 /// The first read of a handshake; a client's first message is 0.3 to 2 KiB.
 const HANDSHAKE_READ: usize = 4 * 1024;

@@ -14,7 +14,7 @@ use crate::wire::forwarded::{ClientSource, ForwardedPlan, Inbound, Treatment};
 use crate::wire::h1::body::Body;
 use crate::wire::h1::strict::{self, Offence};
 use crate::wire::h1::write::{self, After, OutgoingRequest, OutgoingResponse};
-use crate::wire::h1::{Caps, HeadScan, Parsed, chunk, framing, request, response};
+use crate::wire::h1::{Caps, HeadScan, Parsed, RawUtf8, chunk, framing, request, response};
 use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, Response, ResponseHead, Version};
 use crate::wire::outgoing::HostHeader;
 use crate::wire::patch::Patch;
@@ -29,7 +29,7 @@ pub use frames::frames;
 const HOST: &[u8] = b"origin.example";
 
 /// Small enough that inputs reach them.
-const SMALL: Caps = Caps { head_bytes: 512, request_line_bytes: 128, fields: 8 };
+const SMALL: Caps = Caps { head_bytes: 512, request_line_bytes: 128, fields: 8, raw_utf8: RawUtf8::Reject };
 
 /// A request's head: both readings agree, splits do not matter, and what we write of it has one reading.
 pub fn head(bytes: &[u8]) {
@@ -53,6 +53,11 @@ pub fn head(bytes: &[u8]) {
             (Err(_), Ok(Some(_))) => {}
             (Err(kind), Err(offence)) => assert_eq!(kind, blamed(offence)),
             (verdict, reading) => panic!("{verdict:?} but {reading:?}"),
+        }
+        if let Some(encoded) = request::encode_target(bytes, &caps) {
+            assert_eq!(verdict, Err(FaultKind::BadRequest));
+            assert_eq!(request::encode_target(&encoded, &caps), None);
+            assert_ne!(request::parse(&encoded, &caps, &mut head), Ok(Parsed::Partial));
         }
         splits(bytes, |piece| (request::parse(piece, &caps, &mut head), head.len), &caps);
     }

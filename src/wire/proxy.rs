@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::base::FaultKind;
 use crate::base::ascii::{decimal, push_decimal};
-use crate::base::limits::PROXY_BYTES_MAX;
 use crate::wire::ip;
 
 /// What a header says.
@@ -104,7 +103,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<(Header, usize)>, FaultKind> {
     };
     let [.., command, family, high, low] = *fixed;
     let len = usize::from(u16::from_be_bytes([high, low]));
-    if len > PROXY_BYTES_MAX || !matches!(command, 0x20 | 0x21) {
+    if !matches!(command, 0x20 | 0x21) {
         return Err(FaultKind::BadRequest);
     }
     let Some(rest) = bytes.get(V2_FIXED..V2_FIXED + len) else { return Ok(None) };

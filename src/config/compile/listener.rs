@@ -18,7 +18,7 @@ use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::spec::shape::Many;
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
-use crate::wire::h1::Caps;
+use crate::wire::h1::{Caps, RawUtf8};
 use crate::wire::h2::connection;
 use crate::wire::target::{Backslash, EncodedSlash, PathRules, Semicolon, Slashes};
 
@@ -96,7 +96,13 @@ impl Compiler<'_> {
                 via: listener.via.then_some(VIA_NAME),
             },
             path_rules: path_rules(&listener.paths.0),
-            caps: self.caps(&limits, listener.limits.location),
+            caps: Caps {
+                raw_utf8: match listener.paths.0.raw_utf8 {
+                    spec::RawUtf8::Encode => RawUtf8::Encode,
+                    spec::RawUtf8::Reject => RawUtf8::Reject,
+                },
+                ..self.caps(&limits, listener.limits.location)
+            },
             underscores: if listener.underscores_in_headers { Underscores::Kept } else { Underscores::Dropped },
             timeouts: client_timeouts(&timeouts),
             http2: self.http2(&listener.http2, &limits),
@@ -171,6 +177,7 @@ impl Compiler<'_> {
             head_bytes: head as usize,
             request_line_bytes: limits.request_line.0 as usize,
             fields: limits.fields.0 as usize,
+            ..Caps::default()
         }
     }
 

@@ -242,6 +242,9 @@ table! {
         /// What happens to `;` and `%3B`. Origins that know path parameters (servlets, Rails) take `/admin;x` for
         /// `/admin`.
         semicolon: Semicolon = Semicolon::Keep,
+        /// What happens to bytes above ASCII in path and query that are valid UTF-8. Others are refused with 400. The
+        /// limits of the listener hold for the encoded form.
+        raw_utf8: RawUtf8 = RawUtf8::Encode,
     }
 }
 
@@ -283,6 +286,18 @@ pub enum EncodedSlash {
     Keep,
     /// It becomes a slash.
     Decode,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// What happens to UTF-8 in a path or query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RawUtf8 {
+    /// It is percent-encoded before anything looks at it: `/ö` is `/%C3%B6` everywhere.
+    #[default]
+    Encode,
     /// The request is refused with 400.
     Reject,
 }

@@ -121,6 +121,13 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
                     return Arrival::Head;
                 }
                 Ok(Parsed::Partial) => {}
+                // tidy(hot): only for a target with bytes above ASCII, which clients should not send.
+                Err(FaultKind::BadRequest) if let Some(encoded) = request::encode_target(bytes, &listener.caps) => {
+                    let raw = std::mem::replace(&mut connection.buf, Buf::copied(&encoded));
+                    connection.shard.thread.pool.put(raw);
+                    scratch.scan.reset();
+                    continue;
+                }
                 Err(kind) => return Arrival::Refused(kind),
             }
         }

@@ -24,10 +24,11 @@ use crate::edge::shard::scratch::Scratch;
 use crate::link::Counter;
 use crate::net::Net;
 use crate::wire::field::Known;
-use crate::wire::h1::framing;
+use crate::wire::h1::{RawUtf8, framing};
 use crate::wire::h2::connection::{self, ConnectionError, Event};
 use crate::wire::h2::flood::Flood;
 use crate::wire::h2::frame::ErrorCode;
+use crate::wire::h2::malformed::Malformed;
 use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::priority::Priority;
 use crate::wire::h2::stream::Key;
@@ -101,7 +102,11 @@ impl<N: Net> Role<N> for ServerRole<N> {
         let understood = {
             let mut machine = session.machine.borrow_mut();
             let section = machine.section();
-            let understood = message::request(section, content, &mut scratch.request);
+            let mut understood = message::request(section, content, &mut scratch.request);
+            let encodes = || shard.bound().plan.listener(listener).caps.raw_utf8 == RawUtf8::Encode;
+            if understood == Err(Malformed::Path) && encodes() && section.encode_path() {
+                understood = message::request(section, content, &mut scratch.request);
+            }
             std::mem::swap(&mut section.bytes, &mut scratch.arena);
             machine.expect(key, scratch.request.content());
             understood

@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 
+use crate::base::limits::PROXY_READ_BYTES;
 use crate::base::{Address, Buf, Scheme, Tick};
 use crate::config::plan::contains;
 use crate::edge::client::acceptor::Acceptor;
@@ -97,7 +98,7 @@ async fn establish<N: Net>(
     let transport = match &listener.tls {
         None => Transport::Plain(stream),
         Some(tls) => {
-            let accepted = tls::accept(stream, tls.config.clone(), shard.thread.pool.clone(), until).await;
+            let accepted = tls::accept(stream, tls.config.clone(), shard.thread.pool.clone(), until, plain_reply).await;
             let Ok(accepted) = accepted else {
                 bound.counters.add(Counter::HandshakesFailed, 1);
                 return None;
@@ -129,6 +130,15 @@ async fn establish<N: Net>(
     }))
 }
 
+/// What a client gets that speaks HTTP without TLS to a listener with TLS: no record of TLS begins with a letter, and
+/// every method does.
+fn plain_reply(first: &[u8]) -> Option<&'static [u8]> {
+    first.first()?.is_ascii_uppercase().then_some(PLAIN_REPLY)
+}
+
+const PLAIN_REPLY: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\n\
+    Connection: close\r\n\r\nThe plain HTTP request was sent to an HTTPS port.\n";
+
 /// Shortest PROXY header of either version: `PROXY UNKNOWN` and CRLF.
 const PROXY_BYTES_MIN: usize = 15;
 /// Signature, version, family and length of version 2.
@@ -150,7 +160,7 @@ async fn read_proxy<S: Stream>(stream: &S, peer: Peer, until: Tick) -> io::Resul
                 return Ok(Peer::of(&Address::Inet(source), &Address::Inet(destination)));
             }
             Ok(Some((Header::Local | Header::Unknown, _))) => return Ok(peer),
-            Ok(None) => wanted = proxy_bytes_missing(&header),
+            Ok(None) => wanted = proxy_bytes_missing(&header).min(PROXY_READ_BYTES),
             Err(_) => return Err(ErrorKind::InvalidData.into()),
         }
     }

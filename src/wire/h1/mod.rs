@@ -28,6 +28,16 @@ use crate::wire::head::RequestHead;
 
 pub use scan::HeadScan;
 
+/// What happens to UTF-8 in a request target, which RFC 3986 does not allow as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RawUtf8 {
+    /// It is percent-encoded before anything looks at it; other bytes above ASCII are refused.
+    #[default]
+    Encode,
+    /// It is refused.
+    Reject,
+}
+
 /// Caps on a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -37,6 +47,8 @@ pub struct Caps {
     pub request_line_bytes: usize,
     /// Field lines, at most `limits::FIELDS_MAX`; above it 431 (or 502).
     pub fields: usize,
+    /// What bytes above ASCII in a request target are. Not used for responses.
+    pub raw_utf8: RawUtf8,
 }
 
 impl Caps {
@@ -58,6 +70,7 @@ impl Default for Caps {
             head_bytes: limits::HEAD_BYTES,
             request_line_bytes: limits::REQUEST_LINE_BYTES,
             fields: limits::FIELDS_MAX,
+            raw_utf8: RawUtf8::Encode,
         }
     }
 }

@@ -12,13 +12,14 @@
 //! - Fields that must be single and decide something (`Content-Type`, `Authorization`, …) are refused when sent twice.
 //! - A name like `Content_Length` is refused; see `Known::Underscored`.
 
+use crate::base::ascii::push_encoded;
 use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 use crate::base::{FaultKind, Span};
 use crate::wire::authority;
 use crate::wire::field::{Known, Seen};
 use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence, Reading};
-use crate::wire::h1::{Caps, Parsed, framing};
+use crate::wire::h1::{Caps, Parsed, RawUtf8, framing};
 use crate::wire::head::{Method, RequestHead, Version};
 use crate::wire::{hop, rules, upgrade};
 
@@ -86,6 +87,37 @@ fn later_minor(bytes: &[u8], reading: Reading, head: &mut RequestHead) -> Result
     head.len = reading.len;
     understand(window, seen, head)?;
     Ok(Parsed::Complete)
+}
+
+/// `bytes` with the UTF-8 in the request target percent-encoded (RFC 3986 section 2.1), where that may make a head of
+/// them that `parse` accepts. Ask for it after `BadRequest`, and parse what it gives: the caps hold for that. `None`
+/// where something else is wrong, and for UTF-8 in an authority, which would be another name.
+#[cold]
+pub fn encode_target(bytes: &[u8], caps: &Caps) -> Option<Vec<u8>> {
+    if caps.raw_utf8 == RawUtf8::Reject {
+        return None;
+    }
+    let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
+    let reading = strict::request(bytes, &caps).ok().flatten()?;
+    let line = &bytes[reading.start..reading.fields];
+    let start = reading.start + line.iter().position(|byte| *byte == b' ')? + 1;
+    let end = reading.start + line.iter().rposition(|byte| *byte == b' ')?;
+    let target = bytes.get(start..end).filter(|target| !target.is_ascii())?;
+    let authority_end = match target {
+        [b'/', ..] => 0,
+        absolute => {
+            let authority = 3 + absolute.windows(3).position(|text| text == b"://")?;
+            authority + absolute[authority..].iter().position(|byte| matches!(byte, b'/' | b'?'))?
+        }
+    };
+    if !target[..authority_end].is_ascii() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(bytes.len() + 2 * target.len());
+    out.extend_from_slice(&bytes[..start]);
+    push_encoded(&mut out, target);
+    out.extend_from_slice(&bytes[end..]);
+    Some(out)
 }
 
 /// Everything that takes the whole head to decide.

@@ -7,7 +7,7 @@
 
 use crate::base::ascii::{FIELD_VALUE, TOKEN};
 use crate::base::limits::METHOD_BYTES_MAX;
-use crate::wire::h1::Caps;
+use crate::wire::h1::{Caps, RawUtf8};
 
 /// What is wrong with a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +98,15 @@ impl Reader<'_> {
         let start = self.at;
         self.head_bytes = caps.head_bytes + start;
         let line_end = start + caps.request_line_bytes;
-        self.request_line(start, line_end)?;
+        self.request_line(start, line_end, caps.raw_utf8)?;
         let fields = self.at;
         self.fields(caps.fields)?;
         Ok(Reading { start, fields, len: self.at })
     }
 
     /// `method SP request-target SP HTTP-version CRLF`
-    fn request_line(&mut self, start: usize, line_end: usize) -> Result<(), Stop> {
+    fn request_line(&mut self, start: usize, line_end: usize, raw_utf8: RawUtf8) -> Result<(), Stop> {
+        let encodes = raw_utf8 == RawUtf8::Encode;
         loop {
             let byte = self.line_byte(line_end)?;
             let len = self.at - 1 - start;
@@ -117,14 +118,22 @@ impl Reader<'_> {
             }
         }
         let target = self.at;
+        let mut raw = false;
         loop {
             let byte = self.line_byte(line_end)?;
             if byte == b' ' && self.at - 1 > target {
                 break;
             }
+            if !byte.is_ascii() && encodes {
+                raw = true;
+                continue;
+            }
             if !(0x21..0x7F).contains(&byte) || byte == b'#' {
                 return Err(SYNTAX);
             }
+        }
+        if raw && std::str::from_utf8(&self.bytes[target..self.at - 1]).is_err() {
+            return Err(SYNTAX);
         }
         for expected in *b"HTTP/" {
             if self.line_byte(line_end)? != expected {

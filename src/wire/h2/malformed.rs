@@ -34,6 +34,8 @@ pub enum Malformed {
     Scheme,
     /// A path that does not start with `/`, or holds what a target must not.
     Path,
+    /// An empty `:path` (section 8.3.1).
+    PathEmpty,
     /// An authority that names no place, or user information (section 8.3.1).
     Authority,
     /// `host` and `:authority` name two places (section 8.3.1).
@@ -67,6 +69,7 @@ impl Malformed {
             | Malformed::PseudoTwice
             | Malformed::PseudoMissing
             | Malformed::PseudoInTrailers
+            | Malformed::PathEmpty
             | Malformed::Trailer
             | Malformed::Status
             | Malformed::ContentLength => None,

@@ -255,6 +255,7 @@ fn path(section: &Section, head: &mut RequestHead) -> Result<(), Malformed> {
             head.query = None;
             Ok(())
         }
+        b"" => Err(Malformed::PathEmpty),
         _ => Err(Malformed::Path),
     }
 }

@@ -6,7 +6,7 @@
 //! more than its caps: what comes above them is counted, and forgotten.
 
 use crate::base::Span;
-use crate::base::ascii::{TOKEN, is_field_value};
+use crate::base::ascii::{TOKEN, is_field_value, push_encoded};
 use crate::base::limits::FIELDS_MAX;
 use crate::wire::field::{Class, Known, Seen};
 use crate::wire::field_set::FieldSet;
@@ -136,6 +136,26 @@ impl Section {
     /// The value of a pseudo-field.
     pub fn pseudo(&self, pseudo: Pseudo) -> Option<Span> {
         (self.pseudo_seen & pseudo.bit() != 0).then(|| self.pseudo[pseudo as usize])
+    }
+
+    /// Percent-encodes the UTF-8 in `:path`, as `h1::request::encode_target` does. False, and nothing done, where it is
+    /// none, or where there is none.
+    #[cold]
+    pub fn encode_path(&mut self) -> bool {
+        let Some(path) = self.pseudo(Pseudo::Path) else { return false };
+        let text = path.of(&self.bytes).to_vec();
+        let start = self.bytes.len();
+        if text.is_ascii() || std::str::from_utf8(&text).is_err() {
+            return false;
+        }
+        push_encoded(&mut self.bytes, &text);
+        let end = self.bytes.len();
+        if end > usize::from(u16::MAX) {
+            self.bytes.truncate(start);
+            return false;
+        }
+        self.pseudo[Pseudo::Path as usize] = Span::new(start, end);
+        true
     }
 
     /// Takes in the field that fills the arena from `start` on, or drops it where the list is full.

@@ -162,7 +162,7 @@ fn who_speaks_no_tls_gets_an_alert() {
             let alert = receive_plain(&net, &near, 7).await;
             assert_eq!(alert[..3], [21, 3, 3]);
         };
-        let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net));
+        let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None);
         let ((), accepted) = both(talking, accepting).await;
         assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
     });
@@ -174,7 +174,7 @@ fn handshakes_have_a_deadline() {
     on_each(async |net: Uring| {
         let listener = listen(&net);
         let (near, far) = pair(&net, &listener).await;
-        let silent = accept(far, configs.server.clone(), BufPool::new(), within(&net, 10)).await;
+        let silent = accept(far, configs.server.clone(), BufPool::new(), within(&net, 10), |_| None).await;
         assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
         drop(near);
         let (near, _far) = pair(&net, &listener).await;
@@ -183,7 +183,7 @@ fn handshakes_have_a_deadline() {
         assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
         let (near, far) = pair(&net, &listener).await;
         drop(near);
-        let gone = accept(far, configs.server.clone(), BufPool::new(), soon(&net)).await;
+        let gone = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None).await;
         assert_eq!(kind(&gone), Some(io::ErrorKind::UnexpectedEof));
     });
 }

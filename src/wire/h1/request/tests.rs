@@ -228,7 +228,7 @@ fn connection_and_expectations() {
 
 #[test]
 fn caps() {
-    let small = Caps { head_bytes: 60, request_line_bytes: 24, fields: 2 };
+    let small = Caps { head_bytes: 60, request_line_bytes: 24, fields: 2, ..Caps::default() };
     let fault = |text: &str| {
         let verdict = parse(text.as_bytes(), &small, &mut RequestHead::default());
         verdict.err()
@@ -247,7 +247,7 @@ fn caps() {
 
 #[test]
 fn largest_head() {
-    let caps = Caps { head_bytes: usize::MAX, request_line_bytes: usize::MAX, fields: usize::MAX };
+    let caps = Caps { head_bytes: usize::MAX, request_line_bytes: usize::MAX, fields: usize::MAX, ..Caps::default() };
     let mut bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     bytes.resize(HEAD_BYTES_MAX - 4, b'x');
     bytes.extend_from_slice(b"\r\n\r\n");

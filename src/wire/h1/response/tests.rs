@@ -81,7 +81,7 @@ fn injected_lines_do_not_pass() {
 
 #[test]
 fn caps() {
-    let small = Caps { head_bytes: 64, request_line_bytes: 0, fields: 2 };
+    let small = Caps { head_bytes: 64, request_line_bytes: 0, fields: 2, ..Caps::default() };
     let fault = |text: &str| parse(text.as_bytes(), &small, Method::Get, &mut ResponseHead::default()).err();
     assert_eq!(fault("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n\r\n"), None);
     assert_eq!(fault("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"), Some(FaultKind::UpstreamHeadTooLarge));
