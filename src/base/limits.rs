@@ -47,8 +47,8 @@ pub(crate) const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 pub(crate) const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Elements of `X-Forwarded-For` or `Forwarded` that are looked at, counted from the nearest; older ones are not asked.
 pub(crate) const FORWARDED_HOPS_MAX: usize = 32;
-/// Bytes that one read of a PROXY header asks for; the rest comes with the next. A header of version 2 is as long as its
-/// length field can say, 64 KiB, and memory grows with what has come of it.
+/// Bytes that one read of a PROXY header asks for; the rest comes with the next. A header of version 2 is as long as
+/// its length field can say, 64 KiB, and memory grows with what has come of it.
 pub(crate) const PROXY_READ_BYTES: usize = 4 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;

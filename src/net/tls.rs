@@ -17,9 +17,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
-};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use crate::base::{Address, Buf, BufPool, Tick};
 use crate::net::{Peek, Stream};
@@ -28,6 +26,7 @@ mod client;
 mod material;
 mod names;
 mod server;
+mod session;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -38,45 +37,12 @@ pub(crate) use client::{ClientMaterial, Roots, Verify, client_config, server_nam
 pub(crate) use material::{Certificate, CertificateFacts, MaterialError, certificate_facts, certificates, private_key};
 pub(crate) use names::CertificateNames;
 pub(crate) use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
+pub(crate) use session::Session;
 pub(crate) use transport::Transport;
 
+use session::session_of;
 use sink::Sink;
 use turn::{Turn, TurnGuard};
-
-/// What the handshake agreed on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Session {
-    /// The application protocol, for example `h2`.
-    pub alpn: Option<Box<[u8]>>,
-    /// The name that the client asked for (SNI), in lower case; server side only.
-    pub server_name: Option<Box<str>>,
-    /// The protocol version.
-    pub version: Version,
-    /// The subject of the peer's certificate, where it showed one.
-    pub peer_subject: Option<Box<str>>,
-    /// The handshake took up an earlier session.
-    pub resumed: bool,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Version {
-    /// TLS 1.2
-    Tls12,
-    /// TLS 1.3
-    #[default]
-    Tls13,
-}
-
-impl Version {
-    /// The name in logs and forwarded fields.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Version::Tls12 => "TLSv1.2",
-            Version::Tls13 => "TLSv1.3",
-        }
-    }
-}
 
 /// A stream inside TLS.
 pub(crate) struct Tls<S> {
@@ -262,10 +228,22 @@ impl<S: Stream> Tls<S> {
                 Ok(())
             }
             Err(error) => {
+                if self.owes_alert() {
+                    self.ending.set(Ending::Done);
+                    // It fits: nothing was sent on this connection before.
+                    self.inner.write_now(&plain_alert(&error));
+                    self.inner.finish();
+                }
                 self.last_words();
                 Err(io::Error::new(io::ErrorKind::InvalidData, error))
             }
         }
+    }
+
+    /// After an error: did rustls make no alert of it (RFC 8446 section 6.2), while one can still be read without keys?
+    fn owes_alert(&self) -> bool {
+        let connection = self.connection.borrow();
+        self.ending.get() == Ending::Open && !connection.wants_write() && connection.protocol_version().is_none()
     }
 
     /// Copies out what waits inside rustls.
@@ -487,24 +465,16 @@ impl<S: Stream> Stream for Tls<S> {
     }
 }
 
-fn session_of(connection: &Connection) -> Session {
-    let server_name = match connection {
-        Connection::Server(server) => server.server_name().map(Box::from),
-        Connection::Client(_) => None,
+/// A fatal alert as a record without encryption (RFC 8446 sections 5.1 and 6).
+fn plain_alert(error: &rustls::Error) -> [u8; 7] {
+    let description = match error {
+        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        rustls::Error::InappropriateMessage { .. } | rustls::Error::InappropriateHandshakeMessage { .. } => {
+            AlertDescription::UnexpectedMessage
+        }
+        _ => AlertDescription::HandshakeFailure,
     };
-    let peer = connection.peer_certificates().and_then(|chain| chain.first());
-    Session {
-        alpn: connection.alpn_protocol().map(Box::from),
-        server_name,
-        version: match connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
-            _ => Version::Tls13,
-        },
-        peer_subject: peer
-            .and_then(|certificate| certificate_facts(certificate).ok())
-            .map(|facts| facts.subject.into()),
-        resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-    }
+    [21, 3, 3, 0, 2, 2, description.into()]
 }
 
 /// Most plaintext in one record (RFC 8446 section 5.1).

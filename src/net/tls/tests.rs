@@ -99,7 +99,7 @@ impl Configs {
     /// A handshake over two ends of a stream: what the client and the server make of it.
     async fn over<S: Stream>(&self, net: &Uring, name: &str, ends: (S, S)) -> (io::Result<Tls<S>>, io::Result<Tls<S>>) {
         let name = server_name(name).unwrap();
-        let client = connect(ends.0, self.client.clone(), name, BufPool::new(), soon(net), |_| None);
+        let client = connect(ends.0, self.client.clone(), name, BufPool::new(), soon(net));
         let server = accept(ends.1, self.server.clone(), BufPool::new(), soon(net), |_| None);
         both(client, server).await
     }

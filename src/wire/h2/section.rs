@@ -143,6 +143,7 @@ impl Section {
     #[cold]
     pub fn encode_path(&mut self) -> bool {
         let Some(path) = self.pseudo(Pseudo::Path) else { return false };
+        // tidy(hot): only for a path with bytes above ASCII, which clients should not send.
         let text = path.of(&self.bytes).to_vec();
         let start = self.bytes.len();
         if text.is_ascii() || std::str::from_utf8(&text).is_err() {
@@ -156,6 +157,12 @@ impl Section {
         }
         self.pseudo[Pseudo::Path as usize] = Span::new(start, end);
         true
+    }
+
+    /// Puts another `:path` in the place of the received one.
+    #[cfg(test)]
+    pub(super) fn set_path(&mut self, path: Span) {
+        self.pseudo[Pseudo::Path as usize] = path;
     }
 
     /// Takes in the field that fills the arena from `start` on, or drops it where the list is full.

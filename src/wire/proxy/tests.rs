@@ -86,6 +86,18 @@ fn version_2_refused() {
 }
 
 #[test]
+fn tlvs_of_any_legal_length_are_passed_over() {
+    let addresses = [192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2];
+    // The longest: what the length field can say, less the addresses and the head of the TLV.
+    for len in [0, 2_100, usize::from(u16::MAX) - 15] {
+        let tlv = [&[0x20][..], &(len as u16).to_be_bytes(), &vec![7; len]].concat();
+        let bytes = v2(0x21, 0x11, &[&addresses[..], &tlv].concat());
+        assert_eq!(parse(&bytes), Ok(Some((proxied("192.0.2.1:1", "192.0.2.2:2"), bytes.len()))), "{len}");
+        assert_eq!(parse(&bytes[..bytes.len() - 1]), Ok(None), "{len}");
+    }
+}
+
+#[test]
 fn families_are_made_equal() {
     let mixed = proxied("192.0.2.1:1", "[2001:db8::1]:2");
     let mut out = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::certificates::Authority;
 use crate::harness::tool::{Nginx, Output, run_with};
-use crate::harness::{Gateway, Origin, Setup, curl, wait_for};
+use crate::harness::{Client, Gateway, Origin, Setup, curl, wait_for};
 
 /// A gateway with three certificates; its folder holds the authority as `ca.pem`.
 fn with_names(listener: &str) -> (Gateway, Authority) {
@@ -263,4 +263,21 @@ fn origins_are_verified() {
         plain.address
     ));
     assert_eq!((wrong.get("/").status, &*wrong.reason(1)), (502, "upstream_tls"));
+}
+
+#[test]
+fn plain_http_on_a_port_with_tls_is_told_so() {
+    let (gateway, _) = with_names("");
+    for body in [0, 20_000] {
+        let mut client = Client::to(gateway.address("tls"));
+        let head = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {body}\r\n\r\n");
+        client.send(head + &"x".repeat(body));
+        let answer = client.answer();
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.text(), "The plain HTTP request was sent to an HTTPS port.\n");
+    }
+    let mut client = Client::to(gateway.address("tls"));
+    client.send(b"\x16\x03\x01\x00\x05hello");
+    let (alert, end) = client.rest();
+    assert_eq!((&alert[..6], end.is_ok()), (&b"\x15\x03\x03\x00\x02\x02"[..], true));
 }

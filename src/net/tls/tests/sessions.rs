@@ -9,7 +9,9 @@ fn a_session_says_what_was_agreed() {
     let authority = Authority::new();
     on_each(async |net: Uring| {
         let listener = listen(&net);
-        for (versions, version) in [(Versions::Both, Version::Tls13), (Versions::Tls12, Version::Tls12)] {
+        for (versions, version) in
+            [(Versions::Both, session::Version::Tls13), (Versions::Tls12, session::Version::Tls12)]
+        {
             let mut server = server_of(vec![authority.server(&["localhost"])]);
             server.versions = versions;
             let configs = Configs::of(&server, &client_of(&authority));
@@ -161,8 +163,46 @@ fn who_speaks_no_tls_gets_an_alert() {
             send(&net, &near, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
             let alert = receive_plain(&net, &near, 7).await;
             assert_eq!(alert[..3], [21, 3, 3]);
+            drop(near);
         };
         let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None);
+        let ((), accepted) = both(talking, accepting).await;
+        assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+    });
+}
+
+#[test]
+fn what_is_no_handshake_gets_a_fatal_alert() {
+    let configs = Configs::plain();
+    let hostile = [&b"\x16\x03\x01\x00\x05hello"[..], b"\x99\x03\x01\x00\x05hello", b"\x16\x03\x01\xFF\xFFhello"];
+    on_each(async |net: Uring| {
+        for bytes in hostile {
+            let (near, far) = pair(&net, &listen(&net)).await;
+            let talking = async {
+                send(&net, &near, bytes).await;
+                let alert = receive_plain(&net, &near, 7).await;
+                assert_eq!(alert[..6], [21, 3, 3, 0, 2, 2], "{}", bytes.escape_ascii());
+                drop(near);
+            };
+            let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None);
+            let ((), accepted) = both(talking, accepting).await;
+            assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+        }
+    });
+}
+
+#[test]
+fn who_speaks_no_tls_may_be_answered_in_plain() {
+    let configs = Configs::plain();
+    on_each(async |net: Uring| {
+        let (near, far) = pair(&net, &listen(&net)).await;
+        let talking = async {
+            send(&net, &near, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            assert_eq!(receive_plain(&net, &near, 5).await, b"plain");
+            drop(near);
+        };
+        let reply = |first: &[u8]| first.starts_with(b"GET ").then_some(&b"plain"[..]);
+        let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), reply);
         let ((), accepted) = both(talking, accepting).await;
         assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
     });

@@ -3,11 +3,17 @@
 
 use crate::wire::coding::response::{Eligible, code, vary, wants_no_transform};
 use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges};
-use crate::wire::h1::{Caps, Parsed, request, response};
+use crate::wire::h1::{Caps, Parsed, RawUtf8, Tolerance, request, response};
 use crate::wire::head::{Method, Request, RequestHead, Response, ResponseHead};
 use crate::wire::patch::Patch;
 
-const CAPS: Caps = Caps { head_bytes: 4096, request_line_bytes: 1024, fields: 64 };
+const CAPS: Caps = Caps {
+    head_bytes: 4096,
+    request_line_bytes: 1024,
+    fields: 64,
+    raw_utf8: RawUtf8::Encode,
+    tolerance: Tolerance::NONE,
+};
 
 fn head_of(method: Method, text: &str) -> ResponseHead {
     let mut head = ResponseHead::default();

@@ -55,6 +55,36 @@ fn one_empty_line_may_come_first() {
 }
 
 #[test]
+fn utf8_in_a_target_is_encoded_and_nothing_else() {
+    let encoded = |target: &[u8], caps: &Caps| {
+        let bytes = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nX: \xC3\xB6\r\n\r\nbody"].concat();
+        check::head(&bytes);
+        let encoded = encode_target(&bytes, caps)?;
+        let mut head = RequestHead::default();
+        assert_eq!(parse(&encoded, caps, &mut head), Ok(Parsed::Complete));
+        assert!(encoded.ends_with(b"\r\nX: \xC3\xB6\r\n\r\nbody"));
+        Some(String::from_utf8(head.target.of(&encoded).to_vec()).unwrap())
+    };
+    let caps = Caps::default();
+    assert_eq!(encoded("/ö".as_bytes(), &caps).unwrap(), "/%C3%B6");
+    assert_eq!(encoded("/a%20?q=ö&r=%ff€".as_bytes(), &caps).unwrap(), "/a%20?q=%C3%B6&r=%ff%E2%82%AC");
+    assert_eq!(encoded("http://b/ö".as_bytes(), &caps).unwrap(), "http://b/%C3%B6");
+    // Overlong, a surrogate, cut, latin-1, a name, plain ASCII.
+    for target in [&b"/\xC0\xAF"[..], b"/\xED\xA0\x80", b"/\xC3", b"/\xF6", "http://ö/".as_bytes(), b"/o"] {
+        assert_eq!(encoded(target, &caps), None, "{}", target.escape_ascii());
+    }
+    assert_eq!(encoded("/ö".as_bytes(), &Caps { raw_utf8: RawUtf8::Reject, ..caps }), None);
+}
+
+#[test]
+fn limits_hold_for_the_encoded_target() {
+    let bytes = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "ö".repeat(10));
+    let caps = Caps { request_line_bytes: 40, ..Caps::default() };
+    let encoded = encode_target(bytes.as_bytes(), &caps).unwrap();
+    assert_eq!(parse(&encoded, &caps, &mut RequestHead::default()), Err(FaultKind::TargetTooLong));
+}
+
+#[test]
 fn versions() {
     let version = |version: &str| parsed(&format!("GET / {version}\r\nHost: a\r\n\r\n")).map(|head| head.version);
     assert_eq!(version("HTTP/1.1"), Ok(Version::H11));

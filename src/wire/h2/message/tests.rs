@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::base::FaultKind;
+use crate::wire::field_set::FieldSet;
 use crate::wire::h2::hpack::Decoder;
 use crate::wire::h2::raw::{Literal, block, lines, section};
 use crate::wire::head::Request;
@@ -53,6 +54,33 @@ fn every_part_of_a_head() {
     let (head, bytes) = post(&[("expect", "100-continue"), ("content-length", "5")]).unwrap();
     assert_eq!((head.body, head.expects_continue), (BodyLength::Exact(5), true));
     assert_eq!(head.method_text.of(&bytes), b"POST");
+}
+
+#[test]
+fn utf8_in_a_path_is_encoded_and_nothing_else() {
+    let encoded = |path: &[u8]| {
+        let mut section = section(&lines(&GET));
+        let start = section.bytes.len();
+        section.bytes.extend_from_slice(path);
+        section.set_path(Span::new(start, start + path.len()));
+        let mut head = RequestHead::default();
+        assert_eq!(request(&mut section, Content::Ended, &mut head), Err(Malformed::Path));
+        section.encode_path().then(|| {
+            request(&mut section, Content::Ended, &mut head).unwrap();
+            String::from_utf8(head.target.of(&section.bytes).to_vec()).unwrap()
+        })
+    };
+    assert_eq!(encoded("/ö?q=€%2f".as_bytes()).unwrap(), "/%C3%B6?q=%E2%82%AC%2f");
+    for path in [&b"/\xF6"[..], b"/\xC0\xAF", b"/a b"] {
+        assert_eq!(encoded(path), None, "{}", path.escape_ascii());
+    }
+}
+
+#[test]
+fn an_empty_path_resets_the_stream() {
+    let fields = GET.map(|(name, value)| (name, if name == ":path" { "" } else { value }));
+    let refused = understood(&fields, Content::Ended).unwrap_err();
+    assert_eq!((refused, refused.answer()), (Malformed::PathEmpty, None));
 }
 
 #[test]

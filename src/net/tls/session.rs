@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is remembered of a TLS handshake.
+
+use rustls::{Connection, HandshakeKind, ProtocolVersion};
+
+use super::certificate_facts;
+
+/// What the handshake agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The application protocol, for example `h2`.
+    pub alpn: Option<Box<[u8]>>,
+    /// The name that the client asked for (SNI), in lower case; server side only.
+    pub server_name: Option<Box<str>>,
+    /// The protocol version.
+    pub version: Version,
+    /// The subject of the peer's certificate, where it showed one.
+    pub peer_subject: Option<Box<str>>,
+    /// The handshake took up an earlier session.
+    pub resumed: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// TLS 1.2
+    Tls12,
+    /// TLS 1.3
+    #[default]
+    Tls13,
+}
+
+impl Version {
+    /// The name in logs and forwarded fields.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Version::Tls12 => "TLSv1.2",
+            Version::Tls13 => "TLSv1.3",
+        }
+    }
+}
+
+/// What the handshake of `connection` agreed on, which is over.
+pub(super) fn session_of(connection: &Connection) -> Session {
+    let server_name = match connection {
+        Connection::Server(server) => server.server_name().map(Box::from),
+        Connection::Client(_) => None,
+    };
+    let peer = connection.peer_certificates().and_then(|chain| chain.first());
+    Session {
+        alpn: connection.alpn_protocol().map(Box::from),
+        server_name,
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
+            _ => Version::Tls13,
+        },
+        peer_subject: peer
+            .and_then(|certificate| certificate_facts(certificate).ok())
+            .map(|facts| facts.subject.into()),
+        resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}
