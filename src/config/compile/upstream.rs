@@ -21,9 +21,9 @@ use crate::config::spec::server::Limits;
 use crate::config::spec::shape::ShortOr;
 use crate::config::spec::upstream::{
     Balance, BreakerSpec, EndpointSpec, HealthSpec, HttpVersions, OutlierSpec, ProxyVersion, SameSite, StickySpec,
-    UpstreamHttp2Spec, UpstreamSpec,
+    Tolerable, UpstreamHttp2Spec, UpstreamSpec,
 };
-use crate::wire::h1;
+use crate::wire::h1::{self, Deviation};
 use crate::wire::h2::{connection, frame};
 
 /// What an endpoint gets, and how it is spoken to.
@@ -119,6 +119,7 @@ impl Compiler<'_> {
             pool: Default::default(),
             retry_budget: Default::default(),
             timeouts: Default::default(),
+            tolerate: Default::default(),
             proxy_protocol: ProxyVersion::Off,
         };
         self.settings(&Located::nowhere(name.to_owned()), &spec)
@@ -158,7 +159,8 @@ impl Compiler<'_> {
     fn settings(&mut self, name: &Located<String>, spec: &UpstreamSpec) -> UpstreamPlan {
         let limits = spec.limits.over(&self.limits);
         let timeouts = spec.timeouts.over(&self.timeouts);
-        let response = self.response_caps(&limits, name.location);
+        let tolerance = spec.tolerate.iter().map(|fault| deviation(*fault)).collect();
+        let response = h1::Caps { tolerance, ..self.response_caps(&limits, name.location) };
         let shared_name: Arc<str> = name.value.as_str().into();
         let caps = Caps {
             requests: self.share(limits.requests.0),
@@ -475,6 +477,14 @@ fn breaker(spec: &BreakerSpec) -> BreakerPlan {
         open_max: spec.open_max.0,
         trials: spec.trials.max(1),
         closes_after: spec.closes_after.max(1),
+    }
+}
+
+const fn deviation(fault: Tolerable) -> Deviation {
+    match fault {
+        Tolerable::LengthWithChunked => Deviation::LengthWithChunked,
+        Tolerable::RepeatedLength => Deviation::RepeatedLength,
+        Tolerable::ChunkSizeSpaces => Deviation::ChunkSizeSpaces,
     }
 }
 

@@ -217,8 +217,8 @@ layers! {
         endpoint_requests: Count = "262144",
         /// Requests that wait in the queue; above it 503 at once.
         queue: Count = "4096",
-        /// All of a response's headers, 512 bytes to 48KiB; above it 502 with the reason `upstream_head_too_large`. HTTP/2
-        /// counts 32 bytes more for each header (RFC 9113 section 6.5.2).
+        /// All of a response's headers, 512 bytes to 48KiB; above it 502 with the reason `upstream_head_too_large`.
+        /// HTTP/2 counts 32 bytes more for each header (RFC 9113 section 6.5.2).
         response_head: Size = "48KiB",
         /// The number of a response's headers, at most 256; above it 502 with the reason `upstream_too_many_fields`.
         response_fields: Count = "256",

@@ -69,6 +69,10 @@ pub struct UpstreamSpec {
     /// Timeouts of connections.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
+    /// Faults in responses over HTTP/1.1 that are accepted, because each has one reading only; the connection is closed
+    /// behind it. Without them such a response is 502, and the log says at level `debug` which rule it breaks.
+    #[serde(default)]
+    pub tolerate: Many<Tolerable>,
     /// Send a PROXY protocol header at the start of each connection. Connections are then not shared between clients.
     #[serde(default)]
     pub proxy_protocol: ProxyVersion,
@@ -92,6 +96,19 @@ impl Short for EndpointSpec {
     fn of_text(text: &str) -> Result<EndpointSpec, String> {
         Ok(EndpointSpec { address: Located::nowhere(text.to_owned()), ..EndpointSpec::default() })
     }
+}
+
+/// A fault in a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Tolerable {
+    /// `Content-Length` beside `Transfer-Encoding: chunked`; the length is ignored.
+    LengthWithChunked,
+    /// The same `Content-Length` several times.
+    RepeatedLength,
+    /// Spaces and tabs behind the size of a chunk, also in front of its extensions.
+    ChunkSizeSpaces,
 }
 
 /// Load balancing: how an endpoint is chosen for a request.

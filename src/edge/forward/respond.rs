@@ -22,7 +22,7 @@ use crate::edge::upstream::load::InFlight;
 use crate::link::UpstreamCounter;
 use crate::net::Net;
 use crate::wire::grpc::End;
-use crate::wire::h1::Parsed;
+use crate::wire::h1::{Parsed, response};
 use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::patch::Patch;
 use crate::wire::upgrade::Protocol;
@@ -173,7 +173,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 match self.remote.parse(&buf, &caps, method, &mut self.state.response) {
                     Ok(Parsed::Complete) => return (buf, Ok(())),
                     Ok(Parsed::Partial) => {}
-                    Err(kind) => return (buf, Err(Fault::last(kind))),
+                    Err(kind) => {
+                        if kind == FaultKind::UpstreamProtocol && R::VERSION != Version::H2 {
+                            let rule = response::broken_rule(buf.filled(), &caps, &self.state.response);
+                            tracing::debug!(upstream = %self.destination.plan.name, rule, "a response was refused");
+                        }
+                        return (buf, Err(Fault::last(kind)));
+                    }
                 }
             }
             if buf.spare() == 0 {

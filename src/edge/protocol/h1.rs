@@ -12,6 +12,7 @@ use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion, Stop};
 use crate::edge::flow::watch::Abort;
 use crate::net::Stream;
 use crate::net::tls::Transport;
+use crate::wire::h1::Tolerance;
 use crate::wire::h1::body::Body;
 use crate::wire::h2::stream::Key;
 use crate::wire::head::BodyLength;
@@ -45,6 +46,17 @@ impl<S: Stream> BodyReader<S> {
             done: length == BodyLength::None,
             heeds: false,
         }
+    }
+
+    /// A reader for a response's body of `length`, with what is tolerated in it.
+    pub(crate) fn tolerant(stream: Rc<Transport<S>>, length: BodyLength, tolerance: Tolerance) -> BodyReader<S> {
+        let body = Body::tolerant_response(length, tolerance);
+        BodyReader { body, ..BodyReader::new(stream, Side::Upstream, length) }
+    }
+
+    /// Was something in it only tolerated? Then its connection is not used again.
+    pub(crate) fn deviates(&self) -> bool {
+        self.body.tolerated
     }
 
     /// Bytes that came behind the body: the start of the next message.

@@ -10,7 +10,8 @@ use crate::edge::flow::signal::unless;
 use crate::edge::flow::thread::Thread;
 use crate::edge::upstream::dial::{self, Offer, ProxyPreface, Target};
 use crate::edge::upstream::h1::{Http1Connection, Trust};
-use crate::edge::upstream::h2::{Speaks, Stream};
+use crate::edge::upstream::h2::Speaks;
+use crate::edge::upstream::h2_stream::Stream;
 use crate::edge::upstream::pool::Upstream;
 use crate::net::Net;
 use crate::net::tls::Transport;
@@ -53,7 +54,7 @@ impl<N: Net> ConnectionRequest<'_, N> {
     pub(crate) fn kept(&self, now: Tick) -> Option<UpstreamStream<N>> {
         let ConnectionRequest { upstream, plan, index, trust, .. } = *self;
         if plan.http != HttpVersions::Http1
-            && let Some(stream) = upstream.sessions.find(index)
+            && let Some(stream) = upstream.sessions.find(index).map(Stream::on)
             && !self.declines(&stream)
         {
             return Some(UpstreamStream::Stream(stream));
@@ -67,7 +68,7 @@ impl<N: Net> ConnectionRequest<'_, N> {
     /// A new connection, or a stream on one that others are opening at this moment.
     pub(crate) async fn open(&self, speaker: ProxyPreface, deadline: Tick) -> Result<UpstreamStream<N>, Fault> {
         let ConnectionRequest { thread, upstream, plan, index, .. } = *self;
-        let declined = || upstream.sessions.find(index).is_some_and(|stream| self.declines(&stream));
+        let declined = || upstream.sessions.find(index).map(Stream::on).is_some_and(|stream| self.declines(&stream));
         if plan.http == HttpVersions::Http1 || declined() {
             return self.open_http1(speaker, deadline).await;
         }
@@ -77,8 +78,8 @@ impl<N: Net> ConnectionRequest<'_, N> {
             if unless(&opened, thread.net.sleep_until(until)).await.is_some() {
                 return Err(Fault::unsent(FaultKind::ConnectTimeout));
             }
-            if let Some(stream) = upstream.sessions.find(index) {
-                return Ok(UpstreamStream::Stream(stream));
+            if let Some(connection) = upstream.sessions.find(index) {
+                return Ok(UpstreamStream::Stream(Stream::on(connection)));
             }
         }
         let opening = upstream.sessions.open(index);
@@ -86,8 +87,16 @@ impl<N: Net> ConnectionRequest<'_, N> {
         let speaks = speaks(plan, &transport);
         upstream.sessions.note(speaks);
         let carrier = match speaks {
-            Speaks::Http2 => UpstreamStream::Stream(upstream.sessions.opened(thread, plan, transport, open)),
-            Speaks::Http1 => UpstreamStream::Connection(Http1Connection::opened(open, transport, thread.net.now())),
+            Speaks::Http2 => {
+                let connection = upstream.sessions.opened(thread, plan, transport, open);
+                UpstreamStream::Stream(Stream::on(connection))
+            }
+            Speaks::Http1 => UpstreamStream::Connection(Http1Connection::opened(
+                open,
+                transport,
+                plan.response.tolerance,
+                thread.net.now(),
+            )),
         };
         drop(opening);
         Ok(carrier)
@@ -122,7 +131,12 @@ impl<N: Net> ConnectionRequest<'_, N> {
     async fn open_http1(&self, speaker: ProxyPreface, deadline: Tick) -> Result<UpstreamStream<N>, Fault> {
         let speaker = ProxyPreface { offer: Offer::Http1, ..speaker };
         let (transport, open) = dial::dial(self.thread, self.target(), speaker, deadline).await?;
-        Ok(UpstreamStream::Connection(Http1Connection::opened(open, transport, self.thread.net.now())))
+        Ok(UpstreamStream::Connection(Http1Connection::opened(
+            open,
+            transport,
+            self.plan.response.tolerance,
+            self.thread.net.now(),
+        )))
     }
 
     fn target(&self) -> Target<'_> {

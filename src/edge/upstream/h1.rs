@@ -14,7 +14,7 @@ use crate::edge::protocol::h1::{BodyReader, BodyWriter};
 use crate::edge::upstream::load::Open;
 use crate::net::tls::Transport;
 use crate::net::{Net, Peek, Stream};
-use crate::wire::h1::{Caps, Parsed, response, write};
+use crate::wire::h1::{Caps, Parsed, Tolerance, response, write};
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::outgoing::OutgoingRequest;
@@ -79,6 +79,8 @@ pub(crate) struct Http1Connection<N: Net> {
     pub requests: u32,
     /// How many it had carried when it was last looked at.
     looked_at: u32,
+    /// What is accepted in responses against RFC 9112, by the plan under which it was opened.
+    tolerance: Tolerance,
 }
 
 impl<N: Net> Remote for Http1Connection<N> {
@@ -117,11 +119,11 @@ impl<N: Net> Remote for Http1Connection<N> {
     }
 
     fn body(&self, length: BodyLength) -> BodyReader<N::Stream> {
-        BodyReader::new(self.stream.clone(), Side::Upstream, length)
+        BodyReader::tolerant(self.stream.clone(), length, self.tolerance)
     }
 
     fn stands(&self, body: &BodyReader<N::Stream>) -> bool {
-        body.done() && !body.has_leftover()
+        body.done() && !body.has_leftover() && !body.deviates()
     }
 
     fn abort(&self) {
@@ -135,8 +137,14 @@ impl<N: Net> Remote for Http1Connection<N> {
 
 impl<N: Net> Http1Connection<N> {
     /// A connection that was just opened.
-    pub(crate) fn opened(open: Open, stream: Transport<N::Stream>, now: Tick) -> Http1Connection<N> {
-        Http1Connection { open, stream: Rc::new(stream), opened: now, idle_since: now, requests: 0, looked_at: 0 }
+    pub(crate) fn opened(
+        open: Open,
+        stream: Transport<N::Stream>,
+        tolerance: Tolerance,
+        now: Tick,
+    ) -> Http1Connection<N> {
+        let stream = Rc::new(stream);
+        Http1Connection { open, stream, opened: now, idle_since: now, requests: 0, looked_at: 0, tolerance }
     }
 
     /// Looks whether the endpoint has neither closed it nor sent anything since the last response.

@@ -26,10 +26,6 @@ use crate::wire::h2::message::{self, Content};
 use crate::wire::h2::stream::Key;
 use crate::wire::head::{BodyLength, Method};
 
-mod stream;
-
-pub(crate) use stream::Stream;
-
 /// An endpoint that answers pings and sends nothing else is not pinged more often. Servers of gRPC end connections that
 /// ping more often than every five minutes while they send nothing.
 const PING_AGAIN: Duration = Duration::from_secs(310);
@@ -69,15 +65,16 @@ impl<N: Net> Default for Sessions<N> {
 
 /// One connection to an endpoint.
 pub(crate) struct Http2Connection<N: Net> {
-    session: Rc<Session<N>>,
+    pub(super) session: Rc<Session<N>>,
     sessions: Rc<Sessions<N>>,
     open: Open,
-    scheme: Scheme,
+    pub(super) scheme: Scheme,
     /// It takes no new streams.
-    retired: Cell<bool>,
-    streams: Cell<u32>,
+    pub(super) retired: Cell<bool>,
+    /// Streams that were opened on it.
+    pub(super) streams: Cell<u32>,
     streams_max: u32,
-    idle_since: Cell<Tick>,
+    pub(super) idle_since: Cell<Tick>,
     idle_timeout: Duration,
     retires: Tick,
     ping_after: Option<Duration>,
@@ -87,7 +84,7 @@ pub(crate) struct Http2Connection<N: Net> {
     /// When the last ping was sent, if no frame of a stream has arrived since.
     asked: Cell<Option<Tick>>,
     /// Its settings have come, or never will.
-    settled: Rc<Signal>,
+    pub(super) settled: Rc<Signal>,
 }
 
 /// Signals that opening a connection has succeeded or failed.
@@ -104,12 +101,12 @@ impl<N: Net> Drop for Opening<'_, N> {
 }
 
 impl<N: Net> Sessions<N> {
-    /// A new stream to `index`, on the connection with the fewest streams.
-    pub(crate) fn find(&self, index: EndpointIndex) -> Option<Stream<N>> {
+    /// The connection to `index` with the fewest streams that takes one more.
+    pub(crate) fn find(&self, index: EndpointIndex) -> Option<Rc<Http2Connection<N>>> {
         let list = self.list.borrow();
         let able = list.iter().filter(|far| far.open.index == index && far.has_room());
         let far = able.min_by_key(|far| far.session.machine.borrow().held_streams())?;
-        Some(Stream::on(far.clone()))
+        Some(far.clone())
     }
 
     /// The signal of the connection that is being opened to `index`, or of one whose SETTINGS have not come and which
@@ -153,14 +150,14 @@ impl<N: Net> Sessions<N> {
         self.declined.set(speaks == Speaks::Http1);
     }
 
-    /// A connection was opened: the first stream of it.
+    /// A connection was opened.
     pub(crate) fn opened(
         self: &Rc<Self>,
         thread: &Rc<Thread<N>>,
         plan: &UpstreamPlan,
         transport: Transport<N::Stream>,
         open: Open,
-    ) -> Stream<N> {
+    ) -> Rc<Http2Connection<N>> {
         let now = thread.net.now();
         let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
         let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
@@ -184,7 +181,7 @@ impl<N: Net> Sessions<N> {
         });
         self.list.borrow_mut().push(far.clone());
         thread.net.spawn(keep(far.clone()));
-        Stream::on(far)
+        far
     }
 
     /// Connections that are not over.

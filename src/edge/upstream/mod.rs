@@ -6,5 +6,6 @@ pub(crate) mod carrier;
 pub(crate) mod dial;
 pub(crate) mod h1;
 pub(crate) mod h2;
+pub(crate) mod h2_stream;
 pub(crate) mod load;
 pub(crate) mod pool;

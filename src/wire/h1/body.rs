@@ -5,7 +5,8 @@
 //! and complete trailers. Large chunks are skipped, never scanned.
 
 use crate::base::{FaultKind, Side};
-use crate::wire::h1::chunk::{Decoder, Malformed, Piece};
+use crate::wire::h1::chunk::{Decoder, Malformed, Piece, Spaces};
+use crate::wire::h1::{Deviation, Tolerance};
 use crate::wire::head::BodyLength;
 use crate::wire::rules;
 
@@ -14,6 +15,8 @@ use crate::wire::rules;
 pub struct Body {
     progress: Progress,
     side: Side,
+    /// Something in it was only tolerated.
+    pub tolerated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,22 +45,36 @@ pub struct Decoded {
 impl Body {
     /// The body of a request. Its faults are the client's: `BadRequest`.
     pub const fn request(length: BodyLength) -> Body {
-        Body::new(length, Side::Client)
+        Body::new(length, Side::Client, Spaces::Refused)
     }
 
     /// The body of a response. Its faults are the upstream's: `UpstreamProtocol`.
     pub const fn response(length: BodyLength) -> Body {
-        Body::new(length, Side::Upstream)
+        Body::new(length, Side::Upstream, Spaces::Refused)
     }
 
-    const fn new(length: BodyLength, side: Side) -> Body {
+    /// As `response`, with what is tolerated in it.
+    pub const fn tolerant_response(length: BodyLength, tolerance: Tolerance) -> Body {
+        let spaces = if tolerance.has(Deviation::ChunkSizeSpaces) { Spaces::Accepted } else { Spaces::Refused };
+        Body::new(length, Side::Upstream, spaces)
+    }
+
+    /// Was something in what has come only tolerated? Known until it is done.
+    const fn deviates(&self) -> bool {
+        match &self.progress {
+            Progress::Chunked(decoder) => decoder.saw_spaces(),
+            Progress::Done | Progress::Exact(_) | Progress::UntilClose => false,
+        }
+    }
+
+    const fn new(length: BodyLength, side: Side, spaces: Spaces) -> Body {
         let progress = match length {
             BodyLength::None | BodyLength::Exact(0) => Progress::Done,
             BodyLength::Exact(bytes) => Progress::Exact(bytes),
-            BodyLength::Chunked => Progress::Chunked(Decoder::new()),
+            BodyLength::Chunked => Progress::Chunked(Decoder::new(spaces)),
             BodyLength::UntilClose => Progress::UntilClose,
         };
-        Body { progress, side }
+        Body { progress, side, tolerated: false }
     }
 
     /// Reads the next bytes of the connection and joins their payload, wherever it begins. Trailer lines (with their
@@ -80,6 +97,7 @@ impl Body {
                 decoded
             }
         };
+        self.tolerated |= self.deviates();
         if decoded.done {
             self.progress = Progress::Done;
         }

@@ -3,7 +3,7 @@
 //!
 //! Strict: a size is 1 to 16 hexadecimal digits and nothing else, lines end in CRLF, extensions follow their grammar
 //! without whitespace and are capped for each chunk and for the body, the trailer section follows the grammar of
-//! fields.
+//! fields. Spaces behind a size may be tolerated in a response; they count as extensions.
 //!
 //! ```text
 //! Size ─► (Extension… ─►) SizeLf ─► Data ─► DataCr ─► DataLf ─► Size
@@ -58,6 +58,8 @@ enum State {
     /// In a size, before or behind a digit.
     Size,
     Extension(Extension),
+    /// In spaces behind a size, which are tolerated.
+    SizeSpace,
     SizeLf,
     Data,
     DataCr,
@@ -103,11 +105,26 @@ pub(super) struct Decoder {
     extension: u32,
     extensions: u32,
     trailer: u32,
+    spaces: Spaces,
+}
+
+/// Spaces and tabs behind the size of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spaces {
+    Refused,
+    Accepted,
+    /// Accepted, and there were some.
+    Seen,
 }
 
 impl Decoder {
-    pub(super) const fn new() -> Decoder {
-        Decoder { state: State::Size, digits: 0, left: 0, extension: 0, extensions: 0, trailer: 0 }
+    pub(super) const fn new(spaces: Spaces) -> Decoder {
+        Decoder { state: State::Size, digits: 0, left: 0, extension: 0, extensions: 0, trailer: 0, spaces }
+    }
+
+    /// Were there spaces behind a size?
+    pub(super) const fn saw_spaces(&self) -> bool {
+        matches!(self.spaces, Spaces::Seen)
     }
 
     /// Reads a piece from the front of `bytes`, which must not be empty. Only `End` may be a piece of no bytes.
@@ -123,7 +140,9 @@ impl Decoder {
             }
             State::Trailer(state) => self.trailer(state, bytes),
             State::End => Ok(Piece::End(0)),
-            State::Size | State::Extension(_) | State::SizeLf | State::DataCr | State::DataLf => self.overhead(bytes),
+            State::Size | State::SizeSpace | State::Extension(_) | State::SizeLf | State::DataCr | State::DataLf => {
+                self.overhead(bytes)
+            }
         }
     }
 
@@ -132,6 +151,7 @@ impl Decoder {
         for (at, byte) in bytes.iter().enumerate() {
             self.state = match (self.state, *byte) {
                 (State::Size, byte) => self.size(byte)?,
+                (State::SizeSpace, byte) => self.behind_size(byte)?,
                 (State::Extension(state), byte) => {
                     self.count_extension()?;
                     extension(state, byte)?
@@ -164,11 +184,20 @@ impl Decoder {
         if self.digits == 0 || self.left > i64::MAX as u64 {
             return Err(Malformed);
         }
+        self.behind_size(byte)
+    }
+
+    fn behind_size(&mut self, byte: u8) -> Result<State, Malformed> {
         match byte {
             b'\r' => Ok(State::SizeLf),
             b';' => {
                 self.count_extension()?;
                 Ok(State::Extension(Extension::Start))
+            }
+            b' ' | b'\t' if self.spaces != Spaces::Refused => {
+                self.spaces = Spaces::Seen;
+                self.count_extension()?;
+                Ok(State::SizeSpace)
             }
             _ => Err(Malformed),
         }

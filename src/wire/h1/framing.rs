@@ -8,7 +8,9 @@
 use crate::base::FaultKind;
 use crate::base::ascii::{decimal, is_name, is_token};
 use crate::wire::field::{Known, KnownSet};
+use crate::wire::h1::{Deviation, Tolerance};
 use crate::wire::head::{BodyLength, Fields, Method, Version};
+use crate::wire::hop;
 
 /// The fields that say how long a body is.
 pub(super) const LENGTHS: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
@@ -64,6 +66,45 @@ pub fn response(
         Found { .. } => return Err(FaultKind::UpstreamProtocol),
     };
     Ok(if is_bodiless(status, method) { BodyLength::None } else { length })
+}
+
+/// How long a response's body is that `response` refused, where `tolerance` accepts what is wrong with it.
+#[cold]
+pub(super) fn tolerated(fields: &Fields, bytes: &[u8], version: Version, tolerance: Tolerance) -> Option<BodyLength> {
+    let found = find(LENGTHS, fields, bytes);
+    match (found.transfer_encoding, found.content_length) {
+        (Lines::One(value), Lines::One(_) | Lines::Many)
+            if version == Version::H11
+                && coding(value) == Coding::Chunked
+                && tolerance.has(Deviation::LengthWithChunked) =>
+        {
+            Some(BodyLength::Chunked)
+        }
+        (Lines::None, Lines::One(_) | Lines::Many) if tolerance.has(Deviation::RepeatedLength) => {
+            let mut lengths = fields.values(bytes, Known::ContentLength).flat_map(hop::members).map(exact);
+            let first = lengths.next()??;
+            lengths.all(|length| length == Some(first)).then_some(first)
+        }
+        (Lines::None | Lines::One(_) | Lines::Many, _) => None,
+    }
+}
+
+/// The rule about lengths that the fields of a response break, for the log.
+#[cold]
+pub(super) fn broken_rule(fields: &Fields, bytes: &[u8]) -> &'static str {
+    match find(LENGTHS, fields, bytes) {
+        Found { transfer_encoding: Lines::One(_) | Lines::Many, content_length: Lines::One(_) | Lines::Many } => {
+            "RFC 9112 section 6.3: Content-Length beside Transfer-Encoding"
+        }
+        Found { transfer_encoding: Lines::One(_) | Lines::Many, .. } => {
+            "RFC 9112 section 6.1: a transfer coding other than one `chunked`, or in HTTP/1.0"
+        }
+        Found { content_length: Lines::Many, .. } => "RFC 9112 section 6.3: Content-Length several times",
+        Found { content_length: Lines::One(value), .. } if exact(value).is_none() => {
+            "RFC 9110 section 8.6: a Content-Length that is not one number"
+        }
+        Found { .. } => "RFC 9110 section 5.3: a field several times that may be there once",
+    }
 }
 
 /// Does a response with this status to this method end with its head, whatever its fields say (RFC 9112 section 6.3

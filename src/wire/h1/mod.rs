@@ -18,6 +18,7 @@ pub mod framing;
 pub mod request;
 pub mod response;
 pub mod scan;
+pub mod tolerance;
 pub mod write;
 
 mod lines;
@@ -27,6 +28,7 @@ use crate::base::{FaultKind, Span, limits};
 use crate::wire::head::RequestHead;
 
 pub use scan::HeadScan;
+pub use tolerance::{Deviation, Tolerance};
 
 /// What happens to UTF-8 in a request target, which RFC 3986 does not allow as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Caps {
     pub fields: usize,
     /// What bytes above ASCII in a request target are. Not used for responses.
     pub raw_utf8: RawUtf8,
+    /// What is accepted in responses against RFC 9112.
+    pub tolerance: Tolerance,
 }
 
 impl Caps {
@@ -71,6 +75,7 @@ impl Default for Caps {
             request_line_bytes: limits::REQUEST_LINE_BYTES,
             fields: limits::FIELDS_MAX,
             raw_utf8: RawUtf8::Encode,
+            tolerance: Tolerance::NONE,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::base::limits::{FIELDS_MAX, HEAD_BYTES_MAX};
 use crate::wire::field::{Known, Seen};
 use crate::wire::h1::lines::Lines;
 use crate::wire::h1::strict::{self, Offence};
-use crate::wire::h1::{Caps, Parsed, framing};
+use crate::wire::h1::{Caps, Parsed, Tolerance, framing};
 use crate::wire::head::{BodyLength, Method, ResponseHead, Version};
 use crate::wire::{hop, rules};
 
@@ -23,7 +23,7 @@ use crate::wire::{hop, rules};
 pub fn parse(bytes: &[u8], caps: &Caps, method: Method, head: &mut ResponseHead) -> Result<Parsed, FaultKind> {
     let window = &bytes[..bytes.len().min(caps.head_bytes.min(HEAD_BYTES_MAX))];
     let Some(seen) = ordinary(window, caps, head) else { return unusual(bytes, caps) };
-    understand(window, method, seen, head)?;
+    understand(window, (method, caps.tolerance), seen, head)?;
     Ok(Parsed::Complete)
 }
 
@@ -53,6 +53,17 @@ fn ordinary(bytes: &[u8], caps: &Caps, head: &mut ResponseHead) -> Option<Seen> 
     Some(seen)
 }
 
+/// The rule that a head broke which `parse` refused with `UpstreamProtocol`, for the log.
+#[cold]
+pub fn broken_rule(bytes: &[u8], caps: &Caps, head: &ResponseHead) -> &'static str {
+    let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
+    match strict::response(bytes, &caps) {
+        Err(Offence::Version) => "RFC 9112 section 2.3: another version",
+        Err(_) | Ok(None) => "RFC 9112 sections 4 and 5: a status line or field line that is none",
+        Ok(Some(reading)) => framing::broken_rule(&head.fields, &bytes[..reading.len]),
+    }
+}
+
 #[cold]
 fn unusual(bytes: &[u8], caps: &Caps) -> Result<Parsed, FaultKind> {
     let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
@@ -64,12 +75,26 @@ fn unusual(bytes: &[u8], caps: &Caps) -> Result<Parsed, FaultKind> {
     }
 }
 
-fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead) -> Result<(), FaultKind> {
+fn understand(
+    bytes: &[u8],
+    (method, tolerance): (Method, Tolerance),
+    seen: Seen,
+    head: &mut ResponseHead,
+) -> Result<(), FaultKind> {
     if !seen.twice.and(rules::SINGLE_IN_RESPONSES).is_empty() {
         return Err(FaultKind::UpstreamProtocol);
     }
-    head.body = framing::response(seen.once, &head.fields, bytes, head.version, head.status, method)?;
+    let body = framing::response(seen.once, &head.fields, bytes, head.version, head.status, method);
     head.keep_alive = head.version == Version::H11;
+    let mut deviates = false;
+    head.body = match body {
+        Ok(body) => body,
+        Err(fault) => {
+            deviates = true;
+            let length = framing::tolerated(&head.fields, bytes, head.version, tolerance).ok_or(fault)?;
+            if framing::is_bodiless(head.status, method) { BodyLength::None } else { length }
+        }
+    };
     if seen.once.has(Known::Connection) {
         let options = hop::options(&head.fields, bytes);
         head.keep_alive = !options.close && (head.keep_alive || options.keep_alive);
@@ -77,7 +102,7 @@ fn understand(bytes: &[u8], method: Method, seen: Seen, head: &mut ResponseHead)
     // RFC 9110 sections 15.2 and 15.3.5 forbid these to have a length. An origin that sends one may send a body too,
     // and that would be taken for the next response.
     let lengthless = head.status < 200 || head.status == 204;
-    if head.body == BodyLength::UntilClose || (lengthless && !seen.once.and(framing::LENGTHS).is_empty()) {
+    if deviates || head.body == BodyLength::UntilClose || (lengthless && !seen.once.and(framing::LENGTHS).is_empty()) {
         head.keep_alive = false;
     }
     Ok(())

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn caps_end_the_wait() {
-        let caps = Caps { head_bytes: 64, request_line_bytes: 20, fields: 8 };
+        let caps = Caps { head_bytes: 64, request_line_bytes: 20, fields: 8, ..Caps::default() };
         assert_eq!(parses(&[b'a'; 30], &caps)[..2], [1, 21]);
         let mut long = b"GET / HTTP/1.1\r\nX: ".to_vec();
         long.resize(100, b'a');

@@ -8,8 +8,9 @@
 //! header ->  payload left > 0  ------------'--> payload left = 0: between two frames, where others may be put
 //! ```
 //! A header is consumed whole or not at all: the caller keeps an incomplete one (at most 13 bytes) until more bytes
-//! arrive. The status code of a close frame counts as part of its header, because it is judged before the frame goes on. Frames are refused where two parsers could read them differently, or where every endpoint must end the
-//! connection. Reserved bits and opcodes pass only where the handshake agreed on an extension, which may define them.
+//! arrive. The status code of a close frame is judged with its header, before the frame goes on. Frames are refused
+//! where two parsers could read them differently, or where every endpoint must end the connection. Reserved bits and
+//! opcodes pass only where the handshake agreed on an extension, which may define them.
 
 use crate::base::ascii::is_name;
 

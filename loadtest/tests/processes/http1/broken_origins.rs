@@ -361,3 +361,49 @@ fn aborted_answers_are_logged_as_such() {
     assert_eq!((entry["status"].as_u64(), entry["bytes_sent"].as_u64()), (Some(200), Some(5)));
     assert!(entry["endpoint"].as_str().is_some_and(|endpoint| endpoint.starts_with("127.0.0.1:")));
 }
+
+#[test]
+fn large_heads_pass_up_to_limits_that_the_log_names() {
+    let with = |count: usize, bytes: usize| {
+        let lines: String = (0..count).map(|index| format!("Set-Cookie: c{index}={}\r\n", "v".repeat(bytes))).collect();
+        seen(move |peer| peer.send(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nok")))
+    };
+    for (count, bytes) in [(150, 1), (20, 1_000), (255, 100)] {
+        let (answer, reason) = with(count, bytes);
+        assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()), "{count} of {bytes}: {reason}");
+    }
+    for ((count, bytes), expected) in [((256, 1), "upstream_too_many_fields"), ((50, 1_000), "upstream_head_too_large")]
+    {
+        let (answer, reason) = with(count, bytes);
+        assert_eq!((answer.status, &*reason), (502, expected), "{count} of {bytes}");
+    }
+}
+
+#[test]
+fn faults_with_one_reading_are_tolerated_where_asked_and_close_the_connection() {
+    let cases = [
+        ("length_with_chunked", "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        ("repeated_length", "Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
+        ("chunk_size_spaces", "Transfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0\r\n\r\n"),
+    ];
+    for (name, rest) in cases {
+        let origin = Origin::with(move |peer| {
+            peer.request()?;
+            peer.send(format!("HTTP/1.1 200 OK\r\n{rest}"));
+            let behind = peer.request();
+            assert!(behind.is_err(), "{name}: the connection was used again");
+            Ok(())
+        });
+        let refusing = gateway(&origin);
+        let answer = refusing.get("/");
+        assert_eq!((answer.status, &*refusing.reason(1)), (502, "upstream_protocol"), "{name}");
+        let tolerant = Gateway::web(format!(
+            "[upstream.o]\nendpoints = [\"{}\"]\ntolerate = [\"{name}\"]\n[[route]]\nto = \"o\"\n",
+            origin.address
+        ));
+        for _ in 0..2 {
+            let answer = tolerant.get("/");
+            assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()), "{name}");
+        }
+    }
+}

@@ -148,6 +148,39 @@ fn caps() {
     assert_eq!(decode(&trailer(TRAILER_BYTES_MAX)), Err(FaultKind::BadRequest));
 }
 
+#[test]
+fn spaces_behind_a_chunk_size_are_tolerated_only_where_asked() {
+    let decoded = |text: &str, tolerance: &[Deviation], step: usize| {
+        let tolerance = tolerance.iter().copied().collect();
+        let mut body = Body::tolerant_response(BodyLength::Chunked, tolerance);
+        let (mut content, mut trailers, mut done) = (Vec::new(), Vec::new(), false);
+        for piece in text.as_bytes().chunks(step) {
+            let mut piece = piece.to_vec();
+            let found = body.decode(&mut piece, &mut trailers)?;
+            content.extend_from_slice(&piece[found.start..found.start + found.kept]);
+            done = found.done;
+        }
+        assert!(done, "{text:?}");
+        Ok((content, body.tolerated))
+    };
+    let spaces = [Deviation::ChunkSizeSpaces];
+    let others = [Deviation::LengthWithChunked, Deviation::RepeatedLength];
+    for step in [1, 2, 3, 100] {
+        for padded in ["2   \r\nok\r\n0\r\n\r\n", "2\t ;a=b\r\nok\r\n0 \r\n\r\n"] {
+            assert_eq!(decoded(padded, &others, step), Err(FaultKind::UpstreamProtocol), "{padded:?}");
+            assert_eq!(decoded(padded, &spaces, step), Ok((b"ok".to_vec(), true)), "{padded:?}");
+        }
+        assert_eq!(decoded("2\r\nok\r\n0\r\n\r\n", &spaces, step), Ok((b"ok".to_vec(), false)));
+        for wrong in
+            [" 2\r\nok\r\n0\r\n\r\n", "2 2\r\nok\r\n0\r\n\r\n", "2 \nok\r\n0\r\n\r\n", "2; a\r\nok\r\n0\r\n\r\n"]
+        {
+            assert_eq!(decoded(wrong, &spaces, step), Err(FaultKind::UpstreamProtocol), "{wrong:?}");
+        }
+        let flood = format!("2{}\r\nok\r\n0\r\n\r\n", " ".repeat(300));
+        assert_eq!(decoded(&flood, &spaces, step), Err(FaultKind::UpstreamProtocol));
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes(bytes: Vec<u8>) {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::check;
+use crate::wire::h1::Deviation;
 
 fn parsed(text: &str, method: Method) -> Result<ResponseHead, FaultKind> {
     check::response_head(text.as_bytes());
@@ -84,8 +85,74 @@ fn caps() {
     let small = Caps { head_bytes: 64, request_line_bytes: 0, fields: 2, ..Caps::default() };
     let fault = |text: &str| parse(text.as_bytes(), &small, Method::Get, &mut ResponseHead::default()).err();
     assert_eq!(fault("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n\r\n"), None);
-    assert_eq!(fault("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"), Some(FaultKind::UpstreamHeadTooLarge));
+    assert_eq!(fault("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"), Some(FaultKind::UpstreamTooManyFields));
     assert_eq!(fault(&format!("HTTP/1.1 200 {}", "x".repeat(60))), Some(FaultKind::UpstreamHeadTooLarge));
+}
+
+#[test]
+fn as_many_fields_as_a_set_holds() {
+    let lines = |count| (0..count).map(|index| format!("set-cookie: c{index}=1\r\n")).collect::<String>();
+    let parsed = |count| {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{}\r\n", lines(count));
+        parse(bytes.as_bytes(), &Caps::default(), Method::Get, &mut ResponseHead::default())
+    };
+    assert_eq!(parsed(FIELDS_MAX), Ok(Parsed::Complete));
+    assert_eq!(parsed(FIELDS_MAX + 1), Err(FaultKind::UpstreamTooManyFields));
+}
+
+#[test]
+fn lengths_are_tolerated_only_where_asked() {
+    let both = "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n";
+    let twice = "Content-Length: 2\r\nContent-Length: 2\r\n";
+    let refused = [
+        "Transfer-Encoding: gzip, chunked\r\nContent-Length: 2\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        "Content-Length: 2\r\nContent-Length: 3\r\n",
+        "Content-Length: 2, x\r\n",
+        "Content-Length: 2,\r\n",
+    ];
+    let parsed = |version: &str, lines: &str, tolerance: &[Deviation]| {
+        let bytes = format!("HTTP/{version} 200 OK\r\n{lines}\r\n");
+        let caps = Caps { tolerance: tolerance.iter().copied().collect(), ..Caps::default() };
+        let mut head = ResponseHead::default();
+        parse(bytes.as_bytes(), &caps, Method::Get, &mut head).map(|_| (head.body, head.keep_alive))
+    };
+    let all = [Deviation::LengthWithChunked, Deviation::RepeatedLength, Deviation::ChunkSizeSpaces];
+    let cases = [
+        (both, Deviation::LengthWithChunked, BodyLength::Chunked),
+        (twice, Deviation::RepeatedLength, BodyLength::Exact(2)),
+        ("Content-Length: 2, 02\r\n", Deviation::RepeatedLength, BodyLength::Exact(2)),
+    ];
+    for (lines, deviation, length) in cases {
+        assert_eq!(parsed("1.1", lines, &[]), Err(FaultKind::UpstreamProtocol), "{lines}");
+        assert_eq!(parsed("1.1", lines, &[deviation]), Ok((length, false)), "{lines}");
+        let others: Vec<_> = all.into_iter().filter(|other| *other != deviation).collect();
+        assert_eq!(parsed("1.1", lines, &others), Err(FaultKind::UpstreamProtocol), "{lines}");
+    }
+    assert_eq!(parsed("1.0", both, &all), Err(FaultKind::UpstreamProtocol));
+    for lines in refused {
+        assert_eq!(parsed("1.1", lines, &all), Err(FaultKind::UpstreamProtocol), "{lines}");
+    }
+}
+
+#[test]
+fn the_broken_rule_is_named() {
+    let rule = |lines: &str| {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        let mut head = ResponseHead::default();
+        assert_eq!(parse(bytes.as_bytes(), &Caps::default(), Method::Get, &mut head), Err(FaultKind::UpstreamProtocol));
+        broken_rule(bytes.as_bytes(), &Caps::default(), &head)
+    };
+    for (lines, part) in [
+        ("A: 1\n", "sections 4 and 5"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "beside"),
+        ("Transfer-Encoding: gzip\r\n", "section 6.1"),
+        ("Content-Length: 2\r\nContent-Length: 2\r\n", "several times"),
+        ("Content-Length: x\r\n", "not one number"),
+        ("Location: a\r\nLocation: b\r\n", "once"),
+    ] {
+        assert!(rule(lines).contains(part), "{lines}: {}", rule(lines));
+    }
 }
 
 proptest! {

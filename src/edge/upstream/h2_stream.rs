@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use super::Http2Connection;
 use crate::base::{Buf, Fault, FaultKind, Side, Tick};
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::stream::{BodySource, Form, Remote};
@@ -13,6 +12,7 @@ use crate::edge::flow::watch::Link;
 use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::protocol::h2::session::StreamClosed;
 use crate::edge::protocol::h2::stream_state::ReceiveState;
+use crate::edge::upstream::h2::Http2Connection;
 use crate::net::Net;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::connection::Ending;
