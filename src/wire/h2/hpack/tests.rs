@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::limits::HPACK_LIST_BYTES_MAX;
+use crate::base::limits::{FIELDS_MAX, HPACK_LIST_BYTES_MAX};
 use crate::wire::field::Known;
 use crate::wire::h2::section::{Pseudo, Section};
 
@@ -180,9 +180,9 @@ fn an_oversized_list_keeps_the_table_in_step() {
     assert_eq!(section.size, [10, 11, 6, 11, 2, 2].iter().map(|len| len + 32).sum::<usize>());
     check(&mut decoder, "bebfc0", &[(":authority", "a"), ("d", "e"), ("b", "c")]);
     // Also above the number of fields.
-    let many = [0xBE; 129];
+    let many = [0xBE; FIELDS_MAX + 1];
     decoder.decode(&many, &mut section, LIST_MAX).unwrap();
-    assert!(section.oversized && section.fields.list.len() == 128);
+    assert!(section.oversized && section.fields.list.len() == FIELDS_MAX);
     check(&mut decoder, "be", &[("d", "e")]);
 }
 

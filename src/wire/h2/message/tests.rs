@@ -254,7 +254,7 @@ fn marks_stay_with_their_fields() {
 
 #[test]
 fn too_much_is_answered() {
-    let many: Vec<(&str, &str)> = vec![("a", "b"); 128];
+    let many: Vec<(&str, &str)> = vec![("a", "b"); FIELDS_MAX];
     assert_eq!(get(&many).unwrap_err(), Malformed::TooLarge);
     assert!(get(&many[1..]).is_ok());
     let mut section = Section::default();
