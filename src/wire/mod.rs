@@ -9,7 +9,7 @@ pub(crate) mod authority;
 pub(crate) mod change;
 pub(crate) mod coding;
 pub mod field;
-pub mod field_set;
+pub(crate) mod field_set;
 pub(crate) mod forwarded;
 pub(crate) mod grpc;
 pub mod h1;

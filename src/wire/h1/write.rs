@@ -133,7 +133,7 @@ impl Message<'_> {
     fn copy_each(&self, out: &mut Vec<u8>, drops: KnownSet, removed: &FieldSet) {
         let removes = !removed.is_empty();
         for (index, Field { name, value, known }) in self.fields.list.iter().enumerate() {
-            if !drops.has(*known) && !(removes && removed.has(index)) {
+            if !(drops.has(*known) || removes && removed.has(index)) {
                 line(out, name.of(self.bytes), value.of(self.bytes));
             }
         }
