@@ -154,7 +154,7 @@ fn an_endless_head_is_cut_off() {
             peer.send(format!("X-Filler-{number}: {}\r\n", "f".repeat(100)));
         }
     });
-    assert_eq!((answer.status, &*reason), (502, "upstream_head_too_large"));
+    assert_eq!((answer.status, &*reason), (502, "upstream_too_many_fields"));
 }
 
 #[test]
