@@ -288,6 +288,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Is no endpoint listed? Then no name of the upstream resolves.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.slots.iter().any(|slot| slot.listed)
+    }
+
     /// The endpoint; `None` for an old index, whose slot another endpoint has by now.
     pub(crate) fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
         self.place_of(index).map(|at| &self.slots[at].endpoint)

@@ -3,6 +3,8 @@
 //!
 //! One table (`FaultKind::status`) maps a fault to a status. The access record, not this file, has the text for people.
 
+use crate::base::cause::Cause;
+
 /// Who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -88,6 +90,8 @@ pub enum FaultKind {
     /// The upstream's body ended early.
     UpstreamTruncated,
     // Gateway.
+    /// The process ended before the exchange did.
+    Stopped,
     /// A bug of ours; the request ended, the process did not.
     Internal,
 }
@@ -108,7 +112,11 @@ impl FaultKind {
             FaultKind::ClientClosed => 499,
             FaultKind::NoRoute => 404,
             FaultKind::MethodNotAllowed => 405,
-            FaultKind::NoEndpoint | FaultKind::Overloaded | FaultKind::BreakerOpen | FaultKind::QueueTimeout => 503,
+            FaultKind::NoEndpoint
+            | FaultKind::Overloaded
+            | FaultKind::BreakerOpen
+            | FaultKind::QueueTimeout
+            | FaultKind::Stopped => 503,
             FaultKind::ConnectFailed
             | FaultKind::UpstreamTls
             | FaultKind::UpstreamClosed
@@ -154,7 +162,42 @@ impl FaultKind {
             FaultKind::IdleTimeout => "idle_timeout",
             FaultKind::TotalTimeout => "total_timeout",
             FaultKind::UpstreamTruncated => "upstream_truncated",
+            FaultKind::Stopped => "stopped",
             FaultKind::Internal => "internal",
+        }
+    }
+
+    /// The cause where no other is known; `None` where the upstream is not guilty.
+    const fn cause(self) -> Option<Cause> {
+        match self {
+            FaultKind::ConnectFailed => Some(Cause::ConnectFailed),
+            FaultKind::ConnectTimeout => Some(Cause::ConnectTimeout),
+            FaultKind::UpstreamTls => Some(Cause::HandshakeFailed),
+            FaultKind::UpstreamClosed => Some(Cause::Closed),
+            FaultKind::UpstreamProtocol => Some(Cause::Malformed),
+            FaultKind::UpstreamHeadTooLarge => Some(Cause::HeadTooLarge),
+            FaultKind::FirstByteTimeout => Some(Cause::FirstByteTimeout),
+            FaultKind::IdleTimeout => Some(Cause::IdleTimeout),
+            FaultKind::UpstreamTruncated => Some(Cause::Truncated),
+            FaultKind::BadRequest
+            | FaultKind::RequestTimeout
+            | FaultKind::BodyTooLarge
+            | FaultKind::TargetTooLong
+            | FaultKind::HeadTooLarge
+            | FaultKind::NotImplemented
+            | FaultKind::VersionNotSupported
+            | FaultKind::ExpectationFailed
+            | FaultKind::Misdirected
+            | FaultKind::ClientClosed
+            | FaultKind::NoRoute
+            | FaultKind::MethodNotAllowed
+            | FaultKind::NoEndpoint
+            | FaultKind::Overloaded
+            | FaultKind::BreakerOpen
+            | FaultKind::QueueTimeout
+            | FaultKind::TotalTimeout
+            | FaultKind::Stopped
+            | FaultKind::Internal => None,
         }
     }
 
@@ -188,6 +231,7 @@ impl FaultKind {
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
             | FaultKind::TotalTimeout
+            | FaultKind::Stopped
             | FaultKind::Internal => Side::Gateway,
         }
     }
@@ -200,22 +244,38 @@ pub(crate) struct Fault {
     pub kind: FaultKind,
     /// Whether the request may be retried.
     pub retry: Retry,
+    /// Why, where more is known than `kind` says.
+    pub known: Option<Cause>,
 }
 
 impl Fault {
     /// A fault that must not be retried.
     pub(crate) const fn last(kind: FaultKind) -> Fault {
-        Fault { kind, retry: Retry::No }
+        Fault { kind, retry: Retry::No, known: None }
     }
 
     /// A fault of an endpoint that said it did not process the request (RFC 9113 section 8.7).
     pub(crate) const fn refused(kind: FaultKind) -> Fault {
-        Fault { kind, retry: Retry::Refused }
+        Fault { kind, retry: Retry::Refused, known: Some(Cause::StreamRefused) }
     }
 
     /// A fault after which the request certainly was not processed.
     pub(crate) const fn unsent(kind: FaultKind) -> Fault {
-        Fault { kind, retry: Retry::Yes }
+        Fault { kind, retry: Retry::Yes, known: None }
+    }
+
+    /// The same, with its cause.
+    #[must_use]
+    pub(crate) const fn because(self, cause: Cause) -> Fault {
+        Fault { known: Some(cause), ..self }
+    }
+
+    /// Why the upstream failed; `None` where it is not guilty.
+    pub(crate) const fn cause(self) -> Option<Cause> {
+        match self.known {
+            Some(cause) => Some(cause),
+            None => self.kind.cause(),
+        }
     }
 
     /// The same on a kept connection before any byte of a response: the endpoint may have closed it meanwhile.

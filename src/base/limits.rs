@@ -52,6 +52,16 @@ pub(crate) const FORWARDED_HOPS_MAX: usize = 32;
 pub(crate) const PROXY_READ_BYTES: usize = 4 * 1024;
 /// Longest request id that is taken over from a client; a longer one is replaced.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Milliseconds between two notices to the operator that one endpoint fails; the failures in between are counted.
+pub(crate) const FAILURE_NOTICE_MS: u64 = 60_000;
+/// Endpoints whose failures the control plane keeps apart; those above it are logged at most once for each shard and
+/// interval.
+pub(crate) const FAILING_ENDPOINTS_MAX: usize = 1_024;
+/// Notices about clients (failed handshakes, malformed requests) that a shard sends in a second, of each kind; those
+/// above it are counted in the next one.
+pub(crate) const CLIENT_NOTICES_A_SECOND: u32 = 5;
+/// Bytes of a malformed request that its log line shows.
+pub(crate) const OFFENDING_BYTES_MAX: usize = 64;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.
 pub(crate) const ENDPOINTS_MAX: usize = 4_096;
 /// Endpoints in what one shard reports of its upstreams; more are left out, and a metric says how many.

@@ -160,6 +160,8 @@ pub enum LogPiece {
     GrpcStatus,
     /// The fault's name, or `-`.
     Reason,
+    /// What exactly an upstream's failure was, or `-`.
+    Detail,
     /// What a policy that only reports would have refused.
     Reported,
     /// Time of the request's end, RFC 3339.

@@ -40,6 +40,7 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("bytes_received", "Log lines only: body bytes received from the client."),
     ("grpc_status", "Log lines only: the gRPC status code by name, or `-`."),
     ("reason", "Log lines only: the reason of an error or refusal, or `-`."),
+    ("detail", "Log lines only: what exactly the failure of an upstream was, in words, or `-`."),
     ("reported", "Log lines only: why a policy that only reports, or admits in doubt, would have refused; or `-`."),
     ("tries", "Log lines only: attempts made, the first included."),
 ];

@@ -156,6 +156,7 @@ impl Plane {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::LogLines(lines) => self.write_lines(lines),
+            FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Upstreams(report) => self.upstreams.receive(shard, report, machine::now()),
             FromShard::Drained => self.drained(shard),
             FromShard::Failed { reason } => self.shard_failed(shard, &reason),

@@ -78,6 +78,7 @@ pub(crate) fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, proces
     for counter in UpstreamCounter::ALL {
         upstream_counter(&mut out, *counter, sums);
     }
+    failures(&mut out, sums);
     for counter in LimitCounter::ALL {
         limit_counter(&mut out, *counter, sums);
     }
@@ -176,6 +177,17 @@ fn upstream_counter(out: &mut Exposition, counter: UpstreamCounter, sums: &Sums)
     }
 }
 
+fn failures(out: &mut Exposition, sums: &Sums) {
+    let help = "Attempts that ended in a fault of the upstream, by reason (the access log's `reason`).";
+    let mut family = out.family("turnpike_upstream_failures_by_reason_total", Kind::Counter, help);
+    for (upstream, of_upstream) in sums.upstreams() {
+        // Most reasons never come.
+        for (reason, count) in of_upstream.failures().filter(|(_, count)| *count > 0) {
+            family.count(&[Label("upstream", upstream), Label("reason", reason)], count);
+        }
+    }
+}
+
 fn limit_counter(out: &mut Exposition, counter: LimitCounter, sums: &Sums) {
     let name = format!("turnpike_{}", counter.name());
     let mut family = out.family(&name, Kind::of_name(&name), counter.help());
@@ -215,6 +227,7 @@ mod reference;
 mod tests {
     use super::*;
     use crate::balance::Endpoint;
+    use crate::base::Cause;
     use crate::control::exposition::strict;
     use crate::control::tally::{CounterSet, Names, Tally};
 
@@ -237,6 +250,8 @@ mod tests {
             shard.observe(0, 300);
             shard.observe(0, 90_000_000);
             shard.add_upstream(0, UpstreamCounter::MicrosConnect, 500_000);
+            shard.add_cause(0, Cause::CertificateExpired);
+            shard.add_cause(0, Cause::CertificateName);
             shard.add_limit(1, LimitCounter::Reported, 4);
             shard.set_limit(1, LimitCounter::Held, 7);
         }
@@ -269,6 +284,8 @@ mod tests {
         assert_eq!(value("turnpike_upstream_endpoint_up{upstream=\"pool\",endpoint=\"127.0.0.1:1\"}"), 0.0);
         assert_eq!(value("turnpike_limit_reported_total{policy=\"per-minute\"}"), 8.0);
         assert_eq!(value("turnpike_limit_keys_held{policy=\"per-minute\"}"), 14.0);
+        let by_reason = "turnpike_upstream_failures_by_reason_total{upstream=\"pool\",reason=\"tls_certificate\"}";
+        assert_eq!(value(by_reason), 4.0);
         for counter in LimitCounter::ALL {
             assert!(parsed.families.contains_key(&format!("turnpike_{}", counter.name())), "{counter:?}");
         }

@@ -24,6 +24,7 @@ mod endpoints;
 mod events;
 mod listen;
 mod load;
+mod notices;
 mod pages;
 mod plane;
 mod probe;

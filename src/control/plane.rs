@@ -20,6 +20,7 @@ use crate::control::discovery::{Discovery, EndpointUpdate, Question};
 use crate::control::listen::Sockets;
 use crate::control::load::Ready;
 use crate::control::log::Log;
+use crate::control::notices::Notices;
 use crate::control::probe::{Check, Probes};
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
@@ -92,6 +93,7 @@ pub(super) struct Plane {
     pub(super) sockets: Sockets,
     pub(super) log: Option<Log>,
     pub(super) log_dropped_before: u64,
+    pub(super) notices: Notices,
     pub(super) discovery: Discovery,
     pub(super) resolver: Resolver<SystemLookup>,
     pub(super) unresolved: BTreeMap<Question, String>,

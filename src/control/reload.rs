@@ -302,6 +302,7 @@ impl Plane {
             let Some((_, message)) = events.shards.other() else { break };
             match message {
                 FromShard::LogLines(lines) => self.write_lines(lines),
+                FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
                 // Reports have queues of their own.
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }

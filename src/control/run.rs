@@ -14,6 +14,7 @@ use crate::control::admin::ASKS_MAX;
 use crate::control::discovery::Discovery;
 use crate::control::events::{Events, Signals};
 use crate::control::listen::Sockets;
+use crate::control::notices::Notices;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
 use crate::control::reflect::Reflections;
@@ -110,6 +111,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         discovery: Discovery::new(),
         resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
         unresolved: Default::default(),
+        notices: Notices::default(),
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
         supervisor: Supervisor::of_process(),

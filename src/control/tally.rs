@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base::Cause;
 use crate::config::plan::{Plan, PolicyPlan};
 use crate::link::counters::LATENCY_BOUNDS_US;
 use crate::link::{Counter, Counters, LimitCounter, RouteCounter, UpstreamCounter};
@@ -142,6 +143,7 @@ impl Sums {
             for counter in UpstreamCounter::ALL.iter().filter(counted) {
                 sums.counters[*counter as usize] += counters.upstream_value(place, *counter);
             }
+            add(&mut sums.causes, &counters.cause_values(place));
         }
         for (place, name) in (0..).zip(&names.limits) {
             let Some(name) = name.as_ref().filter(|_| age == Age::Current || counters.counts_limit(place)) else {
@@ -215,12 +217,28 @@ fn add(sums: &mut [u64], counts: &[u64]) {
 }
 
 /// One upstream's sums.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UpstreamSums {
     counters: [u64; UPSTREAM_WIDTH],
+    causes: [u64; Cause::ALL.len()],
+}
+
+impl Default for UpstreamSums {
+    fn default() -> UpstreamSums {
+        UpstreamSums { counters: [0; UPSTREAM_WIDTH], causes: [0; Cause::ALL.len()] }
+    }
 }
 
 impl UpstreamSums {
+    /// Failed attempts by reason.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let same = |one: &Cause, other: &Cause| one.reason() == other.reason();
+        Cause::ALL.chunk_by(same).map(|causes| {
+            let sum = causes.iter().map(|cause| self.causes[*cause as usize]).sum();
+            (causes[0].reason(), sum)
+        })
+    }
+
     /// A counter.
     pub(crate) fn value(&self, counter: UpstreamCounter) -> u64 {
         self.counters[counter as usize]

@@ -50,6 +50,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
         }
     }
     main.close_sockets().await;
+    main.shard.cut_off().await;
     main.shard.discarded.close();
     main.shard.flush();
     if let Some(bound) = main.shard.bind(None) {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::Cause;
 use crate::wire::grpc::Code;
 
 macro_rules! counters {
@@ -152,6 +153,7 @@ const BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 const ROUTE_WIDTH: usize = RouteCounter::ALL.len() + BUCKETS;
 const UPSTREAM_WIDTH: usize = UpstreamCounter::ALL.len();
 const GRPC_WIDTH: usize = Code::ALL.len();
+const CAUSES: usize = Cause::ALL.len();
 const LIMIT_WIDTH: usize = LimitCounter::ALL.len();
 
 /// One shard's counters for one plan.
@@ -161,6 +163,7 @@ pub struct Counters {
     routes: Box<[AtomicU64]>,
     grpc: Box<[AtomicU64]>,
     upstreams: Box<[AtomicU64]>,
+    causes: Box<[AtomicU64]>,
     limits: Box<[AtomicU64]>,
 }
 
@@ -172,6 +175,7 @@ impl Counters {
             routes: zeroes(routes * ROUTE_WIDTH),
             grpc: zeroes(routes * GRPC_WIDTH),
             upstreams: zeroes(upstreams * UPSTREAM_WIDTH),
+            causes: zeroes(upstreams * CAUSES),
             limits: zeroes(policies * LIMIT_WIDTH),
         }
     }
@@ -255,12 +259,24 @@ impl Counters {
     /// Was anything counted for an upstream?
     pub fn counts_upstream(&self, upstream: u32) -> bool {
         let at = upstream as usize * UPSTREAM_WIDTH;
-        counts(&self.upstreams[at..at + UPSTREAM_WIDTH])
+        let causes_at = upstream as usize * CAUSES;
+        counts(&self.upstreams[at..at + UPSTREAM_WIDTH]) || counts(&self.causes[causes_at..causes_at + CAUSES])
     }
 
     /// Adds to a counter of an upstream.
     pub fn add_upstream(&self, upstream: u32, counter: UpstreamCounter, count: u64) {
         bump(&self.upstreams[upstream as usize * UPSTREAM_WIDTH + counter as usize], count);
+    }
+
+    /// Counts a failed attempt of an upstream by its cause.
+    pub fn add_cause(&self, upstream: u32, cause: Cause) {
+        bump(&self.causes[upstream as usize * CAUSES + cause as usize], 1);
+    }
+
+    /// An upstream's failed attempts by cause.
+    pub fn cause_values(&self, upstream: u32) -> [u64; CAUSES] {
+        let start = upstream as usize * CAUSES;
+        std::array::from_fn(|cause| self.causes[start + cause].load(Ordering::Relaxed))
     }
 
     /// Sets a level of an upstream.

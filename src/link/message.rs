@@ -7,6 +7,7 @@ use crate::balance::{ClusterState, Endpoint};
 use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
+use crate::link::notice::Notice;
 use crate::net::sockets::ListenSocket;
 use crate::policy::limit;
 use crate::wire::grpc::json::Transcoder;
@@ -90,6 +91,8 @@ pub enum FromShard {
     },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
+    /// Something that the operator should know.
+    Notice(Box<Notice>),
     /// The state of all upstreams, as it was asked for.
     Upstreams(UpstreamReport),
     /// No connection is left.
@@ -111,7 +114,7 @@ impl FromShard {
             | FromShard::Upstreams(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
-            FromShard::LogLines(_) => false,
+            FromShard::LogLines(_) | FromShard::Notice(_) => false,
         }
     }
 }

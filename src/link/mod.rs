@@ -10,6 +10,7 @@ pub(crate) mod counters;
 pub(crate) mod ends;
 pub mod mesh;
 pub(crate) mod message;
+pub(crate) mod notice;
 
 pub use counters::Counters;
 pub(crate) use counters::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
@@ -18,3 +19,4 @@ pub use mesh::mesh;
 pub(crate) use mesh::{Mesh, Sent};
 pub use message::{FromShard, ListeningSocket, ToShard};
 pub(crate) use message::{ToPeer, UpstreamReport};
+pub(crate) use notice::Notice;

@@ -9,8 +9,7 @@
 //! the plaintext, which is never longer. So a read takes no second buffer, and an idle connection holds none. A write
 //! takes one from the pool while it is in flight, and sends all its records in one call.
 //!
-//! Truncation is detected: a connection that ends without close_notify gives `ErrorKind::UnexpectedEof`, not zero
-//! (RFC 8446 section 6.1).
+//! A connection that ends without close_notify gives `ErrorKind::UnexpectedEof`, not zero (RFC 8446 section 6.1).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -23,6 +22,7 @@ use crate::base::{Address, Buf, BufPool, Tick};
 use crate::net::{Peek, Stream};
 
 mod client;
+mod failure;
 mod material;
 mod names;
 mod server;
@@ -34,12 +34,14 @@ mod transport;
 mod turn;
 
 pub(crate) use client::{ClientMaterial, Roots, Verify, client_config, server_name, with_own_sessions};
+pub(crate) use failure::Failure;
 pub(crate) use material::{Certificate, CertificateFacts, MaterialError, certificate_facts, certificates, private_key};
 pub(crate) use names::CertificateNames;
 pub(crate) use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_config};
 pub(crate) use session::Session;
 pub(crate) use transport::Transport;
 
+use failure::first_bytes;
 use session::session_of;
 use sink::Sink;
 use turn::{Turn, TurnGuard};
@@ -87,7 +89,7 @@ pub(crate) async fn accept<S: Stream>(
     pool: BufPool,
     until: Tick,
     plain: PlainReply,
-) -> io::Result<Tls<S>> {
+) -> Result<Tls<S>, Failure> {
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
     Tls::shake_hands(stream, connection.into(), pool, (until, plain)).await
 }
@@ -99,7 +101,7 @@ pub(crate) async fn connect<S: Stream>(
     name: ServerName<'static>,
     pool: BufPool,
     until: Tick,
-) -> io::Result<Tls<S>> {
+) -> Result<Tls<S>, Failure> {
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
     Tls::shake_hands(stream, connection.into(), pool, (until, |_| None)).await
 }
@@ -115,7 +117,7 @@ impl<S: Stream> Tls<S> {
         mut connection: Connection,
         pool: BufPool,
         (until, plain): (Tick, PlainReply),
-    ) -> io::Result<Tls<S>> {
+    ) -> Result<Tls<S>, Failure> {
         // Writes are cut to the size of a buffer here, so that rustls has no reason to cut them, too.
         connection.set_buffer_limit(None);
         let mut tls = Tls {
@@ -130,7 +132,7 @@ impl<S: Stream> Tls<S> {
             tail: Cell::new(None),
         };
         let mut buf = tls.pool.take(HANDSHAKE_READ);
-        let mut first = true;
+        let mut first = None;
         let result = loop {
             if let Err(error) = tls.answer(until).await {
                 break Err(error);
@@ -141,16 +143,20 @@ impl<S: Stream> Tls<S> {
             buf.reset(0);
             let (read, back) = tls.inner.read(buf, until).await;
             buf = back;
-            if std::mem::take(&mut first)
+            if first.is_none()
                 && let Some(reply) = plain(buf.filled())
             {
+                first = Some(first_bytes(buf.filled()));
                 let _ = tls.inner.write(Buf::copied(reply), until).await;
                 tls.inner.finish();
                 break Err(io::ErrorKind::InvalidData.into());
             }
             let taken = read.and_then(|count| match count {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => tls.keep(buf.filled()),
+                _ => {
+                    first.get_or_insert_with(|| first_bytes(buf.filled()));
+                    tls.keep(buf.filled())
+                }
             });
             if let Err(error) = taken {
                 break Err(error);
@@ -160,7 +166,10 @@ impl<S: Stream> Tls<S> {
             buf = tls.drain(buf, until).await;
         }
         tls.pool.put(buf);
-        result?;
+        if let Err(error) = result {
+            let server_name = session_of(tls.connection.get_mut()).server_name;
+            return Err(Failure { error, server_name, first: first.unwrap_or_default() });
+        }
         tls.session = session_of(tls.connection.get_mut());
         Ok(tls)
     }
@@ -485,7 +494,7 @@ const RECORD_OVERHEAD: usize = 32;
 const OWN_RECORDS: usize = 512;
 /// Plaintext that is encrypted at once: as many records as fit the largest buffer.
 const WRITE_MAX: usize = 15 * RECORD;
-/// Reads after a failed handshake, before the connection is closed whatever still comes.
+/// Reads behind a failed handshake at most.
 const DRAIN_READS: usize = 32;
 /// The first read of a handshake; a client's first message is 0.3 to 2 KiB.
 const HANDSHAKE_READ: usize = 4 * 1024;

@@ -122,7 +122,7 @@ impl Gateway {
             FromShard::Drained => shard.drained.set(true),
             FromShard::Failed { reason } => self.sim.fail(format!("shard {number} failed: {reason}")),
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
-            FromShard::Upstreams(_) | FromShard::Started { .. } => {}
+            FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }
 

@@ -50,7 +50,11 @@ pub(crate) const fn body(kind: FaultKind) -> &'static str {
         FaultKind::MethodNotAllowed => {
             problem!(405, "Method Not Allowed", "The method is not allowed at this address.")
         }
-        FaultKind::NoEndpoint | FaultKind::Overloaded | FaultKind::BreakerOpen | FaultKind::QueueTimeout => {
+        FaultKind::NoEndpoint
+        | FaultKind::Overloaded
+        | FaultKind::BreakerOpen
+        | FaultKind::QueueTimeout
+        | FaultKind::Stopped => {
             problem!(503, "Service Unavailable", "The service cannot answer right now. Try again later.")
         }
         FaultKind::ConnectFailed
@@ -93,6 +97,7 @@ mod tests {
             FaultKind::Overloaded,
             FaultKind::BreakerOpen,
             FaultKind::QueueTimeout,
+            FaultKind::Stopped,
             FaultKind::ConnectFailed,
             FaultKind::ConnectTimeout,
             FaultKind::UpstreamTls,

@@ -134,7 +134,12 @@ fn found(listener: &ListenerPlan, route: &CompiledRoute, probe: &Probe) -> Optio
         Some(HostPattern::Any) | None => "x".to_owned(),
     };
     let bytes = format!("{} {} HTTP/1.1\r\nHost: x\r\n\r\n", probe.method, probe.path).into_bytes();
-    let caps = Caps { head_bytes: limits::HEAD_BYTES_MAX, request_line_bytes: limits::HEAD_BYTES_MAX, fields: 1 };
+    let caps = Caps {
+        head_bytes: limits::HEAD_BYTES_MAX,
+        request_line_bytes: limits::HEAD_BYTES_MAX,
+        fields: 1,
+        ..Caps::default()
+    };
     let mut head = RequestHead::default();
     let Ok(Parsed::Complete) = request::parse(&bytes, &caps, &mut head) else { return None };
     let request = Request { bytes: &bytes, head: &head };

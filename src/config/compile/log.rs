@@ -80,6 +80,7 @@ pub(crate) const LOG_ONLY: &[(&str, LogPiece)] = &[
     ("bytes_received", LogPiece::BytesReceived),
     ("grpc_status", LogPiece::GrpcStatus),
     ("reason", LogPiece::Reason),
+    ("detail", LogPiece::Detail),
     ("reported", LogPiece::Reported),
     ("time", LogPiece::Time),
     ("time.common", LogPiece::TimeCommon),

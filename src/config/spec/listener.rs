@@ -258,6 +258,7 @@ impl Short for PathsSpec {
                 encoded_slash: EncodedSlash::Reject,
                 backslash: Backslash::Reject,
                 semicolon: Semicolon::Reject,
+                raw_utf8: RawUtf8::Reject,
             }),
             _ => Err("no such preset".to_owned()),
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Facts, ListenerCertificate, render};
 use crate::balance::{Algorithm, BreakerPlan, Cluster, ClusterPlan, Endpoint, EwmaPlan, Outcome, Tried};
-use crate::base::{Address, Rng, Tick, Wall};
+use crate::base::{Address, Cause, Rng, Tick, Wall};
 use crate::config::plan::CertificatePlan;
 use crate::control::discovery::EndpointUpdate;
 use crate::control::endpoints::UpstreamStates;
@@ -38,6 +38,7 @@ fn page() -> String {
     tally.begin(set.clone());
     tally.commit(1);
     set.shards().iter().for_each(|shard| shard.add_grpc(0, Code::Ok));
+    set.shards().iter().for_each(|shard| shard.add_cause(0, Cause::Refused));
     let address = Address::Inet(([127, 0, 0, 1], 1).into());
     let endpoint = Endpoint { address, name: "one".into(), weight: 1, backup: false };
     let facts = Facts {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::config::plan::{ListenerPlan, Underscores};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
+use crate::edge::client::notices::Who;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::switched::{self, Switched};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Outgoing};
@@ -364,6 +365,11 @@ async fn refuse<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch, k
     let Some(listener) = connection.acceptor.listener() else { return };
     let bound = connection.shard.bound();
     bound.counters.add(Counter::Rejected, 1);
+    if kind != FaultKind::RequestTimeout {
+        let plan = bound.plan.listener(listener);
+        let who = Who { shard: &connection.shard, listener: plan, peer: &connection.peer };
+        who.malformed_http1(connection.buf.filled(), &plan.caps);
+    }
     // A rejected head may be parsed wrongly, so response and log are made without it.
     scratch.request = RequestHead::default();
     let Scratch { request, out, state, .. } = scratch;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
 use crate::config::plan::Underscores;
 use crate::edge::client::connection::{Connection, hear_last};
+use crate::edge::client::notices::Who;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::switched;
 use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
@@ -83,6 +84,16 @@ pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     hear_last(&session.thread, &session.transport, Buf::empty(), on_its_way).await;
 }
 
+impl<N: Net> ClientConnection<N> {
+    /// Tells the operator which rule of HTTP/2 the client broke.
+    #[cold]
+    fn malformed(&self, listener: ListenerId, rule: &'static str) {
+        let Connection { shard, peer, .. } = &self.connection;
+        let bound = shard.bound();
+        Who { shard, listener: bound.plan.listener(listener), peer }.malformed_http2(rule);
+    }
+}
+
 /// What is done on a client's connection.
 struct ServerRole<N: Net>(Rc<ClientConnection<N>>);
 
@@ -113,15 +124,18 @@ impl<N: Net> Role<N> for ServerRole<N> {
         };
         let refused = match understood {
             Ok(()) => accept(&shard.bound(), listener, &mut scratch),
-            Err(malformed) => match malformed.answer() {
-                Some(kind) => Some(kind),
-                None => {
-                    shard.bound().counters.add(Counter::Rejected, 1);
-                    shard.scratch.put(scratch);
-                    session.reset(key, ErrorCode::Protocol);
-                    return session.close_stream(key);
+            Err(malformed) => {
+                served.malformed(listener, malformed.rule());
+                match malformed.answer() {
+                    Some(kind) => Some(kind),
+                    None => {
+                        shard.bound().counters.add(Counter::Rejected, 1);
+                        shard.scratch.put(scratch);
+                        session.reset(key, ErrorCode::Protocol);
+                        return session.close_stream(key);
+                    }
                 }
-            },
+            }
         };
         served.connection.place.set_busy();
         served.streams.set(served.streams.get().saturating_add(1));
@@ -145,6 +159,9 @@ impl<N: Net> Role<N> for ServerRole<N> {
     fn on_error(&self, _: &Session<N>, error: ConnectionError) {
         let bound = self.0.connection.shard.bound();
         bound.counters.add(Counter::Rejected, 1);
+        if let Some(listener) = self.0.connection.acceptor.listener() {
+            self.0.malformed(listener, error.rule);
+        }
         if let Some(flood) = error.flood {
             bound.counters.add(counter_of(flood), 1);
         }

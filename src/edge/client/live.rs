@@ -16,12 +16,13 @@ use crate::base::{Address, Buf, Scheme, Tick};
 use crate::config::plan::contains;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::client::connection::{Connection, FIRST_READ, Next};
+use crate::edge::client::notices::Who;
 use crate::edge::client::{h1, h2};
 use crate::edge::exchange::peer::Peer;
 use crate::edge::shard::registry::Registration;
 use crate::edge::shard::state::Shard;
 use crate::link::Counter;
-use crate::net::tls::{self, Transport};
+use crate::net::tls::{self, Failure, Transport};
 use crate::net::{Net, Stream};
 use crate::wire::proxy::{self, Header};
 
@@ -99,9 +100,18 @@ async fn establish<N: Net>(
         None => Transport::Plain(stream),
         Some(tls) => {
             let accepted = tls::accept(stream, tls.config.clone(), shard.thread.pool.clone(), until, plain_reply).await;
-            let Ok(accepted) = accepted else {
-                bound.counters.add(Counter::HandshakesFailed, 1);
-                return None;
+            let now = shard.thread.net.wall();
+            let accepted = accepted.and_then(|tls| match tls.session().has_expired(now) {
+                true => Err(Failure::expired(tls.session().server_name.clone())),
+                false => Ok(tls),
+            });
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(failure) => {
+                    bound.counters.add(Counter::HandshakesFailed, 1);
+                    Who { shard: &shard, listener, peer: &peer }.handshake_failed(failure);
+                    return None;
+                }
             };
             bound.counters.add(Counter::Handshakes, 1);
             bound.counters.add(Counter::HandshakesResumed, u64::from(accepted.session().resumed));

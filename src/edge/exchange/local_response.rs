@@ -24,7 +24,7 @@ pub(crate) async fn fault<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     fault: Fault,
 ) -> Result<(), Fault> {
-    exchange.state.record.fault = Some(fault.kind);
+    exchange.state.record.fail(fault);
     if fault.kind == FaultKind::ClientClosed {
         exchange.state.record.status = fault.kind.status();
         exchange.state.record.aborted = true;

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::base::date::DateCache;
-use crate::base::{BufPool, Rng, Tick, Wall};
+use crate::base::{BufPool, Fault, FaultKind, Rng, Tick, Wall};
 use crate::edge::flow::signal::Signal;
 use crate::net::Net;
 
@@ -39,6 +39,11 @@ impl<N: Net> Thread<N> {
             stopping: Signal::default(),
             net,
         }
+    }
+
+    /// The fault as it is recorded: on a thread that was stopped, exchanges fail because of that.
+    pub(crate) fn or_stopped(&self, fault: Fault) -> Fault {
+        if self.stopping.is_raised() { Fault::last(FaultKind::Stopped) } else { fault }
     }
 
     /// Asks the machine for the calendar at `now`.

@@ -41,11 +41,13 @@ pub(crate) struct Watch {
     since: Cell<Tick>,
     link: RefCell<Option<Link>>,
     gone: Cell<bool>,
+    /// The connection waits for a request.
+    pub idle: Cell<bool>,
 }
 
 impl Default for Watch {
     fn default() -> Watch {
-        Watch { since: Cell::new(Tick::ZERO), link: RefCell::default(), gone: Cell::new(false) }
+        Watch { since: Cell::new(Tick::ZERO), link: RefCell::default(), gone: Cell::new(false), idle: Cell::new(false) }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::edge::exchange::switched::{Switched, TunnelLimits};
 use crate::edge::flow::stream::{BodySource, Client, Remote};
 use crate::edge::forward::converse::{self, Ended};
 use crate::edge::forward::destination::Destination;
+use crate::edge::forward::failures;
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Read, RequestState};
@@ -75,7 +76,7 @@ fn beyond_deadline(fault: Fault) -> Fault {
         fault.kind,
         FaultKind::QueueTimeout | FaultKind::ConnectTimeout | FaultKind::FirstByteTimeout | FaultKind::IdleTimeout
     );
-    if waited { Fault { kind: FaultKind::TotalTimeout, ..fault } } else { fault }
+    if waited { Fault { kind: FaultKind::TotalTimeout, known: None, ..fault } } else { fault }
 }
 
 /// When a caller of gRPC wants it to be over.
@@ -98,8 +99,8 @@ async fn tries<N: Net, S: BodySource, K: Client>(
         if let Ok(AttemptOutcome::Done) = outcome {
             return Ok(());
         }
-        context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
         if let Err(fault) = outcome {
+            failures::note(context, destination.id, exchange.state.record.endpoint, fault);
             let read = if exchange.source.done() { Read::Whole } else { Read::Partly };
             let resend = exchange.state.resend(context.request.head.body, read);
             // A reset is a code, too.
@@ -108,6 +109,8 @@ async fn tries<N: Net, S: BodySource, K: Client>(
             if !attempts.may_follow(&destination.bounds(context, resend), why, now) {
                 return Err(fault);
             }
+        } else {
+            context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
         }
         // The attempt that failed gave its place to whoever waited longest.
         destination.acquire(context).admit().await?;

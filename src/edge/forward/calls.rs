@@ -128,7 +128,8 @@ async fn from_web<N: Net, S: BodySource, K: Client>(
         return Err(fault);
     }
     client.end_with_failure(write_deadline(*context)).await.map_err(|_| fault)?;
-    (state.record.fault, state.record.grpc) = (Some(fault.kind), Some(end.code));
+    state.record.fail(fault);
+    state.record.grpc = Some(end.code);
     Ok(())
 }
 
@@ -226,7 +227,8 @@ async fn call_for_json<N: Net, S: BodySource, K: Client>(
     let refusal = if let Some(Stage::JsonRequest(requests)) = requests { requests.into_refusal() } else { None };
     if let Err(fault) = outcome {
         let end = state.said.unwrap_or(End::of_fault(fault.kind));
-        (state.record.fault, state.record.grpc) = (Some(fault.kind), Some(end.code));
+        state.record.fail(fault);
+        state.record.grpc = Some(end.code);
         if fault.kind == FaultKind::ClientClosed {
             return Err(fault);
         }

@@ -6,12 +6,13 @@
 
 use std::io::ErrorKind;
 
-use crate::balance::Outcome;
+use crate::balance::{EndpointIndex, Outcome};
 use crate::base::{Buf, Fault, FaultKind, Tick, UpstreamId, limits};
 use crate::config::plan::RetryPlan;
 use crate::edge::exchange::context::Context;
 use crate::edge::flow::relay::enlarged;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Remote};
+use crate::edge::forward::failures::{self, Came};
 use crate::edge::forward::retry::{Attempts, Bounds, Why};
 use crate::edge::shard::scratch::Resend;
 use crate::edge::upstream::acquire::{Acquire, Acquired, Affinity, OriginUse, outcome_of};
@@ -85,12 +86,12 @@ pub(crate) async fn fetch<N: Net>(
     loop {
         acquire.admit().await?;
         attempts.begin();
-        let mut conversation = Conversation { context, fetch, out, head };
+        let mut conversation = Conversation { context, fetch, out, head, endpoint: None };
         let fault = match conversation.attempt(&acquire, &mut attempts).await {
             Ok(bytes) => return Ok(bytes),
             Err(fault) => fault,
         };
-        acquire.count(UpstreamCounter::Failures, 1);
+        failures::note(context, fetch.upstream, conversation.endpoint, fault);
         if !attempts.may_follow(&bounds, Why::Fault { fault, code: None }, context.shard.thread.net.now()) {
             return Err(fault);
         }
@@ -112,6 +113,8 @@ struct Conversation<'a, N: Net> {
     fetch: &'a Fetch<'a>,
     out: &'a mut Vec<u8>,
     head: &'a mut ResponseHead,
+    /// The endpoint of the last attempt.
+    endpoint: Option<EndpointIndex>,
 }
 
 impl<N: Net> Conversation<'_, N> {
@@ -119,6 +122,7 @@ impl<N: Net> Conversation<'_, N> {
     async fn attempt(&mut self, acquire: &Acquire<'_, N>, attempts: &mut Attempts) -> Result<Buf, Fault> {
         let net = &acquire.thread.net;
         let mut flight = acquire.pick(Affinity::default(), &mut attempts.tried, net.now())?;
+        self.endpoint = Some(flight.index());
         let acquired = acquire.carrier(&mut flight, Trust::BUSY, Purpose::Exchange, &mut None).await;
         let Acquired { carrier, origin_use } = acquired?;
         match carrier {
@@ -210,8 +214,8 @@ impl<N: Net> Conversation<'_, N> {
                 Err(ErrorKind::FileTooLarge) => Some(Fault::last(FaultKind::UpstreamHeadTooLarge)),
                 Err(ErrorKind::ArgumentListTooLong) => Some(Fault::last(FaultKind::UpstreamTooManyFields)),
                 Err(ErrorKind::InvalidData) => Some(Fault::last(FaultKind::UpstreamProtocol)),
-                Ok(0) | Err(_) if nothing_yet => Some(on_kept(Fault::last(FaultKind::UpstreamClosed), origin_use)),
-                Ok(0) | Err(_) => Some(Fault::last(FaultKind::UpstreamClosed)),
+                outcome if nothing_yet => Some(on_kept(failures::without_head(outcome, Came::Nothing), origin_use)),
+                outcome => Some(failures::without_head(outcome, Came::Part)),
             };
             if let Some(fault) = fault {
                 return (buf, Err(fault));
@@ -222,7 +226,10 @@ impl<N: Net> Conversation<'_, N> {
                     Ok(Parsed::Complete) if self.head.status >= 200 => return (buf, Ok(())),
                     Ok(Parsed::Complete) => buf.consume(self.head.len),
                     Ok(Parsed::Partial) => break,
-                    Err(kind) => return (buf, Err(Fault::last(kind))),
+                    Err(kind) => {
+                        let fault = failures::of_head(kind, buf.filled());
+                        return (buf, Err(fault));
+                    }
                 }
             }
         }

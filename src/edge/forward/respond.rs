@@ -15,6 +15,7 @@ use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{GRACE_MS, Transfer, encode, enlarged};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
 use crate::edge::forward::destination::{self, Destination};
+use crate::edge::forward::failures::{self, Came};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
 use crate::edge::shard::scratch::{Read, RequestBody, RequestState};
@@ -178,7 +179,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                             let rule = response::broken_rule(buf.filled(), &caps, &self.state.response);
                             tracing::debug!(upstream = %self.destination.plan.name, rule, "a response was refused");
                         }
-                        return (buf, Err(Fault::last(kind)));
+                        let fault = failures::of_head(kind, buf.filled());
+                        return (buf, Err(fault));
                     }
                 }
             }
@@ -201,7 +203,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 }
                 Err(ErrorKind::InvalidData) => return (buf, Err(Fault::last(FaultKind::UpstreamProtocol))),
                 Ok(0) | Err(_) => {
-                    let closed = Fault::last(FaultKind::UpstreamClosed);
+                    let came = if nothing_yet { Came::Nothing } else { Came::Part };
+                    let closed = failures::without_head(outcome, came);
                     return (buf, Err(if self.reused && nothing_yet { closed.on_reused() } else { closed }));
                 }
                 Ok(_) => {}

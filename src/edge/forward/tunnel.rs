@@ -86,7 +86,7 @@ async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
     state.record.received.set(received.get());
     state.record.sent.set(sent.get());
     if let Some(fault) = up_end.err().or(down_end.err()) {
-        state.record.fault = Some(fault.kind);
+        state.record.fail(shard.thread.or_stopped(fault));
         state.record.aborted = true;
         client.abort();
     }

@@ -247,8 +247,9 @@ fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<Rou
 /// Turns a fault into a response where that is still possible, and records the exchange.
 async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
+        let fault = exchange.context.shard.thread.or_stopped(fault);
         let answered = if exchange.client.begun() {
-            exchange.state.record.fault = Some(fault.kind);
+            exchange.state.record.fail(fault);
             call_reply::end_late(exchange, fault).await
         } else {
             local_response::fault(exchange, fault).await

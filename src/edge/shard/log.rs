@@ -147,6 +147,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     optional_text(out, b",\"request_id\":\"", line.request_id);
     optional_text(out, b",\"consumer\":\"", line.consumer.as_bytes());
     optional_text(out, b",\"reason\":\"", record.reason().unwrap_or("").as_bytes());
+    optional_text(out, b",\"detail\":\"", record.detail().as_bytes());
     optional_text(out, b",\"reported\":\"", record.reported.unwrap_or("").as_bytes());
     if record.aborted {
         out.extend_from_slice(b",\"aborted\":true");
@@ -258,6 +259,7 @@ fn write_piece<L: Lookup>(out: &mut Vec<u8>, piece: &LogPiece, line: &Line<'_>, 
         LogPiece::BytesReceived => push_decimal(out, record.received.get()),
         LogPiece::GrpcStatus => or_absent(out, record.grpc.map_or("", Code::name), absent),
         LogPiece::Reason => or_absent(out, record.reason().unwrap_or(""), absent),
+        LogPiece::Detail => or_absent(out, record.detail(), absent),
         LogPiece::Reported => or_absent(out, record.reported.unwrap_or(""), absent),
         LogPiece::Time => out.extend_from_slice(&date::rfc3339(line.wall)),
         LogPiece::TimeCommon => out.extend_from_slice(&date::clf(line.wall)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What one shard owns: the plan with its state, the registry of client connections, scratch memory, the access log.
 
+pub(crate) mod allowance;
 pub(crate) mod attributes;
 pub(crate) mod bound;
 pub(crate) mod discarded;

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use crate::balance::EndpointIndex;
-use crate::base::{ConsumerId, FaultKind, Tick, UpstreamId};
+use crate::base::{Cause, ConsumerId, Fault, FaultKind, Tick, UpstreamId};
 use crate::edge::adapt::grpc::Caller;
 use crate::wire::grpc::{Code, Media};
 
@@ -37,6 +37,8 @@ pub(crate) struct Record {
     pub consumer: Option<ConsumerId>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
+    /// Why, where the upstream is guilty of it.
+    pub cause: Option<Cause>,
     /// The answer did not reach its end.
     pub aborted: bool,
     /// A policy refused: its reason for the log.
@@ -61,6 +63,7 @@ impl Default for Record {
             grpc: None,
             consumer: None,
             fault: None,
+            cause: None,
             aborted: false,
             refused: None,
             reported: None,
@@ -71,7 +74,18 @@ impl Default for Record {
 impl Record {
     /// The machine-readable reason of a failure or refusal.
     pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.fault.map(FaultKind::name).or(self.refused)
+        self.cause.map(Cause::reason).or(self.fault.map(FaultKind::name)).or(self.refused)
+    }
+
+    /// What exactly an upstream's failure was, in words; empty where there was none.
+    pub(crate) fn detail(&self) -> &'static str {
+        self.cause.map_or("", Cause::detail)
+    }
+
+    /// Notes what went wrong.
+    pub(crate) fn fail(&mut self, fault: Fault) {
+        self.fault = Some(fault.kind);
+        self.cause = fault.cause();
     }
 
     /// The status code of a gRPC call. The caller may have got it as a reset or as an HTTP status. `None` where it is

@@ -45,7 +45,6 @@ pub(crate) struct Registration<N: Net> {
     registry: Rc<Registry<N>>,
     at: Option<usize>,
     address: Option<IpAddr>,
-    idle: Cell<bool>,
     /// What its exchange waits for.
     pub watch: Rc<Watch>,
 }
@@ -54,7 +53,7 @@ impl<N: Net> Registry<N> {
     /// Counts one more connection.
     pub(crate) fn enter(self: &Rc<Self>) -> Registration<N> {
         self.open.set(self.open.get() + 1);
-        Registration { registry: self.clone(), at: None, address: None, idle: Cell::new(false), watch: Rc::default() }
+        Registration { registry: self.clone(), at: None, address: None, watch: Rc::default() }
     }
 
     /// Open connections.
@@ -85,6 +84,15 @@ impl<N: Net> Registry<N> {
     pub(crate) fn interrupt(&self) {
         for entry in self.entries.borrow().iter().flatten() {
             entry.stream.interrupt();
+        }
+    }
+
+    /// Breaks off all exchanges, so that no client takes a part of a response for the whole. Connections between two
+    /// requests are left alone: a reset could take a response from a client that has not read it yet.
+    pub(crate) fn cut_off(&self) {
+        for entry in self.entries.borrow().iter().flatten().filter(|entry| !entry.watch.idle.get()) {
+            entry.watch.break_off();
+            entry.stream.abort();
         }
     }
 
@@ -129,14 +137,14 @@ impl<N: Net> Registration<N> {
 
     /// The connection waits for a request from now on.
     pub(crate) fn set_idle(&self) {
-        if !self.idle.replace(true) {
+        if !self.watch.idle.replace(true) {
             self.registry.idle.set(self.registry.idle.get() + 1);
         }
     }
 
     /// The connection does not wait for a request any more.
     pub(crate) fn set_busy(&self) {
-        if self.idle.replace(false) {
+        if self.watch.idle.replace(false) {
             self.registry.idle.set(self.registry.idle.get().saturating_sub(1));
         }
     }

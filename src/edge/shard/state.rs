@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::base::Tick;
 use crate::edge::adapt::encoders::Encoders;
 use crate::edge::flow::thread::Thread;
+use crate::edge::shard::allowance::Allowance;
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::discarded::Discarded;
 use crate::edge::shard::log::LogSink;
@@ -21,6 +22,11 @@ use crate::net::Net;
 /// may have sent it before the drain began.
 const DRAIN_IDLE_MS: u64 = 1_000;
 
+/// Longest wait of a shard that ends for the exchanges that it broke off.
+const CUT_OFF_MS: u64 = 200;
+/// The interval at which it looks whether they have ended.
+const CUT_OFF_LOOK_MS: u64 = 2;
+
 /// What all tasks of a shard share.
 pub(crate) struct Shard<N: Net> {
     /// The thread that runs it.
@@ -33,6 +39,10 @@ pub(crate) struct Shard<N: Net> {
     pub registry: Rc<Registry<N>>,
     /// Access-log lines on their way.
     pub log: LogSink,
+    /// Notices about failed handshakes.
+    pub handshake_notices: Allowance,
+    /// Notices about malformed requests.
+    pub malformed_notices: Allowance,
     /// To the control plane.
     pub outbox: Outbox,
     /// To and from the other shards.
@@ -71,6 +81,8 @@ impl<N: Net> Shard<N> {
             encoders: Encoders::default(),
             registry: Rc::default(),
             log: LogSink::default(),
+            handshake_notices: Allowance::default(),
+            malformed_notices: Allowance::default(),
             outbox,
             peers: Peers::new(mesh),
             discarded: Rc::default(),
@@ -126,6 +138,17 @@ impl<N: Net> Shard<N> {
         self.thread.draining.raise();
         self.registry.interrupt();
         self.tell_drained();
+    }
+
+    /// Breaks off the exchanges that still run, and waits until they are recorded. What waits for something else than a
+    /// client or an endpoint may miss that.
+    pub(crate) async fn cut_off(&self) {
+        self.registry.cut_off();
+        let net = &self.thread.net;
+        let until = net.now().after_ms(CUT_OFF_MS);
+        while self.active.get() > 0 && net.now() < until {
+            net.sleep_until(net.now().after_ms(CUT_OFF_LOOK_MS)).await;
+        }
     }
 
     /// Reports to the control plane. Nothing else fills their queue: a full one means a control plane that is gone.

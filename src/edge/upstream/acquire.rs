@@ -9,13 +9,13 @@
 use std::rc::Rc;
 
 use crate::balance::{Outcome, Tried};
-use crate::base::{Fault, FaultKind, Retry, Tick, UpstreamId};
+use crate::base::{Cause, Fault, FaultKind, Retry, Tick, UpstreamId};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::thread::Thread;
 use crate::edge::upstream::carrier::{ConnectionRequest, Purpose, UpstreamStream};
 use crate::edge::upstream::dial::ProxyPreface;
 use crate::edge::upstream::h1::Trust;
-use crate::edge::upstream::load::InFlight;
+use crate::edge::upstream::load::{InFlight, Load};
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
@@ -79,7 +79,7 @@ impl<N: Net> Acquire<'_, N> {
         let Affinity { key, sticky } = affinity;
         let load = &self.upstream.load;
         let picked = load.cluster.borrow_mut().pick(key, sticky, tried, now, &mut self.thread.rng.borrow_mut());
-        let index = picked.map_err(Fault::last).inspect_err(|_| load.pass_on())?;
+        let index = picked.map_err(|kind| unpicked(load, kind)).inspect_err(|_| load.pass_on())?;
         tried.insert(index);
         self.count(UpstreamCounter::Requests, 1);
         Ok(load.begin(index, now))
@@ -129,6 +129,16 @@ impl<N: Net> Acquire<'_, N> {
     }
 }
 
+/// Why no endpoint was picked.
+#[cold]
+fn unpicked(load: &Load, kind: FaultKind) -> Fault {
+    let fault = Fault::last(kind);
+    match kind == FaultKind::NoEndpoint && load.cluster.borrow().is_empty() {
+        true => fault.because(Cause::Dns),
+        false => fault,
+    }
+}
+
 /// What a fault says of the endpoint.
 pub(crate) fn outcome_of(fault: Fault) -> Outcome {
     if fault.retry == Retry::Refused {
@@ -160,6 +170,7 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         | FaultKind::BreakerOpen
         | FaultKind::QueueTimeout
         | FaultKind::TotalTimeout
+        | FaultKind::Stopped
         | FaultKind::Internal => Outcome::Cancelled,
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Opens connections to endpoints: TCP or Unix, PROXY header, TLS, all under one deadline.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::base::{Buf, Cause, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::flow::thread::Thread;
 use crate::edge::upstream::load::{Load, Open};
@@ -80,7 +80,7 @@ async fn connect<N: Net>(
     speaker: ProxyPreface,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
-    let stream = thread.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(error.kind()))?;
+    let stream = thread.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(&error))?;
     if let Some(version) = plan.proxy_protocol {
         let mut header = Vec::new();
         match version {
@@ -88,7 +88,7 @@ async fn connect<N: Net>(
             ProxyVersion::V2 => proxy::write_v2(&speaker.header(), &mut header),
         }
         let (written, _) = stream.write(Buf::copied(&header), until).await;
-        written.map_err(|error| connect_fault(error.kind()))?;
+        written.map_err(|error| connect_fault(&error))?;
     }
     let (Some(plan_tls), Some(config)) = (&plan.tls, tls) else { return Ok(Transport::Plain(stream)) };
     let name = server_name(plan_tls, endpoint)?;
@@ -101,14 +101,25 @@ async fn connect<N: Net>(
         }
     };
     let secured = tls::connect(stream, config, name, thread.pool.clone(), until).await;
-    secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => Fault::unsent(FaultKind::ConnectTimeout),
-        _ => Fault::unsent(FaultKind::UpstreamTls),
+    secured.map(|tls| Transport::Tls(Box::new(tls))).map_err(|failure| {
+        let kind =
+            if failure.kind() == ErrorKind::TimedOut { FaultKind::ConnectTimeout } else { FaultKind::UpstreamTls };
+        Fault::unsent(kind).because(failure.cause())
     })
 }
 
-fn connect_fault(error: ErrorKind) -> Fault {
-    Fault::unsent(if error == ErrorKind::TimedOut { FaultKind::ConnectTimeout } else { FaultKind::ConnectFailed })
+fn connect_fault(error: &io::Error) -> Fault {
+    let cause = match error.kind() {
+        ErrorKind::TimedOut => return Fault::unsent(FaultKind::ConnectTimeout),
+        ErrorKind::ConnectionRefused => Cause::Refused,
+        ErrorKind::NotFound => Cause::NoSocket,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Cause::Unreachable,
+        ErrorKind::PermissionDenied => Cause::NotPermitted,
+        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Cause::Ports,
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Cause::Descriptors,
+        _ => Cause::ConnectFailed,
+    };
+    Fault::unsent(FaultKind::ConnectFailed).because(cause)
 }
 
 /// The configured name, or the endpoint's without its port.
@@ -117,5 +128,5 @@ fn server_name(tls: &UpstreamTlsPlan, endpoint: &Endpoint) -> Result<ServerName<
         return Ok(name.clone());
     }
     let host = endpoint.name.rsplit_once(':').map_or(&*endpoint.name, |(host, _)| host);
-    tls::server_name(host).map_err(|_| Fault::unsent(FaultKind::UpstreamTls))
+    tls::server_name(host).map_err(|_| Fault::unsent(FaultKind::UpstreamTls).because(Cause::CertificateName))
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
 use crate::base::canary::{self, Flaw};
+use crate::base::limits::FAILURE_NOTICE_MS;
 use crate::base::{Fault, FaultKind, Tick};
 use crate::net::Net;
 
@@ -21,6 +22,18 @@ pub(crate) struct Load {
     pub cluster: RefCell<Cluster>,
     open: Cell<usize>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    /// By slot: what the operator was told of failures.
+    failures: RefCell<Vec<Failures>>,
+}
+
+/// Failures of one endpoint of which the operator is told at intervals.
+#[derive(Clone, Copy)]
+struct Failures {
+    of: EndpointIndex,
+    /// Since the last notice.
+    count: u64,
+    /// When the next notice may leave.
+    due: Tick,
 }
 
 #[derive(Default)]
@@ -86,7 +99,12 @@ impl Drop for InFlight {
 impl Load {
     /// The load of an upstream that has none yet.
     pub(crate) fn new(cluster: Cluster) -> Rc<Load> {
-        Rc::new(Load { cluster: RefCell::new(cluster), open: Cell::new(0), waiting: RefCell::default() })
+        Rc::new(Load {
+            cluster: RefCell::new(cluster),
+            open: Cell::new(0),
+            waiting: RefCell::default(),
+            failures: RefCell::default(),
+        })
     }
 
     /// Open connections, idle ones included.
@@ -142,6 +160,27 @@ impl Load {
         if let Some(waker) = next.waker.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// Counts a failure of an endpoint. Where the operator is to be told: how many there were since the last notice.
+    #[cold]
+    pub(crate) fn failed(&self, index: EndpointIndex, now: Tick) -> Option<u64> {
+        let mut failures = self.failures.borrow_mut();
+        let first = Failures { of: index, count: 0, due: now };
+        if failures.len() <= index.slot() {
+            // Slots are fewer than `ENDPOINTS_MAX` and those that requests still hold.
+            failures.resize(index.slot() + 1, first);
+        }
+        let entry = &mut failures[index.slot()];
+        if entry.of != index {
+            *entry = first;
+        }
+        entry.count += 1;
+        if now < entry.due {
+            return None;
+        }
+        entry.due = now.after_ms(FAILURE_NOTICE_MS);
+        Some(std::mem::take(&mut entry.count))
     }
 
     /// Would `pick` name an endpoint for another attempt? Where the last one still is in flight, its endpoint is

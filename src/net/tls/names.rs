@@ -50,7 +50,8 @@ impl CertificateNames {
 
     /// The certificates to show for a name in lower case: of an exact name, else of a wildcard, else the default.
     pub(super) fn shown(&self, name: Option<&str>) -> &[usize] {
-        let of_name = name.and_then(|name| self.shown.find(name));
+        // A name may be written with the dot of the root (RFC 1034 section 3.1), though RFC 6066 section 3 forbids it.
+        let of_name = name.and_then(|name| self.shown.find(name.strip_suffix('.').unwrap_or(name)));
         of_name.unwrap_or(self.default.as_slice())
     }
 

@@ -4,6 +4,7 @@
 use rustls::{Connection, HandshakeKind, ProtocolVersion};
 
 use super::certificate_facts;
+use crate::base::Wall;
 
 /// What the handshake agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,17 @@ pub(crate) struct Session {
     pub version: Version,
     /// The subject of the peer's certificate, where it showed one.
     pub peer_subject: Option<Box<str>>,
+    /// Last moment at which the peer's certificate is valid, where it showed one.
+    pub peer_not_after: Option<Wall>,
     /// The handshake took up an earlier session.
     pub resumed: bool,
+}
+
+impl Session {
+    /// Is the certificate that the peer showed no longer valid? rustls does not look at it when a session is resumed.
+    pub(crate) fn has_expired(&self, now: Wall) -> bool {
+        self.peer_not_after.is_some_and(|last| now > last)
+    }
 }
 
 /// A version of TLS.
@@ -46,7 +56,7 @@ pub(super) fn session_of(connection: &Connection) -> Session {
         Connection::Server(server) => server.server_name().map(Box::from),
         Connection::Client(_) => None,
     };
-    let peer = connection.peer_certificates().and_then(|chain| chain.first());
+    let peer = connection.peer_certificates().and_then(|chain| certificate_facts(chain.first()?).ok());
     Session {
         alpn: connection.alpn_protocol().map(Box::from),
         server_name,
@@ -54,9 +64,8 @@ pub(super) fn session_of(connection: &Connection) -> Session {
             Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
             _ => Version::Tls13,
         },
-        peer_subject: peer
-            .and_then(|certificate| certificate_facts(certificate).ok())
-            .map(|facts| facts.subject.into()),
+        peer_not_after: peer.as_ref().map(|facts| facts.not_after),
+        peer_subject: peer.map(|facts| facts.subject.into()),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
     }
 }

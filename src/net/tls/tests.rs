@@ -101,7 +101,8 @@ impl Configs {
         let name = server_name(name).unwrap();
         let client = connect(ends.0, self.client.clone(), name, BufPool::new(), soon(net));
         let server = accept(ends.1, self.server.clone(), BufPool::new(), soon(net), |_| None);
-        both(client, server).await
+        let (client, server) = both(client, server).await;
+        (client.map_err(|failure| failure.error), server.map_err(|failure| failure.error))
     }
 
     async fn pair(&self, net: &Uring, listener: &UringListener) -> (Tls<UringStream>, Tls<UringStream>) {

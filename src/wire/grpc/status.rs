@@ -160,6 +160,7 @@ impl Code {
             | FaultKind::Overloaded
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
+            | FaultKind::Stopped
             | FaultKind::ConnectFailed
             | FaultKind::ConnectTimeout
             | FaultKind::UpstreamTls
@@ -278,6 +279,7 @@ const fn fault_text(kind: FaultKind) -> &'static str {
         | FaultKind::Overloaded
         | FaultKind::BreakerOpen
         | FaultKind::QueueTimeout
+        | FaultKind::Stopped
         | FaultKind::ConnectFailed
         | FaultKind::ConnectTimeout
         | FaultKind::UpstreamTls

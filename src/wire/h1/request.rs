@@ -120,6 +120,44 @@ pub fn encode_target(bytes: &[u8], caps: &Caps) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The rule that a refused head breaks, and the byte that breaks it where it is a rule of the grammar. Reads the head
+/// once more.
+#[cold]
+pub(crate) fn broken_rule(bytes: &[u8], caps: &Caps) -> (&'static str, Option<usize>) {
+    let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
+    if let Some((rule, at)) = strict::broken(bytes, &caps) {
+        return (rule, Some(at));
+    }
+    (broken_meaning(bytes, &caps), None)
+}
+
+/// The rule that a head breaks which is right by the grammar.
+fn broken_meaning(bytes: &[u8], caps: &Caps) -> &'static str {
+    let mut head = RequestHead::default();
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    let Some(seen) = ordinary(bytes, start, caps, &mut head) else {
+        return "the headers are larger or more than the listener's limits";
+    };
+    if rules::is_ambiguous(seen) {
+        return "a header that must be single is repeated, or a header of framing is spelled with `_`";
+    }
+    match rules::method(head.method_text.of(bytes)) {
+        Ok(method) => head.method = method,
+        Err(_) => return "the method is CONNECT, TRACE or a known one in the wrong case",
+    }
+    let Ok(named) = target(bytes, &mut head) else {
+        return "the request target is neither a path nor an `http` or `https` URI (RFC 9112 section 3.2)";
+    };
+    if authority(bytes, named, &mut head).is_err() {
+        return "Host is missing, or names no host and port (RFC 9112 section 3.2)";
+    }
+    match framing::request(seen.once, &head.fields, bytes, head.version) {
+        Ok(_) => "Expect is not `100-continue` (RFC 9110 section 10.1.1)",
+        Err(FaultKind::NotImplemented) => "a transfer coding is not `chunked` (RFC 9112 section 6.1)",
+        Err(_) => "Content-Length and Transfer-Encoding do not give one length (RFC 9112 section 6.3)",
+    }
+}
+
 /// Everything that takes the whole head to decide.
 fn understand(bytes: &[u8], seen: Seen, head: &mut RequestHead) -> Result<(), FaultKind> {
     if rules::is_ambiguous(seen) {

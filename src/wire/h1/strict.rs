@@ -37,13 +37,26 @@ pub(crate) struct Reading {
 
 /// Reads a request's head. `None` where nothing is wrong so far but it is not complete.
 pub(crate) fn request(bytes: &[u8], caps: &Caps) -> Result<Option<Reading>, Offence> {
-    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes };
+    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes, rule: "" };
     finish(reader.request(caps))
+}
+
+/// Which rule a request's head breaks, and at which byte. `None` where it follows the grammar so far.
+pub(crate) fn broken(bytes: &[u8], caps: &Caps) -> Option<(&'static str, usize)> {
+    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes, rule: "" };
+    let rule = match reader.request(caps) {
+        Ok(_) | Err(Stop::End) => return None,
+        Err(Stop::Wrong(Offence::Syntax)) => reader.rule,
+        Err(Stop::Wrong(Offence::LongLine)) => "the request line is longer than the listener's limit",
+        Err(Stop::Wrong(Offence::LongHead)) => "the headers are larger or more than the listener's limits",
+        Err(Stop::Wrong(Offence::Version)) => "the major version is not 1 (RFC 9112 section 2.3)",
+    };
+    Some((rule, reader.at.saturating_sub(1)))
 }
 
 /// Reads a response's head, likewise.
 pub(crate) fn response(bytes: &[u8], caps: &Caps) -> Result<Option<Reading>, Offence> {
-    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes };
+    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes, rule: "" };
     finish(reader.response(caps))
 }
 
@@ -69,6 +82,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     head_bytes: usize,
+    /// What the grammar asks for at `at`.
+    rule: &'static str,
 }
 
 impl Reader<'_> {
@@ -91,6 +106,7 @@ impl Reader<'_> {
     }
 
     fn request(&mut self, caps: &Caps) -> Result<Reading, Stop> {
+        self.rule = "one empty line may stand before the request line (RFC 9112 section 2.2)";
         if self.bytes.first() == Some(&b'\r') {
             self.expect(b'\r')?;
             self.expect(b'\n')?;
@@ -107,6 +123,7 @@ impl Reader<'_> {
     /// `method SP request-target SP HTTP-version CRLF`
     fn request_line(&mut self, start: usize, line_end: usize, raw_utf8: RawUtf8) -> Result<(), Stop> {
         let encodes = raw_utf8 == RawUtf8::Encode;
+        self.rule = "the method is a token of at most 32 bytes (RFC 9112 section 3.1)";
         loop {
             let byte = self.line_byte(line_end)?;
             let len = self.at - 1 - start;
@@ -118,6 +135,12 @@ impl Reader<'_> {
             }
         }
         let target = self.at;
+        self.rule = match encodes {
+            true => "the request target holds only visible ASCII without `#` and valid UTF-8, between single spaces",
+            false => {
+                "the request target holds only visible ASCII without `#`, between single spaces (RFC 9112 section 3.2)"
+            }
+        };
         let mut raw = false;
         loop {
             let byte = self.line_byte(line_end)?;
@@ -135,6 +158,7 @@ impl Reader<'_> {
         if raw && std::str::from_utf8(&self.bytes[target..self.at - 1]).is_err() {
             return Err(SYNTAX);
         }
+        self.rule = "the version is `HTTP/1.1` or `HTTP/1.0` (RFC 9112 section 2.3)";
         for expected in *b"HTTP/" {
             if self.line_byte(line_end)? != expected {
                 return Err(SYNTAX);
@@ -149,6 +173,7 @@ impl Reader<'_> {
         if major != b'1' {
             return Err(Stop::Wrong(Offence::Version));
         }
+        self.rule = "the request line ends with CRLF (RFC 9112 section 2.2)";
         self.expect(b'\r')?;
         self.expect(b'\n')
     }
@@ -188,8 +213,10 @@ impl Reader<'_> {
     fn fields(&mut self, fields_max: usize) -> Result<(), Stop> {
         let mut count = 0;
         loop {
+            self.rule = "a field name is a token, without space before the colon (RFC 9112 section 5.1)";
             let byte = self.next()?;
             if byte == b'\r' {
+                self.rule = "the head ends with an empty line and CRLF (RFC 9112 section 2.2)";
                 return self.expect(b'\n');
             }
             if !TOKEN[usize::from(byte)] {
@@ -214,6 +241,7 @@ impl Reader<'_> {
 
     /// Anything a field value may hold, up to CRLF.
     fn text(&mut self) -> Result<(), Stop> {
+        self.rule = "a field value holds no control characters and ends with CRLF (RFC 9110 section 5.5)";
         loop {
             let byte = self.next()?;
             if byte == b'\r' {

@@ -55,6 +55,33 @@ pub enum Malformed {
 }
 
 impl Malformed {
+    /// The rule, in words.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Malformed::FieldName => "a field name is a token in lower case (RFC 9113 section 8.2.1)",
+            Malformed::FieldValue => "a field value has no control characters or outer spaces (RFC 9113 section 8.2.1)",
+            Malformed::ConnectionSpecific => "no field is about the connection (RFC 9113 section 8.2.2)",
+            Malformed::Te => "`te` is `trailers` or absent (RFC 9113 section 8.2.2)",
+            Malformed::PseudoUnknown => "only defined pseudo-headers are sent (RFC 9113 section 8.3)",
+            Malformed::PseudoLate => "pseudo-headers stand before other fields (RFC 9113 section 8.3)",
+            Malformed::PseudoTwice => "a pseudo-header is sent once (RFC 9113 section 8.3)",
+            Malformed::PseudoMissing => "`:method`, `:scheme` and `:path` are sent (RFC 9113 section 8.3.1)",
+            Malformed::PseudoInTrailers => "trailers have no pseudo-headers (RFC 9113 section 8.1)",
+            Malformed::Trailer => "the field may not stand in trailers (RFC 9110 section 6.5.1)",
+            Malformed::Method => "the method is a token of at most 32 bytes (RFC 9110 section 9.1)",
+            Malformed::Scheme => "the scheme is `http` or `https` (RFC 9113 section 8.3.1)",
+            Malformed::Path => "`:path` begins with `/` and holds only visible ASCII (RFC 9113 section 8.3.1)",
+            Malformed::Authority => "`:authority` is a host and port without user (RFC 9113 section 8.3.1)",
+            Malformed::HostDiffers => "`host` and `:authority` are the same (RFC 9113 section 8.3.1)",
+            Malformed::Ambiguous => "a field that must be single is repeated, or one of framing is spelled with `_`",
+            Malformed::ContentLength => "`content-length` is the length of the content (RFC 9113 section 8.1.1)",
+            Malformed::Status => "the status has three digits and is not 101 (RFC 9113 section 8.6)",
+            Malformed::TooLarge => "the headers are larger or more than the listener's limits",
+            Malformed::NotImplemented => "the method is CONNECT, TRACE or a known one in the wrong case",
+            Malformed::Expectation => "Expect is `100-continue` or absent (RFC 9110 section 10.1.1)",
+        }
+    }
+
     /// The fault whose response the client gets; `None` where the stream is reset with `PROTOCOL_ERROR`.
     ///
     /// Reset is what breaks HTTP/2 itself. What any version would refuse for its meaning is answered, as h1 does.

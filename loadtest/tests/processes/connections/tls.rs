@@ -250,7 +250,7 @@ fn origins_are_verified() {
         "true".to_owned(),
     ] {
         let gateway = with(&tls);
-        assert_eq!((gateway.get("/").status, &*gateway.reason(1)), (502, "upstream_tls"), "{tls}");
+        assert_eq!((gateway.get("/").status, &*gateway.reason(1)), (502, "tls_certificate"), "{tls}");
     }
     assert_eq!(with("{ verify = false }").get("/").status, 200);
     let plain = Origin::with(|peer| {
@@ -262,7 +262,45 @@ fn origins_are_verified() {
          [[route]]\nto = \"o\"\n",
         plain.address
     ));
-    assert_eq!((wrong.get("/").status, &*wrong.reason(1)), (502, "upstream_tls"));
+    assert_eq!((wrong.get("/").status, &*wrong.reason(1)), (502, "not_tls"));
+    let said =
+        wait_for("a warning", || Some(wrong.said()).filter(|said| said.contains("requests to an endpoint fail")));
+    assert!(said.contains("`tls` is set but its port speaks HTTP; remove `tls`"), "{said}");
+}
+
+#[test]
+fn a_name_with_the_dot_of_the_root_finds_its_certificate() {
+    let (gateway, _) = with_names("");
+    for (name, subject) in [("b.example.", "CN = b.example"), ("x.wild.example.", "CN = *.wild.example")] {
+        // This client sends the dot; rustls and curl remove it.
+        let shown = s_client(&gateway, &["-servername", name]).all();
+        assert!(shown.contains(subject) || shown.contains(&subject.replace(" = ", "=")), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn the_operator_learns_why_handshakes_fail() {
+    let (gateway, _) = with_names("");
+    let address = gateway.address("tls");
+    let mut plain = Client::to(address);
+    plain.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let told = |what: &str| wait_for(what, || Some(gateway.said()).filter(|said| said.contains(what)));
+    told("TLS handshake failed: the client sent plain HTTP to a TLS port");
+    let resolve = format!("b.example:{}:127.0.0.1", address.port());
+    let distrusting = curl(&["--resolve", &resolve, &format!("https://b.example:{}/", address.port())]);
+    assert!(!distrusting.stderr.is_empty());
+    let said = told("TLS handshake failed: the client refused with the alert UnknownCA");
+    let line = said.lines().find(|line| line.contains("UnknownCA")).expect("told");
+    assert!(line.contains("INFO") && line.contains("127.0.0.1") && line.contains("b.example"), "{line}");
+    for _ in 0..300 {
+        let mut plain = Client::to(address);
+        plain.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        plain.finish();
+    }
+    let failed = "turnpike_tls_handshakes_failed_total 302";
+    wait_for("the count", || Some(()).filter(|()| gateway.metrics().contains(failed)));
+    let lines = gateway.said().matches("plain HTTP to a TLS port").count();
+    assert!(lines < 100, "{lines} lines for a flood");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn a_dead_upstream_is_unavailable() {
     let upstream = format!("[upstream.calls]\nendpoints = \"{}\"\nhttp = \"2\"\n", nobody.address());
     let gateway = Setup::new(format!("{WEB2}\n{upstream}\n[[route]]\nto = \"calls\"\n")).start();
     call(&gateway, &["one_failure", "UNAVAILABLE", "cannot answer"]);
-    assert_eq!(logged(&gateway, 1), ("connect_failed".to_owned(), "UNAVAILABLE".to_owned()));
+    assert_eq!(logged(&gateway, 1), ("refused".to_owned(), "UNAVAILABLE".to_owned()));
 }
 
 #[test]

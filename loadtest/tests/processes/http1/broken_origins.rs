@@ -62,12 +62,12 @@ fn assert_aborted(answer: &Response, what: &str) {
 #[test]
 fn an_origin_that_closes_before_its_answer() {
     let (answer, reason) = seen(|_| {});
-    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+    assert_eq!((answer.status, &*reason), (502, "closed_before_head"));
     assert_eq!(answer.field("content-type"), "application/problem+json");
     let (answer, reason) = seen(|peer| peer.reset());
-    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+    assert_eq!((answer.status, &*reason), (502, "reset_before_head"));
     let (answer, reason) = seen(|peer| peer.send("HTTP/1.1 200 OK\r\nContent-Le"));
-    assert_eq!((answer.status, &*reason), (502, "upstream_closed"));
+    assert_eq!((answer.status, &*reason), (502, "closed_in_head"));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn an_origin_that_nobody_listens_at() {
     let nobody = crate::harness::tool::reserved();
     let gateway = Gateway::before(nobody.address());
     let answer = gateway.get("/");
-    assert_eq!((answer.status, &*gateway.reason(1)), (502, "connect_failed"));
+    assert_eq!((answer.status, &*gateway.reason(1)), (502, "refused"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn garbage_is_not_passed_on() {
         let (answer, reason) = seen(move |peer| peer.send(bytes));
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(answer.status, 502, "{shown:?}");
-        assert!(matches!(&*reason, "upstream_protocol" | "upstream_closed"), "{shown:?}: {reason}");
+        assert!(matches!(&*reason, "upstream_protocol" | "not_http"), "{shown:?}: {reason}");
     }
 }
 

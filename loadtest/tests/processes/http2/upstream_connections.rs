@@ -127,5 +127,5 @@ fn what_was_declined_behind_much_content_fails() {
     let large = json!([{ "path": "/decline/150000", "method": "POST", "size": 200_000 }, { "path": "/here" }]);
     let came = ask_all(gateway.here(), &large);
     assert_eq!((&came["answers"][0]["status"], &came["answers"][1]["status"]), (&json!(502), &json!(200)), "{came}");
-    assert_eq!(gateway.log(2).iter().find(|entry| entry["status"] == 502).expect("one")["reason"], "upstream_closed");
+    assert_eq!(gateway.log(2).iter().find(|entry| entry["status"] == 502).expect("one")["reason"], "stream_refused");
 }

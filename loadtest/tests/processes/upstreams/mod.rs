@@ -2,3 +2,4 @@
 //! Groups of origins.
 
 mod balancing_and_health;
+mod failure_reasons;

@@ -21,6 +21,7 @@ fn a_session_says_what_was_agreed() {
                 server_name: Some("localhost".into()),
                 version,
                 peer_subject: None,
+                peer_not_after: None,
                 resumed: false,
             };
             assert_eq!(server.session(), &expected);
@@ -167,7 +168,7 @@ fn who_speaks_no_tls_gets_an_alert() {
         };
         let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None);
         let ((), accepted) = both(talking, accepting).await;
-        assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+        assert_eq!(accepted.err().map(|failure| failure.kind()), Some(io::ErrorKind::InvalidData));
     });
 }
 
@@ -186,7 +187,7 @@ fn what_is_no_handshake_gets_a_fatal_alert() {
             };
             let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None);
             let ((), accepted) = both(talking, accepting).await;
-            assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+            assert_eq!(accepted.err().map(|failure| failure.kind()), Some(io::ErrorKind::InvalidData));
         }
     });
 }
@@ -204,7 +205,7 @@ fn who_speaks_no_tls_may_be_answered_in_plain() {
         let reply = |first: &[u8]| first.starts_with(b"GET ").then_some(&b"plain"[..]);
         let accepting = accept(far, configs.server.clone(), BufPool::new(), soon(&net), reply);
         let ((), accepted) = both(talking, accepting).await;
-        assert_eq!(kind(&accepted), Some(io::ErrorKind::InvalidData));
+        assert_eq!(accepted.err().map(|failure| failure.kind()), Some(io::ErrorKind::InvalidData));
     });
 }
 
@@ -215,16 +216,16 @@ fn handshakes_have_a_deadline() {
         let listener = listen(&net);
         let (near, far) = pair(&net, &listener).await;
         let silent = accept(far, configs.server.clone(), BufPool::new(), within(&net, 10), |_| None).await;
-        assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
+        assert_eq!(silent.err().map(|failure| failure.kind()), Some(io::ErrorKind::TimedOut));
         drop(near);
         let (near, _far) = pair(&net, &listener).await;
         let name = server_name("localhost").unwrap();
         let silent = connect(near, configs.client.clone(), name, BufPool::new(), within(&net, 10)).await;
-        assert_eq!(kind(&silent), Some(io::ErrorKind::TimedOut));
+        assert_eq!(silent.err().map(|failure| failure.kind()), Some(io::ErrorKind::TimedOut));
         let (near, far) = pair(&net, &listener).await;
         drop(near);
         let gone = accept(far, configs.server.clone(), BufPool::new(), soon(&net), |_| None).await;
-        assert_eq!(kind(&gone), Some(io::ErrorKind::UnexpectedEof));
+        assert_eq!(gone.err().map(|failure| failure.kind()), Some(io::ErrorKind::UnexpectedEof));
     });
 }
 
@@ -283,4 +284,17 @@ fn a_servers_own_certificate_is_trusted_for_exactly_itself() {
             assert!(!trusts(chosen, copy(&other), "localhost"), "{names:?} {is_ca:?}");
         }
     }
+}
+
+#[test]
+fn a_session_ends_with_the_certificate_of_its_client() {
+    let with = |peer_not_after| Session { peer_not_after, ..Session::default() };
+    assert!(!with(None).has_expired(Wall(9)), "no certificate was shown");
+    assert!(!with(Some(Wall(9))).has_expired(Wall(9)), "its last moment");
+    assert!(with(Some(Wall(8))).has_expired(Wall(9)));
+    let failure = Failure::expired(Some("a.example".into()));
+    assert_eq!(
+        (failure.cause(), failure.server_name.as_deref()),
+        (crate::base::Cause::CertificateExpired, Some("a.example"))
+    );
 }
