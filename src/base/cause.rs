@@ -91,7 +91,9 @@ causes! {
     Malformed "upstream_protocol" "the endpoint's response breaks the rules of HTTP"
         "correct the server's responses",
     HeadTooLarge "upstream_head_too_large" "the endpoint's response headers are above the limit"
-        "let the server send fewer or shorter headers",
+        "let the server send fewer or shorter headers, or raise `limits.response_head`",
+    TooManyFields "upstream_too_many_fields" "the endpoint's response has more headers than the limit allows"
+        "let the server send fewer headers, or raise `limits.response_fields`",
     ClosedBeforeHead "closed_before_head" "the endpoint closed the connection before its response"
         "look for a crash or a short timeout of the server",
     ResetBeforeHead "reset_before_head" "the endpoint reset the connection before its response"

@@ -176,6 +176,7 @@ impl FaultKind {
             FaultKind::UpstreamClosed => Some(Cause::Closed),
             FaultKind::UpstreamProtocol => Some(Cause::Malformed),
             FaultKind::UpstreamHeadTooLarge => Some(Cause::HeadTooLarge),
+            FaultKind::UpstreamTooManyFields => Some(Cause::TooManyFields),
             FaultKind::FirstByteTimeout => Some(Cause::FirstByteTimeout),
             FaultKind::IdleTimeout => Some(Cause::IdleTimeout),
             FaultKind::UpstreamTruncated => Some(Cause::Truncated),

@@ -48,7 +48,9 @@ pub(crate) fn broken(bytes: &[u8], caps: &Caps) -> Option<(&'static str, usize)>
         Ok(_) | Err(Stop::End) => return None,
         Err(Stop::Wrong(Offence::Syntax)) => reader.rule,
         Err(Stop::Wrong(Offence::LongLine)) => "the request line is longer than the listener's limit",
-        Err(Stop::Wrong(Offence::LongHead)) => "the headers are larger or more than the listener's limits",
+        Err(Stop::Wrong(Offence::LongHead | Offence::ManyFields)) => {
+            "the headers are larger or more than the listener's limits"
+        }
         Err(Stop::Wrong(Offence::Version)) => "the major version is not 1 (RFC 9112 section 2.3)",
     };
     Some((rule, reader.at.saturating_sub(1)))

@@ -70,6 +70,7 @@ impl Malformed {
             Malformed::Trailer => "the field may not stand in trailers (RFC 9110 section 6.5.1)",
             Malformed::Method => "the method is a token of at most 32 bytes (RFC 9110 section 9.1)",
             Malformed::Scheme => "the scheme is `http` or `https` (RFC 9113 section 8.3.1)",
+            Malformed::PathEmpty => "`:path` is not empty (RFC 9113 section 8.3.1)",
             Malformed::Path => "`:path` begins with `/` and holds only visible ASCII (RFC 9113 section 8.3.1)",
             Malformed::Authority => "`:authority` is a host and port without user (RFC 9113 section 8.3.1)",
             Malformed::HostDiffers => "`host` and `:authority` are the same (RFC 9113 section 8.3.1)",

@@ -2,6 +2,7 @@
 //! Handshakes: who shows what to whom, and what comes of it.
 
 use super::*;
+use crate::base::Wall;
 use crate::net::uring::tests::receive as receive_plain;
 
 #[test]
