@@ -5,7 +5,6 @@
 //! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
 //! h1 the bytes are the head as received, for h2 an arena that the field decoder wrote.
 
-use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::base::Span;
@@ -132,15 +131,13 @@ impl Fields {
     }
 
     /// Makes all lines whose names have a `_` `Known::Underscored`: they are not forwarded, and `named` does not find
-    /// them. They stay in the list, because writers copy lines that lie side by side as one. `bytes` are those of the
-    /// whole head: where there is no `_` in them, no name is looked at.
+    /// them. They stay in the list, because writers copy lines that lie side by side as one. No known name has a `_`.
     pub fn drop_underscored(&mut self, bytes: &[u8]) {
-        if memchr(b'_', bytes).is_none() {
-            return;
-        }
-        for field in self.list.iter_mut().filter(|field| memchr(b'_', field.name.of(bytes)).is_some()) {
-            field.known = Known::Underscored;
-            self.names.insert(Known::Underscored);
+        for field in self.list.iter_mut().filter(|field| field.known == Known::Other) {
+            if field.name.of(bytes).contains(&b'_') {
+                field.known = Known::Underscored;
+                self.names.insert(Known::Underscored);
+            }
         }
     }
 

@@ -77,8 +77,10 @@ impl Failure {
     pub(crate) fn words(&self) -> String {
         match (self.tls(), self.kind()) {
             (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) if self.is_request() => {
-                "the client sent plain HTTP to a TLS port".to_owned()
+                PLAIN_HTTP.to_owned()
             }
+            // It was answered in plain HTTP, so rustls did not see it.
+            (None, ErrorKind::InvalidData) if self.is_request() => PLAIN_HTTP.to_owned(),
             (Some(Error::NoCertificatesPresented), _) => "the client shows no certificate".to_owned(),
             (Some(Error::AlertReceived(alert)), _) => format!("the client refused with the alert {alert:?}"),
             (Some(Error::General(text)), _) if text == NO_CERTIFICATE => {
@@ -105,6 +107,7 @@ impl Failure {
     }
 }
 
+const PLAIN_HTTP: &str = "the client sent plain HTTP to a TLS port";
 /// What rustls says where the resolver has no certificate for the name.
 const NO_CERTIFICATE: &str = "no server certificate chain resolved";
 

@@ -225,7 +225,9 @@ fn downloads_side_by_side_come_in_large_frames() {
         let bytes = said["bytes"].as_object().expect("an object").values().filter_map(Value::as_u64).sum::<u64>();
         let mean = bytes / said["frames"].as_u64().expect("a count");
         println!("{origin}: {mean} bytes in a frame");
-        assert!(mean >= 12 << 10, "{origin}: {mean} bytes in a frame");
+        // An origin of HTTP/2 sends frames of 8 KiB, which go on as they come.
+        let least = if origin.to_string() == "1.1" { 12 << 10 } else { 5 << 10 };
+        assert!(mean >= least, "{origin}: {mean} bytes in a frame");
     });
 }
 

@@ -25,7 +25,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(4);
 fn no_scored_case_fails() {
     let Some(cases) = http11_cases() else { return };
     let origin = Origin::echo();
-    let gateway = Gateway::before(origin.address);
+    // The cases want UTF-8 in a target to be refused, as a strict listener does.
+    let strict = "paths = { raw_utf8 = \"reject\" }";
+    let gateway = Gateway::web(format!("{strict}\n[[route]]\nto = \"http://{}\"\n", origin.address));
     let here = gateway.here();
     let single: Vec<&Case> = cases.iter().filter(|case| case.is_single()).collect();
     assert!(single.len() > 150);

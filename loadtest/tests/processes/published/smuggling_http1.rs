@@ -28,7 +28,8 @@ const QUIET: Duration = Duration::from_millis(120);
 #[test]
 fn hostile_streams_are_rejected_or_have_one_meaning() {
     let Some(streams) = smuggling_streams() else { return };
-    let (origins, gateway) = recorders(WORKERS, "");
+    // The collections want UTF-8 in a target to be refused, as a strict listener does.
+    let (origins, gateway) = recorders(WORKERS, "paths = { raw_utf8 = \"reject\" }");
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {

@@ -389,7 +389,7 @@ fn a_name_that_does_not_resolve_does_not_stop_the_start() {
         origin.address.port()
     ));
     let answer = gateway.get("/gone");
-    assert_eq!((answer.status, &*gateway.reason(1)), (503, "no_endpoint"));
+    assert_eq!((answer.status, &*gateway.reason(1)), (503, "dns"));
     wait_for("the name to be resolved", || (gateway.get("/local").text() == "here").then_some(()));
     let upstreams = gateway.status()["upstreams"].to_string();
     assert!(upstreams.contains("nowhere.invalid"), "{upstreams}");

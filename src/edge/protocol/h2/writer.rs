@@ -25,8 +25,10 @@ const LAST_WORDS_MS: u64 = 2_000;
 const FRAME_MIN: usize = 1_024;
 /// Room for the frames of streams in the first write after one that was not full; it grows while frames fill it.
 const FIRST_ROOM: usize = limits::BUF_CLASSES[0];
+/// The most room for them: one frame of 16 KiB. What is urgent waits behind no more.
+const ROOM_MAX: usize = limits::BUF_CLASSES[1];
 /// The largest buffer of one write.
-const ROOM_MAX: usize = limits::BUF_CLASSES[2];
+const WRITE_MAX: usize = limits::BUF_CLASSES[2];
 /// Unsent bytes that the kernel may hold (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent response would
 /// wait behind everything that a fast origin sent to a slow client; two writes keep the line busy.
 const UNSENT_MAX: u32 = 128 * 1024;
@@ -37,7 +39,7 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
     let mut room = FIRST_ROOM;
     loop {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
-        let mut buf = session.thread.pool.take((size + room).min(ROOM_MAX));
+        let mut buf = session.thread.pool.take((size + room).min(WRITE_MAX));
         session.gather(&mut buf);
         // Downloads leave in frames of 16 KiB, and streams with little to send take little memory.
         room = if buf.spare() <= FRAME_MIN { (4 * buf.capacity()).min(ROOM_MAX) } else { FIRST_ROOM };
