@@ -23,6 +23,7 @@ use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
+use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{BodyLength, Method, Version};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 use crate::wire::upgrade::Protocol;
@@ -62,7 +63,11 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
         let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
         let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
         let (written, mut buf) = remote.upload().write(buf, ending, until).await;
-        if let Err(fault) = written {
+        // An endpoint that responds before it has the whole request may end the stream with NO_ERROR, because it wants
+        // no more of it (RFC 9113 section 8.1). Its response is there then.
+        if let Err(fault) = written
+            && remote.reset_code() != Some(ErrorCode::NoError)
+        {
             context.shard.thread.pool.put(buf);
             Err(match origin_use {
                 OriginUse::First => fault,
