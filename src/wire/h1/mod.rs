@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   bytes ── scan ──► request / response ──► framing ──► body (chunk)
-//!                          │ refused?                       │ raw bytes, payload, trailers
+//!                          │ refused?                       │ payload, trailers
 //!                          └─► strict: which fault          ▼
 //!   bytes ◄── write ◄── head + patch + BodyLength ◄── what the gateway decided
 //! ```
