@@ -155,18 +155,24 @@ def trailers_only():
     assert "content-length" not in names, names
 
 
+def until_events(wanted):
+    """Asks until the server remembers just these events, in this order."""
+    until = time.monotonic() + 10
+    while (events := json.loads(unary("Events")(b"", timeout=5))) != wanted:
+        assert time.monotonic() < until, (events, wanted)
+        time.sleep(0.05)
+
+
 def cancellation():
     call = unary("Wait").future(b"", timeout=15)
-    time.sleep(0.3)
+    until_events(["came"])
     call.cancel()
     assert call.code() == StatusCode.CANCELLED
+    until_events(["came", "gone"])
     stream = to_stream("WaitStream")(b"", timeout=15)
     assert next(stream) == b"first"
     stream.cancel()
-    until = time.monotonic() + 5
-    while json.loads(unary("Events")(b"", timeout=5)) != ["gone", "gone"]:
-        assert time.monotonic() < until, unary("Events")(b"", timeout=5)
-        time.sleep(0.05)
+    until_events(["came", "gone", "came", "gone"])
 
 
 def deadline():

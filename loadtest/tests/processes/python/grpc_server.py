@@ -95,18 +95,31 @@ def chat(requests, context):
         yield request
 
 
-def wait(_, context):
-    """Waits until nobody wants the answer, and remembers it."""
+def watched(context):
+    """Remembers that the call came, and later that nobody wants its answer any more. Gives what is set then."""
     gone = threading.Event()
-    context.add_callback(gone.set)
-    ended = gone.wait(20)
-    EVENTS.append("gone" if ended else "stayed")
+
+    def ended():
+        EVENTS.append("gone")
+        gone.set()
+
+    EVENTS.append("came")
+    if not context.add_callback(ended):
+        ended()
+    return gone
+
+
+def wait(_, context):
+    """Waits until nobody wants the answer."""
+    watched(context).wait(20)
     return b""
 
 
-def wait_stream(request, context):
+def wait_stream(_, context):
+    """Sends one message, then waits as `wait` does. The server need not resume this after a call that was cancelled."""
+    gone = watched(context)
     yield b"first"
-    wait(request, context)
+    gone.wait(20)
 
 
 def events(_, context):
