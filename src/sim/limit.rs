@@ -20,9 +20,6 @@ use crate::sim::message_io::{Framing, HttpReader, HttpWriter, Pace};
 use crate::sim::mood::FaultLevel;
 use crate::sim::scenario::Scenario;
 
-/// How long clients ask.
-const LASTS: Duration = Duration::from_secs(10);
-
 /// One limited world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limited {
@@ -42,6 +39,8 @@ pub(crate) struct Limited {
     pub delays: Delays,
     /// Which requests count.
     pub counted: Counted,
+    /// How long clients ask.
+    pub seconds: u64,
 }
 
 /// Which requests count.
@@ -128,7 +127,7 @@ pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
     })?;
     let admitted = seen.admitted.borrow();
     limited.check(&admitted).map_err(|broken| simulation.failure(broken))?;
-    let allowed = limited.burst + limited.rate * LASTS.as_secs();
+    let allowed = limited.burst + limited.rate * limited.seconds;
     Ok(Outcome { admitted: admitted.len() as u64, returned: seen.returned.get(), refused: seen.refused.get(), allowed })
 }
 
@@ -186,9 +185,9 @@ impl Limited {
 
 /// Reloads at any time.
 async fn reload(limited: Limited, gateway: Rc<Gateway>, sim: Sim, mut rng: Rng) {
-    let end = sim.now().after(LASTS);
+    let end = sim.now().after(Duration::from_secs(limited.seconds));
     for _ in 0..limited.reloads {
-        sim.sleep_until(sim.now().after_ms(rng.below(2 * LASTS.as_millis() as u64 / limited.reloads))).await;
+        sim.sleep_until(sim.now().after_ms(rng.below(2_000 * limited.seconds / limited.reloads))).await;
         if sim.now() >= end {
             break;
         }
@@ -202,7 +201,7 @@ async fn ask(limited: Limited, common: Rc<Common>, sim: Sim, seen: Rc<Seen>, mut
     let sum: u64 = weights.iter().sum();
     let left = Rc::new(Cell::new(weights.len()));
     let latch = Latch::default();
-    let end = sim.now().after(LASTS);
+    let end = sim.now().after(Duration::from_secs(limited.seconds));
     for weight in weights {
         let per_second = (limited.load_per_cent * limited.rate * weight) / (100 * sum);
         let gap = 1_000_000_000 / per_second.max(1);
@@ -311,6 +310,7 @@ mod tests {
             reloads: 0,
             delays,
             counted: Counted::All,
+            seconds: 10,
         };
         let second = 1_000_000_000;
         assert!(limited.check(&[(0, 5), (1, 6), (second / 5, second / 5)]).is_ok());

@@ -78,8 +78,17 @@ fn a_gateway_that_is_broken_on_purpose_is_caught() {
 #[test]
 fn a_home_that_miscounts_its_slots_is_caught() {
     let counted = Counted::All;
-    let world =
-        Limited { seed: 1, shards: 2, rate: 200, burst: 100, load_per_cent: 80, reloads: 0, delays: QUICK, counted };
+    let world = Limited {
+        seed: 1,
+        shards: 2,
+        rate: 200,
+        burst: 100,
+        load_per_cent: 80,
+        reloads: 0,
+        delays: QUICK,
+        counted,
+        seconds: 10,
+    };
     let failure = canary::with(Flaw::LentSlots, || run_limited(&world).err()).expect("it is caught");
     let reason = "an account lent its own shard other slots than that has";
     assert!(failure.reasons.iter().any(|found| found.contains(reason)), "{failure}");
@@ -115,20 +124,23 @@ const SLOW: Delays = Delays { micros: (200, 5_000), stall_ms_max: 200 };
 #[test]
 fn a_limit_is_exact_and_usable_over_shards_with_uneven_load() {
     for (seed, shards) in [(0, 1), (1, 2), (2, 2), (3, 4), (4, 8), (5, 8)] {
+        let rate = [50, 200, 400][(seed % 3) as usize];
         let world = Limited {
             seed,
             shards,
-            rate: [50, 200, 400][(seed % 3) as usize],
+            rate,
             burst: [20, 100][(seed % 2) as usize],
             load_per_cent: 200 + seed % 3 * 100,
             reloads: 0,
             delays: QUICK,
             counted: Counted::All,
+            // So long that the end, of which the comment below speaks, does not decide.
+            seconds: 2_000 / rate,
         };
         let Outcome { admitted, allowed, .. } = limited(&world);
-        // Some tokens always lie on shards that nobody asks in the last moment. How many depends on the order of tasks:
-        // seed 3 has lost 9 to 13 of 600.
-        assert!(admitted * 100 >= allowed * 97 && admitted <= allowed, "{admitted} of {allowed}: {world:?}");
+        // At the end, tokens lie on shards that were not asked in the last moment: 11 to 13 with seed 3, whether its
+        // clients ask for 10 seconds, for 40 or for 160.
+        assert!(admitted * 100 >= allowed * 99 && admitted <= allowed, "{admitted} of {allowed}: {world:?}");
     }
 }
 
@@ -156,6 +168,7 @@ fn below_the_limit_nobody_is_refused_whatever_shards_do() {
                 reloads,
                 delays,
                 counted: Counted::All,
+                seconds: 10,
             };
             let Outcome { admitted, refused, .. } = limited(&world);
             assert_eq!(refused, 0, "{world:?}");
@@ -177,6 +190,7 @@ fn above_the_limit_slow_shards_and_reloads_let_nobody_pass_who_must_not() {
                 reloads,
                 delays,
                 counted: Counted::All,
+                seconds: 10,
             };
             // `run_limited` has looked at every span of time.
             let Outcome { admitted, allowed, .. } = limited(&world);
@@ -191,7 +205,17 @@ fn what_does_not_count_is_given_back_and_what_counts_never_exceeds_the_limit() {
         for (reloads, delays) in [(0, QUICK), (20, SLOW)] {
             let counted = Counted::Failures;
             // Twice the rate fails, and as many do not.
-            let world = Limited { seed, shards, rate: 200, burst: 100, load_per_cent: 400, reloads, delays, counted };
+            let world = Limited {
+                seed,
+                shards,
+                rate: 200,
+                burst: 100,
+                load_per_cent: 400,
+                reloads,
+                delays,
+                counted,
+                seconds: 10,
+            };
             // `run_limited` has looked at every span of time.
             let Outcome { admitted, returned, allowed, .. } = limited(&world);
             assert!(admitted * 100 >= allowed * 90, "{admitted} of {allowed}: {world:?}");
