@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `turnpike reload`, `stop` and `status`: send requests to a running process over its control socket.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -83,28 +84,50 @@ fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
     if let Some(path) = &arguments.control_socket {
         return Ok(path.clone());
     }
-    if let Some(path) = arguments.config.as_deref().and_then(named_socket) {
-        return Ok(path);
+    if let Some(file) = &arguments.config {
+        // Never another process than the one that runs this file.
+        return match named_socket(file) {
+            Ok(Some(path)) => Ok(path),
+            Ok(None) => only(running().into_iter().filter(|socket| serves(socket, file)).collect(), Some(file)),
+            Err(reports) => {
+                Err(format!("{reports}so its control socket is not known; `--control-socket PATH` names the socket"))
+            }
+        };
     }
     let found = running();
     // A process that runs as another user has its socket elsewhere, where its configuration names it.
-    let default = if found.is_empty() { default_file().and_then(|file| named_socket(&file)) } else { None };
-    default.map_or_else(|| only(found), Ok)
+    let default = if found.is_empty() { default_file().and_then(|file| named_socket(&file).ok()?) } else { None };
+    default.map_or_else(|| only(found, None), Ok)
 }
 
-/// The control socket that a configuration file names.
-fn named_socket(file: &Path) -> Option<PathBuf> {
+/// The control socket that a configuration file names; where the file is wrong, what is wrong with it.
+fn named_socket(file: &Path) -> Result<Option<PathBuf>, String> {
     let loaded = load(&ConfigSource::File(file.to_owned()), &Environment::of_process(machine::wall()));
-    loaded.ok()?.plan.process.control_socket.clone()
+    loaded.map(|loaded| loaded.plan.process.control_socket.clone()).map_err(|reports| reports.plain())
 }
 
-fn only(found: Vec<PathBuf>) -> Result<PathBuf, String> {
+/// Whether the process behind a control socket runs this configuration file.
+fn serves(socket: &Path, file: &Path) -> bool {
+    let answer = exchange(socket, "GET", "/status").ok().filter(AdminReply::good);
+    let Some(status) = answer.and_then(|answer| serde_json::from_str::<Status>(&answer.body).ok()) else {
+        return false;
+    };
+    // The process was given the path relative to its own working directory.
+    let folder = fs::read_link(format!("/proc/{}/cwd", status.pid)).unwrap_or_default();
+    match (fs::canonicalize(folder.join(&status.config)), fs::canonicalize(file)) {
+        (Ok(theirs), Ok(ours)) => theirs == ours,
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
+fn only(found: Vec<PathBuf>, file: Option<&Path>) -> Result<PathBuf, String> {
+    let with = file.map_or_else(String::new, |file| format!(" with {}", file.display()));
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err("no running turnpike of this user was found; `--control-socket PATH` names one".to_owned()),
+        [] => Err(format!("no running turnpike of this user{with} was found; `--control-socket PATH` names one")),
         many => {
             let paths: Vec<String> = many.iter().map(|path| format!("  --control-socket {}", path.display())).collect();
-            Err(format!("several turnpike processes are running; choose one:\n{}", paths.join("\n")))
+            Err(format!("several turnpike processes{with} are running; choose one:\n{}", paths.join("\n")))
         }
     }
 }
@@ -297,9 +320,10 @@ mod tests {
 
     #[test]
     fn one_process_needs_no_name() {
-        assert_eq!(only(vec!["/a".into()]), Ok("/a".into()));
-        assert!(only(Vec::new()).expect_err("none").contains("--control-socket"));
-        let several = only(vec!["/a".into(), "/b".into()]).expect_err("several");
+        assert_eq!(only(vec!["/a".into()], None), Ok("/a".into()));
+        assert!(only(Vec::new(), None).expect_err("none").contains("--control-socket"));
+        assert!(only(Vec::new(), Some(Path::new("f.toml"))).expect_err("none").contains("with f.toml"));
+        let several = only(vec!["/a".into(), "/b".into()], None).expect_err("several");
         assert!(several.contains("/a") && several.contains("/b"));
     }
 

@@ -175,7 +175,7 @@ pub(crate) struct RunningArguments {
     /// The control socket of the process; without it, the only one of this user
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     pub control_socket: Option<PathBuf>,
-    /// The configuration file of the process, if it names a control socket
+    /// The configuration file of the process
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

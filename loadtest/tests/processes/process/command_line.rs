@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: `check`, `explain`, `run --to`, and what stands beside them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -202,6 +203,44 @@ fn one_line_makes_a_proxy() {
     let stopped = turnpike(&["stop", "--wait", "--control-socket", &socket]);
     assert_eq!(stopped.code, 0, "{}", stopped.all());
     assert!(Client::try_to(here).is_err());
+}
+
+/// Without a socket in either file, both processes have theirs in the user's folder.
+#[test]
+fn a_file_names_the_process_that_runs_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = format!("XDG_RUNTIME_DIR={}", folder.path().display());
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        let text = "[server]\nshards = 1\npin = false\n[[listener]]\nbind = \"127.0.0.1:0\"\n[[route]]\necho = true\n";
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let (files, third) = ([file("one.toml"), file("two.toml")], file("three.toml"));
+    let ask = |command: &str, file: &Path| {
+        run("env", &[OsStr::new(&runtime), binary().as_os_str(), command.as_ref(), "-c".as_ref(), file.as_os_str()])
+    };
+    let _running = files.each_ref().map(|file| {
+        let mut command = Command::new(binary());
+        let (key, value) = runtime.split_once('=').expect("a variable");
+        // A relative path: it means what it meant to the process.
+        command.current_dir(folder.path()).env(key, value).args(["run", "-c"]).arg(file.file_name().expect("a name"));
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+    });
+    for file in &files {
+        wait_for("it to serve", || (ask("status", file).code == 0).then_some(()));
+    }
+    let loaded = |file: &Path| {
+        let text = ask("status", file).text();
+        let at = text.find(" taken into use").expect("a count");
+        text[..at].rsplit(' ').next().expect("a number").to_owned()
+    };
+    assert_eq!(ask("reload", &files[1]).code, 0);
+    assert_eq!([loaded(&files[0]), loaded(&files[1])], ["1", "2"]);
+    let none = ask("reload", &third);
+    assert_eq!(none.code, 1);
+    assert!(none.stderr.contains("no running turnpike of this user with"), "{}", none.stderr);
+    assert_eq!([loaded(&files[0]), loaded(&files[1])], ["1", "2"]);
 }
 
 #[test]

@@ -84,9 +84,9 @@ fn a_wrong_configuration_changes_nothing_and_says_so() {
     gateway.rewrite(plan(&origin, 2).replace("to = \"o\"", "to = \"p\""));
     let config = gateway.config_path();
     let out = run(binary(), &["reload", "-c", config.to_str().expect("a path")]);
-    assert_ne!(out.code, 0);
-    // `-c` reads the control socket of the same file, which is wrong now: the socket itself is always named by its
-    // path.
+    // The file does not say which socket is meant, and no other process is reloaded in its place.
+    assert_eq!(out.code, 1);
+    assert!(out.all().contains("`p`") && out.all().contains("--control-socket"), "{}", out.all());
     let socket = gateway.path("control.sock");
     let out = run(binary(), &["reload", "--control-socket", socket.to_str().expect("a path")]);
     assert_ne!(out.code, 0);
