@@ -15,6 +15,8 @@ mod listener;
 mod pipe;
 mod settings;
 mod stream;
+mod tasks;
+mod timers;
 mod trace;
 mod world;
 
@@ -37,7 +39,8 @@ pub use stream::SimStream;
 pub use trace::Depth;
 
 use accept_queue::AcceptQueue;
-use world::{HeardBell, Host, HostId, Turn, World};
+use tasks::HostId;
+use world::{HeardBell, Host, Turn, World};
 
 /// Why a run failed, with what is needed to run it again.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use crate::base::{Address, Tick};
 use crate::net::sim::stream::SimStream;
-use crate::net::sim::world::HostId;
+use crate::net::sim::tasks::HostId;
 
 /// A listening socket as those who connect see it.
 pub(crate) struct AcceptQueue {

@@ -11,7 +11,8 @@ use std::task::Poll;
 use crate::base::{Address, Tick};
 use crate::net::sim::accept_queue::AcceptQueue;
 use crate::net::sim::faults::Faults;
-use crate::net::sim::world::{HostId, Timer, World};
+use crate::net::sim::tasks::HostId;
+use crate::net::sim::world::{Timer, World};
 
 /// One host's machine.
 #[derive(Clone)]

@@ -14,8 +14,9 @@ use std::task::Waker;
 use crate::base::{Address, Buf, Rng, Tick};
 use crate::net::sim::faults::{Course, Faults};
 use crate::net::sim::pipe::{Pipe, Put, Take};
+use crate::net::sim::tasks::HostId;
 use crate::net::sim::trace::Subject;
-use crate::net::sim::world::{HostId, World};
+use crate::net::sim::world::World;
 
 /// One direction and who waits for it.
 struct Wire {

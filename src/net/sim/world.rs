@@ -20,12 +20,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::base::{Address, Rng, Tick};
 use crate::net::Bell;
 use crate::net::sim::faults::Faults;
-use crate::net::sim::settings::{PanicRule, Settings};
-use crate::net::sim::trace::{Subject, Trace};
 
-/// Names one host of a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HostId(pub usize);
+use crate::net::sim::settings::{PanicRule, Settings};
+use crate::net::sim::tasks::{HostId, Task, TaskId, Tasks};
+use crate::net::sim::timers::{TimerKey, Timers};
+use crate::net::sim::trace::{Subject, Trace};
 
 /// Everything that the handles of one simulation share.
 pub(crate) struct World {
@@ -45,11 +44,11 @@ pub(crate) struct World {
     pub faults: RefCell<BTreeMap<Address, Faults>>,
     /// Streams and listeners that exist, for leaks: number to host and what it is.
     pub live: RefCell<BTreeMap<u64, (HostId, String)>>,
-    tasks: RefCell<BTreeMap<u64, Task>>,
-    ready: RefCell<Vec<u64>>,
-    woken: Receiver<u64>,
-    wake: Sender<u64>,
-    timers: RefCell<BTreeMap<(Tick, u64), Waker>>,
+    tasks: RefCell<Tasks>,
+    ready: RefCell<Vec<TaskId>>,
+    woken: Receiver<TaskId>,
+    wake: Sender<TaskId>,
+    timers: RefCell<Timers>,
     waiters: RefCell<Vec<Weak<HeardBell>>>,
     last_id: Cell<u64>,
     /// Polls since time last moved to a timer.
@@ -70,16 +69,9 @@ pub(crate) struct Host {
     pub last_port: u16,
 }
 
-struct Task {
-    host: HostId,
-    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    waker: Waker,
-    queued: bool,
-}
-
 struct TaskWaker {
-    task: u64,
-    wake: Sender<u64>,
+    task: TaskId,
+    wake: Sender<TaskId>,
 }
 
 impl Wake for TaskWaker {
@@ -177,27 +169,27 @@ impl World {
     }
 
     /// Starts a task on `host`.
-    pub(crate) fn spawn(&self, host: HostId, future: Pin<Box<dyn Future<Output = ()>>>) -> u64 {
-        let task = self.fresh_id();
-        let waker = Waker::from(Arc::new(TaskWaker { task, wake: self.wake.clone() }));
-        self.event(host, Subject::Task(task), "spawned", 0);
-        self.tasks.borrow_mut().insert(task, Task { host, future: Some(future), waker, queued: true });
+    pub(crate) fn spawn(&self, host: HostId, future: Pin<Box<dyn Future<Output = ()>>>) {
+        let number = self.fresh_id();
+        self.event(host, Subject::Task(number), "spawned", 0);
+        let task = self.tasks.borrow_mut().add(number, |task| {
+            let waker = Waker::from(Arc::new(TaskWaker { task, wake: self.wake.clone() }));
+            Task { host, future: Some(future), waker, queued: true }
+        });
         self.ready.borrow_mut().push(task);
-        task
     }
 
     /// Tasks of `host` that have not ended.
-    pub(crate) fn tasks_of(&self, host: HostId) -> Vec<u64> {
-        let tasks = self.tasks.borrow();
-        tasks.iter().filter(|(_, task)| task.host == host).map(|(id, _)| *id).collect()
+    pub(crate) fn tasks_of(&self, host: HostId) -> Vec<TaskId> {
+        self.tasks.borrow().ids(|task| task.host == host)
     }
 
     /// Ends tasks without running them further, as a killed process would.
-    pub(crate) fn drop_tasks(&self, ids: &[u64]) {
+    pub(crate) fn drop_tasks(&self, ids: &[TaskId]) {
         for id in ids {
-            let task = self.tasks.borrow_mut().remove(id);
+            let task = self.tasks.borrow_mut().remove(*id);
             if let Some(task) = task {
-                self.event(task.host, Subject::Task(*id), "killed", 0);
+                self.event(task.host, Subject::Task(id.number), "killed", 0);
                 // Its streams close here, which needs the world unborrowed.
                 drop(task);
             }
@@ -207,7 +199,7 @@ impl World {
     /// Ends all tasks.
     pub(crate) fn clear(&self) {
         loop {
-            let ids: Vec<u64> = self.tasks.borrow().keys().copied().collect();
+            let ids = self.tasks.borrow().ids(|_| true);
             if ids.is_empty() {
                 return;
             }
@@ -236,7 +228,7 @@ impl World {
     fn collect_woken(&self) {
         for task in self.woken.try_iter() {
             let mut tasks = self.tasks.borrow_mut();
-            let Some(found) = tasks.get_mut(&task) else { continue };
+            let Some(found) = tasks.get_mut(task) else { continue };
             if !found.queued {
                 found.queued = true;
                 self.ready.borrow_mut().push(task);
@@ -244,8 +236,8 @@ impl World {
         }
     }
 
-    fn poll(&self, id: u64) {
-        let taken = self.tasks.borrow_mut().get_mut(&id).and_then(|task| {
+    fn poll(&self, id: TaskId) {
+        let taken = self.tasks.borrow_mut().get_mut(id).and_then(|task| {
             task.queued = false;
             Some((task.host, task.future.take()?, task.waker.clone()))
         });
@@ -255,20 +247,20 @@ impl World {
         match polled {
             Ok(Poll::Pending) => self.keep(id, future),
             Ok(Poll::Ready(())) => {
-                self.tasks.borrow_mut().remove(&id);
-                self.event(host, Subject::Task(id), "ended", 0);
+                self.tasks.borrow_mut().remove(id);
+                self.event(host, Subject::Task(id.number), "ended", 0);
             }
             Err(panic) => {
-                self.tasks.borrow_mut().remove(&id);
+                self.tasks.borrow_mut().remove(id);
                 self.panicked(host, id, panic.as_ref());
                 drop(future);
             }
         }
     }
 
-    fn keep(&self, id: u64, future: Pin<Box<dyn Future<Output = ()>>>) {
+    fn keep(&self, id: TaskId, future: Pin<Box<dyn Future<Output = ()>>>) {
         let mut tasks = self.tasks.borrow_mut();
-        if let Some(task) = tasks.get_mut(&id) {
+        if let Some(task) = tasks.get_mut(id) {
             task.future = Some(future);
             return;
         }
@@ -277,8 +269,8 @@ impl World {
         drop(future);
     }
 
-    fn panicked(&self, host: HostId, id: u64, panic: &(dyn Any + Send)) {
-        self.event(host, Subject::Task(id), "panicked", 0);
+    fn panicked(&self, host: HostId, id: TaskId, panic: &(dyn Any + Send)) {
+        self.event(host, Subject::Task(id.number), "panicked", 0);
         let name = {
             let mut hosts = self.hosts.borrow_mut();
             hosts[host.0].panics += 1;
@@ -288,7 +280,7 @@ impl World {
         let text = text.unwrap_or("(no text)");
         match self.settings.panics {
             PanicRule::Fail => self.fail(host, format!("a task of {name} panicked: {text}")),
-            PanicRule::Count => self.note(host, format!("task {id} panicked: {text}")),
+            PanicRule::Count => self.note(host, format!("task {id:?} panicked: {text}")),
         }
     }
 
@@ -307,13 +299,12 @@ impl World {
 
     fn advance(&self) -> Turn {
         self.polls.set(0);
-        let Some(((at, _), waker)) = self.timers.borrow_mut().pop_first() else { return Turn::Stuck };
-        waker.wake();
-        self.now.set(self.now.get().max(at));
-        loop {
-            let mut timers = self.timers.borrow_mut();
-            let Some(entry) = timers.first_entry().filter(|entry| entry.key().0 <= self.now.get()) else { break };
-            entry.remove().wake();
+        let mut timers = self.timers.borrow_mut();
+        let Some(at) = timers.next() else { return Turn::Stuck };
+        let now = self.now.get().max(at);
+        self.now.set(now);
+        while let Some(waker) = timers.due(now) {
+            waker.wake();
         }
         Turn::Ran
     }
@@ -344,7 +335,7 @@ const OPERATIONS_MAX: u64 = 1_000_000;
 /// At most one timer of a future; forgotten when the future is dropped.
 pub(crate) struct Timer {
     world: Rc<World>,
-    key: Option<(Tick, u64)>,
+    key: Option<TimerKey>,
 }
 
 impl Timer {
@@ -360,13 +351,13 @@ impl Timer {
             return;
         }
         let key = (at, self.world.fresh_id());
-        self.world.timers.borrow_mut().insert(key, context.waker().clone());
+        self.world.timers.borrow_mut().set(key, context.waker().clone());
         self.key = Some(key);
     }
 
     fn forget(&mut self) {
         if let Some(key) = self.key.take() {
-            self.world.timers.borrow_mut().remove(&key);
+            self.world.timers.borrow_mut().forget(key);
         }
     }
 }
