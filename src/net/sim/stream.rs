@@ -23,12 +23,40 @@ struct Wire {
     pipe: RefCell<Pipe>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
+    /// When a reader that waits is woken for bytes on their way.
+    alarm: Cell<Tick>,
 }
 
 impl Wire {
     fn new(course: Course, rng: Rng) -> Rc<Wire> {
         let pipe = RefCell::new(Pipe::new(course, rng));
-        Rc::new(Wire { pipe, reader: RefCell::default(), writer: RefCell::default() })
+        Rc::new(Wire { pipe, reader: RefCell::default(), writer: RefCell::default(), alarm: Cell::new(Tick::ZERO) })
+    }
+
+    /// Bytes were put. Their reader is woken when they arrive and not before, as an operation in the kernel completes
+    /// when it has bytes. A reader that comes later sets a timer of its own.
+    fn tell_reader(&self, world: &World) {
+        let now = world.now.get();
+        match self.pipe.borrow_mut().look(now) {
+            Take::Nothing(Some(at)) if self.alarm.get() <= now => {
+                if let Some(waker) = &*self.reader.borrow() {
+                    self.alarm.set(at);
+                    world.wake_at(at, waker.clone());
+                }
+            }
+            Take::Nothing(_) => {}
+            Take::Took(_) | Take::End | Take::Broken => {
+                if let Some(waker) = self.reader.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
     }
 
     fn wake_both(&self) {
@@ -225,7 +253,7 @@ impl SimStream {
                 if let Take::Took(count) = taken {
                     buf.fill(count);
                     self.event("read", count);
-                    self.incoming.wake_both();
+                    self.incoming.wake_writer();
                 }
                 taken
             }
@@ -282,7 +310,7 @@ impl SimStream {
         let there = self.outgoing.pipe.borrow().latency();
         let back = self.incoming.pipe.borrow().latency();
         match put {
-            Put::Took(_) => self.outgoing.wake_both(),
+            Put::Took(_) => self.outgoing.tell_reader(&self.world),
             Put::Unwanted(_) => self.break_here(Tick::from_nanos(now.nanos() + there + back)),
             Put::Cut(_) => {
                 self.event("cut by a fault", 0);

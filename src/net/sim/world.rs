@@ -309,6 +309,11 @@ impl World {
         Turn::Ran
     }
 
+    /// Wakes a task at `at`.
+    pub(crate) fn wake_at(&self, at: Tick, waker: Waker) {
+        self.timers.borrow_mut().set((at, self.fresh_id()), waker);
+    }
+
     /// Starts to hear a bell.
     pub(crate) fn hear(&self, bell: &Bell) -> Rc<HeardBell> {
         let heard = Rc::new(HeardBell { bell: bell.clone(), rung: Cell::new(false), waker: RefCell::default() });

@@ -143,6 +143,8 @@ impl<'a> Reading<'a> {
 
     fn end(&mut self, result: io::Result<usize>) -> io::Result<usize> {
         self.stream.reading.set(false);
+        // Nobody waits any more.
+        self.stream.incoming.reader.take();
         self.started = false;
         result
     }
