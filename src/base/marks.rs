@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Finds certain bytes by examining sixteen at a time, with one bit for each byte.
 //!
-//! `HeadSearch` keeps the bits of the 64 bytes that it examined last. So each byte of a head is examined once, and each
-//! of the many short lines in it costs a few bit operations.
+//! `ControlSearch` keeps the bits of the 64 bytes that it examined last. So each byte of a head is examined once, and
+//! each of the many short lines in it costs a few bit operations.
 
 /// Bytes that are examined at once.
 pub(crate) const PART: usize = 16;
-/// Bytes whose bits a `HeadSearch` keeps.
+/// Bytes whose bits a `ControlSearch` keeps.
 const BLOCK: usize = 64;
 
 /// Certain bytes.
@@ -19,6 +19,8 @@ pub(crate) trait ByteClass {
 pub(crate) struct Controls;
 /// Colons.
 pub(crate) struct Colons;
+/// All but letters and the hyphen: what ends nearly every name of a field.
+pub(crate) struct OutsideName;
 /// All but visible ASCII, and the number sign: what ends or spoils a request target.
 pub(crate) struct OutsideTarget;
 /// All but printable ASCII, and the quotation mark and the backslash: what a quoted text of a log escapes.
@@ -46,6 +48,49 @@ pub(crate) fn find<C: ByteClass>(bytes: &[u8]) -> Option<usize> {
     (marks != 0).then(|| start + marks.trailing_zeros() as usize)
 }
 
+/// The position of the first byte of the class among sixteen.
+#[inline]
+pub(crate) fn find_in<C: ByteClass>(part: &[u8; PART]) -> Option<usize> {
+    let marks = C::marks(part);
+    (marks != 0).then(|| marks.trailing_zeros() as usize)
+}
+
+/// Appends `text`, if no byte of it is of the class. Else nothing, and the position of the first such byte.
+///
+/// It copies what it examines, so a short text costs no call, and what is written behind it is cut off again.
+#[inline]
+pub(crate) fn append_without<C: ByteClass>(out: &mut Vec<u8>, text: &[u8]) -> Result<(), usize> {
+    let start = out.len();
+    let (parts, rest) = text.as_chunks::<PART>();
+    let mut marks = 0;
+    for part in parts {
+        marks |= C::marks(part);
+        out.extend_from_slice(part);
+    }
+    if !rest.is_empty() {
+        let last = match text.last_chunk() {
+            // The last bytes, with some that were copied before in front of them.
+            Some(part) => {
+                out.truncate(start + text.len() - PART);
+                marks |= C::marks(part);
+                *part
+            }
+            None => {
+                let part = padded(rest);
+                marks |= C::marks(&part) & ((1 << rest.len()) - 1);
+                part
+            }
+        };
+        out.extend_from_slice(&last);
+        out.truncate(start + text.len());
+    }
+    if marks == 0 {
+        return Ok(());
+    }
+    out.truncate(start);
+    Err(find::<C>(text).unwrap_or(text.len()))
+}
+
 /// Fewer bytes than a part, and zeros behind them.
 #[inline]
 fn padded(bytes: &[u8]) -> [u8; PART] {
@@ -61,85 +106,68 @@ fn padded(bytes: &[u8]) -> [u8; PART] {
     all.to_le_bytes()
 }
 
-/// A search for colons and control characters from the front of a head to its end.
-pub(crate) struct HeadSearch<'a> {
+/// A search for control characters from the front of a head to its end.
+pub(crate) struct ControlSearch<'a> {
     bytes: &'a [u8],
-    /// Start and end of the block that was examined last.
+    /// Start of the block that was examined last.
     block: usize,
-    end: usize,
-    colons: u64,
+    /// Where its control characters are. What lies behind the last byte is marked too.
     controls: u64,
 }
 
-impl<'a> HeadSearch<'a> {
-    /// A search of `bytes`.
-    pub(crate) fn new(bytes: &'a [u8]) -> HeadSearch<'a> {
-        HeadSearch { bytes, block: 0, end: 0, colons: 0, controls: 0 }
-    }
-
-    /// The position of the next colon at or after `from`. `from` must not be smaller than in any call before.
+impl<'a> ControlSearch<'a> {
+    /// A search of `bytes` from `start` on.
     #[inline]
-    pub(crate) fn colon(&mut self, from: usize) -> Option<usize> {
-        let mut from = from;
-        loop {
-            if from < self.end {
-                let marks = self.colons >> (from - self.block);
-                if marks != 0 {
-                    return Some(from + marks.trailing_zeros() as usize);
-                }
-                from = self.end;
-            }
-            self.look(from)?;
-        }
+    pub(crate) fn new(bytes: &'a [u8], start: usize) -> ControlSearch<'a> {
+        ControlSearch { bytes, block: start, controls: controls(bytes, start) }
     }
 
-    /// The position of the next control character at or after `from`. `from` must not be smaller than in any call
+    /// The position of the CRLF behind what a field value may hold, which begins at `from`. `None` where another
+    /// control character than a tab is in front of it, or none at all. `from` must not be smaller than in any call
     /// before.
-    #[inline]
-    pub(crate) fn control(&mut self, from: usize) -> Option<usize> {
+    #[inline(always)]
+    pub(crate) fn text_end(&mut self, from: usize) -> Option<usize> {
         let mut from = from;
         loop {
-            if from < self.end {
-                let marks = self.controls >> (from - self.block);
-                if marks != 0 {
-                    return Some(from + marks.trailing_zeros() as usize);
-                }
-                from = self.end;
+            let skipped = from - self.block;
+            let left = if skipped < BLOCK { self.controls >> skipped } else { 0 };
+            if left == 0 {
+                from = from.max(self.block + BLOCK);
+                self.block = from;
+                self.controls = controls(self.bytes, from);
+                continue;
             }
-            self.look(from)?;
-        }
-    }
-
-    /// Examines the block that begins at `from`; `None` where there are no bytes left.
-    #[inline(never)]
-    fn look(&mut self, from: usize) -> Option<()> {
-        let rest = self.bytes.get(from..).filter(|rest| !rest.is_empty())?;
-        self.block = from;
-        self.end = from + rest.len().min(BLOCK);
-        match (rest.first_chunk(), self.bytes.last_chunk()) {
-            (Some(block), _) => self.examine(block, 0),
-            // The last bytes, with some that were examined before in front of them.
-            (None, Some(block)) => self.examine(block, BLOCK - rest.len()),
-            (None, None) => {
-                let mut block = [b' '; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                self.examine(&block, 0);
+            let end = from + left.trailing_zeros() as usize;
+            match self.bytes.get(end..)? {
+                [b'\r', b'\n', ..] => return Some(end),
+                [b'\t', ..] => from = end + 1,
+                _ => return None,
             }
         }
-        Some(())
     }
+}
 
-    /// Notes what is in `block` behind its first `skipped` bytes.
-    #[inline]
-    fn examine(&mut self, block: &[u8; BLOCK], skipped: usize) {
-        let (mut colons, mut controls) = (0, 0);
-        for (at, part) in block.as_chunks::<PART>().0.iter().enumerate() {
-            colons |= u64::from(Colons::marks(part)) << (PART * at);
-            controls |= u64::from(Controls::marks(part)) << (PART * at);
+/// Where the control characters of the block that begins at `from` are; what lies behind the last byte counts as such.
+#[inline]
+fn controls(bytes: &[u8], from: usize) -> u64 {
+    let rest = bytes.get(from..).unwrap_or_default();
+    match (rest.first_chunk(), bytes.last_chunk()) {
+        (Some(block), _) => controls_in(block),
+        (None, _) if rest.is_empty() => !0,
+        // The last bytes, with some that were examined before in front of them.
+        (None, Some(block)) => controls_in(block) >> (BLOCK - rest.len()) | !0 << rest.len(),
+        (None, None) => {
+            let mut block = [0; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            controls_in(&block)
         }
-        self.colons = colons >> skipped;
-        self.controls = controls >> skipped;
     }
+}
+
+#[inline]
+fn controls_in(block: &[u8; BLOCK]) -> u64 {
+    let parts = block.as_chunks::<PART>().0.iter().enumerate();
+    parts.fold(0, |all, (at, part)| all | u64::from(Controls::marks(part)) << (PART * at))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -147,7 +175,7 @@ mod sse2;
 
 #[cfg(not(target_arch = "x86_64"))]
 mod portable {
-    use super::{ByteClass, Colons, Controls, Escaped, OutsideTarget, PART, words};
+    use super::{ByteClass, Colons, Controls, Escaped, OutsideName, OutsideTarget, PART, words};
 
     impl ByteClass for Controls {
         fn marks(part: &[u8; PART]) -> u16 {
@@ -158,6 +186,12 @@ mod portable {
     impl ByteClass for Colons {
         fn marks(part: &[u8; PART]) -> u16 {
             words::each(part, |word| words::equal(word, b':'))
+        }
+    }
+
+    impl ByteClass for OutsideName {
+        fn marks(part: &[u8; PART]) -> u16 {
+            words::each(part, words::outside_name)
         }
     }
 
@@ -190,6 +224,13 @@ mod words {
     /// The high bits of the bytes that are control characters.
     pub(super) fn controls(word: u64) -> u64 {
         below(word, 0x20) | equal(word, 0x7F)
+    }
+
+    /// The high bits of the bytes that few names of fields hold.
+    pub(super) fn outside_name(word: u64) -> u64 {
+        let lower = word | ONES * 0x20;
+        let letters = below(lower, b'z' + 1) & !below(lower, b'a');
+        HIGH & !(letters | equal(word, b'-'))
     }
 
     /// The high bits of the bytes that no request target holds.
@@ -225,9 +266,10 @@ mod tests {
     type Is = fn(u8) -> bool;
     type Find = fn(&[u8]) -> Option<usize>;
 
-    const CLASSES: [(Is, Find); 4] = [
+    const CLASSES: [(Is, Find); 5] = [
         (|byte| byte == b':', find::<Colons>),
         (|byte| byte.is_ascii_control(), find::<Controls>),
+        (|byte| !byte.is_ascii_alphabetic() && byte != b'-', find::<OutsideName>),
         (|byte| !(0x21..0x7F).contains(&byte) || byte == b'#', find::<OutsideTarget>),
         (|byte| !(0x20..0x7F).contains(&byte) || byte == b'"' || byte == b'\\', find::<Escaped>),
     ];
@@ -254,10 +296,49 @@ mod tests {
                     let found = all(|from| find(&bytes[from..]).map(|at| from + at));
                     assert_eq!(found, wanted(is), "{byte} in {len}");
                 }
-                let mut search = HeadSearch::new(&bytes);
-                assert_eq!(all(|from| search.colon(from)), wanted(|byte| byte == b':'), "{byte} in {len}");
-                let mut search = HeadSearch::new(&bytes);
-                assert_eq!(all(|from| search.control(from)), wanted(|byte| byte.is_ascii_control()), "{byte} in {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_end_with_crlf_wherever_it_is() {
+        for len in [3, 16, 17, 63, 64, 65, 66, 127, 128, 129, 130, 300] {
+            for byte in 0..=255 {
+                let mut bytes = vec![b'a'; len];
+                bytes.iter_mut().step_by(usize::from(byte) % 13 + 1).for_each(|place| *place = byte);
+                for end in [0, 1, len / 2, len - 2] {
+                    bytes[end..].iter_mut().zip(b"\r\n").for_each(|(place, byte)| *place = *byte);
+                    let mut search = ControlSearch::new(&bytes, 0);
+                    for from in [0, end / 2, end] {
+                        let text = bytes[from..end].iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+                        assert_eq!(
+                            search.text_end(from).is_some_and(|at| at == end),
+                            text,
+                            "{byte} {from} {end} {len}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(ControlSearch::new(b"", 0).text_end(0), None);
+        assert_eq!(ControlSearch::new(&[b'a'; 100], 0).text_end(99), None);
+        assert_eq!(ControlSearch::new(b"a\r", 0).text_end(0), None);
+    }
+
+    #[test]
+    fn a_text_is_appended_whole_or_not_at_all() {
+        for len in 0..70 {
+            let plain = vec![b'a'; len];
+            let mut out = b"before".to_vec();
+            assert_eq!(append_without::<Escaped>(&mut out, &plain), Ok(()));
+            assert_eq!(out, [b"before", &plain[..]].concat());
+            for at in 0..len {
+                let mut spoilt = plain.clone();
+                spoilt[at] = b'"';
+                spoilt[len - 1] = b'"';
+                let mut out = b"before".to_vec();
+                assert_eq!(append_without::<Escaped>(&mut out, &spoilt), Err(at));
+                assert_eq!(out, b"before");
             }
         }
     }
@@ -269,6 +350,7 @@ mod tests {
             (0..PART).step_by(5).for_each(|at| part[at] = byte);
             assert_eq!(words::each(&part, words::controls), Controls::marks(&part));
             assert_eq!(words::each(&part, |word| words::equal(word, b':')), Colons::marks(&part));
+            assert_eq!(words::each(&part, words::outside_name), OutsideName::marks(&part));
             assert_eq!(words::each(&part, words::outside_target), OutsideTarget::marks(&part));
             assert_eq!(words::each(&part, words::escaped), Escaped::marks(&part));
         }

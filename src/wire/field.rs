@@ -58,16 +58,30 @@ impl Known {
     /// Recognises `name` in any case, and says which name an underscored one stands for.
     #[inline(always)]
     pub fn class(name: &[u8]) -> Class {
-        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Class::Name(Known::Other) };
-        let fourth = name[name.len().saturating_sub(4)];
-        let candidate = BY_SLOT[slots::slot(key([*first, fourth, *last], name.len()), SEED)];
+        let candidate = BY_SLOT[slots::slot(key(tail(name), name.len()), SEED)];
         if candidate == Known::Other {
             return Class::Name(Known::Other);
         }
-        if is_name(name, NAMES[candidate as usize].as_bytes()) {
+        if is_name(name, candidate.name().as_bytes()) {
             return Class::Name(candidate);
         }
         misspelt(name, candidate)
+    }
+
+    /// As `class`, for the name in front of the colon that `line` has at `length`. `None` where it is too short to be
+    /// looked at in this way.
+    #[inline(always)]
+    pub(crate) fn class_in(line: &[u8; LINE], length: usize) -> Option<Class> {
+        let tail = line[..length.min(LINE)].last_chunk()?;
+        let candidate = BY_SLOT[slots::slot(key(u32::from_le_bytes(*tail), length), SEED)];
+        if candidate == Known::Other {
+            return Some(Class::Name(Known::Other));
+        }
+        let Beginning { bytes, mask } = BEGINNINGS[candidate as usize];
+        if (u128::from_le_bytes(*line) ^ bytes) & mask == 0 {
+            return Some(Class::Name(candidate));
+        }
+        Some(misspelt(&line[..length], candidate))
     }
 
     /// This name as a bit of a set of names; see `KnownSet`.
@@ -155,13 +169,38 @@ const KEYS: [u32; Known::ALL.len()] = keys();
 const SEED: u32 = slots::seed(&KEYS);
 static BY_SLOT: [Known; slots::COUNT] = by_slot();
 
-/// Names by number, so that finding one is an index and no jump.
-static NAMES: [&str; 64] = names();
+/// Bytes of a line that are compared at once.
+const LINE: usize = 16;
 
-/// The key of a name: its first byte, the fourth from its end, its last, and its length tell all known names apart.
-/// `0x20` takes the case away; `0x72` besides makes `-` and `_` equal.
-const fn key([first, fourth, last]: [u8; 3], len: usize) -> u32 {
-    u32::from_le_bytes([first, fourth, last, len as u8]) | 0x0020_7220
+/// How a line begins that has a certain name.
+#[derive(Clone, Copy)]
+struct Beginning {
+    /// The name in lower case and the colon behind it.
+    bytes: u128,
+    /// The bits that count: not the case of letters, and nothing behind the colon.
+    mask: u128,
+}
+
+/// Beginnings by number of the name. Those of longer names are never met, because `class_in` sees their colon.
+static BEGINNINGS: [Beginning; 64] = beginnings();
+
+/// The key of a name: its last four bytes and its length tell all known names apart. `0x72` takes the case of letters
+/// away and makes `-` and `_` equal.
+const fn key(tail: u32, len: usize) -> u32 {
+    (tail | 0x7272_7272) ^ (len as u32) << 4
+}
+
+/// The last four bytes, with zeros in front of them where there are fewer.
+const fn tail(name: &[u8]) -> u32 {
+    if let Some(tail) = name.last_chunk() {
+        return u32::from_le_bytes(*tail);
+    }
+    let (mut tail, mut at) = (0, 0);
+    while at < name.len() {
+        tail = tail >> 8 | (name[at] as u32) << 24;
+        at += 1;
+    }
+    tail
 }
 
 const fn keys() -> [u32; Known::ALL.len()] {
@@ -169,7 +208,7 @@ const fn keys() -> [u32; Known::ALL.len()] {
     let mut at = 0;
     while at < keys.len() {
         let name = Known::ALL[at].name().as_bytes();
-        keys[at] = key([name[0], name[name.len().saturating_sub(4)], name[name.len() - 1]], name.len());
+        keys[at] = key(tail(name), name.len());
         at += 1;
     }
     keys
@@ -185,14 +224,25 @@ const fn by_slot() -> [Known; slots::COUNT] {
     by_slot
 }
 
-const fn names() -> [&'static str; 64] {
-    let mut names = [""; 64];
+const fn beginnings() -> [Beginning; 64] {
+    let mut beginnings = [Beginning { bytes: 0, mask: 0 }; 64];
     let mut at = 0;
     while at < Known::ALL.len() {
-        names[Known::ALL[at] as usize] = Known::ALL[at].name();
+        beginnings[Known::ALL[at] as usize] = beginning(Known::ALL[at].name().as_bytes());
         at += 1;
     }
-    names
+    beginnings
+}
+
+const fn beginning(name: &[u8]) -> Beginning {
+    let (mut bytes, mut mask) = ([0; LINE], [0; LINE]);
+    let mut at = 0;
+    while at < LINE && at <= name.len() {
+        bytes[at] = if at < name.len() { name[at] } else { b':' };
+        mask[at] = if bytes[at].is_ascii_lowercase() { !0x20 } else { !0 };
+        at += 1;
+    }
+    Beginning { bytes: u128::from_le_bytes(bytes), mask: u128::from_le_bytes(mask) }
 }
 
 /// A name that shares its slot with `candidate` and is not it.
@@ -271,6 +321,20 @@ mod tests {
             assert_eq!(Known::class(name.as_bytes()), Class::Underscored(*known));
         }
         assert_eq!(Known::of(b"my_name"), Known::Other);
+    }
+
+    #[test]
+    fn a_line_begins_with_the_name_that_it_has() {
+        let unknown = ["accept", "cache-control", "x", "age", "hosts", "content-lengtx", "content_length"];
+        for name in Known::ALL.iter().map(|known| known.name()).chain(unknown) {
+            for name in [name.to_owned(), name.to_uppercase(), name.replace('-', "_"), format!("{name}x")] {
+                let line = format!("{name}: a value that is long enough");
+                let part = line.as_bytes().first_chunk().unwrap();
+                let class = part.contains(&b':').then(|| Known::class_in(part, name.len())).flatten();
+                assert!(class.is_none_or(|class| class == Known::class(name.as_bytes())), "{name} {class:?}");
+                assert_eq!(class.is_some(), (4..16).contains(&name.len()), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,6 @@
 //! They say nothing of an HTTP version's framing beyond `BodyLength`, so that h1 and h2 feed the same pipeline: for
 //! h1 the bytes are the head as received, for h2 an arena that the field decoder wrote.
 
-use smallvec::SmallVec;
-
 use crate::base::Span;
 use crate::wire::field::{Known, KnownSet};
 use crate::wire::field_set::FieldSet;
@@ -101,7 +99,7 @@ pub struct Field {
     pub known: Known,
 }
 
-const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields fits in 240 bytes");
+const _: () = assert!(size_of::<Field>() == 10, "a head of 24 fields takes 240 bytes");
 
 impl Field {
     /// Has it this name, in any case? A line that is dropped for its `_` has none.
@@ -114,7 +112,7 @@ impl Field {
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     /// The field lines. Code that adds one here must add its name to `names`; `push` does both.
-    pub list: SmallVec<[Field; 24]>,
+    pub list: Vec<Field>,
     /// The names among them that we act upon, so that asking for one that is not there costs nothing. It may name
     /// more than there are.
     pub names: KnownSet,
@@ -134,7 +132,8 @@ impl Fields {
     /// them. They stay in the list, because writers copy lines that lie side by side as one. No known name has a `_`.
     pub fn drop_underscored(&mut self, bytes: &[u8]) {
         for field in self.list.iter_mut().filter(|field| field.known == Known::Other) {
-            if field.name.of(bytes).contains(&b'_') {
+            // Names are short, so that calling a search costs more than this loop.
+            if field.name.of(bytes).iter().any(|byte| *byte == b'_') {
                 field.known = Known::Underscored;
                 self.names.insert(Known::Underscored);
             }
@@ -241,6 +240,16 @@ pub struct ResponseHead {
     pub keep_alive: bool,
     /// Length of the head in bytes, including the empty line.
     pub len: usize,
+}
+
+impl ResponseHead {
+    /// Makes it the head of a response of ours, without a reason and without fields; keeps its memory.
+    pub(crate) fn begin(&mut self, status: u16, version: Version, body: BodyLength) {
+        let mut list = std::mem::take(&mut self.fields.list);
+        list.clear();
+        let fields = Fields { list, ..Fields::default() };
+        *self = ResponseHead { status, version, fields, body, keep_alive: true, ..ResponseHead::default() };
+    }
 }
 
 /// A request head together with its bytes: what routes, policies and templates look at.

@@ -4,10 +4,10 @@
 
 use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-    _mm_set1_epi8,
+    _mm_set1_epi8, _mm_sub_epi8,
 };
 
-use super::{ByteClass, Colons, Controls, Escaped, OutsideTarget, PART};
+use super::{ByteClass, Colons, Controls, Escaped, OutsideName, OutsideTarget, PART};
 
 impl ByteClass for Controls {
     #[inline]
@@ -22,6 +22,14 @@ impl ByteClass for Colons {
     fn marks(part: &[u8; PART]) -> u16 {
         // SAFETY: SSE2 is part of x86-64.
         unsafe { colons(part) }
+    }
+}
+
+impl ByteClass for OutsideName {
+    #[inline]
+    fn marks(part: &[u8; PART]) -> u16 {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { outside_name(part) }
     }
 }
 
@@ -53,6 +61,16 @@ fn controls(part: &[u8; PART]) -> u16 {
 #[inline]
 fn colons(part: &[u8; PART]) -> u16 {
     bits(equal(load(part), b':'))
+}
+
+#[target_feature(enable = "sse2")]
+#[inline]
+fn outside_name(part: &[u8; PART]) -> u16 {
+    let bytes = load(part);
+    // The place in the alphabet, in either case; other bytes wrap round to above it.
+    let place = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8(b'a' as i8));
+    let letters = _mm_cmpeq_epi8(_mm_min_epu8(place, _mm_set1_epi8(25)), place);
+    !bits(_mm_or_si128(letters, equal(bytes, b'-')))
 }
 
 #[target_feature(enable = "sse2")]

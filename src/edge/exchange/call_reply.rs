@@ -11,7 +11,7 @@ use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::wire::field::Known;
 use crate::wire::grpc::{Code, End, Media, json, status};
-use crate::wire::head::{BodyLength, Response, ResponseHead, Version};
+use crate::wire::head::{BodyLength, Response, Version};
 use crate::wire::status::reason;
 
 /// Ends a gRPC call with a trailers-only response: HTTP status 200, the error in `grpc-status`.
@@ -22,7 +22,7 @@ pub(crate) async fn end<N: Net, S: BodySource, K: Client>(
 ) -> Result<(), Fault> {
     let Exchange { context, client, state, .. } = exchange;
     let version = context.request.head.version;
-    state.response = ResponseHead { status: 200, version, keep_alive: true, ..ResponseHead::default() };
+    state.response.begin(200, version, BodyLength::None);
     let asked = context.request.value(Known::ContentType).unwrap_or_default();
     state.effects.to_client.add_with(b"Content-Type", |value| media.write(asked, value));
     for (name, value) in end.fields() {

@@ -9,7 +9,7 @@ use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
 use crate::wire::field::Known;
-use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead};
+use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead, Version};
 use crate::wire::patch::Patch;
 
 /// Sends a local response with this body and the fields of `state.effects.to_client`.
@@ -27,7 +27,7 @@ pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
         _ if bodiless || head_only => BodyLength::None,
         bytes => BodyLength::Exact(bytes),
     };
-    state.response = ResponseHead { status, body: length, keep_alive: true, ..ResponseHead::default() };
+    state.response.begin(status, Version::H11, length);
     if let Some(content_type) = content_type
         && !bodiless
     {

@@ -6,9 +6,9 @@
 //! ends them, the colon is directly behind the name, nothing is folded), so runs of lines can be copied as they are.
 
 use crate::base::Span;
-use crate::base::ascii::TOKEN;
-use crate::base::marks::{self, HeadSearch, OutsideTarget};
-use crate::wire::field::{Known, Seen};
+use crate::base::ascii::{TOKEN, is_token};
+use crate::base::marks::{self, Colons, ControlSearch, OutsideName, OutsideTarget, PART};
+use crate::wire::field::{Class, Known, Seen};
 use crate::wire::field_set::FieldSet;
 use crate::wire::head::{Field, Fields};
 
@@ -17,13 +17,12 @@ pub(super) struct Lines<'a> {
     bytes: &'a [u8],
     /// Where the next byte is.
     pub at: usize,
-    search: HeadSearch<'a>,
 }
 
 impl<'a> Lines<'a> {
     /// Reads on from `at`.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
-        Lines { bytes, at, search: HeadSearch::new(bytes) }
+        Lines { bytes, at }
     }
 
     /// A method and the space behind it, not longer than `max`.
@@ -67,38 +66,38 @@ impl<'a> Lines<'a> {
     }
 
     /// What a field value may hold, up to CRLF; the CRLF is taken too.
-    #[inline]
     pub(crate) fn text(&mut self) -> Option<Span> {
         let start = self.at;
-        let mut end = self.search.control(start)?;
-        while self.bytes[end] == b'\t' {
-            end = self.search.control(end + 1)?;
-        }
-        self.at = end;
-        self.take(b"\r\n")?;
+        let end = ControlSearch::new(self.bytes, start).text_end(start)?;
+        self.at = end + 2;
         Some(Span::new(start, end))
     }
 
     /// All field lines and the empty line, at most `max` lines.
     pub(crate) fn fields(&mut self, max: usize, fields: &mut Fields) -> Option<Seen> {
         let mut seen = Seen::default();
+        let mut search = ControlSearch::new(self.bytes, self.at);
+        let mut start = self.at;
         fields.list.clear();
-        while self.peek()? != b'\r' {
+        loop {
+            let line = self.bytes.get(start..)?;
+            if *line.first()? == b'\r' {
+                break;
+            }
             if fields.list.len() >= max {
                 return None;
             }
-            let start = self.at;
-            let end = self.search.colon(start)?;
-            let name = &self.bytes[start..end];
-            let known = seen.note(Known::class(name));
-            // What a known name is made of is known too.
-            if known == Known::Other && !is_token(name) {
-                return None;
-            }
-            self.at = end + 1;
-            let value = self.text()?;
-            fields.list.push(Field { name: Span::new(start, end), value: self.trimmed(value), known });
+            let (length, class) = match line.first_chunk() {
+                Some(part) if let Some(found) = near_name(part) => found,
+                Some(_) | None => name(line)?,
+            };
+            let known = seen.note(class);
+            let (name, value) = (start + length, start + length + 1);
+            let end = search.text_end(value)?;
+            fields.list.push(Field { name: Span::new(start, name), value: self.trimmed(value, end)?, known });
+            start = end + 2;
         }
+        self.at = start;
         self.take(b"\r\n")?;
         fields.names = seen.once;
         fields.never_indexed = FieldSet::default();
@@ -107,17 +106,15 @@ impl<'a> Lines<'a> {
 
     /// Without spaces and tabs around it (RFC 9110 section 5.5). Nearly all values have one space in front of them.
     #[inline]
-    fn trimmed(&self, span: Span) -> Span {
-        let text = span.of(self.bytes);
-        match text {
-            [b' ', first, .., last] if *first > b' ' && *last > b' ' => Span { start: span.start + 1, end: span.end },
-            _ => self.trimmed_slowly(span),
+    fn trimmed(&self, start: usize, end: usize) -> Option<Span> {
+        match self.bytes.get(start..end)? {
+            [b' ', first, .., last] if *first > b' ' && *last > b' ' => Some(Span::new(start + 1, end)),
+            _ => Some(self.trimmed_slowly(start, end)),
         }
     }
 
     #[cold]
-    fn trimmed_slowly(&self, span: Span) -> Span {
-        let (mut start, mut end) = (usize::from(span.start), usize::from(span.end));
+    fn trimmed_slowly(&self, mut start: usize, mut end: usize) -> Span {
         while start < end && matches!(self.bytes[start], b' ' | b'\t') {
             start += 1;
         }
@@ -128,6 +125,20 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
+/// A name that ends among the first sixteen bytes of a line, as nearly all do: its length, and what it is.
+#[inline]
+fn near_name(part: &[u8; PART]) -> Option<(usize, Class)> {
+    let length = marks::find_in::<Colons>(part)?;
+    let class = Known::class_in(part, length)?;
+    // What a known name is made of is known too.
+    let plain = class != Class::Name(Known::Other) || marks::find_in::<OutsideName>(part) == Some(length);
+    (plain && length > 0).then_some((length, class))
+}
+
+/// The name that a line begins with.
+#[cold]
+fn name(line: &[u8]) -> Option<(usize, Class)> {
+    let length = marks::find::<Colons>(line)?;
+    let name = &line[..length];
+    is_token(name).then(|| (length, Known::class(name)))
 }
