@@ -76,6 +76,35 @@ fn short_word(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
+/// Appends `text` with its upper-case letters made lower-case, eight bytes at a time.
+pub(crate) fn push_lower(out: &mut Vec<u8>, text: &[u8]) {
+    let start = out.len();
+    let (words, rest) = text.as_chunks::<8>();
+    for word in words {
+        out.extend_from_slice(&lower_word(*word));
+    }
+    match text.last_chunk() {
+        _ if rest.is_empty() => {}
+        // The last eight bytes, of which some are there already.
+        Some(last) => {
+            out.truncate(start + text.len() - last.len());
+            out.extend_from_slice(&lower_word(*last));
+        }
+        None => out.extend(rest.iter().map(u8::to_ascii_lowercase)),
+    }
+}
+
+const fn lower_word(word: [u8; 8]) -> [u8; 8] {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    // Without the high bits nothing carries from byte to byte.
+    let low = word & (ONES * 0x7F);
+    let from_a = low + ONES * (0x80 - b'A' as u64);
+    let above_z = low + ONES * (0x7F - b'Z' as u64);
+    let upper = from_a & !above_z & !word & (ONES << 7);
+    (word | upper >> 2).to_le_bytes()
+}
+
 /// Reads `1*DIGIT`. `None` for anything else (signs, spaces, nothing) and above `u64::MAX`.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
@@ -93,7 +122,25 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// Appends `number` in decimal.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+#[inline]
+pub(crate) fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..10_000 => push_short_decimal(out, number as u32),
+        _ => push_long_decimal(out, number),
+    }
+}
+
+/// Appends a number below 10 000: four digits are copied from behind the zeros in front.
+fn push_short_decimal(out: &mut Vec<u8>, number: u32) {
+    let ([thousands, hundreds], [tens, ones]) = (two_digits(number / 100), two_digits(number));
+    let zeros = usize::from(number < 1_000) + usize::from(number < 100) + usize::from(number < 10);
+    let digits = u32::from_le_bytes([thousands, hundreds, tens, ones]) >> (8 * zeros);
+    let end = out.len() + 4 - zeros;
+    out.extend_from_slice(&digits.to_le_bytes());
+    out.truncate(end);
+}
+
+fn push_long_decimal(out: &mut Vec<u8>, mut number: u64) {
     const LONGEST: usize = 20;
     // The digits are written from the end of the first half, so that a copy of fixed length begins with them.
     let mut digits = [0; 2 * LONGEST];
@@ -105,7 +152,7 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
         digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     }
     // One digit is left, or none where there were pairs only.
-    if number > 0 || at == LONGEST {
+    if number > 0 {
         at -= 1;
         digits[at] = b'0' + number as u8;
     }
@@ -129,6 +176,24 @@ pub(crate) fn push_hex(out: &mut Vec<u8>, number: u64) {
     for digit in (0..digits).rev() {
         out.push(HEX_UPPER[(number >> (4 * digit)) as usize & 15]);
     }
+}
+
+/// The sixteen digits of `number` in lower-case hexadecimal.
+pub(crate) fn hex_digits(number: u64) -> [u8; 16] {
+    let (high, low) = (eight_digits((number >> 32) as u32), eight_digits(number as u32));
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
+/// Eight digits at once, the highest in the highest byte.
+const fn eight_digits(number: u32) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let number = number as u64;
+    let pairs = (number | number << 16) & 0x0000_FFFF_0000_FFFF;
+    let bytes = (pairs | pairs << 8) & 0x00FF_00FF_00FF_00FF;
+    let digits = (bytes | bytes << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    // A digit above nine is a letter: adding six carries into its fifth bit.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    digits + ONES * b'0' as u64 + letters * (b'a' - b'9' - 1) as u64
 }
 
 /// Writes `bytes` in lower-case hexadecimal into `out`, which is twice as long.
@@ -251,6 +316,28 @@ mod tests {
             push_decimal(&mut out, number);
             prop_assert_eq!(&out, &number.to_string().into_bytes());
             prop_assert_eq!(decimal(&out), Some(number));
+        }
+
+        #[test]
+        fn lower_case_is_what_the_standard_library_makes(text: Vec<u8>, short in "[@A-Z\\[`a-z{]{0,20}") {
+            for text in [&text[..], short.as_bytes()] {
+                let mut out = b"Before".to_vec();
+                push_lower(&mut out, text);
+                prop_assert_eq!(&out[..6], b"Before");
+                prop_assert_eq!(&out[6..], text.to_ascii_lowercase());
+            }
+        }
+
+        #[test]
+        fn sixteen_digits_are_what_format_writes(number: u64) {
+            prop_assert_eq!(hex_digits(number).to_vec(), format!("{number:016x}").into_bytes());
+        }
+
+        #[test]
+        fn short_decimals_are_what_format_writes(number in 0_u64..20_000) {
+            let mut out = b"=".to_vec();
+            push_decimal(&mut out, number);
+            prop_assert_eq!(out, format!("={number}").into_bytes());
         }
 
         #[test]

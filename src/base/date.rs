@@ -45,6 +45,32 @@ impl DateCache {
     }
 }
 
+/// The text of the current second by RFC 3339, whose microseconds alone are written each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Rfc3339Cache {
+    second: u64,
+    text: [u8; RFC3339_LEN],
+}
+
+impl Default for Rfc3339Cache {
+    fn default() -> Rfc3339Cache {
+        Rfc3339Cache { second: 0, text: rfc3339(Wall(0)) }
+    }
+}
+
+impl Rfc3339Cache {
+    /// `now` by RFC 3339, with microseconds.
+    pub(crate) fn text(&mut self, now: Wall) -> &[u8; RFC3339_LEN] {
+        if now.seconds() != self.second {
+            self.second = now.seconds();
+            self.text = rfc3339(now);
+        } else {
+            write_micros(&mut self.text, now);
+        }
+        &self.text
+    }
+}
+
 /// `now` as an IMF-fixdate.
 pub(crate) fn imf(now: Wall) -> [u8; IMF_LEN] {
     let date = Civil::of(now);
@@ -76,11 +102,15 @@ pub(crate) fn rfc3339(now: Wall) -> [u8; RFC3339_LEN] {
     out[5..7].copy_from_slice(&two_digits(date.month));
     out[8..10].copy_from_slice(&two_digits(date.day));
     out[11..19].copy_from_slice(&date.clock());
+    write_micros(&mut out, now);
+    out
+}
+
+fn write_micros(text: &mut [u8; RFC3339_LEN], now: Wall) {
     let micros = now.subsec_micros();
-    for (pair, part) in out[20..26].chunks_exact_mut(2).zip([micros / 10_000, micros / 100, micros]) {
+    for (pair, part) in text[20..26].chunks_exact_mut(2).zip([micros / 10_000, micros / 100, micros]) {
         pair.copy_from_slice(&two_digits(part));
     }
-    out
 }
 
 /// A point in time by calendar and clock.

@@ -5,7 +5,7 @@
 //! A malformed `traceparent` is ignored, and a new trace starts (section 4.3 of the recommendation). Nothing a client
 //! sends is trusted beyond being well-formed.
 
-use crate::base::ascii::{hex_digit, hex_lower};
+use crate::base::ascii::{hex_digit, hex_digits, hex_lower};
 use crate::base::limits::REQUEST_ID_BYTES_MAX;
 
 /// Length of a version 00 `traceparent`.
@@ -92,8 +92,8 @@ pub(crate) fn is_request_id(text: &[u8]) -> bool {
 /// A new request id from two random numbers.
 pub(crate) fn request_id(random: [u64; 2]) -> [u8; REQUEST_ID_LEN] {
     let mut out = [0; REQUEST_ID_LEN];
-    hex_lower(&random[0].to_be_bytes(), &mut out[..16]);
-    hex_lower(&random[1].to_be_bytes(), &mut out[16..]);
+    out[..16].copy_from_slice(&hex_digits(random[0]));
+    out[16..].copy_from_slice(&hex_digits(random[1]));
     out
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A failure before the response's head is sent becomes a local response; after that it aborts the connection.
 
+use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
 use crate::config::plan::{Action, ProxyPlan, RoutePlan};
 use crate::edge::adapt::coding::Coding;
@@ -161,8 +162,7 @@ fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(
     let request = context.request;
     let listener = context.listener_plan();
     attributes.caller = Caller::of(request);
-    attributes.host.extend_from_slice(authority::host_of(request.authority()));
-    attributes.host.make_ascii_lowercase();
+    push_lower(&mut attributes.host, authority::host_of(request.authority()));
     let client = listener.forwarded.client(&context.peer.inbound, request);
     attributes.client = client;
     match client.address {

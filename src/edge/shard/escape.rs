@@ -8,11 +8,9 @@ use crate::config::plan::LogEscape;
 /// Appends `text` as the inside of a JSON string (RFC 8259 section 7).
 ///
 /// Text in UTF-8 stays as it is. A byte that is not UTF-8 becomes `\u00XX`, so the line is valid UTF-8 always.
-#[inline]
 pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
-    match marks::find::<Escaped>(text) {
-        None => out.extend_from_slice(text),
-        Some(first) => json_from(out, text, first),
+    if let Err(first) = marks::append_without::<Escaped>(out, text) {
+        json_from(out, text, first);
     }
 }
 
@@ -39,11 +37,9 @@ fn push_unicode(out: &mut Vec<u8>, byte: u8) {
 }
 
 /// Appends `text` with `\xXX` for quotation marks, backslashes and all but printable ASCII, as nginx does.
-#[inline]
 pub(super) fn hex(out: &mut Vec<u8>, text: &[u8]) {
-    match marks::find::<Escaped>(text) {
-        None => out.extend_from_slice(text),
-        Some(first) => hex_from(out, text, first),
+    if let Err(first) = marks::append_without::<Escaped>(out, text) {
+        hex_from(out, text, first);
     }
 }
 
