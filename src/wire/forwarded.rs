@@ -135,28 +135,32 @@ impl ForwardedPlan {
         let mut change = Change { request, patch, peer_trusted: client.peer_trusted };
         let peer = inbound.peer.map(|address| address.to_canonical());
         if change.clears(self.x_forwarded_for, Known::XForwardedFor) {
-            change.append(Known::XForwardedFor, |out| match peer {
+            change.append(Known::XForwardedFor, b"X-Forwarded-For: ", |out| match peer {
                 Some(address) => ip::push(out, address),
                 None => out.extend_from_slice(b"unknown"),
             });
         }
         if change.sets(self.x_forwarded_proto, Known::XForwardedProto) {
-            change.set(Known::XForwardedProto, |out| out.extend_from_slice(inbound.scheme.name().as_bytes()));
+            let scheme = inbound.scheme.name().as_bytes();
+            change.set(Known::XForwardedProto, b"X-Forwarded-Proto: ", |out| out.extend_from_slice(scheme));
         }
         // A request of HTTP/1.0 may name no host.
         if change.sets(self.x_forwarded_host, Known::XForwardedHost) && !request.authority().is_empty() {
-            change.set(Known::XForwardedHost, |out| out.extend_from_slice(request.authority()));
+            let host = request.authority();
+            change.set(Known::XForwardedHost, b"X-Forwarded-Host: ", |out| out.extend_from_slice(host));
         }
         if change.sets(self.x_forwarded_port, Known::XForwardedPort) {
-            change.set(Known::XForwardedPort, |out| push_decimal(out, u64::from(inbound.port)));
+            let port = u64::from(inbound.port);
+            change.set(Known::XForwardedPort, b"X-Forwarded-Port: ", |out| push_decimal(out, port));
         }
         if change.clears(self.x_real_ip, Known::XRealIp)
             && let Some(address) = client.address
         {
-            change.set(Known::XRealIp, |out| ip::push(out, address));
+            change.set(Known::XRealIp, b"X-Real-IP: ", |out| ip::push(out, address));
         }
         if change.clears(self.forwarded, Known::Forwarded) {
-            change.append(Known::Forwarded, |out| element::push(out, peer, inbound.scheme, request.authority()));
+            let host = request.authority();
+            change.append(Known::Forwarded, b"Forwarded: ", |out| element::push(out, peer, inbound.scheme, host));
         }
     }
 
@@ -237,16 +241,16 @@ impl Change<'_, '_> {
         self.clears(treatment, known)
     }
 
-    fn set(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
+    fn set<const LEN: usize>(&mut self, known: Known, start: &'static [u8; LEN], write: impl FnOnce(&mut Vec<u8>)) {
         // An arena without room means that the field is left out, never that half of it is written.
-        let _ = self.patch.add_known(known, canonical(known), write);
+        let _ = self.patch.add_known(known, start, write);
     }
 
     /// Adds one field with what a trusted peer sent and what `write` adds.
-    fn append(&mut self, known: Known, write: impl Fn(&mut Vec<u8>)) {
+    fn append<const LEN: usize>(&mut self, known: Known, start: &'static [u8; LEN], write: impl Fn(&mut Vec<u8>)) {
         let request = self.request;
         let received = self.peer_trusted;
-        let added = self.patch.add_known(known, canonical(known), |out| {
+        let added = self.patch.add_known(known, start, |out| {
             if received {
                 for value in request.head.fields.values(request.bytes, known) {
                     push_elements(out, value);
@@ -255,21 +259,8 @@ impl Change<'_, '_> {
             write(out);
         });
         if !added {
-            self.set(known, write);
+            self.set(known, start, write);
         }
-    }
-}
-
-/// The names as people know them.
-const fn canonical(known: Known) -> &'static [u8] {
-    match known {
-        Known::XForwardedFor => b"X-Forwarded-For",
-        Known::XForwardedProto => b"X-Forwarded-Proto",
-        Known::XForwardedHost => b"X-Forwarded-Host",
-        Known::XForwardedPort => b"X-Forwarded-Port",
-        Known::XRealIp => b"X-Real-IP",
-        Known::Forwarded => b"Forwarded",
-        other => other.name().as_bytes(),
     }
 }
 

@@ -56,7 +56,10 @@ fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
         text[at..at + 4].copy_from_slice(&digits);
         at += usize::from(len);
     }
-    out.extend_from_slice(&text[..at - 1]);
+    // A copy of fixed length, cut off behind the last digit.
+    let end = out.len() + at - 1;
+    out.extend_from_slice(&text);
+    out.truncate(end);
 }
 
 /// The decimal digits of every octet with a dot behind them, and how many bytes that is.

@@ -3,8 +3,6 @@
 //!
 //! A head is never edited in place, so its spans stay true. One `Patch` a direction is reused by an exchange.
 
-use smallvec::SmallVec;
-
 use crate::base::Span;
 use crate::base::ascii::{is_same_to_origin, is_token};
 use crate::wire::field::{Known, KnownSet};
@@ -16,14 +14,14 @@ use crate::wire::head::Fields;
 pub struct Patch {
     removed: FieldSet,
     arena: Vec<u8>,
-    added: SmallVec<[(Span, Span); 12]>,
+    added: Vec<(Span, Span)>,
     /// The arena holds lines that were removed again.
     gaps: bool,
     names: KnownSet,
 }
 
 /// What ends a line of the arena.
-const LINE_END: &[u8] = b"\r\n";
+const LINE_END: &[u8; 2] = b"\r\n";
 
 impl Patch {
     /// Forgets everything; keeps its memory.
@@ -87,40 +85,50 @@ impl Patch {
 
     /// As `add`, with a value that `write` appends to the arena.
     pub fn add_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        is_token(name) && self.add_line(Known::of(name), name, write, is_text)
+        is_token(name) && self.add_line(Known::of(name), name, write)
     }
 
     /// As `add_with`, for fields that we make of nothing but what was parsed before: neither name nor value is looked
-    /// at again.
-    pub fn add_known(&mut self, known: Known, name: &'static [u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        debug_assert!(is_token(name) && Known::of(name) == known);
-        self.add_line(known, name, write, |value| {
-            debug_assert!(is_text(value), "what was parsed before is text");
-            true
-        })
+    /// at again. `start` is the name with the colon and the space behind it; as an array it costs no call to copy.
+    #[inline]
+    pub fn add_known<const LEN: usize>(
+        &mut self,
+        known: Known,
+        start: &'static [u8; LEN],
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        debug_assert!(start.strip_suffix(b": ").is_some_and(|name| is_token(name) && Known::of(name) == known));
+        let line = self.arena.len();
+        self.arena.extend_from_slice(start);
+        write(&mut self.arena);
+        debug_assert!(is_text(&self.arena[line..]), "what was parsed before is text");
+        self.end_line(known, line, LEN - b": ".len())
     }
 
     /// Keeps the field as the line that it will be, so that writing a head copies all added lines at once.
-    fn add_line(
-        &mut self,
-        known: Known,
-        name: &[u8],
-        write: impl FnOnce(&mut Vec<u8>),
-        fits: impl FnOnce(&[u8]) -> bool,
-    ) -> bool {
+    fn add_line(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
-        let name_end = self.arena.len();
         self.arena.extend_from_slice(b": ");
         let value_start = self.arena.len();
         write(&mut self.arena);
+        if !is_text(&self.arena[value_start..]) {
+            self.arena.truncate(start);
+            return false;
+        }
+        self.end_line(known, start, name.len())
+    }
+
+    /// Ends the line from `start` on, whose name is so long. False where it is too long: then it is taken back.
+    fn end_line(&mut self, known: Known, start: usize, name_len: usize) -> bool {
         let end = self.arena.len();
-        if end + LINE_END.len() > usize::from(u16::MAX) || !fits(&self.arena[value_start..]) {
+        if end + LINE_END.len() > usize::from(u16::MAX) {
             self.arena.truncate(start);
             return false;
         }
         self.arena.extend_from_slice(LINE_END);
-        self.added.push((Span::new(start, name_end), Span::new(value_start, end)));
+        let name_end = start + name_len;
+        self.added.push((Span::new(start, name_end), Span::new(name_end + b": ".len(), end)));
         self.names.insert(known);
         true
     }

@@ -31,7 +31,7 @@ pub(crate) fn prepare<N: Net, S, K>(
     listener.forwarded.apply(&context.peer.inbound, client, context.request, patch);
     if listener.ids.request_id && context.request.value(Known::XRequestId) != Some(request_id) {
         patch.remove_known(&context.request.head.fields, Known::XRequestId);
-        patch.add_known(Known::XRequestId, b"X-Request-Id", |value| value.extend_from_slice(request_id));
+        patch.add_known(Known::XRequestId, b"X-Request-Id: ", |value| value.extend_from_slice(request_id));
     }
     if listener.ids.traceparent {
         trace_context(context, patch);
@@ -52,7 +52,7 @@ fn trace_context<N: Net>(context: Context<'_, N>, patch: &mut Patch) {
         None => Trace::start([net.random(), net.random(), net.random()]),
     };
     patch.remove_known(&context.request.head.fields, Known::Traceparent);
-    patch.add_known(Known::Traceparent, b"traceparent", |value| value.extend_from_slice(&ours.text()));
+    patch.add_known(Known::Traceparent, b"traceparent: ", |value| value.extend_from_slice(&ours.text()));
 }
 
 /// The target for the upstream: the normalised path, so that the upstream sees the path that was routed (with the
