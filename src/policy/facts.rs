@@ -98,6 +98,10 @@ impl Effects {
     /// Appends the request's query, without `?` and without what was removed; says whether anything is left.
     pub fn append_query(&self, request: Request<'_>, out: &mut Vec<u8>) -> bool {
         let Some(query) = request.head.query else { return false };
+        if self.query_removed.is_empty() {
+            out.extend_from_slice(query.of(request.bytes));
+            return true;
+        }
         let before = out.len();
         let mut start = usize::from(query.start);
         for pair in query.of(request.bytes).split(|byte| *byte == b'&') {
@@ -111,7 +115,7 @@ impl Effects {
             }
             out.extend_from_slice(pair);
         }
-        self.query_removed.is_empty() || out.len() > before
+        out.len() > before
     }
 }
 

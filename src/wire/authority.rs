@@ -31,8 +31,10 @@ impl Authority<'_> {
 
 /// The host of an authority that was parsed before, without its port.
 pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
-    let port = authority.iter().rposition(|byte| matches!(byte, b':' | b']')).filter(|at| authority[*at] == b':');
-    &authority[..port.unwrap_or(authority.len())]
+    // Only a port or an address in brackets has a colon, and a port has at most five digits.
+    let end = authority.len();
+    let port = (end.saturating_sub(6)..end).rev().find(|at| matches!(authority[*at], b':' | b']'));
+    &authority[..port.filter(|at| authority[*at] == b':').unwrap_or(end)]
 }
 
 /// Reads `host [":" port]`. `None` where it is anything else.
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_host_of_an_authority() {
-        for text in ["a.example", "a.example:80", "[::1]", "[::1]:8080", "1.2.3.4:5", ""] {
+        for text in ["a.example", "a.example:80", "[::1]", "[::1]:8080", "[2001:db8::1]:65535", "1.2.3.4:5", ""] {
             let parsed = parse(text.as_bytes()).map_or(&b""[..], |authority| authority.host);
             assert_eq!(host_of(text.as_bytes()), parsed, "{text}");
         }

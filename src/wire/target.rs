@@ -91,7 +91,10 @@ pub enum Normalised {
     Written,
 }
 
-/// `unreserved`, `sub-delims`, `:`, `@` and `/`: what a path may hold as it is (RFC 3986 section 3.3).
+/// `unreserved`, `sub-delims`, `:` and `@`: what a segment of a path may hold as it is (RFC 3986 section 3.3).
+const SEGMENT: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@");
+
+/// The same and `/`: what a path may hold as it is.
 const PATH: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:@/");
 
 /// `unreserved` (RFC 3986 section 2.3)
@@ -124,14 +127,14 @@ fn has_semicolon(path: &[u8]) -> bool {
 
 /// True for most normal paths; those with percent-encodings are looked at again.
 fn is_normal(path: &[u8], rules: &PathRules) -> bool {
-    let mut before = 0;
     let mut suspect = false;
-    for byte in path {
-        if !PATH[usize::from(*byte)] {
-            return false;
+    for (at, byte) in path.iter().enumerate() {
+        if !SEGMENT[usize::from(*byte)] {
+            if *byte != b'/' {
+                return false;
+            }
+            suspect |= matches!(path.get(at + 1), Some(b'.' | b'/'));
         }
-        suspect |= (before == b'/') & ((*byte == b'.') | (*byte == b'/'));
-        before = *byte;
     }
     path.first() == Some(&b'/') && !(suspect && has_odd_segment(path, rules))
 }

@@ -6,17 +6,17 @@
 //! whole, which is safe because the parsers only accept lines that have one reading.
 
 use crate::base::Span;
-use crate::base::ascii::push_decimal;
+use crate::base::ascii::{push_decimal, two_digits};
 use crate::wire::field::{Known, KnownSet};
 use crate::wire::field_set::FieldSet;
-use crate::wire::head::{BodyLength, Field, Fields, Response, Version};
+use crate::wire::head::{BodyLength, Field, Fields, Response, ResponseHead, Version};
 use crate::wire::outgoing::{Kept, REQUEST_DROPS, RESPONSE_DROPS, lacks_date, via_version};
 use crate::wire::patch::Patch;
 use crate::wire::status;
 
 pub use crate::wire::outgoing::{After, OutgoingRequest, OutgoingResponse};
 
-const CRLF: &[u8] = b"\r\n";
+const CRLF: &[u8; 2] = b"\r\n";
 
 /// Room for the lines that we add to a head.
 const OWN_LINES: usize = 256;
@@ -142,6 +142,10 @@ impl Message<'_> {
 
 fn status_line(out: &mut Vec<u8>, response: Response<'_>) {
     let head = response.head;
+    if let Some(line) = received_status_line(response) {
+        out.extend_from_slice(line);
+        return;
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(out, u64::from(head.status));
     out.push(b' ');
@@ -152,7 +156,21 @@ fn status_line(out: &mut Vec<u8>, response: Response<'_>) {
     out.extend_from_slice(CRLF);
 }
 
-fn number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+/// The status line as it came, where that is the one to send.
+fn received_status_line(response: Response<'_>) -> Option<&[u8]> {
+    let &ResponseHead { status, reason, .. } = response.head;
+    let line = response.bytes.get(..usize::from(reason.end) + CRLF.len())?;
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', hundreds, digits @ .., b' '] =
+        line.first_chunk::<13>()?
+    else {
+        return None;
+    };
+    let same = *digits == two_digits(u32::from(status)) && u16::from(*hundreds) == u16::from(b'0') + status / 100;
+    (same && reason.start == 13 && !reason.is_empty()).then_some(line)
+}
+
+#[inline]
+fn number<const LEN: usize>(out: &mut Vec<u8>, name: &[u8; LEN], number: u64) {
     out.extend_from_slice(name);
     push_decimal(out, number);
     out.extend_from_slice(CRLF);
