@@ -95,6 +95,16 @@ impl<T> Wheel<T> {
         self.nodes.get(timer.0 as usize)?.value.as_ref()
     }
 
+    /// The value of a timer, to change; None where it was removed.
+    pub(crate) fn value_mut(&mut self, timer: Timer) -> Option<&mut T> {
+        self.nodes.get_mut(timer.0 as usize)?.value.as_mut()
+    }
+
+    /// Is a timer armed? It is not once `pop` has given it.
+    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
+        self.nodes.get(timer.0 as usize).is_some_and(|node| node.place != NOWHERE)
+    }
+
     /// Arms a timer for `due`, or moves it there. A `due` in the past fires at the next `pop`; `Tick::NEVER` disarms.
     pub(crate) fn arm(&mut self, timer: Timer, due: Tick) {
         self.disarm(timer);
@@ -109,7 +119,7 @@ impl<T> Wheel<T> {
 
     /// Disarms a timer; a no-op where it is not armed.
     pub(crate) fn disarm(&mut self, timer: Timer) {
-        if self.nodes.get(timer.0 as usize).is_some_and(|node| node.place != NOWHERE) {
+        if self.is_armed(timer) {
             self.unlink(timer.0);
             self.armed -= 1;
         }

@@ -8,7 +8,7 @@ mod account;
 mod processes;
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
@@ -101,6 +101,27 @@ pub(super) fn event() -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
     // SAFETY: the descriptor is new, so it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A timer that makes its descriptor readable: not blocking, closed on exec, not set.
+pub(super) fn timer() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) })?;
+    // SAFETY: the descriptor is new, so it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a timer for `at`; a time in the past makes it readable at once, and `Tick::NEVER` never.
+pub(super) fn set_timer(timer: BorrowedFd<'_>, at: Tick) {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Zero would not set it.
+    let nanos = if at == Tick::NEVER { 0 } else { at.nanos().max(1) };
+    let value = libc::timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 };
+    let setting = libc::itimerspec { it_interval: never, it_value: value };
+    // SAFETY: `setting` lives until the call returns, and no old setting is asked for.
+    let set =
+        unsafe { libc::timerfd_settime(timer.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &setting, std::ptr::null_mut()) };
+    debug_assert_eq!(set, 0, "a valid time for a timer");
 }
 
 /// Takes ownership of a descriptor that the process was started with. To be called once for each number, while no other

@@ -10,7 +10,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use crate::base::{Address, Tick, Wall};
@@ -23,7 +22,6 @@ mod deadlines;
 mod descriptor;
 mod driver;
 mod flow;
-mod instant;
 mod lent;
 mod listener;
 mod shard;
@@ -38,7 +36,6 @@ pub use stream::UringStream;
 
 use caught::Caught;
 use deadlines::watch;
-use instant::instant;
 use shard::Shard;
 
 /// How to run a shard.
@@ -127,7 +124,7 @@ impl Net for Uring {
     async fn sleep_until(&self, at: Tick) {
         match at {
             Tick::NEVER => pending().await,
-            at => monoio::time::sleep_until(instant(at)).await,
+            at => self.shard.deadlines.sleep_until(at).await,
         }
     }
 
@@ -179,13 +176,13 @@ fn tuned(options: &RunOptions) -> io_uring::Builder {
     builder
 }
 
-fn uring(options: &RunOptions, ring: &io_uring::Builder) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+fn uring(options: &RunOptions, ring: &io_uring::Builder) -> io::Result<Runtime<IoUringDriver>> {
     let builder = RuntimeBuilder::<IoUringDriver>::new();
-    builder.uring_builder(ring.clone()).with_entries(options.ring_entries).enable_timer().build()
+    builder.uring_builder(ring.clone()).with_entries(options.ring_entries).build()
 }
 
-fn epoll(options: &RunOptions) -> io::Result<Runtime<TimeDriver<LegacyDriver>>> {
-    RuntimeBuilder::<LegacyDriver>::new().with_entries(options.ring_entries).enable_timer().build()
+fn epoll(options: &RunOptions) -> io::Result<Runtime<LegacyDriver>> {
+    RuntimeBuilder::<LegacyDriver>::new().with_entries(options.ring_entries).build()
 }
 
 fn enter<D, F, M>(mut runtime: Runtime<D>, driver: Driver, main: M) -> io::Result<()>
@@ -196,10 +193,10 @@ where
 {
     let shard = Rc::new(Shard::new(driver)?);
     runtime.block_on(async {
-        let timers = monoio::spawn(watch(shard.deadlines.clone()));
+        let timers = monoio::spawn(watch(shard.deadlines.clone(), shard.deadlines.event()?));
         main(Uring { shard: shard.clone() }).await;
         shard.deadlines.stop();
         timers.await;
-    });
-    Ok(())
+        Ok(())
+    })
 }

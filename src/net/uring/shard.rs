@@ -27,7 +27,7 @@ impl Shard {
             driver,
             panics: Cell::new(0),
             unnamed: Address::Unix(std::path::Path::new("").into()),
-            deadlines: Rc::new(Deadlines::new()),
+            deadlines: Rc::new(Deadlines::new()?),
             random: RefCell::new(Rng::new(u64::from_ne_bytes(seed))),
         })
     }

@@ -23,7 +23,6 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::descriptor::descriptor;
 use super::driver::Driver;
 use super::flow::{End, Flow, Waits};
-use super::instant::instant;
 use super::lent::Lent;
 use super::shard::Shard;
 use crate::base::{Address, Buf, Tick};
@@ -290,7 +289,7 @@ pub(super) async fn connect(shard: &Rc<Shard>, to: &Address, until: Tick) -> io:
                 if again > until {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                monoio::time::sleep_until(instant(again)).await;
+                shard.deadlines.sleep_until(again).await;
             }
             Err(error) => return Err(error),
         }
