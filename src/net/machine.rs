@@ -145,6 +145,17 @@ pub(super) fn disconnect(socket: &SockRef<'_>) -> io::Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), &nobody, size) }).map(drop)
 }
 
+/// Bytes that a TCP connection took and has not sent yet.
+pub(super) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: `count` is a valid place for the int that this request writes.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCOUTQNSD, &mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Of `linux/sockios.h`.
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

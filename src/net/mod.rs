@@ -141,6 +141,9 @@ pub trait Stream: 'static {
     /// wait behind megabytes. Does nothing on a machine without such a limit.
     fn limit_unsent(&self, bytes: u32);
 
+    /// How many bytes the kernel took and has not sent yet. Zero where the machine does not know. A system call.
+    fn unsent(&self) -> usize;
+
     /// Whether bytes or a close have arrived. Consumes nothing.
     fn peek(&self) -> Peek;
 

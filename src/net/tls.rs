@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use crate::base::{Address, Buf, BufPool, Tick};
 use crate::net::{Peek, Stream};
@@ -41,7 +41,7 @@ pub(crate) use server::{ClientAuth, ServerMaterial, Tickets, Versions, server_co
 pub(crate) use session::Session;
 pub(crate) use transport::Transport;
 
-use failure::first_bytes;
+use failure::{first_bytes, plain_alert};
 use session::session_of;
 use sink::Sink;
 use turn::{Turn, TurnGuard};
@@ -452,6 +452,10 @@ impl<S: Stream> Stream for Tls<S> {
         self.inner.limit_unsent(bytes);
     }
 
+    fn unsent(&self) -> usize {
+        self.inner.unsent()
+    }
+
     /// Ciphertext that waits counts as bytes, also where it is none (close_notify, a session ticket): a connection
     /// that is to be used again should have been quiet.
     fn peek(&self) -> Peek {
@@ -472,18 +476,6 @@ impl<S: Stream> Stream for Tls<S> {
     fn local(&self) -> &Address {
         self.inner.local()
     }
-}
-
-/// A fatal alert as a record without encryption (RFC 8446 sections 5.1 and 6).
-fn plain_alert(error: &rustls::Error) -> [u8; 7] {
-    let description = match error {
-        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
-        rustls::Error::InappropriateMessage { .. } | rustls::Error::InappropriateHandshakeMessage { .. } => {
-            AlertDescription::UnexpectedMessage
-        }
-        _ => AlertDescription::HandshakeFailure,
-    };
-    [21, 3, 3, 0, 2, 2, description.into()]
 }
 
 /// Most plaintext in one record (RFC 8446 section 5.1).

@@ -140,6 +140,18 @@ fn of_alert(alert: AlertDescription) -> Cause {
     }
 }
 
+/// A fatal alert as a record without encryption (RFC 8446 sections 5.1 and 6).
+pub(super) fn plain_alert(error: &rustls::Error) -> [u8; 7] {
+    let description = match error {
+        rustls::Error::InvalidMessage(_) => rustls::AlertDescription::DecodeError,
+        rustls::Error::InappropriateMessage { .. } | rustls::Error::InappropriateHandshakeMessage { .. } => {
+            rustls::AlertDescription::UnexpectedMessage
+        }
+        _ => rustls::AlertDescription::HandshakeFailure,
+    };
+    [21, 3, 3, 0, 2, 2, description.into()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -96,6 +96,13 @@ impl<S: Stream> Stream for Transport<S> {
         }
     }
 
+    fn unsent(&self) -> usize {
+        match self {
+            Transport::Plain(plain) => plain.unsent(),
+            Transport::Tls(tls) => tls.unsent(),
+        }
+    }
+
     fn peek(&self) -> Peek {
         match self {
             Transport::Plain(plain) => plain.peek(),

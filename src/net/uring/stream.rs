@@ -234,6 +234,11 @@ impl Stream for UringStream {
         let _ = self.flow.socket().set_tcp_notsent_lowat(bytes);
     }
 
+    fn unsent(&self) -> usize {
+        // Unix sockets do not know it.
+        machine::unsent(&self.flow.socket()).unwrap_or(0)
+    }
+
     fn peek(&self) -> Peek {
         if self.flow.read.end.get() != End::Open {
             return Peek::Closed;

@@ -25,10 +25,13 @@ const LAST_WORDS_MS: u64 = 2_000;
 const FRAME_MIN: usize = 1_024;
 /// Room for the frames of streams in the first write after one that was not full; it grows while frames fill it.
 const FIRST_ROOM: usize = limits::BUF_CLASSES[0];
-/// The most room for them: one frame of 16 KiB. What is urgent waits behind no more.
-const ROOM_MAX: usize = limits::BUF_CLASSES[1];
-/// The largest buffer of one write.
+/// The most room for them while much waits in the kernel: one frame of 16 KiB. What is urgent waits behind no more.
+const ROOM_SLOW: usize = limits::BUF_CLASSES[1];
+/// The largest buffer of one write, and the most room: four frames.
 const WRITE_MAX: usize = limits::BUF_CLASSES[2];
+/// Where the kernel holds no more unsent bytes than this, a write of `WRITE_MAX` keeps what is urgent waiting for no
+/// longer than one of `ROOM_SLOW` does behind `UNSENT_MAX`.
+const UNSENT_LITTLE: usize = 64 * 1024;
 /// Unsent bytes that the kernel may hold (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent response would
 /// wait behind everything that a fast origin sent to a slow client; two writes keep the line busy.
 const UNSENT_MAX: u32 = 128 * 1024;
@@ -41,13 +44,13 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
         let mut buf = session.thread.pool.take((size + room).min(WRITE_MAX));
         session.gather(&mut buf);
-        // Downloads leave in frames of 16 KiB, and streams with little to send take little memory.
-        room = if buf.spare() <= FRAME_MIN { (4 * buf.capacity()).min(ROOM_MAX) } else { FIRST_ROOM };
+        let is_full = buf.spare() <= FRAME_MIN;
         if session.machine.borrow().failed().is_some() {
             // If sending caused the failure, the reading task does not know it yet.
             session.interrupt();
         }
         if buf.is_empty() {
+            room = FIRST_ROOM;
             session.thread.pool.put(buf);
             if session.over.get() {
                 break;
@@ -64,6 +67,8 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
             continue;
         }
         let (written, buf) = session.transport.write(buf, net.now().after(session.patience())).await;
+        // Downloads leave in frames of 16 KiB, and streams with little to send take little memory.
+        room = if is_full { session.room_after(buf.capacity()) } else { FIRST_ROOM };
         session.thread.pool.put(buf);
         if written.is_err() {
             session.transport.abort();
@@ -100,6 +105,15 @@ impl<N: Net> Session<N> {
         session.transport.limit_unsent(UNSENT_MAX);
         thread.net.spawn(write_all(session.clone()));
         session
+    }
+
+    /// Room for the frames of streams behind a full write from a buffer of `capacity`.
+    fn room_after(&self, capacity: usize) -> usize {
+        match capacity {
+            ..ROOM_SLOW => ROOM_SLOW,
+            _ if self.transport.unsent() <= UNSENT_LITTLE => WRITE_MAX,
+            _ => ROOM_SLOW,
+        }
     }
 
     /// How long a write may take. Where every stream came to its end the last words are answers, else nobody waits for

@@ -72,6 +72,11 @@ impl Stream for SimStream {
         // Pipes are small.
     }
 
+    fn unsent(&self) -> usize {
+        // Everything is on its way at once.
+        0
+    }
+
     fn peek(&self) -> Peek {
         if self.read_ended().is_some() || self.lost.get() {
             return Peek::Closed;

@@ -64,6 +64,10 @@ impl<S: Stream> Stream for Chopped<S> {
         self.inner.limit_unsent(bytes);
     }
 
+    fn unsent(&self) -> usize {
+        self.inner.unsent()
+    }
+
     fn peek(&self) -> Peek {
         self.inner.peek()
     }
