@@ -113,6 +113,10 @@ impl<S: BodySource> BodySource for StagedSource<'_, S> {
         }
     }
 
+    async fn readable(&mut self, until: Tick) -> Result<(), Fault> {
+        self.inner.readable(until).await
+    }
+
     async fn read_open(&mut self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
         self.inner.read_open(buf, until).await
     }

@@ -483,6 +483,19 @@ mod tests {
         size_of::<F>()
     }
 
+    /// The size of an exchange's task.
+    fn size_of_exchange<F>(
+        _: impl Fn(Rc<ClientConnection<Uring>>, Rc<Session<Uring>>, Key, Box<Scratch>, Option<FaultKind>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_exchange_is_small() {
+        let size = size_of_exchange(exchange);
+        assert!(size <= 6 * 1024, "{size} bytes");
+    }
+
     #[test]
     fn an_idle_connection_is_small() {
         let serving = size_of_future(serve::<Uring>);

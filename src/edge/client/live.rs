@@ -202,6 +202,17 @@ mod tests {
         size_of::<F>()
     }
 
+    /// The size of the future of a connection with a request.
+    fn size_of_busy<F>(_: impl Fn(Box<Connection<Uring>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_busy_connection_is_small() {
+        let size = size_of_busy(h1::busy);
+        assert!(size <= 6 * 1024, "{size} bytes");
+    }
+
     #[test]
     fn a_parked_connection_is_small() {
         let (life, connection) = (size_of_life(live), size_of::<Connection<Uring>>());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Relays a body from a source to a sink, portion by portion and without holding anything back. The buffer grows
-//! only while reads fill it.
+//! only while reads fill it, and is given back while the source is quiet.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -16,6 +16,10 @@ const CHUNK_TAILROOM: usize = 7;
 
 /// How long after the deadline the last write may end.
 pub(crate) const GRACE_MS: u64 = 250;
+
+/// A source that was silent for this long before a portion is waited for without a buffer. For each portion this costs
+/// a second wait, which is dear where portions come often.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What carries a body.
 pub(crate) struct Transfer<'a, N: Net> {
@@ -35,6 +39,8 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub content: &'a Cell<u64>,
     /// Content bytes allowed; above it the fault is `BodyTooLarge`.
     pub content_max: u64,
+    /// The first portion is probably long in coming.
+    pub begins_quiet: bool,
 }
 
 impl<N: Net> Transfer<'_, N> {
@@ -45,10 +51,22 @@ impl<N: Net> Transfer<'_, N> {
         sink: &mut K,
         mut buf: Buf,
     ) -> (Result<(), Fault>, Buf) {
+        let mut quiet = self.begins_quiet;
         loop {
+            let began = self.net.now();
+            let until = began.after(self.source_idle).min(self.deadline);
+            if quiet {
+                self.pool.put(std::mem::take(&mut buf));
+                if let Err(fault) = source.readable(until).await {
+                    return (Err(self.timely(fault)), buf);
+                }
+                buf = self.pool.take(0);
+            }
             buf.reset(if self.encode { CHUNK_HEADROOM } else { 0 });
-            let (read, returned) = source.read(buf, self.until(self.source_idle)).await;
+            let (read, returned) = source.read(buf, until).await;
             buf = returned;
+            let now = self.net.now();
+            quiet = now.since(began) >= QUIET;
             let portion = match read {
                 Ok(portion) => portion,
                 Err(fault) => return (Err(self.timely(fault)), buf),
@@ -61,7 +79,7 @@ impl<N: Net> Transfer<'_, N> {
                 if self.encode {
                     encode(&mut buf, ending, self.pool);
                 }
-                let (written, returned) = sink.write(buf, ending, self.sink_until()).await;
+                let (written, returned) = sink.write(buf, ending, self.sink_until(now)).await;
                 buf = returned;
                 if let Err(fault) = written {
                     return (Err(self.timely(fault)), buf);
@@ -73,7 +91,7 @@ impl<N: Net> Transfer<'_, N> {
             if portion.full {
                 buf = self.grown(buf);
             } else if K::HOLDS_BACK
-                && let Err(fault) = sink.flush(self.sink_until()).await
+                && let Err(fault) = sink.flush(self.sink_until(self.net.now())).await
             {
                 return (Err(self.timely(fault)), buf);
             }
@@ -91,12 +109,8 @@ impl<N: Net> Transfer<'_, N> {
     }
 
     /// Gives a last write a little time, because a write that begins at its own deadline would break the connection.
-    fn sink_until(&self) -> Tick {
-        self.net.now().after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
-    }
-
-    fn until(&self, idle: Duration) -> Tick {
-        self.net.now().after(idle).min(self.deadline)
+    fn sink_until(&self, now: Tick) -> Tick {
+        now.after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
     }
 
     /// A timeout at the exchange's deadline is no fault of the peer.

@@ -81,6 +81,8 @@ pub(crate) trait BodySource {
     /// Appends the next content to `buf`; there may be none, and the body goes on. After `done` it must not be called
     /// again.
     fn read(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (Result<Portion, Fault>, Buf)>;
+    /// Waits without a buffer until a `read` will not have to wait for long. A fault is what a `read` would have given.
+    fn readable(&mut self, until: Tick) -> impl Future<Output = Result<(), Fault>>;
     /// Appends bytes after an upgrade, as they come. Zero is the peer's end; after `TimedOut` and `Interrupted` nothing
     /// is lost.
     fn read_open(&mut self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;

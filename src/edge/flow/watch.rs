@@ -15,6 +15,9 @@ use crate::wire::h2::stream::Key;
 /// After this time in an exchange, housekeeping checks whether its client has disconnected.
 const WATCH_AFTER: Duration = Duration::from_millis(500);
 
+/// The longest time between two looks at a client.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(2);
+
 /// A connection on which an exchange can be aborted.
 pub(crate) trait Abort {
     /// Aborts the exchange on `stream`, or the whole connection where there are no streams. It must not look like an
@@ -39,6 +42,7 @@ impl Link {
 /// What one exchange waits for.
 pub(crate) struct Watch {
     since: Cell<Tick>,
+    look_at: Cell<Tick>,
     link: RefCell<Option<Link>>,
     gone: Cell<bool>,
     /// The connection waits for a request.
@@ -47,7 +51,13 @@ pub(crate) struct Watch {
 
 impl Default for Watch {
     fn default() -> Watch {
-        Watch { since: Cell::new(Tick::ZERO), link: RefCell::default(), gone: Cell::new(false), idle: Cell::new(false) }
+        Watch {
+            since: Cell::new(Tick::ZERO),
+            look_at: Cell::new(Tick::ZERO),
+            link: RefCell::default(),
+            gone: Cell::new(false),
+            idle: Cell::new(false),
+        }
     }
 }
 
@@ -55,6 +65,7 @@ impl Watch {
     /// From `now` on the exchange depends on `link`.
     pub(crate) fn begin(&self, link: Link, now: Tick) {
         self.since.set(now);
+        self.look_at.set(now.after(WATCH_AFTER));
         if self.gone.get() {
             link.abort();
         }
@@ -67,10 +78,16 @@ impl Watch {
         self.gone.replace(false)
     }
 
-    /// Is it time to look whether the client has gone?
+    /// Is it time to look whether the client has gone? A look is a system call, so the longer an exchange lasts, the
+    /// rarer they are: the time to the next one is a quarter of its age.
     pub(crate) fn is_due(&self, now: Tick) -> bool {
-        let waits = self.link.borrow().is_some();
-        waits && now.since(self.since.get()) >= WATCH_AFTER && !self.gone.get()
+        let waits = self.link.borrow().is_some() && !self.gone.get();
+        if !waits || now < self.look_at.get() {
+            return false;
+        }
+        let age = now.since(self.since.get());
+        self.look_at.set(now.after((age / 4).min(LOOK_PAUSE_MAX)));
+        true
     }
 
     /// The client has disconnected: aborts what the exchange waits for.

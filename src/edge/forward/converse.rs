@@ -57,7 +57,9 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
     let Exchange { source, client, state, .. } = exchange;
     let ended = if streams {
-        at_once(&upload, *source, Answering::new(context, destination, attempt, *client, state), buf).await
+        let answering = Answering::new(context, destination, attempt, *client, state);
+        // Few exchanges are an upload and a response at once, and no other should be as large as one.
+        Box::pin(at_once(&upload, *source, answering, buf)).await
     } else {
         let until = began.after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
         let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
@@ -243,6 +245,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             deadline: self.destination.deadline,
             content: self.received,
             content_max: self.destination.body_bytes_max,
+            begins_quiet: false,
         }
     }
 }
@@ -297,6 +300,10 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
             self.kept.replay.extend_from_slice(fresh);
         }
         (if self.kept.paused.get() { result.and(Err(PAUSED)) } else { result }, buf)
+    }
+
+    async fn readable(&mut self, until: Tick) -> Result<(), Fault> {
+        if self.kept.paused.get() { Err(PAUSED) } else { self.source.readable(until).await }
     }
 
     async fn read_open(&mut self, buf: Buf, until: Tick) -> (std::io::Result<usize>, Buf) {

@@ -121,7 +121,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let status = self.state.response.status;
         if status == 101 || self.context.request.head.upgrade {
             match upgrade::switched(self.context, self.destination, self.state, buf.filled(), R::VERSION) {
-                Ok(Some(protocol)) => return self.upgrade(buf, protocol).await,
+                Ok(Some(protocol)) => return Box::pin(self.upgrade(buf, protocol)).await,
                 Ok(None) => {}
                 Err(fault) => {
                     self.context.shard.thread.pool.put(buf);
@@ -157,7 +157,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 return (buf, Err(Fault::last(FaultKind::UpstreamProtocol)));
             }
             if self.client.takes_interim() && (status != 100 || self.context.request.head.expects_continue) {
-                let passed = self.interim(&buf).await;
+                let passed = Box::pin(self.interim(&buf)).await;
                 if passed.is_err() {
                     return (buf, passed);
                 }
@@ -395,6 +395,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             deadline: self.destination.deadline,
             content: sent,
             content_max: u64::MAX,
+            // A head that comes alone, before a body of unknown length, usually begins a stream of events.
+            begins_quiet: sent.get() == 0 && !matches!(self.state.response.body, BodyLength::Exact(_)),
         };
         let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
         self.context.shard.thread.pool.put(buf);

@@ -142,6 +142,18 @@ impl<S: Stream> BodySource for BodyReader<S> {
         }
     }
 
+    async fn readable(&mut self, until: Tick) -> Result<(), Fault> {
+        loop {
+            match self.stream.readable(until).await {
+                Ok(()) => return Ok(()),
+                // Whoever nudged is heeded by the read that follows.
+                Err(error) if error.kind() == ErrorKind::Interrupted && self.heeds => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_fault(self.side, error.kind())),
+            }
+        }
+    }
+
     async fn read_open(&mut self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
         self.stream.read_idle(buf, until).await
     }

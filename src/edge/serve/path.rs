@@ -115,7 +115,8 @@ async fn staged<N: Net, S: BodySource, K: Client>(
     let outcome = match &route.action {
         Action::Proxy(proxy) if let Some(plan) = &proxy.grpc => {
             let upstream = choose(&mut adapted, route, proxy)?;
-            calls::forward(&mut adapted, Call { route, proxy, plan, upstream }).await
+            // The stages of a call make it several times as large as an exchange without them.
+            Box::pin(calls::forward(&mut adapted, Call { route, proxy, plan, upstream })).await
         }
         Action::Proxy(_) | Action::Redirect(_) | Action::Answer(_) | Action::Echo => act(&mut adapted, route).await,
     };
@@ -250,9 +251,9 @@ async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, 
         let fault = exchange.context.shard.thread.or_stopped(fault);
         let answered = if exchange.client.begun() {
             exchange.state.record.fail(fault);
-            call_reply::end_late(exchange, fault).await
+            Box::pin(call_reply::end_late(exchange, fault)).await
         } else {
-            local_response::fault(exchange, fault).await
+            Box::pin(local_response::fault(exchange, fault)).await
         };
         if answered.is_err() {
             exchange.state.record.aborted = true;

@@ -39,7 +39,7 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                     decision = asking::resume(context, exchange.state, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
-                    decision = subrequest::ask(context, exchange.state, asked, upstream, timeout).await;
+                    decision = Box::pin(subrequest::ask(context, exchange.state, asked, upstream, timeout)).await;
                 }
             }
         }

@@ -104,7 +104,8 @@ impl<N: Net> Acquire<'_, N> {
             }
             None => {
                 self.count(UpstreamCounter::Connects, 1);
-                let opened = wanted.open(speaker, deadline).await;
+                // What opens a connection is large, and a kept-alive exchange has no use for it.
+                let opened = Box::pin(wanted.open(speaker, deadline)).await;
                 let now = thread.net.now();
                 let micros = now.micros_since(began);
                 *connect_us = Some(micros);

@@ -122,6 +122,14 @@ impl<N: Net> BodySource for StreamBody<N> {
         (result, buf)
     }
 
+    async fn readable(&mut self, until: Tick) -> Result<(), Fault> {
+        let Handle { session, key } = &self.handle;
+        match session.readable(*key, until).await {
+            Some(()) => Ok(()),
+            None => Err(read_fault(self.side, io::ErrorKind::TimedOut)),
+        }
+    }
+
     async fn read_open(&mut self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
         let read = self.handle.session.read_open(self.handle.key, &mut buf, until).await;
         (io_result(read), buf)

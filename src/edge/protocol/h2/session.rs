@@ -121,6 +121,16 @@ impl<N: Net> Session<N> {
         self.wait(until, poll).await.flatten()
     }
 
+    /// Waits until a read of a stream, or of one that is over, will not wait; also until a nudge. `None` where `until`
+    /// passed first.
+    pub(crate) async fn readable(&self, key: Key, until: Tick) -> Option<()> {
+        let ready = |stream: &StreamState| {
+            let waits = stream.inbox.is_empty() && stream.come == ReceiveState::Open && !stream.stopped;
+            (!waits || stream.nudged).then_some(Ok(()))
+        };
+        self.wait(until, |context| self.poll_stream(key, context, ready)).await.map(drop)
+    }
+
     fn was_nudged(&self, key: Key) -> bool {
         self.with(key, |stream| std::mem::take(&mut stream.nudged)) == Some(true)
     }
