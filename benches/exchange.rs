@@ -8,8 +8,11 @@
 
 mod pieces;
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -57,9 +60,11 @@ fn main() {
         Piece::new("hop/get_100", move || exchanges(get_100(), Topology::Direct)).not_gated(),
         Piece::new("hop/get_10k", move || exchanges(get_10k(), Topology::Direct)).not_gated(),
         Piece::new("hop/post_4k", move || exchanges(post_4k(), Topology::Direct)).not_gated(),
+        Piece::new("hop/event", || events(Topology::Direct)).not_gated(),
         Piece::new("exchange/get_100", move || exchanges(get_100(), Topology::Proxied)).without("hop/get_100", 2),
         Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
         Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
+        Piece::new("exchange/event", || events(Topology::Proxied)).without("hop/event", 2),
     ]);
 }
 
@@ -93,8 +98,10 @@ enum Topology {
     Proxied,
 }
 
-/// A warm connection, and exchanges on it.
-fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
+/// A network, the origin in it, where the client connects to, and what the shard says, where there is one.
+type Network = (Simulation, Sim, Address, Option<(Receiver<(usize, FromShard)>, Receiver<FromShard>)>);
+
+fn network(way: Topology) -> (Network, Address) {
     let mut settings = Settings::new(1);
     settings.checks = false;
     // Only the network moves the time, and no trace is kept.
@@ -103,15 +110,21 @@ fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
     let simulation = Simulation::new(settings);
     let origin = simulation.host("origin", [10, 0, 2, 1]);
     let origin_address = origin.address(9_000);
-    origin.spawn(serve(origin.clone(), origin_address.clone(), talk.clone()));
     let (to, said) = match way {
-        Topology::Direct => (origin_address, None),
+        Topology::Direct => (origin_address.clone(), None),
         Topology::Proxied => {
             let listen = Address::Inet(([10, 0, 1, 1], 80).into());
             let said = start_shard(&simulation, &listen, &origin_address);
             (listen, Some(said))
         }
     };
+    ((simulation, origin, to, said), origin_address)
+}
+
+/// A warm connection, and exchanges on it.
+fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
+    let ((simulation, origin, to, said), address) = network(way);
+    origin.spawn(serve(origin.clone(), address, talk.clone()));
     let client = simulation.host("client", [10, 0, 3, 1]);
     let connecting = async move { client.connect(&to, Tick::NEVER).await.expect("somebody listens") };
     let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
@@ -123,6 +136,83 @@ fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
     run(WARM_UP);
     Run::many(run)
 }
+
+/// A warm stream of server-sent events: each is sent when the one before it has arrived, as a chunk that comes alone.
+fn events(way: Topology) -> Run {
+    let ((simulation, origin, to, said), address) = network(way);
+    let wanted = Rc::new(Wanted::default());
+    origin.spawn(send_events(origin.clone(), address, wanted.clone()));
+    let client = simulation.host("client", [10, 0, 3, 1]);
+    let connecting = async move {
+        let stream = client.connect(&to, Tick::NEVER).await.expect("somebody listens");
+        stream.write(Buf::copied(GET), Tick::NEVER).await.0.expect("the other end reads");
+        let (read, head) = stream.read(Buf::with_capacity(2 * EVENT.len()), Tick::NEVER).await;
+        read.expect("the other end answers");
+        assert!(head.filled().starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(head.filled()));
+        stream
+    };
+    let stream = Rc::new(simulation.run(connecting).expect("a run without faults"));
+    let run = move |times| {
+        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
+        simulation.run(read_events(stream.clone(), wanted.clone(), times)).expect("a run without faults");
+    };
+    run(WARM_UP);
+    Run::many(run)
+}
+
+/// Does the client want another event?
+#[derive(Default)]
+struct Wanted {
+    more: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+async fn read_events(stream: Rc<SimStream>, wanted: Rc<Wanted>, times: u64) {
+    let mut buf = Buf::with_capacity(2 * EVENT.len());
+    for _ in 0..times {
+        wanted.more.set(true);
+        wanted.waker.take().into_iter().for_each(Waker::wake);
+        buf.reset(0);
+        let read;
+        (read, buf) = stream.read(buf, Tick::NEVER).await;
+        read.expect("the stream goes on");
+        assert_eq!(buf.filled(), EVENT, "an event was held back, joined or cut");
+    }
+}
+
+async fn send_events(sim: Sim, address: Address, wanted: Rc<Wanted>) {
+    let stream = sim.listen(&address).accept().await.expect("a network without faults");
+    let (read, _) = stream.read(Buf::with_capacity(4_096), Tick::NEVER).await;
+    read.expect("a request");
+    let mut buf = Buf::copied(EVENTS_HEAD);
+    loop {
+        let written;
+        (written, buf) = stream.write(buf, Tick::NEVER).await;
+        if written.is_err() {
+            return;
+        }
+        poll_fn(|context| {
+            if wanted.more.take() {
+                return Poll::Ready(());
+            }
+            wanted.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        if buf.capacity() < EVENT.len() {
+            buf = Buf::with_capacity(EVENT.len());
+        }
+        buf.reset(0);
+        assert!(buf.append(EVENT), "it was made as large as an event");
+    }
+}
+
+const EVENTS_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// A chunk with an event of 100 bytes.
+const EVENT: &[u8] =
+    b"64\r\nevent: token\ndata: {\"index\":471,\"delta\":\"a token of that length\",\"finish_reason\":null,\
+\"model\":\"m\"}\n\n\r\n";
 
 /// The client: sends a request and reads the whole response, this many times.
 async fn ask(stream: Rc<SimStream>, talk: ExchangeShape, times: u64) {
