@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustls::ClientConfig;
 
 use crate::certificate::client_trusting;
 use crate::client::{Client, Lifetime, Outcome, Pace, Plan};
@@ -24,6 +26,7 @@ use crate::process::Tree;
 use crate::record::Quantiles;
 use crate::reload::{Changes, Reload, Timed};
 use crate::report;
+use crate::stream::Streams;
 use crate::workload::{EVENTS_PER_SECOND, Workload};
 
 /// Load tests of Turnpike: comparison with nginx and HAProxy on one machine, and its parts alone.
@@ -48,6 +51,8 @@ enum Command {
     Load(LoadArguments),
     /// Open idle connections, one request on each, and hold them.
     Hold(HoldArguments),
+    /// Open event streams and receive what comes on them: the processor time of an event, the memory of a stream.
+    Streams(StreamsArguments),
     /// Run the copier alone: the floor of every proxy.
     Copy(CopyArguments),
     /// Measure reloads of a large configuration, and how long they hold up requests.
@@ -141,6 +146,33 @@ struct HoldArguments {
 }
 
 #[derive(Debug, Args)]
+struct StreamsArguments {
+    /// The URL of an event stream of `loadtest origin`: http://HOST:PORT/sse or https://…
+    url: String,
+    /// Streams, each on a connection of its own; with --http2, so many streams on each of --connections.
+    #[arg(long, default_value_t = 200)]
+    streams: usize,
+    /// Speak HTTP/2: with prior knowledge, or by ALPN inside TLS.
+    #[arg(long)]
+    http2: bool,
+    /// Connections of HTTP/2.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Seconds of receiving, after a warm-up of one.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Certificates to trust, in PEM; the name in them must be `loadtest.example`.
+    #[arg(long)]
+    trust: Option<PathBuf>,
+    /// A process whose CPU time per event and memory per stream are reported, with all its children.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// The core to run on.
+    #[arg(long, default_value_t = CLIENT_CORE)]
+    core: usize,
+}
+
+#[derive(Debug, Args)]
 struct CopyArguments {
     /// Where to listen.
     #[arg(long)]
@@ -200,6 +232,7 @@ pub fn main() -> ExitCode {
         Command::Origin(arguments) => run_origin(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Hold(arguments) => hold(&arguments),
+        Command::Streams(arguments) => receive_streams(&arguments),
         Command::Copy(arguments) => copier::run(arguments.listen, arguments.to).map(|()| ExitCode::SUCCESS),
         Command::Reload(arguments) => reload(arguments),
     };
@@ -258,11 +291,7 @@ fn load(arguments: &LoadArguments) -> Result<ExitCode, Failure> {
     raise_descriptors();
     pin(arguments.core)?;
     wake_sharply();
-    let tls = match (&arguments.trust, url.tls) {
-        (Some(file), true) => Some(client_trusting(&fs::read(file).context("reading the certificates to trust")?)?),
-        (None, true) => return Err(Failure::new("https needs --trust FILE with the certificate of the server")),
-        (Some(_) | None, false) => None,
-    };
+    let tls = url.trusting(arguments.trust.as_deref())?;
     let mut client = Client::new(Plan {
         target: url.address,
         tls,
@@ -332,6 +361,38 @@ fn hold(arguments: &HoldArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn receive_streams(arguments: &StreamsArguments) -> Result<ExitCode, Failure> {
+    let url = Url::parse(&arguments.url)?;
+    raise_descriptors();
+    pin(arguments.core)?;
+    wake_sharply();
+    let tls = url.trusting(arguments.trust.as_deref())?;
+    let tree = arguments.pid.map(Tree::of);
+    let at_rest = tree.map(|tree| tree.memory().rss_kib);
+    let mut streams = match arguments.http2 {
+        false => Streams::open(url.address, tls.as_ref(), url.request(None), arguments.streams)?,
+        true => Streams::open_http2(url.address, tls.as_ref(), &url.path, arguments.connections, arguments.streams)?,
+    };
+    let count = arguments.streams * if arguments.http2 { arguments.connections } else { 1 };
+    streams.run(Duration::from_secs(1))?;
+    let before = tree.map(|tree| tree.cpu_ns()).transpose()?;
+    let events = streams.run(Duration::try_from_secs_f64(arguments.seconds).context("--seconds")?)?;
+    println!(
+        "{count} streams, {} events, {:.0} a second, in {} pieces",
+        events.count,
+        events.count as f64 / arguments.seconds,
+        events.pieces
+    );
+    if let (Some(tree), Some(before), Some(at_rest)) = (tree, before, at_rest) {
+        let spent = tree.cpu_ns()?.saturating_sub(before) as f64;
+        println!("{:.2} us of CPU for each event", spent / 1e3 / events.count.max(1) as f64);
+        let rss = tree.memory().rss_kib;
+        let each = (rss as f64 - at_rest as f64) * 1024.0 / count.max(1) as f64;
+        println!("RSS {at_rest} -> {rss} KiB, {each:.0} B for each stream");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn reload(arguments: ReloadArguments) -> Result<ExitCode, Failure> {
     let ReloadArguments { turnpike, shards, routes, upstreams, policies, consumers, clients, reloads, changes } =
         arguments;
@@ -367,6 +428,18 @@ impl Url {
         let mut addresses = with_port.to_socket_addrs().context(format_args!("the address of {authority}"))?;
         let address = addresses.next().context(format_args!("{authority} has no address"))?;
         Ok(Url { tls, authority: authority.to_owned(), path: format!("/{path}"), address })
+    }
+
+    /// How TLS is spoken with it, where it is.
+    fn trusting(&self, file: Option<&Path>) -> Result<Option<Arc<ClientConfig>>, Failure> {
+        match (file, self.tls) {
+            (Some(file), true) => {
+                let trusted = fs::read(file).context("reading the certificates to trust")?;
+                Ok(Some(client_trusting(&trusted)?))
+            }
+            (None, true) => Err(Failure::new("https needs --trust FILE with the certificate of the server")),
+            (Some(_) | None, false) => Ok(None),
+        }
     }
 
     fn request(&self, post_bytes: Option<usize>) -> Vec<u8> {

@@ -122,12 +122,7 @@ fn ask_http1(socket: &mut TcpStream, request: &[u8]) -> Result<(), Failure> {
 
 /// The least that RFC 9113 asks of a client: preface, SETTINGS, one HEADERS; then frames until the stream ends.
 fn ask_http2(line: &mut (impl Read + Write), path: &str, bytes: usize) -> Result<(), Failure> {
-    // The static table's `:method: GET` and `:scheme: https`, then literals that are not indexed (RFC 7541).
-    let mut block = vec![0x82, 0x87];
-    for (name, value) in [(0x04, path), (0x01, HOST)] {
-        block.extend([name, value.len() as u8]);
-        block.extend(value.bytes());
-    }
+    let block = head_block(path, Scheme::Https);
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     request.extend(frame(FrameKind::Settings, 0, 0, &[]));
     request.extend(frame(FrameKind::Headers, END_STREAM | END_HEADERS, 1, &block));
@@ -159,25 +154,46 @@ fn ask_http2(line: &mut (impl Read + Write), path: &str, bytes: usize) -> Result
     }
 }
 
+/// The static table's fields `:scheme` (RFC 7541).
+#[derive(Clone, Copy)]
+pub(crate) enum Scheme {
+    Http = 0x86,
+    Https = 0x87,
+}
+
+/// The head of a GET for a short path: the static table's `:method: GET` and `:scheme`, then literals that are not
+/// indexed (RFC 7541).
+pub(crate) fn head_block(path: &str, scheme: Scheme) -> Vec<u8> {
+    let mut block = vec![0x82, scheme as u8];
+    for (name, value) in [(0x04, path), (0x01, HOST)] {
+        block.extend([name, value.len() as u8]);
+        block.extend(value.bytes());
+    }
+    block
+}
+
 /// Types of frames (RFC 9113 section 6).
 #[derive(Clone, Copy)]
-enum FrameKind {
+pub(crate) enum FrameKind {
     Data = 0,
     Headers = 1,
     Reset = 3,
     Settings = 4,
+    Ping = 6,
     GoAway = 7,
+    WindowUpdate = 8,
 }
 
-fn frame(kind: FrameKind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// A whole frame.
+pub(crate) fn frame(kind: FrameKind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = payload.len() as u32;
     let header = [&len.to_be_bytes()[1..], &[kind as u8, flags], &stream.to_be_bytes()].concat();
     [&header, payload].concat()
 }
 
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// Bytes that still come (an update of a window, a ticket) do not close a connection.
 fn is_closed(mut socket: &TcpStream) -> bool {

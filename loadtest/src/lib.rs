@@ -29,6 +29,7 @@ pub mod hold;
 pub mod idle;
 pub mod machine;
 pub mod message;
+pub mod multiplexed;
 pub mod origin;
 pub mod peer;
 pub mod plot;

@@ -215,7 +215,7 @@ impl Bench {
         let setup = Setup { traffic: Traffic::Streams, ..Setup::plain(self.origin.address()) };
         let running = self.programs.start(visit.peer, &setup, &self.directory)?;
         check_strays(&running)?;
-        let mut streams = Streams::open(running.address(), get("/events/sse"), STREAMS)?;
+        let mut streams = Streams::open(running.address(), None, get("/events/sse"), STREAMS)?;
         streams.run(self.warm_up)?;
         let mut meter = Meter::start(running.tree())?;
         // The probe held up the origin; what it sends late is not part of the slice.

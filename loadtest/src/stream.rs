@@ -2,12 +2,16 @@
 //! The client of event streams: keeps many of them open, and counts and times the events that arrive.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use crate::connection::{Connection, Step};
 use crate::failure::Failure;
 use crate::histogram::Histogram;
 use crate::machine::{check_interrupt, now_ns};
+use crate::multiplexed::Multiplexed;
 use crate::origin::{EVENT_BYTES, EVENT_STAMP};
 use crate::socket::Poller;
 
@@ -16,8 +20,15 @@ use crate::socket::Poller;
 pub struct Streams {
     request: Vec<u8>,
     poller: Poller,
-    streams: Vec<Stream>,
+    lines: Vec<Line>,
     buffer: Vec<u8>,
+}
+
+/// A connection, of either version.
+#[derive(Debug)]
+enum Line {
+    One(Stream),
+    Many(Multiplexed),
 }
 
 /// What arrived on all streams together.
@@ -39,18 +50,41 @@ struct Stream {
 }
 
 impl Streams {
-    /// Opens `count` streams with the same request.
-    pub fn open(target: SocketAddr, request: Vec<u8>, count: usize) -> Result<Streams, Failure> {
+    /// Opens `count` streams with the same request, inside TLS where there is a configuration for it.
+    pub fn open(
+        target: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        request: Vec<u8>,
+        count: usize,
+    ) -> Result<Streams, Failure> {
         let poller = Poller::new()?;
-        let mut streams = Vec::with_capacity(count);
+        let mut lines = Vec::with_capacity(count);
         for token in 0..count {
-            let mut connection = Connection::open(target, None)?;
+            let mut connection = Connection::open(target, tls)?;
             poller.watch(connection.socket(), token)?;
             connection.begin(&request)?;
             connection.send(&request)?;
-            streams.push(Stream { connection, partial: Vec::new() });
+            lines.push(Line::One(Stream { connection, partial: Vec::new() }));
         }
-        Ok(Streams { request, poller, streams, buffer: vec![0; READ_BYTES] })
+        Ok(Streams { request, poller, lines, buffer: vec![0; READ_BYTES] })
+    }
+
+    /// Opens so many streams of `path` on each of so many connections of HTTP/2.
+    pub fn open_http2(
+        target: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        path: &str,
+        connections: usize,
+        streams: usize,
+    ) -> Result<Streams, Failure> {
+        let poller = Poller::new()?;
+        let mut lines = Vec::with_capacity(connections);
+        for token in 0..connections {
+            let connection = Multiplexed::open(target, tls, path, streams)?;
+            poller.watch(connection.socket(), token)?;
+            lines.push(Line::Many(connection));
+        }
+        Ok(Streams { request: Vec::new(), poller, lines, buffer: vec![0; READ_BYTES] })
     }
 
     /// Receives for `duration`. A stream that ends, or that is not an event stream with status 200, is a failure.
@@ -66,10 +100,35 @@ impl Streams {
             check_interrupt()?;
             self.poller.wait((end - now).min(WAIT_NS_MAX), &mut tokens)?;
             for &token in &tokens {
-                let Some(stream) = self.streams.get_mut(token) else { continue };
-                stream.receive(&self.request, &mut self.buffer, &mut events)?;
+                match self.lines.get_mut(token) {
+                    Some(Line::One(stream)) => stream.receive(&self.request, &mut self.buffer, &mut events)?,
+                    Some(Line::Many(connection)) => {
+                        let now = now_ns();
+                        connection.drive(&mut self.buffer, &mut |partial, piece| {
+                            events.pieces += 1;
+                            events.take(partial, piece, now);
+                        })?;
+                    }
+                    None => {}
+                }
             }
         }
+    }
+}
+
+impl Events {
+    /// Counts the events that are whole with `piece`; the rest stays in `partial`.
+    fn take(&mut self, partial: &mut Vec<u8>, piece: &[u8], now: u64) {
+        partial.extend_from_slice(piece);
+        let whole = partial.len() / EVENT_BYTES * EVENT_BYTES;
+        for event in partial.chunks_exact(EVENT_BYTES) {
+            self.count += 1;
+            let digits = event.get(EVENT_STAMP).and_then(|digits| std::str::from_utf8(digits).ok());
+            if let Some(due) = digits.and_then(|digits| digits.parse::<u64>().ok()) {
+                self.latency.record(now.saturating_sub(due));
+            }
+        }
+        partial.drain(..whole);
     }
 }
 
@@ -80,16 +139,7 @@ impl Stream {
         let mut pieces = 0;
         let step = self.connection.drive(request, buffer, &mut |piece| {
             pieces = 1;
-            partial.extend_from_slice(piece);
-            let whole = partial.len() / EVENT_BYTES * EVENT_BYTES;
-            for event in partial.chunks_exact(EVENT_BYTES) {
-                events.count += 1;
-                let digits = event.get(EVENT_STAMP).and_then(|digits| std::str::from_utf8(digits).ok());
-                if let Some(due) = digits.and_then(|digits| digits.parse::<u64>().ok()) {
-                    events.latency.record(now.saturating_sub(due));
-                }
-            }
-            partial.drain(..whole);
+            events.take(partial, piece, now);
         })?;
         events.pieces += pieces;
         let head = self.connection.reader().head();
