@@ -133,6 +133,18 @@ fn calls_are_made_of_path_query_and_body() {
     let head = out.text().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 200") && head.contains("x-shelf: 7\r\n"), "{head}");
     assert!(!head.contains("grpc-"), "{head}");
+    // HEAD is taken where GET is, and says what GET would.
+    let target = gateway.url("/v1/shelves/1/books/2");
+    let [got, head] = [&["-s", "-i"][..], &["-I"]].map(|form| curl(&[form, &[&target]].concat()).text());
+    let fields = |text: &str| -> Vec<String> {
+        let head = text.split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase();
+        head.lines()
+            .filter(|line| !line.starts_with("date:") && !line.starts_with("content-length:"))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(fields(&got), fields(&head));
+    assert!(head.ends_with("\r\n\r\n") && !got.ends_with("\r\n\r\n"));
 }
 
 #[test]

@@ -29,8 +29,16 @@ pub enum Lookup {
 }
 
 impl Transcoder {
-    /// Looks for the binding of a request. The path is taken as it is; it should be normalised.
+    /// Looks for the binding of a request. The path is taken as it is; it should be normalised. HEAD takes a rule for
+    /// GET where there is none for itself (RFC 9110 section 9.3.2).
     pub fn find(&self, method: &[u8], path: &[u8]) -> Lookup {
+        match self.find_method(method, path) {
+            Lookup::OtherMethod if method == b"HEAD" => self.find_method(b"GET", path),
+            found => found,
+        }
+    }
+
+    fn find_method(&self, method: &[u8], path: &[u8]) -> Lookup {
         let (found, segments) = self.tree.find(method, path);
         let binding = match found {
             Match::Binding(binding) => binding as usize,
@@ -52,7 +60,13 @@ impl Transcoder {
 
     /// The methods that a path can be asked with, as in `Allow`.
     pub fn allowed(&self, path: &[u8]) -> String {
-        self.tree.methods(path).collect::<Vec<_>>().join(", ")
+        let mut methods: Vec<&str> = self.tree.methods(path).collect();
+        if let Some(get) = methods.iter().position(|method| *method == "GET")
+            && !methods.contains(&"HEAD")
+        {
+            methods.insert(get + 1, "HEAD");
+        }
+        methods.join(", ")
     }
 
     /// Is the body of a request a part of its message?

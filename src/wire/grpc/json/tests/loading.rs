@@ -112,7 +112,9 @@ fn the_root_a_slash_at_the_end_and_additional_bindings_only() {
     assert_eq!(called("POST /v1/more", r#"{"text":"a"}"#).0, "/edges.Edges/More");
     assert_eq!(transcoder.find(b"GET", b"/v1/a"), Lookup::None);
     assert_eq!(transcoder.find(b"GET", b"/v1/more"), Lookup::OtherMethod);
-    assert_eq!((transcoder.allowed(b"/v1/more").as_str(), transcoder.allowed(b"/").as_str()), ("POST", "GET"));
+    assert_eq!((transcoder.allowed(b"/v1/more").as_str(), transcoder.allowed(b"/").as_str()), ("POST", "GET, HEAD"));
+    assert_eq!(called("HEAD /?text=a", ""), called("GET /?text=a", ""));
+    assert_eq!(transcoder.find(b"HEAD", b"/v1/more"), Lookup::OtherMethod, "there is no GET");
 }
 
 #[test]
