@@ -60,6 +60,17 @@ pub(crate) const FAILING_ENDPOINTS_MAX: usize = 1_024;
 /// Notices about clients (failed handshakes, malformed requests) that a shard sends in a second, of each kind; those
 /// above it are counted in the next one.
 pub(crate) const CLIENT_NOTICES_A_SECOND: u32 = 5;
+/// Requests and connections that a shard shows in a second while it is traced; those above it are counted in the next
+/// one.
+pub(crate) const TRACES_A_SECOND: u32 = 50;
+/// Traces that run at once; one more is refused.
+pub(crate) const TRACES_MAX: usize = 16;
+/// Longest that one trace runs; more is refused.
+pub(crate) const TRACE_SECONDS_MAX: u64 = 3_600;
+/// What a trace shows that whoever asked has not read; more is left out and counted.
+pub(crate) const TRACES_UNREAD_MAX: usize = 1_024;
+/// Bytes of a target or header value that a trace shows.
+pub(crate) const TRACED_BYTES_MAX: usize = 256;
 /// Bytes of a malformed request that its log line shows.
 pub(crate) const OFFENDING_BYTES_MAX: usize = 64;
 /// Endpoints in one upstream; discovery that finds more uses the first, and says how many it left out.

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `turnpike reload`, `stop` and `status`: send requests to a running process over its control socket.
+//! `turnpike reload`, `stop`, `status` and `trace`: send requests to a running process over its control socket.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments, default_file};
+use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments, TraceArguments, default_file};
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
 use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, Status, UpstreamStatus};
+use crate::control::traces::TraceRequest;
 use crate::net::machine;
 
 /// Longest wait for a response. A reload with many certificates takes several seconds.
@@ -54,6 +55,51 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
         Ok(_) | Err(_) => print!("{}", answer.body),
     }
     ExitCode::SUCCESS
+}
+
+/// Shows requests as they pass a running process, until the time is over or the process or this one ends.
+pub(super) fn trace(arguments: &TraceArguments) -> ExitCode {
+    let query = query(arguments);
+    // Whatever is wrong with it is said before a process is asked.
+    let shown = TraceRequest::parse(&query).and_then(|_| follow(&find(&arguments.running)?, &query, &mut io::stdout()));
+    shown.map_or_else(|words| failed(&words), |()| ExitCode::SUCCESS)
+}
+
+fn query(arguments: &TraceArguments) -> String {
+    let TraceArguments { running: _, client, request_id, sample, length } = arguments;
+    let client = client.as_ref().map(|client| format!("client={client}"));
+    let request_id = request_id.as_ref().map(|id| format!("request_id={id}"));
+    let sample = sample.as_ref().map(|one_of| format!("sample={one_of}"));
+    let selection = client.or(request_id).or(sample).unwrap_or_default();
+    format!("{selection}&for={length}")
+}
+
+/// Writes what a trace shows as it comes. A response to HTTP/1.0 ends with its connection and is not in chunks.
+fn follow(socket: &Path, query: &str, out: &mut impl Write) -> Result<(), String> {
+    let with_path = |error: io::Error| format!("{}: {error}", socket.display());
+    let mut stream = UnixStream::connect(socket).map_err(with_path)?;
+    stream.write_all(format!("POST /trace?{query} HTTP/1.0\r\n\r\n").as_bytes()).map_err(with_path)?;
+    let mut reader = BufReader::new(stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head).map_err(with_path)? == 0 {
+            return Err(format!("{}: the response is not complete", socket.display()));
+        }
+    }
+    if !head.starts_with(b"HTTP/1.0 200") && !head.starts_with(b"HTTP/1.1 200") {
+        let mut words = String::new();
+        let _ = reader.read_to_string(&mut words);
+        return Err(words.trim_end().to_owned());
+    }
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(with_path)? > 0 {
+        // Whoever reads the output may have had enough of it.
+        if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 fn finish(outcome: Result<AdminReply, String>) -> ExitCode {

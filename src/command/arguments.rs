@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Stop(StopArguments),
     /// Show the state of a running process
     Status(StatusArguments),
+    /// Show requests as they pass a running process: route and why, policies, endpoints, attempts, times
+    Trace(TraceArguments),
     /// Print the version
     Version,
     /// Print completions for a shell
@@ -102,7 +104,7 @@ pub(crate) struct RunArguments {
     /// Collect metrics [default: on]
     #[arg(long, value_name = "on|off", requires = "to", conflicts_with = "config", value_enum)]
     pub metrics: Option<Switch>,
-    /// Control socket for `turnpike reload`, `stop` and `status`, instead of the default path
+    /// Control socket for `turnpike reload`, `stop`, `status` and `trace`, instead of the default path
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
     /// Format of the process log on standard error
@@ -203,6 +205,27 @@ pub(crate) struct StatusArguments {
     /// Print the whole document
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which requests to show, and of which process.
+#[derive(Debug, Args)]
+#[group(id = "selection", required = true, multiple = false, args = ["client", "request_id", "sample"])]
+pub(crate) struct TraceArguments {
+    /// Which process.
+    #[command(flatten)]
+    pub running: RunningArguments,
+    /// Requests and connections of a client: an IP address or a network such as 10.0.0.0/8
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<String>,
+    /// The request with this id
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// One of N requests, and of N connections
+    #[arg(long, value_name = "N")]
+    pub sample: Option<u32>,
+    /// How long, at most an hour
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s")]
+    pub length: String,
 }
 
 /// For which shell.

@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
         Some(Command::Reload(running)) => admin_client::reload(&running),
         Some(Command::Stop(stop)) => admin_client::stop(&stop),
         Some(Command::Status(status)) => admin_client::status(&status),
+        Some(Command::Trace(trace)) => admin_client::trace(&trace),
         Some(Command::Version) => pages::version(),
         Some(Command::Completions(completions)) => pages::completions(completions.shell),
         Some(Command::Man(man)) => pages::man(man.command.as_deref()),

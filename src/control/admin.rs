@@ -13,10 +13,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +33,7 @@ pub(crate) use crate::control::admin::access::Access;
 use crate::control::admin::access::{Received, Refusal};
 use crate::control::exposition;
 use crate::control::status::Status;
+use crate::control::traces::TraceRequest;
 use crate::net::machine::Signal;
 use crate::net::sockets::ListenSocket;
 
@@ -57,6 +59,8 @@ pub(crate) enum AdminRequest {
     Status(oneshot::Sender<Box<Status>>),
     /// Reload; `Ok` says what changed, `Err` what is wrong.
     Reload(oneshot::Sender<Result<String, String>>),
+    /// Show the way of requests. `Err` says why not.
+    Trace(TraceRequest, oneshot::Sender<Result<mpsc::Receiver<Bytes>, String>>),
     /// Stop.
     Stop(StopMode, oneshot::Sender<String>),
 }
@@ -242,6 +246,7 @@ enum Page {
     Status,
     Reload,
     Stop,
+    Trace,
 }
 
 impl Page {
@@ -254,14 +259,15 @@ impl Page {
             "/status" => Some(Page::Status),
             "/reload" => Some(Page::Reload),
             "/stop" => Some(Page::Stop),
+            "/trace" => Some(Page::Trace),
             _ => None,
         }
     }
 
-    /// Does it change the process, and so needs POST?
+    /// Does it change the process, and so needs POST? A trace does, for its time, and it shows what clients send.
     const fn changes(self) -> bool {
         match self {
-            Page::Reload | Page::Stop => true,
+            Page::Reload | Page::Stop | Page::Trace => true,
             Page::Index | Page::Health | Page::Ready | Page::Metrics | Page::Status => false,
         }
     }
@@ -273,9 +279,55 @@ const INDEX: &str = "turnpike admin\n\n\
     GET  /metrics   Prometheus text format\n\
     GET  /status    listeners, upstreams, health, as JSON\n\
     POST /reload    read the configuration again (needs the token)\n\
-    POST /stop      stop when running requests ended; /stop?now at once (needs the token)\n";
+    POST /stop      stop when running requests ended; /stop?now at once (needs the token)\n\
+    POST /trace     show requests: ?client=IP, ?request_id=ID or ?sample=N, and &for=60s (needs the token)\n";
 
-type AdminResponse = Response<Full<Bytes>>;
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+type AdminResponse = Response<Content>;
+
+/// The content of a response.
+enum Content {
+    /// All of it.
+    Whole(Full<Bytes>),
+    /// What a trace shows, as it comes.
+    Trace(mpsc::Receiver<Bytes>),
+}
+
+impl Content {
+    fn whole(text: String) -> Content {
+        Content::Whole(Full::new(Bytes::from(text)))
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Content::Whole(whole) => Pin::new(whole).poll_frame(context),
+            Content::Trace(lines) => lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line)))),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Content::Whole(whole) => whole.size_hint(),
+            Content::Trace(_) => SizeHint::default(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Content::Whole(whole) => whole.is_end_stream(),
+            Content::Trace(_) => false,
+        }
+    }
+}
 
 async fn answer(request: Request<Incoming>, received: Received, server: &Server) -> AdminResponse {
     let access = server.access.borrow().clone();
@@ -296,8 +348,8 @@ async fn answer(request: Request<Incoming>, received: Received, server: &Server)
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(names));
         return refusal;
     }
-    let mode = if request.uri().query() == Some("now") { StopMode::Now } else { StopMode::Drain };
-    let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, mode, &server.asks)).await;
+    let query = request.uri().query().unwrap_or("");
+    let answered = tokio::time::timeout(ANSWER_WAIT, page_of(page, query, &server.asks)).await;
     answered
         .ok()
         .flatten()
@@ -305,7 +357,7 @@ async fn answer(request: Request<Incoming>, received: Received, server: &Server)
 }
 
 /// The page, or `None` where the control plane is gone.
-async fn page_of(page: Page, mode: StopMode, asks: &mpsc::Sender<AdminRequest>) -> Option<AdminResponse> {
+async fn page_of(page: Page, query: &str, asks: &mpsc::Sender<AdminRequest>) -> Option<AdminResponse> {
     Some(match page {
         Page::Index => text(StatusCode::OK, INDEX.into()),
         Page::Health => text(StatusCode::OK, "ok\n".into()),
@@ -313,18 +365,34 @@ async fn page_of(page: Page, mode: StopMode, asks: &mpsc::Sender<AdminRequest>) 
             Readiness::Ready => text(StatusCode::OK, "ready\n".into()),
             Readiness::Not(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
-        Page::Metrics => typed(StatusCode::OK, exposition::CONTENT_TYPE, ask(asks, AdminRequest::Metrics).await?),
+        Page::Metrics => {
+            let page = ask(asks, AdminRequest::Metrics).await?;
+            typed(StatusCode::OK, exposition::CONTENT_TYPE, Content::whole(page))
+        }
         Page::Status => {
             let status = ask(asks, AdminRequest::Status).await?;
             let mut json = serde_json::to_string_pretty(&status).unwrap_or_default();
             json.push('\n');
-            typed(StatusCode::OK, "application/json", json)
+            typed(StatusCode::OK, "application/json", Content::whole(json))
         }
         Page::Reload => match ask(asks, AdminRequest::Reload).await? {
             Ok(words) => text(StatusCode::OK, words),
             Err(words) => text(StatusCode::UNPROCESSABLE_ENTITY, words),
         },
-        Page::Stop => text(StatusCode::ACCEPTED, ask(asks, |reply| AdminRequest::Stop(mode, reply)).await?),
+        Page::Stop => {
+            let mode = if query == "now" { StopMode::Now } else { StopMode::Drain };
+            text(StatusCode::ACCEPTED, ask(asks, |reply| AdminRequest::Stop(mode, reply)).await?)
+        }
+        Page::Trace => {
+            let begun = match TraceRequest::parse(query) {
+                Ok(request) => ask(asks, |reply| AdminRequest::Trace(request, reply)).await?,
+                Err(words) => Err(words),
+            };
+            match begun {
+                Ok(lines) => typed(StatusCode::OK, PLAIN, Content::Trace(lines)),
+                Err(words) => text(StatusCode::UNPROCESSABLE_ENTITY, format!("{words}\n")),
+            }
+        }
     })
 }
 
@@ -346,11 +414,11 @@ fn refused(refusal: Refusal) -> AdminResponse {
 }
 
 fn text(status: StatusCode, words: String) -> AdminResponse {
-    typed(status, "text/plain; charset=utf-8", words)
+    typed(status, PLAIN, Content::whole(words))
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: String) -> AdminResponse {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn typed(status: StatusCode, content_type: &'static str, body: Content) -> AdminResponse {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

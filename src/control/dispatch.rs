@@ -73,6 +73,12 @@ impl Plane {
             self.warn_of_certificates();
             self.timers.certificates = now.after(CERTIFICATES);
         }
+        if now >= self.timers.traces {
+            if self.traces.sweep(now) {
+                self.tell_traces();
+            }
+            self.timers.traces = self.traces.sweep_at(now);
+        }
         if let Some(pause) = self.supervisor.watchdog()
             && now >= self.timers.alive
         {
@@ -89,7 +95,7 @@ impl Plane {
         let sweep = if self.retired.count() == 0 { Tick::NEVER } else { self.timers.sweep };
         let idle = self.rollout.idle();
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
-        let timers = self.timers.flush.min(self.timers.certificates);
+        let timers = self.timers.flush.min(self.timers.certificates).min(self.timers.traces);
         let dues = [timers, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
         dues.into_iter().min().unwrap_or(Tick::NEVER)
     }
@@ -117,6 +123,13 @@ impl Plane {
             AdminRequest::Metrics(reply) => self.send_metrics(reply),
             AdminRequest::Status(reply) => self.send_status(reply),
             AdminRequest::Reload(reply) => self.reload("requested", Cause::Asked, Some(reply)),
+            AdminRequest::Trace(request, reply) => {
+                let now = machine::now();
+                let begun = self.traces.begin(request, now);
+                self.tell_traces();
+                self.timers.traces = self.traces.sweep_at(now);
+                let _ = reply.send(begun);
+            }
             AdminRequest::Stop(mode, reply) => {
                 self.stop(mode);
                 let words = match mode {
@@ -126,6 +139,11 @@ impl Plane {
                 let _ = reply.send(words.to_owned());
             }
         }
+    }
+
+    fn tell_traces(&mut self) {
+        let orders = self.traces.orders();
+        self.shards.send_all(|_| ToShard::Trace(Arc::clone(&orders)));
     }
 
     fn readiness(&self) -> Readiness {
@@ -157,6 +175,10 @@ impl Plane {
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::LogLines(lines) => self.write_lines(lines),
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
+            FromShard::Trace(trace) => {
+                tracing::debug!("{}", trace.text.trim_end().replace('\n', " |"));
+                self.traces.deliver(&trace);
+            }
             FromShard::Upstreams(report) => self.upstreams.receive(shard, report, machine::now()),
             FromShard::Drained => self.drained(shard),
             FromShard::Failed { reason } => self.shard_failed(shard, &reason),

@@ -33,6 +33,7 @@ use crate::control::state::State;
 use crate::control::status::Status;
 use crate::control::systemd::Supervisor;
 use crate::control::tally::Tally;
+use crate::control::traces::Traces;
 use crate::control::upgrade::{Predecessor, Program, Successor};
 use crate::control::upstreams::UpstreamReports;
 use crate::link::ToShard;
@@ -94,6 +95,7 @@ pub(super) struct Plane {
     pub(super) log: Option<Log>,
     pub(super) log_dropped_before: u64,
     pub(super) notices: Notices,
+    pub(super) traces: Traces,
     pub(super) discovery: Discovery,
     pub(super) resolver: Resolver<SystemLookup>,
     pub(super) unresolved: BTreeMap<Question, String>,
@@ -132,12 +134,15 @@ pub(super) struct Timers {
     /// When to look at certificates.
     pub(super) certificates: Tick,
     pub(super) alive: Tick,
+    /// When to look whether traces are over.
+    pub(super) traces: Tick,
 }
 
 impl Timers {
     /// Nothing is due before `now`.
     pub(super) fn new(now: Tick) -> Timers {
-        Timers { flush: Tick::NEVER, sweep: now, certificates: now.after(CERTIFICATES), alive: now }
+        let certificates = now.after(CERTIFICATES);
+        Timers { flush: Tick::NEVER, sweep: now, certificates, alive: now, traces: Tick::NEVER }
     }
 }
 

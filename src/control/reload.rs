@@ -309,6 +309,7 @@ impl Plane {
                 | FromShard::Committed { .. }
                 | FromShard::Upstreams(_)
                 | FromShard::Drained
+                | FromShard::Trace(_)
                 | FromShard::Failed { .. } => {}
             }
         }

@@ -25,6 +25,7 @@ use crate::control::rollout::Rollout;
 use crate::control::shards::{ControlEnd, FromShards, Shards};
 use crate::control::state::State;
 use crate::control::systemd::Supervisor;
+use crate::control::traces::Traces;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::control::upstreams::UpstreamReports;
 use crate::net::machine;
@@ -112,6 +113,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         resolver: Resolver::new(SystemLookup::new(), answers_in, seed),
         unresolved: Default::default(),
         notices: Notices::default(),
+        traces: Traces::default(),
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
         supervisor: Supervisor::of_process(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The control socket: where `turnpike reload`, `stop` and `status` find a running process.
+//! The control socket: where `turnpike reload`, `stop`, `status` and `trace` find a running process.
 //!
 //! Without a path in the configuration each process has its own, named by its number in a folder of its user, so that
 //! several never clash. Only its user may connect (mode 0600).

@@ -207,6 +207,7 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 return;
             }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
+            ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {
                 end.outbox.send(FromShard::Upstreams(UpstreamReport::default())).expect("taken");

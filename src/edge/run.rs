@@ -100,6 +100,7 @@ impl<N: Net> Main<N> {
                 let bounds = shard.bound_already().into_iter().chain(coming);
                 bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &fresh));
             }
+            ToShard::Trace(orders) => shard.tracer.follow(orders),
             ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),
             ToShard::Drain => {

@@ -8,6 +8,7 @@ use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::link::notice::Notice;
+use crate::link::trace::{Trace, TraceOrder};
 use crate::net::sockets::ListenSocket;
 use crate::policy::limit;
 use crate::wire::grpc::json::Transcoder;
@@ -61,6 +62,8 @@ pub enum ToShard<S = ListenSocket> {
         /// One for each choice of options.
         transcoders: Vec<Transcoder>,
     },
+    /// From now on show the way of the requests that these orders name, and of no others.
+    Trace(Arc<[TraceOrder]>),
     /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).
     ReportUpstreams,
     /// Drain: stop accepting, finish running exchanges, close idle connections, report `Drained` when none is left.
@@ -93,6 +96,8 @@ pub enum FromShard {
     LogLines(Vec<u8>),
     /// Something that the operator should know.
     Notice(Box<Notice>),
+    /// The way of a request or connection, for those who asked for it.
+    Trace(Box<Trace>),
     /// The state of all upstreams, as it was asked for.
     Upstreams(UpstreamReport),
     /// No connection is left.
@@ -114,7 +119,7 @@ impl FromShard {
             | FromShard::Upstreams(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
-            FromShard::LogLines(_) | FromShard::Notice(_) => false,
+            FromShard::LogLines(_) | FromShard::Notice(_) | FromShard::Trace(_) => false,
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod ends;
 pub mod mesh;
 pub(crate) mod message;
 pub(crate) mod notice;
+pub(crate) mod trace;
 
 pub use counters::Counters;
 pub(crate) use counters::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
@@ -20,3 +21,4 @@ pub(crate) use mesh::{Mesh, Sent};
 pub use message::{FromShard, ListeningSocket, ToShard};
 pub(crate) use message::{ToPeer, UpstreamReport};
 pub(crate) use notice::Notice;
+pub(crate) use trace::{Selection, Trace, TraceOrder};

@@ -190,6 +190,27 @@ fn common(rule: &Rule, path: &[u8]) -> usize {
     pattern.bytes().zip(path).take_while(|(one, two)| one == *two).count()
 }
 
+impl Reason {
+    /// In words, without the values that are asked for and those that the request has.
+    pub fn without_values(&self) -> String {
+        match self {
+            Reason::Field { place, asked, .. } => format!("its {} `{}` is not as asked", named(*place), asked.name),
+            Reason::Host(_) | Reason::Path | Reason::Method(_) | Reason::Source | Reason::LessSpecific(_) => {
+                self.to_string()
+            }
+        }
+    }
+}
+
+/// What a value is called.
+fn named(place: ValueLocation) -> &'static str {
+    match place {
+        ValueLocation::Header => "header",
+        ValueLocation::Query => "query parameter",
+        ValueLocation::Cookie => "cookie",
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -200,12 +221,7 @@ impl fmt::Display for Reason {
             Reason::Path => out.write_str("its path does not match"),
             Reason::Method(methods) => write!(out, "is for method {}", methods.join(", ")),
             Reason::Field { place, asked, had } => {
-                let place = match place {
-                    ValueLocation::Header => "header",
-                    ValueLocation::Query => "query parameter",
-                    ValueLocation::Cookie => "cookie",
-                };
-                write!(out, "wants {place} `{}` {}", asked.name, DisplayValue(&asked.value))?;
+                write!(out, "wants {} `{}` {}", named(*place), asked.name, DisplayValue(&asked.value))?;
                 match &had[..] {
                     [] => out.write_str(", which is not there"),
                     values => write!(out, ", which is {values:?}"),

@@ -14,8 +14,8 @@ use crate::base::{Address, ListenerId, Rng};
 use crate::config::{self, ConfigSource, Environment};
 use crate::edge::run::run;
 use crate::link::{
-    Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX,
-    ToShard, UpstreamCounter,
+    Counter, Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, Selection, ShardEnd,
+    TO_SHARD_MAX, ToShard, Trace, TraceOrder, UpstreamCounter,
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
@@ -101,7 +101,28 @@ impl Gateway {
         let ear =
             gateway.sim.bell_waiter(&gateway.bell).expect("the simulator's bells have no descriptors to run out of");
         gateway.sim.spawn(gateway.clone().hear(ear));
+        gateway.trace();
         gateway
+    }
+
+    /// In some runs an operator watches: each of so many requests and connections is shown.
+    fn trace(&self) {
+        let seed = self.common.scenario.seed;
+        if !seed.is_multiple_of(3) {
+            return;
+        }
+        let one_of = 1 + (seed % 4) as u32;
+        let selection = Selection::Sample(one_of.try_into().expect("it is at least 1"));
+        let orders: Arc<[TraceOrder]> = [TraceOrder { number: 7, selection }].into();
+        (0..self.shards.len()).for_each(|number| self.send(number, ToShard::Trace(orders.clone())));
+    }
+
+    /// What is shown is for the one who asked, and is text.
+    fn check_trace(&self, Trace { orders, text, .. }: &Trace) {
+        let is_text = |letter: char| letter == '\n' || letter == ' ' || letter.is_ascii_graphic();
+        if orders != &[7] || !text.ends_with('\n') || !text.chars().all(is_text) {
+            self.sim.fail(format!("a trace for {orders:?} is no text: {text:?}"));
+        }
     }
 
     async fn hear(self: Rc<Self>, ear: <Sim as Net>::BellWaiter) {
@@ -122,6 +143,7 @@ impl Gateway {
             FromShard::Drained => shard.drained.set(true),
             FromShard::Failed { reason } => self.sim.fail(format!("shard {number} failed: {reason}")),
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
+            FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }

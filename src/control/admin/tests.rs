@@ -48,6 +48,11 @@ fn by_rote(ask: AdminRequest) {
         AdminRequest::Metrics(reply) => reply.send("a_metric 1\n".into()).is_ok(),
         AdminRequest::Status(reply) => reply.send(Box::new(Status { pid: 7, ..Status::default() })).is_ok(),
         AdminRequest::Reload(reply) => reply.send(Err("line 3: no\n".into())).is_ok(),
+        AdminRequest::Trace(request, reply) => {
+            let (reader, lines) = mpsc::channel(2);
+            let said = reader.try_send(format!("{}\n", request.selection).into()).is_ok();
+            said && reader.try_send("  and more\n".into()).is_ok() && reply.send(Ok(lines)).is_ok()
+        }
         AdminRequest::Stop(mode, reply) => reply.send(format!("{mode:?}\n")).is_ok(),
     };
 }

@@ -17,7 +17,7 @@ use crate::config::plan::contains;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::client::connection::{Connection, FIRST_READ, Next};
 use crate::edge::client::notices::Who;
-use crate::edge::client::{h1, h2};
+use crate::edge::client::{h1, h2, trace};
 use crate::edge::exchange::peer::Peer;
 use crate::edge::shard::registry::Registration;
 use crate::edge::shard::state::Shard;
@@ -37,7 +37,10 @@ pub(crate) fn start<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, strea
 
 /// Runs one connection to its end.
 async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<Shard<N>>, established: Pin<Box<F>>) {
+    let began = shard.thread.net.now();
     let mut next = established.await;
+    // `None` unless somebody watches.
+    let traced = next.as_ref().and_then(|connection| trace::opened(connection, began));
     while let Some(connection) = next.take() {
         let after = match connection.chose_http2() {
             true => Next::Http2(connection),
@@ -60,6 +63,9 @@ async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<
                 }
             }
         }
+    }
+    if let Some(traced) = traced {
+        trace::closed(&shard, *traced);
     }
     shard.tell_drained();
 }
@@ -90,10 +96,18 @@ async fn establish<N: Net>(
     let until = shard.thread.net.now().after(listener.timeouts.handshake);
     let mut peer = Peer::of(stream.peer(), stream.local());
     if contains(&listener.proxy_protocol_from, peer.ip) {
-        peer = read_proxy(&stream, peer, until).await.ok()?;
+        peer = match read_proxy(&stream, peer, until).await {
+            Ok(named) => named,
+            Err(_) => {
+                let sender = Peer::of(stream.peer(), stream.local());
+                trace::ended_early(&shard, listener, &sender, "no valid PROXY header came in time");
+                return None;
+            }
+        };
     }
     if !place.claim(peer.ip, listener.connections_per_address_max) {
         bound.counters.add(Counter::Refused, 1);
+        trace::ended_early(&shard, listener, &peer, "its address has as many as `connections_per_address` allows");
         return None;
     }
     let transport = match &listener.tls {
@@ -109,6 +123,7 @@ async fn establish<N: Net>(
                 Ok(accepted) => accepted,
                 Err(failure) => {
                     bound.counters.add(Counter::HandshakesFailed, 1);
+                    trace::ended_early(&shard, listener, &peer, &format!("TLS handshake failed: {}", failure.words()));
                     Who { shard: &shard, listener, peer: &peer }.handshake_failed(failure);
                     return None;
                 }

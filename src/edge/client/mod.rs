@@ -8,3 +8,4 @@ pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod live;
 mod notices;
+mod trace;

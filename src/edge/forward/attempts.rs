@@ -19,7 +19,7 @@ use crate::edge::forward::destination::Destination;
 use crate::edge::forward::failures;
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
 use crate::edge::forward::upgrade;
-use crate::edge::shard::scratch::{Read, RequestState};
+use crate::edge::shard::scratch::{Read, RequestState, WhyFailed};
 use crate::edge::upstream::acquire::{Acquired, Affinity, outcome_of};
 use crate::edge::upstream::carrier::{Purpose, UpstreamStream};
 use crate::edge::upstream::load::InFlight;
@@ -101,16 +101,19 @@ async fn tries<N: Net, S: BodySource, K: Client>(
         }
         if let Err(fault) = outcome {
             failures::note(context, destination.id, exchange.state.record.endpoint, fault);
+            let now = context.shard.thread.net.now();
+            exchange.state.note_failure(WhyFailed::Fault(fault), now);
             let read = if exchange.source.done() { Read::Whole } else { Read::Partly };
             let resend = exchange.state.resend(context.request.head.body, read);
             // A reset is a code, too.
             let why = Why::Fault { fault, code: exchange.state.said.map(|end| end.code) };
-            let now = context.shard.thread.net.now();
             if !attempts.may_follow(&destination.bounds(context, resend), why, now) {
                 return Err(fault);
             }
         } else {
             context.bound.counters.add_upstream(destination.id.0, UpstreamCounter::Failures, 1);
+            let status = WhyFailed::Status(exchange.state.response.status);
+            exchange.state.note_failure(status, context.shard.thread.net.now());
         }
         // The attempt that failed gave its place to whoever waited longest.
         destination.acquire(context).admit().await?;
@@ -152,6 +155,7 @@ async fn once<N: Net, S: BodySource, K: Client>(
     let now = context.shard.thread.net.now();
     // What the attempt before said is not why this one fails.
     exchange.state.said = None;
+    exchange.state.record.attempted = now;
     let acquire = destination.acquire(context);
     let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
     exchange.state.record.endpoint = Some(flight.index());

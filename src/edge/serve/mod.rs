@@ -6,3 +6,4 @@ pub(crate) mod path;
 pub(crate) mod policies;
 pub(crate) mod prepare;
 pub(crate) mod redirect;
+pub(crate) mod trace;

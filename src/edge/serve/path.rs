@@ -17,6 +17,7 @@ use crate::edge::exchange::{call_reply, local_response, policies as asking, resp
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, tunnel, upgrade};
+use crate::edge::serve::trace::{self, Moment};
 use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
@@ -26,22 +27,28 @@ use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
 use crate::policy::{Outcome, cors};
 use crate::route::{RouteMatch, RouteQuery};
+use crate::wire;
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
 use crate::wire::head::{Method, Version};
 use crate::wire::target::{self, Normalised};
-use crate::wire::{authority, ip, trace};
+use crate::wire::{authority, ip};
 
 /// Serves one request to its end and records it. Where the connection switches to another protocol, that is not the
 /// end: a tunnel is left in the context, and `tunnel` is to be called next.
 pub(crate) async fn serve<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) {
     let outcome = answer(exchange).await;
     if exchange.context.switched.get().is_none() {
-        conclude(exchange, outcome).await;
-    } else if exchange.state.effects.settles {
+        return conclude(exchange, outcome).await;
+    }
+    let (context, state) = (exchange.context, &mut *exchange.state);
+    if context.shard.tracer.is_on() {
+        trace::show(context, state, context.shard.thread.net.now(), Moment::Switched);
+    }
+    if state.effects.settles {
         // The plan that holds the policies is given up with the tunnel's beginning.
-        let status = exchange.state.record.status;
-        asking::settle(exchange.context, exchange.state, Outcome::Status(status));
+        let status = state.record.status;
+        asking::settle(context, state, Outcome::Status(status));
     }
 }
 
@@ -59,6 +66,9 @@ pub(crate) async fn tunnel<N: Net, S: BodySource, K: Client>(
     let route = state.attributes.route.and_then(|id| current.plan.route_named(&context.bound.plan.route(id).name));
     if let (true, Some(route)) = (current.plan.metrics, route) {
         count(&current.counters, route, state, ended);
+    }
+    if context.shard.tracer.is_on() {
+        trace::show(context, state, ended, Moment::TunnelEnded);
     }
     log(context, state, &current.counters, ended);
 }
@@ -204,10 +214,10 @@ fn see<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) -> Result<(
 /// The client's id where it is well formed, else one of ours.
 fn note_id<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
     match context.request.value(Known::XRequestId) {
-        Some(sent) if trace::is_request_id(sent) => attributes.request_id.extend_from_slice(sent),
+        Some(sent) if wire::trace::is_request_id(sent) => attributes.request_id.extend_from_slice(sent),
         Some(_) | None => {
             let net = &context.shard.thread.net;
-            attributes.request_id.extend_from_slice(&trace::request_id([net.random(), net.random()]));
+            attributes.request_id.extend_from_slice(&wire::trace::request_id([net.random(), net.random()]));
         }
     }
 }
@@ -292,6 +302,9 @@ fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
     }
     if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
         count(&bound.counters, route, state, ended);
+    }
+    if shard.tracer.is_on() {
+        trace::show(context, state, ended, Moment::Ended);
     }
     log(context, state, &bound.counters, ended);
 }

@@ -20,11 +20,16 @@ pub(crate) struct Allowance {
 impl Allowance {
     /// May a notice be sent now? Then: how many were left out since the last one.
     pub(crate) fn take(&self, now: Tick) -> Option<u64> {
+        self.take_of(now, CLIENT_NOTICES_A_SECOND)
+    }
+
+    /// The same where `a_second` may be sent in a second.
+    pub(crate) fn take_of(&self, now: Tick, a_second: u32) -> Option<u64> {
         if now >= self.until.get() {
             self.until.set(now.after_ms(SECOND_MS));
             self.used.set(0);
         }
-        if self.used.get() >= CLIENT_NOTICES_A_SECOND {
+        if self.used.get() >= a_second {
             self.left_out.set(self.left_out.get() + 1);
             return None;
         }

@@ -14,5 +14,6 @@ pub(crate) mod report;
 pub(crate) mod scratch;
 pub(crate) mod slices;
 pub(crate) mod state;
+pub(crate) mod tracer;
 pub(crate) mod transcoders;
 pub(crate) mod waiters;

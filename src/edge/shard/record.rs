@@ -21,6 +21,8 @@ pub(crate) struct Record {
     pub endpoint: Option<EndpointIndex>,
     /// Attempts made.
     pub tries: u32,
+    /// When the last attempt began.
+    pub attempted: Tick,
     /// Microseconds that connecting took; `None` on a kept connection.
     pub connect_us: Option<u64>,
     /// Microseconds from the start to the response's head.
@@ -55,6 +57,7 @@ impl Default for Record {
             upstream: None,
             endpoint: None,
             tries: 0,
+            attempted: Tick::ZERO,
             connect_us: None,
             first_byte_us: None,
             received: Cell::new(0),

@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 
+use crate::balance::EndpointIndex;
+use crate::base::limits::TRIED_MAX;
+use crate::base::{Fault, Tick};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::record::Record;
 use crate::policy::{Effects, PolicyMemo};
@@ -56,8 +59,32 @@ pub(crate) struct RequestState {
     pub replay: Vec<u8>,
     /// Where the request's body is.
     pub body: RequestBody,
+    /// Attempts that failed, `TRIED_MAX` at most.
+    pub failed: Vec<FailedAttempt>,
     /// The status for the caller, where it is more specific than the kind of the fault.
     pub said: Option<End<'static>>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailedAttempt {
+    /// Where it was sent; `None` where there was no endpoint.
+    pub endpoint: Option<EndpointIndex>,
+    /// Why it failed.
+    pub why: WhyFailed,
+    /// When it began.
+    pub began: Tick,
+    /// When it was over.
+    pub ended: Tick,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WhyFailed {
+    /// There was no response.
+    Fault(Fault),
+    /// The response had a status that is retried.
+    Status(u16),
 }
 
 /// Where a request's body is. What `replay` holds of it counts where it is `Kept` or `Waiting`.
@@ -115,9 +142,19 @@ impl RequestState {
         if length == BodyLength::None || kept { Resend::Possible } else { Resend::Impossible }
     }
 
+    /// Remembers that the last attempt failed.
+    #[cold]
+    pub(crate) fn note_failure(&mut self, why: WhyFailed, now: Tick) {
+        if self.failed.len() < TRIED_MAX {
+            let Record { endpoint, attempted: began, .. } = self.record;
+            self.failed.push(FailedAttempt { endpoint, why, began, ended: now });
+        }
+    }
+
     /// Ready for the next exchange; keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.record = Record::default();
+        self.failed.clear();
         self.attributes.clear();
         self.effects.clear();
         self.memos.clear();

@@ -15,6 +15,7 @@ use crate::edge::shard::log::LogSink;
 use crate::edge::shard::peers::{self, Peers};
 use crate::edge::shard::registry::Registry;
 use crate::edge::shard::scratch::ScratchPool;
+use crate::edge::shard::tracer::Tracer;
 use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer};
 use crate::net::Net;
 
@@ -43,6 +44,8 @@ pub(crate) struct Shard<N: Net> {
     pub handshake_notices: Allowance,
     /// Notices about malformed requests.
     pub malformed_notices: Allowance,
+    /// Which requests an operator wants to see.
+    pub tracer: Tracer,
     /// To the control plane.
     pub outbox: Outbox,
     /// To and from the other shards.
@@ -83,6 +86,7 @@ impl<N: Net> Shard<N> {
             log: LogSink::default(),
             handshake_notices: Allowance::default(),
             malformed_notices: Allowance::default(),
+            tracer: Tracer::default(),
             outbox,
             peers: Peers::new(mesh),
             discarded: Rc::default(),

@@ -8,3 +8,4 @@ mod logs_and_metrics;
 mod reload;
 mod service;
 mod stop_and_upgrade;
+mod trace;
