@@ -90,6 +90,14 @@ causes! {
         "check that its port speaks HTTP",
     Malformed "upstream_protocol" "the endpoint's response breaks the rules of HTTP"
         "correct the server's responses",
+    ChunkSize "upstream_protocol" "a chunk has no valid size line (RFC 9112 section 7.1)"
+        "correct the server's chunked coding, or accept spaces there with `tolerate`",
+    ChunkExtension "upstream_protocol" "a chunk extension is malformed or too long (RFC 9112 section 7.1.1)"
+        "correct the server's chunked coding",
+    ChunkEnd "upstream_protocol" "a chunk is longer or shorter than its size (RFC 9112 section 7.1)"
+        "correct the server's chunked coding",
+    ChunkTrailers "upstream_protocol" "the trailer section is malformed or too long (RFC 9112 section 7.1.2)"
+        "correct the server's trailers",
     HeadTooLarge "upstream_head_too_large" "the endpoint's response headers are above the limit"
         "let the server send fewer or shorter headers, or raise `limits.response_head`",
     TooManyFields "upstream_too_many_fields" "the endpoint's response has more headers than the limit allows"

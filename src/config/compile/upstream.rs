@@ -485,6 +485,7 @@ const fn deviation(fault: Tolerable) -> Deviation {
         Tolerable::LengthWithChunked => Deviation::LengthWithChunked,
         Tolerable::RepeatedLength => Deviation::RepeatedLength,
         Tolerable::ChunkSizeSpaces => Deviation::ChunkSizeSpaces,
+        Tolerable::LineFeeds => Deviation::LineFeeds,
     }
 }
 

@@ -70,7 +70,7 @@ pub struct UpstreamSpec {
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
     /// Faults in responses over HTTP/1.1 that are accepted, because each has one reading only; the connection is closed
-    /// behind it. Without them such a response is 502, and the log says at level `debug` which rule it breaks.
+    /// behind it. Without them such a response is 502, and the access log says in `detail` which rule it breaks.
     #[serde(default)]
     pub tolerate: Many<Tolerable>,
     /// Send a PROXY protocol header at the start of each connection. Connections are then not shared between clients.
@@ -109,6 +109,8 @@ pub enum Tolerable {
     RepeatedLength,
     /// Spaces and tabs behind the size of a chunk, also in front of its extensions.
     ChunkSizeSpaces,
+    /// Header lines that end in LF alone.
+    LineFeeds,
 }
 
 /// Load balancing: how an endpoint is chosen for a request.

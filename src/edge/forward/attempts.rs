@@ -155,7 +155,7 @@ async fn once<N: Net, S: BodySource, K: Client>(
     let now = context.shard.thread.net.now();
     // What the attempt before said is not why this one fails.
     exchange.state.said = None;
-    exchange.state.record.attempted = now;
+    (exchange.state.record.attempted, exchange.state.record.rule) = (now, None);
     let acquire = destination.acquire(context);
     let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
     exchange.state.record.endpoint = Some(flight.index());

@@ -7,10 +7,12 @@
 use std::io::ErrorKind;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Cause, Fault, FaultKind, Retry, UpstreamId};
+use crate::base::limits::{BUF_CLASSES, HEADROOM};
+use crate::base::{Buf, Cause, Fault, FaultKind, Retry, UpstreamId};
 use crate::edge::exchange::context::Context;
 use crate::link::{FromShard, Notice, UpstreamCounter};
 use crate::net::Net;
+use crate::wire::h1::{Caps, Deviation, line_feeds};
 
 /// Counts a failed attempt. The operator is told of the endpoint, where the failure is one of the endpoint.
 #[cold]
@@ -55,6 +57,21 @@ pub(super) fn of_head(kind: FaultKind, bytes: &[u8]) -> Fault {
         _ if bytes.starts_with(&b"HTTP/"[..bytes.len().min(5)]) => Cause::Malformed,
         _ => Cause::NotHttp,
     })
+}
+
+/// A buffer whose head was refused, with whole line ends, where lines may end in LF alone and some do; else as it was.
+#[cold]
+pub(super) fn completed(buf: Buf, caps: &Caps, refused: FaultKind) -> Result<Buf, Buf> {
+    if refused != FaultKind::UpstreamProtocol || !caps.tolerance.has(Deviation::LineFeeds) {
+        return Err(buf);
+    }
+    let Some(bytes) = line_feeds::completed(buf.filled()) else { return Err(buf) };
+    // Room for what comes behind, as before; above the largest class it is freed after use.
+    let mut whole = Buf::with_capacity(HEADROOM + bytes.len() + BUF_CLASSES[1]);
+    whole.reset(HEADROOM);
+    let copied = whole.append(&bytes);
+    debug_assert!(copied, "room was made above");
+    Ok(whole)
 }
 
 /// How much of a head came before the end.

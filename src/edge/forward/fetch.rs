@@ -196,7 +196,7 @@ impl<N: Net> Conversation<'_, N> {
         }
         buf.reset(0);
         let caps = self.context.bound.plan.upstream(self.fetch.upstream).response;
-        let mut nothing_yet = true;
+        let (mut nothing_yet, mut deviates) = (true, false);
         loop {
             if buf.spare() == 0 {
                 match enlarged(&self.context.shard.thread.pool, buf, 0) {
@@ -223,13 +223,19 @@ impl<N: Net> Conversation<'_, N> {
             nothing_yet = false;
             while !buf.is_empty() {
                 match remote.parse(&buf, &caps, Method::Get, self.head) {
-                    Ok(Parsed::Complete) if self.head.status >= 200 => return (buf, Ok(())),
+                    Ok(Parsed::Complete) if self.head.status >= 200 => {
+                        self.head.keep_alive &= !deviates;
+                        return (buf, Ok(()));
+                    }
                     Ok(Parsed::Complete) => buf.consume(self.head.len),
                     Ok(Parsed::Partial) => break,
-                    Err(kind) => {
-                        let fault = failures::of_head(kind, buf.filled());
-                        return (buf, Err(fault));
-                    }
+                    Err(kind) => match failures::completed(buf, &caps, kind) {
+                        Ok(whole) => (buf, deviates) = (whole, true),
+                        Err(refused) => {
+                            let fault = failures::of_head(kind, refused.filled());
+                            return (refused, Err(fault));
+                        }
+                    },
                 }
             }
         }

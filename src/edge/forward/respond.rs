@@ -78,6 +78,8 @@ pub(crate) struct Answering<'a, N: Net, K, R> {
     pub upload: Option<Progress<'a>>,
     /// When the last head was there.
     pub headed: Tick,
+    /// Something in a head was only tolerated.
+    deviates: bool,
 }
 
 impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
@@ -101,6 +103,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             reused: false,
             upload: None,
             headed: Tick::ZERO,
+            deviates: false,
         }
     }
 
@@ -172,12 +175,22 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         loop {
             if !buf.is_empty() {
                 match self.remote.parse(&buf, &caps, method, &mut self.state.response) {
-                    Ok(Parsed::Complete) => return (buf, Ok(())),
+                    Ok(Parsed::Complete) => {
+                        self.state.response.keep_alive &= !self.deviates;
+                        return (buf, Ok(()));
+                    }
                     Ok(Parsed::Partial) => {}
                     Err(kind) => {
+                        match failures::completed(buf, &caps, kind) {
+                            Ok(whole) => {
+                                (buf, self.deviates) = (whole, true);
+                                continue;
+                            }
+                            Err(as_it_was) => buf = as_it_was,
+                        }
                         if kind == FaultKind::UpstreamProtocol && R::VERSION != Version::H2 {
                             let rule = response::broken_rule(buf.filled(), &caps, &self.state.response);
-                            tracing::debug!(upstream = %self.destination.plan.name, rule, "a response was refused");
+                            self.state.record.rule = Some(rule);
                         }
                         let fault = failures::of_head(kind, buf.filled());
                         return (buf, Err(fault));

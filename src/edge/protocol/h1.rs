@@ -69,6 +69,13 @@ impl<S: Stream> BodyReader<S> {
         !self.leftover.is_empty()
     }
 
+    /// What came is not what the body's framing allows.
+    #[cold]
+    fn refused(&self, kind: FaultKind) -> Fault {
+        let fault = Fault::last(kind);
+        self.body.cause().map_or(fault, |cause| fault.because(cause))
+    }
+
     fn ended(&mut self) -> Result<Portion, Fault> {
         self.body.finish().map_err(Fault::last)?;
         self.done = true;
@@ -107,7 +114,10 @@ impl<S: Stream> BodySource for BodyReader<S> {
 
     fn accept(&mut self, buf: &mut Buf, from: usize) -> Result<Portion, Fault> {
         let fresh = &mut buf.filled_mut()[from..];
-        let decoded = self.body.decode(fresh, &mut self.trailers).map_err(Fault::last)?;
+        let decoded = match self.body.decode(fresh, &mut self.trailers) {
+            Ok(decoded) => decoded,
+            Err(kind) => return Err(self.refused(kind)),
+        };
         self.done = decoded.done;
         let behind = from + decoded.consumed;
         if behind < buf.len() {

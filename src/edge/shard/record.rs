@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub fault: Option<FaultKind>,
     /// Why, where the upstream is guilty of it.
     pub cause: Option<Cause>,
+    /// The rule of HTTP that the head of the last attempt's response broke.
+    pub rule: Option<&'static str>,
     /// The answer did not reach its end.
     pub aborted: bool,
     /// A policy refused: its reason for the log.
@@ -67,6 +69,7 @@ impl Default for Record {
             consumer: None,
             fault: None,
             cause: None,
+            rule: None,
             aborted: false,
             refused: None,
             reported: None,
@@ -82,7 +85,10 @@ impl Record {
 
     /// What exactly an upstream's failure was, in words; empty where there was none.
     pub(crate) fn detail(&self) -> &'static str {
-        self.cause.map_or("", Cause::detail)
+        match (self.cause, self.rule) {
+            (Some(Cause::Malformed), Some(rule)) => rule,
+            (cause, _) => cause.map_or("", Cause::detail),
+        }
     }
 
     /// Notes what went wrong.

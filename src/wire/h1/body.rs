@@ -4,7 +4,7 @@
 //! The chunked coding is taken off, and its trailer section is kept apart, so that a body leaves in framing of our own
 //! and complete trailers. Large chunks are skipped, never scanned.
 
-use crate::base::{FaultKind, Side};
+use crate::base::{Cause, FaultKind, Side};
 use crate::wire::h1::chunk::{Decoder, Malformed, Piece, Spaces};
 use crate::wire::h1::{Deviation, Tolerance};
 use crate::wire::head::BodyLength;
@@ -57,6 +57,16 @@ impl Body {
     pub const fn tolerant_response(length: BodyLength, tolerance: Tolerance) -> Body {
         let spaces = if tolerance.has(Deviation::ChunkSizeSpaces) { Spaces::Accepted } else { Spaces::Refused };
         Body::new(length, Side::Upstream, spaces)
+    }
+
+    /// Which rule of the chunked coding was broken, where `decode` refused a response.
+    #[cold]
+    pub fn cause(&self) -> Option<Cause> {
+        match (&self.progress, self.side) {
+            (Progress::Chunked(decoder), Side::Upstream) => Some(decoder.refused_at()),
+            (Progress::Chunked(_), Side::Client | Side::Gateway)
+            | (Progress::Done | Progress::Exact(_) | Progress::UntilClose, _) => None,
+        }
     }
 
     /// Was something in what has come only tolerated? Known until it is done.

@@ -12,6 +12,7 @@
 //!                                   └─► EndLf ─► End
 //! ```
 
+use crate::base::Cause;
 use crate::base::ascii::{self, FIELD_VALUE, TOKEN};
 use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, TRAILER_BYTES_MAX};
 
@@ -125,6 +126,16 @@ impl Decoder {
     /// Were there spaces behind a size?
     pub(super) const fn saw_spaces(&self) -> bool {
         matches!(self.spaces, Spaces::Seen)
+    }
+
+    /// What the byte was to be that `next` refused: a refusal leaves the state as it was before that byte.
+    pub(super) const fn refused_at(&self) -> Cause {
+        match self.state {
+            State::Size | State::SizeSpace | State::SizeLf => Cause::ChunkSize,
+            State::Extension(_) => Cause::ChunkExtension,
+            State::Data | State::DataCr | State::DataLf => Cause::ChunkEnd,
+            State::Trailer(_) | State::End => Cause::ChunkTrailers,
+        }
     }
 
     /// Reads a piece from the front of `bytes`, which must not be empty. Only `End` may be a piece of no bytes.

@@ -15,6 +15,7 @@
 pub mod body;
 pub mod chunk;
 pub mod framing;
+pub mod line_feeds;
 pub mod request;
 pub mod response;
 pub mod scan;

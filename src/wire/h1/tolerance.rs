@@ -12,6 +12,8 @@ pub enum Deviation {
     RepeatedLength,
     /// Spaces and tabs behind the size of a chunk (section 7.1.1).
     ChunkSizeSpaces,
+    /// Lines of a head that end in LF alone (section 2.2).
+    LineFeeds,
 }
 
 /// The deviations that are accepted.

@@ -380,11 +380,36 @@ fn large_heads_pass_up_to_limits_that_the_log_names() {
 }
 
 #[test]
+fn the_log_names_the_rule_that_a_response_breaks() {
+    let cases = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "RFC 9112 section 6"),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "RFC 9112 sections 4 and 5"),
+        ("HTTP/3.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "RFC 9112 section 2.3"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n", "no valid size line"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokX", "longer or shorter than its size"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;=\r\nok\r\n", "chunk extension"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX Y: z\r\n\r\n", "trailer section"),
+    ];
+    for (response, rule) in cases {
+        let (_origin, gateway) = one(move |peer| peer.send(response));
+        let mut client = gateway.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        // Where the head was good, this ends in the middle.
+        let _ = client.read("GET");
+        let entry = &gateway.log(1)[0];
+        assert_eq!(entry["reason"], "upstream_protocol", "{response:?}");
+        let detail = entry["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(rule), "{response:?}: {detail}");
+    }
+}
+
+#[test]
 fn faults_with_one_reading_are_tolerated_where_asked_and_close_the_connection() {
     let cases = [
         ("length_with_chunked", "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
         ("repeated_length", "Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
         ("chunk_size_spaces", "Transfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0\r\n\r\n"),
+        ("line_feeds", "Content-Length: 2\nX-One: 1\r\n\nok"),
     ];
     for (name, rest) in cases {
         let origin = Origin::with(move |peer| {
