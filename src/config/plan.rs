@@ -20,6 +20,7 @@ use ipnet::IpNet;
 
 use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
 use crate::config::hidden::Hidden;
+pub(crate) use crate::config::spec::scalar::Share;
 pub(crate) use crate::config::spec::server::LogEscape;
 use crate::config::spec::server::LogLevel;
 use crate::policy::cors::OriginRule;
@@ -110,6 +111,10 @@ pub struct AccessLogPlan {
     pub to: LogTarget,
     /// One line's form.
     pub format: LogFormat,
+    /// The share of requests without a route that get a line.
+    pub sample: Share,
+    /// Failures get a line whatever the share is.
+    pub errors: bool,
 }
 
 /// Where a log goes.
@@ -124,12 +129,26 @@ pub enum LogTarget {
 /// One access-log line's form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogFormat {
-    /// One JSON object a line with all fields.
-    Json,
+    /// One JSON object a line with all fields, and these behind them.
+    Json(Vec<LogField>),
     /// Apache/nginx "combined".
     Combined,
     /// A template; see `wire::template`, plus the log-only variables listed in `docs/config.md`.
     Template(LogTemplate),
+}
+
+/// The names of the fields that JSON lines have by themselves.
+pub(crate) const JSON_FIELDS: &str = "time client method host target protocol status grpc_status duration_ms \
+    bytes_received bytes_sent route upstream endpoint tries connect_ms first_byte_ms request_id consumer \
+    client_certificate reason detail reported aborted user_agent referer";
+
+/// A field of one's own in a JSON line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogField {
+    /// Comma, name, colon and quotation mark, as they stand in the line.
+    pub opening: Box<[u8]>,
+    /// The content of its text.
+    pub value: LogTemplate,
 }
 
 /// A compiled log template: pieces of text and facts of an access record.
@@ -279,8 +298,8 @@ pub struct RoutePlan {
     pub staged: bool,
     /// A policy answers CORS preflights, so that those for one of its methods come here.
     pub answers_preflights: bool,
-    /// Does the access log get a line for each request?
-    pub logged: bool,
+    /// The share of requests that get a line in the access log; `None` where not even failures do.
+    pub logged: Option<Share>,
 }
 
 /// Where a route ends.
@@ -400,7 +419,7 @@ impl RoutePlan {
             body_bytes_max: u64::MAX,
             params: Vec::new(),
             answers_preflights: false,
-            logged: self.logged,
+            logged: self.logged.clone(),
             staged: false,
         }
     }

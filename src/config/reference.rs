@@ -367,6 +367,7 @@ fn example_of(kind: &str) -> &'static str {
         "duration" => "\"30s\"",
         "size" => "\"1MiB\"",
         "count" | "per cent" => "10",
+        "share" => "\"1%\"",
         "rate" => "\"100/s\"",
         "address" => "\"127.0.0.1:8080\"",
         "port or \"listener\"" => "8443",

@@ -154,11 +154,40 @@ impl Compiler<'_> {
                 self.faults.push(report.other(first, "first here"));
             }
         }
+        self.check_wildcards();
         if let Some(bind) = draft.spec.admin.as_ref().map(|admin| &admin.bind)
             && let Some(listener) = seen.iter().find(|(address, _)| same_port(address, &bind.value.0))
         {
             let report = Report::error(bind.location, "the admin listener and a listener have the same port");
             self.faults.push(report.other(*listener.1, "the listener"));
+        }
+    }
+
+    /// Warns where a listener is bound to all addresses of the machine and another to one of them with the same port:
+    /// both can be bound (`SO_REUSEPORT`), and Linux gives a connection to the one that names its address.
+    fn check_wildcards(&mut self) {
+        let draft = self.draft;
+        let binds = |listener: usize| draft.spec.listener[listener].value.bind.iter();
+        let port_of = |address: &Address| match address {
+            Address::Inet(inet) if inet.port() != 0 => Some((inet.port(), inet.is_ipv6())),
+            Address::Inet(_) | Address::Unix(_) => None,
+        };
+        let mut wildcards = HashMap::new();
+        for (listener, bind) in (0..draft.spec.listener.len()).flat_map(|at| binds(at).map(move |bind| (at, bind))) {
+            if matches!(&bind.value.0, Address::Inet(inet) if inet.ip().is_unspecified()) {
+                wildcards.extend(port_of(&bind.value.0).map(|port| (port, (listener, bind))));
+            }
+        }
+        for (listener, bind) in (0..draft.spec.listener.len()).flat_map(|at| binds(at).map(move |bind| (at, bind))) {
+            let Some((other, wide)) = port_of(&bind.value.0).and_then(|port| wildcards.get(&port)) else { continue };
+            if *other == listener || wide.value == bind.value {
+                continue;
+            }
+            let (narrow, wide_words) = (bind.value.show(), wide.value.show());
+            let title = format!("`{wide_words}` of another listener includes `{narrow}`");
+            let report = Report::warning(bind.location, title)
+                .label("connections to this address come here, all others with this port go there");
+            self.faults.push(report.other(wide.location, "the other listener"));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::config::compile::Compiler;
 use crate::config::location::Located;
-use crate::config::plan::{AccessLogPlan, LogEscape, LogFormat, LogPiece, LogTarget, LogTemplate};
+use crate::config::plan::{AccessLogPlan, JSON_FIELDS, LogEscape, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
 use crate::config::report::Report;
 
 impl Compiler<'_> {
@@ -14,7 +14,7 @@ impl Compiler<'_> {
                 self.error(escape.location, format!("`escape` belongs to a format of your own, not to \"{name}\""));
                 None
             }
-            "json" => Some(LogFormat::Json),
+            "json" => Some(LogFormat::Json(self.log_fields())),
             "combined" => Some(LogFormat::Combined),
             text if !text.contains('{') => {
                 let report =
@@ -23,8 +23,14 @@ impl Compiler<'_> {
                     .push(report.suggest(text, ["json", "combined", "a text such as \"{method} {target} {status}\""]));
                 None
             }
-            _ => self.log_template(&spec.format).map(LogFormat::Template),
+            _ => {
+                let escape = spec.escape.as_ref().map_or(LogEscape::Default, |escape| escape.value);
+                self.log_template(&spec.format, escape).map(LogFormat::Template)
+            }
         };
+        if let (Some((name, _)), true) = (spec.fields.iter().next(), spec.format.value != "json") {
+            self.error(name.location, "`fields` belongs to the format \"json\"");
+        }
         let to = match spec.path.value.as_str() {
             "off" => return None,
             "stdout" | "-" => LogTarget::Stdout,
@@ -34,11 +40,25 @@ impl Compiler<'_> {
             }
             path => LogTarget::File(path.into()),
         };
-        Some(AccessLogPlan { to, format: format? })
+        Some(AccessLogPlan { to, format: format?, sample: spec.sample.clone(), errors: spec.errors })
+    }
+
+    /// Fields of one's own. None may have the name of a field that every line has.
+    fn log_fields(&mut self) -> Vec<LogField> {
+        let mut fields = Vec::new();
+        for (name, value) in self.draft.spec.log.access.fields.iter() {
+            if JSON_FIELDS.split(' ').any(|known| known == name.value) {
+                self.error(name.location, format!("`{}` is in every line already", name.value));
+            }
+            let opening = format!(",{}:\"", serde_json::Value::from(name.value.as_str()));
+            let template = self.log_template(value, LogEscape::Json);
+            fields.extend(template.map(|value| LogField { opening: opening.into_bytes().into(), value }));
+        }
+        fields
     }
 
     /// Splits a log format at the variables that only logs have; the rest are request templates.
-    fn log_template(&mut self, text: &Located<String>) -> Option<LogTemplate> {
+    fn log_template(&mut self, text: &Located<String>, escape: LogEscape) -> Option<LogTemplate> {
         let mut pieces = Vec::new();
         let mut start = 0;
         let mut at = 0;
@@ -57,7 +77,6 @@ impl Compiler<'_> {
             }
         }
         self.log_text(text, start, text.value.len(), &mut pieces)?;
-        let escape = self.draft.spec.log.access.escape.as_ref().map_or(LogEscape::Default, |escape| escape.value);
         Some(LogTemplate { pieces, escape })
     }
 

@@ -97,7 +97,10 @@ impl Compiler<'_> {
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses,
             answers_preflights,
-            logged: route.access_log,
+            logged: route.access_log.then(|| {
+                let own = route.access_log_sample.as_ref();
+                own.unwrap_or(&self.draft.spec.log.access.sample).clone()
+            }),
         };
         let location = route.name.as_ref().map_or(spec.location, |name| name.location);
         Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), location })

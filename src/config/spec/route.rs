@@ -3,7 +3,7 @@
 
 use crate::config::location::Located;
 use crate::config::spec::grpc::GrpcSpec;
-use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Size, Time};
+use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Share, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
 
@@ -66,6 +66,8 @@ table! {
         policies: Many<Located<String>> = Many::default(),
         /// Write the access log's line for each request; `false` leaves out, for example, a load balancer's checks.
         access_log: bool = true,
+        /// The share of requests that get a line, chosen by chance, instead of `sample` in `[log.access]`.
+        access_log_sample: Option<Share> = None,
         /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
         /// When a failed attempt is retried on another endpoint.

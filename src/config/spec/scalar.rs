@@ -124,6 +124,8 @@ scalars! {
     RedirectPort(Option<u16>);
     /// A share of a hundred.
     PerCent(u8);
+    /// A share in parts of a million.
+    Share(u32);
     /// A point in time.
     Moment(Wall);
 }
@@ -338,6 +340,46 @@ impl Scalar for PerCent {
         format!("{}%", self.0)
     }
 }
+
+impl Share {
+    /// Everything.
+    pub const ALL: Share = Share(1_000_000);
+}
+
+impl Scalar for Share {
+    const NAME: &'static str = "share";
+    const EXPECTED: &'static str = "a share from \"0%\" to \"100%\", such as \"1%\" or \"0.05%\"";
+
+    fn parse(text: &str) -> Result<Share, String> {
+        let number = text.trim().strip_suffix('%').ok_or("the `%` is missing")?.trim();
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(part) {
+            return Err("it is not a number".to_owned());
+        }
+        if part.len() > SHARE_DIGITS {
+            return Err(format!("{SHARE_DIGITS} digits behind the point are the most"));
+        }
+        let digits = format!("{whole}{part:0<SHARE_DIGITS$}");
+        let share = digits.parse().ok().map(Share).filter(|share| share.0 <= Share::ALL.0);
+        share.ok_or_else(|| format!("{number} is outside"))
+    }
+
+    fn of_number(number: i64) -> Result<Share, String> {
+        Share::parse(&format!("{number}%"))
+    }
+
+    fn show(&self) -> String {
+        let (whole, part) = (self.0 / 10_000, self.0 % 10_000);
+        match part {
+            0 => format!("{whole}%"),
+            _ => format!("{whole}.{}%", format!("{part:0SHARE_DIGITS$}").trim_end_matches('0')),
+        }
+    }
+}
+
+/// Digits behind the point of a share.
+const SHARE_DIGITS: usize = 4;
 
 /// A limit that may be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

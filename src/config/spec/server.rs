@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{Bind, Count, Limit, Shards, Size, Time};
-use crate::config::spec::shape::{Many, Secret, layers, table};
+use crate::config::spec::scalar::{Bind, Count, Limit, Share, Shards, Size, Time};
+use crate::config::spec::shape::{Many, Named, Secret, layers, table};
 
 table! {
     /// The process as a whole.
@@ -115,6 +115,14 @@ table! {
         /// become `\u00XX`) or `"none"` (as they are). The format `"json"` always writes JSON, `"combined"` as
         /// `"default"`.
         escape: Option<Located<LogEscape>> = None,
+        /// More fields of the format `"json"`, each a text with variables: `{ tenant = "{header.x-tenant}", sni =
+        /// "{tls.sni}" }`. Their values are JSON strings, empty where a variable has no value.
+        fields: Named<Located<String>> = Named::default(),
+        /// The share of requests that get a line, chosen by chance; a route may have its own (`access_log_sample`).
+        sample: Share = Share::ALL,
+        /// Whatever the share is, write a line for each response with a status of 500 and above and for each exchange
+        /// that broke off.
+        errors: bool = true,
     }
 }
 

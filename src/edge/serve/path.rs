@@ -5,7 +5,7 @@
 
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
-use crate::config::plan::{Action, ProxyPlan, RoutePlan};
+use crate::config::plan::{AccessLogPlan, Action, ProxyPlan, RoutePlan, Share};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::stage::Stage;
@@ -21,6 +21,7 @@ use crate::edge::serve::trace::{self, Moment};
 use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::log::Line;
+use crate::edge::shard::record::Record;
 use crate::edge::shard::scratch::RequestState;
 use crate::edge::shard::state::Shard;
 use crate::link::{Counter, Counters, RouteCounter};
@@ -329,12 +330,20 @@ fn count(counters: &Counters, route: RouteId, state: &RequestState, ended: Tick)
     }
 }
 
+/// Does an exchange get a line, where only this share of them does? Failures do by choice.
+fn is_sampled<N: Net>(context: Context<'_, N>, record: &Record, log: &AccessLogPlan, share: &Share) -> bool {
+    let failed = log.errors && (record.status >= 500 || record.aborted);
+    failed || context.shard.thread.rng.borrow_mut().next_u64() % u64::from(Share::ALL.0) < u64::from(share.0)
+}
+
 /// Writes an exchange to the access log, if there is one.
 fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counters, ended: Tick) {
     let Context { shard, bound, request, .. } = context;
     let record = &state.record;
     let Some(log) = &bound.plan.access_log else { return };
-    if state.attributes.route.is_some_and(|route| !bound.plan.route(route).logged) {
+    let share = state.attributes.route.map_or(Some(&log.sample), |route| bound.plan.route(route).logged.as_ref());
+    let Some(share) = share else { return };
+    if *share != Share::ALL && !is_sampled(context, record, log, share) {
         return;
     }
     let cluster;
@@ -362,6 +371,7 @@ fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counter
         endpoint,
         request_id: &state.attributes.request_id,
         consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
+        client_certificate: context.peer.tls.as_ref().and_then(|tls| tls.peer_subject.as_deref()).unwrap_or(""),
         wall: shard.thread.wall_at(ended),
         micros: ended.micros_since(record.started),
     };

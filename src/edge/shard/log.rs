@@ -10,7 +10,7 @@ use crate::base::Wall;
 use crate::base::ascii::{push_decimal, two_digits};
 use crate::base::date::{self, RFC3339_LEN, Rfc3339Cache};
 use crate::base::marks::{self, Escaped};
-use crate::config::plan::{LogEscape, LogFormat, LogPiece, Plan};
+use crate::config::plan::{LogEscape, LogField, LogFormat, LogPiece, Plan};
 use crate::edge::shard::escape;
 use crate::edge::shard::record::Record;
 use crate::link::{Counter, Counters, FromShard, Outbox};
@@ -50,6 +50,8 @@ pub(crate) struct Line<'a> {
     pub request_id: &'a [u8],
     /// The consumer's name.
     pub consumer: &'a str,
+    /// The subject of the client's certificate.
+    pub client_certificate: &'a str,
     /// Time of the end.
     pub wall: Wall,
     /// Microseconds in all.
@@ -78,7 +80,11 @@ impl LogSink {
             buffer.reserve(BUFFER_BYTES);
         }
         match format {
-            LogFormat::Json => json(&mut buffer, line, self.time.borrow_mut().text(line.wall)),
+            LogFormat::Json(fields) => {
+                json(&mut buffer, line, self.time.borrow_mut().text(line.wall));
+                more_fields(&mut buffer, fields, line, lookup);
+                buffer.push(b'}');
+            }
             LogFormat::Combined => combined(&mut buffer, line),
             LogFormat::Template(template) => {
                 let lookup = Escaping { lookup, escape: template.escape };
@@ -117,6 +123,7 @@ impl LogSink {
     }
 }
 
+/// All but the closing brace.
 fn json(out: &mut Vec<u8>, line: &Line<'_>, time: &[u8; RFC3339_LEN]) {
     let record = line.record;
     out.extend_from_slice(b"{\"time\":\"");
@@ -150,6 +157,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, time: &[u8; RFC3339_LEN]) {
         out.push(b'"');
     }
     optional_text(out, b",\"consumer\":\"", line.consumer.as_bytes());
+    optional_text(out, b",\"client_certificate\":\"", line.client_certificate.as_bytes());
     optional_text(out, b",\"reason\":\"", record.reason().unwrap_or("").as_bytes());
     optional_text(out, b",\"detail\":\"", record.detail().as_bytes());
     optional_text(out, b",\"reported\":\"", record.reported.unwrap_or("").as_bytes());
@@ -158,7 +166,16 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, time: &[u8; RFC3339_LEN]) {
     }
     optional_text(out, b",\"user_agent\":\"", line.user_agent);
     optional_text(out, b",\"referer\":\"", line.referer);
-    out.push(b'}');
+}
+
+/// Fields of the operator's own.
+fn more_fields(out: &mut Vec<u8>, fields: &[LogField], line: &Line<'_>, lookup: &impl Lookup) {
+    for LogField { opening, value } in fields {
+        out.extend_from_slice(opening);
+        let lookup = Escaping { lookup, escape: value.escape };
+        value.pieces.iter().for_each(|piece| write_piece(out, piece, line, &lookup));
+        out.push(b'"');
+    }
 }
 
 /// A text that has nothing to escape: an address, a token (RFC 9110 section 5.6.2), or an id that was validated.
@@ -297,6 +314,7 @@ fn or_absent(out: &mut Vec<u8>, text: &str, absent: &str) {
 mod tests {
     use super::*;
     use crate::base::{FaultKind, UpstreamId};
+    use crate::config::plan::JSON_FIELDS;
 
     fn sample(record: &Record) -> Line<'_> {
         Line {
@@ -313,6 +331,7 @@ mod tests {
             endpoint: "e:1",
             request_id: b"",
             consumer: "",
+            client_certificate: "",
             wall: Wall(784_111_777_000_000),
             micros: 1_234_567,
         }
@@ -320,6 +339,7 @@ mod tests {
 
     fn line_of(out: &mut Vec<u8>, line: &Line<'_>) {
         json(out, line, &date::rfc3339(line.wall));
+        out.push(b'}');
     }
 
     #[test]
@@ -330,6 +350,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["target"], "/a\"b\u{ff}");
         assert_eq!(value["duration_ms"], 1234.567);
+        assert!(value.as_object().unwrap().keys().all(|name| JSON_FIELDS.split(' ').any(|known| known == name)));
         let plain = Record { fault: Some(FaultKind::NoRoute), ..Record::default() };
         out.clear();
         line_of(&mut out, &sample(&plain));

@@ -108,6 +108,59 @@ fn lines_can_be_of_ones_own_making() {
     assert!(parts[8].parse::<f64>().is_ok() && parts[9] == "0", "{}", lines[0]);
 }
 
+#[test]
+fn json_lines_have_fields_of_ones_own() {
+    let setup = Setup::web("[[route]]\nname = \"r\"\npath = \"/{id}\"\nanswer = { body = \"here\" }\n").log("");
+    let more = "[log.access]\npath = \"{dir}/access.log\"\nfields = { tenant = \"{header.x-tenant}\", \"a \\\"b\" = \
+                \"{status}/{reason}\", fixed = \"edge-1\" }\n";
+    let text = format!("{more}{}", setup.text);
+    let gateway = Setup { text, ..setup }.start();
+    gateway.client().ask("GET /7 HTTP/1.1\r\nHost: test\r\nX-Tenant: \"a\\b\tc\r\n\r\n");
+    gateway.client().ask("GET /7/8 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let entries = gateway.log(2);
+    assert_eq!((&entries[0]["tenant"], &entries[0]["a \"b"]), (&"\"a\\b\tc".into(), &"200/".into()));
+    assert_eq!((&entries[1]["tenant"], &entries[1]["a \"b"]), (&"".into(), &"404/no_route".into()));
+    assert!(entries.iter().all(|entry| entry["fixed"] == "edge-1"));
+}
+
+#[test]
+fn a_share_of_requests_is_logged_and_failures_always() {
+    let origin = Origin::with(|peer| {
+        peer.request()?;
+        peer.reset();
+        Ok(())
+    });
+    let text = format!(
+        "[log.access]\npath = \"{{dir}}/access.log\"\nsample = \"0%\"\n\
+         [[route]]\nname = \"none\"\npath = \"/none\"\nanswer = {{ body = \"x\" }}\n\
+         [[route]]\nname = \"some\"\npath = \"/some\"\naccess_log_sample = \"20%\"\nanswer = {{ body = \"x\" }}\n\
+         [[route]]\nname = \"broken\"\npath = \"/broken\"\naccess_log_sample = \"0.0001%\"\nto = \"{}\"\n\
+         [[route]]\nname = \"off\"\npath = \"/off\"\naccess_log = false\nto = \"{}\"\n\
+         [[route]]\nname = \"last\"\npath = \"/last\"\naccess_log_sample = \"100%\"\nanswer = {{ body = \"x\" }}\n",
+        origin.url(),
+        origin.url()
+    );
+    let gateway = Setup::web(text).log("").start();
+    let mut client = gateway.client();
+    for _ in 0..500 {
+        client.get("/none");
+        client.get("/some");
+    }
+    for _ in 0..3 {
+        assert_eq!(client.get("/broken").status, 502);
+        assert_eq!(client.get("/off").status, 502);
+    }
+    assert_eq!(client.get("/unknown").status, 404);
+    client.get("/last");
+    // Lines of one thread stay in order.
+    wait_for("the last line", || gateway.log_lines().last().filter(|line| line.contains("\"/last\"")).map(drop));
+    let lines = gateway.log_lines();
+    let of = |route: &str| lines.iter().filter(|line| line.contains(&format!("\"route\":\"{route}\""))).count();
+    // 100 are expected; that it is below 40 or above 180 happens once in 10^13 runs.
+    assert!((40..=180).contains(&of("some")), "{}", of("some"));
+    assert_eq!((of("none"), of("broken"), of("off"), of(""), of("last")), (0, 3, 0, 0, 1));
+}
+
 /// The samples of a metrics page: name with labels to value. Panics on what a strict reader would refuse.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     assert!(page.ends_with('\n'));

@@ -38,6 +38,13 @@ fn rates_addresses_networks_statuses() {
     assert_eq!(Statuses::parse("2xx").unwrap().0, (200, 299));
     assert!(Statuses::parse("99").is_err() && Statuses::parse("300-200").is_err());
     assert!(FileMode::parse("0888").is_err());
+    let shares = [("100%", 1_000_000), ("1%", 10_000), ("0.05 %", 500), ("2.5%", 25_000), ("0%", 0), ("0.0001%", 1)];
+    for (text, parts) in shares {
+        assert_eq!(Share::parse(text), Ok(Share(parts)), "{text}");
+    }
+    for text in ["1", "", "%", "-1%", "1.%", ".5%", "100.0001%", "101%", "1e1%", "0.00001%", "99999999999%"] {
+        assert!(Share::parse(text).is_err(), "{text}");
+    }
 }
 
 #[test]
@@ -65,6 +72,8 @@ proptest::proptest! {
         proptest::prop_assert_eq!(Size::parse(&size.show()).unwrap(), size);
         let rate = Rate(RateParts { count, per: Duration::from_secs(secs) });
         proptest::prop_assert_eq!(Rate::parse(&rate.show()).unwrap(), rate);
+        let share = Share((nanos % 1_000_001) as u32);
+        proptest::prop_assert_eq!(Share::parse(&share.show()).unwrap(), share);
     }
 
     #[test]
@@ -74,5 +83,6 @@ proptest::proptest! {
         let _ = (FileMode::parse(&text), Shards::parse(&text), RedirectPort::parse(&text));
         let _ = (Statuses::of_number(number), Shards::of_number(number));
         let _ = (RedirectPort::of_number(number), PerCent::of_number(number));
+        let _ = (Share::parse(&text), Share::of_number(number));
     }
 }
