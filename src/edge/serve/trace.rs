@@ -218,7 +218,7 @@ fn route<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestState)
     }
 }
 
-/// The policies at these places, with their verdicts. Policies are asked one by one, and each that is asked gets a memo.
+/// The policies at these places, with their verdicts. They are asked one by one, and each that is asked gets a memo.
 fn policies<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestState, at: std::ops::Range<usize>) {
     let of_route = state.attributes.route.map_or(&[][..], |route| &context.bound.plan.route(route).policies);
     let all = context.listener_plan().policies.iter().chain(of_route);
