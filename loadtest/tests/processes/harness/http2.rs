@@ -48,6 +48,11 @@ impl Origin2 {
         Origin2::marking(&[])
     }
 
+    /// By prior knowledge, with a setting such as `window=1000`.
+    pub fn with_setting(setting: &str) -> Origin2 {
+        Origin2::marking(&[setting])
+    }
+
     /// Another program that prints its port first.
     pub fn program(name: &str) -> Origin2 {
         Origin2::with(name, &[])

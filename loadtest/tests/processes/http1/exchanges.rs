@@ -343,6 +343,55 @@ fn pieces_of_a_request_leave_when_they_come() {
 }
 
 #[test]
+fn the_last_chunk_leaves_with_the_whole_trailer_section() {
+    let (go, gone) = channel::<&str>();
+    let gone = Mutex::new(gone);
+    let origin = Origin::with(move |peer| {
+        peer.request()?;
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        while let Ok(part) = gone.lock().expect("a lock").recv_timeout(PATIENCE) {
+            peer.send(part);
+        }
+        Ok(())
+    });
+    let gateway = Gateway::before(origin.address);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nTE: trailers\r\n\r\n");
+    client.head();
+    assert_eq!(client.exactly(10), b"5\r\nhello\r\n");
+    for part in ["0\r\n", "X-One: 1\r\n", "X-Two: 2\r\n\r"] {
+        go.send(part).expect("the origin waits");
+        client.patience(Duration::from_millis(60));
+        assert_eq!(client.rest().0, b"", "{part:?}");
+    }
+    client.patience(PATIENCE);
+    go.send("\n").expect("the origin waits");
+    let end = b"0\r\nX-One: 1\r\nX-Two: 2\r\n\r\n";
+    assert_eq!(client.exactly(end.len()), end);
+    drop(go);
+}
+
+#[test]
+fn an_early_refusal_of_the_origin_reaches_a_client_that_uploads() {
+    let origin = Origin::with(|peer| {
+        peer.head()?;
+        peer.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 9\r\n\r\ntoo large");
+        peer.finish();
+        peer.read_to_end();
+        Ok(())
+    });
+    let gateway = Gateway::web(format!("{ANY_BODY}\"{}\"\n", origin.url()));
+    for bytes in [10, 100_000, 8_000_000] {
+        let mut client = gateway.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {bytes}\r\n\r\n"));
+        // The gateway stops reading when it has the response, so not all of this can be sent.
+        let _ = client.try_send("x".repeat(bytes / 2));
+        let answer = client.read("POST").expect("a response");
+        assert_eq!((answer.status, answer.text().as_str()), (413, "too large"), "{bytes}");
+    }
+}
+
+#[test]
 fn bodies_above_the_limit_are_refused() {
     let origin = Origin::echo();
     let gateway = Gateway::web(format!("[[route]]\nlimits = {{ body = \"1KiB\" }}\nto = \"{}\"\n", origin.url()));

@@ -58,6 +58,60 @@ fn what_a_goaway_covers_is_answered_and_the_next_goes_elsewhere() {
 }
 
 #[test]
+fn a_response_that_ends_the_request_early_is_taken() {
+    let origin = Origin2::with_setting("window=1000");
+    let gateway = web2(to(origin.address, "2", "")).start();
+    // From the second request on the window is known.
+    assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    // Bodies that are read before they are sent, and one whose upload runs beside the response.
+    for (bytes, path) in [(1_001, "/early/1000"), (9_000, "/early/1000"), (500_000, "/early/1000"), (400, "/early/400")]
+    {
+        let body = "x".repeat(bytes);
+        let request = format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {bytes}\r\n\r\n{body}");
+        let mut client = gateway.client();
+        client.send(request);
+        let answer = client.read("POST").expect("a response");
+        assert_eq!((answer.status, answer.text().as_str()), (413, "too large"), "{bytes}");
+        assert_eq!(ask(&gateway, json!({ "path": "/here" }))["status"], 200);
+    }
+    assert_eq!(origin.events("opened").len(), 1, "only the streams ended");
+}
+
+#[test]
+fn a_burst_waits_for_the_settings_of_a_new_connection() {
+    // The origin takes a fourth stream for a fault, and closes the connection.
+    let origin = Origin2::with_setting("streams=3");
+    let gateway = before(&origin);
+    let requests: Vec<Value> = (0..12).map(|_| json!({ "path": "/slow/30" })).collect();
+    for _ in 0..2 {
+        let came = ask_all(gateway.here(), &json!(requests));
+        let answers = came["answers"].as_array().expect("a list");
+        assert!(answers.len() == 12 && answers.iter().all(|answer| answer["text"] == "slow"), "{came}");
+    }
+    assert!(origin.events("protocol").is_empty(), "{:?}", origin.events("protocol"));
+}
+
+#[test]
+fn large_heads_pass_up_to_the_limits_of_http1() {
+    let origin = Origin2::start();
+    let gateway = before(&origin);
+    for path in ["/wide/150/1", "/wide/20/1000", "/wide/255/100"] {
+        let answer = ask(&gateway, json!({ "path": path }));
+        assert_eq!((&answer["status"], &answer["text"]), (&json!(200), &json!("here")), "{path}: {answer}");
+    }
+    let wide = [("/wide/256/1", "upstream_too_many_fields"), ("/wide/50/1000", "upstream_head_too_large")];
+    for (number, (path, reason)) in wide.into_iter().enumerate() {
+        assert_eq!(ask(&gateway, json!({ "path": path }))["status"], 502, "{path}");
+        assert_eq!(gateway.reason(number + 4), reason, "{path}");
+    }
+    let small = web2(to(origin.address, "2", "limits = { response_head = \"1KiB\", response_fields = 10 }\n")).start();
+    for (number, (path, reason)) in [("/wide/20/1", wide[0].1), ("/wide/2/600", wide[1].1)].into_iter().enumerate() {
+        assert_eq!(ask(&small, json!({ "path": path }))["status"], 502, "{path}");
+        assert_eq!(small.reason(number + 1), reason, "{path}");
+    }
+}
+
+#[test]
 fn a_reset_within_an_answer_is_no_clean_end() {
     let origin = Origin2::start();
     let gateway = before(&origin);

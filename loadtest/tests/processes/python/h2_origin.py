@@ -2,7 +2,8 @@
 """An origin that speaks HTTP/2 alone. Prints its port, then one line of JSON for everything that happens. A line on
 standard input is repeated as the event `mark`, behind everything that has happened before.
 
-Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior knowledge. What it does is said by the path:
+Usage: h2_origin.py [CERTIFICATE KEY | SETTING=NUMBER]; with a certificate over TLS by ALPN, else by prior knowledge. A
+setting is `window` (the initial window of a stream) or `streams` (how many may be open). What it does is said by the path:
 
     /echo          the request's content and trailers, without a length
     /bytes/N       N bytes with their length
@@ -12,6 +13,7 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /refuse        REFUSED_STREAM for the first stream of the process, 200 behind it
     /refuse-all    REFUSED_STREAM, always
     /decline/N     REFUSED_STREAM for the first such stream of the process, when N bytes of content came; /echo behind it
+    /early/N       413 when N bytes of content came, and RST_STREAM with NO_ERROR behind it; no window is given back
     /leave         GOAWAY that does not cover the first such stream of the process; a later one is answered
     /retire        the answer, and GOAWAY that covers it
     /reset         the head and 10 000 bytes, then RST_STREAM
@@ -20,6 +22,7 @@ Usage: h2_origin.py [CERTIFICATE KEY]; with them over TLS by ALPN, else by prior
     /deaf          nothing, and what is sent to it is never given back to the window
     /slow/N        200 after N milliseconds
     /fields        the fields as JSON
+    /wide/N/M      N fields of M bytes
     /urgent/N      as /bytes/N, with `priority: u=0`
     /events        a head, and one event for each request to /emit on the same connection
 """
@@ -41,6 +44,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError, StreamClosedError
+from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 lock = threading.Lock()
@@ -83,10 +87,13 @@ class Request:
 
 
 class Peer:
+    settings = {}
+
     def __init__(self, line, number):
         self.line, self.number, self.requests, self.later = line, number, {}, queue.Queue()
         config = H2Configuration(client_side=False, header_encoding=None, validate_inbound_headers=True)
         self.h2 = H2Connection(config)
+        self.h2.local_settings = Settings(client=False, initial_values=self.settings)
         self.over, self.listeners, self.emitted = False, [], 0
 
     def run(self):
@@ -144,6 +151,9 @@ class Peer:
                 if request.path == "/deaf":
                     say(event="data", length=request.length)
                     return
+                if request.path.startswith("/early/"):
+                    self.early(stream, request)
+                    return
                 self.decline(stream, request)
             self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
         elif isinstance(event, TrailersReceived):
@@ -179,6 +189,13 @@ class Peer:
             self.leave(max(stream - 2, 0))
             self.over = True
         self.decline(stream, request)
+
+    def early(self, stream, request):
+        if request.length >= int(request.path[7:]):
+            self.requests.pop(stream)
+            self.h2.send_headers(stream, [(":status", "413"), ("content-length", "9")])
+            self.h2.send_data(stream, b"too large", end_stream=True)
+            self.h2.reset_stream(stream, ErrorCodes.NO_ERROR)
 
     def decline(self, stream, request):
         if request.path.startswith("/decline/") and request.length >= int(request.path[9:]) and first("decline"):
@@ -224,6 +241,9 @@ class Peer:
             content = bytes(range(251)) * (int(rest) // 251 + 1)
             content = content[:int(rest)]
             fields += [("content-length", rest)] + [("priority", "u=0")] * (kind == "urgent")
+        elif kind == "wide":
+            count, size = map(int, rest.split("/"))
+            fields += [("set-cookie", f"c{at}=" + "v" * size) for at in range(count)]
         elif kind == "fields":
             content = json.dumps(texts(request.fields)).encode()
         else:
@@ -275,6 +295,10 @@ class Peer:
 def main():
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     context = None
+    if len(sys.argv) == 2:
+        name, value = sys.argv[1].split("=")
+        codes = {"window": SettingCodes.INITIAL_WINDOW_SIZE, "streams": SettingCodes.MAX_CONCURRENT_STREAMS}
+        Peer.settings = {codes[name]: int(value)}
     if len(sys.argv) > 2:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[1], sys.argv[2])
