@@ -2,8 +2,8 @@
 //! Hot. Consumers by API key. Keys are stored as SHA-256 hashes only; a key is long and random, so a fast hash
 //! suffices.
 //!
-//! A request with two different credentials of one kind is refused: an upstream could take the other one for the right
-//! one.
+//! A request with two different credentials of one kind is refused, because the upstream might read another one than
+//! this policy did.
 
 use std::sync::Arc;
 

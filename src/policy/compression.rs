@@ -2,8 +2,8 @@
 //! Hot. Compression of responses: reads what the client accepts, and offers the coding that it prefers. It touches no
 //! byte of the content.
 //!
-//! The edge judges the offer (`wire/coding/offer`) and codes the content in a stage. It does so after every other
-//! change to the head, so that a `Content-Type` or `Cache-Control` counts which a rule or another stage sets.
+//! The edge judges the offer (`wire/coding/offer`) and codes the content in a stage. It judges after every other change
+//! to the head, so it sees the `Content-Type` and `Cache-Control` that rules and other stages set.
 
 use crate::policy::decision::Decision;
 use crate::policy::kind::{Call, Kind};
@@ -57,7 +57,7 @@ impl Kind for Plan {
 impl Plan {
     fn wanted(&self, request: Request<'_>) -> Wanted {
         let head = request.head;
-        // To HTTP/1.0 coded content, whose length is not known beforehand, could end only with the connection.
+        // The length of coded content is not known beforehand, so an HTTP/1.0 client could not tell its end from a cut.
         let none = head.version == Version::H10 || wants_no_transform(request);
         let accepted = head.fields.values(request.bytes, Known::AcceptEncoding);
         let coding = if none { None } else { preferred(accepted, self.codings.iter().copied()) };

@@ -2,9 +2,8 @@
 //! Hot. Cross-origin resource sharing (Fetch standard, section 3.3): answers preflights, and says which origins may
 //! read a response.
 //!
-//! The gateway is the authority: what the upstream says in these fields is removed. Any origin together with
-//! credentials would let every site on earth act as the user; so where `Origins::Any` is set, credentials are never
-//! allowed, whatever the plan says.
+//! The gateway decides alone: it removes these fields from the upstream's response. With `Origins::Any` it never allows
+//! credentials, whatever the plan says, because then every site could act as the user.
 
 use std::time::Duration;
 
@@ -240,7 +239,7 @@ fn add_preflight_vary(effects: &mut Effects) {
     effects.to_client.add(b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 }
 
-/// The origin, where there is exactly one: a browser sends no more, and of two nobody knows which one counts.
+/// The origin, where the request has exactly one. A browser never sends two.
 fn sole_origin(request: Request<'_>) -> Option<&[u8]> {
     let mut origins = request.head.fields.values(request.bytes, Known::Origin);
     let origin = origins.next()?;

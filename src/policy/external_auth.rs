@@ -3,7 +3,7 @@
 //! 2xx passes, 401 and 403 refuse (401 with its `WWW-Authenticate`), everything else is a failure.
 //!
 //! The subrequest is a `GET` without a body. Fields that the server's answer may set on the way to the upstream are
-//! always taken from the client's request first, so that a client cannot pretend to have been seen by it.
+//! always removed from the client's request first, so that a client cannot forge them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +191,7 @@ fn refuse<'p>(status: u16, title: &'static str) -> Decision<'p> {
 /// Tells the server what the request was. The names are nginx's custom and those of forward-auth servers.
 fn add_original<L: Lookup>(facts: &Facts<'_, L>, fields: &mut Patch, scratch: &mut Vec<u8>) {
     let request = facts.request;
-    // The normalised path, as routes and the upstream see it: another reading of `..` must not pass another judgement.
+    // The normalised path, as routes and the upstream see it: the server must judge the path that is served.
     scratch.clear();
     scratch.extend_from_slice(facts.path);
     if let Some(query) = request.head.query {

@@ -63,8 +63,8 @@ pub struct Effects {
     pub consumer: Option<ConsumerId>,
     /// Pieces of the query (spans of `name=value` in the request's bytes) that the upstream must not see.
     pub query_removed: SmallVec<[Span; 2]>,
-    /// Why a policy would have refused the request, had it not been told to report only or to admit what it cannot
-    /// judge: its reason, for the access record.
+    /// The reason for which a policy would have refused the request, where it only reports, or admits what it cannot
+    /// judge. For the access record.
     pub reported: Option<&'static str>,
     /// A policy asks for `Kind::settle`.
     pub settles: bool,

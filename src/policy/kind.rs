@@ -24,8 +24,8 @@ pub trait Kind: Sized {
     /// Decides on a request.
     fn decide<L: Lookup>(&self, state: &mut Self::State, call: Call<'_, L, Self::Memo>) -> Decision<'_>;
 
-    /// Goes on after an `Ask`, with what came of it. May ask again; the first deadline stays. A policy that asks must
-    /// have this: without it the request is refused.
+    /// Decides on, with the outcome of an `Ask`. It may ask again; the first deadline stays. A policy that asks must
+    /// implement this, else the request is refused.
     fn resume<L: Lookup>(
         &self,
         _state: &mut Self::State,
@@ -48,8 +48,8 @@ pub trait Kind: Sized {
         None
     }
 
-    /// What of it needs the route, in the words of the configuration: a listener cannot name such a policy, because its
-    /// policies are asked before the route is known.
+    /// The part of it that needs the route, in the words of the configuration. A listener cannot name such a policy,
+    /// because a listener's policies are asked before the route is known.
     fn needs_route(&self) -> Option<&'static str> {
         None
     }

@@ -203,5 +203,5 @@ fn mismatch<'p>() -> Decision<'p> {
     Decision::Respond(LocalResponse::INTERNAL)
 }
 
-// Every request with policies has one a policy: what is larger belongs into a box that is made when it is needed.
+// A request has a memo for each of its policies. A larger one keeps its data in a box that it makes when needed.
 const _: () = assert!(size_of::<PolicyMemo>() <= 32);

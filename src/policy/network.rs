@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Source networks: who is denied, and, where a list of allowed ones is given, that nobody else comes in.
+//! Hot. Source networks: denied ones, and a list of allowed ones that excludes all others.
 
 use std::net::IpAddr;
 

@@ -2,7 +2,7 @@
 //! Hot. Requests per time for every key, exact over all shards (`limit`), with `RateLimit` and `RateLimit-Policy`
 //! fields as draft-ietf-httpapi-ratelimit-headers-11 has them, `Retry-After`, and a problem body.
 //!
-//! What `RateLimit` says is what this shard knows; other shards may hold more. A key that never came before is full.
+//! `RateLimit` tells what this shard knows; other shards may hold more tokens. A new key has all its tokens.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
@@ -52,8 +52,8 @@ pub struct Plan {
     /// What happens to a request that cannot be counted: it waited in vain, because another shard is overloaded, or its
     /// key has no room.
     pub uncountable: OnTrouble,
-    /// Keys the hash of keys, so that nobody can make his key collide with another's: random, the same on all shards
-    /// and for the life of the process.
+    /// The seed of the hash of keys, so that no client can make its key collide with another's. Random, and the same on
+    /// all shards for the life of the process.
     pub hash_seed: u64,
 }
 
@@ -90,8 +90,8 @@ pub enum Key {
     },
     /// The identified consumer; where there is none, the address (/32, /64).
     Consumer,
-    /// The value of this request field; where it is missing or has several lines, the address (/32, /64): which of them
-    /// an origin reads is unknown, and a client could vary the other one.
+    /// The value of this request field. Where it is missing or has several lines, the address (/32, /64): a client
+    /// could vary the line that the origin does not read.
     Header(Box<[u8]>),
     /// Everything together.
     Everything,
@@ -123,7 +123,7 @@ pub enum Mode {
     /// It does.
     Enforce,
     /// It counts, notes in `Effects::reported` what it would refuse, never makes a request wait, and lets everything
-    /// pass. Where it is known only later that it would have refused, only the counters tell.
+    /// pass. A refusal that would be known only after a wait is counted and not noted.
     Report,
 }
 
@@ -361,7 +361,7 @@ impl Plan {
         if self.scope == Scope::PerRoute {
             facts.route_name.hash(&mut hasher);
         }
-        // The first byte keeps the kinds apart: a consumer must not share with the address that hashes alike.
+        // The first byte keeps the kinds apart: a consumer must not share a count with an address of the same bytes.
         match &self.key {
             Key::Address { v4_prefix, v6_prefix } => hash_address(facts.client, *v4_prefix, *v6_prefix, &mut hasher),
             Key::Everything => 0_u8.hash(&mut hasher),

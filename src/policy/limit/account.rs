@@ -140,8 +140,9 @@ impl Accounts {
         std::mem::take(&mut self.counts)
     }
 
-    /// Has no key more slots, free and lent, than the limit has? And is what was lent to `own`, the shard of these
-    /// accounts, what it has by `held` (key, version of the terms)? No message is under way between the two.
+    /// Does each key have at most the limit's slots, free and lent together? Does `own`, the shard of these accounts,
+    /// hold what was lent to it? `held` says what it holds of a key under a version of the terms. Nothing is under way
+    /// between the two, because they talk without messages.
     pub(crate) fn check(&self, own: ShardId, held: impl Fn(u64, u32) -> u32) -> Result<(), &'static str> {
         for (key, account) in self.table.iter() {
             let burst = self.terms.of(account.version).rate.burst();
@@ -202,7 +203,7 @@ impl Accounts {
             }
         }
         let Some((missing, fill, key)) = fullest else { return false };
-        // Where most accounts are lent, the only one at home may be one that is used up: it stays while there is space.
+        // Where most accounts are lent, the only one to give up may be used up. It stays while there is space.
         if fill < USED_UP && self.table.len() < self.accounts_max + LENT_MAX / 2 {
             return false;
         }

@@ -26,13 +26,13 @@ pub(super) struct Entry {
     pub granted: Tick,
     /// An `Ask` for so many tokens is under way.
     pub asked: Option<u32>,
-    /// Not before this may it ask again.
+    /// It may not ask again before this.
     pub ask_after: Tick,
-    /// Tokens that requests wait for since the last grant, and those that they waited for before it and have not tried
-    /// for again.
+    /// Tokens that requests wait for since the last grant, and those that requests waited for before it and have not
+    /// yet tried to take.
     pub waiting: u32,
     pub retaking: u32,
-    /// Not before this does it ask because it is half empty.
+    /// Half empty, it does not ask before this.
     pub look_after: Tick,
     /// Tokens that the next grant pays for requests that passed already.
     pub owed: u32,

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. The generic cell rate algorithm, in exact integer arithmetic, and so that a limit can be cut in pieces.
+//! Hot. The generic cell rate algorithm (GCRA) in exact integer arithmetic, for limits that can be cut in pieces.
 //!
 //! GCRA and the token bucket are one algorithm seen from two sides; here it is written as a level. A limit of `count`
 //! per period with a burst of B is B *slots*. Each slot holds at most one token and refills in `B × period / count`. A
-//! `Meter` holds some of the slots and what is in them: k slots are a limit of B = k with k/B of the rate. Whoever
-//! splits and merges meters moves slots and tokens, and creates neither; so the meters of one limit, wherever they lie,
-//! admit together at most `burst + rate × T` in any time T. The test of `limit` holds exactly that against a single
-//! meter.
+//! `Meter` holds some of the slots and their tokens: k slots are a limit with the burst k and k/B of the rate. Meters
+//! can be split and merged; that moves slots and tokens and creates neither. So all meters of one limit together admit
+//! at most `burst + rate × T` in any time T. The tests of `limit` compare that with a single meter.
 //!
 //! One token is `period_nanos × burst` units, because then k slots gain `count × k` units a nanosecond: no rounding
 //! anywhere.

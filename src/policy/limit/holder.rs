@@ -113,7 +113,7 @@ impl Holder {
         self.settle(key, at, cost, now)
     }
 
-    /// Takes what is here for a request that has waited long enough: its answer may be late, but slots refill.
+    /// Takes what is here for a request that has waited long enough. Slots refilled meanwhile, though no answer came.
     pub(crate) fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<LimitState> {
         let rate = self.terms.current.rate;
         let at = self.table.locate(key)?;
@@ -363,7 +363,7 @@ impl Holder {
             entry.granted = now;
         }
         let tokens = entry.meter.tokens(&rate, now);
-        // Less than was needed is all there is, anywhere.
+        // The home gives less than was needed only where no shard has more.
         if tokens < asked.map_or(1, |need| need.min(rate.burst())) {
             entry.ask_after = now.after(pause);
         }
@@ -385,7 +385,7 @@ impl Holder {
         entry.owed = 0;
     }
 
-    /// The home wants slots back for a shard that starves. Always answered, if with nothing.
+    /// The home wants slots back for a shard that starves. It always gets an answer, even one without slots.
     fn recall(&mut self, key: u64, recall: Recall, now: Tick) {
         let rate = self.terms.current.rate;
         let (mut piece, mut demand) = (Meter::EMPTY, 0);

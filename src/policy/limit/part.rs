@@ -201,7 +201,7 @@ impl Part {
         }
     }
 
-    /// Do the accounts here give out no more slots than the limit has, and do they know what this shard has of them?
+    /// Do the accounts here give out at most the limit's slots, and do they know what this shard holds of them?
     pub fn check(&self) -> Result<(), &'static str> {
         if self.shards.alone() {
             return Ok(());

@@ -51,5 +51,5 @@ impl History {
 }
 
 /// Above it, all entries are brought under the current terms at once, which takes a few milliseconds for each 100 000
-/// keys; below it each is when it is next looked at.
+/// keys. Below it, an entry is brought under them when it is next looked at.
 const OLDER_MAX: usize = 8;
