@@ -187,7 +187,7 @@ impl FieldTest {
         }
     }
 
-    /// Does this value match? `None` is one that is above a cap, so that nobody knows what it is.
+    /// Does this value match? `None` is a value above a cap, which is not looked at.
     fn matches(&self, value: Option<&[u8]>, regexes: &[Regex]) -> bool {
         match &self.test {
             Test::Exact(text) => value == Some(text),
@@ -260,7 +260,7 @@ fn any_query(query: &[u8], name: &[u8], mut holds: impl FnMut(Option<&[u8]>) -> 
     query.split(|byte| *byte == b'&').any(|pair| {
         let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         let value = pair.get(end + 1..).unwrap_or_default();
-        // A name with escapes above the cap is none that a rule has: those are shorter.
+        // No rule has a name above the cap.
         decoded(&pair[..end], |text| text == Some(name)) && decoded(value, &mut holds)
     })
 }

@@ -21,7 +21,7 @@ pub(super) enum Keep {
 /// A lookup whose values are escaped for where they go.
 pub(super) struct Escaping<'a, L> {
     pub(super) inner: &'a L,
-    /// The least that any value loses: `Url` in a whole URL, `Path` in a path.
+    /// The weakest escape that any value gets: `Url` in a whole URL, `Path` in a path.
     pub(super) within: Keep,
 }
 
@@ -67,8 +67,8 @@ pub(super) fn escape_from(out: &mut Vec<u8>, start: usize, keep: Keep) {
         return;
     }
     out.resize(len + 2 * escaped, 0);
-    // From the end, so that nothing is overwritten before it was moved. What stands behind `write` is the escaped form
-    // of what stood behind `read`, and begins with two hex digits exactly if that did.
+    // From the end, so that nothing is overwritten before it is moved. The bytes behind `write` are the escaped form of
+    // those behind `read`, and begin with two hex digits exactly if those do.
     let mut write = out.len();
     for read in (start..len).rev() {
         let byte = out[read];

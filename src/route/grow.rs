@@ -100,7 +100,8 @@ impl TreeBuilder {
         let next = self.sprout(Vec::new());
         let edges = &mut self.nodes[node].edges;
         edges.push((suffix.into(), next));
-        // The longest suffix is the most specific: tried first, it most often sets the bar for the others.
+        // The longest suffix is the most specific. Tried first, it most often has the best rank, so that the others are
+        // skipped.
         edges.sort_by(|one, two| two.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&two.0)));
         next
     }

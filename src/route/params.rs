@@ -26,7 +26,7 @@ pub(super) struct Spans {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backtrack {
     pub(super) spans: Spans,
-    /// Grows to the deepest that a search was, and stays.
+    /// Grows to the depth of the deepest search, and keeps that memory.
     pub(super) forks: Vec<Fork>,
 }
 

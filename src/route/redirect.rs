@@ -114,7 +114,7 @@ impl Parts {
         if !self.write_path(asked.original, lookup, out) {
             return false;
         }
-        // Without a host, two slashes would begin one (RFC 3986 section 4.2), and the client would go where it says.
+        // Without a host, two slashes would begin one (RFC 3986 section 4.2), and the client would be sent there.
         let slashes = out[path..].iter().take_while(|byte| **byte == b'/').count();
         if path == start && slashes > 1 {
             out.drain(path..path + slashes - 1);

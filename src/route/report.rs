@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What there is to say about the rules of a table: which are in conflict, and which can never be reached.
 //!
-//! Nothing here decides anything: conflicts are decided by name, whatever is reported. Paths are compared by probes:
-//! a rule covers another's paths where it takes all of a few chosen examples of them. That is exact but for regular
-//! expressions, of which no program can tell in reasonable time.
+//! Reports change nothing: conflicts are decided by name. Paths are compared by examples: a rule covers another's paths
+//! if it takes a few chosen ones. That is exact but for regular expressions, which cannot be compared in reasonable
+//! time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -192,7 +192,7 @@ struct Collect<'a> {
 
 impl Judge for Collect<'_> {
     fn bar(&self) -> u32 {
-        // Enough is enough: many rules of one path would be compared each with each.
+        // Each would be compared with each, which is too much where many rules have one path.
         if self.ranks.len() < ROUTE_COMPARED_MAX { self.bar } else { 0 }
     }
 
@@ -207,7 +207,7 @@ impl Judge for Collect<'_> {
     }
 }
 
-/// Paths that a pattern takes, so chosen that what takes all of them takes (but for odd expressions) all paths of it.
+/// Example paths of a pattern. A pattern that takes all of them takes all its paths, but for odd expressions.
 fn probes(path: &PathPattern) -> Vec<Vec<u8>> {
     let stem = match path {
         PathPattern::Exact(text) => return vec![text.as_bytes().to_vec()],
@@ -252,7 +252,7 @@ fn template_probes(parts: &[Part], word: &[u8]) -> Vec<Vec<u8>> {
 /// Values for parameters: the first is in no sane pattern, the others are what expressions are written for.
 const WORDS: [&str; 5] = ["\u{1}", "a", "Z9", "0", "-"];
 
-/// Does every request that `narrow` takes fulfil what `wide` asks besides host and path?
+/// Host and path aside, does `wide` take every request that `narrow` takes?
 fn covers(wide: &Rule, narrow: &Rule) -> bool {
     let lists = [(&wide.headers, &narrow.headers), (&wide.query, &narrow.query), (&wide.cookies, &narrow.cookies)];
     let methods = wide.methods.is_empty()
@@ -269,7 +269,7 @@ fn covers(wide: &Rule, narrow: &Rule) -> bool {
         && fields.into_iter().all(|(place, (wide, narrow))| wide.iter().all(|one| implied(one, narrow, place)))
 }
 
-/// May one request fulfil what both ask besides host and path?
+/// Host and path aside, can one request be taken by both?
 fn overlap(one: &Rule, two: &Rule) -> bool {
     let lists = [(&one.headers, &two.headers), (&one.query, &two.query), (&one.cookies, &two.cookies)];
     let methods =
