@@ -3,7 +3,9 @@
 
 use crate::config::compile::Compiler;
 use crate::config::location::Located;
-use crate::config::plan::{AccessLogPlan, JSON_FIELDS, LogEscape, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
+use crate::config::plan::{
+    AccessLogPlan, JSON_FIELDS, LogEscape, LogField, LogFormat, LogPiece, LogTarget, LogTemplate,
+};
 use crate::config::report::Report;
 
 impl Compiler<'_> {

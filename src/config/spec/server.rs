@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{Bind, Count, Limit, Share, Shards, Size, Time};
+use crate::config::spec::scalar::{Bind, Count, Limit, Shards, Share, Size, Time};
 use crate::config::spec::shape::{Many, Named, Secret, layers, table};
 
 table! {

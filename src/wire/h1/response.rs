@@ -58,8 +58,7 @@ fn ordinary(bytes: &[u8], caps: &Caps, head: &mut ResponseHead) -> Option<Seen> 
 pub fn broken_rule(bytes: &[u8], caps: &Caps, head: &ResponseHead) -> &'static str {
     let caps = Caps { head_bytes: caps.head_bytes.min(HEAD_BYTES_MAX), fields: caps.fields.min(FIELDS_MAX), ..*caps };
     match strict::response(bytes, &caps) {
-        Err(Offence::Version) => "RFC 9112 section 2.3: another version",
-        Err(_) | Ok(None) => "RFC 9112 sections 4 and 5: a status line or field line that is none",
+        Err(_) | Ok(None) => strict::broken_response(bytes, &caps),
         Ok(Some(reading)) => framing::broken_rule(&head.fields, &bytes[..reading.len]),
     }
 }

@@ -62,6 +62,14 @@ pub(crate) fn response(bytes: &[u8], caps: &Caps) -> Result<Option<Reading>, Off
     finish(reader.response(caps))
 }
 
+/// Which rule a response's head breaks by its grammar.
+pub(crate) fn broken_response(bytes: &[u8], caps: &Caps) -> &'static str {
+    let mut reader = Reader { bytes, at: 0, head_bytes: caps.head_bytes, rule: "" };
+    // What is not complete, or too large, breaks no rule of the grammar; nobody asks for its rule.
+    let _ = reader.response(caps);
+    reader.rule
+}
+
 fn finish(outcome: Result<Reading, Stop>) -> Result<Option<Reading>, Offence> {
     match outcome {
         Ok(reading) => Ok(Some(reading)),
@@ -187,12 +195,15 @@ impl Reader<'_> {
     }
 
     fn response(&mut self, caps: &Caps) -> Result<Reading, Stop> {
+        self.rule = "the version is `HTTP/1.1` or `HTTP/1.0` (RFC 9112 section 2.3)";
         for expected in *b"HTTP/1." {
             self.expect(expected)?;
         }
         if self.digit()? > 1 {
             return Err(SYNTAX);
         }
+        self.rule =
+            "the status has three digits between single spaces, of which the first is not 0 (RFC 9112 section 4)";
         self.expect(b' ')?;
         if self.digit()? == 0 {
             return Err(SYNTAX);

@@ -51,6 +51,25 @@ fn a_unix_socket_that_was_left_behind_is_replaced() {
 }
 
 #[test]
+fn of_two_listeners_with_one_port_the_narrower_gets_its_address() {
+    let reserved = reserved();
+    let port = reserved.address().port();
+    let gateway = Setup::new(format!(
+        "[[listener]]\nname = \"all\"\nbind = \"0.0.0.0:{port}\"\n\
+         [[listener]]\nname = \"one\"\nbind = \"127.0.0.1:{port}\"\n\
+         [[route]]\nlisteners = \"all\"\nanswer = {{ body = \"all\" }}\n\
+         [[route]]\nlisteners = \"one\"\nanswer = {{ body = \"one\" }}\n"
+    ))
+    .shards(2)
+    .start();
+    let ask = |ip: [u8; 4]| Client::to((ip, port).into()).get("/").text();
+    for _ in 0..8 {
+        assert_eq!((ask([127, 0, 0, 1]), ask([127, 0, 0, 2])), ("one".to_owned(), "all".to_owned()));
+    }
+    assert!(gateway.said().contains("includes `127.0.0.1:"), "{}", gateway.said());
+}
+
+#[test]
 fn ipv6_on_both_sides() {
     let origin = Origin::at("[::1]:0".parse().expect("an address"), |peer| {
         loop {

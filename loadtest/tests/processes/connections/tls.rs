@@ -161,6 +161,8 @@ fn clients_show_certificates() {
         };
         let good = with("mine");
         assert!(good.text().contains("client.example"), "{mode}: {}", good.all());
+        let logged = gateway.log(1)[0]["client_certificate"].take();
+        assert_eq!(logged, good.text().trim_matches(['[', ']']), "{mode}");
         assert_ne!(with("theirs").code, 0, "{mode}: a certificate of strangers");
         let without = get(&gateway, "a.example", &[]);
         assert_eq!((without.code == 0, without.text() == "[]"), (mode == "optional", mode == "optional"), "{mode}");

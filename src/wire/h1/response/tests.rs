@@ -144,7 +144,8 @@ fn the_broken_rule_is_named() {
         broken_rule(bytes.as_bytes(), &Caps::default(), &head)
     };
     for (lines, part) in [
-        ("A: 1\n", "sections 4 and 5"),
+        ("A: 1\n", "ends with CRLF"),
+        ("A : 1\r\n", "without space before the colon"),
         ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "beside"),
         ("Transfer-Encoding: gzip\r\n", "section 6.1"),
         ("Content-Length: 2\r\nContent-Length: 2\r\n", "several times"),
@@ -152,6 +153,9 @@ fn the_broken_rule_is_named() {
         ("Location: a\r\nLocation: b\r\n", "once"),
     ] {
         assert!(rule(lines).contains(part), "{lines}: {}", rule(lines));
+    }
+    for (bytes, part) in [("HTTP/2.0 200 OK\r\n\r\n", "version"), ("HTTP/1.1 20 OK\r\n\r\n", "three digits")] {
+        assert!(broken_rule(bytes.as_bytes(), &Caps::default(), &ResponseHead::default()).contains(part), "{bytes}");
     }
 }
 
