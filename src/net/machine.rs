@@ -156,6 +156,15 @@ pub(super) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
 /// Of `linux/sockios.h`.
 const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
+/// Bytes that were written to a socket and have not reached the peer; zero where the kernel does not say. For a Unix
+/// socket it is the memory that they take, which is somewhat more.
+pub(super) fn undelivered(socket: &SockRef<'_>) -> libc::c_int {
+    let mut count: libc::c_int = 0;
+    // SAFETY: `count` is a valid place for one int, which is what SIOCOUTQ writes (tcp(7), unix(7)).
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut count) };
+    if asked < 0 { 0 } else { count }
+}
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -9,7 +9,7 @@
 //! - A buffer given to `read` or `write` always comes back, with whatever arrived in it.
 //! - At most one read and one write are in flight on a stream at a time; both sides may be in flight at once.
 //! - Callers drive futures of `read` and `write` to completion. Dropping one early breaks the connection, but is safe.
-//! - Every wait has a deadline (`until`); deadlines are kept to within 20 ms.
+//! - Every wait has a deadline (`until`), or of a write a pace (`set_pace`); deadlines are kept to within 20 ms.
 
 pub(crate) mod bell;
 // The one place where the data plane reads a clock.
@@ -30,7 +30,12 @@ pub mod uring;
 use std::future::Future;
 use std::io;
 
-use crate::base::{Address, Buf, Tick, Wall};
+use crate::base::{Address, Buf, Pace, Tick, Wall};
+
+/// Unsent bytes that the kernel may hold for one client (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent
+/// frame waits behind everything that a fast origin sent to a slow client, and clients that do not read take the
+/// memory that the kernel has for TCP. Two writes keep the line busy.
+pub(crate) const UNSENT_MAX: u32 = 128 * 1024;
 
 pub use bell::Bell;
 
@@ -116,7 +121,7 @@ pub trait Stream: 'static {
     fn readable(&self, until: Tick) -> impl Future<Output = io::Result<()>>;
 
     /// Writes the whole window of `buf` and consumes it. After an error, the window holds the bytes that may not have
-    /// been sent. After `TimedOut` the writing side is finished.
+    /// been sent. After `TimedOut` the writing side is finished: `until` has passed, or the peer was too slow.
     fn write(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<()>, Buf)>;
 
     /// Sends as many bytes as fit at once and returns the count; zero where none fits or a write is in flight. Only
@@ -127,8 +132,12 @@ pub trait Stream: 'static {
     /// `ErrorKind::Interrupted`.
     fn interrupt(&self);
 
-    /// Ends a pending or later `read` with zero, as if the peer had closed. Writing still works.
+    /// Ends a pending or later `read` with zero, as if the peer had closed, until `read_again`. Writing still works.
     fn stop_reading(&self);
+
+    /// Takes a `stop_reading` back. After a `read_idle` nothing is lost; where a `read` was pending, the reading side
+    /// has ended.
+    fn read_again(&self);
 
     /// Sends the end of our side (FIN); reading still works.
     fn finish(&self);
@@ -143,6 +152,13 @@ pub trait Stream: 'static {
 
     /// How many bytes the kernel took and has not sent yet. Zero where the machine does not know. A system call.
     fn unsent(&self) -> usize;
+
+    /// Demands a pace of the peer in this and later writes. Progress is what reached the peer, also of what earlier
+    /// writes left in the kernel's buffer. The time without progress is kept to within a quarter of it.
+    fn set_pace(&self, pace: Pace);
+
+    /// Bytes that were written and have not reached the peer, more or less.
+    fn undelivered(&self) -> usize;
 
     /// Whether bytes or a close have arrived. Consumes nothing.
     fn peek(&self) -> Peek;

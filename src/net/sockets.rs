@@ -17,7 +17,7 @@ use std::sync::Arc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::base::Address;
-use crate::net::{Bell, machine};
+use crate::net::{Bell, UNSENT_MAX, machine};
 
 #[cfg(test)]
 mod tests;
@@ -72,6 +72,8 @@ impl ListenSocket {
         let address = address_of(&socket.local_addr()?);
         if let Address::Inet(_) = address {
             socket.set_tcp_nodelay(true)?;
+            // Accepted connections inherit both.
+            socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
         }
         Ok(ListenSocket { fd: socket.into(), address })
     }
@@ -184,6 +186,8 @@ fn listen_tcp(address: SocketAddr, options: &ListenOptions) -> io::Result<Listen
     }
     // Accepted connections inherit it, which saves a call for each.
     socket.set_tcp_nodelay(true)?;
+    // Accepted connections inherit both.
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(options.backlog)?;
     let address = address_of(&socket.local_addr()?);

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
-use crate::base::{Address, Buf, BufPool, Tick};
+use crate::base::limits::BUF_CLASSES;
+use crate::base::{Address, Buf, BufPool, Pace, Tick};
 use crate::net::{Peek, Stream};
 
 mod client;
@@ -44,7 +45,7 @@ pub(crate) use transport::Transport;
 use failure::{first_bytes, plain_alert};
 use session::session_of;
 use sink::Sink;
-use turn::{Turn, TurnGuard};
+use turn::{Ending, Turn, TurnGuard};
 
 /// A stream inside TLS.
 pub(crate) struct Tls<S> {
@@ -60,16 +61,6 @@ pub(crate) struct Tls<S> {
     ending: Cell<Ending>,
     /// Ciphertext after which our side ends, where it could not be sent at once.
     tail: Cell<Option<Buf>>,
-}
-
-/// How far our side has come with its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Open,
-    /// Whoever has the turn sends close_notify when it is done.
-    Asked,
-    /// close_notify is sent, or in `tail`.
-    Done,
 }
 
 /// How a read waits on the stream below.
@@ -358,7 +349,9 @@ impl<S: Stream> Tls<S> {
     /// hold. Empty where there is nothing to send.
     fn encrypt(&self, plaintext: &[u8]) -> io::Result<(Buf, usize)> {
         let mut connection = self.connection.borrow_mut();
-        let chunk = &plaintext[..plaintext.len().min(WRITE_MAX)];
+        // As many records as fit a buffer of the size that the plaintext is in.
+        let most = if plaintext.len() > BUF_CLASSES[2] { WRITE_MAX } else { WRITE_SMALL };
+        let chunk = &plaintext[..plaintext.len().min(most)];
         let taken = match chunk.is_empty() {
             true => 0,
             false => connection.writer().write(chunk)?,
@@ -439,6 +432,11 @@ impl<S: Stream> Stream for Tls<S> {
         self.inner.stop_reading();
     }
 
+    fn read_again(&self) {
+        self.stopped.set(false);
+        self.inner.read_again();
+    }
+
     /// Sends close_notify and FIN. Where the kernel has no room for close_notify, the next read sends both.
     fn finish(&self) {
         self.last_words();
@@ -458,6 +456,14 @@ impl<S: Stream> Stream for Tls<S> {
 
     /// Ciphertext that waits counts as bytes, also where it is none (close_notify, a session ticket): a connection
     /// that is to be used again should have been quiet.
+    fn set_pace(&self, pace: Pace) {
+        self.inner.set_pace(pace);
+    }
+
+    fn undelivered(&self) -> usize {
+        self.inner.undelivered()
+    }
+
     fn peek(&self) -> Peek {
         match self.waiting.get() {
             0 => self.inner.peek(),
@@ -486,6 +492,8 @@ const RECORD_OVERHEAD: usize = 32;
 const OWN_RECORDS: usize = 512;
 /// Plaintext that is encrypted at once: as many records as fit the largest buffer.
 const WRITE_MAX: usize = 15 * RECORD;
+/// The same for the second largest.
+const WRITE_SMALL: usize = 3 * RECORD;
 /// Reads behind a failed handshake at most.
 const DRAIN_READS: usize = 32;
 /// The first read of a handshake; a client's first message is 0.3 to 2 KiB.

@@ -179,6 +179,11 @@ impl Pipe {
         (self.arrived - self.taken) as usize
     }
 
+    /// Bytes that the reader took.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Bytes inside, arrived or not.
     pub(crate) fn inside(&self) -> usize {
         self.bytes.len()

@@ -11,7 +11,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::base::{Address, Buf, Rng, Tick};
+use crate::base::{Address, Buf, Judge, Pace, Rng, Tick, Verdict};
 use crate::net::sim::faults::{Course, Faults};
 use crate::net::sim::pipe::{Pipe, Put, Take};
 use crate::net::sim::tasks::HostId;
@@ -92,6 +92,8 @@ pub struct SimStream {
     lost: Cell<bool>,
     /// The last read left room in its buffer.
     drained: Cell<bool>,
+    pace: Cell<Pace>,
+    judge: Judge,
 }
 
 /// Which of the three kinds of reading.
@@ -165,6 +167,8 @@ impl SimStream {
             aborted: Cell::new(false),
             lost: Cell::new(false),
             drained: Cell::new(true),
+            pace: Cell::new(Pace::NONE),
+            judge: Judge::default(),
         }
     }
 
@@ -303,6 +307,11 @@ impl SimStream {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Looks how much the peer has taken.
+    fn look(&self) -> Verdict {
+        self.judge.look(self.pace.get(), self.world.now.get(), self.outgoing.pipe.borrow().taken() as i64)
     }
 
     fn after_put(&self, put: Put) {

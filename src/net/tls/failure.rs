@@ -21,6 +21,18 @@ pub(crate) struct Failure {
     pub first: [u8; FIRST_BYTES],
 }
 
+/// A fatal alert as a record without encryption (RFC 8446 sections 5.1 and 6).
+pub(super) fn plain_alert(error: &Error) -> [u8; 7] {
+    let description = match error {
+        Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            AlertDescription::UnexpectedMessage
+        }
+        _ => AlertDescription::HandshakeFailure,
+    };
+    [21, 3, 3, 0, 2, 2, description.into()]
+}
+
 /// The front of what a peer sent first.
 pub(super) fn first_bytes(bytes: &[u8]) -> [u8; FIRST_BYTES] {
     let mut first = [0; FIRST_BYTES];
@@ -138,18 +150,6 @@ fn of_alert(alert: AlertDescription) -> Cause {
         AlertDescription::NoApplicationProtocol => Cause::NoCommonProtocol,
         _ => Cause::HandshakeFailed,
     }
-}
-
-/// A fatal alert as a record without encryption (RFC 8446 sections 5.1 and 6).
-pub(super) fn plain_alert(error: &rustls::Error) -> [u8; 7] {
-    let description = match error {
-        rustls::Error::InvalidMessage(_) => rustls::AlertDescription::DecodeError,
-        rustls::Error::InappropriateMessage { .. } | rustls::Error::InappropriateHandshakeMessage { .. } => {
-            rustls::AlertDescription::UnexpectedMessage
-        }
-        _ => rustls::AlertDescription::HandshakeFailure,
-    };
-    [21, 3, 3, 0, 2, 2, description.into()]
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::{Session, Tls};
-use crate::base::{Address, Buf, Tick};
+use crate::base::{Address, Buf, Pace, Tick};
 use crate::net::{Peek, Stream};
 
 /// A plain stream or one inside TLS.
@@ -75,6 +75,13 @@ impl<S: Stream> Stream for Transport<S> {
         }
     }
 
+    fn read_again(&self) {
+        match self {
+            Transport::Plain(plain) => plain.read_again(),
+            Transport::Tls(tls) => tls.read_again(),
+        }
+    }
+
     fn finish(&self) {
         match self {
             Transport::Plain(plain) => plain.finish(),
@@ -100,6 +107,20 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(plain) => plain.unsent(),
             Transport::Tls(tls) => tls.unsent(),
+        }
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        match self {
+            Transport::Plain(plain) => plain.set_pace(pace),
+            Transport::Tls(tls) => tls.set_pace(pace),
+        }
+    }
+
+    fn undelivered(&self) -> usize {
+        match self {
+            Transport::Plain(plain) => plain.undelivered(),
+            Transport::Tls(tls) => tls.undelivered(),
         }
     }
 

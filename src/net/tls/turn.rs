@@ -44,3 +44,14 @@ impl Drop for TurnGuard<'_> {
         }
     }
 }
+
+/// How far our side has come with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Not at all.
+    Open,
+    /// Whoever has the turn sends close_notify when it is done.
+    Asked,
+    /// close_notify is sent, or in `tail`.
+    Done,
+}

@@ -13,6 +13,8 @@
 //!  writing:  Nobody ──write─────> Bytes   deadline: shutdown(SHUT_WR), the write fails, the side is finished
 //!            Nobody ──connect───> Ready   deadline: the waiting task is woken
 //! ```
+//! While a write is pending, a look comes now and then, where a pace is demanded: how much has reached the peer? It is
+//! the same timer. A write asks for the next look only where none is to come, so it reads no clock.
 
 use std::cell::Cell;
 use std::io;
@@ -25,7 +27,8 @@ use monoio::io::{CancelHandle, Canceller};
 use socket2::SockRef;
 
 use super::deadlines::{Deadlines, Timed};
-use crate::base::{Tick, Timer};
+use crate::base::{Judge, Pace, Tick, Timer, Verdict};
+use crate::net::machine;
 
 /// What a side of a stream waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,13 @@ pub(super) struct Flow {
     deadlines: Rc<Deadlines<Flow>>,
     pub(super) read: Side,
     pub(super) write: Side,
+    /// What is demanded of the peer while we write.
+    pace: Cell<Pace>,
+    judge: Judge,
+    /// When the next look at a pending write comes; `NEVER` where none does.
+    look_at: Cell<Tick>,
+    /// Bytes that the kernel accepted.
+    written: Cell<u64>,
     /// What the timer is armed for; `NEVER` where it is not.
     armed: Cell<Tick>,
     timer: Cell<Option<Timer>>,
@@ -119,6 +129,10 @@ impl Flow {
             deadlines,
             read: Side::new(),
             write: Side::new(),
+            pace: Cell::new(Pace::NONE),
+            judge: Judge::default(),
+            look_at: Cell::new(Tick::NEVER),
+            written: Cell::new(0),
             armed: Cell::new(Tick::NEVER),
             timer: Cell::new(None),
             interrupted: Cell::new(false),
@@ -149,17 +163,57 @@ impl Flow {
     }
 
     pub(super) fn begin_write(self: &Rc<Flow>, waits: Waits, until: Tick) -> Pending<'_> {
+        self.judge.begin();
+        if self.look_at.get() == Tick::NEVER && self.pace.get().is_any() {
+            let at = machine::now().after(self.pace.get().interval());
+            self.look_at.set(at);
+            self.arm(at);
+        }
         self.begin(&self.write, waits, until)
+    }
+
+    /// What is demanded from the next write on.
+    pub(super) fn set_pace(&self, pace: Pace) {
+        if self.pace.replace(pace) != pace {
+            // The next write asks for a look of its own.
+            self.look_at.set(Tick::NEVER);
+        }
+    }
+
+    /// The kernel accepted `count` bytes.
+    pub(super) fn wrote(&self, count: usize) {
+        self.written.set(self.written.get() + count as u64);
+    }
+
+    /// Looks how much of what was written has reached the peer, and gives the time of the next look.
+    fn look(&self, now: Tick) -> Tick {
+        let pace = self.pace.get();
+        if self.write.waits.get() != Waits::Bytes || !pace.is_any() {
+            return Tick::NEVER;
+        }
+        let delivered = self.written.get() as i64 - i64::from(machine::undelivered(&self.socket()));
+        match self.judge.look(pace, now, delivered) {
+            Verdict::GoesOn => now.after(pace.interval()),
+            Verdict::TooSlow => {
+                self.write.until.set(Tick::NEVER);
+                self.write_late();
+                Tick::NEVER
+            }
+        }
+    }
+
+    fn arm(self: &Rc<Flow>, at: Tick) {
+        if at < self.armed.get() {
+            self.armed.set(at);
+            self.deadlines.arm(self, at);
+        }
     }
 
     fn begin<'a>(self: &'a Rc<Flow>, side: &'a Side, waits: Waits, until: Tick) -> Pending<'a> {
         debug_assert_eq!(side.waits.get(), Waits::Nobody, "two operations in one direction of a stream");
         side.waits.set(waits);
         side.until.set(until);
-        if until < self.armed.get() {
-            self.armed.set(until);
-            self.deadlines.arm(self, until);
-        }
+        self.arm(until);
         Pending { flow: self, side, done: false }
     }
 
@@ -193,6 +247,16 @@ impl Flow {
         self.interrupted.set(true);
         match self.read.waits.get() {
             Waits::Nobody | Waits::Bytes => {}
+            Waits::Idle => self.cancel(),
+            Waits::Ready => self.read.wake(),
+        }
+    }
+
+    /// Ends the pending read with what came so far. One that cannot be cancelled ends only with the reading side.
+    pub(super) fn stop_pending_read(&self) {
+        match self.read.waits.get() {
+            Waits::Nobody => {}
+            Waits::Bytes => self.shut(Shutdown::Read),
             Waits::Idle => self.cancel(),
             Waits::Ready => self.read.wake(),
         }
@@ -251,7 +315,10 @@ impl Timed for Flow {
             self.write.until.set(Tick::NEVER);
             self.write_late();
         }
-        let next = self.read.until.get().min(self.write.until.get());
+        if self.look_at.get() <= now {
+            self.look_at.set(self.look(now));
+        }
+        let next = self.read.until.get().min(self.write.until.get()).min(self.look_at.get());
         self.armed.set(next);
         next
     }

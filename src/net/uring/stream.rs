@@ -25,7 +25,7 @@ use super::driver::Driver;
 use super::flow::{End, Flow, Waits};
 use super::lent::Lent;
 use super::shard::Shard;
-use crate::base::{Address, Buf, Tick};
+use crate::base::{Address, Buf, Pace, Tick};
 use crate::net::sockets::address_of;
 use crate::net::{Peek, Stream, machine};
 
@@ -120,6 +120,10 @@ impl Stream for UringStream {
                 pending.done();
                 return (Err(over.into()), lent.0);
             }
+            if let Some(ended) = self.read_ended() {
+                pending.done();
+                return (ended, lent.0);
+            }
             let handle = self.flow.cancel_handle();
             // SAFETY: the reference is kept by the future, but not used after its first poll, which comes before
             // anything else can make another, see `socket`.
@@ -178,7 +182,10 @@ impl Stream for UringStream {
             lent = back;
             match written {
                 Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => lent.0.consume(count),
+                Ok(count) => {
+                    lent.0.consume(count);
+                    self.flow.wrote(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => result = Err(error),
             }
@@ -194,7 +201,10 @@ impl Stream for UringStream {
         if !self.flow.write_is_free() {
             return 0;
         }
-        self.flow.socket().send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).unwrap_or(0)
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let count = self.flow.socket().send_with_flags(bytes, flags).unwrap_or(0);
+        self.flow.wrote(count);
+        count
     }
 
     fn interrupt(&self) {
@@ -204,7 +214,13 @@ impl Stream for UringStream {
     fn stop_reading(&self) {
         if self.flow.read.end.get() == End::Open {
             self.flow.read.end.set(End::Stopped);
-            self.flow.shut(Shutdown::Read);
+            self.flow.stop_pending_read();
+        }
+    }
+
+    fn read_again(&self) {
+        if self.flow.read.end.get() == End::Stopped {
+            self.flow.read.end.set(End::Open);
         }
     }
 
@@ -237,6 +253,14 @@ impl Stream for UringStream {
     fn unsent(&self) -> usize {
         // Unix sockets do not know it.
         machine::unsent(&self.flow.socket()).unwrap_or(0)
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        self.flow.set_pace(pace);
+    }
+
+    fn undelivered(&self) -> usize {
+        machine::undelivered(&self.flow.socket()) as usize
     }
 
     fn peek(&self) -> Peek {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::base::{Address, Buf, Tick};
+use crate::base::{Address, Buf, Pace, Tick, Verdict};
 use crate::net::sim::pipe::{Put, Take};
 use crate::net::sim::stream::{ReadKind, SimStream};
 use crate::net::sim::world::Timer;
@@ -51,6 +51,10 @@ impl Stream for SimStream {
         self.incoming.wake_both();
     }
 
+    fn read_again(&self) {
+        self.stopped.set(false);
+    }
+
     fn finish(&self) {
         if !self.write_over.replace(true) {
             self.event("ended its side", 0);
@@ -75,6 +79,14 @@ impl Stream for SimStream {
     fn unsent(&self) -> usize {
         // Everything is on its way at once.
         0
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        self.pace.set(pace);
+    }
+
+    fn undelivered(&self) -> usize {
+        self.outgoing.pipe.borrow().inside()
     }
 
     fn peek(&self) -> Peek {
@@ -181,6 +193,8 @@ pub(crate) struct Writing<'a> {
     stream: &'a SimStream,
     buf: Buf,
     until: Tick,
+    /// When the next look at the peer's pace is due.
+    look_at: Tick,
     timer: Timer,
     started: bool,
 }
@@ -188,7 +202,7 @@ pub(crate) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// A write that has not started.
     pub(crate) fn new(stream: &'a SimStream, buf: Buf, until: Tick) -> Writing<'a> {
-        Writing { stream, buf, until, timer: Timer::new(stream.world.clone()), started: false }
+        Writing { stream, buf, until, look_at: Tick::NEVER, timer: Timer::new(stream.world.clone()), started: false }
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -201,19 +215,28 @@ impl<'a> Writing<'a> {
             self.started = true;
             self.until = stream.world.late(self.until);
             stream.writing.set(true);
+            stream.judge.begin();
+            self.look_at = stream.world.now.get();
         }
         let next = match stream.try_write(&mut self.buf) {
             Ok(result) => return Poll::Ready(self.end(result)),
             Err(next) => next,
         };
-        if stream.world.now.get() >= self.until {
+        let now = stream.world.now.get();
+        let mut late = now >= self.until;
+        if now >= self.look_at && stream.pace.get().is_any() {
+            late |= stream.look() == Verdict::TooSlow;
+            self.look_at = stream.world.late(now.after(stream.pace.get().interval()));
+        }
+        if late {
             stream.event("timed out writing", 0);
             // On a real socket the way to end a write is to end the side: the peer sees an end behind what was sent.
             stream.finish();
             return Poll::Ready(self.end(Err(io::ErrorKind::TimedOut.into())));
         }
         *stream.outgoing.writer.borrow_mut() = Some(context.waker().clone());
-        self.timer.set(next.unwrap_or(Tick::NEVER).min(self.until), context);
+        let look_at = if stream.pace.get().is_any() { self.look_at } else { Tick::NEVER };
+        self.timer.set(next.unwrap_or(Tick::NEVER).min(self.until).min(look_at), context);
         Poll::Pending
     }
 

@@ -52,6 +52,10 @@ impl<S: Stream> Stream for Chopped<S> {
         self.inner.stop_reading();
     }
 
+    fn read_again(&self) {
+        self.inner.read_again();
+    }
+
     fn finish(&self) {
         self.inner.finish();
     }
@@ -66,6 +70,14 @@ impl<S: Stream> Stream for Chopped<S> {
 
     fn unsent(&self) -> usize {
         self.inner.unsent()
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        self.inner.set_pace(pace);
+    }
+
+    fn undelivered(&self) -> usize {
+        self.inner.undelivered()
     }
 
     fn peek(&self) -> Peek {
