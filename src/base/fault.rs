@@ -53,6 +53,8 @@ pub enum FaultKind {
     Misdirected,
     /// The client closed or reset the connection before the response was complete.
     ClientClosed,
+    /// The client sent the request's body, or read the response, below the least rate, or stopped reading.
+    ClientTooSlow,
     // Routing and capacity.
     /// No route matches.
     NoRoute,
@@ -101,7 +103,7 @@ impl FaultKind {
     pub const fn status(self) -> u16 {
         match self {
             FaultKind::BadRequest => 400,
-            FaultKind::RequestTimeout => 408,
+            FaultKind::RequestTimeout | FaultKind::ClientTooSlow => 408,
             FaultKind::BodyTooLarge => 413,
             FaultKind::TargetTooLong => 414,
             FaultKind::HeadTooLarge => 431,
@@ -145,6 +147,7 @@ impl FaultKind {
             FaultKind::ExpectationFailed => "expectation_failed",
             FaultKind::Misdirected => "misdirected",
             FaultKind::ClientClosed => "client_closed",
+            FaultKind::ClientTooSlow => "client_too_slow",
             FaultKind::NoRoute => "no_route",
             FaultKind::MethodNotAllowed => "method_not_allowed",
             FaultKind::NoEndpoint => "no_endpoint",
@@ -190,6 +193,7 @@ impl FaultKind {
             | FaultKind::ExpectationFailed
             | FaultKind::Misdirected
             | FaultKind::ClientClosed
+            | FaultKind::ClientTooSlow
             | FaultKind::NoRoute
             | FaultKind::MethodNotAllowed
             | FaultKind::NoEndpoint
@@ -215,6 +219,7 @@ impl FaultKind {
             | FaultKind::ExpectationFailed
             | FaultKind::Misdirected
             | FaultKind::ClientClosed
+            | FaultKind::ClientTooSlow
             | FaultKind::NoRoute
             | FaultKind::MethodNotAllowed => Side::Client,
             FaultKind::ConnectFailed

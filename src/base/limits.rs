@@ -118,6 +118,9 @@ pub(crate) const HPACK_LIST_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one field block as it comes in frames; above it the connection ends with ENHANCE_YOUR_CALM, since a block
 /// that is not read to its end leaves the table out of step. Larger than any list that we take.
 pub(crate) const H2_BLOCK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of request bodies over HTTP/2 that came and that no upstream has taken, in the whole process; each shard has
+/// its share. Above it the stream that brings more is reset with ENHANCE_YOUR_CALM.
+pub(crate) const H2_UNREAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Informational heads on one stream; above it the stream is reset.
 pub(crate) const H2_INTERIMS_MAX: u8 = 32;
 // gRPC (`wire::grpc`).

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::{Address, ConsumerId, ListenerId, PolicyId, RouteId, UpstreamId};
+use crate::base::{Address, ConsumerId, ListenerId, Pace, PolicyId, RouteId, UpstreamId};
 use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::scalar::Share;
 pub(crate) use crate::config::spec::server::LogEscape;
@@ -273,8 +273,24 @@ pub struct ClientTimeouts {
     pub body_idle: Duration,
     /// Between two requests.
     pub keep_alive: Duration,
-    /// Between two writes that make progress.
-    pub write: Duration,
+    /// What is demanded of a client that is written to.
+    pub write: Pace,
+    /// What is demanded of a client that sends a body.
+    pub upload: LeastRate,
+}
+
+/// The least rate of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeastRate {
+    /// Bytes a second; zero demands none.
+    pub bytes_a_second: u32,
+    /// How far behind it may fall.
+    pub grace: Duration,
+}
+
+impl LeastRate {
+    /// None is demanded.
+    pub const NONE: LeastRate = LeastRate { bytes_a_second: 0, grace: Duration::ZERO };
 }
 
 /// What happens to requests of one route.

@@ -322,6 +322,9 @@ impl Scenario {
             let time = if wild { format!("{}ms", 500 + rng.below(60_000)) } else { "1h".to_owned() };
             let _ = writeln!(text, "{name} = \"{time}\"");
         }
+        if !wild {
+            text.push_str("rate_grace = \"1h\"\n");
+        }
         if wild && self.seed.is_multiple_of(3) {
             let _ = writeln!(text, "total = \"{}ms\"", 500 + rng.below(120_000));
         }

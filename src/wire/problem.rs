@@ -28,6 +28,7 @@ pub(crate) const fn body(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::BadRequest => problem!(400, "Bad Request", "The request is not valid HTTP."),
         FaultKind::RequestTimeout => problem!(408, "Request Timeout", "The request did not arrive in time."),
+        FaultKind::ClientTooSlow => problem!(408, "Request Timeout", "The request arrived too slowly."),
         FaultKind::BodyTooLarge => problem!(413, "Content Too Large", "The request body is larger than allowed."),
         FaultKind::TargetTooLong => problem!(414, "URI Too Long", "The request line is longer than allowed."),
         FaultKind::HeadTooLarge => {
@@ -83,6 +84,7 @@ mod tests {
         let kinds = [
             FaultKind::BadRequest,
             FaultKind::RequestTimeout,
+            FaultKind::ClientTooSlow,
             FaultKind::BodyTooLarge,
             FaultKind::TargetTooLong,
             FaultKind::HeadTooLarge,

@@ -4,16 +4,16 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::base::limits::PARAMS_MAX;
-use crate::base::{Address, PolicyId, limits};
+use crate::base::{Address, Pace, PolicyId, limits};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, ListenerPlan, Underscores};
+use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, LeastRate, ListenerPlan, Underscores};
 use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
 use crate::config::spec::listener::{Http2Spec, ListenerSpec};
-use crate::config::spec::scalar::Scalar;
+use crate::config::spec::scalar::{Limit, Scalar, Size};
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::spec::shape::Many;
 use crate::route::{self, Rule, Table};
@@ -104,7 +104,7 @@ impl Compiler<'_> {
                 ..self.caps(&limits, listener.limits.location)
             },
             underscores: if listener.underscores_in_headers { Underscores::Kept } else { Underscores::Dropped },
-            timeouts: client_timeouts(&timeouts),
+            timeouts: client_timeouts(&timeouts, &limits),
             http2: self.http2(&listener.http2, &limits),
             requests_max: capped(limits.requests_per_connection.some().map_or(0, |count| count.0)),
             connections_per_address_max: capped(limits.connections_per_address.some().map_or(0, |count| count.0)),
@@ -353,13 +353,16 @@ fn treatment(spec: spec::Treatment) -> Treatment {
     }
 }
 
-fn client_timeouts(timeouts: &Timeouts) -> ClientTimeouts {
+fn client_timeouts(timeouts: &Timeouts, limits: &Limits) -> ClientTimeouts {
+    let rate = |limit: &Limit<Size>| capped(limit.clone().some().map_or(0, |size| size.0));
+    let grace = timeouts.rate_grace.0;
     ClientTimeouts {
         handshake: timeouts.handshake.0,
         head: timeouts.head.0,
         body_idle: timeouts.body.0,
         keep_alive: timeouts.keep_alive.0,
-        write: timeouts.write.0,
+        write: Pace::idle(timeouts.write.0).with_rate(rate(&limits.min_download_rate), grace),
+        upload: LeastRate { bytes_a_second: rate(&limits.min_upload_rate), grace },
     }
 }
 

@@ -106,7 +106,8 @@ pub struct Http2Spec {
     #[serde(default)]
     #[schemars(extend("x-default" = "256KiB"))]
     pub stream_window: Option<Size>,
-    /// The same for all streams of a connection together, 64KiB to 64MiB.
+    /// The same for all streams of a connection together, 64KiB to 64MiB. Bodies that no upstream has taken are held up
+    /// to 512MiB in the whole process, each thread having its share; above it the stream that brings more is reset.
     #[serde(default)]
     #[schemars(extend("x-default" = "4MiB"))]
     pub connection_window: Option<Size>,

@@ -162,12 +162,17 @@ layers! {
         handshake: Time = "10s",
         /// From the first byte of a request's head to its end.
         head: Time = "10s",
-        /// Silence within a request's body.
+        /// Silence within a request's body; above it 408.
         body: Time = "30s",
         /// Silence between two requests.
         keep_alive: Time = "75s",
-        /// Time without progress while the response is written to the client.
+        /// Time in which the client takes nothing of what is written to it. Every byte that reaches it is progress,
+        /// also of what is in the kernel's buffer already. It is kept to within a quarter.
         write: Time = "30s",
+        /// How far a client may fall behind `limits.min_upload_rate` and `limits.min_download_rate`: a client that
+        /// sends or takes half of the least rate is cut off after twice this time, one that stands still after this
+        /// time (or after `body` or `write`, where those are shorter).
+        rate_grace: Time = "30s",
     }
 
     /// Waits for an upstream's connections.
@@ -212,6 +217,14 @@ layers! {
         requests_per_connection: Limit<Count> = "off",
         /// Connections of one client address to one data-plane thread; above it the newest is closed.
         connections_per_address: Limit<Count> = "off",
+        /// Bytes a second at least of a request's body, while the gateway waits for it: not while the upstream holds
+        /// the upload up, and not in gRPC calls and tunnels. A client that falls behind by `timeouts.rate_grace` gets
+        /// 408 with the reason `client_too_slow`.
+        min_upload_rate: Limit<Size> = "240B",
+        /// Bytes a second at least that a client takes, while something waits to be written to it: a quiet stream is
+        /// never too slow. A client that falls behind by `timeouts.rate_grace` is cut off with the reason
+        /// `client_too_slow`.
+        min_download_rate: Limit<Size> = "240B",
     }
 
     /// Limits towards an upstream. Numbers of connections and requests are for the whole process; each thread has its

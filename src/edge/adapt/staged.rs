@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use crate::base::limits::{HEADROOM, STAGE_OUT_BYTES};
-use crate::base::{Buf, BufPool, Fault, Tick};
+use crate::base::{Buf, BufPool, Fault, Pace, Tick};
 use crate::edge::adapt::chain::{Chain, Made, Round, Then};
 use crate::edge::adapt::transform::BROKEN;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, encode};
@@ -166,6 +166,10 @@ impl<K: Client> BodySink for Staged<'_, K> {
         self.run(Round::more(b"", Then::Flush), until).await?;
         let makes = self.chain.out().is_some_and(|out| !out.is_empty());
         if makes || self.head == Head::Waits { self.send(Ending::More, until).await } else { Ok(()) }
+    }
+
+    fn set_pace(&mut self, pace: Pace) {
+        self.inner.set_pace(pace);
     }
 
     fn finish(&self) {

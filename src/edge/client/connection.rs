@@ -17,10 +17,13 @@ use crate::net::{Net, Stream};
 pub(crate) const PARK_AFTER_MS: u64 = 100;
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
 pub(crate) const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
-/// How long an ended connection is read from, so that the last answer is not lost to a reset (RFC 9112 section 9.6).
-const LINGER_MS: u64 = 2_000;
-/// And how much is read from one of HTTP/1.
-const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// How long an ended connection is read from while its client goes on sending, so that the last response is not lost to
+/// a reset (RFC 9112 section 9.6). Many clients read a response only when they have sent all of a request.
+const LINGER_MS: u64 = 30_000;
+/// How long while nothing comes.
+const LINGER_IDLE_MS: u64 = 2_000;
+/// And how much is read of one.
+const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// An open client connection.
 pub(crate) struct Connection<N: Net> {
@@ -87,33 +90,38 @@ impl<N: Net> Connection<N> {
     /// client.
     pub(crate) async fn linger(mut self) {
         self.stream.finish();
-        hear_last(&self.shard.thread, &self.stream, std::mem::take(&mut self.buf), LINGER_BYTES_MAX).await;
+        hear_last(&self.shard.thread, &self.stream, std::mem::take(&mut self.buf)).await;
     }
 }
 
-/// Lingering close: reads and drops at most `bytes_max`, so that the last bytes sent reach the client.
-pub(crate) async fn hear_last<N: Net>(
-    thread: &Thread<N>,
-    stream: &Transport<N::Stream>,
-    mut buf: Buf,
-    bytes_max: usize,
-) {
+/// Lingering close: reads and drops what still comes, so that the last bytes sent reach the client. Above the bounds,
+/// and on a thread that drains, the connection is closed though the client goes on.
+pub(crate) async fn hear_last<N: Net>(thread: &Thread<N>, stream: &Transport<N::Stream>, mut buf: Buf) {
+    stream.read_again();
     let until = thread.net.now().after_ms(LINGER_MS);
     if buf.capacity() == 0 {
         buf = thread.pool.take(0);
     }
     let mut seen = 0;
-    while seen < bytes_max {
+    while seen < LINGER_BYTES_MAX {
         buf.reset(0);
-        let (read, returned) = stream.read(buf, until).await;
+        let silent = thread.net.now().after_ms(LINGER_IDLE_MS);
+        let (read, returned) = stream.read(buf, silent.min(until)).await;
         buf = returned;
         match read {
-            Ok(count) if count > 0 => seen += count,
+            Ok(count) if count > 0 && !thread.draining.is_raised() => seen += count as u64,
             Ok(_) | Err(_) => break,
+        }
+        if buf.spare() == 0 && buf.capacity() < DROP_READ {
+            thread.pool.put(buf);
+            buf = thread.pool.take(DROP_READ);
         }
     }
     thread.pool.put(buf);
 }
+
+/// Size of the buffer for what is dropped, where much comes.
+const DROP_READ: usize = crate::base::limits::BUF_CLASSES[2];
 
 /// The deadline of the next wait for a request: parked first, then closed.
 pub(crate) fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
+use crate::base::{Buf, Fault, FaultKind, ListenerId, Pace, Side, Tick};
 use crate::config::plan::{ListenerPlan, Underscores};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
 use crate::edge::client::notices::Who;
@@ -24,8 +24,9 @@ use crate::wire::h1::write::{self, After, OutgoingResponse};
 use crate::wire::h1::{Parsed, framing, request};
 use crate::wire::head::{BodyLength, Method, Request, RequestHead, Version};
 
-/// Most body bytes that are read and dropped after an early response, to keep the connection alive.
+/// Most body bytes that are read and dropped after an early response, to keep the connection alive, and for how long.
 const DISCARD_MAX: u64 = 64 * 1024;
+const DISCARD_MS: u64 = 2_000;
 
 /// What a wait for a head came to.
 enum Arrival {
@@ -321,11 +322,7 @@ async fn finish_body<N: Net>(
     let leftover = source.take_leftover();
     if !leftover.is_empty() {
         let mut buf = connection.shard.thread.pool.take(leftover.len());
-        if buf.append(leftover.filled()) {
-            connection.buf = buf;
-        } else {
-            connection.buf = leftover;
-        }
+        connection.buf = if buf.append(leftover.filled()) { buf } else { leftover };
     }
     true
 }
@@ -333,9 +330,7 @@ async fn finish_body<N: Net>(
 /// Reads and drops a body, if it is short.
 async fn discard<N: Net>(connection: &Connection<N>, source: &mut BodyReader<N::Stream>) -> bool {
     let shard = &connection.shard;
-    let bound = shard.bound();
-    let Some(listener) = connection.acceptor.listener() else { return false };
-    let idle = bound.plan.listener(listener).timeouts.body_idle;
+    let until = shard.thread.net.now().after_ms(DISCARD_MS);
     if let BodyLength::Exact(length) = source.length()
         && length > DISCARD_MAX
     {
@@ -345,7 +340,7 @@ async fn discard<N: Net>(connection: &Connection<N>, source: &mut BodyReader<N::
     let mut seen = 0;
     let done = loop {
         buf.reset(0);
-        let (read, returned) = source.read(buf, shard.thread.net.now().after(idle)).await;
+        let (read, returned) = source.read(buf, until).await;
         buf = returned;
         match read {
             Ok(portion) if portion.done => break true,
@@ -413,8 +408,9 @@ impl<'a, N: Net> H1Client<'a, N> {
         bound: &Bound<N>,
         listener: ListenerId,
     ) -> H1Client<'a, N> {
-        let max = bound.plan.listener(listener).requests_max;
-        let used_up = max != 0 && connection.requests >= max;
+        let plan = bound.plan.listener(listener);
+        connection.stream.set_pace(plan.timeouts.write);
+        let used_up = plan.requests_max != 0 && connection.requests >= plan.requests_max;
         H1Client {
             stream: connection.stream.clone(),
             shard: &connection.shard,
@@ -431,6 +427,10 @@ impl<N: Net> BodySink for H1Client<'_, N> {
     async fn write(&mut self, buf: Buf, _: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         let (result, buf) = self.stream.write(buf, until).await;
         (result.map_err(|error| write_fault(Side::Client, error.kind())), buf)
+    }
+
+    fn set_pace(&mut self, pace: Pace) {
+        self.stream.set_pace(pace);
     }
 
     fn finish(&self) {

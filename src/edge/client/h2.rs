@@ -7,7 +7,8 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, ListenerId, Side, Tick};
+use crate::base::limits::H2_UNREAD_BYTES_MAX;
+use crate::base::{Buf, Fault, FaultKind, ListenerId, Pace, Side, Tick};
 use crate::config::plan::Underscores;
 use crate::edge::client::connection::{Connection, hear_last};
 use crate::edge::client::notices::Who;
@@ -66,10 +67,10 @@ pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     let shard = connection.shard.clone();
     let now = shard.thread.net.now();
     let machine = connection::Connection::server(bound.http2(listener).clone(), now);
-    let session = Session::start(&shard.thread, connection.stream.clone(), machine, plan.timeouts.write);
+    let unread_max = H2_UNREAD_BYTES_MAX / bound.plan.process.shards.max(1);
+    let stream = connection.stream.clone();
+    let session = Session::start(&shard.thread, stream, machine, plan.timeouts.write, Some(unread_max));
     bound.counters.add(Counter::Http2Connections, 1);
-    // The client may have this much in transit when the connection is closed.
-    let on_its_way = bound.http2(listener).connection_window as usize;
     drop(bound);
     let first = std::mem::take(&mut connection.buf);
     let served = Rc::new(ClientConnection {
@@ -81,7 +82,7 @@ pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
     served.connection.place.set_idle();
     session.read_all(&ServerRole(served), first).await;
     session.done.wait().await;
-    hear_last(&session.thread, &session.transport, Buf::empty(), on_its_way).await;
+    hear_last(&session.thread, &session.transport, Buf::empty()).await;
 }
 
 impl<N: Net> ClientConnection<N> {
@@ -154,6 +155,10 @@ impl<N: Net> Role<N> for ServerRole<N> {
             session.machine.borrow_mut().go_away(ErrorCode::NoError);
             session.wake_writer();
         }
+    }
+
+    fn on_overflow(&self) {
+        self.0.connection.shard.bound().counters.add(Counter::UnreadResets, 1);
     }
 
     fn on_error(&self, _: &Session<N>, error: ConnectionError) {
@@ -360,7 +365,12 @@ async fn run<N: Net>(
     let handle = Handle { session: session.clone(), key };
     let mut source = StreamBody::new(handle.clone(), Side::Client, request.body);
     let mut client = H2Client {
-        sink: StreamSink { handle, side: Side::Client, ended: false },
+        sink: StreamSink {
+            handle,
+            side: Side::Client,
+            ended: false,
+            pace: bound.plan.listener(listener).timeouts.write,
+        },
         method: request.method,
         headed: false,
         gone: false,
@@ -397,6 +407,10 @@ struct H2Client<N: Net> {
 impl<N: Net> BodySink for H2Client<N> {
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         self.sink.write(buf, ending, until).await
+    }
+
+    fn set_pace(&mut self, pace: Pace) {
+        self.sink.set_pace(pace);
     }
 
     fn finish(&self) {

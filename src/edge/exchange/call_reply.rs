@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ends gRPC calls with a local response in the caller's protocol (gRPC, gRPC-Web or JSON).
 
-use crate::base::{Buf, Fault, FaultKind};
+use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::grpc::web_response::expose;
 use crate::edge::exchange::context::Exchange;
@@ -37,8 +37,7 @@ pub(crate) async fn end<N: Net, S: BodySource, K: Client>(
     let response = Response { bytes: b"", head: response };
     let patch = &mut effects.to_client;
     client.compose(Outgoing { response, patch, length: BodyLength::None, upgrades: false });
-    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-    let (sent, _) = client.commit(Buf::empty(), Ending::BARE, until).await;
+    let (sent, _) = client.commit(Buf::empty(), Ending::BARE, Tick::NEVER).await;
     sent
 }
 
@@ -110,8 +109,7 @@ pub(crate) async fn end_late<N: Net, S: BodySource, K: Client>(
     let end = state.said.unwrap_or(End::of_fault(fault.kind));
     let mut trailers = Vec::new();
     end.write_lines(&mut trailers);
-    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-    let (sent, _) = client.write(Buf::empty(), Ending::Last(&trailers), until).await;
+    let (sent, _) = client.write(Buf::empty(), Ending::Last(&trailers), Tick::NEVER).await;
     state.record.grpc = Some(end.code);
     sent
 }

@@ -51,6 +51,7 @@ fn ends_connection(kind: FaultKind) -> bool {
         kind,
         FaultKind::BadRequest
             | FaultKind::RequestTimeout
+            | FaultKind::ClientTooSlow
             | FaultKind::BodyTooLarge
             | FaultKind::TargetTooLong
             | FaultKind::HeadTooLarge

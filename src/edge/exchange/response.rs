@@ -2,7 +2,7 @@
 //! Sends responses that the gateway makes itself, whatever they say.
 
 use crate::base::ascii::push_decimal;
-use crate::base::{Buf, Fault, Span, limits};
+use crate::base::{Buf, Fault, Span, Tick, limits};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::policies;
 use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
@@ -62,20 +62,18 @@ pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
         debug_assert!(copied, "room was made above");
         record.sent.set(body.len() as u64);
     }
-    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-    let (sent, buf) = client.commit(buf, Ending::BARE, until).await;
+    let (sent, buf) = client.commit(buf, Ending::BARE, Tick::NEVER).await;
     pool.put(buf);
     sent
 }
 
 /// Sends `100 Continue`: the body is wanted (RFC 9110 section 15.2.1).
 pub(crate) async fn go_on<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
-    let Exchange { context, client, .. } = exchange;
+    let client = &mut exchange.client;
     let head = ResponseHead { status: 100, keep_alive: true, ..ResponseHead::default() };
     let mut patch = Patch::default();
     let response = Response { bytes: &[], head: &head };
     client.compose(Outgoing { response, patch: &mut patch, length: BodyLength::None, upgrades: false });
-    let until = context.shard.thread.net.now().after(context.listener_plan().timeouts.write);
-    let (sent, _) = client.commit(Buf::empty(), Ending::More, until).await;
+    let (sent, _) = client.commit(Buf::empty(), Ending::More, Tick::NEVER).await;
     sent
 }

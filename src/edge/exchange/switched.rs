@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Buf, ConsumerId, RouteId, UpstreamId};
+use crate::base::{Buf, ConsumerId, Pace, RouteId, UpstreamId};
 use crate::config::plan::{MessageLimits, Plan};
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::scratch::RequestState;
@@ -37,8 +37,8 @@ pub(crate) struct TunnelLimits {
     pub idle: Duration,
     /// Longest life; `None` is no cap.
     pub lifetime: Option<Duration>,
-    /// Longest write to the client, and to the endpoint.
-    pub write: [Duration; 2],
+    /// What is demanded of the client and of the endpoint when they are written to.
+    pub write: [Pace; 2],
     /// What holds of WebSockets.
     pub messages: MessageLimits,
 }

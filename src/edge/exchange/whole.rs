@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads a whole request body, for code that needs all of it first.
 
+use std::time::Duration;
+
 use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::response;
+use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
@@ -21,7 +24,8 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     if context.request.head.body == BodyLength::None {
         return Ok((kept, total));
     }
-    let idle = context.listener_plan().timeouts.body_idle;
+    let timeouts = &context.listener_plan().timeouts;
+    let least = SenderTime::full(timeouts.upload);
     if context.request.head.expects_continue && context.behind.is_empty() {
         response::go_on(exchange).await?;
     }
@@ -41,10 +45,17 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
             break;
         }
         buf.reset(0);
-        let until = context.shard.thread.net.now().after(idle);
-        let (read, returned) = exchange.source.read(buf, until).await;
+        let from = context.shard.thread.net.now();
+        let left = least.as_ref().map_or(Duration::MAX, SenderTime::left);
+        let (read, returned) = exchange.source.read(buf, from.after(timeouts.body_idle.min(left))).await;
         buf = returned;
-        portion = read?;
+        portion = read.map_err(|fault| match fault.kind {
+            FaultKind::RequestTimeout if left < timeouts.body_idle => Fault::last(FaultKind::ClientTooSlow),
+            _ => fault,
+        })?;
+        if let Some(least) = &least {
+            least.spend(from, context.shard.thread.net.now(), portion.content);
+        }
     }
     context.shard.thread.pool.put(buf);
     exchange.state.record.received.set(total);

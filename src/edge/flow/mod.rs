@@ -2,11 +2,12 @@
 //! Bodies in motion, and what every task of a thread uses whatever the plan says.
 //!
 //! `stream` has the traits between an exchange and the versions of HTTP, `relay` passes one body on, `duplex` runs two
-//! directions at once, `watch` breaks off what a client that has gone waited for, `signal` and `notice` wake tasks,
-//! `thread` is the rest.
+//! directions at once, `pace` ends uploads that drip, `watch` breaks off what a client that has gone waited for,
+//! `signal` and `notice` wake tasks, `thread` is the rest.
 
 pub(crate) mod duplex;
 pub(crate) mod notice;
+pub(crate) mod pace;
 pub(crate) mod relay;
 pub(crate) mod signal;
 pub(crate) mod stream;

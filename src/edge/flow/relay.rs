@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. Relays a body from a source to a sink, portion by portion and without holding anything back. The buffer grows
-//! only while reads fill it, and is given back while the source is quiet.
+//! only while reads fill it and writes are quick, and is given back while the source is quiet.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
+use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion};
 use crate::net::Net;
 
@@ -13,6 +14,12 @@ use crate::net::Net;
 pub(crate) const CHUNK_HEADROOM: usize = 20;
 /// Room kept behind a portion for CRLF and the last chunk.
 const CHUNK_TAILROOM: usize = 7;
+
+/// Full reads of 64 KiB before the buffer grows to the largest class: with what came before, as much as the kernels take
+/// for a peer that does not read. So what is kept for such a peer is no largest buffer.
+const FULL_READS: u32 = 3;
+/// A sink that takes longer for a large buffer gets small ones again.
+const SLOW_WRITE_MS: u64 = 500;
 
 /// How long after the deadline the last write may end.
 pub(crate) const GRACE_MS: u64 = 250;
@@ -31,8 +38,6 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub encode: bool,
     /// Longest silence of the source.
     pub source_idle: Duration,
-    /// Longest that the sink takes nothing.
-    pub sink_idle: Duration,
     /// End of the whole exchange.
     pub deadline: Tick,
     /// Content bytes carried so far.
@@ -41,6 +46,10 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub content_max: u64,
     /// The first portion is probably long in coming.
     pub begins_quiet: bool,
+    /// What the source has left, where it must keep a least rate.
+    pub least: Option<&'a SenderTime>,
+    /// What it is where the deadline passes while the source is waited for.
+    pub late: FaultKind,
 }
 
 impl<N: Net> Transfer<'_, N> {
@@ -52,13 +61,14 @@ impl<N: Net> Transfer<'_, N> {
         mut buf: Buf,
     ) -> (Result<(), Fault>, Buf) {
         let mut quiet = self.begins_quiet;
+        let mut full_reads = 0;
         loop {
             let began = self.net.now();
-            let until = began.after(self.source_idle).min(self.deadline);
+            let until = self.source_until(began);
             if quiet {
                 self.pool.put(std::mem::take(&mut buf));
                 if let Err(fault) = source.readable(until).await {
-                    return (Err(self.timely(fault)), buf);
+                    return (Err(self.source_fault(fault)), buf);
                 }
                 buf = self.pool.take(0);
             }
@@ -69,8 +79,11 @@ impl<N: Net> Transfer<'_, N> {
             quiet = now.since(began) >= QUIET;
             let portion = match read {
                 Ok(portion) => portion,
-                Err(fault) => return (Err(self.timely(fault)), buf),
+                Err(fault) => return (Err(self.source_fault(fault)), buf),
             };
+            if let Some(least) = self.least {
+                least.spend(began, now, portion.content);
+            }
             if let Err(fault) = self.count(portion) {
                 return (Err(fault), buf);
             }
@@ -79,21 +92,29 @@ impl<N: Net> Transfer<'_, N> {
                 if self.encode {
                     encode(&mut buf, ending, self.pool);
                 }
-                let (written, returned) = sink.write(buf, ending, self.sink_until(now)).await;
+                let large = buf.capacity() > limits::BUF_CLASSES[1];
+                let (written, returned) = sink.write(buf, ending, self.sink_until()).await;
                 buf = returned;
+                if large && self.net.now() >= now.after_ms(SLOW_WRITE_MS) {
+                    full_reads = 0;
+                    buf = self.small(buf);
+                }
                 if let Err(fault) = written {
-                    return (Err(self.timely(fault)), buf);
+                    return (Err(self.sink_fault(fault)), buf);
                 }
             }
             if portion.done {
                 return (Ok(()), buf);
             }
             if portion.full {
-                buf = self.grown(buf);
+                full_reads = if buf.capacity() < limits::BUF_CLASSES[2] { 0 } else { full_reads + 1 };
+                if full_reads == 0 || full_reads >= FULL_READS {
+                    buf = self.grown(buf);
+                }
             } else if K::HOLDS_BACK
-                && let Err(fault) = sink.flush(self.sink_until(self.net.now())).await
+                && let Err(fault) = sink.flush(self.sink_until()).await
             {
-                return (Err(self.timely(fault)), buf);
+                return (Err(self.sink_fault(fault)), buf);
             }
         }
     }
@@ -108,16 +129,43 @@ impl<N: Net> Transfer<'_, N> {
         Ok(())
     }
 
-    /// Gives a last write a little time, because a write that begins at its own deadline would break the connection.
-    fn sink_until(&self, now: Tick) -> Tick {
-        now.after(self.sink_idle).min(self.deadline.after_ms(GRACE_MS))
+    /// The pace ends a write to a peer that takes nothing. A last write gets a little time, because one that begins at
+    /// its own deadline would break the connection.
+    fn sink_until(&self) -> Tick {
+        self.deadline.after_ms(GRACE_MS)
+    }
+
+    fn source_until(&self, from: Tick) -> Tick {
+        let idle = match self.least {
+            None => self.source_idle,
+            Some(least) => self.source_idle.min(least.left()),
+        };
+        from.after(idle).min(self.deadline)
+    }
+
+    #[cold]
+    fn source_fault(&self, fault: Fault) -> Fault {
+        let waited = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout);
+        match self.least {
+            _ if !waited => fault,
+            _ if self.net.now() >= self.deadline => Fault::last(self.late),
+            Some(least) if least.left() < self.source_idle => Fault::last(FaultKind::ClientTooSlow),
+            Some(_) | None => fault,
+        }
     }
 
     /// A timeout at the exchange's deadline is no fault of the peer.
-    fn timely(&self, fault: Fault) -> Fault {
-        // A write to the client that timed out means that the client has disconnected.
-        let ended = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::RequestTimeout | FaultKind::ClientClosed);
-        if ended && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
+    #[cold]
+    fn sink_fault(&self, fault: Fault) -> Fault {
+        let waited = matches!(fault.kind, FaultKind::IdleTimeout | FaultKind::ClientTooSlow | FaultKind::ClientClosed);
+        if waited && self.net.now() >= self.deadline { Fault::last(FaultKind::TotalTimeout) } else { fault }
+    }
+
+    /// A buffer for a sink that takes its time: what waits for it waits with the sender.
+    #[cold]
+    fn small(&self, buf: Buf) -> Buf {
+        self.pool.put(buf);
+        self.pool.take(limits::BUF_CLASSES[1])
     }
 
     /// The next larger buffer, while there is one.

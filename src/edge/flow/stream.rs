@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::io;
 
-use crate::base::{Buf, Fault, FaultKind, Tick};
+use crate::base::{Buf, Fault, FaultKind, Pace, Tick};
 use crate::edge::flow::watch::Link;
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::frame::ErrorCode;
@@ -105,7 +105,10 @@ pub(crate) trait Stop {
 pub(crate) trait BodySink {
     /// It may keep what it was given, until more comes or `flush` is called.
     const HOLDS_BACK: bool = false;
-    /// Sends the whole window of `buf`, which may be empty at the end.
+    /// What is demanded of the peer in later writes.
+    fn set_pace(&mut self, pace: Pace);
+    /// Sends the whole window of `buf`, which may be empty at the end. A peer that takes it at the demanded pace may
+    /// take until `until`.
     fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> impl Future<Output = (Result<(), Fault>, Buf)>;
     /// Sends what is held back: nothing more is there at the moment.
     fn flush(&mut self, _until: Tick) -> impl Future<Output = Result<(), Fault>> {
@@ -175,6 +178,8 @@ pub(crate) trait Remote {
     fn body(&self, length: BodyLength) -> Self::Body;
     /// Is the connection at a message boundary after `body` was read, so that it can be reused?
     fn stands(&self, body: &Self::Body) -> bool;
+    /// Bytes of the request that are written and have not reached the endpoint.
+    fn undelivered(&self) -> usize;
     /// Aborts the exchange, so that the endpoint stops working on it.
     fn abort(&self);
     /// With which code the endpoint reset the conversation, where it did and the version has such a thing.

@@ -21,6 +21,8 @@ pub(crate) struct Thread<N: Net> {
     pub dates: RefCell<DateCache>,
     /// The calendar at some tick not long ago.
     clock: Cell<(Tick, Wall)>,
+    /// Bytes of HTTP/2 streams that came and were not read yet, of clients.
+    pub unread: Cell<usize>,
     /// Raised when the thread drains.
     pub draining: Signal,
     /// Raised when the thread should end at once.
@@ -35,6 +37,7 @@ impl<N: Net> Thread<N> {
             rng: RefCell::new(Rng::new(net.random())),
             dates: RefCell::default(),
             clock: Cell::new((net.now(), net.wall())),
+            unread: Cell::new(0),
             draining: Signal::default(),
             stopping: Signal::default(),
             net,

@@ -8,8 +8,8 @@
 
 use crate::balance::{Outcome, hash_key};
 use crate::base::canary::{self, Flaw};
-use crate::base::{Buf, Fault, FaultKind, Retry, Tick, UpstreamId};
-use crate::config::plan::{HashKey, ProxyPlan, RoutePlan};
+use crate::base::{Buf, Fault, FaultKind, Pace, Retry, Tick, UpstreamId};
+use crate::config::plan::{HashKey, LeastRate, ProxyPlan, RoutePlan};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::switched::{Switched, TunnelLimits};
@@ -54,15 +54,21 @@ pub(crate) async fn forward<N: Net, S: BodySource, K: Client>(
         deadline = deadline.min(asked_deadline(exchange)?);
     }
     let upgrade = upgrade::offered(context, proxy);
-    let body_idle = context.listener_plan().timeouts.body_idle;
+    let timeouts = &context.listener_plan().timeouts;
     // Within a call, both sides may have nothing to say for a long time, and messages are bounded one by one.
     let bounded =
         proxy.grpc.as_ref().zip(exchange.state.attributes.caller).is_some_and(|(plan, caller)| caller.is_bounded(plan));
     let (client_idle, idle, body_bytes_max) = match bounded {
         true => (proxy.tunnel_idle, proxy.tunnel_idle, u64::MAX),
-        false => (body_idle, proxy.idle, route.body_bytes_max),
+        false => (timeouts.body_idle, proxy.idle, route.body_bytes_max),
     };
-    let destination = Destination { proxy, id, plan, upstream, deadline, client_idle, idle, body_bytes_max, upgrade };
+    let (upload, late) = match exchange.state.attributes.caller {
+        // A call may be quiet, and its deadline is the caller's own.
+        Some(_) => (LeastRate::NONE, FaultKind::TotalTimeout),
+        None => (timeouts.upload, FaultKind::RequestTimeout),
+    };
+    let destination =
+        Destination { proxy, id, plan, upstream, deadline, client_idle, idle, upload, late, body_bytes_max, upgrade };
     let forwarded = match destination.acquire(context).admit().await {
         Ok(()) => tries(exchange, &destination).await,
         Err(fault) => Err(fault),
@@ -207,7 +213,7 @@ fn switch<N: Net>(
     let limits = TunnelLimits {
         idle: proxy.tunnel_idle,
         lifetime: proxy.tunnel_lifetime,
-        write: [context.listener_plan().timeouts.write, proxy.idle],
+        write: [context.listener_plan().timeouts.write, Pace::idle(proxy.idle)],
         messages: proxy.websocket.messages,
     };
     // tidy(hot): once per tunnel, which lasts for minutes.
@@ -235,7 +241,12 @@ fn conclude<N: Net, S: BodySource, K: Client>(
             Ok((if again { AttemptOutcome::Retry } else { AttemptOutcome::Done }, reusable))
         }
         Err(fault) => {
-            let fault = if client_gone { Fault::last(FaultKind::ClientClosed) } else { fault };
+            let fault = match fault.kind {
+                // Its connection was closed for that.
+                FaultKind::ClientTooSlow => fault,
+                _ if client_gone => Fault::last(FaultKind::ClientClosed),
+                _ => fault,
+            };
             let outcome = outcome_of(fault);
             flight.judge(outcome, now);
             if exchange.state.attributes.caller.is_some()

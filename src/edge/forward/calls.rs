@@ -127,15 +127,10 @@ async fn from_web<N: Net, S: BodySource, K: Client>(
     if fault.kind == FaultKind::ClientClosed || !response.fail(&end) {
         return Err(fault);
     }
-    client.end_with_failure(write_deadline(*context)).await.map_err(|_| fault)?;
+    client.end_with_failure(Tick::NEVER).await.map_err(|_| fault)?;
     state.record.fail(fault);
     state.record.grpc = Some(end.code);
     Ok(())
-}
-
-/// By when the end of a failed call must be sent.
-fn write_deadline<N: Net>(context: Context<'_, N>) -> Tick {
-    context.shard.thread.net.now().after(context.listener_plan().timeouts.write)
 }
 
 /// JSON becomes gRPC, and the response JSON.
@@ -245,7 +240,7 @@ async fn call_for_json<N: Net, S: BodySource, K: Client>(
         if !response.fail(&end) {
             return Err(fault);
         }
-        client.end_with_failure(write_deadline(*context)).await.map_err(|_| fault)?;
+        client.end_with_failure(Tick::NEVER).await.map_err(|_| fault)?;
     }
     let Some(Stage::JsonResponse(response)) = client.chain().first() else { return Ok(()) };
     state.record.status = response.status().ok_or(Fault::last(FaultKind::Internal))?;

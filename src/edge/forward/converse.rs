@@ -7,12 +7,13 @@
 
 use std::cell::Cell;
 
-use crate::base::{Buf, Fault, FaultKind, Retry, Side, Tick, limits};
+use crate::base::{Buf, Fault, FaultKind, Pace, Retry, Side, Tick, limits};
 use crate::config::plan::HttpVersions;
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::duplex::duplex;
+use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, Transfer, encode};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
 use crate::edge::forward::destination::Destination;
@@ -24,7 +25,7 @@ use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
 use crate::route::rewrite::HostRewrite;
 use crate::wire::h2::frame::ErrorCode;
-use crate::wire::head::{BodyLength, Method, Version};
+use crate::wire::head::{BodyLength, Method};
 use crate::wire::outgoing::{After, HostHeader, OutgoingRequest};
 use crate::wire::upgrade::Protocol;
 
@@ -51,7 +52,8 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     // What an earlier attempt took in is not taken in again.
     let received = Cell::new(exchange.state.record.received.get());
     let encode = remote.form(context.request.head.body) == Form::Chunked;
-    let upload = Upload { context, destination, remote, received: &received, encode };
+    let least = SenderTime::full(destination.upload);
+    let upload = Upload { context, destination, remote, received: &received, encode, least };
     let buf = upload.compose(exchange)?;
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
@@ -61,10 +63,9 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
         // Few exchanges are an upload and a response at once, and no other should be as large as one.
         Box::pin(at_once(&upload, *source, answering, buf)).await
     } else {
-        let until = began.after(destination.plan.connect).after(destination.proxy.idle).min(destination.deadline);
         let upgrades = upgrade::asked(context, destination, R::VERSION).is_some();
         let ending = if upgrades { Ending::More } else { Ending::Last(source.trailers()) };
-        let (written, mut buf) = remote.upload().write(buf, ending, until).await;
+        let (written, mut buf) = upload.writer().write(buf, ending, destination.deadline).await;
         // An endpoint that responds before it has the whole request may end the stream with NO_ERROR, because it wants
         // no more of it (RFC 9113 section 8.1). Its response is there then.
         if let Err(fault) = written
@@ -102,15 +103,16 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     let sent_at = Cell::new(None);
     let complete = Cell::new(false);
     let answered_first = Cell::new(false);
-    let paused = Cell::new(false);
+    let (paused, reading) = (Cell::new(false), Cell::new(false));
+    let client_is_late = Cell::new(false);
     answering.upload = Some(Progress { sent_at: &sent_at, complete: &complete, whole: &whole });
-    if R::VERSION == Version::H2 {
-        source.end_reads_on_nudge();
-    }
+    // A response that comes first ends a pending read, and the client's connection can be read on: it is closed when
+    // the client has stopped sending.
+    source.end_reads_on_nudge();
     let stopper = source.stopper();
     let (sent, answered) = duplex(
         async {
-            let mut kept = Kept { replay: &mut replay, whole: &whole, paused: &paused };
+            let mut kept = Kept { replay: &mut replay, whole: &whole, paused: &paused, reading: &reading };
             let sent = upload.run(source, buf, &mut kept).await;
             complete.set(sent.is_ok());
             sent_at.set(Some(shard.thread.net.now()));
@@ -128,6 +130,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
         |answered| {
             // The response is complete or has failed before the request was sent: do not wait for the rest.
             answered_first.set(true);
+            client_is_late.set(reading.get());
             if answered.as_ref().is_err_and(|fault| fault.retry == Retry::Refused) && whole.get() {
                 // Another attempt will want it.
                 paused.set(true);
@@ -140,12 +143,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     )
     .await;
     answering.state.replay = replay;
-    answering.state.body = match whole.get() {
-        // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
-        true if sent.is_err_and(|fault| fault.retry == Retry::Refused) => RequestBody::Waiting,
-        true => RequestBody::Kept,
-        false => RequestBody::Passed,
-    };
+    answering.state.body = body_after(sent, whole.get());
     match (sent, answered) {
         (Err(fault), _) if fault.kind.side() == Side::Client && !answered_first.get() => Err(fault),
         (Ok(()), answered) => answered,
@@ -153,7 +151,22 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
             answering.client.close_after();
             Ok(Received { reusable: false, ..received })
         }
+        // The deadline passed while the client was waited for.
+        (Err(_), Err(fault)) if fault.kind == FaultKind::TotalTimeout && client_is_late.get() => {
+            Err(Fault::last(upload.destination.late))
+        }
         (Err(_), Err(fault)) => Err(fault),
+    }
+}
+
+/// What of the body is there for another attempt.
+// tidy(bool): it is whether all that was sent is kept.
+fn body_after(sent: Result<(), Fault>, whole: bool) -> RequestBody {
+    match whole {
+        // Whether it was paused or hit upon the refusal itself: what it had read is kept, and the rest was left alone.
+        true if sent.is_err_and(|fault| fault.retry == Retry::Refused) => RequestBody::Waiting,
+        true => RequestBody::Kept,
+        false => RequestBody::Passed,
     }
 }
 
@@ -164,9 +177,18 @@ struct Upload<'a, N: Net, R> {
     remote: &'a R,
     received: &'a Cell<u64>,
     encode: bool,
+    /// What the client has left.
+    least: Option<SenderTime>,
 }
 
 impl<N: Net, R: Remote> Upload<'_, N, R> {
+    /// Where it goes. Every byte that the endpoint takes is progress.
+    fn writer(&self) -> R::Upload {
+        let mut writer = self.remote.upload();
+        writer.set_pace(Pace::idle(self.destination.idle));
+        writer
+    }
+
     /// The head and the body bytes that were already read, in one buffer.
     fn compose<S: BodySource, K>(&self, exchange: &mut Exchange<'_, N, S, K>) -> Result<Buf, Fault> {
         let context = self.context;
@@ -207,10 +229,8 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
 
     /// Sends head and body.
     async fn run<S: BodySource>(&self, source: &mut S, buf: Buf, kept: &mut Kept<'_>) -> Result<(), Fault> {
-        let net = &self.context.shard.thread.net;
-        let until = net.now().after(self.destination.proxy.idle).min(self.destination.deadline);
-        let mut writer = self.remote.upload();
-        let (written, buf) = writer.write(buf, Ending::More, until).await;
+        let mut writer = self.writer();
+        let (written, buf) = writer.write(buf, Ending::More, self.destination.deadline).await;
         match written {
             Err(fault) => {
                 self.context.shard.thread.pool.put(buf);
@@ -241,11 +261,12 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             pool: &self.context.shard.thread.pool,
             encode: self.encode,
             source_idle: self.destination.client_idle,
-            sink_idle: self.destination.idle,
             deadline: self.destination.deadline,
             content: self.received,
             content_max: self.destination.body_bytes_max,
             begins_quiet: false,
+            least: self.least.as_ref(),
+            late: self.destination.late,
         }
     }
 }
@@ -263,6 +284,8 @@ struct Kept<'a> {
     whole: &'a Cell<bool>,
     /// The rest is for another attempt.
     paused: &'a Cell<bool>,
+    /// The client is waited for.
+    reading: &'a Cell<bool>,
 }
 
 /// Ends an upload that goes on in another attempt.
@@ -292,7 +315,9 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
         if self.kept.paused.get() {
             return (Err(PAUSED), buf);
         }
+        self.kept.reading.set(true);
         let (result, buf) = self.source.read(buf, until).await;
+        self.kept.reading.set(false);
         let fresh = buf.filled().get(from..).unwrap_or_default();
         let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
         self.kept.whole.set(whole);

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::base::{Tick, UpstreamId};
-use crate::config::plan::{ProxyPlan, UpstreamPlan};
+use crate::base::{FaultKind, Tick, UpstreamId};
+use crate::config::plan::{LeastRate, ProxyPlan, UpstreamPlan};
 use crate::edge::exchange::context::Context;
 use crate::edge::forward::retry::Bounds;
 use crate::edge::shard::scratch::{RequestState, Resend};
@@ -30,6 +30,10 @@ pub(crate) struct Destination<'a, N: Net> {
     pub client_idle: Duration,
     /// Longest time without progress on the upstream's side, in reading or writing.
     pub idle: Duration,
+    /// The least rate of the request's body.
+    pub upload: LeastRate,
+    /// What it is where the deadline passes while the client is waited for.
+    pub late: FaultKind,
     /// Largest request body.
     pub body_bytes_max: u64,
     /// What the client wants to leave HTTP for, and may.

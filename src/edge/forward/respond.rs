@@ -235,6 +235,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             let (read, buf) = self.remote.read(buf, until).await;
             return (buf, read.map_err(|error| error.kind()));
         };
+        // An endpoint that still takes what the kernel has of the request cannot respond yet.
+        let mut left = usize::MAX;
         loop {
             let from = sent_at.get().unwrap_or_else(|| net.now());
             let until = from.after(allowed).min(self.destination.deadline);
@@ -246,6 +248,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 Err(error) => {
                     let now = net.now();
                     let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
+                    if waited && now < self.destination.deadline {
+                        let before = std::mem::replace(&mut left, self.remote.undelivered());
+                        if left > 0 && left < before {
+                            sent_at.set(Some(now));
+                            continue;
+                        }
+                    }
                     // A read after a timed-out read times out at once.
                     if waited || now < until || now >= self.destination.deadline {
                         return (buf, Err(error.kind()));
@@ -300,8 +309,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
     }
 
     fn client_until(&self) -> Tick {
-        let wait = self.context.listener_plan().timeouts.write;
-        self.headed.after(wait).min(self.destination.deadline.after_ms(GRACE_MS))
+        self.destination.deadline.after_ms(GRACE_MS)
     }
 
     async fn upgrade(&mut self, mut buf: Buf, protocol: Protocol) -> Result<Received, Fault> {
@@ -404,12 +412,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             pool: &self.context.shard.thread.pool,
             encode: form == Form::Chunked,
             source_idle: self.destination.idle,
-            sink_idle: self.context.listener_plan().timeouts.write,
             deadline: self.destination.deadline,
             content: sent,
             content_max: u64::MAX,
             // A head that comes alone, before a body of unknown length, usually begins a stream of events.
             begins_quiet: sent.get() == 0 && !matches!(self.state.response.body, BodyLength::Exact(_)),
+            least: None,
+            late: FaultKind::TotalTimeout,
         };
         let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
         self.context.shard.thread.pool.put(buf);

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::base::{Buf, BufPool, Fault, FaultKind, Tick};
+use crate::base::{Buf, BufPool, Fault, FaultKind, Pace, Tick};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::switched::{Switched, TunnelLimits};
 use crate::edge::flow::duplex::duplex;
@@ -43,6 +43,13 @@ async fn relay<N: Net, S: BodySource, K: Client, R: Remote>(
     let shard = context.shard;
     shard.tunnels.set(shard.tunnels.get() + 1);
     let mut up = remote.upload();
+    let [to_client, to_upstream] = match protocol {
+        Protocol::WebSocket => limits.write,
+        // Nobody knows what it is: either end may pause for as long as both may be silent.
+        Protocol::Other => [Pace::idle(limits.idle); 2],
+    };
+    client.set_pace(to_client);
+    up.set_pace(to_upstream);
     let mut down = remote.body(BodyLength::UntilClose);
     let (received, sent) = (Cell::new(0), Cell::new(0));
     let failed = Cell::new(false);

@@ -30,6 +30,8 @@ use crate::wire::ws::own::{self, Code, Mask};
 
 /// How long an end may take to answer a close frame, and to end what the other end has ended.
 const LEAVE_MS: u64 = 5_000;
+/// How long after a tunnel's lifetime a write to one of its ends may take.
+const LAST_WRITE_MS: u64 = 5_000;
 
 /// Why the gateway ends a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +89,6 @@ pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
     messages: MessageLimits,
     extensions: Extensions,
     idle: Duration,
-    /// How long a write to an end may take, by the end.
-    write: [Duration; 2],
     over: Tick,
     stops: (&'a A, &'a B),
     failed: &'a Cell<bool>,
@@ -148,7 +148,6 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             messages: limits.messages,
             extensions,
             idle: limits.idle,
-            write: limits.write,
             over: limits.lifetime.map_or(Tick::NEVER, |lifetime| now.after(lifetime)),
             stops,
             failed,
@@ -199,7 +198,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             let now = self.shard.thread.net.now();
             self.look_at_clock(now);
             let passable = self.judge(passage, buf.filled());
-            buf = self.pass(sink, buf, passable, receiver).await?;
+            buf = self.pass(sink, buf, passable).await?;
             if passage.closing && passage.between {
                 self.note_closed(passage.sender);
                 return Ok(buf);
@@ -310,13 +309,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     }
 
     /// Writes what may pass and keeps what was not understood yet.
-    async fn pass(
-        &self,
-        sink: &mut impl BodySink,
-        mut buf: Buf,
-        passable: Passable,
-        receiver: Sender,
-    ) -> Result<Buf, Fault> {
+    async fn pass(&self, sink: &mut impl BodySink, mut buf: Buf, passable: Passable) -> Result<Buf, Fault> {
         let Passable { pass, taken } = passable;
         if pass == 0 {
             buf.consume(taken);
@@ -331,7 +324,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             }
             buf.truncate(pass);
         }
-        let (written, mut returned) = sink.write(buf, Ending::More, self.write_until(receiver)).await;
+        let (written, mut returned) = sink.write(buf, Ending::More, self.write_until()).await;
         if rest.capacity() == 0 {
             returned.reset(0);
             rest = returned;
@@ -396,7 +389,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     ) -> Result<(), Fault> {
         let mut out = Vec::with_capacity(own::FRAME_BYTES_MAX);
         make(&mut out, Mask::of(other(receiver), self.shard.thread.net.random()));
-        let (written, _) = sink.write(Buf::copied(&out), Ending::More, self.write_until(receiver)).await;
+        let (written, _) = sink.write(Buf::copied(&out), Ending::More, self.write_until()).await;
         written
     }
 
@@ -477,11 +470,11 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         idle.min(asks).min(self.silent_until(Sender::Client)).min(self.silent_until(Sender::Server))
     }
 
-    fn write_until(&self, receiver: Sender) -> Tick {
-        let wait = match receiver {
-            Sender::Client => self.write[0],
-            Sender::Server => self.write[1],
-        };
-        self.shard.thread.net.now().after(wait)
+    /// By when a write must be done, whatever the pace: a peer that drips may outlast its lifetime by this.
+    fn write_until(&self) -> Tick {
+        match self.over {
+            Tick::NEVER => Tick::NEVER,
+            over => over.max(self.shard.thread.net.now()).after_ms(LAST_WRITE_MS),
+        }
     }
 }

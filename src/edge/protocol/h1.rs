@@ -7,7 +7,7 @@
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::base::{Buf, Fault, FaultKind, Pace, Side, Tick};
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion, Stop};
 use crate::edge::flow::watch::Abort;
 use crate::net::Stream;
@@ -191,6 +191,10 @@ impl<S: Stream> BodySink for BodyWriter<S> {
         (result.map_err(|error| write_fault(self.side, error.kind())), buf)
     }
 
+    fn set_pace(&mut self, pace: Pace) {
+        self.stream.set_pace(pace);
+    }
+
     fn finish(&self) {
         self.stream.finish();
     }
@@ -222,6 +226,7 @@ pub(crate) fn read_fault(side: Side, error: ErrorKind) -> Fault {
 pub(crate) fn write_fault(side: Side, error: ErrorKind) -> Fault {
     let timed_out = error == ErrorKind::TimedOut;
     Fault::last(match side {
+        Side::Client | Side::Gateway if timed_out => FaultKind::ClientTooSlow,
         Side::Client | Side::Gateway => FaultKind::ClientClosed,
         Side::Upstream if timed_out => FaultKind::IdleTimeout,
         Side::Upstream => FaultKind::UpstreamClosed,

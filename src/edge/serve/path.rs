@@ -31,7 +31,7 @@ use crate::route::{RouteMatch, RouteQuery};
 use crate::wire;
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
-use crate::wire::head::{Method, Version};
+use crate::wire::head::{BodyLength, Method, Version};
 use crate::wire::target::{self, Normalised};
 use crate::wire::{authority, ip};
 
@@ -98,6 +98,13 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
     if exchange.state.attributes.caller.is_none() && route.takes_json() {
         exchange.state.attributes.caller = Some(Caller::Json);
     }
+    if let BodyLength::Exact(length) = request.head.body
+        && length > route.body_bytes_max
+        && !measures_messages(exchange.state.attributes.caller, route)
+    {
+        // Before anything is done with it: no policy, no `100 Continue`, no upstream.
+        return Err(Fault::last(FaultKind::BodyTooLarge));
+    }
     if exchange.context.request.head.upgrade {
         match upgrade::admit(exchange, route).await? {
             Filtered::Responded => return Ok(()),
@@ -109,6 +116,14 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
         Filtered::Continue => {}
     }
     if route.staged { staged(exchange, route).await } else { act(exchange, route).await }
+}
+
+/// Are the messages of a request limited, and not its body as a whole?
+fn measures_messages(caller: Option<Caller>, route: &RoutePlan) -> bool {
+    match &route.action {
+        Action::Proxy(proxy) => proxy.grpc.as_ref().zip(caller).is_some_and(|(plan, caller)| caller.is_bounded(plan)),
+        Action::Redirect(_) | Action::Answer(_) | Action::Echo => false,
+    }
 }
 
 /// What the route says, where the content of responses may be changed on the way to the client.
@@ -260,7 +275,12 @@ fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<Rou
 async fn conclude<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>, outcome: Result<(), Fault>) {
     if let Err(fault) = outcome {
         let fault = exchange.context.shard.thread.or_stopped(fault);
-        let answered = if exchange.client.begun() {
+        let begun = exchange.client.begun();
+        if fault.kind == FaultKind::ClientTooSlow {
+            let counter = if begun { Counter::SlowDownloads } else { Counter::SlowUploads };
+            exchange.context.bound.counters.add(counter, 1);
+        }
+        let answered = if begun {
             exchange.state.record.fail(fault);
             Box::pin(call_reply::end_late(exchange, fault)).await
         } else {

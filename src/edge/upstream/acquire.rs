@@ -164,6 +164,7 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         | FaultKind::ExpectationFailed
         | FaultKind::Misdirected
         | FaultKind::ClientClosed
+        | FaultKind::ClientTooSlow
         | FaultKind::NoRoute
         | FaultKind::MethodNotAllowed
         | FaultKind::NoEndpoint

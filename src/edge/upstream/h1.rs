@@ -126,6 +126,10 @@ impl<N: Net> Remote for Http1Connection<N> {
         body.done() && !body.has_leftover() && !body.deviates()
     }
 
+    fn undelivered(&self) -> usize {
+        self.stream.undelivered()
+    }
+
     fn abort(&self) {
         self.stream.abort();
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Buf, FaultKind, Scheme, Tick, limits};
+use crate::base::{Buf, FaultKind, Pace, Scheme, Tick, limits};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::flow::signal::Signal;
 use crate::edge::flow::thread::Thread;
@@ -29,7 +29,7 @@ use crate::wire::head::{BodyLength, Method};
 /// An endpoint that answers pings and sends nothing else is not pinged more often. Servers of gRPC end connections that
 /// ping more often than every five minutes while they send nothing.
 const PING_AGAIN: Duration = Duration::from_secs(310);
-/// How long a write to an endpoint may take.
+/// How long an endpoint may take nothing of what is written to it.
 const WRITE_WAIT: Duration = Duration::from_secs(60);
 /// How often the clock is looked at while streams are open.
 const LOOK_MS: u64 = 1_000;
@@ -161,7 +161,7 @@ impl<N: Net> Sessions<N> {
         let now = thread.net.now();
         let scheme = if transport.session().is_some() { Scheme::Https } else { Scheme::Http };
         let machine = connection::Connection::client(Rc::new(plan.http2.limits.clone()), now);
-        let session = Session::start(thread, Rc::new(transport), machine, WRITE_WAIT);
+        let session = Session::start(thread, Rc::new(transport), machine, Pace::idle(WRITE_WAIT), None);
         let far = Rc::new(Http2Connection {
             session: session.clone(),
             sessions: self.clone(),
@@ -330,6 +330,10 @@ impl<N: Net> Role<N> for ClientRole<N> {
             | Event::StreamWindow { .. }
             | Event::AnyWindow => {}
         }
+    }
+
+    fn on_overflow(&self) {
+        debug_assert!(false, "what endpoints send is bounded by the windows of their streams");
     }
 
     fn on_error(&self, _: &Session<N>, error: ConnectionError) {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::base::{Buf, Fault, FaultKind, Pace, Side, Tick};
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::stream::{BodySource, Form, Remote};
 use crate::edge::flow::watch::Link;
@@ -13,7 +13,7 @@ use crate::edge::protocol::h2::body::{Handle, StreamBody, StreamSink};
 use crate::edge::protocol::h2::session::StreamClosed;
 use crate::edge::protocol::h2::stream_state::ReceiveState;
 use crate::edge::upstream::h2::Http2Connection;
-use crate::net::Net;
+use crate::net::{Net, Stream as _};
 use crate::wire::h1::{Caps, Parsed};
 use crate::wire::h2::connection::Ending;
 use crate::wire::h2::frame::ErrorCode;
@@ -118,7 +118,7 @@ impl<N: Net> Remote for Stream<N> {
     }
 
     fn upload(&self) -> StreamSink<N> {
-        StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get() }
+        StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get(), pace: Pace::NONE }
     }
 
     async fn read(&self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
@@ -170,6 +170,10 @@ impl<N: Net> Remote for Stream<N> {
 
     fn stands(&self, body: &StreamBody<N>) -> bool {
         body.done()
+    }
+
+    fn undelivered(&self) -> usize {
+        self.far.session.transport.undelivered()
     }
 
     fn abort(&self) {

@@ -146,6 +146,7 @@ impl Code {
             | FaultKind::UpstreamTooManyFields
             | FaultKind::Internal => Code::Internal,
             FaultKind::RequestTimeout
+            | FaultKind::ClientTooSlow
             | FaultKind::FirstByteTimeout
             | FaultKind::IdleTimeout
             | FaultKind::TotalTimeout => Code::DeadlineExceeded,
@@ -268,7 +269,7 @@ impl<'a> End<'a> {
 const fn fault_text(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::BadRequest | FaultKind::ExpectationFailed => "the request is not valid HTTP",
-        FaultKind::RequestTimeout => "the request did not arrive in time",
+        FaultKind::RequestTimeout | FaultKind::ClientTooSlow => "the request did not arrive in time",
         FaultKind::BodyTooLarge => "the request is larger than allowed",
         FaultKind::TargetTooLong | FaultKind::HeadTooLarge => "the metadata are larger than allowed",
         FaultKind::NotImplemented | FaultKind::VersionNotSupported => "this way of calling is not supported",

@@ -76,6 +76,8 @@ impl BodySink for Recorder {
         (Ok(()), buf)
     }
 
+    fn set_pace(&mut self, _: crate::base::Pace) {}
+
     fn finish(&self) {}
 
     fn abort(&self) {}

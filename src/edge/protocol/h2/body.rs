@@ -4,7 +4,7 @@
 use std::io;
 use std::rc::Rc;
 
-use crate::base::{Buf, Fault, FaultKind, Side, Tick};
+use crate::base::{Buf, Fault, FaultKind, Pace, Side, Tick};
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion, Stop};
 use crate::edge::protocol::h1::{read_fault, write_fault};
 use crate::edge::protocol::h2::session::{Session, StreamClosed};
@@ -161,6 +161,8 @@ pub(crate) struct StreamSink<N: Net> {
     pub side: Side,
     /// The stream has already ended, with its head or with the last content.
     pub ended: bool,
+    /// What is demanded of the peer.
+    pub pace: Pace,
 }
 
 impl<N: Net> BodySink for StreamSink<N> {
@@ -170,13 +172,18 @@ impl<N: Net> BodySink for StreamSink<N> {
             return (Ok(()), buf);
         }
         self.ended = ending != Ending::More;
-        let (sent, buf) = self.handle.session.send(self.handle.key, buf, ending, until).await;
+        let (sent, buf) = self.handle.session.send(self.handle.key, buf, ending, (until, self.pace)).await;
         let fault = match sent {
             Some(Ok(())) => return (Ok(()), buf),
+            Some(Err(_)) if self.handle.session.is_stuck() => write_fault(self.side, io::ErrorKind::TimedOut),
             Some(Err(cut)) => cut_fault(self.side, cut),
             None => write_fault(self.side, io::ErrorKind::TimedOut),
         };
         (Err(fault), buf)
+    }
+
+    fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     fn finish(&self) {

@@ -26,6 +26,8 @@ pub(crate) trait Role<N: Net> {
     fn on_interim(&self, session: &Rc<Session<N>>, key: Key);
     /// Something about the connection.
     fn on_event(&self, session: &Rc<Session<N>>, event: &Event);
+    /// A stream was reset because too much content waits to be read.
+    fn on_overflow(&self);
     /// The machine ended the connection.
     fn on_error(&self, session: &Session<N>, error: ConnectionError);
     /// When to look at the clock next.
@@ -56,10 +58,12 @@ impl<N: Net> Session<N> {
             return;
         }
         let mut buf = first;
+        let mut look_at = Tick::NEVER;
         loop {
             let now = net.now();
             let resting = self.machine.borrow().held_streams() == 0;
-            let look_at = role.next_check(self, now);
+            // What comes in between does not put a look off.
+            look_at = role.next_check(self, now).min(look_at);
             if buf.capacity() < limits::BUF_CLASSES[1] {
                 buf = self.thread.pool.take(limits::BUF_CLASSES[1]);
             }
@@ -76,6 +80,12 @@ impl<N: Net> Session<N> {
                     if self.feed(role, buf.filled()) == Check::Over {
                         return;
                     }
+                    if self.heard.get() >= look_at {
+                        look_at = Tick::NEVER;
+                        if role.check(self, self.heard.get()) == Check::Over {
+                            return;
+                        }
+                    }
                     if full {
                         buf = grown(buf, &self.thread.pool);
                     }
@@ -86,6 +96,7 @@ impl<N: Net> Session<N> {
             if !matches!(outcome, ErrorKind::TimedOut | ErrorKind::Interrupted) {
                 return;
             }
+            look_at = Tick::NEVER;
             if self.over.get() || self.has_failed(role) || role.check(self, net.now()) == Check::Over {
                 return;
             }
@@ -160,7 +171,9 @@ impl<N: Net> Session<N> {
             Event::Interim { key } => role.on_interim(self, key),
             Event::Data { key, bytes: range, end } => {
                 self.spoke.set(true);
-                self.content(key, &bytes[range], content_after(end));
+                if !self.content(key, &bytes[range], content_after(end)) {
+                    role.on_overflow();
+                }
             }
             Event::Trailers { key } => self.trailers(key),
             Event::Reset { key, code, by } => {
@@ -178,19 +191,28 @@ impl<N: Net> Session<N> {
         }
     }
 
-    fn content(&self, key: Key, bytes: &[u8], behind: Content) {
+    /// False where the stream was reset instead.
+    fn content(&self, key: Key, bytes: &[u8], behind: Content) -> bool {
         // Content that no reader wants is not given back to the window, so the window stops the sender.
-        self.with(key, |stream| {
-            if !stream.stopped {
+        let held = self.with(key, |stream| {
+            let held = stream.stopped || self.may_hold(bytes.len());
+            if held && !stream.stopped {
                 stream.push(bytes, &self.thread.pool);
             }
+            stream.stopped |= !held;
+            held
         });
+        if held == Some(false) {
+            self.reset(key, ErrorCode::EnhanceYourCalm);
+            return false;
+        }
         match behind {
             Content::Ended => self.came(key, |_| {}),
             Content::Follows => {
                 self.with(key, StreamState::wake_reader);
             }
         }
+        true
     }
 
     fn trailers(&self, key: Key) {

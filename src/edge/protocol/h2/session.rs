@@ -11,10 +11,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use crate::base::canary::{self, Flaw};
-use crate::base::{Buf, Tick};
+use crate::base::{Buf, Pace, Tick, Verdict};
 use crate::edge::flow::signal::Signal;
 use crate::edge::flow::stream;
 use crate::edge::flow::thread::Thread;
@@ -45,8 +44,12 @@ pub(crate) struct Session<N: Net> {
     pub(super) streams: RefCell<Vec<StreamState>>,
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
-    pub(super) write_wait: Duration,
     pub(super) over: Cell<bool>,
+    /// Unread content of this thread's clients at most; `None` on a connection to an endpoint, whose content does not
+    /// count.
+    pub(super) unread_max: Option<usize>,
+    /// The peer did not take what was written to it.
+    pub(super) stuck: Cell<bool>,
     /// Raised when the last words are written.
     pub done: Signal,
 }
@@ -61,6 +64,11 @@ impl<N: Net> Session<N> {
         self.over.get()
     }
 
+    /// Is it over because the peer did not take what was written to it?
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.get()
+    }
+
     /// Makes the state of a new stream.
     pub(crate) fn open_stream(&self, key: Key) {
         let mut streams = self.streams.borrow_mut();
@@ -70,9 +78,32 @@ impl<N: Net> Session<N> {
         streams[key.slot()].reset(key.id(), &self.thread.pool);
     }
 
+    /// Counts content that is not unread any more.
+    fn was_read(&self, count: usize) {
+        if self.unread_max.is_some() {
+            self.thread.unread.set(self.thread.unread.get().saturating_sub(count));
+        }
+    }
+
+    /// Counts content that waits to be read. False, and nothing counted, where the thread holds too much already.
+    pub(super) fn may_hold(&self, count: usize) -> bool {
+        let Some(max) = self.unread_max else { return true };
+        let unread = self.thread.unread.get() + count;
+        if unread > max {
+            return false;
+        }
+        self.thread.unread.set(unread);
+        true
+    }
+
     /// The exchange of a stream is over.
     pub(crate) fn close_stream(&self, key: Key) {
-        self.with(key, |stream| stream.reset(0, &self.thread.pool));
+        let left = self.with(key, |stream| {
+            let left = stream.inbox.iter().map(Buf::len).sum();
+            stream.reset(0, &self.thread.pool);
+            left
+        });
+        self.was_read(left.unwrap_or(0));
         self.machine.borrow_mut().forget(key, self.thread.net.now());
         self.wake_writer();
     }
@@ -154,6 +185,7 @@ impl<N: Net> Session<N> {
     /// What has come of a stream's content already.
     pub(crate) fn read_now(&self, key: Key, buf: &mut Buf) -> usize {
         let taken = self.with(key, |stream| stream.take(buf, &self.thread.pool)).unwrap_or(0);
+        self.was_read(taken);
         if taken > 0 && !canary::has(Flaw::UnreleasedContent) {
             self.released(key, taken);
         }
@@ -224,13 +256,14 @@ impl<N: Net> Session<N> {
         self.wait(until, |context| self.poll_stream(key, context, headed)).await
     }
 
-    /// Sends content. Queues it at once while the writer keeps up; otherwise waits for the stream's turn.
+    /// Sends content. Queues it at once while the writer keeps up; otherwise waits for the stream's turn, at most until
+    /// `until` and for as long as the peer keeps the pace.
     pub(crate) async fn send(
         &self,
         key: Key,
         mut buf: Buf,
         ending: stream::Ending<'_>,
-        until: Tick,
+        (until, pace): (Tick, Pace),
     ) -> (Option<Result<(), StreamClosed>>, Buf) {
         match self.send_now(key, &mut buf, ending) {
             Ok(true) => return (Some(Ok(())), buf),
@@ -245,12 +278,45 @@ impl<N: Net> Session<N> {
         self.with(key, |stream| stream.outgoing = Some(outgoing));
         self.machine.borrow_mut().offer(key);
         self.wake_writer();
-        let sent = self.wait(until, |context| self.poll_sent(key, context)).await;
-        match sent {
+        match self.sent(key, until, pace).await {
             Some(Ok(buf)) => (Some(Ok(())), buf),
             Some(Err(cut)) => (Some(Err(cut)), self.take_back(key)),
             None => (None, self.take_back(key)),
         }
+    }
+
+    /// Waits until what is queued was sent. `None` where `until` passed first, or the peer did not keep the pace.
+    async fn sent(&self, key: Key, until: Tick, pace: Pace) -> Option<Result<Buf, StreamClosed>> {
+        if !pace.is_any() {
+            return self.wait(until, |context| self.poll_sent(key, context)).await;
+        }
+        self.with(key, |stream| stream.judge.begin());
+        loop {
+            let look_at = self.thread.net.now().after(pace.interval()).min(until);
+            let sent = self.wait(look_at, |context| self.poll_sent(key, context)).await;
+            if sent.is_some() {
+                return sent;
+            }
+            let now = self.thread.net.now();
+            if now >= until || self.look(key, now, pace) == Verdict::TooSlow {
+                return None;
+            }
+        }
+    }
+
+    /// Looks whether the peer keeps pace on a stream. Its windows say so; where they are open, the stream only waits
+    /// for its turn, and the connection's own pace is what counts.
+    fn look(&self, key: Key, now: Tick, pace: Pace) -> Verdict {
+        let shut = self.machine.borrow().data_room(key) == 0;
+        let looked = self.with(key, |stream| {
+            if !shut {
+                stream.judge.begin();
+            }
+            // It counts down what is left.
+            let left = stream.outgoing.as_ref().map_or(0, |outgoing| outgoing.buf.len() as i64);
+            stream.judge.look(pace, now, -left)
+        });
+        looked.unwrap_or(Verdict::GoesOn)
     }
 
     /// Ends our side of a stream.

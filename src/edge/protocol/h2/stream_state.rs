@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use crate::base::{Buf, BufPool, FaultKind};
+use crate::base::{Buf, BufPool, FaultKind, Judge};
 use crate::edge::flow::watch::Watch;
 use crate::wire::h2::frame::ErrorCode;
 use crate::wire::head::{Method, ResponseHead};
@@ -71,6 +71,8 @@ pub(crate) struct StreamState {
     pub outgoing: Option<QueuedContent>,
     /// The buffer of what was sent, for the exchange to take back.
     pub sent: Option<Buf>,
+    /// Whether the peer keeps pace with what is sent.
+    pub judge: Judge,
     /// What breaks the exchange off when the client goes.
     pub watch: Option<Rc<Watch>>,
     reader: Option<Waker>,
@@ -92,6 +94,7 @@ impl Default for StreamState {
             nudged: false,
             outgoing: None,
             sent: None,
+            judge: Judge::default(),
             watch: None,
             reader: None,
             sender: None,
@@ -114,6 +117,7 @@ impl StreamState {
         for buf in [self.outgoing.take().map(|outgoing| outgoing.buf), self.sent.take()].into_iter().flatten() {
             pool.put(buf);
         }
+        self.judge = Judge::default();
         self.watch = None;
         self.reader = None;
         self.sender = None;

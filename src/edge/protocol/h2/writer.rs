@@ -4,17 +4,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
-use crate::base::{Buf, limits};
+use crate::base::{Buf, Pace, Tick, limits};
 use crate::edge::flow::signal::Signal;
 use crate::edge::flow::thread::Thread;
 use crate::edge::protocol::h2::session::Session;
 use crate::edge::protocol::h2::stream_state::QueuedContent;
 use crate::net::tls::Transport;
-use crate::net::{Net, Stream};
+use crate::net::{Net, Stream, UNSENT_MAX};
 use crate::wire::h2::connection::{Connection, Ending, Grant};
 use crate::wire::h2::frame::HEADER_BYTES;
 use crate::wire::h2::write;
@@ -32,13 +32,9 @@ const WRITE_MAX: usize = limits::BUF_CLASSES[2];
 /// Where the kernel holds no more unsent bytes than this, a write of `WRITE_MAX` keeps what is urgent waiting for no
 /// longer than one of `ROOM_SLOW` does behind `UNSENT_MAX`.
 const UNSENT_LITTLE: usize = 64 * 1024;
-/// Unsent bytes that the kernel may hold (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent response would
-/// wait behind everything that a fast origin sent to a slow client; two writes keep the line busy.
-const UNSENT_MAX: u32 = 128 * 1024;
 
 /// Writes until the connection is over.
 pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
-    let net = &session.thread.net;
     let mut room = FIRST_ROOM;
     loop {
         let size = session.machine.borrow().output_len() + session.spill.borrow().len();
@@ -66,11 +62,12 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
             .await;
             continue;
         }
-        let (written, buf) = session.transport.write(buf, net.now().after(session.patience())).await;
+        let (written, buf) = session.transport.write(buf, session.write_until()).await;
         // Downloads leave in frames of 16 KiB, and streams with little to send take little memory.
         room = if is_full { session.room_after(buf.capacity()) } else { FIRST_ROOM };
         session.thread.pool.put(buf);
-        if written.is_err() {
+        if let Err(error) = written {
+            session.stuck.set(error.kind() == ErrorKind::TimedOut);
             session.transport.abort();
             session.end();
             session.interrupt();
@@ -82,12 +79,14 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
 }
 
 impl<N: Net> Session<N> {
-    /// A connection over `transport`; its writing task starts at once. A write may take no longer than `write_wait`.
+    /// A connection over `transport`; its writing task starts at once. `pace` is demanded of the peer.
+    /// Of a client, the thread holds at most `unread_max` bytes of unread content.
     pub(crate) fn start(
         thread: &Rc<Thread<N>>,
         transport: Rc<Transport<N::Stream>>,
         machine: Connection,
-        write_wait: Duration,
+        pace: Pace,
+        unread_max: Option<usize>,
     ) -> Rc<Session<N>> {
         let session = Rc::new(Session {
             thread: thread.clone(),
@@ -98,11 +97,13 @@ impl<N: Net> Session<N> {
             streams: RefCell::default(),
             spill: RefCell::default(),
             writer: Cell::default(),
-            write_wait,
             over: Cell::new(false),
+            unread_max,
+            stuck: Cell::new(false),
             done: Signal::default(),
         });
         session.transport.limit_unsent(UNSENT_MAX);
+        session.transport.set_pace(pace);
         thread.net.spawn(write_all(session.clone()));
         session
     }
@@ -116,11 +117,11 @@ impl<N: Net> Session<N> {
         }
     }
 
-    /// How long a write may take. Where every stream came to its end the last words are answers, else nobody waits for
-    /// them.
-    fn patience(&self) -> Duration {
+    /// By when a write must be done, whatever the pace. Where every stream came to its end the last words are answers,
+    /// else nobody waits for them.
+    fn write_until(&self) -> Tick {
         let hurries = self.over.get() && !self.machine.borrow().is_drained();
-        if hurries { Duration::from_millis(LAST_WORDS_MS) } else { self.write_wait }
+        if hurries { self.thread.net.now().after_ms(LAST_WORDS_MS) } else { Tick::NEVER }
     }
 
     /// Gathers what can be written now.
