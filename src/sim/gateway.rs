@@ -298,6 +298,13 @@ impl Gateway {
         self.check_levels();
     }
 
+    /// What all shards counted.
+    #[cfg(test)]
+    pub(super) fn counted(&self, counter: Counter) -> u64 {
+        let of = |shard: &Shard| shard.counters.borrow().as_ref().map_or(0, |counters| counters.value(counter));
+        self.shards.iter().map(of).sum()
+    }
+
     /// Ends the shards, then itself.
     pub(super) fn stop(&self) {
         for number in 0..self.shards.len() {

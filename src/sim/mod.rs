@@ -28,6 +28,8 @@ mod origin;
 mod recognise;
 mod request;
 mod scenario;
+#[cfg(test)]
+mod slow;
 mod spoken;
 mod tag;
 mod totals;
