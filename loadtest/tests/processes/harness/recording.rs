@@ -19,7 +19,8 @@ pub fn recorders(count: usize, listener: &str) -> (Vec<Origin>, Gateway) {
             text,
             "[[listener]]\nname = \"l{number}\"\nbind = \"127.0.1.{number}:0\"\n{listener}\n\
              [upstream.o{number}]\nendpoints = \"{}\"\noutlier = false\n\
-             [[route]]\nname = \"r{number}\"\nlisteners = \"l{number}\"\nto = \"o{number}\"\nretry = {{ tries = 1 }}\n",
+             [[route]]\nname = \"r{number}\"\nlisteners = \"l{number}\"\nto = \"o{number}\"\nretry = {{ tries = 1 }}\n\
+             limits = {{ body = \"8MiB\" }}\n",
             origin.address
         );
     }

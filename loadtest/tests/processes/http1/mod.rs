@@ -4,3 +4,4 @@
 mod broken_origins;
 mod exchanges;
 mod slow_and_many_clients;
+mod slow_peers;
