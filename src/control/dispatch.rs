@@ -125,6 +125,8 @@ impl Plane {
             AdminRequest::Reload(reply) => self.reload("requested", Cause::Asked, Some(reply)),
             AdminRequest::Trace(request, reply) => {
                 let now = machine::now();
+                // Those whose reader has gone make room.
+                self.traces.sweep(now);
                 let begun = self.traces.begin(request, now);
                 self.tell_traces();
                 self.timers.traces = self.traces.sweep_at(now);

@@ -81,7 +81,7 @@ fn a_request_is_shown_with_its_way_and_without_secrets() {
     let origin = Origin::echo();
     let gateway = Setup::web(format!(
         "[upstream.pool]\nendpoints = \"{}\"\n\
-         [policy.keys]\napi_key = {{}}\n[policy.few]\nrate_limit = {{ rate = \"1/h\" }}\n\
+         [policy.keys]\napi_key = {{}}\n[policy.few]\nrate_limit = {{ rate = \"1/h\", key = \"consumer\" }}\n\
          [[consumer]]\nname = \"acme\"\nkeys = [{{ key = \"${{KEY}}\" }}]\n\
          [[route]]\nname = \"users\"\npath = \"/users/{{id}}\"\nto = \"pool\"\npolicies = [\"keys\", \"few\"]\n\
          [[route]]\nname = \"rest\"\npath_prefix = \"/users\"\nto = \"pool\"\n\
@@ -243,6 +243,8 @@ fn tunnels_are_shown_when_they_begin_and_connections_that_fail_say_why() {
     assert!(trace.line().contains(": closed after "));
     let mut plain = Client::to(gateway.address("tls"));
     plain.send(b"\x00\x01\x02\x03 not TLS, and longer than any header of a record\r\n\r\n");
+    // The gateway waits a while for a client to read why.
+    plain.finish();
     let failed = trace.line();
     assert!(failed.contains("to listener tls") && failed.contains(": closed: TLS handshake failed: "), "{failed}");
 }
