@@ -228,7 +228,7 @@ mod words {
 
     /// The high bits of the bytes that few names of fields hold.
     pub(super) fn outside_name(word: u64) -> u64 {
-        let lower = word | ONES * 0x20;
+        let lower = word | (ONES * 0x20);
         let letters = below(lower, b'z' + 1) & !below(lower, b'a');
         HIGH & !(letters | equal(word, b'-'))
     }

@@ -130,9 +130,9 @@ impl Fields {
 
     /// Makes all lines whose names have a `_` `Known::Underscored`: they are not forwarded, and `named` does not find
     /// them. They stay in the list, because writers copy lines that lie side by side as one. No known name has a `_`.
+    #[expect(clippy::manual_contains, reason = "names are short: calling a search costs more than this loop")]
     pub fn drop_underscored(&mut self, bytes: &[u8]) {
         for field in self.list.iter_mut().filter(|field| field.known == Known::Other) {
-            // Names are short, so that calling a search costs more than this loop.
             if field.name.of(bytes).iter().any(|byte| *byte == b'_') {
                 field.known = Known::Underscored;
                 self.names.insert(Known::Underscored);
