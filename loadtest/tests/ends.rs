@@ -69,13 +69,13 @@ fn what_is_not_as_expected_is_an_error() {
 #[test]
 fn streams_deliver_events_one_by_one() {
     let origin = origin();
-    let mut streams = Streams::open(origin.address(), get("/events/sse"), 10).unwrap();
+    let mut streams = Streams::open(origin.address(), None, get("/events/sse"), 10).unwrap();
     // The origin may be late with its first event.
     let mut run = || streams.run(Duration::from_millis(300)).unwrap();
     let events = (0..50).map(|_| run()).find(|events| events.count > 0).expect("an event");
     assert!(events.pieces <= events.count);
     assert_eq!(events.latency.count(), events.count);
-    let gone = Streams::open(origin.address(), get("/nowhere"), 1).unwrap().run(Duration::from_secs(5));
+    let gone = Streams::open(origin.address(), None, get("/nowhere"), 1).unwrap().run(Duration::from_secs(5));
     assert!(gone.unwrap_err().to_string().contains("404"));
 }
 
