@@ -14,7 +14,7 @@ use crate::edge::flow::thread::Thread;
 use crate::edge::protocol::h2::session::Session;
 use crate::edge::protocol::h2::stream_state::QueuedContent;
 use crate::net::tls::Transport;
-use crate::net::{Net, Stream, UNSENT_MAX};
+use crate::net::{Net, Stream};
 use crate::wire::h2::connection::{Connection, Ending, Grant};
 use crate::wire::h2::frame::HEADER_BYTES;
 use crate::wire::h2::write;
@@ -30,8 +30,11 @@ const ROOM_SLOW: usize = limits::BUF_CLASSES[1];
 /// The largest buffer of one write, and the most room: four frames.
 const WRITE_MAX: usize = limits::BUF_CLASSES[2];
 /// Where the kernel holds no more unsent bytes than this, a write of `WRITE_MAX` keeps what is urgent waiting for no
-/// longer than one of `ROOM_SLOW` does behind `UNSENT_MAX`.
-const UNSENT_LITTLE: usize = 64 * 1024;
+/// longer than one of `ROOM_SLOW` does behind `UNSENT_HTTP2`.
+const UNSENT_LITTLE: usize = 16 * 1024;
+/// Unsent bytes that the kernel may hold (`TCP_NOTSENT_LOWAT`). With the default of megabytes an urgent response would
+/// wait behind everything that a fast origin sent to a slow client; a few writes of `ROOM_SLOW` keep the line busy.
+const UNSENT_HTTP2: u32 = 64 * 1024;
 
 /// Writes until the connection is over.
 pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
@@ -102,7 +105,7 @@ impl<N: Net> Session<N> {
             stuck: Cell::new(false),
             done: Signal::default(),
         });
-        session.transport.limit_unsent(UNSENT_MAX);
+        session.transport.limit_unsent(UNSENT_HTTP2);
         session.transport.set_pace(pace);
         thread.net.spawn(write_all(session.clone()));
         session
