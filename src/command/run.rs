@@ -60,9 +60,6 @@ fn start(host: Arc<CommandHost>, inherited: io::Result<Vec<Inherited>>) -> Resul
         host.warn(&loaded.warnings);
     }
     host.follow(&loaded.plan);
-    if let Err(error) = sockets::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit on open files could not be raised");
-    }
     let process = &loaded.plan.process;
     let (ends, parts, from_shards) = links(process.shards, sockets::bell).map_err(|error| error.to_string())?;
     let cores = if process.pin { Cores::pinned() } else { Cores::Any };
@@ -128,9 +125,13 @@ struct CommandHost {
 impl CommandHost {
     fn new(arguments: &RunArguments, level: Level, stderr: Stderr) -> CommandHost {
         let shards = arguments.shards.map(NonZeroUsize::get);
+        let descriptors = sockets::raise_descriptor_limit().inspect_err(|error| {
+            tracing::warn!(%error, "the limit on open files could not be raised");
+        });
+        let descriptors = descriptors.ok();
         CommandHost {
             source: source(arguments, default_file().as_deref()),
-            environment: Environment { shards, ..Environment::of_process(machine::wall()) },
+            environment: Environment { shards, descriptors, ..Environment::of_process(machine::wall()) },
             control_socket: arguments.control_socket.clone(),
             log_format: arguments.log_format,
             level,

@@ -44,6 +44,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     /// Cores that `shards = "auto"` counts.
     pub cores: usize,
+    /// The limit on open files; `None` where it does not matter because nothing is run.
+    pub descriptors: Option<u64>,
     /// Data-plane threads by the command line, whatever the configuration says.
     pub shards: Option<usize>,
     /// May files be read?
@@ -77,7 +79,16 @@ impl Environment {
         let seed = getrandom::u64().unwrap_or(cores as u64);
         let tickets = TicketKeys::default();
         let variables = variables.collect();
-        Environment { variables, cores, shards: None, files: FileAccess::Allowed, tickets, now, seed }
+        Environment {
+            variables,
+            cores,
+            descriptors: None,
+            shards: None,
+            files: FileAccess::Allowed,
+            tickets,
+            now,
+            seed,
+        }
     }
 
     /// Nothing: no variables, no files, one core.
@@ -87,7 +98,16 @@ impl Environment {
         let variables = BTreeMap::new();
         // In June 2025.
         let now = Wall(1_750_000_000_000_000);
-        Environment { variables, cores: 1, shards: None, files: FileAccess::Denied, tickets, now, seed: 0 }
+        Environment {
+            variables,
+            cores: 1,
+            descriptors: None,
+            shards: None,
+            files: FileAccess::Denied,
+            tickets,
+            now,
+            seed: 0,
+        }
     }
 
     /// Reads a whole file of at most `bytes_max`.

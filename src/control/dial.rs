@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::base::Address;
 use crate::config::plan::{HttpVersions, ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
+use crate::net::lacks_descriptors;
 
 /// How the endpoints of one upstream are reached.
 #[derive(Clone, Debug)]
@@ -48,6 +49,9 @@ pub(super) struct Connected {
     pub scheme: &'static str,
 }
 
+/// Why a connection could not be opened that no endpoint is to blame for.
+pub(super) const NO_DESCRIPTOR: &str = "no file descriptor is free";
+
 impl Dial {
     /// As shards reach the endpoints of `upstream`.
     pub(super) fn of(upstream: &UpstreamPlan) -> Dial {
@@ -60,7 +64,10 @@ impl Dial {
             Address::Inet(address) => TcpStream::connect(*address).await.map(boxed),
             Address::Unix(path) => UnixStream::connect(path).await.map(boxed),
         };
-        let mut stream = opened.map_err(|error| format!("connect: {error}"))?;
+        let mut stream = opened.map_err(|error| match lacks_descriptors(&error) {
+            true => NO_DESCRIPTOR.to_owned(),
+            false => format!("connect: {error}"),
+        })?;
         let preface = proxy_preface(self.proxy_protocol);
         stream.write_all(preface).await.map_err(|error| format!("send: {error}"))?;
         let Some(tls) = &self.tls else {

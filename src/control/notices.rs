@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::Tick;
 use crate::base::limits::{FAILING_ENDPOINTS_MAX, FAILURE_NOTICE_MS};
 use crate::link::Notice;
+use crate::net::machine;
 
 /// Endpoints of which a warning was written in the current interval.
 #[derive(Debug, Default)]
@@ -35,6 +36,16 @@ impl Notices {
                 tracing::warn!(
                     %upstream, %endpoint, reason, failures,
                     "requests to an endpoint fail: {detail}; {remedy}"
+                );
+            }
+            Notice::Descriptors { lacking } => {
+                let limit =
+                    machine::descriptor_limit().map_or_else(|_| "unknown".to_owned(), |limit| limit.to_string());
+                tracing::warn!(
+                    limit,
+                    lacking,
+                    "no file descriptor is free: idle connections are closed; raise the limit on open files \
+                     (`LimitNOFILE`), or lower `connections_max`"
                 );
             }
             Notice::Handshake { listener, client, server_name, cause, left_out } => {

@@ -9,6 +9,7 @@ use crate::base::{Address, ListenerId};
 use crate::config::plan::Plan;
 use crate::edge::client::accept;
 use crate::edge::client::acceptor::Acceptor;
+use crate::edge::client::relief;
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::bound::{Bound, Owner, Parts};
@@ -39,6 +40,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
     thread.net.spawn(keep_house(shard.clone()));
     thread.net.spawn(ring_peers(shard.clone()));
     thread.net.spawn(free_discarded(shard.clone()));
+    thread.net.spawn(relief::run(shard.clone()));
     let mut main = Main { shard, prepared: None, acceptors: Vec::new() };
     while !thread.stopping.is_raised() {
         while let Ok(message) = end.inbox.try_recv() {

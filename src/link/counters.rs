@@ -39,6 +39,8 @@ counters! {
     Counter {
         Accepted "connections_accepted_total" "Client connections accepted.",
         Refused "connections_refused_total" "Client connections closed at once because a limit was reached.",
+        Evicted "connections_evicted_total" "Idle client connections closed because others needed their room.",
+        Descriptors "descriptors_lacking_total" "Times that no file descriptor was free for a connection.",
         Connections "connections" "Open client connections.",
         IdleConnections "connections_idle" "Idle client connections: open, keep-alive, between two requests.",
         Handshakes "tls_handshakes_total" "TLS handshakes completed with clients.",

@@ -22,6 +22,11 @@ pub enum Notice {
         /// Failures since the last notice, this one included.
         failures: u64,
     },
+    /// The process has no free file descriptor.
+    Descriptors {
+        /// How often one was lacking since the last notice.
+        lacking: u64,
+    },
     /// The TLS handshake of a client failed.
     Handshake {
         /// The listener's name.

@@ -76,6 +76,11 @@ pub trait Net: Clone + 'static {
     }
 }
 
+/// Did this fail because the process or the machine has no free file descriptor?
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// The receiving end of a bell.
 pub trait BellWaiter: 'static {
     /// Waits for a ring since the last call returned. May be dropped without missing a ring.

@@ -10,6 +10,7 @@ mod admin;
 mod bypass;
 mod certificates;
 mod consumer;
+mod descriptors;
 mod fields;
 mod grpc;
 mod listener;
@@ -175,6 +176,7 @@ impl Compiler<'_> {
         self.report_unused();
         let upstreams = std::mem::take(&mut self.upstreams);
         let policies: Vec<PolicyPlan> = policies.into_iter().map(|policy| policy.plan).collect();
+        let connections_max = self.connections_max();
         let server = &self.draft.spec.server;
         let process = ProcessPlan {
             shards: self.shards,
@@ -182,7 +184,7 @@ impl Compiler<'_> {
             drain: server.drain_timeout.0,
             drain_delay: server.drain_delay.0,
             user: server.user.clone(),
-            connections_max: self.share(u64::from(server.connections_max)) as usize,
+            connections_max: self.share(connections_max) as usize,
             watch: server.watch,
             control_socket: server.control_socket.clone(),
             log_level: self.draft.spec.log.level,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{Bind, Count, Limit, Shards, Share, Size, Time};
+use crate::config::spec::scalar::{Bind, Clients, Count, Limit, Shards, Share, Size, Time};
 use crate::config::spec::shape::{Many, Named, Secret, layers, table};
 
 table! {
@@ -28,9 +28,12 @@ table! {
         /// numbers. The process changes to it before it opens sockets and logs, and keeps only the right to bind ports
         /// below 1024. It must be able to read certificates and to write the access log. A change needs a restart.
         user: Option<String> = None,
-        /// Client connections of the whole process; each thread holds its share of them. Above it the newest is
-        /// closed.
-        connections_max: u32 = 100_000,
+        /// Client connections of the whole process; each thread holds its share of them. Above it, a new connection
+        /// takes the place of the one that is idle longest, if that is for a second at least; otherwise it is closed
+        /// at once (503 without TLS). Each needs two file descriptors, one of them for the upstream. `"auto"`: as many
+        /// as fit the hard limit on open files with a reserve for logs, files and the admin listener, at most 100000.
+        /// A larger number than fits is lowered to that, with a warning.
+        connections_max: Located<Clients> = Located::nowhere(Clients(None)),
         /// Reload when a file of the configuration changes, with its includes. Certificates, keys, secret files and
         /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change
         /// counts when no file has changed for half a second; a file that is wrong changes nothing.

@@ -142,7 +142,11 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
         match read {
             Ok(0) => return Arrival::Gone,
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                if connection.place.is_evicted() {
+                    return Arrival::Gone;
+                }
+            }
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 if connection.shard.thread.net.now() < until {
                     return Arrival::Slow;
@@ -158,7 +162,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
 /// Waits for the first byte with a small buffer. `Ok(false)` is the end; `TimedOut` means that the connection is idle.
 async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &ListenerPlan) -> Result<bool, ErrorKind> {
     let shard = connection.shard.clone();
-    connection.place.set_idle();
+    connection.place.set_idle(connection.idle_since);
     let until = first_wait(&listener.timeouts, connection.idle_since, connection.park_at());
     loop {
         let until = until.min(shard.drain_idle_until());
@@ -182,6 +186,9 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
                 shard.thread.pool.put(buf);
                 if error.kind() != ErrorKind::Interrupted {
                     return Err(error.kind());
+                }
+                if connection.place.is_evicted() {
+                    return Ok(false);
                 }
             }
         }

@@ -79,7 +79,7 @@ pub(crate) async fn serve<N: Net>(mut connection: Box<Connection<N>>) {
         going_since: Cell::new(None),
         streams: Cell::new(0),
     });
-    served.connection.place.set_idle();
+    served.connection.place.set_idle(now);
     session.read_all(&ServerRole(served), first).await;
     session.done.wait().await;
     hear_last(&session.thread, &session.transport, Buf::empty()).await;
@@ -200,7 +200,8 @@ impl<N: Net> Role<N> for ServerRole<N> {
             session.machine.borrow_mut().go_away(code);
             return Check::Over;
         }
-        let idle = held == 0 && self.idle_until().is_none_or(|until| now >= until);
+        let given_up = served.connection.place.is_evicted() || self.idle_until().is_none_or(|until| now >= until);
+        let idle = held == 0 && given_up;
         if idle || served.connection.shard.thread.draining.is_raised() || served.going_since.get().is_some() {
             return self.leave(session, now);
         }
@@ -315,8 +316,9 @@ async fn exchange<N: Net>(
     shard.scratch.put(scratch);
     drop(serving);
     if session.machine.borrow().held_streams() == 0 {
-        served.idle_since.set(shard.thread.net.now());
-        served.connection.place.set_idle();
+        let now = shard.thread.net.now();
+        served.idle_since.set(now);
+        served.connection.place.set_idle(now);
     }
     if session.machine.borrow().is_drained() {
         // The reader waits for bytes that may never come.

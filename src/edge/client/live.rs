@@ -54,7 +54,7 @@ async fn live<N: Net, F: Future<Output = Option<Box<Connection<N>>>>>(shard: Rc<
                     // Whatever it is, it is found out again by reading.
                     let _ = connection.stream.readable(until).await;
                 }
-                next = Some(connection);
+                next = Some(connection).filter(|connection| !connection.place.is_evicted());
             }
             Next::Park(mut parked) => {
                 if wait(&parked).await {
@@ -75,10 +75,10 @@ async fn wait<N: Net>(connection: &Connection<N>) -> bool {
     loop {
         let Some(until) = connection.idle_until() else { return false };
         let until = until.min(connection.shard.drain_idle_until());
-        connection.place.set_idle();
+        connection.place.set_idle(connection.idle_since);
         match connection.stream.readable(until).await {
             Ok(()) => return true,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted && !connection.place.is_evicted() => {}
             Err(_) => return false,
         }
     }

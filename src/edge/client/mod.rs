@@ -8,4 +8,5 @@ pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod live;
 mod notices;
+pub(crate) mod relief;
 mod trace;

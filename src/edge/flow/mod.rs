@@ -3,8 +3,9 @@
 //!
 //! `stream` has the traits between an exchange and the versions of HTTP, `relay` passes one body on, `duplex` runs two
 //! directions at once, `pace` ends uploads that drip, `watch` breaks off what a client that has gone waited for,
-//! `signal` and `notice` wake tasks, `thread` is the rest.
+//! `signal` and `notice` wake tasks, `descriptors` counts those that were lacking, `thread` is the rest.
 
+pub(crate) mod descriptors;
 pub(crate) mod duplex;
 pub(crate) mod notice;
 pub(crate) mod pace;

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::base::date::DateCache;
 use crate::base::{BufPool, Fault, FaultKind, Rng, Tick, Wall};
+use crate::edge::flow::descriptors::Descriptors;
 use crate::edge::flow::signal::Signal;
 use crate::net::Net;
 
@@ -23,6 +24,8 @@ pub(crate) struct Thread<N: Net> {
     clock: Cell<(Tick, Wall)>,
     /// Bytes of HTTP/2 streams that came and were not read yet, of clients.
     pub unread: Cell<usize>,
+    /// File descriptors that were lacking.
+    pub descriptors: Descriptors,
     /// Raised when the thread drains.
     pub draining: Signal,
     /// Raised when the thread should end at once.
@@ -38,6 +41,7 @@ impl<N: Net> Thread<N> {
             dates: RefCell::default(),
             clock: Cell::new((net.now(), net.wall())),
             unread: Cell::new(0),
+            descriptors: Descriptors::default(),
             draining: Signal::default(),
             stopping: Signal::default(),
             net,

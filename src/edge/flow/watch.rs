@@ -47,6 +47,10 @@ pub(crate) struct Watch {
     gone: Cell<bool>,
     /// The connection waits for a request.
     pub idle: Cell<bool>,
+    /// Since when, if it does.
+    pub idle_since: Cell<Tick>,
+    /// It is to be closed, unless a request arrives first.
+    pub evicted: Cell<bool>,
 }
 
 impl Default for Watch {
@@ -57,6 +61,8 @@ impl Default for Watch {
             link: RefCell::default(),
             gone: Cell::new(false),
             idle: Cell::new(false),
+            idle_since: Cell::new(Tick::ZERO),
+            evicted: Cell::new(false),
         }
     }
 }

@@ -26,9 +26,9 @@ pub(super) fn note<N: Net>(
     counters.add_upstream(upstream.0, UpstreamCounter::Failures, 1);
     let Some(cause) = fault.cause() else { return };
     counters.add_cause(upstream.0, cause);
-    // A kept connection that the endpoint closed meanwhile, a refused stream and a name that does not resolve, of which
-    // the control plane knows, are no failures of an endpoint.
-    if matches!(fault.retry, Retry::IfReused | Retry::Refused) || cause == Cause::Dns {
+    // A kept connection that the endpoint closed meanwhile, a refused stream, a name that does not resolve, of which
+    // the control plane knows, and a lack of descriptors, which has a notice of its own, are no failures of an endpoint.
+    if matches!(fault.retry, Retry::IfReused | Retry::Refused) || matches!(cause, Cause::Dns | Cause::Descriptors) {
         return;
     }
     let load = &context.bound.upstream(upstream).load;

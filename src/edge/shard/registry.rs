@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The registry of a shard's client connections: counts them, wakes idle ones on a drain, and caps connections per
-//! address.
+//! The registry of a shard's client connections: counts them, wakes idle ones on a drain, caps connections per
+//! address, and closes those that are idle longest where room is needed.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ahash::AHashMap;
 
@@ -21,7 +22,18 @@ pub(crate) struct Registry<N: Net> {
     by_address: RefCell<AHashMap<IpAddr, u32>>,
     open: Cell<usize>,
     idle: Cell<usize>,
+    /// Idle connections that were told to close and have not yet.
+    evicted: Cell<usize>,
+    /// Those that were idle longest when this was last looked for, the longest at the end.
+    longest: RefCell<Vec<(Tick, usize)>>,
+    /// No look for them before.
+    look_at: Cell<Tick>,
 }
+
+/// So many connections are found with one look at all of them.
+const LONGEST_MAX: usize = 64;
+/// Where a look found none, the next one is made after this time.
+const LOOK_AGAIN_MS: u64 = 10;
 
 impl<N: Net> Default for Registry<N> {
     fn default() -> Registry<N> {
@@ -31,6 +43,9 @@ impl<N: Net> Default for Registry<N> {
             by_address: RefCell::default(),
             open: Cell::new(0),
             idle: Cell::new(0),
+            evicted: Cell::new(0),
+            longest: RefCell::default(),
+            look_at: Cell::new(Tick::ZERO),
         }
     }
 }
@@ -61,6 +76,11 @@ impl<N: Net> Registry<N> {
         self.open.get()
     }
 
+    /// Open connections, without those that were told to close.
+    pub(crate) fn staying(&self) -> usize {
+        self.open.get() - self.evicted.get()
+    }
+
     /// Open connections between two requests.
     pub(crate) fn idle(&self) -> usize {
         self.idle.get()
@@ -77,7 +97,52 @@ impl<N: Net> Registry<N> {
         if listed.max(claimed).max(self.idle.get()) > self.open.get() {
             return Err("more client connections are listed, idle or counted by address than are open");
         }
+        if self.evicted.get() > self.idle.get() {
+            return Err("more client connections were told to close than are idle");
+        }
         Ok(())
+    }
+
+    /// Closes the connection that has waited longest for a request, if one has waited for `idle_min`. False where none
+    /// has.
+    #[cold]
+    pub(crate) fn evict(&self, idle_min: Duration, now: Tick) -> bool {
+        loop {
+            let Some((since, at)) = self.next_longest(idle_min, now) else { return false };
+            let entries = self.entries.borrow();
+            let Some(Some(entry)) = entries.get(at) else { continue };
+            let watch = &entry.watch;
+            let still = watch.idle.get() && !watch.evicted.get() && watch.idle_since.get() == since;
+            if still && entry.stream.peek() != Peek::Readable {
+                watch.evicted.set(true);
+                self.evicted.set(self.evicted.get() + 1);
+                entry.stream.interrupt();
+                return true;
+            }
+        }
+    }
+
+    /// The next candidate. A look at all connections finds many of them, so that a flood of new connections does not
+    /// look at all old ones again and again.
+    fn next_longest(&self, idle_min: Duration, now: Tick) -> Option<(Tick, usize)> {
+        let long = |since: Tick| now.since(since) >= idle_min;
+        let mut longest = self.longest.borrow_mut();
+        if longest.is_empty() && now >= self.look_at.get() {
+            let entries = self.entries.borrow();
+            let listed = (0..).zip(entries.iter()).filter_map(|(at, entry)| Some((at, &entry.as_ref()?.watch)));
+            let idle = listed.filter(|(_, watch)| watch.idle.get() && !watch.evicted.get());
+            longest.extend(idle.map(|(at, watch)| (watch.idle_since.get(), at)).filter(|(since, _)| long(*since)));
+            if longest.len() > LONGEST_MAX {
+                longest.select_nth_unstable(LONGEST_MAX);
+                longest.truncate(LONGEST_MAX);
+                longest.shrink_to(LONGEST_MAX);
+            }
+            longest.sort_unstable_by(|one, other| other.cmp(one));
+            if longest.is_empty() {
+                self.look_at.set(now.after_ms(LOOK_AGAIN_MS));
+            }
+        }
+        longest.pop_if(|(since, _)| long(*since))
     }
 
     /// Wakes every connection that waits for a request.
@@ -135,17 +200,26 @@ impl<N: Net> Registration<N> {
         true
     }
 
-    /// The connection waits for a request from now on.
-    pub(crate) fn set_idle(&self) {
+    /// The connection waits for a request, since then.
+    pub(crate) fn set_idle(&self, since: Tick) {
         if !self.watch.idle.replace(true) {
+            self.watch.idle_since.set(since);
             self.registry.idle.set(self.registry.idle.get() + 1);
         }
+    }
+
+    /// Is it to be closed, because others need its room?
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.watch.evicted.get()
     }
 
     /// The connection does not wait for a request any more.
     pub(crate) fn set_busy(&self) {
         if self.watch.idle.replace(false) {
             self.registry.idle.set(self.registry.idle.get().saturating_sub(1));
+            if self.watch.evicted.replace(false) {
+                self.registry.evicted.set(self.registry.evicted.get().saturating_sub(1));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::Tick;
 use crate::edge::adapt::encoders::Encoders;
@@ -22,6 +23,9 @@ use crate::net::Net;
 /// A draining shard still serves a request that arrives within this time on a keep-alive connection, because the client
 /// may have sent it before the drain began.
 const DRAIN_IDLE_MS: u64 = 1_000;
+
+/// The operator is told of lacking descriptors once in this time.
+const DESCRIPTOR_NOTICE: Duration = Duration::from_secs(10);
 
 /// Longest wait of a shard that ends for the exchanges that it broke off.
 const CUT_OFF_MS: u64 = 200;
@@ -46,6 +50,10 @@ pub(crate) struct Shard<N: Net> {
     pub malformed_notices: Allowance,
     /// Which requests an operator wants to see.
     pub tracer: Tracer,
+    /// Notices about file descriptors that have run out.
+    pub descriptor_notices: Allowance,
+    /// How many were lacking since the last notice.
+    pub unsaid_descriptors: Cell<u64>,
     /// To the control plane.
     pub outbox: Outbox,
     /// To and from the other shards.
@@ -87,6 +95,8 @@ impl<N: Net> Shard<N> {
             handshake_notices: Allowance::default(),
             malformed_notices: Allowance::default(),
             tracer: Tracer::default(),
+            descriptor_notices: Allowance::once_in(DESCRIPTOR_NOTICE),
+            unsaid_descriptors: Cell::new(0),
             outbox,
             peers: Peers::new(mesh),
             discarded: Rc::default(),

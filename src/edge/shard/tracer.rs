@@ -12,7 +12,7 @@ use crate::edge::shard::allowance::Allowance;
 use crate::link::{Selection, TraceOrder};
 
 /// The orders that a shard follows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tracer {
     is_on: Cell<bool>,
     orders: RefCell<Arc<[TraceOrder]>>,
@@ -28,6 +28,18 @@ pub(crate) enum Shown<'a> {
     Connection(IpAddr),
     /// A request with this id, of a client that is known by these addresses.
     Request([IpAddr; 2], &'a [u8]),
+}
+
+impl Default for Tracer {
+    fn default() -> Tracer {
+        Tracer {
+            is_on: Cell::default(),
+            orders: RefCell::new(Arc::new([])),
+            requests: Cell::default(),
+            connections: Cell::default(),
+            allowance: Allowance::a_second(TRACES_A_SECOND),
+        }
+    }
 }
 
 impl Tracer {
@@ -63,7 +75,7 @@ impl Tracer {
 
     /// May one more be shown now? Then: how many were left out since the last one.
     pub(crate) fn take(&self, now: Tick) -> Option<u64> {
-        self.allowance.take_of(now, TRACES_A_SECOND)
+        self.allowance.take(now)
     }
 }
 

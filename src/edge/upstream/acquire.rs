@@ -146,6 +146,10 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         // An orderly GOAWAY is no failure of the endpoint.
         return Outcome::Cancelled;
     }
+    if fault.known == Some(Cause::Ports) {
+        // This machine has no port left: every endpoint would seem to fail.
+        return Outcome::Cancelled;
+    }
     match fault.kind {
         FaultKind::ConnectFailed | FaultKind::ConnectTimeout | FaultKind::UpstreamTls => Outcome::ConnectFailed,
         FaultKind::UpstreamClosed

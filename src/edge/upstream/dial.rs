@@ -10,12 +10,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::balance::{Endpoint, EndpointIndex};
-use crate::base::{Buf, Cause, Fault, FaultKind, Tick};
+use crate::base::{Address, Buf, Cause, Fault, FaultKind, Tick};
 use crate::config::plan::{ProxyVersion, UpstreamPlan, UpstreamTlsPlan};
 use crate::edge::flow::thread::Thread;
 use crate::edge::upstream::load::{Load, Open};
 use crate::net::tls::{self, Transport};
-use crate::net::{Net, Stream};
+use crate::net::{Net, Stream, lacks_descriptors};
 use crate::wire::proxy::{self, Header};
 
 /// What an endpoint hears before the first request.
@@ -80,7 +80,7 @@ async fn connect<N: Net>(
     speaker: ProxyPreface,
     until: Tick,
 ) -> Result<Transport<N::Stream>, Fault> {
-    let stream = thread.net.connect(&endpoint.address, until).await.map_err(|error| connect_fault(&error))?;
+    let stream = open_stream(thread, &endpoint.address, until).await.map_err(|error| connect_fault(&error))?;
     if let Some(version) = plan.proxy_protocol {
         let mut header = Vec::new();
         match version {
@@ -108,7 +108,35 @@ async fn connect<N: Net>(
     })
 }
 
+/// Opens the connection itself. Where no descriptor is free, it waits a little for one.
+async fn open_stream<N: Net>(thread: &Thread<N>, to: &Address, until: Tick) -> io::Result<N::Stream> {
+    let mut give_up = Tick::NEVER;
+    loop {
+        match thread.net.connect(to, until).await {
+            Err(error) if lacks_descriptors(&error) => {
+                thread.descriptors.lack();
+                let now = thread.net.now();
+                give_up = give_up.min(now.after_ms(DESCRIPTOR_WAIT_MS).min(until));
+                let again = now.after_ms(DESCRIPTOR_RETRY_MS);
+                if again >= give_up {
+                    return Err(error);
+                }
+                thread.net.sleep_until(again).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Longest wait for a free descriptor, and the time between two attempts to get one.
+const DESCRIPTOR_WAIT_MS: u64 = 1_000;
+const DESCRIPTOR_RETRY_MS: u64 = 5;
+
 fn connect_fault(error: &io::Error) -> Fault {
+    if lacks_descriptors(error) {
+        // This process is at its limit, and no endpoint is to blame or could do better.
+        return Fault::last(FaultKind::Overloaded).because(Cause::Descriptors);
+    }
     let cause = match error.kind() {
         ErrorKind::TimedOut => return Fault::unsent(FaultKind::ConnectTimeout),
         ErrorKind::ConnectionRefused => Cause::Refused,
@@ -116,7 +144,6 @@ fn connect_fault(error: &io::Error) -> Fault {
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Cause::Unreachable,
         ErrorKind::PermissionDenied => Cause::NotPermitted,
         ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Cause::Ports,
-        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Cause::Descriptors,
         _ => Cause::ConnectFailed,
     };
     Fault::unsent(FaultKind::ConnectFailed).because(cause)

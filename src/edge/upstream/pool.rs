@@ -146,6 +146,17 @@ impl<N: Net> Upstream<N> {
         self.sessions.sweep(|index| cluster.is_listed(index), now);
     }
 
+    /// Closes up to `count` kept connections of HTTP/1, of each endpoint the longest idle ones. How many it closed.
+    #[cold]
+    pub(crate) fn close_longest_idle(&self, count: usize) -> usize {
+        let mut closed = Vec::new();
+        for slot in self.idle.borrow_mut().iter_mut() {
+            closed.extend(slot.drain(..slot.len().min(count - closed.len())));
+        }
+        self.idle_count.set(self.idle_count.get() - closed.len());
+        closed.len()
+    }
+
     /// Closes all kept connections: the upstream left the configuration, or the shard ends.
     pub(crate) fn close_idle(&self) {
         let all = std::mem::take(&mut *self.idle.borrow_mut());

@@ -7,7 +7,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::base::Address;
-use crate::config::spec::scalar::{Bind, FileMode, Network, RedirectPort, Scalar, Shards};
+use crate::config::spec::scalar::{Bind, Clients, FileMode, Network, RedirectPort, Scalar, Shards};
 
 impl Scalar for Bind {
     const NAME: &'static str = "address";
@@ -102,6 +102,27 @@ impl Scalar for Shards {
     fn of_number(number: i64) -> Result<Shards, String> {
         let count = usize::try_from(number).ok().filter(|count| (1..=SHARDS_MAX).contains(count));
         count.map(|count| Shards(Some(count))).ok_or_else(|| format!("{number} is outside"))
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or("auto".to_owned(), |count| count.to_string())
+    }
+}
+
+impl Scalar for Clients {
+    const NAME: &'static str = "number or \"auto\"";
+    const EXPECTED: &'static str = "\"auto\" or a number from 1 to 4294967295";
+
+    fn parse(text: &str) -> Result<Clients, String> {
+        match text.trim() {
+            "auto" => Ok(Clients(None)),
+            other => other.parse().map_err(|_| "it is neither".to_owned()).and_then(Clients::of_number),
+        }
+    }
+
+    fn of_number(number: i64) -> Result<Clients, String> {
+        let count = u32::try_from(number).ok().filter(|count| *count > 0);
+        count.map(|count| Clients(Some(count))).ok_or_else(|| format!("{number} is outside"))
     }
 
     fn show(&self) -> String {

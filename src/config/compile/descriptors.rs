@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How many client connections fit the process's limit on file descriptors.
+
+use crate::config::compile::Compiler;
+use crate::config::report::Report;
+
+/// What `"auto"` gives where descriptors do not matter.
+const AUTO_MAX: u64 = 100_000;
+/// Descriptors that are neither for clients nor for upstreams: logs, files, the admin listener, the control socket.
+const RESERVE: u64 = 192;
+/// Of a small limit, at most this part is kept back for them.
+const RESERVE_DIVISOR: u64 = 4;
+/// What each shard has open for itself: its ring, its bells, its timer.
+const PER_SHARD: u64 = 6;
+
+impl Compiler<'_> {
+    /// Client connections of the whole process. Half of the descriptors are for upstream connections.
+    pub(super) fn connections_max(&mut self) -> u64 {
+        let written = &self.draft.spec.server.connections_max;
+        let wanted = written.value.0.map_or(AUTO_MAX, u64::from);
+        let Some(limit) = self.environment.descriptors else { return wanted };
+        let sockets: usize = self.draft.spec.listener.iter().map(|listener| listener.value.bind.0.len()).sum();
+        let shards = self.shards as u64 * (PER_SHARD + sockets as u64);
+        let reserve = RESERVE.min(limit / RESERVE_DIVISOR) + shards;
+        let fit = (limit.saturating_sub(reserve) / 2).max(1);
+        if written.value.0.is_some() && wanted > fit {
+            let title = format!(
+                "`connections_max` is {wanted}, but the limit on open files is {limit} (hard limit of RLIMIT_NOFILE): \
+                 {fit} client connections fit"
+            );
+            let help = format!("raise the limit to {} (`LimitNOFILE=`, `ulimit -Hn`)", 2 * wanted + RESERVE + shards);
+            self.faults.push(Report::warning(written.location, title).help(help));
+        }
+        wanted.min(fit)
+    }
+}
