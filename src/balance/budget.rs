@@ -25,16 +25,30 @@ impl RetryBudget {
         self.recent.add(1, 0, now);
     }
 
-    /// Takes one retry from the budget; false where the budget is used up.
-    pub(crate) fn take(&mut self, plan: &RetryBudgetPlan, now: Tick) -> bool {
+    /// Takes one retry from the budget: `per_cent` of the recent requests and `least` beside them. False where it is
+    /// used up.
+    pub(crate) fn take(&mut self, per_cent: u8, least: u32, now: Tick) -> bool {
         let [tries, retries] = self.recent.sums(now);
         let requests = tries.saturating_sub(retries);
-        let allowed = u64::from(plan.per_second_min) * WINDOW_SECONDS + requests * u64::from(plan.per_cent) / 100;
-        if retries >= allowed {
+        if retries >= u64::from(least) + requests * u64::from(per_cent) / 100 {
             return false;
         }
         self.recent.add(0, 1, now);
         true
+    }
+
+    /// Recent retries beyond `per_cent` of the requests.
+    pub(crate) fn beyond(&mut self, per_cent: u8, now: Tick) -> u32 {
+        let [tries, retries] = self.recent.sums(now);
+        let requests = tries.saturating_sub(retries);
+        u32::try_from(retries.saturating_sub(requests * u64::from(per_cent) / 100)).unwrap_or(u32::MAX)
+    }
+}
+
+impl RetryBudgetPlan {
+    /// The retries of a window that do not depend on the number of requests.
+    pub(super) fn least(&self) -> u32 {
+        self.per_second_min.saturating_mul(WINDOW_SECONDS as u32)
     }
 }
 
@@ -54,7 +68,7 @@ mod tests {
             budget.count_try(now);
             tries += 1;
             for _ in 0..3 {
-                if budget.take(&plan, now) {
+                if budget.take(plan.per_cent, plan.least(), now) {
                     budget.count_try(now);
                     tries += 1;
                 }
@@ -68,10 +82,10 @@ mod tests {
     fn few_requests_may_still_be_retried() {
         let plan = RetryBudgetPlan { per_cent: 0, per_second_min: 1 };
         let mut budget = RetryBudget::new();
-        let granted = (0..100).filter(|_| budget.take(&plan, Tick::ZERO)).count();
+        let granted = (0..100).filter(|_| budget.take(plan.per_cent, plan.least(), Tick::ZERO)).count();
         assert_eq!(granted, 10);
-        assert!(budget.take(&plan, Tick::ZERO.after_ms(11_000)));
+        assert!(budget.take(plan.per_cent, plan.least(), Tick::ZERO.after_ms(11_000)));
         let none = RetryBudgetPlan { per_cent: 0, per_second_min: 0 };
-        assert!(!RetryBudget::new().take(&none, Tick::ZERO));
+        assert!(!RetryBudget::new().take(none.per_cent, none.least(), Tick::ZERO));
     }
 }

@@ -14,6 +14,7 @@ use crate::balance::endpoint::{Endpoint, EndpointIndex, Flight, Health, Slot};
 use crate::balance::hash::hash_key;
 use crate::balance::outcome::Outcome;
 use crate::balance::plan::{Algorithm, ClusterPlan, EwmaPlan, HashPlan};
+use crate::balance::quota::{Quotas, id_of_endpoint, id_of_upstream};
 use crate::balance::ring::{Ring, RingMember};
 use crate::base::canary::{self, Flaw};
 use crate::base::limits::{ENDPOINTS_MAX, TRIED_MAX};
@@ -32,7 +33,17 @@ pub(crate) struct Cluster {
     /// Sticky ids in order, with their slots.
     sticky: Vec<(u64, u32)>,
     pub(super) requests: u32,
+    /// Requests that this shard may have in flight, of the cap of the process.
+    pub(super) requests_max: u32,
+    /// Requests that were told to go on and have not begun yet.
+    pub(super) reserved: u32,
     pub(super) pending: u32,
+    /// The parts of caps that moved between shards; `None` where there is one shard.
+    pub(super) quotas: Option<Box<Quotas>>,
+    /// The upstream in the keys of caps.
+    pub(super) cap_id: u64,
+    /// Retries of late beyond the per cent of requests.
+    pub(super) retries_used: u32,
     pub(super) breaker: Option<Breaker>,
     pub(super) retry_budget: RetryBudget,
     pub(super) panicking: bool,
@@ -42,7 +53,7 @@ pub(crate) struct Cluster {
     /// Ejections since they were last taken.
     ejections: u64,
     /// `serving` must be rebuilt: at once where `stale` is set, otherwise from `refresh_at` on.
-    stale: bool,
+    pub(super) stale: bool,
     refresh_at: Tick,
 }
 
@@ -68,7 +79,12 @@ impl Cluster {
             ring: Ring::default(),
             sticky: Vec::new(),
             requests: 0,
+            requests_max: 0,
+            reserved: 0,
             pending: 0,
+            quotas: None,
+            cap_id: id_of_upstream(&plan.name),
+            retries_used: 0,
             breaker: plan.breaker.as_ref().map(Breaker::new),
             retry_budget: RetryBudget::new(),
             panicking: false,
@@ -104,6 +120,7 @@ impl Cluster {
         }
         let seed_changed = self.plan.hash_seed != plan.hash_seed;
         self.plan = plan.clone();
+        self.caps_changed();
         if seed_changed {
             self.slots.iter_mut().for_each(|slot| slot.id = endpoint_id(plan.hash_seed, &slot.endpoint.address));
         }
@@ -139,6 +156,7 @@ impl Cluster {
             self.place(vacant.next(), endpoint, had_any.then_some(now));
         }
         self.index();
+        self.fit_all();
         left_out
     }
 
@@ -167,18 +185,7 @@ impl Cluster {
 
     /// True where the upstream as a whole has room for one more request, so that the first in the queue may `pick`.
     pub(crate) fn has_room(&self) -> bool {
-        self.requests < self.plan.caps.requests
-    }
-
-    /// Counts a request that begins to wait. Call `queue_leave` exactly once when it stops waiting, for any reason.
-    pub(crate) fn queue_enter(&mut self) {
-        self.pending += 1;
-    }
-
-    /// Counts a request that has stopped waiting.
-    pub(crate) fn queue_leave(&mut self) {
-        debug_assert!(self.pending > 0, "left a queue that is empty");
-        self.pending = self.pending.saturating_sub(1);
+        self.requests + self.reserved < self.requests_max
     }
 
     /// Counts an attempt that goes to the endpoint that `pick` has just returned.
@@ -231,6 +238,7 @@ impl Cluster {
         if let Some(slot) = self.slot_mut(flight.index) {
             slot.in_flight = slot.in_flight.saturating_sub(u32::from(!canary::has(Flaw::EndpointLoad)));
         }
+        self.permits_freed(flight.index);
     }
 
     /// Endpoints that requests may go to, of `TRIED_MAX` at most.
@@ -238,15 +246,10 @@ impl Cluster {
         self.serving.len().min(TRIED_MAX)
     }
 
-    /// Takes one retry from the budget; false where the budget is used up. Call it before every retry.
-    pub(crate) fn may_retry(&mut self, now: Tick) -> bool {
-        self.retry_budget.take(&self.plan.retry_budget, now)
-    }
-
     /// True where one more connection to the endpoint may be opened.
     pub(crate) fn may_connect(&self, index: EndpointIndex) -> bool {
         let slot = self.place_of(index).map(|at| &self.slots[at]);
-        slot.is_some_and(|slot| slot.listed && slot.connections < self.plan.caps.endpoint_connections)
+        slot.is_some_and(|slot| slot.listed && slot.connections < slot.connections_max)
     }
 
     /// Counts a connection that is being opened. Call `connection_closed` exactly once for it, also if it fails.
@@ -261,6 +264,12 @@ impl Cluster {
         if let Some(slot) = self.slot_mut(index) {
             slot.connections = slot.connections.saturating_sub(1);
         }
+        self.permits_freed(index);
+    }
+
+    /// Requests in flight.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.requests
     }
 
     /// Is no request in flight, and none waiting?
@@ -279,7 +288,10 @@ impl Cluster {
             return Err("an upstream has other open connections than its endpoints together");
         }
         let admitted = (self.pending as usize).checked_sub(waiting).ok_or("more requests queue than are counted")?;
-        if waiting > 0 && admitted == 0 && self.requests == 0 {
+        if admitted != self.reserved as usize {
+            return Err("room is kept for other requests than were told to go on");
+        }
+        if waiting > 0 && admitted == 0 && self.requests == 0 && !self.awaits_permits() {
             return Err("requests queue for an upstream that has none in flight");
         }
         if self.serving.len() != self.weights.len() {
@@ -409,6 +421,7 @@ impl Cluster {
         let id = endpoint_id(self.plan.hash_seed, &endpoint.address);
         let generation = vacant.map_or(0, |at| self.slots[at].generation.wrapping_add(1));
         let mut slot = Slot::new(endpoint.clone(), id, generation);
+        slot.cap_id = id_of_endpoint(&endpoint.address);
         slot.ramp_from = ramp_from;
         if let Some(outlier) = &self.plan.outlier {
             slot.outlier.configure(outlier);
@@ -444,7 +457,7 @@ impl Cluster {
         self.place_of(index).map(|at| &mut self.slots[at])
     }
 
-    fn place_of(&self, index: EndpointIndex) -> Option<usize> {
+    pub(super) fn place_of(&self, index: EndpointIndex) -> Option<usize> {
         let at = index.slot as usize;
         (self.slots.get(at)?.generation == index.generation).then_some(at)
     }

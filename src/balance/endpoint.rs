@@ -114,6 +114,13 @@ pub(super) struct Slot {
     pub health: Health,
     pub in_flight: u32,
     pub connections: u32,
+    /// Requests and connections that this shard may have there, of the caps of the process.
+    pub requests_max: u32,
+    pub connections_max: u32,
+    /// The requests that fit both.
+    pub room: u32,
+    /// The endpoint in the keys of caps: the same on every shard.
+    pub cap_id: u64,
     /// Smooth weighted round robin's running weight.
     pub current: i64,
     pub ewma: Ewma,
@@ -134,6 +141,10 @@ impl Slot {
             health: Health::Unknown,
             in_flight: 0,
             connections: 0,
+            requests_max: 0,
+            connections_max: 0,
+            room: 0,
+            cap_id: 0,
             current: 0,
             ewma: Ewma::default(),
             outlier: Outlier::default(),

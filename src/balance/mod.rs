@@ -8,6 +8,7 @@
 
 mod breaker;
 mod budget;
+mod caps;
 mod cluster;
 mod endpoint;
 mod ewma;
@@ -17,6 +18,7 @@ mod outcome;
 mod outlier;
 mod pick;
 mod plan;
+mod quota;
 mod ring;
 mod state;
 mod window;
@@ -25,6 +27,7 @@ mod window;
 mod tests;
 
 pub(crate) use breaker::BreakerPhase;
+pub(crate) use caps::{Left, Owed};
 pub(crate) use cluster::{Admission, Cluster};
 pub(crate) use endpoint::{Endpoint, EndpointIndex, Flight, Health, Tried};
 pub(crate) use hash::hash_key;
@@ -33,4 +36,6 @@ pub(crate) use outcome::{Outcome, Totals};
 pub(crate) use plan::{
     Algorithm, BreakerPlan, Caps, ClusterPlan, EwmaPlan, HashPlan, OutlierPlan, RetryBudgetPlan, SlowStartPlan,
 };
+pub(crate) use quota::Part;
+pub(crate) use quota::QuotaMessage;
 pub(crate) use state::{ClusterState, EndpointState};

@@ -58,17 +58,16 @@ impl Cluster {
         {
             return false;
         }
-        let full = self.endpoint_max();
         self.serving.iter().any(|number| {
             let left = leaving.is_some_and(|index| index == self.index_of(*number));
-            self.slot(*number).in_flight.saturating_sub(u32::from(left)) < full
+            let slot = self.slot(*number);
+            slot.in_flight.saturating_sub(u32::from(left)) < slot.room
         })
     }
 
     fn choose(&mut self, key: Option<u64>, tried: &Tried, now: Tick, rng: &mut Rng) -> Option<u32> {
-        let full = self.endpoint_max();
         match &self.plan.algorithm {
-            Algorithm::RoundRobin => self.smooth(now, |slot, number| free(slot, number, full, tried)),
+            Algorithm::RoundRobin => self.smooth(now, |slot, number| free(slot, number, tried)),
             Algorithm::LeastRequests => self.least_requests(tried, now),
             Algorithm::TwoChoices | Algorithm::PeakEwma(_) => self.two_choices(tried, now, rng),
             Algorithm::Hash(plan) => match key {
@@ -103,17 +102,15 @@ impl Cluster {
     }
 
     fn least_requests(&mut self, tried: &Tried, now: Tick) -> Option<u32> {
-        let full = self.endpoint_max();
-        let candidates = self.serving.iter().filter(|number| free(self.slot(**number), **number, full, tried));
+        let candidates = self.serving.iter().filter(|number| free(self.slot(**number), **number, tried));
         let least = candidates.map(|number| self.load(*number, now)).min_by(f64::total_cmp)?;
         let ramp = self.plan.slow_start.clone();
         let load = |slot: &Slot| f64::from(slot.in_flight) / slot.weight(ramp.as_ref(), now) as f64;
-        self.smooth(now, |slot, number| free(slot, number, full, tried) && load(slot) <= least)
+        self.smooth(now, |slot, number| free(slot, number, tried) && load(slot) <= least)
     }
 
     fn two_choices(&self, tried: &Tried, now: Tick, rng: &mut Rng) -> Option<u32> {
-        let full = self.endpoint_max();
-        let usable = |number: &u32| free(self.slot(*number), *number, full, tried);
+        let usable = |number: &u32| free(self.slot(*number), *number, tried);
         let first = self.draw(now, rng);
         let mut second = self.draw(now, rng);
         for _ in 0..REDRAWS {
@@ -147,7 +144,6 @@ impl Cluster {
     }
 
     fn hashed(&self, plan: &HashPlan, key: u64, tried: &Tried, now: Tick) -> Option<u32> {
-        let full = self.endpoint_max();
         let weights = self.weights.last().copied().unwrap_or(0);
         let within_bound = |slot: &Slot| {
             let Some(per_cent) = plan.load_max_per_cent else { return true };
@@ -158,15 +154,14 @@ impl Cluster {
         };
         let takes = |number: &u32| {
             let slot = self.slot(*number);
-            slot.serving && free(slot, *number, full, tried) && within_bound(slot)
+            slot.serving && free(slot, *number, tried) && within_bound(slot)
         };
         let found = self.ring.walk(key).take(RING_WALK_MAX).find(takes);
         found.or_else(|| self.least_loaded(tried, now))
     }
 
     fn least_loaded(&self, tried: &Tried, now: Tick) -> Option<u32> {
-        let full = self.endpoint_max();
-        let candidates = self.serving.iter().filter(|number| free(self.slot(**number), **number, full, tried));
+        let candidates = self.serving.iter().filter(|number| free(self.slot(**number), **number, tried));
         candidates
             .map(|number| (self.load(*number, now), *number))
             .min_by(|one, other| one.0.total_cmp(&other.0))
@@ -193,13 +188,7 @@ impl Cluster {
         let number = self.slot_of_sticky(id)?;
         let slot = self.slot(number);
         let drained = slot.endpoint.weight == 0 && !slot.endpoint.backup && slot.available();
-        ((slot.serving || drained) && free(slot, number, self.endpoint_max(), tried)).then_some(number)
-    }
-
-    /// Requests that one endpoint may hold.
-    fn endpoint_max(&self) -> u32 {
-        let caps = &self.plan.caps;
-        caps.endpoint_requests.min(caps.endpoint_connections.saturating_mul(caps.requests_per_connection))
+        ((slot.serving || drained) && free(slot, number, tried)).then_some(number)
     }
 
     fn slot(&self, number: u32) -> &Slot {
@@ -211,8 +200,8 @@ impl Cluster {
     }
 }
 
-fn free(slot: &Slot, number: u32, full: u32, tried: &Tried) -> bool {
-    slot.in_flight < full && !tried.has_slot(number)
+fn free(slot: &Slot, number: u32, tried: &Tried) -> bool {
+    slot.in_flight < slot.room && !tried.has_slot(number)
 }
 
 /// Draws until two differ or slow start lets one pass; after that the last one drawn is taken.

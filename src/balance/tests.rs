@@ -8,7 +8,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, propte
 
 use crate::balance::{
     Admission, Algorithm, BreakerPhase, BreakerPlan, Caps, Cluster, ClusterPlan, Endpoint, EndpointIndex, EwmaPlan,
-    Flight, HashPlan, Health, Outcome, OutlierPlan, RetryBudgetPlan, SlowStartPlan, Tried, hash_key,
+    Flight, HashPlan, Health, Left, Outcome, OutlierPlan, RetryBudgetPlan, SlowStartPlan, Tried, hash_key,
 };
 use crate::base::{Address, FaultKind, Rng, Tick};
 
@@ -467,8 +467,8 @@ fn caps_refuse_and_the_queue_is_not_overtaken() {
     caller.cluster.end(first, Outcome::Ok, Duration::ZERO, at(1));
     assert!(caller.cluster.has_room());
     assert_eq!(caller.cluster.admission(), Admission::Refuse(FaultKind::Overloaded), "others wait already");
-    caller.cluster.queue_leave();
-    caller.cluster.queue_leave();
+    caller.cluster.queue_leave(Left::Late);
+    caller.cluster.queue_leave(Left::Late);
     assert_eq!(caller.cluster.admission(), Admission::Go);
 }
 

@@ -178,7 +178,7 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn limits_of_the_process_are_divided() {
+fn limits_of_the_process_are_divided_but_for_caps_that_shards_share() {
     let text = "[server]\nshards = 4\nconnections_max = 10\n[upstream.a]\nendpoints = '10.0.0.1'\n\
                 limits = { requests = 10, queue = 10, connections = 1 }\npool = { idle = 6 }\n\
                 [[route]]\nto = 'a'\n[[listener]]\nbind = ':80'";
@@ -186,8 +186,8 @@ fn limits_of_the_process_are_divided() {
     let plan = load(&source, &Environment::sealed()).unwrap().plan;
     let caps = &plan.upstreams[0].cluster.caps;
     assert_eq!((plan.process.shards, plan.process.connections_max), (4, 2));
-    assert_eq!((caps.requests, caps.pending, caps.endpoint_connections), (2, 3, 1));
-    assert_eq!(plan.upstreams[0].idle_max, 2);
+    assert_eq!((caps.requests, caps.pending, caps.endpoint_connections), (10, 3, 1));
+    assert_eq!(plan.upstreams[0].idle_max, Some(2));
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl<N: Net> Main<N> {
                 let now = shard.thread.net.now();
                 for upstream in self.named(&upstream) {
                     upstream.load.cluster.borrow_mut().set_endpoints(&endpoints, now);
+                    upstream.load.admit_waiting();
                 }
             }
             ToShard::Health { upstream, address, up } => {
@@ -126,6 +127,7 @@ impl<N: Net> Main<N> {
     fn set_health(&self, upstream: &str, address: &Address, health: Health) {
         for upstream in self.named(upstream) {
             upstream.load.cluster.borrow_mut().set_health(address, health, self.shard.thread.net.now());
+            upstream.load.admit_waiting();
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::balance::{ClusterState, Endpoint};
+use crate::balance::{ClusterState, Endpoint, QuotaMessage};
 use crate::base::{Address, ListenerId};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
@@ -147,4 +147,20 @@ pub struct ListeningSocket<S = ListenSocket> {
 pub enum ToPeer {
     /// About a key of a limit.
     Limit(limit::Message),
+    /// About a cap of an upstream.
+    Cap {
+        /// Which upstream.
+        upstream: UpstreamKey,
+        /// What.
+        message: QuotaMessage,
+    },
+}
+
+/// An upstream, as all shards know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamKey {
+    /// A hash of its name.
+    pub name: u64,
+    /// The generation of the plan that introduced it: one that was removed and comes back is another one.
+    pub since: u64,
 }

@@ -19,6 +19,6 @@ pub use ends::{FROM_SHARD_MAX, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX};
 pub use mesh::mesh;
 pub(crate) use mesh::{Mesh, Sent};
 pub use message::{FromShard, ListeningSocket, ToShard};
-pub(crate) use message::{ToPeer, UpstreamReport};
+pub(crate) use message::{ToPeer, UpstreamKey, UpstreamReport};
 pub(crate) use notice::Notice;
 pub(crate) use trace::{Selection, Trace, TraceOrder};

@@ -87,7 +87,8 @@ impl Simulation {
 
     /// A new host.
     pub fn host(&self, name: &str, address: impl Into<IpAddr>) -> Sim {
-        let host = Host { name: name.into(), address: address.into(), panics: 0, last_port: 32_767 };
+        let host =
+            Host { name: name.into(), address: address.into(), panics: 0, last_port: 32_767, descriptors: usize::MAX };
         let mut hosts = self.world.hosts.borrow_mut();
         hosts.push(host);
         self.sim(HostId(hosts.len() - 1))

@@ -232,6 +232,26 @@ impl Gateway {
         self.all(|shard| shard.committed.get() == made).await;
     }
 
+    /// From now on each shard has at most so many connections.
+    #[cfg(test)]
+    pub(super) fn limit_descriptors(&self, count: usize) {
+        self.shards.iter().for_each(|shard| shard.sim.limit_descriptors(count));
+    }
+
+    /// The sum of a counter of an upstream over the shards.
+    #[cfg(test)]
+    pub(super) fn upstream_sum(&self, upstream: u32, counter: UpstreamCounter) -> u64 {
+        let counters = self.shards.iter().map(|shard| shard.counters.borrow());
+        counters.flat_map(|counters| Some(counters.as_ref()?.upstream_value(upstream, counter))).sum()
+    }
+
+    /// The sum of a counter over the shards.
+    #[cfg(test)]
+    pub(super) fn sum(&self, counter: Counter) -> u64 {
+        let counters = self.shards.iter().map(|shard| shard.counters.borrow());
+        counters.flat_map(|counters| Some(counters.as_ref()?.value(counter))).sum()
+    }
+
     /// Waits until all shards have reached this step. Fails after an hour of virtual time.
     async fn all(&self, condition: impl Fn(&Shard) -> bool) {
         let until = self.sim.now().after(self.common.scenario.patience());

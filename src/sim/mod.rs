@@ -10,6 +10,8 @@
 mod body;
 #[cfg(test)]
 mod burst;
+#[cfg(test)]
+mod caps;
 mod client;
 mod coded;
 mod common;
@@ -38,6 +40,8 @@ mod world;
 
 #[cfg(test)]
 pub(crate) use burst::{Burst, run_burst};
+#[cfg(test)]
+pub(crate) use caps::{Capped, Seen, run_capped};
 #[cfg(test)]
 pub(crate) use limit::{Counted, Limited, Outcome, run_limited};
 pub use scenario::Scenario;

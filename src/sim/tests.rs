@@ -228,3 +228,78 @@ fn what_does_not_count_is_given_back_and_what_counts_never_exceeds_the_limit() {
         }
     }
 }
+
+const CAPPED: Capped = Capped {
+    seed: 0,
+    shards: 2,
+    delays: QUICK,
+    origins: 1,
+    upstream: "",
+    clients: 16,
+    requests: 8,
+    work_ms: 20,
+    gap_ms: 20,
+    wave_ms: 0,
+    descriptors: usize::MAX,
+    silent: 0,
+};
+
+fn capped(world: &Capped) -> Seen {
+    run_capped(world).unwrap_or_else(|failure| panic!("{world:?}\n{failure}"))
+}
+
+#[test]
+fn a_cap_holds_over_all_shards_and_all_of_it_is_used() {
+    let worlds = [
+        ("limits = { requests = 1 }\ntimeouts = { queue = \"60s\" }", 1),
+        ("limits = { requests = 5 }\ntimeouts = { queue = \"60s\" }", 5),
+        ("limits = { endpoint_requests = 1 }\ntimeouts = { queue = \"60s\" }", 2),
+        ("limits = { endpoint_requests = 3 }\ntimeouts = { queue = \"60s\" }", 6),
+        ("limits = { connections = 1 }\ntimeouts = { queue = \"60s\" }", 2),
+        ("limits = { connections = 3 }\ntimeouts = { queue = \"60s\" }", 6),
+    ];
+    for (at, (upstream, cap)) in (0_u64..).zip(worlds) {
+        for (seed, shards, delays) in [(at, 1, QUICK), (at + 10, 2, QUICK), (at + 20, 3, SLOW), (at + 30, 6, QUICK)] {
+            let world = Capped { seed, shards, delays, upstream, origins: 2, ..CAPPED };
+            let seen = capped(&world);
+            assert_eq!((seen.ok, seen.refused, seen.closed), (128, 0, 0), "{world:?} {seen:?}");
+            assert_eq!(seen.most, cap, "{world:?} {seen:?}");
+            if upstream.contains("connections") {
+                // One that the gateway has closed may still be open there.
+                assert!(seen.connections_each <= cap.div_ceil(2) + 1, "{world:?} {seen:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_is_full_refuses_at_once_whatever_cap_fills_it() {
+    for upstream in ["limits = { requests = 1, queue = 2 }", "limits = { endpoint_requests = 1, queue = 2 }"] {
+        let seen = capped(&Capped { upstream, gap_ms: 0, work_ms: 200, ..CAPPED });
+        assert_eq!(seen.most, 1, "{upstream} {seen:?}");
+        assert!(seen.refused > 0 && seen.ok > 10 && seen.closed == 0, "{upstream} {seen:?}");
+    }
+}
+
+#[test]
+fn connections_that_were_in_use_are_kept_for_the_next_wave() {
+    let wave = Capped { clients: 300, requests: 6, wave_ms: 2_000, work_ms: 100, ..CAPPED };
+    for shards in [1, 2] {
+        let seen = capped(&Capped { shards, ..wave });
+        assert_eq!(seen.ok, 1_800, "{seen:?}");
+        assert!(seen.connects <= seen.most + seen.most / 4, "{seen:?}");
+        let fixed = capped(&Capped { shards, upstream: "pool = { idle = 50 }", ..wave });
+        assert!(fixed.connects > 2 * seen.connects, "{fixed:?} and {seen:?}");
+    }
+}
+
+#[test]
+fn without_descriptors_idle_clients_go_and_no_endpoint_is_blamed() {
+    for (seed, shards) in [(1, 1), (2, 2)] {
+        let world = Capped { seed, shards, clients: 20, silent: 60, descriptors: 50, origins: 2, ..CAPPED };
+        let seen = capped(&world);
+        assert_eq!((seen.ok, seen.refused, seen.closed), (160, 0, 0), "{seen:?}");
+        assert!(seen.lacking > 0 && seen.evicted > 0, "{seen:?}");
+        assert_eq!(seen.failed, 0, "{seen:?}");
+    }
+}

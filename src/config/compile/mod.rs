@@ -164,6 +164,11 @@ impl Names {
     }
 }
 
+/// A cap of the whole process, which shards share among themselves while they run.
+fn whole(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
 impl Compiler<'_> {
     fn plan(&mut self) -> Plan {
         self.named_upstreams();

@@ -163,10 +163,10 @@ impl Compiler<'_> {
         let response = h1::Caps { tolerance, ..self.response_caps(&limits, name.location) };
         let shared_name: Arc<str> = name.value.as_str().into();
         let caps = Caps {
-            requests: self.share(limits.requests.0),
+            requests: super::whole(limits.requests.0),
             pending: self.share_up(limits.queue.0),
-            endpoint_requests: self.share(limits.endpoint_requests.0),
-            endpoint_connections: self.share(limits.connections.0),
+            endpoint_requests: super::whole(limits.endpoint_requests.0),
+            endpoint_connections: super::whole(limits.connections.0),
             requests_per_connection: match spec.http {
                 HttpVersions::Http1 => 1,
                 HttpVersions::Http2 | HttpVersions::Auto => spec.http2.value.streams,
@@ -200,7 +200,7 @@ impl Compiler<'_> {
             http2: self.upstream_http2(&spec.http2, &response),
             response,
             connect: timeouts.connect.0,
-            idle_max: self.share_up(u64::from(spec.pool.idle)) as usize,
+            idle_max: spec.pool.idle.0.map(|idle| self.share_up(u64::from(idle)) as usize),
             idle_timeout: spec.pool.idle_timeout.0,
             requests_per_connection_max: count(spec.pool.requests_per_connection.clone().some().map_or(0, |max| max.0)),
             connection_age_max: spec.pool.age_max.clone().some().map(|time| time.0),

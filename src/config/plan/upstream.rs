@@ -29,8 +29,8 @@ pub struct UpstreamPlan {
     pub response: Caps,
     /// Longest wait for a connection.
     pub connect: Duration,
-    /// Idle connections kept by one shard.
-    pub idle_max: usize,
+    /// Idle connections kept by one shard; `None` for as many as it used at once lately.
+    pub idle_max: Option<usize>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// Requests on one connection; zero is no cap.

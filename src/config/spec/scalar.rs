@@ -118,8 +118,8 @@ scalars! {
     Statuses((u16, u16));
     /// Permissions of a file.
     FileMode(u32);
-    /// Client connections; none for as many as file descriptors allow.
-    Clients(Option<u32>);
+    /// A number of connections; none where the gateway finds it out.
+    AutoCount(Option<u32>);
     /// Data-plane threads.
     Shards(Option<usize>);
     /// The port of a redirect; none for that of the listener.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{Bind, Clients, Count, Limit, Shards, Share, Size, Time};
+use crate::config::spec::scalar::{AutoCount, Bind, Count, Limit, Shards, Share, Size, Time};
 use crate::config::spec::shape::{Many, Named, Secret, layers, table};
 
 table! {
@@ -33,7 +33,7 @@ table! {
         /// at once (503 without TLS). Each needs two file descriptors, one of them for the upstream. `"auto"`: as many
         /// as fit the hard limit on open files with a reserve for logs, files and the admin listener, at most 100000.
         /// A larger number than fits is lowered to that, with a warning.
-        connections_max: Located<Clients> = Located::nowhere(Clients(None)),
+        connections_max: Located<AutoCount> = Located::nowhere(AutoCount(None)),
         /// Reload when a file of the configuration changes, with its includes. Certificates, keys, secret files and
         /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change
         /// counts when no file has changed for half a second; a file that is wrong changes nothing.
@@ -230,16 +230,18 @@ layers! {
         min_download_rate: Limit<Size> = "240B",
     }
 
-    /// Limits towards an upstream. Numbers of connections and requests are for the whole process; each thread has its
-    /// share, at least one.
+    /// Limits towards an upstream. Numbers of connections and requests are for the whole process, and hold exactly
+    /// whatever the number of threads: each begins with its share, and what one does not use others may. During a
+    /// binary upgrade the old and the new process count for themselves.
     pub struct UpstreamLimits {
-        /// Connections to one endpoint.
+        /// Connections to one endpoint, idle ones included. Where all endpoints have as many, requests wait.
         connections: Count = "16384",
         /// Requests in flight to the whole upstream; above it they wait.
         requests: Count = "262144",
-        /// Requests in flight to one endpoint.
+        /// Requests in flight to one endpoint. Where all endpoints have as many, requests wait.
         endpoint_requests: Count = "262144",
-        /// Requests that wait in the queue; above it 503 at once.
+        /// Requests that wait in the queue, whichever limit they wait for; above it 503 at once. `0` refuses at once.
+        /// Each thread has its share of it.
         queue: Count = "4096",
         /// All of a response's headers, 512 bytes to 48KiB; above it 502 with the reason `upstream_head_too_large`.
         /// HTTP/2 counts 32 bytes more for each header (RFC 9113 section 6.5.2).

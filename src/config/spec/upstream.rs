@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{Count, Limit, PerCent, Size, Statuses, Time};
+use crate::config::spec::scalar::{AutoCount, Count, Limit, PerCent, Size, Statuses, Time};
 use crate::config::spec::server::{UpstreamLimits, UpstreamTimeouts};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
 
@@ -320,8 +320,10 @@ pub enum SameSite {
 table! {
     /// The keep-alive connection pool.
     pub struct PoolSpec {
-        /// Idle keep-alive connections of the whole process; each thread keeps its share, at least one.
-        idle: u32 = 1_024,
+        /// Idle keep-alive connections of the whole process; each thread keeps its share, at least one. `"auto"`: each
+        /// thread keeps as many as it used at once lately (within once or twice `idle_timeout`), so that a load which
+        /// comes in waves does not open them anew each time.
+        idle: AutoCount = AutoCount(None),
         /// How long an idle connection is kept. Should be shorter than the upstream's own keep-alive timeout.
         idle_timeout: Time = Time(Duration::from_secs(60)),
         /// Keep-alive requests on one connection before it is closed.
@@ -336,7 +338,7 @@ table! {
     pub struct RetryBudgetSpec {
         /// Retries as a share of the requests.
         share: PerCent = PerCent(20),
-        /// Retries that are always possible, per second and thread.
+        /// Retries that are always possible, per second, for the whole process.
         per_second_min: u32 = 3,
     }
 }

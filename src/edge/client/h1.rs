@@ -142,11 +142,7 @@ async fn arrival<N: Net>(connection: &mut Connection<N>, scratch: &mut Scratch) 
         match read {
             Ok(0) => return Arrival::Gone,
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {
-                if connection.place.is_evicted() {
-                    return Arrival::Gone;
-                }
-            }
+            Err(error) if error.kind() == ErrorKind::Interrupted && !connection.place.is_evicted() => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 if connection.shard.thread.net.now() < until {
                     return Arrival::Slow;
@@ -184,11 +180,8 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
             }
             Err(error) => {
                 shard.thread.pool.put(buf);
-                if error.kind() != ErrorKind::Interrupted {
+                if error.kind() != ErrorKind::Interrupted || connection.place.is_evicted() {
                     return Err(error.kind());
-                }
-                if connection.place.is_evicted() {
-                    return Ok(false);
                 }
             }
         }

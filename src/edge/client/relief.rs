@@ -10,7 +10,8 @@ use crate::edge::shard::state::Shard;
 use crate::link::{Counter, FromShard, Notice};
 use crate::net::Net;
 
-/// So many client connections, and as many pooled ones, are closed at a time.
+/// At most so many client connections, and as many pooled ones, are closed at a time: one of each for every descriptor
+/// that was lacking.
 const BATCH: usize = 16;
 /// Pause between two times: those that were told to close do so meanwhile.
 const PAUSE_MS: u64 = 10;
@@ -28,15 +29,16 @@ pub(crate) async fn run<N: Net>(shard: Rc<Shard<N>>) {
 fn relieve<N: Net>(shard: &Shard<N>) {
     let Some(bound) = shard.bound_already() else { return };
     let now = shard.thread.net.now();
-    let clients = (0..BATCH).take_while(|_| shard.registry.evict(Duration::ZERO, now)).count();
+    let lacking = shard.thread.descriptors.take_count();
+    let count = usize::try_from(lacking).unwrap_or(BATCH).min(BATCH);
+    let clients = (0..count).take_while(|_| shard.registry.evict(Duration::ZERO, now)).count();
     let mut pooled = 0;
     for (_, upstream) in bound.upstreams() {
-        pooled += upstream.close_longest_idle(BATCH - pooled);
-        if pooled == BATCH {
+        pooled += upstream.close_longest_idle(count - pooled);
+        if pooled == count {
             break;
         }
     }
-    let lacking = shard.thread.descriptors.take_count();
     bound.counters.add(Counter::Descriptors, lacking);
     bound.counters.add(Counter::Evicted, clients as u64);
     shard.unsaid_descriptors.set(shard.unsaid_descriptors.get() + lacking);

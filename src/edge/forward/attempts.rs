@@ -163,7 +163,7 @@ async fn once<N: Net, S: BodySource, K: Client>(
     exchange.state.said = None;
     (exchange.state.record.attempted, exchange.state.record.rule) = (now, None);
     let acquire = destination.acquire(context);
-    let mut flight = acquire.pick(affinity(exchange, destination), &mut attempts.tried, now)?;
+    let mut flight = acquire.place(affinity(exchange, destination), &mut attempts.tried, now).await?;
     exchange.state.record.endpoint = Some(flight.index());
     let purpose = match upgrade::asked(context, destination, Version::H2) {
         Some(_) => Purpose::Upgrade,

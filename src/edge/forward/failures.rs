@@ -27,7 +27,7 @@ pub(super) fn note<N: Net>(
     let Some(cause) = fault.cause() else { return };
     counters.add_cause(upstream.0, cause);
     // A kept connection that the endpoint closed meanwhile, a refused stream, a name that does not resolve, of which
-    // the control plane knows, and a lack of descriptors, which has a notice of its own, are no failures of an endpoint.
+    // the control plane knows, and a lack of descriptors, which has its own notice, are no failures of an endpoint.
     if matches!(fault.retry, Retry::IfReused | Retry::Refused) || matches!(cause, Cause::Dns | Cause::Descriptors) {
         return;
     }

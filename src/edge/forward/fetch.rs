@@ -121,7 +121,7 @@ impl<N: Net> Conversation<'_, N> {
     /// An endpoint, a connection, request and response. Returns the bytes of the head.
     async fn attempt(&mut self, acquire: &Acquire<'_, N>, attempts: &mut Attempts) -> Result<Buf, Fault> {
         let net = &acquire.thread.net;
-        let mut flight = acquire.pick(Affinity::default(), &mut attempts.tried, net.now())?;
+        let mut flight = acquire.place(Affinity::default(), &mut attempts.tried, net.now()).await?;
         self.endpoint = Some(flight.index());
         let acquired = acquire.carrier(&mut flight, Trust::BUSY, Purpose::Exchange, &mut None).await;
         let Acquired { carrier, origin_use } = acquired?;

@@ -150,7 +150,7 @@ impl Attempts {
             Price::Refused => self.stale += 1,
             Price::Unsent => self.unsent += 1,
             Price::Attempt => {
-                let allowed = load.cluster.borrow_mut().may_retry(now);
+                let allowed = load.may_retry(now);
                 counters.add_upstream(upstream.0, UpstreamCounter::RetriesDenied, u64::from(!allowed));
                 if !allowed {
                     return false;

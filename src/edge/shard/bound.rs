@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::balance::Part;
 use crate::base::{ListenerId, PolicyId, UpstreamId};
 use crate::config::plan::{Plan, UpstreamPlan};
 use crate::edge::flow::thread::Thread;
@@ -15,7 +16,7 @@ use crate::edge::shard::discarded::{Discarded, States};
 use crate::edge::shard::peers::Peers;
 use crate::edge::shard::slices::Slices;
 use crate::edge::shard::transcoders::Transcoders;
-use crate::edge::upstream::pool::Upstream;
+use crate::edge::upstream::pool::{Shared, Upstream};
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
 use crate::policy::PolicyState;
@@ -51,7 +52,7 @@ pub(crate) struct Owner<'a, N: Net> {
     /// Its thread.
     pub thread: &'a Thread<N>,
     /// The other shards.
-    pub peers: &'a Peers,
+    pub peers: &'a Peers<N>,
     /// What frees the plan's states in the end.
     pub discarded: &'a Rc<Discarded<N>>,
     /// Which of the shards it is.
@@ -111,6 +112,8 @@ impl<N: Net> Bound<N> {
     ) -> Bound<N> {
         let Owner { thread, peers, discarded, shards } = owner;
         let mut slices = Slices::new(thread, peers);
+        let part = Part { own: shards.own.0, count: shards.count };
+        let home = Shared { part, generation: plan.generation, postbox: peers.postbox.clone() };
         let (mut changes, mut states) = (Changes::default(), States::default());
         for (at, upstream) in (0..).zip(&plan.upstreams) {
             let known = before.and_then(|before| Some((before, before.plan.upstream_named(&upstream.name)?)));
@@ -119,7 +122,11 @@ impl<N: Net> Bound<N> {
                     changes.upstreams.extend(Following::of(before.plan.upstream(id), upstream).map(|what| (at, what)));
                     before.upstream(id).clone()
                 }
-                None => Upstream::new(upstream, &mut thread.rng.borrow_mut(), thread.net.now()),
+                None => {
+                    let state = Upstream::new(upstream, &home, &mut thread.rng.borrow_mut(), thread.net.now());
+                    peers.know(&state);
+                    state
+                }
             };
             states.upstreams.push(state);
             slices.step(1).await;
@@ -175,7 +182,7 @@ impl<N: Net> Bound<N> {
     /// Makes carried-over upstreams and limits follow this plan, and closes the connections of upstreams that only the
     /// plan before had. Called once, when the plan is committed, not when it is prepared. What changes is done at once
     /// where it is little, in slices where it is much.
-    pub(crate) async fn take_effect(&self, thread: &Thread<N>, peers: &Peers) {
+    pub(crate) async fn take_effect(&self, thread: &Thread<N>, peers: &Peers<N>) {
         let mut slices = Slices::new(thread, peers);
         let Changes { upstreams, limits, gone } = self.changes.take();
         for (at, rate) in limits {
@@ -193,6 +200,7 @@ impl<N: Net> Bound<N> {
             if following == Following::PlanAndEndpoints {
                 load.cluster.borrow_mut().set_endpoints(&plan.fixed, thread.net.now());
             }
+            load.admit_waiting();
             slices.step(1 + plan.fixed.len()).await;
         }
         for upstream in gone {

@@ -8,45 +8,48 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ahash::RandomState;
 
 use crate::base::Tick;
 use crate::base::limits::LIMIT_WAIT_MS_MAX;
-use crate::edge::flow::notice::Notice;
 use crate::edge::shard::waiters::{Subject, Waited, Waiters};
-use crate::link::{Counter, Counters, LimitCounter, Mesh, Sent, ToPeer};
+use crate::edge::upstream::pool::Upstream;
+use crate::edge::upstream::postbox::{Letter, Postbox};
+use crate::link::{Counter, Counters, LimitCounter, Mesh, Sent, ToPeer, UpstreamKey};
 use crate::net::Net;
 use crate::policy::PolicyState;
 use crate::policy::limit::{self, Body, LimitId, ShardId};
 
 /// The other shards, as this one sees them.
-#[derive(Debug)]
-pub(crate) struct Peers {
+pub(crate) struct Peers<N: Net> {
     mesh: RefCell<Mesh<ToPeer>>,
     inbox: RefCell<Vec<(usize, ToPeer)>>,
     limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
     retired: RefCell<HashMap<LimitId, Tick, RandomState>>,
     /// Requests that wait for a message.
     waiters: Waiters,
-    /// Somebody has sent something: bells are to be rung.
-    sent: Notice,
+    /// What upstreams have to say of their caps; somebody has sent something: bells are to be rung.
+    pub postbox: Rc<Postbox>,
+    /// Those of all plans that are in use here.
+    upstreams: RefCell<HashMap<UpstreamKey, Weak<Upstream<N>>, RandomState>>,
     kept: Cell<u64>,
     refused: Cell<u64>,
 }
 
-impl Peers {
+impl<N: Net> Peers<N> {
     /// Over this end of the mesh.
-    pub(crate) fn new(mesh: Mesh<ToPeer>) -> Peers {
+    pub(crate) fn new(mesh: Mesh<ToPeer>) -> Peers<N> {
         Peers {
             mesh: RefCell::new(mesh),
             inbox: RefCell::default(),
             limits: RefCell::default(),
             retired: RefCell::default(),
             waiters: Waiters::default(),
-            sent: Notice::default(),
+            postbox: Rc::default(),
+            upstreams: RefCell::default(),
             kept: Cell::new(0),
             refused: Cell::new(0),
         }
@@ -56,7 +59,8 @@ impl Peers {
     /// task that runs it.
     pub(crate) async fn ring(&self) {
         loop {
-            self.sent.heard().await;
+            self.postbox.sent.heard().await;
+            self.post();
             self.mesh.borrow_mut().ring();
         }
     }
@@ -69,10 +73,37 @@ impl Peers {
             mesh.receive(|sender, message| inbox.push((sender, message)));
             mesh.ring();
         }
-        for (sender, ToPeer::Limit(message)) in inbox.drain(..) {
-            self.receive(ShardId(sender as u32), &message, now);
+        for (sender, message) in inbox.drain(..) {
+            match message {
+                ToPeer::Limit(message) => self.receive(ShardId(sender as u32), &message, now),
+                ToPeer::Cap { upstream, message } => {
+                    let known = self.upstreams.borrow().get(&upstream).and_then(Weak::upgrade);
+                    // Where it is gone, its caps are as well.
+                    if let Some(known) = known {
+                        known.take_mail(sender as u32, message);
+                    }
+                }
+            }
         }
         self.inbox.replace(inbox);
+    }
+
+    /// An upstream that other shards may write about.
+    pub(crate) fn know(&self, upstream: &Rc<Upstream<N>>) {
+        let mut upstreams = self.upstreams.borrow_mut();
+        if upstreams.len() == upstreams.capacity() {
+            upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        }
+        upstreams.insert(upstream.load.key, Rc::downgrade(upstream));
+    }
+
+    /// Sends what upstreams have to say of their caps.
+    fn post(&self) {
+        while let Some(Letter { to, upstream, message }) = self.postbox.next() {
+            if let Sent::Kept(_) = self.mesh.borrow_mut().send(to as usize, ToPeer::Cap { upstream, message }) {
+                self.kept.set(self.kept.get() + 1);
+            }
+        }
     }
 
     /// Sends what the state of a limit has to say, and wakes the requests that may go on. The clock is only asked where
@@ -94,7 +125,7 @@ impl Peers {
 
     /// Waits until a key of a limit may be tried again. What has arrived by then is looked at before a wait counts as
     /// expired. False where it did.
-    pub(crate) async fn wait<N: Net>(&self, net: &N, subject: Subject, until: Tick) -> bool {
+    pub(crate) async fn wait(&self, net: &N, subject: Subject, until: Tick) -> bool {
         match self.waiters.wait(net, subject, until, || self.hear(net.now())).await {
             Waited::Woken => true,
             Waited::Expired => false,
@@ -174,7 +205,7 @@ impl Peers {
 
     /// Sends a message; how many wait for the receiver where its ring is full.
     fn send(&self, receiver: ShardId, message: limit::Message) -> usize {
-        self.sent.raise();
+        self.postbox.sent.raise();
         match self.mesh.borrow_mut().send(receiver.0 as usize, ToPeer::Limit(message)) {
             Sent::Ring | Sent::Dropped => 0,
             Sent::Kept(waiting) => {

@@ -15,13 +15,13 @@ const PAUSE_MS: u64 = 1;
 /// Counts how much of the slice is done.
 pub(crate) struct Slices<'a, N: Net> {
     thread: &'a Thread<N>,
-    peers: &'a Peers,
+    peers: &'a Peers<N>,
     done: usize,
 }
 
 impl<'a, N: Net> Slices<'a, N> {
     /// A slice begins.
-    pub(crate) fn new(thread: &'a Thread<N>, peers: &'a Peers) -> Slices<'a, N> {
+    pub(crate) fn new(thread: &'a Thread<N>, peers: &'a Peers<N>) -> Slices<'a, N> {
         Slices { thread, peers, done: 0 }
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct Shard<N: Net> {
     /// To the control plane.
     pub outbox: Outbox,
     /// To and from the other shards.
-    pub peers: Peers,
+    pub peers: Peers<N>,
     /// Where replaced plans leave their states.
     pub discarded: Rc<Discarded<N>>,
     /// When a draining shard closes connections that wait for a request.

@@ -15,7 +15,7 @@ use crate::edge::flow::thread::Thread;
 use crate::edge::upstream::carrier::{ConnectionRequest, Purpose, UpstreamStream};
 use crate::edge::upstream::dial::ProxyPreface;
 use crate::edge::upstream::h1::Trust;
-use crate::edge::upstream::load::{InFlight, Load};
+use crate::edge::upstream::load::{End, InFlight, Load};
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
@@ -68,10 +68,44 @@ impl<N: Net> Acquire<'_, N> {
     /// Waits for room under the upstream's caps.
     pub(crate) async fn admit(&self) -> Result<(), Fault> {
         let admitted = self.upstream.load.admit(&self.thread.net, self.plan.queue_timeout, self.deadline).await;
+        self.counted(admitted)
+    }
+
+    fn counted(&self, admitted: Result<(), Fault>) -> Result<(), Fault> {
         admitted.inspect_err(|fault| {
             let timed_out = fault.kind == FaultKind::QueueTimeout;
             self.count(UpstreamCounter::QueueTimeouts, u64::from(timed_out));
         })
+    }
+
+    /// As `pick`, and where every endpoint is full, waits in the queue until one has room. Call it at once when
+    /// `admit` has returned.
+    pub(crate) async fn place(&self, affinity: Affinity, tried: &mut Tried, now: Tick) -> Result<InFlight, Fault> {
+        match self.pick(affinity, tried, now) {
+            Err(fault) if fault.kind == FaultKind::Overloaded && self.plan.cluster.caps.pending > 0 => {
+                Box::pin(self.place_later(affinity, tried)).await
+            }
+            picked => picked,
+        }
+    }
+
+    #[cold]
+    async fn place_later(&self, affinity: Affinity, tried: &mut Tried) -> Result<InFlight, Fault> {
+        let net = &self.thread.net;
+        let until = net.now().after(self.plan.queue_timeout).min(self.deadline);
+        let mut end = End::Back;
+        loop {
+            if !self.upstream.load.may_queue() {
+                return Err(Fault::last(FaultKind::Overloaded));
+            }
+            let admitted = self.upstream.load.queue(net, end, until).await;
+            // Another attempt would only wait again.
+            self.counted(admitted).map_err(|fault| Fault { retry: Retry::No, ..fault })?;
+            match self.pick(affinity, tried, net.now()) {
+                Err(fault) if fault.kind == FaultKind::Overloaded => end = End::Front,
+                picked => return picked,
+            }
+        }
     }
 
     /// Picks an endpoint, which becomes one of `tried`. The request is in flight there from now on.

@@ -83,6 +83,7 @@ impl<N: Net> ConnectionRequest<'_, N> {
             }
         }
         let opening = upstream.sessions.open(index);
+        upstream.make_room(index);
         let (transport, open) = dial::dial(thread, self.target(), speaker, deadline).await?;
         let speaks = speaks(plan, &transport);
         upstream.sessions.note(speaks);
@@ -130,6 +131,7 @@ impl<N: Net> ConnectionRequest<'_, N> {
     /// A new HTTP/1.1 connection, whatever else the endpoint supports.
     async fn open_http1(&self, speaker: ProxyPreface, deadline: Tick) -> Result<UpstreamStream<N>, Fault> {
         let speaker = ProxyPreface { offer: Offer::Http1, ..speaker };
+        self.upstream.make_room(self.index);
         let (transport, open) = dial::dial(self.thread, self.target(), speaker, deadline).await?;
         Ok(UpstreamStream::Connection(Http1Connection::opened(
             open,

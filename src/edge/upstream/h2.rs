@@ -205,6 +205,16 @@ impl<N: Net> Sessions<N> {
         self.allowed.borrow_mut().retain(|(index, _)| is_listed(*index));
     }
 
+    /// Takes up to `count` connections to an endpoint out of use that have no stream.
+    #[cold]
+    pub(crate) fn close_idle(&self, index: EndpointIndex, count: usize) {
+        let list = self.list.borrow();
+        let idle = list.iter().filter(|far| {
+            far.open.index == index && !far.retired.get() && far.session.machine.borrow().held_streams() == 0
+        });
+        idle.take(count).for_each(|far| far.retire());
+    }
+
     /// Takes all connections out of use.
     pub(crate) fn close(&self) {
         self.list.borrow().iter().for_each(|far| far.retire());

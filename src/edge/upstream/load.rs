@@ -10,17 +10,26 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Outcome};
+use crate::balance::{Admission, Cluster, EndpointIndex, Flight, Left, Outcome, Owed, QuotaMessage};
 use crate::base::canary::{self, Flaw};
 use crate::base::limits::FAILURE_NOTICE_MS;
 use crate::base::{Fault, FaultKind, Tick};
+use crate::edge::upstream::postbox::{Letter, Postbox};
+use crate::link::UpstreamKey;
 use crate::net::Net;
 
 /// The load of one upstream on one shard.
 pub(crate) struct Load {
     /// Who gets the next request.
     pub cluster: RefCell<Cluster>,
+    /// Which upstream it is to other shards.
+    pub key: UpstreamKey,
+    postbox: Rc<Postbox>,
     open: Cell<usize>,
+    /// Most requests in flight at once in the current interval and in the one before.
+    peaks: Cell<[u32; 2]>,
+    /// When the current interval began.
+    peaks_since: Cell<Tick>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     /// By slot: what the operator was told of failures.
     failures: RefCell<Vec<Failures>>,
@@ -34,6 +43,15 @@ struct Failures {
     count: u64,
     /// When the next notice may leave.
     due: Tick,
+}
+
+/// Where in the queue a request begins to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Behind all others.
+    Back,
+    /// Before all others: its turn had come, and no endpoint had room.
+    Front,
 }
 
 #[derive(Default)]
@@ -53,6 +71,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.load.cluster.borrow_mut().connection_closed(self.index);
         self.load.open.set(self.load.open.get().saturating_sub(1));
+        self.load.post();
     }
 }
 
@@ -92,19 +111,30 @@ impl Drop for InFlight {
         }
         cluster.finish(self.flight);
         drop(cluster);
-        self.load.admit_next();
+        self.load.post();
+        self.load.admit_waiting();
     }
 }
 
 impl Load {
     /// The load of an upstream that has none yet.
-    pub(crate) fn new(cluster: Cluster) -> Rc<Load> {
+    pub(crate) fn new(cluster: Cluster, key: UpstreamKey, postbox: Rc<Postbox>) -> Rc<Load> {
         Rc::new(Load {
             cluster: RefCell::new(cluster),
+            key,
+            postbox,
             open: Cell::new(0),
+            peaks: Cell::new([0; 2]),
+            peaks_since: Cell::new(Tick::ZERO),
             waiting: RefCell::default(),
             failures: RefCell::default(),
         })
+    }
+
+    /// Most requests that were in flight at once lately.
+    pub(crate) fn used_lately(&self) -> usize {
+        let [current, before] = self.peaks.get();
+        current.max(before) as usize
     }
 
     /// Open connections, idle ones included.
@@ -122,20 +152,42 @@ impl Load {
         self.waiting.borrow().len()
     }
 
-    /// Waits in the queue for a connection slot, in order of arrival, no longer than `wait` and until `deadline`.
+    /// Waits in the queue for room under the caps, in order of arrival, no longer than `wait` and until `deadline`.
     pub(crate) async fn admit<N: Net>(&self, net: &N, wait: Duration, deadline: Tick) -> Result<(), Fault> {
         let admission = self.cluster.borrow().admission();
         match admission {
-            Admission::Go => return Ok(()),
-            Admission::Refuse(kind) => return Err(Fault::unsent(kind)),
-            Admission::Wait => {}
+            Admission::Go => Ok(()),
+            Admission::Refuse(kind) => Err(Fault::unsent(kind)),
+            Admission::Wait => Box::pin(self.queue(net, End::Back, net.now().after(wait).min(deadline))).await,
         }
-        let until = net.now().after(wait).min(deadline);
+    }
+
+    /// May a connection to `index` wait for its next request?
+    pub(crate) fn may_keep(&self, index: EndpointIndex) -> bool {
+        let cluster = self.cluster.borrow();
+        cluster.is_listed(index) && !cluster.owes_connection(index)
+    }
+
+    /// Is there room in the queue?
+    pub(crate) fn may_queue(&self) -> bool {
+        self.cluster.borrow().may_queue()
+    }
+
+    /// Waits in the queue until a request may go on. `end`: where in the queue it begins.
+    #[cold]
+    pub(crate) async fn queue<N: Net>(&self, net: &N, end: End, until: Tick) -> Result<(), Fault> {
         let waiter = Rc::new(Waiter::default());
-        self.waiting.borrow_mut().push_back(waiter.clone());
+        {
+            let mut waiting = self.waiting.borrow_mut();
+            match end {
+                End::Back => waiting.push_back(waiter.clone()),
+                End::Front => waiting.push_front(waiter.clone()),
+            }
+        }
         self.cluster.borrow_mut().queue_enter();
+        self.ask_for_room();
         let admitted = admitted(&waiter, net, until).await;
-        self.cluster.borrow_mut().queue_leave();
+        self.cluster.borrow_mut().queue_leave(if admitted { Left::Admitted } else { Left::Late });
         if admitted {
             return Ok(());
         }
@@ -146,19 +198,71 @@ impl Load {
     /// An admitted request begins no attempt: the next in the queue gets its room.
     pub(crate) fn pass_on(&self) {
         if !canary::has(Flaw::UnusedRoom) {
-            self.admit_next();
+            self.admit_waiting();
         }
     }
 
-    /// Admits the request that has waited longest, where there is room.
-    fn admit_next(&self) {
-        if !self.cluster.borrow().has_room() {
+    /// Admits the requests that have waited longest, as far as there is room.
+    pub(crate) fn admit_waiting(&self) {
+        while !self.waiting.borrow().is_empty() {
+            if !self.cluster.borrow().may_admit() {
+                return self.ask_for_room();
+            }
+            let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
+            self.cluster.borrow_mut().reserve();
+            next.admitted.set(true);
+            if let Some(waker) = next.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Asks other shards for room for the requests that wait.
+    #[cold]
+    fn ask_for_room(&self) {
+        let waiting = self.waiting.borrow().len() as u32;
+        self.cluster.borrow_mut().ask_for_room(waiting);
+        self.post();
+    }
+
+    /// Takes one retry from the budget.
+    pub(crate) fn may_retry(&self, now: Tick) -> bool {
+        let granted = self.cluster.borrow_mut().may_retry(now);
+        self.post();
+        granted
+    }
+
+    /// Takes a message of another shard about a cap. Idle connections that it says should be closed.
+    pub(crate) fn take_mail(&self, from: u32, message: QuotaMessage) -> Option<Owed> {
+        let owed = self.cluster.borrow_mut().take_mail(from, message);
+        self.admit_waiting();
+        self.cluster.borrow_mut().settle(message.key);
+        self.post();
+        owed
+    }
+
+    /// Housekeeping: permits that nobody uses go back to other shards, and requests that wait are looked at.
+    /// `interval`: after once to twice this time, a number of requests that were in flight at once counts no more.
+    pub(crate) fn sweep(&self, interval: Duration, now: Tick) {
+        if now.since(self.peaks_since.get()) >= interval {
+            self.peaks_since.set(now);
+            let [current, _] = self.peaks.get();
+            self.peaks.set([self.cluster.borrow().in_flight(), current]);
+        }
+        let waiting = self.waiting.borrow().len() as u32;
+        self.cluster.borrow_mut().sweep_caps(waiting, now);
+        self.post();
+        self.admit_waiting();
+    }
+
+    /// Leaves messages for other shards to be sent.
+    fn post(&self) {
+        if !self.cluster.borrow().has_mail() {
             return;
         }
-        let Some(next) = self.waiting.borrow_mut().pop_front() else { return };
-        next.admitted.set(true);
-        if let Some(waker) = next.waker.borrow_mut().take() {
-            waker.wake();
+        let mut cluster = self.cluster.borrow_mut();
+        while let Some((to, message)) = cluster.next_mail() {
+            self.postbox.post(Letter { to, upstream: self.key, message });
         }
     }
 
@@ -191,7 +295,17 @@ impl Load {
 
     /// Counts an attempt to `index` as begun.
     pub(crate) fn begin(self: &Rc<Self>, index: EndpointIndex, now: Tick) -> InFlight {
-        let flight = self.cluster.borrow_mut().begin(index, now);
+        let mut cluster = self.cluster.borrow_mut();
+        let flight = cluster.begin(index, now);
+        let (in_flight, [current, before]) = (cluster.in_flight(), self.peaks.get());
+        if in_flight > current {
+            self.peaks.set([in_flight, before]);
+        }
+        if cluster.is_pressed() {
+            cluster.settle_all();
+            drop(cluster);
+            self.post();
+        }
         InFlight { load: self.clone(), flight, began: now, judged: false }
     }
 

@@ -9,3 +9,4 @@ pub(crate) mod h2;
 pub(crate) mod h2_stream;
 pub(crate) mod load;
 pub(crate) mod pool;
+pub(crate) mod postbox;

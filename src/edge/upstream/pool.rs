@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::balance::{Cluster, EndpointIndex};
+use crate::balance::{Cluster, EndpointIndex, Part, QuotaMessage, hash_key};
 use crate::base::canary::{self, Flaw};
 use crate::base::{Rng, Tick};
 use crate::config::plan::UpstreamPlan;
 use crate::edge::upstream::h1::{Http1Connection, Trust};
 use crate::edge::upstream::h2::Sessions;
 use crate::edge::upstream::load::Load;
+use crate::edge::upstream::postbox::Postbox;
+use crate::link::UpstreamKey;
 use crate::net::Net;
 use crate::net::tls::with_own_sessions;
 
@@ -37,13 +39,25 @@ struct OwnTls {
     own: Arc<ClientConfig>,
 }
 
+/// What an upstream's state knows of the shards beside its own.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Which shard this is.
+    pub part: Part,
+    /// The plan that introduces it.
+    pub generation: u64,
+    /// Where messages for the others are left.
+    pub postbox: Rc<Postbox>,
+}
+
 impl<N: Net> Upstream<N> {
     /// The state of a new upstream.
-    pub(crate) fn new(plan: &UpstreamPlan, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
-        let mut cluster = Cluster::new(&plan.cluster, &plan.fixed);
+    pub(crate) fn new(plan: &UpstreamPlan, home: &Shared, rng: &mut Rng, now: Tick) -> Rc<Upstream<N>> {
+        let mut cluster = Cluster::shared(&plan.cluster, &plan.fixed, home.part);
         cluster.desynchronise(rng, now);
+        let key = UpstreamKey { name: hash_key(0, plan.cluster.name.as_bytes()), since: home.generation };
         Rc::new(Upstream {
-            load: Load::new(cluster),
+            load: Load::new(cluster, key, home.postbox.clone()),
             sessions: Rc::default(),
             tls: RefCell::default(),
             idle: RefCell::default(),
@@ -96,8 +110,8 @@ impl<N: Net> Upstream<N> {
 
     /// Puts a connection into the pool, or closes it where it must not be reused.
     pub(crate) fn keep(&self, mut origin: Http1Connection<N>, plan: &UpstreamPlan, now: Tick) {
-        let full = self.idle_count.get() >= plan.idle_max;
-        if full || !self.load.cluster.borrow().is_listed(origin.index()) {
+        let full = self.idle_count.get() >= plan.idle_max.unwrap_or_else(|| self.load.used_lately());
+        if full || !self.load.may_keep(origin.index()) {
             return;
         }
         origin.idle_since = now;
@@ -142,8 +156,42 @@ impl<N: Net> Upstream<N> {
             kept_count += slot.len();
         }
         self.idle_count.set(kept_count);
-        let cluster = self.load.cluster.borrow();
-        self.sessions.sweep(|index| cluster.is_listed(index), now);
+        drop(stale);
+        {
+            let cluster = self.load.cluster.borrow();
+            self.sessions.sweep(|index| cluster.is_listed(index), now);
+        }
+        self.load.sweep(plan.idle_timeout, now);
+        let owed = self.load.cluster.borrow().owed();
+        owed.into_iter().for_each(|owed| self.close_idle_to(owed.index, owed.connections as usize));
+    }
+
+    /// Takes a message of another shard about a cap. Connections that it wants to have are closed where they are idle.
+    #[cold]
+    pub(crate) fn take_mail(&self, from: u32, message: QuotaMessage) {
+        if let Some(owed) = self.load.take_mail(from, message) {
+            self.close_idle_to(owed.index, owed.connections as usize);
+        }
+    }
+
+    /// Makes room for a connection to `index` that is to be opened: where this shard may have no more of them, an idle
+    /// one that cannot be used is closed.
+    pub(crate) fn make_room(&self, index: EndpointIndex) {
+        let full = !self.load.cluster.borrow().may_connect(index);
+        if full {
+            self.close_idle_to(index, 1);
+        }
+    }
+
+    /// Closes up to `count` idle connections to an endpoint, those that were idle longest first.
+    #[cold]
+    fn close_idle_to(&self, index: EndpointIndex, count: usize) {
+        let mut closed = Vec::new();
+        if let Some(slot) = self.idle.borrow_mut().get_mut(index.slot()) {
+            closed.extend(slot.drain(..slot.len().min(count)));
+        }
+        self.idle_count.set(self.idle_count.get() - closed.len());
+        self.sessions.close_idle(index, count - closed.len());
     }
 
     /// Closes up to `count` kept connections of HTTP/1, of each endpoint the longest idle ones. How many it closed.

@@ -50,6 +50,23 @@ impl Sim {
         live.values().filter(|(host, what)| *host == self.host && what.starts_with("stream")).count()
     }
 
+    /// From now on the host has at most so many connections; those above fail with `EMFILE`.
+    pub fn limit_descriptors(&self, count: usize) {
+        self.world.hosts.borrow_mut()[self.host.0].descriptors = count;
+    }
+
+    /// Has it as many connections as it may have? Those that wait to be accepted take no descriptor.
+    pub(super) fn lacks_descriptors(&self) -> bool {
+        let limit = self.world.hosts.borrow()[self.host.0].descriptors;
+        if limit == usize::MAX {
+            return false;
+        }
+        let doors = self.doors.borrow();
+        let own = doors.iter().filter(|acceptor| acceptor.host == self.host);
+        let queued: usize = own.map(|acceptor| acceptor.queue.borrow().len()).sum();
+        self.open_streams() - queued >= limit
+    }
+
     /// Connections to `address` have these faults from now on.
     pub fn set_faults(&self, address: &Address, faults: Faults) {
         self.world.faults.borrow_mut().insert(address.clone(), faults);

@@ -64,7 +64,7 @@ impl SimListener {
             }
         }
         let chance = world.faults_of(&self.acceptor.address).accept_errors;
-        if world.rng.borrow_mut().chance(chance) {
+        if self.sim.lacks_descriptors() || world.rng.borrow_mut().chance(chance) {
             world.event(self.sim.host, Subject::World, "accept fails: EMFILE", 0);
             return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE)));
         }
@@ -137,6 +137,10 @@ pub(crate) async fn connect(sim: &Sim, to: &Address, until: Tick) -> io::Result<
         let latency = (low + rng.below(high - low + 1)) * 1_000;
         (rng.chance(faults.refused), rng.chance(faults.unanswered), latency)
     };
+    if sim.lacks_descriptors() {
+        world.event(sim.host, Subject::World, "connect fails: EMFILE", 0);
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
     world.event(sim.host, Subject::World, "connects", 0);
     if unanswered {
         return timed_out(sim, until).await;

@@ -67,6 +67,8 @@ pub(crate) struct Host {
     pub panics: u64,
     /// The port of its last connection out.
     pub last_port: u16,
+    /// Connections that it may have at once.
+    pub descriptors: usize,
 }
 
 struct TaskWaker {

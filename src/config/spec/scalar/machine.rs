@@ -7,7 +7,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::base::Address;
-use crate::config::spec::scalar::{Bind, Clients, FileMode, Network, RedirectPort, Scalar, Shards};
+use crate::config::spec::scalar::{AutoCount, Bind, FileMode, Network, RedirectPort, Scalar, Shards};
 
 impl Scalar for Bind {
     const NAME: &'static str = "address";
@@ -109,20 +109,20 @@ impl Scalar for Shards {
     }
 }
 
-impl Scalar for Clients {
+impl Scalar for AutoCount {
     const NAME: &'static str = "number or \"auto\"";
-    const EXPECTED: &'static str = "\"auto\" or a number from 1 to 4294967295";
+    const EXPECTED: &'static str = "\"auto\" or a number up to 4294967295";
 
-    fn parse(text: &str) -> Result<Clients, String> {
+    fn parse(text: &str) -> Result<AutoCount, String> {
         match text.trim() {
-            "auto" => Ok(Clients(None)),
-            other => other.parse().map_err(|_| "it is neither".to_owned()).and_then(Clients::of_number),
+            "auto" => Ok(AutoCount(None)),
+            other => other.parse().map_err(|_| "it is neither".to_owned()).and_then(AutoCount::of_number),
         }
     }
 
-    fn of_number(number: i64) -> Result<Clients, String> {
-        let count = u32::try_from(number).ok().filter(|count| *count > 0);
-        count.map(|count| Clients(Some(count))).ok_or_else(|| format!("{number} is outside"))
+    fn of_number(number: i64) -> Result<AutoCount, String> {
+        let count = u32::try_from(number).ok();
+        count.map(|count| AutoCount(Some(count))).ok_or_else(|| format!("{number} is outside"))
     }
 
     fn show(&self) -> String {

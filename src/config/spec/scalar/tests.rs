@@ -80,8 +80,8 @@ proptest::proptest! {
     fn garbage_never_panics(text in ".{0,40}", number: i64) {
         let _ = (Time::parse(&text), Size::parse(&text), Rate::parse(&text), Bind::parse(&text));
         let _ = (Moment::parse(&text), Network::parse(&text), Statuses::parse(&text));
-        let _ = (FileMode::parse(&text), Shards::parse(&text), Clients::parse(&text), RedirectPort::parse(&text));
-        let _ = (Statuses::of_number(number), Shards::of_number(number), Clients::of_number(number));
+        let _ = (FileMode::parse(&text), Shards::parse(&text), AutoCount::parse(&text), RedirectPort::parse(&text));
+        let _ = (Statuses::of_number(number), Shards::of_number(number), AutoCount::of_number(number));
         let _ = (RedirectPort::of_number(number), PerCent::of_number(number));
         let _ = (Share::parse(&text), Share::of_number(number));
     }

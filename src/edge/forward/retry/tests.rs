@@ -9,7 +9,7 @@ use crate::config::plan::RetryPlan;
 use crate::edge::forward::retry::{Attempts, Bounds, STALE_MAX, Why};
 use crate::edge::shard::scratch::Resend;
 use crate::edge::upstream::load::Load;
-use crate::link::{Counters, UpstreamCounter};
+use crate::link::{Counters, UpstreamCounter, UpstreamKey};
 use crate::wire::grpc::{Code, CodeSet};
 
 /// An upstream with two endpoints, and a route's `retry`.
@@ -38,7 +38,9 @@ impl Upstream {
             non_idempotent: false,
             body_bytes_max: 0,
         };
-        Upstream { load: Load::new(Cluster::new(&plan, &endpoints)), counters: Counters::new(0, 1, 0), plan: retry }
+        let key = UpstreamKey { name: 0, since: 0 };
+        let load = Load::new(Cluster::new(&plan, &endpoints), key, Rc::default());
+        Upstream { load, counters: Counters::new(0, 1, 0), plan: retry }
     }
 
     fn bounds(&self) -> Bounds<'_> {
