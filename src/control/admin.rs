@@ -28,13 +28,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 
-use crate::base::Address;
+use crate::base::{Address, Tick};
 pub(crate) use crate::control::admin::access::Access;
 use crate::control::admin::access::{Received, Refusal};
 use crate::control::exposition;
 use crate::control::status::Status;
 use crate::control::traces::TraceRequest;
-use crate::net::machine::Signal;
+use crate::net::machine::{self, Signal};
 use crate::net::sockets::ListenSocket;
 
 /// Most connections at a time; above it an old one is closed for the new one.
@@ -192,8 +192,12 @@ struct Server {
     asks: mpsc::Sender<AdminRequest>,
 }
 
+/// While it cannot accept, it says so once in this time.
+const WARN_AGAIN: Duration = Duration::from_secs(10);
+
 async fn accept(acceptor: Acceptor, server: Server) {
     let mut connections = Connections::default();
+    let mut warn_at = Tick::ZERO;
     loop {
         let accepted = match &acceptor {
             Acceptor::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
@@ -208,7 +212,11 @@ async fn accept(acceptor: Acceptor, server: Server) {
             }),
         };
         if let Err(error) = accepted {
-            tracing::warn!(%error, "the admin listener cannot accept");
+            let now = machine::now();
+            if now >= warn_at {
+                warn_at = now.after(WARN_AGAIN);
+                tracing::warn!(%error, "the admin listener cannot accept");
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
