@@ -2,4 +2,5 @@
 //! Groups of origins.
 
 mod balancing_and_health;
+mod caps;
 mod failure_reasons;
