@@ -21,7 +21,7 @@ times=512
 limit=2
 
 # Flags of this machine's user must not decide what is compiled.
-unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_INCREMENTAL
 # Callgrind counts a `rep movsb` once for each byte it moves, which would make long copies look dear.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=0x40000000
 work=$(mktemp -d)
