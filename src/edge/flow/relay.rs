@@ -15,8 +15,8 @@ pub(crate) const CHUNK_HEADROOM: usize = 20;
 /// Room kept behind a portion for CRLF and the last chunk.
 const CHUNK_TAILROOM: usize = 7;
 
-/// Full reads of 64 KiB before the buffer grows to the largest class: with what came before, as much as the kernels take
-/// for a peer that does not read. So what is kept for such a peer is no largest buffer.
+/// Full reads of 64 KiB before the buffer grows to the largest class: with what came before, as much as the kernels
+/// take for a peer that does not read. So no buffer of the largest class is kept for such a peer.
 const FULL_READS: u32 = 3;
 /// A sink that takes longer for a large buffer gets small ones again.
 const SLOW_WRITE_MS: u64 = 500;
