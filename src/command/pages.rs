@@ -73,6 +73,16 @@ mod tests {
     }
 
     #[test]
+    fn the_debian_package_has_the_page_of_each_command() {
+        let script = include_str!("../../config/debian/package");
+        let line = script.lines().find_map(|line| line.strip_prefix("for command in ")).expect("a loop");
+        let named: Vec<&str> = line.trim_end_matches("; do").split(' ').collect();
+        let whole = Arguments::command();
+        let commands: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(named, commands);
+    }
+
+    #[test]
     fn every_command_has_a_page() {
         let whole = String::from_utf8(page(None).expect("a page")).expect("text");
         assert!(whole.contains("turnpike") && whole.contains("\\-\\-to") && whole.contains(".SH SIGNALS"));
