@@ -131,13 +131,19 @@ fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
         return Ok(path.clone());
     }
     if let Some(file) = &arguments.config {
-        // Never another process than the one that runs this file.
-        return match named_socket(file) {
-            Ok(Some(path)) => Ok(path),
-            Ok(None) => only(running().into_iter().filter(|socket| serves(socket, file)).collect(), Some(file)),
-            Err(reports) => {
-                Err(format!("{reports}so its control socket is not known; `--control-socket PATH` names the socket"))
-            }
+        let named = named_socket(file);
+        if let Ok(Some(path)) = named {
+            return Ok(path);
+        }
+        // Never another process than the one that runs this file. It may have been edited and be wrong now.
+        let found: Vec<PathBuf> = running().into_iter().filter(|socket| serves(socket, file)).collect();
+        return match named {
+            Err(reports) if found.is_empty() => Err(format!(
+                "{} is wrong, so the control socket of its process is not known; `--control-socket PATH` names the \
+                 socket\n\n{reports}",
+                file.display()
+            )),
+            Ok(_) | Err(_) => only(found, Some(file)),
         };
     }
     let found = running();

@@ -113,7 +113,7 @@ pub(crate) struct RunArguments {
 }
 
 /// The configuration that is used where none is named, where it exists.
-const DEFAULT_FILE: &str = "/etc/turnpike/turnpike.toml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/turnpike/turnpike.toml";
 
 /// The default configuration file, where it exists.
 pub(crate) fn default_file() -> Option<PathBuf> {
@@ -142,10 +142,10 @@ pub(crate) enum LogFormat {
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Configuration file; `-` is standard input
-    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    /// Configuration file; `-` is standard input [default: /etc/turnpike/turnpike.toml where it exists]
+    #[arg(conflicts_with = "config")]
     pub file: Option<PathBuf>,
-    /// The same
+    /// Configuration file, as without -c
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Write the result to standard output as one JSON document
@@ -220,10 +220,10 @@ pub(crate) struct TraceArguments {
     /// The request with this id
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
-    /// One of N requests, and of N connections
+    /// One of N requests, and of N connections, counted by each thread
     #[arg(long, value_name = "N")]
     pub sample: Option<u32>,
-    /// How long, at most an hour
+    /// How long, such as 30s or 5m; at most an hour
     #[arg(long = "for", value_name = "DURATION", default_value = "60s")]
     pub length: String,
 }
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        for line in ["run -c f --to http://a", "--listen 1:1", "--to http://a --cert c", "check", "explain GET"] {
+        for line in ["run -c f --to http://a", "--listen 1:1", "--to http://a --cert c", "explain GET"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

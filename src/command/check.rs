@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 use std::process::ExitCode;
 
-use crate::command::arguments::{CheckArguments, ExplainArguments, default_file};
+use crate::command::arguments::{CheckArguments, DEFAULT_FILE, ExplainArguments, default_file};
 use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};
@@ -16,8 +16,10 @@ const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Says what is wrong with a file, or that nothing is.
 pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
-    // The command line demands one of them.
-    let path = arguments.file.clone().or_else(|| arguments.config.clone()).unwrap_or_default();
+    let Some(path) = arguments.file.clone().or_else(|| arguments.config.clone()).or_else(default_file) else {
+        eprintln!("error: no file is named, as in `turnpike check FILE`, and {DEFAULT_FILE} does not exist");
+        return ExitCode::from(2);
+    };
     let source = match path.as_os_str() == "-" {
         false => ConfigSource::File(path),
         true => match input() {

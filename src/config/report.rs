@@ -360,7 +360,7 @@ impl std::error::Error for Reports {}
 pub(crate) struct Faults {
     list: Vec<Report>,
     dropped: usize,
-    /// A file is not TOML: what follows from that is not worth a report.
+    /// A file is not TOML, or the first file cannot be read: what follows from that is not worth a report.
     pub(super) broken: bool,
     /// Texts that were substituted into the configuration.
     pub(super) hidden: Hidden,

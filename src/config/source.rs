@@ -180,6 +180,7 @@ impl Gatherer<'_> {
         let text = match self.text_of(path) {
             Ok(text) => text,
             Err(error) => {
+                self.faults.broken |= asked_at.is_none();
                 self.faults.push(unreadable(asked_at, path, &error));
                 return None;
             }

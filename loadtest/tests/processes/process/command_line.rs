@@ -240,6 +240,11 @@ fn a_file_names_the_process_that_runs_it() {
     let none = ask("reload", &third);
     assert_eq!(none.code, 1);
     assert!(none.stderr.contains("no running turnpike of this user with"), "{}", none.stderr);
+    // Where the file has become wrong, its process is found all the same, and says what is wrong.
+    fs::write(&files[0], "shards = [").expect("written");
+    let refused = ask("reload", &files[0]);
+    assert!(refused.code == 1 && refused.stderr.contains("one.toml:1:"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("--control-socket"), "{}", refused.stderr);
     assert_eq!([loaded(&files[0]), loaded(&files[1])], ["1", "2"]);
 }
 
@@ -280,4 +285,8 @@ fn check_reads_standard_input_and_writes_json() {
     assert_eq!(json["reports"][0]["at"]["line"], 1);
     let (_, path, _folder) = checked(good);
     assert_eq!(turnpike(&["check", "-c", path.to_str().expect("a path")]).code, 0);
+    // What follows from a file that cannot be read is not told.
+    let missing = turnpike(&["check", "/nonexistent.toml"]);
+    assert_eq!((missing.code, missing.stderr.matches("error: ").count()), (1, 1), "{}", missing.stderr);
+    assert!(missing.stderr.contains("cannot read `/nonexistent.toml`"), "{}", missing.stderr);
 }
