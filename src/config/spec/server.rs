@@ -38,13 +38,13 @@ table! {
         /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change
         /// counts when no file has changed for half a second; a file that is wrong changes nothing.
         watch: bool = true,
-        /// The Unix socket for `turnpike reload`, `stop` and `status`. Without it each process has its own, where they
-        /// find it for the same user (`docs/operations.md`).
+        /// The Unix socket for `turnpike reload`, `stop`, `status` and `trace`. Without it each process has its own,
+        /// where they find it for the same user (`docs/operations.md`).
         control_socket: Option<PathBuf> = None,
     }
 }
 
-/// The admin listener: `/healthz`, `/readyz`, `/metrics`. Keep it away from the public.
+/// The admin listener: `/healthz`, `/readyz`, `/metrics`, `/status`. Keep it away from the public.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminSpec {
@@ -55,7 +55,7 @@ pub struct AdminSpec {
     /// resolve to this address. A published port of a container needs the address of the host here.
     #[serde(default)]
     pub names: Many<Located<String>>,
-    /// The token for `POST /reload` and `POST /stop`, as `Authorization: Bearer TOKEN`; best as
+    /// The token for `POST /reload`, `POST /stop` and `POST /trace`, as `Authorization: Bearer TOKEN`; best as
     /// `"${file:/run/secrets/admin}"`. Without it they are refused here, and only the control socket takes them.
     #[serde(default)]
     pub token: Option<Located<Secret>>,
