@@ -349,7 +349,7 @@ fn field_changes(out: &mut String, whose: &str, changes: &[Change], words: &Requ
     }
 }
 
-/// What variables are worth before anything was sent.
+/// The values of variables before anything is sent.
 struct RequestValues<'c> {
     case: &'c Case,
     route: &'c RoutePlan,

@@ -6,7 +6,7 @@
 
 use crate::config::location::Location;
 
-/// Longest text that is replaced only where it is a word of its own: as a part of a word it may be there by chance.
+/// A text up to this length is replaced only where it is a word of its own: inside of a word it may be there by chance.
 const WORD_BYTES_MAX: usize = 3;
 /// Bytes that a quotation may have in common with a hidden text without showing a part of it.
 const COMMON_BYTES_MAX: usize = 5;
@@ -24,7 +24,7 @@ struct HiddenText {
     /// Where its value stands.
     location: Location,
     text: String,
-    /// The `${...}` that stands for it.
+    /// The `${...}` in the file that stands for it.
     written: String,
 }
 

@@ -94,11 +94,11 @@ pub struct ProcessPlan {
     pub drain_delay: Duration,
     /// The account to run as, `NAME` or `NAME:GROUP`, where the process starts as root.
     pub user: Option<String>,
-    /// Connections over all listeners that one shard holds; above it the newest is closed at once.
+    /// Connections over all listeners that one shard holds; above it the longest idle one or the new one is closed.
     pub connections_max: usize,
     /// Reload also when a file of the configuration itself changes, not only one that it names.
     pub watch: bool,
-    /// The control socket of `turnpike reload` and `turnpike stop`; with `None` they send signals.
+    /// The path of the control socket; with `None` the process has one of its own in the user's folder.
     pub control_socket: Option<PathBuf>,
     /// How much the process says of itself.
     pub log_level: LogLevel,
@@ -371,11 +371,11 @@ pub struct ProxyPlan {
 pub struct WebSocketPlan {
     /// Pages of which origins may open one; empty allows all.
     pub origins: Vec<OriginRule>,
-    /// What holds of its messages.
+    /// Limits on its messages.
     pub messages: MessageLimits,
 }
 
-/// What holds of the messages of an open WebSocket.
+/// Limits on the messages of an open WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MessageLimits {
     /// Silence of an end after which it gets a ping; after the same time without a response the WebSocket is closed.

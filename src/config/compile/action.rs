@@ -43,7 +43,7 @@ impl Compiler<'_> {
                 self.faults.push(report.other(*first_place, "the first one"));
             }
         }
-        // All are compiled, so that all of their faults are found.
+        // Each action is compiled, though only one is allowed, so that the faults of all are reported.
         let redirect = route.redirect.as_ref().map(|redirect| self.redirect(redirect, route, params));
         let answer = route.answer.as_ref().map(|answer| self.answer(&answer.value, route, params));
         if route.to.is_some() {
@@ -250,7 +250,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Codes of gRPC by name. `OK` is nothing to repeat.
+    /// gRPC status codes by name. `OK` is refused: a call that succeeded is not retried.
     fn codes(&mut self, names: &Many<Located<String>>) -> CodeSet {
         let mut set = CodeSet::default();
         for name in names.iter() {

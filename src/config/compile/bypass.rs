@@ -20,7 +20,7 @@ use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::{Request, RequestHead};
 use crate::wire::target::{self, Normalised};
 
-/// Routes of one listener that are looked at; with more of them somebody else checks.
+/// Routes of one listener that are checked; those behind them are not, because each costs several look-ups.
 const ROUTES_MAX: usize = 2_000;
 
 /// A request that is close to those of a route.

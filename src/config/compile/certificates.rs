@@ -61,7 +61,7 @@ impl Compiler<'_> {
         for host in hosts {
             let lower = host.value.to_ascii_lowercase();
             let plain = lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'*'));
-            // An address is not asked for by name.
+            // Clients send no SNI for an IP address.
             if !plain || lower.parse::<std::net::IpAddr>().is_ok() || covers(names, &lower) {
                 continue;
             }

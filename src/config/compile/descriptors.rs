@@ -8,7 +8,7 @@ use crate::config::report::Report;
 const AUTO_MAX: u64 = 100_000;
 /// Descriptors that are neither for clients nor for upstreams: logs, files, the admin listener, the control socket.
 const RESERVE: u64 = 192;
-/// Of a small limit, at most this part is kept back for them.
+/// Where the limit is small, the reserve is at most this part of it.
 const RESERVE_DIVISOR: u64 = 4;
 /// What each shard has open for itself: its ring, its bells, its timer.
 const PER_SHARD: u64 = 6;

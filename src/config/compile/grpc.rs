@@ -21,7 +21,7 @@ use crate::wire::grpc::json::{
     Defaults, Enums, LargeIntegers, Names, Options, StreamForm, Transcoder, Unannotated, Unknown,
 };
 
-/// More often a server is not asked.
+/// The shortest interval at which a server may be asked.
 const REFRESH_MIN: Duration = Duration::from_millis(100);
 
 impl Compiler<'_> {

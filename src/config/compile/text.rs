@@ -14,7 +14,7 @@ impl Compiler<'_> {
         let location = text.location;
         let Some(file) = self.draft.files.get(usize::from(location.file)) else { return location };
         let written = file.text.get(location.start as usize..).unwrap_or("");
-        // A part of a text has no quote in front.
+        // The location of a whole text begins at its quotation mark, that of a part does not.
         let quote = usize::from(written.starts_with(['"', '\'']));
         if !written[quote..].starts_with(text.value.as_str()) {
             return location;

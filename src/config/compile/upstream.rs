@@ -337,7 +337,7 @@ impl Compiler<'_> {
         Some(name.to_ascii_lowercase().into())
     }
 
-    /// An address is an endpoint's identity; the same twice would be one.
+    /// Reports an address that stands twice: endpoints are told apart by their addresses.
     fn check_doubles(&mut self, spec: &UpstreamSpec) {
         let addresses: Vec<(&str, Location)> =
             spec.endpoints.iter().map(|endpoint| (endpoint.value.0.address.value.trim(), endpoint.location)).collect();
@@ -497,5 +497,5 @@ const ENDPOINT_EXPECTED: &str = concat!(
     "expected an endpoint such as \"10.0.0.1:80\", \"api.internal:8080\", ",
     "\"unix:/run/api.sock\" or \"srv:_http._tcp.api\""
 );
-/// Shorter ones would be a load of their own.
+/// The shortest interval of health checks; more frequent checks would be a load of their own.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ const RULES_SHOWN: usize = 10;
 
 /// What a request in JSON calls.
 pub(crate) enum Called {
-    /// It is none.
+    /// The request is no JSON call.
     None,
     /// The method with this path.
     Method(String),
@@ -39,7 +39,7 @@ pub(crate) fn explain(
         }
     };
     let compiled = Transcoder::from_descriptor_set(descriptors, transcoder.options.clone());
-    // It was compiled before, or there would be no plan.
+    // The compiler has compiled this descriptor set; a plan with errors does not exist.
     let Ok(compiled) = compiled else { return Called::None };
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let none = match compiled.find(request.method_text(), path) {

@@ -84,7 +84,7 @@ impl TranscoderPlan {
         same && self.options == other.options
     }
 
-    /// Whom its descriptors are asked of.
+    /// The source that its descriptors come from, where that is a server.
     pub fn source(&self) -> Option<&Arc<ReflectionSource>> {
         match &self.descriptors {
             Descriptors::Known(_) => None,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What of a plan is found by name: made once by the compiler, so that no shard ever searches.
+//! Finds parts of a plan by name. The compiler makes these maps once, so that no shard ever searches.
 
 use std::sync::Arc;
 

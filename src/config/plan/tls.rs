@@ -21,7 +21,7 @@ pub struct TlsPlan {
     pub certificates: Vec<CertificatePlan>,
 }
 
-/// Below this the end of a certificate is near. Who renews certificates by a program does so earlier.
+/// A certificate that is valid for less than this is warned of. Programs that renew certificates do so earlier.
 pub(crate) const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A certificate of a listener.

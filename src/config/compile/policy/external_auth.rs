@@ -55,5 +55,5 @@ fn copied(compiler: &mut Compiler<'_>, names: &Many<Located<String>>) -> Box<[Co
     list.into()
 }
 
-/// As long as a person notices.
+/// The default timeout: people notice a longer wait.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(1);
