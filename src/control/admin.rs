@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The admin server: health, metrics, status, reload and stop over HTTP, on the admin listener and on the control
+//! The admin server: health, metrics, status, reload, stop and trace over HTTP, on the admin listener and the control
 //! socket.
 //!
 //! It has no state: each request becomes an `AdminRequest` to the control plane. `access` says who may ask what.
@@ -59,7 +59,7 @@ pub(crate) enum AdminRequest {
     Status(oneshot::Sender<Box<Status>>),
     /// Reload; `Ok` says what changed, `Err` what is wrong.
     Reload(oneshot::Sender<Result<String, String>>),
-    /// Show the way of requests. `Err` says why not.
+    /// Trace requests. `Err` says why that is refused.
     Trace(TraceRequest, oneshot::Sender<Result<mpsc::Receiver<Bytes>, String>>),
     /// Stop.
     Stop(StopMode, oneshot::Sender<String>),
@@ -116,7 +116,7 @@ impl AdminServer {
         Ok(AdminServer { inheritable, access, task })
     }
 
-    /// Other rules from the next request on.
+    /// Replaces the rules of access from the next request on.
     pub(crate) fn allow(&self, access: Access) {
         *self.access.borrow_mut() = access;
     }

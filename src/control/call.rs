@@ -33,7 +33,7 @@ impl Driver {
     /// Moves the bytes of `connection`.
     pub(super) fn of(connection: impl Future<Output = hyper::Result<()>> + 'static) -> Driver {
         Driver(spawn_local(async move {
-            // What ends the connection shows in the exchange itself.
+            // An error of the connection also ends the exchange, which reports it.
             let _ = connection.await;
         }))
     }
@@ -132,18 +132,18 @@ pub(super) struct Call {
 enum CallResponse {
     Awaited(Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>),
     Body(Incoming),
-    /// It is none of gRPC.
+    /// The response is not gRPC.
     Foreign,
 }
 
 impl Call {
-    /// Says something: a message with its prefix.
+    /// Sends one message with its prefix.
     pub(super) fn say(&self, message: Vec<u8>) {
-        // Where nobody listens any more, the answer says why.
+        // Where the server does not read any more, its response says why.
         let _ = self.questions.as_ref().map(|questions| questions.send(Bytes::from(message)));
     }
 
-    /// Nothing more will be said.
+    /// Ends the request: no more messages follow.
     pub(super) fn finish(&mut self) {
         self.questions = None;
     }

@@ -49,7 +49,7 @@ pub(super) struct Connected {
     pub scheme: &'static str,
 }
 
-/// Why a connection could not be opened that no endpoint is to blame for.
+/// The error of a connection that failed for a reason of this machine, and not of the endpoint.
 pub(super) const NO_DESCRIPTOR: &str = "no file descriptor is free";
 
 impl Dial {

@@ -73,7 +73,7 @@ struct Entry {
 struct Terms {
     fixed: Vec<Endpoint>,
     names: Vec<NamePlan>,
-    /// The port that goes without saying in a Host field.
+    /// The scheme's default port, which a Host field leaves out.
     usual_port: u16,
 }
 

@@ -115,7 +115,7 @@ impl Plane {
     }
 
     fn ask(&mut self, ask: AdminRequest) {
-        // Whoever asked may be gone; then nobody misses the answer.
+        // The requester may have disconnected; then nobody waits for the response.
         match ask {
             AdminRequest::Ready(reply) => {
                 let _ = reply.send(self.readiness());
@@ -125,7 +125,7 @@ impl Plane {
             AdminRequest::Reload(reply) => self.reload("requested", Cause::Asked, Some(reply)),
             AdminRequest::Trace(request, reply) => {
                 let now = machine::now();
-                // Those whose reader has gone make room.
+                // A trace whose reader has disconnected makes room for the new one.
                 self.traces.sweep(now);
                 let begun = self.traces.begin(request, now);
                 self.tell_traces();
@@ -265,7 +265,7 @@ impl Plane {
         match (outcome, stops) {
             // It began to serve just when this process was told to stop.
             (Ok(pid), Some(mode)) => {
-                // It has not been waited for, so its number is no other process'.
+                // The process has not been waited for, so no other process can have its number.
                 let _ = machine::send_signal(pid, mode.signal());
             }
             (Err(reason), Some(_)) => tracing::info!(%reason, "the new process does not take over"),

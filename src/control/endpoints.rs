@@ -67,7 +67,7 @@ pub(crate) struct EndpointSums {
     pub ejected: u64,
     /// Until it is ejected on none.
     pub ejected_for: Duration,
-    /// The least that slow start grants on any shard, in per mille of its weight.
+    /// The smallest share that slow start allows on any shard, in per mille of its weight.
     pub ramp_per_mille: u32,
     /// Requests in flight.
     pub requests: u64,

@@ -76,7 +76,7 @@ pub(super) struct Events {
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// The files of the plan in use, where they are watched.
     pub watch: Option<Watch>,
-    /// What becomes of the successor that was started.
+    /// The news of the successor that was started: it serves, or it has failed.
     pub successor: Option<SuccessorOutcome>,
 }
 

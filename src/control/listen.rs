@@ -240,7 +240,7 @@ fn options(listener: &ListenerPlan) -> ListenOptions {
     }
 }
 
-/// What the umask leaves of all permissions, as a bound path gets without further words.
+/// All permissions without those that the umask removes: what a bound path gets by default.
 fn default_mode() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));

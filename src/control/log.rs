@@ -168,7 +168,7 @@ impl Shared {
     }
 }
 
-/// What the last write said.
+/// The outcome of the last write.
 enum Health {
     Good,
     /// Writes fail since this many dropped lines.

@@ -40,7 +40,7 @@ use crate::link::ToShard;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
 pub(crate) trait Host: Send + Sync + 'static {
-    /// Where the configuration comes from, for people.
+    /// The name of the configuration's source, for messages.
     fn source(&self) -> String;
     /// Reads and compiles the configuration; its own texts are not read again where they are `kept`. Called on other
     /// threads.
@@ -53,7 +53,7 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
     fn serving(&self, status: &Status);
-    /// Lines for people that were dropped because nobody took them.
+    /// Lines of the process log that were dropped because standard error did not take them.
     fn messages_dropped(&self) -> u64;
 }
 
@@ -168,7 +168,7 @@ impl Plane {
         self.reflections.follow(plans.map(|plan| &**plan), &self.discovery);
     }
 
-    /// What was never answered and a new plan waits for, for a while.
+    /// The questions to DNS and servers without any result yet, for which a new plan waits a while.
     pub(super) fn open_questions(&self) -> usize {
         self.discovery.open_questions() + self.reflections.open()
     }

@@ -234,7 +234,7 @@ impl Run {
             drop(turn);
             let (result, reason) = match answer {
                 Ok(Ok(reason)) => (ProbeResult::Pass, reason),
-                // It says nothing of the endpoint: the next probe will.
+                // The failure says nothing about the endpoint; the next probe decides.
                 Ok(Err(reason)) if reason == dial::NO_DESCRIPTOR => continue,
                 Ok(Err(reason)) => (ProbeResult::Fail, reason),
                 Err(_) => (ProbeResult::Fail, "no response in time".to_owned()),

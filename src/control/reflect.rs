@@ -35,9 +35,9 @@ const AGENT: &str = concat!("turnpike-reflection/", env!("CARGO_PKG_VERSION"));
 /// The servers of a source were asked.
 #[derive(Debug)]
 pub(super) struct Reflected {
-    /// Whom.
+    /// The source.
     pub source: Arc<ReflectionSource>,
-    /// What is new, for each shard one for each choice of options; empty where nothing is.
+    /// New transcoders: for each shard, one for each choice of options. Empty where nothing is new.
     pub transcoders: Vec<Vec<Transcoder>>,
 }
 
@@ -211,7 +211,7 @@ impl Run {
             if self.reports.send(report).await.is_err() {
                 return;
             }
-            // Many gateways should not ask in step.
+            // A random part, so that many gateways do not ask at the same moment.
             let jitter = pause.mul_f64(self.rng.below(100) as f64 / 1_000.0);
             tokio::select! {
                 () = tokio::time::sleep(pause + jitter) => {}

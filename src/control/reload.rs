@@ -94,7 +94,7 @@ impl Plane {
         let loads = self.setup.loads.clone();
         spawn_local(async move {
             let ready = load::load(read, running).await;
-            // Nobody listens only where the process ends.
+            // The receiver is gone only where the process ends.
             let _ = loads.send(Box::new(ready)).await;
         });
     }
@@ -297,7 +297,7 @@ impl Plane {
             Change::Replace(log) => Some(log),
             Change::Remove => None,
         };
-        // What shards wrote under the plan before waits behind their reports, and belongs into the old log.
+        // Lines that shards wrote under the old plan wait behind their reports. They belong into the old log.
         for _ in 0..FROM_SHARD_MAX {
             let Some((_, message)) = events.shards.other() else { break };
             match message {

@@ -24,7 +24,7 @@ pub(super) struct Reloads {
     pub loading: bool,
     /// When it began: files that changed since are not in what it made.
     pub since: Option<SystemTime>,
-    /// One more is wanted after the one that runs.
+    /// Another reload was requested while one runs; it follows.
     again: Option<Cause>,
     asked: Vec<ReloadResponder>,
     asked_again: Vec<ReloadResponder>,

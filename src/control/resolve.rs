@@ -23,7 +23,7 @@ use crate::control::discovery::{Question, ResolvedServer};
 
 /// Shortest interval between two queries.
 pub(super) const TTL_MIN: Duration = Duration::from_secs(1);
-/// And after this at the latest.
+/// Longest interval between two queries.
 pub(super) const TTL_MAX: Duration = Duration::from_secs(300);
 /// Longest wait after failures in a row; the first is `TTL_MIN`, each next one twice as long.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -340,7 +340,7 @@ async fn ask_service(resolver: &TokioResolver, name: &str) -> Result<(Vec<Servic
         }),
         _ => None,
     });
-    // A target that is the root says that the service is not offered (RFC 2782).
+    // An SRV target of `.` means that the service is not offered (RFC 2782).
     let services = services.filter(|service| &*service.target != ".").collect();
     Ok((services, answer.valid_until().saturating_duration_since(Instant::now())))
 }

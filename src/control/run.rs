@@ -47,7 +47,7 @@ pub(crate) struct Start {
     pub loaded: Loaded,
     /// The ends of the links to all shards; their threads run already or will soon.
     pub ends: Vec<ControlEnd>,
-    /// What the shards say.
+    /// Messages from the shards.
     pub shards: FromShards,
     /// Listening sockets that the process was started with.
     pub inherited: Vec<Inherited>,
@@ -125,7 +125,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     };
     plane.begin(start.loaded);
     let code = plane.run(&mut events).await;
-    // Whoever asked for this end gets the answer that is already on its way.
+    // The requester of this stop still gets the response, which is already on its way.
     for _ in 0..LAST_TURNS {
         tokio::task::yield_now().await;
     }

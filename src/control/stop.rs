@@ -131,7 +131,7 @@ impl Plane {
         stuck.into_iter().for_each(|shard| self.shard_failed(shard, "it takes no messages"));
     }
 
-    /// Goes on where a state is over.
+    /// Moves on to the next state when the current one is over.
     pub(super) fn step_stop(&mut self, now: Tick) {
         match &self.state {
             State::Leaving { until } if now >= *until => self.drain(self.drain_wait(), 0),

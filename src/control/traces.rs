@@ -16,9 +16,9 @@ use crate::config::spec::scalar::{Scalar, Time};
 use crate::link::{Selection, Trace, TraceOrder};
 use crate::wire::trace::is_request_id;
 
-/// How long a trace runs where nobody says.
+/// How long a trace runs where the request does not say.
 const LENGTH: Duration = Duration::from_secs(60);
-/// How soon it is seen that whoever asked has gone.
+/// How soon a trace notices that its reader has disconnected.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What is asked for.
@@ -92,7 +92,7 @@ impl Traces {
             return Err(format!("{TRACES_MAX} traces run already"));
         }
         let TraceRequest { selection, length } = request;
-        // One more, so that there is room for the last words.
+        // One more place, so that the closing line always fits.
         let (reader, lines) = mpsc::channel(TRACES_UNREAD_MAX + 1);
         let words = format!("tracing {selection} for {}\n", in_words(length));
         // The channel is new, so there is room.
@@ -128,7 +128,7 @@ impl Traces {
                     some => format!(", {some} left out because there were too many"),
                 };
                 let words = format!("{} are over: {} shown{left_out}\n", in_words(running.length), running.shown);
-                // A reader that has gone needs no last words.
+                // A reader that has disconnected gets no closing line.
                 let _ = running.reader.try_send(words.into());
             }
             !over && !running.reader.is_closed()

@@ -15,11 +15,11 @@ use crate::base::Tick;
 use crate::link::UpstreamReport;
 use crate::net::machine;
 
-/// A report that is younger needs no other.
+/// A report that is younger than this is used without asking again.
 const FRESH: Duration = Duration::from_millis(100);
-/// A page waits so long for a report.
+/// The longest wait of a page for reports.
 const WAIT: Duration = Duration::from_millis(250);
-/// A shard that did not answer for so long is asked again.
+/// A shard that has not answered within this time is asked again.
 const LOST: Duration = Duration::from_secs(10);
 
 /// The last reports of all shards.
@@ -46,7 +46,7 @@ pub(crate) struct Known {
 }
 
 impl UpstreamReports {
-    /// Nothing is known of so many shards.
+    /// Without reports yet, for this many shards.
     pub(super) fn new(shards: usize) -> UpstreamReports {
         UpstreamReports { shards: RefCell::new(vec![OfShard::default(); shards]), answered: Notify::new() }
     }

@@ -76,7 +76,7 @@ impl Access {
             return Err(Refusal { status: StatusCode::FORBIDDEN, words });
         };
         let sent = fields.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        // Hashes are compared: the time that it takes says nothing of the token.
+        // Hashes are compared, so the time that a comparison takes tells nothing about the token.
         match sent.is_some_and(|sent| hash_of(sent) == *token) {
             true => Ok(()),
             false => Err(Refusal {
