@@ -294,3 +294,20 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// A fault of the kind `UpstreamTls` always has a cause, and then that is the reason.
+    const NEVER_SHOWN: &str = "upstream_tls";
+
+    #[test]
+    fn the_operations_manual_lists_every_reason() {
+        let manual = include_str!("../../docs/operations.md");
+        let names = include_str!("fault.rs").lines().filter_map(|line| {
+            let (_, name) = line.trim().strip_prefix("FaultKind::")?.split_once(" => \"")?;
+            name.strip_suffix("\",").filter(|name| *name != NEVER_SHOWN)
+        });
+        let missing: Vec<&str> = names.clone().filter(|name| !manual.contains(&format!("| `{name}` | "))).collect();
+        assert!(names.count() > 25 && missing.is_empty(), "docs/operations.md lacks {missing:?}");
+    }
+}

@@ -176,6 +176,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::plan::JSON_FIELDS;
 
     #[test]
     fn markdown_becomes_roff() {
@@ -185,6 +186,16 @@ mod tests {
                         .IP \\(bu 3\none two\n.IP \\(bu 3\nthree\n.IP 1 3\nfirst\n\
                         .TP\n\\fBX\\fR\nwhy\n.PP\n.EX\n\\&.run \\e \\-x\n.EE\n";
         assert_eq!(roff(text), expected);
+    }
+
+    #[test]
+    fn the_document_lists_every_member_of_a_log_line() {
+        let (_, section) = OPERATIONS.split_once("\n## Access log\n").expect("a section");
+        let (section, _) = section.split_once("\n## ").expect("another one");
+        let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+        for member in JSON_FIELDS.split(' ') {
+            assert!(rows.iter().any(|row| row.contains(&format!("`{member}`"))), "{member}");
+        }
     }
 
     #[test]
