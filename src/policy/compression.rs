@@ -35,6 +35,10 @@ impl Kind for Plan {
         Phase::Adapt
     }
 
+    fn protects(&self) -> bool {
+        false
+    }
+
     fn needs_route(&self) -> Option<&'static str> {
         Some("`compression`")
     }

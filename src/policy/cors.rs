@@ -143,6 +143,10 @@ impl Kind for Plan {
         Phase::Screen
     }
 
+    fn protects(&self) -> bool {
+        false
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
         let request = facts.request;

@@ -25,6 +25,10 @@ impl Kind for Plan {
         Phase::Shape
     }
 
+    fn protects(&self) -> bool {
+        false
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
         let Effects { to_upstream, scratch, .. } = effects;

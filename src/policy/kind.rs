@@ -70,6 +70,11 @@ pub trait Kind: Sized {
         None
     }
 
+    /// Does it refuse requests to protect the upstream? Then `turnpike check` warns where requests get around it.
+    fn protects(&self) -> bool {
+        true
+    }
+
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.
     fn needs_consumer(&self) -> bool {
         false

@@ -172,6 +172,11 @@ macro_rules! enums {
                 }
             }
 
+            /// See `Kind::protects`.
+            pub fn protects(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.protects(),)* }
+            }
+
             /// See `Kind::needs_consumer`.
             pub fn needs_consumer(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.needs_consumer(),)* }

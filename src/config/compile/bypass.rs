@@ -14,7 +14,7 @@ use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::plan::{Action, ListenerPlan};
 use crate::config::report::Report;
-use crate::policy::{Phase, Policy};
+use crate::policy::Phase;
 use crate::route::{HostPattern, Params, PathPattern, RouteMatch, RouteQuery};
 use crate::wire::h1::{Caps, Parsed, request};
 use crate::wire::head::{Request, RequestHead};
@@ -75,15 +75,7 @@ fn missing(
     let same_kind = |one: &PolicyId, two: &PolicyId| discriminant(policy(one)) == discriminant(policy(two));
     let elsewhere = |id: &PolicyId| listener.policies.iter().chain(others).any(|(_, other)| same_kind(id, other));
     let own = route.plan.policies.iter().map(|(_, id)| id);
-    own.filter(|id| refuses(policy(id)) && !elsewhere(id)).copied().collect()
-}
-
-fn refuses(policy: &Policy) -> bool {
-    match policy {
-        Policy::Network(_) | Policy::RequireHeader(_) | Policy::ApiKey(_) => true,
-        Policy::ExternalAuth(_) | Policy::RateLimit(_) => true,
-        Policy::Cors(_) | Policy::Headers(_) | Policy::Compression(_) => false,
-    }
+    own.filter(|id| policy(id).protects() && !elsewhere(id)).copied().collect()
 }
 
 /// Can both send a request to one upstream?
