@@ -49,8 +49,8 @@ table! {
     /// protobuf's JSON mapping says; a name or a field that stands twice gets 400. An `Any` of a type that the
     /// descriptors do not have keeps its bytes, in base64 as `value`. In paths and queries, truth values may be `true`,
     /// `t` or `1` (`false`, `f`, `0`) in either case, and a `FieldMask` may repeat and name fields as the `.proto` file
-    /// does. A path that has rules for other methods only gets 405 with `Allow`, and a body with a `Content-Encoding`
-    /// gets 415.
+    /// does. HEAD takes a rule for GET. A path that has rules for other methods only gets 405 with `Allow`, and a body
+    /// with a `Content-Encoding` gets 415.
     pub struct JsonSpec {
         /// The descriptor set, relative to this configuration file, as of
         /// `protoc --include_imports --descriptor_set_out=FILE`.

@@ -16,7 +16,7 @@ table! {
         /// Listeners that have it, by name; without it all.
         listeners: Many<Located<String>> = Many::default(),
         /// Hosts (virtual hosts), of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the
-        /// bare domain), `"*"`.
+        /// bare domain), `"*"`. Where a request's target is absolute, it names the host, whatever `Host` says.
         hosts: Many<Located<String>> = Many::default(),
         /// The path, with parameters: `"/users/{id}"`, `"/files/{*rest}"`. Without any key for the path, every path.
         path: Option<Located<String>> = None,
@@ -176,7 +176,7 @@ table! {
     pub struct AnswerSpec {
         /// The status, 200 to 599; 444 closes the connection without a response.
         status: Located<u16> = Located::nowhere(200),
-        /// The body; may hold variables.
+        /// The body; may hold variables, whose values are escaped where the type is HTML or XML.
         body: Located<String> = Located::nowhere(String::new()),
         /// Its type; without it `"text/plain; charset=utf-8"` where there is a body.
         content_type: Option<Located<String>> = None,

@@ -48,7 +48,8 @@ table! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminSpec {
-    /// Where it listens, e.g. `"127.0.0.1:9180"` or `"unix:/run/turnpike-admin.sock"`.
+    /// Where it listens, e.g. `"127.0.0.1:9180"` or `"unix:/run/turnpike-admin.sock"`, which gets the mode 0660: the
+    /// process' own user and group may connect.
     pub bind: Located<Bind>,
     /// Host names of its own, for example a DNS name under which it is scraped. A request whose `Host` is neither one
     /// of these, nor the address that it was sent to, nor `localhost`, gets 421: web pages can make names of their own

@@ -172,7 +172,7 @@ table! {
     /// TLS towards the endpoints.
     pub struct UpstreamTlsSpec {
         /// PEM files with the trusted certificate authorities (CAs), relative to this configuration file; without it
-        /// those of the system.
+        /// those of the system. A server's own certificate here is trusted for exactly itself.
         ca: Many<Located<PathBuf>> = Many::default(),
         /// The server name (SNI) to send and to verify; without it the endpoint's own.
         server_name: Option<Located<String>> = None,

@@ -9,7 +9,9 @@ use crate::config::spec::scalar::Time;
 use crate::config::spec::shape::Many;
 
 /// Asks another service with a `GET` without body, as nginx's `auth_request`: 2xx passes, 401 and 403 go to the
-/// client, anything else is a failure.
+/// client, anything else is a failure. The service is told of the request in `X-Original-Method` and `X-Original-URI`
+/// (nginx), and in `X-Forwarded-Method`, `-Uri`, `-Host`, `-Proto` and `-For` (Traefik, Caddy); the path there is the
+/// normalised one that routes and the upstream see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ExternalAuthSpec")]
