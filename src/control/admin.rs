@@ -43,7 +43,7 @@ const CONNECTIONS_MAX: usize = 128;
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Longest wait for the control plane's answer; a reload with many certificates takes its time.
+/// Longest wait for the control plane's response; a reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(90);
 /// Requests that wait for the control plane; more of them wait in their connections.
 pub(crate) const ASKS_MAX: usize = 64;

@@ -176,7 +176,7 @@ impl Call {
         if self.read.is_empty() { Ok(None) } else { Err("the response ends inside a message".to_owned()) }
     }
 
-    /// How it ended: the code and its message. Before that, what the answer's head said.
+    /// How it ended: the code and its message. Before that, what the response's head said.
     pub(super) fn end(self) -> (Code, String) {
         self.end.unwrap_or((Code::Unknown, "no answer".to_owned()))
     }

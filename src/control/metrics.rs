@@ -125,7 +125,7 @@ fn certificates(out: &mut Exposition, facts: &Facts) {
 }
 
 fn routes(out: &mut Exposition, sums: &Sums) {
-    let help = "Answers by route and class of status.";
+    let help = "Responses by route and class of status.";
     let mut family = out.family("turnpike_requests_total", Kind::Counter, help);
     for (route, of_route) in sums.routes() {
         for class in RouteCounter::STATUSES {
@@ -145,7 +145,7 @@ fn routes(out: &mut Exposition, sums: &Sums) {
         }
     }
     let bounds = LATENCY_BOUNDS_US.map(|micros| (micros as f64 / MICROS).to_string());
-    let help = "From the first byte of a request to the last of its answer.";
+    let help = "From the first byte of a request to the last of its response.";
     let mut family = out.family("turnpike_request_duration_seconds", Kind::Histogram, help);
     for (route, of_route) in sums.routes() {
         let sum = of_route.value(RouteCounter::MicrosTotal) as f64 / MICROS;

@@ -29,11 +29,11 @@ use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
 const RUNNING_MAX: usize = 256;
-/// How much of an answer's body is searched.
+/// Bytes of a response's body that are searched.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The `User-Agent`.
 const AGENT: &str = concat!("turnpike-health/", env!("CARGO_PKG_VERSION"));
-/// Largest head of an answer.
+/// Largest head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Intervals vary by this much, so that many gateways do not probe at the same time.
 const JITTER_PER_CENT: u8 = 10;

@@ -57,7 +57,7 @@ counters! {
         LinkDropped "link_messages_dropped_total" "Messages to the control plane dropped because its queue was full.",
         PeerMessagesKept "peer_messages_kept_total" "Messages to another shard that waited because its ring was full.",
         PeerMessagesWaiting "peer_messages_waiting" "Messages to other shards that wait because rings are full.",
-        Waiters "requests_waiting_for_peers" "Requests that wait for an answer of another shard.",
+        Waiters "requests_waiting_for_peers" "Requests that wait for a message of another shard.",
         WaitersRefused "requests_not_waiting_total" "Requests that could not wait for a shard because too many do.",
         Panics "panics_total" "Tasks that ended in a panic.",
         Active "requests_active" "Requests being served.",

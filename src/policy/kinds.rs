@@ -21,19 +21,19 @@ use crate::wire::template::Lookup;
 macro_rules! each_kind {
     ($with:ident) => {
         $with! {
-            /// From which networks.
+            /// Networks that requests may come from.
             Network(network),
             /// Refuse requests that lack a header.
             RequireHeader(require_header),
-            /// Let browsers call from pages of other origins.
+            /// CORS: let browsers call from pages of other origins.
             Cors(cors),
-            /// Who calls, by a key.
+            /// API keys: who calls.
             ApiKey(api_key),
-            /// Ask another service whether the request may pass.
+            /// External authentication: ask another service whether the request may pass.
             ExternalAuth(external_auth),
-            /// So many requests per time, exact over all threads.
+            /// Rate limit: so many requests per time, exact over all threads.
             RateLimit(rate_limit),
-            /// Changes to fields.
+            /// Changes to headers.
             Headers(headers),
             /// Compress responses.
             Compression(compression),

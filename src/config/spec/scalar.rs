@@ -114,7 +114,7 @@ scalars! {
     Bind(Address);
     /// A network, or a single address.
     Network(IpNet);
-    /// Statuses of answers: one, a class, or a range.
+    /// Statuses of responses: one, a class, or a range.
     Statuses((u16, u16));
     /// Permissions of a file.
     FileMode(u32);

@@ -187,7 +187,7 @@ layers! {
         queue: Time = "3s",
     }
 
-    /// Waits for an upstream's answer.
+    /// Waits for an upstream's response.
     pub struct RouteTimeouts {
         /// From the request's headers to the end of the response; above it 504, or the response is cut off.
         total: Limit<Time> = "off",

@@ -227,7 +227,7 @@ table! {
     /// Outlier detection: when responses show that an endpoint fails, and how long it is ejected. The conditions are
     /// alternatives; 0 switches one off.
     pub struct OutlierSpec {
-        /// Look at answers at all.
+        /// Eject endpoints at all; `false` switches outlier detection off.
         enabled: bool = true,
         /// Failures in a row: every 5xx, connect failure, reset, timeout.
         errors: u32 = 0,

@@ -9,7 +9,7 @@ table! {
     /// `{consumer}` in texts.
     #[schemars(rename = "ApiKeySpec")]
     pub struct Spec {
-        /// Fields that may hold the key; one or a list.
+        /// Headers that may hold the key; one or a list.
         header: Many<Located<String>> = Many(vec![Located::nowhere("x-api-key".to_owned())]),
         /// The key may stand in `Authorization: Bearer KEY`, too.
         bearer: bool = true,
@@ -21,7 +21,7 @@ table! {
         anonymous: Option<Located<String>> = None,
         /// Take the key from the request before it is sent on.
         hide: bool = true,
-        /// Tell the upstream who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from clients are always
+        /// Tell the upstream who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such headers from clients are always
         /// removed.
         consumer_fields: bool = true,
         /// What a browser is told to ask a key for.

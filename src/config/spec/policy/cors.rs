@@ -17,13 +17,13 @@ table! {
         /// Methods beyond GET, HEAD and POST; without it all that are asked for. A preflight goes to the route of the
         /// method that it asks for.
         methods: Many<Located<String>> = Many::default(),
-        /// Request fields beyond the usual; without it all that are asked for.
+        /// Request headers beyond those that are always allowed; without it all that are asked for.
         headers: Many<Located<String>> = Many::default(),
-        /// Answer fields that scripts may read.
+        /// Response headers that scripts may read.
         expose: Many<Located<String>> = Many::default(),
         /// Let cookies through. Not with `"*"` in `origins`, `methods`, `headers` or `expose`.
         credentials: Located<bool> = Located::nowhere(false),
-        /// How long a browser may remember the answer to a preflight request.
+        /// How long a browser may remember the response to a preflight request.
         max_age: Time = Time(Duration::from_secs(600)),
         /// Pages from public networks may reach us on a private one.
         private_network: bool = false,

@@ -22,28 +22,28 @@ pub struct Spec {
     #[serde(default)]
     #[schemars(extend("x-default" = "/"))]
     pub path: Option<Located<String>>,
-    /// Fields of the client's request that are sent along; without it all but those of its body and connection.
+    /// Headers of the client's request that are sent along; without it all but those of its body and connection.
     #[serde(default)]
     pub send: Option<Many<Located<String>>>,
-    /// Fields of the answer that the upstream gets, replacing the client's own.
+    /// Headers of its response that the upstream gets, replacing the client's own.
     #[serde(default)]
     pub to_upstream: Many<Located<String>>,
-    /// Fields of the answer that the client gets.
+    /// Headers of its response that the client gets.
     #[serde(default)]
     pub to_client: Many<Located<String>>,
-    /// Longest wait for an answer.
+    /// Longest wait for its response.
     #[serde(default)]
     #[schemars(extend("x-default" = "1s"))]
     pub timeout: Option<Time>,
     /// Pass a redirect on to the client, for login pages; otherwise it is a failure.
     #[serde(default)]
     pub forward_redirects: bool,
-    /// What happens when the service does not answer as it should.
+    /// What happens when the service does not respond as it should.
     #[serde(default)]
     pub failure: AuthFailure,
 }
 
-/// What happens when an authenticating service does not answer as it should.
+/// What happens when an authenticating service does not respond as it should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

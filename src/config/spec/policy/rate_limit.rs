@@ -66,7 +66,7 @@ pub struct Spec {
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum LimitFields {
-    /// In every answer; `Retry-After` in refusals.
+    /// In every response; `Retry-After` in refusals.
     #[default]
     Always,
     /// Only `Retry-After` in refusals.
