@@ -69,8 +69,10 @@ pub(crate) enum Verdict {
 /// What was seen of a peer.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// The last look at the pending write; `NEVER` before the first.
+    /// The last look at any write; `NEVER` before the first.
     looked: Cell<Tick>,
+    /// Nobody has looked at the pending write yet.
+    begun: Cell<bool>,
     /// The last look that saw progress.
     moved: Cell<Tick>,
     /// Bytes delivered at the last look.
@@ -83,6 +85,7 @@ impl Default for Judge {
     fn default() -> Judge {
         Judge {
             looked: Cell::new(Tick::NEVER),
+            begun: Cell::new(true),
             moved: Cell::new(Tick::NEVER),
             seen: Cell::new(0),
             behind: Cell::new(0),
@@ -93,25 +96,31 @@ impl Default for Judge {
 impl Judge {
     /// Another write begins: the peer took the one before.
     pub(crate) fn begin(&self) {
-        self.looked.set(Tick::NEVER);
+        self.begun.set(true);
     }
 
     /// Looks at a pending write. `delivered` counts the bytes that reached the peer, from any beginning.
     pub(crate) fn look(&self, pace: Pace, now: Tick, delivered: i64) -> Verdict {
-        let looked = self.looked.replace(now);
+        let before = self.looked.replace(now);
         let fresh = delivered.saturating_sub(self.seen.replace(delivered)).max(0);
-        if looked == Tick::NEVER || fresh > 0 {
+        let first = self.begun.replace(false) || before == Tick::NEVER;
+        if first || fresh > 0 {
             self.moved.set(now);
         }
-        if looked == Tick::NEVER {
+        let rate = u64::from(pace.rate.max(1));
+        let earned = (fresh as u64).saturating_mul(1_000_000) / rate;
+        if first {
+            // The peer took the write before. Where it also left the time of a look with nothing to look at, it has
+            // caught up; otherwise what it took meanwhile counts for it.
+            let caught_up = before == Tick::NEVER || now.since(before) >= pace.interval() * 2;
+            self.behind.set(if caught_up { 0 } else { self.behind.get().saturating_sub(earned) });
             return Verdict::GoesOn;
         }
         if now.since(self.moved.get()) >= Duration::from_millis(pace.idle_ms.into()) {
             return Verdict::TooSlow;
         }
-        let Some((rate, grace)) = pace.rate() else { return Verdict::GoesOn };
-        let earned = (fresh as u64).saturating_mul(1_000_000) / u64::from(rate);
-        let behind = (self.behind.get() + now.micros_since(looked)).saturating_sub(earned);
+        let Some((_, grace)) = pace.rate() else { return Verdict::GoesOn };
+        let behind = (self.behind.get() + now.micros_since(before)).saturating_sub(earned);
         self.behind.set(behind);
         if Duration::from_micros(behind) > grace { Verdict::TooSlow } else { Verdict::GoesOn }
     }
@@ -160,6 +169,40 @@ mod tests {
         // What was taken fast is no credit for later.
         let spent = cut_after(usual(), HOUR, |number| if number == 0 { 100_000_000 } else { 1 }).expect("it drips");
         assert!(spent.as_secs() <= 50, "{spent:?}");
+    }
+
+    /// Ten pauses, each shorter than the longest one allowed, between stretches in which `between` bytes are taken in
+    /// `writes` writes of `each_ms`; is it cut?
+    fn is_cut_by_pauses(writes: u64, each_ms: u64, between: i64) -> bool {
+        let (judge, pace) = (Judge::default(), usual());
+        let (mut now, mut delivered, mut look_at) = (Tick::ZERO, 0, Tick::ZERO);
+        for _ in 0..10 {
+            for write in 0..=writes {
+                let long = if write == 0 { 20_000 } else { each_ms };
+                judge.begin();
+                let end = now.after_ms(long);
+                if look_at < now {
+                    // Nothing was pending then.
+                    look_at = now.after(pace.interval());
+                }
+                while look_at <= end {
+                    if judge.look(pace, look_at, delivered) == Verdict::TooSlow {
+                        return true;
+                    }
+                    look_at = look_at.after(pace.interval());
+                }
+                now = end;
+                delivered += between / writes.max(1) as i64;
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn pauses_of_one_that_catches_up_between_them_do_not_add_up() {
+        assert!(!is_cut_by_pauses(10_000, 10, 100_000_000), "it takes a megabyte a second between them");
+        assert!(!is_cut_by_pauses(100, 1_000, 100_000), "a thousand bytes a second, and no write takes long");
+        assert!(is_cut_by_pauses(0, 0, 1_000), "a thousand bytes in twenty seconds");
     }
 
     #[test]

@@ -275,7 +275,7 @@ impl<N: Net> Session<N> {
             outgoing.last = true;
             outgoing.trailers.extend_from_slice(trailers);
         }
-        self.with(key, |stream| stream.outgoing = Some(outgoing));
+        self.with(key, |stream| stream.offer(outgoing));
         self.machine.borrow_mut().offer(key);
         self.wake_writer();
         match self.sent(key, until, pace).await {
@@ -312,9 +312,8 @@ impl<N: Net> Session<N> {
             if !shut {
                 stream.judge.begin();
             }
-            // It counts down what is left.
             let left = stream.outgoing.as_ref().map_or(0, |outgoing| outgoing.buf.len() as i64);
-            stream.judge.look(pace, now, -left)
+            stream.judge.look(pace, now, stream.offered - left)
         });
         looked.unwrap_or(Verdict::GoesOn)
     }

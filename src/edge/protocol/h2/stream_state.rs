@@ -73,6 +73,8 @@ pub(crate) struct StreamState {
     pub sent: Option<Buf>,
     /// Whether the peer keeps pace with what is sent.
     pub judge: Judge,
+    /// Content that waited to be sent, in all.
+    pub offered: i64,
     /// What breaks the exchange off when the client goes.
     pub watch: Option<Rc<Watch>>,
     reader: Option<Waker>,
@@ -95,6 +97,7 @@ impl Default for StreamState {
             outgoing: None,
             sent: None,
             judge: Judge::default(),
+            offered: 0,
             watch: None,
             reader: None,
             sender: None,
@@ -118,9 +121,16 @@ impl StreamState {
             pool.put(buf);
         }
         self.judge = Judge::default();
+        self.offered = 0;
         self.watch = None;
         self.reader = None;
         self.sender = None;
+    }
+
+    /// This waits to be sent.
+    pub(crate) fn offer(&mut self, content: QueuedContent) {
+        self.offered += content.buf.len() as i64;
+        self.outgoing = Some(content);
     }
 
     /// Keeps received content.
