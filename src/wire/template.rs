@@ -158,6 +158,17 @@ impl Template {
         self
     }
 
+    /// The same for the inside of a JSON string: what is written between the variables cannot end it.
+    pub fn within_json(mut self) -> Template {
+        for segment in &mut self.segments {
+            if let Segment::Literal(text) = segment {
+                let quoted = serde_json::Value::from(String::from_utf8_lossy(text)).to_string();
+                *text = quoted.as_bytes()[1..quoted.len() - 1].into();
+            }
+        }
+        self
+    }
+
     /// The text itself, where it names no variable.
     pub fn literal(&self) -> Option<&[u8]> {
         match &*self.segments {
@@ -286,6 +297,14 @@ mod tests {
         let expected = "<p title=\"&lt;b&gt;&quot;&#39;&amp;\">/plain</p>";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         assert_eq!(template.variables().count(), 2);
+    }
+
+    #[test]
+    fn literals_cannot_end_a_json_string() {
+        let template = Template::compile("é \"{id}\" \\ \n{{", &["id"]).unwrap().within_json();
+        let mut out = Vec::new();
+        template.render(&Echo, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "é \\\"<Param(0)>\\\" \\\\ \\n{");
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Compiler<'_> {
                 self.error(name.location, format!("`{}` is in every line already", name.value));
             }
             let opening = format!(",{}:\"", serde_json::Value::from(name.value.as_str()));
-            let template = self.log_template(value, LogEscape::Json);
+            let template = self.log_template(value, LogEscape::Json).map(within_json);
             fields.extend(template.map(|value| LogField { opening: opening.into_bytes().into(), value }));
         }
         fields
@@ -90,6 +90,15 @@ impl Compiler<'_> {
         }
         Some(())
     }
+}
+
+/// As the content of a JSON string. The names of faults and the like have nothing to escape.
+fn within_json(template: LogTemplate) -> LogTemplate {
+    let piece = |piece| match piece {
+        LogPiece::Text(text) => LogPiece::Text(text.within_json()),
+        other => other,
+    };
+    LogTemplate { pieces: template.pieces.into_iter().map(piece).collect(), ..template }
 }
 
 /// Variables that only a log has, with what they stand for; the reference lists them.

@@ -112,7 +112,7 @@ fn lines_can_be_of_ones_own_making() {
 fn json_lines_have_fields_of_ones_own() {
     let setup = Setup::web("[[route]]\nname = \"r\"\npath = \"/{id}\"\nanswer = { body = \"here\" }\n").log("");
     let more = "[log.access]\npath = \"{dir}/access.log\"\nfields = { tenant = \"{header.x-tenant}\", \"a \\\"b\" = \
-                \"{status}/{reason}\", fixed = \"edge-1\" }\n";
+                \"{status}/{reason}\", fixed = \"edge-1\", quoted = 'é \"{method}\" \\ {{{status}' }\n";
     let text = format!("{more}{}", setup.text);
     let gateway = Setup { text, ..setup }.start();
     gateway.client().ask("GET /7 HTTP/1.1\r\nHost: test\r\nX-Tenant: \"a\\b\tc\r\n\r\n");
@@ -121,6 +121,8 @@ fn json_lines_have_fields_of_ones_own() {
     assert_eq!((&entries[0]["tenant"], &entries[0]["a \"b"]), (&"\"a\\b\tc".into(), &"200/".into()));
     assert_eq!((&entries[1]["tenant"], &entries[1]["a \"b"]), (&"".into(), &"404/no_route".into()));
     assert!(entries.iter().all(|entry| entry["fixed"] == "edge-1"));
+    // What stands between the variables is content of the text, too.
+    assert_eq!(entries[0]["quoted"], "é \"GET\" \\ {200");
 }
 
 #[test]
