@@ -48,6 +48,7 @@ pub fn head(bytes: &[u8]) {
                     strict.retain(|(name, _)| !name.eq_ignore_ascii_case(b"host"));
                 }
                 assert_eq!(ours, strict);
+                read_by_others(bytes, &head);
                 rewritten(bytes, &head);
             }
             // Grammatical, but refused for what it says.
@@ -74,6 +75,7 @@ pub fn response_head(bytes: &[u8]) {
             (Ok(Parsed::Complete), Ok(Some(reading))) => {
                 assert_eq!(reading.len, head.len);
                 assert_eq!(pairs(&head.fields, bytes), strict::field_lines(bytes, reading));
+                response_read_by_others(bytes, &head);
                 response_rewritten(bytes, &head, method);
             }
             (Err(FaultKind::UpstreamProtocol), Ok(Some(_))) => {}
@@ -252,6 +254,36 @@ pub(crate) fn rewritten(bytes: &[u8], head: &RequestHead) -> Vec<u8> {
         assert!(received.any(|candidate| candidate == *field), "{field:?} came from nowhere");
     }
     out
+}
+
+/// `httparse` accepts what we accept, and sees the same in it.
+fn read_by_others(bytes: &[u8], head: &RequestHead) {
+    let mut slots = [httparse::EMPTY_HEADER; 300];
+    let mut found = httparse::Request::new(&mut slots);
+    match found.parse(bytes) {
+        Ok(read) => assert_eq!(read, httparse::Status::Complete(head.len)),
+        // It knows no later minor version.
+        Err(error) => return assert_eq!(error, httparse::Error::Version, "{}", bytes.escape_ascii()),
+    }
+    assert_eq!(found.method.map(str::as_bytes), Some(head.method_text.of(bytes)));
+    let host = |name: &[u8]| name.eq_ignore_ascii_case(b"host");
+    let theirs = found.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    // A target that names a host has it in the place of the field's.
+    let ours = pairs(&head.fields, bytes).into_iter().filter(|(name, _)| !host(name));
+    assert!(ours.eq(theirs.filter(|(name, _)| !host(name))), "{}", bytes.escape_ascii());
+}
+
+/// The same for a response.
+fn response_read_by_others(bytes: &[u8], head: &ResponseHead) {
+    let mut slots = [httparse::EMPTY_HEADER; 300];
+    let mut found = httparse::Response::new(&mut slots);
+    match found.parse(bytes) {
+        Ok(read) => assert_eq!(read, httparse::Status::Complete(head.len)),
+        Err(error) => return assert_eq!(error, httparse::Error::Version, "{}", bytes.escape_ascii()),
+    }
+    assert_eq!(found.code, Some(head.status));
+    let theirs = found.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    assert!(pairs(&head.fields, bytes).into_iter().eq(theirs), "{}", bytes.escape_ascii());
 }
 
 fn response_rewritten(bytes: &[u8], head: &ResponseHead, method: Method) {
