@@ -55,6 +55,13 @@ struct Entry<N: Net> {
     watch: Rc<Watch>,
 }
 
+/// Whether one search for a connection to close has looked at all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looked {
+    Not,
+    Once,
+}
+
 /// A connection's entry in the registry; its drop removes it.
 pub(crate) struct Registration<N: Net> {
     registry: Rc<Registry<N>>,
@@ -107,8 +114,9 @@ impl<N: Net> Registry<N> {
     /// has.
     #[cold]
     pub(crate) fn evict(&self, idle_min: Duration, now: Tick) -> bool {
+        let mut looked = Looked::Not;
         loop {
-            let Some((since, at)) = self.next_longest(idle_min, now) else { return false };
+            let Some((since, at)) = self.next_longest(idle_min, now, &mut looked) else { return false };
             let entries = self.entries.borrow();
             let Some(Some(entry)) = entries.get(at) else { continue };
             let watch = &entry.watch;
@@ -123,11 +131,16 @@ impl<N: Net> Registry<N> {
     }
 
     /// The next candidate. A look at all connections finds many of them, so that a flood of new connections does not
-    /// look at all old ones again and again.
-    fn next_longest(&self, idle_min: Duration, now: Tick) -> Option<(Tick, usize)> {
+    /// look at all old ones again and again. Where none of those that a look found may be closed, because requests of
+    /// theirs have arrived, another one would find the same: it comes later.
+    fn next_longest(&self, idle_min: Duration, now: Tick, looked: &mut Looked) -> Option<(Tick, usize)> {
         let long = |since: Tick| now.since(since) >= idle_min;
         let mut longest = self.longest.borrow_mut();
+        if longest.is_empty() && *looked == Looked::Once {
+            self.look_at.set(now.after_ms(LOOK_AGAIN_MS));
+        }
         if longest.is_empty() && now >= self.look_at.get() {
+            *looked = Looked::Once;
             let entries = self.entries.borrow();
             let listed = (0..).zip(entries.iter()).filter_map(|(at, entry)| Some((at, &entry.as_ref()?.watch)));
             let idle = listed.filter(|(_, watch)| watch.idle.get() && !watch.evicted.get());

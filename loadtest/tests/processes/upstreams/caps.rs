@@ -88,6 +88,34 @@ fn without_descriptors_idle_clients_go_first_and_no_endpoint_is_blamed() {
     assert!(said <= 2, "once for each shard in ten seconds, not {said} times");
 }
 
+/// The limit on open files under which exactly one more can be opened.
+fn one_left(gateway: &Gateway) -> u64 {
+    let fds = fs::read_dir(format!("/proc/{}/fd", gateway.pid())).expect("it runs");
+    let taken: Vec<u64> = fds.filter_map(|fd| fd.ok()?.file_name().to_str()?.parse().ok()).collect();
+    (0..).find(|number| !taken.contains(number)).expect("a free number") + 1
+}
+
+/// With the last descriptor taken, no client may be closed but the one that has just sent its request.
+#[test]
+fn a_client_that_has_sent_a_request_is_not_looked_at_for_ever() {
+    let gateway = Setup::web("[[route]]\nanswer = { body = \"here\" }\n").shards(1).start();
+    assert_eq!(gateway.client().get("/").status, 200);
+    let pid = Pid::from_raw(gateway.pid() as i32).expect("a process");
+    let full = getrlimit(Resource::Nofile);
+    let mut answered = 0;
+    for _ in 0..20 {
+        let low = Rlimit { current: Some(one_left(&gateway)), maximum: full.maximum };
+        prlimit(Some(pid), Resource::Nofile, low).expect("a lower limit");
+        let mut client = gateway.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        // Closed, where the request came after it was looked at.
+        answered += usize::from(client.read("GET").is_ok_and(|answer| answer.status == 200));
+        prlimit(Some(pid), Resource::Nofile, full.clone()).expect("the limit of before");
+    }
+    assert!(answered > 0);
+    assert_eq!(gateway.client().get("/").status, 200);
+}
+
 #[test]
 fn connections_follow_the_limit_on_open_files() {
     let origin = Origin::saying("here");
