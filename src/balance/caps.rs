@@ -87,6 +87,13 @@ impl Cluster {
         })
     }
 
+    /// A connection to the endpoint carries so many requests at a time, whatever the plan allows.
+    pub(crate) fn learn(&mut self, index: EndpointIndex, carries: u32) {
+        let Some(at) = self.place_of(index) else { return };
+        self.slots[at].carries = carries.max(1);
+        self.fit(at);
+    }
+
     /// `waiting` requests wait for room: asks the other shards for what is missing.
     #[cold]
     pub(crate) fn ask_for_room(&mut self, waiting: u32) {
@@ -108,13 +115,14 @@ impl Cluster {
             }
             let of = slot.cap_id;
             let by_requests = slot.in_flight >= slot.requests_max && slot.requests_max < caps.endpoint_requests;
-            let carried = slot.connections_max.saturating_mul(caps.requests_per_connection);
+            let carries = slot.carries.min(caps.requests_per_connection).max(1);
+            let carried = slot.connections_max.saturating_mul(carries);
             let by_connections = slot.in_flight >= carried && slot.connections_max < caps.endpoint_connections;
             if by_requests {
                 self.want(CapKey { capped: Capped::EndpointRequests, of }, each);
             }
             if by_connections {
-                let connections = each.div_ceil(caps.requests_per_connection.max(1));
+                let connections = each.div_ceil(carries);
                 self.want(CapKey { capped: Capped::Connections, of }, connections);
             }
         }
@@ -288,8 +296,8 @@ impl Cluster {
         let (caps, of) = (&self.plan.caps, self.slots[at].cap_id);
         let requests = self.allowed(CapKey { capped: Capped::EndpointRequests, of }, caps.endpoint_requests);
         let connections = self.allowed(CapKey { capped: Capped::Connections, of }, caps.endpoint_connections);
-        let room = requests.min(connections.saturating_mul(caps.requests_per_connection));
         let slot = &mut self.slots[at];
+        let room = requests.min(connections.saturating_mul(slot.carries.min(caps.requests_per_connection)));
         (slot.requests_max, slot.connections_max, slot.room) = (requests, connections, room);
     }
 
@@ -317,7 +325,8 @@ impl Cluster {
             Capped::Connections => {
                 // A request that has no connection yet will need one.
                 let used = slot.map_or(0, |slot| {
-                    slot.connections.max((slot.in_flight + self.reserved).div_ceil(caps.requests_per_connection.max(1)))
+                    let carries = slot.carries.min(caps.requests_per_connection).max(1);
+                    slot.connections.max((slot.in_flight + self.reserved).div_ceil(carries))
                 });
                 Use { cap: caps.endpoint_connections, used }
             }

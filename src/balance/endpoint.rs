@@ -117,6 +117,8 @@ pub(super) struct Slot {
     /// Requests and connections that this shard may have there, of the caps of the process.
     pub requests_max: u32,
     pub connections_max: u32,
+    /// Requests that one connection to it carries at a time, as far as it has said.
+    pub carries: u32,
     /// The requests that fit both.
     pub room: u32,
     /// The endpoint in the keys of caps: the same on every shard.
@@ -143,6 +145,7 @@ impl Slot {
             connections: 0,
             requests_max: 0,
             connections_max: 0,
+            carries: u32::MAX,
             room: 0,
             cap_id: 0,
             current: 0,

@@ -473,6 +473,24 @@ fn caps_refuse_and_the_queue_is_not_overtaken() {
 }
 
 #[test]
+fn a_connection_carries_no_more_than_its_endpoint_takes() {
+    let caps =
+        Caps { requests: 99, pending: 9, endpoint_requests: 99, endpoint_connections: 2, requests_per_connection: 128 };
+    let plan = ClusterPlan { caps, ..plan(Algorithm::RoundRobin) };
+    let mut caller = Caller::new(&plan, &endpoints(&[1]));
+    let (_, first) = caller.begin(at(0));
+    caller.cluster.learn(first.index, 3);
+    (1..6).for_each(|_| drop(caller.begin(at(0))));
+    caller.cluster.set_plan(&plan);
+    assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded), "two connections carry six");
+    assert!(!caller.cluster.may_admit());
+    caller.cluster.learn(first.index, 4);
+    assert!(caller.cluster.may_admit());
+    (6..8).for_each(|_| drop(caller.begin(at(0))));
+    assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded));
+}
+
+#[test]
 fn a_late_end_after_the_slot_was_given_away_does_nothing() {
     let mut caller = Caller::new(&plan(Algorithm::RoundRobin), &endpoints(&[1]));
     let (_, flight) = caller.begin(at(0));

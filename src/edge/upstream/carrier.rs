@@ -92,12 +92,11 @@ impl<N: Net> ConnectionRequest<'_, N> {
                 let connection = upstream.sessions.opened(thread, plan, transport, open);
                 UpstreamStream::Stream(Stream::on(connection))
             }
-            Speaks::Http1 => UpstreamStream::Connection(Http1Connection::opened(
-                open,
-                transport,
-                plan.response.tolerance,
-                thread.net.now(),
-            )),
+            Speaks::Http1 => {
+                open.learn(1);
+                let (tolerance, now) = (plan.response.tolerance, thread.net.now());
+                UpstreamStream::Connection(Http1Connection::opened(open, transport, tolerance, now))
+            }
         };
         drop(opening);
         Ok(carrier)

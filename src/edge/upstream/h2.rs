@@ -328,6 +328,7 @@ impl<N: Net> Role<N> for ClientRole<N> {
             Event::Settings => {
                 let streams = session.machine.borrow().peer().concurrent;
                 self.0.sessions.learn(self.0.open.index, streams);
+                self.0.open.learn(streams);
                 self.0.settled.raise();
             }
             Event::PingAck { .. }

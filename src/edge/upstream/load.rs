@@ -75,6 +75,14 @@ impl Drop for Open {
     }
 }
 
+impl Open {
+    /// The endpoint has said how many requests a connection carries at a time.
+    pub(crate) fn learn(&self, carries: u32) {
+        self.load.cluster.borrow_mut().learn(self.index, carries);
+        self.load.admit_waiting();
+    }
+}
+
 /// A request in flight. Its drop ends it.
 pub(crate) struct InFlight {
     load: Rc<Load>,

@@ -92,6 +92,18 @@ fn a_burst_waits_for_the_settings_of_a_new_connection() {
 }
 
 #[test]
+fn what_the_streams_of_all_connections_do_not_carry_waits() {
+    let origin = Origin2::with_setting("streams=3");
+    let gateway = web2(to(origin.address, "2", "limits = { connections = 1 }\n")).shards(1).start();
+    assert_eq!(ask(&gateway, json!({ "path": "/slow/1" }))["status"], 200, "now it is known how many it takes");
+    let requests: Vec<Value> = (0..12).map(|_| json!({ "path": "/slow/30" })).collect();
+    let came = ask_all(gateway.here(), &json!(requests));
+    let answers = came["answers"].as_array().expect("a list");
+    assert!(answers.len() == 12 && answers.iter().all(|answer| answer["status"] == 200), "{came}");
+    assert_eq!(origin.events("opened").len(), 1, "one connection is allowed");
+}
+
+#[test]
 fn large_heads_pass_up_to_the_limits_of_http1() {
     let origin = Origin2::start();
     let gateway = before(&origin);
