@@ -20,6 +20,11 @@ use crate::base::canary::{self, Flaw};
 use crate::base::limits::{ENDPOINTS_MAX, TRIED_MAX};
 use crate::base::{Address, FaultKind, Rng, Tick};
 
+/// A response that took longer is slow: the next of its endpoint will probably be slow as well.
+const SLOW: Duration = Duration::from_millis(20);
+/// Requests in flight above which each probably waits for long.
+const CROWD: u32 = 512;
+
 /// One shard's view of one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
@@ -193,11 +198,13 @@ impl Cluster {
         self.requests += 1;
         self.retry_budget.count_try(now);
         let epoch = self.breaker.as_mut().map_or(0, |breaker| breaker.begin(now));
+        let mut long = self.requests > CROWD;
         if let Some(slot) = self.slot_mut(index) {
             slot.in_flight += 1;
             slot.totals.requests += 1;
+            long |= slot.slow;
         }
-        Flight { index, epoch }
+        Flight { index, epoch, long }
     }
 
     /// Reports the outcome of an attempt and ends it: `observe` and `finish` in one.
@@ -216,6 +223,9 @@ impl Cluster {
         let Some(at) = self.place_of(flight.index) else { return };
         let slot = &mut self.slots[at];
         slot.totals.count(outcome);
+        if outcome != Outcome::Cancelled {
+            slot.slow = latency >= SLOW;
+        }
         if let Algorithm::PeakEwma(ewma) = &self.plan.algorithm
             && outcome != Outcome::Cancelled
         {

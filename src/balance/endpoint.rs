@@ -48,6 +48,8 @@ pub(crate) struct Flight {
     pub index: EndpointIndex,
     /// The breaker's epoch when it began. The outcome counts for the breaker only in the same epoch.
     pub(super) epoch: u32,
+    /// When it began, a long wait for the response was to be expected.
+    pub long: bool,
 }
 
 /// What active checks say of an endpoint.
@@ -126,6 +128,8 @@ pub(super) struct Slot {
     /// Smooth weighted round robin's running weight.
     pub current: i64,
     pub ewma: Ewma,
+    /// The last response was long in coming.
+    pub slow: bool,
     pub outlier: Outlier,
     /// Slow start counts from here.
     pub ramp_from: Option<Tick>,
@@ -150,6 +154,7 @@ impl Slot {
             cap_id: 0,
             current: 0,
             ewma: Ewma::default(),
+            slow: false,
             outlier: Outlier::default(),
             ramp_from: None,
             totals: Totals::default(),

@@ -170,6 +170,9 @@ pub(crate) trait Remote {
     fn upload(&self) -> Self::Upload;
     /// Reads more of the answer's head, appending to `buf`. Zero is the end; after `TimedOut` nothing more can be read.
     fn read(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
+    /// Waits without a buffer until a `read` will not have to wait for long; for a version whose `read` waits with one.
+    /// After `TimedOut` it can be called again.
+    fn readable(&self, until: Tick) -> impl Future<Output = io::Result<()>>;
     /// As `read`, but after `TimedOut` it can be called again.
     fn read_idle(&self, buf: Buf, until: Tick) -> impl Future<Output = (io::Result<usize>, Buf)>;
     /// Parses the head at the front of the buffer. Its spans are offsets from there.

@@ -232,6 +232,12 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
         let Some(Progress { sent_at, .. }) = self.upload else {
             let until = began.after(allowed).min(self.destination.deadline);
+            if self.flight.is_long() && buf.is_empty() {
+                let waited = self.remote_ready(&mut buf, until).await;
+                if let Err(error) = waited {
+                    return (buf, Err(error.kind()));
+                }
+            }
             let (read, buf) = self.remote.read(buf, until).await;
             return (buf, read.map_err(|error| error.kind()));
         };
@@ -240,8 +246,13 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         loop {
             let from = sent_at.get().unwrap_or_else(|| net.now());
             let until = from.after(allowed).min(self.destination.deadline);
-            let (read, returned) = self.remote.read_idle(buf, until).await;
-            buf = returned;
+            let mut read = Ok(0);
+            if self.flight.is_long() && buf.is_empty() {
+                read = self.remote_ready(&mut buf, until).await.map(|()| 0);
+            }
+            if read.is_ok() {
+                (read, buf) = self.remote.read_idle(buf, until).await;
+            }
             match read {
                 Ok(count) => return (buf, Ok(count)),
                 Err(error) if error.kind() != ErrorKind::TimedOut => return (buf, Err(error.kind())),
@@ -262,6 +273,17 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 }
             }
         }
+    }
+
+    /// Waits without a buffer. This costs one operation more than a wait with one, so it is done where the wait will
+    /// probably be long.
+    async fn remote_ready(&self, buf: &mut Buf, until: Tick) -> std::io::Result<()> {
+        let pool = &self.context.shard.thread.pool;
+        pool.put(std::mem::take(buf));
+        self.remote.readable(until).await?;
+        *buf = pool.take(limits::BUF_CLASSES[1]);
+        buf.reset(limits::HEADROOM);
+        Ok(())
     }
 
     fn too_late(&self) -> Fault {

@@ -110,6 +110,16 @@ impl<N: Net> Remote for Http1Connection<N> {
         self.stream.read(buf, until).await
     }
 
+    async fn readable(&self, until: Tick) -> io::Result<()> {
+        loop {
+            match self.stream.readable(until).await {
+                // Nobody interrupts the wait for a response; an interruption before it is no news.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                waited => return waited,
+            }
+        }
+    }
+
     async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
         self.stream.read_idle(buf, until).await
     }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
+use crate::base::limits::{BUF_CLASSES, HEADROOM};
 use crate::base::{Buf, Fault, FaultKind, Pace, Side, Tick};
 use crate::edge::flow::signal::unless;
 use crate::edge::flow::stream::{BodySource, Form, Remote};
@@ -121,8 +122,11 @@ impl<N: Net> Remote for Stream<N> {
         StreamSink { handle: self.opened(), side: Side::Upstream, ended: self.ended.get(), pace: Pace::NONE }
     }
 
+    /// A head waits in the stream's state, so `buf` is given back until there is one.
     async fn read(&self, mut buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {
         let Handle { session, key } = self.opened();
+        debug_assert!(buf.is_empty(), "heads come one by one");
+        session.thread.pool.put(std::mem::take(&mut buf));
         match session.headed(key, until).await {
             None => return (Err(ErrorKind::TimedOut.into()), buf),
             Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
@@ -138,14 +142,16 @@ impl<N: Net> Remote for Stream<N> {
             Some(_) => return (Err(ErrorKind::FileTooLarge.into()), buf),
             None => {}
         }
-        debug_assert!(buf.is_empty(), "heads come one by one");
-        if buf.spare() < bytes.len() {
-            session.thread.pool.put(buf);
-            buf = session.thread.pool.take(bytes.len());
-        }
+        buf = session.thread.pool.take((HEADROOM + bytes.len()).max(BUF_CLASSES[1]));
+        buf.reset(HEADROOM);
         let copied = buf.append(&bytes);
         debug_assert!(copied, "room was made above");
         (Ok(bytes.len()), buf)
+    }
+
+    /// `read` holds none.
+    async fn readable(&self, _: Tick) -> io::Result<()> {
+        Ok(())
     }
 
     async fn read_idle(&self, buf: Buf, until: Tick) -> (io::Result<usize>, Buf) {

@@ -97,6 +97,11 @@ impl InFlight {
         self.flight.index
     }
 
+    /// Was a long wait for the response to be expected when it began?
+    pub(crate) fn is_long(&self) -> bool {
+        self.flight.long
+    }
+
     /// When this attempt began.
     pub(crate) fn began(&self) -> Tick {
         self.began
