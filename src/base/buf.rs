@@ -132,6 +132,8 @@ impl Buf {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BufPool {
     free: Rc<[RefCell<Vec<Buf>>; limits::BUF_CLASSES.len()]>,
+    /// Of the size `FIRST_BUF`.
+    first: Rc<RefCell<Vec<Buf>>>,
 }
 
 impl BufPool {
@@ -149,14 +151,32 @@ impl BufPool {
         buf
     }
 
+    /// As `take`, but not more than `FIRST_BUF` where that is enough.
+    pub(crate) fn take_first(&self, size: usize) -> Buf {
+        if size > limits::FIRST_BUF {
+            return self.take(size);
+        }
+        let reused = self.first.borrow_mut().pop();
+        let mut buf = reused.unwrap_or_else(|| Buf::with_capacity(limits::FIRST_BUF));
+        buf.reset(0);
+        buf
+    }
+
     /// Frees all free buffers of the pool.
     pub(crate) fn trim(&self) {
+        *self.first.borrow_mut() = Vec::new();
         self.free.iter().for_each(|free| *free.borrow_mut() = Vec::new());
     }
 
     /// Gives a buffer back to the pool. It is freed where the pool is full or has no class of its size.
     pub(crate) fn put(&self, buf: Buf) {
-        let Some(class) = limits::BUF_CLASSES.iter().position(|size| *size == buf.capacity()) else { return };
+        let Some(class) = limits::BUF_CLASSES.iter().position(|size| *size == buf.capacity()) else {
+            let mut first = self.first.borrow_mut();
+            if buf.capacity() == limits::FIRST_BUF && first.len() < limits::FIRST_BUF_KEEP {
+                first.push(buf);
+            }
+            return;
+        };
         let mut free = self.free[class].borrow_mut();
         if free.len() < limits::POOL_KEEP[class] {
             free.push(buf);
@@ -196,7 +216,14 @@ mod tests {
         pool.put(buf);
         assert_eq!(pool.take(16 * 1024).filled().as_ptr(), place);
         pool.put(Buf::with_capacity(16 * 1024));
+        let first = pool.take_first(1);
+        assert_eq!(first.capacity(), limits::FIRST_BUF);
+        let place = first.filled().as_ptr();
+        pool.put(first);
+        assert_eq!(pool.take_first(limits::FIRST_BUF).filled().as_ptr(), place);
+        assert_eq!(pool.take_first(limits::FIRST_BUF + 1).capacity(), limits::BUF_CLASSES[0]);
         pool.trim();
+        assert_eq!(pool.first.borrow().capacity(), 0);
         assert!(pool.free.iter().all(|free| free.borrow().capacity() == 0));
         assert_eq!(pool.take(usize::MAX).capacity(), 256 * 1024);
     }

@@ -13,6 +13,11 @@ pub(crate) const REQUEST_LINE_BYTES: usize = 8 * 1024;
 pub(crate) const FIELDS_MAX: usize = 256;
 /// Buffer sizes a transfer grows through while full reads keep coming.
 pub(crate) const BUF_CLASSES: [usize; 4] = [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024];
+/// Size of the buffer that a client's first head is read into. Most heads are smaller; a client whose head or first
+/// bytes of a body fill it gets the next class from then on.
+pub(crate) const FIRST_BUF: usize = 1024;
+/// Free buffers of that size that a shard keeps.
+pub(crate) const FIRST_BUF_KEEP: usize = 256;
 /// Room kept in front of what is read, so that a rewritten head can be put before body bytes without moving them.
 pub(crate) const HEADROOM: usize = 2 * 1024;
 /// Free buffers of each class that a shard keeps; what comes back above that is freed.

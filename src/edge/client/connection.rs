@@ -16,7 +16,7 @@ use crate::net::{Net, Stream};
 /// A connection that is idle for this long gives its buffers back.
 pub(crate) const PARK_AFTER_MS: u64 = 100;
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
-pub(crate) const FIRST_READ: u32 = crate::base::limits::BUF_CLASSES[0] as u32;
+pub(crate) const FIRST_READ: u32 = crate::base::limits::FIRST_BUF as u32;
 /// How long an ended connection is read from while its client goes on sending, so that the last response is not lost to
 /// a reset (RFC 9112 section 9.6). Many clients read a response only when they have sent all of a request.
 const LINGER_MS: u64 = 30_000;

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
+use crate::base::limits::{BUF_CLASSES, FIRST_BUF};
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Pace, Side, Tick};
 use crate::config::plan::{ListenerPlan, Underscores};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
@@ -164,16 +165,17 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         let until = until.min(shard.drain_idle_until());
         let mut buf = std::mem::take(&mut connection.buf);
         if buf.capacity() < connection.first_read as usize {
-            buf = shard.thread.pool.take(connection.first_read as usize);
+            buf = shard.thread.pool.take_first(connection.first_read as usize);
         }
         buf.reset(0);
         let (read, buf) = connection.stream.read_idle(buf, until).await;
         match read {
             Ok(count) => {
                 if buf.spare() == 0 {
-                    // A client that fills the first buffer with one read sends bodies, so it gets a larger buffer from
-                    // the next request on.
-                    connection.first_read = crate::base::limits::BUF_CLASSES[1] as u32;
+                    // A client that fills the first buffer with one read sends large heads or bodies, so it gets a larger
+                    // buffer from the next request on.
+                    let class = usize::from(buf.capacity() > FIRST_BUF);
+                    connection.first_read = BUF_CLASSES[class] as u32;
                 }
                 connection.buf = buf;
                 return Ok(count > 0);
@@ -485,6 +487,10 @@ impl<N: Net> Client for H1Client<'_, N> {
 
     fn begun(&self) -> bool {
         self.begun
+    }
+
+    fn shed(&mut self) {
+        *self.out = Vec::new();
     }
 
     async fn commit(&mut self, mut first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {

@@ -442,6 +442,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             least: None,
             late: FaultKind::TotalTimeout,
         };
+        if transfer.begins_quiet {
+            self.state.shed();
+            self.client.shed();
+        }
         let (outcome, buf) = transfer.run(reader, &mut *self.client, buf).await;
         self.context.shard.thread.pool.put(buf);
         outcome

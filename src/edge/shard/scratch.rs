@@ -12,6 +12,7 @@ use crate::policy::{Effects, PolicyMemo};
 use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
 use crate::wire::head::{BodyLength, RequestHead, ResponseHead};
+use crate::wire::patch::Patch;
 use crate::wire::ws::frame::Extensions;
 
 /// Free scratch that a shard keeps; above it, scratch is freed.
@@ -149,6 +150,15 @@ impl RequestState {
             let Record { endpoint, attempted: began, .. } = self.record;
             self.failed.push(FailedAttempt { endpoint, why, began, ended: now });
         }
+    }
+
+    /// Frees what is not needed while a stream of events is relayed. Only after the response's head was sent, when there
+    /// is no other attempt.
+    pub(crate) fn shed(&mut self) {
+        for bytes in [&mut self.out, &mut self.value, &mut self.replay] {
+            *bytes = Vec::new();
+        }
+        self.effects.to_upstream = Patch::default();
     }
 
     /// Ready for the next exchange; keeps its memory.
