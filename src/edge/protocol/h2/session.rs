@@ -430,3 +430,6 @@ impl<N: Net> Abort for Session<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
