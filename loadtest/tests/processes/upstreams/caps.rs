@@ -110,7 +110,7 @@ fn a_client_that_has_sent_a_request_is_not_looked_at_for_ever() {
         client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
         // Closed, where the request came after it was looked at.
         answered += usize::from(client.read("GET").is_ok_and(|answer| answer.status == 200));
-        prlimit(Some(pid), Resource::Nofile, full.clone()).expect("the limit of before");
+        prlimit(Some(pid), Resource::Nofile, full).expect("the limit of before");
     }
     assert!(answered > 0);
     assert_eq!(gateway.client().get("/").status, 200);
