@@ -480,13 +480,13 @@ fn a_connection_carries_no_more_than_its_endpoint_takes() {
     let mut caller = Caller::new(&plan, &endpoints(&[1]));
     let (_, first) = caller.begin(at(0));
     caller.cluster.learn(first.index, 3);
-    (1..6).for_each(|_| drop(caller.begin(at(0))));
+    (1..6).for_each(|_| _ = caller.begin(at(0)));
     caller.cluster.set_plan(&plan);
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded), "two connections carry six");
     assert!(!caller.cluster.may_admit());
     caller.cluster.learn(first.index, 4);
     assert!(caller.cluster.may_admit());
-    (6..8).for_each(|_| drop(caller.begin(at(0))));
+    (6..8).for_each(|_| _ = caller.begin(at(0)));
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded));
 }
 
