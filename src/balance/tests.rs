@@ -97,6 +97,23 @@ impl Caller {
     }
 }
 
+/// A long wait is expected after a slow response, until one is quick again, and in a crowd.
+#[test]
+fn long_waits_are_expected_where_they_were_seen() {
+    let mut caller = Caller::new(&plan(Algorithm::RoundRobin), &endpoints(&[1]));
+    let mut after = |outcome, millis| {
+        let (_, flight) = caller.begin(at(0));
+        caller.cluster.end(flight, outcome, Duration::from_millis(millis), at(0));
+        let (_, next) = caller.begin(at(0));
+        caller.cluster.end(next, Outcome::Cancelled, Duration::ZERO, at(0));
+        next.long
+    };
+    assert_eq!([after(Outcome::Ok, 19), after(Outcome::Ok, 20), after(Outcome::Cancelled, 0)], [false, true, true]);
+    assert!(!after(Outcome::Ok, 1));
+    let crowd: Vec<Flight> = (0..513).map(|_| caller.begin(at(0)).1).collect();
+    assert_eq!(crowd.iter().map(|flight| flight.long).collect::<Vec<_>>(), [&[false; 512][..], &[true]].concat());
+}
+
 proptest! {
     #[test]
     fn round_robin_is_exact(weights in prop::collection::vec(0_u32..20, 1..8), seed in any::<u64>()) {

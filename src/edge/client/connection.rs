@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use crate::base::limits::{BUF_CLASSES, FIRST_BUF};
 use crate::base::{Buf, Tick};
 use crate::config::plan::ClientTimeouts;
 use crate::edge::client::acceptor::Acceptor;
@@ -16,7 +17,7 @@ use crate::net::{Net, Stream};
 /// A connection that is idle for this long gives its buffers back.
 pub(crate) const PARK_AFTER_MS: u64 = 100;
 /// Size of the first buffer of a connection: all that a client costs that has not sent a whole head.
-pub(crate) const FIRST_READ: u32 = crate::base::limits::FIRST_BUF as u32;
+pub(crate) const FIRST_READ: u32 = FIRST_BUF as u32;
 /// How long an ended connection is read from while its client goes on sending, so that the last response is not lost to
 /// a reset (RFC 9112 section 9.6). Many clients read a response only when they have sent all of a request.
 const LINGER_MS: u64 = 30_000;
@@ -81,6 +82,12 @@ impl<N: Net> Connection<N> {
         self.peer.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"))
     }
 
+    /// A client that fills a buffer of that size with its first bytes sends large heads or bodies, so it gets a larger one
+    /// from the next request on.
+    pub(crate) fn enlarge_first_read(&mut self, filled: usize) {
+        self.first_read = BUF_CLASSES[usize::from(filled > FIRST_BUF)] as u32;
+    }
+
     /// When a quiet connection is parked.
     pub(crate) fn park_at(&self) -> Tick {
         self.idle_since.after_ms(PARK_AFTER_MS)
@@ -121,7 +128,7 @@ pub(crate) async fn hear_last<N: Net>(thread: &Thread<N>, stream: &Transport<N::
 }
 
 /// Size of the buffer for what is dropped, where much comes.
-const DROP_READ: usize = crate::base::limits::BUF_CLASSES[2];
+const DROP_READ: usize = BUF_CLASSES[2];
 
 /// The deadline of the next wait for a request: parked first, then closed.
 pub(crate) fn first_wait(timeouts: &ClientTimeouts, idle_since: Tick, park_at: Tick) -> Tick {

@@ -5,7 +5,6 @@ use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::base::limits::{BUF_CLASSES, FIRST_BUF};
 use crate::base::{Buf, Fault, FaultKind, ListenerId, Pace, Side, Tick};
 use crate::config::plan::{ListenerPlan, Underscores};
 use crate::edge::client::connection::{Connection, Next, PARK_AFTER_MS, first_wait};
@@ -172,10 +171,7 @@ async fn first_bytes<N: Net>(connection: &mut Connection<N>, listener: &Listener
         match read {
             Ok(count) => {
                 if buf.spare() == 0 {
-                    // A client that fills the first buffer with one read sends large heads or bodies, so it gets a larger
-                    // buffer from the next request on.
-                    let class = usize::from(buf.capacity() > FIRST_BUF);
-                    connection.first_read = BUF_CLASSES[class] as u32;
+                    connection.enlarge_first_read(buf.capacity());
                 }
                 connection.buf = buf;
                 return Ok(count > 0);
