@@ -60,6 +60,10 @@ impl Cluster {
             debug_assert!(self.reserved > 0, "room was kept for it");
             self.reserved = self.reserved.saturating_sub(1);
         }
+        if self.holds {
+            self.holds = false;
+            self.slots.iter_mut().for_each(|slot| slot.holds = false);
+        }
     }
 
     /// Works out what this shard may use of all caps.
@@ -95,6 +99,10 @@ impl Cluster {
     }
 
     /// `waiting` requests wait for room: asks the other shards for what is missing.
+    ///
+    /// A request may need permits of three caps: of the upstream, of the endpoint, for a connection. They are taken in
+    /// this order, and while it waits for one, those before stay here. Without an order, two shards would give each
+    /// other what the other one waits for, again and again.
     #[cold]
     pub(crate) fn ask_for_room(&mut self, waiting: u32) {
         if self.quotas.is_none() || waiting == 0 {
@@ -107,6 +115,7 @@ impl Cluster {
             }
             return;
         }
+        self.holds = true;
         let each = waiting.div_ceil(self.serving.len().max(1) as u32);
         for at in 0..self.serving.len() {
             let slot = &self.slots[self.serving[at] as usize];
@@ -118,6 +127,7 @@ impl Cluster {
             let carries = slot.carries.min(caps.requests_per_connection).max(1);
             let carried = slot.connections_max.saturating_mul(carries);
             let by_connections = slot.in_flight >= carried && slot.connections_max < caps.endpoint_connections;
+            self.slots[self.serving[at] as usize].holds = by_connections && !by_requests;
             if by_requests {
                 self.want(CapKey { capped: Capped::EndpointRequests, of }, each);
             }
@@ -316,11 +326,13 @@ impl Cluster {
     fn use_of(&self, key: CapKey) -> Use {
         let caps = &self.plan.caps;
         let slot = self.at_cap_id(key.of).map(|at| &self.slots[at]);
+        let held = |holds: bool| u32::from(holds && self.pending > self.reserved);
         match key.capped {
-            Capped::Requests => Use { cap: caps.requests, used: self.requests + self.reserved },
+            Capped::Requests => Use { cap: caps.requests, used: self.requests + self.reserved + held(self.holds) },
             Capped::EndpointRequests => {
                 // A request that was told to go on may go there.
-                Use { cap: caps.endpoint_requests, used: slot.map_or(0, |slot| slot.in_flight + self.reserved) }
+                let used = slot.map_or(0, |slot| slot.in_flight + self.reserved + held(slot.holds));
+                Use { cap: caps.endpoint_requests, used }
             }
             Capped::Connections => {
                 // A request that has no connection yet will need one.

@@ -43,6 +43,8 @@ pub(crate) struct Cluster {
     /// Requests that were told to go on and have not begun yet.
     pub(super) reserved: u32,
     pub(super) pending: u32,
+    /// A permit of the upstream's cap on requests stays here for a request that waits for room at an endpoint.
+    pub(super) holds: bool,
     /// The parts of caps that moved between shards; `None` where there is one shard.
     pub(super) quotas: Option<Box<Quotas>>,
     /// The upstream in the keys of caps.
@@ -87,6 +89,7 @@ impl Cluster {
             requests_max: 0,
             reserved: 0,
             pending: 0,
+            holds: false,
             quotas: None,
             cap_id: id_of_upstream(&plan.name),
             retries_used: 0,

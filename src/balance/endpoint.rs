@@ -119,6 +119,8 @@ pub(super) struct Slot {
     /// Requests and connections that this shard may have there, of the caps of the process.
     pub requests_max: u32,
     pub connections_max: u32,
+    /// A permit of its cap on requests stays here for a request that waits for a connection.
+    pub holds: bool,
     /// Requests that one connection to it carries at a time, as far as it has said.
     pub carries: u32,
     /// The requests that fit both.
@@ -149,6 +151,7 @@ impl Slot {
             connections: 0,
             requests_max: 0,
             connections_max: 0,
+            holds: false,
             carries: u32::MAX,
             room: 0,
             cap_id: 0,

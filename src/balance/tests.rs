@@ -8,7 +8,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, propte
 
 use crate::balance::{
     Admission, Algorithm, BreakerPhase, BreakerPlan, Caps, Cluster, ClusterPlan, Endpoint, EndpointIndex, EwmaPlan,
-    Flight, HashPlan, Health, Left, Outcome, OutlierPlan, RetryBudgetPlan, SlowStartPlan, Tried, hash_key,
+    Flight, HashPlan, Health, Left, Outcome, OutlierPlan, Part, RetryBudgetPlan, SlowStartPlan, Tried, hash_key,
 };
 use crate::base::{Address, FaultKind, Rng, Tick};
 
@@ -497,14 +497,79 @@ fn a_connection_carries_no_more_than_its_endpoint_takes() {
     let mut caller = Caller::new(&plan, &endpoints(&[1]));
     let (_, first) = caller.begin(at(0));
     caller.cluster.learn(first.index, 3);
-    (1..6).for_each(|_| _ = caller.begin(at(0)));
+    for _ in 1..6 {
+        caller.begin(at(0));
+    }
     caller.cluster.set_plan(&plan);
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded), "two connections carry six");
     assert!(!caller.cluster.may_admit());
     caller.cluster.learn(first.index, 4);
     assert!(caller.cluster.may_admit());
-    (6..8).for_each(|_| _ = caller.begin(at(0)));
+    for _ in 6..8 {
+        caller.begin(at(0));
+    }
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded));
+}
+
+/// How many requests two shards serve in so many rounds, where one always waits on each. All messages of a round
+/// arrive in the next one.
+fn served_by_two(caps: &Caps, number: u16, rounds: usize) -> [u32; 2] {
+    let plan = ClusterPlan { caps: caps.clone(), ..plan(Algorithm::RoundRobin) };
+    let shard = |own| Cluster::shared(&plan, &[endpoint(number, 1)], Part { own, count: 2 });
+    let mut shards = [shard(0), shard(1)];
+    let (mut served, mut admitted) = ([0; 2], [false; 2]);
+    let look = |cluster: &mut Cluster, admitted: &mut bool| match *admitted {
+        true => {}
+        false if cluster.may_admit() => {
+            cluster.reserve();
+            *admitted = true;
+        }
+        false => cluster.ask_for_room(1),
+    };
+    for (own, cluster) in shards.iter_mut().enumerate() {
+        cluster.queue_enter();
+        look(cluster, &mut admitted[own]);
+    }
+    for _ in 0..rounds {
+        for (own, cluster) in shards.iter_mut().enumerate() {
+            if std::mem::take(&mut admitted[own]) {
+                cluster.queue_leave(Left::Admitted);
+                if let Ok(index) = cluster.pick(None, None, &Tried::NONE, at(0), &mut Rng::new(1)) {
+                    let flight = cluster.begin(index, at(0));
+                    cluster.connection_opened(index);
+                    cluster.settle_all();
+                    cluster.end(flight, Outcome::Ok, Duration::ZERO, at(0));
+                    cluster.connection_closed(index);
+                    served[own] += 1;
+                }
+                cluster.queue_enter();
+                look(cluster, &mut admitted[own]);
+            }
+        }
+        let mut mail = Vec::new();
+        for (own, cluster) in (0..).zip(&mut shards) {
+            mail.extend(std::iter::from_fn(|| cluster.next_mail()).map(|(to, message)| (own, to as usize, message)));
+        }
+        for (from, to, message) in mail {
+            shards[to].take_mail(from, message);
+            look(&mut shards[to], &mut admitted[to]);
+            shards[to].settle(message.key);
+        }
+    }
+    served
+}
+
+#[test]
+fn shards_do_not_give_each_other_what_the_other_one_waits_for() {
+    let one =
+        Caps { requests: 1, pending: 9, endpoint_requests: 9, endpoint_connections: 1, requests_per_connection: 1 };
+    let two = Caps { requests: 2, endpoint_requests: 1, ..one.clone() };
+    let three = Caps { requests: 1, endpoint_requests: 1, ..one.clone() };
+    // The shard that looks after a cap follows from the address.
+    for (caps, number) in [one, two, three].iter().flat_map(|caps| (0..16).map(move |number| (caps, number))) {
+        let served = served_by_two(caps, number, 400);
+        assert!(served.iter().all(|count| *count >= 20), "{served:?} at {number} with {caps:?}");
+    }
 }
 
 #[test]
