@@ -6,27 +6,30 @@ use std::net::TcpStream as StdStream;
 
 use monoio::net::TcpStream;
 
-use crate::net::{Bell, BellWaiter};
+use super::driver::Failing;
+use crate::net::{Bell, BellWaiter, machine};
 
 /// Waits for the rings of one bell.
 pub struct UringBellWaiter {
     bell: Bell,
     /// The bell's eventfd; only ever asked for readiness.
     event: TcpStream,
+    failing: Failing,
 }
 
 impl UringBellWaiter {
     pub(super) fn new(bell: &Bell) -> io::Result<UringBellWaiter> {
         let event = bell.event()?.try_clone_to_owned()?;
-        Ok(UringBellWaiter { bell: bell.clone(), event: TcpStream::from_std(StdStream::from(event))? })
+        let event = TcpStream::from_std(StdStream::from(event))?;
+        Ok(UringBellWaiter { bell: bell.clone(), event, failing: Failing::default() })
     }
 }
 
 impl BellWaiter for UringBellWaiter {
     async fn rung(&self) {
         while !self.bell.take() {
-            // An error would be one of the driver; asking the bell again is all that can be done.
-            let _ = self.event.readable(false).await;
+            let readable = self.event.readable(false).await;
+            self.failing.bear(readable, machine::now);
             self.bell.drain();
         }
     }

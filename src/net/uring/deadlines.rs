@@ -18,6 +18,7 @@ use std::task::{Context, Poll, Waker};
 
 use monoio::net::TcpStream;
 
+use super::driver::Failing;
 use crate::base::{Tick, Timer, Wheel};
 use crate::net::machine;
 
@@ -131,9 +132,10 @@ impl<T: Timed> Deadlines<T> {
 
 /// Fires what is due until `stop`.
 pub(super) async fn watch<T: Timed>(deadlines: Rc<Deadlines<T>>, event: TcpStream) {
+    let failing = Failing::default();
     while !deadlines.stopping.get() {
-        // An error would be one of the driver; looking again is all that can be done.
-        let _ = event.readable(false).await;
+        let readable = event.readable(false).await;
+        failing.bear(readable, machine::now);
         let _ = (&deadlines.timer).read(&mut [0_u8; 8]);
         deadlines.look();
     }
