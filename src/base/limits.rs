@@ -114,6 +114,12 @@ pub(crate) const LIMIT_WAIT_MS_MAX: u64 = 60_000;
 /// Requests of one shard that wait for other shards; above it a wait ends at once, as if its time were over.
 pub(crate) const WAITERS_MAX: usize = 65_536;
 
+// Connections of clients.
+
+/// Clients of one shard above `connections_max` that are sent a 503 at the same time; above it they are closed at once.
+/// Each holds a descriptor until it has closed its side, for a fifth of a second at most.
+pub(crate) const REFUSALS_MAX: usize = 16;
+
 // HTTP/2 (`wire::h2`).
 
 /// Bytes that one field block may decode to (names, values, and 32 for each field), kept or not; above it the

@@ -28,6 +28,8 @@ mod message_io;
 mod mood;
 mod origin;
 mod recognise;
+#[cfg(test)]
+mod refused;
 mod request;
 mod scenario;
 #[cfg(test)]

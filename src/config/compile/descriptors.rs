@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How many client connections fit the process's limit on file descriptors.
 
+use crate::base::limits::REFUSALS_MAX;
 use crate::config::compile::Compiler;
 use crate::config::report::Report;
 
@@ -10,8 +11,8 @@ const AUTO_MAX: u64 = 100_000;
 const RESERVE: u64 = 192;
 /// Where the limit is small, the reserve is at most this part of it.
 const RESERVE_DIVISOR: u64 = 4;
-/// What each shard has open for itself: its ring, its bells, its timer.
-const PER_SHARD: u64 = 6;
+/// What each shard has open for itself: its ring, its bells, its timer, and clients that it refuses.
+const PER_SHARD: u64 = 6 + REFUSALS_MAX as u64;
 
 impl Compiler<'_> {
     /// Client connections of the whole process. Half of the descriptors are for upstream connections.

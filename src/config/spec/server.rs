@@ -30,9 +30,9 @@ table! {
         user: Option<String> = None,
         /// Client connections of the whole process; each thread holds its share of them. Above it, a new connection
         /// takes the place of the one that is idle longest, if that is for a second at least; otherwise it is closed
-        /// at once (503 without TLS). Each needs two file descriptors, one of them for the upstream. `"auto"`: as many
-        /// as fit the hard limit on open files with a reserve for logs, files and the admin listener, at most 100000.
-        /// A larger number than fits is lowered to that, with a warning.
+        /// at once (without TLS, up to 16 at a time of each thread get a 503 before). Each needs two file descriptors,
+        /// one of them for the upstream. `"auto"`: as many as fit the hard limit on open files with a reserve for logs,
+        /// files and the admin listener, at most 100000. A larger number than fits is lowered to that, with a warning.
         connections_max: Located<AutoCount> = Located::nowhere(AutoCount(None)),
         /// Reload when a file of the configuration changes, with its includes. Certificates, keys, secret files and
         /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change

@@ -5,9 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::Buf;
+use crate::base::limits::REFUSALS_MAX;
 use crate::edge::client::acceptor::Acceptor;
 use crate::edge::client::live;
 use crate::edge::flow::signal::unless;
+use crate::edge::shard::registry::Refusal;
 use crate::edge::shard::state::Shard;
 use crate::link::Counter;
 use crate::net::{Listener, Net, Stream, lacks_descriptors};
@@ -17,7 +19,7 @@ const RETRY_MS: u64 = 20;
 /// At the cap, a new connection takes the place of one that has waited for a request for at least this long. A client
 /// that has just connected is about to send, so a burst of connections does not displace itself.
 const EVICT_AFTER: Duration = Duration::from_secs(1);
-/// Timeout of writing the refusal to a client above the cap.
+/// Timeout of writing the refusal to a client above the cap, and of waiting until it has closed.
 const REFUSAL_MS: u64 = 200;
 
 const REFUSAL: &[u8] =
@@ -48,8 +50,8 @@ fn admit<N: Net>(shard: &Rc<Shard<N>>, acceptor: &Rc<Acceptor>, stream: N::Strea
     if shard.registry.staying() >= bound.plan.process.connections_max && !make_room(shard) {
         bound.counters.add(Counter::Refused, 1);
         let secured = acceptor.listener().is_some_and(|listener| bound.plan.listener(listener).tls.is_some());
-        if !secured {
-            shard.thread.net.spawn(refuse(shard.clone(), stream));
+        if !secured && shard.registry.refusals() < REFUSALS_MAX {
+            shard.thread.net.spawn(refuse(shard.clone(), stream, shard.registry.refuse()));
         }
         return;
     }
@@ -66,10 +68,11 @@ fn make_room<N: Net>(shard: &Shard<N>) -> bool {
 }
 
 /// Sends a 503 without waiting for the request. TLS clients get a plain close instead, because a handshake would cost
-/// too much.
-async fn refuse<N: Net>(shard: Rc<Shard<N>>, stream: N::Stream) {
+/// too much, and so does everybody while `REFUSALS_MAX` others are being refused, because each holds a descriptor.
+async fn refuse<N: Net>(shard: Rc<Shard<N>>, stream: N::Stream, _refusal: Refusal<N>) {
     let until = shard.thread.net.now().after_ms(REFUSAL_MS);
     let (_, _) = stream.write(Buf::copied(REFUSAL), until).await;
     stream.finish();
-    let (_, _) = stream.read(shard.thread.pool.take(0), until).await;
+    let (_, buf) = stream.read(shard.thread.pool.take(0), until).await;
+    shard.thread.pool.put(buf);
 }

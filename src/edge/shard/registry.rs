@@ -24,6 +24,8 @@ pub(crate) struct Registry<N: Net> {
     idle: Cell<usize>,
     /// Idle connections that were told to close and have not yet.
     evicted: Cell<usize>,
+    /// Connections above the cap that are being told so.
+    refusals: Cell<usize>,
     /// Those that were idle longest when this was last looked for, the longest at the end.
     longest: RefCell<Vec<(Tick, usize)>>,
     /// No look for them before.
@@ -44,6 +46,7 @@ impl<N: Net> Default for Registry<N> {
             open: Cell::new(0),
             idle: Cell::new(0),
             evicted: Cell::new(0),
+            refusals: Cell::new(0),
             longest: RefCell::default(),
             look_at: Cell::new(Tick::ZERO),
         }
@@ -71,6 +74,17 @@ pub(crate) struct Registration<N: Net> {
     pub watch: Rc<Watch>,
 }
 
+/// A connection that is being refused; its drop ends the count.
+pub(crate) struct Refusal<N: Net> {
+    registry: Rc<Registry<N>>,
+}
+
+impl<N: Net> Drop for Refusal<N> {
+    fn drop(&mut self) {
+        self.registry.refusals.set(self.registry.refusals.get() - 1);
+    }
+}
+
 impl<N: Net> Registry<N> {
     /// Counts one more connection.
     pub(crate) fn enter(self: &Rc<Self>) -> Registration<N> {
@@ -91,6 +105,17 @@ impl<N: Net> Registry<N> {
     /// Open connections between two requests.
     pub(crate) fn idle(&self) -> usize {
         self.idle.get()
+    }
+
+    /// Connections above the cap that are being told so. They are not counted as open.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.get()
+    }
+
+    /// Counts one more of them.
+    pub(crate) fn refuse(self: &Rc<Self>) -> Refusal<N> {
+        self.refusals.set(self.refusals.get() + 1);
+        Refusal { registry: self.clone() }
     }
 
     /// Do the counts agree with what is listed?
