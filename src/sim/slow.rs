@@ -14,7 +14,7 @@ use crate::net::{Listener, Net, Stream};
 use crate::sim::gateway::Gateway;
 use crate::sim::limit::{LimitWorld, in_world};
 use crate::sim::mesh::Delays;
-use crate::wire::h2::frame;
+use crate::wire::h2::frame::{self, ErrorCode};
 use crate::wire::h2::settings;
 
 const DELAYS: Delays = Delays { micros: (20, 400), stall_ms_max: 0 };
@@ -116,6 +116,8 @@ struct Seen {
     bytes: usize,
     /// The connection ended in order.
     whole: bool,
+    /// The code of GOAWAY.
+    goaway: Option<u32>,
     /// How long it took.
     took: Duration,
     /// When the gateway counted a slow client, in seconds.
@@ -123,6 +125,7 @@ struct Seen {
     /// What the gateway counted.
     slow_uploads: u64,
     slow_downloads: u64,
+    late_heads: u64,
 }
 
 impl Seen {
@@ -180,6 +183,7 @@ async fn watch(sim: Sim, gateway: Rc<Gateway>, cut_after: Rc<Cell<Option<u64>>>)
 fn count(gateway: &Gateway, seen: &mut Seen) {
     seen.slow_uploads = gateway.counted(Counter::SlowUploads);
     seen.slow_downloads = gateway.counted(Counter::SlowDownloads);
+    seen.late_heads = gateway.counted(Counter::TimedOutHeads);
 }
 
 /// Reads so many bytes in so many milliseconds, again and again, until the end.
@@ -313,6 +317,17 @@ fn an_upload_that_is_not_there_at_the_deadline_is_the_clients_fault() {
     assert_ne!(&*seen.status(), "408", "{seen:?}");
 }
 
+/// The type, the flags and the payload of the first frame, taken out of `bytes` where it is complete.
+fn next_frame(bytes: &mut Vec<u8>) -> Option<(u8, u8, Vec<u8>)> {
+    let &[a, b, c, kind, flags, ..] = bytes.get(..9)? else { return None };
+    let end = 9 + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c));
+    let payload = bytes.get(9..end)?.to_vec();
+    bytes.drain(..end);
+    Some((kind, flags, payload))
+}
+
+const SETTINGS_ACK: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+
 /// A client of HTTP/2 that opens a stream's window by so many bytes, so often, and reads all that comes.
 async fn h2_reader(sim: Sim, stream: SimStream, window: u32, every_ms: u64) -> Seen {
     let mut out = frame::PREFACE.to_vec();
@@ -339,21 +354,16 @@ async fn h2_reader(sim: Sim, stream: SimStream, window: u32, every_ms: u64) -> S
             }
             Err(_) => return seen,
         }
-        while let Some(&[a, b, c, kind, flags, ..]) = bytes.get(..9) {
-            let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            if bytes.len() < 9 + len {
-                break;
-            }
-            bytes.drain(..9 + len);
+        while let Some((kind, flags, payload)) = next_frame(&mut bytes) {
             match kind {
                 0 => {
-                    seen.bytes += len;
+                    seen.bytes += payload.len();
                     seen.whole |= flags & 1 != 0;
                 }
                 // RST_STREAM.
                 3 => return seen,
                 4 if flags & 1 == 0 => {
-                    say(&stream, &[0, 0, 0, 4, 1, 0, 0, 0, 0]).await;
+                    say(&stream, SETTINGS_ACK).await;
                 }
                 _ => {}
             }
@@ -375,4 +385,91 @@ fn a_stream_whose_window_opens_a_bit_lives_and_one_that_drips_is_reset() {
     let shut = client(Origin::Sends(2_400_000), "", async |sim, stream| h2_reader(sim, stream, 300, 10_000_000).await);
     assert!(!shut.whole && (29..45).contains(&shut.took.as_secs()), "{shut:?}");
     assert_eq!(shut.counted(), (0, 1));
+}
+
+/// What a client of HTTP/2 does about the gateway's SETTINGS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    Acknowledged,
+    Ignored,
+}
+
+/// A client of HTTP/2 that says something each 300 ms, which is more often than clocks are looked at, until it reads
+/// the end of the connection.
+async fn h2_dripper(sim: Sim, stream: SimStream, owed: Owed, said: impl Fn(usize) -> Vec<u8>) -> Seen {
+    let mut hello = frame::PREFACE.to_vec();
+    settings::write(&mut hello, &[]);
+    say(&stream, &hello).await;
+    let (mut seen, mut bytes) = (Seen::default(), Vec::new());
+    let (mut count, mut settled) = (0, false);
+    let mut say_at = sim.now().after_ms(300);
+    loop {
+        let (read, buf) = stream.read_idle(Buf::with_capacity(4_096), say_at).await;
+        match read {
+            Ok(0) => {
+                seen.whole = true;
+                return seen;
+            }
+            Ok(_) => bytes.extend_from_slice(buf.filled()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                // Nothing may stand between the frames of a block, so the acknowledgement goes first.
+                if settled || owed == Owed::Ignored {
+                    say(&stream, &said(count)).await;
+                    count += 1;
+                }
+                say_at = sim.now().after_ms(300);
+            }
+            Err(_) => return seen,
+        }
+        while let Some((kind, flags, payload)) = next_frame(&mut bytes) {
+            match kind {
+                4 if flags & 1 == 0 && owed == Owed::Acknowledged => settled = say(&stream, SETTINGS_ACK).await,
+                7 => seen.goaway = payload[4..].first_chunk().map(|code| u32::from_be_bytes(*code)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_head_of_http2_that_drips_is_ended_by_its_timeout() {
+    // HEADERS without END_HEADERS, the header of a CONTINUATION with 16 000 bytes, and these one by one.
+    let bytes = |count| match count {
+        0 => [&[0, 0, 3, 1, 1, 0, 0, 0, 1, 0x82, 0x86, 0x84][..], &[0, 0x3E, 0x80, 9, 4, 0, 0, 0, 1]].concat(),
+        _ => b"x".to_vec(),
+    };
+    // CONTINUATION frames of one byte each, fewer in ten seconds than would be a flood.
+    let frames = |count| match count {
+        0 => vec![0, 0, 3, 1, 1, 0, 0, 0, 1, 0x82, 0x86, 0x84],
+        count if count % 4 == 0 => vec![0, 0, 1, 9, 0, 0, 0, 0, 1, 0],
+        _ => Vec::new(),
+    };
+    // A request on a stream of its own, and a frame's header that is never complete.
+    let header = |count| match count {
+        0 => [&[0, 0, 14, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x01, 9][..], b"slow.test", &[0]].concat(),
+        count if count % 8 == 0 && count < 64 => vec![0],
+        _ => Vec::new(),
+    };
+    let drips: [fn(usize) -> Vec<u8>; 3] = [bytes, frames, header];
+    for (which, drip) in drips.into_iter().enumerate() {
+        let seen = client(Origin::Sends(1), "", async move |sim, stream| {
+            h2_dripper(sim, stream, Owed::Acknowledged, drip).await
+        });
+        assert_eq!((seen.goaway, seen.late_heads), (Some(ErrorCode::EnhanceYourCalm.number()), 1), "{which}: {seen:?}");
+        assert!((9..14).contains(&seen.took.as_secs()), "{which}: {seen:?}");
+    }
+}
+
+#[test]
+fn settings_that_are_never_acknowledged_end_a_busy_connection() {
+    // PING each second or so, which the gateway answers.
+    let ping = |count| match count % 4 {
+        0 => vec![0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        _ => Vec::new(),
+    };
+    for (owed, goaway) in [(Owed::Ignored, Some(ErrorCode::SettingsTimeout.number())), (Owed::Acknowledged, Some(0))] {
+        let seen = client(Origin::Sends(1), "", async move |sim, stream| h2_dripper(sim, stream, owed, ping).await);
+        assert_eq!((seen.goaway, seen.late_heads), (goaway, 0), "{owed:?}: {seen:?}");
+        assert_eq!((9..14).contains(&seen.took.as_secs()), owed == Owed::Ignored, "{owed:?}: {seen:?}");
+    }
 }
