@@ -5,7 +5,10 @@
 //! instead of sockets, because there the shard's code runs in the same order each time and no kernel decides how many
 //! polls an exchange takes, so counts repeat to the instruction. The simulator's own cost is in the times. The gate
 //! takes it off: a `hop` is the same exchange between client and origin without a gateway, and a proxied one has two.
+//! Where the ends speak anything but plain HTTP/1.1, a hop is two exchanges: one in what the client speaks, and one in
+//! what the origin speaks.
 
+mod ends;
 mod pieces;
 
 use std::cell::Cell;
@@ -15,10 +18,12 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crossbeam_channel::{Receiver, bounded};
+use rustls::{ClientConfig, ServerConfig};
 
+use ends::{Line, http2, tls};
 use pieces::{Piece, Run};
 use turnpike::bench::base::{Address, Buf, ListenerId, Tick};
-use turnpike::bench::config::{ConfigSource, Environment, load};
+use turnpike::bench::config::{ConfigSource, Environment, FileAccess, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{
     Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
@@ -65,6 +70,13 @@ fn main() {
         Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
         Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
         Piece::new("exchange/event", || events(Topology::Proxied)).without("hop/event", 2),
+        Piece::new("hop/h2_get_100", || mixed(H2_CLIENT, Topology::Direct)).not_gated(),
+        Piece::new("hop/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Direct)).not_gated(),
+        Piece::new("hop/tls_get_100", || mixed(TLS, Topology::Direct)).not_gated(),
+        Piece::new("exchange/h2_get_100", || mixed(H2_CLIENT, Topology::Proxied)).without("hop/h2_get_100", 1),
+        Piece::new("exchange/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Proxied))
+            .without("hop/h2_upstream_get_100", 1),
+        Piece::new("exchange/tls_get_100", || mixed(TLS, Topology::Proxied)).without("hop/tls_get_100", 1),
     ]);
 }
 
@@ -98,10 +110,37 @@ enum Topology {
     Proxied,
 }
 
+/// What an end speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http1Tls,
+    Http2,
+}
+
+/// What the client and what the origin speaks.
+type Protocols = [Protocol; 2];
+
+const PLAIN: Protocols = [Protocol::Http1, Protocol::Http1];
+/// Several streams of one connection, each to a connection of its own.
+const H2_CLIENT: Protocols = [Protocol::Http2, Protocol::Http1];
+/// One request at a time.
+const H2_UPSTREAM: Protocols = [Protocol::Http1, Protocol::Http2];
+/// On both sides: the two hops have four ends of TLS, as the exchange has, so rustls' own work is taken off.
+const TLS: Protocols = [Protocol::Http1Tls, Protocol::Http1Tls];
+
+/// What the shard says: its log lines, and its reports to the control plane.
+type Said = (Receiver<(usize, FromShard)>, Receiver<FromShard>);
+
 /// A network, the origin in it, where the client connects to, and what the shard says, where there is one.
-type Network = (Simulation, Sim, Address, Option<(Receiver<(usize, FromShard)>, Receiver<FromShard>)>);
+type Network = (Simulation, Sim, Address, Option<Said>);
 
 fn network(way: Topology) -> (Network, Address) {
+    network_of(PLAIN, None, way)
+}
+
+/// The same for any protocols, with the keys for those that need some.
+fn network_of(protocols: Protocols, keys: Option<&tls::Keys>, way: Topology) -> (Network, Address) {
     let mut settings = Settings::new(1);
     settings.checks = false;
     // Only the network moves the time, and no trace is kept.
@@ -114,7 +153,8 @@ fn network(way: Topology) -> (Network, Address) {
         Topology::Direct => (origin_address.clone(), None),
         Topology::Proxied => {
             let listen = Address::Inet(([10, 0, 1, 1], 80).into());
-            let said = start_shard(&simulation, &listen, &origin_address);
+            let text = configuration(protocols, keys, &listen, &origin_address);
+            let said = start_shard(&simulation, &listen, text);
             (listen, Some(said))
         }
     };
@@ -135,6 +175,74 @@ fn exchanges(talk: ExchangeShape, way: Topology) -> Run {
     };
     run(WARM_UP);
     Run::many(run)
+}
+
+/// A warm connection of a client, and GETs on it, whatever client and origin speak.
+fn mixed(protocols: Protocols, way: Topology) -> Run {
+    let keys = protocols.contains(&Protocol::Http1Tls).then(tls::Keys::new);
+    let ((simulation, origin, to, said), address) = network_of(protocols, keys.as_ref(), way);
+    let [client, upstream] = protocols;
+    let host = simulation.host("client", [10, 0, 3, 1]);
+    let mut ends = Vec::new();
+    // Without a gateway there is one exchange in what each side speaks.
+    match way {
+        Topology::Proxied => {
+            start_origin(&origin, upstream, &address, keys.as_ref());
+            ends.push(simulation.run(asker(host, client, to, keys.as_ref().map(tls::Keys::client))));
+        }
+        Topology::Direct => {
+            for (place, protocol) in protocols.into_iter().enumerate() {
+                let address = origin.address(9_000 + place as u16);
+                start_origin(&origin, protocol, &address, keys.as_ref());
+                ends.push(simulation.run(asker(host.clone(), protocol, address, keys.as_ref().map(tls::Keys::client))));
+            }
+        }
+    }
+    let ends: Vec<Asker> = ends.into_iter().map(|end| end.expect("a run without faults")).collect();
+    let run = move |times| {
+        said.iter().for_each(|(said, _)| while said.try_recv().is_ok() {});
+        for end in &ends {
+            simulation.run(end.clone().ask(times)).expect("a run without faults");
+        }
+    };
+    run(WARM_UP);
+    Run::many(run)
+}
+
+fn start_origin(origin: &Sim, protocol: Protocol, address: &Address, keys: Option<&tls::Keys>) {
+    let (sim, address, talk) = (origin.clone(), address.clone(), ExchangeShape::get(100));
+    match (protocol, keys) {
+        (Protocol::Http2, _) => origin.spawn(http2::serve(sim, address, body(100).into_bytes().into())),
+        (Protocol::Http1Tls, Some(keys)) => origin.spawn(serve_tls(sim, address, talk, keys.server())),
+        (Protocol::Http1 | Protocol::Http1Tls, _) => origin.spawn(serve(sim, address, talk)),
+    }
+}
+
+/// A client's connection.
+#[derive(Clone)]
+enum Asker {
+    Http1(Rc<SimStream>),
+    Http1Tls(Rc<tls::TlsLine>),
+    Http2(http2::Client),
+}
+
+async fn asker(host: Sim, protocol: Protocol, to: Address, config: Option<Arc<ClientConfig>>) -> Asker {
+    let stream = host.connect(&to, Tick::NEVER).await.expect("somebody listens");
+    match (protocol, config) {
+        (Protocol::Http2, _) => Asker::Http2(http2::connect(stream).await),
+        (Protocol::Http1Tls, Some(config)) => Asker::Http1Tls(Rc::new(tls::connect(stream, config).await)),
+        (Protocol::Http1 | Protocol::Http1Tls, _) => Asker::Http1(Rc::new(stream)),
+    }
+}
+
+impl Asker {
+    async fn ask(self, times: u64) {
+        match self {
+            Asker::Http1(stream) => ask(stream, ExchangeShape::get(100), times).await,
+            Asker::Http1Tls(line) => ask(line, ExchangeShape::get(100), times).await,
+            Asker::Http2(client) => http2::ask(client, times).await,
+        }
+    }
 }
 
 /// A warm stream of server-sent events: each is sent when the one before it has arrived, as a chunk that comes alone.
@@ -215,19 +323,19 @@ const EVENT: &[u8] =
 \"model\":\"m\"}\n\n\r\n";
 
 /// The client: sends a request and reads the whole response, this many times.
-async fn ask(stream: Rc<SimStream>, talk: ExchangeShape, times: u64) {
+async fn ask(stream: Rc<impl Line>, talk: ExchangeShape, times: u64) {
     let mut request = Buf::with_capacity(talk.request.len());
     let mut answer = Buf::with_capacity(talk.answer.len() + 1_024);
     for _ in 0..times {
         request.reset(0);
         assert!(request.append(&talk.request), "it was made as large as the request");
         let written;
-        (written, request) = stream.write(request, Tick::NEVER).await;
+        (written, request) = stream.send(request).await;
         written.expect("the other end reads");
         answer.reset(0);
         while !answer.filled().ends_with(talk.answer_end) {
             let read;
-            (read, answer) = stream.read(answer, Tick::NEVER).await;
+            (read, answer) = stream.receive(answer).await;
             assert!(read.expect("the other end answers") > 0, "closed within an answer");
         }
         assert!(answer.filled().starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(answer.filled()));
@@ -243,14 +351,23 @@ async fn serve(sim: Sim, address: Address, talk: ExchangeShape) {
     }
 }
 
-async fn serve_one(stream: SimStream, talk: ExchangeShape) {
+async fn serve_tls(sim: Sim, address: Address, talk: ExchangeShape, config: Arc<ServerConfig>) {
+    let listener = sim.listen(&address);
+    loop {
+        let stream = listener.accept().await.expect("a network without faults");
+        let (talk, config) = (talk.clone(), config.clone());
+        sim.spawn(async move { serve_one(tls::accept(stream, config).await, talk).await });
+    }
+}
+
+async fn serve_one(stream: impl Line, talk: ExchangeShape) {
     let mut request = Buf::with_capacity(talk.request.len() + 1_024);
     let mut answer = Buf::with_capacity(talk.answer.len());
     loop {
         request.reset(0);
         while !request.filled().ends_with(talk.request_end) {
             let read;
-            (read, request) = stream.read(request, Tick::NEVER).await;
+            (read, request) = stream.receive(request).await;
             if !matches!(read, Ok(1..)) {
                 return;
             }
@@ -258,27 +375,48 @@ async fn serve_one(stream: SimStream, talk: ExchangeShape) {
         answer.reset(0);
         assert!(answer.append(&talk.answer), "it was made as large as the answer");
         let written;
-        (written, answer) = stream.write(answer, Tick::NEVER).await;
+        (written, answer) = stream.send(answer).await;
         if written.is_err() {
             return;
         }
     }
 }
 
-/// A shard that proxies all to `origin`, with an access log; its log lines and its reports to the control plane come
-/// back.
-fn start_shard(
-    simulation: &Simulation,
+/// Proxies all to `origin`, with an access log.
+fn configuration(
+    [client, upstream]: Protocols,
+    keys: Option<&tls::Keys>,
     listen: &Address,
     origin: &Address,
-) -> (Receiver<(usize, FromShard)>, Receiver<FromShard>) {
-    let text = format!(
+) -> String {
+    let listener = match (client, keys) {
+        (Protocol::Http2, _) => "http2 = { cleartext = true }\n".to_owned(),
+        (Protocol::Http1Tls, Some(keys)) => {
+            let path = keys.directory.path().display();
+            format!(
+                "[listener.tls]\n[[listener.tls.certificates]]\ncert = \"{path}/cert.pem\"\nkey = \"{path}/key.pem\"\n"
+            )
+        }
+        _ => String::new(),
+    };
+    let options = match upstream {
+        Protocol::Http1 => "",
+        Protocol::Http1Tls => "tls = { verify = false }\n",
+        Protocol::Http2 => "http = \"2\"\n",
+    };
+    format!(
         "[server]\nshards = 1\n[log.access]\npath = \"unused.log\"\nformat = \"json\"\n\
-         [[listener]]\nbind = \"{listen}\"\n\
-         [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n"
-    );
+         [[listener]]\nbind = \"{listen}\"\n{listener}\
+         [upstream.origin]\nendpoints = \"{origin}\"\n{options}\
+         [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"origin\"\n"
+    )
+}
+
+/// A shard with this configuration.
+fn start_shard(simulation: &Simulation, listen: &Address, text: String) -> Said {
+    let environment = Environment { files: FileAccess::Allowed, ..Environment::sealed() };
     let source = ConfigSource::Text { name: "bench".to_owned(), text };
-    let plan = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
+    let plan = load(&source, &environment).unwrap_or_else(|reports| panic!("{reports:?}")).plan;
     let (to_shard, inbox) = bounded(TO_SHARD_MAX);
     let (queue, said) = bounded(FROM_SHARD_MAX);
     let (reports, reported) = bounded(REPORTS_MAX);

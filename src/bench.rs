@@ -9,7 +9,7 @@ pub mod base {
 pub mod config {
     //! From text to a plan.
     pub use crate::config::plan::Plan;
-    pub use crate::config::{ConfigSource, Environment, load};
+    pub use crate::config::{ConfigSource, Environment, FileAccess, load};
 }
 
 pub mod edge {

@@ -32,6 +32,8 @@ pub(crate) use files::{Files, Texts};
 pub(crate) use hidden::Hidden;
 pub(crate) use one_line::OneLine;
 pub(crate) use report::{Report, Reports};
+#[cfg(feature = "bench")]
+pub use source::FileAccess;
 pub use source::{ConfigSource, Environment};
 pub(crate) use spec::Spec;
 
