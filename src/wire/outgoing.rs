@@ -218,7 +218,7 @@ impl Kept {
 }
 
 /// The version in `Via` (RFC 9110 section 7.6.3), with the space behind it.
-pub(crate) const fn via_version(received: Version) -> &'static [u8] {
+pub(crate) const fn via_version(received: Version) -> &'static [u8; 4] {
     match received {
         Version::H10 => b"1.0 ",
         Version::H11 => b"1.1 ",

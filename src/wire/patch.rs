@@ -14,7 +14,7 @@ use crate::wire::head::Fields;
 pub struct Patch {
     removed: FieldSet,
     arena: Vec<u8>,
-    added: Vec<(Span, Span)>,
+    added: Vec<(Known, Span, Span)>,
     /// The arena holds lines that were removed again.
     gaps: bool,
     names: KnownSet,
@@ -73,7 +73,7 @@ impl Patch {
 
     fn remove_added(&mut self, name: &[u8]) {
         let (arena, before) = (&self.arena, self.added.len());
-        self.added.retain(|(added, _)| !is_same_to_origin(added.of(arena), name));
+        self.added.retain(|(_, added, _)| !is_same_to_origin(added.of(arena), name));
         self.gaps |= self.added.len() < before;
     }
 
@@ -128,7 +128,7 @@ impl Patch {
         }
         self.arena.extend_from_slice(LINE_END);
         let name_end = start + name_len;
-        self.added.push((Span::new(start, name_end), Span::new(name_end + b": ".len(), end)));
+        self.added.push((known, Span::new(start, name_end), Span::new(name_end + b": ".len(), end)));
         self.names.insert(known);
         true
     }
@@ -151,7 +151,12 @@ impl Patch {
 
     /// The added fields in order: name, value.
     pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.added.iter().map(|(name, value)| (name.of(&self.arena), value.of(&self.arena)))
+        self.added_known().map(|(_, name, value)| (name, value))
+    }
+
+    /// The same, with what each name is known as.
+    pub(crate) fn added_known(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
+        self.added.iter().map(|(known, name, value)| (*known, name.of(&self.arena), value.of(&self.arena)))
     }
 }
 

@@ -164,11 +164,14 @@ impl Message<'_> {
 /// Appends what a patch adds, but for names in `refused`: those are not a patch's to set. Returns the names it added.
 fn added(out: &mut Vec<u8>, encoder: &mut Encoder, patch: &Patch, refused: KnownSet) -> KnownSet {
     let mut names = KnownSet::default();
-    for (name, value) in patch.added() {
-        let known = Known::of(name);
-        if !refused.has(known) {
-            names.insert(known);
-            encoder.field_in_any_case(out, name, value, Mark::Ordinary);
+    for (known, name, value) in patch.added_known() {
+        if refused.has(known) {
+            continue;
+        }
+        names.insert(known);
+        match known {
+            Known::Other | Known::Underscored => encoder.other_in_any_case(out, name, value, Mark::Ordinary),
+            known => encoder.field(out, known, known.name().as_bytes(), value, Mark::Ordinary),
         }
     }
     names
