@@ -5,6 +5,7 @@
 //! closes after its last stream. A request that was certainly not processed may be retried (RFC 9113 section 8.7).
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ const PING_AGAIN: Duration = Duration::from_secs(310);
 const WRITE_WAIT: Duration = Duration::from_secs(60);
 /// How often the clock is looked at while streams are open.
 const LOOK_MS: u64 = 1_000;
+/// Parsed heads whose memory a connection keeps while it has streams; as many heads as usually come at once.
+const SPARE_HEADS_MAX: usize = 8;
+/// A longer head gives its memory back.
+const SPARE_BYTES_MAX: usize = limits::BUF_CLASSES[0];
 /// The payload of our PING.
 const PING: u64 = u64::from_be_bytes(*b"turnpike");
 
@@ -83,6 +88,8 @@ pub(crate) struct Http2Connection<N: Net> {
     pinged: Cell<Option<Tick>>,
     /// When the last ping was sent, if no frame of a stream has arrived since.
     asked: Cell<Option<Tick>>,
+    /// Heads that were parsed, for the memory that they hold.
+    spare_heads: RefCell<VecDeque<Box<ReceivedHead>>>,
     /// Its settings have come, or never will.
     pub(super) settled: Rc<Signal>,
 }
@@ -177,6 +184,7 @@ impl<N: Net> Sessions<N> {
             ping_wait: plan.http2.ping_timeout,
             pinged: Cell::new(None),
             asked: Cell::new(None),
+            spare_heads: RefCell::default(),
             settled: Rc::default(),
         });
         self.list.borrow_mut().push(far.clone());
@@ -259,6 +267,14 @@ impl<N: Net> Http2Connection<N> {
         self.asked.get().map_or(silent, |asked| silent.max(asked.after(PING_AGAIN)))
     }
 
+    /// Keeps the memory of a head that was parsed for the next one.
+    pub(super) fn recycle(&self, head: Box<ReceivedHead>) {
+        let mut spare = self.spare_heads.borrow_mut();
+        if spare.len() < SPARE_HEADS_MAX && head.bytes.capacity() <= SPARE_BYTES_MAX {
+            spare.push_back(head);
+        }
+    }
+
     fn retire(&self) {
         if !self.retired.replace(true) {
             self.session.interrupt();
@@ -278,7 +294,8 @@ struct ClientRole<N: Net>(Rc<Http2Connection<N>>);
 
 impl<N: Net> ClientRole<N> {
     fn answer(&self, session: &Session<N>, key: Key, content: Content) {
-        let mut answer = ReceivedHead::default();
+        let mut answer = self.0.spare_heads.borrow_mut().pop_back().unwrap_or_default();
+        answer.refused = None;
         let many;
         let understood = {
             let mut machine = session.machine.borrow_mut();
@@ -366,6 +383,7 @@ impl<N: Net> Role<N> for ClientRole<N> {
         let far = &self.0;
         let held = session.machine.borrow().held_streams();
         if held == 0 {
+            *far.spare_heads.borrow_mut() = VecDeque::new();
             let idle = now >= far.idle_since.get().after(far.idle_timeout);
             if idle || far.retired.get() || session.thread.stopping.is_raised() {
                 far.retired.set(true);

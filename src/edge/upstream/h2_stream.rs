@@ -132,21 +132,25 @@ impl<N: Net> Remote for Stream<N> {
             Some(Err(cut)) => return (Err(error_of(cut).into()), buf),
             Some(Ok(())) => {}
         }
+        debug_assert!(buf.is_empty(), "heads come one by one");
         // The head itself waits until it is parsed.
         let taken = session.with(key, |stream| {
-            stream.heads.front_mut().map(|answer| (std::mem::take(&mut answer.bytes), answer.refused))
+            let Some(answer) = stream.heads.front() else { return Err(ErrorKind::ConnectionReset) };
+            match answer.refused {
+                Some(FaultKind::UpstreamTooManyFields) => return Err(ErrorKind::ArgumentListTooLong),
+                Some(_) => return Err(ErrorKind::FileTooLarge),
+                None => {}
+            }
+            if buf.spare() < answer.bytes.len() {
+                let size = (HEADROOM + answer.bytes.len()).max(BUF_CLASSES[1]);
+                session.thread.pool.put(std::mem::replace(&mut buf, session.thread.pool.take(size)));
+                buf.reset(HEADROOM);
+            }
+            let copied = buf.append(&answer.bytes);
+            debug_assert!(copied, "room was made above");
+            Ok(answer.bytes.len())
         });
-        let Some((bytes, refused)) = taken.flatten() else { return (Err(ErrorKind::ConnectionReset.into()), buf) };
-        match refused {
-            Some(FaultKind::UpstreamTooManyFields) => return (Err(ErrorKind::ArgumentListTooLong.into()), buf),
-            Some(_) => return (Err(ErrorKind::FileTooLarge.into()), buf),
-            None => {}
-        }
-        buf = session.thread.pool.take((HEADROOM + bytes.len()).max(BUF_CLASSES[1]));
-        buf.reset(HEADROOM);
-        let copied = buf.append(&bytes);
-        debug_assert!(copied, "room was made above");
-        (Ok(bytes.len()), buf)
+        (taken.unwrap_or(Err(ErrorKind::ConnectionReset)).map_err(io::Error::from), buf)
     }
 
     /// `read` holds none.
@@ -164,6 +168,7 @@ impl<N: Net> Remote for Stream<N> {
             Some(answer) if answer.head.fields.list.len() > caps.fields => Err(FaultKind::UpstreamTooManyFields),
             Some(mut answer) => {
                 std::mem::swap(head, &mut answer.head);
+                self.far.recycle(answer);
                 Ok(Parsed::Complete)
             }
             None => Ok(Parsed::Partial),

@@ -52,7 +52,7 @@ pub(crate) struct StreamState {
     /// Received content.
     pub inbox: VecDeque<Buf>,
     /// Received heads of an answer, interim ones first.
-    pub heads: VecDeque<ReceivedHead>,
+    pub heads: VecDeque<Box<ReceivedHead>>,
     /// The request's method, which the response's framing depends on.
     pub method: Method,
     /// How far the receiving side is.
