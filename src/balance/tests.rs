@@ -498,7 +498,7 @@ fn a_connection_carries_no_more_than_its_endpoint_takes() {
     let (_, first) = caller.begin(at(0));
     caller.cluster.learn(first.index, 3);
     for _ in 1..6 {
-        caller.begin(at(0));
+        let _flight = caller.begin(at(0));
     }
     caller.cluster.set_plan(&plan);
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded), "two connections carry six");
@@ -506,7 +506,7 @@ fn a_connection_carries_no_more_than_its_endpoint_takes() {
     caller.cluster.learn(first.index, 4);
     assert!(caller.cluster.may_admit());
     for _ in 6..8 {
-        caller.begin(at(0));
+        let _flight = caller.begin(at(0));
     }
     assert_eq!(caller.pick(at(0)), Err(FaultKind::Overloaded));
 }
