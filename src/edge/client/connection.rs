@@ -82,8 +82,8 @@ impl<N: Net> Connection<N> {
         self.peer.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"))
     }
 
-    /// A client that fills a buffer of that size with its first bytes sends large heads or bodies, so it gets a larger one
-    /// from the next request on.
+    /// A client that fills a buffer of that size with its first bytes sends large heads or bodies, so it gets a larger
+    /// one from the next request on.
     pub(crate) fn enlarge_first_read(&mut self, filled: usize) {
         self.first_read = BUF_CLASSES[usize::from(filled > FIRST_BUF)] as u32;
     }

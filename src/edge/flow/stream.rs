@@ -147,8 +147,8 @@ pub(crate) trait Client: BodySink {
     /// The final head was composed, and `commit` sends it: from then on a fault can only break the response off. An
     /// adaptor that holds the head says no until it lets it go.
     fn begun(&self) -> bool;
-    /// The head was sent, and the body will be long: frees the memory for heads. An adaptor that may still hold its head
-    /// keeps everything.
+    /// The head was sent, and the body will be long: frees the memory for heads. An adaptor that may still hold its
+    /// head keeps everything.
     fn shed(&mut self) {}
     /// Sends the composed head and `first`, in one write where they fit together.
     fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick)

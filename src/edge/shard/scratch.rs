@@ -152,8 +152,8 @@ impl RequestState {
         }
     }
 
-    /// Frees what is not needed while a stream of events is relayed. Only after the response's head was sent, when there
-    /// is no other attempt.
+    /// Frees what is not needed while a stream of events is relayed. To be called only after the response's head was
+    /// sent, when there is no other attempt.
     pub(crate) fn shed(&mut self) {
         for bytes in [&mut self.out, &mut self.value, &mut self.replay] {
             *bytes = Vec::new();
