@@ -393,6 +393,8 @@ impl<N: Net> Role<N> for ClientRole<N> {
             return Check::GoOn;
         }
         match far.pinged.get() {
+            // The ping may stand behind what is being written, and the pace of that ends a connection that is dead.
+            Some(_) if session.writing.get() => far.pinged.set(Some(now)),
             Some(since) if now >= since.after(far.ping_wait) => {
                 tracing::debug!("an upstream's HTTP/2 connection gave no sign of life");
                 // The peer does not read any more, and a write may be pending.

@@ -45,6 +45,8 @@ pub(crate) struct Session<N: Net> {
     pub(super) spill: RefCell<Vec<u8>>,
     pub(super) writer: Cell<Option<Waker>>,
     pub(super) over: Cell<bool>,
+    /// A write is under way.
+    pub writing: Cell<bool>,
     /// Unread content of this thread's clients at most; `None` on a connection to an endpoint, whose content does not
     /// count.
     pub(super) unread_max: Option<usize>,

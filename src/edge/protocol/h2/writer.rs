@@ -65,7 +65,9 @@ pub(crate) async fn write_all<N: Net>(session: Rc<Session<N>>) {
             .await;
             continue;
         }
+        session.writing.set(true);
         let (written, buf) = session.transport.write(buf, session.write_until()).await;
+        session.writing.set(false);
         // Downloads leave in frames of 16 KiB, and streams with little to send take little memory.
         room = if is_full { session.room_after(buf.capacity()) } else { FIRST_ROOM };
         session.thread.pool.put(buf);
@@ -101,6 +103,7 @@ impl<N: Net> Session<N> {
             spill: RefCell::default(),
             writer: Cell::default(),
             over: Cell::new(false),
+            writing: Cell::new(false),
             unread_max,
             stuck: Cell::new(false),
             done: Signal::default(),
