@@ -76,7 +76,8 @@ fn main() {
         Piece::new("exchange/h2_get_100", || mixed(H2_CLIENT, Topology::Proxied)).without("hop/h2_get_100", 1),
         Piece::new("exchange/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Proxied))
             .without("hop/h2_upstream_get_100", 1),
-        Piece::new("exchange/tls_get_100", || mixed(TLS, Topology::Proxied)).without("hop/tls_get_100", 1),
+        // Counted by hand: keys are random, so the handshakes do not repeat to the instruction.
+        Piece::new("exchange/tls_get_100", || mixed(TLS, Topology::Proxied)).not_gated(),
     ]);
 }
 
