@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use crate::config::plan::{LogTarget, Plan, ReflectionSource};
 use crate::config::{Loaded, Report, Reports, Spec, diff};
 use crate::control::log::Log;
-use crate::control::reloads::Change;
 use crate::control::tally::CounterSet;
 use crate::control::transcode;
 use crate::wire::grpc::json::Transcoder;
@@ -24,6 +23,17 @@ const READ_MAX: Duration = Duration::from_secs(60);
 const LOG_OPEN_MAX: Duration = Duration::from_secs(5);
 /// Most configurations that may be read at once; above it a reload is refused. Only reads that hang accumulate.
 const READING_MAX: usize = 4;
+
+/// The effect of a new plan on something that the process has at most one of.
+#[derive(Debug)]
+pub(super) enum Change<T> {
+    /// It stays.
+    Keep,
+    /// This takes its place.
+    Replace(T),
+    /// It goes.
+    Remove,
+}
 
 /// What runs while a configuration is read.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::base::Tick;
 use crate::config::plan::Plan;
 use crate::config::{Files, Spec, Texts};
-use crate::control::load::Ready;
+use crate::control::load::{Change, Ready};
 use crate::control::log::Log;
 use crate::control::watch::Scope;
 use crate::net::sockets::ListenSocket;
@@ -77,17 +77,6 @@ pub(super) struct Candidate {
     pub log: Change<Log>,
     /// What becomes of the admin listener.
     pub admin: Change<ListenSocket>,
-}
-
-/// The effect of a new plan on something that the process has at most one of.
-#[derive(Debug)]
-pub(super) enum Change<T> {
-    /// It stays.
-    Keep,
-    /// This takes its place.
-    Replace(T),
-    /// It goes.
-    Remove,
 }
 
 impl Reloads {
