@@ -5,17 +5,18 @@
 //! What is known of an endpoint stays over a reload, by upstream and address, also where the check itself changed.
 
 mod http2;
+mod judge;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST, USER_AGENT};
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{AbortHandle, spawn_local};
@@ -25,14 +26,11 @@ use crate::base::{Address, Tick};
 use crate::config::plan::{HealthPlan, UpstreamPlan};
 use crate::control::call::{Driver, NO_GRPC};
 use crate::control::dial::{self, Dial, Speaks, Wire};
+use crate::control::probe::judge::{AGENT, judge};
 use crate::net::machine;
 
 /// Probes that run at once; more of them wait for their turn.
 const RUNNING_MAX: usize = 256;
-/// Bytes of a response's body that are searched.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The `User-Agent`.
-const AGENT: &str = concat!("turnpike-health/", env!("CARGO_PKG_VERSION"));
 /// Largest head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Intervals vary by this much, so that many gateways do not probe at the same time.
@@ -278,29 +276,6 @@ async fn exchange(check: &Check, host: &str, stream: Box<dyn Wire>) -> Result<St
         .map_err(|error| error.to_string())?;
     let answer = sender.send_request(request).await.map_err(|error| format!("exchange: {error}"))?;
     judge(&check.health, answer).await
-}
-
-async fn judge(health: &HealthPlan, answer: Response<Incoming>) -> Result<String, String> {
-    let status = answer.status().as_u16();
-    if !health.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
-        return Err(format!("status {status}"));
-    }
-    let Some(wanted) = &health.body_contains else { return Ok(format!("status {status}")) };
-    let mut body = answer.into_body();
-    let mut seen: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("body: {error}"))?;
-        let Some(bytes) = frame.data_ref() else { continue };
-        let from = (seen.len() + 1).saturating_sub(wanted.len());
-        seen.extend_from_slice(&bytes[..bytes.len().min(BODY_BYTES_MAX - seen.len())]);
-        if memchr::memmem::find(&seen[from..], wanted.as_bytes()).is_some() {
-            return Ok(format!("status {status} with the text"));
-        }
-        if seen.len() >= BODY_BYTES_MAX {
-            break;
-        }
-    }
-    Err(format!("status {status} without the text"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::config::plan::HealthPlan;
 use crate::control::call::{Call, Session};
 use crate::control::dial::Connected;
-use crate::control::probe::{AGENT, BODY_BYTES_MAX, judge};
+use crate::control::probe::judge::{AGENT, BODY_BYTES_MAX, judge};
 use crate::wire::grpc::Code;
 use crate::wire::grpc::health::{self, Health};
 
