@@ -44,7 +44,7 @@ pub enum Workload {
     /// 200 event streams of small chunks at a fixed total rate.
     #[value(name = "sse")]
     Sse,
-    /// 10 000 connections that are idle after one request.
+    /// 9 000 connections that are idle after one request.
     #[value(name = "idle")]
     Idle,
     /// As many of HTTP/2 over TLS.
@@ -251,7 +251,7 @@ pub const STREAMS: usize = 200;
 pub const EVENTS_PER_SECOND: u64 = 20_000;
 
 /// Connections of the cases of idle connections.
-pub const IDLE_CONNECTIONS: usize = 10_000;
+pub const IDLE_CONNECTIONS: usize = 9_000;
 
 /// Routes of the `routes-1000` cases.
 const ROUTES: usize = 1_000;
