@@ -50,6 +50,17 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub least: Option<&'a SenderTime>,
     /// What it is where the deadline passes while the source is waited for.
     pub late: FaultKind,
+    /// The source may send nothing before it gets a `100 Continue`.
+    pub continuation: Option<&'a Continuation>,
+}
+
+/// A client that asked with `Expect: 100-continue` whether its body is wanted (RFC 9110 section 10.1.1). Until it is
+/// told, or sends all the same, its silence is the endpoint's.
+pub(crate) struct Continuation {
+    /// It got the `100 Continue`, or began to send.
+    pub over: Cell<bool>,
+    /// How long the endpoint may take for a response of any kind.
+    pub wait: Duration,
 }
 
 impl<N: Net> Transfer<'_, N> {
@@ -64,6 +75,7 @@ impl<N: Net> Transfer<'_, N> {
         let mut full_reads = 0;
         loop {
             let began = self.net.now();
+            let asks = self.asks();
             let until = self.source_until(began);
             if quiet {
                 self.pool.put(std::mem::take(&mut buf));
@@ -81,8 +93,13 @@ impl<N: Net> Transfer<'_, N> {
                 Ok(portion) => portion,
                 Err(fault) => return (Err(self.source_fault(fault)), buf),
             };
-            if let Some(least) = self.least {
+            if let Some(least) = self.least
+                && !asks
+            {
                 least.spend(began, now, portion.content);
+            }
+            if let Some(continuation) = self.continuation {
+                continuation.over.set(true);
             }
             if let Err(fault) = self.count(portion) {
                 return (Err(fault), buf);
@@ -135,10 +152,16 @@ impl<N: Net> Transfer<'_, N> {
         self.deadline.after_ms(GRACE_MS)
     }
 
+    /// Does the source wait for a `100 Continue`?
+    fn asks(&self) -> bool {
+        self.continuation.is_some_and(|continuation| !continuation.over.get())
+    }
+
     fn source_until(&self, from: Tick) -> Tick {
-        let idle = match self.least {
-            None => self.source_idle,
-            Some(least) => self.source_idle.min(least.left()),
+        let idle = match (self.continuation, self.least) {
+            (Some(continuation), _) if !continuation.over.get() => continuation.wait,
+            (_, None) => self.source_idle,
+            (_, Some(least)) => self.source_idle.min(least.left()),
         };
         from.after(idle).min(self.deadline)
     }
@@ -149,6 +172,7 @@ impl<N: Net> Transfer<'_, N> {
         match self.least {
             _ if !waited => fault,
             _ if self.net.now() >= self.deadline => Fault::last(self.late),
+            _ if self.asks() => Fault::last(FaultKind::FirstByteTimeout),
             Some(least) if least.left() < self.source_idle => Fault::last(FaultKind::ClientTooSlow),
             Some(_) | None => fault,
         }

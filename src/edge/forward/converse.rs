@@ -6,6 +6,7 @@
 //! reused.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use crate::base::{Buf, Fault, FaultKind, Pace, Retry, Side, Tick, limits};
 use crate::config::plan::HttpVersions;
@@ -14,7 +15,7 @@ use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::vars::Vars;
 use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::pace::SenderTime;
-use crate::edge::flow::relay::{CHUNK_HEADROOM, Transfer, encode};
+use crate::edge::flow::relay::{CHUNK_HEADROOM, Continuation, Transfer, encode};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
@@ -53,7 +54,11 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     let received = Cell::new(exchange.state.record.received.get());
     let encode = remote.form(context.request.head.body) == Form::Chunked;
     let least = SenderTime::full(destination.upload);
-    let upload = Upload { context, destination, remote, received: &received, encode, least };
+    let asks = context.request.head.expects_continue && context.behind.is_empty() && !exchange.state.body.is_begun();
+    // The wait for the response, which runs at the same time, ends first.
+    let wait = destination.proxy.first_byte.saturating_add(Duration::from_secs(1));
+    let continuation = asks.then(|| Continuation { over: Cell::new(false), wait });
+    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation };
     let buf = upload.compose(exchange)?;
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
@@ -105,7 +110,12 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     let answered_first = Cell::new(false);
     let (paused, reading) = (Cell::new(false), Cell::new(false));
     let client_is_late = Cell::new(false);
-    answering.upload = Some(Progress { sent_at: &sent_at, complete: &complete, whole: &whole });
+    answering.upload = Some(Progress {
+        sent_at: &sent_at,
+        complete: &complete,
+        whole: &whole,
+        continuation: upload.continuation.as_ref(),
+    });
     // A response that comes first ends a pending read, and the client's connection can be read on: it is closed when
     // the client has stopped sending.
     source.end_reads_on_nudge();
@@ -179,6 +189,8 @@ struct Upload<'a, N: Net, R> {
     encode: bool,
     /// What the client has left.
     least: Option<SenderTime>,
+    /// The client waits for `100 Continue`.
+    continuation: Option<Continuation>,
 }
 
 impl<N: Net, R: Remote> Upload<'_, N, R> {
@@ -267,6 +279,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             begins_quiet: false,
             least: self.least.as_ref(),
             late: self.destination.late,
+            continuation: self.continuation.as_ref(),
         }
     }
 }

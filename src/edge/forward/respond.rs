@@ -12,7 +12,7 @@ use crate::base::{Buf, Fault, FaultKind, Tick, limits};
 use crate::edge::adapt::grpc::call;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
-use crate::edge::flow::relay::{GRACE_MS, Transfer, encode, enlarged};
+use crate::edge::flow::relay::{Continuation, GRACE_MS, Transfer, encode, enlarged};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::failures::{self, Came};
@@ -46,7 +46,7 @@ pub(crate) struct Received {
 }
 
 /// How far an upload is that runs beside the answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Progress<'a> {
     /// When it ended.
     pub sent_at: &'a Cell<Option<Tick>>,
@@ -54,6 +54,8 @@ pub(crate) struct Progress<'a> {
     pub complete: &'a Cell<bool>,
     /// All that was sent of it is kept for another attempt.
     pub whole: &'a Cell<bool>,
+    /// The client waits for `100 Continue`.
+    pub continuation: Option<&'a Continuation>,
 }
 
 /// The answer's side of a conversation.
@@ -225,12 +227,12 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         }
     }
 
-    /// Reads once, under the deadline for a first byte. While an upload runs, that deadline does not.
+    /// Reads once, under the deadline for a first byte, which does not run while the endpoint is being sent a body.
     async fn read(&mut self, mut buf: Buf, began: Tick) -> (Buf, Result<usize, ErrorKind>) {
         let net = &self.context.shard.thread.net;
         let proxy = self.destination.proxy;
         let allowed = proxy.retry.per_try.unwrap_or(proxy.first_byte).min(proxy.first_byte);
-        let Some(Progress { sent_at, .. }) = self.upload else {
+        let Some(Progress { sent_at, continuation, .. }) = self.upload else {
             let until = began.after(allowed).min(self.destination.deadline);
             if self.flight.is_long() && buf.is_empty() {
                 let waited = self.remote_ready(&mut buf, until).await;
@@ -244,7 +246,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         // An endpoint that still takes what the kernel has of the request cannot respond yet.
         let mut left = usize::MAX;
         loop {
-            let from = sent_at.get().unwrap_or_else(|| net.now());
+            // One that is asked for `100 Continue` has all that it gets for now.
+            let asked = continuation.filter(|continuation| !continuation.over.get()).map(|_| began);
+            let since = sent_at.get().or(asked);
+            let from = since.unwrap_or_else(|| net.now());
             let until = from.after(allowed).min(self.destination.deadline);
             let mut read = Ok(0);
             if self.flight.is_long() && buf.is_empty() {
@@ -258,8 +263,8 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 Err(error) if error.kind() != ErrorKind::TimedOut => return (buf, Err(error.kind())),
                 Err(error) => {
                     let now = net.now();
-                    let waited = sent_at.get().is_some_and(|at| now >= at.after(allowed));
-                    if waited && now < self.destination.deadline {
+                    let waited = since.is_some_and(|at| now >= at.after(allowed));
+                    if waited && asked.is_none() && now < self.destination.deadline {
                         let before = std::mem::replace(&mut left, self.remote.undelivered());
                         if left > 0 && left < before {
                             sent_at.set(Some(now));
@@ -327,6 +332,11 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         let response = Response { bytes: buf.filled(), head };
         self.client.compose(Outgoing { response, patch: &mut patch, length: BodyLength::None, upgrades: false });
         let (sent, _) = self.client.commit(Buf::empty(), Ending::More, self.client_until()).await;
+        if let (100, Some(Progress { continuation: Some(continuation), .. })) =
+            (self.state.response.status, self.upload)
+        {
+            continuation.over.set(true);
+        }
         sent
     }
 
@@ -441,6 +451,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             begins_quiet: sent.get() == 0 && !matches!(self.state.response.body, BodyLength::Exact(_)),
             least: None,
             late: FaultKind::TotalTimeout,
+            continuation: None,
         };
         if transfer.begins_quiet {
             self.state.shed();

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::harness::origin::ok;
-use crate::harness::{Gateway, Origin, PATIENCE, curl, noise};
+use crate::harness::{Gateway, Origin, PATIENCE, Setup, curl, noise};
 
 #[test]
 fn curl_gets_heads_and_posts() {
@@ -161,6 +161,46 @@ fn expect_100_continue_may_be_answered_without_the_body() {
     client.send("POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 400\r\n\r\n");
     let answer = client.answer();
     assert_eq!((answer.status, answer.interim.len()), (401, 0));
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_is_not_the_slow_one() {
+    // It sends nothing for longer than the grace of slow uploads and the timeout of its body.
+    let origin = Origin::with(|peer| {
+        let mut request = peer.head()?;
+        if request.target != "/silent" {
+            std::thread::sleep(Duration::from_millis(1_500));
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+            peer.body(&mut request)?;
+            peer.send(ok(&request.body));
+        }
+        peer.read_to_end();
+        Ok(())
+    });
+    let listener = "timeouts = { body = \"500ms\", rate_grace = \"500ms\" }";
+    let gateway = Setup::new(format!(
+        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n{listener}\n[[route]]\nto = \"{}\"\ntimeouts = {{ first_byte = \"3s\" }}\n",
+        origin.url()
+    ))
+    .start();
+    let head = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    };
+    let mut client = gateway.client();
+    client.send(head("/"));
+    assert_eq!(client.head().status, 100);
+    client.send("body");
+    assert_eq!(client.answer().text(), "body");
+
+    let mut silent = gateway.client();
+    silent.send(head("/silent"));
+    assert_eq!(silent.answer().status, 504);
+
+    // Once it was told, it is the one that is waited for.
+    let mut slow = gateway.client();
+    slow.send(head("/"));
+    assert_eq!(slow.head().status, 100);
+    assert_eq!(slow.answer().status, 408);
 }
 
 #[test]
