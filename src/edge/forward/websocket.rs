@@ -101,8 +101,10 @@ pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {
 /// What is known of one end.
 struct End {
     heard: Cell<Tick>,
-    /// When it was sent a ping and has not answered since.
+    /// When it was sent a ping and has not answered since; later, where writes to it took time behind the ping.
     asked: Cell<Tick>,
+    /// A write to it is under way. Its pace is watched then, and it cannot answer a ping that waits behind the write.
+    writing: Cell<bool>,
     /// Its close frame, or the gateway's instead, was sent.
     closed: Cell<bool>,
 }
@@ -142,7 +144,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         failed: &'a Cell<bool>,
     ) -> WebSocketRelay<'a, N, A, B> {
         let now = context.shard.thread.net.now();
-        let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), closed: Cell::new(false) };
+        let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), writing: Cell::new(false), closed: Cell::new(false) };
         WebSocketRelay {
             shard: context.shard,
             messages: limits.messages,
@@ -198,7 +200,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             let now = self.shard.thread.net.now();
             self.look_at_clock(now);
             let passable = self.judge(passage, buf.filled());
-            buf = self.pass(sink, buf, passable).await?;
+            buf = self.pass(sink, receiver, buf, passable).await?;
             if passage.closing && passage.between {
                 self.note_closed(passage.sender);
                 return Ok(buf);
@@ -212,7 +214,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
                 }
                 if now >= self.ask_at(receiver) {
                     self.say(sink, receiver, own::ping).await?;
-                    self.end(receiver).asked.set(now);
+                    self.end(receiver).asked.set(self.shard.thread.net.now());
                 }
             }
             if now >= self.close_deadline.get() {
@@ -309,7 +311,13 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     }
 
     /// Writes what may pass and keeps what was not understood yet.
-    async fn pass(&self, sink: &mut impl BodySink, mut buf: Buf, passable: Passable) -> Result<Buf, Fault> {
+    async fn pass(
+        &self,
+        sink: &mut impl BodySink,
+        receiver: Sender,
+        mut buf: Buf,
+        passable: Passable,
+    ) -> Result<Buf, Fault> {
         let Passable { pass, taken } = passable;
         if pass == 0 {
             buf.consume(taken);
@@ -324,7 +332,7 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
             }
             buf.truncate(pass);
         }
-        let (written, mut returned) = sink.write(buf, Ending::More, self.write_until()).await;
+        let (written, mut returned) = self.write(sink, receiver, buf).await;
         if rest.capacity() == 0 {
             returned.reset(0);
             rest = returned;
@@ -389,8 +397,19 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
     ) -> Result<(), Fault> {
         let mut out = Vec::with_capacity(own::FRAME_BYTES_MAX);
         make(&mut out, Mask::of(other(receiver), self.shard.thread.net.random()));
-        let (written, _) = sink.write(Buf::copied(&out), Ending::More, self.write_until()).await;
-        written
+        self.write(sink, receiver, Buf::copied(&out)).await.0
+    }
+
+    /// Sends bytes to `receiver`.
+    async fn write(&self, sink: &mut impl BodySink, receiver: Sender, buf: Buf) -> (Result<(), Fault>, Buf) {
+        let end = self.end(receiver);
+        end.writing.set(true);
+        let (written, buf) = sink.write(buf, Ending::More, self.write_until()).await;
+        end.writing.set(false);
+        if end.asked.get() != Tick::NEVER {
+            end.asked.set(self.shard.thread.net.now());
+        }
+        (written, buf)
     }
 
     /// Finds out whether it is time to end.
@@ -454,7 +473,9 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
 
     /// When an end that was asked counts as dead.
     fn silent_until(&self, end: Sender) -> Tick {
-        match (self.messages.ping, self.end(end).asked.get()) {
+        let end = self.end(end);
+        match (self.messages.ping, end.asked.get()) {
+            _ if end.writing.get() => Tick::NEVER,
             (None, _) | (_, Tick::NEVER) => Tick::NEVER,
             (Some(wait), asked) => asked.after(wait),
         }
