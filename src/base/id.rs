@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Dense numbers that name the parts of a plan: each indexes the array of its kind in that plan, and in no other.
+//! Dense numbers. Those of a plan index the array of their kind in that plan, and in no other. Those of the directory
+//! (`policy/directory`) are given by the control plane and never used again while the process lives.
 
 /// Declares ids, each around a `u32`.
 macro_rules! ids {
@@ -21,6 +22,16 @@ ids! {
     UpstreamId,
     /// Names one policy instance of a plan.
     PolicyId,
-    /// Names one consumer of a plan.
+    /// Names one consumer of the directory.
     ConsumerId,
+    /// Names one credential of a consumer.
+    CredentialId,
+    /// Names one app of a consumer.
+    AppId,
+    /// Names one tenant.
+    TenantId,
+    /// Names one plan that consumers subscribe to.
+    PlanId,
+    /// Names one product: a set of routes that is sold together.
+    ProductId,
 }

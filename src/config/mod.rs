@@ -6,6 +6,7 @@
 
 pub(crate) mod compile;
 pub(crate) mod diff;
+pub(crate) mod directory;
 pub(crate) mod explain;
 pub(crate) mod location;
 pub(crate) mod one_line;

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::{Address, ConsumerId, ListenerId, Pace, PolicyId, RouteId, UpstreamId};
+use crate::base::{Address, ListenerId, Pace, PolicyId, RouteId, UpstreamId};
+use crate::config::directory::Declared;
 use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::scalar::Share;
 pub(crate) use crate::config::spec::server::LogEscape;
@@ -75,8 +76,8 @@ pub struct Plan {
     pub transcoders: Vec<TranscoderPlan>,
     /// By `PolicyId`.
     pub policies: Vec<PolicyPlan>,
-    /// Names of consumers by the ids that policies use.
-    pub consumers: Vec<Arc<str>>,
+    /// Consumers and what else of the directory the configuration declares.
+    pub declared: Arc<Declared>,
     /// What is found by name.
     pub index: Index,
     /// What is never shown.
@@ -389,7 +390,7 @@ impl Plan {
 
     /// A plan with nothing but the access log and the names of these, each with the id 0: for an exchange that lasts
     /// long and needs no more of this plan.
-    pub fn kept(&self, route: Option<RouteId>, upstream: Option<UpstreamId>, consumer: Option<ConsumerId>) -> Plan {
+    pub fn kept(&self, route: Option<RouteId>, upstream: Option<UpstreamId>) -> Plan {
         Plan {
             generation: self.generation,
             process: self.process.clone(),
@@ -401,7 +402,7 @@ impl Plan {
             upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),
             transcoders: Vec::new(),
             policies: Vec::new(),
-            consumers: consumer.map(|id| Arc::clone(&self.consumers[id.0 as usize])).into_iter().collect(),
+            declared: Arc::default(),
             index: Index::default(),
             hidden: Hidden::default(),
         }

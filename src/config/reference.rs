@@ -369,6 +369,7 @@ fn example_of(kind: &str) -> &'static str {
         "count" | "per cent" => "10",
         "share" => "\"1%\"",
         "rate" => "\"100/s\"",
+        "period" => "\"day\"",
         "address" => "\"127.0.0.1:8080\"",
         "port or \"listener\"" => "8443",
         "network" => "\"10.0.0.0/8\"",

@@ -175,6 +175,7 @@ impl Plane {
         match message {
             FromShard::Started { driver } => self.driver = driver,
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
+            FromShard::Applied { revision } => self.applied(shard, revision),
             FromShard::LogLines(lines) => self.write_lines(lines),
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Trace(trace) => {

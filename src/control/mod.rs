@@ -19,6 +19,7 @@ pub(crate) mod upgrade;
 mod call;
 mod certificates;
 mod dial;
+mod directory;
 mod discovery;
 mod dispatch;
 mod endpoints;

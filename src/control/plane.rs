@@ -16,6 +16,7 @@ use crate::base::Tick;
 use crate::config::plan::{Plan, ProcessPlan};
 use crate::config::{Loaded, Reports, Spec, Texts};
 use crate::control::admin::{AdminRequest, AdminServer};
+use crate::control::directory::Registry;
 use crate::control::discovery::{Discovery, EndpointUpdate, Question};
 use crate::control::listen::Sockets;
 use crate::control::load::Ready;
@@ -87,6 +88,8 @@ pub(super) struct Plane {
     pub(super) process: Option<ProcessPlan>,
     /// Plans that were replaced.
     pub(super) retired: Retired,
+    /// Who may call.
+    pub(super) registry: Registry,
     pub(super) tally: Arc<Tally>,
     /// Whose turn it is to write a page: one at a time.
     pub(super) pages: Rc<Semaphore>,

@@ -219,6 +219,7 @@ impl Plane {
                 up: health != Health::Down,
             });
         }
+        self.declare(&plan);
         self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
     }
 
@@ -307,6 +308,7 @@ impl Plane {
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }
                 | FromShard::Committed { .. }
+                | FromShard::Applied { .. }
                 | FromShard::Upstreams(_)
                 | FromShard::Drained
                 | FromShard::Trace(_)

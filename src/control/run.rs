@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 
 use crate::config::Loaded;
 use crate::control::admin::ASKS_MAX;
+use crate::control::directory::Registry;
 use crate::control::discovery::Discovery;
 use crate::control::events::{Events, Signals};
 use crate::control::listen::Sockets;
@@ -103,6 +104,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         current: None,
         process: None,
         retired: Retired::default(),
+        registry: Registry::new(count),
         tally: Arc::default(),
         pages: Rc::new(Semaphore::new(1)),
         upstreams: Rc::new(UpstreamReports::new(count)),

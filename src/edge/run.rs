@@ -20,6 +20,7 @@ use crate::edge::shard::state::Shard;
 use crate::edge::upstream::pool::Upstream;
 use crate::link::{FromShard, ListeningSocket, ShardEnd, ToShard};
 use crate::net::{BellWaiter, Net};
+use crate::policy::directory::Revision;
 use crate::policy::limit::{ShardId, Shards};
 
 /// The interval of housekeeping on a busy shard.
@@ -41,11 +42,12 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
     thread.net.spawn(ring_peers(shard.clone()));
     thread.net.spawn(free_discarded(shard.clone()));
     thread.net.spawn(relief::run(shard.clone()));
-    let mut main = Main { shard, prepared: None, acceptors: Vec::new() };
+    let mut main = Main { shard, prepared: None, acceptors: Vec::new(), applied: Revision::default() };
     while !thread.stopping.is_raised() {
         while let Ok(message) = end.inbox.try_recv() {
             main.take(message).await;
         }
+        main.tell_applied();
         main.shard.peers.hear(thread.net.now());
         if unless(&thread.stopping, ear.rung()).await.is_none() {
             break;
@@ -65,6 +67,8 @@ struct Main<N: Net> {
     shard: Rc<Shard<N>>,
     prepared: Option<Prepared<N>>,
     acceptors: Vec<Rc<Acceptor>>,
+    /// The revision of the directory that the control plane was told of.
+    applied: Revision,
 }
 
 /// A plan that waits for its commit.
@@ -103,6 +107,11 @@ impl<N: Net> Main<N> {
                 let bounds = shard.bound_already().into_iter().chain(coming);
                 bounds.for_each(|bound| bound.transcoders.learn(&bound.plan.transcoders, &source, &fresh));
             }
+            ToShard::Directory(snapshot) => {
+                // The control plane frees the one before, when no shard has it.
+                drop(shard.directory.borrow_mut().rebase(snapshot));
+            }
+            ToShard::Change(change) => shard.directory.borrow_mut().apply(&change),
             ToShard::Trace(orders) => shard.tracer.follow(orders),
             ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),
@@ -111,6 +120,15 @@ impl<N: Net> Main<N> {
                 self.shard.drain();
             }
             ToShard::Stop => shard.thread.stopping.raise(),
+        }
+    }
+
+    /// Tells which revision the directory is at, once for all changes that came together.
+    fn tell_applied(&mut self) {
+        let revision = self.shard.directory.borrow().revision();
+        if revision > self.applied {
+            self.applied = revision;
+            self.shard.tell(FromShard::Applied { revision });
         }
     }
 

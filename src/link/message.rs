@@ -10,6 +10,7 @@ use crate::link::counters::Counters;
 use crate::link::notice::Notice;
 use crate::link::trace::{Trace, TraceOrder};
 use crate::net::sockets::ListenSocket;
+use crate::policy::directory::{Change, Revision, Snapshot};
 use crate::policy::limit;
 use crate::wire::grpc::json::Transcoder;
 
@@ -62,6 +63,10 @@ pub enum ToShard<S = ListenSocket> {
         /// One for each choice of options.
         transcoders: Vec<Transcoder>,
     },
+    /// The whole directory, in the place of all changes that it contains.
+    Directory(Arc<Snapshot>),
+    /// A change of the directory.
+    Change(Arc<Change>),
     /// From now on show the way of the requests that these orders name, and of no others.
     Trace(Arc<[TraceOrder]>),
     /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).
@@ -92,6 +97,11 @@ pub enum FromShard {
         /// The plan's generation.
         generation: u64,
     },
+    /// The directory is at this revision here: whoever asks from now on gets what it says.
+    Applied {
+        /// The revision.
+        revision: Revision,
+    },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
     /// Something that the operator should know.
@@ -116,6 +126,7 @@ impl FromShard {
             FromShard::Started { .. }
             | FromShard::Prepared { .. }
             | FromShard::Committed { .. }
+            | FromShard::Applied { .. }
             | FromShard::Upstreams(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hot. Consumers by API key. Keys are stored as SHA-256 hashes only; a key is long and random, so a fast hash
-//! suffices.
+//! Hot. Consumers by API key, as the shard's directory knows them.
 //!
 //! A request with two different credentials of one kind is refused, because the upstream might read another one than
 //! this policy did.
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use crate::base::{ConsumerId, Span, Wall};
+use crate::base::Span;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
-use crate::policy::facts::Effects;
+use crate::policy::directory::{Consumer, KeyEntry, KeyHash};
+use crate::policy::facts::{Effects, Facts};
+use crate::policy::identity::Identity;
+use crate::policy::key_format::{KEY_BYTES_MAX, KeyForm, form_of, hash_of};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
+use crate::wire::patch::Patch;
 use crate::wire::template::Lookup;
 
 /// Where keys come from and what they say.
@@ -24,19 +27,19 @@ use crate::wire::template::Lookup;
 pub struct Plan {
     /// Where a key may stand, in order of preference; at least one.
     pub sources: Box<[KeyLocation]>,
-    /// Known keys.
-    pub keys: Arc<KeyTable>,
-    /// All consumers of the configuration, by `ConsumerId`.
-    pub consumers: Arc<[Consumer]>,
+    /// The names of the consumers that may pass, in order; `None` for all.
+    pub consumers: Option<Box<[Box<str>]>>,
     /// What the upstream sees of the key.
     pub credential: Credential,
     /// Whether the upstream is told who it is, in `X-Consumer-Name` and `X-Consumer-Id`. Such fields from the client
     /// are always removed.
     pub consumer_fields: ConsumerFields,
-    /// Who a request without any key counts as; `None` refuses it. A wrong key is refused in any case.
-    pub anonymous: Option<ConsumerId>,
+    /// The name of who a request without any key counts as; `None` refuses it. A wrong key is refused in any case.
+    pub anonymous: Option<Box<str>>,
     /// The value of `WWW-Authenticate` in a 401, such as `Bearer realm="api"`.
     pub challenge: Box<[u8]>,
+    /// What the keys begin with that the gateway makes, without the `_`.
+    pub prefix: Arc<str>,
 }
 
 /// Where a key may stand.
@@ -46,6 +49,10 @@ pub enum KeyLocation {
     Header(Box<[u8]>),
     /// `Authorization: Bearer KEY` (RFC 6750 section 2.1).
     Bearer,
+    /// The user of `Authorization: Basic`, with any password (RFC 7617): for clients that know nothing else.
+    BasicUser,
+    /// The value of this cookie.
+    Cookie(Box<[u8]>),
     /// The value of this query parameter. It ends up in logs of every proxy on the way: a last resort.
     Query(Box<[u8]>),
 }
@@ -66,79 +73,6 @@ pub enum ConsumerFields {
     Sent,
     /// It is not.
     Omitted,
-}
-
-/// Somebody who uses an API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer {
-    /// The name in the configuration, logs and metrics.
-    pub name: Arc<str>,
-    /// The user's own identifier, sent as `X-Consumer-Id`; may be empty.
-    pub id: Box<str>,
-}
-
-/// One key of one consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyEntry {
-    /// SHA-256 of the key.
-    pub hash: [u8; 32],
-    /// Whose.
-    pub consumer: ConsumerId,
-    /// Not valid from then on; `None` is for ever.
-    pub expires: Option<Wall>,
-}
-
-/// Known keys, in order of their hash.
-#[derive(Clone, Debug, Default)]
-pub struct KeyTable {
-    entries: Box<[KeyEntry]>,
-}
-
-impl KeyTable {
-    /// A table of these keys. Where a hash comes twice, the first counts; `check` should refuse that.
-    pub fn new(mut entries: Vec<KeyEntry>) -> KeyTable {
-        entries.sort_by_key(|entry| entry.hash);
-        entries.dedup_by_key(|entry| entry.hash);
-        KeyTable { entries: entries.into() }
-    }
-
-    /// Whose key it is. The search looks at eight bytes of the hash, which tell nothing of a key; the rest is compared
-    /// in constant time.
-    pub fn find(&self, key: &[u8], wall: Wall) -> Option<ConsumerId> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return None;
-        }
-        let hash = hash_of(key);
-        let start = self.entries.partition_point(|entry| entry.hash[..8] < hash[..8]);
-        let candidates = self.entries[start..].iter().take_while(|entry| entry.hash[..8] == hash[..8]);
-        let mut found = None;
-        for entry in candidates {
-            if bool::from(entry.hash.ct_eq(&hash)) && entry.expires.is_none_or(|expires| wall < expires) {
-                found = Some(entry.consumer);
-            }
-        }
-        found
-    }
-}
-
-/// The hash that a configuration holds instead of a key.
-pub(crate) fn hash_of(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
-/// Reads a hash as the configuration writes it: 64 hexadecimal digits.
-pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = (pair[0] as char).to_digit(16)?;
-        let low = (pair[1] as char).to_digit(16)?;
-        *byte = (high * 16 + low) as u8;
-    }
-    Some(hash)
 }
 
 /// What a request holds in one source.
@@ -164,20 +98,20 @@ impl Kind for Plan {
             match find(source, request) {
                 KeyLookup::Nothing => {}
                 KeyLookup::Several => return self.refuse("api_key_ambiguous", "More than one key was sent.", effects),
-                KeyLookup::One(span) => key = key.or(Some(span)),
+                KeyLookup::One(span) => key = key.or(Some((source, span))),
             }
         }
-        let consumer = match key {
-            Some(span) => self.keys.find(span.of(request.bytes), facts.wall),
-            None => self.anonymous,
+        let found = match key {
+            Some((source, span)) => self.known(source, span.of(request.bytes), facts),
+            None => self.anonymous(facts),
         };
-        let Some(consumer) = consumer else {
+        let Some((identity, consumer)) = found else {
             return match key {
                 Some(_) => self.refuse("api_key_unknown", "The key is not valid.", effects),
                 None => self.refuse("api_key_missing", "A key is required.", effects),
             };
         };
-        effects.consumer = Some(consumer);
+        effects.identified = Some(identity);
         if self.credential == Credential::Removed {
             self.sources.iter().for_each(|source| remove(source, request, effects));
         }
@@ -187,23 +121,68 @@ impl Kind for Plan {
 }
 
 impl Plan {
+    /// Whose key it is.
+    fn known<'d, L>(
+        &self,
+        source: &KeyLocation,
+        text: &[u8],
+        facts: &Facts<'d, L>,
+    ) -> Option<(Identity, &'d Consumer)> {
+        let hash = if *source == KeyLocation::BasicUser { self.hash_of_user(text)? } else { self.hash(text)? };
+        let entry: &KeyEntry = facts.directory.key(&hash)?;
+        if entry.expires.is_over(facts.wall) {
+            return None;
+        }
+        let consumer = facts.directory.consumer(entry.consumer)?;
+        if !self.admits(consumer) {
+            return None;
+        }
+        let (number, app, credential) = (Some(entry.consumer), entry.app(), Some(entry.credential));
+        let identity = Identity { consumer: number, app, credential, claims: None, method: Some(METHOD) };
+        Some((identity, consumer))
+    }
+
+    /// The hash of a key that may be one.
+    fn hash(&self, key: &[u8]) -> Option<KeyHash> {
+        let sound = !key.is_empty() && key.len() <= KEY_BYTES_MAX;
+        (sound && form_of(self.prefix.as_bytes(), key) != KeyForm::Broken).then(|| hash_of(key))
+    }
+
+    /// The hash of the key that stands before the colon of `user:password`, in base64 (RFC 7617 section 2).
+    #[inline(never)]
+    fn hash_of_user(&self, text: &[u8]) -> Option<KeyHash> {
+        let mut pair = [0; BASIC_BYTES_MAX];
+        let length = STANDARD.decode_slice(text, &mut pair).ok()?;
+        self.hash(pair[..length].split(|byte| *byte == b':').next()?)
+    }
+
+    /// Who a request without any key counts as.
+    fn anonymous<'d, L>(&self, facts: &Facts<'d, L>) -> Option<(Identity, &'d Consumer)> {
+        let consumer = facts.directory.by_name(self.anonymous.as_ref()?)?;
+        Some((Identity::of(consumer.number, METHOD), consumer))
+    }
+
+    fn admits(&self, consumer: &Consumer) -> bool {
+        let names = self.consumers.as_ref();
+        names.is_none_or(|names| names.binary_search_by(|name| (**name).cmp(&*consumer.name)).is_ok())
+    }
+
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
         effects.to_client.add(b"WWW-Authenticate", &self.challenge);
         let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
         Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
     }
 
-    fn tell(&self, consumer: ConsumerId, request: Request<'_>, effects: &mut Effects) {
+    fn tell(&self, consumer: &Consumer, request: Request<'_>, effects: &mut Effects) {
         let (fields, bytes) = (&request.head.fields, request.bytes);
         effects.to_upstream.remove(fields, bytes, NAME_FIELD);
         effects.to_upstream.remove(fields, bytes, ID_FIELD);
-        let Some(known) = self.consumers.get(consumer.0 as usize) else { return };
         if self.consumer_fields == ConsumerFields::Omitted {
             return;
         }
-        effects.to_upstream.add(NAME_FIELD, known.name.as_bytes());
-        if !known.id.is_empty() {
-            effects.to_upstream.add(ID_FIELD, known.id.as_bytes());
+        effects.to_upstream.add(NAME_FIELD, consumer.name.as_bytes());
+        if !consumer.id().is_empty() {
+            effects.to_upstream.add(ID_FIELD, consumer.id().as_bytes());
         }
     }
 }
@@ -215,7 +194,15 @@ fn find(source: &KeyLocation, request: Request<'_>) -> KeyLookup {
         KeyLocation::Header(name) => one(fields.filter(|field| field.is_named(bytes, name)).map(|field| field.value)),
         KeyLocation::Bearer => {
             let authorizations = fields.filter(|field| field.known == Known::Authorization);
-            one(authorizations.filter_map(|field| bearer(field.value, bytes)))
+            one(authorizations.filter_map(|field| scheme(field.value, b"bearer ", bytes)))
+        }
+        KeyLocation::BasicUser => {
+            let authorizations = fields.filter(|field| field.known == Known::Authorization);
+            one(authorizations.filter_map(|field| scheme(field.value, b"basic ", bytes)))
+        }
+        KeyLocation::Cookie(name) => {
+            let cookies = fields.filter(|field| field.known == Known::Cookie);
+            one(cookies.flat_map(|field| cookies_named(field.value, name, bytes)))
         }
         KeyLocation::Query(name) => one(pairs(request).filter_map(|pair| {
             let value = pair.of(bytes).strip_prefix(&**name)?.strip_prefix(b"=")?;
@@ -230,8 +217,24 @@ fn remove(source: &KeyLocation, request: Request<'_>, effects: &mut Effects) {
         KeyLocation::Header(name) => effects.to_upstream.remove(&request.head.fields, bytes, name),
         KeyLocation::Bearer => {
             for (index, field) in request.head.fields.list.iter().enumerate() {
-                if field.known == Known::Authorization && bearer(field.value, bytes).is_some() {
+                if field.known == Known::Authorization && scheme(field.value, b"bearer ", bytes).is_some() {
                     effects.to_upstream.remove_at(index);
+                }
+            }
+        }
+        KeyLocation::BasicUser => {
+            for (index, field) in request.head.fields.list.iter().enumerate() {
+                if field.known == Known::Authorization && scheme(field.value, b"basic ", bytes).is_some() {
+                    effects.to_upstream.remove_at(index);
+                }
+            }
+        }
+        KeyLocation::Cookie(name) => {
+            for (index, field) in request.head.fields.list.iter().enumerate() {
+                let held = field.known == Known::Cookie && cookies_named(field.value, name, bytes).next().is_some();
+                if held && !effects.to_upstream.is_removed(index) {
+                    effects.to_upstream.remove_at(index);
+                    add_other_cookies(field.value.of(bytes), name, &mut effects.to_upstream);
                 }
             }
         }
@@ -250,15 +253,49 @@ fn one(mut spans: impl Iterator<Item = Span>) -> KeyLookup {
     }
 }
 
-/// The credential behind the scheme's name, which is compared without case (RFC 9110 section 11.1).
-fn bearer(value: Span, bytes: &[u8]) -> Option<Span> {
+/// The credential behind the name of a scheme and a space. The name is compared without case (RFC 9110 section 11.1).
+fn scheme(value: Span, name: &[u8], bytes: &[u8]) -> Option<Span> {
     let text = value.of(bytes);
-    let (scheme, rest) = text.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+    let (scheme, rest) = text.split_at_checked(name.len())?;
+    if !scheme.eq_ignore_ascii_case(name) {
         return None;
     }
     let key = rest.trim_ascii_start();
     Some(Span::new(usize::from(value.end) - key.len(), value.end.into()))
+}
+
+/// The values of the cookies of that name in one field.
+fn cookies_named<'b>(field: Span, name: &'b [u8], bytes: &'b [u8]) -> impl Iterator<Item = Span> + use<'b> {
+    let mut start = usize::from(field.start);
+    field.of(bytes).split(|byte| *byte == b';').filter_map(move |piece| {
+        let end = start + piece.len();
+        start = (end + 1).min(usize::from(u16::MAX));
+        let value = value_of(piece, name)?.trim_ascii_end();
+        let after = end - (piece.len() - piece.trim_ascii_end().len());
+        Some(Span::new(after - value.len(), after))
+    })
+}
+
+/// The value of a cookie, where it has that name.
+fn value_of<'b>(piece: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    piece.trim_ascii_start().strip_prefix(name)?.strip_prefix(b"=")
+}
+
+/// Adds the cookies of a field that have another name, if there are any.
+fn add_other_cookies(field: &[u8], name: &[u8], patch: &mut Patch) {
+    let others = || {
+        let pieces = field.split(|byte| *byte == b';').filter(|piece| value_of(piece, name).is_none());
+        pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty())
+    };
+    if others().next().is_none() {
+        return;
+    }
+    patch.add_with(b"Cookie", |out| {
+        for (at, piece) in others().enumerate() {
+            out.extend_from_slice(if at > 0 { b"; " } else { b"" });
+            out.extend_from_slice(piece);
+        }
+    });
 }
 
 /// The `name=value` pieces of the query.
@@ -275,42 +312,69 @@ fn pairs(request: Request<'_>) -> impl Iterator<Item = Span> {
 
 const NAME_FIELD: &[u8] = b"X-Consumer-Name";
 const ID_FIELD: &[u8] = b"X-Consumer-Id";
-/// A longer key is not even hashed.
-const KEY_BYTES_MAX: usize = 1_024;
+/// What `Identity::method` says.
+const METHOD: &str = "api_key";
+/// Longest `user:password` whose user may be a key; in a longer one there is none.
+const BASIC_BYTES_MAX: usize = KEY_BYTES_MAX + 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{ConsumerId, CredentialId, Wall};
+    use crate::policy::directory::{Directory, Expiry, Own, Parts, Revision, Snapshot, Standing};
     use crate::policy::fixture::{Fixture, added, decide};
+    use crate::policy::key_format::{RANDOM_BYTES, make};
 
     fn plan() -> Plan {
-        let entry =
-            |key: &[u8], consumer, expires| KeyEntry { hash: hash_of(key), consumer: ConsumerId(consumer), expires };
-        let keys = KeyTable::new(vec![
-            entry(b"alpha", 0, None),
-            entry(b"beta", 1, None),
-            entry(b"old", 1, Some(Wall(1_700_000_000_000_000))),
-        ]);
-        let consumer = |name: &str, id: &str| Consumer { name: name.into(), id: id.into() };
         Plan {
             sources: Box::new([
                 KeyLocation::Header((*b"x-api-key").into()),
                 KeyLocation::Bearer,
+                KeyLocation::BasicUser,
+                KeyLocation::Cookie((*b"key").into()),
                 KeyLocation::Query((*b"apikey").into()),
             ]),
-            keys: Arc::new(keys),
-            consumers: Arc::new([consumer("anna", "17"), consumer("bob", "")]),
+            consumers: None,
             credential: Credential::Removed,
             consumer_fields: ConsumerFields::Sent,
             anonymous: None,
             challenge: (*b"Bearer realm=\"api\"").into(),
+            prefix: "tpk".into(),
         }
+    }
+
+    /// What the gateway itself makes.
+    fn own_key() -> String {
+        make("tpk", [3; RANDOM_BYTES])
+    }
+
+    fn directory() -> Directory {
+        let entry = |key: &[u8], consumer, expires| {
+            KeyEntry::new(hash_of(key), (ConsumerId(consumer), None), CredentialId(0), Expiry::of(expires))
+        };
+        let keys = vec![
+            entry(b"alpha", 0, None),
+            entry(b"beta", 1, None),
+            entry(b"old", 1, Some(Wall(1_700_000_000_000_000))),
+            entry(own_key().as_bytes(), 1, None),
+            entry(b"orphan", 2, None),
+        ];
+        let consumer = |number, name: &str, id: &str| {
+            let own = Own { id: id.into(), attributes: Box::default() };
+            Consumer::new(ConsumerId(number), name, Standing::Active, Arc::default(), own)
+        };
+        let consumers = vec![consumer(0, "anna", "17"), consumer(1, "bob", "")];
+        Directory::new(Arc::new(Snapshot::new(Revision(1), Parts { consumers, keys, ..Parts::default() })))
+    }
+
+    fn get(target: &str) -> Fixture {
+        Fixture { directory: directory(), ..Fixture::get(target) }
     }
 
     fn who(plan: &Plan, fixture: &Fixture) -> Result<u32, &'static str> {
         let mut effects = Effects::default();
         match decide(plan, &fixture.facts(), &mut effects) {
-            Decision::Pass => Ok(effects.consumer.unwrap().0),
+            Decision::Pass => Ok(effects.identified.unwrap().consumer.unwrap().0),
             Decision::Respond(response) => {
                 assert_eq!(response.status, 401);
                 assert_eq!(added(&effects.to_client), [("WWW-Authenticate", "Bearer realm=\"api\"")]);
@@ -323,30 +387,40 @@ mod tests {
     #[test]
     fn every_source_is_read() {
         let plan = plan();
-        let get = || Fixture::get("/");
-        assert_eq!(who(&plan, &get().field("X-API-Key", "alpha")), Ok(0));
-        assert_eq!(who(&plan, &get().field("Authorization", "bEARER  beta")), Ok(1));
-        assert_eq!(who(&plan, &Fixture::get("/?a=1&apikey=beta")), Ok(1));
-        assert_eq!(who(&plan, &get().field("X-Api-Key", "alpha").field("Authorization", "Basic beta")), Ok(0));
+        assert_eq!(who(&plan, &get("/").field("X-API-Key", "alpha")), Ok(0));
+        assert_eq!(who(&plan, &get("/").field("Authorization", "bEARER  beta")), Ok(1));
+        assert_eq!(who(&plan, &get("/?a=1&apikey=beta")), Ok(1));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "alpha").field("Authorization", "Digest beta")), Ok(0));
+        // `beta:anything` in base64.
+        assert_eq!(who(&plan, &get("/").field("Authorization", "Basic YmV0YTphbnl0aGluZw==")), Ok(1));
+        assert_eq!(who(&plan, &get("/").field("Cookie", "a=1; key=beta ;b=2")), Ok(1));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", &own_key())), Ok(1));
     }
 
     #[test]
     fn everything_else_is_refused() {
         let plan = plan();
-        let get = || Fixture::get("/");
-        assert_eq!(who(&plan, &get()), Err("api_key_missing"));
-        assert_eq!(who(&plan, &get().field("Authorization", "Basic alpha")), Err("api_key_missing"));
-        assert_eq!(who(&plan, &get().field("Authorization", "Bearer")), Err("api_key_missing"));
-        assert_eq!(who(&plan, &get().field("Authorization", "Bearer ")), Err("api_key_unknown"));
-        assert_eq!(who(&plan, &get().field("X-Api-Key", "Alpha")), Err("api_key_unknown"));
-        assert_eq!(who(&plan, &get().field("X-Api-Key", "old")), Err("api_key_unknown"));
-        assert_eq!(who(&plan, &get().field("X-Api-Key", &"a".repeat(2_000))), Err("api_key_unknown"));
-        let twice = get().field("X-Api-Key", "alpha").field("x-api-key", "beta");
+        assert_eq!(who(&plan, &get("/")), Err("api_key_missing"));
+        assert_eq!(who(&plan, &get("/").field("Authorization", "Basic alpha")), Err("api_key_unknown"));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "orphan")), Err("api_key_unknown"), "its consumer is gone");
+        let mut broken = own_key();
+        broken.replace_range(10..11, if &broken[10..11] == "a" { "b" } else { "a" });
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", &broken)), Err("api_key_unknown"));
+        for cookies in ["key=alpha; key=beta", "key=alpha;key=alpha"] {
+            assert_eq!(who(&plan, &get("/").field("Cookie", cookies)), Err("api_key_ambiguous"), "{cookies}");
+        }
+        assert_eq!(who(&plan, &get("/").field("Cookie", "Key=alpha; xkey=alpha; key")), Err("api_key_missing"));
+        assert_eq!(who(&plan, &get("/").field("Authorization", "Bearer")), Err("api_key_missing"));
+        assert_eq!(who(&plan, &get("/").field("Authorization", "Bearer ")), Err("api_key_unknown"));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "Alpha")), Err("api_key_unknown"));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "old")), Err("api_key_unknown"));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", &"a".repeat(2_000))), Err("api_key_unknown"));
+        let twice = get("/").field("X-Api-Key", "alpha").field("x-api-key", "beta");
         assert_eq!(who(&plan, &twice), Err("api_key_ambiguous"));
-        assert_eq!(who(&plan, &Fixture::get("/?apikey=alpha&apikey=beta")), Err("api_key_ambiguous"));
+        assert_eq!(who(&plan, &get("/?apikey=alpha&apikey=beta")), Err("api_key_ambiguous"));
         let hexadecimal: String = hash_of(b"alpha").iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            who(&plan, &get().field("X-Api-Key", &hexadecimal)),
+            who(&plan, &get("/").field("X-Api-Key", &hexadecimal)),
             Err("api_key_unknown"),
             "a leaked hash is no key"
         );
@@ -354,14 +428,14 @@ mod tests {
 
     #[test]
     fn anonymous_is_only_for_those_without_a_key() {
-        let plan = Plan { anonymous: Some(ConsumerId(1)), ..plan() };
-        assert_eq!(who(&plan, &Fixture::get("/")), Ok(1));
-        assert_eq!(who(&plan, &Fixture::get("/").field("X-Api-Key", "wrong")), Err("api_key_unknown"));
+        let plan = Plan { anonymous: Some("bob".into()), ..plan() };
+        assert_eq!(who(&plan, &get("/")), Ok(1));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "wrong")), Err("api_key_unknown"));
     }
 
     #[test]
     fn the_upstream_sees_the_consumer_and_no_key() {
-        let fixture = Fixture::get("/?a=1&apikey=x&apikey&b=2")
+        let fixture = get("/?a=1&apikey=x&apikey&b=2")
             .field("Accept", "*/*")
             .field("X-Api-Key", "alpha")
             .field("X-Consumer-Name", "root")
@@ -383,12 +457,23 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_read_as_written() {
-        // The example of FIPS 180-2, appendix B.1.
-        let text = "BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(parse_hash(text), Some(hash_of(b"abc")));
-        assert_eq!(parse_hash(&text[1..]), None);
-        assert_eq!(parse_hash(&text.replace('B', "g")), None);
-        assert_eq!(parse_hash(&"é".repeat(32)), None);
+    fn only_those_who_are_named_pass() {
+        let plan = Plan { consumers: Some(Box::new(["anna".into()])), ..plan() };
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "alpha")), Ok(0));
+        assert_eq!(who(&plan, &get("/").field("X-Api-Key", "beta")), Err("api_key_unknown"));
+    }
+
+    #[test]
+    fn other_cookies_go_on() {
+        let plan = plan();
+        let fixture = get("/").field("Cookie", "a=1; key=beta; b=\"2\"").field("Cookie", "c=3");
+        let mut effects = Effects::default();
+        assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
+        assert_eq!(fixture.left(&effects.to_upstream), [("Cookie".to_owned(), "c=3".to_owned())]);
+        assert_eq!(added(&effects.to_upstream), [("Cookie", "a=1; b=\"2\""), ("X-Consumer-Name", "bob")]);
+        let alone = get("/").field("Cookie", "key=beta");
+        let mut effects = Effects::default();
+        assert_eq!(decide(&plan, &alone.facts(), &mut effects), Decision::Pass);
+        assert_eq!(added(&effects.to_upstream), [("X-Consumer-Name", "bob")]);
     }
 }

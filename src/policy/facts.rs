@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::base::{ConsumerId, Scheme, Span, Wall};
+use crate::base::{Scheme, Span, Wall};
+use crate::policy::directory::{Directory, Plan};
+use crate::policy::identity::Identity;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -24,14 +26,23 @@ pub struct Facts<'a, L> {
     pub scheme: Scheme,
     /// The route's name; empty while it is not known.
     pub route_name: &'a str,
-    /// Who it is; the edge copies it from `Effects` after every policy.
-    pub consumer: Option<ConsumerId>,
+    /// Who it is, as far as policies before have found; the edge moves it here from `Effects::identified`.
+    pub identity: &'a Identity,
     /// The consumer's name; empty where nobody is known.
     pub consumer_name: &'a str,
+    /// Consumers, credentials, plans.
+    pub directory: &'a Directory,
     /// The calendar.
     pub wall: Wall,
     /// What template variables are worth.
     pub words: &'a L,
+}
+
+impl<L> Facts<'_, L> {
+    /// The plan that holds for the caller on the route.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.directory.plan(self.identity, self.route_name)
+    }
 }
 
 /// A response head with its bytes.
@@ -59,8 +70,8 @@ pub struct Effects {
     pub to_upstream: Patch,
     /// Changes to the response on its way to the client, also where the gateway answers itself.
     pub to_client: Patch,
-    /// Who it is, once identified.
-    pub consumer: Option<ConsumerId>,
+    /// Who it is, where the policy found out. It takes the place of what policies before have found.
+    pub identified: Option<Identity>,
     /// Pieces of the query (spans of `name=value` in the request's bytes) that the upstream must not see.
     pub query_removed: SmallVec<[Span; 2]>,
     /// The reason for which a policy would have refused the request, where it only reports, or admits what it cannot
@@ -87,7 +98,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.to_upstream.clear();
         self.to_client.clear();
-        self.consumer = None;
+        self.identified = None;
         self.query_removed.clear();
         self.reported = None;
         self.settles = false;

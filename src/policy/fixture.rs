@@ -3,9 +3,11 @@
 
 use std::net::IpAddr;
 
-use crate::base::{ConsumerId, Scheme, Span, Tick, Wall};
+use crate::base::{Scheme, Span, Tick, Wall};
 use crate::policy::decision::{AskOutcome, Decision};
+use crate::policy::directory::Directory;
 use crate::policy::facts::{Effects, Facts, Response};
+use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Method, Request, RequestHead, ResponseHead};
@@ -17,7 +19,8 @@ pub(super) struct Fixture {
     pub bytes: Vec<u8>,
     pub head: RequestHead,
     pub client: IpAddr,
-    pub consumer: Option<ConsumerId>,
+    pub identity: Identity,
+    pub directory: Directory,
     pub route_name: &'static str,
     pub consumer_name: &'static str,
     pub wall: Wall,
@@ -47,7 +50,8 @@ impl Fixture {
             bytes,
             head,
             client: "192.0.2.1".parse().unwrap(),
-            consumer: None,
+            identity: Identity::default(),
+            directory: Directory::default(),
             route_name: "route",
             consumer_name: "",
             wall: Wall(1_800_000_000_000_000),
@@ -71,8 +75,9 @@ impl Fixture {
             client: self.client,
             scheme: Scheme::Https,
             route_name: self.route_name,
-            consumer: self.consumer,
+            identity: &self.identity,
             consumer_name: self.consumer_name,
+            directory: &self.directory,
             wall: self.wall,
             words: &self.words,
         }

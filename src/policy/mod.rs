@@ -7,7 +7,10 @@
 //! phase the order is the user's. `kinds` has the list of all kinds, `kind` what each of them implements.
 
 pub(crate) mod decision;
+pub(crate) mod directory;
 pub(crate) mod facts;
+pub(crate) mod identity;
+pub(crate) mod key_format;
 pub(crate) mod kind;
 pub(crate) mod kinds;
 pub(crate) mod limit;
@@ -26,6 +29,7 @@ each_kind!(modules);
 
 pub(crate) use decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 pub(crate) use facts::{Effects, Facts, Outcome, Response};
+pub(crate) use identity::Identity;
 pub(crate) use kind::Call;
 pub(crate) use kinds::each_kind;
 pub(crate) use kinds::{Policy, PolicyMemo, PolicyState};

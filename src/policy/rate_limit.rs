@@ -366,7 +366,7 @@ impl Plan {
             Key::Address { v4_prefix, v6_prefix } => hash_address(facts.client, *v4_prefix, *v6_prefix, &mut hasher),
             Key::Everything => 0_u8.hash(&mut hasher),
             // By name: numbers of routes and consumers are other ones after a reload.
-            Key::Consumer => match facts.consumer {
+            Key::Consumer => match facts.identity.consumer {
                 Some(_) => (1_u8, facts.consumer_name).hash(&mut hasher),
                 None => hash_address(facts.client, 32, 64, &mut hasher),
             },

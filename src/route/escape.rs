@@ -46,7 +46,8 @@ impl<L> Escaping<'_, L> {
             | Variable::ListenerPort
             | Variable::Route
             | Variable::RequestId
-            | Variable::Consumer
+            | Variable::Consumer(_)
+            | Variable::Claim(_)
             | Variable::Tls(_)
             | Variable::Header(_)
             | Variable::Cookie(_)

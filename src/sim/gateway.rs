@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::balance::Endpoint;
 use crate::base::{Address, ListenerId, Rng};
+use crate::config::directory::{Assembly, Declared, Numbers};
 use crate::config::{self, ConfigSource, Environment};
 use crate::edge::run::run;
 use crate::link::{
@@ -19,6 +20,7 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
+use crate::policy::directory::{Directory, Revision};
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;
@@ -40,6 +42,8 @@ pub(super) struct Gateway {
     generation: Cell<u64>,
     /// Upstreams of the plan in use.
     upstreams: Cell<u32>,
+    /// Who may call.
+    directory: RefCell<(Numbers, Directory)>,
     /// Wakes what passes messages between shards.
     middle: Bell,
     stopped: Cell<bool>,
@@ -53,6 +57,7 @@ struct Shard {
     counters: RefCell<Option<Arc<Counters>>>,
     prepared: Cell<u64>,
     committed: Cell<u64>,
+    applied: Cell<Revision>,
     drained: Cell<bool>,
 }
 
@@ -81,7 +86,8 @@ impl Gateway {
             sim.spawn(run(sim.clone(), end, ear, "simulated"));
             let (counters, never) = (RefCell::default(), Cell::new(u64::MAX));
             let (prepared, committed, drained) = (never.clone(), never, Cell::new(false));
-            Shard { sim, queue, reports, bell: hears, counters, prepared, committed, drained }
+            let applied = Cell::default();
+            Shard { sim, queue, reports, bell: hears, counters, prepared, committed, applied, drained }
         });
         let gateway = Rc::new(Gateway {
             common: common.clone(),
@@ -93,6 +99,7 @@ impl Gateway {
             latch: Latch::default(),
             generation: Cell::new(0),
             upstreams: Cell::new(0),
+            directory: RefCell::default(),
             middle: middle.bell(),
             stopped: Cell::new(false),
         });
@@ -144,6 +151,7 @@ impl Gateway {
             FromShard::Failed { reason } => self.sim.fail(format!("shard {number} failed: {reason}")),
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Trace(trace) => self.check_trace(&trace),
+            FromShard::Applied { revision } => shard.applied.set(revision),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }
@@ -226,10 +234,21 @@ impl Gateway {
         }
         let made = plan.generation;
         self.all(|shard| shard.prepared.get() == made).await;
+        self.declare(&plan.declared);
         for number in 0..self.shards.len() {
             self.send(number, ToShard::Commit { generation: made });
         }
         self.all(|shard| shard.committed.get() == made).await;
+    }
+
+    /// Brings what the configuration declares of the directory to all shards.
+    fn declare(&self, declared: &Declared) {
+        let (numbers, directory) = &mut *self.directory.borrow_mut();
+        let mut assembly = Assembly::new(numbers, Some(directory));
+        assembly.declared(declared);
+        let snapshot = Arc::new(assembly.finish(directory.revision().next()));
+        directory.rebase(snapshot.clone());
+        (0..self.shards.len()).for_each(|number| self.send(number, ToShard::Directory(snapshot.clone())));
     }
 
     /// From now on each shard has at most so many connections.

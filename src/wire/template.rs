@@ -33,8 +33,10 @@ pub enum Variable {
     Route,
     /// `{request.id}`
     RequestId,
-    /// `{consumer}`: the name of the identified consumer; empty where there is none.
-    Consumer,
+    /// `{consumer}`, `{consumer.id}` and others: of the identified consumer; empty where there is none.
+    Consumer(ConsumerVariable),
+    /// `{claim.NAME}`: a claim of the verified token; lists with commas between their members.
+    Claim(Box<str>),
     /// `{tls.sni}`, `{tls.version}`, `{tls.client.subject}`
     Tls(TlsVariable),
     /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
@@ -54,6 +56,25 @@ pub enum Variable {
     Upstream,
     /// `{upstream.address}`: the chosen endpoint.
     UpstreamAddress,
+}
+
+/// What of a consumer a template may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerVariable {
+    /// Its name.
+    Name,
+    /// The user's own identifier.
+    Id,
+    /// Its groups, with commas between them.
+    Groups,
+    /// `{consumer.attribute.NAME}`
+    Attribute(Box<str>),
+    /// `{tenant}`: the name of its tenant.
+    Tenant,
+    /// `{app}`: the name of the app whose credential was used.
+    App,
+    /// `{plan}`: the name of the plan that holds on the route.
+    Plan,
 }
 
 /// What of TLS a template may name.
@@ -178,9 +199,10 @@ impl Template {
         }
     }
 
-    /// Does it name the route, which is not known before routing?
+    /// Does it name the route, which is not known before routing, or what depends on it?
     pub fn names_route(&self) -> bool {
-        self.variables().any(|variable| *variable == Variable::Route)
+        self.variables()
+            .any(|variable| matches!(variable, Variable::Route | Variable::Consumer(ConsumerVariable::Plan)))
     }
 
     /// The variables it names, in order.
@@ -225,7 +247,12 @@ pub(crate) const PLAIN: &[(&str, Variable)] = &[
     ("listener.port", Variable::ListenerPort),
     ("route", Variable::Route),
     ("request.id", Variable::RequestId),
-    ("consumer", Variable::Consumer),
+    ("consumer", Variable::Consumer(ConsumerVariable::Name)),
+    ("consumer.id", Variable::Consumer(ConsumerVariable::Id)),
+    ("consumer.group", Variable::Consumer(ConsumerVariable::Groups)),
+    ("tenant", Variable::Consumer(ConsumerVariable::Tenant)),
+    ("app", Variable::Consumer(ConsumerVariable::App)),
+    ("plan", Variable::Consumer(ConsumerVariable::Plan)),
     ("tls.sni", Variable::Tls(TlsVariable::Sni)),
     ("tls.version", Variable::Tls(TlsVariable::Version)),
     ("tls.client.subject", Variable::Tls(TlsVariable::ClientSubject)),
@@ -244,6 +271,9 @@ fn variable(name: &str, params: &[&str]) -> Option<Variable> {
     if let Some(field) = name.strip_prefix("response.header.") {
         return argument(field).map(Variable::ResponseHeader);
     }
+    if let Some(attribute) = name.strip_prefix("consumer.attribute.") {
+        return argument(attribute).map(ConsumerVariable::Attribute).map(Variable::Consumer);
+    }
     let (family, rest) = name.split_once('.')?;
     let rest = argument(rest)?;
     match family {
@@ -251,6 +281,7 @@ fn variable(name: &str, params: &[&str]) -> Option<Variable> {
         "header" => Some(Variable::Header(rest)),
         "cookie" => Some(Variable::Cookie(rest)),
         "query" => Some(Variable::QueryValue(rest)),
+        "claim" => Some(Variable::Claim(rest)),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 use crate::config::compile::Compiler;
 use crate::config::plan::AdminPlan;
 use crate::config::report::Report;
-use crate::policy::api_key::hash_of;
+use crate::policy::key_format::hash_of;
 use crate::wire::authority;
 
 /// Below this a token could be guessed.

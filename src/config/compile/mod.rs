@@ -11,6 +11,7 @@ mod bypass;
 mod certificates;
 mod consumer;
 mod descriptors;
+mod directory;
 mod fields;
 mod grpc;
 mod listener;
@@ -99,6 +100,10 @@ struct Names {
     policies: Known,
     listeners: Known,
     consumers: Known,
+    tenants: Known,
+    plans: Known,
+    products: Known,
+    apps: Known,
 }
 
 /// The names of one section, each once, in order.
@@ -122,6 +127,10 @@ enum Section {
     Policy,
     Listener,
     Consumer,
+    Tenant,
+    Plan,
+    Product,
+    App,
 }
 
 impl Section {
@@ -131,6 +140,10 @@ impl Section {
             Section::Policy => "policy",
             Section::Listener => "listener",
             Section::Consumer => "consumer",
+            Section::Tenant => "tenant",
+            Section::Plan => "plan",
+            Section::Product => "product",
+            Section::App => "app",
         }
     }
 }
@@ -142,6 +155,10 @@ impl Names {
             Section::Policy => &self.policies,
             Section::Listener => &self.listeners,
             Section::Consumer => &self.consumers,
+            Section::Tenant => &self.tenants,
+            Section::Plan => &self.plans,
+            Section::Product => &self.products,
+            Section::App => &self.apps,
         }
     }
 
@@ -160,7 +177,16 @@ impl Names {
         let shown = draft.spec.listener.iter().map(|listener| listener.value.shown_name());
         let listeners = Known::of(named("listener").into_iter().chain(shown));
         let consumers = Known::of(named("consumer").into_iter());
-        Names { upstreams: keys("upstream"), policies: keys("policy"), listeners, consumers }
+        Names {
+            upstreams: keys("upstream"),
+            policies: keys("policy"),
+            listeners,
+            consumers,
+            tenants: keys("tenant"),
+            plans: keys("plan"),
+            products: keys("product"),
+            apps: keys("app"),
+        }
     }
 }
 
@@ -172,8 +198,8 @@ fn whole(count: u64) -> u32 {
 impl Compiler<'_> {
     fn plan(&mut self) -> Plan {
         self.named_upstreams();
-        let consumers = self.consumers();
-        let policies = self.policies(&consumers);
+        let declared = self.declared();
+        let policies = self.policies();
         let ids = (0..).map(PolicyId).zip(&policies);
         self.policy_ids = ids.map(|(id, policy)| (Arc::clone(&policy.plan.name), id)).collect();
         let routes = self.routes(&policies);
@@ -211,7 +237,7 @@ impl Compiler<'_> {
             upstreams,
             transcoders: std::mem::take(&mut self.transcoders),
             policies,
-            consumers: consumers.names(),
+            declared: Arc::new(declared),
             hidden: self.faults.hidden.clone(),
         }
     }

@@ -5,7 +5,6 @@ mod context;
 
 use crate::base::PolicyId;
 use crate::base::limits::POLICIES_MAX;
-use crate::config::compile::consumer::Consumers;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::{Located, Location};
@@ -50,11 +49,11 @@ pub(super) struct CompiledPolicy {
 
 impl Compiler<'_> {
     /// Compiles every `[policy.NAME]` that is right so far.
-    pub(super) fn policies(&mut self, consumers: &Consumers) -> Vec<CompiledPolicy> {
+    pub(super) fn policies(&mut self) -> Vec<CompiledPolicy> {
         let draft = self.draft;
         let mut policies = Vec::with_capacity(draft.spec.policy.0.len());
         for (name, spec) in draft.spec.policy.iter() {
-            let Some(policy) = self.policy(name, spec, consumers) else { continue };
+            let Some(policy) = self.policy(name, spec) else { continue };
             let plan = PolicyPlan { name: name.value.as_str().into(), policy };
             policies.push(CompiledPolicy { plan, location: name.location });
         }
@@ -142,10 +141,10 @@ impl Compiler<'_> {
         list
     }
 
-    fn policy(&mut self, name: &Located<String>, spec: &PolicySpec, consumers: &Consumers) -> Option<Policy> {
+    fn policy(&mut self, name: &Located<String>, spec: &PolicySpec) -> Option<Policy> {
         let given = given(spec);
         if given.len() == 1 {
-            return compile(self, spec, &Context { name: &name.value, consumers });
+            return compile(self, spec, &Context { name: &name.value });
         }
         let location = given.get(1).copied().unwrap_or(name.location);
         let report = Report::error(location, format!("policy `{}` is exactly one kind", name.value));

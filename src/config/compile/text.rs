@@ -100,11 +100,25 @@ impl Compiler<'_> {
         let report = report.suggest(&name.value, known.list.iter().map(String::as_str));
         self.faults.push(match section {
             Section::Upstream => report.help("or an address with its scheme: \"http://10.0.0.1:80\""),
-            Section::Policy | Section::Listener | Section::Consumer => report,
+            Section::Policy
+            | Section::Listener
+            | Section::Consumer
+            | Section::Tenant
+            | Section::Plan
+            | Section::Product
+            | Section::App => report,
         });
         false
     }
 }
 
 /// Variables with an argument.
-const FAMILIES: [&str; 5] = ["param.NAME", "header.NAME", "cookie.NAME", "query.NAME", "response.header.NAME"];
+const FAMILIES: [&str; 7] = [
+    "param.NAME",
+    "header.NAME",
+    "cookie.NAME",
+    "query.NAME",
+    "response.header.NAME",
+    "consumer.attribute.NAME",
+    "claim.NAME",
+];

@@ -5,6 +5,7 @@
 //! This folder checks single values only; `config::compile` checks how they fit together.
 
 pub(crate) mod consumer;
+pub(crate) mod directory;
 pub(crate) mod grpc;
 pub(crate) mod listener;
 pub(crate) mod policy;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
 use consumer::ConsumerSpec;
+use directory::{AppSpec, GroupSpec, PlanSpec, ProductSpec, StoreSpec, TenantSpec};
 use listener::ListenerSpec;
 use policy::PolicySpec;
 use route::RouteSpec;
@@ -57,7 +59,20 @@ pub struct Spec {
     /// Policies (middleware, plugins): rate limits, authentication, CORS and other steps that routes and listeners name
     /// in `policies`. Each has a name and exactly one kind.
     pub policy: Named<PolicySpec>,
-    /// Consumers: the callers that `api_key` policies know.
+    /// The store of what is created and changed while the gateway runs: consumers, credentials, plans, quotas, usage.
+    /// Without this section nothing is written, and what needs it says so.
+    pub store: Option<Located<StoreSpec>>,
+    /// Consumers: the callers that policies such as `api_key` know.
     #[serde(deserialize_with = "shape::whole_list")]
     pub consumer: Vec<Located<ConsumerSpec>>,
+    /// Tenants: whom consumers belong to.
+    pub tenant: Named<TenantSpec>,
+    /// Groups of consumers.
+    pub group: Named<GroupSpec>,
+    /// Plans: what subscribers may do, and how much of it.
+    pub plan: Named<PlanSpec>,
+    /// Products: sets of routes that are sold together.
+    pub product: Named<ProductSpec>,
+    /// Apps: programs of consumers.
+    pub app: Named<AppSpec>,
 }

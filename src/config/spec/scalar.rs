@@ -5,6 +5,7 @@
 
 mod machine;
 mod moment;
+mod period;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use crate::base::{Address, Wall};
+use crate::policy::directory::Period;
 
 /// A value that is written as one text, or as one number.
 pub trait Scalar: Sized {
@@ -130,6 +132,8 @@ scalars! {
     Share(u32);
     /// A point in time.
     Moment(Wall);
+    /// The time that a limit of a plan counts in.
+    PeriodSpec(Period);
 }
 
 /// The parts of a rate.

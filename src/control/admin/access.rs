@@ -13,7 +13,7 @@ use hyper::{StatusCode, Version};
 
 use crate::base::Address;
 use crate::config::plan::AdminPlan;
-use crate::policy::api_key::hash_of;
+use crate::policy::key_format::hash_of;
 use crate::wire::authority;
 
 /// The rules of one server.

@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::config::plan::AdminPlan;
 use crate::net::sockets::{ListenOptions, listen};
-use crate::policy::api_key::hash_of;
+use crate::policy::key_format::hash_of;
 
 const TOKEN: &str = "Authorization: Bearer token\r\n";
 

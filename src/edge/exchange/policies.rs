@@ -6,9 +6,14 @@ use crate::config::plan::RoutePlan;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
+use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
-use crate::policy::{self, AskOutcome, Call, Decision, Facts, Outcome, Phase, Policy, PolicyMemo, PolicyState};
+use crate::policy::directory::Directory;
+use crate::policy::{
+    self, AskOutcome, Call, Decision, Facts, Identity, LocalBody, LocalResponse, Outcome, Phase, Policy, PolicyMemo,
+    PolicyState, Problem,
+};
 use crate::wire::coding::Offer;
 use crate::wire::head::Response;
 
@@ -36,39 +41,66 @@ pub(crate) fn resume<'p, N: Net>(
     consult(context, state, asked, |policy, state, call| policy.resume(state, call, outcome))
 }
 
-/// Calls a policy with everything that it may read and change.
-fn consult<'p, N: Net, T>(
+/// Calls a policy with everything that it may read and change. Whoever it identifies is refused where suspended.
+fn consult<'p, N: Net>(
     context: Context<'p, N>,
     state: &mut RequestState,
     asked: Asked,
-    ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> T,
-) -> T {
+    ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> Decision<'p>,
+) -> Decision<'p> {
     let RequestState { attributes, record, effects, memos, .. } = state;
     if memos.len() <= asked.memo {
         memos.resize_with(asked.memo + 1, PolicyMemo::default);
     }
     let words = Vars::new(context, attributes, record);
     let plan = &context.bound.plan;
-    let consumer_name = effects.consumer.map_or("", |consumer| &*plan.consumers[consumer.0 as usize]);
+    let directory = &*context.shard.directory.borrow();
     let facts = Facts {
         request: context.request,
         path: &attributes.path,
         client: attributes.client.address.unwrap_or(context.peer.ip),
         scheme: attributes.client.scheme,
         route_name: attributes.route.map_or("", |route| &*plan.route(route).name),
-        consumer: effects.consumer,
-        consumer_name,
+        identity: &attributes.identity,
+        consumer_name: &attributes.consumer,
+        directory,
         wall: context.shard.thread.net.wall(),
         words: &words,
     };
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
-    let outcome = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
+    let decision = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
     record.reported = effects.reported.or(record.reported);
-    record.consumer = effects.consumer;
-    outcome
+    match (effects.identified.take(), decision) {
+        (Some(found), Decision::Pass) => identify(directory, found, attributes),
+        // What refuses or has yet to ask has found nobody.
+        (_, decision) => decision,
+    }
 }
+
+/// Notes who a request comes from. Refuses whoever is suspended, whatever identified them.
+fn identify<'p>(directory: &Directory, found: Identity, attributes: &mut Attributes) -> Decision<'p> {
+    attributes.consumer.clear();
+    if let Some(consumer) = found.consumer.and_then(|number| directory.consumer(number)) {
+        attributes.consumer.push_str(&consumer.name);
+    }
+    let suspended = directory.is_suspended(&found);
+    attributes.identity = found;
+    if suspended { Decision::Respond(SUSPENDED) } else { Decision::Pass }
+}
+
+/// To a consumer that is suspended, whose tenant or app is, or that was removed in this moment.
+const SUSPENDED: LocalResponse<'static> = LocalResponse {
+    status: 403,
+    reason: "consumer_suspended",
+    body: LocalBody::Problem(Problem {
+        kind: "",
+        title: "Forbidden",
+        detail: "The consumer is suspended.",
+        violated_policy: "",
+    }),
+};
 
 /// The response phase, also for local responses: policies first, then the route's own changes. `bytes` are those of the
 /// response's head. The status of a gRPC call is not known yet; that of everything else is, so it is settled.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Buf, ConsumerId, Pace, RouteId, UpstreamId};
+use crate::base::{Buf, Pace, RouteId, UpstreamId};
 use crate::config::plan::{MessageLimits, Plan};
 use crate::edge::shard::bound::Bound;
 use crate::edge::shard::scratch::RequestState;
@@ -47,10 +47,9 @@ pub(crate) struct TunnelLimits {
 /// plan's own.
 pub(crate) fn keep<N: Net>(shard: &Shard<N>, bound: &Bound<N>, state: &mut RequestState) -> Rc<Bound<N>> {
     let (route, upstream) = (state.attributes.route, state.record.upstream);
-    let plan: Plan = bound.plan.kept(route, upstream, state.record.consumer);
+    let plan: Plan = bound.plan.kept(route, upstream);
     state.attributes.route = route.map(|_| RouteId(0));
     state.record.upstream = upstream.map(|_| UpstreamId(0));
-    state.record.consumer = state.record.consumer.map(|_| ConsumerId(0));
     let upstreams = upstream.map(|id| bound.upstream(id).clone()).into_iter().collect();
     Rc::new(Bound::kept(Arc::new(plan), upstreams, &shard.discarded))
 }

@@ -6,8 +6,9 @@ use crate::edge::exchange::context::Context;
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::record::Record;
 use crate::net::Net;
+use crate::policy::directory::Consumer;
 use crate::wire::head::Response;
-use crate::wire::template::{Lookup, TlsVariable, Variable};
+use crate::wire::template::{ConsumerVariable, Lookup, TlsVariable, Variable};
 
 /// The variables of one exchange.
 pub(crate) struct Vars<'a, N: Net> {
@@ -42,6 +43,35 @@ impl<'a, N: Net> Vars<'a, N> {
         }
     }
 
+    fn consumer(&self, variable: &ConsumerVariable, out: &mut Vec<u8>) {
+        let attributes = self.attributes;
+        let directory = self.context.shard.directory.borrow();
+        let identity = &attributes.identity;
+        let consumer = identity.consumer.and_then(|number| directory.consumer(number));
+        let text = match variable {
+            ConsumerVariable::Name => Some(&*attributes.consumer),
+            ConsumerVariable::Id => consumer.map(Consumer::id),
+            ConsumerVariable::Groups => {
+                let groups = consumer.map_or(&[][..], |consumer| &consumer.profile.groups);
+                for (at, group) in groups.iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b"," } else { b"" });
+                    out.extend_from_slice(group.as_bytes());
+                }
+                None
+            }
+            ConsumerVariable::Attribute(name) => consumer.and_then(|consumer| consumer.attribute(name)),
+            ConsumerVariable::Tenant => {
+                consumer.and_then(|consumer| directory.tenant(consumer)).map(|tenant| &*tenant.name)
+            }
+            ConsumerVariable::App => identity.app.and_then(|app| directory.app(app)).map(|app| &*app.name),
+            ConsumerVariable::Plan => {
+                let route = attributes.route.map_or("", |route| &*self.context.bound.plan.route(route).name);
+                directory.plan(identity, route).map(|plan| &*plan.name)
+            }
+        };
+        out.extend_from_slice(text.unwrap_or("").as_bytes());
+    }
+
     fn upstream_address(&self, out: &mut Vec<u8>) {
         let record = self.record;
         let (Some(upstream), Some(index)) = (record.upstream, record.endpoint) else { return };
@@ -74,10 +104,9 @@ impl<N: Net> Lookup for Vars<'_, N> {
                 out.extend_from_slice(name.as_bytes());
             }
             Variable::RequestId => out.extend_from_slice(&attributes.request_id),
-            Variable::Consumer => {
-                let consumer = record.consumer;
-                let name = consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]);
-                out.extend_from_slice(name.as_bytes());
+            Variable::Consumer(variable) => self.consumer(variable, out),
+            Variable::Claim(name) => {
+                attributes.identity.claims.iter().for_each(|claims| claims.append(name, out));
             }
             Variable::Tls(variable) => out.extend_from_slice(self.tls(*variable)),
             Variable::Param(position) => {

@@ -372,7 +372,6 @@ fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counter
         cluster = bound.upstream(upstream).load.cluster.borrow();
         endpoint = cluster.endpoint(index).map_or("", |endpoint| &*endpoint.name);
     }
-    let consumer = state.record.consumer;
     let line = Line {
         record,
         client: &state.attributes.client_text,
@@ -390,7 +389,7 @@ fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counter
         upstream: record.upstream.map_or("", |upstream| &*bound.plan.upstream(upstream).name),
         endpoint,
         request_id: &state.attributes.request_id,
-        consumer: consumer.map_or("", |consumer| &*bound.plan.consumers[consumer.0 as usize]),
+        consumer: &state.attributes.consumer,
         client_certificate: context.peer.tls.as_ref().and_then(|tls| tls.peer_subject.as_deref()).unwrap_or(""),
         wall: shard.thread.wall_at(ended),
         micros: ended.micros_since(record.started),

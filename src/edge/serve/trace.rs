@@ -120,7 +120,7 @@ fn words<N: Net>(context: Context<'_, N>, state: &RequestState, at: Tick, moment
         policies(&mut text, context, state, before..usize::MAX);
         attempts(&mut text, context, state);
     }
-    text.line("outcome", &outcome_words(context, state));
+    text.line("outcome", &outcome_words(state));
     text.0
 }
 
@@ -285,12 +285,12 @@ fn attempts<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestSta
     }
 }
 
-fn outcome_words<N: Net>(context: Context<'_, N>, state: &RequestState) -> String {
+fn outcome_words(state: &RequestState) -> String {
     let record = &state.record;
     let mut words =
         format!("{}, {} bytes sent, {} bytes received", record.status, record.sent.get(), record.received.get());
-    if let Some(consumer) = record.consumer {
-        let _ = write!(words, ", consumer {}", context.bound.plan.consumers[consumer.0 as usize]);
+    if !state.attributes.consumer.is_empty() {
+        let _ = write!(words, ", consumer {}", state.attributes.consumer);
     }
     if let Some(code) = record.grpc {
         let _ = write!(words, ", gRPC status {}", code.name());

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. What is known of a request before anything is done about it.
 //!
-//! `serve/path` writes it when it looks at the request and finds its route. From then on it is only read, so that
-//! whoever reads it can change the rest of an exchange's memory meanwhile.
+//! `serve/path` writes it when it looks at the request and finds its route, and `exchange/policies` writes who it is.
+//! From then on it is only read, so that whoever reads it can change the rest of an exchange's memory meanwhile.
 
 use crate::base::{RouteId, Scheme};
 use crate::edge::adapt::grpc::Caller;
+use crate::policy::Identity;
 use crate::route::Params;
 use crate::wire::forwarded;
 
@@ -30,6 +31,10 @@ pub(crate) struct Attributes {
     pub route: Option<RouteId>,
     /// It is a gRPC call, and who calls.
     pub caller: Option<Caller>,
+    /// Who sent it, as far as policies have found.
+    pub identity: Identity,
+    /// The name of the consumer that sent it. It stays known where the consumer is removed meanwhile.
+    pub consumer: String,
 }
 
 /// Before the request was looked at.
@@ -47,6 +52,8 @@ impl Default for Attributes {
             client: NOBODY,
             route: None,
             caller: None,
+            identity: Identity::default(),
+            consumer: String::new(),
         }
     }
 }
@@ -66,5 +73,7 @@ impl Attributes {
         self.client = NOBODY;
         self.route = None;
         self.caller = None;
+        self.identity = Identity::default();
+        self.consumer.clear();
     }
 }

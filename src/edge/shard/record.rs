@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Cause, ConsumerId, Fault, FaultKind, Tick, UpstreamId};
+use crate::base::{Cause, Fault, FaultKind, Tick, UpstreamId};
 use crate::edge::adapt::grpc::Caller;
 use crate::wire::grpc::{Code, Media};
 
@@ -35,8 +35,6 @@ pub(crate) struct Record {
     pub status: u16,
     /// How a gRPC call ended, as far as it was seen.
     pub grpc: Option<Code>,
-    /// Who the client was identified as.
-    pub consumer: Option<ConsumerId>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
     /// Why, where the upstream is guilty of it.
@@ -66,7 +64,6 @@ impl Default for Record {
             sent: Cell::new(0),
             status: 0,
             grpc: None,
-            consumer: None,
             fault: None,
             cause: None,
             rule: None,

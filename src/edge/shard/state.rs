@@ -19,6 +19,7 @@ use crate::edge::shard::scratch::ScratchPool;
 use crate::edge::shard::tracer::Tracer;
 use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer};
 use crate::net::Net;
+use crate::policy::directory::Directory;
 
 /// A draining shard still serves a request that arrives within this time on a keep-alive connection, because the client
 /// may have sent it before the drain began.
@@ -58,6 +59,8 @@ pub(crate) struct Shard<N: Net> {
     pub outbox: Outbox,
     /// To and from the other shards.
     pub peers: Peers<N>,
+    /// Who may call, whatever the plan.
+    pub directory: RefCell<Directory>,
     /// Where replaced plans leave their states.
     pub discarded: Rc<Discarded<N>>,
     /// When a draining shard closes connections that wait for a request.
@@ -99,6 +102,7 @@ impl<N: Net> Shard<N> {
             unsaid_descriptors: Cell::new(0),
             outbox,
             peers: Peers::new(mesh),
+            directory: RefCell::default(),
             discarded: Rc::default(),
             drain_idle_until: Cell::new(Tick::NEVER),
             active: Cell::new(0),

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::base::ConsumerId;
+use crate::policy::identity::Identity;
 use crate::policy::fixture::{Fixture, NamedValues, added};
 use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::{Body, Message, ShardId};
@@ -77,7 +78,8 @@ fn keys_are_counted_apart() {
     assert!(apart(Key::Header((*b"x-none").into()), &one, &other), "by address, where the field is missing");
     assert!(apart(Key::Consumer, &one, &other), "by address, where nobody is known");
     // By their names: a reload may number them anew.
-    (one.consumer, other.consumer) = (Some(ConsumerId(1)), Some(ConsumerId(2)));
+    one.identity = Identity::of(ConsumerId(1), "test");
+    other.identity = Identity::of(ConsumerId(2), "test");
     (one.consumer_name, other.consumer_name) = ("c", "c");
     assert!(!apart(Key::Consumer, &one, &other));
     one.client = "2001:db8::1".parse().unwrap();

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.api_key]`.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::spec::policy::api_key::Spec;
-use crate::policy::api_key::{ConsumerFields, Credential, KeyLocation, KeyTable, Plan};
+use crate::policy::api_key::{ConsumerFields, Credential, KeyLocation, Plan};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let spec = &spec.value;
     let mut sources = Vec::new();
     for header in spec.header.iter() {
@@ -25,30 +24,29 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     if spec.bearer && !sources.contains(&KeyLocation::Bearer) {
         sources.push(KeyLocation::Bearer);
     }
+    if spec.basic {
+        sources.push(KeyLocation::BasicUser);
+    }
+    for cookie in spec.cookie.iter() {
+        if compiler.token(cookie, "cookie") {
+            sources.push(KeyLocation::Cookie(cookie.value.as_bytes().into()));
+        }
+    }
     sources.extend(spec.query.as_ref().map(|name| KeyLocation::Query(name.value.as_bytes().into())));
     if spec.realm.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || b"\"\\".contains(&byte)) {
         compiler.error(spec.realm.location, "a realm has no quotes, backslashes or control characters");
     }
-    let mut keys = context.consumers.keys.clone();
-    if !spec.consumers.is_empty() {
-        let mut allowed = HashSet::new();
-        for name in spec.consumers.iter() {
-            compiler.known(name, Section::Consumer);
-            allowed.extend(context.consumers.id(&name.value));
-        }
-        keys.retain(|key| allowed.contains(&key.consumer));
+    for name in spec.consumers.iter().chain(&spec.anonymous) {
+        compiler.stored_or(name, Section::Consumer);
     }
-    let anonymous = spec.anonymous.as_ref().and_then(|name| {
-        compiler.known(name, Section::Consumer);
-        context.consumers.id(&name.value)
-    });
+    let consumers: BTreeSet<Box<str>> = spec.consumers.iter().map(|name| name.value.as_str().into()).collect();
     Some(Plan {
         sources: sources.into(),
-        keys: Arc::new(KeyTable::new(keys)),
-        consumers: Arc::clone(&context.consumers.list),
+        consumers: (!consumers.is_empty()).then(|| consumers.into_iter().collect()),
         credential: if spec.hide { Credential::Removed } else { Credential::Kept },
         consumer_fields: if spec.consumer_fields { ConsumerFields::Sent } else { ConsumerFields::Omitted },
-        anonymous,
+        anonymous: spec.anonymous.as_ref().map(|name| name.value.as_str().into()),
         challenge: format!("Bearer realm=\"{}\"", spec.realm.value).into_bytes().into(),
+        prefix: compiler.key_prefix(),
     })
 }

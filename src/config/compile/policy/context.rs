@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a kind of policy may need to know beyond what is written in its own table.
 
-use crate::config::compile::consumer::Consumers;
-
 /// What stands around a policy that is compiled.
 pub(super) struct Context<'c> {
     /// The policy's name.
     pub name: &'c str,
-    /// All consumers.
-    pub consumers: &'c Consumers,
 }

@@ -5,7 +5,7 @@ use crate::config::location::Located;
 use crate::config::spec::shape::{Many, table};
 
 table! {
-    /// Who calls, by a key of a `[[consumer]]`; with a wrong or without any key 401. The consumer's name is
+    /// Who calls, by a key of a consumer; with a wrong or without any key 401. The consumer's name is
     /// `{consumer}` in texts.
     #[schemars(rename = "ApiKeySpec")]
     pub struct Spec {
@@ -13,6 +13,10 @@ table! {
         header: Many<Located<String>> = Many(vec![Located::nowhere("x-api-key".to_owned())]),
         /// The key may stand in `Authorization: Bearer KEY`, too.
         bearer: bool = true,
+        /// The key may be the user of `Authorization: Basic`, with any password, too.
+        basic: bool = false,
+        /// Cookies that may hold the key, too; one or a list.
+        cookie: Many<Located<String>> = Many::default(),
         /// A query parameter that may hold the key, too. It ends up in the logs of every proxy on the way.
         query: Option<Located<String>> = None,
         /// Consumers that may pass, by name; without it all.
