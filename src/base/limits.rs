@@ -167,3 +167,9 @@ pub(crate) const QUERY_PARAMETERS_MAX: usize = 256;
 pub(crate) const TRANSCODED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of messages that a streaming client's JSON becomes before they leave; the rest of what was read waits.
 pub(crate) const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;
+
+/// Writes that wait for the store, or whose outcome waits to be handled, at most; above it a write is refused with 503.
+pub(crate) const STORE_JOBS_MAX: usize = 1_024;
+/// Changes of the directory that a shard looks through before the snapshot, at least; with many keys it is a 32nd of
+/// them. Above it a new snapshot is made.
+pub(crate) const DIRECTORY_CHANGES_MAX: usize = 4_096;

@@ -13,6 +13,7 @@ pub(crate) mod process;
 pub(crate) mod shards;
 pub(crate) mod socket;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod traces;
 pub(crate) mod upgrade;
 

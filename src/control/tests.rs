@@ -207,6 +207,13 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 return;
             }
             ToShard::Discard { .. } => ("discard".to_owned(), None),
+            ToShard::Directory(snapshot) => {
+                ("directory".to_owned(), Some(FromShard::Applied { revision: snapshot.revision() }))
+            }
+            ToShard::Change(change) => {
+                let words = format!("change {}", change.items.len());
+                (words, Some(FromShard::Applied { revision: change.revision }))
+            }
             ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {

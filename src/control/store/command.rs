@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writes: each is one transaction with its audit row and, where the client gave a key, the response that a repetition
+//! of the request gets.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use serde_json::{Value, json};
+
+use crate::config::directory::Declared;
+use crate::control::store::credential::{self, Credential, End, NewCredential};
+use crate::control::store::effect::Effect;
+use crate::control::store::fault::StoreFault;
+use crate::control::store::object::{self, Body, Expected, Object, ObjectKind};
+use crate::control::store::token::{self, NewToken, Token};
+
+/// Longest time for which a request with an idempotency key is answered as the first one was.
+pub(crate) const IDEMPOTENCY_SECONDS: u64 = 24 * 60 * 60;
+
+/// A write, and who wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    /// What.
+    pub write: Write,
+    /// Who.
+    pub by: Actor,
+    /// The key by which the client repeats a request, if it gave one.
+    pub idempotency: Option<Idempotency>,
+    /// What the configuration declares.
+    pub declared: Arc<Declared>,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+/// Who writes, for the audit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// The name of the admin token, or what takes its place.
+    pub name: String,
+    /// Where the request came from.
+    pub address: String,
+}
+
+/// How a client marks the repetition of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Idempotency {
+    /// What the client gave.
+    pub key: String,
+    /// A hash of the request: method, path, body.
+    pub digest: [u8; 32],
+}
+
+/// A write.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// Makes an object, or changes one.
+    Put {
+        /// Its kind.
+        kind: ObjectKind,
+        /// Its name.
+        name: String,
+        /// What it says.
+        body: Body,
+        /// Its revision.
+        expected: Expected,
+    },
+    /// Removes an object. With a consumer its credentials go.
+    Delete {
+        /// Its kind.
+        kind: ObjectKind,
+        /// Its name.
+        name: String,
+        /// Its revision.
+        expected: Expected,
+    },
+    /// Makes a credential.
+    Create(NewCredential),
+    /// Makes a credential in the place of another, which stays valid for a while.
+    Rotate {
+        /// The other one.
+        id: String,
+        /// Its revision.
+        expected: Expected,
+        /// What takes its place.
+        new: NewCredential,
+        /// How long the other one stays valid, in seconds.
+        overlap: u64,
+    },
+    /// Ends a credential.
+    End {
+        /// Which.
+        id: String,
+        /// Its revision.
+        expected: Expected,
+        /// How.
+        end: End,
+    },
+    /// Makes an admin token.
+    CreateToken(NewToken),
+    /// Removes the admin token of that name.
+    DeleteToken(String),
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Written {
+    /// An object: what it was, and what it is. `None` where there was or is none.
+    Object(Option<Box<Object>>, Option<Box<Object>>),
+    /// A credential that was made or has ended. Of a rotation, the new one.
+    Credential(Box<Credential>),
+    /// An admin token that was made.
+    Token(Token),
+    /// An admin token is gone.
+    TokenGone,
+    /// The request was served before: what is known of its response.
+    Repeated(Value),
+}
+
+/// A write that is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Done {
+    /// What was written.
+    pub written: Written,
+    /// What shards have to know.
+    pub effects: Vec<Effect>,
+}
+
+/// One row of the audit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AuditRow {
+    /// Its number.
+    pub number: u64,
+    /// Seconds since 1970.
+    pub at: u64,
+    /// Who.
+    pub by: Actor,
+    /// What was done: `create`, `update`, `delete`, `rotate`, `revoke`.
+    pub action: String,
+    /// To what: `consumer`, `credential`, `token`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What it said before.
+    pub before: Option<Value>,
+    /// What it says.
+    pub after: Option<Value>,
+}
+
+/// What is noted of a write.
+struct Noted {
+    action: &'static str,
+    kind: &'static str,
+    name: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+/// Does a write, wholly or not at all. When it returns, the write is on disk.
+pub(crate) fn execute(connection: &mut Connection, command: &Command) -> Result<Done, StoreFault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(response) = repeated(&transaction, command)? {
+        return Ok(Done { written: Written::Repeated(response), effects: Vec::new() });
+    }
+    let (done, noted) = write(&transaction, command)?;
+    let Command { by, now, .. } = command;
+    note(&transaction, by, &noted, *now)?;
+    if let Some(Idempotency { key, digest }) = &command.idempotency {
+        let old = now.saturating_sub(IDEMPOTENCY_SECONDS);
+        transaction.prepare_cached("DELETE FROM idempotency WHERE at < ?")?.execute(params![old])?;
+        let response = noted.after.clone().unwrap_or_default().to_string();
+        let mut statement = transaction.prepare_cached("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)")?;
+        statement.execute(params![by.name, key, &digest[..], response, now])?;
+    }
+    transaction.commit()?;
+    Ok(done)
+}
+
+/// What is known of the response to the first request with this key.
+fn repeated(connection: &Connection, command: &Command) -> Result<Option<Value>, StoreFault> {
+    let Some(Idempotency { key, digest }) = &command.idempotency else { return Ok(None) };
+    let sql = "SELECT digest, response FROM idempotency WHERE who = ? AND key = ? AND at >= ?";
+    let since = command.now.saturating_sub(IDEMPOTENCY_SECONDS);
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![command.by.name, key, since], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    match found {
+        None => Ok(None),
+        Some((known, _)) if known != digest => Err(StoreFault::KeyReused),
+        Some((_, response)) => Ok(Some(serde_json::from_str(&response).unwrap_or_default())),
+    }
+}
+
+fn write(connection: &Connection, command: &Command) -> Result<(Done, Noted), StoreFault> {
+    let Command { declared, now, .. } = command;
+    match &command.write {
+        Write::Put { kind, name, body, expected } => {
+            let (before, after) = object::put(connection, (*kind, name), body.clone(), *expected, (declared, *now))?;
+            let mut effects = vec![Effect::Put(name.clone(), body.clone())];
+            if before.is_none() && *kind == ObjectKind::Consumer {
+                // Those that are left of a consumer of this name which the configuration declared.
+                effects.extend(credential::effects(connection, Some(("consumer", name)))?);
+            }
+            let noted = Noted {
+                action: if before.is_some() { "update" } else { "create" },
+                kind: kind.name(),
+                name: name.clone(),
+                before: before.as_ref().map(|before| before.body.json()),
+                after: Some(after.body.json()),
+            };
+            let written = Written::Object(before.map(Box::new), Some(Box::new(after)));
+            Ok((Done { written, effects }, noted))
+        }
+        Write::Delete { kind, name, expected } => {
+            let before = object::delete(connection, (*kind, name), *expected, declared)?;
+            let mut effects = Vec::new();
+            if *kind == ObjectKind::Consumer && !kind.is_declared(declared, name) {
+                effects = credential::delete_of(connection, name)?;
+            }
+            effects.push(Effect::Gone(*kind, name.clone()));
+            let (kind, name, before_json) = (kind.name(), name.clone(), Some(before.body.json()));
+            let noted = Noted { action: "delete", kind, name, before: before_json, after: None };
+            Ok((Done { written: Written::Object(Some(Box::new(before)), None), effects }, noted))
+        }
+        Write::Create(new) => {
+            let is_declared = |kind: ObjectKind, name: &str| kind.is_declared(declared, name);
+            let made = credential::create(connection, new, is_declared, *now)?;
+            let effects = credential::effects(connection, Some(("id", &made.id)))?;
+            let noted = of_credential("create", &made.id, None, Some(&made));
+            Ok((Done { written: Written::Credential(Box::new(made)), effects }, noted))
+        }
+        Write::Rotate { id, expected, new, overlap } => rotate(connection, command, (id, *expected), new, *overlap),
+        Write::End { id, expected, end } => {
+            let (before, after) = credential::end(connection, id, *expected, end, *now)?;
+            let effects = match end {
+                End::Revoked => revoked(connection, id)?,
+                End::At(_) | End::Succeeded { .. } => credential::effects(connection, Some(("id", id)))?,
+            };
+            let action = if *end == End::Revoked { "revoke" } else { "update" };
+            let noted = of_credential(action, id, Some(&before), Some(&after));
+            Ok((Done { written: Written::Credential(Box::new(after)), effects }, noted))
+        }
+        Write::CreateToken(new) => {
+            let made = token::create(connection, new, *now)?;
+            let after = Some(json!({ "role": made.role, "expires": made.expires }));
+            let noted = Noted { action: "create", kind: "token", name: made.name.clone(), before: None, after };
+            Ok((Done { written: Written::Token(made), effects: Vec::new() }, noted))
+        }
+        Write::DeleteToken(name) => {
+            token::delete(connection, name)?;
+            let noted = Noted { action: "delete", kind: "token", name: name.clone(), before: None, after: None };
+            Ok((Done { written: Written::TokenGone, effects: Vec::new() }, noted))
+        }
+    }
+}
+
+fn rotate(
+    connection: &Connection,
+    command: &Command,
+    (id, expected): (&str, Expected),
+    new: &NewCredential,
+    overlap: u64,
+) -> Result<(Done, Noted), StoreFault> {
+    let Command { declared, now, .. } = command;
+    let before = credential::get(connection, id)?.ok_or(StoreFault::Missing)?;
+    let until = now.saturating_add(overlap).min(before.expires.unwrap_or(u64::MAX));
+    let end = End::Succeeded { by: new.id.clone(), expires: until };
+    credential::end(connection, id, expected, &end, *now)?;
+    let is_declared = |kind: ObjectKind, name: &str| kind.is_declared(declared, name);
+    let made = credential::create(connection, new, is_declared, *now)?;
+    let mut effects = credential::effects(connection, Some(("id", id)))?;
+    effects.extend(credential::effects(connection, Some(("id", &made.id)))?);
+    let noted = of_credential("rotate", id, Some(&before), Some(&made));
+    Ok((Done { written: Written::Credential(Box::new(made)), effects }, noted))
+}
+
+/// What shards have to forget of a credential that was just revoked.
+fn revoked(connection: &Connection, id: &str) -> Result<Vec<Effect>, StoreFault> {
+    let mut effects = credential::revoked(connection, id)?;
+    effects.iter_mut().for_each(Effect::undo);
+    Ok(effects)
+}
+
+fn of_credential(action: &'static str, id: &str, before: Option<&Credential>, after: Option<&Credential>) -> Noted {
+    let shown = |credential: &Credential| {
+        json!({
+            "id": credential.id, "kind": credential.kind.name(), "consumer": credential.consumer,
+            "app": credential.app, "lookup": credential.lookup, "last4": credential.last4,
+            "description": credential.description, "revision": credential.revision,
+            "created": credential.created, "updated": credential.updated,
+            "expires": credential.expires, "revoked": credential.revoked, "successor": credential.successor,
+        })
+    };
+    let (before, after) = (before.map(shown), after.map(shown));
+    Noted { action, kind: "credential", name: id.to_owned(), before, after }
+}
+
+/// Notes a write that happened elsewhere than in the store, such as a reload.
+pub(crate) fn note_other(
+    connection: &Connection,
+    by: &Actor,
+    (action, kind, name): (&str, &str, &str),
+    (before, after): (Option<Value>, Option<Value>),
+    now: u64,
+) -> Result<(), StoreFault> {
+    insert(connection, by, (action, kind, name), (before, after), now)
+}
+
+fn note(connection: &Connection, by: &Actor, noted: &Noted, now: u64) -> Result<(), StoreFault> {
+    let texts = (noted.before.clone(), noted.after.clone());
+    insert(connection, by, (noted.action, noted.kind, &noted.name), texts, now)
+}
+
+fn insert(
+    connection: &Connection,
+    by: &Actor,
+    (action, kind, name): (&str, &str, &str),
+    (before, after): (Option<Value>, Option<Value>),
+    now: u64,
+) -> Result<(), StoreFault> {
+    let sql = "INSERT INTO audit (at, who, address, action, kind, name, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let text = |value: Option<Value>| value.map(|value| value.to_string());
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![now, by.name, by.address, action, kind, name, text(before), text(after)])?;
+    Ok(())
+}
+
+/// Rows of the audit before the number `before`, the newest first, at most `limit`.
+pub(crate) fn audit(
+    connection: &Connection,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<object::Page<AuditRow>, StoreFault> {
+    let sql = "SELECT number, at, who, address, action, kind, name, before, after FROM audit WHERE number < ? \
+               ORDER BY number DESC LIMIT ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let last = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![last, limit as i64 + 1])?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        let parsed = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+        items.push(AuditRow {
+            number: row.get(0)?,
+            at: row.get(1)?,
+            by: Actor { name: row.get(2)?, address: row.get(3)? },
+            action: row.get(4)?,
+            kind: row.get(5)?,
+            name: row.get(6)?,
+            before: parsed(row.get(7)?),
+            after: parsed(row.get(8)?),
+        });
+    }
+    Ok(object::Page::of(items, limit, |row| row.number.to_string()))
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Credentials of consumers. Keys are kept as SHA-256; what else a credential must keep secret never leaves the store
+//! but for the shards.
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, params};
+
+use crate::base::{CredentialId, Wall};
+use crate::config::directory::{CredentialObject, KeyObject};
+use crate::control::store::effect::Effect;
+use crate::control::store::fault::StoreFault;
+use crate::control::store::object::{Expected, ObjectKind, Page, exists};
+use crate::policy::directory::{CredentialKind, Expiry};
+
+/// A kind of credentials. The numbers stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An API key.
+    Key,
+    /// One that is found by a name.
+    Named(CredentialKind),
+}
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Kind; 5] = [
+        Kind::Key,
+        Kind::Named(CredentialKind::Basic),
+        Kind::Named(CredentialKind::Hmac),
+        Kind::Named(CredentialKind::Jwt),
+        Kind::Named(CredentialKind::Certificate),
+    ];
+
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Kind::Key => "key",
+            Kind::Named(kind) => kind.name(),
+        }
+    }
+
+    const fn number(self) -> i64 {
+        match self {
+            Kind::Key => 1,
+            Kind::Named(kind) => kind as i64 + 2,
+        }
+    }
+}
+
+/// A credential, without what it keeps secret.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Credential {
+    /// Its number, for the directory.
+    pub number: CredentialId,
+    /// `cred_…`
+    pub id: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whose.
+    pub consumer: String,
+    /// The app that it belongs to.
+    pub app: Option<String>,
+    /// What it is found by, where that is no secret: not of keys.
+    pub lookup: Option<String>,
+    /// The last four characters of a key.
+    pub last4: Option<String>,
+    /// For people.
+    pub description: String,
+    /// Counts its changes, from 1.
+    pub revision: u64,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Seconds since 1970.
+    pub updated: u64,
+    /// Not valid from then on, in seconds since 1970.
+    pub expires: Option<u64>,
+    /// When it was revoked, in seconds since 1970.
+    pub revoked: Option<u64>,
+    /// The credential that it was rotated to.
+    pub successor: Option<String>,
+}
+
+/// Where a credential is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialState {
+    /// It is valid.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody revoked it.
+    Revoked,
+}
+
+impl CredentialState {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            CredentialState::Active => "active",
+            CredentialState::Expired => "expired",
+            CredentialState::Revoked => "revoked",
+        }
+    }
+}
+
+impl Credential {
+    /// Where it is in its life.
+    pub(crate) fn state(&self, now: u64) -> CredentialState {
+        match (self.revoked, self.expires) {
+            (Some(_), _) => CredentialState::Revoked,
+            (None, Some(expires)) if expires <= now => CredentialState::Expired,
+            (None, _) => CredentialState::Active,
+        }
+    }
+}
+
+/// A credential that is to be made.
+#[derive(Clone)]
+pub(crate) struct NewCredential {
+    /// `cred_…`, from `new_id`.
+    pub id: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whose.
+    pub consumer: String,
+    /// The app that it belongs to.
+    pub app: Option<String>,
+    /// What it is found by; of a key its SHA-256.
+    pub lookup: Vec<u8>,
+    /// What it keeps secret: see `policy::directory::Credential::secret`.
+    pub secret: Vec<u8>,
+    /// The last four characters of a key.
+    pub last4: Option<String>,
+    /// For people.
+    pub description: String,
+    /// Not valid from then on, in seconds since 1970.
+    pub expires: Option<u64>,
+}
+
+impl std::fmt::Debug for NewCredential {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NewCredential { id, kind, consumer, .. } = self;
+        let mut shown = out.debug_struct("NewCredential");
+        shown.field("id", id).field("kind", kind).field("consumer", consumer).finish_non_exhaustive()
+    }
+}
+
+/// Which credentials are listed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Only of this consumer.
+    pub consumer: Option<String>,
+    /// Only of this app.
+    pub app: Option<String>,
+}
+
+const COLUMNS: &str = "number, id, kind, consumer, app, lookup, last4, description, revision, created, updated, \
+                       expires, revoked, successor";
+
+fn credential_of(row: &Row<'_>) -> Result<Credential, StoreFault> {
+    let kind = kind_of(row.get(2)?)?;
+    let lookup: Vec<u8> = row.get(5)?;
+    Ok(Credential {
+        number: CredentialId(row.get(0)?),
+        id: row.get(1)?,
+        kind,
+        consumer: row.get(3)?,
+        app: row.get(4)?,
+        lookup: (kind != Kind::Key).then(|| String::from_utf8_lossy(&lookup).replace('\0', " ")),
+        last4: row.get(6)?,
+        description: row.get(7)?,
+        revision: row.get(8)?,
+        created: row.get(9)?,
+        updated: row.get(10)?,
+        expires: row.get(11)?,
+        revoked: row.get(12)?,
+        successor: row.get(13)?,
+    })
+}
+
+fn kind_of(number: i64) -> Result<Kind, StoreFault> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number);
+    kind.ok_or_else(|| StoreFault::Damaged(format!("a credential has the kind {number}")))
+}
+
+/// The credential of that id.
+pub(crate) fn get(connection: &Connection, id: &str) -> Result<Option<Credential>, StoreFault> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM credentials WHERE id = ?"))?;
+    let mut rows = statement.query(params![id])?;
+    rows.next()?.map(credential_of).transpose()
+}
+
+/// Credentials behind the number `after`, at most `limit`, in the order in which they were made.
+pub(crate) fn list(
+    connection: &Connection,
+    filter: &Filter,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Credential>, StoreFault> {
+    let after: i64 = match after {
+        Some(text) => text.parse().map_err(|_| StoreFault::Invalid("the cursor is wrong".to_owned()))?,
+        None => 0,
+    };
+    let mut sql = format!("SELECT {COLUMNS} FROM credentials WHERE number > ?");
+    let mut values = vec![Sql::from(after)];
+    for (column, wanted) in [("consumer", &filter.consumer), ("app", &filter.app)] {
+        if let Some(wanted) = wanted {
+            sql.push_str(&format!(" AND {column} = ?"));
+            values.push(Sql::from(wanted.clone()));
+        }
+    }
+    sql.push_str(" ORDER BY number LIMIT ?");
+    values.push(Sql::from(limit as i64 + 1));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(credential_of(row)?);
+    }
+    Ok(Page::of(items, limit, |credential| credential.number.0.to_string()))
+}
+
+/// Makes a credential. To be called within a transaction. `is_declared` knows the consumers and apps of the
+/// configuration.
+pub(super) fn create(
+    connection: &Connection,
+    new: &NewCredential,
+    is_declared: impl Fn(ObjectKind, &str) -> bool,
+    now: u64,
+) -> Result<Credential, StoreFault> {
+    let owners = [(ObjectKind::Consumer, Some(&new.consumer)), (ObjectKind::App, new.app.as_ref())];
+    for (kind, name) in owners {
+        if let Some(name) = name
+            && !is_declared(kind, name)
+            && !exists(connection, kind, name)?
+        {
+            return Err(StoreFault::Invalid(format!("no {} is named `{name}`", kind.name())));
+        }
+    }
+    let sql = "INSERT INTO credentials (id, kind, consumer, app, lookup, secret, last4, description, revision, created, \
+               updated, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9, ?10)";
+    let NewCredential { id, kind, consumer, app, lookup, secret, last4, description, expires } = new;
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = params![id, kind.number(), consumer, app, lookup, secret, last4, description, now, expires];
+    statement.execute(values).map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreFault::Exists,
+        _ => error.into(),
+    })?;
+    get(connection, id)?.ok_or(StoreFault::Missing)
+}
+
+/// Changes when a credential ends: `revoked` at once, or `expires` at some time. To be called within a transaction.
+/// Returns what was there and what is.
+pub(super) fn end(
+    connection: &Connection,
+    id: &str,
+    expected: Expected,
+    end: &End,
+    now: u64,
+) -> Result<(Credential, Credential), StoreFault> {
+    let before = get(connection, id)?.ok_or(StoreFault::Missing)?;
+    expected.check(Some(before.revision))?;
+    if before.revoked.is_some() {
+        return Err(StoreFault::Invalid("the credential is revoked".to_owned()));
+    }
+    match end {
+        End::Revoked => {
+            let sql = "UPDATE credentials SET revoked = ?1, updated = ?1, revision = revision + 1 WHERE id = ?2";
+            connection.prepare_cached(sql)?.execute(params![now, id])?;
+        }
+        End::At(expires) => {
+            let sql = "UPDATE credentials SET expires = ?1, updated = ?2, revision = revision + 1 WHERE id = ?3";
+            connection.prepare_cached(sql)?.execute(params![expires, now, id])?;
+        }
+        End::Succeeded { by, expires } => {
+            let sql = "UPDATE credentials SET expires = ?1, successor = ?2, updated = ?3, revision = revision + 1 \
+                       WHERE id = ?4";
+            connection.prepare_cached(sql)?.execute(params![expires, by, now, id])?;
+        }
+    }
+    let after = get(connection, id)?.ok_or(StoreFault::Missing)?;
+    Ok((before, after))
+}
+
+/// How a credential ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// At once and for ever.
+    Revoked,
+    /// At this time, in seconds since 1970; never where there is none.
+    At(Option<u64>),
+    /// It was rotated: another takes its place, and it ends at this time.
+    Succeeded {
+        /// The other one.
+        by: String,
+        /// Seconds since 1970.
+        expires: u64,
+    },
+}
+
+/// Removes the credentials of a consumer that is removed. Returns what shards have to forget.
+pub(super) fn delete_of(connection: &Connection, consumer: &str) -> Result<Vec<Effect>, StoreFault> {
+    let mut gone = effects(connection, Some(("consumer", consumer)))?;
+    gone.iter_mut().for_each(Effect::undo);
+    connection.execute("DELETE FROM credentials WHERE consumer = ?", params![consumer])?;
+    Ok(gone)
+}
+
+/// What shards hold of the credentials in use: of all, or of one consumer, or the one with an id.
+pub(super) fn effects(connection: &Connection, of: Option<(&str, &str)>) -> Result<Vec<Effect>, StoreFault> {
+    let mut found = Vec::new();
+    each(connection, of, |effect| found.push(effect))?;
+    Ok(found)
+}
+
+/// What shards hold of a credential that was revoked.
+pub(super) fn revoked(connection: &Connection, id: &str) -> Result<Vec<Effect>, StoreFault> {
+    let sql = "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials WHERE id = ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![id])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(effect_of(row)?);
+    }
+    Ok(found)
+}
+
+/// Calls `visit` for every credential in use that has this value in this column.
+pub(super) fn each(
+    connection: &Connection,
+    of: Option<(&str, &str)>,
+    mut visit: impl FnMut(Effect),
+) -> Result<(), StoreFault> {
+    let mut sql =
+        "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials WHERE revoked IS NULL".to_owned();
+    if let Some((column, _)) = of {
+        sql.push_str(&format!(" AND {column} = ?"));
+    }
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = match of {
+        Some((_, value)) => statement.query(params![value])?,
+        None => statement.query([])?,
+    };
+    while let Some(row) = rows.next()? {
+        visit(effect_of(row)?);
+    }
+    Ok(())
+}
+
+fn effect_of(row: &Row<'_>) -> Result<Effect, StoreFault> {
+    let text = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(StoreFault::from);
+    let number = CredentialId(row.get(0)?);
+    let consumer: Box<str> = text(2)?.unwrap_or_default().into();
+    let app: Option<Box<str>> = text(3)?.map(Box::from);
+    let lookup = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+    let expires: Option<u64> = row.get(6)?;
+    let expires = Expiry::of(expires.map(|seconds| Wall(seconds.saturating_mul(1_000_000))));
+    Ok(match kind_of(row.get(1)?)? {
+        Kind::Key => {
+            let hash = lookup.try_into().map_err(|_| StoreFault::Damaged("a key's hash is no SHA-256".to_owned()))?;
+            Effect::Key(KeyObject { hash, consumer, app, expires }, number)
+        }
+        Kind::Named(kind) => {
+            let secret: Option<Vec<u8>> = row.get(5)?;
+            let (lookup, secret) = (lookup.into(), secret.unwrap_or_default().into());
+            Effect::Credential(CredentialObject { kind, lookup, secret, consumer, app, expires }, number)
+        }
+    })
+}

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Objects: tenants, groups, consumers, plans, products and apps, each a JSON body with a name and a revision.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::directory::{Declared, fault_of_name, faults_of_plan};
+use crate::config::spec::directory::{AppSpec, ConsumerBody, GroupSpec, PlanSpec, ProductSpec, TenantSpec};
+use crate::control::store::fault::StoreFault;
+
+/// A kind of objects. The numbers stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i64)]
+pub(crate) enum ObjectKind {
+    /// Whom consumers belong to.
+    Tenant = 1,
+    /// A group of consumers.
+    Group = 2,
+    /// Who calls.
+    Consumer = 3,
+    /// What a subscriber may do.
+    Plan = 4,
+    /// A set of routes.
+    Product = 5,
+    /// A program of a consumer.
+    App = 6,
+}
+
+impl ObjectKind {
+    /// All of them.
+    pub(crate) const ALL: [ObjectKind; 6] = [
+        ObjectKind::Tenant,
+        ObjectKind::Group,
+        ObjectKind::Consumer,
+        ObjectKind::Plan,
+        ObjectKind::Product,
+        ObjectKind::App,
+    ];
+
+    /// Its name for one.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Tenant => "tenant",
+            ObjectKind::Group => "group",
+            ObjectKind::Consumer => "consumer",
+            ObjectKind::Plan => "plan",
+            ObjectKind::Product => "product",
+            ObjectKind::App => "app",
+        }
+    }
+
+    /// Its name for many, as in the paths of the admin API.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            ObjectKind::Tenant => "tenants",
+            ObjectKind::Group => "groups",
+            ObjectKind::Consumer => "consumers",
+            ObjectKind::Plan => "plans",
+            ObjectKind::Product => "products",
+            ObjectKind::App => "apps",
+        }
+    }
+
+    /// Does the configuration declare an object of this kind and name?
+    pub(crate) fn is_declared(self, declared: &Declared, name: &str) -> bool {
+        match self {
+            ObjectKind::Tenant => declared.tenants.contains_key(name),
+            ObjectKind::Group => declared.groups.contains_key(name),
+            ObjectKind::Consumer => declared.consumers.contains_key(name),
+            ObjectKind::Plan => declared.plans.contains_key(name),
+            ObjectKind::Product => declared.products.contains_key(name),
+            ObjectKind::App => declared.apps.contains_key(name),
+        }
+    }
+}
+
+/// What an object says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Body {
+    /// Of a tenant.
+    Tenant(TenantSpec),
+    /// Of a group.
+    Group(GroupSpec),
+    /// Of a consumer.
+    Consumer(Box<ConsumerBody>),
+    /// Of a plan.
+    Plan(Box<PlanSpec>),
+    /// Of a product.
+    Product(ProductSpec),
+    /// Of an app.
+    App(Box<AppSpec>),
+}
+
+impl Body {
+    /// Reads and checks a body.
+    pub(crate) fn parse(kind: ObjectKind, json: Value) -> Result<Body, StoreFault> {
+        let body = Body::read(kind, json)?;
+        body.check()?;
+        Ok(body)
+    }
+
+    /// Reads a body that was checked when it was written.
+    fn read(kind: ObjectKind, json: Value) -> Result<Body, StoreFault> {
+        fn typed<T: DeserializeOwned>(json: Value) -> Result<T, StoreFault> {
+            serde_json::from_value(json).map_err(|error| StoreFault::Invalid(error.to_string()))
+        }
+        Ok(match kind {
+            ObjectKind::Tenant => Body::Tenant(typed(json)?),
+            ObjectKind::Group => Body::Group(typed(json)?),
+            ObjectKind::Consumer => Body::Consumer(typed(json)?),
+            ObjectKind::Plan => Body::Plan(typed(json)?),
+            ObjectKind::Product => Body::Product(typed(json)?),
+            ObjectKind::App => Body::App(typed(json)?),
+        })
+    }
+
+    /// As JSON, with every key.
+    pub(crate) fn json(&self) -> Value {
+        fn json(body: &impl Serialize) -> Value {
+            // A body is plain data, which JSON can hold.
+            serde_json::to_value(body).unwrap_or_default()
+        }
+        match self {
+            Body::Tenant(body) => json(body),
+            Body::Group(body) => json(body),
+            Body::Consumer(body) => json(body),
+            Body::Plan(body) => json(body),
+            Body::Product(body) => json(body),
+            Body::App(body) => json(body),
+        }
+    }
+
+    fn check(&self) -> Result<(), StoreFault> {
+        let invalid = |words: String| Err(StoreFault::Invalid(words));
+        let attributes = match self {
+            Body::Plan(plan) => match faults_of_plan(plan).into_iter().next() {
+                Some(fault) => return invalid(fault),
+                None => return Ok(()),
+            },
+            Body::App(app) if app.consumer.is_empty() => return invalid("`consumer` is missing".to_owned()),
+            Body::Consumer(consumer) if consumer.id.as_deref().is_some_and(has_control) => {
+                return invalid("`id` has control characters".to_owned());
+            }
+            Body::Group(_) | Body::Product(_) => return Ok(()),
+            Body::App(app) => &app.attributes,
+            Body::Consumer(consumer) => &consumer.attributes,
+            Body::Tenant(tenant) => &tenant.attributes,
+        };
+        if attributes.iter().any(|(name, value)| has_control(name) || has_control(value)) {
+            return invalid("`attributes` have control characters".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The objects that it names.
+    fn targets(&self) -> Vec<(ObjectKind, &str)> {
+        let mut targets = Vec::new();
+        match self {
+            Body::Tenant(tenant) => add_plans(&mut targets, tenant.plan.as_deref(), &tenant.plans),
+            Body::Consumer(consumer) => {
+                add_plans(&mut targets, consumer.plan.as_deref(), &consumer.plans);
+                targets.extend(consumer.tenant.as_deref().map(|tenant| (ObjectKind::Tenant, tenant)));
+            }
+            Body::App(app) => {
+                add_plans(&mut targets, app.plan.as_deref(), &app.plans);
+                targets.push((ObjectKind::Consumer, &app.consumer));
+            }
+            Body::Plan(plan) => {
+                targets.extend(plan.products.iter().map(|product| (ObjectKind::Product, product.as_str())));
+            }
+            Body::Group(_) | Body::Product(_) => {}
+        }
+        targets
+    }
+}
+
+fn add_plans<'a>(targets: &mut Vec<(ObjectKind, &'a str)>, plan: Option<&'a str>, plans: &'a BTreeMap<String, String>) {
+    targets.extend(plan.map(|plan| (ObjectKind::Plan, plan)));
+    for (product, plan) in plans {
+        targets.push((ObjectKind::Product, product));
+        targets.push((ObjectKind::Plan, plan));
+    }
+}
+
+fn has_control(text: &str) -> bool {
+    text.bytes().any(|byte| byte < 0x20 || byte == 0x7f)
+}
+
+/// An object of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Object {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its name, which never changes.
+    pub name: String,
+    /// Counts its changes, from 1.
+    pub revision: u64,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Seconds since 1970.
+    pub updated: u64,
+    /// What it says.
+    pub body: Body,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Page<T> {
+    /// In the order of their names, or of their numbers.
+    pub items: Vec<T>,
+    /// Where the next part begins; `None` where this is the last.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Of one item more than is wanted, if there are so many.
+    pub(super) fn of(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Page { next: items.last().filter(|_| more).map(cursor), items }
+    }
+}
+
+/// Which revision a change expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Any, or none.
+    Any,
+    /// The object must not be there.
+    Absent,
+    /// The object must be there, whatever its revision.
+    Present,
+    /// This one.
+    Revision(u64),
+}
+
+impl Expected {
+    /// Checks the revision that an object has, where it is there.
+    pub(super) fn check(self, found: Option<u64>) -> Result<(), StoreFault> {
+        match (self, found) {
+            (Expected::Any, _) | (Expected::Absent, None) | (Expected::Present, Some(_)) => Ok(()),
+            (Expected::Absent, Some(_)) => Err(StoreFault::Exists),
+            (Expected::Present | Expected::Revision(_), None) => Err(StoreFault::Missing),
+            (Expected::Revision(wanted), Some(found)) if wanted == found => Ok(()),
+            (Expected::Revision(_), Some(found)) => Err(StoreFault::Changed { found }),
+        }
+    }
+}
+
+const COLUMNS: &str = "name, revision, created, updated, body";
+
+fn object_of(kind: ObjectKind, row: &Row<'_>) -> Result<Object, StoreFault> {
+    let json: Value = serde_json::from_str(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?)
+        .map_err(|error| StoreFault::Damaged(error.to_string()))?;
+    let body = Body::read(kind, json).map_err(|fault| StoreFault::Damaged(fault.to_string()))?;
+    Ok(Object { kind, name: row.get(0)?, revision: row.get(1)?, created: row.get(2)?, updated: row.get(3)?, body })
+}
+
+/// The object of that name.
+pub(crate) fn get(connection: &Connection, kind: ObjectKind, name: &str) -> Result<Option<Object>, StoreFault> {
+    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = ? AND name = ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![kind as i64, name])?;
+    rows.next()?.map(|row| object_of(kind, row)).transpose()
+}
+
+/// Objects behind the name `after`, at most `limit`.
+pub(crate) fn list(
+    connection: &Connection,
+    kind: ObjectKind,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Object>, StoreFault> {
+    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = ? AND name > ? ORDER BY name LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![kind as i64, after.unwrap_or(""), limit as i64 + 1])?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(object_of(kind, row)?);
+    }
+    Ok(Page::of(items, limit, |object| object.name.clone()))
+}
+
+/// Calls `visit` for every object of a kind.
+pub(super) fn each(connection: &Connection, kind: ObjectKind, mut visit: impl FnMut(Object)) -> Result<(), StoreFault> {
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM objects WHERE kind = ?"))?;
+    let mut rows = statement.query(params![kind as i64])?;
+    while let Some(row) = rows.next()? {
+        visit(object_of(kind, row)?);
+    }
+    Ok(())
+}
+
+/// Writes an object: a new one, or a new revision of one. To be called within a transaction. Returns what was there and
+/// what is.
+pub(super) fn put(
+    connection: &Connection,
+    (kind, name): (ObjectKind, &str),
+    body: Body,
+    expected: Expected,
+    (declared, now): (&Declared, u64),
+) -> Result<(Option<Object>, Object), StoreFault> {
+    if let Some(fault) = fault_of_name(name) {
+        return Err(StoreFault::Invalid(format!("the name of a {} {fault}", kind.name())));
+    }
+    if kind.is_declared(declared, name) {
+        return Err(StoreFault::Declared);
+    }
+    let before = get(connection, kind, name)?;
+    expected.check(before.as_ref().map(|before| before.revision))?;
+    for (target_kind, target) in body.targets() {
+        if !target_kind.is_declared(declared, target) && !exists(connection, target_kind, target)? {
+            return Err(StoreFault::Invalid(format!("no {} is named `{target}`", target_kind.name())));
+        }
+    }
+    let revision = before.as_ref().map_or(1, |before| before.revision + 1);
+    let created = before.as_ref().map_or(now, |before| before.created);
+    let sql = "INSERT OR REPLACE INTO objects (kind, name, revision, created, updated, body) VALUES (?, ?, ?, ?, ?, ?)";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![kind as i64, name, revision, created, now, body.json().to_string()])?;
+    unlink(connection, kind, name)?;
+    let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)")?;
+    for (target_kind, target) in body.targets() {
+        statement.execute(params![kind as i64, name, target_kind as i64, target])?;
+    }
+    Ok((before, Object { kind, name: name.to_owned(), revision, created, updated: now, body }))
+}
+
+/// Removes an object that nothing names. To be called within a transaction. Returns what was there.
+pub(super) fn delete(
+    connection: &Connection,
+    (kind, name): (ObjectKind, &str),
+    expected: Expected,
+    declared: &Declared,
+) -> Result<Object, StoreFault> {
+    let Some(before) = get(connection, kind, name)? else {
+        let is_declared = kind.is_declared(declared, name);
+        return Err(if is_declared { StoreFault::Declared } else { StoreFault::Missing });
+    };
+    expected.check(Some(before.revision))?;
+    // One of the same name that is declared takes its place.
+    if !kind.is_declared(declared, name)
+        && let Some(by) = named_by(connection, kind, name)?
+    {
+        return Err(StoreFault::InUse(by));
+    }
+    connection.execute("DELETE FROM objects WHERE kind = ? AND name = ?", params![kind as i64, name])?;
+    unlink(connection, kind, name)?;
+    Ok(before)
+}
+
+/// Is there an object of that name?
+pub(super) fn exists(connection: &Connection, kind: ObjectKind, name: &str) -> Result<bool, StoreFault> {
+    let sql = "SELECT 1 FROM objects WHERE kind = ? AND name = ?";
+    let found = connection.prepare_cached(sql)?.query_row(params![kind as i64, name], |_| Ok(())).optional()?;
+    Ok(found.is_some())
+}
+
+/// An object that names this one: `consumer acme`.
+fn named_by(connection: &Connection, kind: ObjectKind, name: &str) -> Result<Option<String>, StoreFault> {
+    let sql = "SELECT kind, name FROM links WHERE target_kind = ? AND target = ? LIMIT 1";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![kind as i64, name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
+    Ok(found.map(|(number, name)| {
+        let kind = ObjectKind::ALL.iter().find(|kind| **kind as i64 == number);
+        format!("{} `{name}`", kind.map_or("something", |kind| kind.name()))
+    }))
+}
+
+fn unlink(connection: &Connection, kind: ObjectKind, name: &str) -> Result<(), StoreFault> {
+    let mut statement = connection.prepare_cached("DELETE FROM links WHERE kind = ? AND name = ?")?;
+    statement.execute(params![kind as i64, name])?;
+    Ok(())
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The store on real files: objects, credentials, revisions, what is refused, what a damaged or full file does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::command::{Actor, Command, Done, Idempotency, Write, Written, audit, execute};
+use super::credential::{self, CredentialState, End, Filter, Kind, NewCredential};
+use super::effect::Effect;
+use super::fault::StoreFault;
+use super::object::{self, Body, Expected, ObjectKind};
+use super::token::NewToken;
+use super::{StoreEvent, file, load, open};
+use crate::config::directory::{Declared, Numbers};
+use crate::config::spec::directory::ConsumerBody;
+use crate::policy::directory::Directory;
+
+const NOW: u64 = 1_800_000_000;
+
+fn store() -> (tempfile::TempDir, Connection) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let connection = file::open(&folder.path().join("turnpike.db")).expect("a new file");
+    (folder, connection)
+}
+
+fn command(write: Write) -> Command {
+    let by = Actor { name: "anna".to_owned(), address: "127.0.0.1".to_owned() };
+    Command { write, by, idempotency: None, declared: Arc::default(), now: NOW }
+}
+
+fn body(kind: ObjectKind, json: Value) -> Body {
+    Body::parse(kind, json).expect("it is right")
+}
+
+fn put(kind: ObjectKind, name: &str, json: Value) -> Write {
+    Write::Put { kind, name: name.to_owned(), body: body(kind, json), expected: Expected::Any }
+}
+
+fn done(connection: &mut Connection, write: Write) -> Done {
+    execute(connection, &command(write)).expect("it is written")
+}
+
+fn key(id: &str, consumer: &str, fill: u8) -> NewCredential {
+    NewCredential {
+        id: id.to_owned(),
+        kind: Kind::Key,
+        consumer: consumer.to_owned(),
+        app: None,
+        lookup: vec![fill; 32],
+        secret: Vec::new(),
+        last4: Some("abcd".to_owned()),
+        description: String::new(),
+        expires: None,
+    }
+}
+
+#[test]
+fn objects_are_made_changed_listed_and_removed() {
+    let (_folder, mut connection) = store();
+    for name in ["acme", "beta", "gamma"] {
+        done(&mut connection, put(ObjectKind::Consumer, name, json!({ "groups": ["gold"] })));
+    }
+    let changed = done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
+    let Written::Object(Some(before), Some(after)) = changed.written else { panic!("both are there") };
+    assert_eq!((before.revision, after.revision, after.created), (1, 2, NOW));
+    let page = object::list(&connection, ObjectKind::Consumer, None, 2).expect("a page");
+    let names: Vec<&str> = page.items.iter().map(|object| object.name.as_str()).collect();
+    assert_eq!((names, page.next.as_deref()), (vec!["acme", "beta"], Some("beta")));
+    let rest = object::list(&connection, ObjectKind::Consumer, page.next.as_deref(), 2).expect("a page");
+    assert_eq!((rest.items.len(), rest.next), (1, None));
+    let gone = Write::Delete { kind: ObjectKind::Consumer, name: "acme".to_owned(), expected: Expected::Revision(2) };
+    assert_eq!(done(&mut connection, gone.clone()).effects, [Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
+    assert_eq!(execute(&mut connection, &command(gone)), Err(StoreFault::Missing));
+    let rows = audit(&connection, None, 10).expect("rows").items;
+    let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+    assert_eq!(actions, ["delete", "update", "create", "create", "create"]);
+    assert_eq!(rows[1].after.as_ref().expect("what it says")["id"], "17");
+}
+
+#[test]
+fn a_change_of_another_revision_is_refused() {
+    let (_folder, mut connection) = store();
+    let expecting = |expected| Write::Put {
+        kind: ObjectKind::Group,
+        name: "gold".to_owned(),
+        body: body(ObjectKind::Group, json!({})),
+        expected,
+    };
+    let mut attempt = |expected| execute(&mut connection, &command(expecting(expected))).map(|_| ());
+    assert_eq!(attempt(Expected::Revision(1)), Err(StoreFault::Missing));
+    assert_eq!(attempt(Expected::Absent), Ok(()));
+    assert_eq!(attempt(Expected::Absent), Err(StoreFault::Exists));
+    assert_eq!(attempt(Expected::Revision(1)), Ok(()));
+    assert_eq!(attempt(Expected::Revision(1)), Err(StoreFault::Changed { found: 2 }));
+    let rows = audit(&connection, None, 10).expect("rows").items;
+    assert_eq!(rows.len(), 2, "what was refused leaves no row");
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    const CASES: &[(ObjectKind, &str)] = &[
+        (ObjectKind::Consumer, r#"{"unknown":1}"#),
+        (ObjectKind::Consumer, r#"{"id":"a\nb"}"#),
+        (ObjectKind::Consumer, r#"{"attributes":{"a":"\u0000"}}"#),
+        (ObjectKind::Consumer, r#"{"attributes":{"a":1}}"#),
+        (ObjectKind::Consumer, "[]"),
+        (ObjectKind::App, "{}"),
+        (ObjectKind::Plan, r#"{"limits":[{"count":0,"per":"day"}]}"#),
+        (ObjectKind::Plan, r#"{"limits":[{"count":1,"per":"year"}]}"#),
+        (ObjectKind::Plan, r#"{"concurrency":0}"#),
+        (ObjectKind::Plan, r#"{"priority":10}"#),
+        (ObjectKind::Plan, r#"{"methods":["GE T"]}"#),
+        (ObjectKind::Plan, r#"{"paths":["v1"]}"#),
+    ];
+    for (kind, text) in CASES {
+        let parsed = Body::parse(*kind, serde_json::from_str(text).expect("JSON"));
+        assert!(matches!(parsed, Err(StoreFault::Invalid(_))), "{text}: {parsed:?}");
+    }
+    let (_folder, mut connection) = store();
+    let long = "a".repeat(129);
+    for name in ["", "a b", "é", "a/b", &long] {
+        let outcome = execute(&mut connection, &command(put(ObjectKind::Group, name, json!({}))));
+        assert!(matches!(outcome, Err(StoreFault::Invalid(_))), "{name}");
+    }
+    let missing = command(put(ObjectKind::Consumer, "acme", json!({ "plan": "gold" })));
+    assert_eq!(execute(&mut connection, &missing), Err(StoreFault::Invalid("no plan is named `gold`".to_owned())));
+}
+
+#[test]
+fn what_something_names_is_not_removed() {
+    let (_folder, mut connection) = store();
+    done(&mut connection, put(ObjectKind::Product, "maps", json!({ "routes": ["tiles"] })));
+    done(&mut connection, put(ObjectKind::Plan, "gold", json!({ "products": ["maps"] })));
+    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "plans": { "maps": "gold" } })));
+    let delete = |kind, name: &str| Write::Delete { kind, name: name.to_owned(), expected: Expected::Any };
+    let by = StoreFault::InUse("consumer `acme`".to_owned());
+    assert_eq!(execute(&mut connection, &command(delete(ObjectKind::Plan, "gold"))), Err(by));
+    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({})));
+    done(&mut connection, delete(ObjectKind::Plan, "gold"));
+    done(&mut connection, delete(ObjectKind::Product, "maps"));
+}
+
+#[test]
+fn the_configuration_wins_by_name() {
+    let (_folder, mut connection) = store();
+    let declared =
+        Declared { consumers: [("acme".into(), ConsumerBody::default())].into_iter().collect(), ..Declared::default() };
+    let declared = Arc::new(declared);
+    let with = |write| Command { declared: Arc::clone(&declared), ..command(write) };
+    let outcome = execute(&mut connection, &with(put(ObjectKind::Consumer, "acme", json!({}))));
+    assert_eq!(outcome, Err(StoreFault::Declared));
+    let made = execute(&mut connection, &with(Write::Create(key("cred_1", "acme", 1)))).expect("a key of it");
+    assert_eq!(made.effects.len(), 1);
+    let mut numbers = Numbers::default();
+    let snapshot = load::snapshot(&connection, &declared, &mut numbers).expect("it is read");
+    let directory = Directory::new(Arc::new(snapshot));
+    let entry = directory.key(&[1; 32]).expect("it is valid");
+    assert_eq!(&*directory.consumer(entry.consumer).expect("declared").name, "acme");
+}
+
+#[test]
+fn a_key_is_rotated_ends_and_is_revoked() {
+    let (_folder, mut connection) = store();
+    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({})));
+    done(&mut connection, Write::Create(key("cred_1", "acme", 1)));
+    let again = execute(&mut connection, &command(Write::Create(key("cred_2", "acme", 1))));
+    assert_eq!(again, Err(StoreFault::Exists), "one key has one credential");
+    let nobody = execute(&mut connection, &command(Write::Create(key("cred_3", "nobody", 3))));
+    assert!(matches!(nobody, Err(StoreFault::Invalid(_))));
+
+    let new = key("cred_4", "acme", 4);
+    let rotate = Write::Rotate { id: "cred_1".to_owned(), expected: Expected::Revision(1), new, overlap: 60 };
+    let rotated = done(&mut connection, rotate);
+    let [Effect::Key(old, _), Effect::Key(fresh, _)] = &rotated.effects[..] else { panic!("{rotated:?}") };
+    assert_eq!((old.expires.seconds(), fresh.expires.seconds()), (Some(NOW as u32 + 60), None));
+    let old = credential::get(&connection, "cred_1").expect("read").expect("there");
+    assert_eq!((old.successor.as_deref(), old.state(NOW)), (Some("cred_4"), CredentialState::Active));
+    assert_eq!(old.state(NOW + 60), CredentialState::Expired);
+
+    let end = |end| Write::End { id: "cred_4".to_owned(), expected: Expected::Any, end };
+    let revoked = done(&mut connection, end(End::Revoked));
+    assert_eq!(revoked.effects, [Effect::KeyGone([4; 32])]);
+    assert!(matches!(execute(&mut connection, &command(end(End::At(None)))), Err(StoreFault::Invalid(_))));
+    let all = credential::list(&connection, &Filter { consumer: Some("acme".to_owned()), app: None }, None, 10);
+    assert_eq!(all.expect("read").items.len(), 2);
+    let gone = Write::Delete { kind: ObjectKind::Consumer, name: "acme".to_owned(), expected: Expected::Any };
+    let gone = done(&mut connection, gone).effects;
+    assert_eq!(gone, [Effect::KeyGone([1; 32]), Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
+}
+
+#[test]
+fn a_repeated_request_is_done_once() {
+    let (_folder, mut connection) = store();
+    let mut first = command(put(ObjectKind::Group, "gold", json!({})));
+    first.idempotency = Some(Idempotency { key: "k".to_owned(), digest: [1; 32] });
+    execute(&mut connection, &first).expect("it is written");
+    let again = execute(&mut connection, &first).expect("it is known");
+    assert!(matches!(again.written, Written::Repeated(_)) && again.effects.is_empty());
+    let mut other = first.clone();
+    other.idempotency = Some(Idempotency { key: "k".to_owned(), digest: [2; 32] });
+    assert_eq!(execute(&mut connection, &other), Err(StoreFault::KeyReused));
+    other.by.name = "bob".to_owned();
+    execute(&mut connection, &other).expect("another's key is another key");
+    first.now += super::command::IDEMPOTENCY_SECONDS + 1;
+    let late = execute(&mut connection, &first).expect("it is written");
+    assert!(matches!(late.written, Written::Object(Some(_), Some(_))), "it is forgotten after a day");
+}
+
+#[test]
+fn tokens_are_found_by_their_hash() {
+    let (_folder, mut connection) = store();
+    let new = NewToken {
+        name: "ci".to_owned(),
+        hash: [7; 32],
+        role: "operator".to_owned(),
+        last4: "wxyz".to_owned(),
+        expires: None,
+    };
+    done(&mut connection, Write::CreateToken(new.clone()));
+    assert_eq!(execute(&mut connection, &command(Write::CreateToken(new))), Err(StoreFault::Exists));
+    let found = super::token::by_hash(&connection, &[7; 32]).expect("read").expect("there");
+    assert_eq!((found.name.as_str(), found.role.as_str()), ("ci", "operator"));
+    assert!(super::token::by_hash(&connection, &[8; 32]).expect("read").is_none());
+    done(&mut connection, Write::DeleteToken("ci".to_owned()));
+    assert_eq!(execute(&mut connection, &command(Write::DeleteToken("ci".to_owned()))), Err(StoreFault::Missing));
+}
+
+#[test]
+fn a_copy_holds_everything_and_the_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, mut connection) = store();
+    done(&mut connection, put(ObjectKind::Group, "gold", json!({})));
+    let copy = folder.path().join("copy.db");
+    file::backup(&connection, &copy).expect("copied");
+    assert!(file::backup(&connection, &copy).is_err(), "nothing is written over");
+    let read = file::open_to_read(&copy).expect("a store");
+    assert!(file::check(&read).expect("checked").is_empty());
+    assert!(object::get(&read, ObjectKind::Group, "gold").expect("read").is_some());
+    for path in [copy, folder.path().join("turnpike.db")] {
+        assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn a_damaged_file_is_said_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("turnpike.db");
+    std::fs::write(&path, [0x5A; 8_192]).expect("written");
+    let declared =
+        Declared { consumers: [("acme".into(), ConsumerBody::default())].into_iter().collect(), ..Declared::default() };
+    let mut opened = open(path.clone(), &declared).expect("it goes on");
+    assert!(matches!(opened.fault, Some(StoreFault::Damaged(_))), "{:?}", opened.fault);
+    assert_eq!(opened.snapshot.consumer_count(), 1);
+    let number = opened.store.write(command(put(ObjectKind::Group, "gold", json!({})))).expect("taken");
+    runtime().block_on(async {
+        let Some(StoreEvent::Written(written, Err(fault))) = opened.events.next().await else { panic!("refused") };
+        assert!(written == number && fault.is_of_file());
+        // Somebody puts a sound file into its place.
+        std::fs::remove_file(&path).expect("removed");
+        opened.store.write(command(put(ObjectKind::Group, "gold", json!({})))).expect("taken");
+        let event = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+            loop {
+                match opened.events.next().await {
+                    Some(StoreEvent::Up(effects)) => return effects,
+                    Some(_) => {}
+                    None => panic!("the store has ended"),
+                }
+            }
+        });
+        assert!(event.await.expect("in time").is_empty());
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_the_write_and_loses_nothing_before_it() {
+    let (folder, mut connection) = store();
+    done(&mut connection, put(ObjectKind::Group, "gold", json!({})));
+    // The file may not grow, as on a full disk.
+    connection.pragma_update(None, "max_page_count", 1).expect("set");
+    let mut refused = None;
+    for number in 0..2_000 {
+        let name = format!("group-{number}");
+        let text = json!({ "description": "x".repeat(1_000) });
+        if let Err(fault) = execute(&mut connection, &command(put(ObjectKind::Group, &name, text))) {
+            refused = Some((number, fault));
+            break;
+        }
+    }
+    let (count, fault) = refused.expect("it is full");
+    assert!(matches!(fault, StoreFault::Unavailable(_)), "{fault}");
+    drop(connection);
+    let again = file::open_to_read(&folder.path().join("turnpike.db")).expect("a store");
+    assert!(file::check(&again).expect("checked").is_empty());
+    for number in 0..count {
+        let name = format!("group-{number}");
+        assert!(object::get(&again, ObjectKind::Group, &name).expect("read").is_some(), "{name} was acknowledged");
+    }
+    assert!(object::get(&again, ObjectKind::Group, &format!("group-{count}")).expect("read").is_none());
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("turnpike.db");
+    drop(file::open(&path).expect("a new file"));
+    let connection = Connection::open(&path).expect("opened");
+    connection.pragma_update(None, "user_version", 99).expect("set");
+    drop(connection);
+    let fault = open(path.clone(), &Declared::default()).expect_err("it is newer");
+    assert!(fault.to_string().contains("version 99"), "{fault}");
+    assert!(matches!(file::open_to_read(Path::new(&path)), Err(StoreFault::Newer { .. })));
+}
