@@ -390,5 +390,7 @@ const FULL_HEAD: &str =
 # Nothing here is active: take the lines that you need and remove their `#`.
 ";
 
+mod pages;
+
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::ascii::push_decimal;
 use crate::base::{Tick, UpstreamId};
 use crate::policy::facts::Response;
+use crate::policy::problem;
 use crate::policy::text::append_json_string;
 
 /// What a policy decides.
@@ -26,7 +27,7 @@ pub enum Decision<'p> {
 pub struct LocalResponse<'p> {
     /// The status.
     pub status: u16,
-    /// Why, for logs and metrics: one word of `[a-z_]`.
+    /// Why, for logs, metrics and the problem's `type`: one word of `[a-z_]`, which has a row in `problem`.
     pub reason: &'static str,
     /// What the client reads.
     pub body: LocalBody<'p>,
@@ -50,7 +51,7 @@ pub enum LocalBody<'p> {
 /// An RFC 9457 problem.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Problem<'p> {
-    /// `type`, a URI; empty for `about:blank`.
+    /// `type`, a URI; empty for the one that the reason has.
     pub kind: &'static str,
     /// `title`.
     pub title: &'static str,
@@ -61,10 +62,13 @@ pub struct Problem<'p> {
 }
 
 impl Problem<'_> {
-    /// Appends it as `application/problem+json`.
-    pub fn append_json(&self, status: u16, out: &mut Vec<u8>) {
+    /// Appends it as `application/problem+json`, for a response with this status and reason.
+    pub fn append_json(&self, status: u16, reason: &'static str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"type\":");
-        append_json_string(if self.kind.is_empty() { "about:blank" } else { self.kind }, out);
+        match self.kind {
+            "" => problem::append_type(reason, out),
+            registered => append_json_string(registered, out),
+        }
         out.extend_from_slice(b",\"title\":");
         append_json_string(self.title, out);
         out.extend_from_slice(b",\"status\":");
@@ -128,9 +132,9 @@ mod tests {
     fn a_problem_is_json() {
         let problem = Problem { kind: "", title: "No", detail: "say \"please\"\n", violated_policy: "a\\b" };
         let mut out = Vec::new();
-        problem.append_json(429, &mut out);
+        problem.append_json(429, "network_denied", &mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(json["type"], "about:blank");
+        assert_eq!(json["type"], "urn:turnpike:problem:network_denied");
         assert_eq!(json["detail"], "say \"please\"\n");
         assert_eq!(json["violated-policies"][0], "a\\b");
         assert_eq!(json["status"], 429);

@@ -15,6 +15,7 @@ pub(crate) mod kind;
 pub(crate) mod kinds;
 pub(crate) mod limit;
 pub(crate) mod phase;
+pub(crate) mod problem;
 mod text;
 
 #[cfg(test)]

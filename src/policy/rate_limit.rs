@@ -19,6 +19,7 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{Charge, LimitId, LimitState, Part, Shards, Taken, Terms};
 use crate::policy::phase::Phase;
+use crate::policy::problem::{QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use crate::policy::text::append_field_string;
 use crate::wire::template::Lookup;
 
@@ -403,8 +404,6 @@ fn seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
-const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
 
 #[cfg(test)]

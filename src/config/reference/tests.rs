@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::check_text;
 use crate::config::compile::LOG_ONLY;
 use crate::config::draft::Draft;
 use crate::config::report::Faults;
@@ -12,8 +13,13 @@ use crate::wire::template::Template;
 
 #[test]
 fn generated_files_are_up_to_date() {
-    let made =
-        [("docs/config.md", markdown()), ("config/full.toml", full_toml()), ("config/turnpike.schema.json", schema())];
+    let made = [
+        ("docs/config.md", markdown()),
+        ("config/full.toml", full_toml()),
+        ("config/turnpike.schema.json", schema()),
+        ("docs/policies/README.md", pages::policies()),
+        ("docs/problems.md", pages::problems()),
+    ];
     for (name, text) in made {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         if std::env::var("TURNPIKE_BLESS").is_ok_and(|value| value == "1") {
@@ -56,4 +62,46 @@ fn every_variable_of_the_reference_compiles() {
     for (name, _) in LOG_ONLY {
         assert!(known.contains(name), "{name} is not in the reference");
     }
+}
+
+/// The pages of `docs/policies`: name and text.
+fn policy_pages() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policies");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<(String, String)> = paths
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    pages.sort();
+    pages
+}
+
+#[test]
+fn each_policy_has_a_page_with_an_example() {
+    let pages = policy_pages();
+    for kind in pages::KINDS {
+        let page = pages.iter().find(|(name, _)| name == kind);
+        let text = page.map_or("", |(_, text)| text.as_str());
+        assert!(text.starts_with(&format!("# `{kind}`\n")), "docs/policies/{kind}.md is missing, or has another title");
+        assert!(text.contains(&format!(".{kind}")), "docs/policies/{kind}.md shows no `[policy.X.{kind}]`");
+        for section in ["## Example", "## Keys that matter", "## Refusals", "## Elsewhere"] {
+            assert!(text.contains(&format!("\n{section}\n")), "docs/policies/{kind}.md lacks {section}");
+        }
+    }
+}
+
+#[test]
+fn each_example_of_a_policy_is_a_configuration() {
+    let mut examples = 0;
+    for (name, text) in policy_pages() {
+        for block in text.split("\n```toml\n").skip(1) {
+            let example = block.split("\n```").next().unwrap();
+            let reports = check_text(example).map_or(Vec::new(), |reports| reports.list);
+            // Files that an example names are not here.
+            let wrong: Vec<&str> =
+                reports.iter().map(|report| &*report.title).filter(|title| !title.contains("cannot read")).collect();
+            assert!(wrong.is_empty(), "docs/policies/{name}.md: {wrong:?} in\n{example}");
+            examples += 1;
+        }
+    }
+    assert!(examples >= pages::KINDS.len(), "an example each");
 }

@@ -95,7 +95,7 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
         LocalBody::Problem(problem) => {
             let mut body = std::mem::take(&mut exchange.state.value);
             body.clear();
-            problem.append_json(local.status, &mut body);
+            problem.append_json(local.status, local.reason, &mut body);
             let sent = response::send(exchange, local.status, Some(problem::CONTENT_TYPE), &body).await;
             exchange.state.value = body;
             sent?;
