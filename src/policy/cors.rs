@@ -2,8 +2,9 @@
 //! Hot. Cross-origin resource sharing (Fetch standard, section 3.3): answers preflights, and says which origins may
 //! read a response.
 //!
-//! The gateway decides alone: it removes these fields from the upstream's response. With `Origins::Any` it never allows
-//! credentials, whatever the plan says, because then every site could act as the user.
+//! The gateway decides alone: it removes these fields from the upstream's response, except from that to a preflight
+//! which the upstream is to answer. With `Origins::Any` it never allows credentials, whatever the plan says, because
+//! then every site could act as the user.
 
 use std::time::Duration;
 
@@ -36,6 +37,17 @@ pub struct Plan {
     pub max_age: Option<Duration>,
     /// Whether pages from public networks may reach us on a private one.
     pub private_network: PrivateNetwork,
+    /// Who answers preflights.
+    pub preflights: Preflights,
+}
+
+/// Who answers preflights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preflights {
+    /// We do, with this status: 200 to 299.
+    Answered(u16),
+    /// The upstream does, and its answer reaches the browser as it is.
+    Forwarded,
 }
 
 /// Pages of which origins.
@@ -55,7 +67,8 @@ pub enum OriginRule {
     /// `https://*.example.com`: scheme with `://`, and the rest with its leading dot. Any depth of subdomains, not the
     /// domain itself.
     Subdomains(Box<str>, Box<str>),
-    /// The whole origin; made by `OriginRule::regex`, which anchors it.
+    /// The whole origin; made by `OriginRule::regex`, which anchors it. It never fits `null`, the origin of sandboxed
+    /// pages and of files, which everybody can have: that must be named.
     Regex(regex::bytes::Regex),
 }
 
@@ -128,14 +141,14 @@ impl OriginRule {
                     && end.eq_ignore_ascii_case(domain.as_bytes())
                     && label.iter().all(host)
             }
-            OriginRule::Regex(regex) => regex.is_match(origin),
+            OriginRule::Regex(regex) => origin != NULL && regex.is_match(origin),
         }
     }
 }
 
 impl Kind for Plan {
     type State = ();
-    type Memo = ();
+    type Memo = Memo;
 
     /// Before all others: a preflight carries no credentials, and a page can only read a refusal that has its CORS
     /// fields.
@@ -147,13 +160,21 @@ impl Kind for Plan {
         false
     }
 
-    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
-        let Call { facts, effects, .. } = call;
+    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, Memo>) -> Decision<'_> {
+        let Call { facts, effects, memo, .. } = call;
         let request = facts.request;
-        let origin = sole_origin(request).filter(|origin| self.allows(origin));
         let asked = asked_method(request).map(|asked| asked.of(request.bytes));
+        let status = match (asked, self.preflights) {
+            (Some(_), Preflights::Forwarded) => {
+                *memo = Memo::Untouched;
+                return Decision::Pass;
+            }
+            (_, Preflights::Answered(status)) => status,
+            (None, Preflights::Forwarded) => 0,
+        };
+        let origin = sole_origin(request).filter(|origin| self.allows(origin));
         if asked.is_some() {
-            add_preflight_vary(effects);
+            self.add_preflight_vary(effects);
         } else {
             self.add_vary(effects);
         }
@@ -170,14 +191,17 @@ impl Kind for Plan {
             self.add_permissions(method, request, effects);
         }
         let reason = if origin.is_some() { "cors_preflight" } else { "cors_origin_denied" };
-        Decision::Respond(LocalResponse { status: 204, reason, body: LocalBody::Empty })
+        Decision::Respond(LocalResponse { status, reason, body: LocalBody::Empty })
     }
 
     fn answers_preflights(&self) -> bool {
         true
     }
 
-    fn adapt<L: Lookup>(&self, (): &mut (), response: Response<'_>, _: &L, effects: &mut Effects) {
+    fn adapt<L: Lookup>(&self, memo: &mut Memo, response: Response<'_>, _: &L, effects: &mut Effects) {
+        if *memo == Memo::Untouched {
+            return;
+        }
         for (index, field) in response.head.fields.list.iter().enumerate() {
             let name = field.name.of(response.bytes);
             if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
@@ -204,6 +228,15 @@ impl Plan {
                 effects.to_client.add(b"Vary", b"Origin");
             }
         }
+    }
+
+    /// The answer to a preflight may depend on all that it asks.
+    fn add_preflight_vary(&self, effects: &mut Effects) {
+        let asked: &[u8] = match self.private_network {
+            PrivateNetwork::Allowed => PRIVATE_VARY,
+            PrivateNetwork::Denied => VARY,
+        };
+        effects.to_client.add(b"Vary", asked);
     }
 
     fn add_origin(&self, origin: &[u8], effects: &mut Effects) {
@@ -238,11 +271,6 @@ impl Plan {
     }
 }
 
-/// The answer to a preflight may depend on all that it asks.
-fn add_preflight_vary(effects: &mut Effects) {
-    effects.to_client.add(b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
-}
-
 /// The origin, where the request has exactly one. A browser never sends two.
 fn sole_origin(request: Request<'_>) -> Option<&[u8]> {
     let mut origins = request.head.fields.values(request.bytes, Known::Origin);
@@ -250,6 +278,21 @@ fn sole_origin(request: Request<'_>) -> Option<&[u8]> {
     origins.next().is_none().then_some(origin)
 }
 
+/// What it remembers of a request: whether its response is the upstream's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memo {
+    /// It is ours.
+    #[default]
+    Ours,
+    /// A preflight that the upstream answers.
+    Untouched,
+}
+
+/// The origin of sandboxed pages, of files, and of redirects across origins.
+pub(crate) const NULL: &[u8] = b"null";
+const VARY: &[u8] = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+const PRIVATE_VARY: &[u8] =
+    b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network";
 const ORIGIN: &[u8] = b"Access-Control-Allow-Origin";
 const CREDENTIALS: &[u8] = b"Access-Control-Allow-Credentials";
 const METHODS: &[u8] = b"Access-Control-Allow-Methods";
@@ -260,140 +303,4 @@ const PRIVATE_NETWORK: &[u8] = b"Access-Control-Allow-Private-Network";
 const OURS: [&[u8]; 7] = [ORIGIN, CREDENTIALS, METHODS, HEADERS, EXPOSE, MAX_AGE, PRIVATE_NETWORK];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added, decide};
-
-    fn plan(origins: &[&str]) -> Plan {
-        Plan {
-            origins: Origins::Listed(origins.iter().map(|origin| OriginRule::parse(origin).unwrap()).collect()),
-            methods: (*b"GET, PUT").into(),
-            headers: Box::default(),
-            expose: (*b"X-Total").into(),
-            credentials: Credentials::Allowed,
-            max_age: Some(Duration::from_secs(600)),
-            private_network: PrivateNetwork::Allowed,
-        }
-    }
-
-    fn preflight(origin: &str) -> Fixture {
-        Fixture::new("OPTIONS", "/")
-            .field("Origin", origin)
-            .field("Access-Control-Request-Method", "PUT")
-            .field("Access-Control-Request-Headers", "x-a, x-b")
-            .field("Access-Control-Request-Private-Network", "true")
-    }
-
-    const VARY: (&str, &str) = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
-
-    #[test]
-    fn a_preflight_is_answered() {
-        let plan = plan(&["https://app.example.com"]);
-        let mut effects = Effects::default();
-        let decision = decide(&plan, &preflight("https://app.example.com").facts(), &mut effects);
-        assert!(matches!(decision, Decision::Respond(LocalResponse { status: 204, body: LocalBody::Empty, .. })));
-        let expected = [
-            VARY,
-            ("Access-Control-Allow-Origin", "https://app.example.com"),
-            ("Access-Control-Allow-Credentials", "true"),
-            ("Access-Control-Expose-Headers", "X-Total"),
-            ("Access-Control-Allow-Methods", "GET, PUT"),
-            ("Access-Control-Allow-Headers", "x-a, x-b"),
-            ("Access-Control-Max-Age", "600"),
-            ("Access-Control-Allow-Private-Network", "true"),
-        ];
-        assert_eq!(added(&effects.to_client), expected);
-        effects.clear();
-        let decision = decide(&plan, &preflight("https://evil.com").facts(), &mut effects);
-        assert!(matches!(decision, Decision::Respond(LocalResponse { reason: "cors_origin_denied", .. })));
-        assert_eq!(added(&effects.to_client), [VARY], "no permission, and no cache mixes the two up");
-    }
-
-    #[test]
-    fn only_a_preflight_asks_for_a_method() {
-        let asked = |fixture: &Fixture| asked_method(fixture.request()).map(|span| span.of(&fixture.bytes).to_vec());
-        assert_eq!(asked(&preflight("https://a.com")), Some(b"PUT".to_vec()));
-        let (origin, method) = (("Origin", "https://a.com"), ("Access-Control-Request-Method", "PUT"));
-        let with = |verb: &str, fields: &[(&str, &str)]| {
-            fields.iter().fold(Fixture::new(verb, "/"), |request, (name, value)| request.field(name, value))
-        };
-        for other in [with("GET", &[origin, method]), with("OPTIONS", &[origin]), with("OPTIONS", &[method])] {
-            assert_eq!(asked(&other), None);
-        }
-    }
-
-    #[test]
-    fn an_actual_request_passes_and_the_upstream_has_no_say() {
-        let plan = plan(&["https://app.example.com"]);
-        let mut effects = Effects::default();
-        let fixture = Fixture::get("/").field("Origin", "https://app.example.com");
-        assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
-        let reply = ResponseFixture::new(200).field("access-control-allow-origin", "*").field("X-Total", "3");
-        plan.adapt(&mut (), reply.response(), &NamedValues, &mut effects);
-        assert_eq!(reply.left(&effects.to_client), [("X-Total".to_owned(), "3".to_owned())]);
-        let expected = [
-            ("Vary", "Origin"),
-            ("Access-Control-Allow-Origin", "https://app.example.com"),
-            ("Access-Control-Allow-Credentials", "true"),
-            ("Access-Control-Expose-Headers", "X-Total"),
-        ];
-        assert_eq!(added(&effects.to_client), expected);
-
-        for fixture in [
-            Fixture::get("/"),
-            Fixture::get("/").field("Origin", "https://evil.com"),
-            Fixture::get("/").field("Origin", "https://app.example.com").field("Origin", "https://evil.com"),
-            Fixture::new("OPTIONS", "/"),
-        ] {
-            effects.clear();
-            assert_eq!(decide(&plan, &fixture.facts(), &mut effects), Decision::Pass);
-            assert_eq!(added(&effects.to_client), [("Vary", "Origin")]);
-        }
-    }
-
-    #[test]
-    fn any_origin_never_gets_credentials() {
-        let plan = Plan { origins: Origins::Any, ..plan(&[]) };
-        let mut effects = Effects::default();
-        decide(&plan, &Fixture::get("/").field("Origin", "https://evil.com").facts(), &mut effects);
-        assert_eq!(
-            added(&effects.to_client),
-            [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "X-Total")]
-        );
-    }
-
-    #[test]
-    fn rules_fit_whole_origins_only() {
-        let plan = plan(&["https://a.com", "https://*.example.com", "http://*.dev.local:3000", "null"]);
-        let allows = |origin: &str| plan.allows(origin.as_bytes());
-        assert!(allows("https://a.com") && allows("HTTPS://A.com") && allows("null"));
-        assert!(
-            allows("https://x.example.com") && allows("https://x.y.example.com") && allows("http://x.dev.local:3000")
-        );
-        for origin in [
-            "http://a.com",
-            "https://a.com.evil.com",
-            "https://a.com:8443",
-            "https://example.com",
-            "https://.example.com.evil.com",
-            "https://evil.com/.example.com",
-            "https://evil.com#.example.com",
-            "https://evil.com:1.example.com",
-            "https://user@x.example.com",
-            "http://x.example.com",
-            "http://x.dev.local",
-            "",
-        ] {
-            assert!(!allows(origin), "{origin}");
-        }
-        assert!(
-            ["*", "https://*", "https://a.*.com", "*.example.com", "https://*.*.com", "https://x*.com"]
-                .iter()
-                .all(|text| OriginRule::parse(text).is_none())
-        );
-        let regex = OriginRule::regex(r"https://pr-\d+\.preview\.dev|https://b\.com").unwrap();
-        assert!(regex.fits(b"https://pr-12.preview.dev") && regex.fits(b"https://b.com"));
-        assert!(!regex.fits(b"https://pr-12.preview.dev.evil.com") && !regex.fits(b"xhttps://b.com"));
-        assert!(OriginRule::regex("a)|(b").is_err());
-    }
-}
+mod tests;

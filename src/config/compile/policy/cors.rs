@@ -5,9 +5,9 @@ use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
 use crate::config::location::Located;
 use crate::config::report::Report;
-use crate::config::spec::policy::cors::Spec;
+use crate::config::spec::policy::cors::{Preflight, Spec};
 use crate::config::spec::shape::Many;
-use crate::policy::cors::{Credentials, OriginRule, Origins, Plan, PrivateNetwork};
+use crate::policy::cors::{Credentials, NULL, OriginRule, Origins, Plan, Preflights, PrivateNetwork};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
@@ -21,6 +21,17 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
         compiler.no_wildcard(&spec.methods, "leave `methods` out to allow every method that is asked for");
         compiler.no_wildcard(&spec.headers, "leave `headers` out to allow every header that is asked for");
         compiler.no_wildcard(&spec.expose, "list the headers that scripts may read");
+    }
+    for null in spec.origins.iter().filter(|origin| origin.value.as_bytes() == NULL && spec.credentials.value) {
+        let report = Report::warning(null.location, "any page can have the origin `null`, and so act as the user");
+        compiler.faults.push(report.label("a sandboxed frame is enough"));
+    }
+    for any in spec.headers.iter().filter(|name| name.value == "*" && !spec.credentials.value) {
+        let report = Report::warning(any.location, "for browsers, \"*\" does not include `Authorization`");
+        compiler.faults.push(report.help("leave `headers` out to allow every header that is asked for"));
+    }
+    if !(200..=299).contains(&spec.preflight_status.value) {
+        compiler.error(spec.preflight_status.location, "browsers take 200 to 299 for a preflight");
     }
     let rules: Vec<Option<OriginRule>> = match any {
         true => Vec::new(),
@@ -40,8 +51,12 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
         headers: listed(&spec.headers),
         expose: listed(&spec.expose),
         credentials: if spec.credentials.value { Credentials::Allowed } else { Credentials::Denied },
-        max_age: Some(spec.max_age.0),
+        max_age: spec.max_age.clone().some().map(|age| age.0),
         private_network: if spec.private_network { PrivateNetwork::Allowed } else { PrivateNetwork::Denied },
+        preflights: match spec.preflight {
+            Preflight::Answer => Preflights::Answered(spec.preflight_status.value),
+            Preflight::Forward => Preflights::Forwarded,
+        },
     })
 }
 
@@ -59,7 +74,16 @@ impl Compiler<'_> {
     pub(in crate::config::compile) fn origin(&mut self, origin: &Located<String>) -> Option<OriginRule> {
         if let Some(regex) = origin.value.strip_prefix('~') {
             return match OriginRule::regex(regex) {
-                Ok(rule) => Some(rule),
+                Ok(rule) => {
+                    if let Some(at) = open_dot(regex) {
+                        let report = Report::warning(
+                            self.inside(origin, at + 1, 1),
+                            "`.` stands for any character, so another site's name may fit",
+                        );
+                        self.faults.push(report.label("write `\\.` for the dot"));
+                    }
+                    Some(rule)
+                }
                 Err(fault) => {
                     self.faults
                         .push(Report::error(origin.location, "not a regular expression").help(fault.to_string()));
@@ -77,4 +101,13 @@ impl Compiler<'_> {
         }
         rule
     }
+}
+
+/// Where a regular expression has a dot between two letters of a name that is not escaped, as in `app.example\.com`.
+fn open_dot(regex: &str) -> Option<usize> {
+    let bytes = regex.as_bytes();
+    let name = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let open = |at: usize| bytes[at] == b'.' && name(bytes.get(at + 1)) && at > 0 && name(bytes.get(at - 1));
+    // Behind a backslash, the letter in front is a class (`\d.`), and no name.
+    (0..bytes.len()).find(|at| open(*at) && (*at < 2 || bytes[*at - 2] != b'\\'))
 }
