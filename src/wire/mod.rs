@@ -16,6 +16,7 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 pub(crate) mod hop;
+pub(crate) mod inspect;
 pub(crate) mod ip;
 pub mod outgoing;
 pub mod patch;
