@@ -173,3 +173,15 @@ pub(crate) const STORE_JOBS_MAX: usize = 1_024;
 /// Changes of the directory that a shard looks through before the snapshot, at least; with many keys it is a 32nd of
 /// them. Above it a new snapshot is made.
 pub(crate) const DIRECTORY_CHANGES_MAX: usize = 4_096;
+
+// Bodies that are scanned (`wire::inspect`).
+
+/// The most levels of nesting that a policy may allow in a scanned body; `check` refuses more. Each takes 16 bytes.
+pub(crate) const SCANNED_DEPTH_MAX: u32 = 1_024;
+/// The most members or attributes that a policy may allow; `check` refuses more. Names of attributes are compared with
+/// each other.
+pub(crate) const SCANNED_MEMBERS_MAX: u32 = 4_096;
+/// The most of a body that a policy may have held in memory before any of it goes on; `check` refuses more.
+pub(crate) const SCANNED_HELD_BYTES_MAX: u64 = 1 << 20;
+/// The most clients that a honeypot may remember on each shard; `check` refuses more. Each takes 16 bytes.
+pub(crate) const TRAPPED_MAX: u32 = 1 << 22;

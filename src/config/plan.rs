@@ -228,6 +228,9 @@ pub struct RoutePlan {
     pub params: Vec<Arc<str>>,
     /// Responses may pass through stages that change their content.
     pub staged: bool,
+    /// A policy may have bodies looked at on their way to the upstream: so many bytes of one are read before any of it
+    /// goes on.
+    pub scanned: Option<usize>,
     /// A policy answers CORS preflights, so that those for one of its methods come here.
     pub answers_preflights: bool,
     /// The share of requests that get a line in the access log; `None` where not even failures do.
@@ -350,6 +353,7 @@ impl RoutePlan {
             response_fields: Vec::new(),
             body_bytes_max: u64::MAX,
             params: Vec::new(),
+            scanned: None,
             answers_preflights: false,
             logged: self.logged.clone(),
             staged: false,

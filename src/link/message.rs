@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::balance::{ClusterState, Endpoint, QuotaMessage};
-use crate::base::{Address, ListenerId};
+use crate::base::{Address, ListenerId, Tick};
 use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::link::notice::Notice;
@@ -164,6 +164,15 @@ pub enum ToPeer {
         upstream: UpstreamKey,
         /// What.
         message: QuotaMessage,
+    },
+    /// A client sprang a trap: it is refused until then (`policy::honeypot`).
+    Trapped {
+        /// Of which policy.
+        trap: u64,
+        /// Which client.
+        key: u64,
+        /// Until when.
+        until: Tick,
     },
 }
 

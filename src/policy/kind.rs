@@ -8,7 +8,9 @@ use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
+use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
+use crate::wire::inspect::Scanner;
 use crate::wire::template::Lookup;
 
 /// A kind of policy: implemented by its plan, which is immutable and the same on all shards.
@@ -48,6 +50,11 @@ pub trait Kind: Sized {
         None
     }
 
+    /// What the bans that its state holds are known by over reloads, and on all shards.
+    fn trap(&self) -> Option<u64> {
+        None
+    }
+
     /// The part of it that needs the route, in the words of the configuration. A listener cannot name such a policy,
     /// because a listener's policies are asked before the route is known.
     fn needs_route(&self) -> Option<&'static str> {
@@ -63,6 +70,22 @@ pub trait Kind: Sized {
     /// Does it answer CORS preflights? Then a preflight for a method of a route goes to that route.
     fn answers_preflights(&self) -> bool {
         false
+    }
+
+    /// The largest body of a request that it lets through, in bytes; the edge holds requests to it as they come.
+    fn body_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// The bounds within which the content of this request's body must be, with a scanner that holds it to them. The
+    /// edge passes the body through it (`RoutePlan::scanned`).
+    fn scanner(&self, _memo: &Self::Memo) -> Option<Scanner> {
+        None
+    }
+
+    /// May it have bodies scanned (`scanner`), and how much of them is read before any of it goes on?
+    fn scans(&self) -> Option<usize> {
+        None
     }
 
     /// The content coding that it offers for the response to a request which it decided on.
@@ -102,6 +125,11 @@ pub trait ShardState<P> {
 
     /// This shard's part of the limit, where it is one.
     fn part(&mut self) -> Option<&mut Part> {
+        None
+    }
+
+    /// The clients that it refuses for a time, where it does (`Kind::trap`).
+    fn traps(&mut self) -> Option<&mut Traps> {
         None
     }
 }

@@ -14,7 +14,9 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{LimitId, Part, Shards};
 use crate::policy::phase::Phase;
+use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
+use crate::wire::inspect::Scanner;
 use crate::wire::template::Lookup;
 
 /// Calls `$with!` with the list.
@@ -147,6 +149,11 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.limit(),)* }
             }
 
+            /// See `Kind::trap`.
+            pub fn trap(&self) -> Option<u64> {
+                match self { $(Policy::$Kind(plan) => plan.trap(),)* }
+            }
+
             /// See `Kind::needs_route`.
             pub fn needs_route(&self) -> Option<&'static str> {
                 match self { $(Policy::$Kind(plan) => plan.needs_route(),)* }
@@ -160,6 +167,26 @@ macro_rules! enums {
             /// See `Kind::answers_preflights`.
             pub fn answers_preflights(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.answers_preflights(),)* }
+            }
+
+            /// See `Kind::body_bytes_max`.
+            pub fn body_bytes_max(&self) -> u64 {
+                match self { $(Policy::$Kind(plan) => plan.body_bytes_max(),)* }
+            }
+
+            /// See `Kind::scans`.
+            pub fn scans(&self) -> Option<usize> {
+                match self { $(Policy::$Kind(plan) => plan.scans(),)* }
+            }
+
+            /// See `Kind::scanner`. `None` where `memo` is not this policy's, because it was not asked.
+            pub fn scanner(&self, memo: &PolicyMemo) -> Option<Scanner> {
+                match self {
+                    $(Policy::$Kind(plan) => {
+                        let PolicyMemo::$Kind(memo) = memo else { return None };
+                        plan.scanner(memo)
+                    })*
+                }
             }
 
             /// See `Kind::coding`. `None` where `memo` is not this policy's, because it was not asked.
@@ -188,6 +215,13 @@ macro_rules! enums {
             pub fn part(&mut self) -> Option<&mut Part> {
                 match self {
                     $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::part(state),)*
+                }
+            }
+
+            /// See `ShardState::traps`.
+            pub fn traps(&mut self) -> Option<&mut Traps> {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::traps(state),)*
                 }
             }
         }

@@ -17,6 +17,7 @@ pub(crate) mod limit;
 pub(crate) mod phase;
 pub(crate) mod problem;
 mod text;
+pub(crate) mod traps;
 
 #[cfg(test)]
 mod fixture;

@@ -78,6 +78,8 @@ impl Compiler<'_> {
         let policies = self.route_policies(route, all);
         let mut plans = policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan.policy);
         let compresses = plans.clone().any(|policy| policy.codes_content());
+        let scanned = plans.clone().filter_map(|policy| policy.scans()).max();
+        let allowed = plans.clone().map(|policy| policy.body_bytes_max()).min().unwrap_or(u64::MAX);
         let answers_preflights = plans.any(|policy| policy.answers_preflights());
         let request_fields = self.field_changes(&route.request_headers, Head::Request, &params);
         let response_fields = self.field_changes(&route.response_headers, Head::Response, &params);
@@ -93,9 +95,10 @@ impl Compiler<'_> {
             policies,
             request_fields,
             response_fields,
-            body_bytes_max: body.some().map_or(u64::MAX, |size| size.0),
+            body_bytes_max: body.some().map_or(u64::MAX, |size| size.0).min(allowed),
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
             staged: calls || compresses,
+            scanned,
             answers_preflights,
             logged: route.access_log.then(|| {
                 let own = route.access_log_sample.as_ref();

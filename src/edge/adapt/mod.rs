@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub(crate) mod coding;
 pub(crate) mod encoders;
 pub(crate) mod grpc;
+pub(crate) mod scan;
 pub(crate) mod stage;
 pub(crate) mod staged;
 pub(crate) mod staged_source;

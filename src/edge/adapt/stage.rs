@@ -57,6 +57,8 @@ stages! { <'a>
     JsonRequest(Box<crate::edge::adapt::grpc::json_request::JsonRequest>),
     /// A response of gRPC becomes JSON.
     JsonResponse(Box<crate::edge::adapt::grpc::json_response::JsonResponse>),
+    /// A request's body that is only looked at.
+    Scan(Box<crate::edge::adapt::scan::Scan>),
     /// Content gets a content coding.
     Coding(crate::edge::adapt::coding::Coding<'a>),
 }

@@ -16,6 +16,7 @@ use crate::policy::{
 };
 use crate::wire::coding::Offer;
 use crate::wire::head::Response;
+use crate::wire::inspect::Scanner;
 
 /// A policy that is asked about a request.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +138,12 @@ pub(crate) fn settle<N: Net>(context: Context<'_, N>, state: &mut RequestState, 
 fn all<N: Net>(context: Context<'_, N>, route: Option<RouteId>) -> impl Iterator<Item = &(Phase, PolicyId)> {
     let of_route = route.map_or(&[][..], |route| &context.bound.plan.route(route).policies);
     context.listener_plan().policies.iter().chain(of_route)
+}
+
+/// What looks at the request's body, where a policy of the route wants that.
+pub(crate) fn scanner<N: Net>(context: Context<'_, N>, memos: &[PolicyMemo], route: &RoutePlan) -> Option<Scanner> {
+    let mut asked = route.policies.iter().zip(memos.get(context.listener_plan().policies.len()..)?);
+    asked.find_map(|((_, id), memo)| context.bound.plan.policy(*id).policy.scanner(memo))
 }
 
 /// The content coding that a policy of the route offers for the response.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads a whole request body, for code that needs all of it first.
+//! Reads a request's body, or the beginning of it, for code that needs that first.
 
 use std::time::Duration;
 
@@ -18,19 +18,64 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     kept_max: usize,
     bytes_max: u64,
 ) -> Result<(Vec<u8>, u64), Fault> {
-    let context = exchange.context;
     let mut kept = Vec::new();
-    let mut total = 0;
-    if context.request.head.body == BodyLength::None {
-        return Ok((kept, total));
+    if exchange.context.request.head.body == BodyLength::None {
+        return Ok((kept, 0));
     }
+    exchange.state.body = RequestBody::Passed;
+    let total = portions(exchange, bytes_max, |portion| {
+        let room = kept_max - kept.len();
+        kept.extend_from_slice(&portion[..portion.len().min(room)]);
+        Then::ReadOn
+    })
+    .await?;
+    Ok((kept, total))
+}
+
+/// Reads a request's body of at most `bytes_max` until `held_min` bytes of it are there, or all. It then stands in
+/// `RequestState::replay`, from where it is sent in front of the rest. Nothing is read where that was done before.
+pub(crate) async fn begin<N: Net, S: BodySource, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    held_min: usize,
+    bytes_max: u64,
+) -> Result<(), Fault> {
+    if exchange.context.request.head.body == BodyLength::None || exchange.state.body.is_begun() {
+        return Ok(());
+    }
+    let mut held = std::mem::take(&mut exchange.state.replay);
+    held.clear();
+    exchange.state.body = RequestBody::Passed;
+    let read = portions(exchange, bytes_max, |portion| {
+        held.extend_from_slice(portion);
+        if held.len() >= held_min { Then::Stop } else { Then::ReadOn }
+    })
+    .await;
+    exchange.state.replay = held;
+    exchange.state.body = if exchange.source.done() { RequestBody::Kept } else { RequestBody::Waiting };
+    read.map(|_| ())
+}
+
+/// What follows a portion.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    ReadOn,
+    Stop,
+}
+
+/// Gives each portion of a request's body of at most `bytes_max` to `take`; how long they were together.
+async fn portions<N: Net, S: BodySource, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    bytes_max: u64,
+    mut take: impl FnMut(&[u8]) -> Then,
+) -> Result<u64, Fault> {
+    let context = exchange.context;
+    let mut total = 0;
     let timeouts = &context.listener_plan().timeouts;
     let least = SenderTime::full(timeouts.upload);
     if context.request.head.expects_continue && context.behind.is_empty() {
         response::go_on(exchange).await?;
     }
     let mut buf = context.shard.thread.pool.take(context.behind.len());
-    exchange.state.body = RequestBody::Passed;
     let copied = buf.append(context.behind);
     debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
     let mut portion = exchange.source.accept(&mut buf, 0)?;
@@ -39,9 +84,7 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
         if total > bytes_max {
             return Err(Fault::last(FaultKind::BodyTooLarge));
         }
-        let room = kept_max - kept.len();
-        kept.extend_from_slice(&buf.filled()[..buf.len().min(room)]);
-        if portion.done {
+        if take(buf.filled()) == Then::Stop || portion.done {
             break;
         }
         buf.reset(0);
@@ -59,5 +102,5 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     }
     context.shard.thread.pool.put(buf);
     exchange.state.record.received.set(total);
-    Ok((kept, total))
+    Ok(total)
 }

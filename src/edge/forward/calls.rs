@@ -19,7 +19,7 @@ use crate::edge::adapt::staged_source::{Received, StagedSource};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::{call_reply, whole};
 use crate::edge::flow::stream::{BodySource, Client};
-use crate::edge::forward::attempts;
+use crate::edge::forward::{attempts, scan};
 use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
 use crate::wire::field::Known;
@@ -58,7 +58,7 @@ pub(crate) async fn forward<N: Net, S: BodySource, K: Client>(
             Some(transcoder) => from_json(exchange, call, &transcoder).await,
             None => untold(exchange).await,
         },
-        (Some(Caller::Json) | None, _) => attempts::forward(exchange, call.route, call.proxy, call.upstream).await,
+        (Some(Caller::Json) | None, _) => scan::forward(exchange, call.route, call.proxy, call.upstream).await,
     }
 }
 

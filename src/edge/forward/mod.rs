@@ -9,6 +9,7 @@ mod failures;
 mod fetch;
 pub(crate) mod respond;
 pub(crate) mod retry;
+pub(crate) mod scan;
 pub(crate) mod subrequest;
 pub(crate) mod tunnel;
 pub(crate) mod upgrade;

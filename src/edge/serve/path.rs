@@ -16,7 +16,7 @@ use crate::edge::exchange::vars::Vars;
 use crate::edge::exchange::{call_reply, local_response, policies as asking, response};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
-use crate::edge::forward::{attempts, calls, tunnel, upgrade};
+use crate::edge::forward::{attempts, calls, scan, tunnel, upgrade};
 use crate::edge::serve::trace::{self, Moment};
 use crate::edge::serve::{echo, policies, prepare, redirect};
 use crate::edge::shard::attributes::Attributes;
@@ -163,7 +163,7 @@ async fn act<N: Net, S: BodySource, K: Client>(
     match &route.action {
         Action::Proxy(proxy) => {
             let upstream = choose(exchange, route, proxy)?;
-            attempts::forward(exchange, route, proxy, upstream).await
+            scan::forward(exchange, route, proxy, upstream).await
         }
         Action::Redirect(redirect) => redirect::send(exchange, redirect).await,
         Action::Answer(answer) => local_response::fixed(exchange, answer).await,

@@ -29,7 +29,12 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
             peers.carry(state, || net.now());
             match decision {
                 Decision::Pass => break,
-                Decision::Respond(response) => return local_response::refuse(exchange, response).await,
+                Decision::Respond(response) => {
+                    if let Some(trap) = context.bound.plan.policy(*id).policy.trap() {
+                        peers.spread(trap, state);
+                    }
+                    return local_response::refuse(exchange, response).await;
+                }
                 Decision::Ask(Ask::Peer { key, until }) => {
                     let owner = state.borrow_mut().part().map_or(0, |part| part.limit().0);
                     // Where it asks again, the first deadline stays.

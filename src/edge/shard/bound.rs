@@ -135,6 +135,7 @@ impl<N: Net> Bound<N> {
             // Generations count plans, so a limit that is new has the same version on all shards.
             let fresh = || policy.policy.state(shards, plan.generation as u32);
             let state = match policy.policy.limit() {
+                None if let Some(trap) = policy.policy.trap() => peers.traps(trap, fresh),
                 Some((id, rate)) => {
                     let state = peers.limit(id, before.and_then(|before| before.limit(id)), fresh);
                     if state.borrow_mut().part().is_some_and(|part| part.terms().rate != rate) {

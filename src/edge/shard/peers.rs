@@ -22,6 +22,7 @@ use crate::link::{Counter, Counters, LimitCounter, Mesh, Sent, ToPeer, UpstreamK
 use crate::net::Net;
 use crate::policy::PolicyState;
 use crate::policy::limit::{self, Body, LimitId, ShardId};
+use crate::policy::traps::Traps;
 
 /// The other shards, as this one sees them.
 pub(crate) struct Peers<N: Net> {
@@ -29,6 +30,8 @@ pub(crate) struct Peers<N: Net> {
     inbox: RefCell<Vec<(usize, ToPeer)>>,
     limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
     retired: RefCell<HashMap<LimitId, Tick, RandomState>>,
+    /// Policies with bans that hold on all shards, by `Kind::trap`.
+    traps: RefCell<HashMap<u64, Weak<RefCell<PolicyState>>, RandomState>>,
     /// Requests that wait for a message.
     waiters: Waiters,
     /// What upstreams have to say of their caps; somebody has sent something: bells are to be rung.
@@ -47,6 +50,7 @@ impl<N: Net> Peers<N> {
             inbox: RefCell::default(),
             limits: RefCell::default(),
             retired: RefCell::default(),
+            traps: RefCell::default(),
             waiters: Waiters::default(),
             postbox: Rc::default(),
             upstreams: RefCell::default(),
@@ -76,6 +80,15 @@ impl<N: Net> Peers<N> {
         for (sender, message) in inbox.drain(..) {
             match message {
                 ToPeer::Limit(message) => self.receive(ShardId(sender as u32), &message, now),
+                ToPeer::Trapped { trap, key, until } => {
+                    let known = self.traps.borrow().get(&trap).and_then(Weak::upgrade);
+                    // Where it is gone, nobody is refused for it.
+                    if let Some(known) = known
+                        && let Some(traps) = known.borrow_mut().traps()
+                    {
+                        traps.hear(key, until, now);
+                    }
+                }
                 ToPeer::Cap { upstream, message } => {
                     let known = self.upstreams.borrow().get(&upstream).and_then(Weak::upgrade);
                     // Where it is gone, its caps are as well.
@@ -121,6 +134,29 @@ impl<N: Net> Peers<N> {
         while let Some(key) = part.next_woken() {
             self.waiters.wake(Subject { owner, key });
         }
+    }
+
+    /// Tells the other shards of a client that is refused from now on.
+    pub(crate) fn spread(&self, trap: u64, state: &RefCell<PolicyState>) {
+        let mut state = state.borrow_mut();
+        let Some(sprung) = state.traps().and_then(Traps::take_news) else { return };
+        self.postbox.sent.raise();
+        for shard in sprung.others() {
+            let message = ToPeer::Trapped { trap, key: sprung.key, until: sprung.until };
+            if let Sent::Kept(_) = self.mesh.borrow_mut().send(shard.0 as usize, message) {
+                self.kept.set(self.kept.get() + 1);
+            }
+        }
+    }
+
+    /// The state of a policy with bans, of a coming plan; made with `fresh` where no plan in use has them.
+    pub(crate) fn traps(&self, trap: u64, fresh: impl FnOnce() -> PolicyState) -> Rc<RefCell<PolicyState>> {
+        let mut traps = self.traps.borrow_mut();
+        traps.retain(|_, state| state.strong_count() > 0);
+        let known = traps.get(&trap).and_then(Weak::upgrade);
+        let state = known.unwrap_or_else(|| Rc::new(RefCell::new(fresh())));
+        traps.insert(trap, Rc::downgrade(&state));
+        state
     }
 
     /// Waits until a key of a limit may be tried again. What has arrived by then is looked at before a wait counts as
