@@ -29,6 +29,8 @@ macro_rules! each_kind {
             RequireHeader(require_header),
             /// CORS: let browsers call from pages of other origins.
             Cors(cors),
+            /// JSON and XML bodies: no deeper, longer or more than allowed.
+            BodyBounds(body_bounds),
             /// API keys: who calls.
             ApiKey(api_key),
             /// External authentication: ask another service whether the request may pass.

@@ -13,7 +13,7 @@ use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges, Vary};
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
     let Spec { types, min_length, level, vary } = &spec.value;
-    let ranges: Vec<Option<MediaRange>> = types.iter().map(|text| media_range(compiler, text)).collect();
+    let ranges: Vec<Option<MediaRange>> = types.iter().map(|text| compiler.media_range(text)).collect();
     if !(1..=9).contains(&level.value) {
         compiler.error(level.location, "a level is 1 (fast) to 9 (small)");
     }
@@ -26,11 +26,14 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
     })
 }
 
-fn media_range(compiler: &mut Compiler<'_>, text: &Located<String>) -> Option<MediaRange> {
-    let range = MediaRange::parse(&text.value);
-    if range.is_none() {
-        let report = Report::error(text.location, format!("`{}` is no media type", text.value));
-        compiler.faults.push(report.help("\"text/html\", \"text/*\", \"application/*+json\" or \"*\""));
+impl Compiler<'_> {
+    /// A media type, or several by a `*`.
+    pub(in crate::config::compile) fn media_range(&mut self, text: &Located<String>) -> Option<MediaRange> {
+        let range = MediaRange::parse(&text.value);
+        if range.is_none() {
+            let report = Report::error(text.location, format!("`{}` is no media type", text.value));
+            self.faults.push(report.help("\"text/html\", \"text/*\", \"application/*+json\" or \"*\""));
+        }
+        range
     }
-    range
 }
