@@ -29,6 +29,8 @@ macro_rules! each_kind {
             RequireHeader(require_header),
             /// CORS: let browsers call from pages of other origins.
             Cors(cors),
+            /// What requests may look like: type and length of the body, length of the URL, number of headers.
+            ContentRules(content_rules),
             /// JSON and XML bodies: no deeper, longer or more than allowed.
             BodyBounds(body_bounds),
             /// API keys: who calls.
