@@ -31,6 +31,8 @@ macro_rules! each_kind {
             Cors(cors),
             /// What requests may look like: type and length of the body, length of the URL, number of headers.
             ContentRules(content_rules),
+            /// Bots: refuse requests by their `User-Agent`.
+            Bots(bots),
             /// JSON and XML bodies: no deeper, longer or more than allowed.
             BodyBounds(body_bounds),
             /// API keys: who calls.
