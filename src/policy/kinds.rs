@@ -33,6 +33,8 @@ macro_rules! each_kind {
             ContentRules(content_rules),
             /// Bots: refuse requests by their `User-Agent`.
             Bots(bots),
+            /// Honeypot: who asks for a path that nobody should know is refused for a time.
+            Honeypot(honeypot),
             /// JSON and XML bodies: no deeper, longer or more than allowed.
             BodyBounds(body_bounds),
             /// API keys: who calls.
