@@ -45,6 +45,8 @@ macro_rules! each_kind {
             RateLimit(rate_limit),
             /// Changes to headers.
             Headers(headers),
+            /// Cookies of the upstream: add `Secure`, `HttpOnly` and `SameSite` where they are missing.
+            Cookies(cookies),
             /// Compress responses.
             Compression(compression),
         }
