@@ -47,6 +47,8 @@ macro_rules! each_kind {
             Headers(headers),
             /// Cookies of the upstream: add `Secure`, `HttpOnly` and `SameSite` where they are missing.
             Cookies(cookies),
+            /// Headers by which browsers protect a page and its users.
+            SecurityHeaders(security_headers),
             /// Compress responses.
             Compression(compression),
         }
