@@ -34,4 +34,6 @@ ids! {
     PlanId,
     /// Names one product: a set of routes that is sold together.
     ProductId,
+    /// Names one version of an API of a plan.
+    VersionId,
 }

@@ -396,6 +396,7 @@ impl Lookup for RequestValues<'_> {
             Variable::RequestId => b"{request.id}",
             Variable::Consumer(_) => b"{consumer}",
             Variable::Claim(_) => b"{claim}",
+            Variable::Version => b"{version}",
             Variable::Tls(_) => b"{tls}",
             Variable::Status => b"{status}",
             Variable::ResponseHeader(_) => b"{response.header}",

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::{Address, ListenerId, Pace, PolicyId, RouteId, UpstreamId};
+use crate::base::{Address, ListenerId, Pace, PolicyId, RouteId, UpstreamId, VersionId};
 use crate::config::directory::Declared;
 use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::scalar::Share;
@@ -78,6 +78,8 @@ pub struct Plan {
     pub policies: Vec<PolicyPlan>,
     /// Consumers and what else of the directory the configuration declares.
     pub declared: Arc<Declared>,
+    /// Names of versions of APIs, by `VersionId`.
+    pub versions: Vec<Arc<str>>,
     /// What is found by name.
     pub index: Index,
     /// What is never shown.
@@ -407,9 +409,15 @@ impl Plan {
             transcoders: Vec::new(),
             policies: Vec::new(),
             declared: Arc::default(),
+            versions: self.versions.clone(),
             index: Index::default(),
             hidden: Hidden::default(),
         }
+    }
+
+    /// The name of that version.
+    pub fn version(&self, id: VersionId) -> Option<&str> {
+        self.versions.get(id.0 as usize).map(|name| &**name)
     }
 
     /// The policy with that limit.

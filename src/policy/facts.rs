@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use crate::base::{Scheme, Span, Wall};
+use crate::base::{Scheme, Span, VersionId, Wall};
 use crate::policy::directory::{Directory, Plan};
 use crate::policy::identity::Identity;
 use crate::wire::head::{Request, ResponseHead};
@@ -72,6 +72,8 @@ pub struct Effects {
     pub to_client: Patch,
     /// Who it is, where the policy found out. It takes the place of what policies before have found.
     pub identified: Option<Identity>,
+    /// Which version of an API it is for, once that is known.
+    pub version: Option<VersionId>,
     /// Pieces of the query (spans of `name=value` in the request's bytes) that the upstream must not see.
     pub query_removed: SmallVec<[Span; 2]>,
     /// The reason for which a policy would have refused the request, where it only reports, or admits what it cannot
@@ -99,6 +101,7 @@ impl Effects {
         self.to_upstream.clear();
         self.to_client.clear();
         self.identified = None;
+        self.version = None;
         self.query_removed.clear();
         self.reported = None;
         self.settles = false;

@@ -29,6 +29,8 @@ macro_rules! each_kind {
             RequireHeader(require_header),
             /// CORS: let browsers call from pages of other origins.
             Cors(cors),
+            /// Versions of an API: which one a request is for, which are deprecated, and when they end.
+            ApiVersion(api_version),
             /// What requests may look like: type and length of the body, length of the URL, number of headers.
             ContentRules(content_rules),
             /// Bots: refuse requests by their `User-Agent`.

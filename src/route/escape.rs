@@ -48,6 +48,7 @@ impl<L> Escaping<'_, L> {
             | Variable::RequestId
             | Variable::Consumer(_)
             | Variable::Claim(_)
+            | Variable::Version
             | Variable::Tls(_)
             | Variable::Header(_)
             | Variable::Cookie(_)

@@ -37,6 +37,8 @@ pub enum Variable {
     Consumer(ConsumerVariable),
     /// `{claim.NAME}`: a claim of the verified token; lists with commas between their members.
     Claim(Box<str>),
+    /// `{version}`: the version of the API that the request is for; empty where no policy found it out.
+    Version,
     /// `{tls.sni}`, `{tls.version}`, `{tls.client.subject}`
     Tls(TlsVariable),
     /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
@@ -253,6 +255,7 @@ pub(crate) const PLAIN: &[(&str, Variable)] = &[
     ("tenant", Variable::Consumer(ConsumerVariable::Tenant)),
     ("app", Variable::Consumer(ConsumerVariable::App)),
     ("plan", Variable::Consumer(ConsumerVariable::Plan)),
+    ("version", Variable::Version),
     ("tls.sni", Variable::Tls(TlsVariable::Sni)),
     ("tls.version", Variable::Tls(TlsVariable::Version)),
     ("tls.client.subject", Variable::Tls(TlsVariable::ClientSubject)),

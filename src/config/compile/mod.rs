@@ -65,6 +65,7 @@ pub(super) fn compile(
         transcoders: Vec::new(),
         ids: HashMap::new(),
         policy_ids: HashMap::new(),
+        versions: Vec::new(),
         used: BTreeSet::new(),
     };
     compiler.plan()
@@ -90,6 +91,8 @@ struct Compiler<'d> {
     ids: HashMap<String, UpstreamId>,
     /// Of the policies that could be compiled, by name.
     policy_ids: HashMap<Arc<str>, PolicyId>,
+    /// Names of versions of APIs, in the order of their policies.
+    versions: Vec<Arc<str>>,
     /// Places of the names of upstreams and policies that something uses.
     used: BTreeSet<Location>,
 }
@@ -238,6 +241,7 @@ impl Compiler<'_> {
             transcoders: std::mem::take(&mut self.transcoders),
             policies,
             declared: Arc::new(declared),
+            versions: std::mem::take(&mut self.versions),
             hidden: self.faults.hidden.clone(),
         }
     }

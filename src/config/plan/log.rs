@@ -43,7 +43,7 @@ pub enum LogFormat {
 /// The names of the fields that JSON lines have by themselves.
 pub(crate) const JSON_FIELDS: &str = "time client method host target protocol status grpc_status duration_ms \
     bytes_received bytes_sent route upstream endpoint tries connect_ms first_byte_ms request_id consumer \
-    client_certificate reason detail reported aborted user_agent referer";
+    version client_certificate reason detail reported aborted user_agent referer";
 
 /// A field of one's own in a JSON line.
 #[derive(Clone, Debug, PartialEq)]

@@ -73,6 +73,7 @@ fn consult<'p, N: Net>(
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
     let decision = ask(policy, &mut context.bound.own(asked.id).borrow_mut(), call);
     record.reported = effects.reported.or(record.reported);
+    record.version = effects.version;
     match (effects.identified.take(), decision) {
         (Some(found), Decision::Pass) => identify(directory, found, attributes),
         // What refuses or has yet to ask has found nobody.

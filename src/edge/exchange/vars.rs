@@ -108,6 +108,10 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Claim(name) => {
                 attributes.identity.claims.iter().for_each(|claims| claims.append(name, out));
             }
+            Variable::Version => {
+                let version = record.version.and_then(|version| bound.plan.version(version));
+                out.extend_from_slice(version.unwrap_or_default().as_bytes());
+            }
             Variable::Tls(variable) => out.extend_from_slice(self.tls(*variable)),
             Variable::Param(position) => {
                 out.extend_from_slice(attributes.params.value(*position, &attributes.path).unwrap_or(b""));

@@ -390,6 +390,7 @@ fn log<N: Net>(context: Context<'_, N>, state: &RequestState, counters: &Counter
         endpoint,
         request_id: &state.attributes.request_id,
         consumer: &state.attributes.consumer,
+        version: state.record.version.and_then(|version| bound.plan.version(version)).unwrap_or_default(),
         client_certificate: context.peer.tls.as_ref().and_then(|tls| tls.peer_subject.as_deref()).unwrap_or(""),
         wall: shard.thread.wall_at(ended),
         micros: ended.micros_since(record.started),

@@ -50,6 +50,8 @@ pub(crate) struct Line<'a> {
     pub request_id: &'a [u8],
     /// The consumer's name.
     pub consumer: &'a str,
+    /// The version of an API.
+    pub version: &'a str,
     /// The subject of the client's certificate.
     pub client_certificate: &'a str,
     /// Time of the end.
@@ -157,6 +159,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>, time: &[u8; RFC3339_LEN]) {
         out.push(b'"');
     }
     optional_text(out, b",\"consumer\":\"", line.consumer.as_bytes());
+    optional_text(out, b",\"version\":\"", line.version.as_bytes());
     optional_text(out, b",\"client_certificate\":\"", line.client_certificate.as_bytes());
     optional_text(out, b",\"reason\":\"", record.reason().unwrap_or("").as_bytes());
     optional_text(out, b",\"detail\":\"", record.detail().as_bytes());
@@ -331,6 +334,7 @@ mod tests {
             endpoint: "e:1",
             request_id: b"",
             consumer: "",
+            version: "",
             client_certificate: "",
             wall: Wall(784_111_777_000_000),
             micros: 1_234_567,

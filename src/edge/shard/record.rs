@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use crate::balance::EndpointIndex;
-use crate::base::{Cause, Fault, FaultKind, Tick, UpstreamId};
+use crate::base::{Cause, Fault, FaultKind, Tick, UpstreamId, VersionId};
 use crate::edge::adapt::grpc::Caller;
 use crate::wire::grpc::{Code, Media};
 
@@ -35,6 +35,8 @@ pub(crate) struct Record {
     pub status: u16,
     /// How a gRPC call ended, as far as it was seen.
     pub grpc: Option<Code>,
+    /// Which version of an API it is for.
+    pub version: Option<VersionId>,
     /// What went wrong, if anything did.
     pub fault: Option<FaultKind>,
     /// Why, where the upstream is guilty of it.
@@ -64,6 +66,7 @@ impl Default for Record {
             sent: Cell::new(0),
             status: 0,
             grpc: None,
+            version: None,
             fault: None,
             cause: None,
             rule: None,
