@@ -51,36 +51,6 @@ pub(super) fn problems() -> String {
 /// The status of a client that has gone: nobody reads it.
 const NOT_SENT: u16 = 499;
 
-const POLICIES: &str = "# Policies
-
-A policy checks, limits or changes requests and responses. Each has a name (`[policy.NAME]`), is of exactly one kind, and acts where
-a route, a listener or `[defaults]` names it in `policies`. This page is generated from the list of kinds; all keys of a kind are in
-the [reference](../config.md#policyname), its refusals in [problems](../problems.md).
-
-| kind | what it is for |
-|---|---|
-";
-
-const PROBLEMS: &str = "# Problems
-
-Where the gateway refuses a request, or cannot serve it, the body is a problem document (RFC 9457) of the type
-`application/problem+json` with `type`, `title`, `status` and mostly `detail`; callers of gRPC get a status of gRPC instead. A program
-tells problems apart by `type`. A `type` is a name and no address, so there is nothing to fetch; it never changes its meaning. The
-**reason** is the word that operators find in the access log (`reason`) and in metrics. This page is generated from the code.
-
-## Faults
-
-What can happen to any request. A client does not learn which of several reasons it was.
-
-| `type` | status | reasons | `detail` | what a client can do |
-|---|---|---|---|---|
-";
-
-const REFUSALS: &str = "
-## Refusals
-
-What [policies](policies/README.md) and WebSocket rules refuse. Where the status is configured, it is given as a range.
-
-| reason | `type` | status | when | what a client can do |
-|---|---|---|---|---|
-";
+const POLICIES: &str = include_str!("policies.md");
+const PROBLEMS: &str = include_str!("problems.md");
+const REFUSALS: &str = include_str!("refusals.md");

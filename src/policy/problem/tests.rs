@@ -76,7 +76,11 @@ fn rows_are_in_order_and_say_what_is_needed() {
     assert!(REASONS.is_sorted_by(|one, next| one.word < next.word), "they are found by halving");
     for row in REASONS {
         assert!(row.word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", row.word);
-        assert!(row.when.ends_with('.') && row.status.starts_with(|digit: char| digit.is_ascii_digit()), "{}", row.word);
+        assert!(
+            row.when.ends_with('.') && row.status.starts_with(|digit: char| digit.is_ascii_digit()),
+            "{}",
+            row.word
+        );
     }
 }
 
