@@ -387,6 +387,8 @@ impl Lookup for RequestValues<'_> {
             Variable::ListenerPort => return out.extend_from_slice(case.port.to_string().as_bytes()),
             Variable::Route => self.route.name.as_bytes(),
             Variable::Param(position) => self.params.get(usize::from(*position)).map_or(b"", |value| value.as_bytes()),
+            // Only keys of limits have it, and none is shown here.
+            Variable::NamedParam(_) => b"{param}",
             Variable::Header(name) => {
                 return request.head.fields.append_combined(request.bytes, name.as_bytes(), out);
             }

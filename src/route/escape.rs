@@ -38,7 +38,7 @@ impl<L> Escaping<'_, L> {
         match variable {
             // These were checked as parts of a request target, and are parts of one again.
             Variable::Target | Variable::Query => Keep::Url,
-            Variable::Path | Variable::PathRaw | Variable::Param(_) => Keep::Path,
+            Variable::Path | Variable::PathRaw | Variable::Param(_) | Variable::NamedParam(_) => Keep::Path,
             Variable::Host | Variable::Authority | Variable::Scheme => self.within,
             Variable::ClientIp
             | Variable::ClientPort

@@ -44,6 +44,8 @@ pub enum Variable {
     /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
     /// that the template was compiled with, so that nothing is looked up by name when it is rendered.
     Param(u16),
+    /// `{param.NAME}` in a text that is not of one route: the parameter of that name, where the route has it.
+    NamedParam(Box<str>),
     /// `{header.NAME}`: a request field's combined value (RFC 9110 section 5.3).
     Header(Box<str>),
     /// `{cookie.NAME}`: the first one of that name.
@@ -125,6 +127,16 @@ impl Template {
     /// Compiles `text`. Names in `params` (in the order of the route's pattern) may be used bare (`{id}` for
     /// `{param.id}`).
     pub fn compile(text: &str, params: &[&str]) -> Result<Template, TemplateError> {
+        Template::compile_with(text, |name| variable(name, params))
+    }
+
+    /// Compiles a text that is not of one route: `{param.NAME}` is the parameter of whatever route there is.
+    pub fn compile_anywhere(text: &str) -> Result<Template, TemplateError> {
+        let named = |name: &str| argument(name.strip_prefix("param.")?).map(Variable::NamedParam);
+        Template::compile_with(text, |name| variable(name, &[]).or_else(|| named(name)))
+    }
+
+    fn compile_with(text: &str, find: impl Fn(&str) -> Option<Variable>) -> Result<Template, TemplateError> {
         let mut segments = Vec::new();
         let mut literal = Vec::new();
         let mut at = 0;
@@ -136,7 +148,7 @@ impl Template {
             } else if let Some(inner) = rest.strip_prefix('{') {
                 let end = inner.find('}').ok_or(TemplateError::Unclosed(at))?;
                 let name = &inner[..end];
-                let variable = variable(name, params).ok_or_else(|| TemplateError::Unknown(at, name.to_owned()))?;
+                let variable = find(name).ok_or_else(|| TemplateError::Unknown(at, name.to_owned()))?;
                 if !literal.is_empty() {
                     segments.push(Segment::Literal(std::mem::take(&mut literal).into()));
                 }

@@ -116,6 +116,12 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Param(position) => {
                 out.extend_from_slice(attributes.params.value(*position, &attributes.path).unwrap_or(b""));
             }
+            Variable::NamedParam(name) => {
+                let names = attributes.route.map_or(&[][..], |route| &bound.plan.route(route).params);
+                let position = names.iter().position(|known| **known == **name).map(|position| position as u16);
+                let value = position.and_then(|position| attributes.params.value(position, &attributes.path));
+                out.extend_from_slice(value.unwrap_or(b""));
+            }
             Variable::Header(name) => request.head.fields.append_combined(request.bytes, name.as_bytes(), out),
             Variable::Cookie(name) => out.extend_from_slice(request.cookie(name.as_bytes()).unwrap_or(b"")),
             Variable::QueryValue(name) => {
