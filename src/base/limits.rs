@@ -109,6 +109,8 @@ pub(crate) const EXPLAINED_MAX: usize = 8;
 /// stay where they are; so a full table refuses newcomers. Questions and answers about keys in the tables come on top.
 pub(crate) const LIMIT_KEPT_MAX: usize = 4_096;
 
+/// Windows of one rate limit; `check` refuses more. A request takes from each of them.
+pub(crate) const LIMIT_WINDOWS_MAX: usize = 8;
 /// The most that a policy may let a request wait for another shard's word about a limit; `check` refuses more.
 pub(crate) const LIMIT_WAIT_MS_MAX: u64 = 60_000;
 /// Requests of one shard that wait for other shards; above it a wait ends at once, as if its time were over.

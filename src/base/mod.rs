@@ -24,9 +24,7 @@ pub use buf::Buf;
 pub(crate) use buf::BufPool;
 pub(crate) use cause::Cause;
 pub(crate) use fault::{Fault, FaultKind, Retry, Side};
-pub(crate) use id::{
-    AppId, ConsumerId, CredentialId, PlanId, PolicyId, ProductId, TenantId, UpstreamId, VersionId,
-};
+pub(crate) use id::{AppId, ConsumerId, CredentialId, PlanId, PolicyId, ProductId, TenantId, UpstreamId, VersionId};
 pub use id::{ListenerId, RouteId};
 pub(crate) use pace::{Judge, Pace, Verdict};
 pub(crate) use rng::Rng;

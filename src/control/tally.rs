@@ -51,7 +51,7 @@ impl CounterSet {
     pub(super) fn new(plan: &Plan, shards: usize) -> CounterSet {
         let routes = plan.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let upstreams = plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
-        let limit = |plan: &PolicyPlan| plan.policy.limit().map(|_| Arc::clone(&plan.name));
+        let limit = |plan: &PolicyPlan| plan.policy.limit_id().map(|_| Arc::clone(&plan.name));
         let limits = plan.policies.iter().map(limit).collect();
         CounterSet::named(plan.generation, Names { routes, upstreams, limits }, shards)
     }

@@ -48,7 +48,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
             main.take(message).await;
         }
         main.tell_applied();
-        main.shard.peers.hear(thread.net.now());
+        main.shard.peers.hear(&thread.net);
         if unless(&thread.stopping, ear.rung()).await.is_none() {
             break;
         }
@@ -192,8 +192,8 @@ impl<N: Net> Main<N> {
     fn retire_limits(&self) {
         let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
         let bounds: Vec<Rc<Bound<N>>> = self.shard.bound_already().into_iter().chain(coming).collect();
-        let used = bounds.iter().flat_map(|bound| &bound.plan.policies).filter_map(|plan| plan.policy.limit());
-        self.shard.peers.retire_others(used.map(|(id, _)| id), self.shard.thread.net.now());
+        let used = bounds.iter().flat_map(|bound| &bound.plan.policies).flat_map(|plan| plan.policy.limits());
+        self.shard.peers.retire_others(used.map(|terms| terms.id), self.shard.thread.net.now());
     }
 
     /// Acceptors are assigned to the listener that now has their address; those without one close.
@@ -284,7 +284,7 @@ async fn look_after_limits<N: Net>(shard: &Shard<N>, slices: &mut Slices<'_, N>)
         slices.step(1).await;
     }
     for state in limits {
-        shard.peers.sweep(&state, shard.thread.net.now());
+        shard.peers.sweep(&state, &shard.thread.net);
         slices.step(1).await;
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::ascii::push_decimal;
 use crate::base::{Tick, UpstreamId};
 use crate::policy::facts::Response;
+use crate::policy::limit::LimitId;
 use crate::policy::problem;
 use crate::policy::text::append_json_string;
 
@@ -99,13 +100,21 @@ pub enum Ask<'p> {
         /// How long it may take, from connect to the response's head.
         timeout: Duration,
     },
-    /// Wait until this key of this policy's limit is woken (`Part::next_woken`), and resume with `AskOutcome::Woken`;
-    /// at the deadline, with `AskOutcome::Expired`. Where it asks again, the first deadline stays. What has to be sent
-    /// to other shards lies in the limit's outbox. At most `WAITERS_MAX` wait; above it, resume with
+    /// Wait until this key of this limit of the policy is woken (`Part::next_woken`), and resume with
+    /// `AskOutcome::Woken`; at the deadline, with `AskOutcome::Expired`. Where it asks again, the first deadline stays.
+    /// What has to be sent to other shards lies in the limit's outbox. At most `WAITERS_MAX` wait; above it, resume with
     /// `AskOutcome::Expired` at once.
     Peer {
+        /// Which limit.
+        limit: LimitId,
         /// The key.
         key: u64,
+        /// Until when.
+        until: Tick,
+    },
+    /// Do nothing until then, and resume with `AskOutcome::Woken`. At most `WAITERS_MAX` wait; above it, resume with
+    /// `AskOutcome::Expired` at once.
+    Pause {
         /// Until when.
         until: Tick,
     },
@@ -118,7 +127,7 @@ pub enum AskOutcome<'a> {
     Subrequest(Response<'a>),
     /// The subrequest failed.
     Failed,
-    /// The key was woken.
+    /// The key was woken, or the pause is over.
     Woken,
     /// It was not woken in time, or too many wait.
     Expired,

@@ -5,8 +5,7 @@
 use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
-use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{LimitId, Part, Shards};
+use crate::policy::limit::{LimitTerms, Parts, Shards};
 use crate::policy::phase::Phase;
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
@@ -45,9 +44,9 @@ pub trait Kind: Sized {
     /// Learns how the request ended, where it asked for that by `Effects::settles`. Called once.
     fn settle(&self, _state: &mut Self::State, _memo: &mut Self::Memo, _outcome: Outcome, _now: Tick) {}
 
-    /// The limit that its state is a part of, and its rate.
-    fn limit(&self) -> Option<(LimitId, Rate)> {
-        None
+    /// The limits that its state is a part of, with their rates; the first one stands for all.
+    fn limits(&self) -> impl Iterator<Item = LimitTerms> {
+        std::iter::empty()
     }
 
     /// What the bans that its state holds are known by over reloads, and on all shards.
@@ -120,11 +119,11 @@ pub struct Call<'a, L, M> {
 /// What a policy keeps on one shard.
 pub trait ShardState<P> {
     /// Fresh state, for a plan that is the `generation`-th of the process. On a reload, a shard keeps the old state
-    /// where `Kind::limit` has the same identity.
+    /// where `Kind::limits` have the same identities.
     fn new(plan: &P, shards: Shards, generation: u32) -> Self;
 
-    /// This shard's part of the limit, where it is one.
-    fn part(&mut self) -> Option<&mut Part> {
+    /// This shard's part of its limits, where it has any.
+    fn parts(&mut self) -> Option<&mut Parts> {
         None
     }
 

@@ -7,12 +7,13 @@
 //! `config/compile/policy/NAME.rs` with the function `compile` that makes one of the other. The comment of a row is the
 //! meaning of the key in `docs/config.md`.
 
+use smallvec::SmallVec;
+
 use crate::base::Tick;
 use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
-use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{LimitId, Part, Shards};
+use crate::policy::limit::{LimitId, LimitTerms, Parts, Shards};
 use crate::policy::phase::Phase;
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
@@ -158,9 +159,9 @@ macro_rules! enums {
                 }
             }
 
-            /// See `Kind::limit`.
-            pub fn limit(&self) -> Option<(LimitId, Rate)> {
-                match self { $(Policy::$Kind(plan) => plan.limit(),)* }
+            /// See `Kind::limits`.
+            pub fn limits(&self) -> SmallVec<[LimitTerms; 1]> {
+                match self { $(Policy::$Kind(plan) => plan.limits().collect(),)* }
             }
 
             /// See `Kind::trap`.
@@ -225,10 +226,10 @@ macro_rules! enums {
         }
 
         impl PolicyState {
-            /// See `ShardState::part`.
-            pub fn part(&mut self) -> Option<&mut Part> {
+            /// See `ShardState::parts`.
+            pub fn parts(&mut self) -> Option<&mut Parts> {
                 match self {
-                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::part(state),)*
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::parts(state),)*
                 }
             }
 
@@ -244,9 +245,9 @@ macro_rules! enums {
 each_kind!(enums);
 
 impl Policy {
-    /// The identity of the limit that its state is a part of.
+    /// The identity of the first of its limits, which stands for all of them.
     pub fn limit_id(&self) -> Option<LimitId> {
-        self.limit().map(|(id, _)| id)
+        self.limits().first().map(|terms| terms.id)
     }
 }
 

@@ -26,28 +26,44 @@
 //! A limit may count only requests with certain responses. Then a request takes its token together with the token's
 //! slot and holds both (`Part::hold`) until its response is known. Held slots do not refill, and count as slots of
 //! their shard; the slot comes back empty where the request counts, else full. So the invariant holds at every moment
-//! for the requests that count, whatever becomes of those under way.
+//! for the requests that count, whatever becomes of those under way. A limit on requests in flight is the same with
+//! slots that never refill: each comes back full when its request is over.
+//!
+//! Some limits count in windows of the calendar (`calendar`): all slots refill when a window begins (`gcra`). Shards
+//! see that at slightly different moments, and a message may cross it; a slot refills only once for a window all the
+//! same.
+//!
+//! A limit of several windows is several of these, of which a request needs tokens of all at one moment: what it took
+//! of some where another has none is put back at that moment (`Part::give_back`).
 //!
 //! A reload may change the rate. `Terms` number the rates of a limit; whoever sees newer terms than its own, in a plan
 //! or in a message, takes them over. Slots of older terms are never used after that: they go home, and become slots of
 //! the new rate there, as full as they were.
 
 pub(crate) mod account;
+mod bans;
+pub(crate) mod calendar;
 mod demand;
 mod entry;
+mod forgotten;
 pub(crate) mod gcra;
 pub(crate) mod holder;
 pub(crate) mod ids;
 pub(crate) mod message;
 pub(crate) mod part;
+pub(crate) mod parts;
+mod seat;
 mod table;
 mod terms;
 
+pub(crate) use bans::BanRule;
 pub(crate) use entry::LimitState;
-pub(crate) use holder::{Charge, Taken};
+pub(crate) use holder::{Held, Taken};
 pub(crate) use ids::{LimitId, ShardId, Shards};
 pub(crate) use message::{Body, Message};
 pub(crate) use part::Part;
+pub(crate) use parts::{LimitTerms, Parts};
+pub(crate) use seat::Seat;
 pub(crate) use terms::Terms;
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(crate) mod key_format;
 pub(crate) mod kind;
 pub(crate) mod kinds;
 pub(crate) mod limit;
+pub(crate) mod limit_key;
+pub(crate) mod limiting;
 pub(crate) mod phase;
 pub(crate) mod problem;
 mod text;

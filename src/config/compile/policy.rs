@@ -2,6 +2,7 @@
 //! `[policy.NAME]`: finds out which kind it is. Each kind is compiled in its own file.
 
 mod context;
+mod limit_key;
 
 use crate::base::PolicyId;
 use crate::base::limits::POLICIES_MAX;

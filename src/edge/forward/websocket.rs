@@ -144,7 +144,12 @@ impl<'a, N: Net, A: Stop, B: Stop> WebSocketRelay<'a, N, A, B> {
         failed: &'a Cell<bool>,
     ) -> WebSocketRelay<'a, N, A, B> {
         let now = context.shard.thread.net.now();
-        let end = || End { heard: Cell::new(now), asked: Cell::new(Tick::NEVER), writing: Cell::new(false), closed: Cell::new(false) };
+        let end = || End {
+            heard: Cell::new(now),
+            asked: Cell::new(Tick::NEVER),
+            writing: Cell::new(false),
+            closed: Cell::new(false),
+        };
         WebSocketRelay {
             shard: context.shard,
             messages: limits.messages,

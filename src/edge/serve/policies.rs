@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Asks the policies of a listener or a route in the order of their phases, and does for them what takes time:
-//! subrequests and waits for leases.
+//! subrequests, waits for leases, and pauses.
 
 use crate::base::{Fault, PolicyId};
 use crate::edge::exchange::context::{Exchange, Filtered};
@@ -35,12 +35,16 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                     }
                     return local_response::refuse(exchange, response).await;
                 }
-                Decision::Ask(Ask::Peer { key, until }) => {
-                    let owner = state.borrow_mut().part().map_or(0, |part| part.limit().0);
+                Decision::Ask(Ask::Peer { limit, key, until }) => {
                     // Where it asks again, the first deadline stays.
                     let until = *deadline.get_or_insert(until);
-                    let woken = peers.wait(net, Subject { owner, key }, until).await;
+                    let woken = peers.wait(net, Subject { owner: limit.0, key }, until).await;
                     let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
+                    decision = asking::resume(context, exchange.state, asked, outcome);
+                }
+                Decision::Ask(Ask::Pause { until }) => {
+                    let paused = peers.pause(net, until).await;
+                    let outcome = if paused { AskOutcome::Woken } else { AskOutcome::Expired };
                     decision = asking::resume(context, exchange.state, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {

@@ -20,8 +20,7 @@ use crate::edge::upstream::pool::{Shared, Upstream};
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
 use crate::policy::PolicyState;
-use crate::policy::limit::gcra::Rate;
-use crate::policy::limit::{LimitId, Shards, Terms};
+use crate::policy::limit::{LimitId, Shards};
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
@@ -62,7 +61,7 @@ pub(crate) struct Owner<'a, N: Net> {
 /// What a plan changes in states that the plan before has as well.
 struct Changes<N: Net> {
     upstreams: Vec<(usize, Following)>,
-    limits: Vec<(usize, Rate)>,
+    limits: Vec<usize>,
     /// Upstreams that only the plan before has.
     gone: Vec<Rc<Upstream<N>>>,
 }
@@ -134,12 +133,14 @@ impl<N: Net> Bound<N> {
         for (at, policy) in (0..).zip(&plan.policies) {
             // Generations count plans, so a limit that is new has the same version on all shards.
             let fresh = || policy.policy.state(shards, plan.generation as u32);
-            let state = match policy.policy.limit() {
+            let limits = policy.policy.limits();
+            let state = match limits.first() {
                 None if let Some(trap) = policy.policy.trap() => peers.traps(trap, fresh),
-                Some((id, rate)) => {
-                    let state = peers.limit(id, before.and_then(|before| before.limit(id)), fresh);
-                    if state.borrow_mut().part().is_some_and(|part| part.terms().rate != rate) {
-                        changes.limits.push((at, rate));
+                Some(first) => {
+                    let known = before.and_then(|before| before.limit(first.id));
+                    let state = peers.limits(limits.iter().map(|terms| terms.id), known, fresh);
+                    if state.borrow_mut().parts().is_some_and(|parts| parts.differs(limits.iter().copied())) {
+                        changes.limits.push(at);
                     }
                     state
                 }
@@ -186,10 +187,11 @@ impl<N: Net> Bound<N> {
     pub(crate) async fn take_effect(&self, thread: &Thread<N>, peers: &Peers<N>) {
         let mut slices = Slices::new(thread, peers);
         let Changes { upstreams, limits, gone } = self.changes.take();
-        for (at, rate) in limits {
+        for at in limits {
             let (state, now) = (&self.states.policies[at], thread.net.now());
-            if let Some(part) = state.borrow_mut().part() {
-                part.set_terms(Terms { version: self.plan.generation as u32, rate }, now);
+            if let Some(parts) = state.borrow_mut().parts() {
+                let terms = self.plan.policies[at].policy.limits().into_iter();
+                parts.follow(terms, self.plan.generation as u32, now);
             }
             peers.carry(state, || now);
             slices.step(1).await;
@@ -241,7 +243,7 @@ impl<N: Net> Bound<N> {
         (0..).map(PolicyId).zip(self.states.policies.iter().map(|state| &**state))
     }
 
-    /// The state of the policy that is this limit.
+    /// The state of the policy whose limits this one stands for.
     fn limit(&self, id: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
         let policy = self.plan.policy_of_limit(id)?;
         Some(self.states.policies[policy.0 as usize].clone())

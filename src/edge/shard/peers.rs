@@ -70,7 +70,8 @@ impl<N: Net> Peers<N> {
     }
 
     /// Takes what other shards have sent, and sends what their rings had no room for before.
-    pub(crate) fn hear(&self, now: Tick) {
+    pub(crate) fn hear(&self, net: &N) {
+        let now = net.now();
         let mut inbox = self.inbox.take();
         {
             let mut mesh = self.mesh.borrow_mut();
@@ -79,7 +80,7 @@ impl<N: Net> Peers<N> {
         }
         for (sender, message) in inbox.drain(..) {
             match message {
-                ToPeer::Limit(message) => self.receive(ShardId(sender as u32), &message, now),
+                ToPeer::Limit(message) => self.receive(ShardId(sender as u32), &message, net, now),
                 ToPeer::Trapped { trap, key, until } => {
                     let known = self.traps.borrow().get(&trap).and_then(Weak::upgrade);
                     // Where it is gone, nobody is refused for it.
@@ -123,16 +124,18 @@ impl<N: Net> Peers<N> {
     /// rings are full.
     pub(crate) fn carry(&self, state: &RefCell<PolicyState>, now: impl Fn() -> Tick) {
         let mut state = state.borrow_mut();
-        let Some(part) = state.part().filter(|part| part.has_news()) else { return };
-        while let Some((receiver, message)) = part.next_message() {
-            let waiting = self.send(receiver, message);
-            if waiting > 0 {
-                part.kept(receiver, waiting, now());
+        let Some(parts) = state.parts().filter(|parts| parts.has_news()) else { return };
+        for part in parts.list() {
+            while let Some((receiver, message)) = part.next_message() {
+                let waiting = self.send(receiver, message);
+                if waiting > 0 {
+                    part.kept(receiver, waiting, now());
+                }
             }
-        }
-        let owner = part.limit().0;
-        while let Some(key) = part.next_woken() {
-            self.waiters.wake(Subject { owner, key });
+            let owner = part.limit().0;
+            while let Some(key) = part.next_woken() {
+                self.waiters.wake(Subject { owner, key });
+            }
         }
     }
 
@@ -162,7 +165,7 @@ impl<N: Net> Peers<N> {
     /// Waits until a key of a limit may be tried again. What has arrived by then is looked at before a wait counts as
     /// expired. False where it did.
     pub(crate) async fn wait(&self, net: &N, subject: Subject, until: Tick) -> bool {
-        match self.waiters.wait(net, subject, until, || self.hear(net.now())).await {
+        match self.waiters.wait(net, subject, until, || self.hear(net)).await {
             Waited::Woken => true,
             Waited::Expired => false,
             Waited::Refused => {
@@ -172,15 +175,27 @@ impl<N: Net> Peers<N> {
         }
     }
 
-    /// The state of a limit of a coming plan, made with `fresh` where the plan in use does not have the limit.
-    pub(crate) fn limit(
+    /// Waits until then, for nothing. False where too many wait already.
+    pub(crate) async fn pause(&self, net: &N, until: Tick) -> bool {
+        match self.waiters.wait(net, NOBODY, until, || ()).await {
+            Waited::Woken | Waited::Expired => true,
+            Waited::Refused => {
+                self.refused.set(self.refused.get() + 1);
+                false
+            }
+        }
+    }
+
+    /// The state of the limits of a policy of a coming plan, made with `fresh` where the plan in use does not have
+    /// them.
+    pub(crate) fn limits(
         &self,
-        id: LimitId,
+        ids: impl Iterator<Item = LimitId>,
         known: Option<Rc<RefCell<PolicyState>>>,
         fresh: impl FnOnce() -> PolicyState,
     ) -> Rc<RefCell<PolicyState>> {
         let state = known.unwrap_or_else(|| Rc::new(RefCell::new(fresh())));
-        self.limits.borrow_mut().insert(id, state.clone());
+        self.limits.borrow_mut().extend(ids.map(|id| (id, state.clone())));
         state
     }
 
@@ -203,9 +218,10 @@ impl<N: Net> Peers<N> {
     }
 
     /// Gives up what is idle of a limit, a part of it at a time.
-    pub(crate) fn sweep(&self, state: &RefCell<PolicyState>, now: Tick) {
-        if let Some(part) = state.borrow_mut().part() {
-            part.sweep(now);
+    pub(crate) fn sweep(&self, state: &RefCell<PolicyState>, net: &N) {
+        let now = net.now();
+        if let Some(parts) = state.borrow_mut().parts() {
+            parts.sweep(now, net.wall());
         }
         self.carry(state, || now);
     }
@@ -213,7 +229,7 @@ impl<N: Net> Peers<N> {
     /// Do the counts of every limit agree?
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let limits = self.limits.borrow();
-        limits.values().try_for_each(|state| state.borrow_mut().part().map_or(Ok(()), |part| part.check()))
+        limits.values().try_for_each(|state| state.borrow_mut().parts().map_or(Ok(()), |parts| parts.check()))
     }
 
     /// Writes what happened since the last call to the counters.
@@ -224,7 +240,7 @@ impl<N: Net> Peers<N> {
         counters.set(Counter::Waiters, self.waiters.count() as u64);
     }
 
-    fn receive(&self, from: ShardId, message: &limit::Message, now: Tick) {
+    fn receive(&self, from: ShardId, message: &limit::Message, net: &N, now: Tick) {
         let found = self.limits.borrow().get(&message.limit).cloned();
         let Some(state) = found else {
             // A limit that went a while ago: who asks learns at once that nobody counts it any more.
@@ -233,8 +249,8 @@ impl<N: Net> Peers<N> {
             }
             return;
         };
-        if let Some(part) = state.borrow_mut().part() {
-            part.receive(from, message, now);
+        if let Some(parts) = state.borrow_mut().parts() {
+            parts.receive(from, message, now, || net.wall());
         }
         self.carry(&state, || now);
     }
@@ -255,8 +271,8 @@ impl<N: Net> Peers<N> {
 /// Writes what a limit did since the last call to the counters of its policy.
 pub(crate) fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<PolicyState>) {
     let mut state = state.borrow_mut();
-    let Some(part) = state.part() else { return };
-    let counts = part.take_counts();
+    let Some(parts) = state.parts() else { return };
+    let counts = parts.take_counts();
     let sums = [
         (LimitCounter::Admitted, counts.admitted),
         (LimitCounter::Refused, counts.refused),
@@ -272,6 +288,9 @@ pub(crate) fn publish_limit(counters: &Counters, policy: u32, state: &RefCell<Po
     counters.set_limit(policy, LimitCounter::Held, counts.held);
     counters.set_limit(policy, LimitCounter::Accounts, counts.accounts);
 }
+
+/// What a pause waits for: nobody wakes it.
+const NOBODY: Subject = Subject { owner: 0, key: 0 };
 
 /// The states of some limits.
 pub(crate) type LimitStates = Vec<Rc<RefCell<PolicyState>>>;

@@ -33,7 +33,7 @@ impl<'a, N: Net> Slices<'a, N> {
             self.done = 0;
             let net = &self.thread.net;
             net.sleep_until(net.now().after_ms(PAUSE_MS)).await;
-            self.peers.hear(net.now());
+            self.peers.hear(net);
         }
     }
 }

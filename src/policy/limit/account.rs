@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::base::Tick;
 use crate::base::canary::{self, Flaw};
 use crate::policy::limit::demand::EPOCH;
+use crate::policy::limit::forgotten::Forgotten;
 use crate::policy::limit::gcra::{FILL_BITS, Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId};
 use crate::policy::limit::message::{Body, Cause, Message};
@@ -19,6 +20,8 @@ pub(crate) struct Accounts {
     terms: History,
     table: Table<Account>,
     accounts_max: usize,
+    /// What is left of keys that were given up, where that is remembered.
+    forgotten: Option<Forgotten>,
     counts: AccountCounts,
 }
 
@@ -82,18 +85,36 @@ impl Accounts {
             terms: History::new(terms),
             table: Table::new(accounts_max),
             accounts_max,
+            forgotten: None,
             counts: AccountCounts::default(),
         }
     }
 
     /// Takes over terms that are newer than its own.
     pub(crate) fn set_terms(&mut self, terms: Terms, now: Tick) {
-        if !self.terms.adopt(terms) || !self.terms.is_long() {
+        let before = self.terms.current.rate;
+        if !self.terms.adopt(terms) {
+            return;
+        }
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.follow(&before, &self.terms.current.rate, now);
+        }
+        if !self.terms.is_long() {
             return;
         }
         let history = &self.terms;
         self.table.iter_mut().for_each(|(_, account)| account.renew(history, now));
         self.terms.forget_older();
+    }
+
+    /// From now on it remembers what is left of keys that are given up.
+    pub(crate) fn remember_forgotten(&mut self) {
+        self.forgotten = Some(Forgotten::default());
+    }
+
+    /// A window of a counted rate began.
+    pub(crate) fn turn(&mut self, began: Tick) {
+        self.terms.turn(began);
     }
 
     /// Takes in a shard's message; appends the answers, each with the shard that it is for.
@@ -105,7 +126,12 @@ impl Accounts {
             // Nothing was lent of a key without account, so there is nothing to take back.
             None if !asks => return,
             None if self.has_room(now) => {
-                let account = Account::new(&self.terms.current, now);
+                let terms = &self.terms.current;
+                let free = match &self.forgotten {
+                    Some(forgotten) => forgotten.start(message.key, &terms.rate, now),
+                    None => Meter::full(&terms.rate, now),
+                };
+                let account = Account::new(free, terms.version);
                 self.table.insert(message.key, account)
             }
             None => return out.push((from, self.message(message.key, Body::NoRoom))),
@@ -141,9 +167,9 @@ impl Accounts {
     }
 
     /// Does each key have at most the limit's slots, free and lent together? Does `own`, the shard of these accounts,
-    /// hold what was lent to it? `held` says what it holds of a key under a version of the terms. Nothing is under way
-    /// between the two, because they talk without messages.
-    pub(crate) fn check(&self, own: ShardId, held: impl Fn(u64, u32) -> u32) -> Result<(), &'static str> {
+    /// hold what was lent to it, under whatever terms? `held` says what it holds of a key. Nothing is under way between
+    /// the two, because they talk without messages.
+    pub(crate) fn check(&self, own: ShardId, held: impl Fn(u64) -> u32) -> Result<(), &'static str> {
         for (key, account) in self.table.iter() {
             let burst = self.terms.of(account.version).rate.burst();
             let lent: u64 = account.shares.iter().map(|share| u64::from(share.slots)).sum();
@@ -152,11 +178,10 @@ impl Accounts {
             if free > 0 && free + lent + u64::from(account.reserved(burst)) > u64::from(burst) {
                 return Err("an account has more slots than its limit");
             }
-            let version = account.version;
-            let shares = account.shares.iter().map(|share| (share.shard, version, share.slots));
-            let older = account.older.iter().flatten().map(|share| (share.shard, share.version, share.slots));
-            let mut lent = shares.chain(older).filter(|(shard, ..)| *shard == own);
-            if lent.any(|(_, version, slots)| slots != held(*key, version)) {
+            let shares = account.shares.iter().map(|share| (share.shard, share.slots));
+            let older = account.older.iter().flatten().map(|share| (share.shard, share.slots));
+            let lent = shares.chain(older).filter(|(shard, _)| *shard == own);
+            if lent.map(|(_, slots)| u64::from(slots)).sum::<u64>() != u64::from(held(*key)) {
                 return Err("an account lent its own shard other slots than that has");
             }
         }
@@ -208,7 +233,9 @@ impl Accounts {
             return false;
         }
         self.counts.given_up += u64::from(missing > 0);
-        self.table.remove(key);
+        if let (Some(account), Some(forgotten)) = (self.table.remove(key), &mut self.forgotten) {
+            forgotten.note(key, account.free, &rate, now);
+        }
         true
     }
 
@@ -240,9 +267,8 @@ impl Accounts {
 }
 
 impl Account {
-    fn new(terms: &Terms, now: Tick) -> Account {
-        let free = Meter::full(&terms.rate, now);
-        Account { free, version: terms.version, questions: 0, shares: SmallVec::new(), older: None }
+    fn new(free: Meter, version: u32) -> Account {
+        Account { free, version, questions: 0, shares: SmallVec::new(), older: None }
     }
 
     /// Has no shard any of its slots, and does nobody ask for them?
@@ -309,8 +335,8 @@ impl Account {
                     self.shares[at].recalled = false;
                 }
             }
-            // These are for holders.
-            Body::Grant { .. } | Body::Recall { .. } | Body::NoRoom => {}
+            // These are for holders, and for bans.
+            Body::Grant { .. } | Body::Recall { .. } | Body::NoRoom | Body::Banned => {}
         }
     }
 

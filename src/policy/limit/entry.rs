@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. What a shard has of one key: slots, and what it remembers of the requests for them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::base::Tick;
@@ -25,7 +26,7 @@ pub(super) struct Entry {
     /// When it last got slots.
     pub granted: Tick,
     /// An `Ask` for so many tokens is under way.
-    pub asked: Option<u32>,
+    pub asked: Option<NonZeroU32>,
     /// It may not ask again before this.
     pub ask_after: Tick,
     /// Tokens that requests wait for since the last grant, and those that requests waited for before it and have not
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     pub look_after: Tick,
     /// Tokens that the next grant pays for requests that passed already.
     pub owed: u32,
+    /// Tokens that requests have used beyond what was taken for them. They are taken before anything else is.
+    pub debt: u32,
     /// Slots that requests hold until it is known whether they count (`Holder::hold`).
     pub held: u32,
     /// Under which terms the meter's slots are.
@@ -66,10 +69,25 @@ impl Entry {
             retaking: 0,
             look_after: now,
             owed: 0,
+            debt: 0,
             held: 0,
             version,
             crowded: false,
         }
+    }
+
+    /// Pays what it can of the debt. True where none is left.
+    pub(super) fn pay(&mut self, rate: &Rate, now: Tick) -> bool {
+        let paid = self.debt.min(self.meter.tokens(rate, now));
+        if self.meter.take(rate, paid, now) {
+            self.debt -= paid;
+        }
+        self.debt == 0
+    }
+
+    /// How much it lacks to be full and to owe nothing.
+    pub(super) fn missing(&mut self, rate: &Rate, now: Tick) -> u128 {
+        self.meter.missing(rate, now).saturating_add(rate.worth(self.debt))
     }
 
     /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,
@@ -103,8 +121,10 @@ impl Entry {
     }
 }
 
-pub(super) fn standing(meter: &mut Meter, rate: &Rate, now: Tick) -> LimitState {
-    LimitState { left: meter.tokens(rate, now), next: meter.next_token(rate, now) }
+/// Where a key stands. `ends` is when the window of a counted rate does.
+pub(super) fn standing(meter: &mut Meter, rate: &Rate, ends: Tick, now: Tick) -> LimitState {
+    let next = if rate.is_counted() { ends.since(now) } else { meter.next_token(rate, now) };
+    LimitState { left: meter.tokens(rate, now), next }
 }
 
 // Beside its key and its place in the table, which take about 30 bytes more.

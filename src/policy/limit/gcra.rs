@@ -9,6 +9,11 @@
 //!
 //! One token is `period_nanos × burst` units, because then k slots gain `count × k` units a nanosecond: no rounding
 //! anywhere.
+//!
+//! A *counted* rate is so many in a window of the calendar: all its slots refill when a window begins, and none within
+//! it. It is the same arithmetic on a clock that stands still: `stands_at` is the beginning of the window, and it only
+//! moves when the next one begins. A meter then gains all that it can hold. Windows only follow each other, so each
+//! slot gives at most one token in a window, wherever it is when the window begins.
 
 use std::time::Duration;
 
@@ -20,6 +25,8 @@ pub struct Rate {
     count: u32,
     burst: u32,
     period_nanos: u64,
+    /// Where the clock of a counted rate stands; `REFILLS` of any other.
+    stands_at: Tick,
 }
 
 impl Rate {
@@ -27,7 +34,53 @@ impl Rate {
     pub fn new(count: u32, period: Duration, burst: u32) -> Option<Rate> {
         let period_nanos = u64::try_from(period.as_nanos()).ok()?;
         let sane = count > 0 && burst > 0 && (1..=PERIOD_NANOS_MAX).contains(&period_nanos);
-        sane.then_some(Rate { count, burst, period_nanos })
+        sane.then_some(Rate { count, burst, period_nanos, stands_at: REFILLS })
+    }
+
+    /// `count` in each window, from whose beginning on all of them may come at once. `None` where it is zero.
+    pub fn counted(count: u32) -> Option<Rate> {
+        let rate = Rate { count, burst: count, period_nanos: WINDOW_NANOS_MIN, stands_at: NO_WINDOW };
+        (count > 0).then_some(rate)
+    }
+
+    /// `count` at once: nothing ever refills, what is taken comes back. `None` where it is zero.
+    pub fn in_flight(count: u32) -> Option<Rate> {
+        // The period does not matter to what is in a window that never ends; it says how soon another shard is asked
+        // again, and places are free again at any moment.
+        Rate::counted(count).map(|rate| Rate { period_nanos: IN_FLIGHT_NANOS, ..rate })
+    }
+
+    /// Is it how many at once? Then a slot that nobody holds is full.
+    fn is_in_flight(&self) -> bool {
+        self.is_counted() && self.period_nanos == IN_FLIGHT_NANOS
+    }
+
+    /// Is it counted in windows?
+    pub fn is_counted(&self) -> bool {
+        self.stands_at != REFILLS
+    }
+
+    /// A counted rate is in the window that began then, if it is not in a later one. Says whether that is news.
+    pub fn turn(&mut self, began: Tick) -> bool {
+        let turns = self.is_counted() && began > self.stands_at;
+        if turns {
+            self.stands_at = began;
+        }
+        turns
+    }
+
+    /// In the window of `other` as well, if that is a later one.
+    pub fn in_window_of(mut self, other: &Rate) -> Rate {
+        if other.is_counted() {
+            self.turn(other.stands_at);
+        }
+        self
+    }
+
+    /// Do they allow the same? The windows that they are in do not matter.
+    pub fn allows_as(&self, other: &Rate) -> bool {
+        let terms = |rate: &Rate| (rate.count, rate.burst, rate.period_nanos, rate.is_counted());
+        terms(self) == terms(other)
     }
 
     /// Requests per period.
@@ -53,6 +106,16 @@ impl Rate {
             .unwrap_or(u64::MAX)
     }
 
+    /// So many tokens, in the measure of `Meter::missing`.
+    pub fn worth(&self, tokens: u32) -> u128 {
+        self.token() * u128::from(tokens)
+    }
+
+    /// What a meter's clock shows.
+    fn clock(&self, now: Tick) -> Tick {
+        if self.is_counted() { self.stands_at } else { now }
+    }
+
     /// Units in one token; below 2^87.
     const fn token(&self) -> u128 {
         self.period_nanos as u128 * self.burst as u128
@@ -73,7 +136,12 @@ impl Meter {
 
     /// The whole of a limit, nothing used.
     pub fn full(rate: &Rate, now: Tick) -> Meter {
-        Meter { level: rate.token() * u128::from(rate.burst), at: now, slots: rate.burst }
+        Meter { level: rate.token() * u128::from(rate.burst), at: rate.clock(now), slots: rate.burst }
+    }
+
+    /// So many slots, of which `full` are full and the others empty.
+    pub fn partly(rate: &Rate, slots: u32, full: u32, now: Tick) -> Meter {
+        Meter { level: rate.token() * u128::from(full.min(slots)), at: rate.clock(now), slots }
     }
 
     /// How many slots.
@@ -97,6 +165,12 @@ impl Meter {
         true
     }
 
+    /// Puts tokens back that were taken at this very moment, so that nothing can have refilled for them.
+    pub fn put_back(&mut self, rate: &Rate, cost: u32, now: Tick) {
+        self.advance(rate, now);
+        self.level = (self.level + rate.token() * u128::from(cost)).min(self.capacity(rate));
+    }
+
     /// True where all slots are full.
     pub fn is_full(&mut self, rate: &Rate, now: Tick) -> bool {
         self.advance(rate, now);
@@ -109,10 +183,13 @@ impl Meter {
         self.capacity(rate) - self.level
     }
 
-    /// How full it is, in parts of 2^32, rounded down; 0 where it has no slots.
+    /// How full it is, in parts of 2^32, rounded down; 0 where it has no slots and could be less than full.
     pub fn fill(&mut self, rate: &Rate, now: Tick) -> u64 {
         self.advance(rate, now);
         let capacity = self.capacity(rate);
+        if rate.is_in_flight() {
+            return 1 << FILL_BITS;
+        }
         match self.level {
             0 => 0,
             level if level == capacity => 1 << FILL_BITS,
@@ -129,14 +206,24 @@ impl Meter {
             fill if capacity < SMALL => (capacity * fill) >> FILL_BITS,
             fill => (capacity >> FILL_BITS) * fill,
         };
-        Meter { level, at: now, slots }
+        Meter { level, at: rate.clock(now), slots }
     }
 
     /// How long until there are `cost` tokens, if all slots of the limit refilled this meter and nobody else took any.
+    /// Not for a counted rate, which only knows when its window began.
     pub fn wait(&mut self, rate: &Rate, cost: u32, now: Tick) -> Duration {
         self.advance(rate, now);
         let missing = (rate.token() * u128::from(cost)).saturating_sub(self.level);
         nanos(missing.div_ceil(u128::from(rate.count) * u128::from(rate.burst)))
+    }
+
+    /// How long until it lacks no more than its slots' part of `free + 1` tokens.
+    pub fn delay(&mut self, rate: &Rate, free: u32, now: Tick) -> Duration {
+        let slots = u128::from(self.slots);
+        // The share of `k` slots of `(free + 1)` tokens, in units: `period × burst × (free + 1) × k / burst`.
+        let allowed = u128::from(rate.period_nanos) * (u128::from(free) + 1) * slots;
+        let excess = self.missing(rate, now).saturating_sub(allowed);
+        if excess == 0 { Duration::ZERO } else { nanos(excess.div_ceil(u128::from(rate.count) * slots.max(1))) }
     }
 
     /// How long until there is one whole token more than now, if all slots of the limit refilled this meter.
@@ -164,15 +251,19 @@ impl Meter {
     /// Takes another piece of the same limit in.
     pub fn merge(&mut self, rate: &Rate, mut piece: Meter, now: Tick) {
         // Both are brought to the same moment: a piece from a sender whose clock reads ahead must not refill twice.
-        let moment = now.max(self.at).max(piece.at);
-        self.advance(rate, moment);
-        piece.advance(rate, moment);
+        let moment = rate.clock(now).max(self.at).max(piece.at);
+        self.advance_to(rate, moment);
+        piece.advance_to(rate, moment);
         self.slots += piece.slots;
         self.level += piece.level;
         debug_assert!(self.slots <= rate.burst && self.level <= self.capacity(rate));
     }
 
     fn advance(&mut self, rate: &Rate, now: Tick) {
+        self.advance_to(rate, rate.clock(now));
+    }
+
+    fn advance_to(&mut self, rate: &Rate, now: Tick) {
         let passed = now.nanos().saturating_sub(self.at.nanos());
         if passed == 0 {
             return;
@@ -188,6 +279,16 @@ impl Meter {
     }
 }
 
+/// `Rate::stands_at` of a rate that refills all the time.
+const REFILLS: Tick = Tick::ZERO;
+/// A counted rate before its first window; every window begins later.
+const NO_WINDOW: Tick = Tick::from_nanos(1);
+/// No window is shorter, so a meter that sees another window begin is full.
+const WINDOW_NANOS_MIN: u64 = 1_000_000_000;
+
+/// The period of a rate that is how many at once; no other counted rate has it.
+const IN_FLIGHT_NANOS: u64 = 1;
+
 /// Bounds every product: token < 2^87, level < 2^119.
 const PERIOD_NANOS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;
 
@@ -201,117 +302,4 @@ fn nanos(nanos: u128) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
-
-    use super::*;
-
-    fn at(millis: u64) -> Tick {
-        Tick::ZERO.after_ms(millis)
-    }
-
-    #[test]
-    fn burst_then_rate() {
-        let rate = Rate::new(10, Duration::from_secs(1), 3).unwrap();
-        let mut meter = Meter::full(&rate, at(0));
-        let admitted = |meter: &mut Meter, millis| meter.take(&rate, 1, at(millis));
-        assert_eq!((0..5).filter(|_| admitted(&mut meter, 0)).count(), 3);
-        assert_eq!(meter.wait(&rate, 1, at(0)), Duration::from_millis(100));
-        assert!(!admitted(&mut meter, 99));
-        assert!(admitted(&mut meter, 100));
-        assert!(!admitted(&mut meter, 199));
-        assert_eq!(meter.next_token(&rate, at(199)), Duration::from_millis(1));
-        assert_eq!((0..5).filter(|_| admitted(&mut meter, 10_000)).count(), 3);
-        // A clock that steps back gives nothing.
-        assert!(!admitted(&mut meter, 0));
-        assert!(meter.is_full(&rate, Tick::NEVER));
-        assert_eq!(rate.fill_time(), Duration::from_millis(300));
-    }
-
-    #[test]
-    fn nothing_overflows() {
-        let year = Duration::from_nanos(PERIOD_NANOS_MAX);
-        for (count, period) in
-            [(1, year), (u32::MAX, year), (u32::MAX, Duration::from_nanos(1)), (1, Duration::from_nanos(1))]
-        {
-            let rate = Rate::new(count, period, u32::MAX).unwrap();
-            let mut meter = Meter::full(&rate, Tick::ZERO);
-            assert!(meter.take(&rate, u32::MAX, Tick::ZERO));
-            assert!(!meter.take(&rate, 1, Tick::ZERO));
-            let half = meter.split(&rate, u32::MAX / 2, 0, Tick::from_nanos(u64::MAX / 2));
-            meter.merge(&rate, half, Tick::NEVER);
-            assert!(meter.slots() == u32::MAX && meter.tokens(&rate, Tick::NEVER) > 0);
-            let _ = (meter.wait(&rate, u32::MAX, Tick::ZERO), rate.tokens_in(year));
-        }
-        assert_eq!(Rate::new(0, year, 1), None);
-        assert_eq!(Rate::new(1, year, 0), None);
-        assert_eq!(Rate::new(1, year + Duration::from_nanos(1), 1), None);
-    }
-
-    proptest! {
-        /// Against the textbook: the theoretical arrival time, in fractions of a nanosecond.
-        #[test]
-        fn agrees_with_the_textbook(
-            count in 1_u32..1_000,
-            period in 1_u64..10_000_000,
-            burst in 1_u32..50,
-            gaps in prop::collection::vec(0_u64..200_000, 1..200),
-        ) {
-            let rate = Rate::new(count, Duration::from_nanos(period), burst).unwrap();
-            let mut meter = Meter::full(&rate, Tick::ZERO);
-            // All times multiplied by `count`, so that the interval is the integer `period`.
-            let (interval, tolerance) = (u128::from(period), u128::from(period) * u128::from(burst - 1));
-            let mut arrival = 0_u128;
-            let mut now = 0_u64;
-            for gap in gaps {
-                now += gap;
-                let scaled = u128::from(now) * u128::from(count);
-                let conforms = arrival <= scaled + tolerance;
-                if conforms {
-                    arrival = arrival.max(scaled) + interval;
-                }
-                prop_assert_eq!(meter.take(&rate, 1, Tick::from_nanos(now)), conforms);
-            }
-        }
-
-        /// Carried over to another rate, a meter is as full as before and never fuller.
-        #[test]
-        fn a_fill_is_kept_over_a_change_of_rate(
-            (old, new) in (1_u32..10_000, 1_u32..10_000),
-            period in 1_u64..PERIOD_NANOS_MAX,
-            used in 0_u32..10_000,
-        ) {
-            let before = Rate::new(7, Duration::from_nanos(period), old).unwrap();
-            let after = Rate::new(9, Duration::from_millis(13), new).unwrap();
-            let mut meter = Meter::full(&before, at(0));
-            let used = used.min(old);
-            prop_assert!(meter.take(&before, used, at(0)));
-            let mut carried = Meter::filled(&after, new, meter.fill(&before, at(0)), at(0));
-            let exact = u128::from(old - used) * after.token() * u128::from(new) / u128::from(old);
-            prop_assert!(carried.level <= exact);
-            let capacity = u128::from(new) * after.token();
-            prop_assert!(carried.level + (capacity >> 29) + 1 >= exact);
-            prop_assert_eq!(carried.is_full(&after, at(0)), used == 0);
-        }
-
-        #[test]
-        fn pieces_hold_what_the_whole_held(
-            burst in 1_u32..100,
-            used in 0_u32..100,
-            cuts in prop::collection::vec((any::<u32>(), 0_u32..100), 1..20),
-        ) {
-            let rate = Rate::new(7, Duration::from_millis(13), burst).unwrap();
-            let mut rest = Meter::full(&rate, at(0));
-            let _ = rest.take(&rate, used.min(burst), at(0));
-            let mut whole = rest;
-            let mut cut = |(slots, reserve): &(u32, u32)| rest.split(&rate, slots % (burst + 1), *reserve, at(1));
-            let pieces: Vec<Meter> = cuts.iter().map(&mut cut).collect();
-            prop_assert!(pieces.iter().all(|piece| piece.level <= piece.capacity(&rate)));
-            for piece in pieces {
-                rest.merge(&rate, piece, at(1));
-            }
-            let _ = whole.tokens(&rate, at(1));
-            prop_assert_eq!(rest, whole);
-        }
-    }
-}
+mod tests;

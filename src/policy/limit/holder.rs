@@ -3,18 +3,24 @@
 //!
 //! With one shard there is nobody to share with: every key starts with all slots, and no message is ever sent.
 
+mod held;
+
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::base::Tick;
 use crate::policy::limit::entry::{Entry, LimitState, Recall, standing};
-use crate::policy::limit::gcra::{FILL_BITS, Meter, Rate};
+use crate::policy::limit::forgotten::Forgotten;
+use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
 use crate::policy::limit::terms::{History, Terms};
+
+pub(crate) use held::Held;
 
 /// One limit's keys on one shard.
 #[derive(Debug)]
@@ -23,12 +29,16 @@ pub(crate) struct Holder {
     shards: Shards,
     terms: History,
     pause: Duration,
+    /// When the window of a counted rate ends.
+    ends: Tick,
     table: Table<Entry>,
     outbox: VecDeque<Message>,
     /// Homes that are far behind, and until when they get no slots back.
     behind: SmallVec<[(ShardId, Tick); 2]>,
     /// Slots that requests hold.
     held: usize,
+    /// What is left of keys that were given up, where that is remembered.
+    forgotten: Option<Forgotten>,
     counts: HolderCounts,
 }
 
@@ -49,15 +59,6 @@ pub(crate) struct HolderCounts {
     pub unpaid: u64,
     /// Tokens that came back because their request does not count.
     pub returned: u64,
-}
-
-/// Does a request count that holds a slot?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charge {
-    /// It does: its token is used up.
-    Counted,
-    /// It does not: its token is there again.
-    Returned,
 }
 
 /// What became of a try to take tokens.
@@ -81,12 +82,19 @@ impl Holder {
             shards,
             terms: History::new(terms),
             pause: pause(&terms.rate),
+            ends: Tick::NEVER,
             table: Table::new(keys_max.max(1)),
             outbox: VecDeque::new(),
             behind: SmallVec::new(),
             held: 0,
+            forgotten: None,
             counts: HolderCounts::default(),
         }
+    }
+
+    /// From now on it remembers what is left of keys that are given up.
+    pub(crate) fn remember_forgotten(&mut self) {
+        self.forgotten = Some(Forgotten::default());
     }
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
@@ -119,69 +127,14 @@ impl Holder {
         let at = self.table.locate(key)?;
         let entry = self.table.at(at);
         entry.waiting = entry.waiting.saturating_sub(cost);
-        if entry.version != self.terms.current.version || !entry.meter.take(&rate, cost, now) {
+        if entry.version != self.terms.current.version
+            || !(entry.debt == 0 || entry.pay(&rate, now))
+            || !entry.meter.take(&rate, cost, now)
+        {
             return None;
         }
         self.counts.admitted += u64::from(cost);
-        Some(standing(&mut entry.meter, &rate, now))
-    }
-
-    /// A request that would wait passed: the next grant pays for it, as far as it can.
-    pub(crate) fn owe(&mut self, key: u64, cost: u32) {
-        self.forgo(key, cost);
-        if let Some(entry) = self.table.find(key) {
-            entry.owed = entry.owed.saturating_add(cost);
-        }
-    }
-
-    /// A request that would wait passed, and need not be paid for.
-    pub(crate) fn forgo(&mut self, key: u64, cost: u32) {
-        if let Some(entry) = self.table.find(key) {
-            entry.waiting = entry.waiting.saturating_sub(cost);
-        }
-    }
-
-    /// Gives the slot of the token that a request just took to that request, until `release`: as long as nobody knows
-    /// whether it counts, the slot neither refills nor is it used by another. Returns the version of the terms that the
-    /// slot is under.
-    pub(crate) fn hold(&mut self, key: u64, now: Tick) -> Option<u32> {
-        let at = self.table.locate(key)?;
-        let rate = self.terms.current.rate;
-        let entry = self.table.at(at);
-        debug_assert_eq!(entry.version, self.terms.current.version, "a token was just taken");
-        // All tokens stay: the slot's own is the one that was taken.
-        let slot = entry.meter.split(&rate, 1, u32::MAX, now);
-        if slot.slots() == 0 {
-            return None;
-        }
-        entry.held += 1;
-        self.held += 1;
-        Some(entry.version)
-    }
-
-    /// Takes back a slot of these terms that a request held: empty where the request counts, else full.
-    pub(crate) fn release(&mut self, key: u64, version: u32, charge: Charge, now: Tick) {
-        // Entries with held slots stay.
-        let Some(at) = self.table.locate(key).filter(|at| self.table.look(*at).held > 0) else { return };
-        self.renew(at, now);
-        self.held -= 1;
-        self.counts.returned += u64::from(charge == Charge::Returned);
-        let (current, alone) = (self.terms.current, self.shards.alone());
-        let fill = match charge {
-            Charge::Counted => 0,
-            Charge::Returned => 1 << FILL_BITS,
-        };
-        let entry = self.table.at(at);
-        entry.held -= 1;
-        entry.used = now;
-        if version != current.version && !alone {
-            let older = self.terms.of(version);
-            return self.send_back(key, Meter::filled(&older.rate, 1, fill, now), older);
-        }
-        // A lower rate may have fewer slots than were held.
-        if entry.meter.slots() + entry.held < current.rate.burst() {
-            entry.meter.merge(&current.rate, Meter::filled(&current.rate, 1, fill, now), now);
-        }
+        Some(standing(&mut entry.meter, &rate, self.ends, now))
     }
 
     /// Does somebody wait for the answer to an `Ask` for this key?
@@ -189,10 +142,35 @@ impl Holder {
         self.table.locate(key).is_some_and(|at| self.table.look(at).asked.is_some())
     }
 
+    /// A window of a counted rate began; it lasts until `ends`.
+    pub(crate) fn turn(&mut self, began: Tick, ends: Tick) {
+        self.terms.turn(began);
+        self.ends = ends;
+    }
+
+    /// How long until there is so much of a key here, if nobody else takes any; nothing where a window has to end.
+    pub(crate) fn wait(&mut self, key: u64, cost: u32, now: Tick) -> Duration {
+        let rate = self.terms.current.rate;
+        match self.table.find(key) {
+            Some(entry) if !rate.is_counted() => entry.meter.wait(&rate, cost.saturating_add(entry.debt), now),
+            Some(_) | None => Duration::ZERO,
+        }
+    }
+
+    /// See `Part::delay`.
+    pub(crate) fn delay(&mut self, key: u64, free: u32, now: Tick) -> Duration {
+        let rate = self.terms.current.rate;
+        self.table.find(key).map_or(Duration::ZERO, |entry| entry.meter.delay(&rate, free, now))
+    }
+
     /// Takes over terms that are newer than its own.
     pub(crate) fn set_terms(&mut self, terms: Terms, now: Tick) {
+        let before = self.terms.current.rate;
         if !self.terms.adopt(terms) {
             return;
+        }
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.follow(&before, &self.terms.current.rate, now);
         }
         self.pause = pause(&terms.rate);
         if self.terms.is_long() {
@@ -225,8 +203,8 @@ impl Holder {
                 self.recall(message.key, Recall { need, asking, others }, now);
                 false
             }
-            // These are for homes.
-            Body::Ask { .. } | Body::Return { .. } => false,
+            // These are for homes, and for bans.
+            Body::Ask { .. } | Body::Return { .. } | Body::Banned => false,
         }
     }
 
@@ -249,6 +227,12 @@ impl Holder {
             let alone = self.shards.alone();
             let entry = self.table.at(at);
             let idle = now >= entry.used.after(IDLE) && entry.asked.is_none() && entry.held == 0;
+            if entry.debt > 0 && !entry.pay(&rate, now) {
+                if !alone {
+                    self.ask(key, at, 0, now);
+                }
+                continue;
+            }
             // With one shard, a key that is forgotten must be as good as new.
             if idle && (!alone || entry.meter.is_full(&rate, now)) && !self.is_behind(key, now) {
                 self.forget(key);
@@ -277,10 +261,10 @@ impl Holder {
         std::mem::take(&mut self.counts)
     }
 
-    /// Slots held of a key under these terms.
-    pub(crate) fn held_under(&self, key: u64, version: u32) -> u32 {
+    /// Slots of a key that it has or that requests hold, under whatever terms.
+    pub(crate) fn slots_of(&self, key: u64) -> u32 {
         let entry = self.table.locate(key).map(|at| self.table.look(at));
-        entry.filter(|entry| entry.version == version).map_or(0, |entry| entry.meter.slots())
+        entry.map_or(0, |entry| entry.meter.slots() + entry.held)
     }
 
     /// Slots held of a key.
@@ -295,8 +279,8 @@ impl Holder {
         }
         let rate = self.terms.current.rate;
         let entry = self.table.at(at);
-        let admitted = entry.meter.take(&rate, cost, now);
-        let left = standing(&mut entry.meter, &rate, now);
+        let admitted = (entry.debt == 0 || entry.pay(&rate, now)) && entry.meter.take(&rate, cost, now);
+        let left = standing(&mut entry.meter, &rate, self.ends, now);
         let elsewhere = entry.meter.slots() + entry.held < rate.burst();
         if admitted {
             self.counts.admitted += u64::from(cost);
@@ -329,12 +313,13 @@ impl Holder {
             return false;
         }
         // Those that waited with this one and will try again after it need theirs too.
-        let need = waiting.saturating_add(entry.retaking).max(1);
+        let need = waiting.saturating_add(entry.retaking).max(entry.debt);
+        let need = NonZeroU32::new(need).unwrap_or(NonZeroU32::MIN);
         entry.asked = Some(need);
         entry.waiting = waiting;
         entry.look_after = now.after(self.pause);
         let demand = entry.demand.estimate(now);
-        self.say(key, self.terms.current, Body::Ask { need, demand });
+        self.say(key, self.terms.current, Body::Ask { need: need.get(), demand });
         true
     }
 
@@ -363,12 +348,15 @@ impl Holder {
             entry.granted = now;
         }
         let tokens = entry.meter.tokens(&rate, now);
-        // The home gives less than was needed only where no shard has more.
-        if tokens < asked.map_or(1, |need| need.min(rate.burst())) {
-            entry.ask_after = now.after(pause);
+        // The home gives less than was needed only where no shard has more. A window that begins changes that.
+        if tokens < asked.map_or(1, |need| need.get().min(rate.burst())) {
+            entry.ask_after = now.after(pause).min(self.ends.max(now));
+        }
+        if entry.debt > 0 {
+            entry.pay(&rate, now);
         }
         let owed = std::mem::take(&mut entry.owed);
-        let paid = owed.min(tokens);
+        let paid = owed.min(entry.meter.tokens(&rate, now));
         if paid > 0 && entry.meter.take(&rate, paid, now) {
             self.counts.admitted += u64::from(paid);
         }
@@ -403,7 +391,11 @@ impl Holder {
             return None;
         }
         let rate = self.terms.current.rate;
-        let meter = if self.shards.alone() { Meter::full(&rate, now) } else { Meter::EMPTY };
+        let meter = match &self.forgotten {
+            _ if !self.shards.alone() => Meter::EMPTY,
+            Some(forgotten) => forgotten.start(key, &rate, now),
+            None => Meter::full(&rate, now),
+        };
         Some(self.table.insert(key, Entry::new(meter, self.terms.current.version, now)))
     }
 
@@ -423,13 +415,16 @@ impl Holder {
             if entry.asked.is_some() || entry.held > 0 {
                 continue;
             }
-            let worth = if alone { entry.meter.missing(&rate, now) } else { u128::from(entry.used.nanos()) };
+            let worth = if alone { entry.missing(&rate, now) } else { u128::from(entry.used.nanos()) };
             if best.is_none_or(|(least, _)| worth < least) {
                 best = Some((worth, key));
             }
         }
         let Some((worth, key)) = best else { return false };
         self.counts.given_up += u64::from(alone && worth > 0);
+        if let (Some(forgotten), Some(entry)) = (&mut self.forgotten, self.table.find(key).filter(|_| alone)) {
+            forgotten.note(key, entry.meter, &rate, now);
+        }
         self.forget(key);
         true
     }

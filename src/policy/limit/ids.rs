@@ -5,6 +5,13 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LimitId(pub u64);
 
+impl LimitId {
+    /// The identity of one window of a limit of several.
+    pub const fn of_window(self, window: u64) -> LimitId {
+        LimitId(self.0.wrapping_add(window.wrapping_mul(WINDOW_STEP)))
+    }
+}
+
 /// A shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShardId(pub u32);
@@ -31,4 +38,6 @@ impl Shards {
     }
 }
 
+/// Odd, so that no two windows of a limit are one.
+const WINDOW_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 const HOME_SHIFT: u32 = 24;

@@ -53,6 +53,8 @@ pub enum Body {
     },
     /// From the home: there is no room for an account of this key, so it cannot be counted now.
     NoRoom,
+    /// From any shard to all others: the key was refused too often, and is refused everything for a while.
+    Banned,
 }
 
 /// Why slots come back.

@@ -7,13 +7,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::Tick;
 use crate::base::limits::LIMIT_KEPT_MAX;
+use crate::base::{Tick, Wall};
 use crate::policy::limit::account::{Accounts, Replies};
+use crate::policy::limit::bans::{BanRule, Bans};
+use crate::policy::limit::calendar::{Calendar, Window};
 use crate::policy::limit::entry::LimitState;
-use crate::policy::limit::holder::{Charge, Holder, Taken};
+use crate::policy::limit::holder::{Held, Holder, Taken};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Message};
+use crate::policy::limit::seat::{Seat, Vacated};
 use crate::policy::limit::terms::Terms;
 
 /// A limit on one shard.
@@ -26,6 +29,15 @@ pub struct Part {
     outbox: VecDeque<(ShardId, Message)>,
     woken: VecDeque<u64>,
     replies: Replies,
+    calendar: Option<Calendar>,
+    /// The window of a calendar that this is in.
+    window: Window,
+    /// When the calendar is to be looked at again.
+    look_at: Tick,
+    bans: Option<Box<Bans>>,
+    vacated: Option<Vacated>,
+    /// Slots that came back of seats, of which nobody asks whether they count.
+    seats: u64,
     expired: u64,
     reported: u64,
 }
@@ -68,8 +80,67 @@ impl Part {
             outbox: VecDeque::new(),
             woken: VecDeque::new(),
             replies: Vec::new(),
+            calendar: None,
+            window: Window::default(),
+            look_at: Tick::NEVER,
+            bans: None,
+            vacated: None,
+            seats: 0,
             expired: 0,
             reported: 0,
+        }
+    }
+
+    /// The same, in windows of a calendar. The rate is a counted one.
+    pub fn in_windows(mut self, calendar: Calendar) -> Part {
+        (self.calendar, self.look_at) = (Some(calendar), Tick::ZERO);
+        self
+    }
+
+    /// The same, and no key exceeds its limit because it was forgotten (`forgotten`).
+    pub fn remembering_forgotten(mut self) -> Part {
+        self.holder.remember_forgotten();
+        self.accounts.remember_forgotten();
+        self
+    }
+
+    /// From now on, keys are banned by this rule.
+    pub fn ban_by(&mut self, rule: BanRule, keys_max: usize) {
+        // tidy(hot): once for a shard and a plan; most limits ban nobody.
+        self.bans = Some(Box::new(Bans::new(rule, keys_max)));
+    }
+
+    /// How much longer a key is banned, if it is.
+    pub fn banned(&self, key: u64, now: Tick) -> Option<Duration> {
+        self.bans.as_ref()?.banned(key, now)
+    }
+
+    /// A request was refused. Where its key is banned for that, the other shards are told.
+    pub fn note_refusal(&mut self, key: u64, now: Tick) {
+        if self.bans.as_mut().is_none_or(|bans| !bans.note(key, now)) {
+            return;
+        }
+        let message = Message { limit: self.limit, key, terms: self.holder.terms(), body: Body::Banned };
+        let others = (0..self.shards.count).map(ShardId).filter(|shard| *shard != self.shards.own);
+        self.outbox.extend(others.map(|shard| (shard, message)));
+    }
+
+    /// How long until there is so much, if nobody else takes any; nothing where a window has to end.
+    pub fn wait(&mut self, key: u64, cost: u32, now: Tick) -> Duration {
+        self.holder.wait(key, cost, now)
+    }
+
+    /// How long a request that just passed has to wait, so that those behind the first `free + 1` of a burst come at
+    /// the rate. Each shard delays by the slots that it has.
+    pub fn delay(&mut self, key: u64, free: u32, now: Tick) -> Duration {
+        self.holder.delay(key, free, now)
+    }
+
+    /// Looks at the calendar, where it is time: call it before anything else, with the time of that. Until then, a
+    /// window that is over goes on, in which nothing refills.
+    pub fn look(&mut self, now: Tick, wall: impl FnOnce() -> Wall) {
+        if now >= self.look_at {
+            self.look_at_calendar(now, wall());
         }
     }
 
@@ -80,12 +151,14 @@ impl Part {
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
     pub fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+        self.take_vacated(now);
         let taken = self.holder.take(key, cost, now);
         if self.holder.has_messages() { self.ask_home(taken, key, cost, now) } else { taken }
     }
 
     /// Tries again for a request that waited, after its key was woken.
     pub fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+        self.take_vacated(now);
         let taken = self.holder.retake(key, cost, now);
         if self.holder.has_messages() { self.ask_home(taken, key, cost, now) } else { taken }
     }
@@ -107,16 +180,31 @@ impl Part {
         self.holder.forgo(key, cost);
     }
 
-    /// Lets the request that just took one token hold its slot until `release`. The version of the terms that the slot
-    /// is under.
-    pub fn hold(&mut self, key: u64, now: Tick) -> Option<u32> {
-        self.holder.hold(key, now)
+    /// Puts back what a request took at this very moment: it does not pass after all.
+    pub fn give_back(&mut self, key: u64, cost: u32, now: Tick) {
+        self.holder.give_back(key, cost, now);
     }
 
-    /// Takes back the slot that a request held; `charge` says whether the request counts. A slot of older terms goes
-    /// home.
-    pub fn release(&mut self, key: u64, version: u32, charge: Charge, now: Tick) {
-        self.holder.release(key, version, charge, now);
+    /// A request used so much more than it took. What is not there is noted, and paid before anything else passes.
+    pub fn charge(&mut self, key: u64, cost: u32, now: Tick) {
+        self.holder.charge(key, cost, now);
+        self.settle(now);
+    }
+
+    /// Lets the request that just took so many tokens hold their slots until `release`.
+    pub fn hold(&mut self, key: u64, slots: u32, now: Tick) -> Option<Held> {
+        self.holder.hold(key, slots, now).map(|version| Held { version, slots })
+    }
+
+    /// Lets the request that just took a token have its slot until the seat is dropped.
+    pub fn seat(&mut self, key: u64, now: Tick) -> Option<Seat> {
+        let held = self.hold(key, 1, now)?;
+        Some(Seat::new(self.vacated.get_or_insert_default(), key, held))
+    }
+
+    /// Takes back what a request held, of which so much counts. Slots of older terms go home.
+    pub fn release(&mut self, key: u64, held: Held, counted: u32, now: Tick) {
+        self.holder.release(key, held, counted, now);
         self.settle(now);
     }
 
@@ -139,10 +227,16 @@ impl Part {
 
     /// A message from another shard.
     pub fn receive(&mut self, from: ShardId, message: &Message, now: Tick) {
+        self.take_vacated(now);
         match message.body {
             Body::Ask { .. } | Body::Return { .. } => {
                 self.accounts.receive(from, message, now, &mut self.replies);
                 self.holder.set_terms(message.terms, now);
+            }
+            Body::Banned => {
+                if let Some(bans) = &mut self.bans {
+                    bans.ban(message.key, now);
+                }
             }
             Body::Grant { .. } | Body::Recall { .. } | Body::NoRoom => {
                 self.accounts.set_terms(message.terms, now);
@@ -179,10 +273,14 @@ impl Part {
 
     /// Gives up what is idle, a part of the keys at a time. Call it a few times a second.
     pub fn sweep(&mut self, now: Tick) {
+        self.take_vacated(now);
         let slice = |keys: usize| (keys / SWEEP_PARTS).clamp(SWEEP_SLICE.0, SWEEP_SLICE.1);
         self.holder.sweep(slice(self.holder.keys()), now);
         self.settle(now);
         self.accounts.sweep(slice(self.accounts.keys()), now);
+        if let Some(bans) = &mut self.bans {
+            bans.sweep(slice(bans.keys()), now);
+        }
     }
 
     /// What happened since the last call.
@@ -194,7 +292,7 @@ impl Part {
             reported: std::mem::take(&mut self.reported) + holder.unpaid,
             waited: holder.waited,
             uncounted: holder.no_room + std::mem::take(&mut self.expired),
-            returned: holder.returned,
+            returned: holder.returned - std::mem::take(&mut self.seats),
             given_up: holder.given_up + accounts.given_up,
             held: self.holder.keys() as u64,
             accounts: self.accounts.keys() as u64,
@@ -206,13 +304,40 @@ impl Part {
         if self.shards.alone() {
             return Ok(());
         }
-        self.accounts.check(self.shards.own, |key, version| self.holder.held_under(key, version))
+        self.accounts.check(self.shards.own, |key| self.holder.slots_of(key))
     }
 
     /// Slots that this shard has, and (free, lent, lent under older terms) at its account.
     #[cfg(test)]
     pub fn slots(&mut self, key: u64, now: Tick) -> (u64, (u64, u64, u64)) {
         (self.holder.slots(key).slots().into(), self.accounts.slots(key, now))
+    }
+
+    fn look_at_calendar(&mut self, now: Tick, wall: Wall) {
+        let Some(calendar) = &self.calendar else { return };
+        if !self.window.contains(wall) {
+            let window = calendar.window(wall);
+            // A clock that was set back gives nothing: the window goes on until it is over by that clock.
+            if window.start > self.window.start {
+                self.window = window;
+            }
+        }
+        let left = (self.window.end.saturating_mul(MICROS)).saturating_sub(wall.0);
+        let ends = now.after(Duration::from_micros(left));
+        // Clocks may be set at any time.
+        self.look_at = ends.min(now.after(CALENDAR_LOOK));
+        self.holder.turn(self.window.began(), ends);
+        self.accounts.turn(self.window.began());
+    }
+
+    /// Takes back what seats left.
+    fn take_vacated(&mut self, now: Tick) {
+        let Some(vacated) = &self.vacated else { return };
+        while let Some((key, held)) = vacated.borrow_mut().pop() {
+            self.seats += u64::from(held.slots);
+            self.holder.release(key, held, 0, now);
+        }
+        self.settle(now);
     }
 
     /// Settles with the accounts here; where that brought a grant, the request need not wait.
@@ -253,6 +378,9 @@ impl Part {
     }
 }
 
+const MICROS: u64 = 1_000_000;
+/// How often the calendar is compared with the clock, beside the ends of windows.
+const CALENDAR_LOOK: Duration = Duration::from_secs(1);
 /// Fewest keys that a shard among several remembers, whatever the limit's cap.
 const KEYS_LEAST: usize = 64;
 /// Turns of asking and trying again that one request takes at its own shard; a grant of older terms takes two.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The rates that a limit has had: slots are counted under the terms under which they were made.
 
+use crate::base::Tick;
 use crate::policy::limit::gcra::Rate;
 
 /// A limit's rate, numbered.
@@ -30,8 +31,13 @@ impl History {
             return false;
         }
         self.older.push(self.current);
-        self.current = terms;
+        self.current = Terms { rate: terms.rate.in_window_of(&self.current.rate), ..terms };
         true
+    }
+
+    /// A window began: the rate in force counts in it.
+    pub(super) fn turn(&mut self, began: Tick) {
+        self.current.rate.turn(began);
     }
 
     /// Are there so many older terms that all entries should be brought under the current ones?

@@ -2,18 +2,18 @@
 //! Shards and slow messages on virtual time, against one central bucket that sees every request at once.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
-use crate::base::{Rng, Tick};
+use crate::base::{Rng, Tick, Wall};
 use crate::policy::limit::account::{Accounts, LENT_MAX, Replies};
 use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::holder::Holder;
 use crate::policy::limit::message::Cause;
 use crate::policy::limit::part::Counts;
-use crate::policy::limit::{Body, Charge, LimitId, Message, Part, ShardId, Shards, Taken, Terms};
+use crate::policy::limit::{Body, Held, LimitId, Message, Part, ShardId, Shards, Taken, Terms};
 
 const LIMIT: LimitId = LimitId(7);
 const KEY: u64 = 0x5555_0000_0000_0099;
@@ -63,6 +63,8 @@ struct World {
     theoretical: u128,
     central: Meter,
     central_admitted: u64,
+    /// Of a rate that is counted in seconds: how many came and how many passed in each.
+    seconds: Option<BTreeMap<u64, (u64, u64)>>,
 }
 
 fn terms(version: u32, rate: Rate) -> Terms {
@@ -100,6 +102,7 @@ impl World {
             theoretical: 0,
             central: Meter::full(&rate, Tick::ZERO.after_ms(1_000)),
             central_admitted: 0,
+            seconds: None,
         };
         world.at(world.now.after_ms(100), Event::Sweep);
         world
@@ -145,9 +148,13 @@ impl World {
 
     fn step(&mut self, event: Event, end: Tick) {
         let now = self.now;
+        if let Event::Arrive(shard) | Event::Message(_, shard) | Event::Release(shard, ..) = event {
+            self.parts[shard].look(now, || Wall(now.nanos() / 1_000));
+        }
         match event {
             Event::Arrive(shard) => {
                 self.arrivals += 1;
+                self.note_second(|second| second.0 += 1);
                 self.central_admitted += u64::from(self.central.take(&self.rates[0], 1, now));
                 let taken = self.parts[shard].take(KEY, 1, now);
                 let number = self.arrivals;
@@ -172,8 +179,7 @@ impl World {
                 }
             }
             Event::Release(shard, version, counts) => {
-                let charge = if counts { Charge::Counted } else { Charge::Returned };
-                self.parts[shard].release(KEY, version, charge, now);
+                self.parts[shard].release(KEY, Held { version, slots: 1 }, u32::from(counts), now);
                 self.pending -= 1;
                 if counts {
                     self.admit()
@@ -215,7 +221,7 @@ impl World {
 
     fn pass(&mut self, shard: usize) {
         let Some(per_mille) = self.counting else { return self.admit() };
-        let version = self.parts[shard].hold(KEY, self.now).expect("a token was just taken");
+        let Held { version, .. } = self.parts[shard].hold(KEY, 1, self.now).expect("a token was just taken");
         self.pending += 1;
         let answered = self.now.after(Duration::from_micros(self.rng.below(50_000)));
         let counts = self.rng.below(1_000) < per_mille;
@@ -224,7 +230,8 @@ impl World {
 
     fn admit(&mut self) {
         self.admitted += 1;
-        if self.rates.len() > 1 {
+        self.note_second(|second| second.1 += 1);
+        if self.rates.len() > 1 || self.seconds.is_some() {
             return;
         }
         let rate = self.rates[0];
@@ -234,13 +241,20 @@ impl World {
         self.theoretical = self.theoretical.max(scaled) + period;
     }
 
+    fn note_second(&mut self, note: impl FnOnce(&mut (u64, u64))) {
+        let second = self.now.nanos() / 1_000_000_000;
+        if let Some(seconds) = &mut self.seconds {
+            note(seconds.entry(second).or_default());
+        }
+    }
+
     /// What is held, free and under way is the whole limit, and the account knows what it lent.
     fn check_slots(&mut self) {
         let now = self.now;
         let home = shards(0, self.parts.len() as u32).home(KEY).0 as usize;
         let under_way = self.queues.iter().flatten().flatten().map(|message| match message.body {
             Body::Grant { piece } | Body::Return { piece, .. } => u64::from(piece.slots()),
-            Body::Ask { .. } | Body::Recall { .. } | Body::NoRoom => 0,
+            Body::Ask { .. } | Body::Recall { .. } | Body::NoRoom | Body::Banned => 0,
         });
         let under_way: u64 = under_way.sum();
         let held = self.pending + self.parts.iter_mut().map(|part| part.slots(KEY, now).0).sum::<u64>();
@@ -662,7 +676,7 @@ fn what_does_not_count_gives_its_token_back_and_what_counts_does_not() {
             let shard = (round % count) as usize;
             let held = |parts: &mut [Part], now| {
                 let passed = admitted(parts, shard, KEY, now);
-                passed.then(|| parts[shard].hold(KEY, now).expect("a token was just taken"))
+                passed.then(|| parts[shard].hold(KEY, 1, now).expect("a token was just taken").version)
             };
             let versions: Vec<Option<u32>> = (0..7).map(|_| held(&mut parts, now)).collect();
             assert_eq!(versions, [Some(0), Some(0), Some(0), Some(0), Some(0), None, None], "round {round}");
@@ -670,14 +684,14 @@ fn what_does_not_count_gives_its_token_back_and_what_counts_does_not() {
             now = now.after_ms(500_000);
             parts.iter_mut().for_each(|part| part.sweep(now));
             assert!(!admitted(&mut parts, shard, KEY, now));
-            (0..5).for_each(|_| parts[shard].release(KEY, 0, Charge::Returned, now));
+            (0..5).for_each(|_| parts[shard].release(KEY, Held { version: 0, slots: 1 }, 0, now));
             assert_eq!(parts[shard].take_counts().returned, 5);
         }
         let shard = 0;
         for _ in 0..5 {
             assert!(admitted(&mut parts, shard, KEY, now));
-            let version = parts[shard].hold(KEY, now).expect("a token was just taken");
-            parts[shard].release(KEY, version, Charge::Counted, now);
+            let held = parts[shard].hold(KEY, 1, now).expect("a token was just taken");
+            parts[shard].release(KEY, held, 1, now);
         }
         assert!(!admitted(&mut parts, shard, KEY, now));
         let later = now.after_ms(1_000_000);
@@ -689,12 +703,14 @@ fn what_does_not_count_gives_its_token_back_and_what_counts_does_not() {
 #[test]
 fn slots_that_requests_hold_outlive_changes_of_the_rate() {
     for count in [1, 2] {
-        for charge in [Charge::Counted, Charge::Returned] {
+        for counted in [1, 0] {
             let (wide, narrow) = (rate(8, 1_000_000, 8), rate(4, 1_000_000, 4));
             let mut parts: Vec<Part> =
                 (0..count).map(|own| Part::new(LIMIT, terms(0, wide), shards(own, count), 100)).collect();
             let now = Tick::ZERO.after_ms(5);
-            let held = (0..8).filter(|_| admitted(&mut parts, 0, KEY, now) && parts[0].hold(KEY, now) == Some(0));
+            let first = Held { version: 0, slots: 1 };
+            let held =
+                (0..8).filter(|_| admitted(&mut parts, 0, KEY, now) && parts[0].hold(KEY, 1, now) == Some(first));
             assert_eq!(held.count(), 8);
             // More often than terms are remembered where nothing is held.
             for version in 1..=31 {
@@ -704,17 +720,19 @@ fn slots_that_requests_hold_outlive_changes_of_the_rate() {
                 assert!(!admitted(&mut parts, 0, KEY, now), "all of it is held");
             }
             (0..8).for_each(|_| {
-                parts[0].release(KEY, 0, charge, now);
+                parts[0].release(KEY, first, counted, now);
                 carry(&mut parts, now);
             });
             let passed = (0..8).filter(|_| admitted(&mut parts, 0, KEY, now)).count();
-            assert_eq!(passed, if charge == Charge::Counted { 0 } else { 4 }, "{charge:?} on {count}");
+            assert_eq!(passed, if counted == 1 { 0 } else { 4 }, "{counted} counted on {count}");
             let later = now.after_ms(2_000_000);
             let passed = (0..20).filter(|_| admitted(&mut parts, 0, KEY, later)).count();
             assert_eq!(passed, 4, "in the end no slot is lost, and none is made");
         }
     }
 }
+
+mod windows;
 
 #[test]
 fn keys_have_homes_on_all_shards_evenly() {

@@ -183,9 +183,8 @@ fn a_client_that_waits_for_100_continue_is_not_the_slow_one() {
         origin.url()
     ))
     .start();
-    let head = |path: &str| {
-        format!("POST {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
-    };
+    let head =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     let mut client = gateway.client();
     client.send(head("/"));
     assert_eq!(client.head().status, 100);

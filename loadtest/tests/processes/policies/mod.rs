@@ -4,6 +4,8 @@
 mod access;
 mod browsers_and_bodies;
 mod compression;
+mod concurrency;
 mod header_names;
+mod limit_kinds;
 mod listeners;
 mod rate_limits;

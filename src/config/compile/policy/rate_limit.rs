@@ -3,83 +3,260 @@
 
 use std::time::Duration;
 
-use crate::base::limits::LIMIT_WAIT_MS_MAX;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::base::limits::{LIMIT_WAIT_MS_MAX, LIMIT_WINDOWS_MAX};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::location::Located;
+use crate::config::compile::policy::limit_key::on_trouble;
+use crate::config::location::{Located, Location};
 use crate::config::report::Report;
-use crate::config::spec::policy::rate_limit::{LimitFields, Spec, Uncountable};
+use crate::config::spec::policy::rate_limit::{
+    BanSpec, CalendarUnit, CostSpec, FieldDialect, LimitFields, Spec, WhenFull as WhenFullSpec, WindowSpec,
+};
+use crate::config::spec::scalar::{self, Scalar};
+use crate::policy::limit::BanRule;
+use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
-use crate::policy::rate_limit::{FieldsSent, Key, Mode, OnTrouble, Plan, Scope};
+use crate::policy::limiting::{Mode, Scope, WhenFull};
+use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, Plan, Told, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
+    let location = spec.location;
     let spec = &spec.value;
-    let parts = spec.rate.value.0;
-    let count = u32::try_from(parts.count).ok();
-    let burst = spec.burst.as_ref().map(|burst| burst.value).or(count);
-    let rate = count.zip(burst).and_then(|(count, burst)| Rate::new(count, parts.per, burst));
-    if rate.is_none() {
-        let location =
-            spec.burst.as_ref().filter(|burst| burst.value == 0).map_or(spec.rate.location, |burst| burst.location);
-        compiler.error(location, "a limit is 1 to 4294967295 requests in at most 366 days, with a burst of at least 1");
+    let windows = windows(compiler, spec, location, context.name);
+    let key = compiler.limit_key(&spec.key, spec.absent);
+    if !(400..=599).contains(&spec.status.value) {
+        compiler.error(spec.status.location, "a refusal's status is 400 to 599");
     }
-    let key = spec.key.as_ref().map_or(Some(ADDRESS), |key| limit_key(compiler, key));
-    let status = spec.status.as_ref();
-    if let Some(status) = status.filter(|status| !(400..=599).contains(&status.value)) {
-        compiler.error(status.location, "a refusal's status is 400 to 599");
-    }
-    let mut plan = Plan::new(context.name, rate?, key?);
-    plan.status = status.map_or(plan.status, |status| status.value);
+    let exempt = compiler.exempt(&spec.exempt_networks, &spec.exempt_consumers);
+    let (windows, key) = (windows?, key?);
+    let least = windows.iter().map(|window| window.rate.burst()).min().unwrap_or(1);
+    let mut plan = Plan::new(context.name, windows[0].rate, key);
+    plan.cost = cost(compiler, &spec.cost, least);
+    plan.delay_after = delay(compiler, spec, &windows);
+    plan.windows = windows.into();
+    plan.exempt = exempt;
+    plan.status = spec.status.value;
     plan.scope = if spec.per_route { Scope::PerRoute } else { Scope::Shared };
     plan.detail = spec.detail.as_deref().unwrap_or("").into();
-    plan.fields = match spec.fields {
-        LimitFields::Always => FieldsSent::Always,
-        LimitFields::OnRefusal => FieldsSent::OnRefusal,
-        LimitFields::Never => FieldsSent::Never,
-    };
+    plan.told = told(spec);
     plan.mode = if spec.report_only { Mode::Report } else { Mode::Enforce };
     plan.counted = spec.count.0.iter().map(|statuses| statuses.0).collect();
     plan.keys_max = spec.keys_max.map_or(plan.keys_max, |keys| keys.max(1) as usize);
-    if let Some(wait) = &spec.wait {
-        if wait.value.0 > Duration::from_millis(LIMIT_WAIT_MS_MAX) {
-            compiler.error(wait.location, "a request waits at most a minute");
-        }
-        plan.wait = wait.value.0;
-    }
-    plan.uncountable = match spec.uncountable {
-        Uncountable::Unavailable => OnTrouble::Unavailable,
-        Uncountable::Refuse => OnTrouble::Refuse,
-        Uncountable::Admit => OnTrouble::Admit,
+    plan.when_full = match spec.when_full {
+        WhenFullSpec::Forget => WhenFull::Forget,
+        WhenFullSpec::Share => WhenFull::Share,
     };
+    plan.wait = compiler.limit_wait(spec.wait.as_ref());
+    plan.uncountable = on_trouble(spec.uncountable);
+    plan.ban = spec.ban.as_ref().map(|ban| ban_rule(compiler, &ban.value));
     plan.hash_seed = compiler.environment.seed;
     Some(plan)
 }
 
-fn limit_key(compiler: &mut Compiler<'_>, key: &Located<String>) -> Option<Key> {
-    if let Some(field) = key.value.strip_prefix("header:") {
-        let field = Located { value: field.trim().to_owned(), location: key.location };
-        return compiler
-            .token(&field, "field")
-            .then(|| Key::Header(field.value.to_ascii_lowercase().into_bytes().into()));
+/// All windows, from `rate` or from `windows`.
+fn windows(compiler: &mut Compiler<'_>, spec: &Spec, location: Location, name: &str) -> Option<Vec<Window>> {
+    let zone = match &spec.zone {
+        Some(zone) => zone_named(compiler, zone)?,
+        None => TimeZone::UTC,
+    };
+    if let Some(written) = &spec.rate {
+        if let Some(first) = spec.windows.0.first() {
+            compiler.error(first.location, "`rate` and `windows` exclude each other: put the rate into `windows`");
+        }
+        let rate = refilling(compiler, written, spec.burst.as_ref())?;
+        let unit = unit_of(written.value.0.per);
+        return Some(vec![Window { name: name.into(), rate, calendar: None, unit }]);
     }
-    match key.value.as_str() {
-        "address" => return Some(ADDRESS),
-        "consumer" => return Some(Key::Consumer),
-        "everything" => return Some(Key::Everything),
-        _ => {}
+    if let Some(burst) = &spec.burst {
+        compiler.error(burst.location, "`burst` belongs to `rate`; in `windows` it stands beside the rate it is for");
     }
-    let prefixes = key.value.strip_prefix("address/").map(|rest| rest.split_once('/').unwrap_or((rest, "64")));
-    let number = |text: &str, max: u8| text.parse::<u8>().ok().filter(|bits| *bits <= max);
-    let parsed = prefixes.and_then(|(v4, v6)| Some((number(v4, 32)?, number(v6, 128)?)));
-    if let Some((v4_prefix, v6_prefix)) = parsed {
-        return Some(Key::Address { v4_prefix, v6_prefix });
+    if spec.windows.is_empty() {
+        let report = Report::error(location, "neither `rate` nor `windows` is given: nothing would be limited");
+        compiler.absent(location, report.help("`rate = \"10/s\"`, or `windows = [\"10/s\", \"1000/day\"]`"));
+        return None;
     }
-    let report = Report::error(key.location, format!("`{}` is not something to count by", key.value));
-    let known = ["address", "address/24", "address/24/48", "consumer", "everything", "header:NAME"];
-    compiler.faults.push(report.suggest(&key.value, known));
-    None
+    if let Some(many) = spec.windows.0.get(LIMIT_WINDOWS_MAX) {
+        compiler.error(many.location, format!("a limit has at most {LIMIT_WINDOWS_MAX} windows"));
+    }
+    let alone = spec.windows.0.len() == 1;
+    let mut windows: Vec<Window> = Vec::new();
+    let mut whole = true;
+    for written in spec.windows.iter() {
+        let Some((mut window, suffix)) = window(compiler, &written.value.0, written.location, &zone) else {
+            whole = false;
+            continue;
+        };
+        if window.name.is_empty() {
+            window.name = if alone { name.into() } else { format!("{name}-{suffix}").into() };
+        }
+        if windows.iter().any(|known| known.name == window.name) {
+            let title = format!("two windows are named `{}`", window.name);
+            compiler.faults.push(Report::error(written.location, title).help("`name` gives one another name"));
+        }
+        windows.push(window);
+    }
+    whole.then_some(windows)
 }
 
-/// One client: an IPv4 address, or the /64 that a client of IPv6 usually has.
-const ADDRESS: Key = Key::Address { v4_prefix: 32, v6_prefix: 64 };
+/// One window, without a name where none was given, and what its name ends in then.
+fn window(
+    compiler: &mut Compiler<'_>,
+    spec: &WindowSpec,
+    location: Location,
+    zone: &TimeZone,
+) -> Option<(Window, String)> {
+    let here = |location: Location, inner: Location| if inner == Location::default() { location } else { inner };
+    let name = spec.name.as_ref().map_or("", |name| name.value.as_str());
+    match (&spec.quota, &spec.per, &spec.rate) {
+        (Some(quota), Some(per), None) => {
+            if let Some(burst) = &spec.burst {
+                compiler.error(burst.location, "`burst` belongs to `rate`: all of a `quota` may come at once");
+            }
+            let zone = match &spec.zone {
+                Some(zone) => zone_named(compiler, zone)?,
+                None => zone.clone(),
+            };
+            let Some(rate) = Rate::counted(quota.value) else {
+                let title = "a quota is at least 1; to refuse everything, answer with 403";
+                compiler.error(here(location, quota.location), title);
+                return None;
+            };
+            let unit = unit(per.value);
+            let calendar = Some(Calendar { unit, zone });
+            Some((Window { name: name.into(), rate, calendar, unit: Some(unit) }, unit.name().to_owned()))
+        }
+        (None, None, Some(written)) => {
+            if let Some(zone) = &spec.zone {
+                compiler.error(zone.location, "a rate refills all the time and has no time zone");
+            }
+            let located = Located { value: written.value.clone(), location: here(location, written.location) };
+            let rate = refilling(compiler, &located, spec.burst.as_ref())?;
+            let per = written.value.0.per;
+            let unit = unit_of(per);
+            let suffix = unit.map_or_else(|| scalar::Time(per).show(), |unit| unit.name().to_owned());
+            Some((Window { name: name.into(), rate, calendar: None, unit }, suffix))
+        }
+        _ => {
+            let report = Report::error(location, "a window has `quota` and `per`, or `rate`");
+            compiler.absent(location, report);
+            None
+        }
+    }
+}
+
+fn refilling(
+    compiler: &mut Compiler<'_>,
+    written: &Located<scalar::Rate>,
+    burst: Option<&Located<u32>>,
+) -> Option<Rate> {
+    let parts = &written.value.0;
+    let count = u32::try_from(parts.count).ok();
+    let most = burst.map(|burst| burst.value).or(count);
+    let rate = count.zip(most).and_then(|(count, burst)| Rate::new(count, parts.per, burst));
+    if rate.is_none() {
+        let location = burst.filter(|burst| burst.value == 0).map_or(written.location, |burst| burst.location);
+        compiler.error(location, "a limit is 1 to 4294967295 requests in at most 366 days, with a burst of at least 1");
+    }
+    rate
+}
+
+fn zone_named(compiler: &mut Compiler<'_>, zone: &Located<String>) -> Option<TimeZone> {
+    // Of the database that is compiled in, so that a configuration means the same on every machine.
+    let found = TimeZoneDatabase::bundled().get(&zone.value).ok();
+    if found.is_none() {
+        let report = Report::error(zone.location, format!("there is no time zone `{}`", zone.value));
+        compiler.faults.push(report.help("names are those of the IANA database, such as \"Europe/Berlin\" or \"UTC\""));
+    }
+    found
+}
+
+fn cost(compiler: &mut Compiler<'_>, spec: &CostSpec, least: u32) -> Cost {
+    let max = spec.max.as_ref().map_or(least, |max| max.value);
+    if let Some(written) = spec.max.as_ref().filter(|max| max.value == 0 || max.value > least) {
+        compiler.error(written.location, format!("a request counts 1 to {least}, which is what may come at once"));
+    }
+    if spec.units.value == 0 || spec.units.value > max {
+        compiler.error(spec.units.location, format!("a request counts 1 to {max}"));
+    }
+    let value = spec.value.as_ref().and_then(|text| compiler.template(text, &[]));
+    let response_field = spec
+        .response_header
+        .as_ref()
+        .and_then(|name| compiler.token(name, "field").then(|| name.value.to_ascii_lowercase().into_bytes().into()));
+    Cost { units: spec.units.value, value, response_field, max }
+}
+
+fn delay(compiler: &mut Compiler<'_>, spec: &Spec, windows: &[Window]) -> Option<u32> {
+    let delay = spec.delay_after.as_ref()?;
+    match windows {
+        [only] if only.calendar.is_none() => {
+            if only.rate.fill_time() > DELAY_MAX {
+                let title = "the last request of a burst would be delayed for more than a minute";
+                let report = Report::error(delay.location, title);
+                compiler.faults.push(report.help("a smaller `burst`, or a higher `rate`"));
+            }
+            if delay.value >= only.rate.burst() {
+                compiler.error(delay.location, "nothing is ever delayed: `delay_after` is not below `burst`");
+            }
+        }
+        _ => compiler.error(delay.location, "only a limit with one `rate` delays"),
+    }
+    if !spec.count.is_empty() || spec.cost.response_header.is_some() {
+        compiler.error(delay.location, "a limit that counts by the response delays nothing");
+    }
+    Some(delay.value)
+}
+
+fn ban_rule(compiler: &mut Compiler<'_>, spec: &BanSpec) -> BanRule {
+    if spec.after.value == 0 {
+        compiler.error(spec.after.location, "at least one refusal comes before a ban");
+    }
+    for time in [&spec.within, &spec.lasts] {
+        if time.value.0.is_zero() || time.value.0 > BAN_MAX {
+            compiler.error(time.location, "this is more than nothing and at most 31 days");
+        }
+    }
+    BanRule { after: spec.after.value, within: spec.within.value.0, lasts: spec.lasts.value.0 }
+}
+
+fn told(spec: &Spec) -> Told {
+    let dialects = spec.dialect.iter().map(|dialect| match dialect {
+        FieldDialect::Ietf => Dialect::Ietf,
+        FieldDialect::XRatelimit => Dialect::XRateLimit,
+        FieldDialect::Kong => Dialect::Kong,
+        FieldDialect::Traefik => Dialect::Traefik,
+        FieldDialect::Github => Dialect::Github,
+    });
+    let sent = match spec.fields {
+        LimitFields::Always => FieldsSent::Always,
+        LimitFields::OnRefusal => FieldsSent::OnRefusal,
+        LimitFields::Never => FieldsSent::Never,
+    };
+    let dialects: Box<[Dialect]> = dialects.collect();
+    if dialects.is_empty() { Told { sent, ..Told::default() } } else { Told { sent, dialects } }
+}
+
+fn unit(spec: CalendarUnit) -> Unit {
+    match spec {
+        CalendarUnit::Second => Unit::Second,
+        CalendarUnit::Minute => Unit::Minute,
+        CalendarUnit::Hour => Unit::Hour,
+        CalendarUnit::Day => Unit::Day,
+        CalendarUnit::Week => Unit::Week,
+        CalendarUnit::Month => Unit::Month,
+    }
+}
+
+/// The unit of time that is exactly so long.
+fn unit_of(per: Duration) -> Option<Unit> {
+    let units = [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Week];
+    units.into_iter().find(|unit| Duration::from_secs(unit.seconds()) == per)
+}
+
+/// The most that a request may wait or be delayed.
+const DELAY_MAX: Duration = Duration::from_millis(LIMIT_WAIT_MS_MAX);
+/// The longest ban.
+const BAN_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hot. What a request counts: a fixed number, one that the request says, or one that is known with the response.
+
+use crate::policy::facts::{Effects, Facts, Response};
+use crate::wire::template::{Lookup, Template};
+
+/// What a request counts.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// So much, where nothing else says how much; also what is reserved until a response says it.
+    pub units: u32,
+    /// A text whose value is the number, if it is one.
+    pub value: Option<Template>,
+    /// The response field that says it.
+    pub response_field: Option<Box<[u8]>>,
+    /// No request counts more.
+    pub max: u32,
+}
+
+impl Default for Cost {
+    fn default() -> Cost {
+        Cost { units: 1, value: None, response_field: None, max: u32::MAX }
+    }
+}
+
+impl Cost {
+    /// What is taken for a request when it comes; at least 1, so that no client comes for nothing.
+    pub(super) fn of<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> u32 {
+        let Some(value) = &self.value else { return self.units };
+        let text = &mut effects.scratch;
+        text.clear();
+        value.render(facts.words, text);
+        number(text).unwrap_or(self.units).clamp(1, self.max)
+    }
+
+    /// What the response says that its request cost; `None` where it says nothing that is a number.
+    pub(super) fn told(&self, response: Response<'_>) -> Option<u32> {
+        let name = self.response_field.as_ref()?;
+        let mut lines = response.head.fields.named(response.bytes, name);
+        let (only, more) = (lines.next()?, lines.next());
+        number(only).filter(|_| more.is_none()).map(|number| number.min(self.max))
+    }
+}
+
+/// A number in decimal digits, as large as it may be.
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = !text.is_empty() && text.len() <= DIGITS_MAX && text.iter().all(u8::is_ascii_digit);
+    let sum = |sum: u64, digit: &u8| sum * 10 + u64::from(digit - b'0');
+    digits.then(|| u32::try_from(text.iter().fold(0, sum)).unwrap_or(u32::MAX))
+}
+
+/// Digits that are read; their number fits into 64 bits.
+const DIGITS_MAX: usize = 18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{Fixture, ResponseFixture};
+
+    #[test]
+    fn only_plain_numbers_are_numbers() {
+        const CASES: &[(&str, Option<u32>)] = &[
+            ("7", Some(7)),
+            ("007", Some(7)),
+            ("0", Some(0)),
+            ("4294967296", Some(u32::MAX)),
+            ("999999999999999999", Some(u32::MAX)),
+            ("9999999999999999999", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1 ", None),
+            ("0x10", None),
+            ("٣", None),
+        ];
+        for (text, expected) in CASES {
+            assert_eq!(number(text.as_bytes()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_comes_for_nothing_or_costs_more_than_the_most() {
+        let fixture = Fixture::get("/");
+        let cost = |text: &str| {
+            let value = Some(Template::compile(text, &[]).unwrap());
+            let cost = Cost { units: 3, value, max: 50, ..Cost::default() };
+            cost.of(&fixture.facts(), &mut Effects::default())
+        };
+        assert_eq!([cost("0"), cost("20"), cost("51"), cost("x"), cost("{header.X-None}")], [1, 20, 50, 3, 3]);
+    }
+
+    #[test]
+    fn a_response_says_it_in_one_line() {
+        let cost = Cost { response_field: Some((*b"x-cost").into()), max: 50, ..Cost::default() };
+        let told = |lines: &[&str]| {
+            let response = ResponseFixture::new(200);
+            let response = lines.iter().fold(response, |response, line| response.field("X-Cost", line));
+            cost.told(response.response())
+        };
+        assert_eq!([told(&["0"]), told(&["7"]), told(&["77"])], [Some(0), Some(7), Some(50)]);
+        assert_eq!([told(&[]), told(&["x"]), told(&["7", "7"])], [None, None, None]);
+        assert_eq!(Cost::default().told(ResponseFixture::new(200).field("x-cost", "9").response()), None);
+    }
+}
