@@ -46,6 +46,8 @@ macro_rules! each_kind {
             ExternalAuth(external_auth),
             /// Rate limit: so many requests per time, exact over all threads.
             RateLimit(rate_limit),
+            /// Concurrency limit: so many requests at once, exact over all threads.
+            Concurrency(concurrency),
             /// Changes to headers.
             Headers(headers),
             /// Cookies of the upstream: add `Secure`, `HttpOnly` and `SameSite` where they are missing.

@@ -6,6 +6,7 @@
 //! for reloads, which change the rate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) enum Counted {
     All,
     /// Those that are answered with 401: one of two.
     Failures,
+    /// All of them, in windows of a second.
+    Seconds,
 }
 
 /// What became of the requests.
@@ -134,8 +137,13 @@ pub(crate) fn run_limited(limited: &Limited) -> Result<Outcome, Failure> {
 impl Limited {
     fn toml(&self, generation: u64, listen: &Address) -> String {
         let shards = self.shards;
-        let count = if self.counted == Counted::All { "" } else { ", count = [401]" };
         let (rate, burst) = if generation.is_multiple_of(2) { (self.rate, self.burst) } else { self.more() };
+        let limit = match self.counted {
+            Counted::All => format!(r#"rate = "{rate}/s", burst = {burst}"#),
+            Counted::Failures => format!(r#"rate = "{rate}/s", burst = {burst}, count = [401]"#),
+            // The second one is never reached, and what the first refuses is given back to it.
+            Counted::Seconds => format!(r#"windows = ["{rate}/second", "1000000/day"]"#),
+        };
         format!(
             r#"
             [server]
@@ -145,7 +153,7 @@ impl Limited {
             [[listener]]
             bind = "{listen}"
             [policy.limit]
-            rate_limit = {{ rate = "{rate}/s", burst = {burst}{count} }}
+            rate_limit = {{ {limit} }}
             [[route]]
             path_prefix = "/"
             answer = {{ body = "in" }}
@@ -166,6 +174,9 @@ impl Limited {
     /// In no span of time were more let through than the limit allows: a request that was sent after the span's start
     /// and answered before its end was let through within it.
     fn check(&self, admitted: &[(u64, u64)]) -> Result<(), String> {
+        if self.counted == Counted::Seconds {
+            return self.check_seconds(admitted);
+        }
         let mut by_answer: Vec<(u64, u64)> = admitted.to_vec();
         by_answer.sort_by_key(|(_, answered)| *answered);
         let (rate, burst) = if self.reloads > 0 { self.more() } else { (self.rate, self.burst) };
@@ -181,7 +192,25 @@ impl Limited {
         }
         Ok(())
     }
+
+    /// In no second of the calendar were more let through that were sent and answered within it.
+    fn check_seconds(&self, admitted: &[(u64, u64)]) -> Result<(), String> {
+        let most = if self.reloads > 0 { self.more().0 } else { self.rate };
+        let mut counts = BTreeMap::<u64, u64>::new();
+        for (sent, answered) in admitted {
+            if sent / SECOND == answered / SECOND {
+                *counts.entry(sent / SECOND).or_default() += 1;
+            }
+        }
+        match counts.iter().find(|(_, count)| **count > most) {
+            Some((second, count)) => Err(format!("{count} requests in the second {second}, {most} are allowed")),
+            None => Ok(()),
+        }
+    }
 }
+
+/// The simulated calendar begins at a full second.
+const SECOND: u64 = 1_000_000_000;
 
 /// Reloads at any time.
 async fn reload(limited: Limited, gateway: Rc<Gateway>, sim: Sim, mut rng: Rng) {

@@ -229,6 +229,29 @@ fn what_does_not_count_is_given_back_and_what_counts_never_exceeds_the_limit() {
     }
 }
 
+#[test]
+fn windows_of_the_calendar_are_exact_and_usable_over_shards() {
+    for (seed, shards) in [(40, 1), (41, 2), (42, 8)] {
+        for (reloads, delays) in [(0, QUICK), (0, SLOW), (20, SLOW)] {
+            let world = Limited {
+                seed,
+                shards,
+                rate: 200,
+                burst: 0,
+                load_per_cent: 200,
+                reloads,
+                delays,
+                counted: Counted::Seconds,
+                seconds: 6,
+            };
+            // `run_limited` has looked at every second.
+            let Outcome { admitted, allowed, .. } = limited(&world);
+            let least = if (reloads, delays.stall_ms_max) == (0, 0) { 99 } else { 90 };
+            assert!(admitted * 100 >= allowed * least, "{admitted} of {allowed}: {world:?}");
+        }
+    }
+}
+
 const CAPPED: Capped = Capped {
     seed: 0,
     shards: 2,

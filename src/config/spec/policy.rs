@@ -13,9 +13,9 @@ macro_rules! specs {
             /// One check, limit or change; exactly one key. A listener or a route names it in `policies`; those of the
             /// listener run before routing. Policies run in fixed phases, whatever the order in which they are named:
             /// first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
-            /// `api_version`, `content_rules`, `rate_limit` by address), then those that find out who it is (`api_key`,
-            /// `external_auth`), then limits on that, `require_header` and `body_bounds`, then changes, and at last
-            /// what the client sees (`cookies`, `security_headers`, `compression`).
+            /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
+            /// it is (`api_key`, `external_auth`), then limits on that, `require_header` and `body_bounds`, then
+            /// changes, and at last what the client sees (`cookies`, `security_headers`, `compression`).
             pub struct PolicySpec {
                 $($(#[$doc])* $module: Option<Located<$module::Spec>> = None,)*
             }
