@@ -24,7 +24,7 @@ pub(super) struct Fixture {
     pub route_name: &'static str,
     pub consumer_name: &'static str,
     pub wall: Wall,
-    words: NamedValues,
+    pub words: NamedValues,
 }
 
 impl Fixture {
