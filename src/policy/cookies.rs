@@ -66,6 +66,10 @@ impl Kind for Plan {
         false
     }
 
+    fn is_sole(&self) -> bool {
+        true
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), _: Call<'_, L, ()>) -> Decision<'_> {
         Decision::Pass
     }

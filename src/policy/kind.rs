@@ -66,6 +66,12 @@ pub trait Kind: Sized {
         false
     }
 
+    /// Of several policies of its kind on one route, does only the last hold? Then a route's own replaces that of the
+    /// defaults.
+    fn is_sole(&self) -> bool {
+        false
+    }
+
     /// Does it answer CORS preflights? Then a preflight for a method of a route goes to that route.
     fn answers_preflights(&self) -> bool {
         false

@@ -181,6 +181,11 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.codes_content(),)* }
             }
 
+            /// See `Kind::is_sole`.
+            pub fn is_sole(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.is_sole(),)* }
+            }
+
             /// See `Kind::answers_preflights`.
             pub fn answers_preflights(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.answers_preflights(),)* }

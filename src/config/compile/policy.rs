@@ -82,6 +82,10 @@ impl Compiler<'_> {
                 // Of several the last holds, so that a route's own replaces that of the defaults.
                 list.retain(|(_, PolicyId(at))| !policies[*at as usize].plan.policy.codes_content());
             }
+            if policy.plan.policy.is_sole() {
+                let kind = policy.plan.policy.kind();
+                list.retain(|(_, PolicyId(at))| policies[*at as usize].plan.policy.kind() != kind);
+            }
             let entry = (policy.plan.policy.phase(), id);
             if !list.contains(&entry) {
                 list.push(entry);

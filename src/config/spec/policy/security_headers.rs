@@ -10,7 +10,8 @@ use crate::config::spec::shape::{Many, table};
 table! {
     /// Headers of responses by which browsers protect a page and its users. A `preset` sets all of them; a key sets
     /// one, as it is sent, and `"off"` leaves it out. Also responses of the gateway's own get them; name the policy at
-    /// a listener to include those to requests without a route.
+    /// a listener to include those to requests without a route. Of several on one route, those of `[defaults]` among
+    /// them, the last holds. What a listener's has set stays, unless that of the route has `override`.
     #[schemars(rename = "SecurityHeadersSpec")]
     pub struct Spec {
         /// The values of headers that have no key here.
