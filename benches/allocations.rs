@@ -205,7 +205,9 @@ fn serve(mut stream: TcpStream) {
 
 fn run_shard(plan: Arc<Plan>, socket: ListenSocket) {
     let address = socket.address.clone();
-    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
+    let counters = Arc::new(
+        Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()).with_versions(plan.versions.len()),
+    );
     let bell = sockets::bell().expect("an eventfd");
     let (to_shard, inbox) = crossbeam_channel::bounded(16);
     let (queue, from_shard) = crossbeam_channel::bounded(1_024);

@@ -422,7 +422,9 @@ fn start_shard(simulation: &Simulation, listen: &Address, text: String) -> Said 
     let (queue, said) = bounded(FROM_SHARD_MAX);
     let (reports, reported) = bounded(REPORTS_MAX);
     let outbox = Outbox { queue, reports, wake: Arc::new(|| ()), shard: 0 };
-    let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
+    let counters = Arc::new(
+        Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()).with_versions(plan.versions.len()),
+    );
     let socket = SimSocket { address: listen.clone(), backlog: 64 };
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
     let generation = plan.generation;

@@ -78,8 +78,8 @@ pub struct Plan {
     pub policies: Vec<PolicyPlan>,
     /// Consumers and what else of the directory the configuration declares.
     pub declared: Arc<Declared>,
-    /// Names of versions of APIs, by `VersionId`.
-    pub versions: Vec<Arc<str>>,
+    /// Versions of APIs, by `VersionId`.
+    pub versions: Vec<VersionPlan>,
     /// What is found by name.
     pub index: Index,
     /// What is never shown.
@@ -335,6 +335,15 @@ pub struct FixedAnswer {
     pub body: Template,
 }
 
+/// A version of an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionPlan {
+    /// The policy that knows it.
+    pub policy: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
 /// One policy instance.
 #[derive(Debug)]
 pub struct PolicyPlan {
@@ -417,7 +426,7 @@ impl Plan {
 
     /// The name of that version.
     pub fn version(&self, id: VersionId) -> Option<&str> {
-        self.versions.get(id.0 as usize).map(|name| &**name)
+        self.versions.get(id.0 as usize).map(|version| &*version.name)
     }
 
     /// The policy with that limit.

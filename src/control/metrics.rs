@@ -82,6 +82,7 @@ pub(crate) fn render(sums: &Sums, facts: &Facts, states: &UpstreamStates, proces
     for counter in LimitCounter::ALL {
         limit_counter(&mut out, *counter, sums);
     }
+    versions(&mut out, sums);
     certificates(&mut out, facts);
     endpoints(&mut out, facts);
     states.expose(&mut out);
@@ -196,6 +197,15 @@ fn limit_counter(out: &mut Exposition, counter: LimitCounter, sums: &Sums) {
     }
 }
 
+/// The labels are names of the configuration, whatever clients send.
+fn versions(out: &mut Exposition, sums: &Sums) {
+    let help = "Requests for a version of an API, by the policy that found it out; also those that it refused.";
+    let mut family = out.family("turnpike_api_version_requests_total", Kind::Counter, help);
+    for (policy, version, requests) in sums.versions() {
+        family.count(&[Label("policy", policy), Label("version", version)], requests);
+    }
+}
+
 fn endpoints(out: &mut Exposition, facts: &Facts) {
     let help = "1 where active checks call the endpoint up or do not look, else 0.";
     let mut family = out.family("turnpike_upstream_endpoint_up", Kind::Gauge, help);
@@ -238,6 +248,7 @@ mod tests {
             routes: vec![Arc::from("api \"v1\"")],
             upstreams: vec![Arc::from("pool")],
             limits: vec![None, Some(Arc::from("per-minute"))],
+            versions: vec![(Arc::from("orders"), Arc::from("v1"))],
         };
         let set = CounterSet::named(1, names, 2);
         tally.begin(set.clone());
@@ -254,6 +265,8 @@ mod tests {
             shard.add_cause(0, Cause::CertificateName);
             shard.add_limit(1, LimitCounter::Reported, 4);
             shard.set_limit(1, LimitCounter::Held, 7);
+            shard.add_version(0);
+            shard.add_version(1);
         }
         let address = Address::Inet("127.0.0.1:1".parse().expect("an address"));
         let endpoint = Endpoint { address: address.clone(), name: "one".into(), weight: 1, backup: false };
@@ -284,6 +297,7 @@ mod tests {
         assert_eq!(value("turnpike_upstream_endpoint_up{upstream=\"pool\",endpoint=\"127.0.0.1:1\"}"), 0.0);
         assert_eq!(value("turnpike_limit_reported_total{policy=\"per-minute\"}"), 8.0);
         assert_eq!(value("turnpike_limit_keys_held{policy=\"per-minute\"}"), 14.0);
+        assert_eq!(value("turnpike_api_version_requests_total{policy=\"orders\",version=\"v1\"}"), 2.0);
         let by_reason = "turnpike_upstream_failures_by_reason_total{upstream=\"pool\",reason=\"tls_certificate\"}";
         assert_eq!(value(by_reason), 4.0);
         for counter in LimitCounter::ALL {

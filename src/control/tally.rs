@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::Cause;
-use crate::config::plan::{Plan, PolicyPlan};
+use crate::config::plan::{Plan, PolicyPlan, VersionPlan};
 use crate::link::counters::LATENCY_BOUNDS_US;
 use crate::link::{Counter, Counters, LimitCounter, RouteCounter, UpstreamCounter};
 use crate::wire::grpc::Code;
@@ -36,6 +36,8 @@ pub(super) struct Names {
     pub upstreams: Vec<Arc<str>>,
     /// By `PolicyId`, those that are limits.
     pub limits: Vec<Option<Arc<str>>>,
+    /// By `VersionId`: the policy, and the version.
+    pub versions: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// The counters of one plan, a set for each shard.
@@ -53,12 +55,17 @@ impl CounterSet {
         let upstreams = plan.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
         let limit = |plan: &PolicyPlan| plan.policy.limit_id().map(|_| Arc::clone(&plan.name));
         let limits = plan.policies.iter().map(limit).collect();
-        CounterSet::named(plan.generation, Names { routes, upstreams, limits }, shards)
+        let version = |plan: &VersionPlan| (Arc::clone(&plan.policy), Arc::clone(&plan.name));
+        let versions = plan.versions.iter().map(version).collect();
+        CounterSet::named(plan.generation, Names { routes, upstreams, limits, versions }, shards)
     }
 
     /// Zeroes for a plan with these names.
     pub(super) fn named(generation: u64, names: Names, shards: usize) -> CounterSet {
-        let fresh = || Arc::new(Counters::new(names.routes.len(), names.upstreams.len(), names.limits.len()));
+        let fresh = || {
+            let counters = Counters::new(names.routes.len(), names.upstreams.len(), names.limits.len());
+            Arc::new(counters.with_versions(names.versions.len()))
+        };
         CounterSet { generation, shards: (0..shards).map(|_| fresh()).collect(), names: Arc::new(names) }
     }
 
@@ -86,6 +93,8 @@ pub(crate) struct Sums {
     routes: BTreeMap<Arc<str>, RouteSums>,
     upstreams: BTreeMap<Arc<str>, UpstreamSums>,
     limits: BTreeMap<Arc<str>, LimitSums>,
+    /// Requests, by policy and version.
+    versions: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// Of routes that no living plan knows.
     gone: RouteSums,
 }
@@ -93,7 +102,8 @@ pub(crate) struct Sums {
 impl Default for Sums {
     fn default() -> Sums {
         let (routes, upstreams, limits) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Sums { shard: [0; SHARD_WIDTH], routes, upstreams, limits, gone: RouteSums::default() }
+        let versions = BTreeMap::new();
+        Sums { shard: [0; SHARD_WIDTH], routes, upstreams, limits, versions, gone: RouteSums::default() }
     }
 }
 
@@ -116,6 +126,11 @@ impl Sums {
     /// Limits by name.
     pub(crate) fn limits(&self) -> impl Iterator<Item = (&str, &LimitSums)> {
         self.limits.iter().map(|(name, sums)| (&**name, sums))
+    }
+
+    /// Requests for versions of APIs: policy, version, requests.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.versions.iter().map(|((policy, version), requests)| (&**policy, &**version, *requests))
     }
 
     /// A counter summed over all routes since the start, also over those that are gone.
@@ -145,6 +160,7 @@ impl Sums {
             }
             add(&mut sums.causes, &counters.cause_values(place));
         }
+        self.add_versions(names, counters, age);
         for (place, name) in (0..).zip(&names.limits) {
             let Some(name) = name.as_ref().filter(|_| age == Age::Current || counters.counts_limit(place)) else {
                 continue;
@@ -153,6 +169,15 @@ impl Sums {
             let counted = |counter: &&LimitCounter| age == Age::Current || is_count(counter.name());
             for counter in LimitCounter::ALL.iter().filter(counted) {
                 sums.counters[*counter as usize] += counters.limit_value(place, *counter);
+            }
+        }
+    }
+
+    fn add_versions(&mut self, names: &Names, counters: &Counters, age: Age) {
+        for (place, name) in (0..).zip(&names.versions) {
+            let requests = counters.version_value(place);
+            if age == Age::Current || requests > 0 {
+                *self.versions.entry(name.clone()).or_default() += requests;
             }
         }
     }
@@ -363,6 +388,8 @@ impl Totals {
         self.folded.upstreams.retain(|name, _| known.contains(name));
         let known: HashSet<&Arc<str>> = living.iter().flat_map(|set| set.names.limits.iter().flatten()).collect();
         self.folded.limits.retain(|name, _| known.contains(name));
+        let known: HashSet<&(Arc<str>, Arc<str>)> = living.iter().flat_map(|set| &set.names.versions).collect();
+        self.folded.versions.retain(|name, _| known.contains(name));
     }
 }
 
@@ -392,7 +419,7 @@ mod tests {
 
     fn names(routes: &[&str], upstreams: &[&str]) -> Names {
         let arcs = |list: &[&str]| list.iter().map(|name| Arc::from(*name)).collect();
-        Names { routes: arcs(routes), upstreams: arcs(upstreams), limits: Vec::new() }
+        Names { routes: arcs(routes), upstreams: arcs(upstreams), limits: Vec::new(), versions: Vec::new() }
     }
 
     fn begin(tally: &Tally, generation: u64, names: Names, shards: usize) -> Vec<Arc<Counters>> {

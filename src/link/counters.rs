@@ -170,6 +170,7 @@ pub struct Counters {
     upstreams: Box<[AtomicU64]>,
     causes: Box<[AtomicU64]>,
     limits: Box<[AtomicU64]>,
+    versions: Box<[AtomicU64]>,
 }
 
 impl Counters {
@@ -182,7 +183,14 @@ impl Counters {
             upstreams: zeroes(upstreams * UPSTREAM_WIDTH),
             causes: zeroes(upstreams * CAUSES),
             limits: zeroes(policies * LIMIT_WIDTH),
+            versions: Box::default(),
         }
+    }
+
+    /// The same, for a plan with that many versions of APIs.
+    #[must_use]
+    pub fn with_versions(self, versions: usize) -> Counters {
+        Counters { versions: zeroes(versions), ..self }
     }
 
     /// Adds to a counter of the shard.
@@ -259,6 +267,18 @@ impl Counters {
     pub fn counts_limit(&self, policy: u32) -> bool {
         let at = policy as usize * LIMIT_WIDTH;
         counts(&self.limits[at..at + LIMIT_WIDTH])
+    }
+
+    /// Counts a request for a version of an API.
+    pub fn add_version(&self, version: u32) {
+        if let Some(requests) = self.versions.get(version as usize) {
+            bump(requests, 1);
+        }
+    }
+
+    /// Requests for a version of an API.
+    pub fn version_value(&self, version: u32) -> u64 {
+        self.versions.get(version as usize).map_or(0, |requests| requests.load(Ordering::Relaxed))
     }
 
     /// Was anything counted for an upstream?

@@ -223,7 +223,10 @@ impl Gateway {
         self.sim.note(format!("generation {generation} of the plan"));
         self.upstreams.set(plan.upstreams.len() as u32);
         for (number, shard) in self.shards.iter().enumerate() {
-            let counters = Arc::new(Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len()));
+            let counters = Arc::new(
+                Counters::new(plan.routes.len(), plan.upstreams.len(), plan.policies.len())
+                    .with_versions(plan.versions.len()),
+            );
             *shard.counters.borrow_mut() = Some(counters.clone());
             let socket = SimSocket { address: self.common.gateway.clone(), backlog: 64 };
             let sockets = match generation {

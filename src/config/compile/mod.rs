@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan};
+use crate::config::plan::{Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan, VersionPlan};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -91,8 +91,8 @@ struct Compiler<'d> {
     ids: HashMap<String, UpstreamId>,
     /// Of the policies that could be compiled, by name.
     policy_ids: HashMap<Arc<str>, PolicyId>,
-    /// Names of versions of APIs, in the order of their policies.
-    versions: Vec<Arc<str>>,
+    /// Versions of APIs, in the order of their policies.
+    versions: Vec<VersionPlan>,
     /// Places of the names of upstreams and policies that something uses.
     used: BTreeSet<Location>,
 }

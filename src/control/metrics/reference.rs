@@ -33,6 +33,7 @@ fn page() -> String {
         routes: vec![Arc::from("route")],
         upstreams: vec![Arc::from("pool")],
         limits: vec![Some(Arc::from("limit"))],
+        versions: vec![(Arc::from("policy"), Arc::from("v1"))],
     };
     let set = CounterSet::named(1, names, 1);
     tally.begin(set.clone());

@@ -5,7 +5,7 @@
 
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
-use crate::config::plan::{AccessLogPlan, Action, ProxyPlan, RoutePlan, Share};
+use crate::config::plan::{AccessLogPlan, Action, Plan, ProxyPlan, RoutePlan, Share};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::stage::Stage;
@@ -67,6 +67,11 @@ pub(crate) async fn tunnel<N: Net, S: BodySource, K: Client>(
     let route = state.attributes.route.and_then(|id| current.plan.route_named(&context.bound.plan.route(id).name));
     if let (true, Some(route)) = (current.plan.metrics, route) {
         count(&current.counters, route, state, ended);
+        // Ids of versions are those of the plan that it began under.
+        let version = |plan: &Plan| state.record.version.and_then(|id| plan.versions.get(id.0 as usize).cloned());
+        if version(&current.plan) == version(&context.bound.plan) {
+            count_version(&current.counters, state);
+        }
     }
     if context.shard.tracer.is_on() {
         trace::show(context, state, ended, Moment::TunnelEnded);
@@ -324,6 +329,9 @@ fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
     if let (true, Some(route)) = (bound.plan.metrics, state.attributes.route) {
         count(&bound.counters, route, state, ended);
     }
+    if bound.plan.metrics {
+        count_version(&bound.counters, state);
+    }
     if shard.tracer.is_on() {
         trace::show(context, state, ended, Moment::Ended);
     }
@@ -347,6 +355,13 @@ fn count(counters: &Counters, route: RouteId, state: &RequestState, ended: Tick)
     counters.observe(route.0, ended.micros_since(record.started));
     if let Some(code) = record.grpc {
         counters.add_grpc(route.0, code);
+    }
+}
+
+/// Counts an exchange for the version of an API that it is for.
+fn count_version(counters: &Counters, state: &RequestState) {
+    if let Some(version) = state.record.version {
+        counters.add_version(version.0);
     }
 }
 

@@ -6,12 +6,13 @@ use crate::config::compile::Compiler;
 use crate::config::compile::fields::Head;
 use crate::config::compile::policy::context::Context;
 use crate::config::location::Located;
+use crate::config::plan::VersionPlan;
 use crate::config::report::Report;
 use crate::config::spec::policy::api_version::{BrownoutSpec, Spec, VersionSpec};
 use crate::policy::api_version::{Brownout, Place, Plan, Version};
 
 /// Compiles it; `None` where that was reported.
-pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
+pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let Spec { from, versions, default, unknown, tell, enforce_sunset } = &spec.value;
     for (missing, name) in [(from.is_empty(), "from"), (versions.0.is_empty(), "versions")] {
         if missing {
@@ -43,7 +44,8 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
     let told = tell.as_ref().filter(|name| compiler.field_name(name, Head::Request));
     let places: Box<[Place]> = places.into_iter().collect::<Option<_>>()?;
     let first = VersionId(compiler.versions.len() as u32);
-    compiler.versions.extend(list.iter().map(|version| version.name.as_ref().into()));
+    let plan = |version: &Version| VersionPlan { policy: context.name.into(), name: version.name.as_ref().into() };
+    compiler.versions.extend(list.iter().map(plan));
     Some(Plan {
         vary: vary(&places).into_bytes().into(),
         places,
