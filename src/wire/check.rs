@@ -7,6 +7,7 @@
 mod blocks;
 mod coding;
 mod frames;
+mod inspect;
 
 use crate::base::{FaultKind, Scheme};
 use crate::wire::field::Known;
@@ -24,6 +25,7 @@ use crate::wire::{proxy as proxy_protocol, target as targets};
 pub use blocks::blocks;
 pub use coding::coding;
 pub use frames::frames;
+pub use inspect::inspect;
 
 /// The host of requests that name none.
 const HOST: &[u8] = b"origin.example";

@@ -17,7 +17,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds_keep_the_properties() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 13] = [
+    let targets: [(&str, Check); 14] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
@@ -27,6 +27,7 @@ fn fuzz_seeds_keep_the_properties() {
         ("blocks", check::blocks),
         ("coding", check::coding),
         ("frames", check::frames),
+        ("inspect", check::inspect),
         ("grpc_body", grpc::check::body),
         ("grpc_json", grpc::check::transcoded),
         ("grpc_load", grpc::check::loaded),

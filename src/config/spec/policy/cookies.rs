@@ -9,8 +9,8 @@ use crate::config::spec::shape::{Many, table};
 
 table! {
     /// Adds attributes to the upstream's cookies (`Set-Cookie`) where they are missing. What is there stays: names,
-    /// prefixes such as `__Host-`, values and attributes. Of several on one route, those of `[defaults]` among them, the
-    /// last holds.
+    /// prefixes such as `__Host-`, values and attributes. Of several on one route, those of `[defaults]` among them,
+    /// the last holds.
     #[schemars(rename = "CookiesSpec")]
     pub struct Spec {
         /// Add `Secure`: browsers send the cookie back over TLS only.
