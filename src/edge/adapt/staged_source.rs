@@ -122,7 +122,11 @@ impl<S: BodySource> BodySource for StagedSource<'_, S> {
     }
 
     fn trailers(&self) -> &[u8] {
-        b""
+        match self.received {
+            // A body that is only scanned stays as it is, with all that belongs to it.
+            Received::Inspected(Stage::Scan(_)) => self.inner.trailers(),
+            Received::Inspected(_) | Received::Recoded(_) | Received::Kept { .. } => b"",
+        }
     }
 
     fn stopper(&self) -> S::Stopper {

@@ -52,6 +52,10 @@ async fn scanned<N: Net, S: BodySource, K: Client>(
     // The client was told to go on, if it asked.
     exchange.state.effects.to_upstream.remove_known(&request.head.fields, Known::Expect);
     let done = exchange.source.done();
+    if done && exchange.state.replay.is_empty() {
+        // A body that turns out to be none.
+        return attempts::forward(exchange, route, proxy, upstream).await;
+    }
     let mut looked = scan.push(&exchange.state.replay).map(|_| ());
     if done {
         looked = looked.and_then(|()| scan.finish(&mut Cow::Borrowed(b"")).map(|_| ()));
