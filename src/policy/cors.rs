@@ -12,7 +12,8 @@ use crate::base::Span;
 use crate::base::ascii::push_decimal;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse};
 use crate::policy::facts::{Effects, Response};
-use crate::policy::kind::{Call, Kind};
+use crate::policy::kind::{Call, Kind, ShardState};
+use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
 use crate::wire::field::Known;
 use crate::wire::head::{Method, Request};
@@ -146,8 +147,22 @@ impl OriginRule {
     }
 }
 
+/// The rules for origins as one shard compares them: regular expressions have scratch memory of their own here, since
+/// otherwise shards would meet at a lock.
+#[derive(Debug)]
+pub struct Rules(Box<[OriginRule]>);
+
+impl ShardState<Plan> for Rules {
+    fn new(plan: &Plan, _: Shards, _: u32) -> Rules {
+        match &plan.origins {
+            Origins::Any => Rules(Box::default()),
+            Origins::Listed(rules) => Rules(rules.clone()),
+        }
+    }
+}
+
 impl Kind for Plan {
-    type State = ();
+    type State = Rules;
     type Memo = Memo;
 
     /// Before all others: a preflight carries no credentials, and a page can only read a refusal that has its CORS
@@ -160,7 +175,7 @@ impl Kind for Plan {
         false
     }
 
-    fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, Memo>) -> Decision<'_> {
+    fn decide<L: Lookup>(&self, rules: &mut Rules, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, .. } = call;
         let request = facts.request;
         let asked = asked_method(request).map(|asked| asked.of(request.bytes));
@@ -172,7 +187,7 @@ impl Kind for Plan {
             (_, Preflights::Answered(status)) => status,
             (None, Preflights::Forwarded) => 0,
         };
-        let origin = sole_origin(request).filter(|origin| self.allows(origin));
+        let origin = sole_origin(request).filter(|origin| self.allows(rules, origin));
         if asked.is_some() {
             self.add_preflight_vary(effects);
         } else {
@@ -213,10 +228,10 @@ impl Kind for Plan {
 
 impl Plan {
     /// Is this origin allowed?
-    pub fn allows(&self, origin: &[u8]) -> bool {
-        match &self.origins {
+    fn allows(&self, rules: &Rules, origin: &[u8]) -> bool {
+        match self.origins {
             Origins::Any => true,
-            Origins::Listed(rules) => rules.iter().any(|rule| rule.fits(origin)),
+            Origins::Listed(_) => rules.0.iter().any(|rule| rule.fits(origin)),
         }
     }
 

@@ -141,6 +141,8 @@ pub(crate) const REASONS: &[Reason] = &[
     row("internal", "500", "A bug of the gateway: it refuses rather than lets pass.",
         "Tell the operator, with the time and `X-Request-Id`.").shown(Shown::Nothing),
     row("network_denied", "403", "The client's network is not allowed.", "Come from a network that is."),
+    row("no_descriptors", "503", "The methods of a gRPC service that is called in JSON are not known yet.",
+        "Try again after `Retry-After`.").shown(Shown::Nothing),
     row("rate_limit_no_room", "503", "The request cannot be counted: too many keys are in use.",
         "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
     row("rate_limit_wait", "503", "The request cannot be counted in time.",

@@ -44,7 +44,7 @@ fn reasons(source: &str) -> BTreeSet<String> {
     let patterns = [
         format!(r"\breason: {word}"),
         format!(r"\b(?:refuse|deny|fail|trouble|unverified)\w*\(\s*{word}"),
-        format!(r"\breported = Some\({word}\)"),
+        format!(r"\b(?:reported|refused) = Some\({word}\)"),
         format!(r#""((?:{kinds})_[a-z_]+)""#),
     ];
     let found = patterns.iter().flat_map(|pattern| {

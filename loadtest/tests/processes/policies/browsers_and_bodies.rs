@@ -103,7 +103,7 @@ fn requests_look_as_they_must() {
     assert_eq!(streamed.status, 413, "also where no length was announced");
 }
 
-const BOUNDS: &str = "[policy.bounds]\nbody_bounds = { depth = 4, text = \"1KiB\", hold = \"8KiB\" }\n";
+const BOUNDS: &str = "[policy.bounds]\nbody_bounds = { depth = 4, items = 50_000, text = \"1KiB\", hold = \"8KiB\" }\n";
 
 #[test]
 fn a_short_body_is_looked_at_before_the_upstream_gets_any_of_it() {
