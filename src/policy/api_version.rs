@@ -17,7 +17,8 @@ use crate::wire::change::Received;
 use crate::wire::status::reason;
 use crate::wire::template::Lookup;
 
-pub use place::{Named, Place};
+use place::Named;
+pub(crate) use place::Place;
 
 /// The versions of an API.
 #[derive(Clone, Debug)]

@@ -88,7 +88,7 @@ impl Plan {
 }
 
 /// A pattern as a user writes it: a text that is found anywhere in any case, or a regular expression behind `~`.
-pub fn pattern(text: &str) -> String {
+pub(crate) fn pattern(text: &str) -> String {
     match text.strip_prefix('~') {
         // tidy(hot): patterns are compiled when a configuration is loaded.
         Some(regex) => format!("(?i-u){regex}"),
@@ -102,7 +102,7 @@ pub fn pattern(text: &str) -> String {
 }
 
 /// Programs that search for weaknesses, by the names that they give themselves.
-pub const SCANNERS: &[&str] = &[
+pub(crate) const SCANNERS: &[&str] = &[
     "acunetix",
     "arachni",
     "censysinspect",
@@ -136,7 +136,7 @@ pub const SCANNERS: &[&str] = &[
 ];
 
 /// Crawlers that collect texts for language models, by the names that their owners publish.
-pub const AI_CRAWLERS: &[&str] = &[
+pub(crate) const AI_CRAWLERS: &[&str] = &[
     "ai2bot",
     "amazonbot",
     "anthropic-ai",
@@ -161,7 +161,7 @@ pub const AI_CRAWLERS: &[&str] = &[
 ];
 
 /// Libraries and programs for scripts, where a client has not named itself.
-pub const SCRIPTS: &[&str] = &[
+pub(crate) const SCRIPTS: &[&str] = &[
     "aiohttp",
     "apache-httpclient",
     "axios",

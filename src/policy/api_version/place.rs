@@ -22,7 +22,7 @@ pub enum Place {
 
 /// What a place holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
+pub(super) enum Named {
     /// No version.
     Nothing,
     /// This one.

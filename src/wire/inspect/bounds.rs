@@ -22,7 +22,7 @@ pub struct Bounds {
 
 /// What is wrong with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub(crate) enum Offence {
     /// It is not JSON (RFC 8259) in UTF-8.
     Json,
     /// It is not well-formed XML 1.0 in UTF-8, ASCII or ISO 8859-1.
@@ -35,7 +35,7 @@ pub enum Offence {
 
 /// A field of `Bounds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// `depth`
     Depth,
     /// `members`

@@ -16,7 +16,7 @@ use crate::wire::inspect::utf8::Utf8;
 
 /// What has been seen of a text.
 #[derive(Debug)]
-pub(crate) struct JsonScanner {
+pub struct JsonScanner {
     bounds: Bounds,
     state: State,
     /// What is open, the outermost first: at most `Bounds::depth`.

@@ -15,13 +15,13 @@ mod xml_text;
 #[cfg(test)]
 mod tests;
 
-pub use bounds::{Bound, Bounds, Offence};
+pub(crate) use bounds::{Bound, Bounds, Offence};
 pub(crate) use json::JsonScanner;
 pub(crate) use xml::XmlScanner;
 
 /// A scanner for one of the two.
 #[derive(Debug)]
-pub(crate) enum Scanner {
+pub enum Scanner {
     /// For JSON.
     Json(JsonScanner),
     /// For XML.

@@ -18,7 +18,7 @@ use crate::wire::inspect::xml_text::{Encoding, declared, is_blank, is_character,
 
 /// What has been seen of a document.
 #[derive(Debug)]
-pub(crate) struct XmlScanner {
+pub struct XmlScanner {
     bounds: Bounds,
     state: State,
     place: Place,
