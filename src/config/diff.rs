@@ -17,6 +17,12 @@ pub(crate) fn describe(before: &Spec, after: &Spec) -> String {
     section(&mut parts, "upstreams", &named(before.upstream.iter()), &named(after.upstream.iter()));
     section(&mut parts, "policies", &named(before.policy.iter()), &named(after.policy.iter()));
     section(&mut parts, "consumers", &consumers(before), &consumers(after));
+    section(&mut parts, "tenants", &named(before.tenant.iter()), &named(after.tenant.iter()));
+    section(&mut parts, "groups", &named(before.group.iter()), &named(after.group.iter()));
+    section(&mut parts, "plans", &named(before.plan.iter()), &named(after.plan.iter()));
+    section(&mut parts, "products", &named(before.product.iter()), &named(after.product.iter()));
+    section(&mut parts, "apps", &named(before.app.iter()), &named(after.app.iter()));
+    keys(&mut parts, "store", value(&before.store), value(&after.store));
     keys(&mut parts, "server", value(&before.server), value(&after.server));
     keys(&mut parts, "admin", value(&before.admin), value(&after.admin));
     keys(&mut parts, "log", value(&before.log), value(&after.log));
@@ -40,6 +46,9 @@ pub(crate) fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec
     }
     if running.control_socket != wanted.control_socket {
         sentences.push("`server.control_socket` takes effect at a restart or a binary upgrade".to_owned());
+    }
+    if running.store != wanted.store {
+        sentences.push("`store.path` takes effect at a restart".to_owned());
     }
     if running.user != wanted.user {
         sentences.push("`server.user` takes effect at a restart".to_owned());

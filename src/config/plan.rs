@@ -105,6 +105,8 @@ pub struct ProcessPlan {
     pub watch: bool,
     /// The path of the control socket; with `None` the process has one of its own in the user's folder.
     pub control_socket: Option<PathBuf>,
+    /// The file of the store, where there is one. Changing it needs a restart.
+    pub store: Option<PathBuf>,
     /// How much the process says of itself.
     pub log_level: LogLevel,
 }

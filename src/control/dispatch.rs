@@ -54,6 +54,8 @@ impl Plane {
             Event::Answer(answer) => self.answer(answer),
             Event::Verdict(verdict) => self.verdict(verdict),
             Event::Reflected(received) => self.reflected(received),
+            Event::Stored(event) => self.stored(event),
+            Event::Merged(snapshot) => self.merged(&snapshot),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
             Event::FilesChanged(scope) => self.reload("a file changed", Cause::Changed(scope), None),
             Event::Successor(outcome) => self.successor(outcome, events),
@@ -67,6 +69,7 @@ impl Plane {
         self.timers.flush = if self.shards.flush() { now.after(FLUSH_AGAIN) } else { Tick::NEVER };
         if now >= self.timers.sweep {
             self.retired.sweep(&self.tally);
+            self.free_snapshots();
             self.timers.sweep = now.after(SWEEP);
         }
         if now >= self.timers.certificates {
@@ -85,6 +88,7 @@ impl Plane {
             self.supervisor.alive();
             self.timers.alive = now.after(pause);
         }
+        self.registry.answer(now);
         self.bind_again(now);
         self.step_rollout(events);
         self.step_stop(now);
@@ -92,10 +96,12 @@ impl Plane {
 
     fn wake_at(&self) -> Tick {
         let watchdog = if self.supervisor.watchdog().is_some() { self.timers.alive } else { Tick::NEVER };
-        let sweep = if self.retired.count() == 0 { Tick::NEVER } else { self.timers.sweep };
+        let retired = self.retired.count() > 0 || self.registry.holds_retired();
+        let sweep = if !retired { Tick::NEVER } else { self.timers.sweep };
         let idle = self.rollout.idle();
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
-        let timers = self.timers.flush.min(self.timers.certificates).min(self.timers.traces);
+        let timers =
+            self.timers.flush.min(self.timers.certificates).min(self.timers.traces).min(self.registry.wake_at());
         let dues = [timers, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
         dues.into_iter().min().unwrap_or(Tick::NEVER)
     }

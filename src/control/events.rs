@@ -2,6 +2,8 @@
 //! The events that the control plane waits for, one at a time: signals, shards, requests to it, responses to its own,
 //! files, time.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -13,9 +15,11 @@ use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
+use crate::control::store::{StoreEvent, StoreEvents};
 use crate::control::upgrade::SuccessorOutcome;
 use crate::control::watch::{Scope, Watch};
 use crate::net::machine;
+use crate::policy::directory::Snapshot;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(super) enum Event {
     Verdict(HealthChange),
     /// Servers were asked for their descriptors.
     Reflected(Reflected),
+    /// The store did something.
+    Stored(StoreEvent),
+    /// A snapshot of the directory was made.
+    Merged(Arc<Snapshot>),
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
@@ -74,6 +82,10 @@ pub(super) struct Events {
     pub reflected: mpsc::Receiver<Reflected>,
     /// From the compiler.
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
+    /// From the store, where there is one.
+    pub store: Option<StoreEvents>,
+    /// From the thread that makes snapshots of the directory.
+    pub merged: mpsc::Receiver<Arc<Snapshot>>,
     /// The files of the plan in use, where they are watched.
     pub watch: Option<Watch>,
     /// The news of the successor that was started: it serves, or it has failed.
@@ -83,7 +95,8 @@ pub(super) struct Events {
 impl Events {
     /// The next event; `Time` at `until`. Cancel-safe.
     pub(super) async fn next(&mut self, until: Tick) -> Event {
-        let Events { signals, asks, shards, answers, verdicts, reflected, loads, watch, successor } = self;
+        let Events { signals, asks, shards, answers, verdicts, reflected, loads, store, merged, watch, successor } =
+            self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
             signal = signals.next() => Event::Signal(signal),
@@ -92,6 +105,8 @@ impl Events {
             Some(answer) = answers.recv() => Event::Answer(answer),
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
             Some(received) = reflected.recv() => Event::Reflected(received),
+            Some(snapshot) = merged.recv() => Event::Merged(snapshot),
+            event = stored(store) => Event::Stored(event),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),
             scope = changed(watch) => Event::FilesChanged(scope),
             outcome = outcome(successor) => Event::Successor(outcome),
@@ -105,6 +120,16 @@ async fn changed(watch: &mut Option<Watch>) -> Scope {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }
+}
+
+async fn stored(store: &mut Option<StoreEvents>) -> StoreEvent {
+    if let Some(events) = store
+        && let Some(event) = events.next().await
+    {
+        return event;
+    }
+    // There is none, or its thread has ended.
+    std::future::pending().await
 }
 
 async fn outcome(successor: &mut Option<SuccessorOutcome>) -> Result<u32, String> {

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use crate::config::plan::{LogTarget, Plan, ReflectionSource};
 use crate::config::{Loaded, Report, Reports, Spec, diff};
+use crate::control::changes;
 use crate::control::log::Log;
+use crate::control::store::{self, Opened};
 use crate::control::tally::CounterSet;
 use crate::control::transcode;
 use crate::wire::grpc::json::Transcoder;
@@ -61,6 +63,8 @@ pub(super) struct Ready {
     pub counters: CounterSet,
     /// What becomes of the access log.
     pub log: Change<Log>,
+    /// The store, which is opened with the first configuration.
+    pub store: Option<Opened>,
 }
 
 /// Reads a configuration by `read`, which may block, and makes it ready.
@@ -80,7 +84,7 @@ async fn load_within(
     let log = running.log.clone();
     let reading = spawn_blocking(move || {
         let _turn = turn;
-        read().map(|loaded| complete(loaded, &running))
+        read().and_then(|loaded| complete(loaded, &running))
     });
     let mut ready = match timeout(wait, reading).await {
         Ok(Ok(read)) => read?,
@@ -94,7 +98,7 @@ async fn load_within(
 }
 
 /// Everything that takes processor time.
-fn complete(loaded: Loaded, running: &Running) -> Ready {
+fn complete(loaded: Loaded, running: &Running) -> Result<Ready, Reports> {
     let before = running.current.as_ref().map(|(plan, _)| &**plan);
     let changes = match &running.current {
         Some((plan, spec)) => {
@@ -105,7 +109,10 @@ fn complete(loaded: Loaded, running: &Running) -> Ready {
     };
     let transcoders = transcode::for_shards(&loaded.plan, before, &running.reflected, running.shards);
     let counters = CounterSet::new(&loaded.plan, running.shards);
-    Ready { loaded, changes, transcoders, counters, log: Change::Keep }
+    let path = loaded.plan.process.store.as_ref().filter(|_| running.current.is_none());
+    let store = path.map(|path| store::open(path.clone(), &loaded.plan.declared).map_err(|fault| (path, fault)));
+    let store = store.transpose().map_err(|(path, fault)| refusal(&changes::refusal(path, &fault)))?;
+    Ok(Ready { loaded, changes, transcoders, counters, log: Change::Keep, store })
 }
 
 async fn log_change(plan: &Plan, running: Option<&LogTarget>) -> Result<Change<Log>, String> {

@@ -19,6 +19,8 @@ pub(crate) mod upgrade;
 
 mod call;
 mod certificates;
+mod changes;
+mod declared;
 mod dial;
 mod directory;
 mod discovery;

@@ -38,6 +38,7 @@ use crate::control::traces::Traces;
 use crate::control::upgrade::{Predecessor, Program, Successor};
 use crate::control::upstreams::UpstreamReports;
 use crate::link::ToShard;
+use crate::policy::directory::Snapshot;
 
 /// What the control plane needs of whoever starts it. Apart from `load`, nothing here may block.
 pub(crate) trait Host: Send + Sync + 'static {
@@ -68,6 +69,8 @@ pub(super) struct Setup {
     pub predecessor: Option<Predecessor>,
     /// Where configurations that were compiled come back.
     pub loads: mpsc::Sender<Box<Result<Ready, Reports>>>,
+    /// Where snapshots of the directory come back.
+    pub merged: mpsc::Sender<Arc<Snapshot>>,
     /// Where admin servers ask.
     pub asks: mpsc::Sender<AdminRequest>,
     /// Calendar time of the start, seconds since 1970.

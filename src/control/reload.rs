@@ -149,7 +149,7 @@ impl Plane {
     }
 
     fn send_candidate(&mut self, ready: Ready, admin: Change<ListenSocket>, sockets: ByShard) {
-        let Ready { loaded, changes, transcoders, counters, log } = ready;
+        let Ready { loaded, changes, transcoders, counters, log, store } = ready;
         let Loaded { plan, spec, files, texts, warnings } = loaded;
         self.discovery.expect(&plan);
         self.resolver.follow(self.discovery.questions());
@@ -158,7 +158,7 @@ impl Plane {
         self.tally.begin(counters);
         let warnings = if warnings.list.is_empty() { String::new() } else { warnings.plain() };
         let spec = Arc::new(spec);
-        self.reloads.candidate = Some(Candidate { plan, spec, changes, files, texts, warnings, log, admin });
+        self.reloads.candidate = Some(Candidate { plan, spec, changes, files, texts, warnings, log, store, admin });
         self.reflect();
     }
 
@@ -195,7 +195,7 @@ impl Plane {
         while !self.rollout.idle() {
             match self.rollout.step(self.open_questions(), machine::now()) {
                 RolloutStep::Wait => return,
-                RolloutStep::Commit => self.commit(),
+                RolloutStep::Commit => self.commit(events),
                 RolloutStep::Done => self.committed(events),
                 RolloutStep::Discard => self.discard(),
                 RolloutStep::Slow(shards) => {
@@ -205,8 +205,9 @@ impl Plane {
         }
     }
 
-    fn commit(&mut self) {
-        let Some(candidate) = &self.reloads.candidate else { return };
+    fn commit(&mut self, events: &mut Events) {
+        let Some(candidate) = &mut self.reloads.candidate else { return };
+        let store = candidate.store.take();
         let plan = Arc::clone(&candidate.plan);
         // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
         self.discovery.adopt(&plan);
@@ -219,6 +220,9 @@ impl Plane {
                 up: health != Health::Down,
             });
         }
+        if let Some(opened) = store {
+            self.begin_store(opened, events);
+        }
         self.declare(&plan);
         self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
     }
@@ -226,7 +230,7 @@ impl Plane {
     /// The plan is in use on all shards.
     fn committed(&mut self, events: &mut Events) {
         let Some(candidate) = self.reloads.candidate.take() else { return };
-        let Candidate { plan, spec, changes, files, texts, warnings, log, admin } = candidate;
+        let Candidate { plan, spec, changes, files, texts, warnings, log, admin, store: _ } = candidate;
         self.tally.commit(plan.generation);
         self.sockets.commit(&plan);
         self.replace_log(log, events);

@@ -11,6 +11,7 @@ use crate::config::plan::Plan;
 use crate::config::{Files, Spec, Texts};
 use crate::control::load::{Change, Ready};
 use crate::control::log::Log;
+use crate::control::store::Opened;
 use crate::control::watch::Scope;
 use crate::net::sockets::ListenSocket;
 
@@ -75,6 +76,8 @@ pub(super) struct Candidate {
     pub warnings: String,
     /// What becomes of the access log.
     pub log: Change<Log>,
+    /// The store, which is opened with the first plan.
+    pub store: Option<Opened>,
     /// What becomes of the admin listener.
     pub admin: Change<ListenSocket>,
 }

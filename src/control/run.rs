@@ -75,14 +75,26 @@ pub(crate) fn run(start: Start) -> io::Result<ExitReport> {
 
 async fn serve(start: Start) -> io::Result<u8> {
     let (loads_in, loads) = mpsc::channel(1);
+    let (merged_in, merged) = mpsc::channel(1);
     let (asks_in, asks) = mpsc::channel(ASKS_MAX);
     let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
     let shards = start.shards;
-    let mut events =
-        Events { signals, asks, shards, answers, verdicts, reflected, loads, watch: None, successor: None };
+    let mut events = Events {
+        signals,
+        asks,
+        shards,
+        answers,
+        verdicts,
+        reflected,
+        loads,
+        store: None,
+        merged,
+        watch: None,
+        successor: None,
+    };
     let count = start.ends.len();
     let now = machine::now();
     let seed = seed();
@@ -91,6 +103,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         program: start.program,
         predecessor: start.predecessor,
         loads: loads_in,
+        merged: merged_in,
         asks: asks_in,
         started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         started: now,

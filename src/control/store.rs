@@ -81,8 +81,10 @@ impl StoreEvents {
 pub(crate) struct Opened {
     /// Its end.
     pub store: Store,
-    /// Its events.
-    pub events: StoreEvents,
+    /// Its events, until somebody takes them.
+    pub events: Option<StoreEvents>,
+    /// What the configuration declared when it was opened.
+    pub declared: Arc<Declared>,
     /// The directory at the start: what the configuration declares and, where it could be read, what the store holds.
     pub snapshot: Snapshot,
     /// The numbers that it uses.
@@ -106,7 +108,7 @@ enum Job {
 
 /// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the file
 /// must not be touched: another program or a newer version wrote it.
-pub(crate) fn open(path: PathBuf, declared: &Declared) -> Result<Opened, StoreFault> {
+pub(crate) fn open(path: PathBuf, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
     let mut numbers = Numbers::default();
     let (connection, snapshot, fault) = match file::open(&path) {
         Ok(connection) => match load::snapshot(&connection, declared, &mut numbers) {
@@ -123,7 +125,8 @@ pub(crate) fn open(path: PathBuf, declared: &Declared) -> Result<Opened, StoreFa
     let started = thread::Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
-    Ok(Opened { store, events: StoreEvents { events, open }, snapshot, numbers, fault })
+    let (events, declared) = (Some(StoreEvents { events, open }), Arc::clone(declared));
+    Ok(Opened { store, events, declared, snapshot, numbers, fault })
 }
 
 impl Store {

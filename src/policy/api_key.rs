@@ -368,7 +368,9 @@ mod tests {
     }
 
     fn get(target: &str) -> Fixture {
-        Fixture { directory: directory(), ..Fixture::get(target) }
+        let mut fixture = Fixture::get(target);
+        fixture.directory = directory();
+        fixture
     }
 
     fn who(plan: &Plan, fixture: &Fixture) -> Result<u32, &'static str> {

@@ -3,6 +3,7 @@
 //! store, where there is one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::compile::{Compiler, Section};
@@ -11,6 +12,7 @@ use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::directory::StoreSpec;
 use crate::config::spec::shape::Named;
+use crate::policy::key_format::{PREFIX_BYTES_MAX, is_prefix};
 
 impl Compiler<'_> {
     /// Compiles what is declared of the directory, as far as it is right.
@@ -58,6 +60,22 @@ impl Compiler<'_> {
         let default = StoreSpec::default().key_prefix;
         let spec = self.draft.spec.store.as_ref();
         spec.map_or(default.value, |store| store.value.key_prefix.value.clone()).into()
+    }
+
+    /// The file of the store, where there is one.
+    pub(super) fn store(&mut self) -> Option<PathBuf> {
+        let store = self.draft.spec.store.as_ref()?;
+        let prefix = &store.value.key_prefix;
+        if !is_prefix(&prefix.value) {
+            self.error(prefix.location, format!("a prefix has 1 to {PREFIX_BYTES_MAX} letters and digits"));
+        }
+        let beside = || Some(self.draft.spec.server.control_socket.as_ref()?.parent()?.join("turnpike.db"));
+        let path = store.value.path.clone().or_else(beside);
+        if path.is_none() {
+            let report = Report::error(store.location, "`path` is missing: where the file of the store is");
+            self.absent(store.location, report.help("without it the file stands beside `server.control_socket`"));
+        }
+        path
     }
 
     fn named<T: Clone>(&mut self, what: &str, named: &Named<T>) -> BTreeMap<Box<str>, T> {

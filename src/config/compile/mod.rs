@@ -221,6 +221,7 @@ impl Compiler<'_> {
             connections_max: self.share(connections_max) as usize,
             watch: server.watch,
             control_socket: server.control_socket.clone(),
+            store: self.store(),
             log_level: self.draft.spec.log.level,
         };
         let routes: Vec<RoutePlan> = routes.into_iter().map(|route| route.plan).collect();

@@ -12,7 +12,8 @@ use crate::config::spec::shape::table;
 table! {
     /// The store: one SQLite file, and beside it its log while the gateway runs (`PATH-wal`, `PATH-shm`).
     pub struct StoreSpec {
-        /// The file; it is made where it is not there. Without it `turnpike.db` beside the control socket.
+        /// The file; it is made where it is not there. Without it `turnpike.db` beside `server.control_socket`, which must
+        /// then be set. A change takes effect at a restart.
         path: Option<PathBuf> = None,
         /// What the keys begin with that the gateway makes: `PREFIX_` and 33 letters and digits. 1 to 16 letters and
         /// digits.

@@ -118,6 +118,18 @@ impl Body {
         })
     }
 
+    /// Of which kind of object it is.
+    pub(crate) fn kind(&self) -> ObjectKind {
+        match self {
+            Body::Tenant(_) => ObjectKind::Tenant,
+            Body::Group(_) => ObjectKind::Group,
+            Body::Consumer(_) => ObjectKind::Consumer,
+            Body::Plan(_) => ObjectKind::Plan,
+            Body::Product(_) => ObjectKind::Product,
+            Body::App(_) => ObjectKind::App,
+        }
+    }
+
     /// As JSON, with every key.
     pub(crate) fn json(&self) -> Value {
         fn json(body: &impl Serialize) -> Value {

@@ -255,19 +255,20 @@ fn a_damaged_file_is_said_and_the_rest_goes_on() {
     std::fs::write(&path, [0x5A; 8_192]).expect("written");
     let declared =
         Declared { consumers: [("acme".into(), ConsumerBody::default())].into_iter().collect(), ..Declared::default() };
-    let mut opened = open(path.clone(), &declared).expect("it goes on");
+    let mut opened = open(path.clone(), &Arc::new(declared)).expect("it goes on");
     assert!(matches!(opened.fault, Some(StoreFault::Damaged(_))), "{:?}", opened.fault);
     assert_eq!(opened.snapshot.consumer_count(), 1);
+    let mut events = opened.events.take().expect("nobody took them");
     let number = opened.store.write(command(put(ObjectKind::Group, "gold", json!({})))).expect("taken");
     runtime().block_on(async {
-        let Some(StoreEvent::Written(written, Err(fault))) = opened.events.next().await else { panic!("refused") };
+        let Some(StoreEvent::Written(written, Err(fault))) = events.next().await else { panic!("refused") };
         assert!(written == number && fault.is_of_file());
         // Somebody puts a sound file into its place.
         std::fs::remove_file(&path).expect("removed");
         opened.store.write(command(put(ObjectKind::Group, "gold", json!({})))).expect("taken");
         let event = tokio::time::timeout(std::time::Duration::from_secs(30), async {
             loop {
-                match opened.events.next().await {
+                match events.next().await {
                     Some(StoreEvent::Up(effects)) => return effects,
                     Some(_) => {}
                     None => panic!("the store has ended"),
@@ -313,7 +314,7 @@ fn a_store_of_a_newer_version_is_refused() {
     let connection = Connection::open(&path).expect("opened");
     connection.pragma_update(None, "user_version", 99).expect("set");
     drop(connection);
-    let fault = open(path.clone(), &Declared::default()).expect_err("it is newer");
+    let fault = open(path.clone(), &Arc::default()).expect_err("it is newer");
     assert!(fault.to_string().contains("version 99"), "{fault}");
     assert!(matches!(file::open_to_read(Path::new(&path)), Err(StoreFault::Newer { .. })));
 }
