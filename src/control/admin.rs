@@ -70,6 +70,8 @@ pub(crate) enum AdminRequest {
 pub(crate) enum Readiness {
     /// It does.
     Ready,
+    /// It does, but for what is said here.
+    Degraded(&'static str),
     /// Not for the reason given.
     Not(&'static str),
 }
@@ -371,6 +373,7 @@ async fn page_of(page: Page, query: &str, asks: &mpsc::Sender<AdminRequest>) -> 
         Page::Health => text(StatusCode::OK, "ok\n".into()),
         Page::Ready => match ask(asks, AdminRequest::Ready).await? {
             Readiness::Ready => text(StatusCode::OK, "ready\n".into()),
+            Readiness::Degraded(words) => text(StatusCode::OK, format!("ready\n{words}\n")),
             Readiness::Not(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         Page::Metrics => {

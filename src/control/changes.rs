@@ -116,11 +116,6 @@ impl Plane {
             }
         });
     }
-
-    /// What is said of the store where readiness is asked for; empty where nothing is wrong.
-    pub(super) fn store_words(&self) -> String {
-        self.registry.fault().map(|fault| format!("store: {fault}\n")).unwrap_or_default()
-    }
 }
 
 /// Whole seconds since 1970.

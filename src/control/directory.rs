@@ -220,12 +220,17 @@ impl Registry {
 
     /// Answers writes that all shards know, and those that have waited long enough.
     pub(super) fn answer(&mut self, now: Tick) {
-        let reached = self.applied.iter().copied().min().unwrap_or_default();
+        let reached = self.reached();
         let due = |waiting: &mut Waiting| waiting.revision <= reached || now >= waiting.until;
         for Waiting { revision, written, reply, .. } in self.waiting.extract_if(.., due) {
             let reach = if revision <= reached { Reach::Everywhere } else { Reach::Pending(revision) };
             let _ = reply.send(Ok(WriteOutcome { written, reach }));
         }
+    }
+
+    /// The revision that all shards have reached.
+    pub(super) fn reached(&self) -> Revision {
+        self.applied.iter().copied().min().unwrap_or_default()
     }
 
     /// When `answer` must be called even if no shard says anything.

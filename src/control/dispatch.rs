@@ -24,6 +24,8 @@ use crate::net::machine;
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 /// Accounts of limits are tidied this often.
 const SWEEP: Duration = Duration::from_secs(1);
+/// What `/readyz` says while the store fails: the gateway serves what it knows, and refuses writes.
+const STORE_DOWN: &str = "the store cannot be read or written";
 /// Most messages from shards that are handled in a row before other events.
 const SHARD_MESSAGES_MAX: usize = 1_024;
 
@@ -157,6 +159,7 @@ impl Plane {
     fn readiness(&self) -> Readiness {
         match self.state {
             State::Starting => Readiness::Not("starting"),
+            State::Serving if self.registry.is_up() == Some(false) => Readiness::Degraded(STORE_DOWN),
             State::Serving => Readiness::Ready,
             State::Leaving { .. } | State::Draining { .. } | State::Ending { .. } | State::Ended { .. } => {
                 Readiness::Not("draining")

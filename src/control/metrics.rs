@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub generation: u64,
     /// Data-plane threads.
     pub shards: usize,
+    /// Whether the store can be read and written; `None` where there is none.
+    pub store_up: Option<bool>,
     /// Configurations taken into use, the first one included.
     pub reloads_done: u64,
     /// Configurations that were refused.
@@ -98,6 +100,10 @@ fn build(out: &mut Exposition, facts: &Facts) {
     out.family("turnpike_shards", Kind::Gauge, "Data-plane threads.").count(&[], facts.shards as u64);
     let help = "Plans in use, on their way into use, or held by connections that began under them.";
     out.family("turnpike_plans", Kind::Gauge, help).count(&[], facts.plans as u64);
+    if let Some(up) = facts.store_up {
+        let help = "1 where the store can be read and written, 0 where the gateway goes on with what it knows.";
+        out.family("turnpike_store_up", Kind::Gauge, help).count(&[], u64::from(up));
+    }
     let help = "Lines of the process' own messages dropped because standard error did not take them.";
     out.family("turnpike_message_lines_dropped_total", Kind::Counter, help).count(&[], facts.messages_dropped);
     let mut reloads = out.family("turnpike_reloads_total", Kind::Counter, "Configurations compiled, by outcome.");

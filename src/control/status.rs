@@ -36,6 +36,14 @@ pub(crate) struct Status {
     pub requests: u64,
     /// Access-log lines lost since the start.
     pub log_lines_dropped: u64,
+    /// Consumers that the directory holds, of the configuration and of the store.
+    pub consumers: u64,
+    /// API keys that the directory holds.
+    pub keys: u64,
+    /// The revision of the directory that all shards have.
+    pub directory_revision: u64,
+    /// `up`, or why the store cannot be read or written; `None` where there is none.
+    pub store: Option<String>,
     /// Where the admin listener is.
     pub admin: Option<String>,
     /// Where the control socket is.

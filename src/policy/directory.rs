@@ -45,6 +45,14 @@ pub struct Directory {
     catalogue: Arc<Catalogue>,
     catalogue_since: Revision,
     revision: Revision,
+    counts: Counts,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    consumers: usize,
+    keys: usize,
 }
 
 /// The last change of something.

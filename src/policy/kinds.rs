@@ -44,6 +44,8 @@ macro_rules! each_kind {
             ApiKey(api_key),
             /// External authentication: ask another service whether the request may pass.
             ExternalAuth(external_auth),
+            /// Plans: refuse what the caller's plans do not contain.
+            Plan(plan),
             /// Rate limit: so many requests per time, exact over all threads.
             RateLimit(rate_limit),
             /// Concurrency limit: so many requests at once, exact over all threads.

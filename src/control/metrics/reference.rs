@@ -48,6 +48,7 @@ fn page() -> String {
             listener: "web".to_owned(),
             certificate: CertificatePlan { file: "a.pem".to_owned(), not_after: Wall(1) },
         }],
+        store_up: Some(true),
         ..Facts::default()
     };
     let plan = ClusterPlan {

@@ -98,6 +98,9 @@ pub(crate) enum Body {
 impl Body {
     /// Reads and checks a body.
     pub(crate) fn parse(kind: ObjectKind, json: Value) -> Result<Body, StoreFault> {
+        if !json.is_object() {
+            return Err(StoreFault::Invalid("a JSON object is expected".to_owned()));
+        }
         let body = Body::read(kind, json)?;
         body.check()?;
         Ok(body)

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 
 use crate::policy::directory::change::{Change, Item, Revision};
 use crate::policy::directory::snapshot::{Parts, Snapshot};
-use crate::policy::directory::{Changed, Directory, half};
+use crate::policy::directory::{Changed, Counts, Directory, half};
 
 impl Directory {
     /// A directory that is at a snapshot.
@@ -37,17 +37,21 @@ impl Directory {
     fn apply_item(&mut self, item: &Item, revision: Revision) {
         match item {
             Item::Key(entry) => {
+                self.counts.keys += usize::from(self.key(&entry.hash).is_none());
                 self.keys.insert(half(&entry.hash), Changed { revision, value: Some(*entry) });
             }
             Item::KeyGone(hash) => {
+                self.counts.keys -= usize::from(self.key(hash).is_some());
                 self.keys.insert(half(hash), Changed { revision, value: None });
             }
             Item::Consumer(consumer) => {
+                self.counts.consumers += usize::from(self.consumer(consumer.number).is_none());
                 let number = Changed { revision, value: Some(consumer.number) };
                 self.names.insert(consumer.name.clone(), number);
                 self.consumers.insert(consumer.number, Changed { revision, value: Some(Arc::clone(consumer)) });
             }
             Item::ConsumerGone { number, name } => {
+                self.counts.consumers -= usize::from(self.consumer(*number).is_some());
                 self.names.insert(name.clone(), Changed { revision, value: None });
                 self.consumers.insert(*number, Changed { revision, value: None });
             }
@@ -84,6 +88,10 @@ impl Directory {
             self.catalogue_since = since;
         }
         self.revision = self.revision.max(since);
+        // A snapshot of what was known already changes nothing but how it is found.
+        if self.changed() == 0 {
+            self.counts = Counts { consumers: base.consumer_count(), keys: base.key_count() };
+        }
         std::mem::replace(&mut self.base, base)
     }
 
@@ -91,6 +99,16 @@ impl Directory {
     pub fn changed(&self) -> usize {
         let credentials: usize = self.credentials.iter().map(|changed| changed.len()).sum();
         self.keys.len() + self.consumers.len() + credentials + self.apps.len()
+    }
+
+    /// How many consumers it holds.
+    pub fn consumer_count(&self) -> usize {
+        self.counts.consumers
+    }
+
+    /// How many keys it holds, expired ones among them.
+    pub fn key_count(&self) -> usize {
+        self.counts.keys
     }
 
     /// The snapshot without the changes.
@@ -110,6 +128,7 @@ impl Directory {
             catalogue: Arc::clone(&self.catalogue),
             catalogue_since: self.catalogue_since,
             revision: self.revision,
+            counts: self.counts,
         }
     }
 
