@@ -3,6 +3,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Registry;
@@ -14,16 +15,37 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::command::arguments::LogFormat;
 use crate::command::stderr::Stderr;
 use crate::config::spec::server::LogLevel;
+use crate::control::{LevelChange, LevelState};
 
-/// The level of the process' own messages.
-#[derive(Clone, Debug)]
-pub(super) struct Level(Handle<Targets, Registry>);
+/// The level of the process' own messages: what the configuration says, or what was chosen over it at run time.
+#[derive(Debug)]
+pub(super) struct Level {
+    handle: Handle<Targets, Registry>,
+    /// Held for an assignment only; messages do not look at it.
+    state: Mutex<LevelState>,
+}
 
 impl Level {
-    /// Sets it.
-    pub(super) fn set(&self, level: LogLevel) {
+    /// The configuration says this. What was chosen over it stays.
+    pub(super) fn configure(&self, level: LogLevel) {
+        self.update(|state| state.configured = level);
+    }
+
+    /// Chooses another level, or the configuration's again.
+    pub(super) fn change(&self, change: LevelChange) -> LevelState {
+        self.update(|state| match change {
+            LevelChange::Keep => {}
+            LevelChange::Choose(level) => state.chosen = Some(level),
+            LevelChange::Configured => state.chosen = None,
+        })
+    }
+
+    fn update(&self, change: impl FnOnce(&mut LevelState)) -> LevelState {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
         // Fails only where the subscriber is gone; then the level does not matter.
-        let _ = self.0.reload(targets(level));
+        let _ = self.handle.reload(targets(state.chosen.unwrap_or(state.configured)));
+        *state
     }
 }
 
@@ -45,7 +67,8 @@ pub(super) fn start(format: LogFormat, stderr: &Stderr) -> Level {
         LogFormat::Text => registry.with(layer.with_ansi(colours())).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
-    Level(handle)
+    let state = LevelState { configured: LogLevel::Info, chosen: None };
+    Level { handle, state: Mutex::new(state) }
 }
 
 fn colours() -> bool {

@@ -20,7 +20,7 @@ use crate::config::{ConfigSource, Environment, Loaded, OneLine, Reports, Texts, 
 use crate::control::shards::links;
 use crate::control::status::Status;
 use crate::control::upgrade::{Predecessor, Program};
-use crate::control::{Host, Start};
+use crate::control::{Host, LevelChange, LevelState, Start};
 use crate::net::machine::{self, Account};
 use crate::net::sockets::{self, Inherited};
 
@@ -166,7 +166,11 @@ impl Host for CommandHost {
     }
 
     fn follow(&self, plan: &Plan) {
-        self.level.set(plan.process.log_level);
+        self.level.configure(plan.process.log_level);
+    }
+
+    fn log_level(&self, change: LevelChange) -> LevelState {
+        self.level.change(change)
     }
 
     fn refused(&self, reports: &Reports) {

@@ -41,7 +41,7 @@ use crate::wire::h2::connection;
 use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
-pub(crate) use admin::AdminPlan;
+pub(crate) use admin::{AdminPlan, AdminTokenPlan};
 pub(crate) use grpc::{
     Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
@@ -60,6 +60,8 @@ pub struct Plan {
     pub generation: u64,
     /// What concerns the process as a whole.
     pub process: ProcessPlan,
+    /// What the keys begin with that the gateway makes.
+    pub key_prefix: Arc<str>,
     /// The admin listener, if any.
     pub admin: Option<AdminPlan>,
     /// The access log, if any.
@@ -411,6 +413,7 @@ impl Plan {
         Plan {
             generation: self.generation,
             process: self.process.clone(),
+            key_prefix: Arc::clone(&self.key_prefix),
             admin: None,
             access_log: self.access_log.clone(),
             metrics: self.metrics,

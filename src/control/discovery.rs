@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::balance::Endpoint;
 use crate::base::Address;
 use crate::config::plan::{NamePlan, Plan, UpstreamPlan};
+use crate::control::overrides::{Override, OverrideFault, Overrides};
 
 /// What is asked for: one question, however many upstreams want the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,12 +61,26 @@ pub(super) struct Discovery {
     coming: BTreeSet<Question>,
     /// Questions of both that were never answered.
     open: BTreeSet<Question>,
+    /// Shares that operators have set.
+    overrides: Overrides,
+    /// Of the plan that the upstreams are those of.
+    generation: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     terms: Terms,
+    /// With the shares that operators have set.
     endpoints: Arc<[Endpoint]>,
+}
+
+/// A share that an operator has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overridden {
+    /// The share.
+    pub by: Override,
+    /// The weight that the configuration says.
+    pub configured: u32,
 }
 
 /// What a plan says of an upstream's endpoints.
@@ -85,6 +100,19 @@ impl Terms {
 }
 
 impl Entry {
+    /// With the shares that operators have set.
+    fn shared(
+        &self,
+        name: &str,
+        answers: &BTreeMap<Question, Vec<ResolvedServer>>,
+        overrides: &Overrides,
+    ) -> Vec<Endpoint> {
+        let mut endpoints = self.gather(answers);
+        overrides.apply(name, &mut endpoints);
+        endpoints
+    }
+
+    /// As the configuration says.
     fn gather(&self, answers: &BTreeMap<Question, Vec<ResolvedServer>>) -> Vec<Endpoint> {
         let mut endpoints = self.terms.fixed.clone();
         let mut seen: BTreeSet<Address> = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
@@ -120,6 +148,7 @@ impl Discovery {
 
     /// Adopts the upstreams of a plan and drops others. Keeps the results of names that are still used.
     pub(super) fn adopt(&mut self, plan: &Plan) {
+        self.generation = plan.generation;
         self.take(plan.upstreams.iter().map(|upstream| (Arc::clone(&upstream.name), Terms::of(upstream))));
     }
 
@@ -134,10 +163,17 @@ impl Discovery {
         }
         let users = &self.users;
         self.answers.retain(|question, _| users.contains_key(question));
-        for entry in self.upstreams.values_mut() {
-            entry.endpoints = entry.gather(&self.answers).into();
+        let upstreams = &self.upstreams;
+        self.overrides.keep(|upstream| upstreams.contains_key(upstream));
+        for (name, entry) in &mut self.upstreams {
+            entry.endpoints = entry.shared(name, &self.answers, &self.overrides).into();
         }
         self.ask_also(BTreeSet::new());
+    }
+
+    /// The generation of the plan whose endpoints these are.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// A plan is being prepared: also resolves its names, until it is adopted or `expect_nothing` is called.
@@ -181,13 +217,13 @@ impl Discovery {
         found.sort();
         found.dedup();
         self.open.remove(&question);
-        let Discovery { upstreams, answers, users, .. } = self;
+        let Discovery { upstreams, answers, users, overrides, .. } = self;
         let asked_by = users.get(&question).map_or(&[][..], Vec::as_slice);
         answers.insert(question, found);
         let mut changed = Vec::new();
         for name in asked_by {
             let Some(entry) = upstreams.get_mut(name) else { continue };
-            let endpoints = entry.gather(answers);
+            let endpoints = entry.shared(name, answers, overrides);
             if *endpoints != *entry.endpoints {
                 entry.endpoints = endpoints.into();
                 changed.push(EndpointUpdate { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) });
@@ -196,11 +232,48 @@ impl Discovery {
         changed
     }
 
-    /// The endpoints of those upstreams that have names: to send to the shards after a new plan.
-    pub(super) fn resolved(&self) -> impl Iterator<Item = EndpointUpdate> {
-        let named = self.upstreams.iter().filter(|(_, entry)| !entry.terms.names.is_empty());
-        named
+    /// The endpoints of those upstreams that have names or shares that operators have set: to send to the shards with
+    /// a new plan, which does not know them.
+    pub(super) fn beyond_plan(&self) -> impl Iterator<Item = EndpointUpdate> {
+        let beyond = |(name, entry): &(&Arc<str>, &Entry)| !entry.terms.names.is_empty() || self.overrides.has(name);
+        self.upstreams
+            .iter()
+            .filter(beyond)
             .map(|(name, entry)| EndpointUpdate { upstream: Arc::clone(name), endpoints: Arc::clone(&entry.endpoints) })
+    }
+
+    /// Sets the share of an endpoint, named by the text of its address, or takes it back. Gives the endpoints where
+    /// that changed something.
+    pub(super) fn set_share(
+        &mut self,
+        upstream: &str,
+        endpoint: &str,
+        to: Option<Override>,
+    ) -> Result<Option<EndpointUpdate>, OverrideFault> {
+        let Discovery { upstreams, answers, overrides, .. } = self;
+        let name = upstreams.get_key_value(upstream).map(|(name, _)| Arc::clone(name));
+        let (Some(name), Some(entry)) = (name, upstreams.get_mut(upstream)) else {
+            return Err(OverrideFault::NoUpstream);
+        };
+        let listed = entry.endpoints.iter().find(|listed| listed.address.to_string() == endpoint);
+        let address = listed.map(|listed| listed.address.clone()).ok_or(OverrideFault::NoEndpoint)?;
+        if !overrides.set(&name, &address, to)? {
+            return Ok(None);
+        }
+        entry.endpoints = entry.shared(&name, answers, overrides).into();
+        Ok(Some(EndpointUpdate { upstream: name, endpoints: Arc::clone(&entry.endpoints) }))
+    }
+
+    /// The shares that operators have set for endpoints that are listed, by upstream and address.
+    pub(super) fn overridden(&self) -> BTreeMap<(Arc<str>, Address), Overridden> {
+        let with_any = self.upstreams.iter().filter(|(name, _)| self.overrides.has(name));
+        let shares = with_any.flat_map(|(name, entry)| {
+            entry.gather(&self.answers).into_iter().filter_map(|endpoint| {
+                let by = self.overrides.of(name, &endpoint.address)?;
+                Some(((Arc::clone(name), endpoint.address), Overridden { by, configured: endpoint.weight }))
+            })
+        });
+        shares.collect()
     }
 
     /// The endpoints of an upstream, also of a plan that is not in use yet.
@@ -269,7 +342,7 @@ mod tests {
         discovery.learn(question, vec![found("10.0.0.1:0")]);
         let again = vec![name("origin.test", 9090), name("other.test", 1)];
         discovery.take([("new".into(), Terms { fixed: Vec::new(), names: again, usual_port: 9090 })].into_iter());
-        let listed: Vec<EndpointUpdate> = discovery.resolved().collect();
+        let listed: Vec<EndpointUpdate> = discovery.beyond_plan().collect();
         assert_eq!(addresses(&listed[0]), ["10.0.0.1:9090"]);
         assert_eq!(&*listed[0].endpoints[0].name, "origin.test");
         assert_eq!(discovery.open_questions(), 1);
@@ -294,5 +367,34 @@ mod tests {
         let mut discovery = discovery(vec![name("origin.test", 80)]);
         let question = discovery.questions().next().expect("asked");
         assert!(discovery.learn(question, vec![found("10.0.0.9:0")]).is_empty());
+    }
+
+    #[test]
+    fn a_share_that_was_set_stays_over_answers_and_plans() {
+        let mut discovery = discovery(vec![name("origin.test", 8080)]);
+        let question = discovery.questions().next().expect("asked");
+        discovery.learn(question.clone(), vec![found("10.0.0.1:0")]);
+        assert_eq!(discovery.set_share("none", "10.0.0.9:80", None), Err(OverrideFault::NoUpstream));
+        assert_eq!(discovery.set_share("pool", "10.0.0.8:80", None), Err(OverrideFault::NoEndpoint));
+        let weights = |update: &EndpointUpdate| update.endpoints.iter().map(|one| one.weight).collect::<Vec<_>>();
+        let drained = discovery.set_share("pool", "10.0.0.9:80", Some(Override::Drain)).expect("set").expect("changed");
+        assert_eq!(weights(&drained), [0, 2]);
+        discovery.set_share("pool", "10.0.0.1:8080", Some(Override::Weight(7))).expect("set").expect("changed");
+        assert_eq!(discovery.set_share("pool", "10.0.0.1:8080", Some(Override::Weight(7))), Ok(None));
+        // The name loses an address and gets it back.
+        discovery.learn(question.clone(), Vec::new());
+        assert_eq!(discovery.overridden().len(), 1);
+        let back = discovery.learn(question, vec![found("10.0.0.1:0")]);
+        assert_eq!(weights(&back[0]), [0, 7]);
+        let terms = |fixed| Terms { fixed, names: Vec::new(), usual_port: 80 };
+        discovery.take([("pool".into(), terms(vec![fixed("10.0.0.9:80"), fixed("10.0.0.7:80")]))].into_iter());
+        let listed: Vec<EndpointUpdate> = discovery.beyond_plan().collect();
+        assert_eq!(weights(&listed[0]), [0, 1]);
+        let key = (Arc::from("pool"), fixed("10.0.0.9:80").address);
+        assert_eq!(discovery.overridden().get(&key), Some(&Overridden { by: Override::Drain, configured: 1 }));
+        let restored = discovery.set_share("pool", "10.0.0.9:80", None).expect("set").expect("changed");
+        assert_eq!(weights(&restored), [1, 1]);
+        discovery.take(std::iter::empty());
+        assert!(discovery.overridden().is_empty() && discovery.beyond_plan().next().is_none());
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crate::balance::Health;
 use crate::base::Tick;
-use crate::control::admin::{AdminRequest, AdminServer, Readiness, StopMode};
+use crate::control::admin::job::{ReadJob, WriteOrder};
+use crate::control::admin::{AdminRequest, AdminServer, EndpointChange, Readiness, StopMode};
 use crate::control::events::{Event, Events, Signal};
+use crate::control::overrides::{Override, OverrideFault};
 use crate::control::plane::{CERTIFICATES, Plane};
 use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
@@ -140,6 +142,20 @@ impl Plane {
                 self.timers.traces = self.traces.sweep_at(now);
                 let _ = reply.send(begun);
             }
+            AdminRequest::Write(order, reply) => {
+                let WriteOrder { write, by, idempotency } = *order;
+                self.write(write, by, idempotency, reply);
+            }
+            AdminRequest::Read(job) => self.read(job),
+            AdminRequest::Traces(reply) => {
+                let _ = reply.send(self.traces.status(machine::now()));
+            }
+            AdminRequest::LogLevel(change, reply) => {
+                let _ = reply.send(self.setup.host.log_level(change));
+            }
+            AdminRequest::Endpoint(change, reply) => {
+                let _ = reply.send(self.set_share(&change));
+            }
             AdminRequest::Stop(mode, reply) => {
                 self.stop(mode);
                 let words = match mode {
@@ -147,6 +163,35 @@ impl Plane {
                     StopMode::Now => "stopping\n",
                 };
                 let _ = reply.send(words.to_owned());
+            }
+        }
+    }
+
+    /// Sets the share of an endpoint on all shards.
+    fn set_share(&mut self, change: &EndpointChange) -> Result<(), OverrideFault> {
+        let EndpointChange { upstream, endpoint, to } = change;
+        let Some(listed) = self.discovery.set_share(upstream, endpoint, *to)? else { return Ok(()) };
+        match to {
+            Some(Override::Drain) => tracing::info!(%upstream, %endpoint, "endpoint is drained by an operator"),
+            Some(Override::Weight(weight)) => {
+                tracing::info!(%upstream, %endpoint, weight, "endpoint has another weight by an operator");
+            }
+            None => tracing::info!(%upstream, %endpoint, "endpoint has its configured weight again"),
+        }
+        self.tell_endpoints(&listed);
+        Ok(())
+    }
+
+    /// Reads the store, on its thread; without one, what the configuration declares is all that there is.
+    fn read(&mut self, job: ReadJob) {
+        let declared = Arc::clone(self.registry.declared());
+        match self.registry.store() {
+            Ok(store) => {
+                // The answer goes out of the job itself; where too much waits for the disk, it is dropped with it.
+                drop(store.ask(move |connection| job.run(Some(connection), &declared)));
+            }
+            Err(_) => {
+                let _ = job.run(None, &declared);
             }
         }
     }

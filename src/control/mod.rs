@@ -30,6 +30,7 @@ mod events;
 mod listen;
 mod load;
 mod notices;
+mod overrides;
 mod pages;
 mod plane;
 mod probe;
@@ -48,6 +49,7 @@ mod transcode;
 mod upstreams;
 mod watch;
 
+pub(crate) use admin::{LevelChange, LevelState};
 pub(crate) use plane::Host;
 pub(crate) use run::{Start, run};
 pub(crate) use stop::duration_words;

@@ -16,9 +16,10 @@ use crate::base::Address;
 use crate::config::Hidden;
 use crate::config::plan::Plan;
 use crate::control::certificates;
-use crate::control::discovery::EndpointUpdate;
+use crate::control::discovery::{EndpointUpdate, Overridden};
 use crate::control::endpoints::{EndpointSums, UpstreamStates};
 use crate::control::metrics::{Facts, render};
+use crate::control::overrides::Override;
 use crate::control::plane::Plane;
 use crate::control::process::Process;
 use crate::control::status::{BreakerStatus, EndpointStatus, LimitStatus, ListenerStatus, Status, UpstreamStatus};
@@ -33,6 +34,8 @@ struct Snapshot {
     status: Status,
     /// Upstreams with names that do not resolve, and why.
     unresolved: HashMap<Arc<str>, Vec<String>>,
+    /// Shares that operators have set.
+    overridden: BTreeMap<(Arc<str>, Address), Overridden>,
     /// The plan in use, which knows what is never shown.
     plan: Option<Arc<Plan>>,
 }
@@ -126,7 +129,7 @@ impl Plane {
             }
         }
         let plan = self.current.as_ref().map(|current| Arc::clone(&current.plan));
-        Snapshot { facts, status, unresolved, plan }
+        Snapshot { facts, status, unresolved, overridden: self.discovery.overridden(), plan }
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
@@ -177,7 +180,11 @@ impl Snapshot {
             let health = health_word(self.facts.health(upstream, &endpoint.address)).to_owned();
             let of_shards = rest.remove(&*address).map_or_else(EndpointStatus::default, endpoint_status);
             let (name, weight, backup) = (endpoint.name.to_string(), endpoint.weight, endpoint.backup);
-            shown.push(EndpointStatus { address, name, weight, backup, health, listed: true, ..of_shards });
+            let share = self.overridden.get(&(Arc::clone(upstream), endpoint.address.clone()));
+            let configured_weight = share.map(|share| share.configured);
+            let draining = share.is_some_and(|share| share.by == Override::Drain);
+            let shares = EndpointStatus { weight, configured_weight, draining, backup, ..of_shards };
+            shown.push(EndpointStatus { address, name, health, listed: true, ..shares });
         }
         // Those that left but still have requests or connections.
         let left = rest.into_iter().map(|(address, sums)| EndpointStatus {

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::base::Tick;
 use crate::config::plan::{Plan, ProcessPlan};
 use crate::config::{Loaded, Reports, Spec, Texts};
-use crate::control::admin::{AdminRequest, AdminServer};
+use crate::control::admin::{AdminServer, AdminState, LevelChange, LevelState};
 use crate::control::directory::Registry;
 use crate::control::discovery::{Discovery, EndpointUpdate, Question};
 use crate::control::listen::Sockets;
@@ -51,6 +51,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn control_socket(&self) -> Option<PathBuf>;
     /// Applies the process-wide settings of a plan that is in use, such as the log level.
     fn follow(&self, plan: &Plan);
+    /// The level of the process log; changes it first where that is asked for.
+    fn log_level(&self, change: LevelChange) -> LevelState;
     /// A configuration is refused: reports why.
     fn refused(&self, reports: &Reports);
     /// The first plan is in use. Called once.
@@ -71,8 +73,8 @@ pub(super) struct Setup {
     pub loads: mpsc::Sender<Box<Result<Ready, Reports>>>,
     /// Where snapshots of the directory come back.
     pub merged: mpsc::Sender<Arc<Snapshot>>,
-    /// Where admin servers ask.
-    pub asks: mpsc::Sender<AdminRequest>,
+    /// What the admin servers share.
+    pub admin: Rc<AdminState>,
     /// Calendar time of the start, seconds since 1970.
     pub started_seconds: f64,
     /// The start.
@@ -161,9 +163,11 @@ impl Plane {
     }
 
     pub(super) fn tell_endpoints(&mut self, listed: &EndpointUpdate) {
+        let generation = self.discovery.generation();
         self.shards.send_all(|_| ToShard::Endpoints {
             upstream: Arc::clone(&listed.upstream),
             endpoints: Arc::clone(&listed.endpoints),
+            generation,
         });
     }
 

@@ -211,8 +211,8 @@ impl Plane {
         let plan = Arc::clone(&candidate.plan);
         // Shards take endpoints and health for the prepared plan too, so that it starts with all that is known.
         self.discovery.adopt(&plan);
-        let resolved: Vec<EndpointUpdate> = self.discovery.resolved().collect();
-        resolved.iter().for_each(|listed| self.tell_endpoints(listed));
+        let beyond: Vec<EndpointUpdate> = self.discovery.beyond_plan().collect();
+        beyond.iter().for_each(|listed| self.tell_endpoints(listed));
         for (target, health) in self.probes.known() {
             self.shards.send_all(|_| ToShard::Health {
                 upstream: Arc::clone(&target.upstream),
@@ -244,6 +244,7 @@ impl Plane {
             .filter_map(|upstream| Some((Arc::clone(&upstream.name), Rc::new(Check::of(upstream)?))));
         let checks: BTreeMap<_, _> = checks.collect();
         self.setup.host.follow(&plan);
+        *self.setup.admin.key_prefix.borrow_mut() = Arc::clone(&plan.key_prefix);
         let before = self.current.replace(Current { plan: Arc::clone(&plan), spec, texts, checks });
         self.retired.add(before.map(|before| (before.plan, before.spec)));
         self.resolver.follow(self.discovery.questions());
@@ -330,7 +331,7 @@ impl Plane {
         match change {
             Change::Keep => self.admin.iter().for_each(|admin| admin.allow(access.clone())),
             Change::Remove => self.admin = None,
-            Change::Replace(socket) => match AdminServer::start(socket, access, self.setup.asks.clone()) {
+            Change::Replace(socket) => match AdminServer::start(socket, access, Rc::clone(&self.setup.admin)) {
                 Ok(server) => self.admin = Some(server),
                 Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
             },
@@ -377,7 +378,7 @@ impl Plane {
         let wanted = self.setup.host.control_socket().or_else(configured);
         let take_over = if self.setup.predecessor.is_some() { TakeOver::Predecessor } else { TakeOver::Refuse };
         let served = ControlSocket::bind(wanted.as_deref(), take_over).and_then(|(socket, listening)| {
-            let server = AdminServer::start(listening, Access::Everything, self.setup.asks.clone())?;
+            let server = AdminServer::start(listening, Access::Everything, Rc::clone(&self.setup.admin))?;
             Ok((socket, server))
         });
         match served {

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::LocalSet;
 
 use crate::config::Loaded;
-use crate::control::admin::ASKS_MAX;
+use crate::control::admin::{self, ASKS_MAX};
 use crate::control::directory::Registry;
 use crate::control::discovery::Discovery;
 use crate::control::events::{Events, Signals};
@@ -104,7 +104,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         predecessor: start.predecessor,
         loads: loads_in,
         merged: merged_in,
-        asks: asks_in,
+        admin: Rc::new(admin::state(asks_in)),
         started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         started: now,
     };

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The whole document.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Status {
     /// The version that runs.
     pub version: String,
@@ -61,7 +62,7 @@ pub(crate) struct Status {
 }
 
 /// One rate limit, over all shards.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LimitStatus {
     /// The name of its policy.
     pub name: String,
@@ -86,7 +87,7 @@ pub(crate) struct LimitStatus {
 }
 
 /// One listener.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -97,7 +98,7 @@ pub(crate) struct ListenerStatus {
 }
 
 /// One upstream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct UpstreamStatus {
     /// Its name.
     pub name: String,
@@ -122,7 +123,7 @@ pub(crate) struct UpstreamStatus {
 }
 
 /// A circuit breaker; each shard has its own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct BreakerStatus {
     /// Shards where it is open and refuses requests.
     pub open_shards: u64,
@@ -135,7 +136,7 @@ pub(crate) struct BreakerStatus {
 }
 
 /// One endpoint. Every shard ejects by itself and counts its own requests and connections; these are sums.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EndpointStatus {
     /// Its address.
     pub address: String,
@@ -143,6 +144,12 @@ pub(crate) struct EndpointStatus {
     pub name: String,
     /// Its share.
     pub weight: u32,
+    /// The share that the configuration says, where an operator has set another one.
+    #[serde(default)]
+    pub configured_weight: Option<u32>,
+    /// `true` where an operator drains it.
+    #[serde(default)]
+    pub draining: bool,
     /// Used only while no other is available.
     pub backup: bool,
     /// `up`, `down`, or `unknown` where nobody checks.

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::config::plan::Plan;
+use crate::config::spec::server::LogLevel;
 use crate::config::{ConfigSource, Environment, Loaded, Reports, Texts, load_over};
 use crate::control::exposition::strict;
 use crate::control::run::ExitReport;
 use crate::control::shards::{ShardParts, links};
 use crate::control::status::Status;
-use crate::control::{Host, Start, run};
+use crate::control::{Host, LevelChange, LevelState, Start, run};
 use crate::link::{FromShard, ListeningSocket, ToShard, UpstreamReport};
 use crate::net::Bell;
 use crate::net::sockets::ListenSocket;
@@ -76,6 +77,10 @@ impl Host for TestHost {
     }
 
     fn follow(&self, _: &Plan) {}
+
+    fn log_level(&self, _: LevelChange) -> LevelState {
+        LevelState { configured: LogLevel::Info, chosen: None }
+    }
 
     fn refused(&self, _: &Reports) {}
 
@@ -198,7 +203,9 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 received.sockets.clear();
                 ("drain".to_owned(), Some(FromShard::Drained).filter(|_| manner != Manner::Busy))
             }
-            ToShard::Endpoints { upstream, endpoints } => (format!("endpoints {upstream} {}", endpoints.len()), None),
+            ToShard::Endpoints { upstream, endpoints, .. } => {
+                (format!("endpoints {upstream} {}", endpoints.len()), None)
+            }
             ToShard::Transcoders { source, .. } => (format!("transcoders {}", source.upstream), None),
             ToShard::Health { upstream, up, .. } => (format!("health {upstream} {up}"), None),
             ToShard::Stop => {

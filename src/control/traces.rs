@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::base::Tick;
@@ -66,6 +68,19 @@ impl TraceRequest {
 fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<std::net::IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
     address.or_else(|_| text.parse()).map_err(|_| "`client` is no IP address and no network".to_owned())
+}
+
+/// A trace that runs, as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct TraceStatus {
+    /// Which requests it shows.
+    pub selection: String,
+    /// Seconds until it ends.
+    pub seconds_left: f64,
+    /// What it has shown.
+    pub shown: u64,
+    /// What it left out because its reader was too slow or there was too much.
+    pub left_out: u64,
 }
 
 /// All traces that run.
@@ -134,6 +149,18 @@ impl Traces {
             !over && !running.reader.is_closed()
         });
         self.running.len() < before
+    }
+
+    /// Those that run.
+    pub(crate) fn status(&self, now: Tick) -> Vec<TraceStatus> {
+        let running = self.running.iter().filter(|running| !running.reader.is_closed());
+        let shown = running.map(|running| TraceStatus {
+            selection: running.order.selection.to_string(),
+            seconds_left: running.until.since(now).as_secs_f64(),
+            shown: running.shown,
+            left_out: running.left_out,
+        });
+        shown.collect()
     }
 
     /// When to sweep again.

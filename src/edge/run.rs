@@ -91,11 +91,16 @@ impl<N: Net> Main<N> {
                     self.retire_limits();
                 }
             }
-            ToShard::Endpoints { upstream, endpoints } => {
+            ToShard::Endpoints { upstream: name, endpoints, generation } => {
                 let now = shard.thread.net.now();
-                for upstream in self.named(&upstream) {
+                for upstream in self.named(&name) {
                     upstream.load.cluster.borrow_mut().set_endpoints(&endpoints, now);
                     upstream.load.admit_waiting();
+                }
+                if let Some(Prepared { bound, .. }) = &self.prepared
+                    && bound.plan.generation == generation
+                {
+                    bound.has_endpoints(&name);
                 }
             }
             ToShard::Health { upstream, address, up } => {

@@ -45,6 +45,8 @@ pub enum ToShard<S = ListenSocket> {
         upstream: Arc<str>,
         /// All of them.
         endpoints: Arc<[Endpoint]>,
+        /// The generation of the plan that they were gathered for.
+        generation: u64,
     },
     /// What active checks say of one endpoint.
     Health {

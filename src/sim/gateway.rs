@@ -320,7 +320,7 @@ impl Gateway {
                     shard,
                     match health {
                         true => ToShard::Health { upstream, address: chosen.clone(), up },
-                        false => ToShard::Endpoints { upstream, endpoints: endpoints.clone() },
+                        false => ToShard::Endpoints { upstream, endpoints: endpoints.clone(), generation: 0 },
                     },
                 );
             }

@@ -228,6 +228,7 @@ impl Compiler<'_> {
         Plan {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             process,
+            key_prefix: self.key_prefix(),
             admin: self.admin(),
             access_log: self.access_log(),
             metrics: self.draft.spec.metrics.enabled,

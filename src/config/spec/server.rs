@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::{AutoCount, Bind, Count, Limit, Shards, Share, Size, Time};
+use crate::config::spec::scalar::{AutoCount, Bind, Count, Limit, Moment, Shards, Share, Size, Time};
 use crate::config::spec::shape::{Many, Named, Secret, layers, table};
 
 table! {
@@ -44,7 +44,8 @@ table! {
     }
 }
 
-/// The admin listener: `/healthz`, `/readyz`, `/metrics`, `/status`. Keep it away from the public.
+/// The admin listener: `/healthz`, `/readyz`, `/metrics`, `/status`, and the admin API below `/api/v1`
+/// (`docs/admin-api.md`). Keep it away from the public.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminSpec {
@@ -56,10 +57,57 @@ pub struct AdminSpec {
     /// resolve to this address. A published port of a container needs the address of the host here.
     #[serde(default)]
     pub names: Many<Located<String>>,
-    /// The token for `POST /reload`, `POST /stop` and `POST /trace`, as `Authorization: Bearer TOKEN`; best as
-    /// `"${file:/run/secrets/admin}"`. Without it they are refused here, and only the control socket takes them.
+    /// A token with the role `admin`, which changes things, as `Authorization: Bearer TOKEN`: `POST /reload`,
+    /// `POST /stop`, `POST /trace` and the admin API; best as `"${file:/run/secrets/admin}"`. Without any token changes
+    /// are refused here, and only the control socket takes them.
     #[serde(default)]
     pub token: Option<Located<Secret>>,
+    /// Further tokens, each with a name and a role.
+    #[serde(default)]
+    pub tokens: Many<Located<AdminTokenSpec>>,
+}
+
+/// A token of the admin API; exactly one of `sha256` and `token`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTokenSpec {
+    /// Whose it is, for the audit and the log.
+    pub name: Located<String>,
+    /// What it may do.
+    pub role: AdminRole,
+    /// The token's SHA-256, as 64 hexadecimal digits: `printf %s TOKEN | sha256sum`.
+    #[serde(default)]
+    pub sha256: Option<Located<String>>,
+    /// The token itself; best as `"${file:/run/secrets/ci}"`. It is hashed when read.
+    #[serde(default)]
+    pub token: Option<Located<Secret>>,
+    /// Not valid from then on: `"2027-01-31"` (from its first moment in UTC) or `"2027-01-31T12:00:00Z"`.
+    #[serde(default)]
+    pub expires: Option<Moment>,
+}
+
+/// What a token of the admin API may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum AdminRole {
+    /// Reads all but the audit.
+    Viewer,
+    /// Also runs the gateway: reload, drain of endpoints, log level, traces.
+    Operator,
+    /// Also reads the audit and stops the process.
+    Admin,
+}
+
+impl AdminRole {
+    /// Its word.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            AdminRole::Viewer => "viewer",
+            AdminRole::Operator => "operator",
+            AdminRole::Admin => "admin",
+        }
+    }
 }
 
 /// How much the process says of itself.

@@ -212,6 +212,15 @@ impl<N: Net> Bound<N> {
         }
     }
 
+    /// The control plane has sent the endpoints of an upstream for this plan, which is not in use yet: those that stand
+    /// in the plan are not to take their place.
+    pub(crate) fn has_endpoints(&self, upstream: &str) {
+        let Some(id) = self.plan.upstream_named(upstream) else { return };
+        let mut changes = self.changes.borrow_mut();
+        let of_upstream = changes.upstreams.iter_mut().filter(|(at, _)| *at == id.0 as usize);
+        of_upstream.for_each(|(_, following)| *following = Following::Plan);
+    }
+
     /// The routes of a listener.
     pub(crate) fn table(&self, id: ListenerId) -> &Table {
         &self.tables[id.0 as usize]

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the admin server asks of the control plane, one message each.
+
+use hyper::body::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::spec::server::LogLevel;
+use crate::control::admin::job::{ReadJob, WriteOrder};
+use crate::control::directory::WriteResponder;
+use crate::control::overrides::{Override, OverrideFault};
+use crate::control::status::Status;
+use crate::control::traces::{TraceRequest, TraceStatus};
+use crate::net::machine::Signal;
+
+/// Requests that wait for the control plane; more of them wait in their connections.
+pub(crate) const ASKS_MAX: usize = 64;
+
+/// What a request wants of the control plane.
+#[derive(Debug)]
+pub(crate) enum AdminRequest {
+    /// Does it serve?
+    Ready(oneshot::Sender<Readiness>),
+    /// The metrics page.
+    Metrics(oneshot::Sender<String>),
+    /// The status document.
+    Status(oneshot::Sender<Box<Status>>),
+    /// Reload; `Ok` says what changed, `Err` what is wrong.
+    Reload(oneshot::Sender<Result<String, String>>),
+    /// Trace requests. `Err` says why that is refused.
+    Trace(TraceRequest, oneshot::Sender<Result<mpsc::Receiver<Bytes>, String>>),
+    /// The traces that run.
+    Traces(oneshot::Sender<Vec<TraceStatus>>),
+    /// Stop.
+    Stop(StopMode, oneshot::Sender<String>),
+    /// Write to the store.
+    Write(Box<WriteOrder>, WriteResponder),
+    /// Read the store.
+    Read(ReadJob),
+    /// What the process log shows; chooses something else first, where that is asked for.
+    LogLevel(LevelChange, oneshot::Sender<LevelState>),
+    /// The share that an endpoint gets whatever the configuration says.
+    Endpoint(EndpointChange, oneshot::Sender<Result<(), OverrideFault>>),
+}
+
+/// Does the process serve?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It does.
+    Ready,
+    /// It does, but for what is said here.
+    Degraded(&'static str),
+    /// Not for the reason given.
+    Not(&'static str),
+}
+
+/// How to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopMode {
+    /// Running exchanges end first, up to the plan's deadline.
+    Drain,
+    /// At once.
+    Now,
+}
+
+impl StopMode {
+    /// The signal that asks for the same.
+    pub(crate) const fn signal(self) -> Signal {
+        match self {
+            StopMode::Drain => Signal::Terminate,
+            StopMode::Now => Signal::Interrupt,
+        }
+    }
+}
+
+/// What happens to the level of the process log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LevelChange {
+    /// Nothing.
+    Keep,
+    /// From now on this one, whatever the configuration says.
+    Choose(LogLevel),
+    /// The configuration's again.
+    Configured,
+}
+
+/// The level of the process log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LevelState {
+    /// What the configuration says.
+    pub configured: LogLevel,
+    /// What was chosen over it.
+    pub chosen: Option<LogLevel>,
+}
+
+/// What happens to the share of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointChange {
+    /// The upstream.
+    pub upstream: String,
+    /// The endpoint's address, as the status document shows it.
+    pub endpoint: String,
+    /// What it gets; `None` for what the configuration says.
+    pub to: Option<Override>,
+}
