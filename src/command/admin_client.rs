@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::command::arguments::{RunningArguments, StatusArguments, StopArguments, TraceArguments, default_file};
+use crate::command::arguments::{StatusArguments, StopArguments, TraceArguments, default_file};
+use crate::command::running_arguments::RunningArguments;
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
@@ -126,7 +127,7 @@ fn ask(arguments: &RunningArguments, method: &str, path: &str) -> Result<AdminRe
 }
 
 /// The control socket that the arguments mean.
-fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
+pub(super) fn find(arguments: &RunningArguments) -> Result<PathBuf, String> {
     if let Some(path) = &arguments.control_socket {
         return Ok(path.clone());
     }
@@ -285,6 +286,9 @@ fn endpoint_words(endpoint: &EndpointStatus) -> String {
         }
     };
     say(!endpoint.listed, "left the list".to_owned());
+    say(endpoint.draining, "drained by an operator".to_owned());
+    let configured = endpoint.configured_weight.unwrap_or(endpoint.weight);
+    say(configured != endpoint.weight, format!("configured weight {configured}"));
     let (ejected, seconds) = (endpoint.ejected_shards, endpoint.ejected_seconds);
     say(ejected > 0, format!("ejected on {ejected} shards for {seconds:.0} s"));
     let ramp = endpoint.slow_start_per_mille;

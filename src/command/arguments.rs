@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::command::admin_arguments::{
+    AuditArguments, KeyCommand, LogLevelArguments, ObjectCommand, ThingCommand, TokenCommand, UpstreamCommand,
+};
+use crate::command::running_arguments::RunningArguments;
+
 /// The version; in a release build that knows its commit, as `0.1.0 (0123456789ab)`.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TURNPIKE_BUILD"));
 
@@ -43,6 +48,37 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Show requests as they pass a running process: route and why, policies, endpoints, attempts, times
     Trace(TraceArguments),
+    /// Show or change consumers of a running process
+    #[command(subcommand)]
+    Consumer(ObjectCommand),
+    /// Show, create, rotate or revoke API keys of consumers
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Show or change plans
+    #[command(subcommand)]
+    Plan(ThingCommand),
+    /// Show or change products: sets of routes that are sold together
+    #[command(subcommand)]
+    Product(ThingCommand),
+    /// Show or change tenants
+    #[command(subcommand)]
+    Tenant(ObjectCommand),
+    /// Show or change groups of consumers
+    #[command(subcommand)]
+    Group(ThingCommand),
+    /// Show or change apps of consumers
+    #[command(subcommand)]
+    App(ObjectCommand),
+    /// Show upstreams, drain their endpoints, change their shares
+    #[command(subcommand)]
+    Upstream(UpstreamCommand),
+    /// Show who changed what over the admin API
+    Audit(AuditArguments),
+    /// Create, list or revoke tokens of the admin API
+    #[command(subcommand)]
+    AdminToken(TokenCommand),
+    /// Show or change the level of the process log
+    LogLevel(LogLevelArguments),
     /// Print the version
     Version,
     /// Print completions for a shell
@@ -169,17 +205,6 @@ pub(crate) struct ExplainArguments {
     /// The client's IP address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
-}
-
-/// Which process.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct RunningArguments {
-    /// The control socket of the process; without it, the only one of this user
-    #[arg(long, value_name = "PATH", conflicts_with = "config")]
-    pub control_socket: Option<PathBuf>,
-    /// The configuration file of the process
-    #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// How to stop, and which process.

@@ -3,20 +3,29 @@
 //!
 //! `arguments` is the one source of help, completions and man pages; `run` starts the gateway, below
 //! `init` in a container; `check` and `explain`
-//! examine a configuration; `ask` sends requests to a running process.
+//! examine a configuration; `admin_client` sends requests to a running process; `objects` and `operate` use its
+//! admin API.
 
+pub(crate) mod admin_arguments;
 pub(crate) mod arguments;
 
 mod admin_client;
 mod announce;
+mod api;
 mod check;
 mod init;
 mod logging;
 mod manual;
+mod members;
+mod objects;
+mod operate;
 mod pages;
 mod run;
+mod running_arguments;
 mod shards;
+mod shown;
 mod stderr;
+mod table;
 
 use std::process::ExitCode;
 
@@ -43,6 +52,17 @@ pub fn main() -> ExitCode {
         Some(Command::Stop(stop)) => admin_client::stop(&stop),
         Some(Command::Status(status)) => admin_client::status(&status),
         Some(Command::Trace(trace)) => admin_client::trace(&trace),
+        Some(Command::Consumer(command)) => objects::object("consumers", &command),
+        Some(Command::Key(command)) => objects::key(&command),
+        Some(Command::Plan(command)) => objects::object("plans", &command.into()),
+        Some(Command::Product(command)) => objects::object("products", &command.into()),
+        Some(Command::Tenant(command)) => objects::object("tenants", &command),
+        Some(Command::Group(command)) => objects::object("groups", &command.into()),
+        Some(Command::App(command)) => objects::object("apps", &command),
+        Some(Command::Upstream(command)) => operate::upstream(&command),
+        Some(Command::Audit(arguments)) => operate::audit(&arguments),
+        Some(Command::AdminToken(command)) => operate::token(&command),
+        Some(Command::LogLevel(arguments)) => operate::log_level(&arguments),
         Some(Command::Version) => pages::version(),
         Some(Command::Completions(completions)) => pages::completions(completions.shell),
         Some(Command::Man(man)) => pages::man(man.command.as_deref()),
