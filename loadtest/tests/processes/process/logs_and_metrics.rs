@@ -253,7 +253,7 @@ fn the_admin_listener_tells_and_does_not_change() {
     assert_eq!((rebound.status, rebound.text().contains("not a name of this admin listener")), (421, true));
     let local = format!("POST /stop HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n");
     let local = client.ask(local);
-    assert_eq!((local.status, local.text().contains("over the control socket")), (403, true));
+    assert_eq!((local.status, local.text().contains("over the control socket")), (401, true));
     let browser = client.ask("POST /stop HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(browser.status, 403);
     assert_eq!(gateway.get("/f").status, 200);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The process: command line, reloads, its end and its successor, what it tells of itself.
 
+mod admin_api;
 mod command_line;
 mod control_plane;
 mod documents;
