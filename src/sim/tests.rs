@@ -296,6 +296,18 @@ fn a_cap_holds_over_all_shards_and_all_of_it_is_used() {
 }
 
 #[test]
+fn as_many_requests_are_in_flight_as_a_policy_allows_and_each_place_is_used_again() {
+    let upstream = "[policy.few]\nconcurrency = { max = 5, key = \"everything\" }\n[defaults]\npolicies = [\"few\"]";
+    for (seed, shards, delays) in [(50, 1, QUICK), (51, 2, QUICK), (52, 3, SLOW), (53, 6, QUICK)] {
+        let world = Capped { seed, shards, delays, upstream, requests: 40, ..CAPPED };
+        let seen = capped(&world);
+        assert_eq!((seen.most, seen.closed), (5, 0), "{world:?} {seen:?}");
+        // Twice as many would like to be served; whoever is refused comes again a little later.
+        assert!(seen.refused > 0 && seen.ok * 100 >= 640 * 40, "{world:?} {seen:?}");
+    }
+}
+
+#[test]
 fn a_queue_that_is_full_refuses_at_once_whatever_cap_fills_it() {
     for upstream in ["limits = { requests = 1, queue = 2 }", "limits = { endpoint_requests = 1, queue = 2 }"] {
         let seen = capped(&Capped { upstream, gap_ms: 0, work_ms: 200, ..CAPPED });
