@@ -102,8 +102,8 @@ pub enum Ask<'p> {
     },
     /// Wait until this key of this limit of the policy is woken (`Part::next_woken`), and resume with
     /// `AskOutcome::Woken`; at the deadline, with `AskOutcome::Expired`. Where it asks again, the first deadline stays.
-    /// What has to be sent to other shards lies in the limit's outbox. At most `WAITERS_MAX` wait; above it, resume with
-    /// `AskOutcome::Expired` at once.
+    /// What has to be sent to other shards lies in the limit's outbox. At most `WAITERS_MAX` wait; above it, resume
+    /// with `AskOutcome::Expired` at once.
     Peer {
         /// Which limit.
         limit: LimitId,

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::base::{Scheme, Span, VersionId, Wall};
 use crate::policy::directory::{Directory, Plan};
 use crate::policy::identity::Identity;
+use crate::policy::throttle::Bandwidth;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -79,6 +80,8 @@ pub struct Effects {
     /// The reason for which a policy would have refused the request, where it only reports, or admits what it cannot
     /// judge. For the access record.
     pub reported: Option<&'static str>,
+    /// How fast bodies may pass.
+    pub bandwidth: Bandwidth,
     /// A policy asks for `Kind::settle`.
     pub settles: bool,
     /// The request that `Ask::Subrequest` asks for.
@@ -105,6 +108,7 @@ impl Effects {
         self.query_removed.clear();
         self.reported = None;
         self.settles = false;
+        self.bandwidth = Bandwidth::default();
         self.subrequest.target.clear();
         self.subrequest.fields.clear();
     }

@@ -50,6 +50,8 @@ macro_rules! each_kind {
             RateLimit(rate_limit),
             /// Concurrency limit: so many requests at once, exact over all threads.
             Concurrency(concurrency),
+            /// Bandwidth: how fast bodies pass.
+            Bandwidth(bandwidth),
             /// Changes to headers.
             Headers(headers),
             /// Cookies of the upstream: add `Secure`, `HttpOnly` and `SameSite` where they are missing.

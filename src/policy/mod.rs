@@ -19,6 +19,7 @@ pub(crate) mod limiting;
 pub(crate) mod phase;
 pub(crate) mod problem;
 mod text;
+pub(crate) mod throttle;
 pub(crate) mod traps;
 
 #[cfg(test)]

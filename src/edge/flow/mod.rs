@@ -13,4 +13,5 @@ pub(crate) mod relay;
 pub(crate) mod signal;
 pub(crate) mod stream;
 pub(crate) mod thread;
+pub(crate) mod throttle;
 pub(crate) mod watch;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::{Buf, BufPool, Fault, FaultKind, Tick, limits};
 use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Portion};
+use crate::edge::flow::throttle::Throttled;
 use crate::net::Net;
 
 /// Room before a portion for its chunk header: CRLF, 16 hex digits, CRLF.
@@ -50,6 +51,8 @@ pub(crate) struct Transfer<'a, N: Net> {
     pub least: Option<&'a SenderTime>,
     /// What it is where the deadline passes while the source is waited for.
     pub late: FaultKind,
+    /// What keeps the body to a rate, if it has one.
+    pub throttle: Option<&'a Throttled>,
     /// The source may send nothing before it gets a `100 Continue`.
     pub continuation: Option<&'a Continuation>,
 }
@@ -73,6 +76,7 @@ impl<N: Net> Transfer<'_, N> {
     ) -> (Result<(), Fault>, Buf) {
         let mut quiet = self.begins_quiet;
         let mut full_reads = 0;
+        buf = self.first_buffer(buf);
         loop {
             let began = self.net.now();
             let asks = self.asks();
@@ -104,6 +108,9 @@ impl<N: Net> Transfer<'_, N> {
             if let Err(fault) = self.count(portion) {
                 return (Err(fault), buf);
             }
+            if let Some(throttle) = self.throttle {
+                self.wait(throttle.pass(portion.content, now), now).await;
+            }
             let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
             if !buf.is_empty() || portion.done {
                 if self.encode {
@@ -123,11 +130,8 @@ impl<N: Net> Transfer<'_, N> {
             if portion.done {
                 return (Ok(()), buf);
             }
-            if portion.full {
-                full_reads = if buf.capacity() < limits::BUF_CLASSES[2] { 0 } else { full_reads + 1 };
-                if full_reads == 0 || full_reads >= FULL_READS {
-                    buf = self.grown(buf);
-                }
+            if portion.full && self.throttle.is_none() {
+                buf = self.next_buffer(buf, &mut full_reads);
             } else if K::HOLDS_BACK
                 && let Err(fault) = sink.flush(self.sink_until()).await
             {
@@ -188,8 +192,34 @@ impl<N: Net> Transfer<'_, N> {
     /// A buffer for a sink that takes its time: what waits for it waits with the sender.
     #[cold]
     fn small(&self, buf: Buf) -> Buf {
+        self.fitted(buf, limits::BUF_CLASSES[1])
+    }
+
+    /// A small one for a body with a rate.
+    fn first_buffer(&self, buf: Buf) -> Buf {
+        match self.throttle {
+            Some(throttle) => self.fitted(buf, throttle.buffer_bytes()),
+            None => buf,
+        }
+    }
+
+    /// The buffer for what comes behind a read that filled it.
+    fn next_buffer(&self, buf: Buf, full_reads: &mut u32) -> Buf {
+        *full_reads = if buf.capacity() < limits::BUF_CLASSES[2] { 0 } else { *full_reads + 1 };
+        if *full_reads == 0 || *full_reads >= FULL_READS { self.grown(buf) } else { buf }
+    }
+
+    fn fitted(&self, buf: Buf, bytes: usize) -> Buf {
         self.pool.put(buf);
-        self.pool.take(limits::BUF_CLASSES[1])
+        self.pool.take(bytes)
+    }
+
+    /// Waits until a portion may pass. What follows fails by itself where the deadline comes first.
+    async fn wait(&self, until: Tick, now: Tick) {
+        if until > now {
+            // tidy(hot): only where a body is slowed down; no other relay should be larger for it.
+            Box::pin(self.net.sleep_until(until.min(self.deadline))).await;
+        }
     }
 
     /// The next larger buffer, while there is one.

@@ -17,6 +17,7 @@ use crate::edge::flow::duplex::duplex;
 use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, Continuation, Transfer, encode};
 use crate::edge::flow::stream::{BodySink, BodySource, Client, Ending, Form, Portion, Remote, Stop};
+use crate::edge::flow::throttle::Throttled;
 use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
@@ -58,7 +59,8 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
     // The wait for the response, which runs at the same time, ends first.
     let wait = destination.proxy.first_byte.saturating_add(Duration::from_secs(1));
     let continuation = asks.then(|| Continuation { over: Cell::new(false), wait });
-    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation };
+    let throttled = Throttled::new(exchange.state.effects.bandwidth.upload);
+    let upload = Upload { context, destination, remote, received: &received, encode, least, continuation, throttled };
     let buf = upload.compose(exchange)?;
     context.watch.begin(remote.abort_handle(), began);
     let streams = !exchange.source.done() && context.request.head.body != BodyLength::None;
@@ -191,6 +193,8 @@ struct Upload<'a, N: Net, R> {
     least: Option<SenderTime>,
     /// The client waits for `100 Continue`.
     continuation: Option<Continuation>,
+    /// What keeps the body to a rate, if it has one.
+    throttled: Option<Throttled>,
 }
 
 impl<N: Net, R: Remote> Upload<'_, N, R> {
@@ -225,6 +229,9 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             *body = RequestBody::Passed;
             let portion = exchange.source.accept(&mut buf, 0)?;
             self.transfer().count(portion)?;
+            if let Some(throttled) = &self.throttled {
+                throttled.pass(portion.content, context.shard.thread.net.now());
+            }
             if self.keeps() {
                 exchange.state.replay.extend_from_slice(buf.filled());
                 exchange.state.body = RequestBody::Kept;
@@ -280,6 +287,7 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             least: self.least.as_ref(),
             late: self.destination.late,
             continuation: self.continuation.as_ref(),
+            throttle: self.throttled.as_ref(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::policies;
 use crate::edge::flow::relay::{Continuation, GRACE_MS, Transfer, encode, enlarged};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Form, Outgoing, Remote};
+use crate::edge::flow::throttle::Throttled;
 use crate::edge::forward::destination::{self, Destination};
 use crate::edge::forward::failures::{self, Came};
 use crate::edge::forward::retry::{Attempt, Attempts, Why};
@@ -439,6 +440,10 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             self.context.shard.thread.pool.put(buf);
             return Err(fault);
         }
+        let throttled = Throttled::new(self.state.effects.bandwidth.download);
+        if let Some(throttled) = &throttled {
+            throttled.pass(sent.get(), self.context.shard.thread.net.now());
+        }
         let transfer = Transfer {
             net: &self.context.shard.thread.net,
             pool: &self.context.shard.thread.pool,
@@ -452,6 +457,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
             least: None,
             late: FaultKind::TotalTimeout,
             continuation: None,
+            throttle: throttled.as_ref(),
         };
         if transfer.begins_quiet {
             self.state.shed();

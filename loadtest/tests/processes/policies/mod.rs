@@ -2,6 +2,7 @@
 //! What policies let through, and what they make of it.
 
 mod access;
+mod bandwidth;
 mod browsers_and_bodies;
 mod compression;
 mod concurrency;
