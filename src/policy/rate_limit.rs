@@ -13,7 +13,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
-use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
@@ -21,17 +21,19 @@ use crate::policy::limit::{BanRule, Held, LimitId, LimitTerms, Part, Parts, Shar
 use crate::policy::limit_key::{CountedBy, Key, seeded};
 use crate::policy::limiting::{Exempt, Mode, OnTrouble, Scope, WhenFull};
 use crate::policy::phase::Phase;
-use crate::policy::problem::{QUOTA_EXCEEDED, REDUCED_CAPACITY};
 use crate::wire::template::Lookup;
 
 mod cost;
+mod refusal;
+mod tiers;
 mod told;
 mod window;
 
 pub(crate) use cost::Cost;
+pub(crate) use tiers::{Share, Tiers};
 pub(crate) use told::{Dialect, FieldsSent, Told};
 pub(crate) use window::Window;
-use window::{Standing, Standings};
+use window::Standings;
 
 /// A rate limit.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Plan {
     pub name: Arc<str>,
     /// How many; at least one window.
     pub windows: Box<[Window]>,
+    /// Which of them hold for whom; without it all of them for everybody.
+    pub tiers: Option<Tiers>,
     /// What is counted apart from each other.
     pub key: Key,
     /// Whether routes that share the policy share the counts.
@@ -94,7 +98,7 @@ enum Pending {
     /// Nothing.
     #[default]
     Nothing,
-    /// It waits for another shard's word about this window.
+    /// It waits for another shard's word about this one of its windows.
     Waits(u32),
     /// It passed, and is delayed.
     Delayed,
@@ -102,19 +106,26 @@ enum Pending {
     Slot(u32),
     /// It holds slots of several windows, or several slots.
     Slots(Box<Slots>),
-    /// It was not counted; when its response is known, it counts so much.
-    Count(u32),
+    /// It was not counted; when its response is known, it counts.
+    Count(Box<Owed>),
 }
 
 /// Slots that a request holds until its response is known.
 #[derive(Debug)]
 struct Slots {
-    /// Of each window.
-    held: SmallVec<[Held; 4]>,
-    /// What was taken of each.
+    /// Of each window, with what one unit of the cost is there.
+    held: SmallVec<[(Share, Held); 4]>,
+    /// What it took, in units of the cost.
     taken: u32,
     /// What the response says that it cost.
     told: Option<u32>,
+}
+
+/// What a request counts when its response is known.
+#[derive(Debug)]
+struct Owed {
+    shares: Shares,
+    cost: u32,
 }
 
 impl Kind for Plan {
@@ -123,7 +134,8 @@ impl Kind for Plan {
 
     /// Limits by address protect what identifies clients; the others need to know who it is.
     fn phase(&self) -> Phase {
-        if self.key.is_address() && self.exempt.consumers.is_empty() { Phase::Screen } else { Phase::Admit }
+        let knows_nobody = self.key.is_address() && self.exempt.consumers.is_empty() && self.tiers.is_none();
+        if knows_nobody { Phase::Screen } else { Phase::Admit }
     }
 
     fn decide<L: Lookup>(&self, parts: &mut Box<Parts>, call: Call<'_, L, Memo>) -> Decision<'_> {
@@ -178,15 +190,16 @@ impl Kind for Plan {
                 parts.list()[0].release(memo.key, Held { version, slots: 1 }, u32::from(counts), now);
             }
             Pending::Slots(slots) => {
-                for (part, held) in parts.list().iter_mut().zip(slots.held) {
-                    let cost = if counts { slots.told.unwrap_or(slots.taken) } else { 0 };
-                    part.release(memo.key, held, cost.min(held.slots), now);
+                let cost = if counts { slots.told.unwrap_or(slots.taken) } else { 0 };
+                for (share, held) in slots.held {
+                    let part = &mut parts.list()[share.at()];
+                    part.release(memo.key, held, share.of(cost).min(held.slots), now);
                     if cost > slots.taken {
-                        part.charge(memo.key, cost - slots.taken, now);
+                        part.charge(memo.key, share.of(cost - slots.taken), now);
                     }
                 }
             }
-            Pending::Count(cost) if counts => count(parts.list(), memo.key, cost, now),
+            Pending::Count(owed) if counts => count(parts.list(), &owed.shares, memo.key, owed.cost, now),
             Pending::Count(_) | Pending::Nothing | Pending::Waits(_) | Pending::Delayed => {}
         }
     }
@@ -198,7 +211,8 @@ impl Kind for Plan {
 
     fn needs_route(&self) -> Option<&'static str> {
         let scope = (self.scope == Scope::PerRoute).then_some("`per_route`");
-        scope.or_else(|| self.key.needs_route())
+        let tier = || self.tiers.as_ref().filter(|tiers| tiers.by.names_route()).map(|_| "`{route}` in `tier`");
+        scope.or_else(|| self.key.needs_route()).or_else(tier)
     }
 
     fn needs_consumer(&self) -> bool {
@@ -242,6 +256,7 @@ impl Plan {
         Plan {
             name: Arc::from(name),
             windows,
+            tiers: None,
             key,
             scope: Scope::Shared,
             cost: Cost::default(),
@@ -273,62 +288,82 @@ impl Plan {
         LimitId(hasher.finish())
     }
 
-    /// Takes what a request costs of all windows, or of none. `waited` is the window whose word it has waited for.
+    /// Takes what a request costs of all its windows, or of none. `waited` is the one whose word it has waited for.
     fn try_all<L: Lookup>(&self, parts: &mut Parts, waited: Option<usize>, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
         let (key, cost) = (memo.key, self.cost.of(facts, effects));
+        let shares = self.shares(facts, effects);
         let list = parts.list();
         let mut standings = Standings::new();
         let mut stopped = None;
-        for (at, part) in list.iter_mut().enumerate() {
-            let taken = if waited == Some(at) { part.retake(key, cost, now) } else { part.take(key, cost, now) };
-            let Taken::Yes(standing) = taken else {
-                stopped = Some((at, taken));
+        for (number, share) in shares.iter().enumerate() {
+            let (part, units) = (&mut list[share.at()], share.of(cost));
+            let retakes = waited == Some(number);
+            let taken = if retakes { part.retake(key, units, now) } else { part.take(key, units, now) };
+            let Taken::Yes(state) = taken else {
+                stopped = Some((number, taken));
                 break;
             };
-            standings.push(Standing { at, state: standing });
+            standings.push(share.standing(part, key, state, now));
         }
-        let Some((at, taken)) = stopped else {
-            return self.pass(standings, cost, parts, Call { facts, effects, memo, now });
+        let Some((number, taken)) = stopped else {
+            return self.pass((standings, shares, cost), parts, Call { facts, effects, memo, now });
         };
+        let (share, before) = (shares[number], &shares[..number]);
         if taken == Taken::Wait && self.mode == Mode::Report {
-            return self.count_later(list, at, cost, Call { facts, effects, memo, now });
+            return self.count_later(list, (shares, number, cost), Call { facts, effects, memo, now });
         }
-        list[..at].iter_mut().for_each(|part| part.give_back(key, cost, now));
+        give_back(list, before, key, cost, now);
+        let part = &mut list[share.at()];
         match taken {
-            Taken::No(standing) if self.mode == Mode::Enforce => {
-                standings.push(Standing { at, state: standing });
-                let retry_after = standing.next.max(list[at].wait(key, cost, now));
+            Taken::No(state) if self.mode == Mode::Enforce => {
+                let standing = share.standing(part, key, state, now);
+                let retry_after = standing.state.next.max(part.wait(key, share.of(cost), now));
+                standings.push(standing);
                 list[0].note_refusal(key, now);
                 self.told.standings((&self.name, &self.windows), &mut standings, facts.wall, effects);
                 self.refuse(retry_after, effects)
             }
             Taken::Yes(_) | Taken::No(_) => {
-                list[at].report();
+                part.report();
                 effects.reported = Some("rate_limited");
                 Decision::Pass
             }
             Taken::Wait => {
-                memo.pending = Pending::Waits(at as u32);
-                Decision::Ask(Ask::Peer { limit: list[at].limit(), key, until: now.after(self.wait) })
+                memo.pending = Pending::Waits(number as u32);
+                Decision::Ask(Ask::Peer { limit: part.limit(), key, until: now.after(self.wait) })
             }
             Taken::NoRoom => self.trouble("rate_limit_no_room", effects),
         }
     }
 
+    /// The windows that hold for a request.
+    fn shares<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Shares {
+        match &self.tiers {
+            None => (0..self.windows.len()).map(Share::whole).collect(),
+            Some(tiers) => tiers.shares_of(facts, effects).iter().copied().collect(),
+        }
+    }
+
     /// Where it only reports, nobody waits: the next grant of this window pays, or the request counts when its response
     /// is known.
-    fn count_later<L>(&self, list: &mut [Part], at: usize, cost: u32, call: Call<'_, L, Memo>) -> Decision<'_> {
+    fn count_later<L>(
+        &self,
+        list: &mut [Part],
+        (shares, number, cost): (Shares, usize, u32),
+        call: Call<'_, L, Memo>,
+    ) -> Decision<'_> {
         let Call { effects, memo, now, .. } = call;
-        let (before, rest) = list.split_at_mut(at);
+        let share = shares[number];
         if self.waits_for_response() {
-            before.iter_mut().for_each(|part| part.give_back(memo.key, cost, now));
-            rest[0].forgo(memo.key, cost);
-            memo.pending = Pending::Count(cost);
+            give_back(list, &shares[..number], memo.key, cost, now);
+            list[share.at()].forgo(memo.key, share.of(cost));
+            // tidy(hot): only where a limit reports and counts by the response; a memo has no room for it.
+            memo.pending = Pending::Count(Box::new(Owed { shares, cost }));
             effects.settles = true;
         } else {
-            rest[0].owe(memo.key, cost);
-            count(&mut rest[1..], memo.key, cost, now);
+            list[share.at()].owe(memo.key, share.of(cost));
+            count(list, &shares[number + 1..], memo.key, cost, now);
         }
         Decision::Pass
     }
@@ -337,24 +372,31 @@ impl Plan {
     fn take_here<L: Lookup>(&self, parts: &mut Parts, call: Call<'_, L, Memo>) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
         let (key, cost) = (memo.key, self.cost.of(facts, effects));
+        let shares = self.shares(facts, effects);
         let list = parts.list();
         let mut standings = Standings::new();
-        for at in 0..list.len() {
-            let Some(standing) = list[at].take_here(key, cost, now) else {
-                list[..at].iter_mut().for_each(|part| part.give_back(key, cost, now));
+        for (number, share) in shares.iter().enumerate() {
+            let part = &mut list[share.at()];
+            let Some(state) = part.take_here(key, share.of(cost), now) else {
+                give_back(list, &shares[..number], key, cost, now);
                 return self.trouble("rate_limit_wait", effects);
             };
-            standings.push(Standing { at, state: standing });
+            standings.push(share.standing(part, key, state, now));
         }
-        self.pass(standings, cost, parts, Call { facts, effects, memo, now })
+        self.pass((standings, shares, cost), parts, Call { facts, effects, memo, now })
     }
 
     /// Tokens of all windows were taken.
-    fn pass<L>(&self, mut standings: Standings, cost: u32, parts: &mut Parts, call: Call<'_, L, Memo>) -> Decision<'_> {
+    fn pass<L>(
+        &self,
+        (mut standings, shares, cost): (Standings, Shares, u32),
+        parts: &mut Parts,
+        call: Call<'_, L, Memo>,
+    ) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
         let list = parts.list();
         if self.waits_for_response() {
-            memo.pending = self.hold(list, memo.key, cost, now);
+            memo.pending = self.hold(list, &shares, (memo.key, cost), now);
             effects.settles |= !matches!(memo.pending, Pending::Nothing);
         }
         self.told.standings((&self.name, &self.windows), &mut standings, facts.wall, effects);
@@ -367,16 +409,18 @@ impl Plan {
         Decision::Ask(Ask::Pause { until: now.after(delay) })
     }
 
-    fn hold(&self, list: &mut [Part], key: u64, cost: u32, now: Tick) -> Pending {
+    fn hold(&self, list: &mut [Part], shares: &[Share], (key, cost): (u64, u32), now: Tick) -> Pending {
         if let [part] = list
             && cost == 1
+            && self.tiers.is_none()
             && self.cost.response_field.is_none()
         {
             return part.hold(key, 1, now).map_or(Pending::Nothing, |held| Pending::Slot(held.version));
         }
-        let held = list.iter_mut().map(|part| {
+        let held = shares.iter().map(|share| {
             // Where another shard has got the slots already, the request counts.
-            part.hold(key, cost, now).unwrap_or(Held { version: 0, slots: 0 })
+            let held = list[share.at()].hold(key, share.of(cost), now);
+            (*share, held.unwrap_or(Held { version: 0, slots: 0 }))
         });
         let slots = Slots { held: held.collect(), taken: cost, told: None };
         // tidy(hot): only where the response decides about several slots; a memo has no room for them.
@@ -388,65 +432,6 @@ impl Plan {
         !self.counted.is_empty() || self.cost.response_field.is_some()
     }
 
-    fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
-        if self.mode == Mode::Report {
-            effects.reported = Some(reason);
-            return Decision::Pass;
-        }
-        match self.uncountable {
-            OnTrouble::Admit => {
-                effects.reported = Some(reason);
-                Decision::Pass
-            }
-            OnTrouble::Refuse => self.refuse(Duration::ZERO, effects),
-            OnTrouble::Unavailable => {
-                self.told.retry_after(Duration::ZERO, effects);
-                let problem = Problem {
-                    kind: REDUCED_CAPACITY,
-                    title: "Temporarily out of capacity",
-                    detail: "",
-                    violated_policy: &self.name,
-                };
-                Decision::Respond(LocalResponse { status: 503, reason, body: LocalBody::Problem(problem) })
-            }
-        }
-    }
-
-    fn refuse(&self, retry_after: Duration, effects: &mut Effects) -> Decision<'_> {
-        self.told.retry_after(retry_after, effects);
-        self.refusal("rate_limited")
-    }
-
-    fn refuse_banned(&self, left: Duration, effects: &mut Effects) -> Decision<'_> {
-        if self.mode == Mode::Report {
-            effects.reported = Some("rate_limit_banned");
-            return Decision::Pass;
-        }
-        self.told.retry_after(left, effects);
-        self.refusal("rate_limit_banned")
-    }
-
-    /// What it would be counted by is missing.
-    fn refuse_unknown(&self, effects: &mut Effects) -> Decision<'_> {
-        if self.mode == Mode::Report {
-            effects.reported = Some("rate_limit_no_key");
-            return Decision::Pass;
-        }
-        let problem = Problem { kind: "", title: "Forbidden", detail: &self.detail, violated_policy: &self.name };
-        let body = LocalBody::Problem(problem);
-        Decision::Respond(LocalResponse { status: 403, reason: "rate_limit_no_key", body })
-    }
-
-    fn refusal(&self, reason: &'static str) -> Decision<'_> {
-        let problem = Problem {
-            kind: QUOTA_EXCEEDED,
-            title: "Too many requests",
-            detail: &self.detail,
-            violated_policy: &self.name,
-        };
-        Decision::Respond(LocalResponse { status: self.status, reason, body: LocalBody::Problem(problem) })
-    }
-
     fn key_of<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> CountedBy {
         let mut hasher = seeded(self.hash_seed);
         if self.scope == Scope::PerRoute {
@@ -456,16 +441,27 @@ impl Plan {
     }
 }
 
+/// Puts back what a request took of these windows at this very moment.
+fn give_back(list: &mut [Part], shares: &[Share], key: u64, cost: u32, now: Tick) {
+    for share in shares {
+        list[share.at()].give_back(key, share.of(cost), now);
+    }
+}
+
 /// Counts a request that passed in any case.
-fn count(list: &mut [Part], key: u64, cost: u32, now: Tick) {
-    for part in list {
-        match part.take(key, cost, now) {
+fn count(list: &mut [Part], shares: &[Share], key: u64, cost: u32, now: Tick) {
+    for share in shares {
+        let part = &mut list[share.at()];
+        match part.take(key, share.of(cost), now) {
             Taken::Yes(_) | Taken::NoRoom => {}
             Taken::No(_) => part.report(),
-            Taken::Wait => part.owe(key, cost),
+            Taken::Wait => part.owe(key, share.of(cost)),
         }
     }
 }
+
+/// The windows of one request.
+type Shares = SmallVec<[Share; 4]>;
 
 #[cfg(test)]
 mod tests;

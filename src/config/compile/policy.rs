@@ -3,6 +3,7 @@
 
 mod context;
 mod limit_key;
+mod limit_tiers;
 
 use crate::base::PolicyId;
 use crate::base::limits::POLICIES_MAX;

@@ -12,7 +12,8 @@ use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::{Body, Message, ShardId};
 use crate::policy::limit_key::{Absent, KeyPart};
 use crate::policy::network::NetworkSet;
-use crate::policy::{Policy, PolicyMemo, PolicyState};
+use crate::policy::{LocalBody, LocalResponse, Policy, PolicyMemo, PolicyState};
+use crate::wire::template::Template;
 
 fn plan(key: Key) -> Plan {
     Plan::new("per-minute", Rate::new(60, Duration::from_secs(60), 3).unwrap(), key)
@@ -293,6 +294,41 @@ fn what_one_window_refuses_the_others_have_not_counted() {
     effects.clear();
     assert!(!later(&mut state, &mut PolicyMemo::Unused, &mut effects));
     assert_eq!(added(&effects.to_client)[2], ("Retry-After", "998"));
+}
+
+#[test]
+fn who_changes_tier_within_a_window_goes_on_as_used_up_as_it_was() {
+    // Four of the free tier, or eight of the other, in a window of eight slots that fills in 800 seconds.
+    let share = |units| -> Box<[Share]> { Box::new([Share { window: 0, units }]) };
+    let tiers = Tiers {
+        by: Template::compile("{header.X-Plan}", &[]).unwrap(),
+        list: Box::new([((*b"<Header(\"X-Plan\")>").into(), share(1))]),
+        others: share(2),
+    };
+    let limited = Plan { windows: windows(&[rate(8, 800, 8)]), tiers: Some(tiers), ..plan(Key::address()) };
+    let gold = Policy::RateLimit(limited.clone());
+    let mut free = limited;
+    free.tiers.as_mut().unwrap().list = Box::default();
+    let free = Policy::RateLimit(free);
+    let mut state = free.state(ONE, 0);
+    let fixture = Fixture::get("/");
+    let mut effects = Effects::default();
+    assert_eq!(decide(&free, &mut state, &fixture, &mut effects), Decision::Pass);
+    assert_eq!(
+        added(&effects.to_client),
+        [("RateLimit-Policy", "\"w0\";q=4;w=800"), ("RateLimit", "\"w0\";r=3;t=200")]
+    );
+    assert_eq!(passed(&free, &mut state, &fixture, 1), 1);
+    // Half of it is used, and half of the other's is left.
+    assert_eq!(passed(&gold, &mut state, &fixture, 9), 4);
+    assert_eq!(passed(&free, &mut state, &fixture, 9), 0);
+    effects.clear();
+    decide(&free, &mut state, &fixture, &mut effects);
+    assert_eq!(added(&effects.to_client)[2], ("Retry-After", "200"));
+    let mut state = free.state(ONE, 0);
+    assert_eq!(passed(&free, &mut state, &fixture, 9), 4);
+    let mut state = gold.state(ONE, 0);
+    assert_eq!(passed(&gold, &mut state, &fixture, 9), 8);
 }
 
 #[test]

@@ -73,8 +73,9 @@ impl Told {
         if standings.len() > 1 {
             standings.sort_unstable_by_key(|standing| standing.state.left);
         }
-        let Some(Standing { at, state }) = standings.first().copied() else { return };
-        let (quota, left) = (u64::from(windows[at].rate.burst()), u64::from(state.left));
+        let Some(tightest) = standings.first().copied() else { return };
+        let Standing { state, .. } = tightest;
+        let (quota, left) = (tightest.quota(windows), u64::from(state.left));
         let patch = &mut effects.to_client;
         for dialect in &self.dialects {
             match dialect {
@@ -130,7 +131,7 @@ fn ietf(windows: &[Window], standings: &Standings, patch: &mut Patch) {
             let window = &windows[standing.at];
             append_item(&window.name, number, out);
             out.extend_from_slice(b";q=");
-            push_decimal(out, u64::from(window.rate.burst()));
+            push_decimal(out, standing.quota(windows));
             out.extend_from_slice(b";w=");
             push_decimal(out, window.length());
         }
@@ -165,7 +166,7 @@ fn kong(windows: &[Window], standings: &Standings, patch: &mut Patch) {
             Some(Unit::Month) => (b"X-RateLimit-Limit-Month", b"X-RateLimit-Remaining-Month"),
             Some(Unit::Week) | None => continue,
         };
-        add_number(patch, names.0, u64::from(window.rate.burst()));
+        add_number(patch, names.0, standing.quota(windows));
         add_number(patch, names.1, u64::from(standing.state.left));
     }
 }

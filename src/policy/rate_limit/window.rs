@@ -30,8 +30,17 @@ pub(super) type Standings = SmallVec<[Standing; 4]>;
 pub(super) struct Standing {
     /// The window's place in the plan.
     pub at: usize,
+    /// What one unit of the cost is in it.
+    pub units: u32,
     /// What is left of it.
     pub state: LimitState,
+}
+
+impl Standing {
+    /// How many may come at once.
+    pub(super) fn quota(&self, windows: &[Window]) -> u64 {
+        u64::from(windows[self.at].rate.burst() / self.units)
+    }
 }
 
 impl Window {

@@ -42,7 +42,8 @@ fn a_download_passes_at_the_rate_and_its_beginning_at_once() {
 
 #[test]
 fn an_upload_passes_at_the_rate() {
-    let gateway = gateway(&Origin::echo(), "upload = \"600KiB\"");
+    let origin = Origin::echo();
+    let gateway = gateway(&origin, "upload = \"600KiB\"");
     let mut request = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes();
     request.resize(request.len() + BYTES, b'x');
     let mut client = Client::to(gateway.here());

@@ -9,34 +9,43 @@ use crate::base::limits::{LIMIT_WAIT_MS_MAX, LIMIT_WINDOWS_MAX};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::policy::limit_key::on_trouble;
+use crate::config::compile::policy::limit_tiers::{self, Tier};
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{
     BanSpec, CalendarUnit, CostSpec, FieldDialect, LimitFields, Spec, WhenFull as WhenFullSpec, WindowSpec,
 };
 use crate::config::spec::scalar::{self, Scalar};
+use crate::config::spec::shape::{Many, ShortOr};
 use crate::policy::limit::BanRule;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limiting::{Mode, Scope, WhenFull};
-use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, Plan, Told, Window};
+use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, Plan, Share, Tiers, Told, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
     let location = spec.location;
     let spec = &spec.value;
-    let windows = windows(compiler, spec, location, context.name);
+    let zone = match &spec.zone {
+        Some(zone) => zone_named(compiler, zone),
+        None => Some(TimeZone::UTC),
+    };
+    let zone = zone?;
+    let windows = windows(compiler, spec, location, (context.name, &zone));
     let key = compiler.limit_key(&spec.key, spec.absent);
     if !(400..=599).contains(&spec.status.value) {
         compiler.error(spec.status.location, "a refusal's status is 400 to 599");
     }
     let exempt = compiler.exempt(&spec.exempt_networks, &spec.exempt_consumers);
     let (windows, key) = (windows?, key?);
-    let least = windows.iter().map(|window| window.rate.burst()).min().unwrap_or(1);
     let mut plan = Plan::new(context.name, windows[0].rate, key);
-    plan.cost = cost(compiler, &spec.cost, least);
     plan.delay_after = delay(compiler, spec, &windows);
-    plan.windows = windows.into();
+    let tiers = tiers(compiler, spec, windows, (context.name, &zone))?;
+    let all = tiers.iter().flat_map(|tier| &tier.windows);
+    let least = all.map(|window| window.rate.burst()).min().unwrap_or(1);
+    plan.cost = cost(compiler, &spec.cost, least);
+    (plan.windows, plan.tiers) = shared(compiler, spec, tiers)?;
     plan.exempt = exempt;
     plan.status = spec.status.value;
     plan.scope = if spec.per_route { Scope::PerRoute } else { Scope::Shared };
@@ -57,11 +66,12 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
 }
 
 /// All windows, from `rate` or from `windows`.
-fn windows(compiler: &mut Compiler<'_>, spec: &Spec, location: Location, name: &str) -> Option<Vec<Window>> {
-    let zone = match &spec.zone {
-        Some(zone) => zone_named(compiler, zone)?,
-        None => TimeZone::UTC,
-    };
+fn windows(
+    compiler: &mut Compiler<'_>,
+    spec: &Spec,
+    location: Location,
+    (name, zone): (&str, &TimeZone),
+) -> Option<Vec<Window>> {
     if let Some(written) = &spec.rate {
         if let Some(first) = spec.windows.0.first() {
             compiler.error(first.location, "`rate` and `windows` exclude each other: put the rate into `windows`");
@@ -78,14 +88,19 @@ fn windows(compiler: &mut Compiler<'_>, spec: &Spec, location: Location, name: &
         compiler.absent(location, report.help("`rate = \"10/s\"`, or `windows = [\"10/s\", \"1000/day\"]`"));
         return None;
     }
-    if let Some(many) = spec.windows.0.get(LIMIT_WINDOWS_MAX) {
+    listed(compiler, &spec.windows, (name, zone))
+}
+
+/// The windows of a list.
+fn listed(compiler: &mut Compiler<'_>, list: &WindowList, (name, zone): (&str, &TimeZone)) -> Option<Vec<Window>> {
+    if let Some(many) = list.0.get(LIMIT_WINDOWS_MAX) {
         compiler.error(many.location, format!("a limit has at most {LIMIT_WINDOWS_MAX} windows"));
     }
-    let alone = spec.windows.0.len() == 1;
+    let alone = list.0.len() == 1;
     let mut windows: Vec<Window> = Vec::new();
     let mut whole = true;
-    for written in spec.windows.iter() {
-        let Some((mut window, suffix)) = window(compiler, &written.value.0, written.location, &zone) else {
+    for written in list.iter() {
+        let Some((mut window, suffix)) = window(compiler, &written.value.0, written.location, zone) else {
             whole = false;
             continue;
         };
@@ -99,6 +114,58 @@ fn windows(compiler: &mut Compiler<'_>, spec: &Spec, location: Location, name: &
         windows.push(window);
     }
     whole.then_some(windows)
+}
+
+/// The windows of all tiers; the last one is that of requests of no tier.
+fn tiers(
+    compiler: &mut Compiler<'_>,
+    spec: &Spec,
+    others: Vec<Window>,
+    (name, zone): (&str, &TimeZone),
+) -> Option<Vec<Tier>> {
+    let mut tiers = Vec::new();
+    for (tier, list) in spec.tiers.iter() {
+        if list.is_empty() {
+            compiler.error(tier.location, format!("the tier `{}` has no window: it would not be limited", tier.value));
+            return None;
+        }
+        let windows = listed(compiler, list, (name, zone))?;
+        tiers.push(Tier { name: tier.value.clone(), location: tier.location, windows });
+    }
+    tiers.push(Tier { name: String::new(), location: Location::default(), windows: others });
+    Some(tiers)
+}
+
+/// The windows that tiers share, and which of them hold for whom; without tiers only the windows.
+fn shared(compiler: &mut Compiler<'_>, spec: &Spec, tiers: Vec<Tier>) -> Option<(Box<[Window]>, Option<Tiers>)> {
+    let tier = match (&spec.tier, spec.tiers.iter().next()) {
+        (None, None) => return tiers.into_iter().next().map(|others| (others.windows.into(), None)),
+        (Some(tier), Some(_)) => tier,
+        (Some(tier), None) => {
+            compiler.error(tier.location, "`tier` chooses among `tiers`, of which there are none");
+            return None;
+        }
+        (None, Some((name, _))) => {
+            compiler.error(name.location, "`tier` is missing: the text whose value names one of these");
+            return None;
+        }
+    };
+    let by = compiler.template(tier, &[])?;
+    if by.variables().next().is_none() {
+        compiler.error(tier.location, "this text has no variable, so all requests are of one tier");
+    }
+    let (windows, mut shares) = match limit_tiers::share(&tiers) {
+        Ok(shared) => shared,
+        Err(tier) => {
+            compiler.error(tier.location, "a tier has two windows of the same length, of which one is of no use");
+            return None;
+        }
+    };
+    let others = shares.pop()?;
+    let names = tiers.iter().map(|tier| tier.name.as_bytes().into());
+    let mut list: Vec<(Box<[u8]>, Box<[Share]>)> = names.zip(shares).collect();
+    list.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Some((windows.into(), Some(Tiers { by, list: list.into(), others })))
 }
 
 /// One window, without a name where none was given, and what its name ends in then.
@@ -204,6 +271,9 @@ fn delay(compiler: &mut Compiler<'_>, spec: &Spec, windows: &[Window]) -> Option
         }
         _ => compiler.error(delay.location, "only a limit with one `rate` delays"),
     }
+    if spec.tier.is_some() {
+        compiler.error(delay.location, "a limit with tiers delays nothing");
+    }
     if !spec.count.is_empty() || spec.cost.response_header.is_some() {
         compiler.error(delay.location, "a limit that counts by the response delays nothing");
     }
@@ -255,6 +325,9 @@ fn unit_of(per: Duration) -> Option<Unit> {
     let units = [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Week];
     units.into_iter().find(|unit| Duration::from_secs(unit.seconds()) == per)
 }
+
+/// Windows as they are written.
+type WindowList = Many<Located<ShortOr<WindowSpec>>>;
 
 /// The most that a request may wait or be delayed.
 const DELAY_MAX: Duration = Duration::from_millis(LIMIT_WAIT_MS_MAX);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
 use crate::config::spec::scalar::{Network, Rate, Scalar, Statuses, Time};
-use crate::config::spec::shape::{Many, Short, ShortOr, table};
+use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
 
 table! {
     /// So many requests per time; above it 429 with `Retry-After` and a problem body.
@@ -20,6 +20,13 @@ table! {
         /// the calendar (`"1000/day"`), or a table. A request needs room in all of them; where one has none, the others
         /// do not count it. At most 8.
         windows: Many<Located<ShortOr<WindowSpec>>> = Many::default(),
+        /// A text whose value names a tier: `"{consumer}"`, or `"{header.X-Plan}"` where only a proxy in front can set
+        /// that header. Requests of a tier have its windows of `tiers`, all others have `rate` or `windows`. It holds at once when the value changes, and a window that both tiers have
+        /// goes on as used up as it was.
+        tier: Option<Located<String>> = None,
+        /// Windows by tier: `{ gold = ["100/s", "1000000/month"], free = "100/day" }`. Those of different tiers that
+        /// are of the same length are one window with different numbers.
+        tiers: Named<Many<Located<ShortOr<WindowSpec>>>> = Named::default(),
         /// The time zone of windows of the calendar, such as `"Europe/Berlin"`: when their hours, days, weeks (from
         /// Monday on) and months begin.
         #[schemars(extend("x-default" = "UTC"))]
