@@ -117,7 +117,7 @@ pub(super) fn on_trouble(spec: Uncountable) -> OnTrouble {
 /// How long a request waits for another shard, where nothing else was said.
 const WAIT: Duration = Duration::from_secs(1);
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "address",
     "address/24",
     "address/24/48",
@@ -128,6 +128,7 @@ const KNOWN: [&str; 11] = [
     "cookie:NAME",
     "query:NAME",
     "param:NAME",
+    "claim:NAME",
     "{variable}",
 ];
 
