@@ -51,5 +51,6 @@ pub mod fuzz {
     pub use crate::config::check_text;
     pub use crate::wire::check as wire;
     pub use crate::wire::grpc::check as grpc;
+    pub use crate::wire::jose::check::tokens;
     pub use crate::wire::ws::check as websocket;
 }

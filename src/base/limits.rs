@@ -187,3 +187,26 @@ pub(crate) const SCANNED_MEMBERS_MAX: u32 = 4_096;
 pub(crate) const SCANNED_HELD_BYTES_MAX: u64 = 1 << 20;
 /// The most clients that a honeypot may remember on each shard; `check` refuses more. Each takes 16 bytes.
 pub(crate) const TRAPPED_MAX: u32 = 1 << 22;
+
+// Tokens and the keys that verify them (`wire::jose`, `policy::jwt`, `policy::introspection`).
+
+/// Longest token that is looked at; a longer one is not valid.
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Levels of nesting in the JSON of tokens, of key sets and of what an authorisation server says; deeper ones are not
+/// valid. Bounds the stack.
+pub(crate) const JOSE_DEPTH_MAX: usize = 16;
+/// Keys of one issuer; a larger set is refused as a whole, and the keys before it stay in use.
+pub(crate) const JWKS_KEYS_MAX: usize = 512;
+/// Bytes of a key set or of an issuer's metadata; more is refused.
+pub(crate) const JWKS_BYTES_MAX: usize = 1024 * 1024;
+/// Keys that one token is tried with, where it does not name its key; it is not valid with any behind them.
+pub(crate) const KEYS_TRIED_MAX: usize = 4;
+/// Bytes of tokens whose claims one policy keeps on one shard, counted by the tokens' own length; above it those that
+/// were used least recently are forgotten. Claims take a few times as much memory as their token.
+pub(crate) const TOKENS_KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of what an authorisation server says of a token; more is refused.
+pub(crate) const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
+/// Questions that wait for one source; above it the answer is at once that the source is not available.
+pub(crate) const QUESTIONS_MAX: usize = 1_024;
+/// Questions that one authorisation server is sent at once; more of them wait for their turn.
+pub(crate) const INTROSPECTIONS_MAX: usize = 32;

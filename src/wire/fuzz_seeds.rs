@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::wire::check;
 use crate::wire::grpc;
+use crate::wire::jose;
 use crate::wire::ws;
 
 /// Every seed of a fuzz target.
@@ -31,6 +32,7 @@ fn fuzz_seeds_keep_the_properties() {
         ("grpc_body", grpc::check::body),
         ("grpc_json", grpc::check::transcoded),
         ("grpc_load", grpc::check::loaded),
+        ("tokens", jose::check::tokens),
         ("websocket", ws::check::frames),
     ];
     for (target, check) in targets {

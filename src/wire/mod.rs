@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Parsers and writers of the protocols, without I/O: message heads, request targets, framing, hop-by-hop fields, the
-//! PROXY protocol, HTTP/2, gRPC and WebSocket frames.
+//! PROXY protocol, HTTP/2, gRPC, WebSocket frames and signed tokens.
 //!
 //! Nothing here waits, reads a clock or uses a socket. Parsers give the same result for any split of their input and
 //! never panic.
@@ -18,6 +18,7 @@ pub mod head;
 pub(crate) mod hop;
 pub(crate) mod inspect;
 pub(crate) mod ip;
+pub(crate) mod jose;
 pub mod outgoing;
 pub mod patch;
 pub(crate) mod problem;
@@ -28,6 +29,7 @@ pub mod target;
 pub(crate) mod template;
 pub(crate) mod trace;
 pub(crate) mod upgrade;
+pub(crate) mod url;
 pub(crate) mod ws;
 
 #[cfg(any(test, feature = "fuzz"))]
