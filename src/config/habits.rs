@@ -26,8 +26,12 @@ const ABSENT: &[(&[&str], &str)] = &[
     (&["lua", "njs", "js_content", "access_by_lua", "wasm", "ext_proc"], "it runs no scripts or modules"),
     (&["auth_basic", "basic_auth", "basicauth"], "it checks no passwords: `external_auth` or `api_key` say who calls"),
     (
-        &["jwt", "auth_jwt", "oidc", "oauth2", "forward_auth_oidc"],
-        "it checks no tokens itself: `external_auth` asks who does",
+        &["jwt", "auth_jwt", "jwt_auth", "jwt_authn", "oauth2"],
+        "tokens are checked by policies: `[policy.NAME.jwt]` or `[policy.NAME.introspection]`, named by routes",
+    ),
+    (
+        &["oidc", "forward_auth_oidc", "openid_connect"],
+        "it logs no browsers in: `external_auth` asks who does, and `[policy.NAME.jwt]` checks tokens",
     ),
     (&["mirror", "traffic_mirror", "shadow", "request_mirror_policies"], "it mirrors no requests"),
     (&["http3", "quic", "listen_quic"], "it speaks HTTP/1.1 and HTTP/2, not HTTP/3"),

@@ -9,6 +9,7 @@ mod admin;
 mod grpc;
 mod index;
 mod log;
+mod source;
 mod tls;
 mod upstream;
 
@@ -47,6 +48,7 @@ pub(crate) use grpc::{
 };
 pub(crate) use index::Index;
 pub(crate) use log::{AccessLogPlan, JSON_FIELDS, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
+pub(crate) use source::{AskedFor, ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan, SourcePlan};
 pub(crate) use tls::{CertificatePlan, TlsPlan, Validity};
 pub(crate) use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
@@ -76,6 +78,8 @@ pub struct Plan {
     pub upstreams: Vec<UpstreamPlan>,
     /// By `TranscoderId`.
     pub transcoders: Vec<TranscoderPlan>,
+    /// Servers outside that policies need, each once.
+    pub sources: Vec<SourcePlan>,
     /// By `PolicyId`.
     pub policies: Vec<PolicyPlan>,
     /// Consumers and what else of the directory the configuration declares.
@@ -421,6 +425,7 @@ impl Plan {
             routes: route.map(|id| self.route(id).kept()).into_iter().collect(),
             upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),
             transcoders: Vec::new(),
+            sources: Vec::new(),
             policies: Vec::new(),
             declared: Arc::default(),
             versions: self.versions.clone(),

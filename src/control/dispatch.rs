@@ -17,6 +17,7 @@ use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
 use crate::control::reloads::Cause;
 use crate::control::resolve::Resolution;
+use crate::control::sources::Told;
 use crate::control::state::State;
 use crate::control::upgrade::Successor;
 use crate::link::{FromShard, ToShard};
@@ -60,6 +61,7 @@ impl Plane {
             Event::Reflected(received) => self.reflected(received),
             Event::Stored(event) => self.stored(event),
             Event::Merged(snapshot) => self.merged(&snapshot),
+            Event::Told(told) => self.told(told),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
             Event::FilesChanged(scope) => self.reload("a file changed", Cause::Changed(scope), None),
             Event::Successor(outcome) => self.successor(outcome, events),
@@ -231,6 +233,11 @@ impl Plane {
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::Applied { revision } => self.applied(shard, revision),
             FromShard::LogLines(lines) => self.write_lines(lines),
+            FromShard::Question(ticket, question) => {
+                if let Some(answer) = self.sources.ask((shard, ticket), *question) {
+                    self.shards.send(shard, ToShard::Answer(ticket, answer));
+                }
+            }
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Trace(trace) => {
                 tracing::debug!("{}", trace.text.trim_end().replace('\n', " |"));
@@ -267,6 +274,17 @@ impl Plane {
         let source = received.source;
         for (shard, transcoders) in received.transcoders.into_iter().enumerate() {
             self.shards.send(shard, ToShard::Transcoders { source: Arc::clone(&source), transcoders });
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Keys(keys) => self.shards.send_all(|_| ToShard::Keys(keys.clone())),
+            Told::Answer(askers, answer) => {
+                for (shard, ticket) in askers {
+                    self.shards.send(shard, ToShard::Answer(ticket, answer.clone()));
+                }
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::control::probe::HealthChange;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
+use crate::control::sources::Told;
 use crate::control::store::{StoreEvent, StoreEvents};
 use crate::control::upgrade::SuccessorOutcome;
 use crate::control::watch::{Scope, Watch};
@@ -40,6 +41,8 @@ pub(super) enum Event {
     Stored(StoreEvent),
     /// A snapshot of the directory was made.
     Merged(Arc<Snapshot>),
+    /// A server outside has said something that shards asked for.
+    Told(Told),
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
@@ -80,6 +83,8 @@ pub(super) struct Events {
     pub verdicts: mpsc::Receiver<HealthChange>,
     /// From reflection.
     pub reflected: mpsc::Receiver<Reflected>,
+    /// From the servers outside that policies need.
+    pub told: mpsc::Receiver<Told>,
     /// From the compiler.
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// From the store, where there is one.
@@ -95,7 +100,7 @@ pub(super) struct Events {
 impl Events {
     /// The next event; `Time` at `until`. Cancel-safe.
     pub(super) async fn next(&mut self, until: Tick) -> Event {
-        let Events { signals, asks, shards, answers, verdicts, reflected, loads, store, merged, watch, successor } =
+        let Events { signals, asks, shards, answers, verdicts, reflected, told, loads, store, merged, watch, successor } =
             self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
@@ -105,6 +110,7 @@ impl Events {
             Some(answer) = answers.recv() => Event::Answer(answer),
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
             Some(received) = reflected.recv() => Event::Reflected(received),
+            Some(told) = told.recv() => Event::Told(told),
             Some(snapshot) = merged.recv() => Event::Merged(snapshot),
             event = stored(store) => Event::Stored(event),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),

@@ -30,6 +30,7 @@ use crate::control::retired::Retired;
 use crate::control::rollout::Rollout;
 use crate::control::shards::Shards;
 use crate::control::socket::ControlSocket;
+use crate::control::sources::Sources;
 use crate::control::state::State;
 use crate::control::status::Status;
 use crate::control::systemd::Supervisor;
@@ -109,6 +110,7 @@ pub(super) struct Plane {
     pub(super) unresolved: BTreeMap<Question, String>,
     pub(super) probes: Probes,
     pub(super) reflections: Reflections,
+    pub(super) sources: Sources,
     pub(super) supervisor: Supervisor,
     /// A successor that was started and does not serve yet.
     pub(super) successor: Option<Successor>,
@@ -171,16 +173,24 @@ impl Plane {
         });
     }
 
-    /// Starts reflection for the plan in use and the one that is being prepared.
+    /// Asks servers outside for what the plan in use and the one that is being prepared need.
     pub(super) fn reflect(&mut self) {
         let current = self.current.as_ref().map(|current| &current.plan);
         let plans = current.into_iter().chain(self.reloads.coming());
-        self.reflections.follow(plans.map(|plan| &**plan), &self.discovery);
+        self.reflections.follow(plans.clone().map(|plan| &**plan), &self.discovery);
+        self.sources.follow(plans.map(|plan| &**plan));
+    }
+
+    /// Tells all shards the keys of issuers that are known: a policy that is new, or that changed, knows none.
+    pub(super) fn tell_keys(&mut self) {
+        for keys in self.sources.known() {
+            self.shards.send_all(|_| ToShard::Keys(keys.clone()));
+        }
     }
 
     /// The questions to DNS and servers without any result yet, for which a new plan waits a while.
     pub(super) fn open_questions(&self) -> usize {
-        self.discovery.open_questions() + self.reflections.open()
+        self.discovery.open_questions() + self.reflections.open() + self.sources.open()
     }
 
     /// Probes the endpoints of one upstream as the plan in use says.

@@ -160,6 +160,7 @@ impl Plane {
         let spec = Arc::new(spec);
         self.reloads.candidate = Some(Candidate { plan, spec, changes, files, texts, warnings, log, store, admin });
         self.reflect();
+        self.tell_keys();
     }
 
     fn send_prepare(
@@ -317,6 +318,8 @@ impl Plane {
                 | FromShard::Upstreams(_)
                 | FromShard::Drained
                 | FromShard::Trace(_)
+                // Whoever waits for it waits for its deadline.
+                | FromShard::Question(..)
                 | FromShard::Failed { .. } => {}
             }
         }

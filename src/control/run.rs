@@ -24,6 +24,7 @@ use crate::control::resolve::{Resolver, SystemLookup};
 use crate::control::retired::Retired;
 use crate::control::rollout::Rollout;
 use crate::control::shards::{ControlEnd, FromShards, Shards};
+use crate::control::sources::Sources;
 use crate::control::state::State;
 use crate::control::systemd::Supervisor;
 use crate::control::traces::Traces;
@@ -80,6 +81,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
+    let (told_in, told) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
     let shards = start.shards;
     let mut events = Events {
@@ -89,6 +91,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         answers,
         verdicts,
         reflected,
+        told,
         loads,
         store: None,
         merged,
@@ -131,6 +134,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         traces: Traces::default(),
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
+        sources: Sources::new(told_in, seed),
         supervisor: Supervisor::of_process(),
         successor: None,
         admin: None,

@@ -221,6 +221,8 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 let words = format!("change {}", change.items.len());
                 (words, Some(FromShard::Applied { revision: change.revision }))
             }
+            ToShard::Answer(..) => ("answer".to_owned(), None),
+            ToShard::Keys(_) => ("keys".to_owned(), None),
             ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {

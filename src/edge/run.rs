@@ -117,6 +117,14 @@ impl<N: Net> Main<N> {
                 drop(shard.directory.borrow_mut().rebase(snapshot));
             }
             ToShard::Change(change) => shard.directory.borrow_mut().apply(&change),
+            ToShard::Answer(ticket, answer) => {
+                shard.questions.take(ticket, answer, &shard.peers, shard.thread.net.now());
+            }
+            ToShard::Keys(keys) => {
+                let coming = self.prepared.as_ref().map(|prepared| prepared.bound.clone());
+                let bounds = shard.bound_already().into_iter().chain(coming);
+                bounds.for_each(|bound| bound.policies().for_each(|(_, state)| state.borrow_mut().learn(&keys)));
+            }
             ToShard::Trace(orders) => shard.tracer.follow(orders),
             ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),

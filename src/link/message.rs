@@ -12,6 +12,7 @@ use crate::link::trace::{Trace, TraceOrder};
 use crate::net::sockets::ListenSocket;
 use crate::policy::directory::{Change, Revision, Snapshot};
 use crate::policy::limit;
+use crate::policy::{Answer, Keys, Question, Ticket};
 use crate::wire::grpc::json::Transcoder;
 
 /// From the control plane to one shard.
@@ -69,6 +70,10 @@ pub enum ToShard<S = ListenSocket> {
     Directory(Arc<Snapshot>),
     /// A change of the directory.
     Change(Arc<Change>),
+    /// What came of a policy's question.
+    Answer(Ticket, Answer),
+    /// The keys of an issuer, for the plan in use and the one being prepared.
+    Keys(Keys),
     /// From now on show the way of the requests that these orders name, and of no others.
     Trace(Arc<[TraceOrder]>),
     /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).
@@ -106,6 +111,8 @@ pub enum FromShard {
     },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
+    /// A policy asks, and requests wait for the answer, for a while.
+    Question(Ticket, Box<Question>),
     /// Something that the operator should know.
     Notice(Box<Notice>),
     /// The way of a request or connection, for those who asked for it.
@@ -132,7 +139,7 @@ impl FromShard {
             | FromShard::Upstreams(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
-            FromShard::LogLines(_) | FromShard::Notice(_) | FromShard::Trace(_) => false,
+            FromShard::LogLines(_) | FromShard::Question(..) | FromShard::Notice(_) | FromShard::Trace(_) => false,
         }
     }
 }

@@ -118,6 +118,15 @@ pub enum Ask<'p> {
         /// Until when.
         until: Tick,
     },
+    /// Send the questions that lie in this policy's state to the control plane, wait until an answer for this key came
+    /// into the state, and resume with `AskOutcome::Woken`; at the deadline, with `AskOutcome::Expired`. Where it asks
+    /// again, the first deadline stays. A question that cannot be sent is answered with `Answer::Busy` at once.
+    Control {
+        /// The key.
+        key: u64,
+        /// Until when.
+        until: Tick,
+    },
 }
 
 /// What came of an `Ask`.

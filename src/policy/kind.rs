@@ -7,6 +7,7 @@ use crate::policy::decision::{AskOutcome, Decision, LocalResponse};
 use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::limit::{LimitTerms, Parts, Shards};
 use crate::policy::phase::Phase;
+use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
 use crate::wire::inspect::Scanner;
@@ -52,6 +53,12 @@ pub trait Kind: Sized {
     /// What the bans that its state holds are known by over reloads, and on all shards.
     fn trap(&self) -> Option<u64> {
         None
+    }
+
+    /// May a shard keep the state that a policy of the same name had under the plan before? It may where nothing in
+    /// that state depends on what changed. A limit is kept by its identity instead.
+    fn keeps_state_of(&self, _before: &Self) -> bool {
+        false
     }
 
     /// The part of it that needs the route, in the words of the configuration. A listener cannot name such a policy,
@@ -137,6 +144,17 @@ pub trait ShardState<P> {
     fn traps(&mut self) -> Option<&mut Traps> {
         None
     }
+
+    /// The next question that is to be sent to the control plane, with the key under which the answer is awaited.
+    fn next_question(&mut self) -> Option<(u64, Question)> {
+        None
+    }
+
+    /// Takes the answer to a question with this key.
+    fn receive(&mut self, _key: u64, _answer: Answer, _now: Tick) {}
+
+    /// Takes the keys of an issuer.
+    fn learn(&mut self, _keys: &Keys) {}
 }
 
 impl<P> ShardState<P> for () {

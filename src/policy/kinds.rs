@@ -15,6 +15,7 @@ use crate::policy::facts::{Effects, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::{LimitId, LimitTerms, Parts, Shards};
 use crate::policy::phase::Phase;
+use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::traps::Traps;
 use crate::wire::coding::Offer;
 use crate::wire::inspect::Scanner;
@@ -42,6 +43,10 @@ macro_rules! each_kind {
             BodyBounds(body_bounds),
             /// API keys: who calls.
             ApiKey(api_key),
+            /// JWT: who calls, by a signed token.
+            Jwt(jwt),
+            /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
+            Introspection(introspection),
             /// External authentication: ask another service whether the request may pass.
             ExternalAuth(external_auth),
             /// Plans: refuse what the caller's plans do not contain.
@@ -175,6 +180,14 @@ macro_rules! enums {
                 match self { $(Policy::$Kind(plan) => plan.trap(),)* }
             }
 
+            /// See `Kind::keeps_state_of`. Another kind's is never kept.
+            pub fn keeps_state_of(&self, before: &Policy) -> bool {
+                match (self, before) {
+                    $((Policy::$Kind(plan), Policy::$Kind(before)) => plan.keeps_state_of(before),)*
+                    (_, _) => false,
+                }
+            }
+
             /// See `Kind::needs_route`.
             pub fn needs_route(&self) -> Option<&'static str> {
                 match self { $(Policy::$Kind(plan) => plan.needs_route(),)* }
@@ -248,6 +261,29 @@ macro_rules! enums {
             pub fn traps(&mut self) -> Option<&mut Traps> {
                 match self {
                     $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::traps(state),)*
+                }
+            }
+
+            /// See `ShardState::next_question`.
+            pub fn next_question(&mut self) -> Option<(u64, Question)> {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::next_question(state),)*
+                }
+            }
+
+            /// See `ShardState::learn`.
+            pub fn learn(&mut self, keys: &Keys) {
+                match self {
+                    $(PolicyState::$Kind(state) => ShardState::<crate::policy::$module::Plan>::learn(state, keys),)*
+                }
+            }
+
+            /// See `ShardState::receive`.
+            pub fn receive(&mut self, key: u64, answer: Answer, now: Tick) {
+                match self {
+                    $(PolicyState::$Kind(state) => {
+                        ShardState::<crate::policy::$module::Plan>::receive(state, key, answer, now);
+                    })*
                 }
             }
         }

@@ -18,9 +18,11 @@ pub(crate) mod limit_key;
 pub(crate) mod limiting;
 pub(crate) mod phase;
 pub(crate) mod problem;
+pub(crate) mod question;
 mod text;
 pub(crate) mod throttle;
 pub(crate) mod traps;
+pub(crate) mod token;
 
 #[cfg(test)]
 mod fixture;
@@ -39,3 +41,4 @@ pub(crate) use kind::Call;
 pub(crate) use kinds::each_kind;
 pub(crate) use kinds::{Policy, PolicyMemo, PolicyState};
 pub(crate) use phase::Phase;
+pub(crate) use question::{Answer, Keys, Question, SourceId, Ticket};

@@ -20,6 +20,7 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
+use crate::policy::Answer;
 use crate::policy::directory::{Directory, Revision};
 use crate::sim::common::Common;
 use crate::sim::grpc;
@@ -152,6 +153,8 @@ impl Gateway {
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
+            // Nobody outside can be asked here.
+            FromShard::Question(ticket, _) => self.send(number, ToShard::Answer(ticket, Answer::Unavailable)),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }

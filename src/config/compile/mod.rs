@@ -18,6 +18,7 @@ mod listener;
 mod log;
 mod policy;
 mod route;
+mod source;
 mod text;
 mod tls;
 mod upstream;
@@ -34,7 +35,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::{PolicyId, UpstreamId};
 use crate::config::draft::Draft;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, TranscoderPlan, UpstreamPlan, VersionPlan};
+use crate::config::plan::{
+    Index, Plan, PolicyPlan, ProcessPlan, RoutePlan, SourcePlan, TranscoderPlan, UpstreamPlan, VersionPlan,
+};
 use crate::config::report::{Faults, Report};
 use crate::config::source::Environment;
 use crate::config::spec::server::{Limits, Timeouts};
@@ -63,6 +66,7 @@ pub(super) fn compile(
         unread: faults_before,
         upstreams: Vec::new(),
         transcoders: Vec::new(),
+        sources: Vec::new(),
         ids: HashMap::new(),
         policy_ids: HashMap::new(),
         versions: Vec::new(),
@@ -87,6 +91,8 @@ struct Compiler<'d> {
     upstreams: Vec<UpstreamPlan>,
     /// In the order of the routes.
     transcoders: Vec<TranscoderPlan>,
+    /// In the order of the policies.
+    sources: Vec<SourcePlan>,
     /// Of the upstreams, by name.
     ids: HashMap<String, UpstreamId>,
     /// Of the policies that could be compiled, by name.
@@ -241,6 +247,7 @@ impl Compiler<'_> {
             routes,
             upstreams,
             transcoders: std::mem::take(&mut self.transcoders),
+            sources: std::mem::take(&mut self.sources),
             policies,
             declared: Arc::new(declared),
             versions: std::mem::take(&mut self.versions),

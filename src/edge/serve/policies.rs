@@ -8,6 +8,7 @@ use crate::edge::exchange::local_response;
 use crate::edge::exchange::policies::{self as asking, Asked};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::subrequest;
+use crate::edge::shard::questions::{Sending, owner_of};
 use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
@@ -45,6 +46,14 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                 Decision::Ask(Ask::Pause { until }) => {
                     let paused = peers.pause(net, until).await;
                     let outcome = if paused { AskOutcome::Woken } else { AskOutcome::Expired };
+                    decision = asking::resume(context, exchange.state, asked, outcome);
+                }
+                Decision::Ask(Ask::Control { key, until }) => {
+                    let until = *deadline.get_or_insert(until);
+                    let sending = context.shard.questions.send(state, &context.shard.outbox, net.now());
+                    let woken = sending == Sending::All
+                        && peers.wait(net, Subject { owner: owner_of(state), key }, until).await;
+                    let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
                     decision = asking::resume(context, exchange.state, asked, outcome);
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {

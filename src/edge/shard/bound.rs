@@ -5,8 +5,11 @@
 //! upstreams as they are, limits that did not change.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use ahash::RandomState;
 
 use crate::balance::Part;
 use crate::base::{ListenerId, PolicyId, UpstreamId};
@@ -19,8 +22,8 @@ use crate::edge::shard::transcoders::Transcoders;
 use crate::edge::upstream::pool::{Shared, Upstream};
 use crate::link::{Counters, UpstreamCounter};
 use crate::net::Net;
-use crate::policy::PolicyState;
 use crate::policy::limit::{LimitId, Shards};
+use crate::policy::{Phase, Policy, PolicyState};
 use crate::route::Table;
 use crate::wire::grpc::json::Transcoder;
 use crate::wire::h2::connection;
@@ -130,6 +133,7 @@ impl<N: Net> Bound<N> {
             states.upstreams.push(state);
             slices.step(1).await;
         }
+        let inherited: HashMap<_, _, RandomState> = before.into_iter().flat_map(|before| before.asking()).collect();
         for (at, policy) in (0..).zip(&plan.policies) {
             // Generations count plans, so a limit that is new has the same version on all shards.
             let fresh = || policy.policy.state(shards, plan.generation as u32);
@@ -144,7 +148,10 @@ impl<N: Net> Bound<N> {
                     }
                     state
                 }
-                None => Rc::new(RefCell::new(fresh())),
+                None => {
+                    let known = inherited.get(&*policy.name).filter(|(before, _)| policy.policy.keeps_state_of(before));
+                    known.map_or_else(|| Rc::new(RefCell::new(fresh())), |(_, state)| Rc::clone(state))
+                }
             };
             states.policies.push(state);
             slices.step(1).await;
@@ -243,7 +250,7 @@ impl<N: Net> Bound<N> {
     }
 
     /// The state of a policy.
-    pub(crate) fn own(&self, id: PolicyId) -> &RefCell<PolicyState> {
+    pub(crate) fn own(&self, id: PolicyId) -> &Rc<RefCell<PolicyState>> {
         &self.states.policies[id.0 as usize]
     }
 
@@ -256,6 +263,13 @@ impl<N: Net> Bound<N> {
     fn limit(&self, id: LimitId) -> Option<Rc<RefCell<PolicyState>>> {
         let policy = self.plan.policy_of_limit(id)?;
         Some(self.states.policies[policy.0 as usize].clone())
+    }
+
+    /// The policies that may ask the control plane, with their states, by name.
+    fn asking(&self) -> impl Iterator<Item = (&str, (&Policy, &Rc<RefCell<PolicyState>>))> {
+        let asking = self.plan.policies.iter().zip(&self.states.policies);
+        let asking = asking.filter(|(plan, _)| plan.policy.phase() == Phase::Identify);
+        asking.map(|(plan, state)| (&*plan.name, (&plan.policy, state)))
     }
 
     /// Writes an upstream's levels, and what happened to it since this was last called, to the counters.

@@ -8,6 +8,7 @@ pub(crate) mod discarded;
 mod escape;
 pub(crate) mod log;
 pub(crate) mod peers;
+pub(crate) mod questions;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod report;

@@ -175,6 +175,11 @@ impl<N: Net> Peers<N> {
         }
     }
 
+    /// Wakes the requests that wait for a key of something else than a limit.
+    pub(crate) fn wake(&self, subject: Subject) {
+        self.waiters.wake(subject);
+    }
+
     /// Waits until then, for nothing. False where too many wait already.
     pub(crate) async fn pause(&self, net: &N, until: Tick) -> bool {
         match self.waiters.wait(net, NOBODY, until, || ()).await {

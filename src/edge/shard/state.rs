@@ -14,6 +14,7 @@ use crate::edge::shard::bound::Bound;
 use crate::edge::shard::discarded::Discarded;
 use crate::edge::shard::log::LogSink;
 use crate::edge::shard::peers::{self, Peers};
+use crate::edge::shard::questions::Questions;
 use crate::edge::shard::registry::Registry;
 use crate::edge::shard::scratch::ScratchPool;
 use crate::edge::shard::tracer::Tracer;
@@ -61,6 +62,8 @@ pub(crate) struct Shard<N: Net> {
     pub peers: Peers<N>,
     /// Who may call, whatever the plan.
     pub directory: RefCell<Directory>,
+    /// What policies ask the control plane.
+    pub questions: Questions,
     /// Where replaced plans leave their states.
     pub discarded: Rc<Discarded<N>>,
     /// When a draining shard closes connections that wait for a request.
@@ -103,6 +106,7 @@ impl<N: Net> Shard<N> {
             outbox,
             peers: Peers::new(mesh),
             directory: RefCell::default(),
+            questions: Questions::default(),
             discarded: Rc::default(),
             drain_idle_until: Cell::new(Tick::NEVER),
             active: Cell::new(0),

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hot. Callers by a signed token (JWT, RFC 7519), as RFC 8725 advises.
+//!
+//! ```text
+//!  find ─► known by its hash? ─────────────────────────────────────────────► identify ─► tell the upstream
+//!            │ no                                                              ▲
+//!            └► read ─► issuer ─► key ─► signature ─► claims ─► remember ──────┘
+//!                                  │ not known: ask the control plane once, then go on or refuse
+//! ```
+//!
+//! Which key may verify a token is decided by the issuer and the type of the key, never by the token. Verified tokens
+//! are remembered by their hash until they expire; then and when their key is withdrawn they are forgotten. Consumers
+//! are looked up for every request.
+
+mod keys;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::{Tick, Wall};
+use crate::policy::decision::{Ask, AskOutcome, Decision};
+use crate::policy::facts::{Effects, Facts};
+use crate::policy::identity::{Claims, Identity};
+use crate::policy::jwt::keys::{IssuerKeys, Lacking, Question as KeyQuestion};
+use crate::policy::kind::{Call, Kind, ShardState};
+use crate::policy::limit::Shards;
+use crate::policy::phase::Phase;
+use crate::policy::question::{Answer, Keys, Question};
+use crate::policy::token::{
+    self, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream, TokenHash,
+    TokenLocation, rules,
+};
+use crate::wire::jose::{AlgorithmSet, Token, TokenError};
+use crate::wire::template::Lookup;
+
+pub(crate) use keys::KeySource;
+
+/// Which tokens pass, and whom they stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where a token may stand; at least one.
+    pub locations: Box<[TokenLocation]>,
+    /// Whose tokens; at least one, no two of the same name.
+    pub issuers: Box<[Issuer]>,
+    /// What their claims must say.
+    pub rules: Rules,
+    /// How a token leads to a consumer; `None` where its claims are enough.
+    pub consumer: Option<ConsumerRule>,
+    /// What the upstream is told.
+    pub to_upstream: ToUpstream,
+    /// The consumer that a request without any token counts as; `None` refuses it. A wrong token is refused in any
+    /// case.
+    pub anonymous: Option<Box<str>>,
+    /// How a refusal is said.
+    pub challenge: Challenge,
+    /// How long a request waits for keys that are not known yet.
+    pub wait: Duration,
+    /// The pause between two questions about keys that are not known.
+    pub cool_down: Duration,
+    /// Verified tokens that a shard remembers, at least one.
+    pub tokens_kept: usize,
+}
+
+/// Somebody whose tokens pass.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Issuer {
+    /// What `iss` says; `None` for whatever it says, where no other issuer is named so.
+    pub name: Option<Box<str>>,
+    /// Its keys.
+    pub keys: KeySource,
+    /// The algorithms that it may use, of those that fit its keys.
+    pub algorithms: AlgorithmSet,
+}
+
+/// What a shard knows of a policy.
+#[derive(Debug)]
+pub struct State {
+    issuers: Box<[IssuerKeys]>,
+    tokens: Cache<Verified>,
+}
+
+/// A token that was verified.
+#[derive(Debug)]
+struct Verified {
+    claims: Rc<Claims>,
+    consumer: ConsumerKey,
+    texts: ClaimTexts,
+    issuer: usize,
+    /// A hash of the key that verified it.
+    key: u64,
+}
+
+/// What it remembers of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memo {
+    /// It has not asked.
+    #[default]
+    Fresh,
+    /// It has asked for keys.
+    Asked,
+}
+
+/// Why a token could not be verified.
+enum Failure {
+    Refused(Refusal),
+    /// A key of this issuer is not known.
+    Lacks(usize, Lacking),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::Refused(refusal)
+    }
+}
+
+impl Kind for Plan {
+    type State = State;
+    type Memo = Memo;
+
+    fn phase(&self) -> Phase {
+        Phase::Identify
+    }
+
+    fn decide<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>) -> Decision<'_> {
+        let Call { facts, effects, memo, now } = call;
+        let token = match token::location::find(&self.locations, facts.request) {
+            Found::One(token) => token,
+            Found::Several => return self.challenge.refuse(Refusal::Ambiguous("token_ambiguous"), effects),
+            Found::Nothing => return self.without(facts, effects),
+        };
+        let hash = token::hash_of(token);
+        if let Some(known) = state.tokens.get(&hash, facts.wall) {
+            return self.admit(known, facts, effects);
+        }
+        match self.verify(state, token, hash, facts.wall) {
+            Ok(()) => match state.tokens.get(&hash, facts.wall) {
+                Some(known) => self.admit(known, facts, effects),
+                None => self.challenge.refuse(rules::EXPIRED, effects),
+            },
+            Err(Failure::Refused(refusal)) => self.challenge.refuse(refusal, effects),
+            Err(Failure::Lacks(issuer, lacking)) => {
+                let keys = &mut state.issuers[issuer];
+                if *memo == Memo::Fresh
+                    && let KeyQuestion::Asked(key) = keys.ask(now, self.wait)
+                {
+                    *memo = Memo::Asked;
+                    return Decision::Ask(Ask::Control { key, until: now.after(self.wait) });
+                }
+                let refusal = keys.refusal(lacking, self.cool_down);
+                self.challenge.refuse(refusal, effects)
+            }
+        }
+    }
+
+    fn resume<L: Lookup>(&self, state: &mut State, call: Call<'_, L, Memo>, _: AskOutcome<'_>) -> Decision<'_> {
+        // Whether keys came says the state.
+        self.decide(state, call)
+    }
+
+    fn keeps_state_of(&self, before: &Plan) -> bool {
+        self == before
+    }
+}
+
+impl Plan {
+    fn without<L>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+        let Some(consumer) = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name)) else {
+            return self.challenge.refuse(Refusal::Missing("token_missing"), effects);
+        };
+        self.to_upstream.tell(facts.request, &self.locations, (&[], Some(consumer)), effects);
+        effects.identified = Some(Identity::of(consumer.number, METHOD));
+        Decision::Pass
+    }
+
+    fn admit<L>(&self, known: &Verified, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
+        let mut identity =
+            Identity { claims: Some(Rc::clone(&known.claims)), method: Some(METHOD), ..Identity::default() };
+        if let Some(rule) = &self.consumer
+            && let Err(refusal) = rule.identify(&known.consumer, facts.directory, facts.wall, &mut identity)
+        {
+            return self.challenge.refuse(refusal, effects);
+        }
+        let consumer = identity.consumer.and_then(|number| facts.directory.consumer(number));
+        self.to_upstream.tell(facts.request, &self.locations, (&known.texts, consumer), effects);
+        effects.identified = Some(identity);
+        Decision::Pass
+    }
+
+    /// Verifies a token and remembers it.
+    fn verify(&self, state: &mut State, token: &[u8], hash: TokenHash, wall: Wall) -> Result<(), Failure> {
+        let read = Token::read(token).map_err(malformed)?;
+        let claims = read.claims().map_err(malformed)?;
+        let issuer = self.issuer_of(claims.get("iss").and_then(serde_json::Value::as_str)).ok_or(rules::ISSUER)?;
+        if !self.issuers[issuer].algorithms.has(read.algorithm) {
+            return Err(rules::ALGORITHM.into());
+        }
+        let key = match state.issuers[issuer].verify(&read) {
+            Ok(key) => key.ok_or(rules::SIGNATURE)?,
+            Err(lacking) => return Err(Failure::Lacks(issuer, lacking)),
+        };
+        let until = self.rules.judge(read.kind.as_deref(), &claims, wall)?;
+        let claims = Claims::new(claims);
+        self.rules.judge_scopes(&claims)?;
+        let verified = Verified {
+            consumer: self.consumer.as_ref().map(|rule| rule.key(&claims.json)).unwrap_or_default(),
+            texts: self.to_upstream.texts(&claims.json),
+            claims: Rc::new(claims),
+            issuer,
+            key,
+        };
+        state.tokens.insert(hash, verified, until, token.len());
+        Ok(())
+    }
+
+    /// The issuer of that name, or the one that takes every name.
+    fn issuer_of(&self, name: Option<&str>) -> Option<usize> {
+        let named = self.issuers.iter().position(|issuer| issuer.name.is_some() && issuer.name.as_deref() == name);
+        named.or_else(|| self.issuers.iter().position(|issuer| issuer.name.is_none()))
+    }
+}
+
+impl ShardState<Plan> for State {
+    fn new(plan: &Plan, _: Shards, _: u32) -> State {
+        State {
+            issuers: plan.issuers.iter().map(|issuer| IssuerKeys::new(&issuer.keys, plan.cool_down)).collect(),
+            tokens: Cache::new(plan.tokens_kept),
+        }
+    }
+
+    fn next_question(&mut self) -> Option<(u64, Question)> {
+        self.issuers.iter_mut().find_map(IssuerKeys::next_question)
+    }
+
+    fn receive(&mut self, key: u64, answer: Answer, now: Tick) {
+        self.issuers.iter_mut().for_each(|issuer| issuer.receive(key, &answer, now));
+    }
+
+    fn learn(&mut self, keys: &Keys) {
+        for (at, issuer) in self.issuers.iter_mut().enumerate() {
+            if issuer.learn(keys) {
+                // What a withdrawn key has verified is not valid any more.
+                self.tokens.retain(|token| token.issuer != at || issuer.has(token.key));
+            }
+        }
+    }
+}
+
+fn malformed(error: TokenError) -> Refusal {
+    match error {
+        TokenError::Algorithm => rules::ALGORITHM,
+        TokenError::Long
+        | TokenError::Parts
+        | TokenError::Base64
+        | TokenError::Json
+        | TokenError::Critical
+        | TokenError::Header => rules::MALFORMED,
+    }
+}
+
+/// The name of the kind in an identity.
+const METHOD: &str = "jwt";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hot. What the upstream is told of whoever has a token: claims and the consumer, in fields that a client cannot send.
+
+use crate::policy::directory::Consumer;
+use crate::policy::facts::Effects;
+use crate::policy::token::claim::{self, ClaimPath};
+use crate::policy::token::location::{self, TokenLocation};
+use crate::wire::head::Request;
+use serde_json::{Map, Value};
+
+/// What the upstream is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToUpstream {
+    /// What it sees of the token.
+    pub credential: Credential,
+    /// Whether it is told the consumer, in `X-Consumer-Name` and `X-Consumer-Id`.
+    pub consumer: ConsumerFields,
+    /// Claims and the fields that hold them.
+    pub claims: Box<[(ClaimPath, Box<[u8]>)]>,
+}
+
+/// What the upstream sees of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// Nothing.
+    Removed,
+    /// Everything.
+    Kept,
+}
+
+/// Whether the upstream is told the consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConsumerFields {
+    /// It is.
+    Sent,
+    /// It is not.
+    Omitted,
+}
+
+/// The values of the fields for claims, in the order of the plan; `None` where the token lacks the claim.
+pub(crate) type ClaimTexts = Box<[Option<Box<[u8]>>]>;
+
+impl ToUpstream {
+    /// What the fields of these claims hold.
+    pub(crate) fn texts(&self, claims: &Map<String, Value>) -> ClaimTexts {
+        let text = |path: &ClaimPath| path.of(claims).and_then(claim::text_of).map(Vec::into_boxed_slice);
+        self.claims.iter().map(|(path, _)| text(path)).collect()
+    }
+
+    /// Removes what a client may not say. A claim that is no text of one line gets no field.
+    pub(crate) fn tell(
+        &self,
+        request: Request<'_>,
+        locations: &[TokenLocation],
+        (texts, consumer): (&[Option<Box<[u8]>>], Option<&Consumer>),
+        effects: &mut Effects,
+    ) {
+        let (fields, bytes) = (&request.head.fields, request.bytes);
+        if self.credential == Credential::Removed {
+            location::remove(locations, request, effects);
+        }
+        for name in [NAME_FIELD, ID_FIELD] {
+            effects.to_upstream.remove(fields, bytes, name);
+        }
+        for (_, name) in &self.claims {
+            effects.to_upstream.remove(fields, bytes, name);
+        }
+        for ((_, name), text) in self.claims.iter().zip(texts) {
+            if let Some(text) = text {
+                effects.to_upstream.add(name, text);
+            }
+        }
+        let Some(consumer) = consumer.filter(|_| self.consumer == ConsumerFields::Sent) else { return };
+        effects.to_upstream.add(NAME_FIELD, consumer.name.as_bytes());
+        if !consumer.id().is_empty() {
+            effects.to_upstream.add(ID_FIELD, consumer.id().as_bytes());
+        }
+    }
+}
+
+const NAME_FIELD: &[u8] = b"X-Consumer-Name";
+const ID_FIELD: &[u8] = b"X-Consumer-Id";
