@@ -10,3 +10,4 @@ mod header_names;
 mod limit_kinds;
 mod listeners;
 mod rate_limits;
+mod tokens;
