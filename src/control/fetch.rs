@@ -176,7 +176,9 @@ mod tests {
             (&[], None),
         ] {
             let mut fields = HeaderMap::new();
-            lines.iter().for_each(|line| drop(fields.append(CACHE_CONTROL, line.parse().expect("a value"))));
+            for line in lines {
+                fields.append(CACHE_CONTROL, line.parse().expect("a value"));
+            }
             assert_eq!(lifetime(&fields), seconds.map(Duration::from_secs), "{lines:?}");
         }
     }

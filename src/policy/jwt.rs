@@ -63,7 +63,7 @@ pub struct Plan {
 
 /// Somebody whose tokens pass.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Issuer {
+pub struct Issuer {
     /// What `iss` says; `None` for whatever it says, where no other issuer is named so.
     pub name: Option<Box<str>>,
     /// Its keys.

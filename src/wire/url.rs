@@ -8,7 +8,7 @@ use crate::base::Scheme;
 
 /// An absolute URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Url {
+pub struct Url {
     /// `https`, or not.
     pub secure: bool,
     /// The host without brackets, in small letters.

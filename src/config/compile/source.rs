@@ -13,7 +13,7 @@ use crate::config::spec::policy::jwt::{self as spec, TokenConsumer, TokenFrom};
 use crate::config::spec::shape::{Many, Named};
 use crate::config::spec::upstream::UpstreamTlsSpec;
 use crate::policy::SourceId;
-use crate::policy::token::{Challenge, ClaimPath, ConsumerBy, ConsumerRule, TokenLocation, Unknown};
+use crate::policy::token::{Challenge, ClaimDemands, ClaimPath, ConsumerBy, ConsumerRule, TokenLocation, Unknown};
 use crate::wire::url::Url;
 
 impl Compiler<'_> {
@@ -116,7 +116,7 @@ impl Compiler<'_> {
     }
 
     /// Claims that must say one of some texts.
-    pub(super) fn claims_equal(&mut self, claims: &Named<Many<String>>) -> Box<[(ClaimPath, Box<[Box<str>]>)]> {
+    pub(super) fn claims_equal(&mut self, claims: &Named<Many<String>>) -> ClaimDemands {
         let texts = |values: &Many<String>| values.iter().map(|value| value.as_str().into()).collect();
         claims.iter().map(|(name, values)| (ClaimPath::new(&name.value), texts(values))).collect()
     }

@@ -47,8 +47,12 @@ pub(super) async fn follow(mut run: Run) {
     loop {
         let asked = tokio::select! {
             Some(ended) = tasks.join_next() => {
-                // A panic was reported, and its askers wait until their deadline.
-                let Ok(Asked { token, outcome, connection }) = ended else { continue };
+                let Ok(Asked { token, outcome, connection }) = ended else {
+                    // A task panicked, and nobody knows which: all that wait are told.
+                    let all = under_way.drain().flat_map(|(_, askers)| askers).collect();
+                    let _ = run.told.send(Told::Answer(all, Answer::Unavailable)).await;
+                    continue;
+                };
                 idle.extend(connection);
                 let answer = run.judge(outcome, &mut failures);
                 if failures >= FAILURES_MAX {

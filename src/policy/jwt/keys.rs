@@ -13,7 +13,7 @@ use crate::wire::jose::{Algorithm, Key, KeySet, Token, Verifier};
 
 /// Where the keys of an issuer come from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum KeySource {
+pub enum KeySource {
     /// They stand in the configuration, or in a file that it names.
     Known(Arc<KeySet>),
     /// The control plane asks for them.
@@ -86,7 +86,8 @@ impl IssuerKeys {
 
     /// The mark of the key that verified the token; `None` where its signature is wrong.
     pub(super) fn verify(&mut self, token: &Token<'_>) -> Result<Option<u64>, Lacking> {
-        let Some(set) = &self.set else { return Err(self.lacking(Lacking::All)) };
+        // Keys that never change are always known.
+        let Some(set) = &self.set else { return Err(Lacking::All) };
         // Where the token names a key that the set has, no other is tried. Keys without a name may be any.
         let named = |key: &Key| token.key.is_some() && key.id == token.key;
         let is_known = set.keys.iter().any(named);
@@ -106,11 +107,6 @@ impl IssuerKeys {
         }
         // A key of that name has verified nothing: the signature is wrong. Otherwise there may be a newer key.
         if is_known || self.source.is_none() { Ok(None) } else { Err(Lacking::This) }
-    }
-
-    fn lacking(&self, lacking: Lacking) -> Lacking {
-        debug_assert!(self.source.is_some(), "keys that never change are always known");
-        lacking
     }
 
     /// Asks for newer keys, if there is somebody to ask and it is time. Whoever asks while an answer is awaited waits
@@ -144,7 +140,10 @@ impl IssuerKeys {
             Answer::Keys => false,
             Answer::Unavailable | Answer::Busy | Answer::Token(..) => true,
         };
-        self.again_at = now.after(self.cool_down);
+        // A question that never left costs the issuer nothing.
+        if *answer != Answer::Busy {
+            self.again_at = now.after(self.cool_down);
+        }
     }
 
     /// Takes the issuer's keys. True where they are others than before.

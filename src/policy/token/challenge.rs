@@ -10,7 +10,7 @@ use crate::policy::facts::Effects;
 
 /// What every challenge of a policy begins with, and what it demands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Challenge {
+pub struct Challenge {
     /// Such as `Bearer realm="api", resource_metadata="https://…"`.
     pub start: Box<[u8]>,
     /// The scopes that a token needs, separated by spaces.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// Which claim is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ClaimPath {
+pub enum ClaimPath {
     /// The member of this name. Names may hold dots and slashes, as `https://example.com/roles` does.
     Name(Box<str>),
     /// Where these names lead, one after the other; in a list a name is a position.

@@ -12,7 +12,7 @@ use crate::policy::token::claim::ClaimPath;
 
 /// How a token leads to a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConsumerRule {
+pub struct ConsumerRule {
     /// The claim that names the consumer.
     pub claim: ClaimPath,
     /// What it names.
@@ -23,7 +23,7 @@ pub(crate) struct ConsumerRule {
 
 /// What a claim names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConsumerBy {
+pub enum ConsumerBy {
     /// A credential of the kind `jwt`: of this issuer, or of any.
     Credential,
     /// The consumer's name.
@@ -32,7 +32,7 @@ pub(crate) enum ConsumerBy {
 
 /// What becomes of a valid token that stands for no consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unknown {
+pub enum Unknown {
     /// It is refused.
     Refused,
     /// It passes with its claims alone.

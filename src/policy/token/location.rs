@@ -8,7 +8,7 @@ use crate::wire::head::Request;
 
 /// Where a token may stand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum TokenLocation {
+pub enum TokenLocation {
     /// Behind the name of a scheme in this field, such as `Authorization: Bearer TOKEN`. Fields with another scheme
     /// hold no token.
     Scheme(Box<[u8]>, Box<[u8]>),

@@ -15,5 +15,5 @@ pub(crate) use challenge::{Challenge, Refusal};
 pub(crate) use claim::ClaimPath;
 pub(crate) use consumer::{ConsumerBy, ConsumerKey, ConsumerRule, Unknown};
 pub(crate) use location::{Found, TokenLocation};
-pub(crate) use rules::Rules;
+pub(crate) use rules::{ClaimDemands, Rules};
 pub(crate) use upstream::{ClaimTexts, ConsumerFields, Credential, ToUpstream};

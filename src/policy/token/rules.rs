@@ -13,7 +13,7 @@ use crate::wire::jose::Members;
 
 /// What claims must say.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// One of them must be in `aud`; where there is none, `aud` is not looked at.
     pub audiences: Box<[Box<str>]>,
     /// What `typ` of the header must say, without `application/` and in any case; `None` for anything.
@@ -21,7 +21,7 @@ pub(crate) struct Rules {
     /// Claims that must be there.
     pub required: Box<[ClaimPath]>,
     /// Claims that must be one of these texts, or a list that has one of them.
-    pub equal: Box<[(ClaimPath, Box<[Box<str>]>)]>,
+    pub equal: ClaimDemands,
     /// Scopes that the token must have, all of them.
     pub scopes: Box<[Box<str>]>,
     /// How far clocks may be apart.
@@ -29,6 +29,9 @@ pub(crate) struct Rules {
     /// The age from `iat` on at which a token is too old; `None` for none.
     pub age_max: Option<Duration>,
 }
+
+/// Claims, each with the texts of which it must say one.
+pub(crate) type ClaimDemands = Box<[(ClaimPath, Box<[Box<str>]>)]>;
 
 /// It is none that can be read.
 pub(crate) const MALFORMED: Refusal = Refusal::Invalid("token_malformed", "The token is malformed.");

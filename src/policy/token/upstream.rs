@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// What the upstream is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ToUpstream {
+pub struct ToUpstream {
     /// What it sees of the token.
     pub credential: Credential,
     /// Whether it is told the consumer, in `X-Consumer-Name` and `X-Consumer-Id`.
@@ -21,7 +21,7 @@ pub(crate) struct ToUpstream {
 
 /// What the upstream sees of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Credential {
+pub enum Credential {
     /// Nothing.
     Removed,
     /// Everything.
@@ -30,15 +30,18 @@ pub(crate) enum Credential {
 
 /// Whether the upstream is told the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConsumerFields {
+pub enum ConsumerFields {
     /// It is.
     Sent,
     /// It is not.
     Omitted,
 }
 
-/// The values of the fields for claims, in the order of the plan; `None` where the token lacks the claim.
-pub(crate) type ClaimTexts = Box<[Option<Box<[u8]>>]>;
+/// The value of a field for a claim; `None` where the token lacks the claim.
+type ClaimText = Option<Box<[u8]>>;
+
+/// The values of the fields for claims, in the order of the plan.
+pub(crate) type ClaimTexts = Box<[ClaimText]>;
 
 impl ToUpstream {
     /// What the fields of these claims hold.
@@ -52,7 +55,7 @@ impl ToUpstream {
         &self,
         request: Request<'_>,
         locations: &[TokenLocation],
-        (texts, consumer): (&[Option<Box<[u8]>>], Option<&Consumer>),
+        (texts, consumer): (&[ClaimText], Option<&Consumer>),
         effects: &mut Effects,
     ) {
         let (fields, bytes) = (&request.head.fields, request.bytes);

@@ -6,7 +6,7 @@ macro_rules! algorithms {
         /// How a token is signed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
-        pub(crate) enum Algorithm {
+        pub enum Algorithm {
             $(#[doc = $name] $Variant,)*
         }
 
@@ -50,7 +50,7 @@ impl Algorithm {
 
 /// Some algorithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct AlgorithmSet(u16);
+pub struct AlgorithmSet(u16);
 
 impl AlgorithmSet {
     /// All that are known.

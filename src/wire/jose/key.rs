@@ -22,7 +22,7 @@ use crate::wire::jose::json::{self, Members};
 
 /// A key.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub struct Key {
     /// Its name in its set.
     pub id: Option<Box<str>>,
     /// The only algorithm that it may be used with, where its owner says so.
@@ -33,7 +33,7 @@ pub(crate) struct Key {
 
 /// What a key is made of. The type decides which algorithms it may be used with, and never what a token says.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Material {
+pub enum Material {
     /// A shared secret.
     Secret(Box<[u8]>),
     /// RSA: modulus and exponent, without leading zeros.
@@ -46,7 +46,7 @@ pub(crate) enum Material {
 
 /// A curve for ECDSA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Curve {
+pub enum Curve {
     /// P-256.
     P256,
     /// P-384.
@@ -236,7 +236,7 @@ impl Curve {
 
 /// The keys of one issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct KeySet {
+pub struct KeySet {
     /// Those that can be used.
     pub keys: Box<[Key]>,
     /// How many more it had.

@@ -13,7 +13,7 @@
 mod algorithm;
 mod base64url;
 #[cfg(any(test, feature = "fuzz"))]
-pub mod check;
+pub(crate) mod check;
 mod json;
 mod key;
 mod token;

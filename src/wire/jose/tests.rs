@@ -12,9 +12,8 @@ use super::*;
 
 fn verified(set: &KeySet, token: &str) -> bool {
     let Ok(token) = Token::read(token.as_bytes()) else { return false };
-    let verifiers = set.keys.iter().filter_map(|key| Verifier::new(key, token.algorithm));
-    let found = verifiers.into_iter().any(|verifier| verifier.verifies(token.signed, &token.signature));
-    found
+    let mut verifiers = set.keys.iter().filter_map(|key| Verifier::new(key, token.algorithm));
+    verifiers.any(|verifier| verifier.verifies(token.signed, &token.signature))
 }
 
 fn one(key: Value) -> Result<KeySet, KeyError> {

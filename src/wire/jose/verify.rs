@@ -15,7 +15,7 @@ use crate::wire::jose::key::{Key, Material};
 #[derive(Debug)]
 pub(crate) enum Verifier {
     /// A shared secret.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     /// A public key.
     Public(ParsedPublicKey),
 }
@@ -54,7 +54,7 @@ impl Verifier {
 
 fn secret(key: &Key, hash: hmac::Algorithm) -> Option<Verifier> {
     let Material::Secret(secret) = &key.material else { return None };
-    Some(Verifier::Secret(hmac::Key::new(hash, secret)))
+    Some(Verifier::Secret(Box::new(hmac::Key::new(hash, secret))))
 }
 
 fn rsa(key: &Key, parameters: &'static RsaParameters) -> Option<Verifier> {
