@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::client::Client;
-use crate::harness::tool::{python, script};
-use crate::harness::{Gateway, Origin, Response, Setup, signal, wait_for};
+use crate::harness::gateway::signal;
+use crate::harness::tool::{node, python, script};
+use crate::harness::{Gateway, Origin, Response, Setup, wait_for};
 
 /// An issuer of its own, in Python.
 struct Issuer {
@@ -106,6 +107,38 @@ fn tokens_of_others_pass_and_those_of_nobody_do_not() {
     assert_eq!(nobody.field("content-type"), "application/problem+json");
     // One request for keys at start for both threads; all the rest came from what they had.
     assert!(issuer.count("jwks") <= 5, "{}", issuer.count("jwks"));
+}
+
+#[test]
+fn keys_of_a_file_verify_tokens_of_jose_and_are_read_again() {
+    let made = || {
+        let said = node("jose_tokens.js", &[]);
+        serde_json::from_str::<Value>(&said.text()).unwrap_or_else(|_| panic!("{}", said.all()))
+    };
+    let (first, second) = (made(), made());
+    let origin = Origin::echo();
+    let config = format!(
+        "[policy.login.jwt]\naudience = \"shop\"\ntype_is = \"at+jwt\"\nscopes = [\"read\", \"write\"]\n\
+         issuer = {{ name = \"https://jose.test\", jwks_file = \"keys.json\" }}\n\
+         [[route]]\nto = \"{}\"\npolicies = \"login\"\n",
+        origin.url()
+    );
+    let gateway = Setup::web(config).file("keys.json", first["jwks"].to_string()).start();
+    let tokens = |made: &Value| {
+        let all = made["tokens"].as_object().expect("tokens").iter();
+        all.map(|(name, token)| (name.clone(), token.as_str().expect("a text").to_owned())).collect::<Vec<_>>()
+    };
+    for (algorithm, token) in tokens(&first) {
+        assert_eq!(ask(&gateway, "/", &token).status, 200, "{algorithm}");
+    }
+    for (algorithm, token) in tokens(&second) {
+        assert_eq!(ask(&gateway, "/", &token).status, 401, "{algorithm}");
+    }
+    std::fs::write(gateway.path("keys.json"), second["jwks"].to_string()).expect("written");
+    let (_, token) = tokens(&second).remove(0);
+    wait_for("the new file", || (ask(&gateway, "/", &token).status == 200).then_some(()));
+    let (_, old) = tokens(&first).remove(0);
+    assert_eq!(ask(&gateway, "/", &old).status, 401, "remembered tokens of old keys are forgotten");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An issuer of tokens made by PyJWT, an authorisation server for introspection, and a server that fails in several ways.
+"""An issuer of tokens made by PyJWT, an authorisation server for introspection, and a server that fails in many ways.
 
 Prints its port, then runs until it is ended. `/be/MANNER` says how `/jwks` and `/introspect` behave from then on: good,
 slow, down, garbage, many, empty. `/rotate` makes a new key; the one before is not published any more. `/token` gives a
@@ -33,21 +33,21 @@ class Issuer:
     keys = {}
     counts = {"jwks": 0, "introspect": 0}
 
-    def key(self, algorithm):
-        name = f"{algorithm}-{self.generation}"
+    def key(self, algorithm, generation=None):
+        name = f"{algorithm}-{self.generation if generation is None else generation}"
         if name not in self.keys:
             self.keys[name] = make(algorithm)
         return name, self.keys[name]
 
     def published(self):
-        list = []
-        for name, key in self.keys.items():
+        published = []
+        for name, key in list(self.keys.items()):
             algorithm, generation = name.rsplit("-", 1)
             if int(generation) != self.generation:
                 continue
             known = jwt.get_algorithm_by_name(algorithm)
-            list.append(json.loads(known.to_jwk(key.public_key())) | {"kid": name, "alg": algorithm, "use": "sig"})
-        return list
+            published.append(json.loads(known.to_jwk(key.public_key())) | {"kid": name, "alg": algorithm, "use": "sig"})
+        return published
 
 
 issuer = Issuer()
@@ -70,9 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         if url.path.startswith("/be/"):
             issuer.manner = url.path[4:]
         if url.path == "/rotate":
-            issuer.generation += 1
             for algorithm in ["RS256", "ES256"]:
-                issuer.key(algorithm)
+                issuer.key(algorithm, issuer.generation + 1)
+            issuer.generation += 1
         if url.path == "/token":
             algorithm = query["alg"]
             kid, key = (None, SECRET) if algorithm.startswith("HS") else issuer.key(algorithm)
