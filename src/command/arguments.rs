@@ -79,12 +79,41 @@ pub(crate) enum Command {
     AdminToken(TokenCommand),
     /// Show or change the level of the process log
     LogLevel(LogLevelArguments),
+    /// Examine, copy or show the file of a store
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the version
     Version,
     /// Print completions for a shell
     Completions(CompletionsArguments),
     /// Print the man page, of the whole or of one command
     Man(ManArguments),
+}
+
+/// What to do with the file of a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Check the file and say what is wrong with it
+    Check {
+        /// The file of the store
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Copy the store as it is at one moment, while a gateway may use it
+    Backup {
+        /// The file of the store
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The file to make, which must not exist
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+    },
+    /// Print all objects, credentials and tokens, one JSON object a line and without secrets
+    Export {
+        /// The file of the store
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// A file to run, or flags.

@@ -25,6 +25,7 @@ mod running_arguments;
 mod shards;
 mod shown;
 mod stderr;
+mod store;
 mod table;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         Some(Command::Audit(arguments)) => operate::audit(&arguments),
         Some(Command::AdminToken(command)) => operate::token(&command),
         Some(Command::LogLevel(arguments)) => operate::log_level(&arguments),
+        Some(Command::Store(command)) => store::store(&command),
         Some(Command::Version) => pages::version(),
         Some(Command::Completions(completions)) => pages::completions(completions.shell),
         Some(Command::Man(man)) => pages::man(man.command.as_deref()),

@@ -9,6 +9,7 @@
 pub(crate) mod command;
 pub(crate) mod credential;
 pub(crate) mod effect;
+pub(crate) mod export;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod object;
@@ -44,7 +45,7 @@ pub(crate) enum StoreEvent {
     Written(u64, Result<Done, StoreFault>),
     /// What is asked for by `Store::effects_of`.
     Known(Vec<Effect>),
-    /// The file could be opened or written again, and this is what it holds.
+    /// The file can be read and written again. This is what it holds, where that was not known before.
     Up(Vec<Effect>),
     /// The file cannot be read or written.
     Down(StoreFault),
@@ -121,7 +122,8 @@ pub(crate) fn open(path: PathBuf, declared: &Arc<Declared>) -> Result<Opened, St
     let (jobs, waiting) = sync_channel(STORE_JOBS_MAX);
     let (events_in, events) = mpsc::unbounded_channel();
     let open = Arc::new(AtomicUsize::new(0));
-    let thread = StoreThread { path, connection, was_up: fault.is_none(), events: events_in };
+    let read = fault.is_none();
+    let thread = StoreThread { path, connection, read, was_up: read, events: events_in };
     let started = thread::Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
@@ -184,6 +186,8 @@ pub(crate) async fn answer<T>(asked: oneshot::Receiver<Result<T, StoreFault>>) -
 struct StoreThread {
     path: PathBuf,
     connection: Option<Connection>,
+    /// Shards know what the file holds. As long as it cannot be written, that does not change.
+    read: bool,
     /// What was said last: the file can be read and written.
     was_up: bool,
     events: mpsc::UnboundedSender<StoreEvent>,
@@ -236,13 +240,14 @@ impl StoreThread {
         }
     }
 
-    /// Opens the file again and tells what it holds. A file that another one has taken the place of is found by that.
+    /// Opens the file again, and tells what it holds where nobody knows that.
     fn open_again(&mut self) {
         self.connection = None;
         let Ok(connection) = file::open(&self.path) else { return };
-        if let Ok(effects) = file::try_write(&connection).and_then(|()| load::effects(&connection)) {
+        let read = || if self.read { Ok(Vec::new()) } else { load::effects(&connection) };
+        if let Ok(effects) = file::try_write(&connection).and_then(|()| read()) {
             self.connection = Some(connection);
-            self.was_up = true;
+            (self.read, self.was_up) = (true, true);
             let _ = self.events.send(StoreEvent::Up(effects));
         }
     }

@@ -3,7 +3,7 @@
 //! but for the shards.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::{CredentialId, Wall};
 use crate::config::directory::{CredentialObject, KeyObject};
@@ -236,8 +236,8 @@ pub(super) fn create(
             return Err(StoreFault::Invalid(format!("no {} is named `{name}`", kind.name())));
         }
     }
-    let sql = "INSERT INTO credentials (id, kind, consumer, app, lookup, secret, last4, description, revision, created, \
-               updated, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9, ?10)";
+    let sql = "INSERT INTO credentials (id, kind, consumer, app, lookup, secret, last4, description, revision, \
+               created, updated, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9, ?10)";
     let NewCredential { id, kind, consumer, app, lookup, secret, last4, description, expires } = new;
     let mut statement = connection.prepare_cached(sql)?;
     let values = params![id, kind.number(), consumer, app, lookup, secret, last4, description, now, expires];
@@ -310,6 +310,12 @@ pub(super) fn effects(connection: &Connection, of: Option<(&str, &str)>) -> Resu
     let mut found = Vec::new();
     each(connection, of, |effect| found.push(effect))?;
     Ok(found)
+}
+
+/// The SHA-256 of a key, as a configuration takes it.
+pub(super) fn hash_text(connection: &Connection, id: &str) -> Result<Option<String>, StoreFault> {
+    let sql = "SELECT lower(hex(lookup)) FROM credentials WHERE id = ?";
+    Ok(connection.prepare_cached(sql)?.query_row(params![id], |row| row.get(0)).optional()?)
 }
 
 /// What shards hold of a credential that was revoked.

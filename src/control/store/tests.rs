@@ -244,6 +244,28 @@ fn a_copy_holds_everything_and_the_file_is_for_its_owner_alone() {
     }
 }
 
+#[test]
+fn an_export_shows_everything_but_secrets() {
+    let (_folder, mut connection) = store();
+    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
+    done(&mut connection, Write::Create(key("cred_1", "acme", 0xAB)));
+    let hmac = NewCredential {
+        kind: Kind::Named(crate::policy::directory::CredentialKind::Hmac),
+        lookup: b"client".to_vec(),
+        secret: b"hunter2-hunter2-hunter2".to_vec(),
+        ..key("cred_2", "acme", 0)
+    };
+    assert!(!format!("{hmac:?}").contains("hunter2"));
+    done(&mut connection, Write::Create(hmac));
+    let mut out = Vec::new();
+    super::export::export(&connection, &mut out).expect("written");
+    let text = String::from_utf8(out).expect("text");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), &lines[0]["name"], &lines[0]["id"]), (3, &json!("acme"), &json!("17")));
+    assert_eq!((&lines[1]["sha256"], &lines[2]["lookup"]), (&json!("ab".repeat(32)), &json!("client")));
+    assert!(!text.contains("hunter2"));
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
