@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::balance::Endpoint;
+#[cfg(test)]
+use crate::base::ConsumerId;
 use crate::base::{Address, ListenerId, Rng};
 use crate::config::directory::{Assembly, Declared, Numbers};
 use crate::config::{self, ConfigSource, Environment};
@@ -21,6 +23,8 @@ use crate::link::{
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
 use crate::policy::Answer;
+#[cfg(test)]
+use crate::policy::directory::{Change, Item};
 use crate::policy::directory::{Directory, Revision};
 use crate::sim::common::Common;
 use crate::sim::grpc;
@@ -247,14 +251,38 @@ impl Gateway {
         self.all(|shard| shard.committed.get() == made).await;
     }
 
-    /// Brings what the configuration declares of the directory to all shards.
+    /// Brings what the first configuration declares of the directory to all shards; with later ones a new snapshot.
     fn declare(&self, declared: &Declared) {
         let (numbers, directory) = &mut *self.directory.borrow_mut();
-        let mut assembly = Assembly::new(numbers, Some(directory));
-        assembly.declared(declared);
-        let snapshot = Arc::new(assembly.finish(directory.revision().next()));
+        let snapshot = if directory.revision() == Revision::default() {
+            let mut assembly = Assembly::new(numbers, None);
+            assembly.declared(declared);
+            Arc::new(assembly.finish(directory.revision().next()))
+        } else {
+            Arc::new(directory.copied().merged())
+        };
         directory.rebase(snapshot.clone());
         (0..self.shards.len()).for_each(|number| self.send(number, ToShard::Directory(snapshot.clone())));
+    }
+
+    /// The number of a consumer.
+    #[cfg(test)]
+    pub(super) fn consumer(&self, name: &str) -> ConsumerId {
+        self.directory.borrow().1.by_name(name).expect("the configuration declares it").number
+    }
+
+    /// Changes the directory: each shard learns that at a time of its own. Returns when all have applied it.
+    #[cfg(test)]
+    pub(super) async fn change(&self, items: Vec<Item>, rng: &mut Rng) {
+        let revision = self.directory.borrow().1.revision().next();
+        let change = Arc::new(Change { revision, items, catalogue: None });
+        self.directory.borrow_mut().1.apply(&change);
+        let first = rng.below(self.shards.len() as u64) as usize;
+        for step in 0..self.shards.len() {
+            self.sim.sleep_until(self.sim.now().after_ms(rng.below(10))).await;
+            self.send((first + step) % self.shards.len(), ToShard::Change(change.clone()));
+        }
+        self.all(|shard| shard.applied.get() >= revision).await;
     }
 
     /// From now on each shard has at most so many connections.

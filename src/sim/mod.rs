@@ -31,6 +31,8 @@ mod recognise;
 #[cfg(test)]
 mod refused;
 mod request;
+#[cfg(test)]
+mod revoked;
 mod scenario;
 #[cfg(test)]
 mod slow;
