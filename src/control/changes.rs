@@ -12,7 +12,6 @@ use crate::control::directory::WriteResponder;
 use crate::control::events::Events;
 use crate::control::plane::Plane;
 use crate::control::store::command::{Actor, Command, Done, Idempotency, Write};
-use crate::control::store::fault::StoreFault;
 use crate::control::store::{Opened, StoreEvent};
 use crate::link::ToShard;
 use crate::net::machine;
@@ -35,7 +34,7 @@ impl Plane {
     /// The store was opened: its directory is the first that shards get.
     pub(super) fn begin_store(&mut self, mut opened: Opened, events: &mut Events) {
         if let Some(fault) = &opened.fault {
-            tracing::error!(%fault, "the store cannot be read; the gateway begins with what the configuration declares");
+            tracing::error!(%fault, "the store cannot be read; only what the configuration declares is known");
         }
         events.store = opened.events.take();
         let snapshot = self.registry.begin(opened);
@@ -48,7 +47,7 @@ impl Plane {
     pub(super) fn declare(&mut self, plan: &Plan) {
         let (change, consumers) = self.registry.declare(&plan.declared);
         self.tell_change(change);
-        // Where too much waits for the disk, what the configuration uncovered is known after the next reload or restart.
+        // Where too much waits for the disk, what the configuration uncovered is known after a restart.
         if let Ok(store) = self.registry.store()
             && !consumers.is_empty()
             && let Err(fault) = store.effects_of(consumers)
@@ -121,9 +120,4 @@ impl Plane {
 /// Whole seconds since 1970.
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Why a store cannot be used at all, for the report of a configuration.
-pub(super) fn refusal(path: &std::path::Path, fault: &StoreFault) -> String {
-    format!("the store {} cannot be used: {fault}", path.display())
 }

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::config::plan::{LogTarget, Plan, ReflectionSource};
 use crate::config::{Loaded, Report, Reports, Spec, diff};
-use crate::control::changes;
 use crate::control::log::Log;
 use crate::control::store::{self, Opened};
 use crate::control::tally::CounterSet;
@@ -111,7 +110,9 @@ fn complete(loaded: Loaded, running: &Running) -> Result<Ready, Reports> {
     let counters = CounterSet::new(&loaded.plan, running.shards);
     let path = loaded.plan.process.store.as_ref().filter(|_| running.current.is_none());
     let store = path.map(|path| store::open(path.clone(), &loaded.plan.declared).map_err(|fault| (path, fault)));
-    let store = store.transpose().map_err(|(path, fault)| refusal(&changes::refusal(path, &fault)))?;
+    let store = store
+        .transpose()
+        .map_err(|(path, fault)| refusal(&format!("the store {} cannot be used: {fault}", path.display())))?;
     Ok(Ready { loaded, changes, transcoders, counters, log: Change::Keep, store })
 }
 

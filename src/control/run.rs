@@ -83,11 +83,10 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let (told_in, told) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
-    let shards = start.shards;
     let mut events = Events {
         signals,
         asks,
-        shards,
+        shards: start.shards,
         answers,
         verdicts,
         reflected,
@@ -98,9 +97,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         watch: None,
         successor: None,
     };
-    let count = start.ends.len();
-    let now = machine::now();
-    let seed = seed();
+    let (count, now, seed) = (start.ends.len(), machine::now(), seed());
     let setup = Setup {
         host: start.host,
         program: start.program,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a directory is made of: `[tenant.NAME]`, `[group.NAME]`, `[plan.NAME]`, `[product.NAME]`, `[app.NAME]`, and what
-//! a consumer has beside its credentials. The admin API reads and writes the same tables as JSON.
+//! What a directory is made of: `[tenant.NAME]`, `[group.NAME]`, `[plan.NAME]`, `[product.NAME]`, `[app.NAME]`, and
+//! what a consumer has beside its credentials. The admin API reads and writes the same tables as JSON.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use crate::config::spec::shape::table;
 table! {
     /// The store: one SQLite file, and beside it its log while the gateway runs (`PATH-wal`, `PATH-shm`).
     pub struct StoreSpec {
-        /// The file; it is made where it is not there. Without it `turnpike.db` beside `server.control_socket`, which must
-        /// then be set. A change takes effect at a restart.
+        /// The file; it is made where it is not there. Without it `turnpike.db` beside `server.control_socket`, which
+        /// must then be set. A change takes effect at a restart.
         path: Option<PathBuf> = None,
         /// What the keys begin with that the gateway makes: `PREFIX_` and 33 letters and digits. 1 to 16 letters and
         /// digits.

@@ -15,7 +15,8 @@ macro_rules! specs {
             /// first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
             /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
             /// it is (`api_key`, `jwt`, `introspection`, `external_auth`), then `plan`, limits on that, `require_header`
-            /// and `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`, `compression`).
+            /// and `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`,
+            /// `compression`).
             pub struct PolicySpec {
                 $($(#[$doc])* $module: Option<Located<$module::Spec>> = None,)*
             }

@@ -132,7 +132,9 @@ fn many_changes_become_a_snapshot() {
     let copy = registry.merge().expect("it is time");
     assert!(registry.merge().is_none(), "one at a time");
     registry.written(keys, (object(), vec![key(0xFF, "acme")]), Tick::ZERO);
-    registry.merged(&Arc::new(copy.merged()));
+    let snapshot = copy.merged();
+    drop(copy);
+    registry.merged(&Arc::new(snapshot));
     assert_eq!((registry.directory().base().key_count() as u64, registry.directory().changed()), (keys, 1));
     assert!(registry.directory().key(&[0xFF; 32]).is_some());
     assert_eq!((registry.free().len(), registry.holds_retired()), (1, false));

@@ -5,8 +5,8 @@ use crate::config::spec::shape::table;
 
 table! {
     /// Refuses what the caller's plans do not contain with 403: another route, method or path. Which plan holds: of the
-    /// app whose credential was used, else of the consumer, else of its tenant; of several, the one for the product that
-    /// contains the route, else the one without a product.
+    /// app whose credential was used, else of the consumer, else of its tenant; of several, the one for the product
+    /// that contains the route, else the one without a product.
     #[schemars(rename = "PlanPolicySpec")]
     pub struct Spec {
         /// What a refused client reads as `detail`. Without it, what is not contained.
