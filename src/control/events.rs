@@ -100,8 +100,20 @@ pub(super) struct Events {
 impl Events {
     /// The next event; `Time` at `until`. Cancel-safe.
     pub(super) async fn next(&mut self, until: Tick) -> Event {
-        let Events { signals, asks, shards, answers, verdicts, reflected, told, loads, store, merged, watch, successor } =
-            self;
+        let Events {
+            signals,
+            asks,
+            shards,
+            answers,
+            verdicts,
+            reflected,
+            told,
+            loads,
+            store,
+            merged,
+            watch,
+            successor,
+        } = self;
         // A sender of each channel lives as long as the control plane, so `None` does not come.
         tokio::select! {
             signal = signals.next() => Event::Signal(signal),

@@ -96,7 +96,11 @@ struct Known {
 /// What the server said of a token.
 #[derive(Debug)]
 enum Says {
-    Active { claims: Rc<Claims>, consumer: ConsumerKey, texts: ClaimTexts },
+    Active {
+        claims: Rc<Claims>,
+        consumer: ConsumerKey,
+        texts: ClaimTexts,
+    },
     /// It is refused, and why.
     Refused(Refusal),
 }
@@ -201,9 +205,7 @@ impl Plan {
         let mut bytes = size_of::<Known>();
         let (says, until, at, fresh) = match entry.remove().heard {
             None | Some((Heard::Failed, _)) => return,
-            Some((Heard::Inactive, at)) => {
-                (Says::Refused(rules::INACTIVE), Wall(u64::MAX), at, self.fresh_inactive)
-            }
+            Some((Heard::Inactive, at)) => (Says::Refused(rules::INACTIVE), Wall(u64::MAX), at, self.fresh_inactive),
             Some((Heard::Active(members), at)) => match self.judge(members, wall) {
                 Ok((says, until)) => {
                     bytes += says.bytes();

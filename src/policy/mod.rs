@@ -21,8 +21,8 @@ pub(crate) mod problem;
 pub(crate) mod question;
 mod text;
 pub(crate) mod throttle;
-pub(crate) mod traps;
 pub(crate) mod token;
+pub(crate) mod traps;
 
 #[cfg(test)]
 mod fixture;

@@ -32,8 +32,8 @@ mod window;
 pub(crate) use cost::Cost;
 pub(crate) use tiers::{Share, Tiers};
 pub(crate) use told::{Dialect, FieldsSent, Told};
-pub(crate) use window::Window;
 use window::Standings;
+pub(crate) use window::Window;
 
 /// A rate limit.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use crate::policy::directory::{
     Consumer, Credential, CredentialKind, Directory, Expiry, Own, Parts, Revision, Snapshot, Standing, jwt_lookup,
 };
 use crate::policy::fixture::{Fixture, added};
+use crate::policy::question::SourceId;
 use crate::policy::token::{ClaimPath, ConsumerBy, ConsumerFields, Credential as Treatment, Unknown};
 use crate::wire::jose::sample::Signer;
-use crate::policy::question::SourceId;
 use crate::wire::jose::{Algorithm, KeySet, Secrets};
 
 const ISSUER: &str = "https://issuer.test";

@@ -43,12 +43,8 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
         ClientAuthentication::Basic => plan::ClientAuthentication::Basic,
         ClientAuthentication::Post => plan::ClientAuthentication::Post,
     };
-    let asked = IntrospectionPlan {
-        url,
-        client: client.value.as_str().into(),
-        secret: secret.value.clone(),
-        authentication,
-    };
+    let asked =
+        IntrospectionPlan { url, client: client.value.as_str().into(), secret: secret.value.clone(), authentication };
     let source = compiler.authorisation_server(spec, asked, tls, context.name);
     let issuer = spec.issuer.iter().map(|issuer| (ClaimPath::new("iss"), [issuer.as_str().into()].into()));
     let rules = Rules {
