@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.network]`.
 
+use crate::base::NetworkSet;
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
 use crate::config::location::Located;
@@ -8,7 +9,7 @@ use crate::config::report::Report;
 use crate::config::spec::policy::network::Spec;
 use crate::config::spec::scalar::Network;
 use crate::config::spec::shape::Many;
-use crate::policy::network::{NetworkSet, Plan};
+use crate::policy::network::Plan;
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Context<'_>) -> Option<Plan> {
