@@ -13,6 +13,7 @@
 
 mod balance;
 mod base;
+mod cel;
 // The process as a whole: it reads files and waits for its threads.
 #[allow(clippy::disallowed_methods)]
 mod command;

@@ -210,3 +210,18 @@ pub(crate) const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const QUESTIONS_MAX: usize = 1_024;
 /// Questions that one authorisation server is sent at once; more of them wait for their turn.
 pub(crate) const INTROSPECTIONS_MAX: usize = 32;
+// Expressions (`cel`).
+/// Longest expression; above it the configuration is refused.
+pub(crate) const EXPRESSION_BYTES_MAX: usize = 8 * 1024;
+/// Levels of an expression; above it the configuration is refused. What walks the tree is as deep on the stack.
+pub(crate) const EXPRESSION_DEPTH_MAX: usize = 48;
+/// Parts of an expression; above it the configuration is refused.
+pub(crate) const EXPRESSION_NODES_MAX: usize = 2_000;
+/// Steps that one run of an expression may take; above it the run fails. A step is about ten nanoseconds.
+pub(crate) const EXPRESSION_STEPS_MAX: u32 = 20_000;
+/// Bytes of one file of an `[ip_set.NAME]`; a larger one is refused.
+pub(crate) const IP_SET_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a database of countries; a larger one is refused.
+pub(crate) const COUNTRIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes that one run of an expression may compute; above it the run fails.
+pub(crate) const EXPRESSION_MEMORY_MAX: usize = 64 * 1024;

@@ -7,22 +7,26 @@ use super::source::{Finding, Source};
 use super::token::Token;
 
 /// Each folder, and the folders (or single modules of them) that it may import outside of its tests.
-pub(crate) const LAW: [(&str, &[&str]); 12] = [
+pub(crate) const LAW: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("wire", &["base"]),
+    ("cel", &["base"]),
     ("net", &["base", "wire"]),
-    ("route", &["base", "wire"]),
+    ("route", &["base", "wire", "cel"]),
     ("balance", &["base"]),
-    ("policy", &["base", "wire", "route"]),
+    ("policy", &["base", "wire", "cel", "route"]),
     // Of the machine, a plan only knows the TLS material that it was compiled to.
-    ("config", &["base", "wire", "net::tls", "route", "balance", "policy"]),
+    ("config", &["base", "wire", "cel", "net::tls", "route", "balance", "policy"]),
     // The bell is how one plane wakes the other, and what is counted by the codes of gRPC is counted by them.
     ("link", &["base", "wire::grpc", "net::bell", "net::sockets", "balance", "policy", "config"]),
-    ("edge", &["base", "wire", "net", "route", "balance", "policy", "config", "link"]),
+    ("edge", &["base", "wire", "cel", "net", "route", "balance", "policy", "config", "link"]),
     // It opens listening sockets for the shards, rings their bells and names endpoints, and leaves routing to them.
     ("control", &["base", "wire", "net", "balance", "policy", "config", "link"]),
     ("command", &["base", "wire", "net", "route", "balance", "policy", "config", "link", "edge", "control"]),
-    ("sim", &["base", "wire", "net", "route", "balance", "policy", "config", "link", "edge", "control", "command"]),
+    (
+        "sim",
+        &["base", "wire", "cel", "net", "route", "balance", "policy", "config", "link", "edge", "control", "command"],
+    ),
 ];
 
 /// The second law: each room of `edge`, and the rooms that it may import.

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An expression that is compiled once and evaluated for each request.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use crate::cel::attribute::{Attribute, Subject};
+use crate::cel::budget::Failure;
+use crate::cel::check::{Checker, Environment};
+use crate::cel::evaluate::run;
+use crate::cel::node::{Constant, Node, Uses};
+use crate::cel::parse::parse;
+use crate::cel::syntax::Fault;
+use crate::cel::types::Kind;
+use crate::cel::value::Value;
+
+/// A compiled expression. A clone has scratch memory for its patterns of its own, so each shard has a clone.
+#[derive(Clone, Debug)]
+pub struct Program {
+    text: Arc<str>,
+    root: Arc<Node>,
+    regexes: Box<[Regex]>,
+    uses: Uses,
+}
+
+impl Program {
+    /// Compiles `text`, which is to give a bool.
+    pub fn compile(text: &str, environment: &Environment) -> Result<Program, Fault> {
+        let syntax = parse(text)?;
+        let mut checker = Checker::new(environment);
+        let (root, kind) = checker.check(&syntax)?;
+        if kind.kind().is_some_and(|kind| kind != Kind::Bool) {
+            let title = format!("this gives a {kind}, and a bool is expected here");
+            return Err(Fault::new(syntax.at, syntax.len, title));
+        }
+        Ok(Program { text: text.into(), root: Arc::new(root), regexes: checker.regexes.into(), uses: checker.uses })
+    }
+
+    /// The truth that it gives for `subject`.
+    pub fn holds(&self, subject: &impl Subject) -> Result<bool, Failure> {
+        run(&self.root, &self.regexes, subject, |value| match value? {
+            Value::Bool(truth) => Ok(truth),
+            _ => Err(Failure::NoOverload),
+        })
+    }
+
+    /// As written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The truth that it has whatever the request is.
+    pub fn constant(&self) -> Option<bool> {
+        match *self.root {
+            Node::Constant(Constant::Bool(truth)) => Some(truth),
+            _ => None,
+        }
+    }
+
+    /// Does it name the route, which is not known before routing?
+    pub fn names_route(&self) -> bool {
+        self.uses.has(Attribute::Route)
+    }
+
+    /// Does it ask who calls?
+    pub fn names_consumer(&self) -> bool {
+        self.uses.consumer
+    }
+
+    /// Does it name the client's country?
+    pub fn names_country(&self) -> bool {
+        self.uses.has(Attribute::Country)
+    }
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Program) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Program {}
