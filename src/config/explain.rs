@@ -13,7 +13,9 @@ use crate::balance::Algorithm;
 use crate::base::{Address, PolicyId, RouteId, Scheme};
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
-use crate::config::plan::{Action, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan};
+use crate::config::plan::{
+    Action, Condition, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan,
+};
 use crate::policy::{Phase, cors};
 use crate::route::redirect::{Redirect, RedirectRequest};
 use crate::route::rewrite::{HostRewrite, Original};
@@ -227,7 +229,11 @@ fn policies(out: &mut String, plan: &Plan, policies: &[(Phase, PolicyId)], what:
     for (index, (phase, policy)) in policies.iter().enumerate() {
         let policy = plan.policy(*policy);
         let phase = format!("{phase:?}").to_lowercase();
-        let words = format!("{} ({}, in the phase `{phase}`)", policy.name, policy.policy.kind());
+        let when = match &policy.condition {
+            Condition::When(program) => format!(", when {}", program.text()),
+            Condition::Always | Condition::Never => String::new(),
+        };
+        let words = format!("{} ({}, in the phase `{phase}`{when})", policy.name, policy.policy.kind());
         line(out, if index == 0 { what } else { "" }, &words);
     }
 }
@@ -399,6 +405,7 @@ impl Lookup for RequestValues<'_> {
             Variable::Consumer(_) => b"{consumer}",
             Variable::Claim(_) => b"{claim}",
             Variable::Version => b"{version}",
+            Variable::Country => b"{country}",
             Variable::Tls(_) => b"{tls}",
             Variable::Status => b"{status}",
             Variable::ResponseHeader(_) => b"{response.header}",

@@ -21,12 +21,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::base::{Address, ListenerId, Pace, PolicyId, RouteId, UpstreamId, VersionId};
+use crate::cel::Program;
 use crate::config::directory::Declared;
 use crate::config::hidden::Hidden;
 pub(crate) use crate::config::spec::scalar::Share;
 pub(crate) use crate::config::spec::server::LogEscape;
 use crate::config::spec::server::LogLevel;
 use crate::policy::cors::OriginRule;
+use crate::policy::country::Countries;
 use crate::policy::limit::LimitId;
 use crate::policy::limit::gcra::Rate;
 use crate::policy::{Phase, Policy};
@@ -86,6 +88,8 @@ pub struct Plan {
     pub declared: Arc<Declared>,
     /// Versions of APIs, by `VersionId`.
     pub versions: Vec<VersionPlan>,
+    /// Where addresses are, if a database is there.
+    pub countries: Option<Arc<Countries>>,
     /// What is found by name.
     pub index: Index,
     /// What is never shown.
@@ -357,8 +361,21 @@ pub struct VersionPlan {
 pub struct PolicyPlan {
     /// Its name; state is carried over a reload by it.
     pub name: Arc<str>,
+    /// When it is asked.
+    pub condition: Condition,
     /// What it does.
     pub policy: Policy,
+}
+
+/// When a policy is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// For every request.
+    Always,
+    /// Where the expression holds or fails. Shards use clones of their own (`Bound::when`).
+    When(Program),
+    /// For none; no route and no listener names it.
+    Never,
 }
 
 impl RoutePlan {
@@ -429,6 +446,7 @@ impl Plan {
             policies: Vec::new(),
             declared: Arc::default(),
             versions: self.versions.clone(),
+            countries: None,
             index: Index::default(),
             hidden: Hidden::default(),
         }

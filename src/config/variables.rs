@@ -25,6 +25,7 @@ pub(super) const TABLE: &[(&str, &str)] = &[
     ("plan", "The plan that holds for the caller on the route."),
     ("claim.NAME", "A claim of the verified token; the members of a list are joined by commas."),
     ("version", "The version of an API that an `api_version` policy found in the request."),
+    ("country", "The two letters of the client's country (ISO 3166-1), where `[geoip]` tells it."),
     ("tls.sni", "The server name (SNI) that the client sent."),
     ("tls.version", "`TLSv1.2` or `TLSv1.3`."),
     ("tls.client.subject", "The subject of the client's certificate."),

@@ -51,6 +51,8 @@ macro_rules! each_kind {
             ExternalAuth(external_auth),
             /// Plans: refuse what the caller's plans do not contain.
             Plan(plan),
+            /// Authorization: who may, by group, scope, address, country, method, path or expression.
+            Authorize(authorize),
             /// Rate limit: so many requests per time, exact over all threads.
             RateLimit(rate_limit),
             /// Concurrency limit: so many requests at once, exact over all threads.
@@ -90,6 +92,8 @@ macro_rules! enums {
             /// Nothing: it was not asked.
             #[default]
             Unused,
+            /// It is left out for this request, because its condition does not hold.
+            Skipped,
             $($(#[$doc])* $Kind(<crate::policy::$module::Plan as Kind>::Memo),)*
         }
 
@@ -166,7 +170,10 @@ macro_rules! enums {
                     $((Policy::$Kind(plan), PolicyState::$Kind(state), PolicyMemo::$Kind(memo)) => {
                         plan.settle(state, memo, outcome, now);
                     })*
-                    (_, _, memo) => debug_assert!(matches!(memo, PolicyMemo::Unused), "another's memory"),
+                    (_, _, memo) => {
+                        let none = matches!(memo, PolicyMemo::Unused | PolicyMemo::Skipped);
+                        debug_assert!(none, "another's memory");
+                    }
                 }
             }
 

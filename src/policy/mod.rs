@@ -6,6 +6,7 @@
 //! and then `resume`. Nothing here reads a clock, waits, or knows a connection. Phases are fixed (`Phase`); within a
 //! phase the order is the user's. `kinds` has the list of all kinds, `kind` what each of them implements.
 
+pub(crate) mod country;
 pub(crate) mod decision;
 pub(crate) mod directory;
 pub(crate) mod facts;
@@ -19,6 +20,7 @@ pub(crate) mod limiting;
 pub(crate) mod phase;
 pub(crate) mod problem;
 pub(crate) mod question;
+mod subject;
 mod text;
 pub(crate) mod throttle;
 pub(crate) mod token;

@@ -49,6 +49,7 @@ impl<L> Escaping<'_, L> {
             | Variable::Consumer(_)
             | Variable::Claim(_)
             | Variable::Version
+            | Variable::Country
             | Variable::Tls(_)
             | Variable::Header(_)
             | Variable::Cookie(_)

@@ -39,6 +39,8 @@ pub enum Variable {
     Claim(Box<str>),
     /// `{version}`: the version of the API that the request is for; empty where no policy found it out.
     Version,
+    /// `{country}`: two letters for where the client's address is; empty where that is not known.
+    Country,
     /// `{tls.sni}`, `{tls.version}`, `{tls.client.subject}`
     Tls(TlsVariable),
     /// `{param.NAME}` or, in a route's own rewrite, `{NAME}`: a path parameter, as its position in the list of names
@@ -96,6 +98,11 @@ pub enum TlsVariable {
 pub trait Lookup {
     /// Appends the variable's value; nothing where it has none.
     fn append(&self, variable: &Variable, out: &mut Vec<u8>);
+
+    /// The variable's value where it is stored as such, so that it need not be copied.
+    fn text(&self, _: &Variable) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// A compiled template.
@@ -268,6 +275,7 @@ pub(crate) const PLAIN: &[(&str, Variable)] = &[
     ("app", Variable::Consumer(ConsumerVariable::App)),
     ("plan", Variable::Consumer(ConsumerVariable::Plan)),
     ("version", Variable::Version),
+    ("country", Variable::Country),
     ("tls.sni", Variable::Tls(TlsVariable::Sni)),
     ("tls.version", Variable::Tls(TlsVariable::Version)),
     ("tls.client.subject", Variable::Tls(TlsVariable::ClientSubject)),

@@ -12,6 +12,7 @@ mod certificates;
 mod consumer;
 mod descriptors;
 mod directory;
+mod expression;
 mod fields;
 mod grpc;
 mod listener;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::{PolicyId, UpstreamId};
+use crate::cel;
 use crate::config::draft::Draft;
 use crate::config::location::{Located, Location};
 use crate::config::plan::{
@@ -71,6 +73,7 @@ pub(super) fn compile(
         policy_ids: HashMap::new(),
         versions: Vec::new(),
         used: BTreeSet::new(),
+        expressions: cel::Environment::default(),
     };
     compiler.plan()
 }
@@ -101,6 +104,8 @@ struct Compiler<'d> {
     versions: Vec<VersionPlan>,
     /// Places of the names of upstreams and policies that something uses.
     used: BTreeSet<Location>,
+    /// What expressions may name beside the request.
+    expressions: cel::Environment,
 }
 
 /// Names that may be referred to, also where the table behind them is wrong.
@@ -207,6 +212,8 @@ fn whole(count: u64) -> u32 {
 impl Compiler<'_> {
     fn plan(&mut self) -> Plan {
         self.named_upstreams();
+        self.expressions = self.expression_environment();
+        let countries = self.countries();
         let declared = self.declared();
         let policies = self.policies();
         let ids = (0..).map(PolicyId).zip(&policies);
@@ -251,6 +258,7 @@ impl Compiler<'_> {
             policies,
             declared: Arc::new(declared),
             versions: std::mem::take(&mut self.versions),
+            countries,
             hidden: self.faults.hidden.clone(),
         }
     }

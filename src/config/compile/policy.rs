@@ -10,7 +10,7 @@ use crate::base::limits::POLICIES_MAX;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::{Located, Location};
-use crate::config::plan::PolicyPlan;
+use crate::config::plan::{Condition, PolicyPlan};
 use crate::config::report::Report;
 use crate::config::spec::policy::PolicySpec;
 use crate::config::spec::shape::Many;
@@ -56,10 +56,26 @@ impl Compiler<'_> {
         let mut policies = Vec::with_capacity(draft.spec.policy.0.len());
         for (name, spec) in draft.spec.policy.iter() {
             let Some(policy) = self.policy(name, spec) else { continue };
-            let plan = PolicyPlan { name: name.value.as_str().into(), policy };
+            let Some(condition) = self.condition(spec, &policy) else { continue };
+            let plan = PolicyPlan { name: name.value.as_str().into(), condition, policy };
             policies.push(CompiledPolicy { plan, location: name.location });
         }
         policies
+    }
+
+    /// When a policy is asked; `None` where that was reported.
+    fn condition(&mut self, spec: &PolicySpec, policy: &Policy) -> Option<Condition> {
+        let Some(text) = &spec.when else { return Some(Condition::Always) };
+        let program = self.expression(text)?;
+        if program.names_consumer() && policy.phase() == Phase::Screen {
+            let report = Report::warning(text.location, "nobody is identified yet when this policy is asked");
+            self.faults.push(report.label("`consumer` and `claims` are empty in the phase `screen`"));
+        }
+        Some(match program.constant() {
+            Some(true) => Condition::Always,
+            Some(false) => Condition::Never,
+            None => Condition::When(program),
+        })
     }
 
     /// The policies that a route or a listener names, by phase, then as written.
@@ -79,7 +95,11 @@ impl Compiler<'_> {
             };
             let policy = &policies[id.0 as usize];
             self.used.insert(policy.location);
-            if policy.plan.policy.codes_content() {
+            if policy.plan.condition == Condition::Never {
+                continue;
+            }
+            // One with a condition may not hold for a request, so it replaces none.
+            if policy.plan.policy.codes_content() && policy.plan.condition == Condition::Always {
                 // Of several the last holds, so that a route's own replaces that of the defaults.
                 list.retain(|(_, PolicyId(at))| !policies[*at as usize].plan.policy.codes_content());
             }
@@ -136,7 +156,12 @@ impl Compiler<'_> {
     ) -> Vec<(Phase, PolicyId)> {
         for name in names.iter() {
             let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
-            if let Some(what) = named.and_then(|policy| policy.plan.policy.needs_route()) {
+            let conditional = |policy: &&CompiledPolicy| match &policy.plan.condition {
+                Condition::When(program) => program.names_route(),
+                Condition::Always | Condition::Never => false,
+            };
+            let by_condition = named.filter(conditional).map(|_| "`when`");
+            if let Some(what) = named.and_then(|policy| policy.plan.policy.needs_route()).or(by_condition) {
                 let title = format!("`{}` cannot be a policy of a listener: {what} needs a route", name.value);
                 let report = Report::error(name.location, title).label("asked before a route is found");
                 self.faults.push(report.help("name it in `policies` of the routes"));

@@ -187,7 +187,7 @@ impl Compiler<'_> {
     }
 
     /// Patterns are matched against normalised paths, so a pattern that is not normalised itself matches nothing.
-    fn check_normal(&mut self, text: &Located<String>) {
+    pub(super) fn check_normal(&mut self, text: &Located<String>) {
         let mut plain = String::new();
         let mut rest = text.value.as_str();
         while let Some((before, inner)) = rest.split_once('{') {
@@ -211,7 +211,7 @@ impl Compiler<'_> {
         self.faults.push(report);
     }
 
-    fn pattern_fault(&mut self, text: &Located<String>, fault: &PatternError) {
+    pub(super) fn pattern_fault(&mut self, text: &Located<String>, fault: &PatternError) {
         let (at, title, help) = match fault {
             PatternError::NotAbsolute => (0, "a path begins with `/`".to_owned(), ""),
             PatternError::TooLong => (0, "the path is too long".to_owned(), ""),
@@ -259,7 +259,7 @@ impl Compiler<'_> {
         None
     }
 
-    fn method(&mut self, method: &Located<String>) -> bool {
+    pub(super) fn method(&mut self, method: &Located<String>) -> bool {
         if !self.token(method, "method") {
             return false;
         }

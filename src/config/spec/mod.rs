@@ -6,6 +6,7 @@
 
 pub(crate) mod consumer;
 pub(crate) mod directory;
+pub(crate) mod expression;
 pub(crate) mod grpc;
 pub(crate) mod listener;
 pub(crate) mod policy;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::location::Located;
 use consumer::ConsumerSpec;
 use directory::{AppSpec, GroupSpec, PlanSpec, ProductSpec, StoreSpec, TenantSpec};
+use expression::{GeoipSpec, IpSetSpec};
 use listener::ListenerSpec;
 use policy::PolicySpec;
 use route::RouteSpec;
@@ -62,6 +64,10 @@ pub struct Spec {
     /// The store of what is created and changed while the gateway runs: consumers, credentials, plans, quotas, usage.
     /// Without this section nothing is written, and what needs it says so.
     pub store: Option<Located<StoreSpec>>,
+    /// Sets of addresses by name.
+    pub ip_set: Named<IpSetSpec>,
+    /// Where addresses are.
+    pub geoip: GeoipSpec,
     /// Consumers: the callers that policies such as `api_key` know.
     #[serde(deserialize_with = "shape::whole_list")]
     pub consumer: Vec<Located<ConsumerSpec>>,

@@ -10,14 +10,17 @@ macro_rules! specs {
         $(pub(crate) mod $module;)*
 
         table! {
-            /// One check, limit or change; exactly one key. A listener or a route names it in `policies`; those of the
-            /// listener run before routing. Policies run in fixed phases, whatever the order in which they are named:
-            /// first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
+            /// One check, limit or change; exactly one key beside `when`. A listener or a route names it in `policies`;
+            /// those of the listener run before routing. Policies run in fixed phases, whatever the order in which they
+            /// are named: first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
             /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
-            /// it is (`api_key`, `jwt`, `introspection`, `external_auth`), then `plan`, limits on that, `require_header`
-            /// and `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`,
-            /// `compression`).
+            /// it is (`api_key`, `jwt`, `introspection`, `external_auth`), then `plan`, `authorize`, limits on that,
+            /// `require_header` and `body_bounds`, then changes, and at last what the client sees (`cookies`,
+            /// `security_headers`, `compression`).
             pub struct PolicySpec {
+                /// A CEL expression over the request (`docs/expressions.md`): the policy is asked only where it holds.
+                /// Where it fails, the policy is asked.
+                when: Option<Located<String>> = None,
                 $($(#[$doc])* $module: Option<Located<$module::Spec>> = None,)*
             }
         }

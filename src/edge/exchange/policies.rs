@@ -2,12 +2,14 @@
 //! Calls policies with everything that they may read and change.
 
 use crate::base::{PolicyId, RouteId};
+use crate::cel::Program;
 use crate::config::plan::RoutePlan;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::scratch::RequestState;
+use crate::link::Counter;
 use crate::net::Net;
 use crate::policy::directory::Directory;
 use crate::policy::{
@@ -27,8 +29,15 @@ pub(crate) struct Asked {
     pub memo: usize,
 }
 
-/// Asks a policy what it makes of the request.
+/// Asks a policy what it makes of the request, unless its condition does not hold: then it is left out.
 pub(crate) fn decide<'p, N: Net>(context: Context<'p, N>, state: &mut RequestState, asked: Asked) -> Decision<'p> {
+    if let Some(when) = context.bound.when(asked.id)
+        && !holds(context, state, when)
+    {
+        make_room(&mut state.memos, asked.memo);
+        state.memos[asked.memo] = PolicyMemo::Skipped;
+        return Decision::Pass;
+    }
     consult(context, state, asked, |policy, state, call| policy.decide(state, call))
 }
 
@@ -50,24 +59,10 @@ fn consult<'p, N: Net>(
     ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> Decision<'p>,
 ) -> Decision<'p> {
     let RequestState { attributes, record, effects, memos, .. } = state;
-    if memos.len() <= asked.memo {
-        memos.resize_with(asked.memo + 1, PolicyMemo::default);
-    }
+    make_room(memos, asked.memo);
     let words = Vars::new(context, attributes, record);
-    let plan = &context.bound.plan;
     let directory = &*context.shard.directory.borrow();
-    let facts = Facts {
-        request: context.request,
-        path: &attributes.path,
-        client: attributes.client.address.unwrap_or(context.peer.ip),
-        scheme: attributes.client.scheme,
-        route_name: attributes.route.map_or("", |route| &*plan.route(route).name),
-        identity: &attributes.identity,
-        consumer_name: &attributes.consumer,
-        directory,
-        wall: context.shard.thread.net.wall(),
-        words: &words,
-    };
+    let facts = facts(context, attributes, directory, &words);
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
@@ -78,6 +73,44 @@ fn consult<'p, N: Net>(
         (Some(found), Decision::Pass) => identify(directory, found, attributes),
         // What refuses or has yet to ask has found nobody.
         (_, decision) => decision,
+    }
+}
+
+/// What is known of the request.
+fn facts<'f, 'a: 'f, N: Net>(
+    context: Context<'a, N>,
+    attributes: &'f Attributes,
+    directory: &'f Directory,
+    words: &'f Vars<'a, N>,
+) -> Facts<'f, Vars<'a, N>> {
+    Facts {
+        request: context.request,
+        path: &attributes.path,
+        client: attributes.client.address.unwrap_or(context.peer.ip),
+        scheme: attributes.client.scheme,
+        route_name: attributes.route.map_or("", |route| &*context.bound.plan.route(route).name),
+        identity: &attributes.identity,
+        consumer_name: &attributes.consumer,
+        directory,
+        wall: context.shard.thread.net.wall(),
+        words,
+    }
+}
+
+/// Does the condition of a policy hold? One that has no value holds, so that nobody gets around a policy by a request
+/// that its condition cannot judge.
+fn holds<N: Net>(context: Context<'_, N>, state: &RequestState, when: &Program) -> bool {
+    let words = Vars::new(context, &state.attributes, &state.record);
+    let directory = context.shard.directory.borrow();
+    when.holds(&facts(context, &state.attributes, &directory, &words)).unwrap_or_else(|_| {
+        context.bound.counters.add(Counter::ConditionFailures, 1);
+        true
+    })
+}
+
+fn make_room(memos: &mut Vec<PolicyMemo>, at: usize) {
+    if memos.len() <= at {
+        memos.resize_with(at + 1, PolicyMemo::default);
     }
 }
 
@@ -153,11 +186,23 @@ pub(crate) fn coding<'p, N: Net>(
     memos: &[PolicyMemo],
     route: &RoutePlan,
 ) -> Option<Offer<'p>> {
-    let mut asked = route.policies.iter().zip(memos.get(context.listener_plan().policies.len()..)?);
-    asked.find_map(|((_, id), memo)| context.bound.plan.policy(*id).policy.coding(memo))
+    let asked = route.policies.iter().zip(memos.get(context.listener_plan().policies.len()..)?);
+    // Of several, of which all but the first have conditions, the last that was asked holds.
+    asked.rev().find_map(|((_, id), memo)| context.bound.plan.policy(*id).policy.coding(memo))
 }
 
 fn adapt_by<N: Net>(context: Context<'_, N>, state: &mut RequestState, asked: Asked, bytes: &[u8]) {
+    if let Some(when) = context.bound.when(asked.id) {
+        let skipped = match state.memos.get(asked.memo) {
+            Some(PolicyMemo::Skipped) => true,
+            // It was not asked, because an earlier policy refused.
+            Some(PolicyMemo::Unused) | None => !holds(context, state, when),
+            Some(_) => false,
+        };
+        if skipped {
+            return;
+        }
+    }
     let policy = &context.bound.plan.policy(asked.id).policy;
     let RequestState { attributes, record, response, effects, memos, .. } = state;
     let words = Vars::with_response(context, attributes, record, Response { bytes, head: response });

@@ -84,6 +84,16 @@ impl<'a, N: Net> Vars<'a, N> {
 }
 
 impl<N: Net> Lookup for Vars<'_, N> {
+    fn text(&self, variable: &Variable) -> Option<&[u8]> {
+        match variable {
+            Variable::Host => Some(&self.attributes.host),
+            Variable::ClientIp => Some(&self.attributes.client_text),
+            Variable::RequestId => Some(&self.attributes.request_id),
+            Variable::Tls(variable) => Some(self.tls(*variable)),
+            _ => None,
+        }
+    }
+
     fn append(&self, variable: &Variable, out: &mut Vec<u8>) {
         let Context { bound, peer, request, .. } = self.context;
         let (attributes, record) = (self.attributes, self.record);
@@ -111,6 +121,12 @@ impl<N: Net> Lookup for Vars<'_, N> {
             Variable::Version => {
                 let version = record.version.and_then(|version| bound.plan.version(version));
                 out.extend_from_slice(version.unwrap_or_default().as_bytes());
+            }
+            Variable::Country => {
+                let country = bound.plan.countries.as_ref().zip(attributes.client.address);
+                if let Some(country) = country.and_then(|(countries, address)| countries.of(address)) {
+                    out.extend_from_slice(country.as_bytes());
+                }
             }
             Variable::Tls(variable) => out.extend_from_slice(self.tls(*variable)),
             Variable::Param(position) => {

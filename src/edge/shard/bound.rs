@@ -13,7 +13,8 @@ use ahash::RandomState;
 
 use crate::balance::Part;
 use crate::base::{ListenerId, PolicyId, UpstreamId};
-use crate::config::plan::{Plan, UpstreamPlan};
+use crate::cel::Program;
+use crate::config::plan::{Condition, Plan, UpstreamPlan};
 use crate::edge::flow::thread::Thread;
 use crate::edge::shard::discarded::{Discarded, States};
 use crate::edge::shard::peers::Peers;
@@ -39,6 +40,8 @@ pub(crate) struct Bound<N: Net> {
     tables: Vec<Table>,
     states: States<N>,
     http2: Vec<Rc<connection::Config>>,
+    /// The conditions of policies, by `PolicyId`.
+    conditions: Vec<Option<Program>>,
     changes: RefCell<Changes<N>>,
     discarded: Rc<Discarded<N>>,
 }
@@ -168,10 +171,15 @@ impl<N: Net> Bound<N> {
         // lock.
         let tables = plan.listeners.iter().map(|listener| listener.table.clone()).collect();
         let http2 = plan.listeners.iter().map(|listener| Rc::new(listener.http2.limits.clone())).collect();
+        let conditions = plan.policies.iter().map(|policy| match &policy.condition {
+            Condition::When(program) => Some(program.clone()),
+            Condition::Always | Condition::Never => None,
+        });
+        let conditions = conditions.collect();
         let held = before.map(|before| (&before.plan.transcoders[..], &before.transcoders));
         let transcoders = Transcoders::new(&plan.transcoders, transcoders, held);
         let (changes, discarded) = (RefCell::new(changes), discarded.clone());
-        Bound { plan, counters, transcoders, tables, states, changes, discarded, http2 }
+        Bound { plan, counters, transcoders, tables, states, changes, discarded, http2, conditions }
     }
 
     /// A plan without listeners and policies, for an exchange that lasts long (`Plan::kept`). Nothing is counted in it.
@@ -182,6 +190,7 @@ impl<N: Net> Bound<N> {
             tables: Vec::new(),
             states: States { policies: Vec::new(), upstreams },
             http2: Vec::new(),
+            conditions: Vec::new(),
             changes: RefCell::default(),
             discarded: discarded.clone(),
             plan,
@@ -252,6 +261,11 @@ impl<N: Net> Bound<N> {
     /// The state of a policy.
     pub(crate) fn own(&self, id: PolicyId) -> &Rc<RefCell<PolicyState>> {
         &self.states.policies[id.0 as usize]
+    }
+
+    /// What must hold for a policy to be asked, where it is not always asked.
+    pub(crate) fn when(&self, id: PolicyId) -> Option<&Program> {
+        self.conditions.get(id.0 as usize)?.as_ref()
     }
 
     /// Every policy's state with its id.

@@ -4,6 +4,7 @@
 mod access;
 mod bandwidth;
 mod browsers_and_bodies;
+mod authorize;
 mod compression;
 mod concurrency;
 mod header_names;
