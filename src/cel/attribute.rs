@@ -84,8 +84,9 @@ pub trait Subject {
     }
 }
 
-/// Nobody: for what is computed when an expression is compiled.
-pub(super) struct Nobody;
+/// Nobody of whom anything is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nobody;
 
 impl Subject for Nobody {}
 

@@ -34,7 +34,7 @@ mod token;
 mod types;
 mod value;
 
-pub(crate) use attribute::{Attribute, Subject};
+pub(crate) use attribute::{Attribute, Nobody, Subject};
 pub(crate) use budget::Failure;
 pub(crate) use check::Environment;
 pub(crate) use program::Program;

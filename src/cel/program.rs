@@ -58,19 +58,19 @@ impl Program {
         }
     }
 
-    /// Does it name the route, which is not known before routing?
+    /// Does it name the route, which is not known before routing, or what depends on it?
     pub fn names_route(&self) -> bool {
-        self.uses.has(Attribute::Route)
+        self.names(Attribute::Route) || self.names(Attribute::Plan)
+    }
+
+    /// Does it name this?
+    pub fn names(&self, attribute: Attribute) -> bool {
+        self.uses.has(attribute)
     }
 
     /// Does it ask who calls?
     pub fn names_consumer(&self) -> bool {
         self.uses.consumer
-    }
-
-    /// Does it name the client's country?
-    pub fn names_country(&self) -> bool {
-        self.uses.has(Attribute::Country)
     }
 }
 

@@ -325,9 +325,9 @@ fn constants_are_computed_once() {
 #[test]
 fn it_says_what_it_asks_for() {
     let program = compiled("route.name == 'x' && consumer.attributes.a == 'b' && source.country == 'DE'").unwrap();
-    assert!(program.names_route() && program.names_consumer() && program.names_country());
+    assert!(program.names_route() && program.names_consumer() && program.names(Attribute::Country));
     let program = compiled("request.path == 'x'").unwrap();
-    assert!(!program.names_route() && !program.names_consumer() && !program.names_country());
+    assert!(!program.names_route() && !program.names_consumer() && !program.names(Attribute::Country));
 }
 
 #[test]

@@ -6,13 +6,16 @@
 
 mod grpc;
 mod line;
+mod subject;
 
 use std::net::IpAddr;
 
 use crate::balance::Algorithm;
 use crate::base::{Address, PolicyId, RouteId, Scheme};
+use crate::cel::Subject;
 use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
+use crate::config::explain::subject::Unrouted;
 use crate::config::plan::{
     Action, Condition, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan,
 };
@@ -78,7 +81,17 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
     }
     policies(&mut out, plan, &listener.policies, "before");
     let wanted = RouteQuery { request: case.request(), host: &case.host, path: &case.path, source: case.client };
-    let explanation = preflight(plan, listener, &wanted).unwrap_or_else(|| listener.table.explain(&wanted));
+    let unrouted = Unrouted {
+        request: case.request(),
+        host: &case.host,
+        path: &case.path,
+        client: case.client,
+        scheme: case.scheme,
+        countries: plan.countries.as_deref(),
+    };
+    let explanation = unrouted.with_facts(|facts| {
+        preflight(plan, listener, &wanted, facts).unwrap_or_else(|| listener.table.explain(&wanted, facts))
+    });
     match explanation.found {
         RouteMatch::Route(id) => chosen(&mut out, plan, &case, &explanation, id),
         RouteMatch::MethodNotAllowed(methods) => {
@@ -96,12 +109,18 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
 }
 
 /// Where a CORS preflight goes: to the route of the method that it asks for, where that one answers preflights.
-fn preflight(plan: &Plan, listener: &ListenerPlan, wanted: &RouteQuery<'_>) -> Option<Explanation> {
+fn preflight(
+    plan: &Plan,
+    listener: &ListenerPlan,
+    wanted: &RouteQuery<'_>,
+    subject: &impl Subject,
+) -> Option<Explanation> {
     let bytes = wanted.request.bytes;
     let asked = cors::asked_method(wanted.request)?;
     let mut head = wanted.request.head.clone();
     (head.method, head.method_text) = (Method::of(asked.of(bytes)), asked);
-    let explanation = listener.table.explain(&RouteQuery { request: Request { bytes, head: &head }, ..*wanted });
+    let explanation =
+        listener.table.explain(&RouteQuery { request: Request { bytes, head: &head }, ..*wanted }, subject);
     let RouteMatch::Route(id) = explanation.found else { return None };
     plan.route(id).answers_preflights.then_some(explanation)
 }

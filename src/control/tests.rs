@@ -198,7 +198,6 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 let ready = FromShard::Prepared { generation: plan.generation };
                 ("prepare".to_owned(), Some(ready).filter(|_| manner != Manner::Idle))
             }
-            ToShard::Directory(_) | ToShard::Change(_) => ("directory".to_owned(), None),
             ToShard::Commit { generation } => ("commit".to_owned(), Some(FromShard::Committed { generation })),
             ToShard::Drain => {
                 received.sockets.clear();

@@ -65,7 +65,7 @@ counters! {
         Reported "listener_reported_total" "Requests without a route that a policy of their listener only reported.",
         Denied "listener_denied_total" "Requests refused before routing by another policy of their listener.",
         Uncompressed "responses_uncompressed_total" "Responses left as they are because too many are compressed.",
-        ConditionFailures "condition_failures_total" "Conditions of policies (`when`) that failed; the policies were asked.",
+        ConditionFailures "condition_failures_total" "Conditions (`when`) that failed; their policies were asked.",
         Unrouted "requests_unrouted_total" "Requests that no route matched.",
         Http2Connections "http2_connections_total" "Client connections that speak HTTP/2.",
         FloodRapidReset "http2_flood_rapid_reset_total" "Connections ended because streams were reset at once.",

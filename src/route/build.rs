@@ -6,7 +6,9 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 
 use crate::base::limits::PARAMS_MAX;
+use crate::cel::Program;
 use crate::route::condition::Conditions;
+use crate::route::further::Further;
 use crate::route::grow::TreeBuilder;
 use crate::route::host::Hosts;
 use crate::route::methods::{MethodSet, Methods};
@@ -27,7 +29,8 @@ pub struct Built {
 impl Table {
     /// Compiles the rules of one listener. Their order does not matter.
     pub fn build(rules: Vec<Rule>) -> Built {
-        let (mut faults, mut methods, mut regexes) = (Vec::new(), Methods::default(), Vec::new());
+        let (mut faults, mut methods) = (Vec::new(), Methods::default());
+        let (mut regexes, mut programs) = (Vec::new(), Vec::new());
         let mut kept = Vec::with_capacity(rules.len());
         let mut compiled = Compiled::default();
         for rule in rules {
@@ -37,7 +40,7 @@ impl Table {
             }
             match methods.add(&rule.methods) {
                 Some(set) => {
-                    compiled.add(&rule, set, &mut regexes);
+                    compiled.add(&rule, set, (&mut regexes, &mut programs));
                     kept.push(rule);
                 }
                 None => faults.push(Report::TooManyMethods { rule: rule.name }),
@@ -55,12 +58,13 @@ impl Table {
             forest: grove.harvest(),
             entries,
             conditions: compiled.conditions.into(),
+            further: compiled.further.into(),
             orders: compiled.orders.into(),
             methods,
             origins: origins.into(),
             rules: kept.into(),
         };
-        let table = Table { shared: Arc::new(shared), regexes: regexes.into() };
+        let table = Table { shared: Arc::new(shared), regexes: regexes.into(), programs: programs.into() };
         faults.extend(report(&table));
         Built { table, reports: faults }
     }
@@ -71,20 +75,25 @@ impl Table {
 struct Compiled {
     entries: Vec<Entry>,
     conditions: Vec<Conditions>,
+    further: Vec<Further>,
     orders: Vec<Box<[u16]>>,
 }
 
 impl Compiled {
-    fn add(&mut self, rule: &Rule, methods: MethodSet, regexes: &mut Vec<Regex>) {
+    fn add(&mut self, rule: &Rule, methods: MethodSet, (regexes, programs): (&mut Vec<Regex>, &mut Vec<Program>)) {
         let conditions = Conditions::compile(rule, regexes).map_or(NONE, |conditions| {
             self.conditions.push(conditions);
             self.conditions.len() as u32 - 1
+        });
+        let further = Further::compile(rule, regexes, programs).map_or(NONE, |further| {
+            self.further.push(further);
+            self.further.len() as u32 - 1
         });
         let order = order_of(rule).map_or(NONE, |order| {
             self.orders.push(order);
             self.orders.len() as u32 - 1
         });
-        self.entries.push(Entry { methods, route: rule.route, conditions, order });
+        self.entries.push(Entry { methods, route: rule.route, conditions, further, order });
     }
 }
 

@@ -70,7 +70,9 @@ impl Conditions {
     pub(super) fn compile(rule: &Rule, regexes: &mut Vec<Regex>) -> Option<Conditions> {
         let path = match &rule.path {
             PathPattern::Regex(regex) => Some(RegexId::add(regex.regex(), regexes)),
-            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Template(_) => None,
+            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::TextPrefix(_) | PathPattern::Template(_) => {
+                None
+            }
         };
         let mut tests = Vec::new();
         for (location, list) in [
@@ -132,18 +134,18 @@ impl HeaderTests {
 }
 
 impl RegexId {
-    fn add(regex: &Regex, regexes: &mut Vec<Regex>) -> RegexId {
+    pub(super) fn add(regex: &Regex, regexes: &mut Vec<Regex>) -> RegexId {
         regexes.push(regex.clone());
         RegexId(regexes.len() as u32 - 1)
     }
 
-    fn of(self, regexes: &[Regex]) -> &Regex {
+    pub(super) fn of(self, regexes: &[Regex]) -> &Regex {
         &regexes[self.0 as usize]
     }
 }
 
 impl FieldTest {
-    fn compile(location: ValueLocation, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
+    pub(super) fn compile(location: ValueLocation, field: &FieldMatch, regexes: &mut Vec<Regex>) -> FieldTest {
         let test = match &field.value {
             ValueMatch::Exact(text) => Test::Exact(text.as_bytes().into()),
             ValueMatch::Prefix(text) => Test::Prefix(text.as_bytes().into()),

@@ -6,11 +6,13 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::base::limits::EXPLAINED_MAX;
+use crate::cel::Subject;
 use crate::route::condition::{FieldTest, ValueLocation};
 use crate::route::params::Params;
 use crate::route::precedence::Decision;
+use crate::route::query::RouteQuery;
 use crate::route::rule::{FieldMatch, HostPattern, Rule, ValueMatch};
-use crate::route::table::{NONE, RouteMatch, RouteQuery, Table};
+use crate::route::table::{NONE, RouteMatch, Table};
 
 /// Where a request goes, and why not elsewhere.
 #[derive(Clone, Debug)]
@@ -65,16 +67,22 @@ pub enum Reason {
     },
     /// The client is not in its networks.
     Source,
+    /// The host does not match this regular expression.
+    HostRegex(Box<str>),
+    /// This expression does not hold, or has no value.
+    Condition(Box<str>),
+    /// It excludes the request, by the entry of this number.
+    Excluded(usize),
     /// It matches, but the chosen one goes first, by this.
     LessSpecific(Decision),
 }
 
 impl Table {
     /// Where a request goes, and why not elsewhere.
-    pub fn explain(&self, wanted: &RouteQuery<'_>) -> Explanation {
+    pub fn explain(&self, wanted: &RouteQuery<'_>, subject: &impl Subject) -> Explanation {
         let mut params = Params::default();
-        let found = self.find(wanted, &mut params);
-        let mut judged: Vec<Judged> = self.nearest(wanted.host).map(|rank| self.judge(rank, wanted)).collect();
+        let found = self.find_as(wanted, subject, &mut params);
+        let mut judged: Vec<Judged> = self.nearest(wanted.host).map(|rank| self.judge(rank, wanted, subject)).collect();
         let matching = judged.iter().filter(|judged| judged.other.reasons.is_empty());
         let best = matching.map(|judged| judged.rank).min();
         let chosen = best.map(|rank| self.chosen(rank, wanted, &params));
@@ -101,9 +109,10 @@ impl Table {
         nearest.into_iter().flatten().map(|(rank, _)| rank)
     }
 
-    fn judge(&self, rank: usize, wanted: &RouteQuery<'_>) -> Judged {
+    fn judge(&self, rank: usize, wanted: &RouteQuery<'_>, subject: &impl Subject) -> Judged {
         let rule = self.rule(rank);
-        let reasons = self.misses(rank, wanted);
+        let mut reasons = self.misses(rank, wanted);
+        self.further_misses(rank, wanted, subject, &mut reasons);
         let other = Other { name: rule.name.clone(), path: rule.path.to_string(), reasons };
         Judged { other, rank, common: common(rule, wanted.path) }
     }
@@ -121,6 +130,20 @@ impl Table {
         let params = rule.params.iter().enumerate().map(|(position, name)| (name.clone(), value(position))).collect();
         let host = self.shared.origins[rank].host.clone();
         Chosen { host, path: rule.path.to_string(), params }
+    }
+
+    /// The further conditions of a rule that do not hold.
+    fn further_misses(&self, rank: usize, wanted: &RouteQuery<'_>, subject: &impl Subject, reasons: &mut Vec<Reason>) {
+        let (rule, entry) = (self.rule(rank), &self.shared.entries[rank]);
+        let Some(further) = self.shared.further.get(entry.further as usize) else { return };
+        if let Some(regex) = rule.host_regex.as_ref().filter(|_| !further.host_holds(wanted.host, &self.regexes)) {
+            reasons.push(Reason::HostRegex(regex.text().into()));
+        }
+        if let Some(program) = rule.condition.as_ref().filter(|_| !further.condition_holds(&self.programs, subject)) {
+            reasons.push(Reason::Condition(program.text().into()));
+        }
+        let excluding = further.excluding(wanted, (&self.regexes, &self.programs), subject);
+        reasons.extend(excluding.map(|at| Reason::Excluded(at + 1)));
     }
 
     /// Everything of a rule that does not hold.
@@ -179,7 +202,8 @@ fn bare(host: &[u8]) -> &[u8] {
 
 /// How far a rule is from a request: first by host and path, then by how much is amiss.
 fn distance(reasons: &[Reason]) -> (usize, usize) {
-    let far = reasons.iter().filter(|reason| matches!(reason, Reason::Host(_) | Reason::Path)).count();
+    let far =
+        reasons.iter().filter(|reason| matches!(reason, Reason::Host(_) | Reason::HostRegex(_) | Reason::Path)).count();
     (far, reasons.len())
 }
 
@@ -195,9 +219,14 @@ impl Reason {
     pub fn without_values(&self) -> String {
         match self {
             Reason::Field { place, asked, .. } => format!("its {} `{}` is not as asked", named(*place), asked.name),
-            Reason::Host(_) | Reason::Path | Reason::Method(_) | Reason::Source | Reason::LessSpecific(_) => {
-                self.to_string()
-            }
+            Reason::Condition(_) => "its condition does not hold".to_owned(),
+            Reason::Host(_)
+            | Reason::Path
+            | Reason::Method(_)
+            | Reason::Source
+            | Reason::HostRegex(_)
+            | Reason::Excluded(_)
+            | Reason::LessSpecific(_) => self.to_string(),
         }
     }
 }
@@ -228,6 +257,9 @@ impl fmt::Display for Reason {
                 }
             }
             Reason::Source => out.write_str("is for other client addresses"),
+            Reason::HostRegex(text) => write!(out, "is for hosts that match {text:?}"),
+            Reason::Condition(text) => write!(out, "its condition does not hold: {text}"),
+            Reason::Excluded(number) => write!(out, "excludes it, by entry {number} of `not`"),
             Reason::LessSpecific(decision) => write!(out, "matches, too, but comes later: {decision}"),
         }
     }
@@ -261,6 +293,7 @@ impl fmt::Display for Decision {
             Decision::Query => "it asks for fewer query parameters",
             Decision::Cookies => "it asks for fewer cookies",
             Decision::Sources => "its network is wider",
+            Decision::Further => "it has fewer conditions on the caller and fewer exclusions",
             Decision::Name => "both are equally specific, and its name is the greater one",
         })
     }

@@ -30,7 +30,7 @@ enum List {
     Exact = 0,
     Tail = 1,
     Prefix = 2,
-    Regex = 3,
+    Open = 3,
 }
 
 impl TreeBuilder {
@@ -47,7 +47,8 @@ impl TreeBuilder {
         let (node, list) = match path {
             PathPattern::Exact(text) => (self.literal(root, text.as_bytes()), List::Exact),
             PathPattern::Prefix(text) => (self.literal(root, text.as_bytes()), List::Prefix),
-            PathPattern::Regex(regex) => (self.literal(root, regex.literal_prefix()), List::Regex),
+            PathPattern::Regex(regex) => (self.literal(root, regex.literal_prefix()), List::Open),
+            PathPattern::TextPrefix(text) => (self.literal(root, text.as_bytes()), List::Open),
             PathPattern::Template(template) => self.template(root, template.parts()),
         };
         self.nodes[node].lists[list as usize].push(rank);
@@ -182,12 +183,12 @@ impl Forest {
     /// Appends the four lists of a node; the number of their leaf.
     fn leaf(&mut self, sprout: &Sprout) -> u32 {
         let start = self.ranks.len() as u32;
-        let [exact_end, tail_end, prefix_end, regex_end] = sprout.lists.each_ref().map(|list| {
+        let [exact_end, tail_end, prefix_end, open_end] = sprout.lists.each_ref().map(|list| {
             self.ranks.extend_from_slice(list);
             self.ranks.len() as u32
         });
-        if regex_end > start {
-            self.leaves.push(Leaf { start, exact_end, tail_end, prefix_end, regex_end });
+        if open_end > start {
+            self.leaves.push(Leaf { start, exact_end, tail_end, prefix_end, open_end });
         }
         (self.leaves.len() as u32).wrapping_sub(1)
     }
@@ -204,7 +205,7 @@ impl Forest {
         for id in (0..self.nodes.len()).rev() {
             let node = self.nodes[id];
             let leaf = self.leaves.get(node.leaf as usize);
-            let own = leaf.and_then(|leaf| self.ranks[leaf.start as usize..leaf.regex_end as usize].iter().min());
+            let own = leaf.and_then(|leaf| self.ranks[leaf.start as usize..leaf.open_end as usize].iter().min());
             let slots = &self.slots[node.slot_first as usize..][..usize::from(node.width)];
             let children = slots.iter().filter(|slot| **slot != NO_CHILD);
             let children = children.map(|slot| self.nodes[node.child_first as usize + usize::from(*slot)].best);

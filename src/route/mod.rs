@@ -9,16 +9,18 @@
 //! plays no part.
 //!
 //! 1. The higher `priority`. It is 0 unless the user says otherwise: the one place where a user overrides the rest.
-//! 2. The more specific host: exact, then `*.suffix` by length of the suffix, then any. `*.a.b` takes every host below
-//!    `a.b` at any depth, not `a.b` itself.
+//! 2. The more specific host: exact, then `*.suffix` by length of the suffix, then a regular expression, the longer
+//!    text first, then any. `*.a.b` takes every host below `a.b` at any depth, not `a.b` itself.
 //! 3. The more specific path: - an exact path, - a regular expression, the longer text first, - templates and
 //!    prefixes, segment by segment from the left; at the first difference a literal segment goes before a
 //!    parameter with literal text around it, that before a bare parameter, that before `{*rest}`, and that before the
-//!    end of a prefix. Of two prefixes, this is the longer one.
+//!    end of a prefix. Of two prefixes, this is the longer one. What a text prefix has behind its last slash counts
+//!    as the text before a parameter.
 //! 4. The one that names methods, fewer before more.
 //! 5. More header matchers, 6. more query matchers, 7. more cookie matchers.
 //! 8. The narrower source network.
-//! 9. The smaller name. Rules that only a name tells apart and that match the same requests are reported.
+//! 9. More further conditions: of the caller, of an expression, of what is excluded.
+//! 10. The smaller name. Rules that only a name tells apart and that match the same requests are reported.
 //!
 //! This is the precedence of the Kubernetes Gateway API, extended to what that API leaves open. A rule that fails on
 //! any matcher steps aside for the next, also for one of a less specific host: a route for any host is what is left
@@ -30,12 +32,14 @@ mod build;
 mod condition;
 mod escape;
 mod explain;
+mod further;
 mod grow;
 mod host;
 mod methods;
 mod params;
 mod pattern;
 mod precedence;
+mod query;
 mod report;
 mod rule;
 mod table;
@@ -50,10 +54,11 @@ pub(crate) use condition::HeaderTests;
 pub(crate) use explain::Explanation;
 pub use params::Params;
 pub use pattern::{PathPattern, PatternError};
+pub use query::RouteQuery;
 pub(crate) use report::Report;
-pub(crate) use rule::HostError;
+pub(crate) use rule::{Exclusion, HostError};
 pub use rule::{FieldMatch, HostPattern, Rule, ValueMatch};
-pub use table::{RouteMatch, RouteQuery, Table};
+pub use table::{RouteMatch, Table};
 pub(crate) use whole_regex::WholeRegex;
 
 #[cfg(test)]

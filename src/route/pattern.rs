@@ -16,6 +16,8 @@ pub enum PathPattern {
     Exact(Box<str>),
     /// The path is this, or begins with this and a slash. Held without trailing slash, so `/` is held as nothing.
     Prefix(Box<str>),
+    /// The path begins with this, whatever follows.
+    TextPrefix(Box<str>),
     /// The path fits this template, which has at least one parameter.
     Template(PathTemplate),
     /// The whole path is matched by this.
@@ -126,6 +128,12 @@ impl PathPattern {
         Ok(PathPattern::Prefix(text.strip_suffix('/').unwrap_or(text).into()))
     }
 
+    /// A prefix letter by letter.
+    pub fn text_prefix(text: &str) -> Result<PathPattern, PatternError> {
+        absolute(text)?;
+        Ok(PathPattern::TextPrefix(text.into()))
+    }
+
     /// A template; `Exact` where it has no parameter.
     pub fn template(text: &str) -> Result<PathPattern, PatternError> {
         absolute(text)?;
@@ -143,14 +151,14 @@ impl PathPattern {
     pub fn names(&self) -> &[Box<str>] {
         match self {
             PathPattern::Template(template) => &template.names,
-            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Regex(_) => &[],
+            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::TextPrefix(_) | PathPattern::Regex(_) => &[],
         }
     }
 
     /// A path that it takes; none for regular expressions.
     pub(crate) fn sample(&self) -> Option<String> {
         let parts = match self {
-            PathPattern::Exact(text) => return Some(text.to_string()),
+            PathPattern::Exact(text) | PathPattern::TextPrefix(text) => return Some(text.to_string()),
             PathPattern::Prefix(text) => return Some(if text.is_empty() { "/".to_owned() } else { text.to_string() }),
             PathPattern::Template(template) => template.parts(),
             PathPattern::Regex(_) => return None,
@@ -173,6 +181,7 @@ impl PathPattern {
             PathPattern::Prefix(text) => {
                 path.strip_prefix(text.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
             }
+            PathPattern::TextPrefix(text) => path.starts_with(text.as_bytes()),
             PathPattern::Template(template) => template.takes(path),
             PathPattern::Regex(regex) => regex.regex().is_match(path),
         }
@@ -185,6 +194,7 @@ impl fmt::Display for PathPattern {
             PathPattern::Exact(text) => write!(out, "= {text}"),
             PathPattern::Prefix(text) if text.is_empty() => out.write_str("/"),
             PathPattern::Prefix(text) => out.write_str(text),
+            PathPattern::TextPrefix(text) => write!(out, "^ {text}"),
             PathPattern::Template(template) => out.write_str(&template.text),
             PathPattern::Regex(regex) => write!(out, "~ {}", regex.text()),
         }

@@ -5,6 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use crate::cel::Program;
 use crate::route::pattern::{Part, PathPattern};
 use crate::route::rule::{HostPattern, Rule};
 
@@ -21,6 +22,7 @@ pub(crate) struct Precedence {
     cookies: Reverse<usize>,
     /// Free bits of the widest network; any is last.
     sources: u8,
+    further: Reverse<usize>,
 }
 
 /// What decides between two rules.
@@ -42,6 +44,8 @@ pub enum Decision {
     Cookies,
     /// The narrower network.
     Sources,
+    /// More further conditions.
+    Further,
     /// Nothing but the name.
     Name,
 }
@@ -51,6 +55,8 @@ enum HostRank {
     Exact,
     /// By length of the suffix, longest first.
     Suffix(Reverse<usize>),
+    /// By length of the expression, longest first.
+    Regex(Reverse<usize>),
     Any,
 }
 
@@ -81,7 +87,10 @@ impl Precedence {
     pub(crate) fn of(rule: &Rule, host: &HostPattern) -> Precedence {
         Precedence {
             priority: Reverse(rule.priority),
-            host: HostRank::of(host),
+            host: rule
+                .host_regex
+                .as_ref()
+                .map_or_else(|| HostRank::of(host), |regex| HostRank::Regex(Reverse(regex.text().len()))),
             path: PathRank::of(&rule.path),
             methods: if rule.methods.is_empty() { usize::MAX } else { rule.methods.len() },
             headers: Reverse(rule.headers.len()),
@@ -93,6 +102,7 @@ impl Precedence {
                 .map(|network| network.max_prefix_len() - network.prefix_len())
                 .max()
                 .unwrap_or(255),
+            further: Reverse(rule.further()),
         }
     }
 
@@ -107,6 +117,7 @@ impl Precedence {
             (self.query == other.query, Decision::Query),
             (self.cookies == other.cookies, Decision::Cookies),
             (self.sources == other.sources, Decision::Sources),
+            (self.further == other.further, Decision::Further),
         ];
         parts.iter().find(|(equal, _)| !equal).map_or(Decision::Name, |(_, decision)| *decision)
     }
@@ -121,8 +132,12 @@ pub(crate) fn order(one: (&Precedence, &Rule), two: (&Precedence, &Rule)) -> Ord
 
 /// What a rule says, in words that compare. Only rules of the same name and precedence are ever compared by it.
 fn said(rule: &Rule) -> String {
-    let Rule { name: _, route: _, priority: _, hosts, path, params, methods, headers, query, cookies, sources } = rule;
-    format!("{path} {hosts:?} {params:?} {methods:?} {headers:?} {query:?} {cookies:?} {sources:?}")
+    let Rule { hosts, path, params, methods, headers, query, cookies, sources, host_regex, condition, not, .. } = rule;
+    let condition = condition.as_ref().map(Program::text);
+    format!(
+        "{path} {hosts:?} {params:?} {methods:?} {headers:?} {query:?} {cookies:?} {sources:?} {host_regex:?} \
+         {condition:?} {not:?}"
+    )
 }
 
 impl HostRank {
@@ -144,6 +159,13 @@ impl PathRank {
                 let slashes = text.bytes().filter(|byte| *byte == b'/').count();
                 let mut segments = vec![SegmentRank::Literal; slashes];
                 segments.push(SegmentRank::Open);
+                PathRank::Segments(segments)
+            }
+            PathPattern::TextPrefix(text) => {
+                let slashes = text.bytes().filter(|byte| *byte == b'/').count();
+                let last = text.rsplit('/').next().unwrap_or_default();
+                let mut segments = vec![SegmentRank::Literal; slashes - 1];
+                segments.extend([SegmentRank::Param(Reverse(last.len()), Reverse(0)), SegmentRank::Open]);
                 PathRank::Segments(segments)
             }
             PathPattern::Template(template) => PathRank::Segments(segments(template.parts())),
@@ -200,13 +222,16 @@ mod tests {
             PathPattern::template("/a/b/{y}"),
             PathPattern::prefix("/a/b"),
             PathPattern::template("/a/long{x}"),
+            PathPattern::text_prefix("/a/long"),
             PathPattern::template("/a/v{x}/c"),
+            PathPattern::text_prefix("/a/v"),
             PathPattern::template("/a/{x}.json"),
             PathPattern::template("/a/{x}"),
             PathPattern::template("/a/{x}/c"),
             PathPattern::template("/a/{x}/{*rest}"),
             PathPattern::template("/a/{*rest}"),
             PathPattern::prefix("/a"),
+            PathPattern::text_prefix("/a"),
             PathPattern::template("/{x}"),
             PathPattern::template("/{*rest}"),
             PathPattern::prefix("/"),

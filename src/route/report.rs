@@ -119,7 +119,10 @@ fn groups(table: &Table) -> Vec<Vec<u32>> {
     for (rank, origin) in table.shared.origins.iter().enumerate() {
         let shape = match &rule(table, origin).path {
             PathPattern::Template(template) => format!("{:?}", template.parts()),
-            path @ (PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Regex(_)) => format!("{path:?}"),
+            path @ (PathPattern::Exact(_)
+            | PathPattern::Prefix(_)
+            | PathPattern::TextPrefix(_)
+            | PathPattern::Regex(_)) => format!("{path:?}"),
         };
         groups.entry((&origin.host, shape)).or_default().push(rank as u32);
     }
@@ -216,6 +219,7 @@ fn probes(path: &PathPattern) -> Vec<Vec<u8>> {
             return WORDS.iter().flat_map(probe).collect();
         }
         PathPattern::Prefix(text) => format!("{text}/").into_bytes(),
+        PathPattern::TextPrefix(text) => text.as_bytes().to_vec(),
         PathPattern::Regex(regex) if regex.literal_prefix().is_empty() => b"/".to_vec(),
         PathPattern::Regex(regex) => regex.literal_prefix().to_vec(),
     };
@@ -264,8 +268,11 @@ fn covers(wide: &Rule, narrow: &Rule) -> bool {
         given.iter().any(|other| same_name(place, asked, other) && implies(&other.value, &asked.value))
     };
     let fields = lists.iter().enumerate();
+    // What expressions take cannot be compared; of equal ones one covers the other.
+    let further = (wide.further() == 0 && wide.host_regex.is_none()) || same_further(wide, narrow);
     methods
         && sources
+        && further
         && fields.into_iter().all(|(place, (wide, narrow))| wide.iter().all(|one| implied(one, narrow, place)))
 }
 
@@ -285,7 +292,12 @@ fn overlap(one: &Rule, two: &Rule) -> bool {
         one.iter()
             .any(|left| two.iter().any(|right| same_name(place, left, right) && excludes(&left.value, &right.value)))
     };
-    methods && sources && !lists.iter().enumerate().any(apart)
+    // Of conditions that differ nobody can say whether one request fulfils both.
+    methods && sources && same_further(one, two) && !lists.iter().enumerate().any(apart)
+}
+
+fn same_further(one: &Rule, two: &Rule) -> bool {
+    one.host_regex == two.host_regex && one.condition == two.condition && one.not == two.not
 }
 
 /// Names of fields (place 0) are the same in any case; those of query parameters and cookies are not.

@@ -9,6 +9,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::base::RouteId;
+use crate::cel::Program;
 use crate::route::pattern::PathPattern;
 use crate::route::whole_regex::WholeRegex;
 
@@ -39,6 +40,33 @@ pub struct Rule {
     pub cookies: Vec<FieldMatch>,
     /// Networks, of which one must hold the client's address; empty means any.
     pub sources: Vec<IpNet>,
+    /// What the whole host must match; where it is there, `hosts` is empty.
+    pub host_regex: Option<WholeRegex>,
+    /// What must hold of the request and the caller.
+    pub condition: Option<Program>,
+    /// Requests that it does not take, although everything else holds: those of which all of one entry holds.
+    pub not: Vec<Exclusion>,
+}
+
+/// Requests that a rule does not take. Parts that are empty hold for each of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exclusion {
+    /// Hosts, of which one must match.
+    pub hosts: Vec<HostPattern>,
+    /// Paths, of which one must match.
+    pub paths: Vec<PathPattern>,
+    /// Method tokens, of which one must match.
+    pub methods: Vec<Box<str>>,
+    /// Request fields, all of which must match.
+    pub headers: Vec<FieldMatch>,
+    /// Query parameters, all of which must match.
+    pub query: Vec<FieldMatch>,
+    /// Cookies, all of which must match.
+    pub cookies: Vec<FieldMatch>,
+    /// Networks, of which one must hold the client's address.
+    pub sources: Vec<IpNet>,
+    /// What must hold of the request and the caller.
+    pub condition: Option<Program>,
 }
 
 impl Rule {
@@ -56,7 +84,15 @@ impl Rule {
             query: Vec::new(),
             cookies: Vec::new(),
             sources: Vec::new(),
+            host_regex: None,
+            condition: None,
+            not: Vec::new(),
         }
+    }
+
+    /// Conditions beyond host, path, method, fields and networks.
+    pub(crate) fn further(&self) -> usize {
+        usize::from(self.condition.is_some()) + self.not.len()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::route::table::RouteQuery;
+use crate::route::query::RouteQuery;
 
 /// Weighted targets, by their positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,33 +4,22 @@
 //! A table is built once from rules and never changes. Ranks are positions in the order of precedence: the matching
 //! rule of the smallest rank wins, and there is no other notion of "better" anywhere in a search.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
 
 use crate::base::{RouteId, Span};
+use crate::cel::{Nobody, Program, Subject};
 use crate::route::condition::Conditions;
+use crate::route::further::Further;
 use crate::route::host::{Hosts, TreeId};
 use crate::route::methods::{MethodSet, Methods};
 use crate::route::params::{Params, Spans};
 use crate::route::precedence::Precedence;
+use crate::route::query::RouteQuery;
 use crate::route::rule::{HostPattern, Rule};
 use crate::route::tree::{Forest, Judge};
-use crate::wire::head::{Method, Request};
-
-/// The parts of a request that `Table::find` looks at.
-#[derive(Clone, Copy, Debug)]
-pub struct RouteQuery<'a> {
-    /// The head, for method, fields, query and cookies.
-    pub request: Request<'a>,
-    /// The host in lower case, without port; empty where the request has none.
-    pub host: &'a [u8],
-    /// The normalised path; empty for asterisk-form.
-    pub path: &'a [u8],
-    /// The client's address.
-    pub source: IpAddr,
-}
+use crate::wire::head::Method;
 
 /// The result of `Table::find`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +34,13 @@ pub enum RouteMatch {
 
 /// The compiled rules of one listener.
 ///
-/// Clones share the tree. They do not share the scratch memory of regular expressions, which is behind a lock when
-/// threads share it; so each shard keeps its own clone.
+/// Clones share the tree. They do not share the scratch memory of regular expressions (also of those in conditions),
+/// which is behind a lock when threads share it; so each shard keeps its own clone.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(super) shared: Arc<Shared>,
     pub(super) regexes: Box<[Regex]>,
+    pub(super) programs: Box<[Program]>,
 }
 
 /// What clones of a table share.
@@ -61,6 +51,7 @@ pub(super) struct Shared {
     /// By rank.
     pub(super) entries: Box<[Entry]>,
     pub(super) conditions: Box<[Conditions]>,
+    pub(super) further: Box<[Further]>,
     pub(super) orders: Box<[Box<[u16]>]>,
     pub(super) methods: Methods,
     /// For explaining, by rank.
@@ -76,6 +67,8 @@ pub(super) struct Entry {
     pub(super) route: RouteId,
     /// In `conditions`, or `NONE`.
     pub(super) conditions: u32,
+    /// In `further`, or `NONE`.
+    pub(super) further: u32,
     /// In `orders`: where the route counts its parameters in another order than the pattern. Or `NONE`.
     pub(super) order: u32,
 }
@@ -92,15 +85,31 @@ pub(super) struct Origin {
 pub(super) const NONE: u32 = u32::MAX;
 
 impl Table {
-    /// The route for a request; its parameters are left in `params`.
+    /// The route for a request; its parameters are left in `params`. Conditions see a caller of whom nothing is known.
     pub fn find(&self, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
-        let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
-        self.find_method(asked, wanted, params)
+        self.find_as(wanted, &Nobody, params)
     }
 
-    /// As `find`, for the method `text` in the place of the request's.
-    pub fn find_for(&self, text: &[u8], wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
-        self.find_method(self.shared.methods.of(Method::of(text), text), wanted, params)
+    /// As `find`, for a caller whom conditions may ask about.
+    pub fn find_as(&self, wanted: &RouteQuery<'_>, subject: &impl Subject, params: &mut Params) -> RouteMatch {
+        let asked = self.shared.methods.of(wanted.request.head.method, wanted.request.method_text());
+        self.find_method(asked, wanted, subject, params)
+    }
+
+    /// Has a rule a condition that asks a subject?
+    pub fn asks_subject(&self) -> bool {
+        !self.programs.is_empty()
+    }
+
+    /// As `find_as`, for the method `text` in the place of the request's.
+    pub fn find_for(
+        &self,
+        text: &[u8],
+        wanted: &RouteQuery<'_>,
+        subject: &impl Subject,
+        params: &mut Params,
+    ) -> RouteMatch {
+        self.find_method(self.shared.methods.of(Method::of(text), text), wanted, subject, params)
     }
 
     /// The tokens of a set, in a fixed order: for an `Allow` field.
@@ -108,14 +117,20 @@ impl Table {
         self.shared.methods.names(set)
     }
 
-    fn find_method(&self, asked: MethodSet, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
+    fn find_method(
+        &self,
+        asked: MethodSet,
+        wanted: &RouteQuery<'_>,
+        subject: &impl Subject,
+        params: &mut Params,
+    ) -> RouteMatch {
         let Params { found, trail } = params;
         found.truncate(0);
         if wanted.path.len() > usize::from(u16::MAX) {
             // Spans could not name its parts. Heads are capped well below.
             return RouteMatch::None;
         }
-        let mut best = Best { table: self, wanted, asked, rank: NONE, spans: found, missed_method: false };
+        let mut best = Best { table: self, wanted, subject, asked, rank: NONE, spans: found, missed_method: false };
         let forest = &self.shared.forest;
         self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut best));
         let (rank, missed_method) = (best.rank, best.missed_method);
@@ -123,13 +138,13 @@ impl Table {
             self.reorder(entry, found);
             return RouteMatch::Route(entry.route);
         }
-        if missed_method { self.allowed(wanted, params) } else { RouteMatch::None }
+        if missed_method { self.allowed(wanted, subject, params) } else { RouteMatch::None }
     }
 
     /// The methods with which the request would have been taken.
     #[cold]
-    fn allowed(&self, wanted: &RouteQuery<'_>, params: &mut Params) -> RouteMatch {
-        let mut allowed = Allowed { table: self, wanted, methods: MethodSet::EMPTY };
+    fn allowed(&self, wanted: &RouteQuery<'_>, subject: &impl Subject, params: &mut Params) -> RouteMatch {
+        let mut allowed = Allowed { table: self, wanted, subject, methods: MethodSet::EMPTY };
         let (forest, trail) = (&self.shared.forest, &mut params.trail);
         self.shared.hosts.each(wanted.host, |tree| forest.walk(tree, wanted.path, trail, &mut allowed));
         if allowed.methods.is_empty() { RouteMatch::None } else { RouteMatch::MethodNotAllowed(allowed.methods) }
@@ -144,9 +159,11 @@ impl Table {
         }
     }
 
-    pub(super) fn conditions_hold(&self, entry: &Entry, wanted: &RouteQuery<'_>) -> bool {
+    fn conditions_hold(&self, entry: &Entry, wanted: &RouteQuery<'_>, subject: &impl Subject) -> bool {
         let conditions = self.shared.conditions.get(entry.conditions as usize);
+        let further = self.shared.further.get(entry.further as usize);
         conditions.is_none_or(|all| all.hold(wanted.request, wanted.path, wanted.source, &self.regexes))
+            && further.is_none_or(|further| further.hold(wanted, (&self.regexes, &self.programs), subject))
     }
 
     pub(super) fn trees(&self, host: &[u8], visit: impl FnMut(TreeId)) {
@@ -155,16 +172,17 @@ impl Table {
 }
 
 /// Keeps the matching rule of the smallest rank.
-struct Best<'a> {
+struct Best<'a, S> {
     table: &'a Table,
     wanted: &'a RouteQuery<'a>,
+    subject: &'a S,
     asked: MethodSet,
     rank: u32,
     spans: &'a mut Spans,
     missed_method: bool,
 }
 
-impl Judge for Best<'_> {
+impl<S: Subject> Judge for Best<'_, S> {
     fn bar(&self) -> u32 {
         self.rank
     }
@@ -174,7 +192,9 @@ impl Judge for Best<'_> {
             let entry = &self.table.shared.entries[*rank as usize];
             if !entry.methods.meets(self.asked) {
                 self.missed_method = true;
-            } else if entry.conditions == NONE || self.table.conditions_hold(entry, self.wanted) {
+            } else if entry.conditions & entry.further == NONE
+                || self.table.conditions_hold(entry, self.wanted, self.subject)
+            {
                 self.rank = *rank;
                 *self.spans = *spans;
                 return;
@@ -184,13 +204,14 @@ impl Judge for Best<'_> {
 }
 
 /// Adds up the methods of all rules that match but for the method.
-struct Allowed<'a> {
+struct Allowed<'a, S> {
     table: &'a Table,
     wanted: &'a RouteQuery<'a>,
+    subject: &'a S,
     methods: MethodSet,
 }
 
-impl Judge for Allowed<'_> {
+impl<S: Subject> Judge for Allowed<'_, S> {
     fn bar(&self) -> u32 {
         NONE
     }
@@ -198,7 +219,7 @@ impl Judge for Allowed<'_> {
     fn judge(&mut self, ranks: &[u32], _: &Spans) {
         for rank in ranks {
             let entry = &self.table.shared.entries[*rank as usize];
-            if self.table.conditions_hold(entry, self.wanted) {
+            if self.table.conditions_hold(entry, self.wanted, self.subject) {
                 self.methods = self.methods.union(entry.methods);
             }
         }

@@ -2,6 +2,7 @@
 //! Tests of the whole: rules in, routes out. What they share is here.
 
 mod basics;
+mod further;
 mod linear;
 mod oracle;
 mod published;
@@ -91,6 +92,8 @@ impl Sample {
 pub(crate) fn pattern(text: &str) -> PathPattern {
     if let Some(exact) = text.strip_prefix("= ") {
         PathPattern::exact(exact).unwrap()
+    } else if let Some(prefix) = text.strip_prefix("^ ") {
+        PathPattern::text_prefix(prefix).unwrap()
     } else if let Some(regex) = text.strip_prefix("~ ") {
         PathPattern::Regex(crate::route::WholeRegex::new(regex).unwrap())
     } else if text.contains('{') {

@@ -65,8 +65,8 @@ pub(super) struct Leaf {
     pub(super) tail_end: u32,
     /// Rules whose prefix ends here; the path must end or go on with a slash.
     pub(super) prefix_end: u32,
-    /// Rules whose regular expression has a literal prefix that ends here.
-    pub(super) regex_end: u32,
+    /// Rules whose text prefix ends here, and those whose regular expression has a literal prefix that does.
+    pub(super) open_end: u32,
 }
 
 /// No leaf.
@@ -175,8 +175,8 @@ impl Forest {
         if leaf.tail_end < leaf.prefix_end && next.is_none_or(|byte| *byte == b'/') {
             judge.judge(self.list(leaf.tail_end, leaf.prefix_end), &trail.spans);
         }
-        if leaf.prefix_end < leaf.regex_end {
-            judge.judge(self.list(leaf.prefix_end, leaf.regex_end), &trail.spans);
+        if leaf.prefix_end < leaf.open_end {
+            judge.judge(self.list(leaf.prefix_end, leaf.open_end), &trail.spans);
         }
     }
 

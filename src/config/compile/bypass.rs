@@ -44,7 +44,7 @@ impl Compiler<'_> {
         for route in guarded.take(ROUTES_MAX) {
             let found = probes(route).into_iter().find_map(|probe| {
                 let other = found(listener, route, &probe)?;
-                let other = routes.iter().find(|route| route.rule.route == other)?;
+                let other = routes.iter().find(|route| route.rules[0].route == other)?;
                 let missing = missing(route, listener, &other.plan.policies, policies);
                 let first = *missing.first().filter(|_| same_upstream(route, other))?;
                 Some((probe, other, &*policies[first.0 as usize].plan.name))
@@ -87,12 +87,15 @@ fn same_upstream(one: &CompiledRoute, two: &CompiledRoute) -> bool {
 const SPELLING: &str = "by another spelling of the path";
 
 fn probes(route: &CompiledRoute) -> Vec<Probe> {
-    let rule = &route.rule;
+    let rule = &route.rules[0];
     let Some(path) = rule.path.sample() else { return Vec::new() };
     let method = rule.methods.first().map_or("GET", |method| &**method);
     let probe = |method: &str, path: &str, how| Probe { method: method.to_owned(), path: path.to_owned(), how };
     let mut probes = Vec::new();
-    if !(rule.headers.is_empty() && rule.query.is_empty() && rule.cookies.is_empty() && rule.sources.is_empty()) {
+    if !(rule.headers.is_empty() && rule.query.is_empty() && rule.cookies.is_empty() && rule.sources.is_empty())
+        || rule.further() > 0
+        || rule.host_regex.is_some()
+    {
         probes.push(probe(method, &path, "by requests without what the route asks for besides the path"));
     }
     if !rule.methods.is_empty() {
@@ -110,7 +113,11 @@ fn probes(route: &CompiledRoute) -> Vec<Probe> {
         PathPattern::Exact(_) | PathPattern::Template(_) if !path.ends_with('/') => {
             probes.push(probe(method, &format!("{bare}/"), "by a slash at the end of the path"));
         }
-        PathPattern::Exact(_) | PathPattern::Template(_) | PathPattern::Prefix(_) | PathPattern::Regex(_) => {}
+        PathPattern::Exact(_)
+        | PathPattern::Template(_)
+        | PathPattern::Prefix(_)
+        | PathPattern::TextPrefix(_)
+        | PathPattern::Regex(_) => {}
     }
     for spelt in [format!("{bare};x"), format!("/;x{path}"), format!("{bare}%2Fx")] {
         probes.push(probe(method, &spelt, SPELLING));
@@ -120,7 +127,7 @@ fn probes(route: &CompiledRoute) -> Vec<Probe> {
 
 /// The other route that takes the probe; none where nobody does, or the request is refused before.
 fn found(listener: &ListenerPlan, route: &CompiledRoute, probe: &Probe) -> Option<RouteId> {
-    let host = match route.rule.hosts.first() {
+    let host = match route.rules[0].hosts.first() {
         Some(HostPattern::Exact(name)) => name.to_string(),
         Some(HostPattern::Suffix(suffix)) => format!("x{suffix}"),
         Some(HostPattern::Any) | None => "x".to_owned(),
@@ -144,7 +151,7 @@ fn found(listener: &ListenerPlan, route: &CompiledRoute, probe: &Probe) -> Optio
     let source = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let wanted = RouteQuery { request, host: host.as_bytes(), path, source };
     match listener.table.find(&wanted, &mut Params::default()) {
-        RouteMatch::Route(id) => (id != route.rule.route).then_some(id),
+        RouteMatch::Route(id) => (id != route.rules[0].route).then_some(id),
         RouteMatch::MethodNotAllowed(_) | RouteMatch::None => None,
     }
 }

@@ -8,21 +8,21 @@ use ipnet::IpNet;
 
 use crate::base::NetworkSet;
 use crate::base::limits::{COUNTRIES_BYTES_MAX, IP_SET_BYTES_MAX};
-use crate::cel::{Environment, Program};
+use crate::cel::{Attribute, Environment, Program};
 use crate::config::compile::Compiler;
-use crate::config::location::Located;
+use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::expression::IpSetSpec;
-use crate::policy::country::Countries;
+use crate::config::spec::shape::Many;
+use crate::policy::country::{Countries, CountryCode};
 
 impl Compiler<'_> {
     /// Compiles an expression; `None` where that was reported.
     pub(super) fn expression(&mut self, text: &Located<String>) -> Option<Program> {
         let fault = match Program::compile(&text.value, &self.expressions) {
             Ok(program) => {
-                if program.names_country() && self.draft.spec.geoip.country.is_none() {
-                    let report = Report::error(text.location, "no country is known without a database");
-                    self.faults.push(report.help("[geoip]\ncountry = \"GeoLite2-Country.mmdb\""));
+                if program.names(Attribute::Country) && self.draft.spec.geoip.country.is_none() {
+                    self.no_countries(text.location);
                     return None;
                 }
                 return Some(program);
@@ -85,6 +85,30 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// Countries by their two letters. Reports what is none, and that no database is there.
+    pub(super) fn country_codes(&mut self, codes: &Many<Located<String>>) -> Vec<CountryCode> {
+        let mut list = Vec::new();
+        for code in codes.iter() {
+            if self.draft.spec.geoip.country.is_none() {
+                self.no_countries(code.location);
+                break;
+            }
+            match CountryCode::parse(&code.value) {
+                Some(country) => list.push(country),
+                None => {
+                    let report = Report::error(code.location, format!("`{}` is no country", code.value));
+                    self.faults.push(report.help("two letters, as in ISO 3166-1: \"DE\""));
+                }
+            }
+        }
+        list
+    }
+
+    fn no_countries(&mut self, location: Location) {
+        let report = Report::error(location, "no country is known without a database");
+        self.faults.push(report.help("[geoip]\ncountry = \"GeoLite2-Country.mmdb\""));
     }
 
     /// Reads a file that the configuration names, and watches it.

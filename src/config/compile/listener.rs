@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::base::limits::PARAMS_MAX;
 use crate::base::{Address, Pace, PolicyId, limits};
+use crate::cel::Program;
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
@@ -16,6 +17,7 @@ use crate::config::spec::listener::{Http2Spec, ListenerSpec};
 use crate::config::spec::scalar::{Limit, Scalar, Size};
 use crate::config::spec::server::{Limits, Timeouts};
 use crate::config::spec::shape::Many;
+use crate::policy::Phase;
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};
 use crate::wire::h1::{Caps, RawUtf8};
@@ -56,7 +58,10 @@ impl Compiler<'_> {
             let names = &spec.value.policies;
             let asked = self.listener_policies(names, policies);
             let mine = routes.iter().filter(|route| route.is_of(&name));
-            mine.for_each(|route| self.check_named_once(names, route, policies));
+            for route in mine {
+                self.check_named_once(names, route, policies);
+                self.check_known_before(&name, &asked, route);
+            }
             let plan = self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, ..plan });
             if let Some(plan) = &plan {
                 self.check_bypasses(plan, routes, policies);
@@ -112,6 +117,20 @@ impl Compiler<'_> {
         })
     }
 
+    /// A route that asks who calls needs a policy of the listener that says so, because others are asked too late.
+    fn check_known_before(&mut self, listener: &str, policies: &[(Phase, PolicyId)], route: &CompiledRoute) {
+        let asks = |condition: &Option<Program>| condition.as_ref().is_some_and(Program::names_consumer);
+        let asks = |rule: &Rule| asks(&rule.condition) || rule.not.iter().any(|not| asks(&not.condition));
+        if !route.rules.iter().any(asks) || policies.iter().any(|(phase, _)| *phase == Phase::Identify) {
+            return;
+        }
+        let title = format!("route `{}` asks who calls, which listener `{listener}` does not know", route.plan.name);
+        let report = Report::error(route.location, title).label("routes are found before their own policies are asked");
+        self.faults.push(
+            report.help("name a policy that identifies callers, such as `api_key`, in `policies` of the listener"),
+        );
+    }
+
     /// A policy that a listener and one of its routes name would count a request twice, and change it twice.
     fn check_named_once(&mut self, names: &Many<Located<String>>, route: &CompiledRoute, policies: &[CompiledPolicy]) {
         for name in names.iter() {
@@ -128,7 +147,7 @@ impl Compiler<'_> {
     /// The routing table of one listener's routes. A report about a pair of routes is made once, not for each listener.
     fn table(&mut self, listener: &str, routes: &[CompiledRoute], said: &mut HashSet<String>) -> Table {
         let mine: Vec<&CompiledRoute> = routes.iter().filter(|route| route.is_of(listener)).collect();
-        let mut rules: Vec<Rule> = mine.iter().map(|route| route.rule.clone()).collect();
+        let mut rules: Vec<Rule> = mine.iter().flat_map(|route| route.rules.iter().cloned()).collect();
         add_head(&mut rules);
         let locations: HashMap<&str, Location> = mine.iter().map(|route| (&*route.plan.name, route.location)).collect();
         let built = Table::build(rules);

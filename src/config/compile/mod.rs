@@ -17,6 +17,7 @@ mod fields;
 mod grpc;
 mod listener;
 mod log;
+mod matcher;
 mod policy;
 mod route;
 mod source;

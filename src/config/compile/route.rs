@@ -13,7 +13,7 @@ use crate::config::location::{Located, Location};
 use crate::config::plan::{Action, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
-use crate::config::spec::route::{MatchSpec, RouteSpec};
+use crate::config::spec::route::{MatchSpec, MatcherSpec, RouteSpec};
 use crate::config::spec::shape::{Many, Named, ShortOr};
 use crate::policy::Phase;
 use crate::route::{FieldMatch, HostError, HostPattern, PathPattern, PatternError, Rule, ValueMatch, WholeRegex};
@@ -24,8 +24,8 @@ use crate::wire::target::{self, EncodedSlash, Normalised, PathRules};
 pub(super) struct CompiledRoute {
     /// What happens.
     pub plan: RoutePlan,
-    /// Which requests; not yet in a table.
-    pub rule: Rule,
+    /// Which requests, at least one rule; not yet in a table.
+    pub rules: Vec<Rule>,
     /// Names of the listeners that have it; empty for all.
     pub listeners: Vec<Located<String>>,
     /// Where reports about it point.
@@ -70,8 +70,9 @@ impl Compiler<'_> {
         policies: &[CompiledPolicy],
     ) -> Option<CompiledRoute> {
         let route = &spec.value;
-        let rule = self.rule(spec, name, id);
-        let names: Vec<Box<str>> = rule.as_ref().map(|rule| rule.path.names().to_vec()).unwrap_or_default();
+        let rules = self.rules(spec, name, id);
+        let first = rules.as_ref().and_then(|rules| rules.first());
+        let names: Vec<Box<str>> = first.map(|rule| rule.params.clone()).unwrap_or_default();
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
         let action = self.action(spec, name, &params);
         let all = policies;
@@ -106,7 +107,7 @@ impl Compiler<'_> {
             }),
         };
         let location = route.name.as_ref().map_or(spec.location, |name| name.location);
-        Some(CompiledRoute { plan, rule: rule?, listeners: route.listeners.0.clone(), location })
+        Some(CompiledRoute { plan, rules: rules?, listeners: route.listeners.0.clone(), location })
     }
 
     /// The policies of a route by phase, then as written; those of `[defaults]` first.
@@ -122,28 +123,11 @@ impl Compiler<'_> {
         list
     }
 
-    fn rule(&mut self, spec: &Located<RouteSpec>, name: &str, id: RouteId) -> Option<Rule> {
-        let route = &spec.value;
-        let path = self.path(spec);
-        let hosts: Vec<HostPattern> = route.hosts.iter().filter_map(|host| self.host(host)).collect();
-        let methods =
-            route.methods.iter().filter(|method| self.method(method)).map(|method| method.value.as_str().into());
-        let methods = methods.collect();
-        let headers = self.matches(&route.headers, "field");
-        let query = self.matches(&route.query, "query parameter");
-        let cookies = self.matches(&route.cookies, "cookie");
-        let mut rule = Rule::new(name, id, path?);
-        rule.priority = route.priority;
-        rule.hosts = hosts;
-        rule.methods = methods;
-        (rule.headers, rule.query, rule.cookies) = (headers, query, cookies);
-        rule.sources = route.source.iter().map(|network| network.0).collect();
-        Some(rule)
-    }
-
-    fn path(&mut self, spec: &Located<RouteSpec>) -> Option<PathPattern> {
-        let RouteSpec { path, path_prefix, path_exact, path_regex, .. } = &spec.value;
-        let given: Vec<&Located<String>> = [path, path_prefix, path_exact, path_regex].into_iter().flatten().collect();
+    /// The pattern for the path; `None` where no key names one, or what one names was reported.
+    pub(super) fn path(&mut self, spec: &MatcherSpec) -> Option<PathPattern> {
+        let MatcherSpec { path, path_prefix, path_text_prefix, path_exact, path_regex, .. } = spec;
+        let all = [path, path_prefix, path_text_prefix, path_exact, path_regex];
+        let given: Vec<&Located<String>> = all.into_iter().flatten().collect();
         if let [first, second, ..] = given.as_slice() {
             let report = Report::error(second.location, "a route has one pattern for the path");
             self.faults
@@ -159,17 +143,18 @@ impl Compiler<'_> {
                 }
             };
         }
-        if let Some(text) = path_prefix.as_ref().or(path_exact.as_ref()).filter(|text| text.value.contains(['{', '}']))
-        {
+        let plain = path_prefix.as_ref().or(path_text_prefix.as_ref()).or(path_exact.as_ref());
+        if let Some(text) = plain.filter(|text| text.value.contains(['{', '}'])) {
             let report = Report::error(text.location, "parameters stand in `path` only, and paths hold no braces");
             self.faults.push(report.help("`path = \"/users/{id}/{*rest}\"` takes all that stands below"));
             return None;
         }
-        let (text, made) = match (path, path_prefix, path_exact) {
-            (Some(text), _, _) => (text, PathPattern::template(&text.value)),
-            (_, Some(text), _) => (text, PathPattern::prefix(&text.value)),
-            (_, _, Some(text)) => (text, PathPattern::exact(&text.value)),
-            (None, None, None) => return PathPattern::prefix("/").ok(),
+        let text = *given.first()?;
+        let made = match (path, path_prefix, path_text_prefix) {
+            (Some(_), _, _) => PathPattern::template(&text.value),
+            (_, Some(_), _) => PathPattern::prefix(&text.value),
+            (_, _, Some(_)) => PathPattern::text_prefix(&text.value),
+            (None, None, None) => PathPattern::exact(&text.value),
         };
         match made {
             Ok(pattern) => {
@@ -237,7 +222,7 @@ impl Compiler<'_> {
         self.faults.push(if help.is_empty() { report } else { report.help(help) });
     }
 
-    fn host(&mut self, host: &Located<String>) -> Option<HostPattern> {
+    pub(super) fn host(&mut self, host: &Located<String>) -> Option<HostPattern> {
         if host.value == "_" {
             let report = Report::error(host.location, "`_` is no host");
             self.faults.push(report.label("a route without `hosts` takes every host"));
@@ -290,7 +275,7 @@ impl Compiler<'_> {
         list
     }
 
-    fn value_match(&mut self, spec: &Located<MatchSpec>) -> Option<ValueMatch> {
+    pub(super) fn value_match(&mut self, spec: &Located<MatchSpec>) -> Option<ValueMatch> {
         let MatchSpec { exact, prefix, suffix, contains, regex, present } = &spec.value;
         let boxed = |text: &String| text.as_str().into();
         let mut given: Vec<ValueMatch> = Vec::new();
@@ -319,13 +304,15 @@ impl Compiler<'_> {
 
 /// A name for a route without one: its path (and methods), made unique by a number.
 fn free_name(route: &RouteSpec, taken: &mut HashSet<String>) -> String {
-    let RouteSpec { path, path_prefix, path_exact, path_regex, methods, hosts, .. } = route;
+    let RouteSpec { path, path_prefix, path_text_prefix, path_exact, path_regex, methods, hosts, .. } = route;
     let first = |list: &Many<Located<String>>| list.iter().next().map(|text| text.value.clone());
     let path = match (path.as_ref().or(path_exact.as_ref()), path_prefix, path_regex) {
         (Some(path), _, _) => path.value.clone(),
         (_, Some(prefix), _) => format!("{}/*", prefix.value.trim_end_matches('/')),
         (_, _, Some(regex)) => format!("~{}", regex.value),
-        (None, None, None) => "/*".to_owned(),
+        (None, None, None) => {
+            path_text_prefix.as_ref().map_or_else(|| "/*".to_owned(), |prefix| format!("{}*", prefix.value))
+        }
     };
     let parts = [first(methods).map(|method| format!("{method} ")), first(hosts), Some(path)];
     let name: String = parts.into_iter().flatten().collect();

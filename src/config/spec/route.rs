@@ -16,12 +16,15 @@ table! {
         /// Listeners that have it, by name; without it all.
         listeners: Many<Located<String>> = Many::default(),
         /// Hosts (virtual hosts), of which one must match: `"api.example.com"`, `"*.example.org"` (any depth, not the
-        /// bare domain), `"*"`. Where a request's target is absolute, it names the host, whatever `Host` says.
+        /// bare domain), `"*"`, or `"~REGEX"` for the whole host. Where a request's target is absolute, it names the
+        /// host, whatever `Host` says.
         hosts: Many<Located<String>> = Many::default(),
         /// The path, with parameters: `"/users/{id}"`, `"/files/{*rest}"`. Without any key for the path, every path.
         path: Option<Located<String>> = None,
         /// A prefix of the path, by whole segments: `"/api"` matches `/api` and `/api/x`, not `/apix`.
         path_prefix: Option<Located<String>> = None,
+        /// A prefix of the path letter by letter, as in Kong and Traefik: `"/api"` matches `/apix` as well.
+        path_text_prefix: Option<Located<String>> = None,
         /// The path, letter by letter.
         path_exact: Option<Located<String>> = None,
         /// A regular expression for the whole path.
@@ -39,6 +42,29 @@ table! {
         cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
         /// Networks, of which one must hold the client's address.
         source: Many<Network> = Many::default(),
+        /// Server names (SNI) of TLS, of which one must match: `"a.example.com"`, `"*.example.com"`.
+        sni: Many<Located<String>> = Many::default(),
+        /// Consumers by name, of which the caller must be one. This and the other keys about the caller need a policy
+        /// of the listener that says who that is.
+        consumer: Many<Located<String>> = Many::default(),
+        /// Groups, of which the consumer must be in one.
+        group: Many<Located<String>> = Many::default(),
+        /// Tenants by name, of one of which the consumer must be.
+        tenant: Many<Located<String>> = Many::default(),
+        /// Plans by name, of which the consumer must have one that does not depend on the route.
+        plan: Many<Located<String>> = Many::default(),
+        /// Claims of the verified token that must match. Of a list, one text must be the one that is given; other
+        /// matchers want a text.
+        claims: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Countries by their two letters, of which the client must come from one. Needs `[geoip]`.
+        country: Many<Located<String>> = Many::default(),
+        /// A CEL expression that must hold; see `docs/expressions.md`. Where it fails, the route steps aside.
+        when: Option<Located<String>> = None,
+        /// Alternatives: the route takes what one of them takes. What stands beside them must hold as well.
+        any: Many<Located<MatcherSpec>> = Many::default(),
+        /// Requests that the route does not take: those of which everything in one of these tables holds. An expression
+        /// that fails holds here.
+        not: Many<Located<MatcherSpec>> = Many::default(),
         /// Precedence over all other rules: a route with a higher number is tried first.
         priority: i32 = 0,
         /// Forward the request: the name of an upstream, an address (`"http://10.0.0.1:80"`), or a list of tables for a
@@ -82,6 +108,77 @@ table! {
         grpc: Option<Box<Located<ShortOr<GrpcSpec>>>> = None,
         /// What holds of WebSockets.
         websocket: WebSocketSpec = WebSocketSpec::default(),
+    }
+}
+
+table! {
+    /// What of a request must match; the keys mean what they mean in the route.
+    pub struct MatcherSpec {
+        /// Hosts, of which one must match.
+        hosts: Many<Located<String>> = Many::default(),
+        /// The path, with parameters.
+        path: Option<Located<String>> = None,
+        /// A prefix of the path, by whole segments.
+        path_prefix: Option<Located<String>> = None,
+        /// A prefix of the path, letter by letter.
+        path_text_prefix: Option<Located<String>> = None,
+        /// The path, letter by letter.
+        path_exact: Option<Located<String>> = None,
+        /// A regular expression for the whole path.
+        path_regex: Option<Located<String>> = None,
+        /// Methods, of which one must match.
+        methods: Many<Located<String>> = Many::default(),
+        /// Request headers that must match.
+        headers: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Query parameters that must match.
+        query: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Cookies that must match.
+        cookies: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Networks, of which one must hold the client's address.
+        source: Many<Network> = Many::default(),
+        /// Server names (SNI) of TLS, of which one must match.
+        sni: Many<Located<String>> = Many::default(),
+        /// Consumers by name.
+        consumer: Many<Located<String>> = Many::default(),
+        /// Groups of the consumer.
+        group: Many<Located<String>> = Many::default(),
+        /// Tenants by name.
+        tenant: Many<Located<String>> = Many::default(),
+        /// Plans by name.
+        plan: Many<Located<String>> = Many::default(),
+        /// Claims of the verified token.
+        claims: Named<Located<ShortOr<MatchSpec>>> = Named::default(),
+        /// Countries by their two letters.
+        country: Many<Located<String>> = Many::default(),
+        /// A CEL expression that must hold.
+        when: Option<Located<String>> = None,
+    }
+}
+
+impl RouteSpec {
+    /// What of a request must match, whatever alternatives and exclusions say.
+    pub(crate) fn matcher(&self) -> MatcherSpec {
+        MatcherSpec {
+            hosts: self.hosts.clone(),
+            path: self.path.clone(),
+            path_prefix: self.path_prefix.clone(),
+            path_text_prefix: self.path_text_prefix.clone(),
+            path_exact: self.path_exact.clone(),
+            path_regex: self.path_regex.clone(),
+            methods: self.methods.clone(),
+            headers: self.headers.clone(),
+            query: self.query.clone(),
+            cookies: self.cookies.clone(),
+            source: self.source.clone(),
+            sni: self.sni.clone(),
+            consumer: self.consumer.clone(),
+            group: self.group.clone(),
+            tenant: self.tenant.clone(),
+            plan: self.plan.clone(),
+            claims: self.claims.clone(),
+            country: self.country.clone(),
+            when: self.when.clone(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::attributes::Attributes;
+use crate::edge::shard::record::Record;
 use crate::edge::shard::scratch::RequestState;
 use crate::link::Counter;
 use crate::net::Net;
@@ -76,6 +77,18 @@ fn consult<'p, N: Net>(
     }
 }
 
+/// Calls `look` with what is known of the request.
+pub(crate) fn with_facts<N: Net, T>(
+    context: Context<'_, N>,
+    attributes: &Attributes,
+    record: &Record,
+    look: impl FnOnce(&Facts<'_, Vars<'_, N>>) -> T,
+) -> T {
+    let words = Vars::new(context, attributes, record);
+    let directory = context.shard.directory.borrow();
+    look(&facts(context, attributes, &directory, &words))
+}
+
 /// What is known of the request.
 fn facts<'f, 'a: 'f, N: Net>(
     context: Context<'a, N>,
@@ -100,9 +113,8 @@ fn facts<'f, 'a: 'f, N: Net>(
 /// Does the condition of a policy hold? One that has no value holds, so that nobody gets around a policy by a request
 /// that its condition cannot judge.
 fn holds<N: Net>(context: Context<'_, N>, state: &RequestState, when: &Program) -> bool {
-    let words = Vars::new(context, &state.attributes, &state.record);
-    let directory = context.shard.directory.borrow();
-    when.holds(&facts(context, &state.attributes, &directory, &words)).unwrap_or_else(|_| {
+    let held = with_facts(context, &state.attributes, &state.record, |facts| when.holds(facts));
+    held.unwrap_or_else(|_| {
         context.bound.counters.add(Counter::ConditionFailures, 1);
         true
     })

@@ -5,6 +5,7 @@
 
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
+use crate::cel::{Nobody, Subject};
 use crate::config::plan::{AccessLogPlan, Action, Plan, ProxyPlan, RoutePlan, Share};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
@@ -27,7 +28,7 @@ use crate::edge::shard::state::Shard;
 use crate::link::{Counter, Counters, RouteCounter};
 use crate::net::Net;
 use crate::policy::{Outcome, cors};
-use crate::route::{RouteMatch, RouteQuery};
+use crate::route::{Params, RouteMatch, RouteQuery};
 use crate::wire;
 use crate::wire::field::Known;
 use crate::wire::grpc::Code;
@@ -244,18 +245,15 @@ fn note_id<N: Net>(context: Context<'_, N>, attributes: &mut Attributes) {
 }
 
 fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<RouteId, Fault> {
-    let Attributes { host, path, params, client, .. } = &mut state.attributes;
-    let source = client.address.unwrap_or(context.peer.ip);
-    let wanted = RouteQuery { request: context.request, host, path, source };
     let table = context.bound.table(context.listener);
-    if let Some(asked) = cors::asked_method(context.request)
-        && let RouteMatch::Route(id) = table.find_for(asked.of(context.request.bytes), &wanted, params)
-        && context.bound.plan.route(id).answers_preflights
-    {
-        state.attributes.route = Some(id);
-        return Ok(id);
-    }
-    let kind = match table.find(&wanted, params) {
+    let found = if table.asks_subject() {
+        find_by_caller(context, state)
+    } else {
+        let Attributes { host, path, params, client, .. } = &mut state.attributes;
+        let source = client.address.unwrap_or(context.peer.ip);
+        look_up(context, &RouteQuery { request: context.request, host, path, source }, &Nobody, params)
+    };
+    let kind = match found {
         RouteMatch::Route(id) => {
             state.attributes.route = Some(id);
             return Ok(id);
@@ -274,6 +272,37 @@ fn find<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> Result<Rou
     };
     context.bound.counters.add(Counter::Unrouted, 1);
     Err(Fault::last(kind))
+}
+
+/// Finds the route where conditions ask who calls.
+#[cold]
+fn find_by_caller<N: Net>(context: Context<'_, N>, state: &mut RequestState) -> RouteMatch {
+    // What is known of the request is borrowed while it is looked up.
+    let mut params = std::mem::take(&mut state.attributes.params);
+    let RequestState { attributes, record, .. } = state;
+    let Attributes { host, path, client, .. } = &*attributes;
+    let source = client.address.unwrap_or(context.peer.ip);
+    let wanted = RouteQuery { request: context.request, host, path, source };
+    let found = asking::with_facts(context, attributes, record, |facts| look_up(context, &wanted, facts, &mut params));
+    attributes.params = params;
+    found
+}
+
+/// The route of a request. A preflight goes to that of the method that it asks for, where that one answers preflights.
+fn look_up<N: Net>(
+    context: Context<'_, N>,
+    wanted: &RouteQuery<'_>,
+    subject: &impl Subject,
+    params: &mut Params,
+) -> RouteMatch {
+    let table = context.bound.table(context.listener);
+    if let Some(asked) = cors::asked_method(context.request)
+        && let RouteMatch::Route(id) = table.find_for(asked.of(context.request.bytes), wanted, subject, params)
+        && context.bound.plan.route(id).answers_preflights
+    {
+        return RouteMatch::Route(id);
+    }
+    table.find_as(wanted, subject, params)
 }
 
 /// Turns a fault into a response where that is still possible, and records the exchange.

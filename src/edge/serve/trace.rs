@@ -15,6 +15,7 @@ use crate::base::{Tick, date};
 use crate::config::plan::Action;
 use crate::edge::exchange::context::Context;
 use crate::edge::exchange::peer::Peer;
+use crate::edge::exchange::policies as asking;
 use crate::edge::shard::scratch::{FailedAttempt, RequestState, WhyFailed};
 use crate::edge::shard::tracer::Shown;
 use crate::link::{FromShard, Trace};
@@ -195,7 +196,8 @@ fn route<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestState)
     }
     let source = attributes.client.address.unwrap_or(context.peer.ip);
     let wanted = RouteQuery { request: context.request, host: &attributes.host, path: &attributes.path, source };
-    let explanation = context.bound.table(context.listener).explain(&wanted);
+    let table = context.bound.table(context.listener);
+    let explanation = asking::with_facts(context, attributes, &state.record, |facts| table.explain(&wanted, facts));
     let name = attributes.route.map(|id| (&*context.bound.plan.route(id).name, id));
     match (name, &explanation.chosen) {
         (Some((name, id)), Some(chosen)) if explanation.found == RouteMatch::Route(id) => {

@@ -23,7 +23,7 @@ fn others(explanation: &Explanation) -> Vec<(String, Vec<String>)> {
 #[test]
 fn says_who_and_why_not() {
     let sample = Sample::new("GET", "www.example.org", "/users/7").header("x-env", "prod");
-    let explanation = table().explain(&sample.wanted());
+    let explanation = table().explain(&sample.wanted(), &crate::cel::Nobody);
     let chosen = explanation.chosen.as_ref().unwrap();
     assert_eq!(explanation.found, RouteMatch::Route(crate::base::RouteId(3)));
     assert_eq!((&*chosen.path, &chosen.host), ("/users/{id}", &HostPattern::Any));
@@ -47,7 +47,7 @@ fn says_why_nobody() {
     rules[0].methods = vec!["PUT".into()];
     rules[0].query = vec![FieldMatch { name: "q".into(), value: ValueMatch::Present }];
     let table = Table::build(rules).table;
-    let explanation = table.explain(&Sample::new("GET", "", "/a").wanted());
+    let explanation = table.explain(&Sample::new("GET", "", "/a").wanted(), &crate::cel::Nobody);
     assert!(explanation.chosen.is_none());
     assert_eq!(explanation.found, RouteMatch::None);
     let words = ["is for method PUT", "wants query parameter `q` to be present, which is not there"];
@@ -57,7 +57,8 @@ fn says_why_nobody() {
 #[test]
 fn lists_no_more_than_the_cap() {
     let rules = (0..100).map(|number| rule(number, &format!("/r{number}"))).collect();
-    let explanation = Table::build(rules).table.explain(&Sample::new("GET", "", "/r55/x").wanted());
+    let explanation =
+        Table::build(rules).table.explain(&Sample::new("GET", "", "/r55/x").wanted(), &crate::cel::Nobody);
     assert_eq!(explanation.found, RouteMatch::Route(crate::base::RouteId(55)));
     assert_eq!(explanation.others.len(), EXPLAINED_MAX);
     assert_eq!(&*explanation.others[0].name, "r005", "the longest common beginning first");

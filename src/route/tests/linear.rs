@@ -12,7 +12,7 @@ use crate::route::precedence::{Precedence, order};
 use crate::route::rule::FieldMatch;
 use crate::route::{HostPattern, PathPattern, Report, RouteMatch, Rule, Table, ValueMatch};
 
-const PATHS: [&str; 26] = [
+const PATHS: [&str; 29] = [
     "/",
     "/a",
     "/a/b",
@@ -35,6 +35,9 @@ const PATHS: [&str; 26] = [
     "/{x}b",
     "/a/{x}.js",
     "/{x}/",
+    "^ /",
+    "^ /a",
+    "^ /a/b",
     "~ /a.*",
     "~ /[a-z]+",
     "~ .*b",
@@ -173,6 +176,7 @@ fn expression(path: &PathPattern) -> Regex {
     let text = match path {
         PathPattern::Exact(text) => regex::escape(text),
         PathPattern::Prefix(text) => format!("{}(?:/.*)?", regex::escape(text)),
+        PathPattern::TextPrefix(text) => format!("{}.*", regex::escape(text)),
         PathPattern::Regex(regex) => format!("(?:{})", regex.text()),
         PathPattern::Template(template) => {
             let part = |part: &Part| match part {
@@ -227,7 +231,7 @@ proptest! {
             let expected = list.find(ask);
             prop_assert_eq!(&sample.route(&built.table), &expected, "{:?}", ask);
             prop_assert_eq!(&sample.route(&shuffled.table), &expected, "shuffled, {:?}", ask);
-            let explained = built.table.explain(&sample.wanted());
+            let explained = built.table.explain(&sample.wanted(), &crate::cel::Nobody);
             prop_assert_eq!(explained.chosen.is_some(), expected.is_some());
             prop_assert_eq!(explained.found, sample.found(&built.table));
             prop_assert!(explained.others.iter().all(|other| !other.reasons.is_empty()));
@@ -253,7 +257,7 @@ proptest! {
             };
             for ask in &asks {
                 let sample = ask.sample();
-                let Some(chosen) = built.table.explain(&sample.wanted()).chosen else { continue };
+                let Some(chosen) = built.table.explain(&sample.wanted(), &crate::cel::Nobody).chosen else { continue };
                 let RouteMatch::Route(route) = sample.found(&built.table) else { continue };
                 let name = rules.iter().find(|rule| rule.route == route).map(|rule| &rule.name);
                 let reached = name == Some(loser) && host.is_some_and(|host| *host == chosen.host);

@@ -53,7 +53,8 @@ fn curl_passes_where_it_may_and_nowhere_else() {
         (bob, "//admin/users", &[], "403"),
         (bob, "/x/../admin/users", &[], "403"),
         (bob, "/%61dmin/users", &[], "403"),
-        (bob, "/x%2f..%2fadmin/users", &[], "403"),
+        // The listener refuses dot segments behind an encoded slash before anybody is asked.
+        (bob, "/x%2f..%2fadmin/users", &[], "400"),
         (bob, "/admin%2fusers", &[], "403"),
         (bob, "/;/admin/users", &[], "403"),
         (bob, "/x?_method=DELETE", &[], "200"),

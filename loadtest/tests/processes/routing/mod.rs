@@ -3,3 +3,4 @@
 
 mod forwarded_headers;
 mod route_actions;
+mod who_and_what;

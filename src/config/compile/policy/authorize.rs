@@ -10,7 +10,6 @@ use crate::config::report::Report;
 use crate::config::spec::policy::authorize::{self as spec, RequirementSpec, RuleSpec, Spec};
 use crate::config::spec::shape::Many;
 use crate::policy::authorize::{Case, Details, Otherwise, PathRule, Plan, Requirement, Rule, Verbosity};
-use crate::policy::country::CountryCode;
 use crate::route::PathPattern;
 
 /// Compiles it; `None` where that was reported.
@@ -62,8 +61,8 @@ fn requirement(compiler: &mut Compiler<'_>, spec: RequirementSpec<'_>) -> Requir
         consumers: names(spec.consumers),
         tenants: names(spec.tenants),
         networks: networks(compiler, spec),
-        countries: countries(compiler, spec.countries),
-        countries_denied: countries(compiler, spec.deny_countries),
+        countries: compiler.country_codes(spec.countries).into(),
+        countries_denied: compiler.country_codes(spec.deny_countries).into(),
         allow: expressions(compiler, spec.allow),
         details: Details {
             groups: format!("One of these groups is required: {}.", written(spec.groups)).into(),
@@ -91,25 +90,6 @@ fn networks(compiler: &mut Compiler<'_>, spec: RequirementSpec<'_>) -> Option<Ne
         }
     }
     Some(all)
-}
-
-fn countries(compiler: &mut Compiler<'_>, codes: &Many<Located<String>>) -> Box<[CountryCode]> {
-    let mut list = Vec::new();
-    for code in codes.iter() {
-        if compiler.draft.spec.geoip.country.is_none() {
-            let report = Report::error(code.location, "no country is known without a database");
-            compiler.faults.push(report.help("[geoip]\ncountry = \"GeoLite2-Country.mmdb\""));
-            break;
-        }
-        match CountryCode::parse(&code.value) {
-            Some(country) => list.push(country),
-            None => {
-                let report = Report::error(code.location, format!("`{}` is no country", code.value));
-                compiler.faults.push(report.help("two letters, as in ISO 3166-1: \"DE\""));
-            }
-        }
-    }
-    list.into()
 }
 
 fn rule(compiler: &mut Compiler<'_>, spec: &RuleSpec) -> Rule {
