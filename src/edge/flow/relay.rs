@@ -74,8 +74,7 @@ impl<N: Net> Transfer<'_, N> {
         sink: &mut K,
         mut buf: Buf,
     ) -> (Result<(), Fault>, Buf) {
-        let mut quiet = self.begins_quiet;
-        let mut full_reads = 0;
+        let (mut quiet, mut full_reads) = (self.begins_quiet, 0);
         buf = self.first_buffer(buf);
         loop {
             let began = self.net.now();

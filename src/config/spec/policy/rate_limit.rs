@@ -20,9 +20,10 @@ table! {
         /// the calendar (`"1000/day"`), or a table. A request needs room in all of them; where one has none, the others
         /// do not count it. At most 8.
         windows: Many<Located<ShortOr<WindowSpec>>> = Many::default(),
-        /// A text whose value names a tier: `"{plan}"`, `"{consumer}"`, or `"{header.X-Plan}"` where only a proxy in front can set
-        /// that header. Requests of a tier have its windows of `tiers`, all others have `rate` or `windows`. It holds at once when the value changes, and a window that both tiers have
-        /// goes on as used up as it was.
+        /// A text whose value names a tier: `"{plan}"`, `"{consumer}"`, or `"{header.X-Plan}"` where only a proxy in
+        /// front can set that header. Requests of a tier have its windows of `tiers`, all others have `rate` or
+        /// `windows`. It holds at once when the value changes, and a window that both tiers have goes on as used up as
+        /// it was.
         tier: Option<Located<String>> = None,
         /// Windows by tier: `{ gold = ["100/s", "1000000/month"], free = "100/day" }`. Those of different tiers that
         /// are of the same length are one window with different numbers.
@@ -33,8 +34,8 @@ table! {
         zone: Option<Located<String>> = None,
         /// What is counted apart from each other; of several parts, each combination. `"address"` (clients; of IPv6 the
         /// /64), `"address/24"` or `"address/24/48"` (their networks, IPv4 and IPv6), `"consumer"`, `"route"`,
-        /// `"header:NAME"`, `"cookie:NAME"`, `"query:NAME"`, `"param:NAME"` (of the route's path), `"claim:NAME"` (of a verified token), a text with
-        /// variables (`"{tls.sni}"`), or `"everything"` (nothing is counted apart).
+        /// `"header:NAME"`, `"cookie:NAME"`, `"query:NAME"`, `"param:NAME"` (of the route's path), `"claim:NAME"` (of a
+        /// verified token), a text with variables (`"{tls.sni}"`), or `"everything"` (nothing is counted apart).
         #[schemars(extend("x-default" = "address"))]
         key: Many<Located<String>> = Many::default(),
         /// What a request counts as that lacks a part of `key`, for example because it has no such header or several
