@@ -83,6 +83,26 @@ pub(crate) fn imf(now: Wall) -> [u8; IMF_LEN] {
     out
 }
 
+/// Reads an IMF-fixdate; the obsolete forms of RFC 9110 section 5.6.7 are not read.
+pub(crate) fn parse_imf(text: &[u8]) -> Option<Wall> {
+    let number = |at: std::ops::Range<usize>| -> Option<u64> {
+        let digits = text.get(at)?;
+        let plain = digits.iter().all(u8::is_ascii_digit);
+        plain.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+    };
+    let month = MONTHS.iter().position(|name| text.get(8..11).is_some_and(|text| text == *name))? as u64 + 1;
+    let (day, year) = (number(5..7)?, number(12..16)?);
+    let (hour, minute, second) = (number(17..19)?, number(20..22)?, number(23..25)?);
+    // As in `Civil::of`: years begin on 1 March.
+    let shifted = if month > 2 { year } else { year.checked_sub(1)? };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let day_of_era = shifted % 400 * 365 + shifted % 400 / 4 - shifted % 400 / 100 + day_of_year;
+    let days = (shifted / 400 * 146_097 + day_of_era).checked_sub(719_468)?;
+    let wall = Wall((days * SECONDS_A_DAY + hour * 3_600 + minute * 60 + second) * 1_000_000);
+    // What is written in another way, or is no date, is not what this moment is written as.
+    (imf(wall) == text).then_some(wall)
+}
+
 /// `now` as the common log format writes it, without brackets.
 pub(crate) fn clf(now: Wall) -> [u8; CLF_LEN] {
     let date = Civil::of(now);
@@ -195,6 +215,8 @@ mod tests {
         for days in 0..146_097_u64 {
             let date = Civil::of(Wall(days * SECONDS_A_DAY * 1_000_000));
             assert_eq!((date.year, date.month, date.day), (year, month, day));
+            let late = Wall((days * SECONDS_A_DAY + 86_399) * 1_000_000);
+            assert_eq!(parse_imf(&imf(late)), Some(late));
             day += 1;
             if day > lengths(year)[month as usize - 1] {
                 (month, day) = (month + 1, 1);
@@ -202,6 +224,26 @@ mod tests {
             if month > 12 {
                 (year, month) = (year + 1, 1);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_not_read() {
+        for text in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37 GMT ",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:60 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Thu, 30 Feb 2023 00:00:00 GMT",
+            "Sun, 06 Nov 0000 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(parse_imf(text.as_bytes()), None, "{text}");
         }
     }
 

@@ -113,8 +113,54 @@ pub(crate) const LIMIT_KEPT_MAX: usize = 4_096;
 pub(crate) const LIMIT_WINDOWS_MAX: usize = 8;
 /// The most that a policy may let a request wait for another shard's word about a limit; `check` refuses more.
 pub(crate) const LIMIT_WAIT_MS_MAX: u64 = 60_000;
-/// Requests of one shard that wait for other shards; above it a wait ends at once, as if its time were over.
+/// Requests of one shard that wait for other shards or for the control plane; above it a wait ends at once, as if its
+/// time were over.
 pub(crate) const WAITERS_MAX: usize = 65_536;
+
+// Authenticating servers (`policy::external_auth`).
+
+/// Bytes of a refusal's body that are passed on; a longer one is a failure of the server.
+pub(crate) const AUTH_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Verdicts that a shard remembers for one policy; above it those that were not used for longest are forgotten.
+pub(crate) const AUTH_VERDICTS_MAX: usize = 16_384;
+/// Bytes of the fields of one remembered verdict; one with more is not remembered.
+pub(crate) const AUTH_VERDICT_BYTES_MAX: usize = 4 * 1024;
+/// The most of a body that a policy may ask for: it lives in memory while the request is served. `check` refuses more.
+pub(crate) const POLICY_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+// Signatures (`wire::signature`, `policy::http_signature`).
+
+/// Components that a signature may cover; above it 401.
+pub(crate) const SIGNED_COMPONENTS_MAX: usize = 64;
+/// Questions about nonces of one policy and shard that are open; above it 503.
+pub(crate) const NONCE_QUESTIONS_MAX: usize = 4_096;
+/// Nonces that the control plane keeps for all policies; where all of them are still in their windows, 503.
+pub(crate) const NONCES_MAX: usize = 1 << 20;
+
+// Passwords (`policy::password`).
+
+/// Verdicts about passwords that a shard remembers for one policy, of each kind; above it those that were not used for
+/// longest are forgotten and asked for again.
+pub(crate) const VERDICTS_MAX: usize = 16_384;
+/// Passwords of one policy and shard that are being checked; above it 503.
+pub(crate) const PASSWORD_QUESTIONS_MAX: usize = 256;
+/// Passwords that wait in the control plane for a thread, from all shards; above it 503.
+pub(crate) const PASSWORDS_WAITING_MAX: usize = 1_024;
+/// Threads that check passwords at once, where the machine has twice as many cores; else one for two cores, at least
+/// one. The rest of the machine serves.
+pub(crate) const COMPUTE_MAX: usize = 8;
+/// Longest password that is looked at; a longer one is wrong.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Highest cost of bcrypt, about two seconds; `check` refuses more, as it does of those below.
+pub(crate) const BCRYPT_COST_MAX: u32 = 15;
+/// Most memory of argon2, in KiB; as many threads as check passwords take it.
+pub(crate) const ARGON2_KIB_MAX: u32 = 256 * 1024;
+/// Most passes of argon2.
+pub(crate) const ARGON2_PASSES_MAX: u32 = 16;
+/// Most lanes of argon2.
+pub(crate) const ARGON2_LANES_MAX: u32 = 16;
+/// Most rounds of SHA-crypt, about a second.
+pub(crate) const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
 
 // Connections of clients.
 

@@ -17,7 +17,7 @@ use crate::config::explain::grpc::Called;
 use crate::config::explain::line::line;
 use crate::config::explain::subject::Unrouted;
 use crate::config::plan::{
-    Action, Condition, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan,
+    Action, Alternatives, Condition, FixedAnswer, ListenerPlan, Plan, ProxyPlan, RoutePlan, Underscores, UpstreamPlan,
 };
 use crate::policy::{Phase, cors};
 use crate::route::redirect::{Redirect, RedirectRequest};
@@ -79,7 +79,7 @@ fn described(plan: &Plan, question: &ExplainRequest) -> Result<String, String> {
         true => line(&mut out, "path", &path),
         false => line(&mut out, "path", &format!("{path}, from {}", String::from_utf8_lossy(sent))),
     }
-    policies(&mut out, plan, &listener.policies, "before");
+    policies(&mut out, plan, (&listener.policies, listener.alternatives), "before");
     let wanted = RouteQuery { request: case.request(), host: &case.host, path: &case.path, source: case.client };
     let unrouted = Unrouted {
         request: case.request(),
@@ -231,7 +231,7 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
         }
     }
     let words = RequestValues { case, route, params: &params };
-    policies(out, plan, &route.policies, "policies");
+    policies(out, plan, (&route.policies, route.alternatives), "policies");
     if route.body_bytes_max != u64::MAX {
         line(out, "body", &format!("at most {} bytes", route.body_bytes_max));
     }
@@ -244,7 +244,8 @@ fn chosen(out: &mut String, plan: &Plan, case: &Case, explanation: &Explanation,
     field_changes(out, "response", &route.response_fields, &words);
 }
 
-fn policies(out: &mut String, plan: &Plan, policies: &[(Phase, PolicyId)], what: &str) {
+fn policies(out: &mut String, plan: &Plan, (policies, alternatives): (&[(Phase, PolicyId)], Alternatives), what: &str) {
+    let mut before = "";
     for (index, (phase, policy)) in policies.iter().enumerate() {
         let policy = plan.policy(*policy);
         let phase = format!("{phase:?}").to_lowercase();
@@ -252,7 +253,13 @@ fn policies(out: &mut String, plan: &Plan, policies: &[(Phase, PolicyId)], what:
             Condition::When(program) => format!(", when {}", program.text()),
             Condition::Always | Condition::Never => String::new(),
         };
-        let words = format!("{} ({}, in the phase `{phase}`{when})", policy.name, policy.policy.kind());
+        let choice = match (alternatives.contains(index), before) {
+            (true, "") => "one of: ",
+            (true, _) => "or ",
+            (false, _) => "",
+        };
+        before = choice;
+        let words = format!("{choice}{} ({}, in the phase `{phase}`{when})", policy.name, policy.policy.kind());
         line(out, if index == 0 { what } else { "" }, &words);
     }
 }

@@ -6,6 +6,7 @@
 //! these ids.
 
 mod admin;
+mod alternatives;
 mod grpc;
 mod index;
 mod log;
@@ -45,6 +46,7 @@ use crate::wire::target::PathRules;
 use crate::wire::template::Template;
 
 pub(crate) use admin::{AdminPlan, AdminTokenPlan};
+pub(crate) use alternatives::Alternatives;
 pub(crate) use grpc::{
     Descriptors, GrpcPlan, ReflectionPlan, ReflectionSource, TranscoderId, TranscoderPlan, WebCalls,
 };
@@ -138,6 +140,8 @@ pub struct ListenerPlan {
     pub proxy_protocol_from: Vec<IpNet>,
     /// Policies that are asked before routing, in order of phase, then as written.
     pub policies: Vec<(Phase, PolicyId)>,
+    /// Which of them are alternatives.
+    pub alternatives: Alternatives,
     /// Its routes. Each shard uses a clone of its own (see `route::Table`).
     pub table: Table,
     /// How the client's address is found and forwarded.
@@ -232,6 +236,8 @@ pub struct RoutePlan {
     pub action: Action,
     /// Policies in order of phase, then as written; none that a listener of the route has.
     pub policies: Vec<(Phase, PolicyId)>,
+    /// Which of them are alternatives.
+    pub alternatives: Alternatives,
     /// Changes to the request's headers before forwarding.
     pub request_fields: Vec<Change>,
     /// Changes to the response's fields before the client gets it.
@@ -385,6 +391,7 @@ impl RoutePlan {
             name: Arc::clone(&self.name),
             action: Action::Echo,
             policies: Vec::new(),
+            alternatives: Alternatives::default(),
             request_fields: Vec::new(),
             response_fields: Vec::new(),
             body_bytes_max: u64::MAX,

@@ -14,6 +14,7 @@ use crate::control::events::{Event, Events, Signal};
 use crate::control::overrides::{Override, OverrideFault};
 use crate::control::plane::{CERTIFICATES, Plane};
 use crate::control::probe::HealthChange;
+use crate::control::questions::Answered;
 use crate::control::reflect::Reflected;
 use crate::control::reloads::Cause;
 use crate::control::resolve::Resolution;
@@ -22,6 +23,7 @@ use crate::control::state::State;
 use crate::control::upgrade::Successor;
 use crate::link::{FromShard, ToShard};
 use crate::net::machine;
+use crate::policy::{Question, Ticket};
 
 /// The retry interval of full queues to shards.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
@@ -62,6 +64,7 @@ impl Plane {
             Event::Stored(event) => self.stored(event),
             Event::Merged(snapshot) => self.merged(&snapshot),
             Event::Told(told) => self.told(told),
+            Event::Answered(answered) => self.answered(answered),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
             Event::FilesChanged(scope) => self.reload("a file changed", Cause::Changed(scope), None),
             Event::Successor(outcome) => self.successor(outcome, events),
@@ -233,11 +236,7 @@ impl Plane {
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::Applied { revision } => self.applied(shard, revision),
             FromShard::LogLines(lines) => self.write_lines(lines),
-            FromShard::Question(ticket, question) => {
-                if let Some(answer) = self.sources.ask((shard, ticket), *question) {
-                    self.shards.send(shard, ToShard::Answer(ticket, answer));
-                }
-            }
+            FromShard::Question(ticket, question) => self.asked(shard, ticket, *question),
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Trace(trace) => {
                 tracing::debug!("{}", trace.text.trim_end().replace('\n', " |"));
@@ -286,6 +285,24 @@ impl Plane {
                 }
             }
         }
+    }
+
+    /// Takes a policy's question.
+    pub(super) fn asked(&mut self, shard: usize, ticket: Ticket, question: Question) {
+        let asker = (shard, ticket);
+        let answer = match question {
+            Question::Password(_) | Question::Nonce(_) => self.questions.ask(asker, question, machine::now()),
+            Question::Keys(_) | Question::Token(_) => self.sources.ask(asker, question),
+        };
+        if let Some(answer) = answer {
+            self.shards.send(shard, ToShard::Answer(ticket, answer));
+        }
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        self.questions.ended();
+        let Answered { asker: (shard, ticket), answer } = answered;
+        self.shards.send(shard, ToShard::Answer(ticket, answer));
     }
 
     fn verdict(&mut self, verdict: HealthChange) {

@@ -12,6 +12,7 @@ use crate::config::Reports;
 use crate::control::admin::AdminRequest;
 use crate::control::load::Ready;
 use crate::control::probe::HealthChange;
+use crate::control::questions::Answered;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
@@ -43,6 +44,8 @@ pub(super) enum Event {
     Merged(Arc<Snapshot>),
     /// A server outside has said something that shards asked for.
     Told(Told),
+    /// A question of a shard is answered.
+    Answered(Answered),
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
@@ -85,6 +88,8 @@ pub(super) struct Events {
     pub reflected: mpsc::Receiver<Reflected>,
     /// From the servers outside that policies need.
     pub told: mpsc::Receiver<Told>,
+    /// From what answers questions of shards.
+    pub answered: mpsc::Receiver<Answered>,
     /// From the compiler.
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// From the store, where there is one.
@@ -108,6 +113,7 @@ impl Events {
             verdicts,
             reflected,
             told,
+            answered,
             loads,
             store,
             merged,
@@ -123,6 +129,7 @@ impl Events {
             Some(verdict) = verdicts.recv() => Event::Verdict(verdict),
             Some(received) = reflected.recv() => Event::Reflected(received),
             Some(told) = told.recv() => Event::Told(told),
+            Some(answered) = answered.recv() => Event::Answered(answered),
             Some(snapshot) = merged.recv() => Event::Merged(snapshot),
             event = stored(store) => Event::Stored(event),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),

@@ -35,6 +35,7 @@ mod overrides;
 mod pages;
 mod plane;
 mod probe;
+mod questions;
 mod reflect;
 mod reload;
 mod reloads;

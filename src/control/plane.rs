@@ -23,6 +23,7 @@ use crate::control::load::Ready;
 use crate::control::log::Log;
 use crate::control::notices::Notices;
 use crate::control::probe::{Check, Probes};
+use crate::control::questions::Questions;
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
@@ -111,6 +112,7 @@ pub(super) struct Plane {
     pub(super) probes: Probes,
     pub(super) reflections: Reflections,
     pub(super) sources: Sources,
+    pub(super) questions: Questions,
     pub(super) supervisor: Supervisor,
     /// A successor that was started and does not serve yet.
     pub(super) successor: Option<Successor>,

@@ -306,10 +306,11 @@ impl Plane {
         };
         // Lines that shards wrote under the old plan wait behind their reports. They belong into the old log.
         for _ in 0..FROM_SHARD_MAX {
-            let Some((_, message)) = events.shards.other() else { break };
+            let Some((shard, message)) = events.shards.other() else { break };
             match message {
                 FromShard::LogLines(lines) => self.write_lines(lines),
                 FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
+                FromShard::Question(ticket, question) => self.asked(shard, ticket, *question),
                 // Reports have queues of their own.
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }
@@ -319,7 +320,6 @@ impl Plane {
                 | FromShard::Drained
                 | FromShard::Trace(_)
                 // Whoever waits for it waits for its deadline.
-                | FromShard::Question(..)
                 | FromShard::Failed { .. } => {}
             }
         }

@@ -18,6 +18,7 @@ use crate::control::listen::Sockets;
 use crate::control::notices::Notices;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
+use crate::control::questions::Questions;
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
@@ -82,6 +83,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let (told_in, told) = mpsc::channel(RESULTS_MAX);
+    let (answered_in, answered) = mpsc::channel(RESULTS_MAX);
     let signals = Signals::listen()?;
     let mut events = Events {
         signals,
@@ -91,6 +93,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         verdicts,
         reflected,
         told,
+        answered,
         loads,
         store: None,
         merged,
@@ -132,6 +135,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         probes: Probes::new(verdicts_in, seed),
         reflections: Reflections::new(reflected_in, count, seed),
         sources: Sources::new(told_in, seed),
+        questions: Questions::new(answered_in),
         supervisor: Supervisor::of_process(),
         successor: None,
         admin: None,

@@ -23,6 +23,7 @@ use crate::base::{Address, Buf, BufPool, Pace, Tick};
 use crate::net::{Peek, Stream};
 
 mod client;
+mod client_certificate;
 mod failure;
 mod material;
 mod names;

@@ -90,6 +90,10 @@ impl Kind for Plan {
         Phase::Identify
     }
 
+    fn admits_anonymous(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
     fn decide<L: Lookup>(&self, (): &mut (), call: Call<'_, L, ()>) -> Decision<'_> {
         let Call { facts, effects, .. } = call;
         let request = facts.request;

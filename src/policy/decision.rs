@@ -28,7 +28,9 @@ pub enum Decision<'p> {
 pub struct LocalResponse<'p> {
     /// The status.
     pub status: u16,
-    /// Why, for logs, metrics and the problem's `type`: one word of `[a-z_]`, which has a row in `problem`.
+    /// Why, for logs, metrics and the problem's `type`: one word of `[a-z_]`, which has a row in `problem`. A policy that
+    /// identifies callers says `…_missing` where the request has no credentials of its kind, and something else where
+    /// they are wrong.
     pub reason: &'static str,
     /// What the client reads.
     pub body: LocalBody<'p>,
@@ -38,6 +40,11 @@ impl LocalResponse<'_> {
     /// For what must not happen: a bug of ours refuses rather than lets pass.
     pub const INTERNAL: LocalResponse<'static> =
         LocalResponse { status: 500, reason: "internal", body: LocalBody::Empty };
+
+    /// Does a policy that identifies callers refuse the request because it has no credentials of the policy's kind?
+    pub fn lacks_credentials(&self) -> bool {
+        self.status == 401 && self.reason.ends_with("_missing")
+    }
 }
 
 /// The body of a local response.
@@ -47,6 +54,8 @@ pub enum LocalBody<'p> {
     Empty,
     /// An RFC 9457 problem.
     Problem(Problem<'p>),
+    /// What the subrequest brought (`Subrequest::kept`), whose type is among the fields.
+    Fetched,
 }
 
 /// An RFC 9457 problem.
@@ -90,8 +99,8 @@ impl Problem<'_> {
 /// What a policy needs that takes time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ask<'p> {
-    /// Send `Effects::subrequest` with `GET` to this upstream, wait for its head, drop its body, and resume with
-    /// `AskOutcome::Subrequest`.
+    /// Send `Effects::subrequest` to this upstream, wait for the response's head, keep or drop its body as the
+    /// subrequest says, and resume with `AskOutcome::Subrequest`.
     Subrequest {
         /// Where to.
         upstream: UpstreamId,
@@ -99,6 +108,12 @@ pub enum Ask<'p> {
         name: &'p str,
         /// How long it may take, from connect to the response's head.
         timeout: Duration,
+    },
+    /// Read the request's body, and resume with `AskOutcome::Woken`: then it is in `Facts::body`. It is forwarded all
+    /// the same. A body of more than `bytes_max` gets 413. Only where `Kind::reads_body` says so.
+    Body {
+        /// The most bytes that it may have.
+        bytes_max: u64,
     },
     /// Wait until this key of this limit of the policy is woken (`Part::next_woken`), and resume with
     /// `AskOutcome::Woken`; at the deadline, with `AskOutcome::Expired`. Where it asks again, the first deadline stays.
@@ -136,7 +151,7 @@ pub enum AskOutcome<'a> {
     Subrequest(Response<'a>),
     /// The subrequest failed.
     Failed,
-    /// The key was woken, or the pause is over.
+    /// The key was woken, the pause is over, or the body is there.
     Woken,
     /// It was not woken in time, or too many wait.
     Expired,

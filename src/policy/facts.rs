@@ -11,6 +11,7 @@ use crate::base::{Scheme, Span, VersionId, Wall};
 use crate::policy::directory::{Directory, Plan};
 use crate::policy::identity::Identity;
 use crate::policy::throttle::Bandwidth;
+use crate::wire::certificate::ClientCertificate;
 use crate::wire::head::{Request, ResponseHead};
 use crate::wire::patch::Patch;
 
@@ -33,6 +34,10 @@ pub struct Facts<'a, L> {
     pub consumer_name: &'a str,
     /// Consumers, credentials, plans.
     pub directory: &'a Directory,
+    /// The certificate that the client has shown, verified by TLS.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// The request's body, where `Ask::Body` has read it and there is one.
+    pub body: Option<&'a [u8]>,
     /// The calendar.
     pub wall: Wall,
     /// What template variables are worth.
@@ -86,16 +91,49 @@ pub struct Effects {
     pub settles: bool,
     /// The request that `Ask::Subrequest` asks for.
     pub subrequest: Subrequest,
+    /// Credentials that a policy decoded, until it has judged them.
+    pub(super) credentials: Vec<u8>,
     pub(super) scratch: Vec<u8>,
 }
 
-/// A request that the gateway makes on its own behalf. It has no body.
+/// A request that the gateway makes on its own behalf.
 #[derive(Debug, Default)]
 pub struct Subrequest {
+    /// Its method; empty for `GET`.
+    pub method: Vec<u8>,
     /// Path and query.
     pub target: Vec<u8>,
+    /// Its body.
+    pub body: Carried,
+    /// The most of the response's body that is kept; with zero it is dropped. A longer one is a failure.
+    pub kept_bytes_max: usize,
+    /// What was kept of the response's body.
+    pub kept: Vec<u8>,
     /// Its fields, all `added`; Host, Content-Length and hop-by-hop fields are the edge's.
     pub fields: Patch,
+}
+
+impl Subrequest {
+    fn clear(&mut self) {
+        self.method.clear();
+        self.target.clear();
+        self.fields.clear();
+        (self.body, self.kept_bytes_max) = (Carried::Nothing, 0);
+        if self.kept.capacity() > 0 {
+            // Few requests have one, so that its memory is not kept.
+            self.kept = Vec::new();
+        }
+    }
+}
+
+/// The body of a subrequest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// None.
+    #[default]
+    Nothing,
+    /// That of the client's request, which `Ask::Body` has read.
+    Body,
 }
 
 impl Effects {
@@ -109,8 +147,9 @@ impl Effects {
         self.reported = None;
         self.settles = false;
         self.bandwidth = Bandwidth::default();
-        self.subrequest.target.clear();
-        self.subrequest.fields.clear();
+        self.subrequest.clear();
+        self.credentials.fill(0);
+        self.credentials.clear();
     }
 
     /// Appends the request's query, without `?` and without what was removed; says whether anything is left.

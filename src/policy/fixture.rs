@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 
 use crate::base::{Scheme, Span, Tick, Wall};
-use crate::policy::decision::{AskOutcome, Decision};
+use crate::policy::decision::Decision;
 use crate::policy::directory::Directory;
 use crate::policy::facts::{Effects, Facts, Response};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
+use crate::wire::certificate::ClientCertificate;
 use crate::wire::field::Known;
 use crate::wire::head::{Field, Fields, Method, Request, RequestHead, ResponseHead};
 use crate::wire::patch::Patch;
@@ -24,6 +25,8 @@ pub(super) struct Fixture {
     pub route_name: &'static str,
     pub consumer_name: &'static str,
     pub wall: Wall,
+    pub body: Option<Vec<u8>>,
+    pub certificate: Option<ClientCertificate>,
     pub words: NamedValues,
 }
 
@@ -55,6 +58,8 @@ impl Fixture {
             route_name: "route",
             consumer_name: "",
             wall: Wall(1_800_000_000_000_000),
+            body: None,
+            certificate: None,
             words: NamedValues,
         }
     }
@@ -78,6 +83,8 @@ impl Fixture {
             identity: &self.identity,
             consumer_name: self.consumer_name,
             directory: &self.directory,
+            body: self.body.as_deref(),
+            certificate: self.certificate.as_ref(),
             wall: self.wall,
             words: &self.words,
         }
@@ -157,14 +164,4 @@ pub(super) fn decide<'p, K: Kind<State = ()>>(
     effects: &mut Effects,
 ) -> Decision<'p> {
     plan.decide(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO })
-}
-
-/// Gives a policy that keeps and remembers nothing what it asked for.
-pub(super) fn resume<'p, K: Kind<State = ()>>(
-    plan: &'p K,
-    facts: &Facts<'_, NamedValues>,
-    outcome: AskOutcome<'_>,
-    effects: &mut Effects,
-) -> Decision<'p> {
-    plan.resume(&mut (), Call { facts, effects, memo: &mut K::Memo::default(), now: Tick::ZERO }, outcome)
 }

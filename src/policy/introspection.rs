@@ -263,7 +263,7 @@ impl ShardState<Plan> for State {
         let heard = match answer {
             Answer::Token(Some(members)) => Heard::Active(members),
             Answer::Token(None) => Heard::Inactive,
-            Answer::Keys | Answer::Unavailable | Answer::Busy => Heard::Failed,
+            Answer::Keys | Answer::Password(_) | Answer::Nonce(_) | Answer::Unavailable | Answer::Busy => Heard::Failed,
         };
         asked.heard = Some((heard, now));
     }

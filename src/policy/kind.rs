@@ -105,9 +105,19 @@ pub trait Kind: Sized {
         None
     }
 
+    /// Does it ask for the request's body? Then it cannot stand on a route whose calls are streams of messages.
+    fn reads_body(&self) -> bool {
+        false
+    }
+
     /// Does it refuse requests to protect the upstream? Then `turnpike check` warns where requests get around it.
     fn protects(&self) -> bool {
         true
+    }
+
+    /// Does it let requests without credentials pass? Then no alternative behind it is asked.
+    fn admits_anonymous(&self) -> bool {
+        false
     }
 
     /// Does it ask who the caller is? Then a policy that identifies callers should stand beside it.

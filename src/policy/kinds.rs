@@ -97,6 +97,13 @@ macro_rules! enums {
             $($(#[$doc])* $Kind(<crate::policy::$module::Plan as Kind>::Memo),)*
         }
 
+        impl PolicyMemo {
+            /// Was the policy left out?
+            pub fn is_skipped(&self) -> bool {
+                matches!(self, PolicyMemo::Skipped)
+            }
+        }
+
         impl Policy {
             /// When it decides.
             pub fn phase(&self) -> Phase {
@@ -245,9 +252,19 @@ macro_rules! enums {
                 }
             }
 
+            /// See `Kind::reads_body`.
+            pub fn reads_body(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.reads_body(),)* }
+            }
+
             /// See `Kind::protects`.
             pub fn protects(&self) -> bool {
                 match self { $(Policy::$Kind(plan) => plan.protects(),)* }
+            }
+
+            /// See `Kind::admits_anonymous`.
+            pub fn admits_anonymous(&self) -> bool {
+                match self { $(Policy::$Kind(plan) => plan.admits_anonymous(),)* }
             }
 
             /// See `Kind::needs_consumer`.

@@ -8,7 +8,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::policy::password::{PasswordHash, Verdict};
 use crate::wire::jose::{KeySet, Members};
 
 /// Which state asked, and about which of its keys. Both mean something to the shard that asked only.
@@ -32,6 +34,10 @@ pub enum Question {
     Keys(SourceId),
     /// What does an authorisation server say of a token?
     Token(TokenQuestion),
+    /// Does a password fit a hash? That takes tens of milliseconds by design.
+    Password(PasswordQuestion),
+    /// Was a nonce used before? From now on it was.
+    Nonce(NonceQuestion),
 }
 
 /// A token that an authorisation server is to judge.
@@ -48,6 +54,38 @@ impl fmt::Debug for TokenQuestion {
     }
 }
 
+/// A nonce, as the digest of what makes it one of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct NonceQuestion {
+    /// The digest.
+    pub nonce: u128,
+    /// How long it must be kept: longer than what it belongs to can be good.
+    pub keep: Duration,
+}
+
+/// Was a nonce used before?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It was not.
+    Fresh,
+    /// It was.
+    Seen,
+}
+
+/// A password and the hash that it may fit.
+pub struct PasswordQuestion {
+    /// The hash.
+    pub hash: Arc<PasswordHash>,
+    /// What the client sent.
+    pub password: Box<[u8]>,
+}
+
+impl fmt::Debug for PasswordQuestion {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PasswordQuestion(hidden)")
+    }
+}
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -55,6 +93,10 @@ pub enum Answer {
     Keys,
     /// What the server said of a token: its claims where it is active.
     Token(Option<Arc<Members>>),
+    /// Whether the password fits.
+    Password(Verdict),
+    /// Whether the nonce was used before.
+    Nonce(Freshness),
     /// The server of the question cannot be asked, or does not answer as it should.
     Unavailable,
     /// Too many questions wait for the control plane, so this one was dropped.

@@ -26,6 +26,7 @@ use crate::policy::Answer;
 #[cfg(test)]
 use crate::policy::directory::{Change, Item};
 use crate::policy::directory::{Directory, Revision};
+use crate::policy::{Answer, Question};
 use crate::sim::common::Common;
 use crate::sim::grpc;
 use crate::sim::latch::Latch;
@@ -157,8 +158,7 @@ impl Gateway {
             FromShard::LogLines(lines) => lines.split(|byte| *byte == b'\n').for_each(|line| self.log(line)),
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
-            // Nobody outside can be asked here.
-            FromShard::Question(ticket, _) => self.send(number, ToShard::Answer(ticket, Answer::Unavailable)),
+            FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(&question))),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }
@@ -412,4 +412,14 @@ impl Gateway {
 
 fn endpoint(address: &Address) -> Endpoint {
     Endpoint { address: address.clone(), name: address.to_string().into(), weight: 1, backup: false }
+}
+
+/// What the control plane would say.
+fn answer(question: &Question) -> Answer {
+    match question {
+        Question::Password(question) => Answer::Password(question.hash.verify(&question.password)),
+        Question::Nonce(_) => Answer::Busy,
+        // Nobody outside can be asked here.
+        Question::Keys(_) | Question::Token(_) => Answer::Unavailable,
+    }
 }

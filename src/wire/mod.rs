@@ -6,6 +6,7 @@
 //! never panic.
 
 pub(crate) mod authority;
+pub(crate) mod certificate;
 pub(crate) mod change;
 pub(crate) mod coding;
 pub mod field;

@@ -20,6 +20,10 @@ pub struct Patch {
     names: KnownSet,
 }
 
+/// A place among added fields. It holds until they are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(usize);
+
 /// What ends a line of the arena.
 const LINE_END: &[u8; 2] = b"\r\n";
 
@@ -72,8 +76,13 @@ impl Patch {
     }
 
     fn remove_added(&mut self, name: &[u8]) {
+        self.remove_added_like(|added| is_same_to_origin(added, name));
+    }
+
+    /// Removes the fields that were added under such names.
+    pub(crate) fn remove_added_like(&mut self, is_named: impl Fn(&[u8]) -> bool) {
         let (arena, before) = (&self.arena, self.added.len());
-        self.added.retain(|(_, added, _)| !is_same_to_origin(added.of(arena), name));
+        self.added.retain(|(_, added, _)| !is_named(added.of(arena)));
         self.gaps |= self.added.len() < before;
     }
 
@@ -133,6 +142,18 @@ impl Patch {
         true
     }
 
+    /// The place behind the fields that were added so far.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.arena.len())
+    }
+
+    /// Of the fields that were added between two places, keeps those whose name says so.
+    pub(crate) fn keep_added(&mut self, (from, to): (Mark, Mark), keep: impl Fn(&[u8]) -> bool) {
+        let (arena, before) = (&self.arena, self.added.len());
+        self.added.retain(|(_, name, _)| !(from.0..to.0).contains(&usize::from(name.start)) || keep(name.of(arena)));
+        self.gaps |= self.added.len() < before;
+    }
+
     /// Replaces every field of that name by one.
     pub fn set(&mut self, fields: &Fields, bytes: &[u8], name: &[u8], value: &[u8]) -> bool {
         self.remove(fields, bytes, name);
@@ -152,6 +173,12 @@ impl Patch {
     /// The added fields in order: name, value.
     pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.added_known().map(|(_, name, value)| (name, value))
+    }
+
+    /// Those that were added behind a place.
+    pub(crate) fn added_since(&self, mark: Mark) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let since = self.added.iter().filter(move |(_, name, _)| usize::from(name.start) >= mark.0);
+        since.map(|(_, name, value)| (name.of(&self.arena), value.of(&self.arena)))
     }
 
     /// The same, with what each name is known as.

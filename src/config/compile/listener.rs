@@ -10,7 +10,7 @@ use crate::config::compile::Compiler;
 use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::route::CompiledRoute;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{ClientTimeouts, Http2Plan, IdPlan, LeastRate, ListenerPlan, Underscores};
+use crate::config::plan::{Alternatives, ClientTimeouts, Http2Plan, IdPlan, LeastRate, ListenerPlan, Underscores};
 use crate::config::report::{Report, Severity};
 use crate::config::spec::listener as spec;
 use crate::config::spec::listener::{Http2Spec, ListenerSpec};
@@ -55,14 +55,15 @@ impl Compiler<'_> {
                 let report = Report::warning(location, format!("listener `{name}` has no routes"));
                 self.faults.push(report.label("every request would get 404"));
             }
-            let names = &spec.value.policies;
-            let asked = self.listener_policies(names, policies);
+            let alternatives = spec.value.authenticate.iter().flat_map(|spec| spec.value.any.iter());
+            let names = spec.value.policies.iter().chain(alternatives);
+            let (asked, alternatives) = self.listener_policies(&spec.value, policies);
             let mine = routes.iter().filter(|route| route.is_of(&name));
             for route in mine {
-                self.check_named_once(names, route, policies);
+                self.check_named_once(names.clone(), route, policies);
                 self.check_known_before(&name, &asked, route);
             }
-            let plan = self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, ..plan });
+            let plan = self.listener(spec, table).map(|plan| ListenerPlan { policies: asked, alternatives, ..plan });
             if let Some(plan) = &plan {
                 self.check_bypasses(plan, routes, policies);
             }
@@ -93,6 +94,7 @@ impl Compiler<'_> {
             tls: listener.tls.as_ref().and_then(|tls| self.listener_tls(&listener.shown_name(), tls)),
             proxy_protocol_from: proxy.map_or_else(Vec::new, |proxy| proxy.from.iter().map(|from| from.0).collect()),
             policies: Vec::new(),
+            alternatives: Alternatives::default(),
             table,
             forwarded,
             ids: IdPlan {
@@ -132,8 +134,13 @@ impl Compiler<'_> {
     }
 
     /// A policy that a listener and one of its routes name would count a request twice, and change it twice.
-    fn check_named_once(&mut self, names: &Many<Located<String>>, route: &CompiledRoute, policies: &[CompiledPolicy]) {
-        for name in names.iter() {
+    fn check_named_once<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n Located<String>>,
+        route: &CompiledRoute,
+        policies: &[CompiledPolicy],
+    ) {
+        for name in names {
             let named = |id: &PolicyId| *policies[id.0 as usize].plan.name == *name.value;
             if route.plan.policies.iter().any(|(_, id)| named(id)) {
                 let title =

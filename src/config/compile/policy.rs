@@ -10,8 +10,10 @@ use crate::base::limits::POLICIES_MAX;
 use crate::config::compile::policy::context::Context;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::{Located, Location};
-use crate::config::plan::{Condition, PolicyPlan};
+use crate::config::plan::{Alternatives, Condition, PolicyPlan};
 use crate::config::report::Report;
+use crate::config::spec::authenticate::AuthenticateSpec;
+use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::policy::PolicySpec;
 use crate::config::spec::shape::Many;
 use crate::policy::{Phase, Policy, each_kind};
@@ -119,9 +121,60 @@ impl Compiler<'_> {
         list
     }
 
+    /// Adds the authentications of which one must say who calls to a list of policies: behind the other policies of
+    /// their phase, side by side.
+    pub(super) fn alternatives(
+        &mut self,
+        spec: Option<&Located<AuthenticateSpec>>,
+        list: &mut Vec<(Phase, PolicyId)>,
+        policies: &[CompiledPolicy],
+        whose: &str,
+    ) -> Alternatives {
+        let Some(spec) = spec else { return Alternatives::default() };
+        if spec.value.any.is_empty() {
+            let report = Report::error(spec.location, "`any` names the policies of which one must say who calls");
+            self.absent(spec.location, report.help("`authenticate = { any = [\"jwt\", \"key\"] }`"));
+        }
+        let first = list.partition_point(|(phase, _)| *phase <= Phase::Identify);
+        let mut end = first;
+        let mut open: Option<&Located<String>> = None;
+        for name in spec.value.any.iter() {
+            let Some(id) = self.policy_ids.get(&*name.value).copied() else {
+                self.known(name, Section::Policy);
+                continue;
+            };
+            let policy = &policies[id.0 as usize];
+            self.used.insert(policy.location);
+            let phase = policy.plan.policy.phase();
+            if phase != Phase::Identify {
+                let title = format!("`{}` does not say who calls", name.value);
+                self.faults.push(Report::error(name.location, title).help("name it in `policies`"));
+                continue;
+            }
+            if list.contains(&(phase, id)) {
+                self.error(name.location, format!("`{}` is named twice", name.value));
+                continue;
+            }
+            if let Some(open) = open.replace(name).filter(|_| end > first)
+                && policies[list[end - 1].1.0 as usize].plan.policy.admits_anonymous()
+            {
+                let title = format!("`{}` lets requests without credentials pass", open.value);
+                let report = Report::error(open.location, title).label("those behind it would not be asked");
+                self.faults.push(report.help("name it last"));
+            }
+            list.insert(end, (phase, id));
+            end += 1;
+        }
+        if list.len() > POLICIES_MAX {
+            self.error(spec.location, format!("a {whose} has at most {POLICIES_MAX} policies"));
+        }
+        Alternatives::new(first, end)
+    }
+
     /// Does one of the named policies find out who the caller is?
-    pub(super) fn identifies(&self, names: &Many<Located<String>>, policies: &[CompiledPolicy]) -> bool {
-        names.iter().any(|name| {
+    pub(super) fn identifies(&self, spec: &ListenerSpec, policies: &[CompiledPolicy]) -> bool {
+        let alternatives = spec.authenticate.iter().flat_map(|spec| spec.value.any.iter());
+        spec.policies.iter().chain(alternatives).any(|name| {
             let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
             named.is_some_and(|policy| policy.plan.policy.phase() == Phase::Identify)
         })
@@ -151,10 +204,12 @@ impl Compiler<'_> {
     /// The policies that a listener names.
     pub(super) fn listener_policies(
         &mut self,
-        names: &Many<Located<String>>,
+        spec: &ListenerSpec,
         policies: &[CompiledPolicy],
-    ) -> Vec<(Phase, PolicyId)> {
-        for name in names.iter() {
+    ) -> (Vec<(Phase, PolicyId)>, Alternatives) {
+        let names = &spec.policies;
+        let alternatives = spec.authenticate.iter().flat_map(|spec| spec.value.any.iter());
+        for name in names.iter().chain(alternatives) {
             let named = self.policy_ids.get(&*name.value).map(|id| &policies[id.0 as usize]);
             let conditional = |policy: &&CompiledPolicy| match &policy.plan.condition {
                 Condition::When(program) => program.names_route(),
@@ -167,9 +222,10 @@ impl Compiler<'_> {
                 self.faults.push(report.help("name it in `policies` of the routes"));
             }
         }
-        let list = self.named_policies(names.iter(), policies, "listener");
+        let mut list = self.named_policies(names.iter(), policies, "listener");
+        let alternatives = self.alternatives(spec.authenticate.as_ref(), &mut list, policies, "listener");
         self.check_identity(names, policies, &list, "listener");
-        list
+        (list, alternatives)
     }
 
     fn policy(&mut self, name: &Located<String>, spec: &PolicySpec) -> Option<Policy> {

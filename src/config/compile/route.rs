@@ -10,7 +10,7 @@ use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
 use crate::config::habits;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{Action, RoutePlan};
+use crate::config::plan::{Action, Alternatives, RoutePlan};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::route::{MatchSpec, MatcherSpec, RouteSpec};
@@ -44,6 +44,9 @@ pub(super) fn is_of(listeners: &[Located<String>], name: &str) -> bool {
     listeners.is_empty() || listeners.iter().any(|listener| listener.value == name)
 }
 
+/// The policies of a route, and which of them are alternatives.
+type RoutePolicies = (Vec<(Phase, PolicyId)>, Alternatives);
+
 impl Compiler<'_> {
     /// Compiles every route that is right so far.
     pub(super) fn routes(&mut self, policies: &[CompiledPolicy]) -> Vec<CompiledRoute> {
@@ -76,7 +79,7 @@ impl Compiler<'_> {
         let params: Vec<&str> = names.iter().map(|name| &**name).collect();
         let action = self.action(spec, name, &params);
         let all = policies;
-        let policies = self.route_policies(route, all);
+        let (policies, alternatives) = self.route_policies(route, all);
         let mut plans = policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan.policy);
         let compresses = plans.clone().any(|policy| policy.codes_content());
         let scanned = plans.clone().filter_map(|policy| policy.scans()).max();
@@ -90,10 +93,16 @@ impl Compiler<'_> {
         let body = route.limits.over(&self.limits).body;
         let action = action?;
         let calls = matches!(&action, Action::Proxy(proxy) if proxy.grpc.is_some());
+        let mut readers = policies.iter().map(|(_, PolicyId(at))| &all[*at as usize].plan);
+        if let Some(reader) = readers.find(|plan| calls && plan.policy.reads_body()) {
+            let title = format!("`{}` reads the body of a request, and that of a gRPC call is a stream", reader.name);
+            self.error(spec.location, title);
+        }
         let plan = RoutePlan {
             name: name.into(),
             action,
             policies,
+            alternatives,
             request_fields,
             response_fields,
             body_bytes_max: body.some().map_or(u64::MAX, |size| size.0).min(allowed),
@@ -111,16 +120,17 @@ impl Compiler<'_> {
     }
 
     /// The policies of a route by phase, then as written; those of `[defaults]` first.
-    fn route_policies(&mut self, route: &RouteSpec, policies: &[CompiledPolicy]) -> Vec<(Phase, PolicyId)> {
+    fn route_policies(&mut self, route: &RouteSpec, policies: &[CompiledPolicy]) -> RoutePolicies {
         let defaults = &self.draft.spec.defaults.policies;
-        let list = self.named_policies(defaults.iter().chain(route.policies.iter()), policies, "route");
+        let mut list = self.named_policies(defaults.iter().chain(route.policies.iter()), policies, "route");
+        let alternatives = self.alternatives(route.authenticate.as_ref(), &mut list, policies, "route");
         let mut listeners = self.draft.spec.listener.iter().map(|listener| &listener.value);
         let others = |listener: &ListenerSpec| !is_of(&route.listeners.0, &listener.shown_name());
-        let identified = listeners.all(|listener| others(listener) || self.identifies(&listener.policies, policies));
+        let identified = listeners.all(|listener| others(listener) || self.identifies(listener, policies));
         if !identified {
             self.check_identity(&route.policies, policies, &list, "route");
         }
-        list
+        (list, alternatives)
     }
 
     /// The pattern for the path; `None` where no key names one, or what one names was reported.

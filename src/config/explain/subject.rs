@@ -35,6 +35,8 @@ impl Unrouted<'_> {
             identity: &identity,
             consumer_name: "",
             directory: &directory,
+            certificate: None,
+            body: None,
             wall: Wall(0),
             words: self,
         })

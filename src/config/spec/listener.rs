@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
+use crate::config::spec::authenticate::AuthenticateSpec;
 use crate::config::spec::scalar::{Bind, FileMode, Network, Scalar, Size};
 use crate::config::spec::server::{ListenerLimits, ListenerTimeouts};
 use crate::config::spec::shape::{Many, Short, ShortOr, table};
@@ -36,6 +37,10 @@ pub struct ListenerSpec {
     /// is one that a route of the listener names as well.
     #[serde(default)]
     pub policies: Many<Located<String>>,
+    /// Authentications of which one must say who calls, before routing, in order: the first that does counts. Without
+    /// it, all that `policies` names must.
+    #[serde(default)]
+    pub authenticate: Option<Located<AuthenticateSpec>>,
     /// PROXY protocol, version 1 or 2, in front of each connection.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolSpec>,

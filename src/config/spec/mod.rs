@@ -4,6 +4,7 @@
 //!
 //! This folder checks single values only; `config::compile` checks how they fit together.
 
+pub(crate) mod authenticate;
 pub(crate) mod consumer;
 pub(crate) mod directory;
 pub(crate) mod expression;

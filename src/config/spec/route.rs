@@ -2,6 +2,7 @@
 //! `[[route]]`.
 
 use crate::config::location::Located;
+use crate::config::spec::authenticate::AuthenticateSpec;
 use crate::config::spec::grpc::GrpcSpec;
 use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Share, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
@@ -90,6 +91,9 @@ table! {
         response_headers: HeadersSpec = HeadersSpec::default(),
         /// Policies by name; they run by phase, then in this order.
         policies: Many<Located<String>> = Many::default(),
+        /// Authentications of which one must say who calls, in order: the first that does counts. Without it, all that
+        /// `policies` names must.
+        authenticate: Option<Located<AuthenticateSpec>> = None,
         /// Write the access log's line for each request; `false` leaves out, for example, a load balancer's checks.
         access_log: bool = true,
         /// The share of requests that get a line, chosen by chance, instead of `sample` in `[log.access]`.

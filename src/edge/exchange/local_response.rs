@@ -85,13 +85,17 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(
         let words = match local.body {
             LocalBody::Problem(Problem { detail: "", title, .. }) => title,
             LocalBody::Problem(Problem { detail, .. }) => detail,
-            LocalBody::Empty => "",
+            LocalBody::Empty | LocalBody::Fetched => "",
         };
         call_reply::refuse_call(exchange, caller, local.status, words).await?;
         return Ok(Filtered::Responded);
     }
     match local.body {
         LocalBody::Empty => response::send(exchange, local.status, None, b"").await?,
+        LocalBody::Fetched => {
+            let body = std::mem::take(&mut exchange.state.effects.subrequest.kept);
+            response::send(exchange, local.status, None, &body).await?;
+        }
         LocalBody::Problem(problem) => {
             let mut body = std::mem::take(&mut exchange.state.value);
             body.clear();

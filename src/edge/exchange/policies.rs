@@ -9,7 +9,7 @@ use crate::edge::exchange::fields;
 use crate::edge::exchange::vars::Vars;
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::record::Record;
-use crate::edge::shard::scratch::RequestState;
+use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::link::Counter;
 use crate::net::Net;
 use crate::policy::directory::Directory;
@@ -59,11 +59,13 @@ fn consult<'p, N: Net>(
     asked: Asked,
     ask: impl FnOnce(&'p Policy, &mut PolicyState, Call<'_, Vars<'_, N>, PolicyMemo>) -> Decision<'p>,
 ) -> Decision<'p> {
-    let RequestState { attributes, record, effects, memos, .. } = state;
+    let RequestState { attributes, record, effects, memos, body, replay, .. } = state;
     make_room(memos, asked.memo);
     let words = Vars::new(context, attributes, record);
     let directory = &*context.shard.directory.borrow();
-    let facts = facts(context, attributes, directory, &words);
+    // Before the request is forwarded, a body is only kept whole.
+    let body = (*body == RequestBody::Kept).then_some(&replay[..]);
+    let facts = Facts { body, ..facts(context, attributes, directory, &words) };
     let policy = &context.bound.plan.policy(asked.id).policy;
     let now = context.shard.thread.net.now();
     let call = Call { facts: &facts, effects, memo: &mut memos[asked.memo], now };
@@ -105,6 +107,8 @@ fn facts<'f, 'a: 'f, N: Net>(
         identity: &attributes.identity,
         consumer_name: &attributes.consumer,
         directory,
+        certificate: context.peer.tls.as_ref().and_then(|tls| tls.client_certificate.as_deref()),
+        body: None,
         wall: context.shard.thread.net.wall(),
         words,
     }

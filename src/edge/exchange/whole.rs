@@ -7,10 +7,34 @@ use crate::base::{Fault, FaultKind};
 use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::response;
 use crate::edge::flow::pace::SenderTime;
-use crate::edge::flow::stream::{BodySource, Client};
+use crate::edge::flow::stream::{BodySource, Client, Portion};
 use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
 use crate::wire::head::BodyLength;
+
+/// Reads a request's body of at most `bytes_max` and keeps it, for policies that look at it and for the upstream.
+pub(crate) async fn keep<N: Net, S: BodySource, K: Client>(
+    exchange: &mut Exchange<'_, N, S, K>,
+    bytes_max: u64,
+) -> Result<(), Fault> {
+    let length = exchange.context.request.head.body;
+    let known = match length {
+        BodyLength::None => return Ok(()),
+        BodyLength::Exact(length) => Some(length),
+        BodyLength::Chunked | BodyLength::UntilClose => None,
+    };
+    let known = if exchange.state.body == RequestBody::Kept { Some(exchange.state.replay.len() as u64) } else { known };
+    if known.is_some_and(|length| length > bytes_max) {
+        // Before the client is asked to send it.
+        return Err(Fault::last(FaultKind::BodyTooLarge));
+    }
+    if exchange.state.body != RequestBody::Kept {
+        let (body, _) = read(exchange, bytes_max as usize, bytes_max).await?;
+        exchange.state.replay = body;
+        exchange.state.body = RequestBody::Kept;
+    }
+    Ok(())
+}
 
 /// Reads a request's body of at most `bytes_max`. The first `kept_max` bytes of it, and how long it was in all.
 pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
@@ -22,8 +46,18 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     if exchange.context.request.head.body == BodyLength::None {
         return Ok((kept, 0));
     }
+    if exchange.state.body == RequestBody::Kept {
+        // A policy has read it.
+        let body = &exchange.state.replay;
+        let fits = body.len() as u64 <= bytes_max;
+        kept.extend_from_slice(&body[..body.len().min(kept_max)]);
+        return if fits { Ok((kept, body.len() as u64)) } else { Err(Fault::last(FaultKind::BodyTooLarge)) };
+    }
+    // What is here of a body whose beginning was looked at.
+    let begun = exchange.state.body == RequestBody::Waiting;
+    let held = begun.then(|| std::mem::take(&mut exchange.state.replay));
     exchange.state.body = RequestBody::Passed;
-    let total = portions(exchange, bytes_max, |portion| {
+    let total = portions(exchange, bytes_max, held, |portion| {
         let room = kept_max - kept.len();
         kept.extend_from_slice(&portion[..portion.len().min(room)]);
         Then::ReadOn
@@ -45,7 +79,7 @@ pub(crate) async fn begin<N: Net, S: BodySource, K: Client>(
     let mut held = std::mem::take(&mut exchange.state.replay);
     held.clear();
     exchange.state.body = RequestBody::Passed;
-    let read = portions(exchange, bytes_max, |portion| {
+    let read = portions(exchange, bytes_max, None, |portion| {
         held.extend_from_slice(portion);
         if held.len() >= held_min { Then::Stop } else { Then::ReadOn }
     })
@@ -62,23 +96,31 @@ enum Then {
     Stop,
 }
 
-/// Gives each portion of a request's body of at most `bytes_max` to `take`; how long they were together.
+/// Gives each portion of a request's body of at most `bytes_max` to `take`; how long they were together. Where its
+/// beginning was read before, that is `held`.
 async fn portions<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     bytes_max: u64,
+    held: Option<Vec<u8>>,
     mut take: impl FnMut(&[u8]) -> Then,
 ) -> Result<u64, Fault> {
     let context = exchange.context;
     let mut total = 0;
     let timeouts = &context.listener_plan().timeouts;
     let least = SenderTime::full(timeouts.upload);
-    if context.request.head.expects_continue && context.behind.is_empty() {
-        response::go_on(exchange).await?;
-    }
     let mut buf = context.shard.thread.pool.take(context.behind.len());
-    let copied = buf.append(context.behind);
-    debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
-    let mut portion = exchange.source.accept(&mut buf, 0)?;
+    let mut portion = Portion::NOTHING;
+    if let Some(held) = held {
+        total = held.len() as u64;
+        take(&held);
+    } else {
+        if context.request.head.expects_continue && context.behind.is_empty() {
+            response::go_on(exchange).await?;
+        }
+        let copied = buf.append(context.behind);
+        debug_assert!(copied, "a pooled buffer holds what the connection's buffer held");
+        portion = exchange.source.accept(&mut buf, 0)?;
+    }
     loop {
         total += portion.content;
         if total > bytes_max {

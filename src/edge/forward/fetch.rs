@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A request that the gateway makes on its own behalf: `GET` without a body, of whose response the head is kept and the
-//! body is dropped.
+//! A request that the gateway makes on its own behalf, with a body or without. Of the response the head is kept, and
+//! the body up to a cap or not at all.
 //!
 //! It is balanced, queued, counted and repeated as a client's request is, all before one deadline.
 
@@ -32,8 +32,14 @@ use crate::wire::patch::Patch;
 pub(crate) struct Fetch<'a> {
     /// Where from.
     pub upstream: UpstreamId,
+    /// Its method.
+    pub method: &'a [u8],
     /// Path and query.
     pub target: &'a [u8],
+    /// Its body; without bytes there is none.
+    pub body: &'a [u8],
+    /// The most bytes of the response's body that are kept; with zero it is dropped. A longer one is a fault.
+    pub kept_bytes_max: usize,
     /// Its fields, all added; those of the connection are not among them.
     pub fields: &'a Patch,
     /// When the head of the response has to be there.
@@ -54,15 +60,15 @@ static RETRY: RetryPlan = RetryPlan {
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Fetches it. Serialises the request's head into `out`; returns the bytes of the response's head, which `head`
-/// describes.
+/// describes. What is kept of the body goes to `kept`.
 ///
 /// # Errors
-/// No attempt that may be made gave a response in time.
+/// No attempt that may be made gave a response in time, with a body that could be kept.
 pub(crate) async fn fetch<N: Net>(
     context: Context<'_, N>,
     fetch: &Fetch<'_>,
     out: &mut Vec<u8>,
-    head: &mut ResponseHead,
+    (head, kept): (&mut ResponseHead, &mut Vec<u8>),
 ) -> Result<Buf, Fault> {
     let acquire = Acquire {
         thread: &context.shard.thread,
@@ -86,7 +92,7 @@ pub(crate) async fn fetch<N: Net>(
     loop {
         acquire.admit().await?;
         attempts.begin();
-        let mut conversation = Conversation { context, fetch, out, head, endpoint: None };
+        let mut conversation = Conversation { context, fetch, out, head, kept, endpoint: None };
         let fault = match conversation.attempt(&acquire, &mut attempts).await {
             Ok(bytes) => return Ok(bytes),
             Err(fault) => fault,
@@ -113,6 +119,7 @@ struct Conversation<'a, N: Net> {
     fetch: &'a Fetch<'a>,
     out: &'a mut Vec<u8>,
     head: &'a mut ResponseHead,
+    kept: &'a mut Vec<u8>,
     /// The endpoint of the last attempt.
     endpoint: Option<EndpointIndex>,
 }
@@ -148,11 +155,14 @@ impl<N: Net> Conversation<'_, N> {
         let name = self.context.bound.upstream(self.fetch.upstream).load.endpoint_name(flight.index());
         self.compose(remote, name.as_bytes())?;
         let pool = &self.context.shard.thread.pool;
-        let mut buf = pool.take(self.out.len().max(limits::BUF_CLASSES[1]));
-        if !buf.append(self.out) {
-            // A subrequest repeats the client's fields. If they do not fit into a pooled buffer, it allocates one.
-            buf = Buf::copied(self.out);
+        let bytes = self.out.len() + self.fetch.body.len();
+        let mut buf = pool.take(bytes.max(limits::BUF_CLASSES[1]));
+        if buf.capacity() < bytes {
+            // Above the largest class there is no pooled buffer; this one is freed after use.
+            buf = Buf::with_capacity(bytes);
         }
+        let copied = buf.append(self.out) && buf.append(self.fetch.body);
+        debug_assert!(copied, "room was made above");
         let (buf, outcome) = self.converse(remote, buf, origin_use).await;
         let now = self.context.shard.thread.net.now();
         if let Err(fault) = outcome {
@@ -165,22 +175,33 @@ impl<N: Net> Conversation<'_, N> {
         let counters = &self.context.bound.counters;
         counters.add_upstream(self.fetch.upstream.0, UpstreamCounter::MicrosFirstByte, first_byte);
         flight.judge(Outcome::of_status(self.head.status), now);
-        let fate = self.drop_body(remote, &buf).await;
+        let fate = match self.read_body(remote, &buf).await {
+            Ok(fate) => fate,
+            Err(fault) => {
+                pool.put(buf);
+                remote.abort();
+                return Err(fault);
+            }
+        };
         Ok((buf, fate))
     }
 
     fn compose(&mut self, remote: &impl Remote, host: &[u8]) -> Result<(), Fault> {
         self.out.clear();
-        let request = RequestHead { method: Method::Get, keep_alive: true, ..RequestHead::default() };
+        let body = match self.fetch.body.len() as u64 {
+            0 => BodyLength::None,
+            length => BodyLength::Exact(length),
+        };
+        let request = RequestHead { method: self.method(), keep_alive: true, body, ..RequestHead::default() };
         remote.compose(
             self.out,
             &OutgoingRequest {
                 request: Request { bytes: &[], head: &request },
-                method: b"GET",
+                method: self.fetch.method,
                 target: self.fetch.target,
                 host: HostHeader::Is(host),
                 patch: self.fetch.fields,
-                body: BodyLength::None,
+                body,
                 after: After::KeepAlive,
                 via: self.context.listener_plan().ids.via.map(str::as_bytes),
             },
@@ -222,7 +243,7 @@ impl<N: Net> Conversation<'_, N> {
             }
             nothing_yet = false;
             while !buf.is_empty() {
-                match remote.parse(&buf, &caps, Method::Get, self.head) {
+                match remote.parse(&buf, &caps, self.method(), self.head) {
                     Ok(Parsed::Complete) if self.head.status >= 200 => {
                         self.head.keep_alive &= !deviates;
                         return (buf, Ok(()));
@@ -241,33 +262,46 @@ impl<N: Net> Conversation<'_, N> {
         }
     }
 
-    /// Drains the body where that is cheap, so that the connection can be kept alive.
-    async fn drop_body(&self, remote: &impl Remote, bytes: &Buf) -> Fate {
+    fn method(&self) -> Method {
+        Method::of(self.fetch.method)
+    }
+
+    /// Reads the body: keeps it where that is asked for, else drains it where that is cheap, so that the connection can
+    /// be kept alive.
+    async fn read_body(&mut self, remote: &impl Remote, bytes: &Buf) -> Result<Fate, Fault> {
+        let keeps = self.fetch.kept_bytes_max > 0;
+        let cut = Fault::last(FaultKind::UpstreamProtocol);
         let pool = &self.context.shard.thread.pool;
         let mut reader = remote.body(self.head.body);
         let mut rest = pool.take(bytes.len());
         if !rest.append(&bytes.filled()[self.head.len..]) {
             pool.put(rest);
-            return Fate::Close;
+            return if keeps { Err(cut) } else { Ok(Fate::Close) };
         }
         let mut seen = 0;
         let mut portion = reader.accept(&mut rest, 0);
-        loop {
-            match portion {
-                Ok(portion) if portion.done => break,
-                Ok(portion) => seen += portion.content,
-                Err(_) => break,
+        let whole = loop {
+            let Ok(taken) = portion else { break false };
+            seen += taken.content;
+            if keeps {
+                self.kept.extend_from_slice(rest.filled());
             }
-            if seen > BODY_BYTES_MAX {
-                break;
+            if seen > BODY_BYTES_MAX || (keeps && self.kept.len() > self.fetch.kept_bytes_max) {
+                break false;
+            }
+            if taken.done {
+                break true;
             }
             rest.reset(0);
             let (read, returned) = reader.read(rest, self.fetch.until).await;
             rest = returned;
             portion = read;
-        }
+        };
         pool.put(rest);
-        if self.head.keep_alive && remote.stands(&reader) { Fate::Keep } else { Fate::Close }
+        if keeps && !whole {
+            return Err(cut);
+        }
+        Ok(if whole && self.head.keep_alive && remote.stands(&reader) { Fate::Keep } else { Fate::Close })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::edge::exchange::policies::{self, Asked};
 use crate::edge::forward::fetch::{Fetch, fetch};
 use crate::edge::shard::scratch::RequestState;
 use crate::net::Net;
+use crate::policy::facts::{Carried, Subrequest};
 use crate::policy::{self, AskOutcome, Decision};
 use crate::wire::head::ResponseHead;
 
@@ -22,10 +23,16 @@ pub(crate) async fn ask<'p, N: Net>(
 ) -> Decision<'p> {
     let until = context.shard.thread.net.now().after(timeout);
     let mut head = ResponseHead::default();
-    let RequestState { effects, out, .. } = state;
-    let request = &effects.subrequest;
-    let request = Fetch { upstream, target: &request.target, fields: &request.fields, until };
-    match fetch(context, &request, out, &mut head).await {
+    let RequestState { effects, out, replay, .. } = state;
+    let Subrequest { method, target, body, kept_bytes_max, kept, fields } = &mut effects.subrequest;
+    let body: &[u8] = match body {
+        Carried::Nothing => b"",
+        Carried::Body => replay,
+    };
+    let method: &[u8] = if method.is_empty() { b"GET" } else { method };
+    let request = Fetch { upstream, method, target, fields, body, kept_bytes_max: *kept_bytes_max, until };
+    kept.clear();
+    match fetch(context, &request, out, (&mut head, kept)).await {
         Ok(bytes) => {
             let outcome = AskOutcome::Subrequest(policy::Response { bytes: bytes.filled(), head: &head });
             let decision = policies::resume(context, state, asked, outcome);

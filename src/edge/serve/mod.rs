@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The path of a request on one screen (`path`), its policies, and the actions that forward nothing.
 
+mod alternatives;
 pub(crate) mod echo;
 pub(crate) mod path;
 pub(crate) mod policies;

@@ -6,7 +6,7 @@
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
 use crate::cel::{Nobody, Subject};
-use crate::config::plan::{AccessLogPlan, Action, Plan, ProxyPlan, RoutePlan, Share};
+use crate::config::plan::{AccessLogPlan, Action, ListenerPlan, Plan, ProxyPlan, RoutePlan, Share};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::stage::Stage;
@@ -88,8 +88,8 @@ pub(crate) async fn refuse<N: Net, S: BodySource, K: Client>(exchange: &mut Exch
 
 async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N, S, K>) -> Result<(), Fault> {
     see(exchange.context, &mut exchange.state.attributes)?;
-    let before = &exchange.context.listener_plan().policies;
-    if !before.is_empty() && policies::pass(exchange, before, 0).await? == Filtered::Responded {
+    let ListenerPlan { policies: before, alternatives, .. } = exchange.context.listener_plan();
+    if !before.is_empty() && policies::pass(exchange, before, *alternatives, 0).await? == Filtered::Responded {
         return Ok(());
     }
     let request = exchange.context.request;
@@ -117,7 +117,7 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
             Filtered::Continue => {}
         }
     }
-    match policies::pass(exchange, &route.policies, before.len()).await? {
+    match policies::pass(exchange, &route.policies, route.alternatives, before.len()).await? {
         Filtered::Responded => return Ok(()),
         Filtered::Continue => {}
     }

@@ -3,25 +3,39 @@
 //! subrequests, waits for leases, and pauses.
 
 use crate::base::{Fault, PolicyId};
+use crate::config::plan::Alternatives;
 use crate::edge::exchange::context::{Exchange, Filtered};
 use crate::edge::exchange::local_response;
 use crate::edge::exchange::policies::{self as asking, Asked};
+use crate::edge::exchange::whole;
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::subrequest;
+use crate::edge::serve::alternatives::Tried;
 use crate::edge::shard::questions::{Sending, owner_of};
 use crate::edge::shard::waiters::Subject;
 use crate::net::Net;
 use crate::policy::{Ask, AskOutcome, Decision, Phase};
 
-/// Asks `policies`, in their order. The first one remembers at `first` of `RequestState::memos`, the others behind it.
+/// Asks `policies`, in their order; of the `alternatives` among them, until one identifies the caller. The first one
+/// remembers at `first` of `RequestState::memos`, the others behind it.
 pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     policies: &[(Phase, PolicyId)],
+    alternatives: Alternatives,
     first: usize,
 ) -> Result<Filtered, Fault> {
     let context = exchange.context;
     let (peers, net) = (&context.shard.peers, &context.shard.thread.net);
-    for (memo, (_, id)) in (first..).zip(policies) {
+    let mut tried = Tried::new(alternatives);
+    for (at, (_, id)) in policies.iter().enumerate() {
+        if let Some(response) = tried.refusal(at, &mut exchange.state.effects.to_client) {
+            return local_response::refuse(exchange, response).await;
+        }
+        if tried.is_settled(at) {
+            continue;
+        }
+        let memo = first + at;
+        let mark = tried.is_alternative(at).then(|| tried.begin(&exchange.state.effects.to_client));
         let state = context.bound.own(*id);
         let mut deadline = None;
         let asked = Asked { id: *id, memo };
@@ -29,7 +43,18 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
         loop {
             peers.carry(state, || net.now());
             match decision {
-                Decision::Pass => break,
+                Decision::Pass => {
+                    if let Some(mark) = mark
+                        && !exchange.state.memos[memo].is_skipped()
+                    {
+                        tried.identified(mark, &mut exchange.state.effects.to_client);
+                    }
+                    break;
+                }
+                Decision::Respond(response) if let Some(mark) = mark => {
+                    tried.refused(response, mark, &mut exchange.state.effects.to_client);
+                    break;
+                }
                 Decision::Respond(response) => {
                     if let Some(trap) = context.bound.plan.policy(*id).policy.trap() {
                         peers.spread(trap, state);
@@ -48,6 +73,10 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                     let outcome = if paused { AskOutcome::Woken } else { AskOutcome::Expired };
                     decision = asking::resume(context, exchange.state, asked, outcome);
                 }
+                Decision::Ask(Ask::Body { bytes_max }) => {
+                    Box::pin(whole::keep(exchange, bytes_max)).await?;
+                    decision = asking::resume(context, exchange.state, asked, AskOutcome::Woken);
+                }
                 Decision::Ask(Ask::Control { key, until }) => {
                     let until = *deadline.get_or_insert(until);
                     let sending = context.shard.questions.send(state, &context.shard.outbox, net.now());
@@ -62,5 +91,8 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
             }
         }
     }
-    Ok(Filtered::Continue)
+    match tried.refusal(policies.len(), &mut exchange.state.effects.to_client) {
+        Some(response) => local_response::refuse(exchange, response).await,
+        None => Ok(Filtered::Continue),
+    }
 }

@@ -20,6 +20,7 @@ use crate::edge::shard::scratch::{FailedAttempt, RequestState, WhyFailed};
 use crate::edge::shard::tracer::Shown;
 use crate::link::{FromShard, Trace};
 use crate::net::Net;
+use crate::policy::PolicyMemo;
 use crate::route::{RouteMatch, RouteQuery};
 use crate::wire::head::{Request, Version};
 
@@ -225,11 +226,19 @@ fn policies<N: Net>(text: &mut Text, context: Context<'_, N>, state: &RequestSta
     let of_route = state.attributes.route.map_or(&[][..], |route| &context.bound.plan.route(route).policies);
     let all = context.listener_plan().policies.iter().chain(of_route);
     let asked = state.memos.len();
+    let before = context.listener_plan().policies.len();
+    let of_route = state.attributes.route.map(|route| context.bound.plan.route(route).alternatives).unwrap_or_default();
+    let is_alternative = |place: usize| match place.checked_sub(before) {
+        Some(place) => of_route.contains(place),
+        None => context.listener_plan().alternatives.contains(place),
+    };
     for (place, (_, id)) in all.enumerate().skip(at.start).take(at.len()) {
         let policy = context.bound.plan.policy(*id);
         let is_last = place + 1 == asked;
         let verdict = match (place < asked, state.record.refused) {
+            (true, _) if matches!(state.memos[place], PolicyMemo::Unused) => "was not asked".to_owned(),
             (true, Some(reason)) if is_last => format!("responded: {reason}"),
+            (true, _) if is_alternative(place) => "was asked, as one of several".to_owned(),
             (true, _) => "continued".to_owned(),
             (false, _) => "was not asked".to_owned(),
         };

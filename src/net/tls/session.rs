@@ -4,7 +4,9 @@
 use rustls::{Connection, HandshakeKind, ProtocolVersion};
 
 use super::certificate_facts;
+use super::client_certificate::client_certificate;
 use crate::base::Wall;
+use crate::wire::certificate::ClientCertificate;
 
 /// What the handshake agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) struct Session {
     pub version: Version,
     /// The subject of the peer's certificate, where it showed one.
     pub peer_subject: Option<Box<str>>,
+    /// What the client's certificate says, where it showed one; server side only.
+    pub client_certificate: Option<Box<ClientCertificate>>,
     /// Last moment at which the peer's certificate is valid, where it showed one.
     pub peer_not_after: Option<Wall>,
     /// The handshake took up an earlier session.
@@ -56,6 +60,10 @@ pub(super) fn session_of(connection: &Connection) -> Session {
         Connection::Server(server) => server.server_name().map(Box::from),
         Connection::Client(_) => None,
     };
+    let client_certificate = match connection {
+        Connection::Server(server) => server.peer_certificates().and_then(|chain| client_certificate(chain.first()?)),
+        Connection::Client(_) => None,
+    };
     let peer = connection.peer_certificates().and_then(|chain| certificate_facts(chain.first()?).ok());
     Session {
         alpn: connection.alpn_protocol().map(Box::from),
@@ -64,6 +72,7 @@ pub(super) fn session_of(connection: &Connection) -> Session {
             Some(ProtocolVersion::TLSv1_2) => Version::Tls12,
             _ => Version::Tls13,
         },
+        client_certificate,
         peer_not_after: peer.as_ref().map(|facts| facts.not_after),
         peer_subject: peer.map(|facts| facts.subject.into()),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),

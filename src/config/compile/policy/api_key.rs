@@ -33,9 +33,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, _: &Con
         }
     }
     sources.extend(spec.query.as_ref().map(|name| KeyLocation::Query(name.value.as_bytes().into())));
-    if spec.realm.value.bytes().any(|byte| !(0x20..0x7f).contains(&byte) || b"\"\\".contains(&byte)) {
-        compiler.error(spec.realm.location, "a realm has no quotes, backslashes or control characters");
-    }
+    compiler.realm(&spec.realm);
     for name in spec.consumers.iter().chain(&spec.anonymous) {
         compiler.stored_or(name, Section::Consumer);
     }

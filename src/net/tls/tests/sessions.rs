@@ -22,6 +22,7 @@ fn a_session_says_what_was_agreed() {
                 server_name: Some("localhost".into()),
                 version,
                 peer_subject: None,
+                client_certificate: None,
                 peer_not_after: None,
                 resumed: false,
             };

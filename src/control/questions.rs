@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers what policies on shards ask (`policy::question`). Passwords are checked away from the control plane's
+//! thread, on blocking threads, a few at a time; `PASSWORDS_WAITING_MAX` wait for one, in order, and above it a
+//! question is answered with `Busy` at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::base::Tick;
+use crate::base::limits::{COMPUTE_MAX, NONCES_MAX, PASSWORDS_WAITING_MAX};
+use crate::net::machine;
+use crate::policy::question::{Freshness, NonceQuestion, PasswordQuestion};
+use crate::policy::{Answer, Question, Ticket};
+
+/// A shard, and what it knows a question by.
+pub(super) type Asker = (usize, Ticket);
+
+/// An answer on its way to the shard that asked.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// Who asked.
+    pub asker: Asker,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Questions that are being answered.
+#[derive(Debug)]
+pub(super) struct Questions {
+    answers: mpsc::Sender<Answered>,
+    threads: usize,
+    running: usize,
+    waiting: VecDeque<(Asker, PasswordQuestion)>,
+    nonces: Nonces,
+}
+
+/// Nonces that were used, `NONCES_MAX` at most, with the time until which they must be known.
+#[derive(Debug, Default)]
+struct Nonces {
+    until: HashMap<u128, Tick>,
+    /// When to look next for those that are too old.
+    sweep: Tick,
+}
+
+impl Nonces {
+    /// Notes that a nonce is used; says whether it was before. `None` where there is no room: nobody could say later.
+    fn note(&mut self, NonceQuestion { nonce, keep }: NonceQuestion, now: Tick) -> Option<Freshness> {
+        if now >= self.sweep {
+            self.until.retain(|_, until| now < *until);
+            self.sweep = now.after(SWEEP);
+        }
+        if self.until.get(&nonce).is_some_and(|until| now < *until) {
+            return Some(Freshness::Seen);
+        }
+        if self.until.len() >= NONCES_MAX {
+            return None;
+        }
+        self.until.insert(nonce, now.after(keep));
+        Some(Freshness::Fresh)
+    }
+}
+
+/// How often nonces that are too old are dropped.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Questions {
+    /// Answers go to `answers`.
+    pub(super) fn new(answers: mpsc::Sender<Answered>) -> Questions {
+        let threads = (machine::cores().len() / 2).clamp(1, COMPUTE_MAX);
+        Questions { answers, threads, running: 0, waiting: VecDeque::new(), nonces: Nonces::default() }
+    }
+
+    /// Takes a question; the answer comes as an event. Where it cannot be taken, this is the answer.
+    pub(super) fn ask(&mut self, asker: Asker, question: Question, now: Tick) -> Option<Answer> {
+        match question {
+            Question::Password(question) if self.waiting.len() < PASSWORDS_WAITING_MAX => {
+                self.waiting.push_back((asker, question));
+                self.begin();
+                None
+            }
+            Question::Password(_) => Some(Answer::Busy),
+            // `sources` answers these.
+            Question::Keys(_) | Question::Token(_) => Some(Answer::Unavailable),
+            Question::Nonce(question) => Some(match self.nonces.note(question, now) {
+                Some(freshness) => Answer::Nonce(freshness),
+                None => Answer::Busy,
+            }),
+        }
+    }
+
+    /// A password was checked: the next one's turn.
+    pub(super) fn ended(&mut self) {
+        self.running -= 1;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        while self.running < self.threads
+            && let Some((asker, question)) = self.waiting.pop_front()
+        {
+            self.running += 1;
+            let answers = self.answers.clone();
+            spawn_blocking(move || {
+                let answer = Answer::Password(question.hash.verify(&question.password));
+                // The control plane is gone where nobody takes it.
+                let _ = answers.blocking_send(Answered { asker, answer });
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::password::{PasswordHash, Verdict};
+
+    fn question(password: &str) -> Question {
+        let hash = PasswordHash::parse("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=").expect("well formed");
+        Question::Password(PasswordQuestion { hash: Arc::new(hash), password: password.as_bytes().into() })
+    }
+
+    #[tokio::test]
+    async fn all_are_answered_and_what_is_too_much_is_busy() {
+        let (answers, mut answered) = mpsc::channel(4);
+        let mut questions = Questions::new(answers);
+        let room = questions.threads + PASSWORDS_WAITING_MAX;
+        let mut busy = 0;
+        for key in 0..room as u64 + 3 {
+            let password = if key % 2 == 0 { "password" } else { "other" };
+            let asker = (1, Ticket { owner: 7, key });
+            busy += usize::from(questions.ask(asker, question(password), Tick::ZERO) == Some(Answer::Busy));
+        }
+        assert_eq!(busy, 3);
+        let mut seen = vec![false; room];
+        for _ in 0..room {
+            let Answered { asker: (shard, Ticket { owner, key }), answer } = answered.recv().await.expect("an answer");
+            questions.ended();
+            let expected = if key % 2 == 0 { Verdict::Fits } else { Verdict::Differs };
+            assert_eq!((shard, owner, answer), (1, 7, Answer::Password(expected)));
+            assert!(!std::mem::replace(&mut seen[key as usize], true), "once each");
+        }
+        assert_eq!((questions.running, questions.waiting.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_nonce_is_fresh_once_while_it_is_kept() {
+        let (mut nonces, now) = (Nonces::default(), Tick::ZERO);
+        let question = |nonce| NonceQuestion { nonce, keep: Duration::from_secs(10) };
+        assert_eq!(nonces.note(question(1), now), Some(Freshness::Fresh));
+        assert_eq!(nonces.note(question(1), now.after(Duration::from_secs(9))), Some(Freshness::Seen));
+        assert_eq!(nonces.note(question(2), now), Some(Freshness::Fresh));
+        let later = now.after(Duration::from_secs(11));
+        assert_eq!(nonces.note(question(1), later), Some(Freshness::Fresh));
+        assert_eq!(nonces.until.len(), 1, "what is too old is dropped");
+        nonces.until.extend((10..10 + NONCES_MAX as u128).map(|nonce| (nonce, Tick::NEVER)));
+        assert_eq!(nonces.note(question(2), later), None);
+        assert_eq!(nonces.note(question(1), later), Some(Freshness::Seen));
+    }
+}
