@@ -24,7 +24,7 @@ const ABSENT: &[(&[&str], &str)] = &[
     ),
     (&["proxy_cache", "proxy_cache_path", "cache", "http_cache"], "it has no cache for responses"),
     (&["lua", "njs", "js_content", "access_by_lua", "wasm", "ext_proc"], "it runs no scripts or modules"),
-    (&["auth_basic", "basic_auth", "basicauth"], "it checks no passwords: `external_auth` or `api_key` say who calls"),
+    (&["auth_basic", "basic_auth", "basicauth"], "write `[policy.NAME.basic]` and name it in `policies`"),
     (
         &["jwt", "auth_jwt", "jwt_auth", "jwt_authn", "oauth2"],
         "tokens are checked by policies: `[policy.NAME.jwt]` or `[policy.NAME.introspection]`, named by routes",

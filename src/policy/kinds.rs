@@ -43,6 +43,8 @@ macro_rules! each_kind {
             BodyBounds(body_bounds),
             /// API keys: who calls.
             ApiKey(api_key),
+            /// Basic authentication: user name and password.
+            Basic(basic),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
             /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
