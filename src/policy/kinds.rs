@@ -45,6 +45,8 @@ macro_rules! each_kind {
             ApiKey(api_key),
             /// Basic authentication: user name and password.
             Basic(basic),
+            /// Client certificates: who calls, by what TLS has verified.
+            ClientCertificate(client_certificate),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
             /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
