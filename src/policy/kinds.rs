@@ -47,6 +47,8 @@ macro_rules! each_kind {
             Basic(basic),
             /// Client certificates: who calls, by what TLS has verified.
             ClientCertificate(client_certificate),
+            /// HTTP Message Signatures: who calls, by a signed request.
+            HttpSignature(http_signature),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
             /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
