@@ -49,6 +49,10 @@ macro_rules! each_kind {
             ClientCertificate(client_certificate),
             /// HTTP Message Signatures: who calls, by a signed request.
             HttpSignature(http_signature),
+            /// HMAC signatures of requests, as Kong has them: who calls.
+            Hmac(hmac),
+            /// Webhooks of others: who calls, by an HMAC over the body.
+            Webhook(webhook),
             /// JWT: who calls, by a signed token.
             Jwt(jwt),
             /// OAuth 2 introspection: who calls, by a token that an authorisation server knows.
