@@ -14,9 +14,10 @@ macro_rules! specs {
             /// those of the listener run before routing. Policies run in fixed phases, whatever the order in which they
             /// are named: first those that need to know nothing of the caller (`network`, `cors`, `bots`, `honeypot`,
             /// `api_version`, `content_rules`, `rate_limit` and `concurrency` by address), then those that find out who
-            /// it is (`api_key`, `jwt`, `introspection`, `external_auth`), then `plan`, `authorize`, limits on that,
-            /// `require_header` and `body_bounds`, then changes, and at last what the client sees (`cookies`,
-            /// `security_headers`, `compression`).
+            /// it is (`api_key`, `basic`, `jwt`, `introspection`, `client_certificate`, `http_signature`, `hmac`,
+            /// `webhook`, `external_auth`), then `plan`, `authorize`, limits on that, `require_header` and
+            /// `body_bounds`, then changes, and at last what the client sees (`cookies`, `security_headers`,
+            /// `compression`).
             pub struct PolicySpec {
                 /// A CEL expression over the request (`docs/expressions.md`): the policy is asked only where it holds.
                 /// Where it fails, the policy is asked.

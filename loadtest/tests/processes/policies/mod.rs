@@ -8,6 +8,7 @@ mod authorize;
 mod compression;
 mod concurrency;
 mod header_names;
+mod identify;
 mod limit_kinds;
 mod listeners;
 mod rate_limits;
