@@ -4,12 +4,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+/// The parts of a distinguished name in their order: `CN` and the like, or the dotted number of an attribute without a
+/// short name; and the value.
+pub type NameParts = Box<[(Box<str>, Box<str>)]>;
+
 /// A client's certificate that TLS has verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The parts of the subject in their order in the certificate: `CN` and the like, or the dotted number of an
-    /// attribute without a short name; and the value.
-    pub subject: Box<[(Box<str>, Box<str>)]>,
+    /// The subject.
+    pub subject: NameParts,
     /// The same as one text (RFC 4514): the last part first, `CN=client,O=Acme,C=DE`.
     pub subject_text: Box<str>,
     /// The issuer, likewise.

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Structured fields (RFC 9651): items, inner lists and dictionaries are read strictly and written canonically. What
+//! Structured fields (RFC 9651): dictionaries with items and inner lists are read strictly and written canonically. What
 //! breaks a rule of the grammar makes the whole field unreadable, as section 4.2 asks.
 
 mod read;
 mod write;
 
 pub(crate) use read::dictionary;
-#[cfg(test)]
-pub(crate) use read::list;
 pub(crate) use write::append_dictionary;
 
 /// A bare item (RFC 9651 section 3.3).
@@ -52,7 +50,7 @@ pub struct InnerList {
     pub parameters: Parameters,
 }
 
-/// A member of a list or dictionary.
+/// A member of a dictionary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Member {
     /// An item.

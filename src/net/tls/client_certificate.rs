@@ -7,7 +7,7 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::x509::X509Name;
 
-use crate::wire::certificate::{ClientCertificate, NameKind, SubjectName, distinguished_name};
+use crate::wire::certificate::{ClientCertificate, NameKind, NameParts, SubjectName, distinguished_name};
 
 /// Longest list of alternative names that is looked at; those behind it are nobody's.
 const NAMES_MAX: usize = 256;
@@ -34,7 +34,7 @@ fn hexadecimal(bytes: &[u8]) -> Box<str> {
 }
 
 /// The parts of a distinguished name. A value that is no text makes it unreadable: nobody could say what it equals.
-fn parts(name: &X509Name<'_>) -> Option<Box<[(Box<str>, Box<str>)]>> {
+fn parts(name: &X509Name<'_>) -> Option<NameParts> {
     let part = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
         let oid = attribute.attr_type();
         let name = oid2abbrev(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);

@@ -233,8 +233,11 @@ fn the_subrequest_may_be_that_of_envoy() {
     assert_eq!(plan.resume(&mut cache, call, AskOutcome::Subrequest(reply.response())), Decision::Pass);
 }
 
+/// Names and values of fields.
+type Lines = &'static [(&'static str, &'static str)];
+
 /// What the server says, and for how many seconds its verdict is remembered.
-const LIFETIMES: &[(u16, &[(&str, &str)], u64)] = &[
+const LIFETIMES: &[(u16, Lines, u64)] = &[
     (200, &[], 0),
     (200, &[("Cache-Control", "max-age=5")], 5),
     (204, &[("cache-control", "public, Max-Age=5")], 5),

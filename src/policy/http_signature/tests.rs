@@ -324,7 +324,8 @@ fn every_algorithm_verifies_what_another_signed() {
         rsa.sign(padding, &random, base, &mut out).unwrap();
         out
     };
-    let cases: [(Algorithm, &[u8], &dyn Fn(&[u8]) -> Vec<u8>); 4] = [
+    type Signs<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let cases: [(Algorithm, &[u8], Signs<'_>); 4] = [
         (Algorithm::RsaPssSha512, rsa.public_key().as_ref(), &|base| by_rsa(&RSA_PSS_SHA512, base)),
         (Algorithm::RsaV15Sha256, rsa.public_key().as_ref(), &|base| by_rsa(&RSA_PKCS1_SHA256, base)),
         (Algorithm::EcdsaP256Sha256, point.public_key().as_ref(), &|base| {

@@ -41,7 +41,7 @@ impl Algorithm {
 #[derive(Clone)]
 pub enum Verifier {
     /// A shared secret, for `hmac-sha256`.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     /// A public key.
     Public(Algorithm, ParsedPublicKey),
 }
@@ -55,7 +55,7 @@ impl fmt::Debug for Verifier {
 impl Verifier {
     /// A shared secret.
     pub(crate) fn secret(bytes: &[u8]) -> Verifier {
-        Verifier::Secret(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Verifier::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
     /// A public key, as it stands in its SubjectPublicKeyInfo: a point, or an RSAPublicKey. `None` where it is no key

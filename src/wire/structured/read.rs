@@ -36,17 +36,6 @@ pub(crate) fn dictionary(input: &[u8]) -> Option<Dictionary> {
     Some(found)
 }
 
-/// Reads a list; `None` where it is none. Empty where there is nothing.
-pub(crate) fn list(input: &[u8]) -> Option<Vec<Member>> {
-    let mut reader = Reader { rest: trimmed(input)? };
-    let mut found = Vec::new();
-    while !reader.rest.is_empty() {
-        found.push(reader.member()?);
-        reader.comma()?;
-    }
-    Some(found)
-}
-
 /// Without spaces around it; `None` where a byte is not ASCII.
 fn trimmed(input: &[u8]) -> Option<&[u8]> {
     let start = input.iter().position(|byte| *byte != b' ').unwrap_or(input.len());
