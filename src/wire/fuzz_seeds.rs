@@ -18,7 +18,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds_keep_the_properties() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 14] = [
+    let targets: [(&str, Check); 15] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
