@@ -239,6 +239,21 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
 }
 
 #[test]
+fn a_store_is_read_before_the_first_plan_is_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("turnpike.db");
+    let text = format!("[store]\npath = \"{}\"\n[[consumer]]\nname = \"acme\"\n{ONE}", path.display());
+    let gateway = Gateway::start(&text, &[Manner::Good]);
+    let status = gateway.announced();
+    assert_eq!((status.store.as_deref(), status.consumers), (Some("up"), 1));
+    let words = gateway.words(0);
+    let at = |word: &str| words.iter().position(|said| said == word);
+    assert!(path.exists() && at("directory").is_some() && at("directory") < at("commit"), "{words:?}");
+    assert_eq!(gateway.ask("GET /readyz"), (200, "ready\n".into()));
+    assert!(gateway.ask("GET /metrics").1.contains("\nturnpike_store_up 1\n"));
+}
+
+#[test]
 fn a_life_from_start_to_stop() {
     let gateway = Gateway::start(ONE, &[Manner::Good; 2]);
     let status = gateway.announced();
