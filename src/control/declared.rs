@@ -8,6 +8,9 @@ use crate::config::directory::Declared;
 use crate::control::store::effect::Effect;
 use crate::control::store::object::{Body, ObjectKind};
 
+/// Objects by name.
+type Named<T> = BTreeMap<Box<str>, T>;
+
 /// The number of a declared credential, until the registry gives it one.
 const UNNUMBERED: CredentialId = CredentialId(0);
 
@@ -45,7 +48,7 @@ impl Differences {
     fn objects<T: Clone + PartialEq>(
         &mut self,
         kind: ObjectKind,
-        (before, after): (&BTreeMap<Box<str>, T>, &BTreeMap<Box<str>, T>),
+        (before, after): (&Named<T>, &Named<T>),
         body: impl Fn(T) -> Body,
     ) {
         let changed = after.iter().filter(|(name, object)| before.get(*name) != Some(*object));

@@ -100,11 +100,14 @@ impl std::fmt::Debug for Opened {
     }
 }
 
+/// What is run with the open file; returns the fault, if there was one.
+type Run = Box<dyn FnOnce(Result<&mut Connection, StoreFault>) -> Option<StoreFault> + Send>;
+
 enum Job {
     Write(u64, Box<Command>),
     EffectsOf(Vec<String>),
     /// Something that reads, or writes without a part in the directory.
-    Other(Box<dyn FnOnce(Result<&mut Connection, StoreFault>) -> Option<StoreFault> + Send>),
+    Other(Run),
 }
 
 /// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the file

@@ -40,13 +40,16 @@ pub struct Directory {
     keys: AHashMap<u128, Changed<KeyEntry>>,
     consumers: AHashMap<ConsumerId, Changed<Arc<Consumer>>>,
     names: AHashMap<Box<str>, Changed<ConsumerId>>,
-    credentials: [AHashMap<Box<[u8]>, Changed<Arc<Credential>>>; CredentialKind::ALL.len()],
+    credentials: [NamedChanges; CredentialKind::ALL.len()],
     apps: AHashMap<AppId, Changed<Arc<App>>>,
     catalogue: Arc<Catalogue>,
     catalogue_since: Revision,
     revision: Revision,
     counts: Counts,
 }
+
+/// Changes of credentials of one kind, by what they are found by.
+type NamedChanges = AHashMap<Box<[u8]>, Changed<Arc<Credential>>>;
 
 /// How many there are.
 #[derive(Clone, Copy, Debug, Default)]

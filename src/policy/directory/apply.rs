@@ -134,17 +134,17 @@ impl Directory {
 
     /// A snapshot of the directory as it is. Takes as long as the directory is large.
     pub fn merged(&self) -> Snapshot {
-        let (keys, consumers, credentials, apps) = self.base.all();
         let mut parts = Parts { catalogue: Arc::clone(&self.catalogue), ..Parts::default() };
-        let kept = keys.iter().filter(|entry| !self.keys.contains_key(&half(&entry.hash)));
+        let kept = self.base.keys().filter(|entry| !self.keys.contains_key(&half(&entry.hash)));
         parts.keys = kept.copied().chain(self.keys.values().filter_map(|changed| changed.value)).collect();
-        let kept = consumers.iter().filter(|consumer| !self.consumers.contains_key(&consumer.number));
+        let kept = self.base.consumers().iter().filter(|consumer| !self.consumers.contains_key(&consumer.number));
         let changed = self.consumers.values().filter_map(|changed| changed.value.as_deref());
         parts.consumers = kept.chain(changed).cloned().collect();
-        let kept = credentials.filter(|known| !self.credentials[known.kind as usize].contains_key(&known.lookup));
+        let kept =
+            self.base.credentials().filter(|known| !self.credentials[known.kind as usize].contains_key(&known.lookup));
         let changed = self.credentials.iter().flat_map(|changed| changed.values());
         parts.credentials = kept.cloned().chain(changed.filter_map(|changed| changed.value.clone())).collect();
-        let kept = apps.iter().filter(|(number, _)| !self.apps.contains_key(number)).map(|(_, app)| Arc::clone(app));
+        let kept = self.base.apps().filter(|app| !self.apps.contains_key(&app.number)).cloned();
         parts.apps = kept.chain(self.apps.values().filter_map(|changed| changed.value.clone())).collect();
         Snapshot::new(self.revision, parts)
     }

@@ -105,11 +105,24 @@ impl Snapshot {
         &self.catalogue
     }
 
-    /// All keys, consumers, credentials and apps.
-    pub(super) fn all(
-        &self,
-    ) -> (&KeyTable, &[Consumer], impl Iterator<Item = &Arc<Credential>>, &AHashMap<AppId, Arc<App>>) {
-        (&self.keys, &self.consumers, self.credentials.iter().flat_map(|named| named.values()), &self.apps)
+    /// All keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &KeyEntry> {
+        self.keys.iter()
+    }
+
+    /// All consumers.
+    pub(super) fn consumers(&self) -> &[Consumer] {
+        &self.consumers
+    }
+
+    /// All other credentials.
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.iter().flat_map(|named| named.values())
+    }
+
+    /// All apps.
+    pub(super) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.apps.values()
     }
 }
 
