@@ -44,9 +44,9 @@ impl Kind for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::NetworkSet;
     use crate::policy::facts::Effects;
     use crate::policy::fixture::{Fixture, decide};
-    use crate::policy::network::NetworkSet;
     use crate::policy::throttle::Throttle;
 
     #[test]

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use crate::base::NetworkSet;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
-use crate::policy::network::NetworkSet;
 use crate::policy::phase::Phase;
 use crate::policy::traps::Traps;
 use crate::wire::status::reason;

@@ -2,8 +2,8 @@
 //! Hot. What policies that limit by key have in common: who is not limited, and what becomes of a request that is above
 //! the limit or that cannot be counted.
 
+use crate::base::NetworkSet;
 use crate::policy::facts::Facts;
-use crate::policy::network::NetworkSet;
 
 /// Who is not limited.
 #[derive(Clone, Debug, Default)]

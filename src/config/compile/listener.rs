@@ -16,7 +16,6 @@ use crate::config::spec::listener as spec;
 use crate::config::spec::listener::{Http2Spec, ListenerSpec};
 use crate::config::spec::scalar::{Limit, Scalar, Size};
 use crate::config::spec::server::{Limits, Timeouts};
-use crate::config::spec::shape::Many;
 use crate::policy::Phase;
 use crate::route::{self, Rule, Table};
 use crate::wire::forwarded::{ClientSource, ForwardedPlan, Treatment};

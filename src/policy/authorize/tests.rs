@@ -10,12 +10,11 @@ use super::*;
 use crate::base::{ConsumerId, NetworkSet, TenantId, Tick};
 use crate::cel::Environment;
 use crate::policy::directory::{
-    Catalogue, Consumer, Directory, Own, Parts, Profile, Revision, Snapshot, Standing,
-    Tenant,
+    Catalogue, Consumer, Directory, Own, Parts, Profile, Revision, Snapshot, Standing, Tenant,
 };
 use crate::policy::fixture::{Fixture, added};
-use crate::policy::limit::ShardId;
 use crate::policy::identity::{Claims, Identity};
+use crate::policy::limit::ShardId;
 use crate::route::PathPattern;
 use crate::wire::target::{self, Normalised, PathRules};
 

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::base::ConsumerId;
+use crate::base::NetworkSet;
 use crate::policy::fixture::{Fixture, NamedValues, ResponseFixture, added};
 use crate::policy::identity::Identity;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::{Body, Message, ShardId};
 use crate::policy::limit_key::{Absent, KeyPart};
-use crate::policy::network::NetworkSet;
 use crate::policy::{LocalBody, LocalResponse, Policy, PolicyMemo, PolicyState};
 use crate::wire::template::Template;
 

@@ -2,9 +2,9 @@
 //! What policies let through, and what they make of it.
 
 mod access;
+mod authorize;
 mod bandwidth;
 mod browsers_and_bodies;
-mod authorize;
 mod compression;
 mod concurrency;
 mod header_names;

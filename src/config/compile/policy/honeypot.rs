@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.honeypot]`.
 
+use crate::base::NetworkSet;
 use crate::base::limits::TRAPPED_MAX;
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
@@ -8,7 +9,6 @@ use crate::config::location::Located;
 use crate::config::report::Report;
 use crate::config::spec::policy::honeypot::Spec;
 use crate::policy::honeypot::{Plan, TrapPath};
-use crate::policy::network::NetworkSet;
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {

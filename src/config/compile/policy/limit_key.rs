@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::base::NetworkSet;
 use crate::base::limits::LIMIT_WAIT_MS_MAX;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
@@ -12,7 +13,6 @@ use crate::config::spec::scalar::{Network, Time};
 use crate::config::spec::shape::Many;
 use crate::policy::limit_key::{Absent, Key, KeyPart};
 use crate::policy::limiting::{Exempt, OnTrouble};
-use crate::policy::network::NetworkSet;
 use crate::wire::template::{Template, TemplateError};
 
 impl Compiler<'_> {
