@@ -87,7 +87,7 @@ pub struct Plan {
     /// By `PolicyId`.
     pub policies: Vec<PolicyPlan>,
     /// Consumers and what else of the directory the configuration declares.
-    pub declared: Arc<Declared>,
+    pub(crate) declared: Arc<Declared>,
     /// Versions of APIs, by `VersionId`.
     pub versions: Vec<VersionPlan>,
     /// Where addresses are, if a database is there.

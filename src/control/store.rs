@@ -181,11 +181,6 @@ impl Store {
     }
 }
 
-/// The answer to `Store::ask`.
-pub(crate) async fn answer<T>(asked: oneshot::Receiver<Result<T, StoreFault>>) -> Result<T, StoreFault> {
-    asked.await.unwrap_or(Err(StoreFault::Busy))
-}
-
 struct StoreThread {
     path: PathBuf,
     connection: Option<Connection>,

@@ -24,13 +24,13 @@ use crate::policy::identity::Identity;
 
 pub(crate) use catalogue::{Catalogue, Plan, Product, Tenant};
 pub(crate) use change::Item;
-pub use change::{Change, Revision};
+pub(crate) use change::{Change, Revision};
 pub(crate) use consumer::{App, Consumer, Own, Profile, Standing, Subscription};
 pub(crate) use credential::{Credential, CredentialKind, certificate_lookup, jwt_lookup};
 pub(crate) use key::{Expiry, KeyEntry, KeyHash};
 pub(crate) use period::{Allowance, Period, Unit};
 pub(crate) use snapshot::Parts;
-pub use snapshot::Snapshot;
+pub(crate) use snapshot::Snapshot;
 
 /// One shard's view.
 #[derive(Debug, Default)]

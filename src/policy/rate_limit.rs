@@ -30,7 +30,7 @@ mod told;
 mod window;
 
 pub(crate) use cost::Cost;
-pub(crate) use tiers::{Share, Tiers};
+pub(crate) use tiers::{NamedShares, Share, TierShares, Tiers};
 pub(crate) use told::{Dialect, FieldsSent, Told};
 use window::Standings;
 pub(crate) use window::Window;

@@ -22,7 +22,6 @@ use crate::link::{
 };
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
-use crate::policy::Answer;
 #[cfg(test)]
 use crate::policy::directory::{Change, Item};
 use crate::policy::directory::{Directory, Revision};

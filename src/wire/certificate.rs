@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 /// The parts of a distinguished name in their order: `CN` and the like, or the dotted number of an attribute without a
 /// short name; and the value.
-pub type NameParts = Box<[(Box<str>, Box<str>)]>;
+pub(crate) type NameParts = Box<[(Box<str>, Box<str>)]>;
 
 /// A client's certificate that TLS has verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl ClientCertificate {
 }
 
 /// A distinguished name as one text (RFC 4514): the last part first, with everything escaped that has a meaning there.
-pub fn distinguished_name(parts: &[(Box<str>, Box<str>)]) -> String {
+pub(crate) fn distinguished_name(parts: &[(Box<str>, Box<str>)]) -> String {
     let mut out = String::new();
     for (name, value) in parts.iter().rev() {
         if !out.is_empty() {

@@ -10,7 +10,7 @@ pub(crate) use write::append_dictionary;
 
 /// A bare item (RFC 9651 section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bare {
+pub(crate) enum Bare {
     /// At most 15 digits.
     Integer(i64),
     /// In thousandths: at most 12 digits in front of the point and three behind it.
@@ -30,11 +30,11 @@ pub enum Bare {
 }
 
 /// Parameters in their order; a name that came twice has its last value, at its first place.
-pub type Parameters = Vec<(String, Bare)>;
+pub(crate) type Parameters = Vec<(String, Bare)>;
 
 /// An item with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// The value.
     pub value: Bare,
     /// The parameters.
@@ -43,7 +43,7 @@ pub struct Item {
 
 /// An inner list with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InnerList {
+pub(crate) struct InnerList {
     /// The items.
     pub items: Vec<Item>,
     /// The parameters of the list.
@@ -52,7 +52,7 @@ pub struct InnerList {
 
 /// A member of a dictionary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Member {
+pub(crate) enum Member {
     /// An item.
     Item(Item),
     /// An inner list.
@@ -60,7 +60,7 @@ pub enum Member {
 }
 
 /// A dictionary in its order; a key that came twice has its last value, at its first place.
-pub type Dictionary = Vec<(String, Member)>;
+pub(crate) type Dictionary = Vec<(String, Member)>;
 
 /// The value of a name.
 pub(crate) fn find<'a, T>(entries: &'a [(String, T)], name: &str) -> Option<&'a T> {

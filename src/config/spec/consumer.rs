@@ -61,7 +61,7 @@ pub struct ConsumerSpec {
 
 impl ConsumerSpec {
     /// What it has beside its name and its credentials.
-    pub(crate) fn body(&self) -> ConsumerBody {
+    pub fn body(&self) -> ConsumerBody {
         let text = |located: &Option<Located<String>>| located.as_ref().map(|text| text.value.clone());
         ConsumerBody {
             description: self.description.clone(),

@@ -247,8 +247,6 @@ pub(crate) enum Expected {
     Any,
     /// The object must not be there.
     Absent,
-    /// The object must be there, whatever its revision.
-    Present,
     /// This one.
     Revision(u64),
 }
@@ -257,9 +255,9 @@ impl Expected {
     /// Checks the revision that an object has, where it is there.
     pub(super) fn check(self, found: Option<u64>) -> Result<(), StoreFault> {
         match (self, found) {
-            (Expected::Any, _) | (Expected::Absent, None) | (Expected::Present, Some(_)) => Ok(()),
+            (Expected::Any, _) | (Expected::Absent, None) => Ok(()),
             (Expected::Absent, Some(_)) => Err(StoreFault::Exists),
-            (Expected::Present | Expected::Revision(_), None) => Err(StoreFault::Missing),
+            (Expected::Revision(_), None) => Err(StoreFault::Missing),
             (Expected::Revision(wanted), Some(found)) if wanted == found => Ok(()),
             (Expected::Revision(_), Some(found)) => Err(StoreFault::Changed { found }),
         }

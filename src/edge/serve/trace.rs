@@ -303,6 +303,9 @@ fn outcome_words(state: &RequestState) -> String {
     if !state.attributes.consumer.is_empty() {
         let _ = write!(words, ", consumer {}", state.attributes.consumer);
     }
+    if let Some(method) = state.attributes.identity.method {
+        let _ = write!(words, ", identified by {method}");
+    }
     if let Some(code) = record.grpc {
         let _ = write!(words, ", gRPC status {}", code.name());
     }

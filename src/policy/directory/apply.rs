@@ -12,6 +12,7 @@ use crate::policy::directory::{Changed, Counts, Directory, half};
 
 impl Directory {
     /// A directory that is at a snapshot.
+    #[cfg(test)]
     pub fn new(base: Arc<Snapshot>) -> Directory {
         let mut directory = Directory::default();
         directory.rebase(base);

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use crate::base::{AppId, ConsumerId, CredentialId, Wall};
 
 /// The SHA-256 of a key.
-pub type KeyHash = [u8; 32];
+pub(crate) type KeyHash = [u8; 32];
 
 /// One key of one consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,20 +62,21 @@ impl Expiry {
         wall.map_or(Expiry::NEVER, Expiry::at)
     }
 
+    /// Whole seconds since 1970; `None` where it stays valid.
+    #[cfg(test)]
+    pub fn seconds(self) -> Option<u32> {
+        (self != Expiry::NEVER).then_some(self.0)
+    }
+
     /// Has it come?
     pub fn is_over(self, now: Wall) -> bool {
         self != Expiry::NEVER && now.seconds() >= u64::from(self.0)
-    }
-
-    /// Whole seconds since 1970; `None` where it stays valid.
-    pub fn seconds(self) -> Option<u32> {
-        (self != Expiry::NEVER).then_some(self.0)
     }
 }
 
 /// Keys, in order of their hash.
 #[derive(Clone, Debug, Default)]
-pub struct KeyTable {
+pub(crate) struct KeyTable {
     entries: Box<[KeyEntry]>,
     /// Where the entries of each range of hashes begin, and at last where all end.
     starts: Box<[u32]>,
@@ -85,7 +86,7 @@ pub struct KeyTable {
 
 impl KeyTable {
     /// A table of these keys. Where a hash comes twice, the first counts.
-    pub fn new(mut entries: Vec<KeyEntry>) -> KeyTable {
+    pub(crate) fn new(mut entries: Vec<KeyEntry>) -> KeyTable {
         entries.sort_by_key(|entry| entry.hash);
         entries.dedup_by_key(|entry| entry.hash);
         // A range for each entry, and for a million entries four megabytes of them.
@@ -104,7 +105,7 @@ impl KeyTable {
 
     /// The entry with this hash. Where to look is told by its first bytes, which tell nothing of a key; the whole is
     /// compared in constant time.
-    pub fn find(&self, hash: &KeyHash) -> Option<&KeyEntry> {
+    pub(crate) fn find(&self, hash: &KeyHash) -> Option<&KeyEntry> {
         let range = range_of(hash, self.bits) as usize;
         let (start, end) = (*self.starts.get(range)?, *self.starts.get(range + 1)?);
         let entries = self.entries.get(start as usize..end as usize)?;
@@ -112,12 +113,12 @@ impl KeyTable {
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
         self.entries.iter()
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 }

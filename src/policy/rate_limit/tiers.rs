@@ -17,10 +17,15 @@ pub struct Tiers {
     /// Its value names a tier.
     pub by: Template,
     /// The windows of each tier, in order of the names.
-    pub list: Box<[(Box<[u8]>, Box<[Share]>)]>,
+    pub list: Box<[NamedShares]>,
     /// Those of all others.
-    pub others: Box<[Share]>,
+    pub others: TierShares,
 }
+
+/// The windows of one tier.
+pub(crate) type TierShares = Box<[Share]>;
+/// The windows of one tier, behind its name.
+pub(crate) type NamedShares = (Box<[u8]>, TierShares);
 
 /// One window, and what one unit of the cost is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

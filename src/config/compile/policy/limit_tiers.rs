@@ -3,7 +3,7 @@
 
 use crate::config::location::Location;
 use crate::policy::limit::gcra::Rate;
-use crate::policy::rate_limit::{Share, Window};
+use crate::policy::rate_limit::{Share, TierShares, Window};
 
 /// The windows of a tier, as they were written.
 pub(super) struct Tier {
@@ -17,7 +17,7 @@ pub(super) struct Tier {
 
 /// Makes one window of all that are of the same length, and says what a request is in it. `Err` is the tier that has
 /// two of one length.
-pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<Box<[Share]>>), &Tier> {
+pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<TierShares>), &Tier> {
     let mut shared: Vec<(Window, Vec<u32>)> = Vec::new();
     let mut places = Vec::new();
     for tier in tiers {
@@ -40,7 +40,7 @@ pub(super) fn share(tiers: &[Tier]) -> Result<(Vec<Window>, Vec<Box<[Share]>>), 
         window.rate = of_slots(window, common_multiple(quotas));
     }
     let windows: Vec<Window> = shared.into_iter().map(|(window, _)| window).collect();
-    let units = |tier: &Tier, own: &Vec<usize>| -> Box<[Share]> {
+    let units = |tier: &Tier, own: &Vec<usize>| -> TierShares {
         let pairs = own.iter().zip(&tier.windows);
         pairs.map(|(at, window)| Share { window: *at as u32, units: units(&windows[*at], window) }).collect()
     };

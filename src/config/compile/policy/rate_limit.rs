@@ -21,7 +21,7 @@ use crate::policy::limit::BanRule;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limiting::{Mode, Scope, WhenFull};
-use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, Plan, Share, Tiers, Told, Window};
+use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, NamedShares, Plan, Tiers, Told, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
@@ -163,7 +163,7 @@ fn shared(compiler: &mut Compiler<'_>, spec: &Spec, tiers: Vec<Tier>) -> Option<
     };
     let others = shares.pop()?;
     let names = tiers.iter().map(|tier| tier.name.as_bytes().into());
-    let mut list: Vec<(Box<[u8]>, Box<[Share]>)> = names.zip(shares).collect();
+    let mut list: Vec<NamedShares> = names.zip(shares).collect();
     list.sort_by(|(one, _), (other, _)| one.cmp(other));
     Some((windows.into(), Some(Tiers { by, list: list.into(), others })))
 }
