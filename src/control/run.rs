@@ -76,17 +76,15 @@ pub(crate) fn run(start: Start) -> io::Result<ExitReport> {
 }
 
 async fn serve(start: Start) -> io::Result<u8> {
-    let (loads_in, loads) = mpsc::channel(1);
-    let (merged_in, merged) = mpsc::channel(1);
+    let ((loads_in, loads), (merged_in, merged)) = (mpsc::channel(1), mpsc::channel(1));
     let (asks_in, asks) = mpsc::channel(ASKS_MAX);
     let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
     let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
     let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
     let (told_in, told) = mpsc::channel(RESULTS_MAX);
     let (answered_in, answered) = mpsc::channel(RESULTS_MAX);
-    let signals = Signals::listen()?;
     let mut events = Events {
-        signals,
+        signals: Signals::listen()?,
         asks,
         shards: start.shards,
         answers,
@@ -101,18 +99,17 @@ async fn serve(start: Start) -> io::Result<u8> {
         successor: None,
     };
     let (count, now, seed) = (start.ends.len(), machine::now(), seed());
-    let setup = Setup {
-        host: start.host,
-        program: start.program,
-        predecessor: start.predecessor,
-        loads: loads_in,
-        merged: merged_in,
-        admin: Rc::new(admin::state(asks_in)),
-        started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-        started: now,
-    };
     let mut plane = Plane {
-        setup,
+        setup: Setup {
+            host: start.host,
+            program: start.program,
+            predecessor: start.predecessor,
+            loads: loads_in,
+            merged: merged_in,
+            admin: Rc::new(admin::state(asks_in)),
+            started_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            started: now,
+        },
         state: State::Starting,
         shards: Shards::new(start.ends),
         rollout: Rollout::new(count),
@@ -145,11 +142,15 @@ async fn serve(start: Start) -> io::Result<u8> {
     };
     plane.begin(start.loaded);
     let code = plane.run(&mut events).await;
-    // The requester of this stop still gets the response, which is already on its way.
+    last_turns().await;
+    Ok(code)
+}
+
+/// The requester of a stop still gets the response, which is already on its way.
+async fn last_turns() {
     for _ in 0..LAST_TURNS {
         tokio::task::yield_now().await;
     }
-    Ok(code)
 }
 
 /// Something that differs from process to process, to spread what many do at the same time. Not a secret.

@@ -136,7 +136,7 @@ impl Plan {
             challenge(&lack, self.verbosity, effects);
         }
         let detail = if self.verbosity == Verbosity::Verbose { lack.detail } else { "" };
-        let problem = Problem { kind: TYPE, title: "Forbidden", detail, violated_policy: "" };
+        let problem = Problem { kind: "", title: "Forbidden", detail, violated_policy: "" };
         Decision::Respond(LocalResponse { status: 403, reason: lack.reason, body: LocalBody::Problem(problem) })
     }
 }
@@ -157,9 +157,6 @@ fn challenge(lack: &Lack<'_>, verbosity: Verbosity, effects: &mut Effects) {
     value.push(b'"');
     effects.to_client.add(b"WWW-Authenticate", &value);
 }
-
-/// The problem type of every refusal.
-const TYPE: &str = "urn:turnpike:problem:not-authorized";
 
 #[cfg(test)]
 mod tests;

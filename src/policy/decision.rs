@@ -28,9 +28,9 @@ pub enum Decision<'p> {
 pub struct LocalResponse<'p> {
     /// The status.
     pub status: u16,
-    /// Why, for logs, metrics and the problem's `type`: one word of `[a-z_]`, which has a row in `problem`. A policy that
-    /// identifies callers says `…_missing` where the request has no credentials of its kind, and something else where
-    /// they are wrong.
+    /// Why, for logs, metrics and the problem's `type`: one word of `[a-z_]`, which has a row in `problem`. A policy
+    /// that identifies callers says `…_missing` where the request has no credentials of its kind, and something else
+    /// where they are wrong.
     pub reason: &'static str,
     /// What the client reads.
     pub body: LocalBody<'p>,

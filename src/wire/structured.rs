@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Structured fields (RFC 9651): dictionaries with items and inner lists are read strictly and written canonically. What
-//! breaks a rule of the grammar makes the whole field unreadable, as section 4.2 asks.
+//! Structured fields (RFC 9651): dictionaries with items and inner lists are read strictly and written canonically.
+//! What breaks a rule of the grammar makes the whole field unreadable, as section 4.2 asks.
 
 mod read;
 mod write;

@@ -103,15 +103,12 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     mut answering: Answering<'_, N, K, R>,
     buf: Buf,
 ) -> Result<Received, Fault> {
-    let shard = upload.context.shard;
-    let remote = upload.remote;
+    let (shard, remote) = (upload.context.shard, upload.remote);
     let mut replay = std::mem::take(&mut answering.state.replay);
     let whole = Cell::new(answering.state.body.is_kept());
     let sent_at = Cell::new(None);
-    let complete = Cell::new(false);
-    let answered_first = Cell::new(false);
-    let (paused, reading) = (Cell::new(false), Cell::new(false));
-    let client_is_late = Cell::new(false);
+    let (complete, answered_first) = (Cell::new(false), Cell::new(false));
+    let (paused, reading, client_is_late) = (Cell::new(false), Cell::new(false), Cell::new(false));
     answering.upload = Some(Progress {
         sent_at: &sent_at,
         complete: &complete,

@@ -3,6 +3,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod calls;
+mod close_reason;
 pub(crate) mod converse;
 pub(crate) mod destination;
 mod failures;

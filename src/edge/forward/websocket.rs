@@ -22,66 +22,17 @@ use crate::edge::exchange::context::Context;
 use crate::edge::exchange::switched::TunnelLimits;
 use crate::edge::flow::relay::fitting;
 use crate::edge::flow::stream::{BodySink, BodySource, Ending, Stop};
+use crate::edge::forward::close_reason::CloseReason;
 use crate::edge::shard::state::Shard;
 use crate::net::Net;
 use crate::policy::limit::gcra::Meter;
 use crate::wire::ws::frame::{Extensions, Frame, HEADER_BYTES_MAX, Kind, ScanStep, Scanner, Sender};
-use crate::wire::ws::own::{self, Code, Mask};
+use crate::wire::ws::own::{self, Mask};
 
 /// How long an end may take to answer a close frame, and to end what the other end has ended.
 const LEAVE_MS: u64 = 5_000;
 /// How long after a tunnel's lifetime a write to one of its ends may take.
 const LAST_WRITE_MS: u64 = 5_000;
-
-/// Why the gateway ends a WebSocket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CloseReason {
-    /// The gateway stops.
-    Drain,
-    /// It has lived long enough.
-    Lifetime,
-    /// Neither end said anything.
-    Idle,
-    /// This end does not answer.
-    Silent(Sender),
-    /// This end says too much.
-    Rate(Sender),
-    /// This end's message is too large.
-    Size(Sender),
-    /// This end's frames break a rule.
-    Rule(Sender),
-}
-
-impl CloseReason {
-    /// Status code and reason for the end `to`. It learns nothing about what the other end did.
-    fn close_frame(self, to: Sender) -> (Code, &'static str) {
-        match self {
-            CloseReason::Drain => (Code::GoingAway, "the gateway stops"),
-            CloseReason::Lifetime => (Code::GoingAway, "open for long enough"),
-            CloseReason::Idle => (Code::GoingAway, "silent for too long"),
-            CloseReason::Silent(end) if end == to => (Code::GoingAway, "no answer to a ping"),
-            CloseReason::Rate(end) if end == to => (Code::Policy, "too many messages"),
-            CloseReason::Size(end) if end == to => (Code::TooBig, "a message is too large"),
-            CloseReason::Rule(end) if end == to => (Code::Protocol, "a frame breaks a rule"),
-            CloseReason::Silent(_) | CloseReason::Rate(_) | CloseReason::Size(_) | CloseReason::Rule(_) => {
-                (Code::GoingAway, "the other end was closed")
-            }
-        }
-    }
-
-    /// The name in logs.
-    const fn name(self) -> &'static str {
-        match self {
-            CloseReason::Drain => "websocket_drained",
-            CloseReason::Lifetime => "websocket_lifetime",
-            CloseReason::Idle => "websocket_idle",
-            CloseReason::Silent(_) => "websocket_silent",
-            CloseReason::Rate(_) => "websocket_rate",
-            CloseReason::Size(_) => "websocket_message_too_large",
-            CloseReason::Rule(_) => "websocket_malformed",
-        }
-    }
-}
 
 /// What the two directions share.
 pub(crate) struct WebSocketRelay<'a, N: Net, A, B> {

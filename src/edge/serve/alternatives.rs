@@ -76,7 +76,9 @@ impl<'p> Tried<'p> {
     }
 
     /// The alternative that was begun at `mark` has identified the caller: what the others added to the response goes.
-    pub(super) fn identified(&mut self, mark: Mark, to_client: &mut Patch) {
+    /// Nothing where it is none, or was not asked.
+    pub(super) fn passed(&mut self, mark: Option<Mark>, to_client: &mut Patch) {
+        let Some(mark) = mark else { return };
         self.identified = Progress::Identified;
         self.refusal = None;
         if let Some(begin) = self.begin {
@@ -163,7 +165,7 @@ mod tests {
                 let mark = tried.begin(&patch);
                 patch.add(b"Set-Cookie", format!("cookie {number}").as_bytes());
                 if *status == 200 {
-                    tried.identified(mark, &mut patch);
+                    tried.passed(Some(mark), &mut patch);
                     continue;
                 }
                 patch.add(b"WWW-Authenticate", number.to_string().as_bytes());

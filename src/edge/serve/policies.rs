@@ -34,21 +34,16 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
         if tried.is_settled(at) {
             continue;
         }
-        let memo = first + at;
+        let asked = Asked { id: *id, memo: first + at };
         let mark = tried.is_alternative(at).then(|| tried.begin(&exchange.state.effects.to_client));
-        let state = context.bound.own(*id);
-        let mut deadline = None;
-        let asked = Asked { id: *id, memo };
+        let (state, mut deadline) = (context.bound.own(*id), None);
         let mut decision = asking::decide(context, exchange.state, asked);
         loop {
             peers.carry(state, || net.now());
-            match decision {
+            let woken = match decision {
                 Decision::Pass => {
-                    if let Some(mark) = mark
-                        && !exchange.state.memos[memo].is_skipped()
-                    {
-                        tried.identified(mark, &mut exchange.state.effects.to_client);
-                    }
+                    let skipped = exchange.state.memos[asked.memo].is_skipped();
+                    tried.passed(mark.filter(|_| !skipped), &mut exchange.state.effects.to_client);
                     break;
                 }
                 Decision::Respond(response) if let Some(mark) = mark => {
@@ -64,31 +59,25 @@ pub(crate) async fn pass<N: Net, S: BodySource, K: Client>(
                 Decision::Ask(Ask::Peer { limit, key, until }) => {
                     // Where it asks again, the first deadline stays.
                     let until = *deadline.get_or_insert(until);
-                    let woken = peers.wait(net, Subject { owner: limit.0, key }, until).await;
-                    let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
-                    decision = asking::resume(context, exchange.state, asked, outcome);
+                    peers.wait(net, Subject { owner: limit.0, key }, until).await
                 }
-                Decision::Ask(Ask::Pause { until }) => {
-                    let paused = peers.pause(net, until).await;
-                    let outcome = if paused { AskOutcome::Woken } else { AskOutcome::Expired };
-                    decision = asking::resume(context, exchange.state, asked, outcome);
-                }
+                Decision::Ask(Ask::Pause { until }) => peers.pause(net, until).await,
                 Decision::Ask(Ask::Body { bytes_max }) => {
                     Box::pin(whole::keep(exchange, bytes_max)).await?;
-                    decision = asking::resume(context, exchange.state, asked, AskOutcome::Woken);
+                    true
                 }
                 Decision::Ask(Ask::Control { key, until }) => {
                     let until = *deadline.get_or_insert(until);
                     let sending = context.shard.questions.send(state, &context.shard.outbox, net.now());
-                    let woken = sending == Sending::All
-                        && peers.wait(net, Subject { owner: owner_of(state), key }, until).await;
-                    let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
-                    decision = asking::resume(context, exchange.state, asked, outcome);
+                    sending == Sending::All && peers.wait(net, Subject { owner: owner_of(state), key }, until).await
                 }
                 Decision::Ask(Ask::Subrequest { upstream, timeout, .. }) => {
                     decision = Box::pin(subrequest::ask(context, exchange.state, asked, upstream, timeout)).await;
+                    continue;
                 }
-            }
+            };
+            let outcome = if woken { AskOutcome::Woken } else { AskOutcome::Expired };
+            decision = asking::resume(context, exchange.state, asked, outcome);
         }
     }
     match tried.refusal(policies.len(), &mut exchange.state.effects.to_client) {

@@ -113,9 +113,8 @@ impl<N: Net> Bound<N> {
     pub(crate) async fn new(
         Parts { plan, counters, transcoders }: Parts,
         before: Option<&Bound<N>>,
-        owner: Owner<'_, N>,
+        Owner { thread, peers, discarded, shards }: Owner<'_, N>,
     ) -> Bound<N> {
-        let Owner { thread, peers, discarded, shards } = owner;
         let mut slices = Slices::new(thread, peers);
         let part = Part { own: shards.own.0, count: shards.count };
         let home = Shared { part, generation: plan.generation, postbox: peers.postbox.clone() };

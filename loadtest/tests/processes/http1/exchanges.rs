@@ -179,7 +179,8 @@ fn a_client_that_waits_for_100_continue_is_not_the_slow_one() {
     });
     let listener = "timeouts = { body = \"500ms\", rate_grace = \"500ms\" }";
     let gateway = Setup::new(format!(
-        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n{listener}\n[[route]]\nto = \"{}\"\ntimeouts = {{ first_byte = \"3s\" }}\n",
+        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n{listener}\n\
+         [[route]]\nto = \"{}\"\ntimeouts = {{ first_byte = \"3s\" }}\n",
         origin.url()
     ))
     .start();
