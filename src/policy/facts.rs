@@ -148,8 +148,10 @@ impl Effects {
         self.settles = false;
         self.bandwidth = Bandwidth::default();
         self.subrequest.clear();
-        self.credentials.fill(0);
-        self.credentials.clear();
+        if !self.credentials.is_empty() {
+            self.credentials.fill(0);
+            self.credentials.clear();
+        }
     }
 
     /// Appends the request's query, without `?` and without what was removed; says whether anything is left.

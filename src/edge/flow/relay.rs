@@ -75,11 +75,13 @@ impl<N: Net> Transfer<'_, N> {
         mut buf: Buf,
     ) -> (Result<(), Fault>, Buf) {
         let (mut quiet, mut full_reads) = (self.begins_quiet, 0);
-        buf = self.first_buffer(buf);
+        if let Some(throttle) = self.throttle {
+            buf = self.fitted(buf, throttle.buffer_bytes());
+        }
         loop {
             let began = self.net.now();
-            let asks = self.asks();
             let until = self.source_until(began);
+            let asks = self.asks();
             if quiet {
                 self.pool.put(std::mem::take(&mut buf));
                 if let Err(fault) = source.readable(until).await {
@@ -108,7 +110,8 @@ impl<N: Net> Transfer<'_, N> {
                 return (Err(fault), buf);
             }
             if let Some(throttle) = self.throttle {
-                self.wait(throttle.pass(portion.content, now), now).await;
+                // tidy(hot): only where a body is slowed down; no other relay should be larger for it.
+                Box::pin(self.wait(throttle.pass(portion.content, now), now)).await;
             }
             let ending = if portion.done { Ending::Last(source.trailers()) } else { Ending::More };
             if !buf.is_empty() || portion.done {
@@ -130,7 +133,10 @@ impl<N: Net> Transfer<'_, N> {
                 return (Ok(()), buf);
             }
             if portion.full && self.throttle.is_none() {
-                buf = self.next_buffer(buf, &mut full_reads);
+                full_reads = if buf.capacity() < limits::BUF_CLASSES[2] { 0 } else { full_reads + 1 };
+                if full_reads == 0 || full_reads >= FULL_READS {
+                    buf = self.grown(buf);
+                }
             } else if K::HOLDS_BACK
                 && let Err(fault) = sink.flush(self.sink_until()).await
             {
@@ -194,20 +200,7 @@ impl<N: Net> Transfer<'_, N> {
         self.fitted(buf, limits::BUF_CLASSES[1])
     }
 
-    /// A small one for a body with a rate.
-    fn first_buffer(&self, buf: Buf) -> Buf {
-        match self.throttle {
-            Some(throttle) => self.fitted(buf, throttle.buffer_bytes()),
-            None => buf,
-        }
-    }
-
-    /// The buffer for what comes behind a read that filled it.
-    fn next_buffer(&self, buf: Buf, full_reads: &mut u32) -> Buf {
-        *full_reads = if buf.capacity() < limits::BUF_CLASSES[2] { 0 } else { *full_reads + 1 };
-        if *full_reads == 0 || *full_reads >= FULL_READS { self.grown(buf) } else { buf }
-    }
-
+    #[cold]
     fn fitted(&self, buf: Buf, bytes: usize) -> Buf {
         self.pool.put(buf);
         self.pool.take(bytes)
@@ -216,8 +209,7 @@ impl<N: Net> Transfer<'_, N> {
     /// Waits until a portion may pass. What follows fails by itself where the deadline comes first.
     async fn wait(&self, until: Tick, now: Tick) {
         if until > now {
-            // tidy(hot): only where a body is slowed down; no other relay should be larger for it.
-            Box::pin(self.net.sleep_until(until.min(self.deadline))).await;
+            self.net.sleep_until(until.min(self.deadline)).await;
         }
     }
 

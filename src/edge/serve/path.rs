@@ -117,9 +117,10 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
             Filtered::Continue => {}
         }
     }
-    match policies::pass(exchange, &route.policies, route.alternatives, before.len()).await? {
-        Filtered::Responded => return Ok(()),
-        Filtered::Continue => {}
+    if !route.policies.is_empty()
+        && policies::pass(exchange, &route.policies, route.alternatives, before.len()).await? == Filtered::Responded
+    {
+        return Ok(());
     }
     if route.staged { staged(exchange, route).await } else { act(exchange, route).await }
 }
@@ -169,7 +170,10 @@ async fn act<N: Net, S: BodySource, K: Client>(
     match &route.action {
         Action::Proxy(proxy) => {
             let upstream = choose(exchange, route, proxy)?;
-            scan::forward(exchange, route, proxy, upstream).await
+            match route.scanned {
+                None => attempts::forward(exchange, route, proxy, upstream).await,
+                Some(_) => Box::pin(scan::forward(exchange, route, proxy, upstream)).await,
+            }
         }
         Action::Redirect(redirect) => redirect::send(exchange, redirect).await,
         Action::Answer(answer) => local_response::fixed(exchange, answer).await,
