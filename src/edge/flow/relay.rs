@@ -81,7 +81,7 @@ impl<N: Net> Transfer<'_, N> {
         loop {
             let began = self.net.now();
             let until = self.source_until(began);
-            let asks = self.asks();
+            let waits_from = (!self.asks()).then_some(began);
             if quiet {
                 self.pool.put(std::mem::take(&mut buf));
                 if let Err(fault) = source.readable(until).await {
@@ -98,14 +98,7 @@ impl<N: Net> Transfer<'_, N> {
                 Ok(portion) => portion,
                 Err(fault) => return (Err(self.source_fault(fault)), buf),
             };
-            if let Some(least) = self.least
-                && !asks
-            {
-                least.spend(began, now, portion.content);
-            }
-            if let Some(continuation) = self.continuation {
-                continuation.over.set(true);
-            }
+            self.spend(waits_from, now, portion.content);
             if let Err(fault) = self.count(portion) {
                 return (Err(fault), buf);
             }
@@ -142,6 +135,16 @@ impl<N: Net> Transfer<'_, N> {
             {
                 return (Err(self.sink_fault(fault)), buf);
             }
+        }
+    }
+
+    /// The source was waited for since `from`, where the wait was its own doing, and has sent something.
+    fn spend(&self, from: Option<Tick>, now: Tick, content: u64) {
+        if let (Some(least), Some(from)) = (self.least, from) {
+            least.spend(from, now, content);
+        }
+        if let Some(continuation) = self.continuation {
+            continuation.over.set(true);
         }
     }
 

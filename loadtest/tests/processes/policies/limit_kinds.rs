@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::gateway::WEB;
 use crate::harness::origin::ok;
-use crate::harness::{Client, Gateway, Origin, Response, Setup};
+use crate::harness::{Client, Gateway, Origin, PATIENCE, Response, Setup};
 
 fn gateway(policy: &str, path: &str) -> Gateway {
     Setup::new(format!(
@@ -64,8 +64,13 @@ fn what_a_response_says_is_what_its_request_costs() {
     .shards(2)
     .log("")
     .start();
-    let statuses = ["/0", "/0", "/4", "/6", "/0"].map(|target| ask(&gateway, target, "").status);
-    assert_eq!(statuses, [200, 200, 200, 200, 429]);
+    let statuses = ["/0", "/0", "/4", "/6"].map(|target| ask(&gateway, target, "").status);
+    assert_eq!(statuses, [200; 4]);
+    // The other thread may have slots until they are called in; asking for nothing takes none.
+    let begun = Instant::now();
+    while ask(&gateway, "/0", "").status != 429 {
+        assert!(begun.elapsed() < PATIENCE, "what was used is never missed");
+    }
 }
 
 #[test]
