@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::tool::run;
-use crate::harness::{Gateway, Origin, Setup};
+use crate::harness::{Gateway, Origin, Setup, wait_for};
 
 const CALLERS: &str = r#"
 [[consumer]]
@@ -66,7 +66,7 @@ fn curl_passes_where_it_may_and_nowhere_else() {
     assert_eq!((answer.status, answer.field("content-type")), (403, "application/problem+json"));
     let body = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(body.contains("One of these groups is required: admin."), "{body}");
-    assert!(gateway.log_lines().iter().any(|line| line.contains("authorize_group")));
+    wait_for("the reason", || gateway.log_lines().iter().find(|line| line.contains("authorize_group")).map(drop));
 }
 
 #[test]
