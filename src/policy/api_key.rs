@@ -10,13 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::base::Span;
-use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::decision::Decision;
 use crate::policy::directory::{Consumer, KeyEntry, KeyHash};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::key_format::{KEY_BYTES_MAX, KeyForm, form_of, hash_of};
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::refusal;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
 use crate::wire::patch::Patch;
@@ -172,9 +173,7 @@ impl Plan {
     }
 
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
-        effects.to_client.add(b"WWW-Authenticate", &self.challenge);
-        let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
-        Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
+        refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
     }
 
     fn tell(&self, consumer: &Consumer, request: Request<'_>, effects: &mut Effects) {

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::base::Tick;
 use crate::base::limits::PASSWORD_BYTES_MAX;
 use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
-use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::directory::{Consumer, Credential, CredentialKind};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
@@ -25,6 +25,7 @@ use crate::policy::limit::Shards;
 use crate::policy::password::{Asked, Pair, PasswordHash, Verdict, Verdicts};
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Question};
+use crate::policy::refusal;
 use crate::policy::tell;
 use crate::wire::field::Known;
 use crate::wire::head::Request;
@@ -341,9 +342,7 @@ impl Plan {
     }
 
     fn refuse(&self, reason: &'static str, detail: &'static str, effects: &mut Effects) -> Decision<'_> {
-        effects.to_client.add(b"WWW-Authenticate", &self.challenge);
-        let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
-        Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
+        refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
     }
 
     /// The request passes, as this consumer.
@@ -370,10 +369,7 @@ const METHOD: &str = "basic";
 
 /// Nobody could check the password in time.
 fn busy<'p>(effects: &mut Effects) -> Decision<'p> {
-    effects.to_client.add(b"Retry-After", b"1");
-    let detail = "Too many passwords are being checked.";
-    let problem = Problem { kind: "", title: "Service Unavailable", detail, violated_policy: "" };
-    Decision::Respond(LocalResponse { status: 503, reason: "basic_busy", body: LocalBody::Problem(problem) })
+    refusal::refuse_busy("basic_busy", "Too many passwords are being checked.", effects)
 }
 
 /// The base64 behind the scheme's name, which is compared without case (RFC 9110 section 11.1).

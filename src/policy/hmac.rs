@@ -17,12 +17,13 @@ use crate::base::limits::SIGNED_COMPONENTS_MAX;
 use crate::base::{Wall, date};
 use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
 use crate::policy::basic::Stored;
-use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::decision::{Ask, AskOutcome, Decision, LocalResponse};
 use crate::policy::directory::{Credential, CredentialKind};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
 use crate::policy::kind::{Call, Kind};
 use crate::policy::phase::Phase;
+use crate::policy::refusal;
 use crate::policy::tell;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Request, Version};
@@ -261,9 +262,7 @@ impl Plan {
     }
 
     fn refuse(&self, (reason, detail): Refusal, effects: &mut Effects) -> Decision<'_> {
-        effects.to_client.add(b"WWW-Authenticate", &self.challenge);
-        let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
-        Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
+        refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
     }
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::base::{Tick, Wall};
 use crate::policy::api_key::{ConsumerFields, Credential as Hiding};
 use crate::policy::basic::Stored;
-use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
+use crate::policy::decision::{Ask, AskOutcome, Decision, LocalResponse};
 use crate::policy::directory::{Credential, CredentialKind};
 use crate::policy::facts::{Effects, Facts};
 use crate::policy::identity::Identity;
@@ -22,6 +22,7 @@ use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Freshness, Question};
+use crate::policy::refusal;
 use crate::policy::tell;
 use crate::wire::head::BodyLength;
 use crate::wire::signature::digest::{self, Agreement};
@@ -342,9 +343,7 @@ impl Plan {
     }
 
     fn refuse(&self, (reason, detail): Refusal, effects: &mut Effects) -> Decision<'_> {
-        effects.to_client.add(b"WWW-Authenticate", &self.challenge);
-        let problem = Problem { kind: "", title: "Unauthorized", detail, violated_policy: "" };
-        Decision::Respond(LocalResponse { status: 401, reason, body: LocalBody::Problem(problem) })
+        refusal::refuse_unidentified(&self.challenge, reason, detail, effects)
     }
 }
 
@@ -357,10 +356,7 @@ fn combined<L>(facts: &Facts<'_, L>, name: &[u8]) -> Vec<u8> {
 
 /// Nobody could say in time whether the nonce was used.
 fn busy<'p>(effects: &mut Effects) -> Decision<'p> {
-    effects.to_client.add(b"Retry-After", b"1");
-    let detail = "Too many signatures are being checked.";
-    let problem = Problem { kind: "", title: "Service Unavailable", detail, violated_policy: "" };
-    Decision::Respond(LocalResponse { status: 503, reason: "signature_busy", body: LocalBody::Problem(problem) })
+    refusal::refuse_busy("signature_busy", "Too many signatures are being checked.", effects)
 }
 
 /// What `Identity::method` says.

@@ -21,6 +21,7 @@ pub(crate) mod password;
 pub(crate) mod phase;
 pub(crate) mod problem;
 pub(crate) mod question;
+mod refusal;
 mod subject;
 mod tell;
 mod text;
