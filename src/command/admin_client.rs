@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::command::arguments::{StatusArguments, StopArguments, TraceArguments, default_file};
 use crate::command::running_arguments::RunningArguments;
+use crate::command::shown::counted;
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;
@@ -234,8 +235,12 @@ fn words(status: &Status) -> String {
             status.config, status.generation, status.reloads_done, status.reloads_refused
         ),
         format!(
-            "{} shards on {}: {} connections, {} requests now, {} in all",
-            status.shards, status.driver, status.connections, status.requests_active, status.requests
+            "{} on {}: {}, {} now, {} in all",
+            counted(status.shards as u64, "shard"),
+            status.driver,
+            counted(status.connections, "connection"),
+            counted(status.requests_active, "request"),
+            status.requests
         ),
     ];
     if status.log_lines_dropped > 0 {

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use crate::command::arguments::{CheckArguments, DEFAULT_FILE, ExplainArguments, default_file};
+use crate::command::shown::counted;
 use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};
@@ -50,8 +51,8 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
         }
         Err(reports) => {
             eprint!("{}", reports.for_stderr());
-            let errors = counted(reports.errors(), "error");
-            eprintln!("{name}: {errors}, {}", counted(reports.warnings(), "warning"));
+            let errors = counted(reports.errors() as u64, "error");
+            eprintln!("{name}: {errors}, {}", counted(reports.warnings() as u64, "warning"));
             ExitCode::FAILURE
         }
     }
@@ -97,21 +98,13 @@ pub(super) fn explain(arguments: &ExplainArguments) -> ExitCode {
 
 fn counts(plan: &Plan, warnings: usize) -> String {
     let parts = [
-        counted(plan.listeners.len(), "listener"),
-        counted(plan.routes.len(), "route"),
-        counted(plan.upstreams.len(), "upstream"),
-        counted(plan.policies.len(), "policy"),
-        counted(warnings, "warning"),
+        counted(plan.listeners.len() as u64, "listener"),
+        counted(plan.routes.len() as u64, "route"),
+        counted(plan.upstreams.len() as u64, "upstream"),
+        counted(plan.policies.len() as u64, "policy"),
+        counted(warnings as u64, "warning"),
     ];
     parts.join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match (count, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {what}s"),
-    }
 }
 
 #[cfg(test)]
@@ -122,6 +115,5 @@ mod tests {
     fn counts_read_well() {
         let plan = load(&ConfigSource::Quickstart, &Environment::sealed()).expect("compiles").plan;
         assert_eq!(counts(&plan, 2), "1 listener, 5 routes, 0 upstreams, 1 policy, 2 warnings");
-        assert_eq!(counted(2, "policy"), "2 policies");
     }
 }
