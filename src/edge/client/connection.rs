@@ -23,6 +23,8 @@ pub(crate) const FIRST_READ: u32 = FIRST_BUF as u32;
 const LINGER_MS: u64 = 30_000;
 /// How long while nothing comes.
 const LINGER_IDLE_MS: u64 = 2_000;
+/// How long where the thread drains: a client that has not read the end yet still gets it.
+const LINGER_DRAINING_MS: u64 = 2_000;
 /// And how much is read of one.
 const LINGER_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -102,21 +104,27 @@ impl<N: Net> Connection<N> {
 }
 
 /// Lingering close: reads and drops what still comes, so that the last bytes sent reach the client. Above the bounds,
-/// and on a thread that drains, the connection is closed though the client goes on.
+/// which are narrow on a thread that drains, the connection is closed though the client goes on.
 pub(crate) async fn hear_last<N: Net>(thread: &Thread<N>, stream: &Transport<N::Stream>, mut buf: Buf) {
     stream.read_again();
-    let until = thread.net.now().after_ms(LINGER_MS);
+    let mut until = thread.net.now().after_ms(LINGER_MS);
+    let mut drains = false;
     if buf.capacity() == 0 {
         buf = thread.pool.take(0);
     }
     let mut seen = 0;
     while seen < LINGER_BYTES_MAX {
         buf.reset(0);
-        let silent = thread.net.now().after_ms(LINGER_IDLE_MS);
+        let now = thread.net.now();
+        if !drains && thread.draining.is_raised() {
+            drains = true;
+            until = until.min(now.after_ms(LINGER_DRAINING_MS));
+        }
+        let silent = now.after_ms(LINGER_IDLE_MS);
         let (read, returned) = stream.read(buf, silent.min(until)).await;
         buf = returned;
         match read {
-            Ok(count) if count > 0 && !thread.draining.is_raised() => seen += count as u64,
+            Ok(count) if count > 0 => seen += count as u64,
             Ok(_) | Err(_) => break,
         }
         if buf.spare() == 0 && buf.capacity() < DROP_READ {

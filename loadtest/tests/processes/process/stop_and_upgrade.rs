@@ -2,6 +2,7 @@
 //! How the process ends, and how another takes its place.
 
 use std::fs;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::harness::gateway::{SOON, binary};
@@ -151,6 +152,29 @@ fn a_load_that_goes_on_while_it_drains_is_told_to_go() {
     let unseen = |failure: &&String| failure.starts_with("connect") || failure.contains("behind \" (");
     let broken: Vec<&String> = failures.iter().filter(|failure| !unseen(failure)).collect();
     assert!(good >= 100 && broken.is_empty(), "{broken:?}");
+}
+
+/// It has not read its answer while it sends, and a reset could take that from it.
+#[test]
+fn a_client_that_still_sends_is_heard_out_in_a_drain() {
+    let origin = Origin::saying("here");
+    let mut gateway = before(&origin, "drain_timeout = \"30s\"");
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000000\r\n\r\n");
+    gateway.log(1);
+    gateway.signal("TERM");
+    wait_for("the drain", || gateway.said().contains("graceful shutdown").then_some(()));
+    for _ in 0..5 {
+        client.try_send([b'x'; 1_000]).expect("the connection is open");
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(client.answer().status, 413);
+    let asked = Instant::now();
+    while client.try_send([b'x'; 1_000]).is_ok() {
+        assert!(asked.elapsed() < SOON, "not for ever");
+        sleep(Duration::from_millis(10));
+    }
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
 }
 
 #[test]
