@@ -68,6 +68,8 @@ pub enum FaultKind {
     BreakerOpen,
     /// Waited too long in the queue.
     QueueTimeout,
+    /// A body must be kept, and `kept_bodies_max` is reached.
+    KeptBodiesFull,
     // Upstream side.
     /// TCP connect refused or unreachable.
     ConnectFailed,
@@ -118,6 +120,7 @@ impl FaultKind {
             | FaultKind::Overloaded
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
+            | FaultKind::KeptBodiesFull
             | FaultKind::Stopped => 503,
             FaultKind::ConnectFailed
             | FaultKind::UpstreamTls
@@ -154,6 +157,7 @@ impl FaultKind {
             FaultKind::Overloaded => "overloaded",
             FaultKind::BreakerOpen => "breaker_open",
             FaultKind::QueueTimeout => "queue_timeout",
+            FaultKind::KeptBodiesFull => "kept_bodies_full",
             FaultKind::ConnectFailed => "connect_failed",
             FaultKind::ConnectTimeout => "connect_timeout",
             FaultKind::UpstreamTls => "upstream_tls",
@@ -200,6 +204,7 @@ impl FaultKind {
             | FaultKind::Overloaded
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
+            | FaultKind::KeptBodiesFull
             | FaultKind::TotalTimeout
             | FaultKind::Stopped
             | FaultKind::Internal => None,
@@ -236,6 +241,7 @@ impl FaultKind {
             FaultKind::Overloaded
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
+            | FaultKind::KeptBodiesFull
             | FaultKind::TotalTimeout
             | FaultKind::Stopped
             | FaultKind::Internal => Side::Gateway,

@@ -113,6 +113,8 @@ pub struct ProcessPlan {
     pub user: Option<String>,
     /// Connections over all listeners that one shard holds; above it the longest idle one or the new one is closed.
     pub connections_max: usize,
+    /// Bytes of request bodies that one shard keeps in memory.
+    pub kept_bodies_max: usize,
     /// Reload also when a file of the configuration itself changes, not only one that it names.
     pub watch: bool,
     /// The path of the control socket; with `None` the process has one of its own in the user's folder.

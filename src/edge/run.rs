@@ -185,6 +185,7 @@ impl<N: Net> Main<N> {
         bound.take_effect(thread, &shard.peers).await;
         self.retire_limits();
         shard.log.configure(&bound.plan);
+        shard.scratch.kept.limit(bound.plan.process.kept_bodies_max);
         self.rename_acceptors(&bound.plan);
         for ListeningSocket { listener, address, socket } in sockets {
             match thread.net.listener(socket) {

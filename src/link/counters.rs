@@ -41,6 +41,8 @@ counters! {
         Refused "connections_refused_total" "Client connections closed at once because a limit was reached.",
         Evicted "connections_evicted_total" "Idle client connections closed because others needed their room.",
         Descriptors "descriptors_lacking_total" "Times that no file descriptor was free for a connection.",
+        KeptBodiesLacking "kept_bodies_lacking_total" "Times that there was no room to keep a request's body.",
+        KeptBodyBytes "kept_body_bytes" "Bytes of request bodies that are kept in memory.",
         Connections "connections" "Open client connections.",
         IdleConnections "connections_idle" "Idle client connections: open, keep-alive, between two requests.",
         Handshakes "tls_handshakes_total" "TLS handshakes completed with clients.",

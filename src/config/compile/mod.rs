@@ -233,6 +233,7 @@ impl Compiler<'_> {
             drain_delay: server.drain_delay.0,
             user: server.user.clone(),
             connections_max: self.share(connections_max) as usize,
+            kept_bodies_max: usize::try_from(server.kept_bodies_max.0 / self.shards as u64).unwrap_or(usize::MAX),
             watch: server.watch,
             control_socket: server.control_socket.clone(),
             store: self.store(),

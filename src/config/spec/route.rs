@@ -334,7 +334,7 @@ table! {
         grpc_statuses: Many<Located<String>> = Many::default(),
         /// Retry `POST` and `PATCH` too, even where the request may have been processed.
         non_idempotent: bool = false,
-        /// The largest request body that is kept in memory for a retry.
-        body: Size = Size(64 * 1024),
+        /// The largest request body that is kept in memory for a retry, while `kept_bodies_max` of `[server]` has room.
+        body: Size = Size(256 * 1024),
     }
 }

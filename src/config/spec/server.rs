@@ -34,6 +34,11 @@ table! {
         /// one of them for the upstream. `"auto"`: as many as fit the hard limit on open files with a reserve for logs,
         /// files and the admin listener, at most 100000. A larger number than fits is lowered to that, with a warning.
         connections_max: Located<AutoCount> = Located::nowhere(AutoCount(None)),
+        /// Memory for request bodies that are kept: for policies that read a body, for JSON that becomes gRPC, and for
+        /// another attempt (`retry.body`). It is for the whole process; each thread has its share. Where it is used up,
+        /// a body that is only kept for another attempt is sent on without being kept, and a request whose body must be
+        /// kept gets 503 with the reason `kept_bodies_full`. `turnpike_kept_bodies_lacking_total` counts both.
+        kept_bodies_max: Size = Size(256 * 1024 * 1024),
         /// Reload when a file of the configuration changes, with its includes. Certificates, keys, secret files and
         /// descriptor sets are watched in any case, and a change of these alone reads nothing else again. A change
         /// counts when no file has changed for half a second; a file that is wrong changes nothing.

@@ -8,6 +8,7 @@ use crate::edge::exchange::context::Exchange;
 use crate::edge::exchange::response;
 use crate::edge::flow::pace::SenderTime;
 use crate::edge::flow::stream::{BodySource, Client, Portion};
+use crate::edge::shard::kept::KeptBody;
 use crate::edge::shard::scratch::RequestBody;
 use crate::net::Net;
 use crate::wire::head::BodyLength;
@@ -41,26 +42,28 @@ pub(crate) async fn read<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     kept_max: usize,
     bytes_max: u64,
-) -> Result<(Vec<u8>, u64), Fault> {
-    let mut kept = Vec::new();
+) -> Result<(KeptBody, u64), Fault> {
+    let mut kept = KeptBody::new(&exchange.context.shard.scratch.kept);
     if exchange.context.request.head.body == BodyLength::None {
         return Ok((kept, 0));
     }
     if exchange.state.body == RequestBody::Kept {
         // A policy has read it.
         let body = &exchange.state.replay;
-        let fits = body.len() as u64 <= bytes_max;
-        kept.extend_from_slice(&body[..body.len().min(kept_max)]);
-        return if fits { Ok((kept, body.len() as u64)) } else { Err(Fault::last(FaultKind::BodyTooLarge)) };
+        if body.len() as u64 > bytes_max {
+            return Err(Fault::last(FaultKind::BodyTooLarge));
+        }
+        kept.extend(&body[..body.len().min(kept_max)]).map_err(|_| NO_ROOM)?;
+        return Ok((kept, body.len() as u64));
     }
     // What is here of a body whose beginning was looked at.
     let begun = exchange.state.body == RequestBody::Waiting;
-    let held = begun.then(|| std::mem::take(&mut exchange.state.replay));
+    let held = begun.then(|| exchange.state.replay.take());
     exchange.state.body = RequestBody::Passed;
     let total = portions(exchange, bytes_max, held, |portion| {
         let room = kept_max - kept.len();
-        kept.extend_from_slice(&portion[..portion.len().min(room)]);
-        Then::ReadOn
+        kept.extend(&portion[..portion.len().min(room)]).map_err(|_| NO_ROOM)?;
+        Ok(Then::ReadOn)
     })
     .await?;
     Ok((kept, total))
@@ -76,18 +79,20 @@ pub(crate) async fn begin<N: Net, S: BodySource, K: Client>(
     if exchange.context.request.head.body == BodyLength::None || exchange.state.body.is_begun() {
         return Ok(());
     }
-    let mut held = std::mem::take(&mut exchange.state.replay);
-    held.clear();
+    let mut held = KeptBody::new(&exchange.context.shard.scratch.kept);
     exchange.state.body = RequestBody::Passed;
     let read = portions(exchange, bytes_max, None, |portion| {
-        held.extend_from_slice(portion);
-        if held.len() >= held_min { Then::Stop } else { Then::ReadOn }
+        held.extend(portion).map_err(|_| NO_ROOM)?;
+        Ok(if held.len() >= held_min { Then::Stop } else { Then::ReadOn })
     })
     .await;
     exchange.state.replay = held;
     exchange.state.body = if exchange.source.done() { RequestBody::Kept } else { RequestBody::Waiting };
     read.map(|_| ())
 }
+
+/// The shard keeps as many bytes of bodies as it may.
+const NO_ROOM: Fault = Fault::last(FaultKind::KeptBodiesFull);
 
 /// What follows a portion.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,8 +106,8 @@ enum Then {
 async fn portions<N: Net, S: BodySource, K: Client>(
     exchange: &mut Exchange<'_, N, S, K>,
     bytes_max: u64,
-    held: Option<Vec<u8>>,
-    mut take: impl FnMut(&[u8]) -> Then,
+    held: Option<KeptBody>,
+    mut take: impl FnMut(&[u8]) -> Result<Then, Fault>,
 ) -> Result<u64, Fault> {
     let context = exchange.context;
     let mut total = 0;
@@ -112,7 +117,7 @@ async fn portions<N: Net, S: BodySource, K: Client>(
     let mut portion = Portion::NOTHING;
     if let Some(held) = held {
         total = held.len() as u64;
-        take(&held);
+        take(&held)?;
     } else {
         if context.request.head.expects_continue && context.behind.is_empty() {
             response::go_on(exchange).await?;
@@ -126,7 +131,7 @@ async fn portions<N: Net, S: BodySource, K: Client>(
         if total > bytes_max {
             return Err(Fault::last(FaultKind::BodyTooLarge));
         }
-        if take(buf.filled()) == Then::Stop || portion.done {
+        if take(buf.filled())? == Then::Stop || portion.done {
             break;
         }
         buf.reset(0);

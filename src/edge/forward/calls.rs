@@ -170,8 +170,8 @@ async fn from_json<N: Net, S: BodySource, K: Client>(
             let max = call.route.body_bytes_max.min(TRANSCODE_BODY_BYTES_MAX);
             let (body, _) = whole::read(exchange, max as usize, max).await?;
             let state = &mut *exchange.state;
-            state.replay.clear();
-            let made = transcoder.request(&route, &incoming, &body, &mut state.replay);
+            let made = state.replay.rewrite(|bytes| transcoder.request(&route, &incoming, &body, bytes));
+            let made = made.map_err(|_| Fault::last(FaultKind::KeptBodiesFull))?;
             // It stands where bodies are kept for another attempt.
             state.body = RequestBody::Kept;
             let bytes = state.replay.len() as u64;

@@ -22,6 +22,7 @@ use crate::edge::forward::destination::Destination;
 use crate::edge::forward::respond::{Answering, Progress, Received};
 use crate::edge::forward::retry::Attempt;
 use crate::edge::forward::upgrade;
+use crate::edge::shard::kept::KeptBody;
 use crate::edge::shard::scratch::{RequestBody, RequestState};
 use crate::edge::upstream::acquire::OriginUse;
 use crate::net::Net;
@@ -104,7 +105,7 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
     buf: Buf,
 ) -> Result<Received, Fault> {
     let (shard, remote) = (upload.context.shard, upload.remote);
-    let mut replay = std::mem::take(&mut answering.state.replay);
+    let mut replay = answering.state.replay.take();
     let whole = Cell::new(answering.state.body.is_kept());
     let sent_at = Cell::new(None);
     let (complete, answered_first) = (Cell::new(false), Cell::new(false));
@@ -229,8 +230,8 @@ impl<N: Net, R: Remote> Upload<'_, N, R> {
             if let Some(throttled) = &self.throttled {
                 throttled.pass(portion.content, context.shard.thread.net.now());
             }
-            if self.keeps() {
-                exchange.state.replay.extend_from_slice(buf.filled());
+            // Where there is no room it can still be sent, once.
+            if self.keeps() && exchange.state.replay.extend(buf.filled()).is_ok() {
                 exchange.state.body = RequestBody::Kept;
             }
         }
@@ -298,7 +299,7 @@ struct Keeping<'a, 'b, S> {
 
 /// What is kept of a body.
 struct Kept<'a> {
-    replay: &'a mut Vec<u8>,
+    replay: &'a mut KeptBody,
     whole: &'a Cell<bool>,
     /// The rest is for another attempt.
     paused: &'a Cell<bool>,
@@ -337,10 +338,13 @@ impl<S: BodySource> BodySource for Keeping<'_, '_, S> {
         let (result, buf) = self.source.read(buf, until).await;
         self.kept.reading.set(false);
         let fresh = buf.filled().get(from..).unwrap_or_default();
-        let whole = self.kept.whole.get() && self.kept.replay.len() + fresh.len() <= self.max;
-        self.kept.whole.set(whole);
-        if whole {
-            self.kept.replay.extend_from_slice(fresh);
+        if self.kept.whole.get() {
+            let Kept { replay, whole, .. } = &mut self.kept;
+            whole.set(replay.len() + fresh.len() <= self.max && replay.extend(fresh).is_ok());
+            if !whole.get() {
+                // A part of it is of no use.
+                replay.clear_to(0);
+            }
         }
         (if self.kept.paused.get() { result.and(Err(PAUSED)) } else { result }, buf)
     }

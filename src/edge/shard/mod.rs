@@ -6,6 +6,7 @@ pub(crate) mod attributes;
 pub(crate) mod bound;
 pub(crate) mod discarded;
 mod escape;
+pub(crate) mod kept;
 pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod questions;

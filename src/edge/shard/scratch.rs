@@ -2,11 +2,13 @@
 //! Hot. The scratch memory of an exchange. The shard reuses it, so that serving allocates nothing.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::balance::EndpointIndex;
 use crate::base::limits::TRIED_MAX;
 use crate::base::{Fault, Tick};
 use crate::edge::shard::attributes::Attributes;
+use crate::edge::shard::kept::{KeptBody, KeptBytes};
 use crate::edge::shard::record::Record;
 use crate::policy::{Effects, PolicyMemo};
 use crate::wire::grpc::End;
@@ -57,7 +59,7 @@ pub(crate) struct RequestState {
     /// One template's value.
     pub value: Vec<u8>,
     /// Body bytes that were sent, kept for another attempt.
-    pub replay: Vec<u8>,
+    pub replay: KeptBody,
     /// Where the request's body is.
     pub body: RequestBody,
     /// Attempts that failed, `TRIED_MAX` at most.
@@ -155,9 +157,9 @@ impl RequestState {
     /// Frees what is not needed while a stream of events is relayed. To be called only after the response's head was
     /// sent, when there is no other attempt.
     pub(crate) fn shed(&mut self) {
-        for bytes in [&mut self.out, &mut self.value, &mut self.replay] {
-            *bytes = Vec::new();
-        }
+        self.out = Vec::new();
+        self.value = Vec::new();
+        self.replay.clear_to(0);
         self.effects.to_upstream = Patch::default();
     }
 
@@ -168,12 +170,13 @@ impl RequestState {
         self.attributes.clear();
         self.effects.clear();
         self.memos.clear();
-        for bytes in [&mut self.target, &mut self.out, &mut self.value, &mut self.replay] {
+        for bytes in [&mut self.target, &mut self.out, &mut self.value] {
             bytes.clear();
             if bytes.capacity() > VECTOR_KEEP {
                 *bytes = Vec::new();
             }
         }
+        self.replay.clear_to(VECTOR_KEEP);
         self.body = RequestBody::Untouched;
         self.said = None;
     }
@@ -184,12 +187,21 @@ impl RequestState {
 #[expect(clippy::vec_box, reason = "scratch is lent as a box, so that lending it moves a pointer")]
 pub(crate) struct ScratchPool {
     free: RefCell<Vec<Box<Scratch>>>,
+    /// Bodies in all scratch, also in what is lent.
+    pub kept: Rc<KeptBytes>,
 }
 
 impl ScratchPool {
     /// Scratch, cleared.
     pub(crate) fn take(&self) -> Box<Scratch> {
-        self.free.borrow_mut().pop().unwrap_or_default()
+        self.free.borrow_mut().pop().unwrap_or_else(|| self.fresh())
+    }
+
+    #[cold]
+    fn fresh(&self) -> Box<Scratch> {
+        let mut scratch = Box::<Scratch>::default();
+        scratch.state.replay = KeptBody::new(&self.kept);
+        scratch
     }
 
     /// Frees all scratch that waits for use.

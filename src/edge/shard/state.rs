@@ -243,6 +243,8 @@ impl<N: Net> Shard<N> {
         counters.set(Counter::Active, self.active.get());
         counters.set(Counter::Tunnels, self.tunnels.get());
         counters.set(Counter::Panics, self.thread.net.panics());
+        counters.set(Counter::KeptBodyBytes, self.scratch.kept.now() as u64);
+        counters.add(Counter::KeptBodiesLacking, self.scratch.kept.take_lacking());
         self.peers.publish(counters);
     }
 }

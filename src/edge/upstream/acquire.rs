@@ -209,6 +209,7 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         | FaultKind::Overloaded
         | FaultKind::BreakerOpen
         | FaultKind::QueueTimeout
+        | FaultKind::KeptBodiesFull
         | FaultKind::TotalTimeout
         | FaultKind::Stopped
         | FaultKind::Internal => Outcome::Cancelled,

@@ -161,6 +161,7 @@ impl Code {
             | FaultKind::Overloaded
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
+            | FaultKind::KeptBodiesFull
             | FaultKind::Stopped
             | FaultKind::ConnectFailed
             | FaultKind::ConnectTimeout
@@ -280,6 +281,7 @@ const fn fault_text(kind: FaultKind) -> &'static str {
         | FaultKind::Overloaded
         | FaultKind::BreakerOpen
         | FaultKind::QueueTimeout
+        | FaultKind::KeptBodiesFull
         | FaultKind::Stopped
         | FaultKind::ConnectFailed
         | FaultKind::ConnectTimeout

@@ -149,3 +149,46 @@ fn connections_follow_the_limit_on_open_files() {
     });
     assert!(gateway.admin_get("/readyz").is_some_and(|answer| answer.status == 200));
 }
+
+/// Half-sent bodies are counted together. Whose body does not fit is refused; where it is only kept for a retry, it is
+/// sent on.
+#[test]
+fn bodies_that_are_kept_have_a_bound_in_all() {
+    let origin = Origin::echo();
+    let gateway = Setup::web(format!(
+        "[policy.hooks.webhook]\nform = \"github\"\nsecrets = \"It's a Secret to Everybody\"\nbody = \"100KB\"\n\
+         [[route]]\npath_prefix = \"/hooks\"\nto = \"{0}\"\npolicies = [\"hooks\"]\n[[route]]\nto = \"{0}\"\n",
+        origin.url()
+    ))
+    .server("kept_bodies_max = \"500KB\"")
+    .start();
+    let begin = |method: &str, target: &str| {
+        let mut client = gateway.client();
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 90001\r\n\r\n"));
+        client.send([b'x'; 90_000]);
+        client
+    };
+    let kept = || {
+        let metrics = gateway.metrics();
+        let value = |name: &str| {
+            let line = metrics.lines().find(|line| line.split(' ').next() == Some(name)).expect("a metric");
+            line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        };
+        (value("turnpike_kept_body_bytes"), value("turnpike_kept_bodies_lacking_total"))
+    };
+    let half: Vec<Client> = (0..5).map(|_| begin("POST", "/hooks/a")).collect();
+    wait_for("the bodies", || (kept() == (450_000, 0)).then_some(()));
+    let refused = begin("POST", "/hooks/b").answer();
+    assert_eq!((refused.status, &gateway.log(1)[0]["reason"]), (503, &"kept_bodies_full".into()));
+    // This one would be kept for another attempt, as far as it fits.
+    let mut put = begin("PUT", "/");
+    assert_eq!(put.send("y").answer().status, 200);
+    wait_for("both to be counted", || (kept() == (450_000, 2)).then_some(()));
+    drop(half);
+    wait_for("nothing to be kept", || (kept().0 == 0).then_some(()));
+    assert_eq!(
+        begin("POST", "/hooks/b").send("y").answer().status,
+        403,
+        "it is read whole, and its signature is missing"
+    );
+}
