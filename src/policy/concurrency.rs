@@ -116,7 +116,7 @@ impl Kind for Plan {
 
 impl ShardState<Plan> for Box<Parts> {
     fn new(plan: &Plan, shards: Shards, generation: u32) -> Box<Parts> {
-        let terms = Terms { version: generation, rate: plan.rate };
+        let terms = Terms { version: generation.into(), rate: plan.rate };
         // tidy(hot): once for a shard and a plan; most policies keep nothing, so what they share is small.
         Box::new(Parts::new(std::iter::once(Part::new(plan.limit_id(), terms, shards, plan.keys_max))))
     }
@@ -159,8 +159,7 @@ impl Plan {
     }
 
     fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
-        match self.uncountable {
-            _ if self.mode == Mode::Report => self.report(reason, effects),
+        match self.uncountable.in_mode(self.mode) {
             OnTrouble::Admit => self.report(reason, effects),
             OnTrouble::Refuse => self.refuse(effects),
             OnTrouble::Unavailable => {

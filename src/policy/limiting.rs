@@ -53,6 +53,16 @@ pub enum WhenFull {
     Share,
 }
 
+impl OnTrouble {
+    /// The same, where nothing is refused that only reports.
+    pub const fn in_mode(self, mode: Mode) -> OnTrouble {
+        match mode {
+            Mode::Enforce => self,
+            Mode::Report => OnTrouble::Admit,
+        }
+    }
+}
+
 impl Exempt {
     /// Is this one of them?
     pub fn has<L>(&self, facts: &Facts<'_, L>) -> bool {

@@ -32,8 +32,7 @@ mod window;
 pub(crate) use cost::Cost;
 pub(crate) use tiers::{NamedShares, Share, TierShares, Tiers};
 pub(crate) use told::{Dialect, FieldsSent, Told};
-use window::Standings;
-pub(crate) use window::Window;
+pub(crate) use window::{Standing, Standings, Window};
 
 /// A rate limit.
 #[derive(Clone, Debug)]
@@ -103,7 +102,7 @@ enum Pending {
     /// It passed, and is delayed.
     Delayed,
     /// It holds one slot of the only window, of terms with this version, until its response is known.
-    Slot(u32),
+    Slot(u64),
     /// It holds slots of several windows, or several slots.
     Slots(Box<Slots>),
     /// It was not counted; when its response is known, it counts.
@@ -223,7 +222,7 @@ impl Kind for Plan {
 impl ShardState<Plan> for Box<Parts> {
     fn new(plan: &Plan, shards: Shards, generation: u32) -> Box<Parts> {
         let part = |(window, limit): (&Window, LimitTerms)| {
-            let terms = Terms { version: generation, rate: limit.rate };
+            let terms = Terms { version: generation.into(), rate: limit.rate };
             let part = Part::new(limit.id, terms, shards, plan.keys_max);
             let part = match plan.when_full {
                 WhenFull::Forget => part,

@@ -206,7 +206,7 @@ impl<N: Net> Bound<N> {
             let (state, now) = (&self.states.policies[at], thread.net.now());
             if let Some(parts) = state.borrow_mut().parts() {
                 let terms = self.plan.policies[at].policy.limits().into_iter();
-                parts.follow(terms, self.plan.generation as u32, now);
+                parts.follow(terms, u64::from(self.plan.generation as u32), now);
             }
             peers.carry(state, || now);
             slices.step(1).await;

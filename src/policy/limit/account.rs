@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The homes' part: who holds which slots of every key, and who gets them next. Pure; one owner, no lock.
 
+mod own;
+
 use smallvec::SmallVec;
 
 use crate::base::Tick;
 use crate::base::canary::{self, Flaw};
 use crate::policy::limit::demand::EPOCH;
 use crate::policy::limit::forgotten::Forgotten;
-use crate::policy::limit::gcra::{FILL_BITS, Meter, Rate};
+use crate::policy::limit::gcra::{FILL_BITS, Meter, Own, Rate};
 use crate::policy::limit::ids::{LimitId, ShardId};
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
-use crate::policy::limit::terms::{History, Terms};
+use crate::policy::limit::terms::{Basis, History, Terms};
 
 /// The accounts of one limit's keys whose home is one shard.
 #[derive(Debug)]
@@ -41,11 +43,22 @@ struct Account {
     /// Slots that no shard has.
     free: Meter,
     /// Under which terms they are.
-    version: u32,
+    version: u64,
     questions: u32,
     shares: SmallVec<[Share; 2]>,
-    /// Slots that shards had under older terms and have not returned; seldom any.
-    older: Option<Box<[OlderShare]>>,
+    /// What most accounts have not.
+    rare: Option<Box<Rare>>,
+}
+
+/// What most accounts have not.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Slots that shards had under older terms and have not returned.
+    older: Box<[OlderShare]>,
+    /// What its rate has of its own, where keys have such.
+    own: Own,
+    /// It has fewer slots than before, and shards have not been asked for theirs yet.
+    shrinks: bool,
 }
 
 /// What the account knows of one shard.
@@ -70,7 +83,7 @@ struct Share {
 #[derive(Clone, Copy, Debug)]
 struct OlderShare {
     shard: ShardId,
-    version: u32,
+    version: u64,
     burst: u32,
     slots: u32,
 }
@@ -126,29 +139,35 @@ impl Accounts {
             // Nothing was lent of a key without account, so there is nothing to take back.
             None if !asks => return,
             None if self.has_room(now) => {
-                let terms = &self.terms.current;
+                let terms = match self.terms.basis {
+                    Basis::Limit => self.terms.current,
+                    Basis::Key => self.terms.of_key(message.terms.version, message.terms.rate.own()),
+                };
                 let free = match &self.forgotten {
                     Some(forgotten) => forgotten.start(message.key, &terms.rate, now),
                     None => Meter::full(&terms.rate, now),
                 };
-                let account = Account::new(free, terms.version);
+                let account = Account::new(free, &terms, self.terms.basis);
                 self.table.insert(message.key, account)
             }
             None => return out.push((from, self.message(message.key, Body::NoRoom))),
         };
-        self.table.at(at).renew(&self.terms, now);
-        let terms = self.terms.current;
-        self.table.at(at).note(&terms, from, message, now);
+        let account = self.table.at(at);
+        account.renew(&self.terms, now);
+        account.learn(&self.terms, &message.terms, now);
+        let terms = account.terms(&self.terms);
+        account.note((&terms, self.terms.basis), from, message, now);
         self.settle(message.key, at, now, out);
     }
 
     /// Looks at up to `count` accounts and forgets those that are as good as new: all slots home and full.
     pub(crate) fn sweep(&mut self, count: usize, now: Tick) {
-        let rate = self.terms.current.rate;
         for _ in 0..count.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
             let account = self.table.at(at);
             account.renew(&self.terms, now);
+            let rate = account.terms(&self.terms).rate;
+            account.trim(&rate, now);
             if account.is_home() && account.free.is_full(&rate, now) {
                 self.table.remove(key);
             }
@@ -171,15 +190,24 @@ impl Accounts {
     /// the two, because they talk without messages.
     pub(crate) fn check(&self, own: ShardId, held: impl Fn(u64) -> u32) -> Result<(), &'static str> {
         for (key, account) in self.table.iter() {
-            let burst = self.terms.of(account.version).rate.burst();
+            let burst = match self.terms.basis {
+                Basis::Limit => self.terms.of(account.version),
+                Basis::Key => account.terms(&self.terms),
+            };
+            let burst = burst.rate.burst();
             let lent: u64 = account.shares.iter().map(|share| u64::from(share.slots)).sum();
             let free = u64::from(account.free.slots());
             // What is still lent under older terms may stand for more than a smaller burst; then nothing is free.
-            if free > 0 && free + lent + u64::from(account.reserved(burst)) > u64::from(burst) {
+            if self.terms.basis == Basis::Key {
+                // One with fewer slots than before has more until they are full.
+                if free + lent < u64::from(burst) {
+                    return Err("an account has fewer slots than its limit");
+                }
+            } else if free > 0 && free + lent + u64::from(account.reserved(burst)) > u64::from(burst) {
                 return Err("an account has more slots than its limit");
             }
             let shares = account.shares.iter().map(|share| (share.shard, share.slots));
-            let older = account.older.iter().flatten().map(|share| (share.shard, share.slots));
+            let older = account.older().iter().map(|share| (share.shard, share.slots));
             let lent = shares.chain(older).filter(|(shard, _)| *shard == own);
             if lent.map(|(_, slots)| u64::from(slots)).sum::<u64>() != u64::from(held(*key)) {
                 return Err("an account lent its own shard other slots than that has");
@@ -213,7 +241,6 @@ impl Accounts {
     /// Gives up the fullest account of those under the hand: its loss lets the fewest requests pass that the limit
     /// would refuse.
     fn give_up_one(&mut self, now: Tick) -> bool {
-        let rate = self.terms.current.rate;
         let mut fullest: Option<(u128, u64, u64)> = None;
         for _ in 0..LOOKS.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -222,12 +249,18 @@ impl Accounts {
             if !account.is_home() {
                 continue;
             }
+            let rate = account.terms(&self.terms).rate;
             let missing = account.free.missing(&rate, now);
             if fullest.is_none_or(|(least, ..)| missing < least) {
                 fullest = Some((missing, account.free.fill(&rate, now), key));
             }
         }
         let Some((missing, fill, key)) = fullest else { return false };
+        // Few have a rate of their own, so that none need be forgotten that has used something.
+        if missing > 0 && self.terms.basis == Basis::Key {
+            return false;
+        }
+        let rate = self.terms.current.rate;
         // Where most accounts are lent, the only one to give up may be used up. It stays while there is space.
         if fill < USED_UP && self.table.len() < self.accounts_max + LENT_MAX / 2 {
             return false;
@@ -241,9 +274,13 @@ impl Accounts {
 
     /// Answers questions in order, as far as it can now.
     fn settle(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
-        let (limit, terms) = (self.limit, self.terms.current);
+        let limit = self.limit;
         let account = self.table.at(at);
+        let terms = account.terms(&self.terms);
         let message = |body| Message { limit, key, terms, body };
+        if account.shrinks(&terms.rate, now, |shard, body| out.push((shard, message(body)))) {
+            return;
+        }
         while let Some(asker) = account.oldest_question() {
             let need = account.shares[asker].need;
             let enough = account.free.tokens(&terms.rate, now) >= need.min(terms.rate.burst());
@@ -267,13 +304,29 @@ impl Accounts {
 }
 
 impl Account {
-    fn new(free: Meter, version: u32) -> Account {
-        Account { free, version, questions: 0, shares: SmallVec::new(), older: None }
+    fn new(free: Meter, terms: &Terms, basis: Basis) -> Account {
+        let own = terms.rate.own();
+        let rare = (basis == Basis::Key).then(|| Box::new(Rare { own, ..Rare::default() }));
+        Account { free, version: terms.version, questions: 0, shares: SmallVec::new(), rare }
+    }
+
+    /// Slots that shards had under older terms and have not returned.
+    fn older(&self) -> &[OlderShare] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.older)
+    }
+
+    fn set_older(&mut self, older: Box<[OlderShare]>) {
+        self.rare = (!older.is_empty()).then(|| Box::new(Rare { older, ..Rare::default() }));
+    }
+
+    /// Slots that shards have, under the account's terms.
+    fn lent(&self) -> u32 {
+        self.shares.iter().map(|share| share.slots).sum()
     }
 
     /// Has no shard any of its slots, and does nobody ask for them?
     fn is_home(&self) -> bool {
-        self.older.is_none()
+        self.older().is_empty()
             && self.shares.iter().all(|share| share.slots == 0 && share.question == 0 && !share.recalled)
     }
 
@@ -281,7 +334,7 @@ impl Account {
     /// does so when it comes back.
     fn renew(&mut self, history: &History, now: Tick) {
         let terms = history.current;
-        if self.version == terms.version {
+        if self.version == terms.version || history.basis == Basis::Key {
             return;
         }
         let old = history.of(self.version);
@@ -291,7 +344,9 @@ impl Account {
             burst: old.rate.burst(),
             slots: std::mem::take(&mut share.slots),
         });
-        self.older = boxed(self.older.take().into_iter().flatten().chain(lent));
+        let before = self.rare.take().map(|rare| rare.older);
+        let older = before.into_iter().flatten().chain(lent).collect();
+        self.set_older(older);
         let fill = self.free.fill(&old.rate, now);
         let slots = terms.rate.burst().saturating_sub(self.reserved(terms.rate.burst()));
         self.free = Meter::filled(&terms.rate, slots, fill, now);
@@ -300,13 +355,13 @@ impl Account {
 
     /// How many slots of a burst those lent under older terms stand for.
     fn reserved(&self, burst: u32) -> u32 {
-        let shares = self.older.iter().flat_map(|older| older.iter());
+        let shares = self.older().iter();
         let parts =
             shares.map(|share| (u64::from(share.slots) * u64::from(burst)).div_ceil(u64::from(share.burst.max(1))));
         u32::try_from(parts.sum::<u64>()).unwrap_or(u32::MAX)
     }
 
-    fn note(&mut self, terms: &Terms, from: ShardId, message: &Message, now: Tick) {
+    fn note(&mut self, (terms, basis): (&Terms, Basis), from: ShardId, message: &Message, now: Tick) {
         let at = self.shares.iter().position(|share| share.shard == from).unwrap_or_else(|| {
             self.shares.push(Share::new(from, now));
             self.shares.len() - 1
@@ -320,7 +375,7 @@ impl Account {
                 (share.demand, share.heard) = (demand, now);
             }
             Body::Return { piece, demand, cause } => {
-                if message.terms.version == terms.version {
+                if basis == Basis::Key || message.terms.version == terms.version {
                     let share = &mut self.shares[at];
                     (share.demand, share.heard) = (demand, now);
                     // Slots that this account never lent do not count: they would be created.
@@ -342,16 +397,17 @@ impl Account {
 
     /// Slots of older terms came back: they become slots of the rate in force, as full as they were.
     fn take_back(&mut self, terms: &Terms, from: ShardId, mut piece: Meter, old: Terms, now: Tick) {
-        let Some(older) = &mut self.older else { return };
+        let Some(older) = self.rare.as_mut().map(|rare| &mut rare.older) else { return };
         let of = |share: &&mut OlderShare| share.shard == from && share.version == old.version;
         let Some(share) = older.iter_mut().find(of) else { return };
         let Some(rest) = share.slots.checked_sub(piece.slots()) else { return };
         share.slots = rest;
         if rest == 0 {
-            self.older = boxed(self.older.take().into_iter().flatten().filter(|share| share.slots > 0));
+            let kept = older.iter().filter(|share| share.slots > 0).copied().collect();
+            self.set_older(kept);
         }
         let burst = terms.rate.burst();
-        let lent: u32 = self.shares.iter().map(|share| share.slots).sum();
+        let lent = self.lent();
         let free = burst.saturating_sub(lent).saturating_sub(self.reserved(burst));
         let gained = free.saturating_sub(self.free.slots());
         let fill = piece.fill(&old.rate, now);
@@ -379,7 +435,7 @@ impl Account {
             }
             self.shares[asker].disturbed += 1;
             let shard = self.shares[at].shard;
-            let has_older = self.older.iter().flat_map(|older| older.iter()).any(|share| share.shard == shard);
+            let has_older = self.older().iter().any(|share| share.shard == shard);
             let share = &mut self.shares[at];
             if at == asker || share.recalled || (share.slots == 0 && !has_older) {
                 continue;
@@ -394,7 +450,7 @@ impl Account {
 
     /// All that is free for the only one that asks: what it does not use, others get by asking. Else a part for each.
     fn cut(&mut self, rate: &Rate, need: u32, now: Tick) -> Meter {
-        let free = self.free.slots();
+        let free = self.free.slots().saturating_sub(self.excess());
         let asking = self.shares.iter().filter(|share| share.question != 0).count() as u32;
         let slots = free.div_ceil(asking.max(1)).max(need).min(free);
         self.free.split(rate, slots, 0, now)
@@ -410,11 +466,6 @@ impl Share {
     fn demand_at(&self, now: Tick) -> u32 {
         if now >= self.heard.after(EPOCH.saturating_mul(2)) { 0 } else { self.demand }
     }
-}
-
-fn boxed(shares: impl Iterator<Item = OlderShare>) -> Option<Box<[OlderShare]>> {
-    let shares: Box<[OlderShare]> = shares.collect();
-    (!shares.is_empty()).then_some(shares)
 }
 
 // Beside its key and its place in the table, which take about 30 bytes more.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::base::Tick;
 use crate::policy::limit::demand::Demand;
-use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::gcra::{Meter, Own, Rate};
+use crate::policy::limit::terms::Terms;
 
 /// Where a key stands after a try, as this shard knows it; other shards may hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,9 @@ pub(super) struct Entry {
     /// Slots that requests hold until it is known whether they count (`Holder::hold`).
     pub held: u32,
     /// Under which terms the meter's slots are.
-    pub version: u32,
+    pub version: u64,
+    /// What its rate has of its own, where keys have such.
+    pub own: Own,
     /// The home had no room when it was last asked.
     pub crowded: bool,
 }
@@ -56,8 +59,8 @@ pub(super) struct Recall {
 }
 
 impl Entry {
-    /// With these slots, of terms with this version.
-    pub(super) fn new(meter: Meter, version: u32, now: Tick) -> Entry {
+    /// With these slots, under these terms.
+    pub(super) fn new(meter: Meter, terms: &Terms, now: Tick) -> Entry {
         Entry {
             meter,
             demand: Demand::default(),
@@ -71,7 +74,8 @@ impl Entry {
             owed: 0,
             debt: 0,
             held: 0,
-            version,
+            version: terms.version,
+            own: terms.rate.own(),
             crowded: false,
         }
     }
@@ -83,6 +87,15 @@ impl Entry {
             self.debt -= paid;
         }
         self.debt == 0
+    }
+
+    /// Loses full slots until it has no more than its rate, as far as it has full ones.
+    pub(super) fn trim(&mut self, rate: &Rate, now: Tick) {
+        let excess = (self.meter.slots() + self.held).saturating_sub(rate.burst());
+        if excess > 0 {
+            let full = excess.min(self.meter.tokens(rate, now));
+            let _gone = self.meter.split(rate, full, 0, now);
+        }
     }
 
     /// How much it lacks to be full and to owe nothing.
@@ -127,6 +140,11 @@ pub(super) fn standing(meter: &mut Meter, rate: &Rate, ends: Tick, now: Tick) ->
     LimitState { left: meter.tokens(rate, now), next }
 }
 
+/// How long a shard goes without asking, after it got less than it needed.
+pub(super) fn pause(rate: &Rate) -> Duration {
+    (rate.fill_time() / PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
 // Beside its key and its place in the table, which take about 30 bytes more.
 const _: () = assert!(size_of::<Entry>() <= 128);
 
@@ -135,3 +153,9 @@ const LOW_WATER_PARTS: u32 = 8;
 /// A fraction of a slot above the share is kept this long. Shorter loses more to messages, longer starves the other
 /// shard longer.
 const HOLD: Duration = Duration::from_millis(25);
+/// After a grant that was less than needed, a shard refuses without asking for this part of the time in which a slot
+/// fills. It bounds the messages about a key that is used up; longer lets slots elsewhere stand full for longer, which
+/// loses what they would gain.
+const PAUSE_PARTS: u32 = 16;
+const PAUSE_MIN: Duration = Duration::from_micros(250);
+const PAUSE_MAX: Duration = Duration::from_millis(64);

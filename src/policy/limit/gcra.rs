@@ -14,6 +14,9 @@
 //! it. It is the same arithmetic on a clock that stands still: `stands_at` is the beginning of the window, and it only
 //! moves when the next one begins. A meter then gains all that it can hold. Windows only follow each other, so each
 //! slot gives at most one token in a window, wherever it is when the window begins.
+//!
+//! Where keys have limits of their own (`terms::Basis::Key`), a slot refills in the same time whatever the number of
+//! slots: so a key whose limit changes gains or loses slots, and those that stay are as they were.
 
 use std::time::Duration;
 
@@ -23,7 +26,9 @@ use crate::base::Tick;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     count: u32,
-    burst: u32,
+    /// A slot refills in `period × scale / count`.
+    scale: u32,
+    slots: u32,
     period_nanos: u64,
     /// Where the clock of a counted rate stands; `REFILLS` of any other.
     stands_at: Tick,
@@ -34,13 +39,30 @@ impl Rate {
     pub fn new(count: u32, period: Duration, burst: u32) -> Option<Rate> {
         let period_nanos = u64::try_from(period.as_nanos()).ok()?;
         let sane = count > 0 && burst > 0 && (1..=PERIOD_NANOS_MAX).contains(&period_nanos);
-        sane.then_some(Rate { count, burst, period_nanos, stands_at: REFILLS })
+        sane.then_some(Rate { count, scale: burst, slots: burst, period_nanos, stands_at: REFILLS })
     }
 
     /// `count` in each window, from whose beginning on all of them may come at once. `None` where it is zero.
     pub fn counted(count: u32) -> Option<Rate> {
-        let rate = Rate { count, burst: count, period_nanos: WINDOW_NANOS_MIN, stands_at: NO_WINDOW };
+        let rate = Rate { count, scale: count, slots: count, period_nanos: WINDOW_NANOS_MIN, stands_at: NO_WINDOW };
         (count > 0).then_some(rate)
+    }
+
+    /// This rate, of which a key has so many slots. It stands for one slot (`Rate::new(1, period, 1)`, `counted(1)`,
+    /// `in_flight(1)`). `None` for none.
+    pub fn with_slots(self, slots: u32) -> Option<Rate> {
+        debug_assert!(self.count == 1 && self.scale == 1, "slots of another kind");
+        (slots > 0).then_some(Rate { slots, ..self })
+    }
+
+    /// The slots of a key's own rate, in the window that this one is in.
+    pub(super) fn of_key(&self, own: Own) -> Rate {
+        Rate { slots: own.slots, period_nanos: own.period_nanos, ..*self }
+    }
+
+    /// What a key's own rate has that other keys' may not have.
+    pub(super) fn own(&self) -> Own {
+        Own { slots: self.slots, period_nanos: self.period_nanos }
     }
 
     /// `count` at once: nothing ever refills, what is taken comes back. `None` where it is zero.
@@ -79,7 +101,7 @@ impl Rate {
 
     /// Do they allow the same? The windows that they are in do not matter.
     pub fn allows_as(&self, other: &Rate) -> bool {
-        let terms = |rate: &Rate| (rate.count, rate.burst, rate.period_nanos, rate.is_counted());
+        let terms = |rate: &Rate| (rate.count, rate.scale, rate.slots, rate.period_nanos, rate.is_counted());
         terms(self) == terms(other)
     }
 
@@ -91,7 +113,7 @@ impl Rate {
 
     /// Requests at once; also the number of slots.
     pub const fn burst(&self) -> u32 {
-        self.burst
+        self.slots
     }
 
     /// How long an empty meter needs to be full, whatever its number of slots. Saturates.
@@ -118,8 +140,18 @@ impl Rate {
 
     /// Units in one token; below 2^87.
     const fn token(&self) -> u128 {
-        self.period_nanos as u128 * self.burst as u128
+        self.period_nanos as u128 * self.scale as u128
     }
+}
+
+/// What a key's own rate has that other keys' of the limit may not have.
+// Packed, so that it finds room in what a shard keeps of each key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, packed(4))]
+pub(super) struct Own {
+    /// How many slots; 0 where the limit has one rate for all keys.
+    pub slots: u32,
+    period_nanos: u64,
 }
 
 /// Some slots of a limit and the tokens in them. The invariant is `level <= slots × token`.
@@ -136,7 +168,7 @@ impl Meter {
 
     /// The whole of a limit, nothing used.
     pub fn full(rate: &Rate, now: Tick) -> Meter {
-        Meter { level: rate.token() * u128::from(rate.burst), at: rate.clock(now), slots: rate.burst }
+        Meter { level: rate.token() * u128::from(rate.slots), at: rate.clock(now), slots: rate.slots }
     }
 
     /// So many slots, of which `full` are full and the others empty.
@@ -214,7 +246,7 @@ impl Meter {
     pub fn wait(&mut self, rate: &Rate, cost: u32, now: Tick) -> Duration {
         self.advance(rate, now);
         let missing = (rate.token() * u128::from(cost)).saturating_sub(self.level);
-        nanos(missing.div_ceil(u128::from(rate.count) * u128::from(rate.burst)))
+        nanos(missing.div_ceil(u128::from(rate.count) * u128::from(rate.slots)))
     }
 
     /// How long until it lacks no more than its slots' part of `free + 1` tokens.
@@ -256,7 +288,7 @@ impl Meter {
         piece.advance_to(rate, moment);
         self.slots += piece.slots;
         self.level += piece.level;
-        debug_assert!(self.slots <= rate.burst && self.level <= self.capacity(rate));
+        debug_assert!(self.level <= self.capacity(rate));
     }
 
     fn advance(&mut self, rate: &Rate, now: Tick) {

@@ -4,6 +4,7 @@
 //! With one shard there is nobody to share with: every key starts with all slots, and no message is ever sent.
 
 mod held;
+mod under;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -12,13 +13,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
-use crate::policy::limit::entry::{Entry, LimitState, Recall, standing};
+use crate::policy::limit::entry::{Entry, LimitState, Recall, pause, standing};
 use crate::policy::limit::forgotten::Forgotten;
-use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
-use crate::policy::limit::terms::{History, Terms};
+use crate::policy::limit::terms::{Basis, History, Terms};
 
 pub(crate) use held::Held;
 
@@ -98,12 +99,14 @@ impl Holder {
     }
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
-    pub(crate) fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
-        let found = self.table.locate(key).or_else(|| self.make_entry(key, now));
+    /// `terms` are the key's own, or those of the limit.
+    pub(crate) fn take(&mut self, key: u64, terms: &Terms, cost: u32, now: Tick) -> Taken {
+        let found = self.table.locate(key).or_else(|| self.make_entry(key, terms, now));
         let Some(at) = found else {
             self.counts.no_room += 1;
             return Taken::NoRoom;
         };
+        self.learn(at, terms, now);
         let entry = self.table.at(at);
         entry.used = now;
         // With one shard nobody asks how much is wanted here.
@@ -114,8 +117,9 @@ impl Holder {
     }
 
     /// Tries again for a request that waited, after a grant arrived.
-    pub(crate) fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
-        let Some(at) = self.table.locate(key) else { return self.take(key, cost, now) };
+    pub(crate) fn retake(&mut self, key: u64, terms: &Terms, cost: u32, now: Tick) -> Taken {
+        let Some(at) = self.table.locate(key) else { return self.take(key, terms, cost, now) };
+        self.learn(at, terms, now);
         let entry = self.table.at(at);
         entry.retaking = entry.retaking.saturating_sub(cost);
         self.settle(key, at, cost, now)
@@ -123,11 +127,12 @@ impl Holder {
 
     /// Takes what is here for a request that has waited long enough. Slots refilled meanwhile, though no answer came.
     pub(crate) fn take_here(&mut self, key: u64, cost: u32, now: Tick) -> Option<LimitState> {
-        let rate = self.terms.current.rate;
         let at = self.table.locate(key)?;
+        let terms = self.terms_at(at);
+        let rate = terms.rate;
         let entry = self.table.at(at);
         entry.waiting = entry.waiting.saturating_sub(cost);
-        if entry.version != self.terms.current.version
+        if entry.version != terms.version
             || !(entry.debt == 0 || entry.pay(&rate, now))
             || !entry.meter.take(&rate, cost, now)
         {
@@ -150,36 +155,16 @@ impl Holder {
 
     /// How long until there is so much of a key here, if nobody else takes any; nothing where a window has to end.
     pub(crate) fn wait(&mut self, key: u64, cost: u32, now: Tick) -> Duration {
-        let rate = self.terms.current.rate;
-        match self.table.find(key) {
-            Some(entry) if !rate.is_counted() => entry.meter.wait(&rate, cost.saturating_add(entry.debt), now),
-            Some(_) | None => Duration::ZERO,
-        }
+        let Some(at) = self.table.locate(key) else { return Duration::ZERO };
+        let rate = self.rate_at(at);
+        let entry = self.table.at(at);
+        if rate.is_counted() { Duration::ZERO } else { entry.meter.wait(&rate, cost.saturating_add(entry.debt), now) }
     }
 
     /// See `Part::delay`.
     pub(crate) fn delay(&mut self, key: u64, free: u32, now: Tick) -> Duration {
         let rate = self.terms.current.rate;
         self.table.find(key).map_or(Duration::ZERO, |entry| entry.meter.delay(&rate, free, now))
-    }
-
-    /// Takes over terms that are newer than its own.
-    pub(crate) fn set_terms(&mut self, terms: Terms, now: Tick) {
-        let before = self.terms.current.rate;
-        if !self.terms.adopt(terms) {
-            return;
-        }
-        if let Some(forgotten) = &mut self.forgotten {
-            forgotten.follow(&before, &self.terms.current.rate, now);
-        }
-        self.pause = pause(&terms.rate);
-        if self.terms.is_long() {
-            (0..self.table.len()).for_each(|at| self.renew(at, now));
-            // Slots that requests hold come back under the terms that they had.
-            if self.held == 0 {
-                self.terms.forget_older();
-            }
-        }
     }
 
     /// The terms in force.
@@ -200,7 +185,7 @@ impl Holder {
                 true
             }
             Body::Recall { need, asking, others } => {
-                self.recall(message.key, Recall { need, asking, others }, now);
+                self.recall(message.key, &message.terms, Recall { need, asking, others }, now);
                 false
             }
             // These are for homes, and for bans.
@@ -223,9 +208,13 @@ impl Holder {
         for _ in 0..count.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
             self.renew(at, now);
-            let rate = self.terms.current.rate;
+            let rate = self.rate_at(at);
             let alone = self.shards.alone();
+            let trims = alone && self.terms.basis == Basis::Key;
             let entry = self.table.at(at);
+            if trims {
+                entry.trim(&rate, now);
+            }
             let idle = now >= entry.used.after(IDLE) && entry.asked.is_none() && entry.held == 0;
             if entry.debt > 0 && !entry.pay(&rate, now) {
                 if !alone {
@@ -277,8 +266,12 @@ impl Holder {
         if self.table.at(at).version != self.terms.current.version {
             self.renew(at, now);
         }
-        let rate = self.terms.current.rate;
+        let rate = self.rate_at(at);
+        let trims = self.terms.basis == Basis::Key && self.shards.alone();
         let entry = self.table.at(at);
+        if trims {
+            entry.trim(&rate, now);
+        }
         let admitted = (entry.debt == 0 || entry.pay(&rate, now)) && entry.meter.take(&rate, cost, now);
         let left = standing(&mut entry.meter, &rate, self.ends, now);
         let elsewhere = entry.meter.slots() + entry.held < rate.burst();
@@ -317,30 +310,38 @@ impl Holder {
         let need = NonZeroU32::new(need).unwrap_or(NonZeroU32::MIN);
         entry.asked = Some(need);
         entry.waiting = waiting;
-        entry.look_after = now.after(self.pause);
         let demand = entry.demand.estimate(now);
-        self.say(key, self.terms.current, Body::Ask { need: need.get(), demand });
+        let terms = self.terms_at(at);
+        self.table.at(at).look_after = now.after(self.pause_of(&terms.rate));
+        self.say(key, terms, Body::Ask { need: need.get(), demand });
         true
     }
 
     fn grant(&mut self, key: u64, piece: Meter, terms: Terms, now: Tick) {
-        let current = self.terms.current;
         let Some(at) = self.table.locate(key) else {
             // Only an entry that asked is granted to, and such entries stay; but slots must not get lost in any case.
             return self.send_back(key, piece, terms);
         };
         self.renew(at, now);
-        if terms.version != current.version {
-            self.send_back(key, piece, terms);
+        self.learn(at, &terms, now);
+        let current = self.terms_at(at);
+        let outdated = match self.terms.basis {
+            Basis::Limit => terms.version != current.version,
+            // Its slots are as good as any, where it may still have so many.
+            Basis::Key => terms.version < current.version && terms.rate.burst() > current.rate.burst(),
+        };
+        if outdated {
+            let known_by = if self.terms.basis == Basis::Key { current } else { terms };
+            self.send_back(key, piece, known_by);
         }
         let rate = current.rate;
-        let pause = self.pause;
+        let pause = self.pause_of(&rate);
         let entry = self.table.at(at);
         let asked = entry.asked.take();
         entry.crowded = false;
         entry.retaking = std::mem::take(&mut entry.waiting);
         entry.ask_after = now;
-        if terms.version != current.version {
+        if outdated {
             return;
         }
         entry.meter.merge(&rate, piece, now);
@@ -374,36 +375,45 @@ impl Holder {
     }
 
     /// The home wants slots back for a shard that starves. It always gets an answer, even one without slots.
-    fn recall(&mut self, key: u64, recall: Recall, now: Tick) {
-        let rate = self.terms.current.rate;
-        let (mut piece, mut demand) = (Meter::EMPTY, 0);
+    fn recall(&mut self, key: u64, terms: &Terms, recall: Recall, now: Tick) {
+        let (mut piece, mut demand, mut under) = (Meter::EMPTY, 0, self.terms.current);
+        if self.terms.basis == Basis::Key {
+            under = *terms;
+        }
         if let Some(at) = self.table.locate(key) {
             self.renew(at, now);
+            self.learn(at, terms, now);
+            under = self.terms_at(at);
+            let rate = under.rate;
             let entry = self.table.at(at);
             piece = entry.spare(&rate, recall, now);
             demand = entry.demand.estimate(now);
         }
-        self.say(key, self.terms.current, Body::Return { piece, demand, cause: Cause::Recalled });
+        self.say(key, under, Body::Return { piece, demand, cause: Cause::Recalled });
     }
 
-    fn make_entry(&mut self, key: u64, now: Tick) -> Option<usize> {
+    fn make_entry(&mut self, key: u64, terms: &Terms, now: Tick) -> Option<usize> {
         if self.table.is_at_cap() && !self.make_room(now) {
             return None;
         }
-        let rate = self.terms.current.rate;
+        let terms = match self.terms.basis {
+            Basis::Limit => self.terms.current,
+            Basis::Key => self.terms.of_key(terms.version, terms.rate.own()),
+        };
+        let rate = terms.rate;
         let meter = match &self.forgotten {
             _ if !self.shards.alone() => Meter::EMPTY,
             Some(forgotten) => forgotten.start(key, &rate, now),
             None => Meter::full(&rate, now),
         };
-        Some(self.table.insert(key, Entry::new(meter, self.terms.current.version, now)))
+        Some(self.table.insert(key, Entry::new(meter, &terms, now)))
     }
 
     /// Gives up one key of those under the hand. With one shard the fullest, whose loss lets the fewest requests pass
     /// that the limit would refuse; with several the one that was not used for longest and that nobody waits for,
     /// because its slots go home and nothing is lost.
     fn make_room(&mut self, now: Tick) -> bool {
-        let (rate, alone) = (self.terms.current.rate, self.shards.alone());
+        let alone = self.shards.alone();
         let mut best: Option<(u128, u64)> = None;
         for _ in 0..LOOKS.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -411,6 +421,7 @@ impl Holder {
             if self.is_behind(key, now) {
                 continue;
             }
+            let rate = self.rate_at(at);
             let entry = self.table.at(at);
             if entry.asked.is_some() || entry.held > 0 {
                 continue;
@@ -421,6 +432,11 @@ impl Holder {
             }
         }
         let Some((worth, key)) = best else { return false };
+        // Few have a rate of their own, so that none need be forgotten that has used something.
+        if alone && worth > 0 && self.terms.basis == Basis::Key {
+            return false;
+        }
+        let rate = self.terms.current.rate;
         self.counts.given_up += u64::from(alone && worth > 0);
         if let (Some(forgotten), Some(entry)) = (&mut self.forgotten, self.table.find(key).filter(|_| alone)) {
             forgotten.note(key, entry.meter, &rate, now);
@@ -438,29 +454,8 @@ impl Holder {
 
     fn forget(&mut self, key: u64) {
         let Some(entry) = self.table.remove(key) else { return };
-        let terms = self.terms.of(entry.version);
+        let terms = self.terms.of_key(entry.version, entry.own);
         self.send_back(key, entry.meter, terms);
-    }
-
-    /// Brings an entry under the current terms: slots of older ones go home, or are made anew where home is here.
-    fn renew(&mut self, at: usize, now: Tick) {
-        let current = self.terms.current;
-        let entry = self.table.at(at);
-        if entry.version == current.version {
-            return;
-        }
-        let older = self.terms.of(entry.version);
-        entry.version = current.version;
-        if self.shards.alone() {
-            let fill = entry.meter.fill(&older.rate, now);
-            let slots = current.rate.burst().saturating_sub(entry.held);
-            entry.meter = Meter::filled(&current.rate, slots, fill, now);
-            return;
-        }
-        let piece = std::mem::replace(&mut entry.meter, Meter::EMPTY);
-        entry.ask_after = now;
-        let key = self.table.key(at);
-        self.send_back(key, piece, older);
     }
 
     fn send_back(&mut self, key: u64, piece: Meter, terms: Terms) {
@@ -474,18 +469,8 @@ impl Holder {
     }
 }
 
-fn pause(rate: &Rate) -> Duration {
-    (rate.fill_time() / PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX)
-}
-
 /// A key that nobody used for this long goes back to its home.
 const IDLE: Duration = Duration::from_secs(2);
-/// After a grant that was less than needed, a shard refuses without asking for this part of the time in which a slot
-/// fills. It bounds the messages about a key that is used up; longer lets slots elsewhere stand full for longer, which
-/// loses what they would gain.
-const PAUSE_PARTS: u32 = 16;
-const PAUSE_MIN: Duration = Duration::from_micros(250);
-const PAUSE_MAX: Duration = Duration::from_millis(64);
 /// A home without room is asked again after this.
 const CROWDED_PAUSE: Duration = Duration::from_millis(10);
 /// Entries looked at to find one that can go.

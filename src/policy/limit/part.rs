@@ -97,6 +97,13 @@ impl Part {
         self
     }
 
+    /// The same, and each key has its own number of slots, of which the rate of the limit is one (`take_under`).
+    pub fn by_key(mut self) -> Part {
+        self.holder.by_key();
+        self.accounts.by_key();
+        self
+    }
+
     /// The same, and no key exceeds its limit because it was forgotten (`forgotten`).
     pub fn remembering_forgotten(mut self) -> Part {
         self.holder.remember_forgotten();
@@ -151,16 +158,27 @@ impl Part {
 
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
     pub fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+        self.take_under(key, &self.holder.terms(), cost, now)
+    }
+
+    /// The same under terms of the key's own (`by_key`): so many slots (`Rate::with_slots`), of the limit's rate or of
+    /// one with another period.
+    pub fn take_under(&mut self, key: u64, terms: &Terms, cost: u32, now: Tick) -> Taken {
         self.take_vacated(now);
-        let taken = self.holder.take(key, cost, now);
-        if self.holder.has_messages() { self.ask_home(taken, key, cost, now) } else { taken }
+        let taken = self.holder.take(key, terms, cost, now);
+        if self.holder.has_messages() { self.ask_home(taken, (key, terms), cost, now) } else { taken }
     }
 
     /// Tries again for a request that waited, after its key was woken.
     pub fn retake(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
+        self.retake_under(key, &self.holder.terms(), cost, now)
+    }
+
+    /// The same under terms of the key's own.
+    pub fn retake_under(&mut self, key: u64, terms: &Terms, cost: u32, now: Tick) -> Taken {
         self.take_vacated(now);
-        let taken = self.holder.retake(key, cost, now);
-        if self.holder.has_messages() { self.ask_home(taken, key, cost, now) } else { taken }
+        let taken = self.holder.retake(key, terms, cost, now);
+        if self.holder.has_messages() { self.ask_home(taken, (key, terms), cost, now) } else { taken }
     }
 
     /// Takes what is here for a request whose wait has expired.
@@ -199,7 +217,7 @@ impl Part {
     /// Lets the request that just took a token have its slot until the seat is dropped.
     pub fn seat(&mut self, key: u64, now: Tick) -> Option<Seat> {
         let held = self.hold(key, 1, now)?;
-        Some(Seat::new(self.vacated.get_or_insert_default(), key, held))
+        Some(Seat::new(self.vacated.get_or_insert_default(), key, held.version))
     }
 
     /// Takes back what a request held, of which so much counts. Slots of older terms go home.
@@ -333,21 +351,21 @@ impl Part {
     /// Takes back what seats left.
     fn take_vacated(&mut self, now: Tick) {
         let Some(vacated) = &self.vacated else { return };
-        while let Some((key, held)) = vacated.borrow_mut().pop() {
-            self.seats += u64::from(held.slots);
-            self.holder.release(key, held, 0, now);
+        while let Some((key, version)) = vacated.borrow_mut().pop() {
+            self.seats += 1;
+            self.holder.release(key, Held { version, slots: 1 }, 0, now);
         }
         self.settle(now);
     }
 
     /// Settles with the accounts here; where that brought a grant, the request need not wait.
-    fn ask_home(&mut self, mut taken: Taken, key: u64, cost: u32, now: Tick) -> Taken {
+    fn ask_home(&mut self, mut taken: Taken, (key, terms): (u64, &Terms), cost: u32, now: Tick) -> Taken {
         for _ in 0..LOCAL_TURNS {
             self.settle(now);
             if taken != Taken::Wait || self.holder.is_asked(key) {
                 break;
             }
-            taken = self.holder.retake(key, cost, now);
+            taken = self.holder.retake(key, terms, cost, now);
             if !self.holder.has_messages() {
                 break;
             }

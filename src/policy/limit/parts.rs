@@ -47,7 +47,7 @@ impl Parts {
     }
 
     /// Takes over the rates of a new plan, of this generation.
-    pub fn follow(&mut self, terms: impl Iterator<Item = LimitTerms>, version: u32, now: Tick) {
+    pub fn follow(&mut self, terms: impl Iterator<Item = LimitTerms>, version: u64, now: Tick) {
         for (part, terms) in self.list.iter_mut().zip(terms) {
             if !part.terms().rate.allows_as(&terms.rate) {
                 part.set_terms(Terms { version, rate: terms.rate }, now);

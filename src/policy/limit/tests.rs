@@ -26,9 +26,9 @@ enum Event {
     Message(usize, usize),
     Expire(usize, u64),
     /// The response to a request that holds a slot of these terms is known, and whether it counts.
-    Release(usize, u32, bool),
+    Release(usize, u64, bool),
     /// A new rate, by its place in `World::rates`, reaches a shard.
-    Terms(usize, u32),
+    Terms(usize, u64),
     Sweep,
 }
 
@@ -67,7 +67,7 @@ struct World {
     seconds: Option<BTreeMap<u64, (u64, u64)>>,
 }
 
-fn terms(version: u32, rate: Rate) -> Terms {
+fn terms(version: u64, rate: Rate) -> Terms {
     Terms { version, rate }
 }
 
@@ -564,9 +564,9 @@ fn a_changed_rate_keeps_how_full_each_key_is() {
 fn reloads_under_load_neither_give_a_fresh_burst_nor_refuse_below_the_limit() {
     for (count, seed) in [(2, 1), (4, 2), (8, 3), (8, 4)] {
         let mut world = World::new(rate(1_000, 1_000, 100), count, (20, 2_000), seed);
-        for version in 1..=60_u32 {
-            world.rates.push(rate(if version % 2 == 0 { 1_000 } else { 1_010 }, 1_000, 100 + version % 2));
-            let committed = world.now.after_ms(u64::from(version) * 50);
+        for version in 1..=60_u64 {
+            world.rates.push(rate(if version % 2 == 0 { 1_000 } else { 1_010 }, 1_000, 100 + (version % 2) as u32));
+            let committed = world.now.after_ms(version * 50);
             for shard in 0..count {
                 // Shards commit at different times, and some of them before a message of the old plan arrives.
                 let at = committed.after(Duration::from_micros(world.rng.below(3_000)));
@@ -580,10 +580,10 @@ fn reloads_under_load_neither_give_a_fresh_burst_nor_refuse_below_the_limit() {
         assert!(world.admitted >= 4 * 1_000 * 97 / 100, "{} admitted", world.admitted);
         // Below the limit nobody is refused, reloads or not.
         let mut world = World::new(rate(1_000, 1_000, 100), count, (20, 2_000), seed);
-        for version in 1..=20_u32 {
-            world.rates.push(rate(1_000 + version, 1_000, 100 + version));
+        for version in 1..=20_u64 {
+            world.rates.push(rate(1_000 + version as u32, 1_000, 100 + version as u32));
             for shard in 0..count {
-                let at = world.now.after_ms(u64::from(version) * 100).after(Duration::from_micros(seed * 100));
+                let at = world.now.after_ms(version * 100).after(Duration::from_micros(seed * 100));
                 world.at(at, Event::Terms(shard, version));
             }
         }
@@ -617,13 +617,14 @@ fn an_account_without_room_says_so_and_is_not_taken_for_a_limit_that_is_used_up(
     assert!(replies.iter().all(|(_, reply)| matches!(reply.body, Body::Grant { piece } if piece.slots() == 5)));
     replies.clear();
     let mut holder = Holder::new(LIMIT, terms(0, limit), shards(0, 2), 8);
-    assert_eq!(holder.take(u64::MAX, 1, now), Taken::Wait);
+    let own = holder.terms();
+    assert_eq!(holder.take(u64::MAX, &own, 1, now), Taken::Wait);
     accounts.receive(ShardId(0), &holder.message().unwrap(), now, &mut replies);
     assert!(matches!(replies[..], [(ShardId(0), Message { body: Body::NoRoom, .. })]));
     assert!(holder.receive(&replies[0].1, now));
-    assert_eq!(holder.retake(u64::MAX, 1, now), Taken::NoRoom);
-    assert_eq!(holder.take(u64::MAX, 1, now.after_ms(5)), Taken::NoRoom);
-    assert_eq!(holder.take(u64::MAX, 1, now.after_ms(20)), Taken::Wait, "it asks again after a while");
+    assert_eq!(holder.retake(u64::MAX, &own, 1, now), Taken::NoRoom);
+    assert_eq!(holder.take(u64::MAX, &own, 1, now.after_ms(5)), Taken::NoRoom);
+    assert_eq!(holder.take(u64::MAX, &own, 1, now.after_ms(20)), Taken::Wait, "it asks again after a while");
 }
 
 #[test]
@@ -678,7 +679,7 @@ fn what_does_not_count_gives_its_token_back_and_what_counts_does_not() {
                 let passed = admitted(parts, shard, KEY, now);
                 passed.then(|| parts[shard].hold(KEY, 1, now).expect("a token was just taken").version)
             };
-            let versions: Vec<Option<u32>> = (0..7).map(|_| held(&mut parts, now)).collect();
+            let versions: Vec<Option<u64>> = (0..7).map(|_| held(&mut parts, now)).collect();
             assert_eq!(versions, [Some(0), Some(0), Some(0), Some(0), Some(0), None, None], "round {round}");
             // What is held is nobody else's, however long it takes.
             now = now.after_ms(500_000);
@@ -732,6 +733,7 @@ fn slots_that_requests_hold_outlive_changes_of_the_rate() {
     }
 }
 
+mod keys;
 mod windows;
 
 #[test]

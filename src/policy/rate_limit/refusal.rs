@@ -6,31 +6,18 @@ use std::time::Duration;
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::Effects;
 use crate::policy::limiting::{Mode, OnTrouble};
-use crate::policy::problem::{QUOTA_EXCEEDED, REDUCED_CAPACITY};
+use crate::policy::problem::QUOTA_EXCEEDED;
 use crate::policy::rate_limit::Plan;
 
 impl Plan {
     pub(super) fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
-        if self.mode == Mode::Report {
-            effects.reported = Some(reason);
-            return Decision::Pass;
-        }
-        match self.uncountable {
+        match self.uncountable.in_mode(self.mode) {
             OnTrouble::Admit => {
                 effects.reported = Some(reason);
                 Decision::Pass
             }
             OnTrouble::Refuse => self.refuse(Duration::ZERO, effects),
-            OnTrouble::Unavailable => {
-                self.told.retry_after(Duration::ZERO, effects);
-                let problem = Problem {
-                    kind: REDUCED_CAPACITY,
-                    title: "Temporarily out of capacity",
-                    detail: "",
-                    violated_policy: &self.name,
-                };
-                Decision::Respond(LocalResponse { status: 503, reason, body: LocalBody::Problem(problem) })
-            }
+            OnTrouble::Unavailable => self.told.unavailable(reason, &self.name, effects),
         }
     }
 

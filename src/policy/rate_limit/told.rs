@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::base::Wall;
 use crate::base::ascii::push_decimal;
+use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::Effects;
 use crate::policy::limit::calendar::Unit;
+use crate::policy::problem::REDUCED_CAPACITY;
 use crate::policy::rate_limit::window::{Standing, Standings, Window, seconds};
 use crate::policy::text::append_field_string;
 use crate::wire::patch::Patch;
@@ -60,7 +62,7 @@ impl Default for Told {
 
 impl Told {
     /// Adds where a request stands, as far as it is known. Afterwards `standings` are in the order of what is left.
-    pub(super) fn standings(
+    pub(crate) fn standings(
         &self,
         (name, windows): (&str, &[Window]),
         standings: &mut Standings,
@@ -103,8 +105,16 @@ impl Told {
         }
     }
 
+    /// Refuses what cannot be counted.
+    pub(crate) fn unavailable<'p>(&self, reason: &'static str, name: &'p str, effects: &mut Effects) -> Decision<'p> {
+        self.retry_after(Duration::ZERO, effects);
+        let problem =
+            Problem { kind: REDUCED_CAPACITY, title: "Temporarily out of capacity", detail: "", violated_policy: name };
+        Decision::Respond(LocalResponse { status: 503, reason, body: LocalBody::Problem(problem) })
+    }
+
     /// Adds when a refused client may come again.
-    pub(super) fn retry_after(&self, wait: Duration, effects: &mut Effects) {
+    pub(crate) fn retry_after(&self, wait: Duration, effects: &mut Effects) {
         if self.sent == FieldsSent::Never {
             return;
         }

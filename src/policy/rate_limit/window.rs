@@ -10,7 +10,7 @@ use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
 
 /// So many in some time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Its name in `RateLimit`.
     pub name: Box<str>,
@@ -23,11 +23,11 @@ pub struct Window {
 }
 
 /// Where a request stands in the windows that were tried.
-pub(super) type Standings = SmallVec<[Standing; 4]>;
+pub(crate) type Standings = SmallVec<[Standing; 4]>;
 
 /// Where a request stands in one window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// The window's place in the plan.
     pub at: usize,
     /// What one unit of the cost is in it.

@@ -10,7 +10,7 @@ use crate::policy::limit::holder::Holder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Of terms with this version.
-    pub version: u32,
+    pub version: u64,
     /// So many.
     pub slots: u32,
 }
@@ -33,18 +33,20 @@ impl Holder {
 
     /// Puts back what a request took at this very moment: it does not pass after all.
     pub(crate) fn give_back(&mut self, key: u64, cost: u32, now: Tick) {
-        let rate = self.terms.current.rate;
-        if let Some(entry) = self.table.find(key) {
-            entry.meter.put_back(&rate, cost, now);
+        if let Some(at) = self.table.locate(key) {
+            let rate = self.rate_at(at);
+            self.table.at(at).meter.put_back(&rate, cost, now);
             self.counts.admitted = self.counts.admitted.saturating_sub(u64::from(cost));
         }
     }
 
     /// A request used so much more than was taken for it. What is not there is a debt, which what refills pays first.
     pub(crate) fn charge(&mut self, key: u64, cost: u32, now: Tick) {
-        let Some(at) = self.table.locate(key).or_else(|| self.make_entry(key, now)) else { return };
+        let terms = self.terms.current;
+        let found = self.table.locate(key).or_else(|| self.make_entry(key, &terms, now));
+        let Some(at) = found else { return };
         self.renew(at, now);
-        let rate = self.terms.current.rate;
+        let rate = self.rate_at(at);
         self.counts.admitted += u64::from(cost);
         let entry = self.table.at(at);
         entry.debt = entry.debt.saturating_add(cost);
@@ -57,11 +59,10 @@ impl Holder {
     /// Gives the slots of the tokens that a request just took to that request, until `release`: as long as nobody knows
     /// whether it counts, they neither refill nor are they used by another. Returns the version of the terms that they
     /// are under.
-    pub(crate) fn hold(&mut self, key: u64, slots: u32, now: Tick) -> Option<u32> {
+    pub(crate) fn hold(&mut self, key: u64, slots: u32, now: Tick) -> Option<u64> {
         let at = self.table.locate(key)?;
-        let rate = self.terms.current.rate;
+        let rate = self.rate_at(at);
         let entry = self.table.at(at);
-        debug_assert_eq!(entry.version, self.terms.current.version, "a token was just taken");
         // All tokens stay: the slots' own are those that were taken.
         if slots == 0 || entry.meter.slots() < slots {
             return None;
@@ -81,12 +82,12 @@ impl Holder {
         let full = slots.saturating_sub(counted);
         self.held -= slots as usize;
         self.counts.returned += u64::from(full);
-        let (current, alone) = (self.terms.current, self.shards.alone());
+        let (current, alone) = (self.terms_at(at), self.shards.alone());
         let entry = self.table.at(at);
         entry.held -= slots;
         entry.used = now;
         if version != current.version && !alone {
-            let older = self.terms.of(version);
+            let older = self.terms.of_key(version, entry.own);
             return self.send_back(key, Meter::partly(&older.rate, slots, full, now), older);
         }
         // A lower rate may have fewer slots than were held.
