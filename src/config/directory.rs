@@ -5,8 +5,9 @@
 //! The control plane keeps the `Numbers`: a number is never used again while the process lives, so that a request which
 //! runs for long cannot meet somebody else under the number that it holds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::{AppId, ConsumerId, CredentialId, PlanId, ProductId, TenantId};
 use crate::config::spec::directory::{
@@ -14,8 +15,9 @@ use crate::config::spec::directory::{
 };
 use crate::policy::directory::{
     Allowance, App, Catalogue, Consumer, Credential, CredentialKind, Directory, Expiry, KeyEntry, KeyHash, Own, Parts,
-    Plan, Product, Profile, Revision, Snapshot, Standing, Subscription, Tenant,
+    Period, Plan, Product, Profile, Revision, Snapshot, Standing, Subscription, Tenant,
 };
+use crate::policy::limit::gcra::Rate;
 
 /// What a configuration declares of the directory.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -195,8 +197,8 @@ impl Numbers {
             routes: sorted(&spec.routes),
             methods: sorted(&spec.methods),
             paths: sorted(&spec.paths),
-            limits: allowances(&spec.limits),
-            concurrency: spec.concurrency,
+            windows: allowances(&spec.limits).iter().filter_map(|allowance| allowance.window(name)).collect(),
+            at_once: spec.concurrency.and_then(|most| Rate::in_flight(1)?.with_slots(most)),
             models: sorted(&spec.models),
             tokens: allowances(&spec.tokens),
             priority: spec.priority,
@@ -378,6 +380,16 @@ pub(crate) fn faults_of_plan(plan: &PlanSpec) -> Vec<String> {
         if list.iter().any(|allowance| allowance.count == 0) {
             faults.push(format!("`{what}`: `count` is at least 1"));
         }
+        let periods: HashSet<Period> = list.iter().map(|allowance| allowance.per.0).collect();
+        if periods.len() < list.len() {
+            faults.push(format!("`{what}` has one entry for each `per`"));
+        }
+        if periods.iter().any(|period| matches!(period, Period::Rolling(span) if *span > ROLLING_MAX)) {
+            faults.push(format!("`{what}`: `per` is 366 days at most"));
+        }
+    }
+    if plan.limits.iter().any(|allowance| allowance.count > u64::from(u32::MAX)) {
+        faults.push(format!("`limits`: `count` is {} at most", u32::MAX));
     }
     if plan.concurrency == Some(0) {
         faults.push("`concurrency` is at least 1".to_owned());
@@ -402,6 +414,8 @@ fn is_token(text: &str) -> bool {
 const NAME_BYTES_MAX: usize = 128;
 /// Most limits of a plan: a request is counted by each.
 const ALLOWANCES_MAX: usize = 8;
+/// The longest span that a limit counts in.
+const ROLLING_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// The best priority.
 const PRIORITY_MAX: u8 = 9;
 

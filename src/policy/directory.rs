@@ -28,7 +28,7 @@ pub(crate) use change::{Change, Revision};
 pub(crate) use consumer::{App, Consumer, Own, Profile, Standing, Subscription};
 pub(crate) use credential::{Credential, CredentialKind, certificate_lookup, jwt_lookup};
 pub(crate) use key::{Expiry, KeyEntry, KeyHash};
-pub(crate) use period::{Allowance, Period, Unit};
+pub(crate) use period::{Allowance, Period};
 pub(crate) use snapshot::Parts;
 pub(crate) use snapshot::Snapshot;
 
@@ -50,6 +50,19 @@ pub struct Directory {
 
 /// Changes of credentials of one kind, by what they are found by.
 type NamedChanges = AHashMap<Box<[u8]>, Changed<Arc<Credential>>>;
+
+/// A plan that holds.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The product that it was subscribed to for; empty where that was none.
+    pub product: &'a str,
+    /// The app whose plan it is; empty where it is the consumer's, or its tenant's.
+    pub app: &'a str,
+    /// The consumer's name.
+    pub consumer: &'a str,
+}
 
 /// How many there are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,12 +147,16 @@ impl Directory {
 
     /// The plan that holds for somebody on a route: of the app's subscriptions where it has any, else of the
     /// consumer's, else of the tenant's.
-    pub fn plan(&self, identity: &Identity, route: &str) -> Option<&Plan> {
+    pub fn in_force(&self, identity: &Identity, route: &str) -> Option<InForce<'_>> {
         let consumer = self.consumer(identity.consumer?)?;
-        let app = identity.app.and_then(|app| self.app(app)).map(|app| &*app.subscriptions);
-        let tenant = || self.tenant(consumer).map(|tenant| &*tenant.subscriptions);
-        let own = [app, Some(&*consumer.profile.subscriptions)].into_iter().flatten().find(|list| !list.is_empty());
-        self.catalogue.in_force(own.or_else(tenant)?, route)
+        let app = identity.app.and_then(|app| self.app(app)).filter(|app| !app.subscriptions.is_empty());
+        let subscriptions = match app {
+            Some(app) => &app.subscriptions,
+            None if !consumer.profile.subscriptions.is_empty() => &consumer.profile.subscriptions,
+            None => &self.tenant(consumer)?.subscriptions,
+        };
+        let (plan, product) = self.catalogue.in_force(subscriptions, route)?;
+        Some(InForce { plan, product, app: app.map_or("", |app| &app.name), consumer: &consumer.name })
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::base::{Scheme, Span, VersionId, Wall};
-use crate::policy::directory::{Directory, Plan};
+use crate::policy::directory::{Directory, InForce, Plan};
 use crate::policy::identity::Identity;
 use crate::policy::throttle::Bandwidth;
 use crate::wire::certificate::ClientCertificate;
@@ -47,7 +47,12 @@ pub struct Facts<'a, L> {
 impl<L> Facts<'_, L> {
     /// The plan that holds for the caller on the route.
     pub fn plan(&self) -> Option<&Plan> {
-        self.directory.plan(self.identity, self.route_name)
+        self.in_force().map(|in_force| in_force.plan)
+    }
+
+    /// The same, with whose it is and for what.
+    pub fn in_force(&self) -> Option<InForce<'_>> {
+        self.directory.in_force(self.identity, self.route_name)
     }
 }
 

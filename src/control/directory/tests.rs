@@ -108,7 +108,8 @@ fn plans_products_and_tenants_change_what_holds() {
     let plan = |registry: &Registry, route: &str| {
         let number = registry.directory().by_name("acme").expect("known").number;
         let identity = crate::policy::Identity::of(number, "test");
-        registry.directory().plan(&identity, route).map(|plan| plan.limits.first().map_or(0, |limit| limit.count))
+        let in_force = registry.directory().in_force(&identity, route);
+        in_force.map(|in_force| in_force.plan.windows.first().map_or(0, |window| window.rate.burst()))
     };
     assert_eq!((plan(&registry, "tiles"), plan(&registry, "search")), (Some(10), None));
     let better = put(ObjectKind::Plan, "gold", json!({ "limits": [{ "count": 99, "per": "day" }] }));

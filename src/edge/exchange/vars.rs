@@ -66,7 +66,7 @@ impl<'a, N: Net> Vars<'a, N> {
             ConsumerVariable::App => identity.app.and_then(|app| directory.app(app)).map(|app| &*app.name),
             ConsumerVariable::Plan => {
                 let route = attributes.route.map_or("", |route| &*self.context.bound.plan.route(route).name);
-                directory.plan(identity, route).map(|plan| &*plan.name)
+                directory.in_force(identity, route).map(|in_force| &*in_force.plan.name)
             }
         };
         out.extend_from_slice(text.unwrap_or("").as_bytes());

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::base::{PlanId, ProductId, TenantId};
 use crate::policy::directory::consumer::{Standing, Subscription};
 use crate::policy::directory::period::Allowance;
+use crate::policy::limit::gcra::Rate;
+use crate::policy::rate_limit::Window;
 
 /// All plans, products and tenants, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,10 +35,10 @@ pub struct Plan {
     pub methods: Box<[Box<str>]>,
     /// Prefixes of paths that it allows; empty for all.
     pub paths: Box<[Box<str>]>,
-    /// How many requests in which time.
-    pub limits: Box<[Allowance]>,
-    /// Most requests at the same time.
-    pub concurrency: Option<u32>,
+    /// How many requests in which time, as shards count them: `Allowance::window`.
+    pub windows: Box<[Window]>,
+    /// Most requests at the same time: so many slots of `Rate::in_flight`.
+    pub at_once: Option<Rate>,
     /// Models that it allows; empty for all.
     pub models: Box<[Box<str>]>,
     /// How many tokens in which time.
@@ -95,17 +97,17 @@ impl Catalogue {
     }
 
     /// Of these subscriptions, the plan that holds on a route: that of the first whose product contains the route, or
-    /// else of the first without a product whose plan does.
-    pub fn in_force(&self, subscriptions: &[Subscription], route: &str) -> Option<&Plan> {
-        let sold = |subscription: &&Subscription| {
+    /// else of the first without a product whose plan does. With the name of the product, empty where there is none.
+    pub fn in_force(&self, subscriptions: &[Subscription], route: &str) -> Option<(&Plan, &str)> {
+        for subscription in subscriptions {
             let product = subscription.product.and_then(|id| self.product(id));
-            product.is_some_and(|product| product.contains(route))
-        };
-        if let Some(subscription) = subscriptions.iter().find(sold) {
-            return self.plan(subscription.plan);
+            if let Some(product) = product.filter(|product| product.contains(route)) {
+                return Some((self.plan(subscription.plan)?, &product.name));
+            }
         }
         let general = subscriptions.iter().filter(|subscription| subscription.product.is_none());
-        general.filter_map(|subscription| self.plan(subscription.plan)).find(|plan| self.contains(plan, route))
+        let mut plans = general.filter_map(|subscription| self.plan(subscription.plan));
+        plans.find(|plan| self.contains(plan, route)).map(|plan| (plan, ""))
     }
 
     /// Does a plan contain a route? One that names neither routes nor products contains all.
@@ -150,7 +152,7 @@ mod tests {
         let catalogue = catalogue();
         let of = |product: Option<u32>, plan| Subscription { product: product.map(ProductId), plan: PlanId(plan) };
         let name = |subscriptions: &[Subscription], route| {
-            catalogue.in_force(subscriptions, route).map(|plan| plan.name.to_string())
+            catalogue.in_force(subscriptions, route).map(|(plan, _)| plan.name.to_string())
         };
         let both = [of(None, 0), of(Some(0), 1)];
         assert_eq!(name(&both, "maps").as_deref(), Some("gold"));

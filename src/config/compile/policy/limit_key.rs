@@ -8,11 +8,12 @@ use crate::base::limits::LIMIT_WAIT_MS_MAX;
 use crate::config::compile::{Compiler, Section};
 use crate::config::location::Located;
 use crate::config::report::Report;
-use crate::config::spec::policy::rate_limit::{AbsentPart, Uncountable};
+use crate::config::spec::policy::rate_limit::{AbsentPart, FieldDialect, LimitFields, Uncountable};
 use crate::config::spec::scalar::{Network, Time};
 use crate::config::spec::shape::Many;
 use crate::policy::limit_key::{Absent, Key, KeyPart};
 use crate::policy::limiting::{Exempt, OnTrouble};
+use crate::policy::rate_limit::{Dialect, FieldsSent, Told};
 use crate::wire::template::{Template, TemplateError};
 
 impl Compiler<'_> {
@@ -103,6 +104,24 @@ impl Compiler<'_> {
         self.error(part.location, title);
         None
     }
+}
+
+/// What clients are told of a limit.
+pub(super) fn told(fields: LimitFields, dialects: &Many<FieldDialect>) -> Told {
+    let dialects = dialects.iter().map(|dialect| match dialect {
+        FieldDialect::Ietf => Dialect::Ietf,
+        FieldDialect::XRatelimit => Dialect::XRateLimit,
+        FieldDialect::Kong => Dialect::Kong,
+        FieldDialect::Traefik => Dialect::Traefik,
+        FieldDialect::Github => Dialect::Github,
+    });
+    let sent = match fields {
+        LimitFields::Always => FieldsSent::Always,
+        LimitFields::OnRefusal => FieldsSent::OnRefusal,
+        LimitFields::Never => FieldsSent::Never,
+    };
+    let dialects: Box<[Dialect]> = dialects.collect();
+    if dialects.is_empty() { Told { sent, ..Told::default() } } else { Told { sent, dialects } }
 }
 
 /// What happens to a request that cannot be counted.

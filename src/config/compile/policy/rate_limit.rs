@@ -8,12 +8,12 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use crate::base::limits::{LIMIT_WAIT_MS_MAX, LIMIT_WINDOWS_MAX};
 use crate::config::compile::Compiler;
 use crate::config::compile::policy::context::Context;
-use crate::config::compile::policy::limit_key::on_trouble;
+use crate::config::compile::policy::limit_key::{on_trouble, told};
 use crate::config::compile::policy::limit_tiers::{self, Tier};
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{
-    BanSpec, CalendarUnit, CostSpec, FieldDialect, LimitFields, Spec, WhenFull as WhenFullSpec, WindowSpec,
+    BanSpec, CalendarUnit, CostSpec, Spec, WhenFull as WhenFullSpec, WindowSpec,
 };
 use crate::config::spec::scalar::{self, Scalar};
 use crate::config::spec::shape::{Many, ShortOr};
@@ -21,7 +21,7 @@ use crate::policy::limit::BanRule;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limiting::{Mode, Scope, WhenFull};
-use crate::policy::rate_limit::{Cost, Dialect, FieldsSent, NamedShares, Plan, Tiers, Told, Window};
+use crate::policy::rate_limit::{Cost, NamedShares, Plan, Tiers, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
@@ -50,7 +50,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     plan.status = spec.status.value;
     plan.scope = if spec.per_route { Scope::PerRoute } else { Scope::Shared };
     plan.detail = spec.detail.as_deref().unwrap_or("").into();
-    plan.told = told(spec);
+    plan.told = told(spec.fields, &spec.dialect);
     plan.mode = if spec.report_only { Mode::Report } else { Mode::Enforce };
     plan.counted = spec.count.0.iter().map(|statuses| statuses.0).collect();
     plan.keys_max = spec.keys_max.map_or(plan.keys_max, |keys| keys.max(1) as usize);
@@ -290,23 +290,6 @@ fn ban_rule(compiler: &mut Compiler<'_>, spec: &BanSpec) -> BanRule {
         }
     }
     BanRule { after: spec.after.value, within: spec.within.value.0, lasts: spec.lasts.value.0 }
-}
-
-fn told(spec: &Spec) -> Told {
-    let dialects = spec.dialect.iter().map(|dialect| match dialect {
-        FieldDialect::Ietf => Dialect::Ietf,
-        FieldDialect::XRatelimit => Dialect::XRateLimit,
-        FieldDialect::Kong => Dialect::Kong,
-        FieldDialect::Traefik => Dialect::Traefik,
-        FieldDialect::Github => Dialect::Github,
-    });
-    let sent = match spec.fields {
-        LimitFields::Always => FieldsSent::Always,
-        LimitFields::OnRefusal => FieldsSent::OnRefusal,
-        LimitFields::Never => FieldsSent::Never,
-    };
-    let dialects: Box<[Dialect]> = dialects.collect();
-    if dialects.is_empty() { Told { sent, ..Told::default() } } else { Told { sent, dialects } }
 }
 
 fn unit(spec: CalendarUnit) -> Unit {

@@ -1,17 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `[policy.NAME.plan]`.
 
-use crate::config::spec::shape::table;
+use crate::config::location::Located;
+use crate::config::spec::policy::rate_limit::{FieldDialect, LimitFields, Uncountable};
+use crate::config::spec::scalar::Time;
+use crate::config::spec::shape::{Many, table};
 
 table! {
-    /// Refuses what the caller's plans do not contain with 403: another route, method or path. Which plan holds: of the
-    /// app whose credential was used, else of the consumer, else of its tenant; of several, the one for the product
-    /// that contains the route, else the one without a product.
+    /// Holds callers to their plans: refuses what they do not contain (another route, method or path) with 403, and
+    /// what is above their `limits` or `concurrency` with 429. Which plan holds: of the app whose credential was used, else
+    /// of the consumer, else of its tenant; of several, the one for the product that contains the route, else the one
+    /// without a product. What is used is counted for each app or consumer that has a plan, and for each product of
+    /// its.
     #[schemars(rename = "PlanPolicySpec")]
     pub struct Spec {
-        /// What a refused client reads as `detail`. Without it, what is not contained.
+        /// What a client reads as `detail` that is refused with 403. Without it, what is not contained.
         detail: String = String::new(),
         /// Refuse nothing, and note in the access log what would be refused.
         report_only: bool = false,
+        /// When clients are told where they stand.
+        fields: LimitFields = LimitFields::default(),
+        /// In which headers they are told, as in `rate_limit`.
+        #[schemars(extend("x-default" = "ietf"))]
+        dialect: Many<FieldDialect> = Many::default(),
+        /// Subscribers that all threads together remember, for each period. One that has used something is not
+        /// forgotten; where there is no room for another, that one is `uncountable`.
+        #[schemars(extend("x-default" = 1000000))]
+        keys_max: Option<u32> = None,
+        /// How long a request waits for another thread's word about its subscriber, at most `"1m"`.
+        #[schemars(extend("x-default" = "1s"))]
+        wait: Option<Located<Time>> = None,
+        /// What happens to a request that cannot be counted, because another thread gave no word in time or has no room
+        /// for the subscriber.
+        uncountable: Uncountable = Uncountable::default(),
     }
 }

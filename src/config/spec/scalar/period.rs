@@ -2,7 +2,8 @@
 //! The time that a limit of a plan counts in.
 
 use crate::config::spec::scalar::{PeriodSpec, Scalar, Time};
-use crate::policy::directory::{Period, Unit};
+use crate::policy::directory::Period;
+use crate::policy::limit::calendar::Unit;
 
 impl Default for PeriodSpec {
     fn default() -> PeriodSpec {
@@ -15,7 +16,7 @@ impl Scalar for PeriodSpec {
     const EXPECTED: &'static str = "a span such as \"10s\", or \"minute\", \"hour\", \"day\", \"week\" or \"month\"";
 
     fn parse(text: &str) -> Result<PeriodSpec, String> {
-        if let Some((_, unit)) = Unit::ALL.iter().find(|(name, _)| *name == text) {
+        if let Some(unit) = Period::UNITS.iter().find(|unit| unit.name() == text) {
             return Ok(PeriodSpec(Period::Calendar(*unit)));
         }
         let Time(span) = Time::parse(text)?;
