@@ -101,6 +101,7 @@ impl Comparison {
                 | Workload::TlsHandshake
                 | Workload::Routes1000
                 | Workload::H2Get100
+                | Workload::Gateway
                 | Workload::GrpcEcho
                 | Workload::Sse => self.measure(bench, &workload.cases(), recorder)?,
             }

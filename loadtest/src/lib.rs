@@ -23,6 +23,7 @@ pub mod copier;
 pub mod debian;
 pub mod failure;
 pub mod gate;
+pub mod guard;
 pub mod h2;
 pub mod histogram;
 pub mod hold;

@@ -147,7 +147,8 @@ impl Bench {
             Security::Plain => None,
             Security::Tls => Some(self.certificate.clone()),
         };
-        let setup = Setup { certificate, routes: exchanges.routes(), ..Setup::plain(self.origin.address()) };
+        let (routes, guard) = (exchanges.routes(), exchanges.guard);
+        let setup = Setup { certificate, routes, guard, ..Setup::plain(self.origin.address()) };
         self.programs.start(peer, &setup, &self.directory)
     }
 

@@ -169,9 +169,10 @@ impl Summary {
     }
 }
 
-/// The cases with routes are compared with each other, too, so they share a class; every other case stands for itself.
+/// The cases with routes are compared with each other, too, and so are those of a gateway, so they share a class; every
+/// other case stands for itself.
 fn group(case: &str) -> &str {
-    if case.starts_with("routes-") { "routes" } else { case }
+    ["routes-", "gateway-"].into_iter().find(|group| case.starts_with(group)).unwrap_or(case)
 }
 
 /// The lines of one case. Cost and latency each take the best class of the case's group.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::HOST;
 use crate::client::Lifetime;
+use crate::guard::Guard;
 use crate::h2::Calls;
 use crate::peer::{Routes, route_prefix};
 
@@ -38,6 +39,11 @@ pub enum Workload {
     /// GET of 100 bytes over HTTP/2 and TLS, 32 streams on each of 4 connections, from an origin of HTTP/1.1.
     #[value(name = "h2-100")]
     H2Get100,
+    /// GET of 100 bytes through what an API gateway does, beside the plain route: an API key with the limits of a plan,
+    /// CORS and changed fields; and JWTs, known ones and such as come for the first time. nginx forwards the same
+    /// requests and looks at none of it.
+    #[value(name = "gateway")]
+    Gateway,
     /// Unary gRPC calls, HTTP/2 on both sides.
     #[value(name = "grpc-echo")]
     GrpcEcho,
@@ -98,6 +104,8 @@ pub struct Exchanges {
     pub security: Security,
     /// Through how many routes, and through which of them.
     pub path: PathChoice,
+    /// Who may call.
+    pub guard: Guard,
 }
 
 /// What a request asks for.
@@ -153,6 +161,19 @@ impl Workload {
                 routes("routes-1000-last", PathChoice::Last),
                 routes("routes-1000-random", PathChoice::Random),
             ],
+            Workload::Gateway => [
+                ("gateway-plain", Guard::Anyone),
+                ("gateway-key", Guard::Key),
+                ("gateway-jwt-es256", Guard::Es256),
+                ("gateway-jwt-rs256", Guard::Rs256),
+                ("gateway-jwt-cold", Guard::Es256Cold),
+            ]
+            .into_iter()
+            .map(|(name, guard)| {
+                let exchanges = Exchanges { guard, ..Exchanges::new(Ask::Get(100), 64) };
+                Case { name, kind: Kind::Exchanges(exchanges) }
+            })
+            .collect(),
             Workload::H2Get100 => vec![Case { name: "h2-100", kind: Kind::Calls(Calls::Get100) }],
             Workload::GrpcEcho => vec![Case { name: "grpc-echo", kind: Kind::Calls(Calls::Echo) }],
             Workload::Sse => vec![Case { name: "sse", kind: Kind::Streams }],
@@ -185,6 +206,7 @@ impl Exchanges {
             lifetime: Lifetime::KeepAlive,
             security: Security::Plain,
             path: PathChoice::Single,
+            guard: Guard::None,
         }
     }
 
@@ -203,7 +225,9 @@ impl Exchanges {
             PathChoice::Single | PathChoice::Last => vec![ROUTES - 1],
             PathChoice::Random => (0..RANDOM_PATHS as u64).map(|at| (scatter(at) % ROUTES as u64) as usize).collect(),
         };
-        numbers.into_iter().map(|number| self.request(&route_prefix(number))).collect()
+        let plain = numbers.into_iter().map(|number| self.request(&route_prefix(number)));
+        let fields = self.guard.fields();
+        plain.flat_map(|request| fields.iter().map(move |fields| with(&request, fields)).collect::<Vec<_>>()).collect()
     }
 
     /// The length of every response's body.
@@ -229,6 +253,12 @@ impl Exchanges {
             }
         }
     }
+}
+
+/// A request with more fields, each with its line end.
+fn with(request: &[u8], fields: &str) -> Vec<u8> {
+    let head = memchr::memmem::find(request, b"\r\n\r\n").map_or(request.len(), |end| end + 2);
+    [&request[..head], fields.as_bytes(), &request[head..]].concat()
 }
 
 /// A GET request for `path`.
@@ -284,7 +314,7 @@ mod tests {
         let names: Vec<String> = Workload::value_variants().iter().map(Workload::to_string).collect();
         assert_eq!(
             names.join(" "),
-            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 grpc-echo sse idle h2-idle"
+            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 gateway grpc-echo sse idle h2-idle"
         );
     }
 }

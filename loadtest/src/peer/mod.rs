@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::debian;
 use crate::failure::{Context, Failure};
+use crate::guard::Guard;
 use crate::h2::Calls;
 use crate::machine::{CLIENT_CORE, PROXY_CORE, check_interrupt, pin, unpin};
 use crate::process::Tree;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub certificate: Option<Certificate>,
     /// How many routes it has.
     pub routes: Routes,
+    /// Whom it lets through, where it looks at that at all.
+    pub guard: Guard,
     /// What passes through it.
     pub traffic: Traffic,
     /// Threads that serve. One of them has core 0, two have a core each.
@@ -125,7 +128,10 @@ impl Peer {
     pub fn can(self, case: &Case) -> bool {
         let plain = match case.kind {
             Kind::Exchanges(exchanges) => {
-                exchanges.security == Security::Plain && exchanges.path == PathChoice::Single && case.name != "routes-1"
+                exchanges.security == Security::Plain
+                    && exchanges.path == PathChoice::Single
+                    && exchanges.guard == Guard::None
+                    && case.name != "routes-1"
             }
             Kind::Calls(calls) => calls == Calls::Echo,
             Kind::Streams | Kind::Idle(_) => false,
@@ -138,7 +144,8 @@ impl Setup {
     /// One shard, one route, plain TCP, and room for every case.
     pub fn plain(origin: SocketAddr) -> Setup {
         let (routes, traffic) = (Routes::One, Traffic::Messages);
-        Setup { origin, certificate: None, routes, traffic, shards: 1, connections_max: CONNECTIONS_MAX }
+        let guard = Guard::None;
+        Setup { origin, certificate: None, routes, guard, traffic, shards: 1, connections_max: CONNECTIONS_MAX }
     }
 }
 

@@ -21,9 +21,10 @@ pub(super) fn configure(place: &PeerFiles<'_>, command: &mut Command) -> Result<
 pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
     let mut text = format!(
         "[server]\nshards = {shards}\n\n[admin]\nbind = \"127.0.0.1:0\"\n\n\
-         [log.access]\npath = \"{directory}/{ACCESS_LOG}\"\nformat = \"combined\"\n\n\
+         [log.access]\npath = \"{directory}/{ACCESS_LOG}\"\nformat = \"{format}\"\n\n\
          [[listener]]\nname = \"web\"\nbind = [\"{listen}\"]\n",
         shards = place.setup.shards,
+        format = place.setup.guard.log_format(),
         directory = place.directory.display(),
         listen = place.listen,
     );
@@ -40,6 +41,8 @@ pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
     if calls {
         text.push_str("http = \"2\"\n");
     }
+    let guard = place.setup.guard;
+    text.push_str(&guard.tables());
     match place.setup.routes {
         Routes::One => push_route(&mut text, "all", "/{*rest}"),
         Routes::Many(count) => {
@@ -48,6 +51,8 @@ pub(super) fn configuration(place: &PeerFiles<'_>) -> String {
             }
         }
     }
+    // There is one route where somebody guards it.
+    text.push_str(guard.route());
     text
 }
 
