@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use turnpike::bench::base::{Address, ListenerId, Tick};
 use turnpike::bench::config::Plan;
-use turnpike::bench::config::{ConfigSource, Environment, load};
+use turnpike::bench::config::{ConfigSource, Environment, directory, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{Counters, FromShard, ListeningSocket, Outbox, ShardEnd, ToShard, mesh};
 use turnpike::bench::net::sockets::ListenSocket;
@@ -35,6 +35,8 @@ const MEASURED: usize = 20_000;
 const HOUSEKEEPING: u64 = 20;
 /// Requests per allocation with an access log: the shard hands full line buffers to the control plane.
 const REQUESTS_IN_A_BUFFER: u64 = 100;
+/// SHA-256 of the key of the requests that have one.
+const KEY_HASH: &str = "c79a5816e6336cc6374311e91478acd0a6d4a76d6ed84343aa42c4acde14f6c4";
 /// Places that are shown.
 const SHOWN: u64 = 5;
 
@@ -94,7 +96,7 @@ fn main() {
         eprintln!("test result: FAILED. a kept-alive request or a frame allocates");
         std::process::exit(1);
     }
-    println!("test result: ok. 7 passed; no kept-alive request allocates, and no frame of HTTP/2");
+    println!("test result: ok. 9 passed; no kept-alive request allocates, and no frame of HTTP/2");
 }
 
 /// Do DATA frames in both directions, through a client's and a server's state machine, allocate after warm-up?
@@ -153,7 +155,15 @@ fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
          [policy.gzip]\ncompression = {{ min_length = 1 }}\n\
          [[route]]\nname = \"all\"\npath_prefix = \"/\"\nto = \"http://{origin}\"\n\
          [[route]]\nname = \"coded\"\npath_prefix = \"/coded\"\nto = \"http://{origin}\"\npolicies = \"gzip\"\n\
-         response_headers = {{ set = {{ content-type = \"text/plain\" }} }}\n"
+         response_headers = {{ set = {{ content-type = \"text/plain\" }} }}\n\
+         [policy.keys.api_key]\nheader = \"x-api-key\"\n\
+         [policy.sold.plan]\n\
+         [policy.minute]\nrate_limit = {{ rate = \"1000000000/m\", key = \"consumer\" }}\n\
+         [plan.gold]\nlimits = [{{ count = 4000000000, per = \"month\" }}, {{ count = 4000000, per = \"1s\" }}]\n\
+         concurrency = 10\n\
+         [[consumer]]\nname = \"acme\"\nplan = \"gold\"\nkeys = [{{ sha256 = \"{KEY_HASH}\" }}]\n\
+         [[route]]\nname = \"limited\"\npath_prefix = \"/limited\"\nto = \"http://{origin}\"\n\
+         policies = [\"keys\", \"minute\", \"sold\"]\n"
     );
     let source = ConfigSource::Text { name: "bench".to_owned(), text };
     let loaded = load(&source, &Environment::sealed()).unwrap_or_else(|reports| panic!("{reports:?}"));
@@ -163,6 +173,11 @@ fn requests_allocate(origin: SocketAddr, log: &str, buffers: u64) -> bool {
     for (name, request, ends) in [
         ("GET", &b"GET /x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"[..], &b"hello"[..]),
         ("POST", b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+        (
+            "GET with key and limits",
+            b"GET /limited HTTP/1.1\r\nHost: a.example\r\nX-Api-Key: loadtest-key-9c1d0f8e2b7a4c6d5e3f1a2b\r\n\r\n",
+            b"hello",
+        ),
         ("GET with gzip", b"GET /coded HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n", b"\r\n0\r\n\r\n"),
     ] {
         ask(&mut client, request, ends, WARM_UP);
@@ -220,8 +235,10 @@ fn run_shard(plan: Arc<Plan>, socket: ListenSocket) {
     };
     let generation = plan.generation;
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address, socket }];
+    let directory = directory(&plan);
     to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
-    to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
+    to_shard.send(directory).expect("room for it");
+    to_shard.send(ToShard::Commit { generation }).expect("room for it");
     bell.ring();
     thread::spawn(move || {
         IS_SHARD.with(|is| is.set(true));

@@ -9,6 +9,9 @@
 //! what the origin speaks.
 
 mod ends;
+#[allow(dead_code, unused_imports, reason = "the load tests use the rest of it")]
+#[path = "../loadtest/src/guard.rs"]
+mod guard;
 mod pieces;
 
 use std::cell::Cell;
@@ -21,9 +24,10 @@ use crossbeam_channel::{Receiver, bounded};
 use rustls::{ClientConfig, ServerConfig};
 
 use ends::{Line, http2, tls};
+use guard::Guard;
 use pieces::{Piece, Run};
 use turnpike::bench::base::{Address, Buf, ListenerId, Tick};
-use turnpike::bench::config::{ConfigSource, Environment, FileAccess, load};
+use turnpike::bench::config::{ConfigSource, Environment, FileAccess, directory, load};
 use turnpike::bench::edge::run;
 use turnpike::bench::link::{
     Counters, FROM_SHARD_MAX, FromShard, ListeningSocket, Outbox, REPORTS_MAX, ShardEnd, TO_SHARD_MAX, ToShard, mesh,
@@ -61,6 +65,7 @@ fn main() {
     let get_100 = || ExchangeShape::get(100);
     let get_10k = || ExchangeShape::get(10_240);
     let post_4k = || ExchangeShape::post(4_096);
+    let guarded = |guard, way| move || exchanges(ExchangeShape::guarded(guard), way);
     pieces::main(vec![
         Piece::new("hop/get_100", move || exchanges(get_100(), Topology::Direct)).not_gated(),
         Piece::new("hop/get_10k", move || exchanges(get_10k(), Topology::Direct)).not_gated(),
@@ -70,6 +75,16 @@ fn main() {
         Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
         Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
         Piece::new("exchange/event", || events(Topology::Proxied)).without("hop/event", 2),
+        // Beside `exchange/get_100`: what a key, a plan's limits, CORS and changed fields cost; and a token that is known.
+        Piece::new("hop/gateway_key", guarded(Guard::Key, Topology::Direct)).not_gated(),
+        Piece::new("hop/gateway_jwt", guarded(Guard::Es256, Topology::Direct)).not_gated(),
+        Piece::new("exchange/gateway_key", guarded(Guard::Key, Topology::Guarded(Guard::Key)))
+            .without("hop/gateway_key", 2),
+        Piece::new("exchange/gateway_key_unused", guarded(Guard::Key, Topology::Proxied)).without("hop/gateway_key", 2),
+        Piece::new("exchange/gateway_jwt", guarded(Guard::Es256, Topology::Guarded(Guard::Es256)))
+            .without("hop/gateway_jwt", 2),
+        Piece::new("exchange/gateway_jwt_unused", guarded(Guard::Es256, Topology::Proxied))
+            .without("hop/gateway_jwt", 2),
         Piece::new("hop/h2_get_100", || mixed(H2_CLIENT, Topology::Direct)).not_gated(),
         Piece::new("hop/h2_upstream_get_100", || mixed(H2_UPSTREAM, Topology::Direct)).not_gated(),
         Piece::new("hop/tls_get_100", || mixed(TLS, Topology::Direct)).not_gated(),
@@ -84,6 +99,14 @@ fn main() {
 impl ExchangeShape {
     fn get(length: usize) -> ExchangeShape {
         ExchangeShape { request: GET.into(), answer: answer(length), request_end: HEAD_END, answer_end: BODY_END }
+    }
+
+    /// With what a guard asks for.
+    fn guarded(guard: Guard) -> ExchangeShape {
+        let head = GET.strip_suffix(b"\r\n").expect("it ends with an empty line");
+        let fields = guard.fields().swap_remove(0);
+        let request = [head, fields.as_bytes(), b"\r\n"].concat().into();
+        ExchangeShape { request, ..ExchangeShape::get(100) }
     }
 
     fn post(length: usize) -> ExchangeShape {
@@ -109,6 +132,8 @@ fn body(length: usize) -> String {
 enum Topology {
     Direct,
     Proxied,
+    /// One that looks at who calls.
+    Guarded(Guard),
 }
 
 /// What an end speaks.
@@ -152,9 +177,12 @@ fn network_of(protocols: Protocols, keys: Option<&tls::Keys>, way: Topology) -> 
     let origin_address = origin.address(9_000);
     let (to, said) = match way {
         Topology::Direct => (origin_address.clone(), None),
-        Topology::Proxied => {
+        Topology::Proxied | Topology::Guarded(_) => {
             let listen = Address::Inet(([10, 0, 1, 1], 80).into());
-            let text = configuration(protocols, keys, &listen, &origin_address);
+            let mut text = configuration(protocols, keys, &listen, &origin_address);
+            if let Topology::Guarded(guard) = way {
+                text = format!("{text}{}{}", guard.route(), guard.tables());
+            }
             let said = start_shard(&simulation, &listen, text);
             (listen, Some(said))
         }
@@ -187,7 +215,7 @@ fn mixed(protocols: Protocols, way: Topology) -> Run {
     let mut ends = Vec::new();
     // Without a gateway there is one exchange in what each side speaks.
     match way {
-        Topology::Proxied => {
+        Topology::Proxied | Topology::Guarded(_) => {
             start_origin(&origin, upstream, &address, keys.as_ref());
             ends.push(simulation.run(asker(host, client, to, keys.as_ref().map(tls::Keys::client))));
         }
@@ -428,8 +456,10 @@ fn start_shard(simulation: &Simulation, listen: &Address, text: String) -> Said 
     let socket = SimSocket { address: listen.clone(), backlog: 64 };
     let sockets = vec![ListeningSocket { listener: ListenerId(0), address: listen.clone(), socket }];
     let generation = plan.generation;
+    let directory = directory(&plan);
     to_shard.send(ToShard::Prepare { plan, counters, sockets, transcoders: Vec::new() }).expect("an empty queue");
-    to_shard.send(ToShard::Commit { generation }).expect("an empty queue");
+    to_shard.send(directory).expect("room for it");
+    to_shard.send(ToShard::Commit { generation }).expect("room for it");
     let host = simulation.host("shard", [10, 0, 1, 1]);
     let bell = Bell::silent();
     let mesh = mesh(std::slice::from_ref(&bell)).remove(0);

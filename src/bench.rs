@@ -10,6 +10,20 @@ pub mod config {
     //! From text to a plan.
     pub use crate::config::plan::Plan;
     pub use crate::config::{ConfigSource, Environment, FileAccess, load};
+
+    use std::sync::Arc;
+
+    use crate::config::directory::{Assembly, Numbers};
+    use crate::link::ToShard;
+    use crate::policy::directory::Revision;
+
+    /// What tells a shard whom a configuration declares.
+    pub fn directory<L>(plan: &Plan) -> ToShard<L> {
+        let mut numbers = Numbers::default();
+        let mut assembly = Assembly::new(&mut numbers, None);
+        assembly.declared(&plan.declared);
+        ToShard::Directory(Arc::new(assembly.finish(Revision(1))))
+    }
 }
 
 pub mod edge {

@@ -59,7 +59,7 @@ pub enum Memo {
     /// It waits for another shard's word about this one of its windows; behind the last of them, about its seat.
     Waits(u32),
     /// It is served, and counts until this is dropped.
-    Seat(#[expect(dead_code, reason = "it only has to be there")] Seat),
+    Seat(#[allow(dead_code, reason = "it only has to be there")] Seat),
 }
 
 /// What a caller's plans do not contain.
