@@ -28,6 +28,7 @@ pub mod h2;
 pub mod histogram;
 pub mod hold;
 pub mod idle;
+pub mod keys;
 pub mod machine;
 pub mod message;
 pub mod multiplexed;

@@ -198,16 +198,17 @@ fn client(address: SocketAddr, stop: &AtomicBool) -> Result<Vec<Asked>, Failure>
 }
 
 /// Stopped when dropped.
-struct Gateway(Child);
+#[derive(Debug)]
+pub(crate) struct Gateway(Child);
 
 impl Gateway {
-    fn start(turnpike: &Path, file: &Path) -> Result<Gateway, Failure> {
+    pub(crate) fn start(turnpike: &Path, file: &Path) -> Result<Gateway, Failure> {
         let mut command = Command::new(turnpike);
         let command = command.arg("run").arg("-c").arg(file).stderr(Stdio::null()).stdout(Stdio::null());
         Ok(Gateway(command.spawn().context(format_args!("starting {}", turnpike.display()))?))
     }
 
-    fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<(), Failure> {
+    pub(crate) fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<(), Failure> {
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = self.0.try_wait().context("looking at turnpike")? {
@@ -231,7 +232,7 @@ impl Drop for Gateway {
 }
 
 /// A port that was free just now. The gateway listens with `SO_REUSEPORT`, so the port cannot be kept for it.
-fn unused_port() -> Result<SocketAddr, Failure> {
+pub(crate) fn unused_port() -> Result<SocketAddr, Failure> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port")?;
     socket.local_addr().context("its number")
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use loadtest::keys::Keys;
 use serde_json::{Value, json};
 
 use crate::harness::gateway::{WEB, binary};
@@ -361,6 +362,47 @@ fn a_key_works_at_once_everywhere_and_not_after_its_end() {
     assert_eq!(all(&gateway, &second), [401; 16]);
     let (_, list) = ask(&gateway, "", &[], "/credentials?consumer=acme&state=revoked");
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_plan_that_changes_holds_at_once_and_what_was_used_stays_used() {
+    let store = "[store]\npath = \"{dir}/turnpike.db\"\n[[consumer]]\nname = \"filed\"\n[policy.keys]\napi_key = \
+                 {}\n[policy.sold.plan]\n[[route]]\npolicies = [\"keys\", \"sold\"]\nanswer = { body = \"in\" }\n";
+    let gateway = Setup::new(format!("{TOKENS}{WEB}{store}")).log("").shards(2).server("watch = false").start();
+    let plan = |name: &str, count: u32| {
+        let limits = json!({ "limits": [{ "count": count, "per": "month" }] });
+        let (status, made) = send(&gateway, "PUT", &format!("/plans/{name}"), &limits, &[]);
+        assert!(status < 300, "{made}");
+    };
+    plan("free", 6);
+    plan("gold", 20);
+    assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({}), &[]).0, 201);
+    let (_, made) = send(&gateway, "POST", "/credentials", &json!({ "kind": "key", "consumer": "acme" }), &[]);
+    let key = made["key"].as_str().expect("shown").to_owned();
+    // Each connection may be another thread's.
+    let ask = |times: usize| -> Vec<u16> { (0..times).map(|_| with_key(&gateway, &key)).collect() };
+    let passed = |times: usize| ask(times).iter().filter(|status| **status == 200).count();
+    assert_eq!(ask(4), [403; 4], "no plan contains the route");
+    let subscribe = |plan: &str| assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({ "plan": plan }), &[]).0, 200);
+    subscribe("free");
+    assert_eq!(passed(12), 6);
+    assert_eq!(ask(4), [429; 4]);
+    subscribe("gold");
+    assert_eq!(passed(8), 8, "the upgrade holds for the next request");
+    subscribe("free");
+    assert_eq!(ask(4), [429; 4]);
+    subscribe("gold");
+    assert_eq!(passed(20), 6, "of twenty, six and eight were used");
+    plan("gold", 25);
+    assert_eq!(passed(20), 5, "and a plan that changes changes for its subscribers");
+}
+
+#[test]
+fn a_revoked_key_is_refused_by_all_threads_while_many_requests_come() {
+    let span = Duration::from_secs(2);
+    let outcome = Keys { turnpike: binary(), shards: 2, requests: 500, keys: 20, span }.run().expect("a run");
+    assert!(outcome.revoked_after < Duration::from_secs(1), "{outcome:?}");
+    assert!(outcome.changed > 1.0, "{outcome:?}");
 }
 
 #[test]
