@@ -23,7 +23,7 @@ use crate::link::{
 use crate::net::sim::{Sim, SimSocket, Simulation};
 use crate::net::{Bell, BellWaiter, Net};
 #[cfg(test)]
-use crate::policy::directory::{Change, Item};
+use crate::policy::directory::{Change, Consumer, Item};
 use crate::policy::directory::{Directory, Revision};
 use crate::policy::{Answer, Question};
 use crate::sim::common::Common;
@@ -268,6 +268,12 @@ impl Gateway {
     #[cfg(test)]
     pub(super) fn consumer(&self, name: &str) -> ConsumerId {
         self.directory.borrow().1.by_name(name).expect("the configuration declares it").number
+    }
+
+    /// A consumer as the configuration declares it.
+    #[cfg(test)]
+    pub(super) fn consumer_of(&self, name: &str) -> Consumer {
+        self.directory.borrow().1.by_name(name).expect("the configuration declares it").clone()
     }
 
     /// Changes the directory: each shard learns that at a time of its own. Returns when all have applied it.

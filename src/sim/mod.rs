@@ -37,6 +37,8 @@ mod scenario;
 #[cfg(test)]
 mod slow;
 mod spoken;
+#[cfg(test)]
+mod subscribed;
 mod tag;
 mod totals;
 mod websocket;
