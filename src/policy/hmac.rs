@@ -161,15 +161,8 @@ impl Kind for Plan {
                 Some(_) | None => self.admit(identity, facts, effects),
             },
             Err(MISSING) => {
-                let anonymous = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name));
-                match anonymous {
-                    Some(consumer) => {
-                        tell::consumer(self.consumer_fields, Some(consumer), facts.request, effects);
-                        effects.identified = Some(Identity::of(consumer.number, METHOD));
-                        Decision::Pass
-                    }
-                    None => self.refuse(MISSING, effects),
-                }
+                let passes = tell::anonymous(self.anonymous.as_deref(), (self.consumer_fields, METHOD), facts, effects);
+                passes.unwrap_or_else(|| self.refuse(MISSING, effects))
             }
             Err(refusal) => self.refuse(refusal, effects),
         }

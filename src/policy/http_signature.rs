@@ -168,13 +168,8 @@ impl Kind for Plan {
                 self.settle_nonce(state, facts, (effects, memo), now)
             }
             Ok(None) => {
-                let anonymous = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name));
-                let Some(consumer) = anonymous else {
-                    return self.refuse(("signature_missing", "A signature is required."), effects);
-                };
-                tell::consumer(self.consumer_fields, Some(consumer), facts.request, effects);
-                effects.identified = Some(Identity::of(consumer.number, METHOD));
-                Decision::Pass
+                let passes = tell::anonymous(self.anonymous.as_deref(), (self.consumer_fields, METHOD), facts, effects);
+                passes.unwrap_or_else(|| self.refuse(("signature_missing", "A signature is required."), effects))
             }
             Err(refusal) => self.refuse(refusal, effects),
         }

@@ -20,15 +20,15 @@ use std::time::Duration;
 use crate::base::{Tick, Wall};
 use crate::policy::decision::{Ask, AskOutcome, Decision};
 use crate::policy::facts::{Effects, Facts};
-use crate::policy::identity::{Claims, Identity};
+use crate::policy::identity::Claims;
 use crate::policy::jwt::keys::{IssuerKeys, Lacking, Question as KeyQuestion};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
 use crate::policy::question::{Answer, Keys, Question};
 use crate::policy::token::{
-    self, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream, TokenHash,
-    TokenLocation, rules,
+    self, Admission, Cache, Challenge, ClaimTexts, ConsumerKey, ConsumerRule, Found, Refusal, Rules, ToUpstream,
+    TokenHash, TokenLocation, rules,
 };
 use crate::wire::jose::{AlgorithmSet, Token, TokenError};
 use crate::wire::template::Lookup;
@@ -126,7 +126,7 @@ impl Kind for Plan {
         let token = match token::location::find(&self.locations, facts.request) {
             Found::One(token) => token,
             Found::Several => return self.challenge.refuse(Refusal::Ambiguous("token_ambiguous"), effects),
-            Found::Nothing => return self.without(facts, effects),
+            Found::Nothing => return self.admission().without(facts, effects),
         };
         let hash = token::hash_of(token);
         if let Some(known) = state.tokens.get(&hash, facts.wall) {
@@ -163,27 +163,19 @@ impl Kind for Plan {
 }
 
 impl Plan {
-    fn without<L>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
-        let Some(consumer) = self.anonymous.as_ref().and_then(|name| facts.directory.by_name(name)) else {
-            return self.challenge.refuse(Refusal::Missing("token_missing"), effects);
-        };
-        self.to_upstream.tell(facts.request, &self.locations, (&[], Some(consumer)), effects);
-        effects.identified = Some(Identity::of(consumer.number, METHOD));
-        Decision::Pass
+    fn admission(&self) -> Admission<'_> {
+        Admission {
+            method: METHOD,
+            challenge: &self.challenge,
+            locations: &self.locations,
+            to_upstream: &self.to_upstream,
+            anonymous: self.anonymous.as_deref(),
+            consumer: self.consumer.as_ref(),
+        }
     }
 
     fn admit<L>(&self, known: &Verified, facts: &Facts<'_, L>, effects: &mut Effects) -> Decision<'_> {
-        let mut identity =
-            Identity { claims: Some(Rc::clone(&known.claims)), method: Some(METHOD), ..Identity::default() };
-        if let Some(rule) = &self.consumer
-            && let Err(refusal) = rule.identify(&known.consumer, facts.directory, facts.wall, &mut identity)
-        {
-            return self.challenge.refuse(refusal, effects);
-        }
-        let consumer = identity.consumer.and_then(|number| facts.directory.consumer(number));
-        self.to_upstream.tell(facts.request, &self.locations, (&known.texts, consumer), effects);
-        effects.identified = Some(identity);
-        Decision::Pass
+        self.admission().admit((&known.claims, &known.consumer, &known.texts), facts, effects)
     }
 
     /// Verifies a token and remembers it.

@@ -2,8 +2,10 @@
 //! Hot. Tells the upstream who calls, and removes what the client itself says of that.
 
 use crate::policy::api_key::ConsumerFields;
+use crate::policy::decision::Decision;
 use crate::policy::directory::Consumer;
-use crate::policy::facts::Effects;
+use crate::policy::facts::{Effects, Facts};
+use crate::policy::identity::Identity;
 use crate::wire::head::Request;
 
 /// The request comes from this consumer, or from somebody who is none.
@@ -16,6 +18,19 @@ pub(super) fn consumer(fields: ConsumerFields, known: Option<&Consumer>, request
     if !known.id().is_empty() {
         effects.to_upstream.add(ID_FIELD, known.id().as_bytes());
     }
+}
+
+/// A request without credentials counts as this consumer, where there is such a one.
+pub(super) fn anonymous<'p, L>(
+    name: Option<&str>,
+    (fields, method): (ConsumerFields, &'static str),
+    facts: &Facts<'_, L>,
+    effects: &mut Effects,
+) -> Option<Decision<'p>> {
+    let known = facts.directory.by_name(name?)?;
+    consumer(fields, Some(known), facts.request, effects);
+    effects.identified = Some(Identity::of(known.number, method));
+    Some(Decision::Pass)
 }
 
 const NAME_FIELD: &[u8] = b"X-Consumer-Name";

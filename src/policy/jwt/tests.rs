@@ -12,6 +12,7 @@ use crate::policy::directory::{
     Consumer, Credential, CredentialKind, Directory, Expiry, Own, Parts, Revision, Snapshot, Standing, jwt_lookup,
 };
 use crate::policy::fixture::{Fixture, added};
+use crate::policy::identity::Identity;
 use crate::policy::question::SourceId;
 use crate::policy::token::{ClaimPath, ConsumerBy, ConsumerFields, Credential as Treatment, Unknown};
 use crate::wire::jose::sample::Signer;

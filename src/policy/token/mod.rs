@@ -2,6 +2,7 @@
 //! What the policies have in common that identify callers by a token: where it stands in a request, what is remembered
 //! of it, which claims the upstream is told, and how a refusal is said.
 
+pub(crate) mod admission;
 pub(crate) mod cache;
 pub(crate) mod challenge;
 pub(crate) mod claim;
@@ -10,6 +11,7 @@ pub(crate) mod location;
 pub(crate) mod rules;
 pub(crate) mod upstream;
 
+pub(crate) use admission::Admission;
 pub(crate) use cache::{Cache, TokenHash, hash_of};
 pub(crate) use challenge::{Challenge, Refusal};
 pub(crate) use claim::ClaimPath;
