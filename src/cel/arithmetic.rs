@@ -57,31 +57,25 @@ pub(super) fn computed<'v>(
     }
 }
 
-fn int(binary: Binary, one: i64, two: i64) -> Result<i64, Failure> {
-    let made = match binary {
-        Binary::Add => one.checked_add(two),
-        Binary::Subtract => one.checked_sub(two),
-        Binary::Multiply => one.checked_mul(two),
-        Binary::Divide | Binary::Remainder if two == 0 => return Err(Failure::ZeroDivision),
-        Binary::Divide => one.checked_div(two),
-        Binary::Remainder => one.checked_rem(two),
-        _ => return Err(Failure::NoOverload),
+/// Arithmetic of whole numbers of a type.
+macro_rules! whole_numbers {
+    ($name:ident, $Number:ty) => {
+        fn $name(binary: Binary, one: $Number, two: $Number) -> Result<$Number, Failure> {
+            let made = match binary {
+                Binary::Add => one.checked_add(two),
+                Binary::Subtract => one.checked_sub(two),
+                Binary::Multiply => one.checked_mul(two),
+                Binary::Divide | Binary::Remainder if two == 0 => return Err(Failure::ZeroDivision),
+                Binary::Divide => one.checked_div(two),
+                Binary::Remainder => one.checked_rem(two),
+                _ => return Err(Failure::NoOverload),
+            };
+            made.ok_or(Failure::Overflow)
+        }
     };
-    made.ok_or(Failure::Overflow)
 }
-
-fn uint(binary: Binary, one: u64, two: u64) -> Result<u64, Failure> {
-    let made = match binary {
-        Binary::Add => one.checked_add(two),
-        Binary::Subtract => one.checked_sub(two),
-        Binary::Multiply => one.checked_mul(two),
-        Binary::Divide | Binary::Remainder if two == 0 => return Err(Failure::ZeroDivision),
-        Binary::Divide => one.checked_div(two),
-        Binary::Remainder => one.checked_rem(two),
-        _ => return Err(Failure::NoOverload),
-    };
-    made.ok_or(Failure::Overflow)
-}
+whole_numbers!(int, i64);
+whole_numbers!(uint, u64);
 
 fn double(binary: Binary, one: f64, two: f64) -> Result<f64, Failure> {
     match binary {
