@@ -75,7 +75,8 @@ fn main() {
         Piece::new("exchange/get_10k", move || exchanges(get_10k(), Topology::Proxied)).without("hop/get_10k", 2),
         Piece::new("exchange/post_4k", move || exchanges(post_4k(), Topology::Proxied)).without("hop/post_4k", 2),
         Piece::new("exchange/event", || events(Topology::Proxied)).without("hop/event", 2),
-        // Beside `exchange/get_100`: what a key, a plan's limits, CORS and changed fields cost; and a token that is known.
+        // Beside the same requests through a route that uses none of it: what a key, a plan's limits, CORS and changed
+        // fields cost, and what a token costs that is known.
         Piece::new("hop/gateway_key", guarded(Guard::Key, Topology::Direct)).not_gated(),
         Piece::new("hop/gateway_jwt", guarded(Guard::Es256, Topology::Direct)).not_gated(),
         Piece::new("exchange/gateway_key", guarded(Guard::Key, Topology::Guarded(Guard::Key)))

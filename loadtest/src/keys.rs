@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Lifetime, Pace, Plan};
 use crate::failure::{Context, Failure};
+use crate::histogram::Histogram;
 use crate::machine::check_interrupt;
 use crate::reload::{Gateway, unused_port};
 
@@ -89,11 +90,11 @@ impl Keys {
             Ok::<_, Failure>((busy?, revoked?))
         })?;
         busy.check()?;
-        let percentile = |outcome: &crate::client::Outcome| Duration::from_nanos(outcome.latency.quantile(990).unwrap_or_default());
+        let percentile = |latency: &Histogram| Duration::from_nanos(latency.quantile(990).unwrap_or_default());
         let seconds = busy.elapsed_ns as f64 / 1e9;
         Ok(Outcome {
-            quiet: percentile(&quiet),
-            busy: percentile(&busy),
+            quiet: percentile(&quiet.latency),
+            busy: percentile(&busy.latency),
             changed: changed.load(Ordering::Relaxed) as f64 / seconds,
             revoked_after,
         })

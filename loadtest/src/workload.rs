@@ -314,7 +314,8 @@ mod tests {
         let names: Vec<String> = Workload::value_variants().iter().map(Workload::to_string).collect();
         assert_eq!(
             names.join(" "),
-            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 gateway grpc-echo sse idle h2-idle"
+            "get-100 get-10k get-1m post-4k https-100 tls-handshake routes-1000 h2-100 gateway grpc-echo sse idle \
+             h2-idle"
         );
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Hot. What the caller's plan allows: which routes, methods and paths, how many requests in which time, and how many
-//! at once. Which plan holds, and how much it allows, is in the directory (`Facts::in_force`), so that a change of either
-//! holds for the next request.
+//! at once. Which plan holds, and how much it allows, is in the directory (`Facts::in_force`), so that a change of
+//! either holds for the next request.
 //!
 //! A request is counted by who has subscribed (an app, or a consumer) and for which product, not by the plan: who gets
 //! another plan goes on with what was used. Windows are limits like any other (`policy/limit`), of which each key has

@@ -383,7 +383,9 @@ fn a_plan_that_changes_holds_at_once_and_what_was_used_stays_used() {
     let ask = |times: usize| -> Vec<u16> { (0..times).map(|_| with_key(&gateway, &key)).collect() };
     let passed = |times: usize| ask(times).iter().filter(|status| **status == 200).count();
     assert_eq!(ask(4), [403; 4], "no plan contains the route");
-    let subscribe = |plan: &str| assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({ "plan": plan }), &[]).0, 200);
+    let subscribe = |plan: &str| {
+        assert_eq!(send(&gateway, "PUT", "/consumers/acme", &json!({ "plan": plan }), &[]).0, 200);
+    };
     subscribe("free");
     assert_eq!(passed(12), 6);
     assert_eq!(ask(4), [429; 4]);

@@ -8,10 +8,9 @@ use crate::config::spec::shape::{Many, table};
 
 table! {
     /// Holds callers to their plans: refuses what they do not contain (another route, method or path) with 403, and
-    /// what is above their `limits` or `concurrency` with 429. Which plan holds: of the app whose credential was used, else
-    /// of the consumer, else of its tenant; of several, the one for the product that contains the route, else the one
-    /// without a product. What is used is counted for each app or consumer that has a plan, and for each product of
-    /// its.
+    /// what is above their `limits` or `concurrency` with 429. Which plan holds: of the app whose credential was used,
+    /// else of the consumer, else of its tenant; of several, the one for the product that contains the route, else the
+    /// one without a product. Use is counted for the app or the consumer, and for each product by itself.
     #[schemars(rename = "PlanPolicySpec")]
     pub struct Spec {
         /// What a client reads as `detail` that is refused with 403. Without it, what is not contained.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Accounts of keys with a number of slots of their own. One that gets fewer asks shards once for theirs, and loses full
-//! ones as they come home and refill.
+//! Accounts of keys with a number of slots of their own. One that gets fewer asks shards once for theirs, and loses
+//! full ones as they come home and refill.
 
 use crate::base::Tick;
 use crate::policy::limit::account::{Account, Accounts};
