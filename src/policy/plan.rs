@@ -133,7 +133,7 @@ impl ShardState<Plan> for Box<Parts> {
             }
         });
         // tidy(hot): once for a shard and a plan; most policies keep nothing, so what they share is small.
-        Box::new(Parts::new(parts))
+        Box::new(Parts::new(parts).told_of_passes())
     }
 
     fn parts(&mut self) -> Option<&mut Parts> {
@@ -216,17 +216,18 @@ impl Plan {
         (consumer, app, product).hash(&mut hasher);
         let version = call.facts.directory.revision().0;
         let counting = Counting { subscriber: hasher.finish(), version, plan, now: call.now };
-        self.count(&counting, parts.list(), waited, call)
+        self.count(&counting, parts, waited, call)
     }
 
     fn count<L: Lookup>(
         &self,
         counting: &Counting<'_>,
-        list: &mut [Part],
+        parts: &mut Parts,
         waited: Option<Waited>,
         call: Call<'_, L, Memo>,
     ) -> Decision<'_> {
         let Call { facts, effects, memo, now } = call;
+        let list = parts.list();
         let windows = &counting.plan.windows;
         let mut standings = Standings::new();
         for (at, window) in windows.iter().enumerate() {
@@ -268,6 +269,7 @@ impl Plan {
             }
         }
         self.told.standings(("", windows), &mut standings, facts.wall, effects);
+        parts.pass();
         Decision::Pass
     }
 

@@ -14,6 +14,8 @@ use crate::policy::limit::terms::Terms;
 #[derive(Debug)]
 pub struct Parts {
     list: SmallVec<[Part; 1]>,
+    /// Requests that passed, where not each of them needs the last limit.
+    passed: Option<u64>,
 }
 
 /// A limit as a plan has it.
@@ -28,7 +30,17 @@ pub struct LimitTerms {
 impl Parts {
     /// These.
     pub fn new(parts: impl Iterator<Item = Part>) -> Parts {
-        Parts { list: parts.collect() }
+        Parts { list: parts.collect(), passed: None }
+    }
+
+    /// The same, and requests that pass are told by `pass`, because each needs some of the limits only.
+    pub fn told_of_passes(self) -> Parts {
+        Parts { passed: Some(0), ..self }
+    }
+
+    /// A request passed.
+    pub fn pass(&mut self) {
+        self.passed = self.passed.map(|passed| passed + 1);
     }
 
     /// All of them.
@@ -77,7 +89,7 @@ impl Parts {
     }
 
     /// What happened since the last call: requests of the policy, and keys of all its limits. A request that needs
-    /// several limits passed where it passed the last of them.
+    /// several limits passed where it passed the last of them, or as `pass` says.
     pub fn take_counts(&mut self) -> Counts {
         let mut all = Counts::default();
         for part in &mut self.list {
@@ -93,6 +105,9 @@ impl Parts {
                 held: all.held + counts.held,
                 accounts: all.accounts + counts.accounts,
             };
+        }
+        if let Some(passed) = &mut self.passed {
+            all.admitted = std::mem::take(passed);
         }
         all
     }

@@ -150,6 +150,8 @@ fn all_windows_of_a_plan_hold_and_clients_are_told() {
     );
     assert_eq!(passed(&policy, &mut state, &fixture, 9), 2);
     assert_eq!(send(&policy, &mut state, &fixture, &mut effects).unwrap_err(), "plan_limited");
+    let counts = state.parts().unwrap().take_counts();
+    assert_eq!((counts.admitted, counts.refused), (3, 8), "each request counts once");
     assert_eq!(added(&effects.to_client).last(), Some(&("Retry-After", "4")));
     // Of what the shortest refused, the others counted nothing.
     let fixture = caller(sold(2, &limits[..1], None));
