@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::command::arguments::{StatusArguments, StopArguments, TraceArguments, default_file};
+use crate::command::plural::counted;
 use crate::command::running_arguments::RunningArguments;
-use crate::command::shown::counted;
 use crate::config::{ConfigSource, Environment, load};
 use crate::control::duration_words;
 use crate::control::socket::running;

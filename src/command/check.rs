@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use crate::command::arguments::{CheckArguments, DEFAULT_FILE, ExplainArguments, default_file};
-use crate::command::shown::counted;
+use crate::command::plural::counted;
 use crate::config::explain::{self, ExplainRequest};
 use crate::config::plan::Plan;
 use crate::config::{ConfigSource, Environment, load};

@@ -20,6 +20,7 @@ mod members;
 mod objects;
 mod operate;
 mod pages;
+mod plural;
 mod run;
 mod running_arguments;
 mod shards;
