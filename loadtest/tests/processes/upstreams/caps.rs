@@ -164,7 +164,9 @@ fn bodies_that_are_kept_have_a_bound_in_all() {
     .start();
     let begin = |method: &str, target: &str| {
         let mut client = gateway.client();
-        client.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 90001\r\n\r\n"));
+        let signature = format!("X-Hub-Signature-256: sha256={}", "0".repeat(64));
+        client
+            .send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{signature}\r\nContent-Length: 90001\r\n\r\n"));
         client.send([b'x'; 90_000]);
         client
     };
