@@ -27,7 +27,7 @@ pub(super) fn store(command: &StoreCommand) -> ExitCode {
 }
 
 fn check(path: &Path) -> Result<ExitCode, StoreFault> {
-    let faults = file::check(&file::open_to_read(path)?)?;
+    let faults = file::check(&mut file::open_to_read(path)?)?;
     if faults.is_empty() {
         println!("{} is sound", path.display());
         return Ok(ExitCode::SUCCESS);
@@ -37,15 +37,15 @@ fn check(path: &Path) -> Result<ExitCode, StoreFault> {
 }
 
 fn backup(path: &Path, to: &Path) -> Result<ExitCode, StoreFault> {
-    file::backup(&file::open_to_read(path)?, to)?;
+    file::backup(&mut file::open_to_read(path)?, to)?;
     println!("{} is a copy of {}", to.display(), path.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(path: &Path) -> Result<ExitCode, StoreFault> {
-    let connection = file::open_to_read(path)?;
+    let mut database = file::open_to_read(path)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = export(&connection, &mut out).and_then(|()| Ok(out.flush()?));
+    let written = export(&mut database, &mut out).and_then(|()| Ok(out.flush()?));
     match written {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(ExportFault::Store(fault)) => Err(fault),

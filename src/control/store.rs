@@ -8,6 +8,7 @@
 
 pub(crate) mod command;
 pub(crate) mod credential;
+pub(crate) mod database;
 pub(crate) mod effect;
 pub(crate) mod export;
 pub(crate) mod fault;
@@ -25,12 +26,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::limits::STORE_JOBS_MAX;
 use crate::config::directory::{Declared, Numbers};
 use crate::control::store::command::{Command, Done};
+use crate::control::store::database::Database;
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::policy::directory::Snapshot;
@@ -101,7 +102,7 @@ impl std::fmt::Debug for Opened {
 }
 
 /// What is run with the open file; returns the fault, if there was one.
-type Run = Box<dyn FnOnce(Result<&mut Connection, StoreFault>) -> Option<StoreFault> + Send>;
+type Run = Box<dyn FnOnce(Result<&mut Database, StoreFault>) -> Option<StoreFault> + Send>;
 
 enum Job {
     Write(u64, Box<Command>),
@@ -114,9 +115,9 @@ enum Job {
 /// must not be touched: another program or a newer version wrote it.
 pub(crate) fn open(path: PathBuf, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
     let mut numbers = Numbers::default();
-    let (connection, snapshot, fault) = match file::open(&path) {
-        Ok(connection) => match load::snapshot(&connection, declared, &mut numbers) {
-            Ok(snapshot) => (Some(connection), snapshot, None),
+    let (database, snapshot, fault) = match file::open(&path) {
+        Ok(mut database) => match load::snapshot(&mut database, declared, &mut numbers) {
+            Ok(snapshot) => (Some(database), snapshot, None),
             Err(fault) => (None, load::declared_only(declared, &mut numbers), Some(fault)),
         },
         Err(fault @ (StoreFault::Newer { .. } | StoreFault::Foreign)) => return Err(fault),
@@ -126,7 +127,7 @@ pub(crate) fn open(path: PathBuf, declared: &Arc<Declared>) -> Result<Opened, St
     let (events_in, events) = mpsc::unbounded_channel();
     let open = Arc::new(AtomicUsize::new(0));
     let read = fault.is_none();
-    let thread = StoreThread { path, connection, read, was_up: read, events: events_in };
+    let thread = StoreThread { path, database, read, was_up: read, events: events_in };
     let started = thread::Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
@@ -151,11 +152,11 @@ impl Store {
     /// where too much waits.
     pub(crate) fn ask<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut Connection) -> Result<T, StoreFault> + Send + 'static,
+        read: impl FnOnce(&mut Database) -> Result<T, StoreFault> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, StoreFault>> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Other(Box::new(move |connection| {
-            let outcome = connection.and_then(read);
+        let job = Job::Other(Box::new(move |database| {
+            let outcome = database.and_then(read);
             let fault = outcome.as_ref().err().cloned();
             // Whoever asked may have left.
             let _ = reply.send(outcome);
@@ -183,7 +184,7 @@ impl Store {
 
 struct StoreThread {
     path: PathBuf,
-    connection: Option<Connection>,
+    database: Option<Database>,
     /// Shards know what the file holds. As long as it cannot be written, that does not change.
     read: bool,
     /// What was said last: the file can be read and written.
@@ -200,7 +201,7 @@ impl StoreThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if self.connection.is_none() || !self.was_up {
+            if self.database.is_none() || !self.was_up {
                 self.open_again();
             }
         }
@@ -209,8 +210,8 @@ impl StoreThread {
     fn take(&mut self, job: Job) {
         let fault = match job {
             Job::Write(number, command) => {
-                let outcome = match &mut self.connection {
-                    Some(connection) => command::execute(connection, &command),
+                let outcome = match &mut self.database {
+                    Some(database) => command::execute(database, &command),
                     None => Err(closed()),
                 };
                 let fault = outcome.as_ref().err().cloned();
@@ -218,8 +219,8 @@ impl StoreThread {
                 fault
             }
             Job::EffectsOf(consumers) => {
-                let outcome = match &self.connection {
-                    Some(connection) => load::effects_of(connection, &consumers),
+                let outcome = match &mut self.database {
+                    Some(database) => load::effects_of(database, &consumers),
                     None => Err(closed()),
                 };
                 let fault = outcome.as_ref().err().cloned();
@@ -227,7 +228,7 @@ impl StoreThread {
                 let _ = self.events.send(StoreEvent::Known(outcome.unwrap_or_default()));
                 fault
             }
-            Job::Other(run) => run(self.connection.as_mut().ok_or_else(closed)),
+            Job::Other(run) => run(self.database.as_mut().ok_or_else(closed)),
         };
         match fault {
             Some(fault) if fault.is_of_file() && self.was_up => {
@@ -240,11 +241,13 @@ impl StoreThread {
 
     /// Opens the file again, and tells what it holds where nobody knows that.
     fn open_again(&mut self) {
-        self.connection = None;
-        let Ok(connection) = file::open(&self.path) else { return };
-        let read = || if self.read { Ok(Vec::new()) } else { load::effects(&connection) };
-        if let Ok(effects) = file::try_write(&connection).and_then(|()| read()) {
-            self.connection = Some(connection);
+        self.database = None;
+        let Ok(mut database) = file::open(&self.path) else { return };
+        let known = self.read;
+        let read = |database: &mut Database| if known { Ok(Vec::new()) } else { load::effects(database) };
+        // It can be written, if a transaction can begin.
+        if let Ok(effects) = database.transaction(|_| Ok(())).and_then(|()| read(&mut database)) {
+            self.database = Some(database);
             (self.read, self.was_up) = (true, true);
             let _ = self.events.send(StoreEvent::Up(effects));
         }

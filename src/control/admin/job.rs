@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the admin server wants of the store, as messages to the control plane.
 
-use rusqlite::Connection;
-
 use crate::config::directory::Declared;
 use crate::control::store::command::{Actor, Idempotency, Write};
+use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 
 /// A write, and who wants it.
@@ -22,11 +21,11 @@ pub(crate) struct WriteOrder {
 pub(crate) struct ReadJob(pub(super) Box<Read>);
 
 /// What it does.
-pub(super) type Read = dyn FnOnce(Option<&mut Connection>, &Declared) -> Result<(), StoreFault> + Send;
+pub(super) type Read = dyn FnOnce(Option<&mut Database>, &Declared) -> Result<(), StoreFault> + Send;
 
 impl ReadJob {
     /// Reads, with this connection to the store. Fails where the store does, which whoever asked is told as well.
-    pub(crate) fn run(self, connection: Option<&mut Connection>, declared: &Declared) -> Result<(), StoreFault> {
+    pub(crate) fn run(self, connection: Option<&mut Database>, declared: &Declared) -> Result<(), StoreFault> {
         (self.0)(connection, declared)
     }
 }

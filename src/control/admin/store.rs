@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::config::directory::Declared;
@@ -16,6 +15,7 @@ use crate::control::admin::request::AdminRequest;
 use crate::control::admin::state::AdminState;
 use crate::control::directory::WriteOutcome;
 use crate::control::store::command::{Actor, Write, note_other};
+use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 use crate::net::machine;
 
@@ -53,7 +53,7 @@ impl AdminState {
     /// that there is.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(Option<&mut Connection>, &Declared) -> Result<T, StoreFault> + Send + 'static,
+        read: impl FnOnce(Option<&mut Database>, &Declared) -> Result<T, StoreFault> + Send + 'static,
     ) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
         let job = ReadJob(Box::new(move |connection, declared| {

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde_json::{Value, json};
 
 use crate::config::directory::Declared;
 use crate::control::store::credential::{self, Credential, End, NewCredential};
+use crate::control::store::database::value::Row;
+use crate::control::store::database::{Database, values};
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{self, Body, Expected, Object, ObjectKind};
@@ -156,36 +157,34 @@ struct Noted {
 }
 
 /// Does a write, wholly or not at all. When it returns, the write is on disk.
-pub(crate) fn execute(connection: &mut Connection, command: &Command) -> Result<Done, StoreFault> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let Some(response) = repeated(&transaction, command)? {
+pub(crate) fn execute(database: &mut Database, command: &Command) -> Result<Done, StoreFault> {
+    database.transaction(|database| execute_within(database, command))
+}
+
+fn execute_within(database: &mut Database, command: &Command) -> Result<Done, StoreFault> {
+    if let Some(response) = repeated(database, command)? {
         return Ok(Done { written: Written::Repeated(response), effects: Vec::new() });
     }
-    let (done, noted) = write(&transaction, command)?;
+    let (done, noted) = write(database, command)?;
     let Command { by, now, .. } = command;
-    note(&transaction, by, &noted, *now)?;
+    note(database, by, &noted, *now)?;
     if let Some(Idempotency { key, digest }) = &command.idempotency {
         let old = now.saturating_sub(IDEMPOTENCY_SECONDS);
-        transaction.prepare_cached("DELETE FROM idempotency WHERE at < ?")?.execute(params![old])?;
+        database.execute("DELETE FROM idempotency WHERE at < $1", values![old])?;
         let response = noted.after.clone().unwrap_or_default().to_string();
-        let mut statement = transaction.prepare_cached("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)")?;
-        statement.execute(params![by.name, key, &digest[..], response, now])?;
+        let sql = "INSERT INTO idempotency (who, key, digest, response, at) VALUES ($1, $2, $3, $4, $5)";
+        database.execute(sql, values![&by.name, key, digest, &response, *now])?;
     }
-    transaction.commit()?;
     Ok(done)
 }
 
 /// What is known of the response to the first request with this key.
-fn repeated(connection: &Connection, command: &Command) -> Result<Option<Value>, StoreFault> {
+fn repeated(database: &mut Database, command: &Command) -> Result<Option<Value>, StoreFault> {
     let Some(Idempotency { key, digest }) = &command.idempotency else { return Ok(None) };
-    let sql = "SELECT digest, response FROM idempotency WHERE who = ? AND key = ? AND at >= ?";
+    let sql = "SELECT digest, response FROM idempotency WHERE who = $1 AND key = $2 AND at >= $3";
     let since = command.now.saturating_sub(IDEMPOTENCY_SECONDS);
-    let found = connection
-        .prepare_cached(sql)?
-        .query_row(params![command.by.name, key, since], |row| {
-            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
-        })
-        .optional()?;
+    let read = |row: Row<'_>| Ok((row.get::<Vec<u8>>(0)?, row.get::<String>(1)?));
+    let found = database.first(sql, values![&command.by.name, key, since], read)?;
     match found {
         None => Ok(None),
         Some((known, _)) if known != digest => Err(StoreFault::KeyReused),
@@ -193,15 +192,15 @@ fn repeated(connection: &Connection, command: &Command) -> Result<Option<Value>,
     }
 }
 
-fn write(connection: &Connection, command: &Command) -> Result<(Done, Noted), StoreFault> {
+fn write(database: &mut Database, command: &Command) -> Result<(Done, Noted), StoreFault> {
     let Command { declared, now, .. } = command;
     match &command.write {
         Write::Put { kind, name, body, expected } => {
-            let (before, after) = object::put(connection, (*kind, name), body.clone(), *expected, (declared, *now))?;
+            let (before, after) = object::put(database, (*kind, name), body.clone(), *expected, (declared, *now))?;
             let mut effects = vec![Effect::Put(name.clone(), body.clone())];
             if before.is_none() && *kind == ObjectKind::Consumer {
                 // Those that are left of a consumer of this name which the configuration declared.
-                effects.extend(credential::effects(connection, Some(("consumer", name)))?);
+                effects.extend(credential::effects(database, Some(("consumer", name)))?);
             }
             let noted = Noted {
                 action: if before.is_some() { "update" } else { "create" },
@@ -214,10 +213,10 @@ fn write(connection: &Connection, command: &Command) -> Result<(Done, Noted), St
             Ok((Done { written, effects }, noted))
         }
         Write::Delete { kind, name, expected } => {
-            let before = object::delete(connection, (*kind, name), *expected, declared)?;
+            let before = object::delete(database, (*kind, name), *expected, declared)?;
             let mut effects = Vec::new();
             if *kind == ObjectKind::Consumer && !kind.is_declared(declared, name) {
-                effects = credential::delete_of(connection, name)?;
+                effects = credential::delete_of(database, name)?;
             }
             effects.push(Effect::Gone(*kind, name.clone()));
             let (kind, name, before_json) = (kind.name(), name.clone(), Some(before.body.json()));
@@ -226,30 +225,30 @@ fn write(connection: &Connection, command: &Command) -> Result<(Done, Noted), St
         }
         Write::Create(new) => {
             let is_declared = |kind: ObjectKind, name: &str| kind.is_declared(declared, name);
-            let made = credential::create(connection, new, is_declared, *now)?;
-            let effects = credential::effects(connection, Some(("id", &made.id)))?;
+            let made = credential::create(database, new, is_declared, *now)?;
+            let effects = credential::effects(database, Some(("id", &made.id)))?;
             let noted = of_credential("create", &made.id, None, Some(&made));
             Ok((Done { written: Written::Credential(Box::new(made)), effects }, noted))
         }
-        Write::Rotate { id, expected, new, overlap } => rotate(connection, command, (id, *expected), new, *overlap),
+        Write::Rotate { id, expected, new, overlap } => rotate(database, command, (id, *expected), new, *overlap),
         Write::End { id, expected, end } => {
-            let (before, after) = credential::end(connection, id, *expected, end, *now)?;
+            let (before, after) = credential::end(database, id, *expected, end, *now)?;
             let effects = match end {
-                End::Revoked => revoked(connection, id)?,
-                End::At(_) | End::Succeeded { .. } => credential::effects(connection, Some(("id", id)))?,
+                End::Revoked => revoked(database, id)?,
+                End::At(_) | End::Succeeded { .. } => credential::effects(database, Some(("id", id)))?,
             };
             let action = if *end == End::Revoked { "revoke" } else { "update" };
             let noted = of_credential(action, id, Some(&before), Some(&after));
             Ok((Done { written: Written::Credential(Box::new(after)), effects }, noted))
         }
         Write::CreateToken(new) => {
-            let made = token::create(connection, new, *now)?;
+            let made = token::create(database, new, *now)?;
             let after = Some(json!({ "role": made.role, "expires": made.expires }));
             let noted = Noted { action: "create", kind: "token", name: made.name.clone(), before: None, after };
             Ok((Done { written: Written::Token(made), effects: Vec::new() }, noted))
         }
         Write::DeleteToken(name) => {
-            token::delete(connection, name)?;
+            token::delete(database, name)?;
             let noted = Noted { action: "delete", kind: "token", name: name.clone(), before: None, after: None };
             Ok((Done { written: Written::TokenGone, effects: Vec::new() }, noted))
         }
@@ -257,28 +256,28 @@ fn write(connection: &Connection, command: &Command) -> Result<(Done, Noted), St
 }
 
 fn rotate(
-    connection: &Connection,
+    database: &mut Database,
     command: &Command,
     (id, expected): (&str, Expected),
     new: &NewCredential,
     overlap: u64,
 ) -> Result<(Done, Noted), StoreFault> {
     let Command { declared, now, .. } = command;
-    let before = credential::get(connection, id)?.ok_or(StoreFault::Missing)?;
+    let before = credential::get(database, id)?.ok_or(StoreFault::Missing)?;
     let until = now.saturating_add(overlap).min(before.expires.unwrap_or(u64::MAX));
     let end = End::Succeeded { by: new.id.clone(), expires: until };
-    credential::end(connection, id, expected, &end, *now)?;
+    credential::end(database, id, expected, &end, *now)?;
     let is_declared = |kind: ObjectKind, name: &str| kind.is_declared(declared, name);
-    let made = credential::create(connection, new, is_declared, *now)?;
-    let mut effects = credential::effects(connection, Some(("id", id)))?;
-    effects.extend(credential::effects(connection, Some(("id", &made.id)))?);
+    let made = credential::create(database, new, is_declared, *now)?;
+    let mut effects = credential::effects(database, Some(("id", id)))?;
+    effects.extend(credential::effects(database, Some(("id", &made.id)))?);
     let noted = of_credential("rotate", id, Some(&before), Some(&made));
     Ok((Done { written: Written::Credential(Box::new(made)), effects }, noted))
 }
 
 /// What shards have to forget of a credential that was just revoked.
-fn revoked(connection: &Connection, id: &str) -> Result<Vec<Effect>, StoreFault> {
-    let mut effects = credential::revoked(connection, id)?;
+fn revoked(database: &mut Database, id: &str) -> Result<Vec<Effect>, StoreFault> {
+    let mut effects = credential::revoked(database, id)?;
     effects.iter_mut().for_each(Effect::undo);
     Ok(effects)
 }
@@ -299,49 +298,48 @@ fn of_credential(action: &'static str, id: &str, before: Option<&Credential>, af
 
 /// Notes a write that happened elsewhere than in the store, such as a reload.
 pub(crate) fn note_other(
-    connection: &Connection,
+    database: &mut Database,
     by: &Actor,
     (action, kind, name): (&str, &str, &str),
     (before, after): (Option<Value>, Option<Value>),
     now: u64,
 ) -> Result<(), StoreFault> {
-    insert(connection, by, (action, kind, name), (before, after), now)
+    insert(database, by, (action, kind, name), (before, after), now)
 }
 
-fn note(connection: &Connection, by: &Actor, noted: &Noted, now: u64) -> Result<(), StoreFault> {
+fn note(database: &mut Database, by: &Actor, noted: &Noted, now: u64) -> Result<(), StoreFault> {
     let texts = (noted.before.clone(), noted.after.clone());
-    insert(connection, by, (noted.action, noted.kind, &noted.name), texts, now)
+    insert(database, by, (noted.action, noted.kind, &noted.name), texts, now)
 }
 
 fn insert(
-    connection: &Connection,
+    database: &mut Database,
     by: &Actor,
     (action, kind, name): (&str, &str, &str),
     (before, after): (Option<Value>, Option<Value>),
     now: u64,
 ) -> Result<(), StoreFault> {
-    let sql = "INSERT INTO audit (at, who, address, action, kind, name, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO audit (at, who, address, action, kind, name, before, after) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let text = |value: Option<Value>| value.map(|value| value.to_string());
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.execute(params![now, by.name, by.address, action, kind, name, text(before), text(after)])?;
+    let (before, after) = (text(before), text(after));
+    let states = (before.as_deref(), after.as_deref());
+    database.execute(sql, values![now, &by.name, &by.address, action, kind, name, states.0, states.1])?;
     Ok(())
 }
 
 /// Rows of the audit before the number `before`, the newest first, at most `limit`.
 pub(crate) fn audit(
-    connection: &Connection,
+    database: &mut Database,
     before: Option<u64>,
     limit: usize,
 ) -> Result<object::Page<AuditRow>, StoreFault> {
-    let sql = "SELECT number, at, who, address, action, kind, name, before, after FROM audit WHERE number < ? \
-               ORDER BY number DESC LIMIT ?";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = "SELECT number, at, who, address, action, kind, name, before, after FROM audit WHERE number < $1 \
+               ORDER BY number DESC LIMIT $2";
     let last = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![last, limit as i64 + 1])?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        let parsed = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        items.push(AuditRow {
+    let items = database.query(sql, values![last, limit as i64 + 1], |row| {
+        let parsed = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok());
+        Ok(AuditRow {
             number: row.get(0)?,
             at: row.get(1)?,
             by: Actor { name: row.get(2)?, address: row.get(3)? },
@@ -350,7 +348,7 @@ pub(crate) fn audit(
             name: row.get(6)?,
             before: parsed(row.get(7)?),
             after: parsed(row.get(8)?),
-        });
-    }
+        })
+    })?;
     Ok(object::Page::of(items, limit, |row| row.number.to_string()))
 }

@@ -2,11 +2,10 @@
 //! Credentials of consumers. Keys are kept as SHA-256; what else a credential must keep secret never leaves the store
 //! but for the shards.
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use crate::base::{CredentialId, Wall};
 use crate::config::directory::{CredentialObject, KeyObject};
+use crate::control::store::database::value::{Row, Value};
+use crate::control::store::database::{Database, values};
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{Expected, ObjectKind, Page, exists};
@@ -156,7 +155,7 @@ pub(crate) struct Filter {
 const COLUMNS: &str = "number, id, kind, consumer, app, lookup, last4, description, revision, created, updated, \
                        expires, revoked, successor";
 
-fn credential_of(row: &Row<'_>) -> Result<Credential, StoreFault> {
+fn credential_of(row: Row<'_>) -> Result<Credential, StoreFault> {
     let kind = kind_of(row.get(2)?)?;
     let lookup: Vec<u8> = row.get(5)?;
     Ok(Credential {
@@ -183,15 +182,13 @@ fn kind_of(number: i64) -> Result<Kind, StoreFault> {
 }
 
 /// The credential of that id.
-pub(crate) fn get(connection: &Connection, id: &str) -> Result<Option<Credential>, StoreFault> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM credentials WHERE id = ?"))?;
-    let mut rows = statement.query(params![id])?;
-    rows.next()?.map(credential_of).transpose()
+pub(crate) fn get(database: &mut Database, id: &str) -> Result<Option<Credential>, StoreFault> {
+    database.first(&format!("SELECT {COLUMNS} FROM credentials WHERE id = $1"), values![id], credential_of)
 }
 
 /// Credentials behind the number `after`, at most `limit`, in the order in which they were made.
 pub(crate) fn list(
-    connection: &Connection,
+    database: &mut Database,
     filter: &Filter,
     after: Option<&str>,
     limit: usize,
@@ -200,29 +197,24 @@ pub(crate) fn list(
         Some(text) => text.parse().map_err(|_| StoreFault::Invalid("the cursor is wrong".to_owned()))?,
         None => 0,
     };
-    let mut sql = format!("SELECT {COLUMNS} FROM credentials WHERE number > ?");
-    let mut values = vec![Sql::from(after)];
+    let mut sql = format!("SELECT {COLUMNS} FROM credentials WHERE number > $1");
+    let mut values = vec![Value::from(after)];
     for (column, wanted) in [("consumer", &filter.consumer), ("app", &filter.app)] {
         if let Some(wanted) = wanted {
-            sql.push_str(&format!(" AND {column} = ?"));
-            values.push(Sql::from(wanted.clone()));
+            values.push(Value::from(wanted));
+            sql.push_str(&format!(" AND {column} = ${}", values.len()));
         }
     }
-    sql.push_str(" ORDER BY number LIMIT ?");
-    values.push(Sql::from(limit as i64 + 1));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(credential_of(row)?);
-    }
+    values.push(Value::from(limit as i64 + 1));
+    sql.push_str(&format!(" ORDER BY number LIMIT ${}", values.len()));
+    let items = database.query(&sql, &values, credential_of)?;
     Ok(Page::of(items, limit, |credential| credential.number.0.to_string()))
 }
 
 /// Makes a credential. To be called within a transaction. `is_declared` knows the consumers and apps of the
 /// configuration.
 pub(super) fn create(
-    connection: &Connection,
+    database: &mut Database,
     new: &NewCredential,
     is_declared: impl Fn(ObjectKind, &str) -> bool,
     now: u64,
@@ -231,53 +223,50 @@ pub(super) fn create(
     for (kind, name) in owners {
         if let Some(name) = name
             && !is_declared(kind, name)
-            && !exists(connection, kind, name)?
+            && !exists(database, kind, name)?
         {
             return Err(StoreFault::Invalid(format!("no {} is named `{name}`", kind.name())));
         }
     }
     let sql = "INSERT INTO credentials (id, kind, consumer, app, lookup, secret, last4, description, revision, \
-               created, updated, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9, ?10)";
+               created, updated, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, $10)";
     let NewCredential { id, kind, consumer, app, lookup, secret, last4, description, expires } = new;
-    let mut statement = connection.prepare_cached(sql)?;
-    let values = params![id, kind.number(), consumer, app, lookup, secret, last4, description, now, expires];
-    statement.execute(values).map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreFault::Exists,
-        _ => error.into(),
-    })?;
-    get(connection, id)?.ok_or(StoreFault::Missing)
+    let (app, last4) = (app.as_deref(), last4.as_deref());
+    let values = values![id, kind.number(), consumer, app, lookup, secret, last4, description, now, *expires];
+    database.execute(sql, values)?;
+    get(database, id)?.ok_or(StoreFault::Missing)
 }
 
 /// Changes when a credential ends: `revoked` at once, or `expires` at some time. To be called within a transaction.
 /// Returns what was there and what is.
 pub(super) fn end(
-    connection: &Connection,
+    database: &mut Database,
     id: &str,
     expected: Expected,
     end: &End,
     now: u64,
 ) -> Result<(Credential, Credential), StoreFault> {
-    let before = get(connection, id)?.ok_or(StoreFault::Missing)?;
+    let before = get(database, id)?.ok_or(StoreFault::Missing)?;
     expected.check(Some(before.revision))?;
     if before.revoked.is_some() {
         return Err(StoreFault::Invalid("the credential is revoked".to_owned()));
     }
     match end {
         End::Revoked => {
-            let sql = "UPDATE credentials SET revoked = ?1, updated = ?1, revision = revision + 1 WHERE id = ?2";
-            connection.prepare_cached(sql)?.execute(params![now, id])?;
+            let sql = "UPDATE credentials SET revoked = $1, updated = $1, revision = revision + 1 WHERE id = $2";
+            database.execute(sql, values![now, id])?;
         }
         End::At(expires) => {
-            let sql = "UPDATE credentials SET expires = ?1, updated = ?2, revision = revision + 1 WHERE id = ?3";
-            connection.prepare_cached(sql)?.execute(params![expires, now, id])?;
+            let sql = "UPDATE credentials SET expires = $1, updated = $2, revision = revision + 1 WHERE id = $3";
+            database.execute(sql, values![*expires, now, id])?;
         }
         End::Succeeded { by, expires } => {
-            let sql = "UPDATE credentials SET expires = ?1, successor = ?2, updated = ?3, revision = revision + 1 \
-                       WHERE id = ?4";
-            connection.prepare_cached(sql)?.execute(params![expires, by, now, id])?;
+            let sql = "UPDATE credentials SET expires = $1, successor = $2, updated = $3, revision = revision + 1 \
+                       WHERE id = $4";
+            database.execute(sql, values![*expires, by, now, id])?;
         }
     }
-    let after = get(connection, id)?.ok_or(StoreFault::Missing)?;
+    let after = get(database, id)?.ok_or(StoreFault::Missing)?;
     Ok((before, after))
 }
 
@@ -298,66 +287,59 @@ pub(crate) enum End {
 }
 
 /// Removes the credentials of a consumer that is removed. Returns what shards have to forget.
-pub(super) fn delete_of(connection: &Connection, consumer: &str) -> Result<Vec<Effect>, StoreFault> {
-    let mut gone = effects(connection, Some(("consumer", consumer)))?;
+pub(super) fn delete_of(database: &mut Database, consumer: &str) -> Result<Vec<Effect>, StoreFault> {
+    let mut gone = effects(database, Some(("consumer", consumer)))?;
     gone.iter_mut().for_each(Effect::undo);
-    connection.execute("DELETE FROM credentials WHERE consumer = ?", params![consumer])?;
+    database.execute("DELETE FROM credentials WHERE consumer = $1", values![consumer])?;
     Ok(gone)
 }
 
 /// What shards hold of the credentials in use: of all, or of one consumer, or the one with an id.
-pub(super) fn effects(connection: &Connection, of: Option<(&str, &str)>) -> Result<Vec<Effect>, StoreFault> {
+pub(super) fn effects(database: &mut Database, of: Option<(&str, &str)>) -> Result<Vec<Effect>, StoreFault> {
     let mut found = Vec::new();
-    each(connection, of, |effect| found.push(effect))?;
+    each(database, of, |effect| found.push(effect))?;
     Ok(found)
 }
 
 /// The SHA-256 of a key, as a configuration takes it.
-pub(super) fn hash_text(connection: &Connection, id: &str) -> Result<Option<String>, StoreFault> {
-    let sql = "SELECT lower(hex(lookup)) FROM credentials WHERE id = ?";
-    Ok(connection.prepare_cached(sql)?.query_row(params![id], |row| row.get(0)).optional()?)
+pub(super) fn hash_text(database: &mut Database, id: &str) -> Result<Option<String>, StoreFault> {
+    let sql = "SELECT lookup FROM credentials WHERE id = $1";
+    database.first(sql, values![id], |row| {
+        let hash: &[u8] = row.get(0)?;
+        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    })
 }
 
 /// What shards hold of a credential that was revoked.
-pub(super) fn revoked(connection: &Connection, id: &str) -> Result<Vec<Effect>, StoreFault> {
-    let sql = "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials WHERE id = ?";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![id])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(effect_of(row)?);
-    }
-    Ok(found)
+pub(super) fn revoked(database: &mut Database, id: &str) -> Result<Vec<Effect>, StoreFault> {
+    let sql = "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials WHERE id = $1";
+    database.query(sql, values![id], effect_of)
 }
 
 /// Calls `visit` for every credential in use that has this value in this column.
 pub(super) fn each(
-    connection: &Connection,
+    database: &mut Database,
     of: Option<(&str, &str)>,
     mut visit: impl FnMut(Effect),
 ) -> Result<(), StoreFault> {
     let mut sql =
         "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials WHERE revoked IS NULL".to_owned();
-    if let Some((column, _)) = of {
-        sql.push_str(&format!(" AND {column} = ?"));
+    let mut wanted = Vec::new();
+    if let Some((column, value)) = of {
+        sql.push_str(&format!(" AND {column} = $1"));
+        wanted.push(Value::from(value));
     }
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = match of {
-        Some((_, value)) => statement.query(params![value])?,
-        None => statement.query([])?,
-    };
-    while let Some(row) = rows.next()? {
+    database.each(&sql, &wanted, |row| {
         visit(effect_of(row)?);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn effect_of(row: &Row<'_>) -> Result<Effect, StoreFault> {
-    let text = |at: usize| row.get_ref(at).and_then(|value| Ok(value.as_str_or_null()?)).map_err(StoreFault::from);
+fn effect_of(row: Row<'_>) -> Result<Effect, StoreFault> {
     let number = CredentialId(row.get(0)?);
-    let consumer: Box<str> = text(2)?.unwrap_or_default().into();
-    let app: Option<Box<str>> = text(3)?.map(Box::from);
-    let lookup = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+    let consumer: Box<str> = row.get::<&str>(2)?.into();
+    let app: Option<Box<str>> = row.get::<Option<&str>>(3)?.map(Box::from);
+    let lookup: &[u8] = row.get(4)?;
     let expires: Option<u64> = row.get(6)?;
     let expires = Expiry::of(expires.map(|seconds| Wall(seconds.saturating_mul(1_000_000))));
     Ok(match kind_of(row.get(1)?)? {
@@ -366,7 +348,7 @@ fn effect_of(row: &Row<'_>) -> Result<Effect, StoreFault> {
             Effect::Key(KeyObject { hash, consumer, app, expires }, number)
         }
         Kind::Named(kind) => {
-            let secret: Option<Vec<u8>> = row.get(5)?;
+            let secret: Option<&[u8]> = row.get(5)?;
             let (lookup, secret) = (lookup.into(), secret.unwrap_or_default().into());
             Effect::Credential(CredentialObject { kind, lookup, secret, consumer, app, expires }, number)
         }

@@ -4,10 +4,10 @@
 
 use std::io::{self, Write};
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::control::store::credential::{self, Filter, Kind};
+use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{self, ObjectKind};
 use crate::control::store::token;
@@ -37,11 +37,11 @@ impl From<io::Error> for ExportFault {
 }
 
 /// Writes all objects, credentials and tokens.
-pub(crate) fn export(connection: &Connection, out: &mut impl Write) -> Result<(), ExportFault> {
+pub(crate) fn export(database: &mut Database, out: &mut impl Write) -> Result<(), ExportFault> {
     for kind in ObjectKind::ALL {
         let mut after = None;
         loop {
-            let page = object::list(connection, kind, after.as_deref(), PAGE)?;
+            let page = object::list(database, kind, after.as_deref(), PAGE)?;
             for object in page.items {
                 let mut line = json!({ "kind": kind.name(), "name": object.name, "revision": object.revision,
                     "created": object.created, "updated": object.updated });
@@ -54,21 +54,21 @@ pub(crate) fn export(connection: &Connection, out: &mut impl Write) -> Result<()
             }
         }
     }
-    credentials(connection, out)?;
-    tokens(connection, out)
+    credentials(database, out)?;
+    tokens(database, out)
 }
 
-fn credentials(connection: &Connection, out: &mut impl Write) -> Result<(), ExportFault> {
+fn credentials(database: &mut Database, out: &mut impl Write) -> Result<(), ExportFault> {
     let mut after = None;
     loop {
-        let page = credential::list(connection, &Filter::default(), after.as_deref(), PAGE)?;
+        let page = credential::list(database, &Filter::default(), after.as_deref(), PAGE)?;
         for held in page.items {
             let mut line = json!({ "kind": "credential", "id": held.id, "of": held.kind.name(),
                 "consumer": held.consumer, "app": held.app, "description": held.description,
                 "created": held.created, "expires": held.expires, "revoked": held.revoked,
                 "successor": held.successor });
             let found_by = match held.kind {
-                Kind::Key => json!({ "sha256": credential::hash_text(connection, &held.id)?, "last4": held.last4 }),
+                Kind::Key => json!({ "sha256": credential::hash_text(database, &held.id)?, "last4": held.last4 }),
                 Kind::Named(_) => json!({ "lookup": held.lookup }),
             };
             merge(&mut line, found_by);
@@ -81,10 +81,10 @@ fn credentials(connection: &Connection, out: &mut impl Write) -> Result<(), Expo
     }
 }
 
-fn tokens(connection: &Connection, out: &mut impl Write) -> Result<(), ExportFault> {
+fn tokens(database: &mut Database, out: &mut impl Write) -> Result<(), ExportFault> {
     let mut after = None;
     loop {
-        let page = token::list(connection, after.as_deref(), PAGE)?;
+        let page = token::list(database, after.as_deref(), PAGE)?;
         for held in page.items {
             let line = json!({ "kind": "token", "name": held.name, "role": held.role, "created": held.created,
                 "expires": held.expires });

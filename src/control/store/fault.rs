@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use rusqlite::ErrorCode;
-
 /// Why the store did not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreFault {
@@ -15,7 +13,7 @@ pub(crate) enum StoreFault {
         /// The version of its tables.
         found: i64,
         /// The newest that this program knows.
-        known: usize,
+        known: i64,
     },
     /// The file is a database of another program.
     Foreign,
@@ -82,16 +80,6 @@ impl fmt::Display for StoreFault {
             StoreFault::Declared => out.write_str("the configuration declares it"),
             StoreFault::Invalid(words) => out.write_str(words),
             StoreFault::KeyReused => out.write_str("the same idempotency key came with another request"),
-        }
-    }
-}
-
-impl From<rusqlite::Error> for StoreFault {
-    fn from(error: rusqlite::Error) -> StoreFault {
-        let code = error.sqlite_error_code();
-        match code {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreFault::Damaged(error.to_string()),
-            _ => StoreFault::Unavailable(error.to_string()),
         }
     }
 }

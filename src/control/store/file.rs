@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::control::store::database::sqlite::Sqlite;
+use crate::control::store::database::{Database, values};
 use crate::control::store::fault::StoreFault;
 use crate::control::store::schema;
 
@@ -17,18 +19,23 @@ const WRITER_WAIT: Duration = Duration::from_secs(5);
 const MODE: u32 = 0o600;
 
 /// Opens a file, and makes it where it is not there.
-pub(crate) fn open(path: &Path) -> Result<Connection, StoreFault> {
+pub(crate) fn open(path: &Path) -> Result<Database, StoreFault> {
     make(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(WRITER_WAIT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    schema::prepare(&mut connection)?;
-    Ok(connection)
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // What is acknowledged is on disk: a commit waits until the log is written through.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    let mut database = Database::from(Sqlite::new(connection));
+    schema::migrate(&mut database, schema::MIGRATIONS)?;
+    Ok(database)
 }
 
-/// Statements that are kept ready; more are compiled anew.
-const STATEMENTS_KEPT: usize = 64;
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreFault> {
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(WRITER_WAIT)?;
+    Ok(connection)
+}
 
 /// SQLite would make the file with the permissions of the umask.
 fn make(path: &Path) -> Result<(), StoreFault> {
@@ -44,49 +51,27 @@ fn make(path: &Path) -> Result<(), StoreFault> {
 }
 
 /// Opens a file that is there, to read it.
-pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreFault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(WRITER_WAIT)?;
-    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if number("application_id")? != schema::APPLICATION {
-        return Err(StoreFault::Foreign);
-    }
-    let version = number("user_version")?;
-    if usize::try_from(version).is_ok_and(|version| version > schema::STEPS.len()) {
-        return Err(StoreFault::Newer { found: version, known: schema::STEPS.len() });
-    }
-    Ok(connection)
-}
-
-/// Can it be written? Leaves nothing behind.
-pub(super) fn try_write(connection: &Connection) -> Result<(), StoreFault> {
-    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;")?;
-    Ok(())
+pub(crate) fn open_to_read(path: &Path) -> Result<Database, StoreFault> {
+    let mut database = Database::from(Sqlite::new(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?));
+    schema::check(&mut database)?;
+    Ok(database)
 }
 
 /// What is wrong with a file, line by line; nothing where it is sound.
-pub(crate) fn check(connection: &Connection) -> Result<Vec<String>, StoreFault> {
-    let mut statement = connection.prepare("PRAGMA integrity_check(100)")?;
-    let mut rows = statement.query([])?;
-    let mut lines = Vec::new();
-    while let Some(row) = rows.next()? {
-        let line: String = row.get(0)?;
-        if line != "ok" {
-            lines.push(line);
-        }
-    }
+pub(crate) fn check(database: &mut Database) -> Result<Vec<String>, StoreFault> {
+    let mut lines: Vec<String> = database.query("PRAGMA integrity_check(100)", &[], |row| row.get(0))?;
+    lines.retain(|line| line != "ok");
     Ok(lines)
 }
 
 /// Copies a store, as it is at one moment, into a file that must not be there. The store may be in use.
-pub(crate) fn backup(connection: &Connection, to: &Path) -> Result<(), StoreFault> {
+pub(crate) fn backup(database: &mut Database, to: &Path) -> Result<(), StoreFault> {
     let unavailable = |error: std::io::Error| StoreFault::Unavailable(format!("{}: {error}", to.display()));
     if to.exists() {
         return Err(StoreFault::Unavailable(format!("{} is there already", to.display())));
     }
     let text = to.to_str().ok_or_else(|| StoreFault::Unavailable("the path is no text".to_owned()))?;
-    let copied = connection.execute("VACUUM INTO ?", [text]).map_err(StoreFault::from);
+    let copied = database.execute("VACUUM INTO $1", values![text]);
     if copied.is_err() {
         let _ = fs::remove_file(to);
     }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the store holds, for the directory: all of it at the start, parts of it later.
 
-use rusqlite::Connection;
-
 use crate::config::directory::{Assembly, Declared, Numbers};
 use crate::control::store::credential;
+use crate::control::store::database::Database;
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{self, Body, ObjectKind};
@@ -26,16 +25,16 @@ pub(super) fn declared_only(declared: &Declared, numbers: &mut Numbers) -> Snaps
 
 /// The directory of what is declared, and of what the store holds beside it.
 pub(super) fn snapshot(
-    connection: &Connection,
+    database: &mut Database,
     declared: &Declared,
     numbers: &mut Numbers,
 ) -> Result<Snapshot, StoreFault> {
     let mut assembly = Assembly::new(numbers, None);
     assembly.declared(declared);
     for kind in KINDS {
-        object::each(connection, kind, |object| add(&mut assembly, &object.name, &object.body))?;
+        object::each(database, kind, |object| add(&mut assembly, &object.name, &object.body))?;
     }
-    credential::each(connection, None, |effect| match effect {
+    credential::each(database, None, |effect| match effect {
         Effect::Key(key, number) => assembly.key(&key, number),
         Effect::Credential(credential, number) => assembly.credential(&credential, number),
         Effect::Put(..) | Effect::Gone(..) | Effect::KeyGone(_) | Effect::CredentialGone(..) => {}
@@ -56,29 +55,29 @@ fn add(assembly: &mut Assembly<'_>, name: &str, body: &Body) {
 }
 
 /// Everything, as changes.
-pub(super) fn effects(connection: &Connection) -> Result<Vec<Effect>, StoreFault> {
+pub(super) fn effects(database: &mut Database) -> Result<Vec<Effect>, StoreFault> {
     let mut effects = Vec::new();
     for kind in KINDS {
-        object::each(connection, kind, |object| effects.push(Effect::Put(object.name, object.body)))?;
+        object::each(database, kind, |object| effects.push(Effect::Put(object.name, object.body)))?;
     }
-    credential::each(connection, None, |effect| effects.push(effect))?;
+    credential::each(database, None, |effect| effects.push(effect))?;
     Ok(effects)
 }
 
 /// What a configuration that changed may uncover: all tenants, products, plans and apps, and these consumers with their
 /// credentials.
-pub(super) fn effects_of(connection: &Connection, consumers: &[String]) -> Result<Vec<Effect>, StoreFault> {
+pub(super) fn effects_of(database: &mut Database, consumers: &[String]) -> Result<Vec<Effect>, StoreFault> {
     let mut effects = Vec::new();
     for kind in [ObjectKind::Tenant, ObjectKind::Product, ObjectKind::Plan] {
-        object::each(connection, kind, |object| effects.push(Effect::Put(object.name, object.body)))?;
+        object::each(database, kind, |object| effects.push(Effect::Put(object.name, object.body)))?;
     }
     for name in consumers {
-        let object = object::get(connection, ObjectKind::Consumer, name)?;
+        let object = object::get(database, ObjectKind::Consumer, name)?;
         effects.extend(object.map(|object| Effect::Put(object.name, object.body)));
     }
-    object::each(connection, ObjectKind::App, |object| effects.push(Effect::Put(object.name, object.body)))?;
+    object::each(database, ObjectKind::App, |object| effects.push(Effect::Put(object.name, object.body)))?;
     for name in consumers {
-        effects.extend(credential::effects(connection, Some(("consumer", name)))?);
+        effects.extend(credential::effects(database, Some(("consumer", name)))?);
     }
     Ok(effects)
 }

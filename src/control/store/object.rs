@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::directory::{Declared, fault_of_name, faults_of_plan};
 use crate::config::spec::directory::{AppSpec, ConsumerBody, GroupSpec, PlanSpec, ProductSpec, TenantSpec};
+use crate::control::store::database::value::Row;
+use crate::control::store::database::{Database, values};
 use crate::control::store::fault::StoreFault;
 
 /// A kind of objects. The numbers stand in the file.
@@ -266,52 +267,43 @@ impl Expected {
 
 const COLUMNS: &str = "name, revision, created, updated, body";
 
-fn object_of(kind: ObjectKind, row: &Row<'_>) -> Result<Object, StoreFault> {
-    let json: Value = serde_json::from_str(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?)
-        .map_err(|error| StoreFault::Damaged(error.to_string()))?;
+fn object_of(kind: ObjectKind, row: Row<'_>) -> Result<Object, StoreFault> {
+    let json: Value = serde_json::from_str(row.get(4)?).map_err(|error| StoreFault::Damaged(error.to_string()))?;
     let body = Body::read(kind, json).map_err(|fault| StoreFault::Damaged(fault.to_string()))?;
     Ok(Object { kind, name: row.get(0)?, revision: row.get(1)?, created: row.get(2)?, updated: row.get(3)?, body })
 }
 
 /// The object of that name.
-pub(crate) fn get(connection: &Connection, kind: ObjectKind, name: &str) -> Result<Option<Object>, StoreFault> {
-    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = ? AND name = ?");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![kind as i64, name])?;
-    rows.next()?.map(|row| object_of(kind, row)).transpose()
+pub(crate) fn get(database: &mut Database, kind: ObjectKind, name: &str) -> Result<Option<Object>, StoreFault> {
+    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = $1 AND name = $2");
+    database.first(&sql, values![kind as i64, name], |row| object_of(kind, row))
 }
 
 /// Objects behind the name `after`, at most `limit`.
 pub(crate) fn list(
-    connection: &Connection,
+    database: &mut Database,
     kind: ObjectKind,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Page<Object>, StoreFault> {
-    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = ? AND name > ? ORDER BY name LIMIT ?");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![kind as i64, after.unwrap_or(""), limit as i64 + 1])?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(object_of(kind, row)?);
-    }
+    let sql = format!("SELECT {COLUMNS} FROM objects WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3");
+    let wanted = values![kind as i64, after.unwrap_or(""), limit as i64 + 1];
+    let items = database.query(&sql, wanted, |row| object_of(kind, row))?;
     Ok(Page::of(items, limit, |object| object.name.clone()))
 }
 
 /// Calls `visit` for every object of a kind.
-pub(super) fn each(connection: &Connection, kind: ObjectKind, mut visit: impl FnMut(Object)) -> Result<(), StoreFault> {
-    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM objects WHERE kind = ?"))?;
-    let mut rows = statement.query(params![kind as i64])?;
-    while let Some(row) = rows.next()? {
+pub(super) fn each(database: &mut Database, kind: ObjectKind, mut visit: impl FnMut(Object)) -> Result<(), StoreFault> {
+    database.each(&format!("SELECT {COLUMNS} FROM objects WHERE kind = $1"), values![kind as i64], |row| {
         visit(object_of(kind, row)?);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Writes an object: a new one, or a new revision of one. To be called within a transaction. Returns what was there and
 /// what is.
 pub(super) fn put(
-    connection: &Connection,
+    database: &mut Database,
     (kind, name): (ObjectKind, &str),
     body: Body,
     expected: Expected,
@@ -323,71 +315,68 @@ pub(super) fn put(
     if kind.is_declared(declared, name) {
         return Err(StoreFault::Declared);
     }
-    let before = get(connection, kind, name)?;
+    let before = get(database, kind, name)?;
     expected.check(before.as_ref().map(|before| before.revision))?;
     for (target_kind, target) in body.targets() {
-        if !target_kind.is_declared(declared, target) && !exists(connection, target_kind, target)? {
+        if !target_kind.is_declared(declared, target) && !exists(database, target_kind, target)? {
             return Err(StoreFault::Invalid(format!("no {} is named `{target}`", target_kind.name())));
         }
     }
     let revision = before.as_ref().map_or(1, |before| before.revision + 1);
     let created = before.as_ref().map_or(now, |before| before.created);
-    let sql = "INSERT OR REPLACE INTO objects (kind, name, revision, created, updated, body) VALUES (?, ?, ?, ?, ?, ?)";
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.execute(params![kind as i64, name, revision, created, now, body.json().to_string()])?;
-    unlink(connection, kind, name)?;
-    let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)")?;
+    let sql = "INSERT INTO objects (kind, name, revision, created, updated, body) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, created = excluded.created, \
+               updated = excluded.updated, body = excluded.body";
+    database.execute(sql, values![kind as i64, name, revision, created, now, &body.json().to_string()])?;
+    unlink(database, kind, name)?;
+    let sql = "INSERT INTO links (kind, name, target_kind, target) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     for (target_kind, target) in body.targets() {
-        statement.execute(params![kind as i64, name, target_kind as i64, target])?;
+        database.execute(sql, values![kind as i64, name, target_kind as i64, target])?;
     }
     Ok((before, Object { kind, name: name.to_owned(), revision, created, updated: now, body }))
 }
 
 /// Removes an object that nothing names. To be called within a transaction. Returns what was there.
 pub(super) fn delete(
-    connection: &Connection,
+    database: &mut Database,
     (kind, name): (ObjectKind, &str),
     expected: Expected,
     declared: &Declared,
 ) -> Result<Object, StoreFault> {
-    let Some(before) = get(connection, kind, name)? else {
+    let Some(before) = get(database, kind, name)? else {
         let is_declared = kind.is_declared(declared, name);
         return Err(if is_declared { StoreFault::Declared } else { StoreFault::Missing });
     };
     expected.check(Some(before.revision))?;
     // One of the same name that is declared takes its place.
     if !kind.is_declared(declared, name)
-        && let Some(by) = named_by(connection, kind, name)?
+        && let Some(by) = named_by(database, kind, name)?
     {
         return Err(StoreFault::InUse(by));
     }
-    connection.execute("DELETE FROM objects WHERE kind = ? AND name = ?", params![kind as i64, name])?;
-    unlink(connection, kind, name)?;
+    database.execute("DELETE FROM objects WHERE kind = $1 AND name = $2", values![kind as i64, name])?;
+    unlink(database, kind, name)?;
     Ok(before)
 }
 
 /// Is there an object of that name?
-pub(super) fn exists(connection: &Connection, kind: ObjectKind, name: &str) -> Result<bool, StoreFault> {
-    let sql = "SELECT 1 FROM objects WHERE kind = ? AND name = ?";
-    let found = connection.prepare_cached(sql)?.query_row(params![kind as i64, name], |_| Ok(())).optional()?;
-    Ok(found.is_some())
+pub(super) fn exists(database: &mut Database, kind: ObjectKind, name: &str) -> Result<bool, StoreFault> {
+    let sql = "SELECT 1 FROM objects WHERE kind = $1 AND name = $2";
+    Ok(database.first(sql, values![kind as i64, name], |_| Ok(()))?.is_some())
 }
 
 /// An object that names this one: `consumer acme`.
-fn named_by(connection: &Connection, kind: ObjectKind, name: &str) -> Result<Option<String>, StoreFault> {
-    let sql = "SELECT kind, name FROM links WHERE target_kind = ? AND target = ? LIMIT 1";
-    let found = connection
-        .prepare_cached(sql)?
-        .query_row(params![kind as i64, name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
-        .optional()?;
+fn named_by(database: &mut Database, kind: ObjectKind, name: &str) -> Result<Option<String>, StoreFault> {
+    let sql = "SELECT kind, name FROM links WHERE target_kind = $1 AND target = $2 LIMIT 1";
+    let read = |row: Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+    let found = database.first(sql, values![kind as i64, name], read)?;
     Ok(found.map(|(number, name)| {
         let kind = ObjectKind::ALL.iter().find(|kind| **kind as i64 == number);
         format!("{} `{name}`", kind.map_or("something", |kind| kind.name()))
     }))
 }
 
-fn unlink(connection: &Connection, kind: ObjectKind, name: &str) -> Result<(), StoreFault> {
-    let mut statement = connection.prepare_cached("DELETE FROM links WHERE kind = ? AND name = ?")?;
-    statement.execute(params![kind as i64, name])?;
+fn unlink(database: &mut Database, kind: ObjectKind, name: &str) -> Result<(), StoreFault> {
+    database.execute("DELETE FROM links WHERE kind = $1 AND name = $2", values![kind as i64, name])?;
     Ok(())
 }

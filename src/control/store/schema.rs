@@ -1,188 +1,173 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The tables of the store, and how a file of an older version is brought to this one. A step is never changed once it
-//! was released; a change of the tables is a further step.
+//! The tables of the store, and how a database of an older version is brought to this one.
+//!
+//! The version of a database is the number of its last migration. A migration is never changed once it was released; a
+//! change of the tables is a further one. Its text is written for SQLite, and `for_postgres` makes PostgreSQL's of it,
+//! so it uses the types `INTEGER`, `TEXT` and `BLOB` alone.
 
-use rusqlite::{Connection, TransactionBehavior};
-
+use crate::control::store::database::{Database, Dialect, values};
 use crate::control::store::fault::StoreFault;
 
 /// Marks a file as a store of this program (`PRAGMA application_id`): "TPKS".
 pub(super) const APPLICATION: i64 = 0x5450_4B53;
 
-/// The steps from an empty file to the tables of this version. The version of a file is the number of its steps.
-pub(super) const STEPS: &[&str] = &["
-CREATE TABLE objects (
-    kind INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (kind, name)
-) WITHOUT ROWID;
--- Who names whom, so that nothing is removed that something names.
-CREATE TABLE links (
-    kind INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    target_kind INTEGER NOT NULL,
-    target TEXT NOT NULL,
-    PRIMARY KEY (kind, name, target_kind, target)
-) WITHOUT ROWID;
-CREATE INDEX links_by_target ON links (target_kind, target);
-CREATE TABLE credentials (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind INTEGER NOT NULL,
-    consumer TEXT NOT NULL,
-    app TEXT,
-    -- What it is found by; of a key its SHA-256.
-    lookup BLOB NOT NULL,
-    secret BLOB,
-    last4 TEXT,
-    description TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
-    expires INTEGER,
-    revoked INTEGER,
-    -- The credential that it was rotated to.
-    successor TEXT
-);
-CREATE UNIQUE INDEX credentials_by_lookup ON credentials (kind, lookup) WHERE revoked IS NULL;
-CREATE INDEX credentials_by_consumer ON credentials (consumer);
-CREATE TABLE tokens (
-    name TEXT PRIMARY KEY,
-    hash BLOB NOT NULL UNIQUE,
-    role TEXT NOT NULL,
-    last4 TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    expires INTEGER
-) WITHOUT ROWID;
-CREATE TABLE audit (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    who TEXT NOT NULL,
-    address TEXT NOT NULL,
-    action TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    before TEXT,
-    after TEXT
-);
-CREATE TABLE idempotency (
-    who TEXT NOT NULL,
-    key TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    response TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    PRIMARY KEY (who, key)
-) WITHOUT ROWID;
-CREATE INDEX idempotency_by_time ON idempotency (at);
--- Roll-ups: `period` is the length in seconds (60, 3600, 86400), `start` its first second since 1970.
-CREATE TABLE usage (
-    period INTEGER NOT NULL,
-    start INTEGER NOT NULL,
-    consumer TEXT NOT NULL,
-    app TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    plan TEXT NOT NULL,
-    product TEXT NOT NULL,
-    route TEXT NOT NULL,
-    version TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    requests INTEGER NOT NULL,
-    bytes_received INTEGER NOT NULL,
-    bytes_sent INTEGER NOT NULL,
-    latency_us INTEGER NOT NULL,
-    upstream_us INTEGER NOT NULL,
-    limited INTEGER NOT NULL,
-    PRIMARY KEY (period, start, consumer, app, tenant, plan, product, route, version, status)
-) WITHOUT ROWID;
--- What was leased of a quota for the window that begins at `start`: spent, as far as anybody may know after a crash.
-CREATE TABLE quotas (
-    quota TEXT NOT NULL,
-    key BLOB NOT NULL,
-    start INTEGER NOT NULL,
-    leased INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
-    PRIMARY KEY (quota, key, start)
-) WITHOUT ROWID;
-"];
-
-/// Makes a file ready: one that is new, one of this version, or one of an older version.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreFault> {
-    // What is acknowledged is on disk: a commit waits until the log is written through.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", "ON")?;
-    migrate(connection, STEPS)
+/// A change of the tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    /// Its number: greater than that of the one before.
+    pub number: i64,
+    /// What it does to the tables.
+    pub sql: &'static str,
 }
 
-/// Brings a file to the version that `steps` end in.
-pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreFault> {
-    // Nobody else may see half of it, nor do the same at the same time.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let number = |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION && (application != 0 || tables > 0) {
+/// The migrations from an empty database to the tables of this version.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    // Consumers, credentials, tokens, the audit.
+    Migration { number: 1, sql: include_str!("migrations/1_base.sql") },
+];
+
+/// The version that `migrations` end in.
+pub(super) fn last(migrations: &[Migration]) -> i64 {
+    migrations.last().map_or(0, |migration| migration.number)
+}
+
+/// Brings a database to the version that `migrations` end in: one that is empty, one of this version, or an older one.
+/// Nobody else sees half of it, nor does the same at the same time.
+pub(super) fn migrate(database: &mut Database, migrations: &[Migration]) -> Result<(), StoreFault> {
+    database.transaction(|database| {
+        let found = match database.dialect() {
+            Dialect::Sqlite => version_of_file(database)?,
+            Dialect::Postgres => version_of_server(database)?,
+        };
+        let known = last(migrations);
+        if found > known {
+            return Err(StoreFault::Newer { found, known });
+        }
+        for migration in migrations.iter().filter(|migration| migration.number > found) {
+            match database.dialect() {
+                Dialect::Sqlite => database.run_script(migration.sql)?,
+                Dialect::Postgres => database.run_script(&for_postgres(migration.sql))?,
+            }
+        }
+        if found == known {
+            return Ok(());
+        }
+        match database.dialect() {
+            Dialect::Sqlite => {
+                database.run_script(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {known};"))
+            }
+            Dialect::Postgres => database.execute("UPDATE store_version SET version = $1", values![known]).map(|_| ()),
+        }
+    })
+}
+
+/// Refuses a database that this program must not read: another's, or one of a newer version.
+pub(super) fn check(database: &mut Database) -> Result<(), StoreFault> {
+    let found = match database.dialect() {
+        Dialect::Sqlite if pragma(database, "application_id")? != APPLICATION => return Err(StoreFault::Foreign),
+        Dialect::Sqlite => pragma(database, "user_version")?,
+        Dialect::Postgres => version_of_server(database)?,
+    };
+    let known = last(MIGRATIONS);
+    if found > known { Err(StoreFault::Newer { found, known }) } else { Ok(()) }
+}
+
+fn version_of_file(database: &mut Database) -> Result<i64, StoreFault> {
+    let application = pragma(database, "application_id")?;
+    let tables: Option<i64> = database.first("SELECT count(*) FROM sqlite_schema", &[], |row| row.get(0))?;
+    if application != APPLICATION && (application != 0 || tables > Some(0)) {
         return Err(StoreFault::Foreign);
     }
-    let done = usize::try_from(version).unwrap_or(usize::MAX);
-    if done > steps.len() {
-        return Err(StoreFault::Newer { found: version, known: steps.len() });
+    pragma(database, "user_version")
+}
+
+fn pragma(database: &mut Database, name: &str) -> Result<i64, StoreFault> {
+    Ok(database.first(&format!("PRAGMA {name}"), &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// The tables stand in a schema of their own, with one that holds the version. All sessions look there alone.
+fn version_of_server(database: &mut Database) -> Result<i64, StoreFault> {
+    let tables = "SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                  WHERE n.nspname = current_schema() AND c.relkind = 'r'";
+    let tables: Vec<String> = database.query(tables, &[], |row| row.get(0))?;
+    if tables.iter().any(|table| table == "store_version") {
+        let version = database.first("SELECT version FROM store_version", &[], |row| row.get(0))?;
+        return version.ok_or_else(|| StoreFault::Damaged("the table `store_version` is empty".to_owned()));
     }
-    for step in &steps[done..] {
-        transaction.execute_batch(step)?;
+    if !tables.is_empty() {
+        return Err(StoreFault::Foreign);
     }
-    transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", steps.len() as i64)?;
-    transaction.commit()?;
-    Ok(())
+    database
+        .run_script("CREATE TABLE store_version (version BIGINT NOT NULL); INSERT INTO store_version VALUES (0);")?;
+    Ok(0)
+}
+
+/// The text of a migration in PostgreSQL's words.
+fn for_postgres(sql: &str) -> String {
+    sql.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+        .replace(" WITHOUT ROWID", "")
+        .replace(" INTEGER", " BIGINT")
+        .replace(" BLOB", " BYTEA")
+        // By its bytes, as SQLite compares, whatever language the server speaks.
+        .replace(" TEXT", " TEXT COLLATE \"C\"")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rusqlite::Connection;
 
-    fn version(connection: &Connection) -> i64 {
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number")
+    use super::*;
+    use crate::control::store::database::sqlite::Sqlite;
+
+    fn memory() -> Database {
+        Sqlite::new(Connection::open_in_memory().expect("memory")).into()
+    }
+
+    fn version(database: &mut Database) -> i64 {
+        pragma(database, "user_version").expect("a number")
+    }
+
+    const BASE: Migration = MIGRATIONS[0];
+
+    #[test]
+    fn numbers_of_migrations_go_up() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.number < next.number));
     }
 
     #[test]
     fn an_older_file_is_brought_to_this_version_and_keeps_what_it_holds() {
-        let mut connection = Connection::open_in_memory().expect("memory");
-        migrate(&mut connection, &STEPS[..1]).expect("a new file");
-        connection.execute("INSERT INTO tokens VALUES ('a', x'00', 'admin', 'abcd', 0, NULL)", []).expect("a row");
-        let steps = [STEPS[0], "ALTER TABLE tokens ADD COLUMN note TEXT"];
-        migrate(&mut connection, &steps).expect("an older file");
-        migrate(&mut connection, &steps).expect("a file of this version");
-        let name: String = connection.query_row("SELECT name FROM tokens", [], |row| row.get(0)).expect("the row");
-        assert_eq!((version(&connection), name.as_str()), (2, "a"));
+        let mut database = memory();
+        migrate(&mut database, &[BASE]).expect("a new file");
+        database.run_script("INSERT INTO tokens VALUES ('a', x'00', 'admin', 'abcd', 0, NULL)").expect("a row");
+        let later = Migration { number: 7, sql: "ALTER TABLE tokens ADD COLUMN note TEXT" };
+        migrate(&mut database, &[BASE, later]).expect("an older file");
+        migrate(&mut database, &[BASE, later]).expect("a file of this version");
+        let name: Option<String> = database.first("SELECT name FROM tokens", &[], |row| row.get(0)).expect("read");
+        assert_eq!((version(&mut database), name.as_deref()), (7, Some("a")));
     }
 
     #[test]
     fn a_newer_file_and_one_of_another_program_are_refused_untouched() {
-        let mut connection = Connection::open_in_memory().expect("memory");
-        migrate(&mut connection, &[STEPS[0], "CREATE TABLE later (x)"]).expect("a newer program");
-        let fault = migrate(&mut connection, STEPS).expect_err("it is newer");
-        assert!(matches!(fault, StoreFault::Newer { found: 2, known: 1 }), "{fault}");
-        assert_eq!(version(&connection), 2);
+        let mut database = memory();
+        migrate(&mut database, &[BASE, Migration { number: 99, sql: "CREATE TABLE later (x)" }]).expect("newer");
+        let fault = migrate(&mut database, MIGRATIONS).expect_err("it is newer");
+        assert!(matches!(fault, StoreFault::Newer { found: 99, .. }), "{fault}");
+        assert_eq!(version(&mut database), 99);
 
-        let mut foreign = Connection::open_in_memory().expect("memory");
-        foreign.execute_batch("CREATE TABLE bookmarks (x)").expect("a table");
-        assert!(matches!(migrate(&mut foreign, STEPS), Err(StoreFault::Foreign)));
-        assert_eq!(version(&foreign), 0);
+        let mut foreign = memory();
+        foreign.run_script("CREATE TABLE bookmarks (x)").expect("a table");
+        assert!(matches!(migrate(&mut foreign, MIGRATIONS), Err(StoreFault::Foreign)));
+        assert_eq!(version(&mut foreign), 0);
     }
 
     #[test]
     fn a_step_that_fails_leaves_nothing_behind() {
-        let mut connection = Connection::open_in_memory().expect("memory");
-        migrate(&mut connection, STEPS).expect("a new file");
-        let broken = [STEPS[0], "CREATE TABLE half (x); CREATE TABLE half (x);"];
-        assert!(migrate(&mut connection, &broken).is_err());
+        let mut database = memory();
+        migrate(&mut database, &[BASE]).expect("a new file");
+        let broken = Migration { number: 2, sql: "CREATE TABLE half (x); CREATE TABLE half (x);" };
+        assert!(migrate(&mut database, &[BASE, broken]).is_err());
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
-        let half: i64 = connection.query_row(tables, [], |row| row.get(0)).expect("a number");
-        assert_eq!((version(&connection), half), (1, 0));
+        let half: Option<i64> = database.first(tables, &[], |row| row.get(0)).expect("a number");
+        assert_eq!((version(&mut database), half), (1, Some(0)));
     }
 }

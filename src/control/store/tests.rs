@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::command::{Actor, Command, Done, Idempotency, Write, Written, audit, execute};
 use super::credential::{self, CredentialState, End, Filter, Kind, NewCredential};
+use super::database::Database;
 use super::effect::Effect;
 use super::fault::StoreFault;
 use super::object::{self, Body, Expected, ObjectKind};
@@ -20,10 +20,10 @@ use crate::policy::directory::Directory;
 
 const NOW: u64 = 1_800_000_000;
 
-fn store() -> (tempfile::TempDir, Connection) {
+fn store() -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().expect("a folder");
-    let connection = file::open(&folder.path().join("turnpike.db")).expect("a new file");
-    (folder, connection)
+    let database = file::open(&folder.path().join("turnpike.db")).expect("a new file");
+    (folder, database)
 }
 
 fn command(write: Write) -> Command {
@@ -39,8 +39,8 @@ fn put(kind: ObjectKind, name: &str, json: Value) -> Write {
     Write::Put { kind, name: name.to_owned(), body: body(kind, json), expected: Expected::Any }
 }
 
-fn done(connection: &mut Connection, write: Write) -> Done {
-    execute(connection, &command(write)).expect("it is written")
+fn done(database: &mut Database, write: Write) -> Done {
+    execute(database, &command(write)).expect("it is written")
 }
 
 fn key(id: &str, consumer: &str, fill: u8) -> NewCredential {
@@ -59,22 +59,22 @@ fn key(id: &str, consumer: &str, fill: u8) -> NewCredential {
 
 #[test]
 fn objects_are_made_changed_listed_and_removed() {
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     for name in ["acme", "beta", "gamma"] {
-        done(&mut connection, put(ObjectKind::Consumer, name, json!({ "groups": ["gold"] })));
+        done(&mut database, put(ObjectKind::Consumer, name, json!({ "groups": ["gold"] })));
     }
-    let changed = done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
+    let changed = done(&mut database, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
     let Written::Object(Some(before), Some(after)) = changed.written else { panic!("both are there") };
     assert_eq!((before.revision, after.revision, after.created), (1, 2, NOW));
-    let page = object::list(&connection, ObjectKind::Consumer, None, 2).expect("a page");
+    let page = object::list(&mut database, ObjectKind::Consumer, None, 2).expect("a page");
     let names: Vec<&str> = page.items.iter().map(|object| object.name.as_str()).collect();
     assert_eq!((names, page.next.as_deref()), (vec!["acme", "beta"], Some("beta")));
-    let rest = object::list(&connection, ObjectKind::Consumer, page.next.as_deref(), 2).expect("a page");
+    let rest = object::list(&mut database, ObjectKind::Consumer, page.next.as_deref(), 2).expect("a page");
     assert_eq!((rest.items.len(), rest.next), (1, None));
     let gone = Write::Delete { kind: ObjectKind::Consumer, name: "acme".to_owned(), expected: Expected::Revision(2) };
-    assert_eq!(done(&mut connection, gone.clone()).effects, [Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
-    assert_eq!(execute(&mut connection, &command(gone)), Err(StoreFault::Missing));
-    let rows = audit(&connection, None, 10).expect("rows").items;
+    assert_eq!(done(&mut database, gone.clone()).effects, [Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
+    assert_eq!(execute(&mut database, &command(gone)), Err(StoreFault::Missing));
+    let rows = audit(&mut database, None, 10).expect("rows").items;
     let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
     assert_eq!(actions, ["delete", "update", "create", "create", "create"]);
     assert_eq!(rows[1].after.as_ref().expect("what it says")["id"], "17");
@@ -82,20 +82,20 @@ fn objects_are_made_changed_listed_and_removed() {
 
 #[test]
 fn a_change_of_another_revision_is_refused() {
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     let expecting = |expected| Write::Put {
         kind: ObjectKind::Group,
         name: "gold".to_owned(),
         body: body(ObjectKind::Group, json!({})),
         expected,
     };
-    let mut attempt = |expected| execute(&mut connection, &command(expecting(expected))).map(|_| ());
+    let mut attempt = |expected| execute(&mut database, &command(expecting(expected))).map(|_| ());
     assert_eq!(attempt(Expected::Revision(1)), Err(StoreFault::Missing));
     assert_eq!(attempt(Expected::Absent), Ok(()));
     assert_eq!(attempt(Expected::Absent), Err(StoreFault::Exists));
     assert_eq!(attempt(Expected::Revision(1)), Ok(()));
     assert_eq!(attempt(Expected::Revision(1)), Err(StoreFault::Changed { found: 2 }));
-    let rows = audit(&connection, None, 10).expect("rows").items;
+    let rows = audit(&mut database, None, 10).expect("rows").items;
     assert_eq!(rows.len(), 2, "what was refused leaves no row");
 }
 
@@ -119,43 +119,43 @@ fn what_is_wrong_is_refused() {
         let parsed = Body::parse(*kind, serde_json::from_str(text).expect("JSON"));
         assert!(matches!(parsed, Err(StoreFault::Invalid(_))), "{text}: {parsed:?}");
     }
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     let long = "a".repeat(129);
     for name in ["", "a b", "é", "a/b", &long] {
-        let outcome = execute(&mut connection, &command(put(ObjectKind::Group, name, json!({}))));
+        let outcome = execute(&mut database, &command(put(ObjectKind::Group, name, json!({}))));
         assert!(matches!(outcome, Err(StoreFault::Invalid(_))), "{name}");
     }
     let missing = command(put(ObjectKind::Consumer, "acme", json!({ "plan": "gold" })));
-    assert_eq!(execute(&mut connection, &missing), Err(StoreFault::Invalid("no plan is named `gold`".to_owned())));
+    assert_eq!(execute(&mut database, &missing), Err(StoreFault::Invalid("no plan is named `gold`".to_owned())));
 }
 
 #[test]
 fn what_something_names_is_not_removed() {
-    let (_folder, mut connection) = store();
-    done(&mut connection, put(ObjectKind::Product, "maps", json!({ "routes": ["tiles"] })));
-    done(&mut connection, put(ObjectKind::Plan, "gold", json!({ "products": ["maps"] })));
-    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "plans": { "maps": "gold" } })));
+    let (_folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Product, "maps", json!({ "routes": ["tiles"] })));
+    done(&mut database, put(ObjectKind::Plan, "gold", json!({ "products": ["maps"] })));
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({ "plans": { "maps": "gold" } })));
     let delete = |kind, name: &str| Write::Delete { kind, name: name.to_owned(), expected: Expected::Any };
     let by = StoreFault::InUse("consumer `acme`".to_owned());
-    assert_eq!(execute(&mut connection, &command(delete(ObjectKind::Plan, "gold"))), Err(by));
-    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({})));
-    done(&mut connection, delete(ObjectKind::Plan, "gold"));
-    done(&mut connection, delete(ObjectKind::Product, "maps"));
+    assert_eq!(execute(&mut database, &command(delete(ObjectKind::Plan, "gold"))), Err(by));
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({})));
+    done(&mut database, delete(ObjectKind::Plan, "gold"));
+    done(&mut database, delete(ObjectKind::Product, "maps"));
 }
 
 #[test]
 fn the_configuration_wins_by_name() {
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     let declared =
         Declared { consumers: [("acme".into(), ConsumerBody::default())].into_iter().collect(), ..Declared::default() };
     let declared = Arc::new(declared);
     let with = |write| Command { declared: Arc::clone(&declared), ..command(write) };
-    let outcome = execute(&mut connection, &with(put(ObjectKind::Consumer, "acme", json!({}))));
+    let outcome = execute(&mut database, &with(put(ObjectKind::Consumer, "acme", json!({}))));
     assert_eq!(outcome, Err(StoreFault::Declared));
-    let made = execute(&mut connection, &with(Write::Create(key("cred_1", "acme", 1)))).expect("a key of it");
+    let made = execute(&mut database, &with(Write::Create(key("cred_1", "acme", 1)))).expect("a key of it");
     assert_eq!(made.effects.len(), 1);
     let mut numbers = Numbers::default();
-    let snapshot = load::snapshot(&connection, &declared, &mut numbers).expect("it is read");
+    let snapshot = load::snapshot(&mut database, &declared, &mut numbers).expect("it is read");
     let directory = Directory::new(Arc::new(snapshot));
     let entry = directory.key(&[1; 32]).expect("it is valid");
     assert_eq!(&*directory.consumer(entry.consumer).expect("declared").name, "acme");
@@ -163,55 +163,55 @@ fn the_configuration_wins_by_name() {
 
 #[test]
 fn a_key_is_rotated_ends_and_is_revoked() {
-    let (_folder, mut connection) = store();
-    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({})));
-    done(&mut connection, Write::Create(key("cred_1", "acme", 1)));
-    let again = execute(&mut connection, &command(Write::Create(key("cred_2", "acme", 1))));
+    let (_folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({})));
+    done(&mut database, Write::Create(key("cred_1", "acme", 1)));
+    let again = execute(&mut database, &command(Write::Create(key("cred_2", "acme", 1))));
     assert_eq!(again, Err(StoreFault::Exists), "one key has one credential");
-    let nobody = execute(&mut connection, &command(Write::Create(key("cred_3", "nobody", 3))));
+    let nobody = execute(&mut database, &command(Write::Create(key("cred_3", "nobody", 3))));
     assert!(matches!(nobody, Err(StoreFault::Invalid(_))));
 
     let new = key("cred_4", "acme", 4);
     let rotate = Write::Rotate { id: "cred_1".to_owned(), expected: Expected::Revision(1), new, overlap: 60 };
-    let rotated = done(&mut connection, rotate);
+    let rotated = done(&mut database, rotate);
     let [Effect::Key(old, _), Effect::Key(fresh, _)] = &rotated.effects[..] else { panic!("{rotated:?}") };
     assert_eq!((old.expires.seconds(), fresh.expires.seconds()), (Some(NOW as u32 + 60), None));
-    let old = credential::get(&connection, "cred_1").expect("read").expect("there");
+    let old = credential::get(&mut database, "cred_1").expect("read").expect("there");
     assert_eq!((old.successor.as_deref(), old.state(NOW)), (Some("cred_4"), CredentialState::Active));
     assert_eq!(old.state(NOW + 60), CredentialState::Expired);
 
     let end = |end| Write::End { id: "cred_4".to_owned(), expected: Expected::Any, end };
-    let revoked = done(&mut connection, end(End::Revoked));
+    let revoked = done(&mut database, end(End::Revoked));
     assert_eq!(revoked.effects, [Effect::KeyGone([4; 32])]);
-    assert!(matches!(execute(&mut connection, &command(end(End::At(None)))), Err(StoreFault::Invalid(_))));
-    let all = credential::list(&connection, &Filter { consumer: Some("acme".to_owned()), app: None }, None, 10);
+    assert!(matches!(execute(&mut database, &command(end(End::At(None)))), Err(StoreFault::Invalid(_))));
+    let all = credential::list(&mut database, &Filter { consumer: Some("acme".to_owned()), app: None }, None, 10);
     assert_eq!(all.expect("read").items.len(), 2);
     let gone = Write::Delete { kind: ObjectKind::Consumer, name: "acme".to_owned(), expected: Expected::Any };
-    let gone = done(&mut connection, gone).effects;
+    let gone = done(&mut database, gone).effects;
     assert_eq!(gone, [Effect::KeyGone([1; 32]), Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
 }
 
 #[test]
 fn a_repeated_request_is_done_once() {
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     let mut first = command(put(ObjectKind::Group, "gold", json!({})));
     first.idempotency = Some(Idempotency { key: "k".to_owned(), digest: [1; 32] });
-    execute(&mut connection, &first).expect("it is written");
-    let again = execute(&mut connection, &first).expect("it is known");
+    execute(&mut database, &first).expect("it is written");
+    let again = execute(&mut database, &first).expect("it is known");
     assert!(matches!(again.written, Written::Repeated(_)) && again.effects.is_empty());
     let mut other = first.clone();
     other.idempotency = Some(Idempotency { key: "k".to_owned(), digest: [2; 32] });
-    assert_eq!(execute(&mut connection, &other), Err(StoreFault::KeyReused));
+    assert_eq!(execute(&mut database, &other), Err(StoreFault::KeyReused));
     other.by.name = "bob".to_owned();
-    execute(&mut connection, &other).expect("another's key is another key");
+    execute(&mut database, &other).expect("another's key is another key");
     first.now += super::command::IDEMPOTENCY_SECONDS + 1;
-    let late = execute(&mut connection, &first).expect("it is written");
+    let late = execute(&mut database, &first).expect("it is written");
     assert!(matches!(late.written, Written::Object(Some(_), Some(_))), "it is forgotten after a day");
 }
 
 #[test]
 fn tokens_are_found_by_their_hash() {
-    let (_folder, mut connection) = store();
+    let (_folder, mut database) = store();
     let new = NewToken {
         name: "ci".to_owned(),
         hash: [7; 32],
@@ -219,26 +219,26 @@ fn tokens_are_found_by_their_hash() {
         last4: "wxyz".to_owned(),
         expires: None,
     };
-    done(&mut connection, Write::CreateToken(new.clone()));
-    assert_eq!(execute(&mut connection, &command(Write::CreateToken(new))), Err(StoreFault::Exists));
-    let found = super::token::by_hash(&connection, &[7; 32]).expect("read").expect("there");
+    done(&mut database, Write::CreateToken(new.clone()));
+    assert_eq!(execute(&mut database, &command(Write::CreateToken(new))), Err(StoreFault::Exists));
+    let found = super::token::by_hash(&mut database, &[7; 32]).expect("read").expect("there");
     assert_eq!((found.name.as_str(), found.role.as_str()), ("ci", "operator"));
-    assert!(super::token::by_hash(&connection, &[8; 32]).expect("read").is_none());
-    done(&mut connection, Write::DeleteToken("ci".to_owned()));
-    assert_eq!(execute(&mut connection, &command(Write::DeleteToken("ci".to_owned()))), Err(StoreFault::Missing));
+    assert!(super::token::by_hash(&mut database, &[8; 32]).expect("read").is_none());
+    done(&mut database, Write::DeleteToken("ci".to_owned()));
+    assert_eq!(execute(&mut database, &command(Write::DeleteToken("ci".to_owned()))), Err(StoreFault::Missing));
 }
 
 #[test]
 fn a_copy_holds_everything_and_the_file_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let (folder, mut connection) = store();
-    done(&mut connection, put(ObjectKind::Group, "gold", json!({})));
+    let (folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Group, "gold", json!({})));
     let copy = folder.path().join("copy.db");
-    file::backup(&connection, &copy).expect("copied");
-    assert!(file::backup(&connection, &copy).is_err(), "nothing is written over");
-    let read = file::open_to_read(&copy).expect("a store");
-    assert!(file::check(&read).expect("checked").is_empty());
-    assert!(object::get(&read, ObjectKind::Group, "gold").expect("read").is_some());
+    file::backup(&mut database, &copy).expect("copied");
+    assert!(file::backup(&mut database, &copy).is_err(), "nothing is written over");
+    let mut read = file::open_to_read(&copy).expect("a store");
+    assert!(file::check(&mut read).expect("checked").is_empty());
+    assert!(object::get(&mut read, ObjectKind::Group, "gold").expect("read").is_some());
     for path in [copy, folder.path().join("turnpike.db")] {
         assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     }
@@ -246,9 +246,9 @@ fn a_copy_holds_everything_and_the_file_is_for_its_owner_alone() {
 
 #[test]
 fn an_export_shows_everything_but_secrets() {
-    let (_folder, mut connection) = store();
-    done(&mut connection, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
-    done(&mut connection, Write::Create(key("cred_1", "acme", 0xAB)));
+    let (_folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({ "id": "17" })));
+    done(&mut database, Write::Create(key("cred_1", "acme", 0xAB)));
     let hmac = NewCredential {
         kind: Kind::Named(crate::policy::directory::CredentialKind::Hmac),
         lookup: b"client".to_vec(),
@@ -256,9 +256,9 @@ fn an_export_shows_everything_but_secrets() {
         ..key("cred_2", "acme", 0)
     };
     assert!(!format!("{hmac:?}").contains("hunter2"));
-    done(&mut connection, Write::Create(hmac));
+    done(&mut database, Write::Create(hmac));
     let mut out = Vec::new();
-    super::export::export(&connection, &mut out).expect("written");
+    super::export::export(&mut database, &mut out).expect("written");
     let text = String::from_utf8(out).expect("text");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((lines.len(), &lines[0]["name"], &lines[0]["id"]), (3, &json!("acme"), &json!("17")));
@@ -303,29 +303,29 @@ fn a_damaged_file_is_said_and_the_rest_goes_on() {
 
 #[test]
 fn a_full_disk_refuses_the_write_and_loses_nothing_before_it() {
-    let (folder, mut connection) = store();
-    done(&mut connection, put(ObjectKind::Group, "gold", json!({})));
+    let (folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Group, "gold", json!({})));
     // The file may not grow, as on a full disk.
-    connection.pragma_update(None, "max_page_count", 1).expect("set");
+    database.run_script("PRAGMA max_page_count = 1").expect("set");
     let mut refused = None;
     for number in 0..2_000 {
         let name = format!("group-{number}");
         let text = json!({ "description": "x".repeat(1_000) });
-        if let Err(fault) = execute(&mut connection, &command(put(ObjectKind::Group, &name, text))) {
+        if let Err(fault) = execute(&mut database, &command(put(ObjectKind::Group, &name, text))) {
             refused = Some((number, fault));
             break;
         }
     }
     let (count, fault) = refused.expect("it is full");
     assert!(matches!(fault, StoreFault::Unavailable(_)), "{fault}");
-    drop(connection);
-    let again = file::open_to_read(&folder.path().join("turnpike.db")).expect("a store");
-    assert!(file::check(&again).expect("checked").is_empty());
+    drop(database);
+    let mut again = file::open_to_read(&folder.path().join("turnpike.db")).expect("a store");
+    assert!(file::check(&mut again).expect("checked").is_empty());
     for number in 0..count {
         let name = format!("group-{number}");
-        assert!(object::get(&again, ObjectKind::Group, &name).expect("read").is_some(), "{name} was acknowledged");
+        assert!(object::get(&mut again, ObjectKind::Group, &name).expect("read").is_some(), "{name} was acknowledged");
     }
-    assert!(object::get(&again, ObjectKind::Group, &format!("group-{count}")).expect("read").is_none());
+    assert!(object::get(&mut again, ObjectKind::Group, &format!("group-{count}")).expect("read").is_none());
 }
 
 #[test]
@@ -333,9 +333,9 @@ fn a_store_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("turnpike.db");
     drop(file::open(&path).expect("a new file"));
-    let connection = Connection::open(&path).expect("opened");
-    connection.pragma_update(None, "user_version", 99).expect("set");
-    drop(connection);
+    let mut newer = file::open(&path).expect("a store");
+    newer.run_script("PRAGMA user_version = 99").expect("set");
+    drop(newer);
     let fault = open(path.clone(), &Arc::default()).expect_err("it is newer");
     assert!(fault.to_string().contains("version 99"), "{fault}");
     assert!(matches!(file::open_to_read(Path::new(&path)), Err(StoreFault::Newer { .. })));

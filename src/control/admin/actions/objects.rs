@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
-use rusqlite::Connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -24,6 +23,7 @@ use crate::control::admin::state::AdminState;
 use crate::control::admin::store::problem;
 use crate::control::directory::Reach;
 use crate::control::store::command::{Write, Written};
+use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{self, Body, Expected, Object, ObjectKind};
 
@@ -167,7 +167,7 @@ fn gather(
     kind: ObjectKind,
     part: &Part,
     filters: &Filters,
-    connection: Option<&mut Connection>,
+    connection: Option<&mut Database>,
     declared: &Declared,
 ) -> Result<Vec<Shown>, StoreFault> {
     let after = part.after.clone().unwrap_or_default();
