@@ -218,6 +218,10 @@ pub(crate) const TRANSCODED_BATCH_BYTES: usize = 64 * 1024;
 
 /// Writes that wait for the store, or whose outcome waits to be handled, at most; above it a write is refused with 503.
 pub(crate) const STORE_JOBS_MAX: usize = 1_024;
+/// Requests with an idempotency key that the store remembers; above it the oldest is forgotten.
+pub(crate) const IDEMPOTENCY_ROWS_MAX: u64 = 10_000;
+/// The largest content of a response that the store keeps for a request that is sent again, in bytes.
+pub(crate) const IDEMPOTENCY_BYTES_MAX: usize = 64 * 1024;
 /// Changes of the directory that a shard looks through before the snapshot, at least; with many keys it is a 32nd of
 /// them. Above it a new snapshot is made.
 pub(crate) const DIRECTORY_CHANGES_MAX: usize = 4_096;

@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod marks;
 pub(crate) mod network_set;
 pub(crate) mod pace;
+pub(crate) mod percent;
 pub(crate) mod rng;
 pub(crate) mod scheme;
 pub(crate) mod slots;

@@ -90,29 +90,29 @@ pub(crate) enum Command {
     Man(ManArguments),
 }
 
-/// What to do with the file of a store.
+/// What to do with a store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Check the file and say what is wrong with it
+    /// Check the store and say what is wrong with it
     Check {
-        /// The file of the store
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The file of the store, or the URL of a database (postgres://…; PGPASSWORD holds the password)
+        #[arg(value_name = "STORE")]
+        store: String,
     },
-    /// Copy the store as it is at one moment, while a gateway may use it
+    /// Copy the file of a store as it is at one moment, while a gateway may use it
     Backup {
-        /// The file of the store
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The file of the store; a database of PostgreSQL is copied with pg_dump
+        #[arg(value_name = "STORE")]
+        store: String,
         /// The file to make, which must not exist
         #[arg(value_name = "TO")]
         to: PathBuf,
     },
     /// Print all objects, credentials and tokens, one JSON object a line and without secrets
     Export {
-        /// The file of the store
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The file of the store, or the URL of a database (postgres://…; PGPASSWORD holds the password)
+        #[arg(value_name = "STORE")]
+        store: String,
     },
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn restart_needed(running: &ProcessPlan, wanted: &ProcessPlan) -> Vec
         sentences.push("`server.control_socket` takes effect at a restart or a binary upgrade".to_owned());
     }
     if running.store != wanted.store {
-        sentences.push("`store.path` takes effect at a restart".to_owned());
+        sentences.push("`store` takes effect at a restart".to_owned());
     }
     if running.user != wanted.user {
         sentences.push("`server.user` takes effect at a restart".to_owned());

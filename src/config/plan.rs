@@ -11,6 +11,7 @@ mod grpc;
 mod index;
 mod log;
 mod source;
+mod store;
 mod tls;
 mod upstream;
 
@@ -53,6 +54,7 @@ pub(crate) use grpc::{
 pub(crate) use index::Index;
 pub(crate) use log::{AccessLogPlan, JSON_FIELDS, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
 pub(crate) use source::{AskedFor, ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan, SourcePlan};
+pub(crate) use store::{StoreHost, StoreServer, StoreTarget, StoreTls};
 pub(crate) use tls::{CertificatePlan, TlsPlan, Validity};
 pub(crate) use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
@@ -119,8 +121,8 @@ pub struct ProcessPlan {
     pub watch: bool,
     /// The path of the control socket; with `None` the process has one of its own in the user's folder.
     pub control_socket: Option<PathBuf>,
-    /// The file of the store, where there is one. Changing it needs a restart.
-    pub store: Option<PathBuf>,
+    /// Where the store is, if there is one. Changing it needs a restart.
+    pub store: Option<StoreTarget>,
     /// How much the process says of itself.
     pub log_level: LogLevel,
 }

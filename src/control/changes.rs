@@ -11,7 +11,8 @@ use crate::config::plan::Plan;
 use crate::control::directory::WriteResponder;
 use crate::control::events::Events;
 use crate::control::plane::Plane;
-use crate::control::store::command::{Actor, Command, Done, Idempotency, Write};
+use crate::control::store::command::{Actor, Command, Done, Write};
+use crate::control::store::response::Idempotency;
 use crate::control::store::{Opened, StoreEvent};
 use crate::link::ToShard;
 use crate::net::machine;
@@ -67,6 +68,10 @@ impl Plane {
             StoreEvent::Written(number, Err(fault)) => self.registry.refused(number, fault),
             StoreEvent::Known(effects) => {
                 let change = self.registry.learn(effects);
+                self.tell_change(change);
+            }
+            StoreEvent::Changed(effects) => {
+                let change = self.registry.follow(effects);
                 self.tell_change(change);
             }
             StoreEvent::Up(effects) => {

@@ -192,6 +192,11 @@ impl Registry {
         self.change(effects, Origin::Store)
     }
 
+    /// Follows what another gateway wrote to the store.
+    pub(super) fn follow(&mut self, effects: Vec<Effect>) -> Option<Change> {
+        self.change(effects, Origin::Store)
+    }
+
     /// A write is on disk. Returns the change that all shards must know before whoever asked is answered.
     pub(super) fn written(&mut self, number: u64, done: (Written, Vec<Effect>), now: Tick) -> Option<Change> {
         let (written, effects) = done;

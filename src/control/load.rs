@@ -108,11 +108,10 @@ fn complete(loaded: Loaded, running: &Running) -> Result<Ready, Reports> {
     };
     let transcoders = transcode::for_shards(&loaded.plan, before, &running.reflected, running.shards);
     let counters = CounterSet::new(&loaded.plan, running.shards);
-    let path = loaded.plan.process.store.as_ref().filter(|_| running.current.is_none());
-    let store = path.map(|path| store::open(path.clone(), &loaded.plan.declared).map_err(|fault| (path, fault)));
-    let store = store
-        .transpose()
-        .map_err(|(path, fault)| refusal(&format!("the store {} cannot be used: {fault}", path.display())))?;
+    let target = loaded.plan.process.store.as_ref().filter(|_| running.current.is_none());
+    let store = target.map(|target| store::open(target, &loaded.plan.declared).map_err(|fault| (target, fault)));
+    let store =
+        store.transpose().map_err(|(target, fault)| refusal(&format!("the store {target} cannot be used: {fault}")))?;
     Ok(Ready { loaded, changes, transcoders, counters, log: Change::Keep, store })
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The store: one SQLite file with what is created and changed while the gateway runs. It has a thread of its own, so
-//! that the control plane never waits for a disk. Without `[store]` there is none, and nothing is written.
+//! The store: a file of SQLite or a database of PostgreSQL with what is created and changed while the gateway runs. It
+//! has a thread of its own, so that the control plane never waits for a disk or a server. Without `[store]` there is
+//! none, and nothing is written.
 //!
-//! A write is on disk before it is answered: the log of the file is written through at each commit. Where the file
-//! cannot be read or written, the gateway goes on with what the shards know, refuses writes, and opens the file again
-//! and again.
+//! A write is on disk before it is answered. Where the store cannot be read or written, the gateway goes on with what
+//! the shards know, refuses writes, and opens it again and again.
 
 pub(crate) mod command;
 pub(crate) mod credential;
@@ -14,43 +14,31 @@ pub(crate) mod export;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod object;
+pub(crate) mod response;
+pub(crate) mod server;
 pub(crate) mod token;
 
+mod changes;
 mod load;
 mod schema;
+mod thread;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::Builder;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::limits::STORE_JOBS_MAX;
 use crate::config::directory::{Declared, Numbers};
-use crate::control::store::command::{Command, Done};
+use crate::config::plan::StoreTarget;
+use crate::control::store::command::Command;
 use crate::control::store::database::Database;
-use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
+pub(crate) use crate::control::store::thread::StoreEvent;
+use crate::control::store::thread::{Job, StoreThread};
 use crate::policy::directory::Snapshot;
-
-/// How often a file is opened again that could not be.
-const OPEN_AGAIN: Duration = Duration::from_secs(5);
-
-/// What the store tells the control plane, in the order in which it happened on disk.
-#[derive(Debug)]
-pub(crate) enum StoreEvent {
-    /// A write was done or refused; by the number that `Store::write` gave.
-    Written(u64, Result<Done, StoreFault>),
-    /// What is asked for by `Store::effects_of`.
-    Known(Vec<Effect>),
-    /// The file can be read and written again. This is what it holds, where that was not known before.
-    Up(Vec<Effect>),
-    /// The file cannot be read or written.
-    Down(StoreFault),
-}
 
 /// The control plane's end.
 #[derive(Debug)]
@@ -101,34 +89,26 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// What is run with the open file; returns the fault, if there was one.
-type Run = Box<dyn FnOnce(Result<&mut Database, StoreFault>) -> Option<StoreFault> + Send>;
-
-enum Job {
-    Write(u64, Box<Command>),
-    EffectsOf(Vec<String>),
-    /// Something that reads, or writes without a part in the directory.
-    Other(Run),
-}
-
-/// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the file
+/// Opens a store and reads it. Takes as long as it is large: not for the control plane's thread. Fails where the store
 /// must not be touched: another program or a newer version wrote it.
-pub(crate) fn open(path: PathBuf, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
+pub(crate) fn open(target: &StoreTarget, declared: &Arc<Declared>) -> Result<Opened, StoreFault> {
     let mut numbers = Numbers::default();
-    let (database, snapshot, fault) = match file::open(&path) {
-        Ok(mut database) => match load::snapshot(&mut database, declared, &mut numbers) {
-            Ok(snapshot) => (Some(database), snapshot, None),
-            Err(fault) => (None, load::declared_only(declared, &mut numbers), Some(fault)),
-        },
+    let read = thread::open(target).and_then(|mut database| {
+        // What is changed while it is read is read again.
+        let seen = changes::last(&mut database)?;
+        let snapshot = load::snapshot(&mut database, declared, &mut numbers)?;
+        Ok((database, seen, snapshot))
+    });
+    let (database, seen, snapshot, fault) = match read {
+        Ok((database, seen, snapshot)) => (Some(database), Some(seen), snapshot, None),
         Err(fault @ (StoreFault::Newer { .. } | StoreFault::Foreign)) => return Err(fault),
-        Err(fault) => (None, load::declared_only(declared, &mut numbers), Some(fault)),
+        Err(fault) => (None, None, load::declared_only(declared, &mut numbers), Some(fault)),
     };
     let (jobs, waiting) = sync_channel(STORE_JOBS_MAX);
     let (events_in, events) = mpsc::unbounded_channel();
     let open = Arc::new(AtomicUsize::new(0));
-    let read = fault.is_none();
-    let thread = StoreThread { path, database, read, was_up: read, events: events_in };
-    let started = thread::Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
+    let thread = StoreThread::new(target.clone(), database, seen, events_in);
+    let started = Builder::new().name("store".to_owned()).spawn(move || thread.run(&waiting));
     started.map_err(|error| StoreFault::Unavailable(error.to_string()))?;
     let store = Store { jobs, open: Arc::clone(&open), writes: 0 };
     let (events, declared) = (Some(StoreEvents { events, open }), Arc::clone(declared));
@@ -180,82 +160,6 @@ impl Store {
             }
         })
     }
-}
-
-struct StoreThread {
-    path: PathBuf,
-    database: Option<Database>,
-    /// Shards know what the file holds. As long as it cannot be written, that does not change.
-    read: bool,
-    /// What was said last: the file can be read and written.
-    was_up: bool,
-    events: mpsc::UnboundedSender<StoreEvent>,
-}
-
-impl StoreThread {
-    /// Until nobody can ask any more. What was asked before is done.
-    fn run(mut self, jobs: &Receiver<Job>) {
-        loop {
-            match jobs.recv_timeout(OPEN_AGAIN) {
-                Ok(job) => self.take(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if self.database.is_none() || !self.was_up {
-                self.open_again();
-            }
-        }
-    }
-
-    fn take(&mut self, job: Job) {
-        let fault = match job {
-            Job::Write(number, command) => {
-                let outcome = match &mut self.database {
-                    Some(database) => command::execute(database, &command),
-                    None => Err(closed()),
-                };
-                let fault = outcome.as_ref().err().cloned();
-                let _ = self.events.send(StoreEvent::Written(number, outcome));
-                fault
-            }
-            Job::EffectsOf(consumers) => {
-                let outcome = match &mut self.database {
-                    Some(database) => load::effects_of(database, &consumers),
-                    None => Err(closed()),
-                };
-                let fault = outcome.as_ref().err().cloned();
-                // What cannot be read now is read when the file is opened again.
-                let _ = self.events.send(StoreEvent::Known(outcome.unwrap_or_default()));
-                fault
-            }
-            Job::Other(run) => run(self.database.as_mut().ok_or_else(closed)),
-        };
-        match fault {
-            Some(fault) if fault.is_of_file() && self.was_up => {
-                self.was_up = false;
-                let _ = self.events.send(StoreEvent::Down(fault));
-            }
-            _ => {}
-        }
-    }
-
-    /// Opens the file again, and tells what it holds where nobody knows that.
-    fn open_again(&mut self) {
-        self.database = None;
-        let Ok(mut database) = file::open(&self.path) else { return };
-        let known = self.read;
-        let read = |database: &mut Database| if known { Ok(Vec::new()) } else { load::effects(database) };
-        // It can be written, if a transaction can begin.
-        if let Ok(effects) = database.transaction(|_| Ok(())).and_then(|()| read(&mut database)) {
-            self.database = Some(database);
-            (self.read, self.was_up) = (true, true);
-            let _ = self.events.send(StoreEvent::Up(effects));
-        }
-    }
-}
-
-fn closed() -> StoreFault {
-    StoreFault::Unavailable("it is not open".to_owned())
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! store, where there is one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::compile::{Compiler, Section};
 use crate::config::directory::{Declared, fault_of_name, faults_of_plan};
 use crate::config::location::{Located, Location};
+use crate::config::plan::{StoreServer, StoreTarget};
 use crate::config::report::Report;
 use crate::config::spec::directory::StoreSpec;
 use crate::config::spec::shape::Named;
@@ -62,20 +62,32 @@ impl Compiler<'_> {
         spec.map_or(default.value, |store| store.value.key_prefix.value.clone()).into()
     }
 
-    /// The file of the store, where there is one.
-    pub(super) fn store(&mut self) -> Option<PathBuf> {
+    /// Where the store is, if there is one.
+    pub(super) fn store(&mut self) -> Option<StoreTarget> {
         let store = self.draft.spec.store.as_ref()?;
-        let prefix = &store.value.key_prefix;
-        if !is_prefix(&prefix.value) {
-            self.error(prefix.location, format!("a prefix has 1 to {PREFIX_BYTES_MAX} letters and digits"));
+        let StoreSpec { path, url, key_prefix } = &store.value;
+        if !is_prefix(&key_prefix.value) {
+            self.error(key_prefix.location, format!("a prefix has 1 to {PREFIX_BYTES_MAX} letters and digits"));
+        }
+        if let Some(url) = url {
+            if path.is_some() {
+                self.error(url.location, "a store has a `path` or a `url`, not both");
+            }
+            return match StoreServer::parse(&url.value.0) {
+                Ok(server) => Some(StoreTarget::Server(Box::new(server))),
+                Err(fault) => {
+                    self.error(url.location, fault);
+                    None
+                }
+            };
         }
         let beside = || Some(self.draft.spec.server.control_socket.as_ref()?.parent()?.join("turnpike.db"));
-        let path = store.value.path.clone().or_else(beside);
+        let path = path.clone().or_else(beside);
         if path.is_none() {
             let report = Report::error(store.location, "`path` is missing: where the file of the store is");
             self.absent(store.location, report.help("without it the file stands beside `server.control_socket`"));
         }
-        path
+        path.map(StoreTarget::File)
     }
 
     fn named<T: Clone>(&mut self, what: &str, named: &Named<T>) -> BTreeMap<Box<str>, T> {

@@ -7,14 +7,23 @@ use std::path::PathBuf;
 
 use crate::config::location::Located;
 use crate::config::spec::scalar::PeriodSpec;
-use crate::config::spec::shape::table;
+use crate::config::spec::shape::{Secret, table};
 
 table! {
-    /// The store: one SQLite file, and beside it its log while the gateway runs (`PATH-wal`, `PATH-shm`).
+    /// The store: one SQLite file, and beside it its log while the gateway runs (`PATH-wal`, `PATH-shm`), or a database
+    /// of PostgreSQL that several gateways share.
     pub struct StoreSpec {
         /// The file; it is made where it is not there. Without it `turnpike.db` beside `server.control_socket`, which
         /// must then be set. A change takes effect at a restart.
         path: Option<PathBuf> = None,
+        /// A database of PostgreSQL instead of a file: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Several gateways
+        /// may share it; what one writes, the others know within a second. It holds all its tables in a schema
+        /// `turnpike`, which is made where it is not there. Write the password as `${VAR}` or `${file:PATH}`, with what
+        /// is no letter or digit percent-encoded. The connection is secured by TLS unless the host is this machine;
+        /// `?sslmode=require` and `?sslmode=disable` say otherwise, and `&sslrootcert=PATH` names the authorities that
+        /// are trusted instead of those of the machine. `?host=/FOLDER` with no host is a Unix socket. A change takes
+        /// effect at a restart.
+        url: Option<Located<Secret>> = None,
         /// What the keys begin with that the gateway makes: `PREFIX_` and 33 letters and digits. 1 to 16 letters and
         /// digits.
         key_prefix: Located<String> = Located::nowhere("tpk".to_owned()),

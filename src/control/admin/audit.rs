@@ -31,6 +31,8 @@ pub(crate) struct AuditRow {
     pub by: String,
     /// Where the request came from; `null` on a Unix socket.
     pub from: Option<String>,
+    /// The `X-Request-Id` of its response; `null` in rows of older versions.
+    pub request_id: Option<String>,
     /// What was done.
     pub action: String,
     /// The path of what was changed, behind `/api/v1/`.
@@ -79,6 +81,7 @@ impl Audit {
             at: moment(Some(now.seconds())).as_str().unwrap_or_default().to_owned(),
             by: by.clone(),
             from: call.from.map(|from| from.to_string()),
+            request_id: Some(call.request_id.clone()),
             action: action.to_owned(),
             object,
             before: bounded(before),
@@ -129,6 +132,7 @@ mod tests {
         let (first, last) = (audit.rows().next().expect("one"), audit.rows().next_back().expect("one"));
         assert_eq!((audit.rows().count(), first.id, last.id), (ROWS_MAX, 6, ROWS_MAX as u64 + 5));
         assert_eq!((last.by.as_str(), last.from.as_deref()), ("ann", Some("10.0.0.1")));
+        assert_eq!(last.request_id.as_deref(), Some("0011"));
         assert_eq!((last.at.as_str(), &last.after), ("1970-01-01T00:00:00Z", &Value::from(ROWS_MAX + 4)));
     }
 

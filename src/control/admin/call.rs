@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::control::admin::precondition::Precondition;
 use crate::control::admin::principal::Principal;
 use crate::control::admin::query::Query;
-use crate::control::store::command::Idempotency;
+use crate::control::store::response::Idempotency;
 
 /// A request as actions see it.
 #[derive(Clone, Debug)]

@@ -2,8 +2,9 @@
 //! Requests that were sent with an `Idempotency-Key`, so that a client that lost the response may send the same again.
 //!
 //! A response that changed something is kept for a day and given again to the same request of the same principal. One
-//! that failed changed nothing, so its key is free again. Kept in memory: it ends with the process, and what it holds
-//! may be a secret that is shown once. The store remembers for as long what was written under which key.
+//! that failed changed nothing, so its key is free again. It is kept in memory and, unless it shows a secret, in the
+//! store, where it outlives the process. What was written under which key the store notes with the write itself: even
+//! where no response was kept, nothing is done twice.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::base::Tick;
 use crate::control::admin::problem::{Problem, Reason};
+use crate::control::admin::response::{JSON, PLAIN};
+use crate::control::store::response::StoredResponse;
 
 /// How long a response is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -76,6 +79,34 @@ pub(crate) struct Given {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// Its content.
     pub body: Bytes,
+}
+
+impl Given {
+    /// As the store keeps it.
+    pub(crate) fn stored(&self) -> StoredResponse {
+        let text = |(name, value): &(HeaderName, HeaderValue)| {
+            // We made them of visible characters.
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
+        StoredResponse {
+            status: self.status.as_u16(),
+            media_type: self.media_type.to_owned(),
+            fields: self.fields.iter().filter_map(text).collect(),
+            body: self.body.to_vec(),
+        }
+    }
+
+    /// As the store kept it; `None` where this version never makes such a response.
+    pub(crate) fn of_store(stored: StoredResponse) -> Option<Given> {
+        let StoredResponse { status, media_type, fields, body } = stored;
+        let field = |(name, value): (String, String)| Some((name.parse().ok()?, value.parse().ok()?));
+        Some(Given {
+            status: StatusCode::from_u16(status).ok()?,
+            media_type: ["", PLAIN, JSON].into_iter().find(|known| *known == media_type)?,
+            fields: fields.into_iter().map(field).collect::<Option<_>>()?,
+            body: body.into(),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -185,6 +216,20 @@ mod tests {
         all.end(&keys[2], Some(given("2")));
         assert!(matches!(all.begin(last, [0; 32], now), Ok(Begun::First)));
         assert!(!all.entries.contains_key(&keys[1]) && all.entries.contains_key(&keys[2]));
+    }
+
+    #[test]
+    fn what_the_store_keeps_is_what_was_given() {
+        let given = Given {
+            media_type: JSON,
+            fields: vec![("etag".parse().unwrap(), "\"1\"".parse().unwrap())],
+            ..given("{}")
+        };
+        let again = Given::of_store(given.stored()).expect("it is ours");
+        assert_eq!((again.status, again.media_type, again.body), (given.status, given.media_type, given.body.clone()));
+        assert_eq!(again.fields, given.fields);
+        assert!(Given::of_store(StoredResponse { status: 7, ..given.stored() }).is_none());
+        assert!(Given::of_store(StoredResponse { media_type: "text/html".to_owned(), ..given.stored() }).is_none());
     }
 
     #[test]

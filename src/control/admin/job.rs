@@ -2,9 +2,10 @@
 //! What the admin server wants of the store, as messages to the control plane.
 
 use crate::config::directory::Declared;
-use crate::control::store::command::{Actor, Idempotency, Write};
+use crate::control::store::command::{Actor, Write};
 use crate::control::store::database::Database;
 use crate::control::store::fault::StoreFault;
+use crate::control::store::response::Idempotency;
 
 /// A write, and who wants it.
 #[derive(Debug)]

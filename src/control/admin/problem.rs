@@ -91,7 +91,8 @@ reasons! {
     Refused "refused" 422 "It was refused": "The gateway refused what was asked for; `detail` says why.",
     TooManyAttempts "too-many-attempts" 429 "Too many wrong tokens":
         "Too many wrong tokens came from this address; `Retry-After` says how long to wait.",
-    StoreFailed "store-failed" 503 "The store failed": "The store could not read or write. Nothing was changed.",
+    StoreFailed "store-failed" 503 "The store failed":
+        "The store failed. What was under way is done or not: repeat it with its `Idempotency-Key`.",
     NoAnswer "no-answer" 503 "The control plane does not answer": "The process is busy or about to end.",
 }
 

@@ -8,6 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::base::percent;
 use crate::control::admin::problem::Problem;
 
 /// Most objects in one answer.
@@ -29,7 +30,7 @@ impl Query {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = |text: &str| decode(&text.replace('+', " "));
+            let decoded = |text: &str| percent::decode(&text.replace('+', " "));
             let Some(name) = decoded(name).filter(|name| known.contains(&name.as_str())) else {
                 let shown: String = name.chars().take(64).collect();
                 let detail = match known {
@@ -119,24 +120,6 @@ impl Part {
         let next = part.last().filter(|_| more).map(|last| Part::cursor(&key(last)));
         (part, next)
     }
-}
-
-/// Percent-decodes; `None` where that is malformed, a control character or not UTF-8.
-pub(crate) fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, behind) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = behind;
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]

@@ -83,6 +83,17 @@ pub(crate) struct Reply {
     pub content: Payload,
     /// Further fields.
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Where it may be kept for a request that is sent again.
+    pub kept: Kept,
+}
+
+/// Where a response may be kept for a request that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// In the store too.
+    Stored,
+    /// In memory alone: it shows a secret, which the store has as a hash.
+    Memory,
 }
 
 /// The content that an action gives.
@@ -120,12 +131,18 @@ impl Reply {
 
     /// Bytes of this type.
     pub(crate) fn bytes(status: StatusCode, media_type: &'static str, bytes: Bytes) -> Reply {
-        Reply { status, media_type, content: Payload::Bytes(bytes), fields: Vec::new() }
+        Reply { status, media_type, content: Payload::Bytes(bytes), fields: Vec::new(), kept: Kept::Stored }
     }
 
     /// A trace as it comes.
     pub(crate) fn trace(lines: mpsc::Receiver<Bytes>) -> Reply {
-        Reply { status: StatusCode::OK, media_type: PLAIN, content: Payload::Trace(lines), fields: Vec::new() }
+        let (status, content) = (StatusCode::OK, Payload::Trace(lines));
+        Reply { status, media_type: PLAIN, content, fields: Vec::new(), kept: Kept::Memory }
+    }
+
+    /// With something that is shown once and never again.
+    pub(crate) fn shown_once(self) -> Reply {
+        Reply { kept: Kept::Memory, ..self }
     }
 
     /// With the tag of a revision.

@@ -6,9 +6,9 @@
 use hyper::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::base::percent;
 use crate::config::spec::server::AdminRole;
 use crate::control::admin::action::Action;
-use crate::control::admin::query;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Route {
             match (ours.next(), theirs.next()) {
                 (None, None) => return Some(varying),
                 (Some(pattern), Some(segment)) if pattern.starts_with('{') => {
-                    varying.push(query::decode(segment).filter(|segment| !segment.is_empty())?);
+                    varying.push(percent::decode(segment).filter(|segment| !segment.is_empty())?);
                 }
                 (Some(pattern), Some(segment)) if pattern == segment => {}
                 (Some(_) | None, Some(_) | None) => return None,

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use crate::config::spec::directory::{AppSpec, ConsumerBody, GroupSpec, PlanSpec, ProductSpec, TenantSpec};
 use crate::config::spec::server::AdminRole::{Admin, Operator};
 use crate::control::admin::action::{Action, Do};
-use crate::control::admin::actions::credentials::{CredentialBody, CredentialDocument, KINDS, RotateBody, STATES};
+use crate::control::admin::actions::credential_document::CredentialDocument;
+use crate::control::admin::actions::credentials::{CredentialBody, KINDS, RotateBody, STATES};
 use crate::control::admin::actions::objects::{list_schema, shown_schema};
 use crate::control::admin::actions::process::{
     Index, LogLevelDocument, LogLevelState, ReloadDocument, StopBody, WhoAmI,

@@ -19,16 +19,18 @@ use crate::control::admin::precondition::Precondition;
 use crate::control::admin::principal::Principal;
 use crate::control::admin::problem::{Problem, Reason};
 use crate::control::admin::query::Query;
-use crate::control::admin::response::{AdminResponse, Payload, Reply, refusal};
+use crate::control::admin::response::{AdminResponse, Kept, Payload, Reply, refusal};
 use crate::control::admin::router::{Found, Route, find};
 use crate::control::admin::state::AdminState;
 use crate::control::admin::{actions, body};
-use crate::control::store::command::Idempotency;
+use crate::control::store::response::{self, Idempotency};
 use crate::control::store::token;
 use crate::net::machine;
 
 /// Longest wait for the control plane's response; a reload with many certificates takes several seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(90);
+/// Longest wait for a response to be in the store.
+const KEEP_WAIT: Duration = Duration::from_secs(1);
 /// The field that names a request in the audit and in problem documents.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -128,10 +130,21 @@ async fn once(
 ) -> Result<Reply, Problem> {
     let begun = state.idempotency.borrow_mut().begin(&key, fingerprint, machine::now())?;
     if let Begun::Again(given) = begun {
-        let reply = Reply::bytes(given.status, given.media_type, given.body);
-        let replayed = (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
-        return Ok(Reply { fields: given.fields.into_iter().chain([replayed]).collect(), ..reply });
+        return Ok(again(given));
     }
+    let stored = kept_before(&call, state).await;
+    if let Ok(Some(given)) = stored {
+        state.idempotency.borrow_mut().end(&key, Some(given.clone()));
+        return Ok(again(given));
+    }
+    // What the store does not say now it says of the write, if there is one. Another request with the key is refused.
+    if let Err(refused) = stored.map_err(|problem| (problem.reason == Reason::KeyReused).then_some(problem))
+        && let Some(refused) = refused
+    {
+        state.idempotency.borrow_mut().end(&key, None);
+        return Err(refused);
+    }
+    let (principal, idempotency) = (call.principal.name.clone(), call.idempotency.clone());
     let replied = actions::run(route.action, call, state).await;
     let given = replied.as_ref().ok().and_then(|reply| match &reply.content {
         Payload::Bytes(body) => {
@@ -140,8 +153,43 @@ async fn once(
         }
         Payload::Trace(_) => None,
     });
-    state.idempotency.borrow_mut().end(&key, given.filter(|given| given.status < StatusCode::BAD_REQUEST));
+    let given = given.filter(|given| given.status < StatusCode::BAD_REQUEST);
+    if let Ok(Reply { kept: Kept::Stored, .. }) = &replied
+        && let (Some(given), Some(idempotency)) = (&given, idempotency)
+    {
+        keep(principal, idempotency, given, state).await;
+    }
+    state.idempotency.borrow_mut().end(&key, given);
     replied
+}
+
+/// A response that was given before.
+fn again(given: Given) -> Reply {
+    let reply = Reply::bytes(given.status, given.media_type, given.body);
+    let replayed = (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+    Reply { fields: given.fields.into_iter().chain([replayed]).collect(), ..reply }
+}
+
+/// The response that this or another process gave to the same request before.
+async fn kept_before(call: &Call, state: &AdminState) -> Result<Option<Given>, Problem> {
+    let Some(idempotency) = call.idempotency.clone() else { return Ok(None) };
+    let (principal, now) = (call.principal.name.clone(), machine::wall().seconds());
+    let found = state.read(move |database, _| match database {
+        Some(database) => response::find(database, &principal, &idempotency, now),
+        None => Ok(None),
+    });
+    Ok(found.await?.and_then(Given::of_store))
+}
+
+/// Keeps a response in the store, where there is one. Where that fails, it is known as long as the process lives.
+async fn keep(principal: String, idempotency: Idempotency, given: &Given, state: &AdminState) {
+    let (response, now) = (given.stored(), machine::wall().seconds());
+    let kept = state.read(move |database, _| match database {
+        Some(database) => response::keep(database, &principal, &idempotency, &response, now),
+        None => Ok(()),
+    });
+    // A disk that hangs must not hold up the response.
+    let _ = tokio::time::timeout(KEEP_WAIT, kept).await;
 }
 
 /// Sixteen hexadecimal digits.

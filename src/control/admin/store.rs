@@ -72,7 +72,7 @@ impl AdminState {
 /// Who asks, as the audit names it.
 pub(crate) fn actor(call: &Call) -> Actor {
     let address = call.from.map_or_else(String::new, |from| from.to_string());
-    Actor { name: call.principal.name.clone(), address }
+    Actor { name: call.principal.name.clone(), address, request: call.request_id.clone() }
 }
 
 /// What a fault is to a client. What is wrong with the file is for the log alone.

@@ -7,16 +7,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::config::directory::Declared;
+use crate::control::store::changes;
 use crate::control::store::credential::{self, Credential, End, NewCredential};
-use crate::control::store::database::value::Row;
 use crate::control::store::database::{Database, values};
 use crate::control::store::effect::Effect;
 use crate::control::store::fault::StoreFault;
 use crate::control::store::object::{self, Body, Expected, Object, ObjectKind};
+use crate::control::store::response::{self, Idempotency};
 use crate::control::store::token::{self, NewToken, Token};
-
-/// Longest time for which a request with an idempotency key is answered as the first one was.
-pub(crate) const IDEMPOTENCY_SECONDS: u64 = 24 * 60 * 60;
 
 /// A write, and who wants it.
 #[derive(Clone, Debug)]
@@ -40,15 +38,8 @@ pub(crate) struct Actor {
     pub name: String,
     /// Where the request came from.
     pub address: String,
-}
-
-/// How a client marks the repetition of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Idempotency {
-    /// What the client gave.
-    pub key: String,
-    /// A hash of the request: method, path, body.
-    pub digest: [u8; 32],
+    /// The id of the request, as its response has it.
+    pub request: String,
 }
 
 /// A write.
@@ -168,28 +159,19 @@ fn execute_within(database: &mut Database, command: &Command) -> Result<Done, St
     let (done, noted) = write(database, command)?;
     let Command { by, now, .. } = command;
     note(database, by, &noted, *now)?;
-    if let Some(Idempotency { key, digest }) = &command.idempotency {
-        let old = now.saturating_sub(IDEMPOTENCY_SECONDS);
-        database.execute("DELETE FROM idempotency WHERE at < $1", values![old])?;
-        let response = noted.after.clone().unwrap_or_default().to_string();
-        let sql = "INSERT INTO idempotency (who, key, digest, response, at) VALUES ($1, $2, $3, $4, $5)";
-        database.execute(sql, values![&by.name, key, digest, &response, *now])?;
+    changes::note(database, &done.effects, *now)?;
+    if let Some(idempotency) = &command.idempotency {
+        let written = noted.after.clone().unwrap_or_default().to_string();
+        response::note(database, &by.name, idempotency, &written, *now)?;
     }
     Ok(done)
 }
 
-/// What is known of the response to the first request with this key.
+/// What is known of the first request with this key.
 fn repeated(database: &mut Database, command: &Command) -> Result<Option<Value>, StoreFault> {
-    let Some(Idempotency { key, digest }) = &command.idempotency else { return Ok(None) };
-    let sql = "SELECT digest, response FROM idempotency WHERE who = $1 AND key = $2 AND at >= $3";
-    let since = command.now.saturating_sub(IDEMPOTENCY_SECONDS);
-    let read = |row: Row<'_>| Ok((row.get::<Vec<u8>>(0)?, row.get::<String>(1)?));
-    let found = database.first(sql, values![&command.by.name, key, since], read)?;
-    match found {
-        None => Ok(None),
-        Some((known, _)) if known != digest => Err(StoreFault::KeyReused),
-        Some((_, response)) => Ok(Some(serde_json::from_str(&response).unwrap_or_default())),
-    }
+    let Some(idempotency) = &command.idempotency else { return Ok(None) };
+    let written = response::written(database, &command.by.name, idempotency, command.now)?;
+    Ok(written.map(|written| serde_json::from_str(&written).unwrap_or_default()))
 }
 
 fn write(database: &mut Database, command: &Command) -> Result<(Done, Noted), StoreFault> {
@@ -319,12 +301,13 @@ fn insert(
     (before, after): (Option<Value>, Option<Value>),
     now: u64,
 ) -> Result<(), StoreFault> {
-    let sql = "INSERT INTO audit (at, who, address, action, kind, name, before, after) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let sql = "INSERT INTO audit (at, who, address, action, kind, name, before, after, request) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let text = |value: Option<Value>| value.map(|value| value.to_string());
     let (before, after) = (text(before), text(after));
-    let states = (before.as_deref(), after.as_deref());
-    database.execute(sql, values![now, &by.name, &by.address, action, kind, name, states.0, states.1])?;
+    let Actor { name: who, address, request } = by;
+    let (before, after) = (before.as_deref(), after.as_deref());
+    database.execute(sql, values![now, who, address, action, kind, name, before, after, request])?;
     Ok(())
 }
 
@@ -334,15 +317,19 @@ pub(crate) fn audit(
     before: Option<u64>,
     limit: usize,
 ) -> Result<object::Page<AuditRow>, StoreFault> {
-    let sql = "SELECT number, at, who, address, action, kind, name, before, after FROM audit WHERE number < $1 \
-               ORDER BY number DESC LIMIT $2";
+    let sql = "SELECT number, at, who, address, action, kind, name, before, after, request FROM audit \
+               WHERE number < $1 ORDER BY number DESC LIMIT $2";
     let last = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
     let items = database.query(sql, values![last, limit as i64 + 1], |row| {
         let parsed = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok());
         Ok(AuditRow {
             number: row.get(0)?,
             at: row.get(1)?,
-            by: Actor { name: row.get(2)?, address: row.get(3)? },
+            by: Actor {
+                name: row.get(2)?,
+                address: row.get(3)?,
+                request: row.get::<Option<String>>(9)?.unwrap_or_default(),
+            },
             action: row.get(4)?,
             kind: row.get(5)?,
             name: row.get(6)?,

@@ -38,7 +38,8 @@ impl Kind {
         }
     }
 
-    const fn number(self) -> i64 {
+    /// Its number in the store.
+    pub(super) const fn number(self) -> i64 {
         match self {
             Kind::Key => 1,
             Kind::Named(kind) => kind as i64 + 2,
@@ -152,6 +153,14 @@ pub(crate) struct Filter {
     pub app: Option<String>,
 }
 
+impl Filter {
+    /// Is this one listed?
+    pub(crate) fn takes(&self, credential: &Credential) -> bool {
+        self.consumer.as_ref().is_none_or(|consumer| credential.consumer == *consumer)
+            && self.app.as_ref().is_none_or(|app| credential.app.as_ref() == Some(app))
+    }
+}
+
 const COLUMNS: &str = "number, id, kind, consumer, app, lookup, last4, description, revision, created, updated, \
                        expires, revoked, successor";
 
@@ -164,7 +173,7 @@ fn credential_of(row: Row<'_>) -> Result<Credential, StoreFault> {
         kind,
         consumer: row.get(3)?,
         app: row.get(4)?,
-        lookup: (kind != Kind::Key).then(|| String::from_utf8_lossy(&lookup).replace('\0', " ")),
+        lookup: (kind != Kind::Key).then(|| shown_lookup(&lookup)),
         last4: row.get(6)?,
         description: row.get(7)?,
         revision: row.get(8)?,
@@ -174,6 +183,11 @@ fn credential_of(row: Row<'_>) -> Result<Credential, StoreFault> {
         revoked: row.get(12)?,
         successor: row.get(13)?,
     })
+}
+
+/// What a credential is found by, for people: parts stand behind a byte 0.
+pub(crate) fn shown_lookup(lookup: &[u8]) -> String {
+    String::from_utf8_lossy(lookup).replace('\0', " ")
 }
 
 fn kind_of(number: i64) -> Result<Kind, StoreFault> {
@@ -299,6 +313,22 @@ pub(super) fn effects(database: &mut Database, of: Option<(&str, &str)>) -> Resu
     let mut found = Vec::new();
     each(database, of, |effect| found.push(effect))?;
     Ok(found)
+}
+
+/// What shards hold of what is found by `lookup`, or that there is no such thing.
+pub(super) fn effect_at(database: &mut Database, kind: Kind, lookup: &[u8]) -> Result<Effect, StoreFault> {
+    let sql = "SELECT number, kind, consumer, app, lookup, secret, expires FROM credentials \
+               WHERE revoked IS NULL AND kind = $1 AND lookup = $2";
+    if let Some(effect) = database.first(sql, values![kind.number(), lookup], effect_of)? {
+        return Ok(effect);
+    }
+    match kind {
+        Kind::Key => {
+            let hash = lookup.try_into().map_err(|_| StoreFault::Damaged("a key's hash is no SHA-256".to_owned()))?;
+            Ok(Effect::KeyGone(hash))
+        }
+        Kind::Named(kind) => Ok(Effect::CredentialGone(kind, lookup.into())),
+    }
 }
 
 /// The SHA-256 of a key, as a configuration takes it.

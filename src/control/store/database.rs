@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A database with one text of SQL for two kinds of servers: a file of SQLite, and PostgreSQL.
 //!
-//! What is portable: parameters are `$1`, `$2` and so on, values are integers of 64 bits, texts, bytes and NULL. `INSERT …
-//! ON CONFLICT … DO UPDATE`, `DO NOTHING` and `RETURNING` work in both. A sum is a number of another type in PostgreSQL,
-//! so write `CAST(sum(x) AS BIGINT)`. Texts are compared by their bytes.
+//! What is portable: parameters are `$1`, `$2` and so on, values are integers of 64 bits, texts, bytes and NULL.
+//! `INSERT … ON CONFLICT … DO UPDATE`, `DO NOTHING` and `RETURNING` work in both. A sum is a number of another type in
+//! PostgreSQL, so write `CAST(sum(x) AS BIGINT)`. Texts are compared by their bytes.
 //!
 //! Everything here waits for a disk or a network: it is called on the thread of the store alone.
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod tls;
 pub(crate) mod value;
 
 use crate::control::store::database::postgres::Postgres;
@@ -67,7 +68,6 @@ impl Database {
             Server::Postgres(_) => Dialect::Postgres,
         }
     }
-
 
     /// Runs a statement. Returns how many rows it changed. A row that breaks a uniqueness is `StoreFault::Exists`.
     pub(crate) fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreFault> {

@@ -13,7 +13,7 @@ use crate::policy::directory::{Revision, Snapshot};
 const FIRST: Revision = Revision(1);
 
 /// The kinds of objects that shards know, those first that others name.
-const KINDS: [ObjectKind; 5] =
+pub(super) const KINDS: [ObjectKind; 5] =
     [ObjectKind::Tenant, ObjectKind::Product, ObjectKind::Plan, ObjectKind::Consumer, ObjectKind::App];
 
 /// The directory of what is declared alone.

@@ -24,6 +24,8 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[
     // Consumers, credentials, tokens, the audit.
     Migration { number: 1, sql: include_str!("migrations/1_base.sql") },
+    // What other gateways have to know; responses to requests that may be repeated.
+    Migration { number: 2, sql: include_str!("migrations/2_changes.sql") },
 ];
 
 /// The version that `migrations` end in.

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::command::{Actor, Command, Done, Idempotency, Write, Written, audit, execute};
+use super::changes::{self, Changed};
+use super::command::{Actor, Command, Done, Write, Written, audit, execute};
 use super::credential::{self, CredentialState, End, Filter, Kind, NewCredential};
 use super::database::Database;
 use super::effect::Effect;
 use super::fault::StoreFault;
 use super::object::{self, Body, Expected, ObjectKind};
+use super::response::{self, Idempotency, StoredResponse};
 use super::token::NewToken;
 use super::{StoreEvent, file, load, open};
 use crate::config::directory::{Declared, Numbers};
+use crate::config::plan::StoreTarget;
 use crate::config::spec::directory::ConsumerBody;
 use crate::policy::directory::Directory;
 
@@ -27,7 +30,7 @@ fn store() -> (tempfile::TempDir, Database) {
 }
 
 fn command(write: Write) -> Command {
-    let by = Actor { name: "anna".to_owned(), address: "127.0.0.1".to_owned() };
+    let by = Actor { name: "anna".to_owned(), address: "127.0.0.1".to_owned(), request: "00ff".to_owned() };
     Command { write, by, idempotency: None, declared: Arc::default(), now: NOW }
 }
 
@@ -77,7 +80,10 @@ fn objects_are_made_changed_listed_and_removed() {
     let rows = audit(&mut database, None, 10).expect("rows").items;
     let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
     assert_eq!(actions, ["delete", "update", "create", "create", "create"]);
-    assert_eq!(rows[1].after.as_ref().expect("what it says")["id"], "17");
+    assert_eq!(
+        (&rows[1].after.as_ref().expect("what it says")["id"], rows[1].by.request.as_str()),
+        (&json!("17"), "00ff")
+    );
 }
 
 #[test]
@@ -204,9 +210,82 @@ fn a_repeated_request_is_done_once() {
     assert_eq!(execute(&mut database, &other), Err(StoreFault::KeyReused));
     other.by.name = "bob".to_owned();
     execute(&mut database, &other).expect("another's key is another key");
-    first.now += super::command::IDEMPOTENCY_SECONDS + 1;
+    first.now += response::IDEMPOTENCY_SECONDS + 1;
     let late = execute(&mut database, &first).expect("it is written");
     assert!(matches!(late.written, Written::Object(Some(_), Some(_))), "it is forgotten after a day");
+}
+
+#[test]
+fn a_response_is_kept_for_a_day_and_the_oldest_is_forgotten() {
+    let (_folder, mut database) = store();
+    let of = |key: usize| Idempotency { key: format!("k{key}"), digest: [1; 32] };
+    let (status, media_type) = (201, "application/json".to_owned());
+    let kept = StoredResponse { status, media_type, fields: vec![("etag".into(), "1".into())], body: b"{}".to_vec() };
+    assert_eq!(response::find(&mut database, "anna", &of(0), NOW), Ok(None));
+    response::keep(&mut database, "anna", &of(0), &kept, NOW).expect("kept");
+    assert_eq!(response::find(&mut database, "anna", &of(0), NOW), Ok(Some(kept.clone())));
+    assert_eq!(response::find(&mut database, "bob", &of(0), NOW), Ok(None));
+    let other = Idempotency { digest: [2; 32], ..of(0) };
+    assert_eq!(response::find(&mut database, "anna", &other, NOW), Err(StoreFault::KeyReused));
+    let late = NOW + response::IDEMPOTENCY_SECONDS + 1;
+    assert_eq!(response::find(&mut database, "anna", &of(0), late), Ok(None));
+    let most = crate::base::limits::IDEMPOTENCY_ROWS_MAX as usize;
+    let all = database.transaction(|database| {
+        (1..=most).try_for_each(|key| response::keep(database, "anna", &of(key), &kept, NOW + key as u64))
+    });
+    all.expect("kept");
+    assert_eq!(response::find(&mut database, "anna", &of(0), NOW + 1), Ok(None), "it was the oldest");
+    assert!(response::find(&mut database, "anna", &of(1), NOW + 1).expect("read").is_some());
+    // What a write noted gets its response later.
+    let mut first = command(put(ObjectKind::Group, "gold", json!({})));
+    first.idempotency = Some(of(1_000_000));
+    execute(&mut database, &first).expect("it is written");
+    assert_eq!(response::find(&mut database, "anna", &of(1_000_000), NOW), Ok(None));
+    response::keep(&mut database, "anna", &of(1_000_000), &kept, NOW).expect("kept");
+    assert_eq!(response::find(&mut database, "anna", &of(1_000_000), NOW), Ok(Some(kept)));
+    assert!(matches!(execute(&mut database, &first).expect("known").written, Written::Repeated(_)));
+}
+
+#[test]
+fn others_learn_what_was_changed_in_an_order_that_they_can_follow() {
+    let (folder, mut database) = store();
+    let mut other = file::open(&folder.path().join("turnpike.db")).expect("the same file");
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({})));
+    let seen = changes::last(&mut other).expect("a number");
+    assert_eq!(changes::since(&mut other, seen), Ok(Changed::Effects(Vec::new(), seen)));
+    done(&mut database, Write::Create(key("cred_1", "acme", 1)));
+    done(&mut database, put(ObjectKind::Plan, "gold", json!({})));
+    // The consumer is changed last, and must be known before its key.
+    done(&mut database, put(ObjectKind::Consumer, "acme", json!({ "plan": "gold" })));
+    let Ok(Changed::Effects(effects, last)) = changes::since(&mut other, seen) else { panic!("they are known") };
+    let [Effect::Put(plan, _), Effect::Put(consumer, _), Effect::Key(held, _)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((plan.as_str(), consumer.as_str(), held.hash[0]), ("gold", "acme", 1));
+    done(&mut database, Write::Delete { kind: ObjectKind::Consumer, name: "acme".into(), expected: Expected::Any });
+    let Ok(Changed::Effects(effects, last)) = changes::since(&mut other, last) else { panic!("they are known") };
+    assert_eq!(effects, [Effect::KeyGone([1; 32]), Effect::Gone(ObjectKind::Consumer, "acme".to_owned())]);
+    assert_eq!(changes::since(&mut other, last), Ok(Changed::Effects(Vec::new(), last)));
+    // Another file was put into the place of the one that was read.
+    assert!(matches!(changes::since(&mut other, last + 1), Ok(Changed::Everything(effects, _)) if effects.len() == 1));
+}
+
+#[test]
+fn changes_are_forgotten_after_a_month_and_then_everything_is_read() {
+    let (_folder, mut database) = store();
+    done(&mut database, put(ObjectKind::Group, "old", json!({})));
+    let later = NOW + 31 * 24 * 60 * 60;
+    let all = database.transaction(|database| {
+        (0..1_100).try_for_each(|number| {
+            let gone = Effect::Gone(ObjectKind::Group, format!("g{}", number % 3));
+            changes::note(database, &[gone], later)
+        })
+    });
+    all.expect("noted");
+    let count = |database: &mut Database| database.first("SELECT count(*) FROM changes", &[], |row| row.get::<u64>(0));
+    assert_eq!(count(&mut database), Ok(Some(3)), "one row for each object");
+    assert!(matches!(changes::since(&mut database, 0), Ok(Changed::Everything(..))));
+    assert!(matches!(changes::since(&mut database, 1), Ok(Changed::Effects(effects, 1_101)) if effects.len() == 3));
 }
 
 #[test]
@@ -277,7 +356,7 @@ fn a_damaged_file_is_said_and_the_rest_goes_on() {
     std::fs::write(&path, [0x5A; 8_192]).expect("written");
     let declared =
         Declared { consumers: [("acme".into(), ConsumerBody::default())].into_iter().collect(), ..Declared::default() };
-    let mut opened = open(path.clone(), &Arc::new(declared)).expect("it goes on");
+    let mut opened = open(&StoreTarget::File(path.clone()), &Arc::new(declared)).expect("it goes on");
     assert!(matches!(opened.fault, Some(StoreFault::Damaged(_))), "{:?}", opened.fault);
     assert_eq!(opened.snapshot.consumer_count(), 1);
     let mut events = opened.events.take().expect("nobody took them");
@@ -336,7 +415,7 @@ fn a_store_of_a_newer_version_is_refused() {
     let mut newer = file::open(&path).expect("a store");
     newer.run_script("PRAGMA user_version = 99").expect("set");
     drop(newer);
-    let fault = open(path.clone(), &Arc::default()).expect_err("it is newer");
+    let fault = open(&StoreTarget::File(path.clone()), &Arc::default()).expect_err("it is newer");
     assert!(fault.to_string().contains("version 99"), "{fault}");
     assert!(matches!(file::open_to_read(Path::new(&path)), Err(StoreFault::Newer { .. })));
 }

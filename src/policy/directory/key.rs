@@ -63,7 +63,6 @@ impl Expiry {
     }
 
     /// Whole seconds since 1970; `None` where it stays valid.
-    #[cfg(test)]
     pub fn seconds(self) -> Option<u32> {
         (self != Expiry::NEVER).then_some(self.0)
     }

@@ -79,6 +79,7 @@ fn of_store(row: command::AuditRow) -> AuditRow {
         at: moment(Some(row.at)).as_str().unwrap_or_default().to_owned(),
         by: row.by.name,
         from: Some(row.by.address).filter(|address| !address.is_empty()),
+        request_id: Some(row.by.request).filter(|id| !id.is_empty()),
         action: row.action,
         object,
         before: row.before.unwrap_or_default(),

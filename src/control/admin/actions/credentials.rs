@@ -7,21 +7,23 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::base::Wall;
 use crate::config::spec::scalar::{Moment, Time};
+use crate::control::admin::actions::credential_document::{CredentialDocument, OF_FILE, of_file};
 use crate::control::admin::actions::objects::{applied, as_condition, replayed};
-use crate::control::admin::body::{decode, moment};
+use crate::control::admin::body::decode;
 use crate::control::admin::call::Call;
 use crate::control::admin::problem::{BodyFault, Problem, Reason};
 use crate::control::admin::query::Part;
 use crate::control::admin::response::List;
 use crate::control::admin::response::Reply;
 use crate::control::admin::state::AdminState;
+use crate::control::admin::store::problem;
 use crate::control::store::command::{Write, Written};
 use crate::control::store::credential::{self, Credential, CredentialState, End, Filter, Kind, NewCredential};
+use crate::control::store::fault::StoreFault;
 use crate::net::machine;
 use crate::policy::directory::{CredentialKind, certificate_lookup, jwt_lookup};
 use crate::policy::key_format;
@@ -123,66 +125,6 @@ pub(crate) struct CredentialPatch {
     expires: Option<Moment>,
 }
 
-/// A credential as it is shown.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(crate) struct CredentialDocument {
-    /// Its id.
-    id: String,
-    /// What it is.
-    kind: &'static str,
-    /// Whose.
-    consumer: String,
-    /// The app that it belongs to.
-    app: Option<String>,
-    /// What clients name it by; a key has none.
-    lookup: Option<String>,
-    /// The last characters of a key.
-    last4: Option<String>,
-    /// For people.
-    description: String,
-    /// `active`, `expired` or `revoked`.
-    state: &'static str,
-    /// Not valid from then on.
-    expires: Value,
-    /// When it was made.
-    created: Value,
-    /// When it was changed last.
-    updated: Value,
-    /// Counts its changes, from 1.
-    revision: u64,
-    /// What has taken its place.
-    successor: Option<String>,
-    /// The key itself, in the response that makes it and nowhere else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    /// The secret that was made, in the response that makes it and nowhere else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-}
-
-impl CredentialDocument {
-    fn of(credential: Credential, now: u64) -> CredentialDocument {
-        let state = credential.state(now).name();
-        CredentialDocument {
-            kind: credential.kind.name(),
-            state,
-            expires: moment(credential.expires),
-            created: moment(Some(credential.created)),
-            updated: moment(Some(credential.updated)),
-            revision: credential.revision,
-            id: credential.id,
-            consumer: credential.consumer,
-            app: credential.app,
-            lookup: credential.lookup,
-            last4: credential.last4,
-            description: credential.description,
-            successor: credential.successor,
-            key: None,
-            secret: None,
-        }
-    }
-}
-
 /// What was made, which is shown once.
 #[derive(Default)]
 struct Once {
@@ -207,16 +149,26 @@ pub(crate) async fn list(call: &Call, state: &AdminState) -> Result<Reply, Probl
     };
     let kind = call.query.word("kind", KINDS)?.map(str::to_owned);
     let wanted = call.query.word("state", STATES)?.map(str::to_owned);
-    let (after, limit, now) = (part.after.clone(), part.limit, now());
-    let found = state.read(move |connection, _| {
-        let Some(connection) = connection else { return Ok(Vec::new()) };
-        let (mut found, mut behind) = (Vec::new(), Some(after));
+    let (limit, now) = (part.limit, now());
+    let found = state.read(move |database, declared| {
+        let takes = |one: &Credential| {
+            kind.as_deref().is_none_or(|kind| one.kind.name() == kind)
+                && wanted.as_deref().is_none_or(|state| one.state(now).name() == state)
+        };
+        let mut found = Vec::new();
+        // Those of the configuration come first; a cursor is the id of one, or the number of one in the store.
+        let number = part.after.clone().filter(|after| !after.starts_with(OF_FILE));
+        if number.is_none() {
+            let of_file = of_file(declared, &filter).into_iter().filter(takes);
+            found.extend(of_file.filter(|one| part.after.as_ref().is_none_or(|after| one.id > *after)));
+        }
+        let Some(database) = database else { return Ok(found) };
+        let mut behind = Some(number);
         while let Some(after) = behind
             && found.len() <= limit
         {
-            let page = credential::list(connection, &filter, after.as_deref(), READ_COUNT)?;
-            let taken = page.items.into_iter().filter(|one| kind.as_deref().is_none_or(|kind| one.kind.name() == kind));
-            found.extend(taken.filter(|one| wanted.as_deref().is_none_or(|state| one.state(now).name() == state)));
+            let page = credential::list(database, &filter, after.as_deref(), READ_COUNT)?;
+            found.extend(page.items.into_iter().filter(takes));
             behind = page.next.map(Some);
         }
         Ok(found)
@@ -224,7 +176,8 @@ pub(crate) async fn list(call: &Call, state: &AdminState) -> Result<Reply, Probl
     let mut found = found.await?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| Part::cursor(&last.number.0.to_string()));
+    let key = |last: &Credential| if last.revision == 0 { last.id.clone() } else { last.number.0.to_string() };
+    let next = found.last().filter(|_| more).map(|last| Part::cursor(&key(last)));
     let items: Vec<CredentialDocument> = found.into_iter().map(|one| CredentialDocument::of(one, now)).collect();
     Ok(Reply::json(StatusCode::OK, &List { items, next }))
 }
@@ -232,11 +185,18 @@ pub(crate) async fn list(call: &Call, state: &AdminState) -> Result<Reply, Probl
 async fn find(id: &str, state: &AdminState) -> Result<Credential, Problem> {
     let id = id.to_owned();
     let missing = Problem::new(Reason::NotFound, format!("there is no credential `{id}`"));
-    let found = state.read(move |connection, _| match connection {
-        Some(connection) => credential::get(connection, &id),
+    let found = state.read(move |database, declared| match database {
+        _ if id.starts_with(OF_FILE) => Ok(of_file(declared, &Filter::default()).into_iter().find(|one| one.id == id)),
+        Some(database) => credential::get(database, &id),
         None => Ok(None),
     });
     found.await?.ok_or(missing)
+}
+
+/// One that may be changed: not of the configuration.
+async fn find_stored(id: &str, state: &AdminState) -> Result<Credential, Problem> {
+    let found = find(id, state).await?;
+    if found.revision == 0 { Err(problem(&StoreFault::Declared)) } else { Ok(found) }
 }
 
 /// One credential.
@@ -267,16 +227,17 @@ async fn made(written: Written, once: Once, call: &Call, state: &AdminState) -> 
     };
     let revision = made.revision;
     let place = HeaderValue::from_str(&format!("/api/v1/credentials/{}", made.id));
-    let document = CredentialDocument { key: once.key, secret: once.secret, ..CredentialDocument::of(*made, now()) };
+    let mut document = CredentialDocument::of(*made, now());
+    (document.key, document.secret) = (once.key, once.secret);
     tracing::debug!(id = document.id, by = call.principal.name, "admin: a credential was made");
-    let reply = Reply::json(StatusCode::CREATED, &document).tagged(revision);
+    let reply = Reply::json(StatusCode::CREATED, &document).shown_once().tagged(revision);
     Ok(place.map_or_else(|_| Reply::nothing(), |place| reply.field(LOCATION, place)))
 }
 
 /// Makes another key in the place of one.
 pub(crate) async fn rotate(mut call: Call, state: &AdminState) -> Result<Reply, Problem> {
     let body: RotateBody = decode(call.take_body())?;
-    let before = find(call.segment(0), state).await?;
+    let before = find_stored(call.segment(0), state).await?;
     if before.kind != Kind::Key {
         return Err(Problem::new(Reason::Refused, "only keys are rotated; make another credential instead"));
     }
@@ -306,7 +267,7 @@ pub(crate) async fn rotate(mut call: Call, state: &AdminState) -> Result<Reply, 
 
 /// Revokes one. One that is revoked stays so.
 pub(crate) async fn revoke(call: &Call, state: &AdminState) -> Result<Reply, Problem> {
-    let before = find(call.segment(0), state).await?;
+    let before = find_stored(call.segment(0), state).await?;
     let expected = call.precondition.expected(Some(before.revision))?;
     if before.state(now()) == CredentialState::Revoked {
         let revision = before.revision;
@@ -322,7 +283,7 @@ pub(crate) async fn patch(mut call: Call, state: &AdminState) -> Result<Reply, P
         return Err(fault("expires", "is missing: it is what can be changed"));
     }
     let CredentialPatch { expires } = decode(body)?;
-    let before = find(call.segment(0), state).await?;
+    let before = find_stored(call.segment(0), state).await?;
     let expected = call.precondition.expected(Some(before.revision))?;
     let end_at = End::At(expires.map(|moment| moment.0.seconds()));
     end(end_at.clone(), Write::End { id: before.id, expected, end: end_at }, &call, state).await
@@ -478,6 +439,8 @@ pub(crate) fn last4(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use serde_json::Value;
 
     use super::*;
 

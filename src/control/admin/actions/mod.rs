@@ -2,6 +2,7 @@
 //! What serves the routes of the admin server. Each takes a `Call` and gives a `Reply` or a `Problem`.
 
 pub(super) mod audit;
+pub(crate) mod credential_document;
 pub(crate) mod credentials;
 pub(crate) mod objects;
 pub(super) mod pages;

@@ -96,7 +96,7 @@ pub(crate) async fn create(mut call: Call, state: &AdminState) -> Result<Reply, 
     match outcome.written {
         Written::Token(made) => {
             let document = TokenDocument { token: Some(text), ..TokenDocument::of(made) };
-            Ok(Reply::json(StatusCode::CREATED, &document))
+            Ok(Reply::json(StatusCode::CREATED, &document).shown_once())
         }
         // It was made before this process began, and nobody can show it again.
         _ => {

@@ -160,24 +160,6 @@ impl ToSql for Value<'_> {
     to_sql_checked!();
 }
 
-/// What stands in a column.
-pub(super) fn value(row: &tokio_postgres::Row, column: usize) -> Result<Value<'_>, StoreFault> {
-    let Some(kind) = row.columns().get(column).map(tokio_postgres::Column::type_) else {
-        return Err(StoreFault::Damaged(format!("there is no column {column}")));
-    };
-    Ok(match *kind {
-        Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map_or(Value::Null, Value::Integer),
-        Type::INT4 => {
-            row.try_get::<_, Option<i32>>(column)?.map_or(Value::Null, |number| Value::Integer(number.into()))
-        }
-        Type::TEXT | Type::VARCHAR | Type::NAME => {
-            row.try_get::<_, Option<&str>>(column)?.map_or(Value::Null, Value::Text)
-        }
-        Type::BYTEA => row.try_get::<_, Option<&[u8]>>(column)?.map_or(Value::Null, Value::Blob),
-        _ => return Err(StoreFault::Damaged(format!("column {column} has the type {kind}"))),
-    })
-}
-
 impl From<Error> for StoreFault {
     fn from(error: Error) -> StoreFault {
         let Some(reported) = error.as_db_error() else {

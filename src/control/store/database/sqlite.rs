@@ -26,7 +26,6 @@ impl Sqlite {
         Sqlite { connection }
     }
 
-
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreFault> {
         let mut statement = self.prepared(sql, values)?;
         Ok(statement.raw_execute()? as u64)
@@ -72,20 +71,6 @@ impl ToSql for Value<'_> {
             Value::Blob(bytes) => ValueRef::Blob(bytes),
         }))
     }
-}
-
-/// What stands in a column.
-pub(super) fn value<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> Result<Value<'a>, StoreFault> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Real(_) => return Err(StoreFault::Damaged(format!("column {column} holds a fraction"))),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Value::Text(text),
-            Err(_) => return Err(StoreFault::Damaged(format!("column {column} holds a text that is no UTF-8"))),
-        },
-        ValueRef::Blob(bytes) => Value::Blob(bytes),
-    })
 }
 
 impl From<rusqlite::Error> for StoreFault {

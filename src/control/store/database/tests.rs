@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 
 use super::sqlite::Sqlite;
-use super::{Database, Value, values};
+use super::{Database, Value};
 use crate::control::store::fault::StoreFault;
 
 fn database() -> Database {

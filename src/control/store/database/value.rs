@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Values that go into a database and come out of it.
 
+use rusqlite::types::ValueRef;
+use tokio_postgres::types::Type;
+
 use crate::control::store::fault::StoreFault;
 
 /// A value: a parameter of a statement, or what stands in a column.
@@ -29,12 +32,44 @@ impl<'a> Row<'a> {
     /// What stands in a column, counted from 0. A fault where it is of another type: the database is not as we made it.
     pub(crate) fn get<T: FromValue<'a>>(&self, column: usize) -> Result<T, StoreFault> {
         let value = match self {
-            Row::Sqlite(row) => super::sqlite::value(row, column)?,
-            Row::Postgres(row) => super::postgres::value(row, column)?,
+            Row::Sqlite(row) => of_sqlite(row, column)?,
+            Row::Postgres(row) => of_postgres(row, column)?,
         };
         T::from_value(value)
             .ok_or_else(|| StoreFault::Damaged(format!("column {column} holds a value of a wrong type")))
     }
+}
+
+/// What stands in a column of a row of SQLite.
+fn of_sqlite<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> Result<Value<'a>, StoreFault> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(_) => return Err(StoreFault::Damaged(format!("column {column} holds a fraction"))),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(text),
+            Err(_) => return Err(StoreFault::Damaged(format!("column {column} holds a text that is no UTF-8"))),
+        },
+        ValueRef::Blob(bytes) => Value::Blob(bytes),
+    })
+}
+
+/// What stands in a column of a row of PostgreSQL.
+fn of_postgres(row: &tokio_postgres::Row, column: usize) -> Result<Value<'_>, StoreFault> {
+    let Some(kind) = row.columns().get(column).map(tokio_postgres::Column::type_) else {
+        return Err(StoreFault::Damaged(format!("there is no column {column}")));
+    };
+    Ok(match *kind {
+        Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map_or(Value::Null, Value::Integer),
+        Type::INT4 => {
+            row.try_get::<_, Option<i32>>(column)?.map_or(Value::Null, |number| Value::Integer(number.into()))
+        }
+        Type::TEXT | Type::VARCHAR | Type::NAME => {
+            row.try_get::<_, Option<&str>>(column)?.map_or(Value::Null, Value::Text)
+        }
+        Type::BYTEA => row.try_get::<_, Option<&[u8]>>(column)?.map_or(Value::Null, Value::Blob),
+        _ => return Err(StoreFault::Damaged(format!("column {column} has the type {kind}"))),
+    })
 }
 
 /// What a value can be read as.
