@@ -224,6 +224,18 @@ impl Gateway {
         self.successors.push(pid);
     }
 
+    /// Ends the process as a crash does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.wait(SOON);
+    }
+
+    /// Starts the process again that has ended, and waits until it serves.
+    pub fn start_again(&mut self) {
+        self.spawn();
+        self.wait_ready();
+    }
+
     /// Waits for the process to end.
     pub fn wait(&mut self, longest: Duration) -> ExitStatus {
         let until = Instant::now() + longest;

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod load;
 pub mod message;
 pub mod origin;
+pub mod postgres;
 pub mod reader;
 pub mod recording;
 pub mod strict;

@@ -9,4 +9,5 @@ mod logs_and_metrics;
 mod reload;
 mod service;
 mod stop_and_upgrade;
+mod store;
 mod trace;
