@@ -146,6 +146,13 @@ pub(crate) const VERDICTS_MAX: usize = 16_384;
 pub(crate) const PASSWORD_QUESTIONS_MAX: usize = 256;
 /// Passwords that wait in the control plane for a thread, from all shards; above it 503.
 pub(crate) const PASSWORDS_WAITING_MAX: usize = 1_024;
+/// Addresses whose names are asked of DNS at a time, for all shards; above it the answer is that nobody knows.
+pub(crate) const ADDRESSES_MAX: usize = 64;
+/// Addresses of one policy and shard whose names are being asked for; above it nobody knows them.
+pub(crate) const ADDRESS_QUESTIONS_MAX: usize = 256;
+/// Addresses that belong to a good bot, and as many that do not, which one policy remembers on a shard; above it all of
+/// the kind are forgotten.
+pub(crate) const ADDRESSES_KEPT: usize = 4_096;
 /// Threads that check passwords at once, where the machine has twice as many cores; else one for two cores, at least
 /// one. The rest of the machine serves.
 pub(crate) const COMPUTE_MAX: usize = 8;

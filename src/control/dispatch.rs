@@ -291,7 +291,9 @@ impl Plane {
     pub(super) fn asked(&mut self, shard: usize, ticket: Ticket, question: Question) {
         let asker = (shard, ticket);
         let answer = match question {
-            Question::Password(_) | Question::Nonce(_) => self.questions.ask(asker, question, machine::now()),
+            Question::Password(_) | Question::Nonce(_) | Question::Address(_) => {
+                self.questions.ask(asker, question, machine::now())
+            }
             Question::Keys(_) | Question::Token(_) => self.sources.ask(asker, question),
         };
         if let Some(answer) = answer {
@@ -300,7 +302,7 @@ impl Plane {
     }
 
     fn answered(&mut self, answered: Answered) {
-        self.questions.ended();
+        self.questions.ended(&answered.answer);
         let Answered { asker: (shard, ticket), answer } = answered;
         self.shards.send(shard, ToShard::Answer(ticket, answer));
     }

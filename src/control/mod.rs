@@ -30,6 +30,7 @@ mod events;
 mod fetch;
 mod listen;
 mod load;
+mod names;
 mod notices;
 mod overrides;
 mod pages;

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers what policies on shards ask (`policy::question`). Passwords are checked away from the control plane's
 //! thread, on blocking threads, a few at a time; `PASSWORDS_WAITING_MAX` wait for one, in order, and above it a
-//! question is answered with `Busy` at once.
+//! question is answered with `Busy` at once. Names of addresses are asked of DNS, `ADDRESSES_MAX` at a time; above it
+//! the answer is `Busy` as well.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::base::Tick;
-use crate::base::limits::{COMPUTE_MAX, NONCES_MAX, PASSWORDS_WAITING_MAX};
+use crate::base::limits::{ADDRESSES_MAX, COMPUTE_MAX, NONCES_MAX, PASSWORDS_WAITING_MAX};
+use crate::control::names;
+use crate::control::resolve::SystemLookup;
 use crate::net::machine;
 use crate::policy::question::{Freshness, NonceQuestion, PasswordQuestion};
 use crate::policy::{Answer, Question, Ticket};
@@ -35,6 +39,9 @@ pub(super) struct Questions {
     running: usize,
     waiting: VecDeque<(Asker, PasswordQuestion)>,
     nonces: Nonces,
+    lookup: Rc<SystemLookup>,
+    /// Addresses whose names are being asked for.
+    addresses: usize,
 }
 
 /// Nonces that were used, `NONCES_MAX` at most, with the time until which they must be known.
@@ -70,7 +77,8 @@ impl Questions {
     /// Answers go to `answers`.
     pub(super) fn new(answers: mpsc::Sender<Answered>) -> Questions {
         let threads = (machine::cores().len() / 2).clamp(1, COMPUTE_MAX);
-        Questions { answers, threads, running: 0, waiting: VecDeque::new(), nonces: Nonces::default() }
+        let (waiting, nonces, lookup) = (VecDeque::new(), Nonces::default(), Rc::new(SystemLookup::new()));
+        Questions { answers, threads, running: 0, waiting, nonces, lookup, addresses: 0 }
     }
 
     /// Takes a question; the answer comes as an event. Where it cannot be taken, this is the answer.
@@ -84,6 +92,17 @@ impl Questions {
             Question::Password(_) => Some(Answer::Busy),
             // `sources` answers these.
             Question::Keys(_) | Question::Token(_) => Some(Answer::Unavailable),
+            Question::Address(_) if self.addresses >= ADDRESSES_MAX => Some(Answer::Busy),
+            Question::Address(question) => {
+                self.addresses += 1;
+                let (answers, lookup) = (self.answers.clone(), Rc::clone(&self.lookup));
+                spawn_local(async move {
+                    let answer = names::belonging(&*lookup, &question).await;
+                    // The control plane is gone where nobody takes it.
+                    let _ = answers.send(Answered { asker, answer }).await;
+                });
+                None
+            }
             Question::Nonce(question) => Some(match self.nonces.note(question, now) {
                 Some(freshness) => Answer::Nonce(freshness),
                 None => Answer::Busy,
@@ -91,10 +110,17 @@ impl Questions {
         }
     }
 
-    /// A password was checked: the next one's turn.
-    pub(super) fn ended(&mut self) {
-        self.running -= 1;
-        self.begin();
+    /// An answer was taken. Of a password: the next one's turn.
+    pub(super) fn ended(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Password(_) => {
+                self.running -= 1;
+                self.begin();
+            }
+            // Only names are asked of somebody outside.
+            Answer::Address(_) | Answer::Unavailable => self.addresses -= 1,
+            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Busy => {}
+        }
     }
 
     fn begin(&mut self) {
@@ -139,7 +165,7 @@ mod tests {
         let mut seen = vec![false; room];
         for _ in 0..room {
             let Answered { asker: (shard, Ticket { owner, key }), answer } = answered.recv().await.expect("an answer");
-            questions.ended();
+            questions.ended(&answer);
             let expected = if key % 2 == 0 { Verdict::Fits } else { Verdict::Differs };
             assert_eq!((shard, owner, answer), (1, 7, Answer::Password(expected)));
             assert!(!std::mem::replace(&mut seen[key as usize], true), "once each");

@@ -75,6 +75,8 @@ pub(super) trait Lookup: 'static {
     fn host(&self, name: &str) -> impl Future<Output = HostAnswer>;
     /// Records of a service, and how long they may be used.
     fn service(&self, name: &str) -> impl Future<Output = Result<(Vec<Service>, Duration), String>>;
+    /// Names of an address; none where DNS says that it has none.
+    fn names(&self, address: IpAddr) -> impl Future<Output = Result<Vec<String>, String>>;
 }
 
 /// What a task reports.
@@ -303,6 +305,10 @@ impl Lookup for SystemLookup {
     async fn service(&self, name: &str) -> Result<(Vec<Service>, Duration), String> {
         ask_service(&*self.resolver().await?, name).await
     }
+
+    async fn names(&self, address: IpAddr) -> Result<Vec<String>, String> {
+        ask_names(&*self.resolver().await?, address).await
+    }
 }
 
 async fn ask_host(resolver: &TokioResolver, name: &str) -> HostAnswer {
@@ -343,6 +349,20 @@ async fn ask_service(resolver: &TokioResolver, name: &str) -> Result<(Vec<Servic
     // An SRV target of `.` means that the service is not offered (RFC 2782).
     let services = services.filter(|service| &*service.target != ".").collect();
     Ok((services, answer.valid_until().saturating_duration_since(Instant::now())))
+}
+
+async fn ask_names(resolver: &TokioResolver, address: IpAddr) -> Result<Vec<String>, String> {
+    match resolver.reverse_lookup(address).await {
+        Ok(answer) => {
+            let names = answer.answers().iter().filter_map(|record| match &record.data {
+                RData::PTR(name) => Some(name.0.to_utf8()),
+                _ => None,
+            });
+            Ok(names.collect())
+        }
+        Err(error) if denies(&error) => Ok(Vec::new()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Is this an authoritative negative response?

@@ -113,7 +113,7 @@ impl Sources {
             Question::Keys(source) => (source, None),
             Question::Token(question) => (question.source, Some(question.token)),
             // `questions` answers these.
-            Question::Password(_) | Question::Nonce(_) => return Some(Answer::Unavailable),
+            Question::Password(_) | Question::Nonce(_) | Question::Address(_) => return Some(Answer::Unavailable),
         };
         // A plan that is not in use any more may have had it.
         let Some(running) = self.running.get(&source) else { return Some(Answer::Unavailable) };

@@ -5,13 +5,25 @@
 //! A client says of itself what it likes, so this keeps away those who do not hide: crawlers, scanners with their
 //! default settings, scripts. All patterns are compiled into one set, which is searched once, in time that is linear
 //! in the length of the field whatever it holds.
+//!
+//! Of a good bot the owner is known, so a client that calls itself one is asked for more than its word: its address
+//! must have a name in a domain of the owner, and that name must have the address. Where nobody can say (DNS fails,
+//! or too many questions are open), `unknown` says what becomes of it.
+
+mod good;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use regex::bytes::RegexSet;
 
-use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
+use crate::base::Tick;
+use crate::policy::bots::good::Claims;
+use crate::policy::decision::{Ask, AskOutcome, Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::Shards;
 use crate::policy::phase::Phase;
+use crate::policy::question::{Answer, Belonging, Question};
 use crate::wire::field::Known;
 use crate::wire::status::reason;
 use crate::wire::template::Lookup;
@@ -27,6 +39,30 @@ pub struct Plan {
     pub empty: Empty,
     /// The status of a refusal, 400 to 599.
     pub status: u16,
+    /// Bots that pass where they are what they say; `None` where nobody is looked at.
+    pub good: Option<Good>,
+}
+
+/// Bots that pass where they are what they say.
+#[derive(Clone, Debug)]
+pub struct Good {
+    /// What they call themselves: patterns, as above.
+    pub agents: RegexSet,
+    /// The domains of the owner of each, in lower case.
+    pub domains: Box<[Arc<[Box<str>]>]>,
+    /// How long a request waits for DNS.
+    pub wait: Duration,
+    /// What becomes of those of whom nobody can say it.
+    pub unknown: Unknown,
+}
+
+/// What becomes of a client that calls itself a good bot where nobody can say whether it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is refused for now (503).
+    Refused,
+    /// It is treated as any other client.
+    Judged,
 }
 
 /// What becomes of requests without a `User-Agent`, or with an empty one.
@@ -41,12 +77,33 @@ pub enum Empty {
 /// The patterns as one shard searches them: with scratch memory of its own, since otherwise shards would meet at a
 /// lock.
 #[derive(Debug)]
-pub struct Agents(RegexSet);
+pub struct Agents {
+    patterns: RegexSet,
+    good: Option<(RegexSet, Claims)>,
+}
 
 impl ShardState<Plan> for Agents {
     fn new(plan: &Plan, _: Shards, _: u32) -> Agents {
-        Agents(plan.patterns.clone())
+        let good = plan.good.as_ref().map(|good| (good.agents.clone(), Claims::new()));
+        Agents { patterns: plan.patterns.clone(), good }
     }
+
+    fn next_question(&mut self) -> Option<(u64, Question)> {
+        self.good.as_mut().and_then(|(_, claims)| claims.next_question())
+    }
+
+    fn receive(&mut self, key: u64, answer: Answer, now: Tick) {
+        if let Some((_, claims)) = &mut self.good {
+            claims.receive(key, &answer, now);
+        }
+    }
+}
+
+/// How often a request may be sent to DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    First,
+    Last,
 }
 
 impl Kind for Plan {
@@ -58,6 +115,16 @@ impl Kind for Plan {
     }
 
     fn decide<L: Lookup>(&self, agents: &mut Agents, call: Call<'_, L, ()>) -> Decision<'_> {
+        self.judge(agents, call, Turn::First)
+    }
+
+    fn resume<L: Lookup>(&self, agents: &mut Agents, call: Call<'_, L, ()>, _: AskOutcome<'_>) -> Decision<'_> {
+        self.judge(agents, call, Turn::Last)
+    }
+}
+
+impl Plan {
+    fn judge<L: Lookup>(&self, agents: &mut Agents, call: Call<'_, L, ()>, turn: Turn) -> Decision<'_> {
         let request = call.facts.request;
         let mut values = request.head.fields.values(request.bytes, Known::UserAgent);
         let (first, second) = (values.next().unwrap_or_default(), values.next());
@@ -67,15 +134,35 @@ impl Kind for Plan {
                 Empty::Allowed | Empty::Denied => self.refuse("bots_empty"),
             };
         }
+        if second.is_none()
+            && let (Some(good), Some((patterns, claims))) = (&self.good, &mut agents.good)
+            && let Some(bot) = patterns.matches(first).into_iter().next()
+        {
+            let (address, bot_number) = (call.facts.client, bot as u16);
+            match claims.find(address, bot_number, call.now) {
+                Some(Belonging::Confirmed) => return Decision::Pass,
+                Some(Belonging::Denied) => return self.refuse("bots_impostor"),
+                None => {}
+            }
+            let until = call.now.after(good.wait);
+            let times = (call.now, until);
+            if turn == Turn::First
+                && let Some(key) = claims.ask((address, bot_number), &good.domains[bot], times)
+            {
+                return Decision::Ask(Ask::Control { key, until });
+            }
+            if good.unknown == Unknown::Refused {
+                call.effects.to_client.add(b"Retry-After", RETRY);
+                return unverified();
+            }
+        }
         // Of several, the upstream and its logs may read any.
         if second.is_some() || self.denies(agents, first) { self.refuse("bots_denied") } else { Decision::Pass }
     }
-}
 
-impl Plan {
     /// Is this one refused? What may pass goes before what may not.
     pub fn denies(&self, agents: &Agents, agent: &[u8]) -> bool {
-        let mut found = agents.0.matches(agent).into_iter();
+        let mut found = agents.patterns.matches(agent).into_iter();
         // They come in order, so the first is one that may pass where there is such a one.
         found.next().is_some_and(|first| first >= self.allowed)
     }
@@ -86,6 +173,41 @@ impl Plan {
         Decision::Respond(LocalResponse { status: self.status, reason: word, body: LocalBody::Problem(problem) })
     }
 }
+
+/// When a bot may come again that could not be verified, in seconds.
+const RETRY: &[u8] = b"30";
+
+fn unverified() -> Decision<'static> {
+    let detail = "Whether this client is the bot that it says it is cannot be verified now.";
+    let problem = Problem { kind: "", title: reason(503), detail, violated_policy: "" };
+    Decision::Respond(LocalResponse { status: 503, reason: "bots_unverified", body: LocalBody::Problem(problem) })
+}
+
+/// A bot whose owner publishes how to verify it: its name here, what it calls itself, the owner's domains.
+pub(crate) struct KnownBot {
+    /// Its name in a configuration.
+    pub name: &'static str,
+    /// Texts that stand in its `User-Agent`, in any case.
+    pub agents: &'static [&'static str],
+    /// Domains in which its addresses have names.
+    pub domains: &'static [&'static str],
+}
+
+/// Bots whose owners publish how to verify them by DNS.
+pub(crate) const KNOWN_BOTS: &[KnownBot] = &[
+    KnownBot { name: "apple", agents: &["applebot"], domains: &["applebot.apple.com"] },
+    KnownBot { name: "baidu", agents: &["baiduspider"], domains: &["baidu.com", "baidu.jp"] },
+    KnownBot { name: "bing", agents: &["bingbot", "adidxbot", "bingpreview"], domains: &["search.msn.com"] },
+    KnownBot {
+        name: "google",
+        agents: &["googlebot", "adsbot-google", "mediapartners-google", "google-inspectiontool", "storebot-google"],
+        domains: &["google.com", "googlebot.com", "googleusercontent.com"],
+    },
+    KnownBot { name: "petal", agents: &["petalbot"], domains: &["petalsearch.com"] },
+    KnownBot { name: "seznam", agents: &["seznambot"], domains: &["seznam.cz"] },
+    KnownBot { name: "yahoo", agents: &["slurp"], domains: &["crawl.yahoo.net"] },
+    KnownBot { name: "yandex", agents: &["yandexbot"], domains: &["yandex.com", "yandex.net", "yandex.ru"] },
+];
 
 /// A pattern as a user writes it: a text that is found anywhere in any case, or a regular expression behind `~`.
 pub(crate) fn pattern(text: &str) -> String {
@@ -185,70 +307,4 @@ pub(crate) const SCRIPTS: &[&str] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::Tick;
-    use crate::policy::facts::Effects;
-    use crate::policy::fixture::Fixture;
-
-    fn plan(allow: &[&str], deny: &[&str]) -> Plan {
-        let patterns = allow.iter().chain(deny).map(|text| pattern(text));
-        Plan { patterns: RegexSet::new(patterns).unwrap(), allowed: allow.len(), empty: Empty::Denied, status: 403 }
-    }
-
-    fn refused(plan: &Plan, request: &Fixture) -> Option<&'static str> {
-        let facts = request.facts();
-        let call = Call { facts: &facts, effects: &mut Effects::default(), memo: &mut (), now: Tick::ZERO };
-        match plan.decide(&mut Agents(plan.patterns.clone()), call) {
-            Decision::Pass => None,
-            Decision::Respond(response) => Some(response.reason),
-            Decision::Ask(_) => panic!("it never asks"),
-        }
-    }
-
-    fn agent(text: &str) -> Fixture {
-        Fixture::get("/").field("User-Agent", text)
-    }
-
-    #[test]
-    fn what_is_named_is_refused_and_exceptions_pass() {
-        let plan = plan(&["goodbot", "~^curl/8\\."], &["bot", "~curl/\\d", "a.b"]);
-        for passes in ["Mozilla/5.0", "GoodBot/1.0 (a bot)", "curl/8.5.0", "axb"] {
-            assert_eq!(refused(&plan, &agent(passes)), None, "{passes}");
-        }
-        for denied in ["EvilBot", "BOT", "x curl/8.5.0", "curl/7.1", "A.B", "Mozilla é bot"] {
-            assert_eq!(refused(&plan, &agent(denied)), Some("bots_denied"), "{denied}");
-        }
-        let two = agent("Mozilla/5.0").field("user-agent", "Mozilla/5.0");
-        assert_eq!(refused(&plan, &two), Some("bots_denied"), "who says two things is not believed");
-    }
-
-    #[test]
-    fn who_says_nothing_is_refused_or_not() {
-        let plan = plan(&[], &["bot"]);
-        for nothing in [Fixture::get("/"), agent(""), agent(" \t")] {
-            assert_eq!(refused(&plan, &nothing), Some("bots_empty"));
-            assert_eq!(refused(&Plan { empty: Empty::Allowed, ..plan.clone() }, &nothing), None);
-        }
-        let hidden = agent("").field("User-Agent", "EvilBot");
-        assert!(refused(&Plan { empty: Empty::Allowed, ..plan }, &hidden).is_some());
-    }
-
-    #[test]
-    fn lists_are_in_lower_case_in_order_and_hit_no_browser() {
-        let browsers = [
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0",
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5",
-            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)",
-        ];
-        for list in [SCANNERS, AI_CRAWLERS, SCRIPTS] {
-            assert!(list.is_sorted() && list.iter().all(|name| *name == name.to_ascii_lowercase()));
-            let plan = plan(&[], list);
-            assert!(browsers.iter().all(|browser| refused(&plan, &agent(browser)).is_none()));
-        }
-        let denied = |list: &[&str], text: &str| refused(&plan(&[], list), &agent(text)).is_some();
-        assert!(denied(SCANNERS, "sqlmap/1.8#stable (https://sqlmap.org)"));
-        assert!(denied(AI_CRAWLERS, "Mozilla/5.0 AppleWebKit/537.36; compatible; GPTBot/1.2"));
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 //! change, and when they are too old to be used.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,26 @@ pub enum Question {
     Password(PasswordQuestion),
     /// Was a nonce used before? From now on it was.
     Nonce(NonceQuestion),
+    /// Does an address belong to one of these domains?
+    Address(AddressQuestion),
+}
+
+/// An address, and the domains of which it should have a name.
+#[derive(Clone, Debug)]
+pub struct AddressQuestion {
+    /// The address.
+    pub address: IpAddr,
+    /// The domains, in lower case.
+    pub domains: Arc<[Box<str>]>,
+}
+
+/// Does an address belong to a domain? It does where it has a name there (PTR), and that name has the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Belonging {
+    /// It does.
+    Confirmed,
+    /// DNS says that it does not.
+    Denied,
 }
 
 /// A token that an authorisation server is to judge.
@@ -97,6 +118,8 @@ pub enum Answer {
     Password(Verdict),
     /// Whether the nonce was used before.
     Nonce(Freshness),
+    /// Whether an address belongs to a domain.
+    Address(Belonging),
     /// The server of the question cannot be asked, or does not answer as it should.
     Unavailable,
     /// Too many questions wait for the control plane, so this one was dropped.

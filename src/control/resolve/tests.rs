@@ -31,6 +31,10 @@ impl Lookup for Script {
     async fn service(&self, _: &str) -> Result<(Vec<Service>, Duration), String> {
         Ok((self.services.clone(), TTL_MAX))
     }
+
+    async fn names(&self, _: IpAddr) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
 }
 
 fn some(addresses: &[&str]) -> Family {
@@ -144,6 +148,7 @@ fn respond(query: &[u8]) -> Vec<u8> {
     let kind = u16::from_be_bytes([query[end_of_name], query[end_of_name + 1]]);
     let record: Option<Vec<u8>> = match kind {
         1 => Some(vec![127, 0, 0, 1]),
+        12 if query[12..].starts_with(b"\x017\x012\x010\x03192") => Some(b"\x06origin\x04test\0".to_vec()),
         33 => Some([&[0, 7, 0, 9, 0x1F, 0x90][..], b"\x06origin\x04test\0"].concat()),
         _ => None,
     };
@@ -179,6 +184,8 @@ fn the_real_client_reads_addresses_services_and_ttl() {
         let (services, _) = ask_service(&resolver, "_http._tcp.origin.test").await.expect("found");
         let expected = Service { priority: 7, weight: 9, port: 8080, target: "origin.test.".into() };
         assert_eq!(services, [expected]);
+        assert_eq!(ask_names(&resolver, [192, 0, 2, 7].into()).await, Ok(vec!["origin.test.".to_owned()]));
+        assert_eq!(ask_names(&resolver, [192, 0, 2, 8].into()).await, Ok(Vec::new()));
     });
 }
 

@@ -57,7 +57,9 @@ impl Shard {
     fn question(&mut self) -> Option<(u64, Box<str>)> {
         match ShardState::<Plan>::next_question(&mut self.state)? {
             (key, Question::Token(question)) => Some((key, question.token)),
-            (_, Question::Keys(_) | Question::Password(_) | Question::Nonce(_)) => panic!("about a token"),
+            (_, Question::Keys(_) | Question::Password(_) | Question::Nonce(_) | Question::Address(_)) => {
+                panic!("about a token")
+            }
         }
     }
 

@@ -138,7 +138,8 @@ impl IssuerKeys {
         self.asked_until = Tick::ZERO;
         self.unreachable = match answer {
             Answer::Keys => false,
-            Answer::Unavailable | Answer::Busy | Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) => true,
+            Answer::Unavailable | Answer::Busy => true,
+            Answer::Token(..) | Answer::Password(_) | Answer::Nonce(_) | Answer::Address(_) => true,
         };
         // A question that never left costs the issuer nothing.
         if *answer != Answer::Busy {

@@ -115,7 +115,8 @@ impl Verdicts {
         match answer {
             Answer::Password(Verdict::Fits) => self.fitting.insert(Pair(pair), now.after(keep)),
             Answer::Password(Verdict::Differs) => self.differing.insert(Pair(pair), now.after(keep)),
-            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Unavailable | Answer::Busy => {}
+            Answer::Keys | Answer::Token(_) | Answer::Nonce(_) | Answer::Address(_) => {}
+            Answer::Unavailable | Answer::Busy => {}
         }
     }
 }
