@@ -6,6 +6,7 @@ pub(crate) mod ascii;
 pub(crate) mod buf;
 pub(crate) mod canary;
 pub(crate) mod cause;
+pub(crate) mod csv;
 pub(crate) mod date;
 pub(crate) mod fault;
 pub(crate) mod id;

@@ -19,7 +19,7 @@ pub(crate) struct Target {
     /// The file with the token for --server
     #[arg(long, value_name = "FILE", requires = "server")]
     pub token_file: Option<PathBuf>,
-    /// How it is written: a table for people, or JSON as the API gives it
+    /// How it is written: a table for people, JSON as the API gives it, or CSV
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
@@ -32,6 +32,8 @@ pub(crate) enum OutputFormat {
     Table,
     /// For programs.
     Json,
+    /// For spreadsheets.
+    Csv,
 }
 
 /// What to do with objects of one kind.

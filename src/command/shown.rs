@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::command::admin_arguments::{OutputFormat, Target};
 use crate::command::api::Failure;
-use crate::command::table::{Column, sheet, table};
+use crate::command::table::{Column, csv_list, csv_sheet, sheet, table};
 
 /// Prints what was done, or why it was not.
 pub(super) fn finish(done: Result<String, Failure>) -> ExitCode {
@@ -24,6 +24,7 @@ pub(super) fn finish(done: Result<String, Failure>) -> ExitCode {
 pub(super) fn shown(document: &Value, target: &Target) -> String {
     match target.output {
         OutputFormat::Json => pretty(document),
+        OutputFormat::Csv => csv_sheet(document),
         OutputFormat::Table => sheet(document),
     }
 }
@@ -32,6 +33,7 @@ pub(super) fn shown(document: &Value, target: &Target) -> String {
 pub(super) fn listed(items: &[Value], columns: &[Column], target: &Target) -> String {
     match target.output {
         OutputFormat::Json => pretty(&Value::from(items)),
+        OutputFormat::Csv => csv_list(items, columns),
         OutputFormat::Table => table(items, columns),
     }
 }

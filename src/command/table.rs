@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::base::csv;
+
 /// A column: its heading, and the pointer of what stands in it.
 pub(super) type Column = (&'static str, &'static str);
 
@@ -31,6 +33,28 @@ pub(super) fn sheet(document: &Value) -> String {
     let width = members.keys().map(String::len).max().unwrap_or(0);
     let lines = members.iter().map(|(name, value)| (name, cell(Some(value)))).filter(|(_, text)| !text.is_empty());
     lines.map(|(name, text)| format!("{name:<width$}  {text}\n")).collect()
+}
+
+/// Items as CSV (RFC 4180). Columns that no item has are left out.
+pub(super) fn csv_list(items: &[Value], columns: &[Column]) -> String {
+    let used = |at: &usize| {
+        let there = |item: &Value| item.pointer(columns[*at].1).is_some_and(|value| !value.is_null());
+        items.is_empty() || items.iter().any(there)
+    };
+    let used: Vec<usize> = (0..columns.len()).filter(used).collect();
+    let mut lines = vec![used.iter().map(|at| csv::cell(columns[*at].0)).collect::<Vec<_>>()];
+    lines.extend(
+        items
+            .iter()
+            .map(|item| used.iter().map(|at| csv::cell(&cell(item.pointer(columns[*at].1)))).collect::<Vec<_>>()),
+    );
+    lines.iter().map(|line| format!("{}\r\n", line.join(","))).collect()
+}
+
+/// One document as CSV, a member a line.
+pub(super) fn csv_sheet(document: &Value) -> String {
+    let Value::Object(members) = document else { return format!("{}\r\n", csv::cell(&cell(Some(document)))) };
+    members.iter().map(|(name, value)| format!("{},{}\r\n", csv::cell(name), csv::cell(&cell(Some(value))))).collect()
 }
 
 /// A value in few words. What nobody wrote with control characters is not shown with any: a terminal would obey them.
