@@ -96,6 +96,8 @@ pub enum FaultKind {
     // Gateway.
     /// The process ended before the exchange did.
     Stopped,
+    /// The response is billed and could not be recorded.
+    NotRecorded,
     /// A bug of ours; the request ended, the process did not.
     Internal,
 }
@@ -121,7 +123,8 @@ impl FaultKind {
             | FaultKind::BreakerOpen
             | FaultKind::QueueTimeout
             | FaultKind::KeptBodiesFull
-            | FaultKind::Stopped => 503,
+            | FaultKind::Stopped
+            | FaultKind::NotRecorded => 503,
             FaultKind::ConnectFailed
             | FaultKind::UpstreamTls
             | FaultKind::UpstreamClosed
@@ -170,6 +173,7 @@ impl FaultKind {
             FaultKind::TotalTimeout => "total_timeout",
             FaultKind::UpstreamTruncated => "upstream_truncated",
             FaultKind::Stopped => "stopped",
+            FaultKind::NotRecorded => "usage_not_recorded",
             FaultKind::Internal => "internal",
         }
     }
@@ -207,6 +211,7 @@ impl FaultKind {
             | FaultKind::KeptBodiesFull
             | FaultKind::TotalTimeout
             | FaultKind::Stopped
+            | FaultKind::NotRecorded
             | FaultKind::Internal => None,
         }
     }
@@ -244,6 +249,7 @@ impl FaultKind {
             | FaultKind::KeptBodiesFull
             | FaultKind::TotalTimeout
             | FaultKind::Stopped
+            | FaultKind::NotRecorded
             | FaultKind::Internal => Side::Gateway,
         }
     }

@@ -282,3 +282,12 @@ pub(crate) const IP_SET_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const COUNTRIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes that one run of an expression may compute; above it the run fails.
 pub(crate) const EXPRESSION_MEMORY_MAX: usize = 64 * 1024;
+
+// Usage (`edge/shard/usage`, `control/usage`).
+
+/// Series of usage that a shard counts apart from each other. Above it those that counted nothing since the last batch
+/// are forgotten, which loses nothing; if all of them did, further callers are counted as one, for each route and class
+/// of status. Each takes about 400 bytes.
+pub(crate) const USAGE_SERIES_MAX: usize = 16_384;
+/// Rows of usage that are exported at a time; more of them are further exports.
+pub(crate) const USAGE_EXPORT_ROWS_MAX: usize = 5_000;

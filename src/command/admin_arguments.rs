@@ -36,6 +36,32 @@ pub(crate) enum OutputFormat {
     Csv,
 }
 
+/// Which usage to show.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UsageArguments {
+    /// Which gateway.
+    #[command(flatten)]
+    pub target: Target,
+    /// What it is grouped by, with commas between: consumer, app, tenant, plan, product, route, version, status
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "consumer")]
+    pub by: Vec<String>,
+    /// From then on: how long ago, such as 7d, or a moment such as 2027-01-31
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    pub since: String,
+    /// Before then; now without it
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Each minute, hour or day instead of the sum of all
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+    /// So many rows of the table at most
+    #[arg(long, value_name = "ROWS", default_value_t = 50)]
+    pub top: usize,
+    /// Only what has this value, such as route=maps or status=4xx; repeatable
+    #[arg(value_name = "NAME=VALUE", value_parser = filter)]
+    pub filters: Vec<(String, String)>,
+}
+
 /// What to do with objects of one kind.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ObjectCommand {

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::command::admin_arguments::{
     AuditArguments, KeyCommand, LogLevelArguments, ObjectCommand, ThingCommand, TokenCommand, UpstreamCommand,
+    UsageArguments,
 };
 use crate::command::running_arguments::RunningArguments;
 
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     /// Show or change apps of consumers
     #[command(subcommand)]
     App(ObjectCommand),
+    /// Show who called what: requests, bytes and times by consumer, route, plan and so on
+    Usage(UsageArguments),
     /// Show upstreams, drain their endpoints, change their shares
     #[command(subcommand)]
     Upstream(UpstreamCommand),

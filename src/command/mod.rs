@@ -28,6 +28,7 @@ mod shown;
 mod stderr;
 mod store;
 mod table;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Some(Command::Tenant(command)) => objects::object("tenants", &command),
         Some(Command::Group(command)) => objects::object("groups", &command.into()),
         Some(Command::App(command)) => objects::object("apps", &command),
+        Some(Command::Usage(arguments)) => usage::usage(&arguments),
         Some(Command::Upstream(command)) => operate::upstream(&command),
         Some(Command::Audit(arguments)) => operate::audit(&arguments),
         Some(Command::AdminToken(command)) => operate::token(&command),

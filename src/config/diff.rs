@@ -23,6 +23,7 @@ pub(crate) fn describe(before: &Spec, after: &Spec) -> String {
     section(&mut parts, "products", &named(before.product.iter()), &named(after.product.iter()));
     section(&mut parts, "apps", &named(before.app.iter()), &named(after.app.iter()));
     keys(&mut parts, "store", value(&before.store), value(&after.store));
+    keys(&mut parts, "usage", value(&before.usage), value(&after.usage));
     keys(&mut parts, "server", value(&before.server), value(&after.server));
     keys(&mut parts, "admin", value(&before.admin), value(&after.admin));
     keys(&mut parts, "log", value(&before.log), value(&after.log));

@@ -14,6 +14,7 @@ mod source;
 mod store;
 mod tls;
 mod upstream;
+mod usage;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub(crate) use upstream::{
     HashKey, HealthPlan, HttpVersions, NamePlan, ProxyVersion, StickyPlan, UpstreamHttp2Plan, UpstreamPlan,
     UpstreamTlsPlan,
 };
+pub(crate) use usage::{UsageExportPlan, UsageMode, UsagePlan};
 
 /// Everything that a process needs to serve.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub struct Plan {
     pub access_log: Option<AccessLogPlan>,
     /// Are metrics collected?
     pub metrics: bool,
+    /// Is usage counted, and how?
+    pub usage: Option<UsagePlan>,
     /// By `ListenerId`.
     pub listeners: Vec<ListenerPlan>,
     /// By `RouteId`.
@@ -259,6 +263,8 @@ pub struct RoutePlan {
     pub answers_preflights: bool,
     /// The share of requests that get a line in the access log; `None` where not even failures do.
     pub logged: Option<Share>,
+    /// What becomes of its usage.
+    pub usage: UsageMode,
 }
 
 /// Where a route ends.
@@ -404,6 +410,7 @@ impl RoutePlan {
             answers_preflights: false,
             logged: self.logged.clone(),
             staged: false,
+            usage: self.usage,
         }
     }
 
@@ -449,6 +456,7 @@ impl Plan {
             admin: None,
             access_log: self.access_log.clone(),
             metrics: self.metrics,
+            usage: self.usage.clone(),
             listeners: Vec::new(),
             routes: route.map(|id| self.route(id).kept()).into_iter().collect(),
             upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),

@@ -49,6 +49,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use crate::base::{Address, Tick};
 pub(crate) use crate::control::admin::access::Access;
 use crate::control::admin::access::Received;
+pub(crate) use crate::control::admin::body::moment;
 pub(crate) use crate::control::admin::request::{
     ASKS_MAX, AdminRequest, EndpointChange, LevelChange, LevelState, Readiness, StopMode,
 };

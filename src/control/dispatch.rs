@@ -44,6 +44,7 @@ impl Plane {
                 while let Some((shard, message)) = events.shards.next() {
                     self.take_report(shard, message);
                 }
+                self.close_usage(events).await;
                 self.last_words();
                 return code;
             }
@@ -63,6 +64,7 @@ impl Plane {
             Event::Reflected(received) => self.reflected(received),
             Event::Stored(event) => self.stored(event),
             Event::Merged(snapshot) => self.merged(&snapshot),
+            Event::Usage(event) => self.usage_ended(event),
             Event::Told(told) => self.told(told),
             Event::Answered(answered) => self.answered(answered),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
@@ -97,6 +99,7 @@ impl Plane {
             self.supervisor.alive();
             self.timers.alive = now.after(pause);
         }
+        self.step_usage(now);
         self.registry.answer(now);
         self.bind_again(now);
         self.step_rollout(events);
@@ -111,7 +114,7 @@ impl Plane {
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
         let timers =
             self.timers.flush.min(self.timers.certificates).min(self.timers.traces).min(self.registry.wake_at());
-        let dues = [timers, sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
+        let dues = [timers, self.usage_at(), sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
         dues.into_iter().min().unwrap_or(Tick::NEVER)
     }
 
@@ -243,6 +246,7 @@ impl Plane {
                 self.traces.deliver(&trace);
             }
             FromShard::Upstreams(report) => self.upstreams.receive(shard, report, machine::now()),
+            FromShard::Usage(batch) => self.take_usage(shard, *batch),
             FromShard::Drained => self.drained(shard),
             FromShard::Failed { reason } => self.shard_failed(shard, &reason),
         }

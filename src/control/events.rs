@@ -19,6 +19,7 @@ use crate::control::shards::FromShards;
 use crate::control::sources::Told;
 use crate::control::store::{StoreEvent, StoreEvents};
 use crate::control::upgrade::SuccessorOutcome;
+use crate::control::usage::UsageEvent;
 use crate::control::watch::{Scope, Watch};
 use crate::net::machine;
 use crate::policy::directory::Snapshot;
@@ -42,6 +43,8 @@ pub(super) enum Event {
     Stored(StoreEvent),
     /// A snapshot of the directory was made.
     Merged(Arc<Snapshot>),
+    /// A step of usage on its way has ended.
+    Usage(UsageEvent),
     /// A server outside has said something that shards asked for.
     Told(Told),
     /// A question of a shard is answered.
@@ -96,6 +99,8 @@ pub(super) struct Events {
     pub store: Option<StoreEvents>,
     /// From the thread that makes snapshots of the directory.
     pub merged: mpsc::Receiver<Arc<Snapshot>>,
+    /// From what records and exports usage.
+    pub usage: mpsc::Receiver<UsageEvent>,
     /// The files of the plan in use, where they are watched.
     pub watch: Option<Watch>,
     /// The news of the successor that was started: it serves, or it has failed.
@@ -117,6 +122,7 @@ impl Events {
             loads,
             store,
             merged,
+            usage,
             watch,
             successor,
         } = self;
@@ -131,6 +137,7 @@ impl Events {
             Some(told) = told.recv() => Event::Told(told),
             Some(answered) = answered.recv() => Event::Answered(answered),
             Some(snapshot) = merged.recv() => Event::Merged(snapshot),
+            Some(event) = usage.recv() => Event::Usage(event),
             event = stored(store) => Event::Stored(event),
             Some(loaded) = loads.recv() => Event::Loaded(loaded),
             scope = changed(watch) => Event::FilesChanged(scope),

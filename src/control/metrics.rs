@@ -16,6 +16,7 @@ use crate::control::exposition::{Exposition, Family, Kind, Label};
 use crate::control::probe::Target;
 use crate::control::process::Process;
 use crate::control::tally::{RouteSums, Sums};
+use crate::control::usage::UsageShown;
 use crate::link::counters::LATENCY_BOUNDS_US;
 use crate::link::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
 use crate::wire::grpc::Code;
@@ -31,6 +32,8 @@ pub(crate) struct Facts {
     pub shards: usize,
     /// Whether the store can be read and written; `None` where there is none.
     pub store_up: Option<bool>,
+    /// How usage stands on its way to the store; `None` where it is not counted.
+    pub usage: Option<UsageShown>,
     /// Configurations taken into use, the first one included.
     pub reloads_done: u64,
     /// Configurations that were refused.
@@ -103,6 +106,9 @@ fn build(out: &mut Exposition, facts: &Facts) {
     if let Some(up) = facts.store_up {
         let help = "1 where the store can be read and written, 0 where the gateway goes on with what it knows.";
         out.family("turnpike_store_up", Kind::Gauge, help).count(&[], u64::from(up));
+    }
+    if let Some(shown) = &facts.usage {
+        usage(out, shown);
     }
     let help = "Lines of the process' own messages dropped because standard error did not take them.";
     out.family("turnpike_message_lines_dropped_total", Kind::Counter, help).count(&[], facts.messages_dropped);
@@ -201,6 +207,20 @@ fn limit_counter(out: &mut Exposition, counter: LimitCounter, sums: &Sums) {
     for (policy, of_limit) in sums.limits() {
         family.count(&[Label("policy", policy)], of_limit.value(counter));
     }
+}
+
+fn usage(out: &mut Exposition, shown: &UsageShown) {
+    let counters = [
+        ("turnpike_usage_record_failures_total", shown.failures, "Times that usage could not be recorded; it is kept."),
+        ("turnpike_usage_store_other_total", shown.together, "Requests that the store counted as `(other)`."),
+        ("turnpike_usage_exports_total", shown.exported, "Parts of exports of usage that have arrived."),
+        ("turnpike_usage_export_failures_total", shown.export_failures, "Parts of exports that were sent in vain."),
+    ];
+    for (name, value, help) in counters {
+        out.family(name, Kind::Counter, help).count(&[], value);
+    }
+    let help = "Seconds for which the oldest usage waits to be recorded.";
+    out.single("turnpike_usage_lag_seconds", Kind::Gauge, help, shown.lag);
 }
 
 /// The labels are names of the configuration, whatever clients send.

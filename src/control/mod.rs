@@ -30,6 +30,7 @@ mod events;
 mod fetch;
 mod listen;
 mod load;
+mod metering;
 mod names;
 mod notices;
 mod overrides;
@@ -51,6 +52,8 @@ mod systemd;
 mod tally;
 mod transcode;
 mod upstreams;
+mod usage;
+mod usage_export;
 mod watch;
 
 pub(crate) use admin::{LevelChange, LevelState};

@@ -93,6 +93,11 @@ impl Plane {
             shards: self.shards.count(),
             plans: usize::from(self.current.is_some()) + coming + self.retired.count(),
             store_up: self.registry.is_up(),
+            usage: self
+                .current
+                .as_ref()
+                .and_then(|current| current.plan.usage.as_ref())
+                .map(|_| self.usage.shown(machine::now())),
             reloads_done: self.reloads.done,
             reloads_refused: self.reloads.refused,
             log_dropped: self.log_dropped(),

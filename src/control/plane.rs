@@ -39,6 +39,7 @@ use crate::control::tally::Tally;
 use crate::control::traces::Traces;
 use crate::control::upgrade::{Predecessor, Program, Successor};
 use crate::control::upstreams::UpstreamReports;
+use crate::control::usage::Usage;
 use crate::link::ToShard;
 use crate::policy::directory::Snapshot;
 
@@ -97,6 +98,8 @@ pub(super) struct Plane {
     pub(super) retired: Retired,
     /// Who may call.
     pub(super) registry: Registry,
+    /// Who called what, on its way to the store.
+    pub(super) usage: Usage,
     pub(super) tally: Arc<Tally>,
     /// Whose turn it is to write a page: one at a time.
     pub(super) pages: Rc<Semaphore>,

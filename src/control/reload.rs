@@ -317,6 +317,7 @@ impl Plane {
                 | FromShard::Committed { .. }
                 | FromShard::Applied { .. }
                 | FromShard::Upstreams(_)
+                | FromShard::Usage(_)
                 | FromShard::Drained
                 | FromShard::Trace(_)
                 // Whoever waits for it waits for its deadline.

@@ -31,6 +31,7 @@ use crate::control::systemd::Supervisor;
 use crate::control::traces::Traces;
 use crate::control::upgrade::{Predecessor, Program};
 use crate::control::upstreams::UpstreamReports;
+use crate::control::usage::Usage;
 use crate::net::machine;
 use crate::net::sockets::Inherited;
 
@@ -78,11 +79,9 @@ pub(crate) fn run(start: Start) -> io::Result<ExitReport> {
 async fn serve(start: Start) -> io::Result<u8> {
     let ((loads_in, loads), (merged_in, merged)) = (mpsc::channel(1), mpsc::channel(1));
     let (asks_in, asks) = mpsc::channel(ASKS_MAX);
-    let (answers_in, answers) = mpsc::channel(RESULTS_MAX);
-    let (verdicts_in, verdicts) = mpsc::channel(RESULTS_MAX);
-    let (reflected_in, reflected) = mpsc::channel(RESULTS_MAX);
-    let (told_in, told) = mpsc::channel(RESULTS_MAX);
-    let (answered_in, answered) = mpsc::channel(RESULTS_MAX);
+    let ((answers_in, answers), (verdicts_in, verdicts)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
+    let ((reflected_in, reflected), (told_in, told)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
+    let ((answered_in, answered), (usage_in, usage)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
     let mut events = Events {
         signals: Signals::listen()?,
         asks,
@@ -95,6 +94,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         loads,
         store: None,
         merged,
+        usage,
         watch: None,
         successor: None,
     };
@@ -118,6 +118,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         process: None,
         retired: Retired::default(),
         registry: Registry::new(count),
+        usage: Usage::new(process_name(), usage_in, now),
         tally: Arc::default(),
         pages: Rc::new(Semaphore::new(1)),
         upstreams: Rc::new(UpstreamReports::new(count)),
@@ -151,6 +152,14 @@ async fn last_turns() {
     for _ in 0..LAST_TURNS {
         tokio::task::yield_now().await;
     }
+}
+
+/// A name that no other process has: usage that is sent again is known by it.
+fn process_name() -> Arc<str> {
+    let mut bytes = [0; 8];
+    // Without randomness, the time of the start and the process id tell it from others.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:016x}-{:x}-{:x}", u64::from_ne_bytes(bytes), machine::wall().0, std::process::id()).into()
 }
 
 /// Something that differs from process to process, to spread what many do at the same time. Not a secret.

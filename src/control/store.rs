@@ -17,6 +17,8 @@ pub(crate) mod object;
 pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod token;
+pub(crate) mod usage;
+pub(crate) mod usage_export;
 
 mod changes;
 mod load;

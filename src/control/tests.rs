@@ -223,6 +223,7 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
             }
             ToShard::Answer(..) => ("answer".to_owned(), None),
             ToShard::Keys(_) => ("keys".to_owned(), None),
+            ToShard::UsageRecorded { sequence } => (format!("usage {sequence}"), None),
             ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),
             ToShard::StopAccepting => ("stop accepting".to_owned(), None),
             ToShard::ReportUpstreams => {

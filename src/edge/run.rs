@@ -55,6 +55,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
     }
     main.close_sockets().await;
     main.shard.cut_off().await;
+    main.shard.send_last_usage();
     main.shard.discarded.close();
     main.shard.flush();
     if let Some(bound) = main.shard.bind(None) {
@@ -125,6 +126,7 @@ impl<N: Net> Main<N> {
                 let bounds = shard.bound_already().into_iter().chain(coming);
                 bounds.for_each(|bound| bound.policies().for_each(|(_, state)| state.borrow_mut().learn(&keys)));
             }
+            ToShard::UsageRecorded { sequence } => shard.usage_recorded(sequence),
             ToShard::Trace(orders) => shard.tracer.follow(orders),
             ToShard::ReportUpstreams => shard.thread.net.spawn(report::send(shard.clone())),
             ToShard::StopAccepting => self.close_acceptors(),
@@ -283,6 +285,9 @@ async fn keep_house<N: Net>(shard: Rc<Shard<N>>) {
         for (id, state) in bound.policies() {
             publish_limit(&bound.counters, id.0, state);
             slices.step(1).await;
+        }
+        if shard.meter.is_due(now) {
+            shard.send_usage();
         }
         shard.flush_own();
         shard.tell_drained();

@@ -9,6 +9,7 @@ use crate::config::plan::{Plan, ReflectionSource};
 use crate::link::counters::Counters;
 use crate::link::notice::Notice;
 use crate::link::trace::{Trace, TraceOrder};
+use crate::link::usage::UsageBatch;
 use crate::net::sockets::ListenSocket;
 use crate::policy::directory::{Change, Revision, Snapshot};
 use crate::policy::limit;
@@ -74,6 +75,11 @@ pub enum ToShard<S = ListenSocket> {
     Answer(Ticket, Answer),
     /// The keys of an issuer, for the plan in use and the one being prepared.
     Keys(Keys),
+    /// The usage up to the batch of this number is recorded.
+    UsageRecorded {
+        /// The batch's number.
+        sequence: u64,
+    },
     /// From now on show the way of the requests that these orders name, and of no others.
     Trace(Arc<[TraceOrder]>),
     /// Report the state of all upstreams and their endpoints (`FromShard::Upstreams`).
@@ -119,6 +125,9 @@ pub enum FromShard {
     Trace(Box<Trace>),
     /// The state of all upstreams, as it was asked for.
     Upstreams(UpstreamReport),
+    /// Usage since the batch before. It is answered with `UsageRecorded`; only the last one of a shard that ends is
+    /// sent while another is on its way.
+    Usage(Box<UsageBatch>),
     /// No connection is left.
     Drained,
     /// The shard could not go on.
@@ -137,6 +146,7 @@ impl FromShard {
             | FromShard::Committed { .. }
             | FromShard::Applied { .. }
             | FromShard::Upstreams(_)
+            | FromShard::Usage(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
             FromShard::LogLines(_) | FromShard::Question(..) | FromShard::Notice(_) | FromShard::Trace(_) => false,

@@ -12,6 +12,7 @@ pub mod mesh;
 pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod trace;
+pub(crate) mod usage;
 
 pub use counters::Counters;
 pub(crate) use counters::{Counter, LimitCounter, RouteCounter, UpstreamCounter};
@@ -22,3 +23,4 @@ pub use message::{FromShard, ListeningSocket, ToShard};
 pub(crate) use message::{ToPeer, UpstreamKey, UpstreamReport};
 pub(crate) use notice::Notice;
 pub(crate) use trace::{Selection, Trace, TraceOrder};
+pub(crate) use usage::{Measures, Series, UsageBatch};

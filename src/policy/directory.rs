@@ -149,14 +149,30 @@ impl Directory {
     /// consumer's, else of the tenant's.
     pub fn in_force(&self, identity: &Identity, route: &str) -> Option<InForce<'_>> {
         let consumer = self.consumer(identity.consumer?)?;
-        let app = identity.app.and_then(|app| self.app(app)).filter(|app| !app.subscriptions.is_empty());
-        let subscriptions = match app {
-            Some(app) => &app.subscriptions,
-            None if !consumer.profile.subscriptions.is_empty() => &consumer.profile.subscriptions,
-            None => &self.tenant(consumer)?.subscriptions,
-        };
-        let (plan, product) = self.catalogue.in_force(subscriptions, route)?;
-        Some(InForce { plan, product, app: app.map_or("", |app| &app.name), consumer: &consumer.name })
+        let (plan, product) = self.catalogue.in_force(self.subscriptions(identity)?, route)?;
+        let app = self.subscribed_app(identity).map_or("", |app| &app.name);
+        Some(InForce { plan, product, app, consumer: &consumer.name })
+    }
+
+    /// The product as a part of which somebody calls a route: the first one of their subscriptions that contains it.
+    pub fn product(&self, identity: &Identity, route: &str) -> Option<&Product> {
+        self.catalogue.sold(self.subscriptions(identity)?, route)
+    }
+
+    /// What counts for somebody: what the app has subscribed to, or else the consumer, or else the tenant.
+    fn subscriptions(&self, identity: &Identity) -> Option<&[Subscription]> {
+        let consumer = self.consumer(identity.consumer?)?;
+        if let Some(app) = self.subscribed_app(identity) {
+            return Some(&app.subscriptions);
+        }
+        let own = &consumer.profile.subscriptions;
+        if own.is_empty() { Some(&self.tenant(consumer)?.subscriptions) } else { Some(own) }
+    }
+
+    /// The app that somebody calls with, where it has subscriptions of its own.
+    fn subscribed_app(&self, identity: &Identity) -> Option<&App> {
+        identity.app.and_then(|app| self.app(app)).filter(|app| !app.subscriptions.is_empty())
+    }
     }
 }
 

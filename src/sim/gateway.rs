@@ -158,6 +158,7 @@ impl Gateway {
             FromShard::Trace(trace) => self.check_trace(&trace),
             FromShard::Applied { revision } => shard.applied.set(revision),
             FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(&question))),
+            FromShard::Usage(batch) => self.send(number, ToShard::UsageRecorded { sequence: batch.sequence }),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }

@@ -86,7 +86,7 @@ problems! {
     ConnectFailed | UpstreamTls | UpstreamClosed | UpstreamProtocol | UpstreamHeadTooLarge | UpstreamTooManyFields
     | UpstreamTruncated: 502 "bad_gateway", "Bad Gateway", "The service did not give a valid answer.",
         "Try again later, where the method may be repeated.";
-    NoEndpoint | Overloaded | BreakerOpen | QueueTimeout | KeptBodiesFull | Stopped: 503 "unavailable",
+    NoEndpoint | Overloaded | BreakerOpen | QueueTimeout | KeptBodiesFull | NotRecorded | Stopped: 503 "unavailable",
         "Service Unavailable", "The service cannot answer right now. Try again later.",
         "Try again after `Retry-After`.";
     ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout: 504 "gateway_timeout", "Gateway Timeout",

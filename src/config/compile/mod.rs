@@ -24,6 +24,7 @@ mod source;
 mod text;
 mod tls;
 mod upstream;
+mod usage;
 mod websocket;
 
 #[cfg(test)]
@@ -247,6 +248,7 @@ impl Compiler<'_> {
             admin: self.admin(),
             access_log: self.access_log(),
             metrics: self.draft.spec.metrics.enabled,
+            usage: self.usage(),
             listeners,
             index: Index::over(
                 routes.iter().map(|route| &route.name),

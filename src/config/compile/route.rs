@@ -10,7 +10,7 @@ use crate::config::compile::policy::CompiledPolicy;
 use crate::config::compile::{Compiler, Section};
 use crate::config::habits;
 use crate::config::location::{Located, Location};
-use crate::config::plan::{Action, Alternatives, RoutePlan};
+use crate::config::plan::{Action, Alternatives, RoutePlan, UsageMode};
 use crate::config::report::Report;
 use crate::config::spec::listener::ListenerSpec;
 use crate::config::spec::route::{MatchSpec, MatcherSpec, RouteSpec};
@@ -98,6 +98,7 @@ impl Compiler<'_> {
             let title = format!("`{}` reads the body of a request, and that of a gRPC call is a stream", reader.name);
             self.error(spec.location, title);
         }
+        let usage = self.usage_mode(route.usage.as_ref());
         let plan = RoutePlan {
             name: name.into(),
             action,
@@ -107,7 +108,8 @@ impl Compiler<'_> {
             response_fields,
             body_bytes_max: body.some().map_or(u64::MAX, |size| size.0).min(allowed),
             params: names.iter().map(|name| Arc::from(&**name)).collect(),
-            staged: calls || compresses,
+            staged: calls || compresses || usage == UsageMode::Billed,
+            usage,
             scanned,
             answers_preflights,
             logged: route.access_log.then(|| {

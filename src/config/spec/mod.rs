@@ -16,6 +16,7 @@ pub(crate) mod scalar;
 pub(crate) mod server;
 pub(crate) mod shape;
 pub(crate) mod upstream;
+pub(crate) mod usage;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ use route::RouteSpec;
 use server::{AdminSpec, DefaultsSpec, LogSpec, MetricsSpec, ServerSpec};
 use shape::Named;
 use upstream::UpstreamSpec;
+use usage::UsageSpec;
 
 /// Everything that one configuration says.
 ///
@@ -65,6 +67,8 @@ pub struct Spec {
     /// The store of what is created and changed while the gateway runs: consumers, credentials, plans, quotas, usage.
     /// Without this section nothing is written, and what needs it says so.
     pub store: Option<Located<StoreSpec>>,
+    /// Who called what, how often and how much. Without this section usage is not counted.
+    pub usage: Option<Located<UsageSpec>>,
     /// Sets of addresses by name.
     pub ip_set: Named<IpSetSpec>,
     /// Where addresses are.

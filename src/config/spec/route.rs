@@ -7,6 +7,7 @@ use crate::config::spec::grpc::GrpcSpec;
 use crate::config::spec::scalar::{Limit, Network, Rate, RedirectPort, Share, Size, Time};
 use crate::config::spec::server::{RouteLimits, RouteTimeouts};
 use crate::config::spec::shape::{Many, Named, Short, ShortOr, table};
+use crate::config::spec::usage::UsageMode;
 
 table! {
     /// Which requests go where. A request takes the most specific route that matches, whatever the order of the file;
@@ -98,6 +99,9 @@ table! {
         access_log: bool = true,
         /// The share of requests that get a line, chosen by chance, instead of `sample` in `[log.access]`.
         access_log_sample: Option<Share> = None,
+        /// What becomes of the usage of this route: `"off"`, `"counted"` or `"billed"`. Without it what `routes` of
+        /// `[usage]` says, and nothing where there is no `[usage]`.
+        usage: Option<Located<UsageMode>> = None,
         /// Waits for the response.
         timeouts: RouteTimeouts = RouteTimeouts::default(),
         /// When a failed attempt is retried on another endpoint.

@@ -66,6 +66,8 @@ pub(crate) enum Action {
     CreateToken,
     /// The end of one.
     RevokeToken,
+    /// Who called what.
+    Usage,
     /// Upstreams.
     Upstreams,
     /// One of them.

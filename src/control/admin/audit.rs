@@ -119,7 +119,18 @@ mod tests {
         let from = Some([10, 0, 0, 1].into());
         let (segments, query, raw_query) = (Vec::new(), Query::default(), String::new());
         let (request_id, precondition) = ("0011".into(), Precondition::default());
-        Call { request_id, principal, precondition, idempotency: None, from, segments, query, raw_query, body: None }
+        Call {
+            request_id,
+            principal,
+            precondition,
+            idempotency: None,
+            from,
+            segments,
+            query,
+            raw_query,
+            accept: String::new(),
+            body: None,
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub query: Query,
     /// The query as it was sent.
     pub raw_query: String,
+    /// The media types that its client takes, as sent; empty for all.
+    pub accept: String,
     /// Its body, where the route takes one.
     pub body: Option<serde_json::Value>,
 }

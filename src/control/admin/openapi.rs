@@ -135,6 +135,11 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         Gives::Text => Some(json!({ "text/plain": { "schema": { "type": "string" } } })),
         Gives::Metrics => Some(json!({ "text/plain": { "schema": { "type": "string" } } })),
         Gives::Json(of) => Some(json!({ "application/json": { "schema": schema(*of, generator) } })),
+        Gives::Table(of) => Some(json!({
+            "application/json": { "schema": schema(*of, generator) },
+            "application/jsonl": { "schema": { "type": "string" } },
+            "text/csv": { "schema": { "type": "string" } },
+        })),
     };
     let mut responses = Map::new();
     for status in route.statuses {

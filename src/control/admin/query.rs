@@ -16,7 +16,7 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 /// How many there are where nothing is said.
 pub(crate) const LIMIT: usize = 100;
 /// Longest key behind a cursor.
-const KEY_BYTES_MAX: usize = 256;
+const KEY_BYTES_MAX: usize = 2_048;
 
 /// The parameters of a query, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

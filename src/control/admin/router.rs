@@ -96,6 +96,8 @@ pub(crate) enum Gives {
     Metrics,
     /// JSON of this schema.
     Json(SchemaOf),
+    /// JSON of this schema, or by choice CSV or lines of JSON.
+    Table(SchemaOf),
     /// No content.
     Nothing,
 }

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 
 use crate::config::spec::directory::{AppSpec, ConsumerBody, GroupSpec, PlanSpec, ProductSpec, TenantSpec};
-use crate::config::spec::server::AdminRole::{Admin, Operator};
+use crate::config::spec::server::AdminRole::{Admin, Operator, Viewer};
 use crate::control::admin::action::{Action, Do};
 use crate::control::admin::actions::credential_document::CredentialDocument;
 use crate::control::admin::actions::credentials::{CredentialBody, KINDS, RotateBody, STATES};
@@ -14,6 +14,7 @@ use crate::control::admin::actions::process::{
 };
 use crate::control::admin::actions::tokens::{TokenBody, TokenDocument};
 use crate::control::admin::actions::upstreams::WeightBody;
+use crate::control::admin::actions::usage::{FORMATS, STEPS, UsageDocument};
 use crate::control::admin::audit::AuditRow;
 use crate::control::admin::response::List;
 use crate::control::admin::router::Gives::{self, Json, Metrics};
@@ -109,9 +110,39 @@ fn process() -> Vec<Route> {
             .need(Need::Role(Admin))
             .query(AUDITED)
             .gives(list::<AuditRow>()),
+        route(Get, "/usage", Action::Usage, "who called what, by time and group")
+            .need(Need::Role(Viewer))
+            .query(USAGE)
+            .gives(Gives::Table(schema_of::<UsageDocument>)),
         route(Get, "/traces", Action::Traces, "traces that run").need(Need::Local).gives(list::<TraceStatus>()),
     ]
 }
+
+const USAGE: &[Parameter] = &[
+    LIMIT,
+    CURSOR,
+    Parameter {
+        name: "since",
+        help: "From then on: a moment, or how long ago; a day ago without it.",
+        values: Values::Text,
+    },
+    Parameter { name: "until", help: "Before then: a moment, or how long ago; now without it.", values: Values::Text },
+    Parameter { name: "by", help: "What it is grouped by: columns, with commas between them.", values: Values::Text },
+    Parameter { name: "step", help: "Each minute, hour or day, or the sum of all.", values: Values::Words(STEPS) },
+    Parameter {
+        name: "format",
+        help: "How it is written; without it, what `Accept` prefers.",
+        values: Values::Words(FORMATS),
+    },
+    Parameter { name: "consumer", help: "Only of this consumer.", values: Values::Text },
+    Parameter { name: "app", help: "Only of this app.", values: Values::Text },
+    Parameter { name: "tenant", help: "Only of this tenant.", values: Values::Text },
+    Parameter { name: "plan", help: "Only under this plan.", values: Values::Text },
+    Parameter { name: "product", help: "Only of this product.", values: Values::Text },
+    Parameter { name: "route", help: "Only on this route.", values: Values::Text },
+    Parameter { name: "version", help: "Only for this version of an API.", values: Values::Text },
+    Parameter { name: "status", help: "Only with this class of status, such as 4xx.", values: Values::Text },
+];
 
 /// Upstreams, their endpoints, limits.
 fn upstreams() -> Vec<Route> {

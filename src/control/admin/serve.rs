@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::task::spawn_local;
 
@@ -87,7 +87,9 @@ async fn reply(
     let idempotency = key.as_ref().map(|key| Idempotency { key: key.text().to_owned(), digest });
     let (from, precondition) = (received.peer(), Precondition::parse(&head.headers)?);
     let request_id = request_id.to_owned();
-    let call = Call { request_id, principal, precondition, idempotency, from, segments, query, raw_query, body };
+    let accept = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let call =
+        Call { request_id, principal, precondition, idempotency, from, segments, query, raw_query, accept, body };
     if !route.writes() {
         return actions::run(route.action, call, state).await;
     }

@@ -49,6 +49,7 @@ fn page() -> String {
             certificate: CertificatePlan { file: "a.pem".to_owned(), not_after: Wall(1) },
         }],
         store_up: Some(true),
+        usage: Some(Default::default()),
         ..Facts::default()
     };
     let plan = ClusterPlan {

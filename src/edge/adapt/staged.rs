@@ -12,12 +12,13 @@ use crate::base::limits::{HEADROOM, STAGE_OUT_BYTES};
 use crate::base::{Buf, BufPool, Fault, Pace, Tick};
 use crate::edge::adapt::chain::{Chain, Made, Round, Then};
 use crate::edge::adapt::transform::BROKEN;
+use crate::edge::flow::hold::Hold;
 use crate::edge::flow::relay::{CHUNK_HEADROOM, encode};
 use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::wire::head::BodyLength;
 
 /// A client, behind stages.
-pub(crate) struct Staged<'a, K> {
+pub(crate) struct Staged<'a, K, H = ()> {
     inner: &'a mut K,
     pool: &'a BufPool,
     chain: Chain<'a>,
@@ -25,6 +26,13 @@ pub(crate) struct Staged<'a, K> {
     form: Form,
     head: Head,
     bodied: bool,
+    /// Has a say before the end leaves.
+    hold: H,
+    /// Bytes of content that the head announces and that have not left; `None` where the end is marked otherwise. With
+    /// zero, the client may take what leaves next for the end.
+    left: Option<u64>,
+    /// Bytes of content that have left.
+    passed: u64,
     /// Bytes of content that were sent; `None` where the content is as it came.
     pub sent: Option<u64>,
 }
@@ -42,11 +50,16 @@ enum Head {
     Sent,
 }
 
-impl<'a, K: Client> Staged<'a, K> {
-    /// To `inner`, with buffers from `pool`, and without a stage yet.
-    pub(crate) fn new(inner: &'a mut K, pool: &'a BufPool) -> Staged<'a, K> {
-        let chain = Chain::default();
-        Staged { inner, pool, chain, form: Form::Plain, head: Head::Bare, bodied: false, sent: None }
+impl<'a, K: Client, H: Hold> Staged<'a, K, H> {
+    /// To `inner`, with buffers from `pool`, and without a stage yet. `hold` has a say before the end leaves.
+    pub(crate) fn new(inner: &'a mut K, pool: &'a BufPool, hold: H) -> Staged<'a, K, H> {
+        let (chain, form, head) = (Chain::default(), Form::Plain, Head::Bare);
+        Staged { inner, pool, chain, form, head, bodied: false, hold, left: None, passed: 0, sent: None }
+    }
+
+    /// Who has a say before the end leaves.
+    pub(crate) fn hold(&self) -> &H {
+        &self.hold
     }
 
     /// The stages.
@@ -63,6 +76,8 @@ impl<'a, K: Client> Staged<'a, K> {
     fn compose_inner(&mut self, outgoing: Outgoing<'_>) {
         self.bodied = outgoing.length != BodyLength::None;
         let (length, form) = self.inner.framing(outgoing.length);
+        self.hold.begins(outgoing.response.head.status);
+        (self.left, self.passed) = (announced(length), 0);
         self.inner.compose(Outgoing { length, ..outgoing });
         (self.form, self.head) = (form, Head::Waits);
         self.sent = (self.bodied && self.chain.recodes()).then_some(0);
@@ -85,6 +100,7 @@ impl<'a, K: Client> Staged<'a, K> {
             return (Err(fault), buf);
         }
         let ending = trailers.as_deref().map_or(Ending::More, Ending::Last);
+        self.count(buf.len());
         if self.form == Form::Chunked && self.bodied && (ending != Ending::More || !buf.is_empty()) {
             encode(&mut buf, ending, self.pool);
         }
@@ -121,6 +137,7 @@ impl<'a, K: Client> Staged<'a, K> {
         }
         out.clear();
         self.sent = self.sent.map(|sent| sent + buf.len() as u64);
+        self.count(buf.len());
         if self.form == Form::Chunked && self.bodied {
             encode(&mut buf, ending, self.pool);
         }
@@ -131,6 +148,14 @@ impl<'a, K: Client> Staged<'a, K> {
 
     /// To the client, with the head in front where that waits.
     async fn forward(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        if self.hold.holds()
+            && (ending != Ending::More || self.left == Some(0))
+            && self.head != Head::Held
+            // tidy(hot): only where a response is billed; no other should be larger for it.
+            && let Err(fault) = Box::pin(self.hold.release(self.passed)).await
+        {
+            return (Err(fault), buf);
+        }
         match self.head {
             Head::Held => (Err(BROKEN), buf),
             Head::Waits => {
@@ -141,6 +166,23 @@ impl<'a, K: Client> Staged<'a, K> {
         }
     }
 
+    /// A head after which another protocol is spoken.
+    async fn forward_switch(&mut self, first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
+        if self.hold.holds()
+            // tidy(hot): as in `forward`.
+            && let Err(fault) = Box::pin(self.hold.release(0)).await
+        {
+            return (Err(fault), first);
+        }
+        self.inner.commit(first, ending, until).await
+    }
+
+    /// Counts content that leaves.
+    fn count(&mut self, bytes: usize) {
+        self.passed += bytes as u64;
+        self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
+    }
+
     /// Passes on the head that a stage kept.
     fn compose_held(&mut self, mut outgoing: Outgoing<'_>) {
         if self.chain.head_released(&mut outgoing) {
@@ -149,7 +191,17 @@ impl<'a, K: Client> Staged<'a, K> {
     }
 }
 
-impl<K: Client> BodySink for Staged<'_, K> {
+/// Bytes of content that a client waits for before it takes a response for complete; `None` where the end is marked
+/// otherwise. What ends with the connection looks complete wherever that breaks off.
+fn announced(length: BodyLength) -> Option<u64> {
+    match length {
+        BodyLength::None | BodyLength::UntilClose => Some(0),
+        BodyLength::Exact(bytes) => Some(bytes),
+        BodyLength::Chunked => None,
+    }
+}
+
+impl<K: Client, H: Hold> BodySink for Staged<'_, K, H> {
     const HOLDS_BACK: bool = true;
 
     async fn write(&mut self, buf: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
@@ -181,7 +233,15 @@ impl<K: Client> BodySink for Staged<'_, K> {
     }
 }
 
-impl<K: Client> Client for Staged<'_, K> {
+impl<K: Client, H: Hold> Client for Staged<'_, K, H> {
+    fn bills(&self) -> bool {
+        self.hold.holds()
+    }
+
+    fn note(&mut self, received: u64, upstream_us: u64) {
+        self.hold.note(received, upstream_us);
+    }
+
     fn framing(&self, length: BodyLength) -> (BodyLength, Form) {
         (self.inner.framing(length).0, Form::Plain)
     }
@@ -202,6 +262,8 @@ impl<K: Client> Client for Staged<'_, K> {
         self.sent = None;
         if outgoing.response.head.status < 200 || outgoing.upgrades {
             self.head = Head::Bare;
+            self.left = outgoing.upgrades.then_some(0);
+            self.hold.begins(outgoing.response.head.status);
             return self.inner.compose(outgoing);
         }
         if self.chain.head(&mut outgoing) {
@@ -213,6 +275,8 @@ impl<K: Client> Client for Staged<'_, K> {
 
     async fn commit(&mut self, first: Buf, ending: Ending<'_>, until: Tick) -> (Result<(), Fault>, Buf) {
         match self.head {
+            // What follows is no HTTP, so there is no end of content to wait before.
+            Head::Bare if self.left == Some(0) => self.forward_switch(first, ending, until).await,
             Head::Bare => self.inner.commit(first, ending, until).await,
             Head::Held | Head::Waits | Head::Sent => self.pass(first, ending, until).await,
         }

@@ -5,9 +5,10 @@ use crate::base::{Buf, Fault, FaultKind, Tick};
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::grpc::web_response::expose;
 use crate::edge::exchange::context::Exchange;
-use crate::edge::exchange::{policies, response};
+use crate::edge::exchange::{policies, response, usage};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
 use crate::edge::shard::scratch::RequestState;
+use crate::edge::shard::usage::Bill;
 use crate::net::Net;
 use crate::wire::field::Known;
 use crate::wire::grpc::{Code, End, Media, json, status};
@@ -31,6 +32,9 @@ pub(crate) async fn end<N: Net, S: BodySource, K: Client>(
     policies::adapt(*context, state, b"");
     if media != Media::Grpc {
         expose(&mut state.effects.to_client);
+    }
+    if state.bill == Bill::Due && !client.bills() {
+        Box::pin(usage::bill(*context, state, end.code.http_status(), 0)).await?;
     }
     let RequestState { response, effects, record, .. } = &mut **state;
     (record.status, record.grpc) = (200, Some(end.code));

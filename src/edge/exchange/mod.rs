@@ -9,5 +9,6 @@ pub(crate) mod peer;
 pub(crate) mod policies;
 pub(crate) mod response;
 pub(crate) mod switched;
+pub(crate) mod usage;
 pub(crate) mod vars;
 pub(crate) mod whole;

@@ -4,9 +4,10 @@
 use crate::base::ascii::push_decimal;
 use crate::base::{Buf, Fault, Span, Tick, limits};
 use crate::edge::exchange::context::Exchange;
-use crate::edge::exchange::policies;
+use crate::edge::exchange::{policies, usage};
 use crate::edge::flow::stream::{BodySource, Client, Ending, Outgoing};
 use crate::edge::shard::scratch::RequestState;
+use crate::edge::shard::usage::Bill;
 use crate::net::Net;
 use crate::wire::field::Known;
 use crate::wire::head::{BodyLength, Field, Method, Response, ResponseHead, Version};
@@ -46,6 +47,11 @@ pub(crate) async fn send<N: Net, S: BodySource, K: Client>(
         state.response.len = told.len() + b"\r\n".len();
     }
     policies::adapt(*context, state, &told);
+    if state.bill == Bill::Due && !client.bills() {
+        let sent = if length == BodyLength::None { 0 } else { body.len() as u64 };
+        // tidy(hot): only where a response is billed; no other should be larger for it.
+        Box::pin(usage::bill(*context, state, status, sent)).await?;
+    }
     let RequestState { response, effects, record, .. } = &mut **state;
     record.status = status;
     let response = Response { bytes: &told, head: response };

@@ -7,6 +7,7 @@
 
 pub(crate) mod descriptors;
 pub(crate) mod duplex;
+pub(crate) mod hold;
 pub(crate) mod notice;
 pub(crate) mod pace;
 pub(crate) mod relay;

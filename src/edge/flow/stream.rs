@@ -147,6 +147,13 @@ pub(crate) trait Client: BodySink {
     /// The final head was composed, and `commit` sends it: from then on a fault can only break the response off. An
     /// adaptor that holds the head says no until it lets it go.
     fn begun(&self) -> bool;
+    /// Counts a billed response itself, and waits before its end.
+    fn bills(&self) -> bool {
+        false
+    }
+    /// What was seen of the request when the response came: content bytes received, and microseconds that the upstream
+    /// took. For a client that bills.
+    fn note(&mut self, _received: u64, _upstream_us: u64) {}
     /// The head was sent, and the body will be long: frees the memory for heads. An adaptor that may still hold its
     /// head keeps everything.
     fn shed(&mut self) {}

@@ -18,6 +18,7 @@ use crate::edge::adapt::staged::Staged;
 use crate::edge::adapt::staged_source::{Received, StagedSource};
 use crate::edge::exchange::context::{Context, Exchange};
 use crate::edge::exchange::{call_reply, whole};
+use crate::edge::flow::hold::Hold;
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::{attempts, scan};
 use crate::edge::shard::scratch::RequestBody;
@@ -42,8 +43,8 @@ pub(crate) struct Call<'a> {
 }
 
 /// Sends a prepared request to its upstream.
-pub(crate) async fn forward<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
+pub(crate) async fn forward<N: Net, S: BodySource, K: Client, H: Hold>(
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K, H>>,
     call: Call<'_>,
 ) -> Result<(), Fault> {
     let bound = exchange.context.bound;
@@ -71,8 +72,8 @@ async fn untold<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
 }
 
 /// Messages pass as they are.
-async fn messages<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
+async fn messages<N: Net, S: BodySource, K: Client, H: Hold>(
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K, H>>,
     call: Call<'_>,
 ) -> Result<(), Fault> {
     let Exchange { context, source, client, state } = exchange;
@@ -92,8 +93,8 @@ async fn messages<N: Net, S: BodySource, K: Client>(
 }
 
 /// gRPC-Web becomes gRPC, and the response gRPC-Web.
-async fn from_web<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
+async fn from_web<N: Net, S: BodySource, K: Client, H: Hold>(
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K, H>>,
     call: Call<'_>,
     media: Media,
     coding: Coding,
@@ -134,8 +135,8 @@ async fn from_web<N: Net, S: BodySource, K: Client>(
 }
 
 /// JSON becomes gRPC, and the response JSON.
-async fn from_json<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
+async fn from_json<N: Net, S: BodySource, K: Client, H: Hold>(
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K, H>>,
     call: Call<'_>,
     transcoder: &Rc<Transcoder>,
 ) -> Result<(), Fault> {
@@ -199,8 +200,8 @@ const NOT_FOR_CALLS: [&[u8]; 7] = [
     b"expect",
 ];
 
-async fn call_for_json<N: Net, S: BodySource, K: Client>(
-    exchange: &mut Exchange<'_, N, S, Staged<'_, K>>,
+async fn call_for_json<N: Net, S: BodySource, K: Client, H: Hold>(
+    exchange: &mut Exchange<'_, N, S, Staged<'_, K, H>>,
     call: Call<'_>,
     received: Received,
     responses: JsonResponse,

@@ -86,6 +86,7 @@ pub(crate) async fn converse<N: Net, S: BodySource, K: Client, R: Remote>(
             })
         } else {
             buf.reset(0);
+            state.record.received.set(received.get());
             let mut answering = Answering::new(context, destination, attempt, *client, state);
             answering.reused = origin_use == OriginUse::Reused;
             answering.run(buf).await
@@ -106,13 +107,13 @@ async fn at_once<N: Net, S: BodySource, K: Client, R: Remote>(
 ) -> Result<Received, Fault> {
     let (shard, remote) = (upload.context.shard, upload.remote);
     let mut replay = answering.state.replay.take();
-    let whole = Cell::new(answering.state.body.is_kept());
-    let sent_at = Cell::new(None);
+    let (whole, sent_at) = (Cell::new(answering.state.body.is_kept()), Cell::new(None));
     let (complete, answered_first) = (Cell::new(false), Cell::new(false));
     let (paused, reading, client_is_late) = (Cell::new(false), Cell::new(false), Cell::new(false));
     answering.upload = Some(Progress {
         sent_at: &sent_at,
         complete: &complete,
+        received: upload.received,
         whole: &whole,
         continuation: upload.continuation.as_ref(),
     });

@@ -53,6 +53,8 @@ pub(crate) struct Progress<'a> {
     pub sent_at: &'a Cell<Option<Tick>>,
     /// It ended with the end of the body.
     pub complete: &'a Cell<bool>,
+    /// Content bytes of it.
+    pub received: &'a Cell<u64>,
     /// All that was sent of it is kept for another attempt.
     pub whole: &'a Cell<bool>,
     /// The client waits for `100 Continue`.
@@ -352,6 +354,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         }
         let response = Response { bytes: buf.filled(), head: &self.state.response };
         self.state.extensions = Extensions::of(response.head.fields.named(response.bytes, b"sec-websocket-extensions"));
+        self.note_usage();
         self.adapt(&buf);
         self.compose_switch(&buf);
         self.client.close_after();
@@ -364,6 +367,15 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
         self.context.shard.thread.pool.put(buf);
         sent?;
         Ok(Received { reusable: false, again: false, upgraded: Some(protocol), behind })
+    }
+
+    /// Tells a client that bills what was seen of the request.
+    fn note_usage(&mut self) {
+        let received = match self.upload {
+            Some(Progress { received, .. }) => received.get(),
+            None => self.state.record.received.get(),
+        };
+        self.client.note(received, self.state.record.first_byte_us.unwrap_or(0));
     }
 
     /// Policies and rules change the head.
@@ -399,6 +411,7 @@ impl<'a, N: Net, K: Client, R: Remote> Answering<'a, N, K, R> {
                 return Err(fault);
             }
         };
+        self.note_usage();
         self.adapt(&buf);
         self.compose(&buf, framed);
         buf.consume(self.state.response.len);

@@ -6,15 +6,16 @@
 use crate::base::ascii::push_lower;
 use crate::base::{Fault, FaultKind, RouteId, Tick, UpstreamId};
 use crate::cel::{Nobody, Subject};
-use crate::config::plan::{AccessLogPlan, Action, ListenerPlan, Plan, ProxyPlan, RoutePlan, Share};
+use crate::config::plan::{AccessLogPlan, Action, ListenerPlan, Plan, ProxyPlan, RoutePlan, Share, UsageMode};
 use crate::edge::adapt::coding::Coding;
 use crate::edge::adapt::grpc::Caller;
 use crate::edge::adapt::stage::Stage;
 use crate::edge::adapt::staged::Staged;
 use crate::edge::exchange::context::{Context, Exchange, Filtered};
 use crate::edge::exchange::switched::Switched;
+use crate::edge::exchange::usage::Billing;
 use crate::edge::exchange::vars::Vars;
-use crate::edge::exchange::{call_reply, local_response, policies as asking, response};
+use crate::edge::exchange::{call_reply, local_response, policies as asking, response, usage};
 use crate::edge::flow::stream::{BodySource, Client};
 use crate::edge::forward::calls::Call;
 use crate::edge::forward::{attempts, calls, scan, tunnel, upgrade};
@@ -47,6 +48,9 @@ pub(crate) async fn serve<N: Net, S: BodySource, K: Client>(exchange: &mut Excha
     if context.shard.tracer.is_on() {
         trace::show(context, state, context.shard.thread.net.now(), Moment::Switched);
     }
+    if context.bound.plan.usage.is_some() {
+        usage::count_switch(context, state);
+    }
     if state.effects.settles {
         // The plan that holds the policies is given up with the tunnel's beginning.
         let status = state.record.status;
@@ -73,6 +77,9 @@ pub(crate) async fn tunnel<N: Net, S: BodySource, K: Client>(
         if version(&current.plan) == version(&context.bound.plan) {
             count_version(&current.counters, state);
         }
+    }
+    if context.bound.plan.usage.is_some() {
+        usage::count(context, state, status_of(state), ended);
     }
     if context.shard.tracer.is_on() {
         trace::show(context, state, ended, Moment::TunnelEnded);
@@ -101,6 +108,9 @@ async fn answer<N: Net, S: BodySource, K: Client>(exchange: &mut Exchange<'_, N,
     }
     let id = find(exchange.context, exchange.state)?;
     let route = exchange.context.bound.plan.route(id);
+    if route.usage == UsageMode::Billed {
+        usage::begin(exchange.context, exchange.state)?;
+    }
     if exchange.state.attributes.caller.is_none() && route.takes_json() {
         exchange.state.attributes.caller = Some(Caller::Json);
     }
@@ -140,7 +150,8 @@ async fn staged<N: Net, S: BodySource, K: Client>(
 ) -> Result<(), Fault> {
     let Exchange { context, source, client, state } = exchange;
     let Shard { thread, encoders, .. } = &**context.shard;
-    let mut client = Staged::new(&mut **client, &thread.pool);
+    let billing = Billing::of(*context, state, route);
+    let mut client = Staged::new(&mut **client, &thread.pool, billing);
     if let Some(offer) = asking::coding(*context, &state.memos, route) {
         client.chain().append(Stage::Coding(Coding::new(offer, encoders)));
     }
@@ -158,6 +169,9 @@ async fn staged<N: Net, S: BodySource, K: Client>(
     context.bound.counters.add(Counter::Uncompressed, u64::from(refused));
     if let Some(sent) = client.sent {
         state.record.sent.set(sent);
+    }
+    if let Some(billing) = client.hold() {
+        state.bill = billing.state();
     }
     outcome
 }
@@ -364,6 +378,9 @@ fn record<N: Net>(context: Context<'_, N>, state: &RequestState) {
     }
     if bound.plan.metrics {
         count_version(&bound.counters, state);
+    }
+    if bound.plan.usage.is_some() {
+        usage::count(context, state, status_of(state), ended);
     }
     if shard.tracer.is_on() {
         trace::show(context, state, ended, Moment::Ended);

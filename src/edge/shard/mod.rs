@@ -18,4 +18,5 @@ pub(crate) mod slices;
 pub(crate) mod state;
 pub(crate) mod tracer;
 pub(crate) mod transcoders;
+pub(crate) mod usage;
 pub(crate) mod waiters;

@@ -10,6 +10,7 @@ use crate::base::{Fault, Tick};
 use crate::edge::shard::attributes::Attributes;
 use crate::edge::shard::kept::{KeptBody, KeptBytes};
 use crate::edge::shard::record::Record;
+use crate::edge::shard::usage::Bill;
 use crate::policy::{Effects, PolicyMemo};
 use crate::wire::grpc::End;
 use crate::wire::h1::HeadScan;
@@ -64,6 +65,8 @@ pub(crate) struct RequestState {
     pub body: RequestBody,
     /// Attempts that failed, `TRIED_MAX` at most.
     pub failed: Vec<FailedAttempt>,
+    /// Where the record of a billed request stands.
+    pub bill: Bill,
     /// The status for the caller, where it is more specific than the kind of the fault.
     pub said: Option<End<'static>>,
 }
@@ -167,6 +170,7 @@ impl RequestState {
     pub(crate) fn clear(&mut self) {
         self.record = Record::default();
         self.failed.clear();
+        self.bill = Bill::None;
         self.attributes.clear();
         self.effects.clear();
         self.memos.clear();

@@ -18,6 +18,8 @@ use crate::edge::shard::questions::Questions;
 use crate::edge::shard::registry::Registry;
 use crate::edge::shard::scratch::ScratchPool;
 use crate::edge::shard::tracer::Tracer;
+use crate::edge::shard::usage::{METER, Meter};
+use crate::edge::shard::waiters::Subject;
 use crate::link::{Counter, FromShard, Mesh, Outbox, ToPeer};
 use crate::net::Net;
 use crate::policy::directory::Directory;
@@ -64,6 +66,8 @@ pub(crate) struct Shard<N: Net> {
     pub directory: RefCell<Directory>,
     /// What policies ask the control plane.
     pub questions: Questions,
+    /// Who called what, until the control plane takes it.
+    pub meter: Meter,
     /// Where replaced plans leave their states.
     pub discarded: Rc<Discarded<N>>,
     /// When a draining shard closes connections that wait for a request.
@@ -107,6 +111,7 @@ impl<N: Net> Shard<N> {
             peers: Peers::new(mesh),
             directory: RefCell::default(),
             questions: Questions::default(),
+            meter: Meter::default(),
             discarded: Rc::default(),
             drain_idle_until: Cell::new(Tick::NEVER),
             active: Cell::new(0),
@@ -182,6 +187,32 @@ impl<N: Net> Shard<N> {
         }
     }
 
+    /// Sends usage to be recorded, unless some is on its way already.
+    pub(crate) fn send_usage(&self) {
+        let net = &self.thread.net;
+        if let Some(batch) = self.meter.batch(net.now(), net.wall()) {
+            self.tell(FromShard::Usage(Box::new(batch)));
+        }
+    }
+
+    /// The usage up to the batch of this number is recorded: billed responses that wait for it go on, and those that
+    /// were counted meanwhile are sent at once.
+    pub(crate) fn usage_recorded(&self, sequence: u64) {
+        self.meter.recorded(sequence);
+        self.peers.wake(Subject { owner: METER, key: sequence });
+        if self.meter.is_urgent() {
+            self.send_usage();
+        }
+    }
+
+    /// Sends what is left of usage, before the shard ends.
+    pub(crate) fn send_last_usage(&self) {
+        let net = &self.thread.net;
+        if let Some(batch) = self.meter.last_batch(net.now(), net.wall()) {
+            self.tell(FromShard::Usage(Box::new(batch)));
+        }
+    }
+
     /// Reports the end of a drain, once.
     pub(crate) fn tell_drained(&self) {
         let empty = self.thread.draining.is_raised() && self.registry.open() == 0;
@@ -245,6 +276,7 @@ impl<N: Net> Shard<N> {
         counters.set(Counter::Panics, self.thread.net.panics());
         counters.set(Counter::KeptBodyBytes, self.scratch.kept.now() as u64);
         counters.add(Counter::KeptBodiesLacking, self.scratch.kept.take_lacking());
+        counters.set(Counter::UsageSeries, self.meter.series() as u64);
         self.peers.publish(counters);
     }
 }

@@ -212,6 +212,7 @@ pub(crate) fn outcome_of(fault: Fault) -> Outcome {
         | FaultKind::KeptBodiesFull
         | FaultKind::TotalTimeout
         | FaultKind::Stopped
+        | FaultKind::NotRecorded
         | FaultKind::Internal => Outcome::Cancelled,
     }
 }

@@ -110,6 +110,16 @@ impl Catalogue {
         plans.find(|plan| self.contains(plan, route)).map(|plan| (plan, ""))
     }
 
+    /// Of these subscriptions, the product that contains the route: the one that is subscribed to, or else one of a
+    /// plan without a product.
+    pub fn sold(&self, subscriptions: &[Subscription], route: &str) -> Option<&Product> {
+        let containing = |id: ProductId| self.product(id).filter(|product| product.contains(route));
+        let own = subscriptions.iter().filter_map(|subscription| subscription.product);
+        let general = subscriptions.iter().filter(|subscription| subscription.product.is_none());
+        let plans = general.filter_map(|subscription| self.plan(subscription.plan));
+        own.chain(plans.flat_map(|plan| plan.products.iter().copied())).find_map(containing)
+    }
+
     /// Does a plan contain a route? One that names neither routes nor products contains all.
     fn contains(&self, plan: &Plan, route: &str) -> bool {
         let everything = plan.products.is_empty() && plan.routes.is_empty();

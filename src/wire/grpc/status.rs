@@ -163,6 +163,7 @@ impl Code {
             | FaultKind::QueueTimeout
             | FaultKind::KeptBodiesFull
             | FaultKind::Stopped
+            | FaultKind::NotRecorded
             | FaultKind::ConnectFailed
             | FaultKind::ConnectTimeout
             | FaultKind::UpstreamTls
@@ -283,6 +284,7 @@ const fn fault_text(kind: FaultKind) -> &'static str {
         | FaultKind::QueueTimeout
         | FaultKind::KeptBodiesFull
         | FaultKind::Stopped
+        | FaultKind::NotRecorded
         | FaultKind::ConnectFailed
         | FaultKind::ConnectTimeout
         | FaultKind::UpstreamTls

@@ -9,6 +9,7 @@ pub(super) mod pages;
 pub(super) mod process;
 pub(crate) mod tokens;
 pub(super) mod upstreams;
+pub(crate) mod usage;
 
 use std::rc::Rc;
 
@@ -50,6 +51,7 @@ pub(super) async fn run(action: Action, call: Call, state: &Rc<AdminState>) -> R
         Action::Tokens => tokens::list(&call, state).await,
         Action::CreateToken => tokens::create(call, state).await,
         Action::RevokeToken => tokens::revoke(&call, state).await,
+        Action::Usage => usage::list(&call, state).await,
         Action::Upstreams => upstreams::list(&call, state).await,
         Action::Upstream => upstreams::show(&call, state).await,
         Action::Endpoint => upstreams::endpoint(&call, state).await,

@@ -18,6 +18,7 @@ use crate::edge::adapt::grpc::messages::Messages;
 use crate::edge::adapt::grpc::web_response::WebResponse;
 use crate::edge::adapt::stage::Stage;
 use crate::edge::adapt::staged::Staged;
+use crate::edge::flow::hold::Hold;
 use crate::edge::flow::stream::{BodySink, Client, Ending, Form, Outgoing};
 use crate::wire::coding::response::Eligible;
 use crate::wire::coding::{ContentCoding, MediaRange, MediaRanges, Offer, Vary, Wanted};
@@ -161,7 +162,7 @@ fn through_to(version: Version, coded: Coded, with: impl FnOnce(&mut Staged<'_, 
     let eligible = Eligible { types: MediaRanges::new(vec![MediaRange::Any]), bytes_min: 1 };
     let wanted = Wanted { method: Method::Head, coding: Some(ContentCoding::Gzip) };
     let offer = Offer { wanted, eligible: &eligible, level: 6, vary: Vary::Omitted };
-    let mut client = Staged::new(&mut recorder, &pool);
+    let mut client = Staged::new(&mut recorder, &pool, ());
     if coded == Coded::Yes {
         client.chain().append(Stage::Coding(Coding::new(offer, &encoders)));
     }
@@ -422,4 +423,84 @@ fn grpc_web_gets_its_trailers_as_a_frame_and_is_not_coded() {
     let mut messages = Vec::new();
     decoder.push(&recorder.sent(), &mut messages).expect("sound frames");
     assert_eq!((messages, decoder.trailers()), (book("one"), &b"grpc-status: 0\r\n"[..]));
+}
+
+/// Nobody may end a response: what would end it fails.
+#[derive(Default)]
+struct Shut {
+    asked: Vec<u64>,
+    status: u16,
+}
+
+impl Hold for Shut {
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn begins(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    fn note(&mut self, _received: u64, _upstream_us: u64) {}
+
+    async fn release(&mut self, sent: u64) -> Result<(), Fault> {
+        self.asked.push(sent);
+        Err(Fault::last(FaultKind::NotRecorded))
+    }
+}
+
+#[test]
+fn nothing_that_looks_complete_leaves_before_it_is_released() {
+    // The length, the portions, whether the end comes by itself behind them, what left, and the content at the release.
+    type Case = (BodyLength, &'static [&'static [u8]], bool, &'static [u8], u64);
+    const CASES: &[Case] = &[
+        (BodyLength::None, &[b""], false, b"", 0),
+        (BodyLength::Exact(5), &[b"hello"], false, b"", 5),
+        (BodyLength::Exact(5), &[b"he", b"llo"], false, b"he", 5),
+        // The length is reached before the end is said.
+        (BodyLength::Exact(5), &[b"he", b"llo"], true, b"he", 5),
+        (BodyLength::Chunked, &[b"he", b"llo"], true, b"2\r\nhe\r\n3\r\nllo\r\n", 5),
+        (BodyLength::Chunked, &[b"he", b"llo"], false, b"2\r\nhe\r\n", 5),
+        (BodyLength::Chunked, &[b"", b"llo"], false, b"", 3),
+    ];
+    for (length, portions, apart, left, content) in CASES {
+        let (mut recorder, pool) = (Recorder::new(Version::H11), BufPool::new());
+        let mut client = Staged::new(&mut recorder, &pool, Shut::default());
+        compose(&mut client, 404, *length);
+        let mut ended = Ok(());
+        for (at, portion) in portions.iter().enumerate() {
+            let last = at + 1 == portions.len() && !apart;
+            let ending = if last { Ending::BARE } else { Ending::More };
+            let buf = Buf::copied(portion);
+            let sent = match at {
+                0 => at_once(client.commit(buf, ending, Tick::NEVER)),
+                _ => at_once(client.write(buf, ending, Tick::NEVER)),
+            };
+            ended = sent.0;
+        }
+        if ended.is_ok() {
+            ended = at_once(client.write(Buf::empty(), Ending::BARE, Tick::NEVER)).0;
+        }
+        assert_eq!(ended.map_err(|fault| fault.kind), Err(FaultKind::NotRecorded), "{length:?}");
+        assert_eq!((&client.hold().asked[..], client.hold().status), (&[*content][..], 404), "{length:?}");
+        drop(client);
+        assert_eq!(recorder.sent(), *left, "{length:?} {portions:?}");
+        assert!(recorder.calls.iter().all(|call| !call.last));
+    }
+}
+
+#[test]
+fn what_ends_with_the_connection_and_a_switch_wait_before_the_head() {
+    for (version, upgrades) in [(Version::H10, false), (Version::H11, true)] {
+        let (mut recorder, pool) = (Recorder::new(version), BufPool::new());
+        let mut client = Staged::new(&mut recorder, &pool, Shut::default());
+        let head = ResponseHead { status: if upgrades { 101 } else { 200 }, ..ResponseHead::default() };
+        let (length, _) = client.framing(if upgrades { BodyLength::None } else { BodyLength::UntilClose });
+        let response = Response { bytes: b"", head: &head };
+        client.compose(Outgoing { response, patch: &mut Patch::default(), length, upgrades });
+        assert!(at_once(client.commit(Buf::copied(b"x"), Ending::More, Tick::NEVER)).0.is_err());
+        assert_eq!(client.hold().status, head.status);
+        drop(client);
+        assert!(recorder.calls.is_empty());
+    }
 }
