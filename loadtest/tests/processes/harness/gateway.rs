@@ -249,6 +249,13 @@ impl Gateway {
         }
     }
 
+    /// Starts it again after its end, in the same folder, and waits until it serves.
+    pub fn start_again(&mut self) {
+        assert!(!self.runs(), "it runs still");
+        self.spawn();
+        self.wait_ready();
+    }
+
     /// Does the process that was started first still run?
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))

@@ -11,3 +11,4 @@ mod service;
 mod stop_and_upgrade;
 mod store;
 mod trace;
+mod usage;
