@@ -173,7 +173,6 @@ impl Directory {
     fn subscribed_app(&self, identity: &Identity) -> Option<&App> {
         identity.app.and_then(|app| self.app(app)).filter(|app| !app.subscriptions.is_empty())
     }
-    }
 }
 
 /// The first half of a hash.
