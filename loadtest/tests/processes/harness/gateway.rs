@@ -230,12 +230,6 @@ impl Gateway {
         self.wait(SOON);
     }
 
-    /// Starts the process again that has ended, and waits until it serves.
-    pub fn start_again(&mut self) {
-        self.spawn();
-        self.wait_ready();
-    }
-
     /// Waits for the process to end.
     pub fn wait(&mut self, longest: Duration) -> ExitStatus {
         let until = Instant::now() + longest;
