@@ -33,6 +33,12 @@
 //! see that at slightly different moments, and a message may cross it; a slot refills only once for a window all the
 //! same.
 //!
+//! A limit may have to outlive the process, or to hold for several gateways. Then its home is no shard but a *parent*
+//! on the control plane (`parent`), which leases tokens of a window from a database in portions (`lease`) and grants
+//! them to shards in smaller ones. What is leased is written before it is granted, so a crash loses what was leased and
+//! not used, and nothing is granted twice. Shards do not recall from each other, because all of them together have too
+//! little to be worth it.
+//!
 //! A limit of several windows is several of these, of which a request needs tokens of all at one moment: what it took
 //! of some where another has none is put back at that moment (`Part::give_back`).
 //!
@@ -49,7 +55,9 @@ mod forgotten;
 pub(crate) mod gcra;
 pub(crate) mod holder;
 pub(crate) mod ids;
+mod lease;
 pub(crate) mod message;
+pub(crate) mod parent;
 pub(crate) mod part;
 pub(crate) mod parts;
 mod seat;
@@ -57,8 +65,8 @@ mod table;
 mod terms;
 
 pub(crate) use bans::BanRule;
-pub(crate) use entry::LimitState;
-pub(crate) use holder::{Held, Taken};
+pub(crate) use entry::{LimitState, Taken};
+pub(crate) use holder::Held;
 pub(crate) use ids::{LimitId, ShardId, Shards};
 pub(crate) use message::{Body, Message};
 pub(crate) use part::Part;

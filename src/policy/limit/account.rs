@@ -175,6 +175,14 @@ impl Accounts {
         self.table.shrink();
     }
 
+    /// A key may have its whole limit again: what is here of it is full.
+    pub(crate) fn reset(&mut self, key: u64, now: Tick) {
+        let rate = self.terms.current.rate;
+        let Some(account) = self.table.find(key) else { return };
+        account.renew(&self.terms, now);
+        account.free.fill_up(&rate, now);
+    }
+
     /// How many keys have an account.
     pub(crate) fn keys(&self) -> usize {
         self.table.len()

@@ -81,6 +81,11 @@ impl Bans {
         (refusals.state, refusals.until) = (State::Banned, until.max(refusals.until));
     }
 
+    /// A key is not banned any more, and its refusals are forgotten.
+    pub(super) fn lift(&mut self, key: u64) {
+        self.table.remove(key);
+    }
+
     /// Looks at up to `count` keys and forgets those whose time is over.
     pub(super) fn sweep(&mut self, count: usize, now: Tick) {
         for _ in 0..count.min(self.table.len()) {

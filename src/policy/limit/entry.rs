@@ -18,6 +18,20 @@ pub struct LimitState {
     pub next: Duration,
 }
 
+/// What became of a try to take tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Admitted.
+    Yes(LimitState),
+    /// The limit is used up.
+    No(LimitState),
+    /// Other shards may have tokens: a grant for the key is on its way.
+    Wait,
+    /// There is no room for one more key, here or at its home, or the parent is out of reach. The caller's plan says
+    /// what then.
+    NoRoom,
+}
+
 /// What a shard has of one key.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -101,6 +115,12 @@ impl Entry {
     /// How much it lacks to be full and to owe nothing.
     pub(super) fn missing(&mut self, rate: &Rate, now: Tick) -> u128 {
         self.meter.missing(rate, now).saturating_add(rate.worth(self.debt))
+    }
+
+    /// May others have slots of the key? Of a leased rate, slots that requests hold may be those of an older window.
+    pub(super) fn lacks_slots(&self, rate: &Rate) -> bool {
+        let held = if rate.is_leased() { 0 } else { self.held };
+        self.meter.slots() + held < rate.burst()
     }
 
     /// Should it ask before it runs dry? When what is left is soon used up; and now and then when it is half empty,

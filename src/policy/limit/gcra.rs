@@ -17,6 +17,9 @@
 //!
 //! Where keys have limits of their own (`terms::Basis::Key`), a slot refills in the same time whatever the number of
 //! slots: so a key whose limit changes gains or loses slots, and those that stay are as they were.
+//!
+//! A *leased* rate is a counted one of which somebody else keeps account (`parent`): its tokens come in slots of their
+//! own, made for one window, and slots of a window that is over are gone.
 
 use std::time::Duration;
 
@@ -70,6 +73,21 @@ impl Rate {
         // The period does not matter to what is in a window that never ends; it says how soon another shard is asked
         // again, and places are free again at any moment.
         Rate::counted(count).map(|rate| Rate { period_nanos: IN_FLIGHT_NANOS, ..rate })
+    }
+
+    /// `count` in each window, of which every token is leased from a parent. `None` where it is zero.
+    pub fn leased(count: u32) -> Option<Rate> {
+        Rate::counted(count).map(|rate| Rate { period_nanos: LEASED_NANOS, ..rate })
+    }
+
+    /// Are its tokens leased from a parent?
+    pub fn is_leased(&self) -> bool {
+        self.is_counted() && self.period_nanos == LEASED_NANOS
+    }
+
+    /// Which window a leased rate is in, as a number that differs from that of the window before; `None` of any other.
+    pub fn leased_window(&self) -> Option<u64> {
+        self.is_leased().then_some(self.stands_at.nanos() / WINDOW_NANOS_MIN)
     }
 
     /// Is it how many at once? Then a slot that nobody holds is full.
@@ -203,6 +221,12 @@ impl Meter {
         self.level = (self.level + rate.token() * u128::from(cost)).min(self.capacity(rate));
     }
 
+    /// Fills all slots.
+    pub fn fill_up(&mut self, rate: &Rate, now: Tick) {
+        self.advance(rate, now);
+        self.level = self.capacity(rate);
+    }
+
     /// True where all slots are full.
     pub fn is_full(&mut self, rate: &Rate, now: Tick) -> bool {
         self.advance(rate, now);
@@ -288,6 +312,11 @@ impl Meter {
         piece.advance_to(rate, moment);
         self.slots += piece.slots;
         self.level += piece.level;
+        if rate.is_leased() {
+            // A key that was reset may meet slots that were leased before.
+            self.slots = self.slots.min(rate.slots);
+            self.level = self.level.min(self.capacity(rate));
+        }
         debug_assert!(self.level <= self.capacity(rate));
     }
 
@@ -301,6 +330,10 @@ impl Meter {
             return;
         }
         self.at = now;
+        if rate.is_leased() {
+            (self.slots, self.level) = (0, 0);
+            return;
+        }
         // The product of two 32-bit numbers and a 64-bit one fits; the sum may not, and is then far above the capacity.
         let gained = u128::from(rate.count) * u128::from(self.slots) * u128::from(passed);
         self.level = self.level.saturating_add(gained).min(self.capacity(rate));
@@ -320,6 +353,10 @@ const WINDOW_NANOS_MIN: u64 = 1_000_000_000;
 
 /// The period of a rate that is how many at once; no other counted rate has it.
 const IN_FLIGHT_NANOS: u64 = 1;
+
+/// The period of a leased rate; no other counted rate has it. It says how soon a parent that had nothing is asked
+/// again.
+const LEASED_NANOS: u64 = WINDOW_NANOS_MIN + 1;
 
 /// Bounds every product: token < 2^87, level < 2^119.
 const PERIOD_NANOS_MAX: u64 = 366 * 24 * 3_600 * 1_000_000_000;

@@ -3,6 +3,7 @@
 //!
 //! With one shard there is nobody to share with: every key starts with all slots, and no message is ever sent.
 
+mod given_up;
 mod held;
 mod under;
 
@@ -13,10 +14,11 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::Tick;
-use crate::policy::limit::entry::{Entry, LimitState, Recall, pause, standing};
+use crate::policy::limit::entry::{Entry, LimitState, Recall, Taken, pause, standing};
 use crate::policy::limit::forgotten::Forgotten;
 use crate::policy::limit::gcra::Meter;
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
+use crate::policy::limit::lease::Lease;
 use crate::policy::limit::message::{Body, Cause, Message};
 use crate::policy::limit::table::Table;
 use crate::policy::limit::terms::{Basis, History, Terms};
@@ -34,6 +36,10 @@ pub(crate) struct Holder {
     ends: Tick,
     table: Table<Entry>,
     outbox: VecDeque<Message>,
+    /// Nobody else has slots: it is the only shard, and there is no parent.
+    alone: bool,
+    /// Of a leased rate, asks in advance when no more is left; `None`: never.
+    ahead: Option<u32>,
     /// Homes that are far behind, and until when they get no slots back.
     behind: SmallVec<[(ShardId, Tick); 2]>,
     /// Slots that requests hold.
@@ -62,19 +68,6 @@ pub(crate) struct HolderCounts {
     pub returned: u64,
 }
 
-/// What became of a try to take tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Admitted.
-    Yes(LimitState),
-    /// The limit is used up.
-    No(LimitState),
-    /// Other shards may have tokens: a grant for the key is on its way.
-    Wait,
-    /// There is no room for one more key, here or at its home. The caller's plan says what then.
-    NoRoom,
-}
-
 impl Holder {
     /// Nothing held yet. `keys_max` bounds the table.
     pub(crate) fn new(limit: LimitId, terms: Terms, shards: Shards, keys_max: usize) -> Holder {
@@ -86,6 +79,8 @@ impl Holder {
             ends: Tick::NEVER,
             table: Table::new(keys_max.max(1)),
             outbox: VecDeque::new(),
+            alone: shards.alone() && !terms.rate.is_leased(),
+            ahead: Lease::of(terms.rate.burst(), shards.count).ahead,
             behind: SmallVec::new(),
             held: 0,
             forgotten: None,
@@ -110,7 +105,7 @@ impl Holder {
         let entry = self.table.at(at);
         entry.used = now;
         // With one shard nobody asks how much is wanted here.
-        if !self.shards.alone() {
+        if !self.alone {
             entry.demand.count(cost, now);
         }
         self.settle(key, at, cost, now)
@@ -209,7 +204,7 @@ impl Holder {
             let Some((key, at)) = self.table.step() else { break };
             self.renew(at, now);
             let rate = self.rate_at(at);
-            let alone = self.shards.alone();
+            let alone = self.alone;
             let trims = alone && self.terms.basis == Basis::Key;
             let entry = self.table.at(at);
             if trims {
@@ -274,10 +269,14 @@ impl Holder {
         }
         let admitted = (entry.debt == 0 || entry.pay(&rate, now)) && entry.meter.take(&rate, cost, now);
         let left = standing(&mut entry.meter, &rate, self.ends, now);
-        let elsewhere = entry.meter.slots() + entry.held < rate.burst();
+        let elsewhere = entry.lacks_slots(&rate);
         if admitted {
             self.counts.admitted += u64::from(cost);
-            if elsewhere && entry.is_low(left.left, now) {
+            let low = match rate.is_leased() {
+                true => self.ahead.is_some_and(|ahead| left.left <= ahead),
+                false => entry.is_low(left.left, now),
+            };
+            if elsewhere && low {
                 self.ask(key, at, 0, now);
             }
             return Taken::Yes(left);
@@ -402,7 +401,7 @@ impl Holder {
         };
         let rate = terms.rate;
         let meter = match &self.forgotten {
-            _ if !self.shards.alone() => Meter::EMPTY,
+            _ if !self.alone => Meter::EMPTY,
             Some(forgotten) => forgotten.start(key, &rate, now),
             None => Meter::full(&rate, now),
         };
@@ -413,7 +412,7 @@ impl Holder {
     /// that the limit would refuse; with several the one that was not used for longest and that nobody waits for,
     /// because its slots go home and nothing is lost.
     fn make_room(&mut self, now: Tick) -> bool {
-        let alone = self.shards.alone();
+        let alone = self.alone;
         let mut best: Option<(u128, u64)> = None;
         for _ in 0..LOOKS.min(self.table.len()) {
             let Some((key, at)) = self.table.step() else { break };
@@ -459,7 +458,7 @@ impl Holder {
     }
 
     fn send_back(&mut self, key: u64, piece: Meter, terms: Terms) {
-        if !self.shards.alone() && piece.slots() > 0 {
+        if !self.alone && piece.slots() > 0 {
             self.say(key, terms, Body::Return { piece, demand: 0, cause: Cause::Idle });
         }
     }

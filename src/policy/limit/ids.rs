@@ -16,6 +16,11 @@ impl LimitId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShardId(pub u32);
 
+impl ShardId {
+    /// Where the home of a leased limit's keys is: the control plane.
+    pub const PARENT: ShardId = ShardId(u32::MAX);
+}
+
 /// One shard among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shards {

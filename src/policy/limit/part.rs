@@ -12,8 +12,8 @@ use crate::base::{Tick, Wall};
 use crate::policy::limit::account::{Accounts, Replies};
 use crate::policy::limit::bans::{BanRule, Bans};
 use crate::policy::limit::calendar::{Calendar, Window};
-use crate::policy::limit::entry::LimitState;
-use crate::policy::limit::holder::{Held, Holder, Taken};
+use crate::policy::limit::entry::{LimitState, Taken};
+use crate::policy::limit::holder::{Held, Holder};
 use crate::policy::limit::ids::{LimitId, ShardId, Shards};
 use crate::policy::limit::message::{Body, Message};
 use crate::policy::limit::seat::{Seat, Vacated};
@@ -156,6 +156,11 @@ impl Part {
         self.limit
     }
 
+    /// Are its tokens leased from a parent?
+    pub fn is_leased(&self) -> bool {
+        self.terms().rate.is_leased()
+    }
+
     /// Tries to take `cost` tokens of `key` for a request that just came. A cost above the burst is never admitted.
     pub fn take(&mut self, key: u64, cost: u32, now: Tick) -> Taken {
         self.take_under(key, &self.holder.terms(), cost, now)
@@ -289,6 +294,34 @@ impl Part {
         }
     }
 
+    /// A message to the parent could not be sent. Whoever waits for the answer learns that there will be none; slots
+    /// that were on their way back are lost.
+    pub fn unsent(&mut self, message: &Message, now: Tick) {
+        if let Body::Ask { .. } = message.body {
+            let none = Message { body: Body::NoRoom, ..*message };
+            if self.holder.receive(&none, now) {
+                self.woken.push_back(message.key);
+            }
+        }
+    }
+
+    /// Gives all that was leased back: the process ends, or another one takes its place.
+    pub fn surrender(&mut self, now: Tick) {
+        if self.is_leased() {
+            self.holder.surrender(now);
+            self.settle(now);
+        }
+    }
+
+    /// A key may have its whole limit again: what is here of it is full, and it is not banned.
+    pub fn reset(&mut self, key: u64, now: Tick) {
+        self.holder.reset(key, now);
+        self.accounts.reset(key, now);
+        if let Some(bans) = &mut self.bans {
+            bans.lift(key);
+        }
+    }
+
     /// Gives up what is idle, a part of the keys at a time. Call it a few times a second.
     pub fn sweep(&mut self, now: Tick) {
         self.take_vacated(now);
@@ -386,7 +419,8 @@ impl Part {
                 }
             }
             let Some(message) = self.holder.message() else { return };
-            let home = self.shards.home(message.key);
+            let leased = message.terms.rate.is_leased();
+            let home = if leased { ShardId::PARENT } else { self.shards.home(message.key) };
             if home == self.shards.own {
                 self.accounts.receive(home, &message, now, &mut self.replies);
             } else {

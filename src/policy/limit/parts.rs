@@ -80,6 +80,16 @@ impl Parts {
         self.list.iter().any(Part::has_news)
     }
 
+    /// Gives all that was leased back.
+    pub fn surrender(&mut self, now: Tick) {
+        self.list.iter_mut().for_each(|part| part.surrender(now));
+    }
+
+    /// A key may have all of its limits again.
+    pub fn reset(&mut self, key: u64, now: Tick) {
+        self.list.iter_mut().for_each(|part| part.reset(key, now));
+    }
+
     /// Gives up what is idle, a part of the keys at a time. Call it a few times a second.
     pub fn sweep(&mut self, now: Tick, wall: Wall) {
         for part in &mut self.list {

@@ -733,6 +733,7 @@ fn slots_that_requests_hold_outlive_changes_of_the_rate() {
     }
 }
 
+mod flood;
 mod keys;
 mod windows;
 

@@ -50,15 +50,14 @@ impl Holder {
         self.counts.admitted += u64::from(cost);
         let entry = self.table.at(at);
         entry.debt = entry.debt.saturating_add(cost);
-        let elsewhere = entry.meter.slots() + entry.held < rate.burst();
-        if !entry.pay(&rate, now) && elsewhere {
+        if !entry.pay(&rate, now) && entry.lacks_slots(&rate) {
             self.ask(key, at, 0, now);
         }
     }
 
     /// Gives the slots of the tokens that a request just took to that request, until `release`: as long as nobody knows
     /// whether it counts, they neither refill nor are they used by another. Returns the version of the terms that they
-    /// are under.
+    /// are under; of a leased rate the window that they are of.
     pub(crate) fn hold(&mut self, key: u64, slots: u32, now: Tick) -> Option<u64> {
         let at = self.table.locate(key)?;
         let rate = self.rate_at(at);
@@ -70,7 +69,7 @@ impl Holder {
         let _empty = entry.meter.split(&rate, slots, u32::MAX, now);
         entry.held += slots;
         self.held += slots as usize;
-        Some(entry.version)
+        Some(rate.leased_window().unwrap_or(entry.version))
     }
 
     /// Takes back slots that a request held: those that count come back empty, the others full.
@@ -82,10 +81,14 @@ impl Holder {
         let full = slots.saturating_sub(counted);
         self.held -= slots as usize;
         self.counts.returned += u64::from(full);
-        let (current, alone) = (self.terms_at(at), self.shards.alone());
+        let (current, alone) = (self.terms_at(at), self.alone);
         let entry = self.table.at(at);
         entry.held -= slots;
         entry.used = now;
+        if current.rate.leased_window().is_some_and(|window| window != version) {
+            return;
+        }
+        let version = if current.rate.is_leased() { current.version } else { version };
         if version != current.version && !alone {
             let older = self.terms.of_key(version, entry.own);
             return self.send_back(key, Meter::partly(&older.rate, slots, full, now), older);

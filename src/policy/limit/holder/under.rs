@@ -7,6 +7,7 @@ use crate::base::Tick;
 use crate::policy::limit::entry::pause;
 use crate::policy::limit::gcra::{Meter, Rate};
 use crate::policy::limit::holder::Holder;
+use crate::policy::limit::lease::Lease;
 use crate::policy::limit::terms::{Basis, Terms};
 
 impl Holder {
@@ -25,6 +26,7 @@ impl Holder {
             forgotten.follow(&before, &self.terms.current.rate, now);
         }
         self.pause = pause(&terms.rate);
+        self.ahead = Lease::of(terms.rate.burst(), self.shards.count).ahead;
         if self.terms.is_long() {
             (0..self.table.len()).for_each(|at| self.renew(at, now));
             // Slots that requests hold come back under the terms that they had.
@@ -43,7 +45,7 @@ impl Holder {
         }
         let older = self.terms.of(entry.version);
         entry.version = current.version;
-        if self.shards.alone() {
+        if self.alone {
             let fill = entry.meter.fill(&older.rate, now);
             let slots = current.rate.burst().saturating_sub(entry.held);
             entry.meter = Meter::filled(&current.rate, slots, fill, now);
@@ -68,7 +70,7 @@ impl Holder {
         let terms = self.terms_at(at);
         let entry = self.table.at(at);
         let grows = terms.rate.burst() > before;
-        if self.shards.alone() {
+        if self.alone {
             let more = terms.rate.burst().saturating_sub(entry.meter.slots() + entry.held);
             entry.meter.merge(&terms.rate, Meter::partly(&terms.rate, more, more, now), now);
         } else if !grows {

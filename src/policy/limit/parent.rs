@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The parent of a limit whose quota outlives the process, or holds for several gateways: it stands on the control
+//! plane, leases tokens of the window from a database, and grants them to shards. Pure: whoever owns it carries its
+//! messages to shards and its orders to the database.
+//!
+//! ```text
+//!  shard             parent                    database
+//!    │ ── Ask ───────►│                            │
+//!    │                │ ── Order { want } ────────►│  (one at a time for a key; written before it is answered)
+//!    │                │ ◄──────── Leased { .. } ── │
+//!    │ ◄───── Grant ──│                            │
+//!    │ ── Return ────►│  (idle: into the pool, and later back to the database)
+//! ```
+//! Invariant: what shards were granted of a window, less what they returned, and the pool together are never more than
+//! what the database gave. The only exception is a share that a gateway gives while its database is away, where it was
+//! told to; that is reported with the next order, before anything else is leased.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::base::{Tick, Wall};
+use crate::policy::limit::calendar::{Calendar, Window};
+use crate::policy::limit::gcra::{Meter, Rate};
+use crate::policy::limit::ids::{LimitId, ShardId};
+use crate::policy::limit::lease::Lease;
+use crate::policy::limit::message::{Body, Message};
+use crate::policy::limit::table::Table;
+use crate::policy::limit::terms::Terms;
+
+/// What happens while the database is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnOutage {
+    /// Requests that find nothing leased cannot be counted (`rate_limit::Plan::uncountable`).
+    Closed,
+    /// They pass uncounted.
+    Open,
+    /// Each of so many gateways gives its part of the quota.
+    LocalShare {
+        /// How many; at least 1.
+        gateways: u32,
+    },
+}
+
+/// Something for the database to do, wholly or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Which one.
+    pub number: u64,
+    /// Which key.
+    pub key: u64,
+    /// In which window.
+    pub window: Window,
+    /// What was used without a lease since the last order; below zero, what was leased and comes back. Counts whether
+    /// or not anything is left.
+    pub owed: i64,
+    /// All that this process has had of the window, with `owed`: a database that forgot it learns it again.
+    pub total: u64,
+    /// How much is wanted. As much of it as there is left is leased.
+    pub want: u32,
+    /// How much there is in the window.
+    pub quota: u32,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Leased {
+        /// So much was leased.
+        count: u32,
+        /// So much of the window is used now, or leased by anybody.
+        used: u64,
+    },
+    /// It was not done, or nobody knows whether it was.
+    Failed,
+}
+
+/// The parent of one limit's keys in one process.
+#[derive(Debug)]
+pub struct Parent {
+    limit: LimitId,
+    rate: Rate,
+    shards: u32,
+    calendar: Calendar,
+    window: Window,
+    on_outage: OnOutage,
+    table: Table<Ledger>,
+    orders: Vec<Order>,
+    ordered: u64,
+}
+
+/// What is known of one key in the window.
+#[derive(Debug)]
+struct Ledger {
+    window: Window,
+    /// What everything here is counted in: parts of this.
+    quota: u32,
+    /// Leased and not granted, or returned.
+    pool: u32,
+    /// All that this process had of the window: leased or given without a lease, less what went back.
+    total: u64,
+    /// What the database does not know yet (`Order::owed`).
+    owed: i64,
+    /// The order that is under way.
+    ordered: Option<u64>,
+    /// What was used or leased, by anybody, when the database last said it.
+    known: u64,
+    /// What was given without a lease since then.
+    local: u32,
+    /// The database had less than was wanted, or was away: it is not asked again before this.
+    again: Tick,
+    away: bool,
+    used: Tick,
+    waiting: SmallVec<[Question; 2]>,
+}
+
+/// A shard that asked.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    shard: ShardId,
+    need: u32,
+    terms: Terms,
+}
+
+/// Messages to shards.
+pub type Replies = Vec<(ShardId, Message)>;
+
+impl Parent {
+    /// Of a leased rate in windows of this calendar, for so many shards. `keys_max` bounds the keys that are known.
+    pub fn new(
+        (limit, rate): (LimitId, Rate),
+        calendar: Calendar,
+        on_outage: OnOutage,
+        (shards, keys_max): (u32, usize),
+    ) -> Parent {
+        let (window, table) = (Window::default(), Table::new(keys_max.max(1)));
+        Parent { limit, rate, shards, calendar, window, on_outage, table, orders: Vec::new(), ordered: 0 }
+    }
+
+    /// Which limit.
+    pub fn limit(&self) -> LimitId {
+        self.limit
+    }
+
+    /// What a new plan says.
+    pub fn follow(&mut self, rate: Rate, on_outage: OnOutage) {
+        (self.rate, self.on_outage) = (rate, on_outage);
+    }
+
+    /// What the database is to do next.
+    pub fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// A message from a shard.
+    pub fn receive(&mut self, from: ShardId, message: &Message, (now, wall): (Tick, Wall), out: &mut Replies) {
+        self.look(wall);
+        let key = message.key;
+        match message.body {
+            Body::Ask { need, .. } => {
+                let question = Question { shard: from, need: need.max(1), terms: message.terms };
+                let Some(at) = self.ledger(key, now) else {
+                    return out.push((from, self.message(key, message.terms, Body::NoRoom)));
+                };
+                let ledger = self.table.at(at);
+                ledger.used = now;
+                ledger.waiting.retain(|known| known.shard != from);
+                ledger.waiting.push(question);
+                self.serve(key, at, now, out);
+            }
+            Body::Return { mut piece, .. } => {
+                let mut rate = message.terms.rate;
+                rate.turn(self.window.began());
+                let tokens = piece.tokens(&rate, now);
+                let Some(at) = self.table.locate(key).filter(|_| tokens > 0) else { return };
+                let ledger = self.table.at(at);
+                ledger.follow(self.window, self.rate.burst());
+                let tokens = scaled(tokens.into(), rate.burst(), self.rate.burst()) as u32;
+                // What was never granted cannot come back.
+                let granted = u32::try_from(ledger.total).unwrap_or(u32::MAX).saturating_sub(ledger.pool);
+                ledger.pool += tokens.min(granted);
+                self.serve(key, at, now, out);
+            }
+            // Shards say these to each other.
+            Body::Grant { .. } | Body::Recall { .. } | Body::NoRoom | Body::Banned => {}
+        }
+    }
+
+    /// What became of an order.
+    pub fn settle(&mut self, order: &Order, outcome: Outcome, (now, wall): (Tick, Wall), out: &mut Replies) {
+        self.look(wall);
+        let Some(at) = self.table.locate(order.key) else { return };
+        let quota = self.rate.burst();
+        let ledger = self.table.at(at);
+        ledger.follow(self.window, quota);
+        // What was leased in a window that is over, or before a reset, is of no use to anybody.
+        if ledger.ordered != Some(order.number) {
+            return self.serve(order.key, at, now, out);
+        }
+        ledger.ordered = None;
+        match outcome {
+            Outcome::Leased { count: leased, used } => {
+                let count = scaled(leased.into(), order.quota, quota) as u32;
+                let used = scaled_up(used, order.quota, quota);
+                ledger.pool += count;
+                ledger.total += u64::from(count);
+                (ledger.known, ledger.local, ledger.away) = (used, 0, false);
+                if leased < order.want {
+                    ledger.again = now.after(EXHAUSTED_PAUSE);
+                }
+                self.serve(order.key, at, now, out);
+            }
+            Outcome::Failed => {
+                // Where nobody knows whether it was done, what was used is told again, and may count twice; what came
+                // back is not.
+                ledger.owed += order.owed.max(0);
+                (ledger.again, ledger.away) = (now.after(OUTAGE_PAUSE), true);
+                self.go_without(order.key, at, now, out);
+            }
+        }
+    }
+
+    /// Looks at up to `count` keys: what is idle goes back to the database, and what it does not know yet is told.
+    pub fn sweep(&mut self, count: usize, (now, wall): (Tick, Wall)) {
+        self.look(wall);
+        for _ in 0..count.min(self.table.len()) {
+            let Some((key, at)) = self.table.step() else { break };
+            let ledger = self.table.at(at);
+            if ledger.window != self.window && ledger.waiting.is_empty() {
+                self.table.remove(key);
+                continue;
+            }
+            if now >= ledger.used.after(IDLE) {
+                ledger.give_back();
+            }
+            if ledger.owed != 0 && now >= ledger.again {
+                self.order(key, at, 0);
+            }
+        }
+        self.table.shrink();
+    }
+
+    /// The database may have forgotten what it was told: tells it again.
+    pub fn tell_again(&mut self, wall: Wall) {
+        self.look(wall);
+        for at in 0..self.table.len() {
+            let key = self.table.key(at);
+            let ledger = self.table.at(at);
+            if ledger.window == self.window && ledger.total > 0 {
+                self.order(key, at, 0);
+            }
+        }
+    }
+
+    /// Gives all back that is not granted: the process ends.
+    pub fn surrender(&mut self, wall: Wall) {
+        self.look(wall);
+        for at in 0..self.table.len() {
+            let key = self.table.key(at);
+            let ledger = self.table.at(at);
+            ledger.follow(self.window, self.rate.burst());
+            ledger.give_back();
+            if ledger.owed != 0 {
+                self.order(key, at, 0);
+            }
+        }
+    }
+
+    /// The database forgot what was used of a key: it has its whole quota again, and what is here of it is void.
+    pub fn reset(&mut self, key: u64, now: Tick) {
+        if let Some(ledger) = self.table.find(key) {
+            let waiting = std::mem::take(&mut ledger.waiting);
+            *ledger = Ledger { waiting, ..Ledger::new(ledger.window, ledger.quota, now) };
+        }
+    }
+
+    /// The window in which this is, for whoever looks a key up in the database.
+    pub fn window(&mut self, wall: Wall) -> Window {
+        self.look(wall);
+        self.window
+    }
+
+    /// Leased of a key in this window, and not granted.
+    #[cfg(test)]
+    pub fn pool(&self, key: u64) -> u32 {
+        self.table.locate(key).map_or(0, |at| self.table.look(at).pool)
+    }
+
+    fn look(&mut self, wall: Wall) {
+        if !self.window.contains(wall) {
+            let window = self.calendar.window(wall);
+            // A clock that was set back gives nothing: the window goes on until it is over by that clock.
+            if window.start > self.window.start {
+                self.window = window;
+                self.rate.turn(window.began());
+            }
+        }
+    }
+
+    /// The ledger of a key in this window, made where there is none. `None` where there is no room.
+    fn ledger(&mut self, key: u64, now: Tick) -> Option<usize> {
+        let at = match self.table.locate(key) {
+            Some(at) => at,
+            None => {
+                if self.table.is_at_cap() && !self.make_room() {
+                    return None;
+                }
+                self.table.insert(key, Ledger::new(self.window, self.rate.burst(), now))
+            }
+        };
+        self.table.at(at).follow(self.window, self.rate.burst());
+        Some(at)
+    }
+
+    /// Forgets a key that nobody waits for and of which nothing is here. The database knows what was used of it.
+    fn make_room(&mut self) -> bool {
+        for _ in 0..LOOKS.min(self.table.len()) {
+            let Some((key, at)) = self.table.step() else { break };
+            let ledger = self.table.at(at);
+            ledger.follow(self.window, self.rate.burst());
+            if ledger.pool == 0 && ledger.owed == 0 && ledger.ordered.is_none() && ledger.waiting.is_empty() {
+                self.table.remove(key);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Grants what it can to those that asked, and orders more where that is too little.
+    fn serve(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
+        let lease = Lease::of(self.rate.burst(), self.shards);
+        let mut granted = false;
+        loop {
+            let ledger = self.table.at(at);
+            let Some(question) = ledger.waiting.first().copied() else { break };
+            if ledger.pool >= question.need {
+                ledger.waiting.remove(0);
+                let count = lease.piece.max(question.need).min(ledger.pool);
+                ledger.pool -= count;
+                granted = true;
+                out.push(self.grant(key, question, count, now));
+                continue;
+            }
+            if ledger.ordered.is_some() {
+                return;
+            }
+            if now < ledger.again && ledger.away {
+                return self.go_without(key, at, now, out);
+            }
+            if now < ledger.again {
+                // What little there is may be enough together with what the shard has.
+                ledger.waiting.remove(0);
+                let count = std::mem::take(&mut ledger.pool);
+                out.push(self.grant(key, question, count, now));
+                continue;
+            }
+            let want = (question.need - ledger.pool).saturating_add(lease.portion).min(self.rate.burst());
+            return self.order(key, at, want);
+        }
+        let ledger = self.table.at(at);
+        if granted && lease.portion > 0 && ledger.pool <= lease.low() && now >= ledger.again {
+            self.order(key, at, lease.portion);
+        }
+    }
+
+    /// The database is away: those that asked get what is here, or what they may have without it.
+    fn go_without(&mut self, key: u64, at: usize, now: Tick, out: &mut Replies) {
+        let lease = Lease::of(self.rate.burst(), self.shards);
+        let waiting = std::mem::take(&mut self.table.at(at).waiting);
+        for question in waiting {
+            let ledger = self.table.at(at);
+            let mut count = lease.piece.max(question.need).min(ledger.pool);
+            ledger.pool -= count;
+            if let OnOutage::LocalShare { gateways } = self.on_outage {
+                // Neither more than its part of the quota, nor than its part of what was left.
+                let (quota, gateways) = (u64::from(self.rate.burst()), u64::from(gateways.max(1)));
+                let of_all = (quota / gateways).saturating_sub(ledger.total);
+                let of_rest = (quota.saturating_sub(ledger.known) / gateways).saturating_sub(ledger.local.into());
+                let left = of_all.min(of_rest);
+                let wanted = u64::from(lease.piece.max(question.need).saturating_sub(count));
+                // At most `wanted`, which has 32 bits.
+                let local = wanted.min(left) as u32;
+                ledger.total += u64::from(local);
+                ledger.owed += i64::from(local);
+                ledger.local += local;
+                count += local;
+            } else if count < question.need {
+                ledger.pool += count;
+                out.push((question.shard, self.message(key, question.terms, Body::NoRoom)));
+                continue;
+            }
+            out.push(self.grant(key, question, count, now));
+        }
+    }
+
+    fn order(&mut self, key: u64, at: usize, want: u32) {
+        let ledger = self.table.at(at);
+        if ledger.ordered.is_some() {
+            return;
+        }
+        self.ordered += 1;
+        let (number, quota) = (self.ordered, self.rate.burst());
+        ledger.ordered = Some(number);
+        let (window, owed, total) = (ledger.window, std::mem::take(&mut ledger.owed), ledger.total);
+        self.orders.push(Order { number, key, window, owed, total, want, quota });
+    }
+
+    fn grant(&self, key: u64, question: Question, count: u32, now: Tick) -> (ShardId, Message) {
+        let mut rate = question.terms.rate;
+        rate.turn(self.window.began());
+        // While a plan comes into use, shards may be under another rate than this.
+        let count = scaled(count.into(), self.rate.burst(), rate.burst()) as u32;
+        let piece = Meter::partly(&rate, count, count, now);
+        (question.shard, self.message(key, question.terms, Body::Grant { piece }))
+    }
+
+    fn message(&self, key: u64, terms: Terms, body: Body) -> Message {
+        Message { limit: self.limit, key, terms, body }
+    }
+}
+
+impl Ledger {
+    fn new(window: Window, quota: u32, now: Tick) -> Ledger {
+        Ledger {
+            window,
+            quota,
+            pool: 0,
+            total: 0,
+            owed: 0,
+            ordered: None,
+            known: 0,
+            local: 0,
+            again: now,
+            away: false,
+            used: now,
+            waiting: SmallVec::new(),
+        }
+    }
+
+    /// In a new window nothing was used, whatever was ordered in the one before. Of another quota, as large a part is
+    /// used as was of the old one.
+    fn follow(&mut self, window: Window, quota: u32) {
+        if self.window != window {
+            let waiting = std::mem::take(&mut self.waiting);
+            let used = self.used;
+            *self = Ledger { waiting, used, ..Ledger::new(window, quota, Tick::ZERO) };
+        }
+        if self.quota != quota {
+            let before = std::mem::replace(&mut self.quota, quota);
+            self.pool = scaled(self.pool.into(), before, quota) as u32;
+            self.total = scaled_up(self.total, before, quota).max(self.pool.into());
+            self.known = scaled_up(self.known, before, quota);
+            self.local = scaled_up(self.local.into(), before, quota) as u32;
+            let owed = self.owed.unsigned_abs();
+            self.owed = match self.owed < 0 {
+                true => -(scaled(owed, before, quota) as i64),
+                false => scaled_up(owed, before, quota) as i64,
+            };
+        }
+    }
+
+    fn give_back(&mut self) {
+        if self.ordered.is_none() {
+            let pool = std::mem::take(&mut self.pool);
+            self.owed -= i64::from(pool);
+            self.total = self.total.saturating_sub(pool.into());
+        }
+    }
+}
+
+/// So much of a quota of `from` is of one of `to`, rounded down.
+fn scaled(count: u64, from: u32, to: u32) -> u64 {
+    match from == to {
+        true => count,
+        // Above 2^64 only where the count is far above its quota.
+        false => u64::try_from(u128::from(count) * u128::from(to) / u128::from(from.max(1))).unwrap_or(u64::MAX),
+    }
+}
+
+/// The same, rounded up.
+pub(crate) fn scaled_up(count: u64, from: u32, to: u32) -> u64 {
+    let whole = u128::from(count) * u128::from(to);
+    u64::try_from(whole.div_ceil(u128::from(from.max(1)))).unwrap_or(u64::MAX)
+}
+
+/// What nobody asked for in this time goes back to the database.
+const IDLE: Duration = Duration::from_secs(5);
+/// A database that had less than was wanted is asked again for the key after this. It bounds the writes for keys that
+/// are used up; longer lets what others give back lie for longer.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
+/// A database that is away is asked again for the key after this.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
+/// Keys looked at to find one that can go.
+const LOOKS: usize = 32;
+
+#[cfg(test)]
+mod tests;
