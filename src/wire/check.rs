@@ -19,6 +19,7 @@ use crate::wire::h1::{Caps, HeadScan, Parsed, RawUtf8, Tolerance, chunk, framing
 use crate::wire::head::{BodyLength, Fields, Method, Request, RequestHead, Response, ResponseHead, Version};
 use crate::wire::outgoing::HostHeader;
 use crate::wire::patch::Patch;
+use crate::wire::resp::check_any_bytes;
 use crate::wire::target::{Backslash, EncodedSlash, Normalised, PathRules, Semicolon, Slashes};
 use crate::wire::{proxy as proxy_protocol, target as targets};
 
@@ -170,6 +171,11 @@ pub fn proxy(bytes: &[u8]) {
         write(&header, &mut out);
         assert!(matches!(proxy_protocol::parse(&out), Ok(Some((_, len))) if len == out.len()));
     }
+}
+
+/// Replies of a Redis.
+pub fn resp(bytes: &[u8]) {
+    check_any_bytes(bytes);
 }
 
 /// A value of `X-Forwarded-For`, `Forwarded` and `X-Real-IP`: a client is found, and what we write is a field.

@@ -18,12 +18,13 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn fuzz_seeds_keep_the_properties() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 15] = [
+    let targets: [(&str, Check); 16] = [
         ("head", check::head),
         ("response", check::response_head),
         ("chunk", check::chunked),
         ("target", check::target),
         ("proxy", check::proxy),
+        ("resp", check::resp),
         ("forwarded", check::forwarded),
         ("blocks", check::blocks),
         ("coding", check::coding),

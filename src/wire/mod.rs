@@ -24,6 +24,7 @@ pub mod outgoing;
 pub mod patch;
 pub(crate) mod problem;
 pub(crate) mod proxy;
+pub(crate) mod resp;
 mod rules;
 pub(crate) mod signature;
 pub(crate) mod status;
