@@ -54,7 +54,9 @@ pub(crate) use grpc::{
 };
 pub(crate) use index::Index;
 pub(crate) use log::{AccessLogPlan, JSON_FIELDS, LogField, LogFormat, LogPiece, LogTarget, LogTemplate};
-pub(crate) use source::{AskedFor, ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan, SourcePlan};
+pub(crate) use source::{
+    AskedFor, ClientAuthentication, IntrospectionPlan, KeysPlace, KeysPlan, RedisPlan, SourcePlan,
+};
 pub(crate) use store::{StoreHost, StoreServer, StoreTarget, StoreTls};
 pub(crate) use tls::{CertificatePlan, TlsPlan, Validity};
 pub(crate) use upstream::{
@@ -90,6 +92,8 @@ pub struct Plan {
     pub transcoders: Vec<TranscoderPlan>,
     /// Servers outside that policies need, each once.
     pub sources: Vec<SourcePlan>,
+    /// Where several gateways count quotas.
+    pub redis: Option<Arc<RedisPlan>>,
     /// By `PolicyId`.
     pub policies: Vec<PolicyPlan>,
     /// Consumers and what else of the directory the configuration declares.
@@ -462,6 +466,7 @@ impl Plan {
             upstreams: upstream.map(|id| self.upstream(id).clone()).into_iter().collect(),
             transcoders: Vec::new(),
             sources: Vec::new(),
+            redis: None,
             policies: Vec::new(),
             declared: Arc::default(),
             versions: self.versions.clone(),

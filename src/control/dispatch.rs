@@ -45,6 +45,7 @@ impl Plane {
                     self.take_report(shard, message);
                 }
                 self.close_usage(events).await;
+                self.surrender_quotas(events).await;
                 self.last_words();
                 return code;
             }
@@ -67,6 +68,7 @@ impl Plane {
             Event::Usage(event) => self.usage_ended(event),
             Event::Told(told) => self.told(told),
             Event::Answered(answered) => self.answered(answered),
+            Event::Settled(settled) => self.settled(settled),
             Event::Loaded(loaded) => self.loaded(*loaded, events),
             Event::FilesChanged(scope) => self.reload("a file changed", Cause::Changed(scope), None),
             Event::Successor(outcome) => self.successor(outcome, events),
@@ -93,6 +95,7 @@ impl Plane {
             }
             self.timers.traces = self.traces.sweep_at(now);
         }
+        self.sweep_quotas(now);
         if let Some(pause) = self.supervisor.watchdog()
             && now >= self.timers.alive
         {
@@ -114,6 +117,7 @@ impl Plane {
         let rollout = if idle { Tick::NEVER } else { self.rollout.wake_at(self.open_questions()) };
         let timers =
             self.timers.flush.min(self.timers.certificates).min(self.timers.traces).min(self.registry.wake_at());
+        let timers = timers.min(self.timers.quotas);
         let dues = [timers, self.usage_at(), sweep, watchdog, rollout, self.reloads.bind_at(), self.state.deadline()];
         dues.into_iter().min().unwrap_or(Tick::NEVER)
     }
@@ -161,6 +165,7 @@ impl Plane {
             AdminRequest::LogLevel(change, reply) => {
                 let _ = reply.send(self.setup.host.log_level(change));
             }
+            AdminRequest::LimitKey(request, reply) => self.limit_key(request, reply),
             AdminRequest::Endpoint(change, reply) => {
                 let _ = reply.send(self.set_share(&change));
             }
@@ -239,6 +244,7 @@ impl Plane {
             FromShard::Prepared { .. } | FromShard::Committed { .. } => {}
             FromShard::Applied { revision } => self.applied(shard, revision),
             FromShard::LogLines(lines) => self.write_lines(lines),
+            FromShard::Lease(message) => self.lease(shard, &message),
             FromShard::Question(ticket, question) => self.asked(shard, ticket, *question),
             FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
             FromShard::Trace(trace) => {

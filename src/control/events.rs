@@ -13,6 +13,7 @@ use crate::control::admin::AdminRequest;
 use crate::control::load::Ready;
 use crate::control::probe::HealthChange;
 use crate::control::questions::Answered;
+use crate::control::quotas::Settled;
 use crate::control::reflect::Reflected;
 use crate::control::resolve::Resolution;
 use crate::control::shards::FromShards;
@@ -49,6 +50,8 @@ pub(super) enum Event {
     Told(Told),
     /// A question of a shard is answered.
     Answered(Answered),
+    /// Orders of quotas were done, or failed.
+    Settled(Settled),
     /// A configuration was read and compiled, or refused.
     Loaded(Box<Result<Ready, Reports>>),
     /// A file of the configuration changed.
@@ -93,6 +96,8 @@ pub(super) struct Events {
     pub told: mpsc::Receiver<Told>,
     /// From what answers questions of shards.
     pub answered: mpsc::Receiver<Answered>,
+    /// From the databases of quotas.
+    pub settled: mpsc::Receiver<Settled>,
     /// From the compiler.
     pub loads: mpsc::Receiver<Box<Result<Ready, Reports>>>,
     /// From the store, where there is one.
@@ -119,6 +124,7 @@ impl Events {
             reflected,
             told,
             answered,
+            settled,
             loads,
             store,
             merged,
@@ -136,6 +142,7 @@ impl Events {
             Some(received) = reflected.recv() => Event::Reflected(received),
             Some(told) = told.recv() => Event::Told(told),
             Some(answered) = answered.recv() => Event::Answered(answered),
+            Some(settled) = settled.recv() => Event::Settled(settled),
             Some(snapshot) = merged.recv() => Event::Merged(snapshot),
             Some(event) = usage.recv() => Event::Usage(event),
             event = stored(store) => Event::Stored(event),

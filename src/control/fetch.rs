@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use crate::base::Address;
 use crate::config::plan::{HttpVersions, UpstreamTlsPlan};
 use crate::control::call::Driver;
-use crate::control::dial::Dial;
+use crate::control::dial::{Dial, Wire};
 use crate::control::resolve::{Family, Lookup, SystemLookup};
 use crate::wire::url::Url;
 
@@ -55,8 +55,13 @@ pub(super) struct Connection {
 }
 
 impl Client {
-    /// Opens a connection to the server of a URL.
+    /// Opens a connection to the server of a URL, to speak HTTP on it.
     pub(super) async fn connect(&self, url: &Url) -> Result<Connection, String> {
+        Connection::open(TokioIo::new(self.open(url).await?)).await
+    }
+
+    /// Opens a connection to the server of a URL.
+    pub(super) async fn open(&self, url: &Url) -> Result<Box<dyn Wire>, String> {
         let tls = match (url.secure, &self.tls) {
             (false, _) => None,
             (true, Some(tls)) => Some(tls.clone()),
@@ -66,7 +71,7 @@ impl Client {
         let mut failed = None;
         for address in self.addresses(url).await?.into_iter().take(ADDRESSES_MAX) {
             match dial.connect(&Address::Inet(SocketAddr::new(address, url.port)), &url.host).await {
-                Ok(connected) => return Connection::open(TokioIo::new(connected.stream)).await,
+                Ok(connected) => return Ok(connected.stream),
                 Err(reason) => {
                     failed.get_or_insert(reason);
                 }
@@ -104,7 +109,7 @@ impl Client {
 }
 
 impl Connection {
-    async fn open(stream: TokioIo<Box<dyn crate::control::dial::Wire>>) -> Result<Connection, String> {
+    async fn open(stream: TokioIo<Box<dyn Wire>>) -> Result<Connection, String> {
         let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| error.to_string())?;
         Ok(Connection { sender, _driver: Driver::of(connection) })

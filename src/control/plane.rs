@@ -24,6 +24,7 @@ use crate::control::log::Log;
 use crate::control::notices::Notices;
 use crate::control::probe::{Check, Probes};
 use crate::control::questions::Questions;
+use crate::control::quotas::Quotas;
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
@@ -116,6 +117,8 @@ pub(super) struct Plane {
     pub(super) reflections: Reflections,
     pub(super) sources: Sources,
     pub(super) questions: Questions,
+    /// Parents of limits that are counted in a database.
+    pub(super) quotas: Quotas,
     pub(super) supervisor: Supervisor,
     /// A successor that was started and does not serve yet.
     pub(super) successor: Option<Successor>,
@@ -151,13 +154,15 @@ pub(super) struct Timers {
     pub(super) alive: Tick,
     /// When to look whether traces are over.
     pub(super) traces: Tick,
+    /// When to look at the parents of limits.
+    pub(super) quotas: Tick,
 }
 
 impl Timers {
     /// Nothing is due before `now`.
     pub(super) fn new(now: Tick) -> Timers {
         let certificates = now.after(CERTIFICATES);
-        Timers { flush: Tick::NEVER, sweep: now, certificates, alive: now, traces: Tick::NEVER }
+        Timers { flush: Tick::NEVER, sweep: now, certificates, alive: now, traces: Tick::NEVER, quotas: Tick::NEVER }
     }
 }
 

@@ -225,6 +225,7 @@ impl Plane {
             self.begin_store(opened, events);
         }
         self.declare(&plan);
+        self.follow_quotas(&plan);
         self.shards.send_all(|_| ToShard::Commit { generation: plan.generation });
     }
 
@@ -311,6 +312,7 @@ impl Plane {
                 FromShard::LogLines(lines) => self.write_lines(lines),
                 FromShard::Notice(notice) => self.notices.log(*notice, machine::now()),
                 FromShard::Question(ticket, question) => self.asked(shard, ticket, *question),
+                FromShard::Lease(message) => self.lease(shard, &message),
                 // Reports have queues of their own.
                 FromShard::Started { .. }
                 | FromShard::Prepared { .. }

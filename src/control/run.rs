@@ -19,6 +19,7 @@ use crate::control::notices::Notices;
 use crate::control::plane::{Host, Plane, Setup, Timers};
 use crate::control::probe::Probes;
 use crate::control::questions::Questions;
+use crate::control::quotas::Quotas;
 use crate::control::reflect::Reflections;
 use crate::control::reloads::Reloads;
 use crate::control::resolve::{Resolver, SystemLookup};
@@ -82,6 +83,7 @@ async fn serve(start: Start) -> io::Result<u8> {
     let ((answers_in, answers), (verdicts_in, verdicts)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
     let ((reflected_in, reflected), (told_in, told)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
     let ((answered_in, answered), (usage_in, usage)) = (mpsc::channel(RESULTS_MAX), mpsc::channel(RESULTS_MAX));
+    let (settled_in, settled) = mpsc::channel(RESULTS_MAX);
     let mut events = Events {
         signals: Signals::listen()?,
         asks,
@@ -91,6 +93,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         reflected,
         told,
         answered,
+        settled,
         loads,
         store: None,
         merged,
@@ -134,6 +137,7 @@ async fn serve(start: Start) -> io::Result<u8> {
         reflections: Reflections::new(reflected_in, count, seed),
         sources: Sources::new(told_in, seed),
         questions: Questions::new(answered_in),
+        quotas: Quotas::new(settled_in, count as u32),
         supervisor: Supervisor::of_process(),
         successor: None,
         admin: None,

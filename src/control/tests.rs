@@ -222,6 +222,8 @@ fn shard(part: ShardParts, manner: Manner, received: &Mutex<Received>) {
                 (words, Some(FromShard::Applied { revision: change.revision }))
             }
             ToShard::Answer(..) => ("answer".to_owned(), None),
+            ToShard::Lease(_) => ("lease".to_owned(), None),
+            ToShard::ResetLimit { key, .. } => (format!("reset {key}"), None),
             ToShard::Keys(_) => ("keys".to_owned(), None),
             ToShard::UsageRecorded { sequence } => (format!("usage {sequence}"), None),
             ToShard::Trace(orders) => (format!("trace {}", orders.len()), None),

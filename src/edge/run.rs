@@ -55,6 +55,7 @@ pub async fn run<N: Net>(net: N, end: ShardEnd<N::Socket>, ear: N::BellWaiter, d
     }
     main.close_sockets().await;
     main.shard.cut_off().await;
+    main.shard.peers.surrender(thread.net.now());
     main.shard.send_last_usage();
     main.shard.discarded.close();
     main.shard.flush();
@@ -118,6 +119,8 @@ impl<N: Net> Main<N> {
                 drop(shard.directory.borrow_mut().rebase(snapshot));
             }
             ToShard::Change(change) => shard.directory.borrow_mut().apply(&change),
+            ToShard::Lease(message) => shard.peers.hear_parent(&message, &shard.thread.net),
+            ToShard::ResetLimit { limit, key } => shard.peers.reset(limit, key, shard.thread.net.now()),
             ToShard::Answer(ticket, answer) => {
                 shard.questions.take(ticket, answer, &shard.peers, shard.thread.net.now());
             }

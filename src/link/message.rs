@@ -12,7 +12,7 @@ use crate::link::trace::{Trace, TraceOrder};
 use crate::link::usage::UsageBatch;
 use crate::net::sockets::ListenSocket;
 use crate::policy::directory::{Change, Revision, Snapshot};
-use crate::policy::limit;
+use crate::policy::limit::{self, LimitId};
 use crate::policy::{Answer, Keys, Question, Ticket};
 use crate::wire::grpc::json::Transcoder;
 
@@ -71,6 +71,15 @@ pub enum ToShard<S = ListenSocket> {
     Directory(Arc<Snapshot>),
     /// A change of the directory.
     Change(Arc<Change>),
+    /// What the parent of a limit says about a key.
+    Lease(limit::Message),
+    /// A key of a policy's limits may have all of them again.
+    ResetLimit {
+        /// Which limit; of a policy with several the first.
+        limit: LimitId,
+        /// Which key.
+        key: u64,
+    },
     /// What came of a policy's question.
     Answer(Ticket, Answer),
     /// The keys of an issuer, for the plan in use and the one being prepared.
@@ -117,6 +126,8 @@ pub enum FromShard {
     },
     /// Access-log lines, whole ones.
     LogLines(Vec<u8>),
+    /// To the parent of a limit, about a key.
+    Lease(limit::Message),
     /// A policy asks, and requests wait for the answer, for a while.
     Question(Ticket, Box<Question>),
     /// Something that the operator should know.
@@ -149,7 +160,11 @@ impl FromShard {
             | FromShard::Usage(_)
             | FromShard::Drained
             | FromShard::Failed { .. } => true,
-            FromShard::LogLines(_) | FromShard::Question(..) | FromShard::Notice(_) | FromShard::Trace(_) => false,
+            FromShard::LogLines(_)
+            | FromShard::Lease(_)
+            | FromShard::Question(..)
+            | FromShard::Notice(_)
+            | FromShard::Trace(_) => false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use ahash::RandomState;
+use sha2::{Digest, Sha256};
 
 use crate::policy::facts::Facts;
 use crate::wire::template::{Lookup, Template, Variable};
@@ -110,12 +111,7 @@ impl Key {
     }
 
     /// What a request counts as. `hasher` may have taken in what else keeps counts apart; `scratch` is overwritten.
-    pub fn find<L: Lookup>(
-        &self,
-        facts: &Facts<'_, L>,
-        mut hasher: ahash::AHasher,
-        scratch: &mut Vec<u8>,
-    ) -> CountedBy {
+    pub fn find<L: Lookup>(&self, facts: &Facts<'_, L>, mut hasher: impl Hasher, scratch: &mut Vec<u8>) -> CountedBy {
         for part in &self.parts {
             if part.hash(facts, &mut hasher, scratch) {
                 continue;
@@ -131,10 +127,43 @@ impl Key {
     }
 }
 
+impl Key {
+    /// What requests count as that have these values, one for each part and each variable of a text. An error says what
+    /// is expected.
+    pub fn named(&self, values: &[&str], mut hasher: impl Hasher) -> Result<u64, String> {
+        let mut left = values.iter();
+        // tidy(hot): for administrators, never for a request.
+        let mut next = |what: &str| left.next().copied().ok_or_else(|| format!("the key's {what} is missing"));
+        for part in &self.parts {
+            match part {
+                KeyPart::Address { v4_prefix, v6_prefix } => {
+                    // tidy(hot): for administrators, never for a request.
+                    let address = next("address")?.parse().map_err(|_| "the key has an IP address here".to_owned())?;
+                    hash_address(address, *v4_prefix, *v6_prefix, &mut hasher);
+                }
+                KeyPart::Consumer => (1_u8, next("consumer")?).hash(&mut hasher),
+                KeyPart::Header(_) => (2_u8, next("header")?.as_bytes()).hash(&mut hasher),
+                KeyPart::Route => (3_u8, next("route")?).hash(&mut hasher),
+                KeyPart::Text(text) => {
+                    5_u8.hash(&mut hasher);
+                    for _ in text.variables() {
+                        next("variable")?.as_bytes().hash(&mut hasher);
+                    }
+                }
+            }
+        }
+        match left.next() {
+            None => Ok(hasher.finish()),
+            // tidy(hot): for administrators, never for a request.
+            Some(_) => Err(format!("the key is `{}`, which has fewer values", self.written)),
+        }
+    }
+}
+
 impl KeyPart {
     /// Takes its value in; false where the request has none. The first byte keeps the kinds apart: a consumer must not
     /// share a count with an address of the same bytes.
-    fn hash<L: Lookup>(&self, facts: &Facts<'_, L>, hasher: &mut ahash::AHasher, scratch: &mut Vec<u8>) -> bool {
+    fn hash<L: Lookup>(&self, facts: &Facts<'_, L>, hasher: &mut impl Hasher, scratch: &mut Vec<u8>) -> bool {
         match self {
             KeyPart::Address { v4_prefix, v6_prefix } => hash_address(facts.client, *v4_prefix, *v6_prefix, hasher),
             // By name: numbers of routes and consumers are other ones after a reload.
@@ -166,6 +195,34 @@ pub(crate) fn seeded(seed: u64) -> ahash::AHasher {
     RandomState::with_seeds(seed, !seed, SEEDS[0], SEEDS[1]).build_hasher()
 }
 
+/// What hashes keys that outlive the process, or that several gateways count together: the same bytes give the same
+/// hash everywhere. Nobody can find bytes with the hash of another's key, so it needs no seed.
+#[derive(Default)]
+pub(crate) struct Lasting(Sha256);
+
+impl Hasher for Lasting {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.0.update((number as u64).to_le_bytes());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    }
+}
+
 fn is_of_route(variable: &Variable) -> bool {
     matches!(variable, Variable::Route | Variable::Param(_) | Variable::NamedParam(_))
 }
@@ -193,6 +250,9 @@ mod tests {
     use crate::policy::fixture::Fixture;
     use crate::policy::identity::Identity;
 
+    const LASTING_HEADER: u64 = 0x874d726dfd8a0f50;
+    const LASTING_ADDRESS: u64 = 0x72113a0473122f46;
+
     fn text(template: &str) -> KeyPart {
         KeyPart::Text(Template::compile_anywhere(template).unwrap())
     }
@@ -216,6 +276,34 @@ mod tests {
         assert_eq!(of("1", "2"), find(&both, &Fixture::get("/q").field("x-b", "2").field("x-a", "1")));
         for (a, b) in [("1", "3"), ("2", "1"), ("12", ""), ("", "12")] {
             assert_ne!(of("1", "2"), of(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_lasting_hash_is_the_same_in_every_process_and_version() {
+        let by = |part: KeyPart, fixture: &Fixture| {
+            key([part], Absent::Skip).find(&fixture.facts(), Lasting::default(), &mut Vec::new())
+        };
+        let named = Fixture::get("/").field("x-a", "1");
+        assert_eq!(by(header("x-a"), &named), CountedBy::Key(LASTING_HEADER));
+        let client = Fixture { client: "192.0.2.1".parse().unwrap(), ..Fixture::get("/") };
+        let address = KeyPart::Address { v4_prefix: 32, v6_prefix: 64 };
+        assert_eq!(by(address, &client), CountedBy::Key(LASTING_ADDRESS));
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_values() {
+        let mut known = Fixture::get("/").field("x-a", "v");
+        (known.identity, known.consumer_name) = (Identity::of(ConsumerId(1), "api_key"), "acme");
+        known.client = "192.0.2.77".parse().unwrap();
+        let address = KeyPart::Address { v4_prefix: 24, v6_prefix: 48 };
+        let key = key([KeyPart::Consumer, header("x-a"), address, text("{method}")], Absent::Refuse);
+        let named = |values: &[&str]| key.named(values, seeded(7));
+        let found = find(&key, &known);
+        assert_eq!(named(&["acme", "v", "192.0.2.1", "<Method>"]).map(CountedBy::Key), Ok(found));
+        assert_ne!(named(&["acme", "w", "192.0.2.1", "<Method>"]).map(CountedBy::Key), Ok(found));
+        for wrong in [&["acme", "v", "192.0.2.1"][..], &["acme", "v", "x", "GET"], &["a", "v", "::1", "GET", "more"]] {
+            assert!(named(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -223,6 +223,8 @@ pub(crate) const REASONS: &[Reason] = &[
         "Send what the service documents."),
     row("rate_limit_no_room", "503", "The request cannot be counted: too many keys are in use.",
         "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
+    row("rate_limit_outage", "503", "The request cannot be counted: the database of the quota is away.",
+        "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
     row("rate_limit_wait", "503", "The request cannot be counted in time.",
         "Try again after `Retry-After`.").shown(Shown::Registered(REDUCED_CAPACITY)),
     row("rate_limited", "429", "The limit is used up.",

@@ -18,18 +18,21 @@ use crate::policy::facts::{Effects, Facts, Outcome, Response};
 use crate::policy::kind::{Call, Kind, ShardState};
 use crate::policy::limit::gcra::Rate;
 use crate::policy::limit::{BanRule, Held, LimitId, LimitTerms, Part, Parts, Shards, Taken, Terms};
-use crate::policy::limit_key::{CountedBy, Key, seeded};
+use crate::policy::limit_key::{CountedBy, Key, Lasting, seeded};
 use crate::policy::limiting::{Exempt, Mode, OnTrouble, Scope, WhenFull};
 use crate::policy::phase::Phase;
 use crate::wire::template::Lookup;
 
 mod cost;
+mod kept;
+mod quotas;
 mod refusal;
 mod tiers;
 mod told;
 mod window;
 
 pub(crate) use cost::Cost;
+pub(crate) use kept::{Database, Kept, Quota};
 pub(crate) use tiers::{NamedShares, Share, TierShares, Tiers};
 pub(crate) use told::{Dialect, FieldsSent, Told};
 pub(crate) use window::{Standing, Standings, Window};
@@ -77,6 +80,8 @@ pub struct Plan {
     pub delay_after: Option<u32>,
     /// Who is refused too often is refused everything for a while.
     pub ban: Option<BanRule>,
+    /// Where its windows of the calendar are counted, where that is not on the shards alone.
+    pub kept: Option<Kept>,
     /// The seed of the hash of keys, so that no client can make its key collide with another's. Random, and the same on
     /// all shards for the life of the process.
     pub hash_seed: u64,
@@ -271,6 +276,7 @@ impl Plan {
             uncountable: OnTrouble::Unavailable,
             delay_after: None,
             ban: None,
+            kept: None,
             hash_seed: 0,
         }
     }
@@ -280,6 +286,7 @@ impl Plan {
     pub fn limit_id(&self) -> LimitId {
         let mut hasher = seeded(self.hash_seed);
         (&*self.name, &*self.key.written, self.key.absent, self.scope, self.ban).hash(&mut hasher);
+        self.kept.map(|kept| kept.database).hash(&mut hasher);
         for window in &self.windows {
             let calendar = window.calendar.as_ref();
             (calendar.map(|calendar| (calendar.unit, calendar.zone.iana_name()))).hash(&mut hasher);
@@ -332,6 +339,7 @@ impl Plan {
                 memo.pending = Pending::Waits(number as u32);
                 Decision::Ask(Ask::Peer { limit: part.limit(), key, until: now.after(self.wait) })
             }
+            Taken::NoRoom if part.is_leased() => self.trouble("rate_limit_outage", effects),
             Taken::NoRoom => self.trouble("rate_limit_no_room", effects),
         }
     }
@@ -432,7 +440,33 @@ impl Plan {
     }
 
     fn key_of<L: Lookup>(&self, facts: &Facts<'_, L>, effects: &mut Effects) -> CountedBy {
-        let mut hasher = seeded(self.hash_seed);
+        match self.kept {
+            None => self.key_by(seeded(self.hash_seed), facts, effects),
+            Some(_) => self.key_by(Lasting::default(), facts, effects),
+        }
+    }
+
+    /// What requests count as that have these values (`Key::named`), on that route where routes count apart.
+    pub fn key_named(&self, values: &[&str], route: Option<&str>) -> Result<u64, String> {
+        match self.kept {
+            None => self.key_named_by(seeded(self.hash_seed), values, route),
+            Some(_) => self.key_named_by(Lasting::default(), values, route),
+        }
+    }
+
+    fn key_named_by(&self, mut hasher: impl Hasher, values: &[&str], route: Option<&str>) -> Result<u64, String> {
+        match (self.scope, route) {
+            (Scope::PerRoute, Some(route)) => route.hash(&mut hasher),
+            (Scope::Shared, None) => {}
+            // tidy(hot): for administrators, never for a request.
+            (Scope::PerRoute, None) => return Err("each route counts for itself: `route` is missing".to_owned()),
+            // tidy(hot): for administrators, never for a request.
+            (Scope::Shared, Some(_)) => return Err("routes count together: `route` means nothing here".to_owned()),
+        }
+        self.key.named(values, hasher)
+    }
+
+    fn key_by<L: Lookup>(&self, mut hasher: impl Hasher, facts: &Facts<'_, L>, effects: &mut Effects) -> CountedBy {
         if self.scope == Scope::PerRoute {
             facts.route_name.hash(&mut hasher);
         }

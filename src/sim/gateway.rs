@@ -159,6 +159,8 @@ impl Gateway {
             FromShard::Applied { revision } => shard.applied.set(revision),
             FromShard::Question(ticket, question) => self.send(number, ToShard::Answer(ticket, answer(&question))),
             FromShard::Usage(batch) => self.send(number, ToShard::UsageRecorded { sequence: batch.sequence }),
+            // Quotas of databases are simulated beside their parent (`policy::limit::parent`).
+            FromShard::Lease(_) => self.sim.fail("no plan here counts in a database".to_owned()),
             FromShard::Upstreams(_) | FromShard::Started { .. } | FromShard::Notice(_) => {}
         }
     }

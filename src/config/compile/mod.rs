@@ -19,6 +19,7 @@ mod listener;
 mod log;
 mod matcher;
 mod policy;
+mod redis;
 mod route;
 mod source;
 mod text;
@@ -263,6 +264,7 @@ impl Compiler<'_> {
             declared: Arc::new(declared),
             versions: std::mem::take(&mut self.versions),
             countries,
+            redis: self.redis(),
             hidden: self.faults.hidden.clone(),
         }
     }

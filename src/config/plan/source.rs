@@ -24,6 +24,25 @@ pub struct SourcePlan {
     pub asked_for: AskedFor,
 }
 
+/// A server that several gateways count quotas in.
+#[derive(Clone, Debug)]
+pub struct RedisPlan {
+    /// Where it is; the path is not used.
+    pub url: Url,
+    /// Which of its databases.
+    pub database: u32,
+    /// Who logs in.
+    pub username: Option<Box<str>>,
+    /// With what.
+    pub password: Option<Secret>,
+    /// How TLS is spoken.
+    pub tls: Option<UpstreamTlsPlan>,
+    /// What keys begin with.
+    pub prefix: Box<str>,
+    /// Longest wait.
+    pub timeout: Duration,
+}
+
 /// What a server is asked for.
 #[derive(Clone, Debug)]
 pub enum AskedFor {

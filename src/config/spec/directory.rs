@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::config::location::Located;
-use crate::config::spec::scalar::PeriodSpec;
-use crate::config::spec::shape::{Secret, table};
+use crate::config::spec::scalar::{PeriodSpec, Time};
+use crate::config::spec::shape::{Many, Secret, table};
 
 table! {
     /// The store: one SQLite file, and beside it its log while the gateway runs (`PATH-wal`, `PATH-shm`), or a database
@@ -27,6 +27,25 @@ table! {
         /// What the keys begin with that the gateway makes: `PREFIX_` and 33 letters and digits. 1 to 16 letters and
         /// digits.
         key_prefix: Located<String> = Located::nowhere("tpk".to_owned()),
+    }
+}
+
+table! {
+    /// A server that speaks the protocol of Redis (Redis, Valkey), in which several gateways count quotas together. It
+    /// needs Lua scripts (`EVAL`). What it loses, gateways that still run tell it again.
+    pub struct RedisSpec {
+        /// Where: `"redis://10.0.0.7:6379/0"`, or `"rediss://redis.internal/0"` for TLS. The number is the database.
+        url: Option<Located<String>> = None,
+        /// The user to log in as, where it is not `default`.
+        username: Option<String> = None,
+        /// The password; best as `"${file:/run/secrets/redis}"`.
+        password: Option<Located<Secret>> = None,
+        /// PEM files with the certificate authorities that the server is trusted by; without it those of the system.
+        ca: Many<Located<PathBuf>> = Many::default(),
+        /// What the keys begin with there. Gateways that count together have the same.
+        prefix: Located<String> = Located::nowhere("turnpike".to_owned()),
+        /// Longest wait for the server, from connecting to its answer; at most `"10s"`.
+        timeout: Located<Time> = Located::nowhere(Time(std::time::Duration::from_millis(500))),
     }
 }
 

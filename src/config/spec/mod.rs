@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::location::Located;
 use consumer::ConsumerSpec;
-use directory::{AppSpec, GroupSpec, PlanSpec, ProductSpec, StoreSpec, TenantSpec};
+use directory::{AppSpec, GroupSpec, PlanSpec, ProductSpec, RedisSpec, StoreSpec, TenantSpec};
 use expression::{GeoipSpec, IpSetSpec};
 use listener::ListenerSpec;
 use policy::PolicySpec;
@@ -69,6 +69,8 @@ pub struct Spec {
     pub store: Option<Located<StoreSpec>>,
     /// Who called what, how often and how much. Without this section usage is not counted.
     pub usage: Option<Located<UsageSpec>>,
+    /// A Redis or Valkey in which several gateways count quotas together.
+    pub redis: Option<Located<RedisSpec>>,
     /// Sets of addresses by name.
     pub ip_set: Named<IpSetSpec>,
     /// Where addresses are.

@@ -84,6 +84,10 @@ pub(crate) enum Action {
     Limits,
     /// One of them.
     Limit,
+    /// Where a key of one stands.
+    LimitKey,
+    /// A key's whole limit again.
+    ResetLimit,
 }
 
 /// What is done with objects.

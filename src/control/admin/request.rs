@@ -2,6 +2,8 @@
 //! What the admin server asks of the control plane, one message each.
 
 use hyper::body::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::spec::server::LogLevel;
@@ -38,8 +40,67 @@ pub(crate) enum AdminRequest {
     Read(ReadJob),
     /// What the process log shows; chooses something else first, where that is asked for.
     LogLevel(LevelChange, oneshot::Sender<LevelState>),
+    /// A key of a rate limit: where it stands, or its whole limit again.
+    LimitKey(LimitKeyRequest, oneshot::Sender<Result<LimitKeyState, LimitKeyFault>>),
     /// The share that an endpoint gets whatever the configuration says.
     Endpoint(EndpointChange, oneshot::Sender<Result<(), OverrideFault>>),
+}
+
+/// A key of a rate limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LimitKeyRequest {
+    /// The name of the policy.
+    pub limit: String,
+    /// A value for each part of the key.
+    pub key: Vec<String>,
+    /// The route, where each counts for itself.
+    pub route: Option<String>,
+    /// What is done.
+    pub what: LimitKeyDo,
+}
+
+/// What is done with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitKeyDo {
+    /// Nothing.
+    Show,
+    /// It has its whole limit again.
+    Reset,
+}
+
+/// Where a key of a rate limit stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct LimitKeyState {
+    /// The name of the limit.
+    pub limit: String,
+    /// The key's values.
+    pub key: Vec<String>,
+    /// Its windows.
+    pub windows: Vec<LimitWindowState>,
+}
+
+/// Where a key stands in one window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct LimitWindowState {
+    /// The window's name.
+    pub name: String,
+    /// Where it is counted: `memory`, `store` or `redis`.
+    pub counted_in: &'static str,
+    /// How many requests of cost 1 it has room for.
+    pub quota: u32,
+    /// What is used, with what gateways have leased and not used; not known of what is counted in memory.
+    pub used: Option<u64>,
+}
+
+/// Why nothing is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LimitKeyFault {
+    /// There is no such limit.
+    NoLimit,
+    /// It is not a key of this limit.
+    NoKey(String),
+    /// The database does not answer.
+    Away,
 }
 
 /// Does the process serve?

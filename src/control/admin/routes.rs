@@ -8,6 +8,7 @@ use crate::config::spec::server::AdminRole::{Admin, Operator, Viewer};
 use crate::control::admin::action::{Action, Do};
 use crate::control::admin::actions::credential_document::CredentialDocument;
 use crate::control::admin::actions::credentials::{CredentialBody, KINDS, RotateBody, STATES};
+use crate::control::admin::actions::limits::ResetBody;
 use crate::control::admin::actions::objects::{list_schema, shown_schema};
 use crate::control::admin::actions::process::{
     Index, LogLevelDocument, LogLevelState, ReloadDocument, StopBody, WhoAmI,
@@ -16,6 +17,7 @@ use crate::control::admin::actions::tokens::{TokenBody, TokenDocument};
 use crate::control::admin::actions::upstreams::WeightBody;
 use crate::control::admin::actions::usage::{FORMATS, STEPS, UsageDocument};
 use crate::control::admin::audit::AuditRow;
+use crate::control::admin::request::LimitKeyState;
 use crate::control::admin::response::List;
 use crate::control::admin::router::Gives::{self, Json, Metrics};
 use crate::control::admin::router::Verb::{Delete, Get, Patch, Post, Put};
@@ -144,6 +146,15 @@ const USAGE: &[Parameter] = &[
     Parameter { name: "status", help: "Only with this class of status, such as 4xx.", values: Values::Text },
 ];
 
+const KEYED: &[Parameter] = &[
+    Parameter {
+        name: "key",
+        help: "The value of the limit's key; of several parts a JSON list of texts.",
+        values: Values::Text,
+    },
+    Parameter { name: "route", help: "The route, where each route counts for itself.", values: Values::Text },
+];
+
 /// Upstreams, their endpoints, limits.
 fn upstreams() -> Vec<Route> {
     let route = |verb, path: &str, action, summary| Route::new(verb, format!("/api/v1{path}"), action, summary);
@@ -169,6 +180,14 @@ fn upstreams() -> Vec<Route> {
             .query(LISTED)
             .gives(list::<LimitStatus>()),
         route(Get, "/limits/{limit}", Action::Limit, "one limit").need(Need::Local).gives(json::<LimitStatus>()),
+        route(Get, "/limits/{limit}/key", Action::LimitKey, "where a key of a rate limit stands")
+            .need(Need::Role(Viewer))
+            .query(KEYED)
+            .gives(json::<LimitKeyState>()),
+        route(Post, "/limits/{limit}/reset", Action::ResetLimit, "give a key of a rate limit its whole limit again")
+            .need(Need::Role(Operator))
+            .takes(Takes::Json(schema_of::<ResetBody>))
+            .gives(json::<LimitKeyState>()),
     ]
 }
 

@@ -26,6 +26,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, sql: include_str!("migrations/1_base.sql") },
     // What other gateways have to know; responses to requests that may be repeated.
     Migration { number: 2, sql: include_str!("migrations/2_changes.sql") },
+    // Leases of quotas.
+    Migration { number: 3, sql: include_str!("migrations/3_quota.sql") },
     // Usage: batches, exports.
     Migration { number: 4, sql: include_str!("migrations/4_usage.sql") },
 ];

@@ -18,7 +18,6 @@ const BATCHES_KEPT: u64 = 7 * 86_400;
 /// Periods of which it is remembered how many series they have.
 const COUNTS_MAX: usize = 256;
 
-
 /// What is to be recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {

@@ -18,7 +18,7 @@ use crate::base::limits::LIMIT_WAIT_MS_MAX;
 use crate::edge::shard::waiters::{Subject, Waited, Waiters};
 use crate::edge::upstream::pool::Upstream;
 use crate::edge::upstream::postbox::{Letter, Postbox};
-use crate::link::{Counter, Counters, LimitCounter, Mesh, Sent, ToPeer, UpstreamKey};
+use crate::link::{Counter, Counters, FromShard, LimitCounter, Mesh, Outbox, Sent, ToPeer, UpstreamKey};
 use crate::net::Net;
 use crate::policy::PolicyState;
 use crate::policy::limit::{self, Body, LimitId, ShardId};
@@ -27,6 +27,8 @@ use crate::policy::traps::Traps;
 /// The other shards, as this one sees them.
 pub(crate) struct Peers<N: Net> {
     mesh: RefCell<Mesh<ToPeer>>,
+    /// To the control plane, where the parents of leased limits are.
+    outbox: Outbox,
     inbox: RefCell<Vec<(usize, ToPeer)>>,
     limits: RefCell<HashMap<LimitId, Rc<RefCell<PolicyState>>, RandomState>>,
     retired: RefCell<HashMap<LimitId, Tick, RandomState>>,
@@ -44,9 +46,10 @@ pub(crate) struct Peers<N: Net> {
 
 impl<N: Net> Peers<N> {
     /// Over this end of the mesh.
-    pub(crate) fn new(mesh: Mesh<ToPeer>) -> Peers<N> {
+    pub(crate) fn new(mesh: Mesh<ToPeer>, outbox: Outbox) -> Peers<N> {
         Peers {
             mesh: RefCell::new(mesh),
+            outbox,
             inbox: RefCell::default(),
             limits: RefCell::default(),
             retired: RefCell::default(),
@@ -102,6 +105,32 @@ impl<N: Net> Peers<N> {
         self.inbox.replace(inbox);
     }
 
+    /// What the parent of a limit says.
+    pub(crate) fn hear_parent(&self, message: &limit::Message, net: &N) {
+        self.receive(ShardId::PARENT, message, net, net.now());
+    }
+
+    /// A key of the limits of a policy may have all of them again.
+    pub(crate) fn reset(&self, limit: LimitId, key: u64, now: Tick) {
+        let found = self.limits.borrow().get(&limit).cloned();
+        if let Some(state) = found
+            && let Some(parts) = state.borrow_mut().parts()
+        {
+            parts.reset(key, now);
+        }
+    }
+
+    /// Gives all that was leased back: the shard ends.
+    pub(crate) fn surrender(&self, now: Tick) {
+        let limits: Vec<_> = self.limits.borrow().values().cloned().collect();
+        for state in limits {
+            if let Some(parts) = state.borrow_mut().parts() {
+                parts.surrender(now);
+            }
+            self.carry(&state, || now);
+        }
+    }
+
     /// An upstream that other shards may write about.
     pub(crate) fn know(&self, upstream: &Rc<Upstream<N>>) {
         let mut upstreams = self.upstreams.borrow_mut();
@@ -127,6 +156,12 @@ impl<N: Net> Peers<N> {
         let Some(parts) = state.parts().filter(|parts| parts.has_news()) else { return };
         for part in parts.list() {
             while let Some((receiver, message)) = part.next_message() {
+                if receiver == ShardId::PARENT {
+                    if self.outbox.send(FromShard::Lease(message)).is_err() {
+                        part.unsent(&message, now());
+                    }
+                    continue;
+                }
                 let waiting = self.send(receiver, message);
                 if waiting > 0 {
                     part.kept(receiver, waiting, now());

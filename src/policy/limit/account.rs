@@ -177,9 +177,9 @@ impl Accounts {
 
     /// A key may have its whole limit again: what is here of it is full.
     pub(crate) fn reset(&mut self, key: u64, now: Tick) {
-        let rate = self.terms.current.rate;
         let Some(account) = self.table.find(key) else { return };
         account.renew(&self.terms, now);
+        let rate = account.terms(&self.terms).rate;
         account.free.fill_up(&rate, now);
     }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crate::policy::decision::{Decision, LocalBody, LocalResponse, Problem};
 use crate::policy::facts::Effects;
+use crate::policy::limit::parent::OnOutage;
 use crate::policy::limiting::{Mode, OnTrouble};
 use crate::policy::problem::QUOTA_EXCEEDED;
 use crate::policy::rate_limit::Plan;
 
 impl Plan {
     pub(super) fn trouble(&self, reason: &'static str, effects: &mut Effects) -> Decision<'_> {
-        match self.uncountable.in_mode(self.mode) {
+        let passes = self.kept.is_some_and(|kept| kept.on_outage == OnOutage::Open);
+        let trouble = if passes { OnTrouble::Admit } else { self.uncountable };
+        match trouble.in_mode(self.mode) {
             OnTrouble::Admit => {
                 effects.reported = Some(reason);
                 Decision::Pass

@@ -56,6 +56,7 @@ fn is_same(one: &Window, other: &Window) -> bool {
 /// What refills as `window` does and has so many slots.
 fn of_slots(window: &Window, slots: u32) -> Rate {
     let rate = match window.calendar {
+        Some(_) if window.rate.is_leased() => Rate::leased(slots),
         Some(_) => Rate::counted(slots),
         None => Rate::new(slots, window.rate.fill_time(), slots),
     };

@@ -13,15 +13,16 @@ use crate::config::compile::policy::limit_tiers::{self, Tier};
 use crate::config::location::{Located, Location};
 use crate::config::report::Report;
 use crate::config::spec::policy::rate_limit::{
-    BanSpec, CalendarUnit, CostSpec, Spec, WhenFull as WhenFullSpec, WindowSpec,
+    self as spec, BanSpec, CalendarUnit, CostSpec, CountedIn, Spec, WhenFull as WhenFullSpec, WindowSpec,
 };
 use crate::config::spec::scalar::{self, Scalar};
 use crate::config::spec::shape::{Many, ShortOr};
 use crate::policy::limit::BanRule;
 use crate::policy::limit::calendar::{Calendar, Unit};
 use crate::policy::limit::gcra::Rate;
+use crate::policy::limit::parent::OnOutage;
 use crate::policy::limiting::{Mode, Scope, WhenFull};
-use crate::policy::rate_limit::{Cost, NamedShares, Plan, Tiers, Window};
+use crate::policy::rate_limit::{Cost, Database, Kept, NamedShares, Plan, Tiers, Window};
 
 /// Compiles it; `None` where that was reported.
 pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context: &Context<'_>) -> Option<Plan> {
@@ -38,7 +39,11 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
         compiler.error(spec.status.location, "a refusal's status is 400 to 599");
     }
     let exempt = compiler.exempt(&spec.exempt_networks, &spec.exempt_consumers);
-    let (windows, key) = (windows?, key?);
+    let (mut windows, key) = (windows?, key?);
+    let kept = kept(compiler, spec, context);
+    if kept.is_some() {
+        lease(&mut windows);
+    }
     let mut plan = Plan::new(context.name, windows[0].rate, key);
     plan.delay_after = delay(compiler, spec, &windows);
     let tiers = tiers(compiler, spec, windows, (context.name, &zone))?;
@@ -61,8 +66,69 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, spec: &Located<Spec>, context
     plan.wait = compiler.limit_wait(spec.wait.as_ref());
     plan.uncountable = on_trouble(spec.uncountable);
     plan.ban = spec.ban.as_ref().map(|ban| ban_rule(compiler, &ban.value));
+    plan.kept = kept;
+    if plan.kept.is_some() && plan.quotas().next().is_none() {
+        compiler.error(
+            spec.counted_in.location,
+            "only windows of the calendar are counted in a database, such as \"1000/day\"",
+        );
+    }
     plan.hash_seed = compiler.environment.seed;
     Some(plan)
+}
+
+/// Where windows of the calendar are counted, if not in memory.
+fn kept(compiler: &mut Compiler<'_>, spec: &Spec, context: &Context<'_>) -> Option<Kept> {
+    let location = spec.counted_in.location;
+    let database = match spec.counted_in.value {
+        CountedIn::Memory => {
+            if let Some(gateways) = &spec.gateways {
+                compiler.error(gateways.location, "what is counted in memory belongs to this gateway alone");
+            }
+            return None;
+        }
+        CountedIn::Store => {
+            if compiler.draft.spec.store.is_none() {
+                let report = Report::error(location, "there is no `[store]` to count in");
+                compiler.faults.push(report.help("`[store]` with the `path` of a file"));
+            }
+            Database::Store
+        }
+        CountedIn::Redis => {
+            if compiler.draft.spec.redis.is_none() {
+                let report = Report::error(location, "there is no `[redis]` to count in");
+                compiler.faults.push(report.help("`[redis]` with the `url` of a server"));
+            }
+            Database::Redis
+        }
+    };
+    if let Some(gateways) = &spec.gateways {
+        if gateways.value == 0 {
+            compiler.error(gateways.location, "at least one gateway has a part of the quota");
+        }
+        if spec.on_outage != spec::OnOutage::LocalShare {
+            compiler.error(gateways.location, "`gateways` belongs to `on_outage = \"local_share\"`");
+        }
+    }
+    if spec.on_outage == spec::OnOutage::LocalShare && database == Database::Redis && spec.gateways.is_none() {
+        let title = format!("`gateways` is missing in `{}`: each would give the whole quota", context.name);
+        compiler.absent(location, Report::error(location, title));
+    }
+    let on_outage = match spec.on_outage {
+        spec::OnOutage::Closed => OnOutage::Closed,
+        spec::OnOutage::Open => OnOutage::Open,
+        spec::OnOutage::LocalShare => {
+            OnOutage::LocalShare { gateways: spec.gateways.as_ref().map_or(1, |gateways| gateways.value) }
+        }
+    };
+    Some(Kept { database, on_outage })
+}
+
+/// Lets the tokens of windows of the calendar be leased.
+fn lease(windows: &mut [Window]) {
+    for window in windows.iter_mut().filter(|window| window.calendar.is_some()) {
+        window.rate = Rate::leased(window.rate.burst()).unwrap_or(window.rate);
+    }
 }
 
 /// All windows, from `rate` or from `windows`.
@@ -129,7 +195,10 @@ fn tiers(
             compiler.error(tier.location, format!("the tier `{}` has no window: it would not be limited", tier.value));
             return None;
         }
-        let windows = listed(compiler, list, (name, zone))?;
+        let mut windows = listed(compiler, list, (name, zone))?;
+        if spec.counted_in.value != CountedIn::Memory {
+            lease(&mut windows);
+        }
         tiers.push(Tier { name: tier.value.clone(), location: tier.location, windows });
     }
     tiers.push(Tier { name: String::new(), location: Location::default(), windows: others });

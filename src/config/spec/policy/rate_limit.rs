@@ -82,6 +82,16 @@ table! {
         keys_max: Option<u32> = None,
         /// What a key has that comes again after it was forgotten for lack of room.
         when_full: WhenFull = WhenFull::default(),
+        /// Where windows of the calendar are counted. `"memory"`: by this process, until it ends. `"store"`: in
+        /// `[store]`, so that a restart, an upgrade or a crash gives nobody a fresh quota. `"redis"`: in `[redis]`, by
+        /// all gateways together. Of what is counted in a database, at most 1 % of a quota is leased and not used; a
+        /// crash loses that. Rates that refill all the time are always counted in memory.
+        counted_in: Located<CountedIn> = Located::nowhere(CountedIn::Memory),
+        /// What happens to requests while the store or Redis is away and nothing is leased any more.
+        on_outage: OnOutage = OnOutage::default(),
+        /// How many gateways share the quota: with `on_outage = "local_share"`, each gives one part of it at most.
+        #[schemars(extend("x-default" = 1))]
+        gateways: Option<Located<u32>> = None,
         /// How long a request waits for another thread's word about its key, at most `"1m"`. It waits only at the first
         /// request of a key on a thread, and where a limit is nearly used up.
         #[schemars(extend("x-default" = "1s"))]
@@ -214,6 +224,35 @@ pub enum WhenFull {
     /// No more than it would have had it been remembered, so no key ever exceeds its limit. Keys that are new share
     /// what is left with forgotten ones, 65536 groups of them: a flood of keys may use up what newcomers have.
     Share,
+}
+
+/// Where windows of the calendar are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum CountedIn {
+    /// By this process.
+    #[default]
+    Memory,
+    /// In the store.
+    Store,
+    /// In Redis or Valkey.
+    Redis,
+}
+
+/// What happens to requests while the database of a quota is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnOutage {
+    /// They cannot be counted, and `uncountable` says what then: 503, unless it was changed.
+    #[default]
+    Closed,
+    /// They pass uncounted.
+    Open,
+    /// This gateway gives its part of the quota, and of what was left of it when the database last answered; what it
+    /// gives is written when the database is back.
+    LocalShare,
 }
 
 /// When clients are told where they stand.

@@ -4,6 +4,7 @@
 pub(super) mod audit;
 pub(crate) mod credential_document;
 pub(crate) mod credentials;
+pub(crate) mod limits;
 pub(crate) mod objects;
 pub(super) mod pages;
 pub(super) mod process;
@@ -60,5 +61,7 @@ pub(super) async fn run(action: Action, call: Call, state: &Rc<AdminState>) -> R
         Action::Weight => upstreams::weight(call, state).await,
         Action::Limits => upstreams::limits(&call, state).await,
         Action::Limit => upstreams::limit(&call, state).await,
+        Action::LimitKey => limits::show(&call, state).await,
+        Action::ResetLimit => limits::reset(call, state).await,
     }
 }

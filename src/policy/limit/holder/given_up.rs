@@ -21,7 +21,7 @@ impl Holder {
     pub(crate) fn reset(&mut self, key: u64, now: Tick) {
         let Some(at) = self.table.locate(key) else { return };
         self.renew(at, now);
-        let rate = self.terms.current.rate;
+        let rate = self.rate_at(at);
         let entry = self.table.at(at);
         (entry.debt, entry.ask_after) = (0, now);
         if rate.is_leased() {
